@@ -1,0 +1,1 @@
+"""The kinds of health checks, one file each."""

@@ -1,0 +1,1 @@
+"""Failure detection and membership on the wire of hashicorp/memberlist."""

@@ -1,0 +1,1 @@
+"""The RPC methods, one file for each of Consul's nouns."""

@@ -1,0 +1,1 @@
+"""Intents, events, queries, tags and coordinates on top of a memberlist."""

@@ -1,0 +1,1 @@
+"""The state store and the log of commands that alone changes it."""

@@ -1,0 +1,79 @@
+"""Who waits for which change: the other half of a blocking query.
+
+A read notes in a `WatchSet` what its result depends on; a change names what it touched. Keys are hashable: a table's name,
+or a finer thing such as `("service", "web")`, so that a watcher wakes only when its own result may have changed.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final
+
+#: What every watcher waits for besides its own keys: the whole state was replaced (a snapshot was restored).
+RESTORED: Final = "restored"
+
+
+class WatchSet:
+    """The keys that one read depends on. A read that nobody will wait for is given None instead."""
+
+    __slots__ = ("keys",)
+
+    def __init__(self) -> None:
+        self.keys: set[Hashable] = set()
+
+    def add(self, *keys: Hashable) -> None:
+        """The result depends on these."""
+        self.keys.update(keys)
+
+
+class Waiter:
+    """Somebody who waits for the first change of any of some keys."""
+
+    __slots__ = ("_call", "_keys", "_watchers")
+
+    def __init__(self, watchers: "Watchers", keys: tuple[Hashable, ...], call: Callable[[], None]) -> None:
+        self._watchers = watchers
+        self._keys = keys
+        self._call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """Stop waiting. Harmless when already woken."""
+        if self._call is not None:
+            self._call = None
+            self._watchers._forget(self, self._keys)
+
+    def _fire(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            self._watchers._forget(self, self._keys)
+            call()
+
+
+class Watchers:
+    """All waiters, by key."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Hashable, dict[Waiter, None]] = {}
+
+    def wait(self, watch: WatchSet, call: Callable[[], None]) -> Waiter:
+        """Call `call` once, at the next change of any key in `watch` (or when the state is replaced)."""
+        keys = (*watch.keys, RESTORED)
+        waiter = Waiter(self, keys, call)
+        for key in keys:
+            self._by_key.setdefault(key, {})[waiter] = None
+        return waiter
+
+    def changed(self, keys: Iterable[Hashable]) -> None:
+        """Wake everybody who waits for any of `keys`, in the order in which they began to wait for each key."""
+        for key in keys:
+            for waiter in list(self._by_key.get(key, ())):
+                waiter._fire()
+
+    def __len__(self) -> int:
+        return len(self._by_key.get(RESTORED, ()))
+
+    def _forget(self, waiter: Waiter, keys: tuple[Hashable, ...]) -> None:
+        for key in keys:
+            waiters = self._by_key.get(key)
+            if waiters is not None:
+                waiters.pop(waiter, None)
+                if not waiters:
+                    del self._by_key[key]

@@ -1,0 +1,66 @@
+"""Health checks as the catalog keeps them."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from consulpy.structs.record import Record, go
+
+PASSING: Final = "passing"
+WARNING: Final = "warning"
+CRITICAL: Final = "critical"
+#: What `/v1/health/state/any` asks for.
+ANY: Final = "any"
+
+#: The check that the leader keeps for every member.
+SERF_HEALTH: Final = "serfHealth"
+#: The check of a node in maintenance; a service's is this, a colon and the service's id.
+NODE_MAINTENANCE: Final = "_node_maintenance"
+SERVICE_MAINTENANCE: Final = "_service_maintenance"
+
+
+@dataclass(slots=True)
+class CheckDefinition(Record):
+    """What a check does; agents don't publish it, so it is nearly always empty. Durations in ns."""
+
+    http: str = go("HTTP", default="")
+    tls_skip_verify: bool = go("TLSSkipVerify", default=False)
+    header: dict[str, list[str]] | None = None
+    method: str = ""
+    body: str = ""
+    tcp: str = go("TCP", default="")
+    interval: int = 0
+    output_max_size: int = 0
+    timeout: int = 0
+    deregister_critical_service_after: int = 0
+    script_args: list[str] | None = None
+    docker_container_id: str = go("DockerContainerID", default="")
+    shell: str = ""
+    grpc: str = go("GRPC", default="")
+    grpc_use_tls: bool = go("GRPCUseTLS", default=False)
+    alias_node: str = ""
+    alias_service: str = ""
+    ttl: int = go("TTL", default=0)
+
+
+def _definition_json(definition: CheckDefinition) -> dict[str, Any]:
+    """Consul shows a definition only as far as it is filled."""
+    return {key: value for key, value in definition.to_json().items() if value}
+
+
+@dataclass(slots=True)
+class HealthCheck(Record):
+    """The state of one check: of a node (no service) or of one service on it."""
+
+    node: str = ""
+    check_id: str = go("CheckID", default="")
+    name: str = ""
+    status: str = ""
+    notes: str = ""
+    output: str = ""
+    service_id: str = go("ServiceID", default="")
+    service_name: str = ""
+    service_tags: list[str] | None = None
+    type: str = ""
+    definition: CheckDefinition = go(json_as=_definition_json, default_factory=CheckDefinition)
+    create_index: int = 0
+    modify_index: int = 0

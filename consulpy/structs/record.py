@@ -1,0 +1,304 @@
+"""Records: each field is declared once, with its Go type, and has two spellings, that of the RPC and that of the JSON.
+
+A record is a slotted dataclass whose fields stand in the order in which Consul declares (and so prints) them. From the
+annotations come:
+
+- `to_wire` / `from_wire`: the msgpack struct, keys sorted, all fields present, texts as raw (spec/rpc.md section 4);
+- `to_json`: a dict in declared order, ready for `orjson`, with Consul's omissions.
+
+Types: `str`, `bytes` (base64 in JSON), `bool`, `int`, `float`, other records, `list[T]`, `dict[str, T]`, each with
+`| None` where Go's value may be nil. Durations are `int` nanoseconds. `Any` is carried as it is.
+"""
+
+import base64
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ClassVar, Self
+
+from consulpy.codec.msgpack import pack, text, unpack
+from consulpy.errors import WireError
+
+
+def go(
+    name: str | None = None,
+    *,
+    json: str | None = None,
+    omit_empty: bool = False,
+    inline: bool = False,
+    json_as: Callable[[Any], Any] | None = None,
+    **default: Any,
+) -> Any:
+    """A dataclass field that has a Go name.
+
+    `name`: the Go name (default: the field's name in camel case). `json`: the JSON name if it differs; `"-"` leaves the
+    field out. `omit_empty`: left out of the JSON while empty. `inline`: an embedded struct, whose fields appear in the
+    outer map. `json_as`: turns the value into what JSON shows. `default` / `default_factory` as in dataclasses.
+    """
+    metadata = {"go": name, "json": json, "omit_empty": omit_empty, "inline": inline, "json_as": json_as}
+    return dataclasses.field(metadata=metadata, **default)
+
+
+def camel(name: str) -> str:
+    """`service_name` -> `ServiceName`."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class _Field:
+    name: str
+    go: str
+    json: str
+    omit_empty: bool
+    inline: bool
+    decode: Callable[[Any], Any]
+    encode: Callable[[Any], Any] | None  # None: the value is what msgpack wants
+    render: Callable[[Any], Any] | None  # None: the value is what orjson wants
+    kind: Any
+
+
+class Record:
+    """The base of all records; see the module's text."""
+
+    __slots__ = ()
+
+    #: Names of JSON members that only a subclass's own rendering knows.
+    JSON_NAME: ClassVar[str] = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """The Go struct as a dict with sorted keys."""
+        return {key: encode(self) for key, encode in _writers(type(self))}
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """The record in an unpacked value (texts still bytes). Unknown keys are ignored, missing ones stay zero.
+
+        Raises `WireError` naming the field that has the wrong type.
+        """
+        record = cls()
+        if raw is None:
+            return record
+        if isinstance(raw, list):  # a struct may come as an array in sorted field order
+            raw = dict(zip((key.encode() for key, _ in _writers(cls)), raw, strict=False))
+        if not isinstance(raw, dict):
+            raise WireError(f"{cls.__name__}: a map was expected, not {type(raw).__name__}")
+        readers = _readers(cls)
+        for key, value in raw.items():
+            read = readers.get(key)
+            if read is not None and value is not None:
+                try:
+                    read(record, value)
+                except WireError as error:
+                    raise WireError(f"{cls.__name__}.{error}") from None
+        return record
+
+    def pack(self) -> bytes:
+        """The struct as msgpack bytes."""
+        return pack(self.to_wire())
+
+    @classmethod
+    def unpack(cls, data: bytes | memoryview) -> Self:
+        """The record in msgpack bytes. Raises `WireError`."""
+        return cls.from_wire(unpack(data))
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as Consul's HTTP API shows it, for `orjson.dumps`."""
+        shown: dict[str, Any] = {}
+        for field in _fields(type(self)):
+            value = getattr(self, field.name)
+            if field.inline:
+                shown.update(value.to_json())
+            elif field.json != "-" and not (field.omit_empty and not value):
+                shown[field.json] = value if field.render is None or value is None else field.render(value)
+        return shown
+
+
+@cache
+def _fields(cls: type[Record]) -> tuple[_Field, ...]:
+    hints = typing.get_type_hints(cls)
+    found = []
+    for field in dataclasses.fields(typing.cast(Any, cls)):
+        name = field.metadata.get("go") or camel(field.name)
+        kind = _strip_none(hints[field.name])
+        render = field.metadata.get("json_as") or _renderer(kind)
+        found.append(
+            _Field(
+                name=field.name,
+                go=name,
+                json=field.metadata.get("json") or name,
+                omit_empty=field.metadata.get("omit_empty", False),
+                inline=field.metadata.get("inline", False),
+                decode=_decoder(kind),
+                encode=_encoder(kind),
+                render=render,
+                kind=kind,
+            )
+        )
+    return tuple(found)
+
+
+@cache
+def _writers(cls: type[Record]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """(Go name, how to get its wire value from a record), in byte order of the names, embedded structs flattened."""
+    writers: list[tuple[str, Callable[[Any], Any]]] = []
+    for field in _fields(cls):
+        if field.inline:
+            for key, inner in _writers(field.kind):
+                writers.append((key, _through(field.name, inner)))
+        else:
+            writers.append((field.go, _getter(field.name, field.encode)))
+    return tuple(sorted(writers, key=lambda writer: writer[0].encode()))
+
+
+@cache
+def _readers(cls: type[Record]) -> dict[bytes, Callable[[Any, Any], None]]:
+    readers: dict[bytes, Callable[[Any, Any], None]] = {}
+    for field in _fields(cls):
+        if field.inline:
+            for key, inner in _readers(field.kind).items():
+                readers[key] = _into(field.name, inner)
+        else:
+            readers[field.go.encode()] = _setter(field)
+    return readers
+
+
+def _getter(name: str, encode: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    def get(record: Any) -> Any:
+        value = getattr(record, name)
+        return value if encode is None or value is None else encode(value)
+
+    return get
+
+
+def _through(name: str, inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda record: inner(getattr(record, name))
+
+
+def _into(name: str, inner: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    return lambda record, value: inner(getattr(record, name), value)
+
+
+def _setter(field: _Field) -> Callable[[Any, Any], None]:
+    def read(record: Any, value: Any) -> None:
+        try:
+            setattr(record, field.name, field.decode(value))
+        except WireError as error:
+            raise WireError(f"{field.go}: {error}") from None
+
+    return read
+
+
+def _strip_none(kind: Any) -> Any:
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        parts = [part for part in typing.get_args(kind) if part is not type(None)]
+        assert len(parts) == 1, f"a field has one Go type, not {kind}"
+        return parts[0]
+    return kind
+
+
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Record)
+
+
+def _decoder(kind: Any) -> Callable[[Any], Any]:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind is str:
+        return _text
+    if kind is bytes:
+        return _bytes
+    if kind is bool:
+        return _bool
+    if kind is int:
+        return _int
+    if kind is float:
+        return _float
+    if kind is Any:
+        return lambda value: value
+    if _is_record(kind):
+        decode: Callable[[Any], Any] = kind.from_wire
+        return decode
+    if origin is list:
+        item = _decoder(_strip_none(args[0]))
+        return lambda value: _list(value, item)
+    if origin is dict:
+        item = _decoder(_strip_none(args[1]))
+        return lambda value: _map(value, item)
+    raise AssertionError(f"no Go type for {kind}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return text(value)
+    if isinstance(value, str):  # already decoded: our own end in the same process
+        return value
+    raise WireError(f"text was expected, not {type(value).__name__}")
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    raise WireError(f"bytes were expected, not {type(value).__name__}")
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise WireError(f"a boolean was expected, not {type(value).__name__}")
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise WireError(f"an integer was expected, not {type(value).__name__}")
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise WireError(f"a number was expected, not {type(value).__name__}")
+
+
+def _list(value: Any, item: Callable[[Any], Any]) -> list[Any]:
+    if isinstance(value, list):
+        return [item(each) for each in value]
+    raise WireError(f"a list was expected, not {type(value).__name__}")
+
+
+def _map(value: Any, item: Callable[[Any], Any]) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {_text(key): None if each is None else item(each) for key, each in value.items()}
+    raise WireError(f"a map was expected, not {type(value).__name__}")
+
+
+def _encoder(kind: Any) -> Callable[[Any], Any] | None:
+    """How a value becomes what msgpack writes; None where it already is."""
+    if _is_record(kind):
+        return lambda value: value.to_wire()
+    return _nested(kind, _encoder, sort=True)
+
+
+def _renderer(kind: Any) -> Callable[[Any], Any] | None:
+    """How a value becomes what orjson writes; None where it already is."""
+    if kind is bytes:
+        return lambda value: base64.b64encode(value).decode()
+    if _is_record(kind):
+        return lambda value: value.to_json()
+    return _nested(kind, _renderer, sort=False)
+
+
+def _nested(kind: Any, of: Callable[[Any], Callable[[Any], Any] | None], *, sort: bool) -> Callable[[Any], Any] | None:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is list:
+        item = of(_strip_none(args[0]))
+        return None if item is None else lambda value: [None if each is None else item(each) for each in value]
+    if origin is dict:
+        item = of(_strip_none(args[1]))
+        if item is None:
+            return (lambda value: dict(sorted(value.items()))) if sort else None
+        return lambda value: {
+            key: None if each is None else item(each)
+            for key, each in (sorted(value.items()) if sort else value.items())
+        }
+    return None

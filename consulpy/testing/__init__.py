@@ -1,0 +1,1 @@
+"""Public test kit: a simulated network, a clock, clusters in one process."""
