@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOORS = [
-    {"clock", "errors", "structs", "codec", "metrics", "filter"},
+    {"clock", "errors"},
+    {"codec", "metrics"},
+    {"structs", "filter"},
     {"memberlist", "raft", "state", "acl", "tls", "client"},
     {"serf"},
     {"rpc"},

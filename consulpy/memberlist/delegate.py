@@ -76,7 +76,7 @@ class Delegate(Protocol):
         """Somebody at another address claims the name of a member that we know."""
 
     def notify_merge(self, members: list["Member"]) -> None:
-        """Before a join's push/pull is merged. Raise `MergeRefused` to take nothing of it and tell the other side why."""
+        """Before a join's push/pull is merged. Raise `MergeRefused` to take nothing and tell the other side."""
 
     def notify_alive(self, member: "Member") -> None:
         """Before an alive message is taken. Raise `MergeRefused` to ignore it."""

@@ -1,8 +1,8 @@
 """The methods that a server answers, by name: one decorated function each in `consulpy.rpc.endpoints`.
 
-A *read* is a pure function of the store, run again each time that a watched key changes, until its reply's index passes
-the one that the caller knows. A *write* checks its request and submits commands. A *local* method is answered by whichever
-server is asked, never forwarded (Status.Ping).
+A *read* is a pure function of the store, run again each time that a watched key changes, until its reply's index
+passes the one that the caller knows. A *write* checks its request and submits commands. A *local* method is answered by
+whichever server is asked, never forwarded (Status.Ping).
 """
 
 from collections.abc import Callable

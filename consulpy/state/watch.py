@@ -1,7 +1,7 @@
 """Who waits for which change: the other half of a blocking query.
 
-A read notes in a `WatchSet` what its result depends on; a change names what it touched. Keys are hashable: a table's name,
-or a finer thing such as `("service", "web")`, so that a watcher wakes only when its own result may have changed.
+A read notes in a `WatchSet` what its result depends on; a change names what it touched. Keys are hashable: a table's
+name, or a finer thing such as `("service", "web")`, so that a watcher wakes only when its own result may have changed.
 """
 
 from collections.abc import Callable, Hashable, Iterable

@@ -15,8 +15,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable
-from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.errors import WireError
@@ -115,7 +114,23 @@ class Record:
         return shown
 
 
-@cache
+_Compiled = TypeVar("_Compiled")
+
+
+def _once_per_class(compile_class: Callable[[Any], _Compiled]) -> Callable[[Any], _Compiled]:
+    """Compile each record class once (`functools.cache`, whose stub refuses unhashable instances' classes)."""
+    known: dict[Any, _Compiled] = {}
+
+    def look_up(cls: Any) -> _Compiled:
+        found = known.get(cls)
+        if found is None:
+            found = known[cls] = compile_class(cls)
+        return found
+
+    return look_up
+
+
+@_once_per_class
 def _fields(cls: type[Record]) -> tuple[_Field, ...]:
     hints = typing.get_type_hints(cls)
     found = []
@@ -139,7 +154,7 @@ def _fields(cls: type[Record]) -> tuple[_Field, ...]:
     return tuple(found)
 
 
-@cache
+@_once_per_class
 def _writers(cls: type[Record]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     """(Go name, how to get its wire value from a record), in byte order of the names, embedded structs flattened."""
     writers: list[tuple[str, Callable[[Any], Any]]] = []
@@ -152,7 +167,7 @@ def _writers(cls: type[Record]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     return tuple(sorted(writers, key=lambda writer: writer[0].encode()))
 
 
-@cache
+@_once_per_class
 def _readers(cls: type[Record]) -> dict[bytes, Callable[[Any, Any], None]]:
     readers: dict[bytes, Callable[[Any, Any], None]] = {}
     for field in _fields(cls):
@@ -295,10 +310,8 @@ def _nested(kind: Any, of: Callable[[Any], Callable[[Any], Any] | None], *, sort
         return None if item is None else lambda value: [None if each is None else item(each) for each in value]
     if origin is dict:
         item = of(_strip_none(args[1]))
-        if item is None:
-            return (lambda value: dict(sorted(value.items()))) if sort else None
-        return lambda value: {
-            key: None if each is None else item(each)
-            for key, each in (sorted(value.items()) if sort else value.items())
-        }
+        if item is not None:
+            inner = item
+            return lambda value: {key: None if each is None else inner(each) for key, each in sorted(value.items())}
+        return (lambda value: dict(sorted(value.items()))) if sort else None
     return None
