@@ -1,7 +1,7 @@
 """The Go dialect of msgpack that every Consul protocol speaks (go-msgpack 0.5.5, old specification).
 
-Text and bytes are both `raw`; a reader tells them apart by schema, so `unpack` gives bytes and `consulpy.structs.record`
-turns them into text. Source: spec/gossip.md section 1 and spec/rpc.md section 4, checked on captured bytes.
+Text and bytes are both `raw`; a reader tells them apart by schema, so `unpack` gives bytes, and `structs.record` turns
+them into text. Source: docs/wire/gossip.md section 1 and docs/wire/rpc.md section 4, checked on captured bytes.
 """
 
 from collections.abc import Mapping

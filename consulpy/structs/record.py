@@ -3,7 +3,7 @@
 A record is a slotted dataclass whose fields stand in the order in which Consul declares (and so prints) them. From the
 annotations come:
 
-- `to_wire` / `from_wire`: the msgpack struct, keys sorted, all fields present, texts as raw (spec/rpc.md section 4);
+- `to_wire` / `from_wire`: the msgpack struct, keys sorted, all fields present, texts as raw (docs/wire/rpc.md section 4);
 - `to_json`: a dict in declared order, ready for `orjson`, with Consul's omissions.
 
 Types: `str`, `bytes` (base64 in JSON), `bool`, `int`, `float`, other records, `list[T]`, `dict[str, T]`, each with
@@ -309,9 +309,11 @@ def _nested(kind: Any, of: Callable[[Any], Callable[[Any], Any] | None], *, sort
         item = of(_strip_none(args[0]))
         return None if item is None else lambda value: [None if each is None else item(each) for each in value]
     if origin is dict:
-        item = of(_strip_none(args[1]))
-        if item is not None:
-            inner = item
-            return lambda value: {key: None if each is None else inner(each) for key, each in sorted(value.items())}
-        return (lambda value: dict(sorted(value.items()))) if sort else None
+        return _nested_map(of(_strip_none(args[1])), sort)
     return None
+
+
+def _nested_map(item: Callable[[Any], Any] | None, sort: bool) -> Callable[[Any], Any] | None:
+    if item is None:
+        return (lambda value: dict(sorted(value.items()))) if sort else None
+    return lambda value: {key: None if each is None else item(each) for key, each in sorted(value.items())}

@@ -1,4 +1,4 @@
-"""Requests and replies of the RPC methods, by method family (spec/rpc.md section 10).
+"""Requests and replies of the RPC methods, by method family (docs/wire/rpc.md section 10).
 
 A read embeds `QueryOptions` and names its datacenter; its reply embeds `QueryMeta`. A write carries a token.
 """
