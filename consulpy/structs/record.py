@@ -3,7 +3,7 @@
 A record is a slotted dataclass whose fields stand in the order in which Consul declares (and so prints) them. From the
 annotations come:
 
-- `to_wire` / `from_wire`: the msgpack struct, keys sorted, all fields present, texts as raw (docs/wire/rpc.md section 4);
+- `to_wire` / `from_wire`: the msgpack struct, keys sorted, all fields present, texts as raw (docs/wire/rpc.md 4);
 - `to_json`: a dict in declared order, ready for `orjson`, with Consul's omissions.
 
 Types: `str`, `bytes` (base64 in JSON), `bool`, `int`, `float`, other records, `list[T]`, `dict[str, T]`, each with
