@@ -1,0 +1,117 @@
+"""Tell the servers where this node is: Coordinate.Update at a rate that the whole cluster can afford.
+
+All agents together send at most 64 updates a second; one agent every 15 s at most, plus a random part of up to as much
+again (docs/wire/rpc.md section 9). Servers collect the updates and write them in batches.
+"""
+
+import math
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from consulpy.clock import Clock, Timer
+from consulpy.structs.coordinate import Coord
+from consulpy.structs.record import Record
+from consulpy.structs.requests import CoordinateUpdateRequest
+
+_log = Logger()
+
+#: The least time between two updates of one agent, in seconds.
+INTERVAL_MIN_S: Final = 15.0
+#: How many updates a second the whole cluster may send.
+RATE_TARGET: Final = 64.0
+
+
+class _Caller(Protocol):
+    def call(self, method: str, request: Record) -> Deferred[Any]: ...
+
+
+def interval_s(cluster_size: int) -> float:
+    """Seconds between updates, without the random part: max(15 s, members / 64 s)."""
+    return max(INTERVAL_MIN_S, cluster_size / RATE_TARGET)
+
+
+class CoordinateSender:
+    """Sends our coordinate for as long as it is started.
+
+    `coordinate()`: where we are now, or None while unknown. `cluster_size()`: members of the LAN pool.
+    `supported()`: whether all servers cover protocol 3 (docs/wire/rpc.md 8); nothing is sent while they do not.
+    """
+
+    def __init__(
+        self,
+        caller: _Caller,
+        datacenter: str,
+        node_name: str,
+        clock: Clock,
+        rng: Random,
+        coordinate: Callable[[], Coord | None],
+        cluster_size: Callable[[], int],
+        *,
+        segment: str = "",
+        token: Callable[[], str] = lambda: "",
+        supported: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._caller = caller
+        self._datacenter = datacenter
+        self._node_name = node_name
+        self._clock = clock
+        self._rng = rng
+        self._coordinate = coordinate
+        self._cluster_size = cluster_size
+        self._segment = segment
+        self._token = token
+        self._supported = supported
+        self._timer: Timer | None = None
+        self._call: Deferred[Any] | None = None
+
+    def start(self) -> None:
+        """Begin; the first update goes out after one whole interval."""
+        if self._timer is None:
+            self._schedule()
+
+    def stop(self) -> None:
+        """Send no more; a call under way is given up."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def _schedule(self) -> None:
+        interval = interval_s(self._cluster_size())
+        self._timer = self._clock.callLater(interval + self._rng.uniform(0, interval), self._send)
+
+    def _send(self) -> None:
+        self._schedule()
+        coordinate = self._coordinate() if self._supported() else None
+        if self._call is not None or coordinate is None or not _is_finite(coordinate):
+            return  # the last update is still under way, or there is nothing to tell
+        request = CoordinateUpdateRequest(
+            datacenter=self._datacenter,
+            node=self._node_name,
+            segment=self._segment,
+            coord=coordinate,
+            token=self._token(),
+        )
+        self._call = call = self._caller.call("Coordinate.Update", request)
+        call.addErrback(self._failed).addBoth(self._done)
+        if call.called:  # answered at once: `_done` ran before the assignment above was of use
+            self._call = None
+
+    def _failed(self, failure: Failure) -> None:
+        if self._timer is not None:
+            _log.warn("coordinate update failed: {error}", error=failure.getErrorMessage())
+
+    def _done(self, _: object) -> None:
+        self._call = None
+
+
+def _is_finite(coordinate: Coord) -> bool:
+    numbers = (*coordinate.vec, coordinate.error, coordinate.adjustment, coordinate.height)
+    return all(math.isfinite(number) for number in numbers)

@@ -1,0 +1,183 @@
+"""The services and checks of this agent, each with its state of synchronisation with the catalog.
+
+Only tables and flags: what may be registered is decided by `state.py`, when to synchronise by `antientropy.py`. A
+deleted entry stays, marked, until the catalog has forgotten it. Source of the rules: docs/wire/rpc.md section 9.
+"""
+
+from collections.abc import Callable, Hashable
+from copy import copy
+from dataclasses import dataclass
+from random import Random
+
+from consulpy.clock import Clock, Timer
+from consulpy.state.watch import Watchers
+from consulpy.structs.check import CRITICAL, HealthCheck
+from consulpy.structs.node import Node
+from consulpy.structs.service import NodeService
+
+
+@dataclass(slots=True, eq=False)
+class ServiceEntry:
+    """A service of this agent. `token`: what it was registered with ("": the agent's own)."""
+
+    service: NodeService
+    token: str = ""
+    in_sync: bool = False
+    deleted: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class CheckEntry:
+    """A check of this agent. `critical_since_s`: clock time, None while it is not critical."""
+
+    check: HealthCheck
+    token: str = ""
+    in_sync: bool = False
+    deleted: bool = False
+    critical_since_s: float | None = None
+    #: Runs while a change of nothing but the output waits to be told.
+    deferred: Timer | None = None
+
+
+class Entries:
+    """All services and checks by id, deleted ones included until the catalog knows.
+
+    `node`: this agent as the catalog has it. `changed` is called after every change that the catalog should hear of.
+    Readers wait at `watchers` under `("service", id)` (anything about that service or its checks), `"services"`,
+    `"checks"`.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        clock: Clock,
+        rng: Random,
+        *,
+        check_update_interval_s: float = 300.0,
+        discard_check_output: bool = False,
+    ) -> None:
+        self.node = node
+        self.node_in_sync = False
+        self.services: dict[str, ServiceEntry] = {}
+        self.checks: dict[str, CheckEntry] = {}
+        self.watchers = Watchers()
+        self.changed: Callable[[], None] = lambda: None
+        self.check_update_interval_s = check_update_interval_s
+        self.discard_check_output = discard_check_output
+        self._clock = clock
+        self._rng = rng
+
+    def live_services(self) -> dict[str, NodeService]:
+        """The services that are registered now, by id."""
+        return {key: entry.service for key, entry in self.services.items() if not entry.deleted}
+
+    def live_checks(self) -> dict[str, HealthCheck]:
+        """The checks that are registered now, by id."""
+        return {key: entry.check for key, entry in self.checks.items() if not entry.deleted}
+
+    def service(self, service_id: str) -> NodeService | None:
+        """The registered service of this id, or None."""
+        entry = self.services.get(service_id)
+        return None if entry is None or entry.deleted else entry.service
+
+    def check(self, check_id: str) -> HealthCheck | None:
+        """The registered check of this id, or None."""
+        entry = self.checks.get(check_id)
+        return None if entry is None or entry.deleted else entry.check
+
+    def put_service(self, service: NodeService, token: str) -> None:
+        """Register a service, or replace the one of the same id. The catalog is told in any case."""
+        self.services[service.id] = ServiceEntry(service, token)
+        self._notify("services", ("service", service.id))
+
+    def put_check(self, check: HealthCheck, token: str) -> None:
+        """Register a check, or replace the one of the same id."""
+        old = self.checks.get(check.check_id)
+        if old is not None:
+            _cancel_deferred(old)
+        since = old.critical_since_s if old is not None and not old.deleted else None
+        entry = self.checks[check.check_id] = CheckEntry(check, token)
+        if check.status == CRITICAL:
+            entry.critical_since_s = self._clock.seconds() if since is None else since
+        self._notify("checks", ("service", check.service_id))
+
+    def delete_service(self, service_id: str) -> None:
+        """Mark a service for deletion from the catalog; it counts as gone at once."""
+        entry = self.services[service_id]
+        entry.deleted, entry.in_sync = True, False
+        self._notify("services", ("service", service_id))
+
+    def delete_check(self, check_id: str) -> None:
+        """Mark a check for deletion from the catalog; it counts as gone at once."""
+        entry = self.checks[check_id]
+        entry.deleted, entry.in_sync = True, False
+        _cancel_deferred(entry)
+        self._notify("checks", ("service", entry.check.service_id))
+
+    def forget_service(self, service_id: str) -> None:
+        """The catalog no longer has it, and with it went its deleted checks."""
+        self.services.pop(service_id, None)
+        for check_id, entry in list(self.checks.items()):
+            if entry.deleted and entry.check.service_id == service_id:
+                self.forget_check(check_id)
+
+    def forget_check(self, check_id: str) -> None:
+        """The catalog no longer has it."""
+        entry = self.checks.pop(check_id, None)
+        if entry is not None:
+            _cancel_deferred(entry)
+
+    def update_check(self, check_id: str, status: str, output: str) -> bool:
+        """A check ran: note its status and output. False if nothing of it is registered.
+
+        A new status is told at once; a new output alone after half to one and a half times the update interval.
+        """
+        entry = self.checks.get(check_id)
+        if entry is None or entry.deleted:
+            return False
+        if self.discard_check_output:
+            output = ""
+        if status != CRITICAL:
+            entry.critical_since_s = None
+        elif entry.critical_since_s is None:
+            entry.critical_since_s = self._clock.seconds()
+        old = entry.check
+        if (old.status, old.output) == (status, output):
+            return True
+        entry.check = copy(old)  # the old one may be on its way in a call
+        entry.check.status, entry.check.output = status, output
+        if old.status == status and self.check_update_interval_s > 0:
+            self._defer(check_id, entry)
+            self.watchers.changed(["checks", ("service", old.service_id)])
+            return True
+        _cancel_deferred(entry)
+        entry.in_sync = False
+        self._notify("checks", ("service", old.service_id))
+        return True
+
+    def _defer(self, check_id: str, entry: CheckEntry) -> None:
+        if entry.deferred is None and entry.in_sync:
+            interval = self.check_update_interval_s
+            delay = interval / 2 + self._rng.uniform(0, interval)
+            entry.deferred = self._clock.callLater(delay, self._defer_ended, check_id, entry)
+
+    def _defer_ended(self, check_id: str, entry: CheckEntry) -> None:
+        entry.deferred = None
+        if self.checks.get(check_id) is entry and not entry.deleted:
+            entry.in_sync = False
+            self.changed()
+
+    def stop(self) -> None:
+        """Cancel all timers."""
+        for entry in self.checks.values():
+            _cancel_deferred(entry)
+
+    def _notify(self, *keys: Hashable) -> None:
+        self.watchers.changed(keys)
+        self.changed()
+
+
+def _cancel_deferred(entry: CheckEntry) -> None:
+    timer, entry.deferred = entry.deferred, None
+    if timer is not None and timer.active():
+        timer.cancel()

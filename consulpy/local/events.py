@@ -1,0 +1,219 @@
+"""User events: what `/v1/event/fire` sends, what arrives by gossip for this agent, and the last 256 of them.
+
+In a message's way: HTTP -> `fire` -> RPC Internal.EventFire -> a server gossips `consul:event:NAME` -> Serf of every
+agent -> `receive` -> ring -> `/v1/event/list` and its waiters. The payload is msgpack in the *new* format, unlike all
+else on Consul's wires (docs/wire/gossip.md 9.4, tests/vectors/rpc/Internal.EventFire.json).
+"""
+
+import base64
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import msgpack
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from consulpy.codec.msgpack import text, unpack
+from consulpy.errors import BadRequest, RPCError, WireError
+from consulpy.local.regexp import BadRegexp, compile_regexp
+from consulpy.state.watch import Watchers, WatchSet
+from consulpy.structs.record import Record
+from consulpy.structs.requests import EventFireRequest
+
+_log = Logger()
+
+#: What the names of user events begin with on the gossip wire.
+PREFIX: Final = "consul:event:"
+#: How many events an agent remembers.
+RING_SIZE: Final = 256
+#: The highest version of the payload that we understand.
+VERSION: Final = 1
+#: Remote execution, which agents ignore unless it is enabled (and we have none).
+REMOTE_EXEC: Final = "_rexec"
+
+
+class _Caller(Protocol):
+    """The part of `consulpy.rpc.call.Caller` that firing needs."""
+
+    def call(self, method: str, request: Record) -> Deferred[Any]: ...
+
+
+class _Service(Protocol):
+    """The part of a service that filters look at."""
+
+    service: str
+    tags: list[str] | None
+
+
+@dataclass(slots=True)
+class Event:
+    """One user event. Filters are regular expressions; an empty one matches everything."""
+
+    id: str = ""
+    name: str = ""
+    payload: bytes = b""
+    node_filter: str = ""
+    service_filter: str = ""
+    tag_filter: str = ""
+    version: int = VERSION
+    #: Lamport time of its arrival; 0 in the answer to the one who fires it.
+    ltime: int = 0
+
+    def encode(self) -> bytes:
+        """The gossiped payload: keys sorted, empty payload and filters left out."""
+        fields: dict[str, Any] = {"ID": self.id, "n": self.name}
+        optional = {"nf": self.node_filter, "p": self.payload, "sf": self.service_filter, "tf": self.tag_filter}
+        fields.update((key, value) for key, value in optional.items() if value)
+        fields["v"] = self.version
+        packed: bytes = msgpack.packb(fields, use_bin_type=True, unicode_errors="surrogateescape")
+        return packed
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Event":
+        """The event in a gossiped payload. Raises `WireError`."""
+        raw = unpack(data)
+        if not isinstance(raw, dict):
+            raise WireError(f"user event: a map was expected, not {type(raw).__name__}")
+
+        def of(key: bytes) -> bytes:
+            value = raw.get(key)
+            if value is None:
+                return b""
+            if not isinstance(value, bytes):
+                raise WireError(f"user event: {key.decode()} is {type(value).__name__}")
+            return value
+
+        version = raw.get(b"v", 0)
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise WireError(f"user event: v is {type(version).__name__}")
+        return cls(
+            id=text(of(b"ID")),
+            name=text(of(b"n")),
+            payload=of(b"p"),
+            node_filter=text(of(b"nf")),
+            service_filter=text(of(b"sf")),
+            tag_filter=text(of(b"tf")),
+            version=version,
+        )
+
+    def check(self) -> None:
+        """Raise what Consul answers to one who fires this: `BadRequest` without a name, `RPCError` for filters."""
+        if not self.name:
+            raise BadRequest("Missing name")
+        if self.tag_filter and not self.service_filter:
+            raise RPCError("Cannot provide tag filter without service filter")
+        for kind in ("node", "service", "tag"):
+            try:
+                compile_regexp(getattr(self, f"{kind}_filter"))
+            except BadRegexp as error:
+                raise RPCError(f"Invalid {kind} filter: {error}") from None
+
+    def is_for(self, node_name: str, services: Iterable[_Service]) -> bool:
+        """Whether the filters let it through to the agent `node_name` with these services of its own.
+
+        Raises `BadRegexp` for a filter that does not compile.
+        """
+        if self.node_filter and not compile_regexp(self.node_filter).search(node_name):
+            return False
+        if not self.service_filter:
+            return True
+        name, tag = compile_regexp(self.service_filter), compile_regexp(self.tag_filter)
+        return any(
+            name.search(service.service)
+            and (not self.tag_filter or any(tag.search(each) for each in service.tags or ()))
+            for service in services
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As `/v1/event/...` shows it; an empty payload is null."""
+        return {
+            "ID": self.id,
+            "Name": self.name,
+            "Payload": base64.b64encode(self.payload).decode() if self.payload else None,
+            "NodeFilter": self.node_filter,
+            "ServiceFilter": self.service_filter,
+            "TagFilter": self.tag_filter,
+            "Version": self.version,
+            "LTime": self.ltime,
+        }
+
+
+def index_of(event_id: str) -> int:
+    """`X-Consul-Index` of a list that ends with this event: the halves of its UUID, combined by exclusive or.
+
+    Seen: an event `d8738e4c-398c-169a-62bb-076f633692f2` gives 13459158271335761000. Ids that are no UUID give 1.
+    """
+    try:
+        number = UUID(event_id).int
+    except ValueError:
+        return 1
+    return (number >> 64) ^ (number & (1 << 64) - 1) or 1
+
+
+@dataclass(slots=True)
+class UserEvents:
+    """The user events of one agent.
+
+    `services`: the services registered on this agent, asked at each event (a server's own `consul` is not one).
+    `rng`: for event ids. Waiters of the list register at `watchers` under the key `"event"`.
+    """
+
+    node_name: str
+    services: Callable[[], Iterable[_Service]]
+    rng: Random
+    watchers: Watchers = field(default_factory=Watchers)
+    #: Events that were not understood.
+    dropped: int = 0
+    _ring: deque[Event] = field(default_factory=lambda: deque(maxlen=RING_SIZE))
+
+    KEY = "event"
+
+    def fire(self, caller: _Caller, datacenter: str, event: Event, token: str = "") -> Deferred[Event]:
+        """Give `event` an id and have a server of `datacenter` gossip it; the result is the event as HTTP shows it.
+
+        Raises what `Event.check` raises; the Deferred fails with the `RPCError` of the call.
+        """
+        event.check()
+        fired = replace(event, id=str(UUID(int=self.rng.getrandbits(128))), version=VERSION, ltime=0)
+        request = EventFireRequest(datacenter=datacenter, name=fired.name, payload=fired.encode())
+        request.options.allow_stale = True
+        request.options.token = token
+        return caller.call("Internal.EventFire", request).addCallback(lambda _: fired)
+
+    def receive(self, name: str, payload: bytes, ltime: int) -> Event | None:
+        """A Serf user event arrived: keep it if it is one of ours and meant for this agent; otherwise None."""
+        if not name.startswith(PREFIX):
+            return None
+        try:
+            event = Event.decode(payload)
+            if event.version > VERSION:
+                raise WireError(f"user event {event.name!r} has version {event.version}, we know up to {VERSION}")
+            if event.name == REMOTE_EXEC or not event.is_for(self.node_name, self.services()):
+                return None
+        except (WireError, BadRegexp) as error:
+            self.dropped += 1
+            _log.warn("dropped a user event: {error}", error=str(error))
+            return None
+        event.ltime = ltime
+        self._ring.append(event)
+        self.watchers.changed([self.KEY])
+        return event
+
+    def list(self, name: str = "", watch: WatchSet | None = None) -> tuple[int, list[Event]]:
+        """(index, events), oldest first, only those called `name` if given.
+
+        The index is no counter: a reader waits while it *equals* the one it knows (`blocks`). It is 1 for no events.
+        """
+        if watch is not None:
+            watch.add(self.KEY)
+        events = [event for event in self._ring if not name or event.name == name]
+        return (index_of(events[-1].id) if events else 1), events
+
+    @staticmethod
+    def blocks(index: int, known: int) -> bool:
+        """Whether a reader that knows `known` goes on waiting at `index`."""
+        return known > 0 and index == known
