@@ -1,0 +1,261 @@
+"""Every key of the configuration, once: its name in files, its flag, default, unit, help and whether a reload applies it.
+
+Files, flags, help texts, checks and the reload report derive from this table. Rooms get a small config of their own,
+which `consulpy.agent` fills from here. Key names and help texts are Consul's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from consulpy.config.key import Key, Kind, Support, key, keys_of, section
+from consulpy.config.sections import (
+    NOTHING,
+    Addresses,
+    DnsSettings,
+    GossipLan,
+    GossipWan,
+    HttpSettings,
+    Limits,
+    Performance,
+    Ports,
+    Telemetry,
+    UnixSockets,
+)
+
+__all__ = ["KEYS", "RuntimeConfig"]
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """A complete, checked configuration of one agent. `config.load.load` makes it."""
+
+    datacenter: str = key(Kind.TEXT, "dc1", "Datacenter of the agent.", flag="datacenter")
+    primary_datacenter: str = key(Kind.TEXT, "")
+    node_name: str = key(Kind.TEXT, "", "Name of this node. Must be unique in the cluster.", flag="node")
+    node_id: str = key(
+        Kind.TEXT,
+        "",
+        "A unique ID for this node across space and time. Defaults to a randomly-generated ID that persists in the "
+        "data-dir.",
+        flag="node-id",
+    )
+    node_meta: Mapping[str, str] = key(
+        Kind.TEXT_MAP,
+        NOTHING,
+        "An arbitrary metadata key/value pair for this node, of the format `key:value`. Can be specified multiple "
+        "times.",
+        flag="node-meta",
+        reloadable=True,
+        placeholder="key:value",
+    )
+    disable_host_node_id: bool = key(
+        Kind.SWITCH,
+        True,
+        "Setting this to true will prevent Consul from using information from the host to generate a node ID, and "
+        "will cause Consul to generate a random node ID instead.",
+        flag="disable-host-node-id",
+    )
+    data_dir: str | None = key(Kind.TEXT, None, "Path to a data directory to store agent state.", flag="data-dir")
+    server: bool = key(Kind.SWITCH, False, "Switches agent to server mode.", flag="server")
+    bootstrap: bool = key(Kind.SWITCH, False, "Sets server to bootstrap mode.", flag="bootstrap")
+    bootstrap_expect: int = key(Kind.WHOLE, 0, "Sets server to expect bootstrap mode.", flag="bootstrap-expect")
+    #: -dev was given: a server in memory, on loopback. No key in files.
+    dev_mode: bool = False
+
+    bind_addr: str = key(
+        Kind.TEXT, "0.0.0.0", "Sets the bind address for cluster communication.", flag="bind"
+    )
+    serf_lan_bind: str = key(
+        Kind.TEXT, "", "Address to bind Serf LAN listeners to.", wire="serf_lan", flag="serf-lan-bind"
+    )
+    serf_wan_bind: str = key(
+        Kind.TEXT, "", "Address to bind Serf WAN listeners to.", wire="serf_wan", flag="serf-wan-bind"
+    )
+    advertise_addr: str = key(Kind.TEXT, "", "Sets the advertise address to use.", flag="advertise")
+    advertise_addr_ipv4: str = key(Kind.TEXT, "")
+    advertise_addr_ipv6: str = key(Kind.TEXT, "")
+    advertise_addr_wan: str = key(
+        Kind.TEXT, "", "Sets address to advertise on WAN instead of -advertise address.", flag="advertise-wan"
+    )
+    advertise_addr_wan_ipv4: str = key(Kind.TEXT, "")
+    advertise_addr_wan_ipv6: str = key(Kind.TEXT, "")
+    translate_wan_addrs: bool = key(Kind.SWITCH, False)
+    #: Where HTTP and DNS listen, after templates: IP addresses or paths of sockets.
+    client_addrs: tuple[str, ...] = key(
+        Kind.TEXT,
+        ("127.0.0.1",),
+        "Sets the address to bind for client access. This includes RPC, DNS, HTTP, HTTPS and gRPC (if configured).",
+        wire="client_addr",
+        flag="client",
+    )
+    addresses: Addresses = section(Addresses)
+    ports: Ports = section(Ports)
+    serf_lan_allowed_cidrs: tuple[str, ...] = key(
+        Kind.TEXTS,
+        (),
+        "Networks (eg: 192.168.1.0/24) allowed for Serf LAN. Can be specified multiple times.",
+        flag="serf-lan-allowed-cidrs",
+    )
+    serf_wan_allowed_cidrs: tuple[str, ...] = key(
+        Kind.TEXTS,
+        (),
+        "Networks (eg: 192.168.1.0/24) allowed for Serf WAN (other datacenters). Can be specified multiple times.",
+        flag="serf-wan-allowed-cidrs",
+    )
+    unix_sockets: UnixSockets = section(UnixSockets)
+
+    domain: str = key(Kind.TEXT, "consul.", "Domain to use for DNS interface.", flag="domain")
+    alt_domain: str = key(Kind.TEXT, "", "Alternate domain to use for DNS interface.", flag="alt-domain")
+    recursors: tuple[str, ...] = key(
+        Kind.TEXTS,
+        (),
+        "Address of an upstream DNS server. Can be specified multiple times.",
+        flag="recursor",
+        reloadable=True,
+    )
+    dns_config: DnsSettings = section(DnsSettings)
+    http_config: HttpSettings = section(HttpSettings)
+
+    start_join: tuple[str, ...] = key(
+        Kind.TEXTS, (), "Address of an agent to join at start time. Can be specified multiple times.", flag="join"
+    )
+    start_join_wan: tuple[str, ...] = key(
+        Kind.TEXTS,
+        (),
+        "Address of an agent to join -wan at start time. Can be specified multiple times.",
+        flag="join-wan",
+    )
+    retry_join: tuple[str, ...] = key(
+        Kind.TEXTS,
+        (),
+        "Address of an agent to join at start time with retries enabled. Can be specified multiple times.",
+        flag="retry-join",
+    )
+    retry_join_wan: tuple[str, ...] = key(
+        Kind.TEXTS,
+        (),
+        "Address of an agent to join -wan at start time with retries enabled. Can be specified multiple times.",
+        flag="retry-join-wan",
+    )
+    retry_interval_s: float = key(Kind.DURATION, 30.0, "Time to wait between join attempts.", flag="retry-interval")
+    retry_interval_wan_s: float = key(
+        Kind.DURATION,
+        30.0,
+        "Time to wait between join -wan attempts.",
+        wire="retry_interval_wan",
+        flag="retry-interval-wan",
+    )
+    retry_max: int = key(
+        Kind.WHOLE,
+        0,
+        "Maximum number of join attempts. Defaults to 0, which will retry indefinitely.",
+        flag="retry-max",
+    )
+    retry_max_wan: int = key(
+        Kind.WHOLE,
+        0,
+        "Maximum number of join -wan attempts. Defaults to 0, which will retry indefinitely.",
+        flag="retry-max-wan",
+    )
+    rejoin_after_leave: bool = key(
+        Kind.SWITCH, False, "Ignores a previous leave and attempts to rejoin the cluster.", flag="rejoin"
+    )
+    #: None: yes on a client, no on a server. See `leaves_on_terminate`.
+    leave_on_terminate: bool | None = key(Kind.SWITCH)
+    #: None: yes on a server, no on a client. See `skips_leave_on_interrupt`.
+    skip_leave_on_interrupt: bool | None = key(Kind.SWITCH)
+    reconnect_timeout_s: float = key(Kind.DURATION, 72 * 3600.0, wire="reconnect_timeout")
+    reconnect_timeout_wan_s: float = key(Kind.DURATION, 72 * 3600.0, wire="reconnect_timeout_wan")
+    gossip_lan: GossipLan = section(GossipLan)
+    gossip_wan: GossipWan = section(GossipWan)
+    disable_coordinates: bool = key(Kind.SWITCH, False)
+    sync_coordinate_rate_target: float = 64.0
+    protocol: int = key(Kind.WHOLE, 2, "Sets the protocol version. Defaults to latest.", flag="protocol")
+
+    encrypt: str = key(Kind.TEXT, "", "Provides the gossip encryption key.", flag="encrypt")
+    encrypt_verify_incoming: bool = key(Kind.SWITCH, True)
+    encrypt_verify_outgoing: bool = key(Kind.SWITCH, True)
+    disable_keyring_file: bool = key(
+        Kind.SWITCH, False, "Disables the backing up of the keyring to a file.", flag="disable-keyring-file"
+    )
+
+    log_level: str = key(Kind.TEXT, "INFO", "Log level of the agent.", flag="log-level", reloadable=True)
+    log_json: bool = key(Kind.SWITCH, False, "Output logs in JSON format.", flag="log-json")
+    log_file: str = key(Kind.TEXT, "", "Path to the file the logs get written to", flag="log-file")
+    log_rotate_duration_s: float = key(
+        Kind.DURATION, 24 * 3600.0, "Time after which log rotation needs to be performed", flag="log-rotate-duration"
+    )
+    log_rotate_bytes: int = key(
+        Kind.WHOLE, 0, "Maximum number of bytes that should be written to a log file", flag="log-rotate-bytes"
+    )
+    log_rotate_max_files: int = key(
+        Kind.WHOLE, 0, "Maximum number of log file archives to keep", flag="log-rotate-max-files"
+    )
+    enable_syslog: bool = key(
+        Kind.SWITCH, False, "Enables logging to syslog.", flag="syslog", support=Support.IGNORED
+    )
+    pid_file: str = key(Kind.TEXT, "", "Path to file to store agent PID.", flag="pid-file")
+    enable_debug: bool = key(Kind.SWITCH, False)
+    telemetry: Telemetry = section(Telemetry)
+
+    #: Service and check definitions, and watches, as they were written (checked by the rooms that run them).
+    services: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
+    checks: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
+    watches: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
+    enable_script_checks: bool = key(
+        Kind.SWITCH, False, "Enables health check scripts.", flag="enable-script-checks"
+    )
+    enable_local_script_checks: bool = key(
+        Kind.SWITCH,
+        False,
+        "Enables health check scripts from configuration file.",
+        flag="enable-local-script-checks",
+    )
+    check_update_interval_s: float = key(Kind.DURATION, 300.0, wire="check_update_interval")
+    check_output_max_size_bytes: int = key(
+        Kind.WHOLE,
+        4096,
+        "Sets the maximum output size for checks on this agent",
+        wire="check_output_max_size",
+        flag="check_output_max_size",
+    )
+    discard_check_output: bool = key(Kind.SWITCH, False, reloadable=True)
+    discovery_max_stale_s: float = key(Kind.DURATION, 0.0, wire="discovery_max_stale", reloadable=True)
+    default_query_time_s: float = key(
+        Kind.DURATION,
+        300.0,
+        "the amount of time a blocking query will wait before Consul will force a response. This value can be "
+        "overridden by the 'wait' query parameter.",
+        flag="default-query-time",
+    )
+    max_query_time_s: float = key(
+        Kind.DURATION,
+        600.0,
+        "the maximum amount of time a blocking query can wait before Consul will force a response. Consul applies "
+        "jitter to the wait time. The jittered time will be capped to MaxQueryTime.",
+        flag="max-query-time",
+    )
+    performance: Performance = section(Performance)
+    limits: Limits = section(Limits)
+
+    #: Where the configuration was read from, so that a reload can read it again.
+    config_files: tuple[str, ...] = ()
+    #: Lines for the log: keys that are known but without effect, and settings that are probably a mistake.
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def leaves_on_terminate(self) -> bool:
+        """Whether SIGTERM leaves the pools first (docs/wire/gossip.md 9.7)."""
+        return not self.server if self.leave_on_terminate is None else self.leave_on_terminate
+
+    @property
+    def skips_leave_on_interrupt(self) -> bool:
+        """Whether Ctrl-C ends the agent without leaving the pools."""
+        return self.server if self.skip_leave_on_interrupt is None else self.skip_leave_on_interrupt
+
+
+#: All keys that this program acts on, by their name in files, with the names of the fields that lead to each.
+KEYS: Final[Mapping[str, tuple[tuple[str, ...], Key]]] = {
+    found.path: (names, found) for names, found in keys_of(RuntimeConfig)
+}

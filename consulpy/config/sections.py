@@ -1,0 +1,159 @@
+"""The blocks of the configuration: ports, DNS, limits, gossip timing, ... each a small frozen dataclass.
+
+Source of names and defaults: Consul's public documentation, "Configuration"; seen with `consul validate` and
+`/v1/agent/self` of Consul 1.8.7.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from consulpy.config.key import Kind, Support, key, section
+
+#: Nothing, as the default of maps.
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the agent listens; -1 switches a listener off."""
+
+    dns: int = key(Kind.WHOLE, 8600, "DNS port to use.", flag="dns-port")
+    http: int = key(Kind.WHOLE, 8500, "Sets the HTTP API port to listen on.", flag="http-port")
+    https: int = key(Kind.WHOLE, -1, "Sets the HTTPS API port to listen on.", flag="https-port")
+    grpc: int = key(
+        Kind.WHOLE,
+        -1,
+        "Sets the gRPC API port to listen on (currently needed for Envoy xDS only).",
+        flag="grpc-port",
+        support=Support.IGNORED,
+    )
+    serf_lan: int = key(Kind.WHOLE, 8301, "Sets the Serf LAN port to listen on.", flag="serf-lan-port")
+    serf_wan: int = key(Kind.WHOLE, 8302, "Sets the Serf WAN port to listen on.", flag="serf-wan-port")
+    server: int = key(Kind.WHOLE, 8300, "Sets the server port to listen on.", flag="server-port")
+    sidecar_min_port: int = key(Kind.WHOLE, 21000, support=Support.IGNORED)
+    sidecar_max_port: int = key(Kind.WHOLE, 21255, support=Support.IGNORED)
+    expose_min_port: int = key(Kind.WHOLE, 21500, support=Support.IGNORED)
+    expose_max_port: int = key(Kind.WHOLE, 21755, support=Support.IGNORED)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Client addresses of single listeners instead of `client_addr`; blanks separate several."""
+
+    dns: str = key(Kind.TEXT, "")
+    http: str = key(Kind.TEXT, "")
+    https: str = key(Kind.TEXT, "")
+    grpc: str = key(Kind.TEXT, "", support=Support.IGNORED)
+
+
+@dataclass(frozen=True)
+class Soa:
+    """Fields of the SOA record, in seconds."""
+
+    refresh_s: int = key(Kind.WHOLE, 3600, reloadable=True)
+    retry_s: int = key(Kind.WHOLE, 600, reloadable=True)
+    expire_s: int = key(Kind.WHOLE, 86400, reloadable=True)
+    min_ttl_s: int = key(Kind.WHOLE, 0, reloadable=True)
+
+
+@dataclass(frozen=True)
+class DnsSettings:
+    """How DNS answers."""
+
+    allow_stale: bool = key(Kind.SWITCH, True, "Any server may answer, not only the leader.", reloadable=True)
+    a_record_limit: int = key(Kind.WHOLE, 0, "Most A or AAAA records in an answer; 0: no limit.", reloadable=True)
+    disable_compression: bool = key(Kind.SWITCH, False, "Do not compress names.", reloadable=True)
+    enable_truncate: bool = key(Kind.SWITCH, False, "Set TC when records were left out.", reloadable=True)
+    max_stale_s: float = key(Kind.DURATION, 87600 * 3600.0, "Older stale answers go to the leader.", reloadable=True)
+    node_ttl_s: float = key(Kind.DURATION, 0.0, "TTL of node answers.", reloadable=True)
+    service_ttl_s: Mapping[str, float] = key(
+        Kind.DURATION_MAP, NOTHING, 'TTL of service answers; "*" and trailing "*" match.', reloadable=True
+    )
+    only_passing: bool = key(Kind.SWITCH, False, "Leave out services with warnings too.", reloadable=True)
+    recursor_timeout_s: float = key(Kind.DURATION, 2.0, "How long to wait for a recursor.", reloadable=True)
+    udp_answer_limit: int = key(Kind.WHOLE, 3, "Most records in a UDP answer without EDNS.", reloadable=True)
+    enable_additional_node_meta_txt: bool = key(Kind.SWITCH, True, "Add node metadata as TXT.", reloadable=True)
+    use_cache: bool = key(Kind.SWITCH, False, "Answer from the agent's cache.", reloadable=True)
+    cache_max_age_s: float = key(Kind.DURATION, 0.0, "Oldest cached answer.", reloadable=True)
+    soa: Soa = section(Soa)
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Trade of speed and load."""
+
+    leave_drain_time_s: float = key(Kind.DURATION, 5.0, "Keep serving after a leave for so long.")
+    raft_multiplier: int = key(Kind.WHOLE, 5, "Scales Raft's timings; 1 is the fastest.", support=Support.IGNORED)
+    rpc_hold_timeout_s: float = key(Kind.DURATION, 7.0, "How long a request waits for a leader.")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what clients may ask for; 0 means none."""
+
+    http_max_conns_per_client: int = key(Kind.WHOLE, 200, reloadable=True)
+    https_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
+    rpc_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
+    rpc_max_burst: int = key(Kind.WHOLE, 1000, reloadable=True)
+    rpc_max_conns_per_client: int = key(Kind.WHOLE, 100, reloadable=True)
+    rpc_rate: float = key(Kind.NUMBER, -1.0, "Requests a second to servers; -1: no limit.", reloadable=True)
+    kv_max_value_size_bytes: int = key(Kind.WHOLE, 512 * 1024, wire="kv_max_value_size")
+    txn_max_req_len_bytes: int = key(Kind.WHOLE, 512 * 1024, wire="txn_max_req_len")
+
+
+@dataclass(frozen=True)
+class GossipLan:
+    """Timing of the LAN pool; None keeps memberlist's LAN profile (docs/wire/gossip.md 5.10)."""
+
+    gossip_nodes: int | None = key(Kind.WHOLE)
+    gossip_interval_s: float | None = key(Kind.DURATION)
+    probe_interval_s: float | None = key(Kind.DURATION)
+    probe_timeout_s: float | None = key(Kind.DURATION)
+    suspicion_mult: int | None = key(Kind.WHOLE)
+    retransmit_mult: int | None = key(Kind.WHOLE)
+
+
+@dataclass(frozen=True)
+class GossipWan(GossipLan):
+    """Timing of the WAN pool; None keeps memberlist's WAN profile."""
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """Where metrics go."""
+
+    disable_hostname: bool = key(Kind.SWITCH, False)
+    dogstatsd_addr: str = key(Kind.TEXT, "", support=Support.IGNORED)
+    dogstatsd_tags: tuple[str, ...] = key(Kind.TEXTS, (), support=Support.IGNORED)
+    filter_default: bool = key(Kind.SWITCH, True, reloadable=True)
+    metrics_prefix: str = key(Kind.TEXT, "consul")
+    prefix_filter: tuple[str, ...] = key(Kind.TEXTS, (), reloadable=True)
+    prometheus_retention_time_s: float = key(Kind.DURATION, 0.0, "0: no Prometheus form.")
+    statsd_address: str = key(Kind.TEXT, "", support=Support.IGNORED)
+    statsite_address: str = key(Kind.TEXT, "", support=Support.IGNORED)
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """How HTTP answers."""
+
+    allow_write_http_from: tuple[str, ...] = key(
+        Kind.TEXTS,
+        (),
+        "Only allow write endpoint calls from given network. CIDR format, can be specified multiple times.",
+        flag="allow-write-http-from",
+    )
+    block_endpoints: tuple[str, ...] = key(Kind.TEXTS, ())
+    response_headers: Mapping[str, str] = key(Kind.TEXT_MAP, NOTHING)
+    use_cache: bool = key(Kind.SWITCH, True)
+
+
+@dataclass(frozen=True)
+class UnixSockets:
+    """Owner and mode of the sockets of unix:// listeners."""
+
+    user: str = key(Kind.TEXT, "")
+    group: str = key(Kind.TEXT, "")
+    mode: str = key(Kind.TEXT, "")
