@@ -1,0 +1,208 @@
+"""Every change of the state as a command: its number, its body (the RPC request itself), and what it does.
+
+A command is what stands in the log: `u8 type` and the msgpack of its body (docs/wire/rpc.md 15). Applying must give the
+same result on every server and at every replay: times and random values are put in before a command is submitted.
+KV, sessions, tombstones, transactions and prepared queries (types 2, 3, 5, 7, 8) are further classes of this file; the
+tables that they change get a file each.
+"""
+
+from typing import Any, ClassVar, Final, Protocol, Self
+
+from consulpy.codec.msgpack import pack, unpack
+from consulpy.errors import WireError
+from consulpy.state import registration
+from consulpy.state.store import Store
+from consulpy.structs.coordinate import Coordinate
+from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
+from consulpy.structs.record import Record
+from consulpy.structs.requests import DeregisterRequest, RegisterRequest
+
+#: Set in a type number: who does not know the command may pass over it.
+IGNORE_IF_UNKNOWN: Final = 128
+
+
+class Command(Protocol):
+    """One entry of the log."""
+
+    TYPE: ClassVar[int]
+
+    def encode(self) -> bytes:
+        """Type number and body."""
+
+    def apply(self, store: Store, index: int) -> Any:
+        """Change the store at `index`; give the result, or raise `RPCError` and change nothing but the index."""
+
+
+class _WithBody:
+    """What all commands share whose body is one record."""
+
+    TYPE: ClassVar[int]
+    BODY: ClassVar[type[Record]]
+
+    __slots__ = ("body",)
+
+    def __init__(self, body: Any) -> None:
+        self.body = body
+
+    def encode(self) -> bytes:
+        """Type number and body."""
+        return bytes([self.TYPE]) + bytes(self.body.pack())
+
+    @classmethod
+    def decode(cls, data: memoryview) -> Self:
+        """The command with this body. Raises `WireError`."""
+        return cls(cls.BODY.unpack(data))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.body!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.body == other.body
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Register(_WithBody):
+    """Write a node, and with it a service and checks."""
+
+    TYPE = 0
+    BODY = RegisterRequest
+
+    def apply(self, store: Store, index: int) -> None:
+        """See `registration.register`."""
+        with store.change(index) as change:
+            registration.register(change, self.body)
+
+
+class Deregister(_WithBody):
+    """Remove a service, a check, or a node with everything on it."""
+
+    TYPE = 1
+    BODY = DeregisterRequest
+
+    def apply(self, store: Store, index: int) -> None:
+        """See `registration.deregister`."""
+        with store.change(index) as change:
+            registration.deregister(change, self.body)
+
+
+class CoordinateBatchUpdate(_WithBody):
+    """Write the coordinates that came in since the last batch. `body` is a list of `Coordinate`."""
+
+    TYPE = 6 | IGNORE_IF_UNKNOWN
+
+    def encode(self) -> bytes:
+        """Type number and an array of coordinates."""
+        return bytes([self.TYPE]) + pack([update.to_wire() for update in self.body])
+
+    @classmethod
+    def decode(cls, data: memoryview) -> Self:
+        """The batch in an array. Raises `WireError`."""
+        raw = unpack(data)
+        if not isinstance(raw, list):
+            raise WireError(f"CoordinateBatchUpdate: a list was expected, not {type(raw).__name__}")
+        return cls([Coordinate.from_wire(each) for each in raw])
+
+    def apply(self, store: Store, index: int) -> None:
+        """See `Coordinates.update`."""
+        with store.change(index) as change:
+            store.coordinates.update(change, self.body)
+
+
+class Autopilot(_WithBody):
+    """Write the autopilot configuration; answers whether a check-and-set matched."""
+
+    TYPE = 9
+    BODY = AutopilotSetRequest
+
+    def apply(self, store: Store, index: int) -> bool:
+        """See `Operator.set_autopilot`."""
+        with store.change(index) as change:
+            return store.operator.set_autopilot(change, self.body.config, check_and_set=self.body.cas)
+
+
+class FederationState(_WithBody):
+    """Write the federation state of one datacenter."""
+
+    TYPE = 30
+    BODY = FederationStateRequest
+
+    def apply(self, store: Store, index: int) -> None:
+        """See `Operator.set_federation_state`."""
+        with store.change(index) as change:
+            if self.body.state is not None:
+                store.operator.set_federation_state(change, self.body.state)
+
+
+class _Marker:
+    """An entry that changes nothing but takes an index. In Raft these are kinds of entries, not commands."""
+
+    TYPE: ClassVar[int]
+
+    __slots__ = ()
+
+    def encode(self) -> bytes:
+        """The type number alone."""
+        return bytes([self.TYPE])
+
+    @classmethod
+    def decode(cls, data: memoryview) -> Self:  # noqa: ARG003
+        """The marker."""
+        return cls()
+
+    def apply(self, store: Store, index: int) -> None:
+        """Only the index of the store goes on."""
+        with store.change(index):
+            pass
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Configuration(_Marker):
+    """The first entry of a log: which servers there are (here: this one)."""
+
+    TYPE = 64
+
+
+class Noop(_Marker):
+    """The first entry of every term of office."""
+
+    TYPE = 65
+
+
+class Barrier(_Marker):
+    """When it is applied, everything before it was."""
+
+    TYPE = 66
+
+
+COMMANDS: Final[dict[int, Any]] = {
+    command.TYPE: command
+    for command in (
+        Register,
+        Deregister,
+        CoordinateBatchUpdate,
+        Autopilot,
+        FederationState,
+        Configuration,
+        Noop,
+        Barrier,
+    )
+}
+
+
+def decode(data: bytes) -> Command:
+    """The command in a log entry. Raises `WireError`; unknown ones that may be passed over become a `Barrier`."""
+    if not data:
+        raise WireError("an empty log entry")
+    kind = data[0]
+    known = COMMANDS.get(kind) or COMMANDS.get(kind ^ IGNORE_IF_UNKNOWN)
+    if known is None:
+        if kind & IGNORE_IF_UNKNOWN:
+            return Barrier()
+        raise WireError(f"a log entry of unknown type {kind}")
+    command: Command = known.decode(memoryview(data)[1:])
+    return command

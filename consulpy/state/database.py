@@ -1,0 +1,202 @@
+"""The file of the local log: a snapshot of the state, and the entries after it, in SQLite (WAL, synchronous=FULL).
+
+    snapshot(part, idx, data)   records of `consulpy.state.snapshot` up to index `idx`, some in each part
+    entries(idx, data)          the commands after it, without a gap
+
+A file that is not ours, or that cannot be read, is renamed aside and said aloud, never deleted. SQLite's own lock keeps
+a second agent out; it dies with its process.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from consulpy.codec.msgpack import pack, unpack
+from consulpy.errors import ConfigError, RPCError, WireError
+from consulpy.state import snapshot as snapshots
+from consulpy.state.store import Store
+
+#: "cons" in SQLite's header, so that other programs' files are told apart.
+APPLICATION_ID: Final = 0x636F6E73
+FORMAT: Final = 1
+#: How much of a snapshot stands in one row.
+PART_BYTES: Final = 1 << 20
+
+_SCHEMA: Final = """
+    CREATE TABLE entries (idx INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE snapshot (part INTEGER PRIMARY KEY, idx INTEGER NOT NULL, data BLOB NOT NULL);
+"""
+
+
+class Unreadable(Exception):
+    """The file is no log of ours, or a damaged one."""
+
+
+class Database:
+    """The open file. Its methods may be called from any thread, but only by one at a time."""
+
+    def __init__(self, path: str, say: Callable[[str, str], None]) -> None:
+        self.path = Path(path)
+        self._say = say
+        self._connection = self._open_or_set_aside()
+
+    def load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
+        """Restore the snapshot into `store`, `replay` the entries after it; how many those were."""
+        try:
+            return self._load(store, replay)
+        except (sqlite3.DatabaseError, WireError, Unreadable, AssertionError, UnicodeError) as error:
+            self._connection.close()
+            self._set_aside(str(error))
+            store.replace_by(Store())
+            self._connection = self._open()
+            return 0
+
+    def append(self, first: int, rows: Sequence[bytes]) -> Exception | None:
+        """Store entries from index `first` on; the error, if they are not stored."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN")
+            # what a failed commit may have left behind must never be replayed
+            connection.execute("DELETE FROM entries WHERE idx >= ?", (first,))
+            connection.executemany("INSERT INTO entries VALUES (?, ?)", enumerate(rows, first))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            return self._failed(error)
+        return None
+
+    def compact(self, index: int, records: Sequence[bytes]) -> Exception | None:
+        """Put a snapshot at `index` in the place of the entries up to it; the error, if that failed."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN")
+            connection.execute("DELETE FROM snapshot")
+            connection.executemany(
+                "INSERT INTO snapshot VALUES (?, ?, ?)",
+                ((number, index, part) for number, part in enumerate(_parts(records))),
+            )
+            connection.execute("DELETE FROM entries WHERE idx <= ?", (index,))
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            return self._failed(error)
+        return None
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        self._connection.close()
+
+    def _load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
+        rows = self._connection.execute("SELECT idx, data FROM snapshot ORDER BY part").fetchall()
+        if rows:
+            store.replace_by(snapshots.restore(rows[0][0], _records(data for _, data in rows)))
+        count = 0
+        entries = self._connection.execute("SELECT idx, data FROM entries WHERE idx > ? ORDER BY idx", (store.index,))
+        for index, data in entries:
+            if index != store.index + 1:
+                raise Unreadable(f"entry {store.index + 1} is missing")
+            replay(index, data)
+            count += 1
+        return count
+
+    def _failed(self, error: sqlite3.Error) -> Exception:
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error as again:
+                self._say("error", f"{self.path}: {again}")
+        return RPCError(f"could not be written to {self.path}: {error}")
+
+    # Opening
+
+    def _open_or_set_aside(self) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except Unreadable as error:
+            self._set_aside(str(error))
+            return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        """Open or make the file, and lock it. Raises `ConfigError`, or `Unreadable`."""
+        if self.path.exists() and not os.access(self.path, os.R_OK | os.W_OK):
+            raise ConfigError(f"{self.path} may not be read and written by this user: change its owner, or -data-dir")
+        try:
+            connection = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise self._why_not(error) from None
+        try:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            connection.execute("BEGIN EXCLUSIVE")
+            self._check_ours(connection)
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            connection.close()
+            raise self._why_not(error) from None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_ours(self, connection: sqlite3.Connection) -> None:
+        """See that the file is a log of ours, or make it one if it is empty."""
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not application_id and not tables:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={FORMAT}")
+        elif application_id != APPLICATION_ID:
+            raise Unreadable("it is another program's database")
+        elif version > FORMAT:
+            raise ConfigError(f"{self.path} was written by a newer consulpy: use that one, or another -data-dir")
+
+    def _why_not(self, error: sqlite3.Error) -> Exception:
+        code = getattr(error, "sqlite_errorcode", None)
+        primary = code & 0xFF if code is not None else None
+        if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return ConfigError(
+                f"{self.path} is in use by another agent: stop that one, or give this one its own -data-dir"
+            )
+        if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return Unreadable(str(error))
+        return ConfigError(
+            f"{self.path} cannot be written ({error}): -data-dir must be a folder this user may write to"
+        )
+
+    def _set_aside(self, why: str) -> None:
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.bad-{number}")).exists():
+            number += 1
+        for suffix in ("", "-wal", "-shm"):
+            part = self.path.with_name(self.path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        self._say("error", f"{self.path} cannot be used ({why}); it was kept as {aside}, and the state begins empty")
+
+
+def _parts(records: Sequence[bytes]) -> Iterator[bytes]:
+    """Records packed together into rows of about `PART_BYTES`."""
+    part: list[bytes] = []
+    size = 0
+    for record in records:
+        part.append(record)
+        size += len(record)
+        if size >= PART_BYTES:
+            yield pack(part)
+            part, size = [], 0
+    yield pack(part)
+
+
+def _records(parts: Iterator[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        records = unpack(part)
+        if not isinstance(records, list):
+            raise WireError("a part of the snapshot is no list")
+        yield from records

@@ -1,0 +1,259 @@
+"""The log of commands: every change of the state is submitted here, stored in order, then applied.
+
+`submit(command, done)` calls `done` with the command's result once it is stored and applied, or with an error. All
+commands that are submitted while a commit is running go together into the next transaction (group commit). What is
+applied is what was stored: the command decoded from its bytes, so that a replay cannot differ.
+
+Raft serves the same `submit` later. `MemoryLog` is for `-dev`: nothing survives.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final, Protocol
+
+from consulpy.errors import ConsulpyError, RPCError
+from consulpy.state.commands import Command, decode
+from consulpy.state.database import Database
+from consulpy.state.snapshot import Snapshot
+from consulpy.state.store import Store
+
+Done = Callable[[Any], None]
+#: Runs a job on another thread (or, in tests, at once).
+Run = Callable[[Callable[[], None]], None]
+#: `log(level, text)`, level being `info`, `warn` or `error`.
+Say = Callable[[str, str], None]
+
+#: Commands that may wait for a commit; more are refused.
+PENDING_LIMIT: Final = 16384
+#: Commands of one transaction: keeps the turns of the reactor short in which they are applied.
+BATCH_LIMIT: Final = 512
+#: Entries after which the log is compacted into a snapshot (Consul's `raft_snapshot_threshold`).
+COMPACT_AFTER: Final = 16384
+
+
+class Log(Protocol):
+    """Where commands are submitted."""
+
+    store: Store
+
+    def submit(self, command: Command, done: Done) -> None:
+        """Store and apply `command`; then call `done` with its result, or with the exception that stopped it."""
+
+    def close(self) -> None:
+        """Store what is pending and stop."""
+
+
+class _Applying:
+    """What both logs share."""
+
+    def __init__(self, store: Store, say: Say) -> None:
+        self.store = store
+        self._say = say
+
+    def _apply(self, index: int, data: bytes) -> Any:
+        """Apply one stored entry; an error of the command is its result."""
+        try:
+            return decode(data).apply(self.store, index)
+        except ConsulpyError as error:
+            return error
+        except Exception as error:  # our own fault in one command must not end all writing
+            self._say("error", f"command {index} could not be applied: {type(error).__name__}: {error}")
+            return RPCError(f"internal error: {error}")
+
+    def _tell(self, done: Done, result: Any) -> None:
+        try:
+            done(result)
+        except Exception as error:
+            self._say("error", f"the receiver of a command's result failed: {type(error).__name__}: {error}")
+
+
+class MemoryLog(_Applying):
+    """A log that keeps nothing."""
+
+    def __init__(self, store: Store, *, say: Say = lambda _level, _text: None) -> None:
+        super().__init__(store, say)
+        self._queue: deque[tuple[bytes, Done]] = deque()
+        self._busy = False
+
+    def submit(self, command: Command, done: Done) -> None:
+        """Apply at once; a command submitted by a `done` waits for its turn."""
+        self._queue.append((command.encode(), done))
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._queue:
+                data, done = self._queue.popleft()
+                self._tell(done, self._apply(self.store.index + 1, data))
+        finally:
+            self._busy = False
+
+    def close(self) -> None:
+        """Nothing is pending, nothing to store."""
+
+
+class LocalLog(_Applying):
+    """A log in one SQLite file, committed by one thread at a time; this object itself lives in the reactor's thread.
+
+    `run`: runs a job in a thread (`reactor.callInThread`). `hand_back`: runs a job in the reactor's thread
+    (`reactor.callFromThread`). Tests give both `lambda job: job()`.
+    Opening replays the file into `store`. Raises `ConfigError` when the file is in use, or may not be written.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        *,
+        run: Run,
+        hand_back: Run,
+        say: Say = lambda _level, _text: None,
+        compact_after: int = COMPACT_AFTER,
+    ) -> None:
+        super().__init__(store, say)
+        self._run = run
+        self._hand_back = hand_back
+        self._pending: deque[tuple[bytes, Done]] = deque()
+        self._busy = False  # a thread has the file
+        self._commit: _Commit | None = None
+        self._compacting = False
+        self._snapshot: tuple[int, list[bytes]] | None = None
+        self._closed = False
+        self._compact_after = compact_after
+        self._database = Database(path, say)
+        self.entries = self._database.load(store, self._replay)
+        self.commits = 0
+        self._maybe_compact()
+
+    def submit(self, command: Command, done: Done) -> None:
+        """See `Log.submit`."""
+        if self._closed:
+            self._tell(done, RPCError("the state log is closed"))
+        elif len(self._pending) >= PENDING_LIMIT:
+            self._tell(done, RPCError(f"too many writes are waiting for the disk: {PENDING_LIMIT}"))
+        else:
+            self._pending.append((command.encode(), done))
+            self._write_next()
+
+    def close(self) -> None:
+        """Store and apply what is pending, in this thread, then close the file. Waits for a commit that is running."""
+        self._closed = True
+        if self._commit is not None:
+            self._commit.write()
+            self._written(self._commit)
+        while self._pending:
+            commit = self._next_commit()
+            commit.write()
+            self._written(commit)
+        self._database.close()
+
+    def _replay(self, index: int, data: bytes) -> None:
+        command = decode(data)  # raises for what we do not understand: then the file is not used
+        try:
+            command.apply(self.store, index)
+        except ConsulpyError:
+            pass  # it was refused then as well
+        except Exception as error:
+            self._say("error", f"command {index} could not be applied: {type(error).__name__}: {error}")
+
+    # Commits: one at a time
+
+    def _next_commit(self) -> "_Commit":
+        batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH_LIMIT))]
+        return _Commit(self._database, self.store.index + 1, batch)
+
+    def _write_next(self) -> None:
+        if self._busy or self._closed:
+            return
+        if self._snapshot is not None:
+            self._write_snapshot(*self._snapshot)
+        elif self._pending:
+            commit = self._commit = self._next_commit()
+            self._busy = True
+
+            def write() -> None:  # in the thread
+                commit.write()
+                self._hand_back(lambda: self._written(commit))
+
+            self._run(write)
+
+    def _written(self, commit: "_Commit") -> None:
+        """Apply a stored batch in order, or tell everybody in it why it could not be stored."""
+        if commit.told:  # by `close`
+            return
+        commit.told = True
+        self._busy = False
+        self._commit = None
+        self.commits += 1
+        if commit.error is not None:
+            self._say("error", f"{len(commit.batch)} writes could not be stored: {commit.error}")
+            for _, done in commit.batch:
+                self._tell(done, commit.error)
+        else:
+            self.entries += len(commit.batch)
+            results = [(done, self._apply(self.store.index + 1, data)) for data, done in commit.batch]
+            for done, result in results:
+                self._tell(done, result)
+        self._maybe_compact()
+        self._write_next()
+
+    # Compaction: encoded in a thread, then written between two commits
+
+    def _maybe_compact(self) -> None:
+        if self._compacting or self._closed or self.entries < self._compact_after:
+            return
+        self._compacting = True
+        snapshot = Snapshot.of(self.store)
+
+        def encode() -> None:  # in the thread
+            records = list(snapshot.records())
+            self._hand_back(lambda: ready(records))
+
+        def ready(records: list[bytes]) -> None:
+            self._snapshot = (snapshot.index, records)
+            self._write_next()
+
+        self._run(encode)
+
+    def _write_snapshot(self, index: int, records: list[bytes]) -> None:
+        self._snapshot = None
+        self._busy = True
+
+        def write() -> None:  # in the thread
+            error = self._database.compact(index, records)
+            self._hand_back(lambda: self._compacted(index, error))
+
+        self._run(write)
+
+    def _compacted(self, index: int, error: Exception | None) -> None:
+        self._busy = self._compacting = False
+        if self._closed:
+            return
+        if error is None:
+            self.entries = self.store.index - index
+            self._say("info", f"the state log was compacted at index {index}")
+        else:
+            self._say("warn", f"the state log could not be compacted, it goes on growing: {error}")
+            self.entries = 0  # try again after as many entries as before
+        self._write_next()
+
+
+class _Commit:
+    """One transaction: written once, by a thread or by `close`, whoever comes first."""
+
+    def __init__(self, database: Database, first: int, batch: list[tuple[bytes, Done]]) -> None:
+        self.batch = batch
+        self.error: Exception | None = None
+        self.told = False
+        self._database = database
+        self._first = first
+        self._written = False
+        self._lock = Lock()
+
+    def write(self) -> None:
+        """Store the batch, unless that was done."""
+        with self._lock:
+            if not self._written:
+                self.error = self._database.append(self._first, [data for data, _ in self.batch])
+                self._written = True

@@ -1,0 +1,53 @@
+"""What operators set: the autopilot configuration, and the federation states that servers keep for each datacenter.
+
+Both are carried and stored; nothing here acts on them yet. A server's first log entries write them, so that its indexes
+look as Consul's (docs/wire/rpc.md 13).
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from consulpy.state.indexes import Indexes
+from consulpy.state.table import Table
+from consulpy.state.watch import WatchSet
+from consulpy.structs.operator import AutopilotConfig, FederationState
+
+if TYPE_CHECKING:
+    from consulpy.state.store import Change
+
+AUTOPILOT = "autopilot-config"
+FEDERATION_STATES = "federation-states"
+
+
+class Operator:
+    """The autopilot configuration (one row) and the federation states (a row for each datacenter)."""
+
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
+        self.autopilot_table: Table[AutopilotConfig] = Table(AUTOPILOT)
+        self.federation_table: Table[FederationState] = Table(FEDERATION_STATES)
+
+    def autopilot(self, watch: WatchSet | None) -> tuple[int, AutopilotConfig | None]:
+        """The autopilot configuration, None before a leader wrote one."""
+        return self._indexes.max(watch, AUTOPILOT), self.autopilot_table.get(AUTOPILOT)
+
+    def set_autopilot(self, change: "Change", config: AutopilotConfig, *, check_and_set: bool) -> bool:
+        """Write the configuration; with `check_and_set` only if it is still at `config.modify_index`."""
+        old = self.autopilot_table.get(AUTOPILOT)
+        if check_and_set and config.modify_index != (old.modify_index if old else 0):
+            return False
+        new = dataclasses.replace(
+            config, create_index=old.create_index if old else change.index, modify_index=change.index
+        )
+        change.put(self.autopilot_table, (AUTOPILOT,), new)
+        change.bump(AUTOPILOT)
+        return True
+
+    def set_federation_state(self, change: "Change", state: FederationState) -> None:
+        """Write the state of one datacenter."""
+        old = self.federation_table.get(state.datacenter)
+        new = dataclasses.replace(
+            state, create_index=old.create_index if old else change.index, modify_index=change.index
+        )
+        change.put(self.federation_table, (state.datacenter,), new)
+        change.bump(FEDERATION_STATES)

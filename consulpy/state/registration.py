@@ -1,0 +1,237 @@
+"""How the catalog changes: registrations and deregistrations of nodes, services and checks.
+
+Which index each change raises was seen on real Consul after every single change (docs/wire/rpc.md 14). In two cases
+Consul leaves readers with an old result and an old index, and we do not copy that: when a service id changes its
+service name, and when a check moves from one service to another, the losing service's index rises here too.
+"""
+
+import dataclasses
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from consulpy.errors import RPCError
+from consulpy.state.catalog import Instance, connect_names, node_key
+from consulpy.state.indexes import CHECKS, EXTINCTION, NODES, SERVICES, connect_key, kind_key, service_key
+from consulpy.structs.check import CRITICAL, PASSING, SERF_HEALTH, HealthCheck
+from consulpy.structs.node import Node
+from consulpy.structs.requests import DeregisterRequest, RegisterRequest
+from consulpy.structs.service import NodeService, Weights
+
+if TYPE_CHECKING:
+    from consulpy.state.store import Change
+
+
+def register(change: "Change", request: RegisterRequest) -> None:
+    """Write a node, and with it a service and checks. Raises `RPCError` with Consul's texts."""
+    if not (request.skip_node_update and change.store.catalog.has_node(request.node)):
+        _put_node(change, request)
+    if request.service is not None:
+        _put_service(change, request.node, request.service)
+    for check in (request.checks or []) + ([request.check] if request.check is not None else []):
+        if check.node != request.node:
+            raise RPCError(f'check node "{check.node}" does not match node "{request.node}"')
+        _put_check(change, check)
+
+
+def deregister(change: "Change", request: DeregisterRequest) -> None:
+    """Remove a service with its checks, or a check, or (neither named) a node with everything on it.
+
+    What is not there is no error and moves no index.
+    """
+    if request.service_id:
+        _remove_service(change, request.node.lower(), request.service_id.lower())
+    elif request.check_id:
+        _remove_check(change, request.node.lower(), request.check_id.lower())
+    else:
+        _remove_node(change, request.node.lower())
+
+
+# Nodes
+
+
+def _put_node(change: "Change", request: RegisterRequest) -> None:
+    catalog = change.store.catalog
+    same_id = catalog.nodes_table.by("id", request.id.lower()) if request.id else ()
+    old = same_id[0] if same_id else None
+    if request.id and (old is None or old.node != request.node):
+        _refuse_taken_name(change, request, is_rename=old is not None)
+    if old is None:
+        old = catalog.nodes_table.get(request.node.lower())
+    elif old.node != request.node:
+        _remove_node(change, old.node.lower())  # a rename: everything on the old name goes
+    node = Node(
+        id=request.id,
+        node=request.node,
+        address=request.address,
+        datacenter=request.datacenter,
+        tagged_addresses=request.tagged_addresses,
+        meta=request.node_meta,
+        create_index=old.create_index if old is not None else change.index,
+        modify_index=old.modify_index if old is not None else change.index,
+    )
+    if node == old:
+        return
+    node.modify_index = change.index
+    change.put(catalog.nodes_table, (node.node.lower(),), node)
+    change.bump(NODES)
+    change.touch(*(node_key(name) for name in {node.node, node.id, old.id if old else ""} if name))
+    _bump_services_on(change, node.node.lower())
+
+
+def _refuse_taken_name(change: "Change", request: RegisterRequest, *, is_rename: bool) -> None:
+    """A node may take the name of another one only when that one is not alive."""
+    catalog = change.store.catalog
+    holder = catalog.nodes_table.get(request.node.lower())
+    if holder is None or not holder.id or holder.id.lower() == request.id.lower():
+        return
+    health = catalog.check(holder.node, SERF_HEALTH)
+    if health is not None and health.status == PASSING:
+        where = f" ({request.address})" if is_rename else ""
+        raise RPCError(
+            f'failed inserting node: Error while renaming Node ID: "{request.id}"{where}: '
+            f"Node name {request.node} is reserved by node {holder.id} with name {holder.node} ({holder.address})"
+        )
+
+
+def _remove_node(change: "Change", node: str) -> None:
+    """Remove a node and everything on it. `node` is the lower-case name."""
+    catalog = change.store.catalog
+    old = catalog.nodes_table.get(node)
+    if old is None:
+        return
+    for row in catalog.services_table.by("node", node):
+        _remove_service(change, node, row.service.id.lower())
+    for check in catalog.checks_table.by("node", node):
+        _remove_check(change, node, check.check_id.lower())
+    change.store.coordinates.forget_node(change, node)
+    change.remove(catalog.nodes_table, (node,))
+    change.bump(NODES)
+    change.touch(*(node_key(name) for name in (old.node, old.id) if name))
+
+
+# Services
+
+
+def _put_service(change: "Change", node: str, service: NodeService) -> None:
+    catalog = change.store.catalog
+    if not service.id:
+        raise RPCError("failed inserting service: failed inserting service: object missing primary index")
+    key = (node.lower(), service.id.lower())
+    old_row = catalog.services_table.get(*key)
+    old = old_row.service if old_row is not None else None
+    new = dataclasses.replace(
+        service,
+        weights=service.weights or Weights(),
+        create_index=old.create_index if old is not None else change.index,
+        modify_index=old.modify_index if old is not None else change.index,
+    )
+    if new == old:
+        return
+    new.modify_index = change.index
+    row = Instance(node.lower(), new)
+    change.put(catalog.services_table, key, row)
+    change.bump(SERVICES, *index_keys(row))
+    if old_row is not None:
+        _bump_lost(change, old_row)
+
+
+def _remove_service(change: "Change", node: str, service_id: str) -> None:
+    catalog = change.store.catalog
+    row = catalog.services_table.get(node, service_id)
+    if row is None:
+        return
+    for check in catalog.checks_table.by("instance", (node, service_id)):
+        _remove_check(change, node, check.check_id.lower())
+    change.remove(catalog.services_table, (node, service_id))
+    change.bump(SERVICES, CHECKS)  # checks too, even if the service had none
+    _bump_lost(change, row)
+
+
+def index_keys(row: Instance) -> tuple[Hashable, ...]:
+    """The index keys of all questions whose answers show this instance."""
+    service = row.service
+    return (service_key(service.service), kind_key(service.kind), *map(connect_key, connect_names(row)))
+
+
+def _bump_lost(change: "Change", old: Instance) -> None:
+    """`old` is no longer a row: raise what showed it, and forget services that disappeared with it."""
+    groups = change.store.catalog.services_table.groups
+    change.bump(kind_key(old.service.kind))
+    gone = False
+    for group, key, names in (
+        ("name", service_key, (old.service.service.lower(),)),
+        ("connect", connect_key, connect_names(old)),
+    ):
+        for name in names:
+            if name in groups[group]:
+                change.bump(key(name))
+            else:
+                change.forget(key(name))
+                gone = True
+    if gone:
+        change.bump(EXTINCTION)
+
+
+def _bump_services_on(change: "Change", node: str) -> None:
+    for row in change.store.catalog.services_table.by("node", node):
+        change.bump(*index_keys(row))
+
+
+# Checks
+
+
+def _put_check(change: "Change", check: HealthCheck) -> None:
+    """Write a check. Identical ones raise only the index of the table. (Sessions that hang on it belong here.)"""
+    catalog = change.store.catalog
+    if not catalog.has_node(check.node):
+        raise RPCError(f'failed inserting check: Missing node registration on node "{check.node}"')
+    row = None
+    if check.service_id:
+        row = catalog.services_table.get(check.node.lower(), check.service_id.lower())
+        if row is None:
+            raise RPCError(f'failed inserting check: Missing service registration on node "{check.node}"')
+    if not check.check_id:
+        raise RPCError(
+            f'failed inserting check: failed inserting check: object missing primary index on node "{check.node}"'
+        )
+    key = (check.node.lower(), check.check_id.lower())
+    old = catalog.checks_table.get(*key)
+    new = dataclasses.replace(
+        check,
+        status=check.status or CRITICAL,
+        service_name=row.service.service if row is not None else check.service_name,
+        service_tags=row.service.tags if row is not None else check.service_tags,
+        create_index=old.create_index if old is not None else change.index,
+        modify_index=old.modify_index if old is not None else change.index,
+    )
+    change.bump(CHECKS)
+    if new == old:
+        return
+    new.modify_index = change.index
+    change.put(catalog.checks_table, key, new)
+    for check_of in (new, old):
+        if check_of is not None:
+            _bump_instances_of(change, check_of)
+
+
+def _remove_check(change: "Change", node: str, check_id: str) -> None:
+    catalog = change.store.catalog
+    old = catalog.checks_table.get(node, check_id)
+    if old is None:
+        return
+    change.remove(catalog.checks_table, (node, check_id))
+    change.bump(CHECKS)
+    if not old.service_id:
+        change.bump(SERVICES)  # as Consul does when a node's check goes
+    _bump_instances_of(change, old)
+
+
+def _bump_instances_of(change: "Change", check: HealthCheck) -> None:
+    """Raise the services whose health this check concerns: one instance's, or all on the node."""
+    node = check.node.lower()
+    if not check.service_id:
+        _bump_services_on(change, node)
+        return
+    row = change.store.catalog.services_table.get(node, check.service_id.lower())
+    if row is not None:
+        change.bump(*index_keys(row))

@@ -1,0 +1,183 @@
+"""The whole state as a list of records, and back: what a log is compacted into.
+
+Records and their order are those of Consul's `state.bin` (docs/wire/rpc.md 15): `u8 type` and msgpack; nodes, services
+and checks as Register bodies, coordinates, autopilot, federation states, and at the end the index of every key.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from consulpy.codec.msgpack import pack, unpack_from
+from consulpy.errors import WireError
+from consulpy.state.catalog import Instance
+from consulpy.state.commands import Autopilot, CoordinateBatchUpdate, FederationState, Register
+from consulpy.state.operator import AUTOPILOT
+from consulpy.state.store import Store
+from consulpy.structs.check import HealthCheck
+from consulpy.structs.coordinate import Coordinate
+from consulpy.structs.node import Node
+from consulpy.structs.operator import AutopilotConfig
+from consulpy.structs.operator import FederationState as State
+from consulpy.structs.record import Record
+from consulpy.structs.requests import RegisterRequest
+
+#: The type of a record that holds the index of one key; only in snapshots.
+INDEX: Final = 16
+#: How index keys that are not tables are spelt in a snapshot: the prefix and the rest.
+_PREFIXES: Final = {"service": "service.", "kind": "service_kind.", "connect": "service_connect."}
+
+
+@dataclass(slots=True)
+class IndexEntry(Record):
+    """The index of one key."""
+
+    key: str = ""
+    value: int = 0
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The state at one index. Taking one copies references only; `records` may then run in another thread."""
+
+    index: int
+    nodes: list[Node]
+    services: list[Instance]
+    checks: list[HealthCheck]
+    coordinates: list[Coordinate]
+    autopilot: list[AutopilotConfig]
+    federation_states: list[State]
+    indexes: list[tuple[Hashable, int]]
+
+    @classmethod
+    def of(cls, store: Store) -> "Snapshot":
+        """The state of `store` as it is now."""
+        return cls(
+            index=store.index,
+            nodes=store.catalog.nodes_table.unordered(),
+            services=store.catalog.services_table.unordered(),
+            checks=store.catalog.checks_table.unordered(),
+            coordinates=store.coordinates.table.unordered(),
+            autopilot=store.operator.autopilot_table.unordered(),
+            federation_states=store.operator.federation_table.unordered(),
+            indexes=list(store.indexes.items()),
+        )
+
+    def records(self) -> Iterator[bytes]:
+        """Every record of the snapshot, in a fixed order."""
+        services: dict[str, list[Instance]] = {}
+        for row in self.services:
+            services.setdefault(row.node, []).append(row)
+        checks: dict[str, list[HealthCheck]] = {}
+        for check in self.checks:
+            checks.setdefault(check.node.lower(), []).append(check)
+        for node in sorted(self.nodes, key=lambda node: node.node.lower()):
+            name = node.node.lower()
+            yield _register(node)
+            for row in sorted(services.get(name, ()), key=lambda row: row.service.id.lower()):
+                yield _register(node, row)
+            for check in sorted(checks.get(name, ()), key=lambda check: check.check_id.lower()):
+                yield _register(node, check=check)
+        for coordinate in sorted(self.coordinates, key=lambda row: (row.node.lower(), row.segment)):
+            yield bytes([CoordinateBatchUpdate.TYPE & 127]) + pack([coordinate.to_wire()])
+        for config in self.autopilot:
+            yield bytes([Autopilot.TYPE]) + config.pack()
+        for state in sorted(self.federation_states, key=lambda state: state.datacenter):
+            yield bytes([FederationState.TYPE]) + state.pack()
+        for key, value in sorted((_spell(key), value) for key, value in self.indexes):
+            yield bytes([INDEX]) + IndexEntry(key, value).pack()
+
+
+def restore(index: int, records: Iterable[bytes]) -> Store:
+    """The store in the records of a snapshot at `index`. Raises `WireError`."""
+    store = Store()
+    store.index = index
+    for record in records:
+        if not record:
+            raise WireError("an empty snapshot record")
+        put = _RESTORE.get(record[0])
+        if put is None:
+            raise WireError(f"a snapshot record of unknown type {record[0]}")
+        put(store, unpack_from(memoryview(record)[1:])[0])
+    return store
+
+
+def _register(node: Node, row: Instance | None = None, check: HealthCheck | None = None) -> bytes:
+    request = RegisterRequest(
+        datacenter=node.datacenter,
+        id=node.id,
+        node=node.node,
+        address=node.address,
+        tagged_addresses=node.tagged_addresses,
+        node_meta=node.meta,
+        service=row.service if row is not None else None,
+        check=check,
+        create_index=node.create_index,
+        modify_index=node.modify_index,
+    )
+    return bytes([Register.TYPE]) + request.pack()
+
+
+def _restore_registration(store: Store, raw: object) -> None:
+    request = RegisterRequest.from_wire(raw)
+    catalog, name = store.catalog, request.node.lower()
+    if request.service is not None:
+        catalog.services_table._replace((name, request.service.id.lower()), Instance(name, request.service))
+    elif request.check is not None:
+        catalog.checks_table._replace((name, request.check.check_id.lower()), request.check)
+    else:
+        node = Node(
+            id=request.id,
+            node=request.node,
+            address=request.address,
+            datacenter=request.datacenter,
+            tagged_addresses=request.tagged_addresses,
+            meta=request.node_meta,
+            create_index=request.create_index,
+            modify_index=request.modify_index,
+        )
+        catalog.nodes_table._replace((name,), node)
+
+
+def _restore_coordinates(store: Store, raw: object) -> None:
+    if not isinstance(raw, list):
+        raise WireError("coordinates: a list was expected")
+    for coordinate in map(Coordinate.from_wire, raw):
+        store.coordinates.table._replace((coordinate.node.lower(), coordinate.segment), coordinate)
+
+
+def _restore_autopilot(store: Store, raw: object) -> None:
+    store.operator.autopilot_table._replace((AUTOPILOT,), AutopilotConfig.from_wire(raw))
+
+
+def _restore_federation_state(store: Store, raw: object) -> None:
+    state = State.from_wire(raw)
+    store.operator.federation_table._replace((state.datacenter,), state)
+
+
+def _restore_index(store: Store, raw: object) -> None:
+    entry = IndexEntry.from_wire(raw)
+    store.indexes._replace(_read_key(entry.key), entry.value)
+
+
+_RESTORE: Final = {
+    Register.TYPE: _restore_registration,
+    CoordinateBatchUpdate.TYPE & 127: _restore_coordinates,
+    Autopilot.TYPE: _restore_autopilot,
+    FederationState.TYPE: _restore_federation_state,
+    INDEX: _restore_index,
+}
+
+
+def _spell(key: Hashable) -> str:
+    if isinstance(key, str):
+        return key
+    assert isinstance(key, tuple)
+    return _PREFIXES[key[0]] + str(key[1])
+
+
+def _read_key(spelt: str) -> Hashable:
+    for family, prefix in _PREFIXES.items():
+        if spelt.startswith(prefix):
+            return (family, spelt.removeprefix(prefix))
+    return spelt

@@ -1,0 +1,97 @@
+"""The state store: tables, their indexes, and who waits for them. It changes only by applying commands of the log.
+
+A result's index is the largest of some *index keys*: a table's name, or a finer thing such as `("service", "web")`.
+A change raises index keys to its own index; a read notes in its `WatchSet` the keys that it consulted. So a waiter is
+woken exactly when the index of its result moved. Rules: docs/wire/rpc.md 14.
+"""
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from consulpy.state.catalog import Catalog
+from consulpy.state.coordinate import Coordinates
+from consulpy.state.indexes import Indexes
+from consulpy.state.operator import Operator
+from consulpy.state.table import Key, Row, Table
+from consulpy.state.watch import RESTORED, Watchers
+
+
+class Store:
+    """All tables. `index` is the index of the last command that was applied."""
+
+    def __init__(self) -> None:
+        self.index = 0
+        self.watchers = Watchers()
+        self._empty()
+
+    def _empty(self) -> None:
+        self.indexes = Indexes()
+        self.catalog = Catalog(self.indexes)
+        self.coordinates = Coordinates(self.indexes)
+        self.operator = Operator(self.indexes)
+
+    @contextmanager
+    def change(self, index: int) -> Iterator["Change"]:
+        """One atomic change at `index`: everything inside happens, or (when it raises) nothing. Then waiters wake."""
+        assert index > self.index, f"index {index} was applied already: {self.index}"
+        change = Change(self, index)
+        self.index = index
+        try:
+            yield change
+        except BaseException:
+            change._undo()
+            raise
+        self.watchers.changed(change.touched)
+
+    def replace_by(self, other: "Store") -> None:
+        """Become `other` (a restored snapshot); everybody who waits is woken."""
+        self.index = other.index
+        self.indexes = other.indexes
+        self.catalog = other.catalog
+        self.coordinates = other.coordinates
+        self.operator = other.operator
+        self.watchers.changed([RESTORED])
+
+
+class Change:
+    """What one command may do to the store: replace rows, raise indexes, name what it touched."""
+
+    __slots__ = ("_journal", "index", "store", "touched")
+
+    def __init__(self, store: Store, index: int) -> None:
+        self.store = store
+        self.index = index
+        self.touched: dict[Hashable, None] = {}
+        self._journal: list[tuple[Any, ...]] = []
+
+    def put(self, table: Table[Row], key: Key, row: Row) -> None:
+        """Insert or replace a row."""
+        self._journal.append((table._replace, key, table._replace(key, row)))
+
+    def remove(self, table: Table[Row], key: Key) -> None:
+        """Remove a row."""
+        self._journal.append((table._replace, key, table._replace(key, None)))
+
+    def bump(self, *keys: Hashable) -> None:
+        """Raise these index keys to this change's index, and wake who depends on them."""
+        for key in keys:
+            self._set_index(key, self.index)
+
+    def forget(self, key: Hashable) -> None:
+        """Drop an index key (of a service that disappeared), and wake who depends on it."""
+        self._set_index(key, 0)
+
+    def touch(self, *keys: Hashable) -> None:
+        """Wake who depends on these without an index of their own."""
+        for key in keys:
+            self.touched[key] = None
+
+    def _set_index(self, key: Hashable, index: int) -> None:
+        indexes = self.store.indexes
+        self._journal.append((indexes._replace, key, indexes._replace(key, index)))
+        self.touched[key] = None
+
+    def _undo(self) -> None:
+        for replace, key, old in reversed(self._journal):
+            replace(key, old)

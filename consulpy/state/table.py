@@ -1,0 +1,111 @@
+"""Tables of the state store: records by key, always listed in key order, and found again by other fields.
+
+A `Group` is a secondary index: rows that share a value, listed in key order. The listing of a group is made at the
+first read after a change of that group and then kept, so a read costs no more than the rows that it gives, and a write
+never more than its own row. Keys are lower case where Consul compares without regard to case (docs/wire/rpc.md 14).
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+Key = tuple[str, ...]
+Row = TypeVar("Row")
+
+
+class _Bucket(Generic[Row]):
+    """The rows that share one value of a group."""
+
+    __slots__ = ("ordered", "rows")
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Row] = {}
+        self.ordered: tuple[Row, ...] | None = None
+
+
+class Group(Generic[Row]):
+    """Rows of a table by some value of theirs; `values(row)` says under which values a row is found."""
+
+    __slots__ = ("_buckets", "_values")
+
+    def __init__(self, values: Callable[[Row], Iterable[Hashable]]) -> None:
+        self._values = values
+        self._buckets: dict[Hashable, _Bucket[Row]] = {}
+
+    def get(self, value: Hashable) -> tuple[Row, ...]:
+        """The rows with this value, in key order."""
+        bucket = self._buckets.get(value)
+        if bucket is None:
+            return ()
+        if bucket.ordered is None:
+            rows = bucket.rows
+            bucket.ordered = tuple([rows[key] for key in sorted(rows)])
+        return bucket.ordered
+
+    def __contains__(self, value: Hashable) -> bool:
+        return value in self._buckets
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """Every value that some row has."""
+        return iter(self._buckets)
+
+    def _add(self, key: Key, row: Row) -> None:
+        for value in self._values(row):
+            bucket = self._buckets.get(value)
+            if bucket is None:
+                bucket = self._buckets[value] = _Bucket()
+            bucket.rows[key] = row
+            bucket.ordered = None
+
+    def _drop(self, key: Key, row: Row) -> None:
+        for value in self._values(row):
+            bucket = self._buckets[value]
+            del bucket.rows[key]
+            bucket.ordered = None
+            if not bucket.rows:
+                del self._buckets[value]
+
+
+class Table(Generic[Row]):
+    """Records by key. Rows are never changed, only replaced, so whoever read one may keep it."""
+
+    __slots__ = ("_all", "_rows", "groups", "name")
+
+    def __init__(self, name: str, /, **groups: Callable[[Row], Iterable[Hashable]]) -> None:
+        self.name = name
+        self._rows: dict[Key, Row] = {}
+        self._all: Group[Row] = Group(lambda _: (None,))
+        self.groups: dict[str, Group[Row]] = {group: Group(values) for group, values in groups.items()}
+
+    def get(self, *key: str) -> Row | None:
+        """The row of this key."""
+        return self._rows.get(key)
+
+    def all(self) -> tuple[Row, ...]:
+        """Every row, in key order."""
+        return self._all.get(None)
+
+    def unordered(self) -> list[Row]:
+        """A copy of all rows in no order: cheap, for a snapshot that is written elsewhere."""
+        return list(self._rows.values())
+
+    def by(self, group: str, value: Hashable) -> tuple[Row, ...]:
+        """The rows that `group` finds under `value`, in key order."""
+        return self.groups[group].get(value)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _replace(self, key: Key, row: Row | None) -> Row | None:
+        """Put (or, with None, remove) a row, return the one that was there. Only `Change` and a restore call this."""
+        old = self._rows.get(key)
+        indexes: tuple[Group[Any], ...] = (self._all, *self.groups.values())
+        if old is not None:
+            for group in indexes:
+                group._drop(key, old)
+        if row is not None:
+            self._rows[key] = row
+            for group in indexes:
+                group._add(key, row)
+        elif old is not None:
+            del self._rows[key]
+        return old
