@@ -117,9 +117,10 @@ class Catalog:
         return index, [self._service_node(row) for row in rows if has_tags(row.service.tags, tags)]
 
     def service_nodes_at(self, watch: WatchSet | None, address: str) -> tuple[int, list[ServiceNode]]:
-        """The service instances that have this address of their own."""
-        rows = self.services_table.by("address", address)
-        return self._indexes.max(watch, NODES, SERVICES), [self._service_node(row) for row in rows]
+        """The service instances that have this address of their own; Consul gives no index here."""
+        if watch is not None:
+            watch.add(SERVICES)
+        return 0, [self._service_node(row) for row in self.services_table.by("address", address)]
 
     def check_service_nodes(
         self, watch: WatchSet | None, name: str, tags: Sequence[str] = (), *, connect: bool = False

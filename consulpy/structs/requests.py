@@ -4,6 +4,7 @@ A read embeds `QueryOptions` and names its datacenter; its reply embeds `QueryMe
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord, Coordinate
@@ -171,6 +172,13 @@ class NodeServiceListReply(Reply):
 
 
 @dataclass(slots=True)
+class GatewayServicesReply(Reply):
+    """Catalog.GatewayServices."""
+
+    services: list[Any] | None = None
+
+
+@dataclass(slots=True)
 class HealthChecksReply(Reply):
     """Health.NodeChecks, Health.ServiceChecks, Health.ChecksInState."""
 
@@ -196,3 +204,12 @@ class CoordinatesReply(Reply):
     """Coordinate.ListNodes, Coordinate.Node."""
 
     coordinates: list[Coordinate] | None = None
+
+
+@dataclass(slots=True)
+class RaftStats(Record):
+    """Status.RaftStats: how far a server's log is. `last_contact` is a Go duration as text."""
+
+    last_contact: str = "0"
+    last_index: int = 0
+    last_term: int = 0

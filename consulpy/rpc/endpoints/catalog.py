@@ -1,0 +1,145 @@
+"""Catalog.*: nodes and services, and how they come and go (docs/wire/rpc.md 10)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from consulpy.errors import RPCError
+from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
+from consulpy.rpc.endpoints.registration import checked_registration
+from consulpy.rpc.endpoints.selection import filtered, nearest_first, on_nodes_with
+from consulpy.rpc.registry import local, read, write
+from consulpy.state.commands import Deregister, Register
+from consulpy.state.watch import WatchSet
+from consulpy.structs.node import Node
+from consulpy.structs.requests import (
+    DeregisterRequest,
+    Empty,
+    GatewayServicesReply,
+    NodeRequest,
+    NodeServiceListReply,
+    NodeServicesReply,
+    NodesReply,
+    Read,
+    RegisterRequest,
+    ServiceNodesReply,
+    ServiceRequest,
+    ServicesReply,
+    SpecificRequest,
+)
+from consulpy.structs.service import NodeService, NodeServiceList, NodeServices, ServiceNode
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+
+@write("Catalog.Register", RegisterRequest, Empty)
+def register(server: "Server", request: RegisterRequest) -> Any:
+    """Write a node, and with it a service and checks."""
+    return server.submit(Register(checked_registration(request))).addCallback(lambda _: Empty())
+
+
+@write("Catalog.Deregister", DeregisterRequest, Empty)
+def deregister(server: "Server", request: DeregisterRequest) -> Any:
+    """Remove a service, a check, or a node with everything on it; what is not there is no error."""
+    if not request.node:
+        raise RPCError("Must provide node")
+    return server.submit(Deregister(request)).addCallback(lambda _: Empty())
+
+
+@local("Catalog.ListDatacenters", Read, list)
+def list_datacenters(server: "Server", request: Read) -> list[str]:  # noqa: ARG001
+    """All datacenters, the nearest first."""
+    return datacenters_by_distance(server)
+
+
+@read("Catalog.ListNodes", SpecificRequest, NodesReply)
+def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> NodesReply:
+    """All nodes, by name."""
+    index, nodes = server.store.catalog.nodes(watch)
+    nodes = on_nodes_with(server, nodes, request.node_meta_filters, _name_of)
+    kept = filtered(nodes, request.options.filter, Node)
+    reply = NodesReply(nodes=nearest_first(server, kept, request.source, _name_of))
+    reply.meta.index = index
+    return reply
+
+
+@read("Catalog.ListServices", SpecificRequest, ServicesReply)
+def list_services(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> ServicesReply:
+    """The tags of every service name."""
+    index, services = server.store.catalog.services(watch, request.node_meta_filters)
+    reply = ServicesReply(services=services)
+    reply.meta.index = index
+    return reply
+
+
+@read("Catalog.ServiceNodes", ServiceRequest, ServiceNodesReply)
+def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> ServiceNodesReply:
+    """The instances of a service, or those at an address."""
+    catalog = server.store.catalog
+    if not request.service_name and not request.service_address:
+        raise RPCError("Must provide service name")
+    if request.service_address and not request.connect:
+        index, found = catalog.service_nodes_at(watch, request.service_address)
+    else:
+        index, found = catalog.service_nodes(watch, request.service_name, wanted_tags(request), connect=request.connect)
+    rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
+    kept = filtered(rows, request.options.filter, ServiceNode)
+    reply = ServiceNodesReply(service_nodes=nearest_first(server, kept, request.source, _node_of))
+    reply.meta.index = index
+    return reply
+
+
+@read("Catalog.NodeServices", NodeRequest, NodeServicesReply)
+def node_services(server: "Server", request: NodeRequest, watch: WatchSet | None) -> NodeServicesReply:
+    """A node with its services by id; nil for an unknown one."""
+    if not request.node:
+        raise RPCError("Must provide node")
+    index, found = server.store.catalog.node_services(watch, request.node)
+    expression = request.options.filter
+    if expression:
+        kept = filtered((found.services or {}).values() if found is not None else (), expression, NodeService) or []
+        if found is not None:
+            found = NodeServices(node=found.node, services={service.id: service for service in kept})
+    reply = NodeServicesReply(node_services=found)
+    reply.meta.index = index
+    return reply
+
+
+@read("Catalog.NodeServiceList", NodeRequest, NodeServiceListReply)
+def node_service_list(server: "Server", request: NodeRequest, watch: WatchSet | None) -> NodeServiceListReply:
+    """A node with its services as a list; both nil for an unknown one."""
+    if not request.node:
+        raise RPCError("Must provide node")
+    index, found = server.store.catalog.node_service_list(watch, request.node)
+    if request.options.filter:
+        kept = filtered(found.services or (), request.options.filter, NodeService)
+        found = NodeServiceList(node=found.node, services=kept)
+    reply = NodeServiceListReply(node_services=found)
+    reply.meta.index = index
+    return reply
+
+
+@read("Catalog.GatewayServices", ServiceRequest, GatewayServicesReply)
+def gateway_services(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> GatewayServicesReply:
+    """The services behind a gateway."""
+    index, services = server.store.catalog.gateway_services(watch, request.service_name)
+    reply = GatewayServicesReply(services=services)
+    reply.meta.index = index
+    return reply
+
+
+def wanted_tags(request: ServiceRequest) -> Sequence[str]:
+    """The tags that an instance must have; the single one is how older agents ask."""
+    if not request.tag_filter:
+        return ()
+    if request.service_tags:
+        return request.service_tags
+    return (request.service_tag,) if request.service_tag else ()
+
+
+def _name_of(node: Node) -> str:
+    return node.node
+
+
+def _node_of(row: ServiceNode) -> str:
+    return row.node

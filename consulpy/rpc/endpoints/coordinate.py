@@ -1,0 +1,109 @@
+"""Coordinate.*: where nodes are on the network, and what is near (docs/wire/rpc.md 10)."""
+
+import math
+from statistics import median
+from typing import TYPE_CHECKING
+
+from consulpy.errors import RPCError
+from consulpy.rpc.endpoints.selection import distance_s, filtered
+from consulpy.rpc.registry import local, read, write
+from consulpy.state.watch import WatchSet
+from consulpy.structs.coordinate import Coord, Coordinate, DatacenterCoordinates
+from consulpy.structs.requests import (
+    CoordinatesReply,
+    CoordinateUpdateRequest,
+    Empty,
+    NodeRequest,
+    Read,
+    SpecificRequest,
+)
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+#: Dimensions of a coordinate.
+_DIMENSIONS = 8
+_WAN_AREA = "wan"
+
+
+@write("Coordinate.Update", CoordinateUpdateRequest, Empty)
+def update(server: "Server", request: CoordinateUpdateRequest) -> Empty:
+    """Take note of a coordinate; the leader writes those of the last seconds together."""
+    coord = request.coord
+    if coord is None or len(coord.vec) != _DIMENSIONS:
+        raise RPCError("incompatible coordinate")
+    if not all(map(math.isfinite, (*coord.vec, coord.error, coord.adjustment, coord.height))):
+        raise RPCError("invalid coordinate")
+    server.queue_coordinate(request)
+    return Empty()
+
+
+@read("Coordinate.ListNodes", SpecificRequest, CoordinatesReply)
+def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> CoordinatesReply:
+    """The coordinates of all nodes."""
+    index, coordinates = server.store.coordinates.all(watch)
+    reply = CoordinatesReply(coordinates=filtered(coordinates, request.options.filter, Coordinate))
+    reply.meta.index = index
+    return reply
+
+
+@read("Coordinate.Node", NodeRequest, CoordinatesReply)
+def node(server: "Server", request: NodeRequest, watch: WatchSet | None) -> CoordinatesReply:
+    """The coordinates of one node, one for each network segment."""
+    index, coordinates = server.store.coordinates.node(watch, request.node)
+    reply = CoordinatesReply(coordinates=list(coordinates) or None)
+    reply.meta.index = index
+    return reply
+
+
+@local("Coordinate.ListDatacenters", Empty, list)
+def list_datacenters(server: "Server", request: Empty) -> list[DatacenterCoordinates]:  # noqa: ARG001
+    """The coordinates of all servers of each datacenter, as the WAN pool sees them."""
+    known = _server_coordinates(server)
+    return [
+        DatacenterCoordinates(
+            datacenter=datacenter,
+            area_id=_WAN_AREA,
+            coordinates=[Coordinate(node=name, coord=coord) for name, coord in sorted(coordinates.items())],
+        )
+        for datacenter, coordinates in sorted(known.items())
+    ]
+
+
+def datacenters_by_distance(server: "Server") -> list[str]:
+    """All datacenters, by the median distance of their servers; unknown distances last, equal ones by name."""
+    known = _server_coordinates(server)
+    here = _own_coordinate(server)
+
+    def distance(datacenter: str) -> float:
+        distances = [distance_s(here, coord) for coord in known[datacenter].values()] if here is not None else []
+        return median(distances) if distances else math.inf
+
+    return sorted(known, key=lambda datacenter: (datacenter != server.datacenter, distance(datacenter), datacenter))
+
+
+def _own_coordinate(server: "Server") -> Coord | None:
+    pool = server.wan or server.lan
+    return pool.coordinate() if pool is not None else None
+
+
+def _server_coordinates(server: "Server") -> dict[str, dict[str, Coord]]:
+    """For each datacenter its servers' names and coordinates; a datacenter stays known without any coordinate."""
+    found: dict[str, dict[str, Coord]] = {server.datacenter: {}}
+    own = _own_coordinate(server)
+    if own is not None:
+        found[server.datacenter][server.node_name] = own
+    if server.wan is None:
+        return found
+    for member in server.wan.members.values():
+        datacenter = member.tags.get("dc")
+        if member.tags.get("role") != "consul" or not datacenter:
+            continue
+        name = member.name.removesuffix(f".{datacenter}")
+        coord = server.wan.cached_coordinate(member.name)
+        if (datacenter, name) == (server.datacenter, server.node_name):
+            continue
+        servers = found.setdefault(datacenter, {})
+        if coord is not None:
+            servers[name] = coord
+    return found

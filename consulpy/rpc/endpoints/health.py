@@ -1,0 +1,82 @@
+"""Health.*: checks, and service instances together with theirs (docs/wire/rpc.md 10)."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.errors import RPCError
+from consulpy.rpc.endpoints.catalog import wanted_tags
+from consulpy.rpc.endpoints.selection import filtered, nearest_first, on_nodes_with
+from consulpy.rpc.registry import read
+from consulpy.state.watch import WatchSet
+from consulpy.structs.check import HealthCheck
+from consulpy.structs.requests import (
+    CheckServiceNodesReply,
+    HealthChecksReply,
+    NodeRequest,
+    ServiceRequest,
+    StateRequest,
+)
+from consulpy.structs.service import CheckServiceNode
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+
+@read("Health.NodeChecks", NodeRequest, HealthChecksReply)
+def node_checks(server: "Server", request: NodeRequest, watch: WatchSet | None) -> HealthChecksReply:
+    """All checks on one node."""
+    index, checks = server.store.catalog.node_checks(watch, request.node)
+    reply = HealthChecksReply(health_checks=filtered(checks, request.options.filter, HealthCheck))
+    reply.meta.index = index
+    return reply
+
+
+@read("Health.ServiceChecks", ServiceRequest, HealthChecksReply)
+def service_checks(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> HealthChecksReply:
+    """The checks of all instances of a service."""
+    if not request.service_name:
+        raise RPCError("Must provide service name")
+    index, checks = server.store.catalog.service_checks(watch, request.service_name)
+    checks = on_nodes_with(server, checks, request.node_meta_filters, _node_of_check)
+    kept = filtered(checks, request.options.filter, HealthCheck)
+    reply = HealthChecksReply(health_checks=nearest_first(server, kept, request.source, _node_of_check))
+    reply.meta.index = index
+    return reply
+
+
+@read("Health.ChecksInState", StateRequest, HealthChecksReply)
+def checks_in_state(server: "Server", request: StateRequest, watch: WatchSet | None) -> HealthChecksReply:
+    """All checks in one state, or `any`."""
+    index, checks = server.store.catalog.checks_in_state(watch, request.state)
+    checks = on_nodes_with(server, checks, request.node_meta_filters, _node_of_check)
+    kept = filtered(checks, request.options.filter, HealthCheck)
+    reply = HealthChecksReply(health_checks=nearest_first(server, kept, request.source, _node_of_check))
+    reply.meta.index = index
+    return reply
+
+
+@read("Health.ServiceNodes", ServiceRequest, CheckServiceNodesReply)
+def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> CheckServiceNodesReply:
+    """The instances of a service, each with its node and the checks of both."""
+    if not request.service_name:
+        raise RPCError("Must provide service name")
+    catalog = server.store.catalog
+    if request.ingress:
+        index, found = catalog.ingress_nodes(watch, request.service_name)
+    else:
+        index, found = catalog.check_service_nodes(
+            watch, request.service_name, wanted_tags(request), connect=request.connect
+        )
+    rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
+    kept = filtered(rows, request.options.filter, CheckServiceNode)
+    reply = CheckServiceNodesReply(nodes=nearest_first(server, kept, request.source, node_of))
+    reply.meta.index = index
+    return reply
+
+
+def node_of(row: CheckServiceNode) -> str:
+    """The name of the node that an instance stands on."""
+    return row.node.node if row.node is not None else ""
+
+
+def _node_of_check(check: HealthCheck) -> str:
+    return check.node

@@ -1,0 +1,69 @@
+"""Internal.*: what agents ask for the UI, and user events that a server gossips for them (docs/wire/rpc.md 10)."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.errors import RPCError
+from consulpy.rpc.endpoints.health import node_of
+from consulpy.rpc.endpoints.selection import filtered, nearest_first
+from consulpy.rpc.registry import local, read
+from consulpy.state.watch import WatchSet
+from consulpy.structs.requests import (
+    CheckServiceNodesReply,
+    EventFireRequest,
+    NodeDumpReply,
+    NodeRequest,
+    Reply,
+    ServiceDumpRequest,
+    SpecificRequest,
+)
+from consulpy.structs.service import CheckServiceNode, NodeInfo
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+#: What stands before a user event's name in the gossip pool.
+EVENT_PREFIX = "consul:event:"
+
+
+@read("Internal.NodeInfo", NodeRequest, NodeDumpReply)
+def node_info(server: "Server", request: NodeRequest, watch: WatchSet | None) -> NodeDumpReply:
+    """One node with everything on it."""
+    index, dump = server.store.catalog.node_info(watch, request.node)
+    reply = NodeDumpReply(dump=dump)
+    reply.meta.index = index
+    return reply
+
+
+@read("Internal.NodeDump", SpecificRequest, NodeDumpReply)
+def node_dump(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> NodeDumpReply:
+    """Every node with everything on it."""
+    index, dump = server.store.catalog.node_dump(watch)
+    reply = NodeDumpReply(dump=filtered(dump, request.options.filter, NodeInfo))
+    reply.meta.index = index
+    return reply
+
+
+@read("Internal.ServiceDump", ServiceDumpRequest, CheckServiceNodesReply)
+def service_dump(server: "Server", request: ServiceDumpRequest, watch: WatchSet | None) -> CheckServiceNodesReply:
+    """Every service instance, or those of one kind, with nodes and checks."""
+    kind = request.service_kind if request.use_service_kind else None
+    index, dump = server.store.catalog.service_dump(watch, kind)
+    kept = filtered(dump, request.options.filter, CheckServiceNode)
+    reply = CheckServiceNodesReply(nodes=nearest_first(server, kept, request.source, node_of))
+    reply.meta.index = index
+    return reply
+
+
+@local("Internal.EventFire", EventFireRequest, Reply)
+def event_fire(server: "Server", request: EventFireRequest) -> Reply:
+    """Gossip a user event, not coalesced."""
+    if server.lan is None:
+        raise RPCError("this server is in no gossip pool")
+    try:
+        server.lan.user_event(EVENT_PREFIX + request.name, request.payload or b"", False)
+    except ValueError as error:
+        text = f'error broadcasting event to segment "": {error}'
+        raise RPCError(f"1 error occurred:\n\t* {text}\n\n") from None
+    reply = Reply()
+    reply.meta.known_leader = bool(server.leader_address)
+    return reply

@@ -1,0 +1,102 @@
+"""What a registration must look like, and what is filled in before it goes into the log (docs/wire/rpc.md 6, 10).
+
+All texts are Consul's own, seen on real agents.
+"""
+
+import dataclasses
+import re
+from typing import Final
+
+from consulpy.errors import RPCError
+from consulpy.structs.check import CheckDefinition, HealthCheck
+from consulpy.structs.requests import RegisterRequest
+from consulpy.structs.service import NodeService
+
+_UUID_SHAPE: Final = re.compile(r".{8}-.{4}-.{4}-.{4}-.{12}", re.DOTALL)
+_ANY_ADDRESSES: Final = ("0.0.0.0", "::", "[::]")
+
+
+def checked_registration(request: RegisterRequest) -> RegisterRequest:
+    """The registration as it goes into the log; the caller's own stays as it was. Raises `RPCError`."""
+    if not request.node:
+        raise RPCError("Must provide node")
+    if not request.address and not request.skip_node_update:
+        raise RPCError("Must provide address if SkipNodeUpdate is not set")
+    if request.id:
+        _check_uuid(request.id)
+    checks = [*(request.checks or []), *([request.check] if request.check is not None else [])]
+    return dataclasses.replace(
+        request,
+        service=_checked_service(request.service) if request.service is not None else None,
+        check=None,
+        checks=[_filled_check(check, request.node) for check in checks] or None,
+    )
+
+
+def _check_uuid(text: str) -> None:
+    if len(text) != 36:
+        raise RPCError("Bad node ID: uuid string is wrong length")
+    if not _UUID_SHAPE.fullmatch(text):
+        raise RPCError("Bad node ID: uuid is improperly formatted")
+    for letter in text.replace("-", ""):
+        if letter not in "0123456789abcdefABCDEF":
+            raise RPCError(f"Bad node ID: encoding/hex: invalid byte: U+{ord(letter):04X} '{letter}'")
+
+
+def _checked_service(service: NodeService) -> NodeService:
+    if not service.id and service.service:
+        service = dataclasses.replace(service, id=service.service)
+    if service.id and not service.service:
+        raise RPCError("Must provide service name with ID")
+    if service.address in _ANY_ADDRESSES:
+        raise RPCError("Invalid service address")
+    faults = _faults(service)
+    if faults:
+        count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
+        raise RPCError(f"{count} occurred:\n" + "".join(f"\t* {fault}\n" for fault in faults) + "\n")
+    return service
+
+
+def _faults(service: NodeService) -> list[str]:
+    """What is wrong with a proxy or gateway."""
+    faults = []
+    if service.kind == "connect-proxy":
+        if not service.proxy.destination_service_name.strip():
+            faults.append("Proxy.DestinationServiceName must be non-empty for Connect proxy services")
+        if not service.port:
+            faults.append("Port must be set for a Connect proxy")
+        if service.connect.native:
+            faults.append("A Proxy cannot also be Connect Native, only typical services")
+    elif service.kind == "mesh-gateway" and not service.port:
+        faults.append("Port must be non-zero for a mesh-gateway")
+    return faults
+
+
+def _filled_check(check: HealthCheck, node: str) -> HealthCheck:
+    return dataclasses.replace(
+        check,
+        check_id=check.check_id or check.name,
+        node=check.node or node,
+        type=check.type or _type_of(check.definition),
+    )
+
+
+def _type_of(definition: CheckDefinition) -> str:
+    """The kind of check that a definition describes, empty for one that could not run."""
+    if definition.alias_node or definition.alias_service:
+        return "alias"
+    if definition.ttl:
+        return "ttl"
+    if not definition.interval:
+        return ""
+    if definition.docker_container_id and definition.script_args:
+        return "docker"
+    for kind, filled in (
+        ("script", definition.script_args),
+        ("http", definition.http),
+        ("tcp", definition.tcp),
+        ("grpc", definition.grpc),
+    ):
+        if filled:
+            return kind
+    return ""

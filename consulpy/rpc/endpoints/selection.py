@@ -1,0 +1,81 @@
+"""What many reads do with their result: restrict it to nodes with some metadata, filter it, sort it by distance.
+
+Nil or empty matters on the wire: a result without rows is nil, a filtered one is an empty list (docs/wire/rpc.md 5).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from consulpy.filter import compile_filter
+from consulpy.state.catalog import has_meta
+from consulpy.structs.coordinate import Coord
+from consulpy.structs.options import QuerySource
+from consulpy.structs.record import Record
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+Row = TypeVar("Row", bound=Record)
+
+
+def on_nodes_with(
+    server: "Server", rows: Sequence[Row], meta: dict[str, str] | None, node_of: Callable[[Row], str]
+) -> Sequence[Row]:
+    """The rows whose node has all of `meta`."""
+    if not meta:
+        return rows
+    nodes = server.store.catalog.nodes_table
+    return [row for row in rows if has_meta(nodes.get(node_of(row).lower()), meta)]
+
+
+def filtered(rows: Iterable[Row], expression: str, kind: type[Row]) -> list[Row] | None:
+    """The rows for which the expression holds; nil if there is no expression and no row.
+
+    Raises `RPCError` for a bad expression, also when there are no rows to try it on.
+    """
+    if not expression:
+        return list(rows) or None
+    holds = compile_filter(expression, kind)
+    return [row for row in rows if holds(row)]
+
+
+def nearest_first(
+    server: "Server", rows: list[Row] | None, source: QuerySource, node_of: Callable[[Row], str]
+) -> list[Row] | None:
+    """The rows by the distance of their nodes from `source.node`; those without coordinates come last.
+
+    Rows stay as they are when nobody asked for an order, or the asking node has no coordinate.
+    """
+    if not rows or not source.node or source.datacenter not in ("", server.datacenter):
+        return rows
+    coordinates = server.store.coordinates
+    here = coordinates.of(source.node)
+    if not here:
+        return rows
+    known: dict[str, float] = {}
+
+    def distance(row: Row) -> float:
+        node = node_of(row)
+        if node not in known:
+            known[node] = _distance_between(here, coordinates.of(node))
+        return known[node]
+
+    return sorted(rows, key=distance)
+
+
+def _distance_between(here: dict[str, Coord], there: dict[str, Coord]) -> float:
+    """In seconds, in the first network segment that both know; infinite if there is none."""
+    for segment in sorted(here):
+        if segment in there:
+            return distance_s(here[segment], there[segment])
+    return math.inf
+
+
+def distance_s(one: Coord, other: Coord) -> float:
+    """The estimated round trip between two coordinates, in seconds (docs/wire/gossip.md, Vivaldi)."""
+    if len(one.vec) != len(other.vec):
+        return math.inf
+    raw = math.dist(one.vec, other.vec) + one.height + other.height
+    adjusted = raw + one.adjustment + other.adjustment
+    return adjusted if adjusted > 0 else raw

@@ -1,0 +1,36 @@
+"""Status.*: is there a leader, and which servers are there. Any server answers (docs/wire/rpc.md 10)."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.rpc.registry import local
+from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+#: The only term of a log that has no elections.
+_TERM = 1
+
+
+@local("Status.Ping", Empty, Empty)
+def ping(server: "Server", request: Empty) -> Empty:  # noqa: ARG001
+    """Nothing but an answer."""
+    return Empty()
+
+
+@local("Status.Leader", SpecificRequest, str)
+def leader(server: "Server", request: SpecificRequest) -> str:  # noqa: ARG001
+    """The leader's "ip:8300", empty when there is none."""
+    return server.leader_address
+
+
+@local("Status.Peers", SpecificRequest, list)
+def peers(server: "Server", request: SpecificRequest) -> list[str]:  # noqa: ARG001
+    """The "ip:8300" of all servers that vote or replicate."""
+    return list(server.peers)
+
+
+@local("Status.RaftStats", Empty, RaftStats)
+def raft_stats(server: "Server", request: Empty) -> RaftStats:  # noqa: ARG001
+    """How far this server's log is."""
+    return RaftStats(last_contact="0", last_index=server.store.index, last_term=_TERM)
