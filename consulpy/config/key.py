@@ -5,7 +5,7 @@ A field of a dataclass in `schema` or `sections` becomes a key through `key(...)
 
 import dataclasses
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 
@@ -65,7 +65,10 @@ def key(
 ) -> Any:
     """Declare a dataclass field as a key. `wire` is needed where the field's name differs (units, plurals)."""
     about = {"wire": wire, "kind": kind, "flag": flag, "doc": doc, "reloadable": reloadable, "support": support}
-    return dataclasses.field(default=default, metadata={_META: {**about, "placeholder": placeholder}})
+    meta = {_META: {**about, "placeholder": placeholder}}
+    if isinstance(default, Mapping):  # dataclasses want a factory for what has no hash
+        return dataclasses.field(default_factory=dict, metadata=meta)
+    return dataclasses.field(default=default, metadata=meta)
 
 
 def section(kind: type) -> Any:
@@ -85,4 +88,5 @@ def keys_of(schema: type, prefix: str = "") -> Iterator[tuple[tuple[str, ...], K
             continue
         wire = about["wire"] or field.name.removesuffix("_s")
         rest = {name: value for name, value in about.items() if name != "wire"}
-        yield (field.name,), Key(path=prefix + wire, default=field.default, **rest)
+        default = {} if field.default is dataclasses.MISSING else field.default
+        yield (field.name,), Key(path=prefix + wire, default=default, **rest)

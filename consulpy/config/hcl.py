@@ -1,0 +1,247 @@
+"""HCL as Consul reads it: version 1 of the language, in which python-hcl2 finds most of Consul's usual files wrong.
+
+    datacenter = "dc1"
+    ports { http = -1, dns = 8600 }     # a comma is as good as a line's end
+    node_meta { "rack id" = "a" }       // names may be quoted
+    services { name = "web" }           /* a block again: one more in the list */
+    text = <<EOF
+    ...
+    EOF
+
+Source: the HCL 1 description; what `consul validate` of 1.8.7 accepts. Values know their lines, so that a mistake can
+be shown where it is.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+#: How deep blocks and lists may be nested.
+DEEPEST: Final = 64
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<blank>[ \t\r\ufeff]+ | \#[^\n]* | //[^\n]* | /\*.*?\*/)
+    | (?P<line>\n)
+    | (?P<heredoc><<-?[^\S\n]*(?P<mark>\w+)[^\S\n]*\n)
+    | (?P<number>[-+]?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.]))
+    | (?P<name>[^\W\d][\w.\-]*)
+    | (?P<text>")
+    | (?P<sign>[={}\[\],])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", '"': '"', "\\": "\\"}
+_CODE: Final = re.compile(r"u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}")
+
+
+class SyntaxMistake(Exception):
+    """The text is no HCL: `line` says where, the text what was expected."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(why)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str  # "name", "text", "number", "end" or a sign
+    value: Any
+    line: int
+
+
+@dataclass
+class Document:
+    """The tree, and the line of each name in it by its path; members of lists have no path of their own."""
+
+    tree: dict[str, Any]
+    lines: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+
+def parse(text: str) -> Document:
+    """Read a file. Blocks of one name become a list of them. Raises `SyntaxMistake`."""
+    return _Parser(_tokens(text)).document()
+
+
+def _tokens(text: str) -> list[_Token]:
+    found: list[_Token] = []
+    position, line = 0, 1
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            if text.startswith("/*", position):
+                raise SyntaxMistake(line, "the comment that begins here has no end")
+            raise SyntaxMistake(line, f"{text[position]!r} is not expected here")
+        kind, started = str(match.lastgroup), line
+        position = match.end()
+        if match["heredoc"] is not None:
+            value, position = _heredoc(text, position, match["mark"], match[0].startswith("<<-"), line)
+            found.append(_Token("text", value, started))
+        elif kind == "text":
+            value, position = _quoted(text, position, line)
+            found.append(_Token("text", value, started))
+        elif kind == "number":
+            found.append(_Token("number", _number(match[0]), started))
+        elif kind == "name":
+            found.append(_Token("name", match[0], started))
+        elif kind == "sign":
+            found.append(_Token(match[0], match[0], started))
+        line += text.count("\n", match.start(), position)
+    found.append(_Token("end", None, line))
+    return found
+
+
+def _number(text: str) -> int | float:
+    if re.fullmatch(r"[-+]?\d+", text):
+        return int(text)
+    return int(text, 16) if "x" in text.lower() else float(text)
+
+
+def _heredoc(text: str, position: int, mark: str, indented: bool, line: int) -> tuple[str, int]:
+    end = re.compile(rf"^[ \t]*{re.escape(mark)}[ \t]*$", re.MULTILINE).search(text, position)
+    if end is None:
+        raise SyntaxMistake(line, f"the text that begins here has no end: a line {mark} is missing")
+    value = text[position : end.start()]
+    if indented:
+        rows = value.splitlines(keepends=True)
+        margin = min((len(row) - len(row.lstrip(" \t")) for row in rows if row.strip()), default=0)
+        value = "".join(row[margin:] for row in rows)
+    return value, end.end()
+
+
+def _quoted(text: str, position: int, line: int) -> tuple[str, int]:
+    """The text after an opening quote, and the position after the closing one. `${...}` stays as it is."""
+    parts: list[str] = []
+    depth = 0
+    while position < len(text):
+        char = text[position]
+        if char == '"' and not depth:
+            return "".join(parts), position + 1
+        if char == "\n" and not depth:
+            break
+        if text.startswith("${", position):
+            depth += 1
+        elif char == "}" and depth:
+            depth -= 1
+        if char == "\\" and not depth:
+            escape, position = _escape(text, position + 1, line)
+            parts.append(escape)
+            continue
+        parts.append(char)
+        position += 1
+    raise SyntaxMistake(line, "the text that begins here has no closing quote")
+
+
+def _escape(text: str, position: int, line: int) -> tuple[str, int]:
+    simple = _ESCAPES.get(text[position : position + 1])
+    if simple is not None:
+        return simple, position + 1
+    code = _CODE.match(text, position)
+    if code is None:
+        raise SyntaxMistake(line, f"unknown escape \\{text[position : position + 1]} in a text")
+    digits = code[0].lstrip("uUx") if code[0][0] in "uUx" else code[0]
+    number = int(digits, 16 if code[0][0] in "uUx" else 8)
+    if number > 0x10FFFF or 0xD800 <= number < 0xE000:
+        raise SyntaxMistake(line, f"\\{code[0]} is no character")
+    return chr(number), code.end()
+
+
+class _Parser:
+    """Recursive descent over the tokens."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self._tokens = tokens
+        self._next = 0
+        self._lines: dict[tuple[str, ...], int] = {}
+
+    def document(self) -> Document:
+        outer = self._take_if("{")
+        tree = self._members((), "}" if outer else "end", 0)
+        if outer and self._peek().kind != "end":
+            raise self._mistake("the end of the file")
+        return Document(tree, self._lines)
+
+    def _members(self, path: tuple[str, ...], end: str, depth: int) -> dict[str, Any]:
+        """Names with values up to `end`, which is taken."""
+        if depth > DEEPEST:
+            raise SyntaxMistake(self._peek().line, f"blocks may be nested {DEEPEST} deep at most")
+        tree: dict[str, Any] = {}
+        while not self._take_if(end):
+            name = self._peek()
+            if name.kind not in ("name", "text"):
+                raise self._mistake("a name" if end == "end" else 'a name or "}"')
+            self._next += 1
+            here = (*path, name.value)
+            self._lines.setdefault(here, name.line)
+            if self._take_if("="):
+                _add(tree, name.value, self._value(here, depth))
+            else:
+                _add(tree, name.value, self._block(here, depth))
+            self._take_if(",")
+        return tree
+
+    def _block(self, path: tuple[str, ...], depth: int) -> dict[str, Any]:
+        """`{ ... }`, perhaps behind labels, each of which is a block around the next."""
+        label = self._peek()
+        if label.kind in ("text", "name"):
+            self._next += 1
+            here = (*path, label.value)
+            self._lines.setdefault(here, label.line)
+            return {label.value: self._block(here, depth + 1)}
+        if not self._take_if("{"):
+            raise self._mistake('"=" or "{"')
+        return self._members(path, "}", depth + 1)
+
+    def _value(self, path: tuple[str, ...], depth: int) -> Any:
+        token = self._peek()
+        self._next += 1
+        if token.kind in ("text", "number"):
+            return token.value
+        if token.kind == "name" and token.value in ("true", "false"):
+            return token.value == "true"
+        if token.kind == "{":
+            return self._members(path, "}", depth + 1)
+        if token.kind == "[":
+            return self._list(path, depth + 1)
+        self._next -= 1
+        raise self._mistake("a value (texts are written in quotes)")
+
+    def _list(self, path: tuple[str, ...], depth: int) -> list[Any]:
+        if depth > DEEPEST:
+            raise SyntaxMistake(self._peek().line, f"lists may be nested {DEEPEST} deep at most")
+        values: list[Any] = []
+        while not self._take_if("]"):
+            values.append(self._value(path, depth))
+            if not self._take_if(",") and self._peek().kind != "]":
+                raise self._mistake('"," or "]"')
+        return values
+
+    def _peek(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _take_if(self, kind: str) -> bool:
+        if self._tokens[self._next].kind != kind:
+            return False
+        if kind != "end":
+            self._next += 1
+        return True
+
+    def _mistake(self, expected: str) -> SyntaxMistake:
+        token = self._peek()
+        shown = "the end of the file" if token.kind == "end" else repr(token.value)
+        return SyntaxMistake(token.line, f"expected {expected}, not {shown}")
+
+
+class Blocks(list[Any]):
+    """A name that was written as a block several times."""
+
+
+def _add(tree: dict[str, Any], name: str, value: Any) -> None:
+    """The last value of a name counts; blocks of one name are collected."""
+    before = tree.get(name)
+    if isinstance(value, dict) and isinstance(before, Blocks):
+        before.append(value)
+    elif isinstance(value, dict) and isinstance(before, dict):
+        tree[name] = Blocks([before, value])
+    else:
+        tree[name] = value

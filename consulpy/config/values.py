@@ -1,0 +1,189 @@
+"""From a tree of settings, as it was written, to checked values by the name of their key.
+
+    {"ports": {"http": 80}, "retry_interval": "1m"}   ->   {"ports.http": 80, "retry_interval": 60.0}
+
+An unknown name is an error that says file, line and the nearest known name.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from consulpy.config import known
+from consulpy.config.durations import parse_duration
+from consulpy.config.key import Key, Kind, Support
+from consulpy.config.schema import KEYS
+from consulpy.config.sources import Source
+from consulpy.errors import ConfigError
+
+_BLOCKS: Final = {path.rpartition(".")[0] for path in KEYS if "." in path} | {"dns_config.soa"}
+_IGNORED_BLOCKS: Final = {name.removesuffix(".*") for name in known.IGNORED if name.endswith(".*")}
+_ALL_NAMES: Final = (
+    KEYS.keys() | _BLOCKS | known.REFUSED.keys() | known.SAME.keys() | (known.IGNORED - {"telemetry.*"}) | _IGNORED_BLOCKS
+)
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """The known name that was probably meant, or ""."""
+    found = difflib.get_close_matches(name, sorted(choices), n=1, cutoff=0.6)
+    return found[0] if found else ""
+
+
+class Reading:
+    """What was found in one source: values by key, and lines for the log."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.values: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        self._walk(source.tree, ())
+
+    def _walk(self, tree: Mapping[str, Any], written: tuple[str, ...]) -> None:
+        for name, value in tree.items():
+            here = (*written, name)
+            path = ".".join(here).lower()
+            path = known.SAME.get(path, path)
+            if value is None:
+                continue
+            if path in KEYS:
+                self._take(path, value, here)
+            elif path in _BLOCKS or path in _IGNORED_BLOCKS or (path == "acl"):
+                self._walk_block(value, here, path)
+            elif path in known.REFUSED:
+                self._refuse(path, value, here)
+            elif path in known.IGNORED or any(f"{'.'.join(here[:count]).lower()}.*" in known.IGNORED for count in range(1, len(here))):
+                self.warnings.append(f"{self.source.place(*here)}: {path} is not supported yet and has no effect")
+            else:
+                self._unknown(path, here)
+
+    def _walk_block(self, value: Any, here: tuple[str, ...], path: str) -> None:
+        blocks = value if isinstance(value, list) else [value]
+        for block in blocks:
+            if not isinstance(block, dict):
+                raise self._wrong(path, here, Kind.BLOCK.value, block)
+            self._walk(block, here)
+
+    def _unknown(self, path: str, here: tuple[str, ...]) -> None:
+        block = path.rpartition(".")[0]
+        near = nearest(path, [name for name in _ALL_NAMES if name.rpartition(".")[0] == block])
+        hint = f"; did you mean {near}?" if near else ""
+        raise ConfigError(f"{self.source.place(*here)}: invalid config key {'.'.join(here)}{hint}")
+
+    def _refuse(self, path: str, value: Any, here: tuple[str, ...]) -> None:
+        if value in known.HARMLESS:
+            return
+        missing = known.REFUSED[path]
+        raise ConfigError(f"{self.source.place(*here)}: {path}: {missing} not supported yet; remove the key to go on without")
+
+    def _take(self, path: str, value: Any, here: tuple[str, ...]) -> None:
+        key = KEYS[path][1]
+        if key.support is Support.IGNORED:
+            self.warnings.append(f"{self.source.place(*here)}: {path} is not supported yet and has no effect")
+        if key.kind is Kind.BLOCKS:
+            found = self._definitions(path, value, here)
+        else:
+            found = self._convert(key, value, here)
+        if path in self.values and isinstance(found, tuple):
+            found = self.values[path] + found
+        elif path in self.values and isinstance(found, dict):
+            found = self.values[path] | found
+        self.values[path] = found
+
+    def _convert(self, key: Key, value: Any, here: tuple[str, ...]) -> Any:
+        try:
+            return convert(key.kind, value)
+        except ValueError as error:
+            expected = str(error) or key.kind.value
+            raise self._wrong(key.path, here, expected, value) from None
+
+    def _wrong(self, path: str, here: tuple[str, ...], expected: str, value: Any) -> ConfigError:
+        shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
+        if expected.startswith("expected"):
+            return ConfigError(f"{self.source.place(*here)}: {path}: {expected}")
+        return ConfigError(f"{self.source.place(*here)}: {path}: expected {expected}, not {shown}")
+
+    def _definitions(self, path: str, value: Any, here: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+        """Service, check and watch definitions: one block or several."""
+        blocks = value if isinstance(value, list) else [value]
+        for block in blocks:
+            if not isinstance(block, dict):
+                raise self._wrong(path, here, Kind.BLOCKS.value, block)
+        if path == "services":
+            return tuple(self._service(block, here) for block in blocks)
+        if path == "checks":
+            return tuple(self._names(block, here, known.CHECK, "check") for block in blocks)
+        return tuple(dict(block) for block in blocks)
+
+    def _service(self, block: dict[str, Any], here: tuple[str, ...]) -> dict[str, Any]:
+        found = self._names(block, here, known.SERVICE, "service")
+        if not found.get("name") and not found.get("id"):
+            raise ConfigError(f"{self.source.place(*here)}: a service needs a name")
+        for name in ("check", "checks"):
+            inner = found.get(name)
+            if isinstance(inner, dict):
+                found[name] = self._names(inner, (*here, name), known.CHECK, "check")
+            elif isinstance(inner, list):
+                found[name] = [
+                    self._names(one, (*here, name), known.CHECK, "check") if isinstance(one, dict) else one
+                    for one in inner
+                ]
+        return found
+
+    def _names(self, block: dict[str, Any], here: tuple[str, ...], names: frozenset[str], what: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in block.items():
+            known_as = known.DEFINITION_SAME.get(name.lower(), name.lower())
+            if known_as not in names:
+                near = nearest(known_as, names)
+                hint = f"; did you mean {near}?" if near else ""
+                place = self.source.place(*here, name)
+                raise ConfigError(f"{place}: invalid config key {'.'.join(here)}.{name} of a {what}{hint}")
+            found[known_as] = value
+        return found
+
+
+def convert(kind: Kind, value: Any) -> Any:
+    """The checked form of a value. Raises `ValueError`, with a text if there is more to say than the kind."""
+    if kind is Kind.TEXT and isinstance(value, str):
+        return value
+    if kind is Kind.SWITCH and isinstance(value, bool):
+        return value
+    if kind is Kind.WHOLE and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+        return int(value)
+    if kind is Kind.NUMBER and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is Kind.DURATION and isinstance(value, str):
+        return parse_duration(value)
+    if kind is Kind.TEXTS and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    if kind in (Kind.TEXT_MAP, Kind.DURATION_MAP):
+        return _map(kind, value)
+    raise ValueError
+
+
+def _map(kind: Kind, value: Any) -> dict[str, Any]:
+    blocks = value if isinstance(value, list) else [value]
+    found: dict[str, Any] = {}
+    for block in blocks:
+        if not isinstance(block, dict):
+            raise ValueError
+        for name, inner in block.items():
+            if not isinstance(inner, str):
+                raise ValueError
+            found[name] = parse_duration(inner) if kind is Kind.DURATION_MAP else inner
+    return found
+
+
+def merge(readings: Iterable[Reading]) -> dict[str, Any]:
+    """One set of values: of single ones the last counts, lists are strung together, maps laid over each other."""
+    merged: dict[str, Any] = {}
+    for reading in readings:
+        for path, value in reading.values.items():
+            before = merged.get(path)
+            if isinstance(value, tuple) and before is not None:
+                merged[path] = before + value
+            elif isinstance(value, dict) and before is not None:
+                merged[path] = before | value
+            else:
+                merged[path] = value
+    return merged
