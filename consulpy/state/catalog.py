@@ -69,6 +69,7 @@ class Catalog:
             service=lambda check: (check.service_name.lower(),) if check.service_id else (),
             instance=lambda check: ((check.node.lower(), check.service_id.lower()),),
             status=lambda check: (check.status,),
+            id=lambda check: (check.check_id,),
         )
         self._names: tuple[int, dict[str, list[str]]] = (-1, {})
 

@@ -5,7 +5,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
-from consulpy.rpc.endpoints.selection import distance_s, filtered
+from consulpy.rpc.endpoints.selection import distance_s
 from consulpy.rpc.registry import local, read, write
 from consulpy.state.watch import WatchSet
 from consulpy.structs.coordinate import Coord, Coordinate, DatacenterCoordinates
@@ -14,7 +14,6 @@ from consulpy.structs.requests import (
     CoordinateUpdateRequest,
     Empty,
     NodeRequest,
-    Read,
     SpecificRequest,
 )
 
@@ -42,7 +41,7 @@ def update(server: "Server", request: CoordinateUpdateRequest) -> Empty:
 def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> CoordinatesReply:
     """The coordinates of all nodes."""
     index, coordinates = server.store.coordinates.all(watch)
-    reply = CoordinatesReply(coordinates=filtered(coordinates, request.options.filter, Coordinate))
+    reply = CoordinatesReply(coordinates=list(coordinates) or None)
     reply.meta.index = index
     return reply
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from consulpy.filter import compile_filter
 from consulpy.state.catalog import has_meta
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.options import QuerySource

@@ -1,0 +1,55 @@
+"""Coordinates that agents send, collected and written together: one batch of commands in each period.
+
+Without this every agent would cost a log entry of its own every 15 to 30 seconds (docs/wire/rpc.md 10).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from consulpy.clock import Clock, Timer
+from consulpy.state.commands import Command, CoordinateBatchUpdate
+from consulpy.structs.coordinate import Coordinate
+from consulpy.structs.requests import CoordinateUpdateRequest
+
+PERIOD_S: Final = 5.0
+#: Coordinates of one command, and commands of one period.
+BATCH_SIZE: Final = 128
+BATCHES: Final = 5
+
+
+class CoordinateBatches:
+    """Takes note of updates; every 5 s submits the last one of each node."""
+
+    def __init__(self, clock: Clock, submit: Callable[[Command], object]) -> None:
+        self._clock = clock
+        self._submit = submit
+        self._updates: dict[tuple[str, str], Coordinate] = {}
+        self._timer: Timer | None = None
+        #: Updates that were dropped because too many came in one period.
+        self.dropped = 0
+
+    def add(self, update: CoordinateUpdateRequest) -> None:
+        """Take note of an update; the next one of the same node replaces it."""
+        key = (update.node, update.segment)
+        if key not in self._updates and len(self._updates) >= BATCH_SIZE * BATCHES:
+            self.dropped += 1
+            return
+        self._updates[key] = Coordinate(node=update.node, segment=update.segment, coord=update.coord)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._timer = self._clock.callLater(PERIOD_S, self._flush)
+
+    def stop(self) -> None:
+        """Write no more; what was collected is forgotten, as agents send again."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self._updates.clear()
+
+    def _flush(self) -> None:
+        self._timer = self._clock.callLater(PERIOD_S, self._flush)
+        updates = list(self._updates.values())
+        self._updates.clear()
+        for start in range(0, len(updates), BATCH_SIZE):
+            self._submit(CoordinateBatchUpdate(updates[start : start + BATCH_SIZE]))

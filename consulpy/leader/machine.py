@@ -1,0 +1,203 @@
+"""The leader at work: takes office, keeps the catalog equal to the gossip pool, and writes coordinates.
+
+Taking office, entry by entry (docs/wire/rpc.md 13): in a new log the configuration, then always noop, event
+`consul:new-leader`, barrier, autopilot configuration if there is none, own registration, federation state if there is
+none. Only then is the leader `ready`; until then calls are answered with `No cluster leader`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from consulpy.clock import Clock, Timer
+from consulpy.leader import reconcile as rules
+from consulpy.leader.coordinates import CoordinateBatches
+from consulpy.serf.events import Event, MemberEvent, MemberEventKind
+from consulpy.serf.members import Member, Status
+from consulpy.state.commands import Autopilot, Barrier, Command, Configuration, FederationState, Noop
+from consulpy.state.log import Log
+from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
+from consulpy.structs.operator import FederationState as State
+from consulpy.structs.requests import CoordinateUpdateRequest
+
+#: The time between two full passes over all members.
+SWEEP_S: Final = 60.0
+NEW_LEADER_EVENT: Final = "consul:new-leader"
+
+
+class Pool(Protocol):
+    """What the leader needs of the LAN `Serf`."""
+
+    members: dict[str, Member]
+
+    def user_event(self, name: str, payload: bytes, coalesce: bool) -> None:
+        """Tell everybody."""
+
+
+class Leader:
+    """One term of office.
+
+    `on_ready` is called once, when the leader may be named to others and answer them; `log(level, text)`.
+    """
+
+    def __init__(
+        self,
+        datacenter: str,
+        node_name: str,
+        state_log: Log,
+        pool: Pool,
+        clock: Clock,
+        *,
+        on_ready: Callable[[], None] = lambda: None,
+        log: Callable[[str, str], None] = lambda _level, _text: None,
+    ) -> None:
+        self._who = rules.Leader(datacenter, node_name)
+        self._log = state_log
+        self._pool = pool
+        self._clock = clock
+        self._on_ready = on_ready
+        self._say = log
+        self._timer: Timer | None = None
+        self._running = False
+        #: Names whose change is being stored; and, if something happened since, the member as it is now.
+        self._writing: dict[str, tuple[Member | None] | None] = {}
+        self._other_servers: set[str] = set()
+        self.ready = False
+        self.coordinates = CoordinateBatches(clock, self._write)
+
+    def start(self) -> None:
+        """Take office."""
+        self._running = True
+        store = self._log.store
+        steps: list[Command] = []
+        if store.index == 0:
+            steps.append(Configuration())
+        steps.append(Noop())
+        for step in steps:
+            self._write(step)
+        try:
+            self._pool.user_event(NEW_LEADER_EVENT, self._who.node_name.encode(), False)
+        except ValueError as error:
+            self._say("warn", f"agents could not be told of their new leader: {error}")
+        self._log.submit(Barrier(), self._established)
+
+    def stop(self) -> None:
+        """Leave office: write nothing more."""
+        self._running = self.ready = False
+        self.coordinates.stop()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def member_event(self, event: Event) -> None:
+        """The gossip pool told us something; members that came, went or changed go into the catalog."""
+        if not self.ready or not isinstance(event, MemberEvent):
+            return
+        for member in event.members:
+            if event.kind is MemberEventKind.REAP:
+                if rules.concerns(self._who, member):
+                    self._reconcile(member.name, None)
+            else:
+                self._reconcile(member.name, member)
+
+    def queue_coordinate(self, update: CoordinateUpdateRequest) -> None:
+        """Take note of an agent's coordinate."""
+        if self._running:
+            self.coordinates.add(update)
+
+    # Taking office
+
+    def _established(self, result: Any) -> None:
+        if isinstance(result, Exception):
+            self._say("error", f"this server cannot lead, its log cannot be written: {result}")
+            if self._running:
+                self._timer = self._clock.callLater(1.0, self.start)
+            return
+        if not self._running:
+            return
+        steps = self._first_writes()
+        for command in steps[:-1]:
+            self._write(command)
+        if steps:
+            self._log.submit(steps[-1], self._lead)
+        else:
+            self._lead(None)
+
+    def _first_writes(self) -> list[Command]:
+        """What a new leader finds missing."""
+        store, datacenter = self._log.store, self._who.datacenter
+        steps: list[Command] = []
+        if store.operator.autopilot(None)[1] is None:
+            steps.append(Autopilot(AutopilotSetRequest()))
+        own = self._pool.members.get(self._who.node_name)
+        if own is not None:
+            steps += rules.reconcile(store, self._who, own)
+        if store.operator.federation_table.get(datacenter) is None:
+            request = FederationStateRequest(datacenter=datacenter, state=State(datacenter=datacenter))
+            steps.append(FederationState(request))
+        return steps
+
+    def _lead(self, result: Any) -> None:
+        if not self._running:
+            return
+        if isinstance(result, Exception):
+            self._established(result)
+            return
+        self.ready = True
+        self.coordinates.start()
+        self._on_ready()
+        self._sweep()
+
+    # At work
+
+    def _sweep(self) -> None:
+        """Bring every member and every node in line."""
+        self._timer = self._clock.callLater(SWEEP_S, self._sweep)
+        for member in list(self._pool.members.values()):
+            self._reconcile(member.name, member)
+        known = {name.lower() for name in self._pool.members}
+        for name in rules.forgotten(self._log.store, known):
+            self._reconcile(name, None)
+
+    def _reconcile(self, name: str, member: Member | None) -> None:
+        """Write what `member` (None: it was forgotten) makes necessary, but one thing at a time for each name.
+
+        What happens to a member while its last change is being stored is looked at when that is done.
+        """
+        if member is not None:
+            self._watch_for_other_servers(member)
+        if name in self._writing:
+            self._writing[name] = (member,)
+            return
+        store = self._log.store
+        commands = rules.gone(store, self._who, name) if member is None else rules.reconcile(store, self._who, member)
+        for command in commands:
+            self._writing[name] = None
+            self._log.submit(command, lambda result: self._reconciled(name, result))
+
+    def _reconciled(self, name: str, result: Any) -> None:
+        self._written(result)
+        again = self._writing.pop(name, None)
+        if again is not None and self._running:
+            self._reconcile(name, again[0])
+
+    def _write(self, command: Command) -> None:
+        self._log.submit(command, self._written)
+
+    def _written(self, result: Any) -> None:
+        if isinstance(result, Exception):
+            self._say("error", f"the leader could not write to the catalog: {result}")
+
+    def _watch_for_other_servers(self, member: Member) -> None:
+        """A second server is beyond us until there is Raft: say so, once for each."""
+        name = member.name
+        if name == self._who.node_name or not rules.is_server(member):
+            return
+        if member.status != Status.ALIVE:
+            self._other_servers.discard(name)
+        elif name not in self._other_servers:
+            self._other_servers.add(name)
+            self._say(
+                "error",
+                f"{name} ({member.address}) is a second server in datacenter {member.tags.get('dc', '')}: "
+                f"this version keeps the state on one server only. Make it a client, or stop this server",
+            )

@@ -1,0 +1,135 @@
+"""What the leader writes into the catalog for each member of the gossip pool: pure, member and store in, commands out.
+
+The rules and the exact records are those of docs/wire/rpc.md 13, seen in the log of real servers.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Final
+
+from consulpy.serf.members import Member, Status
+from consulpy.state.commands import Command, Deregister, Register
+from consulpy.state.store import Store
+from consulpy.structs.check import CRITICAL, PASSING, SERF_HEALTH, HealthCheck
+from consulpy.structs.requests import DeregisterRequest, RegisterRequest
+from consulpy.structs.service import CONSUL_SERVICE, NodeService, Weights
+
+_CHECK_NAME: Final = "Serf Health Status"
+_ALIVE: Final = "Agent alive and reachable"
+_FAILED: Final = "Agent not live or unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads, and where."""
+
+    datacenter: str
+    node_name: str
+
+
+def is_server(member: Member) -> bool:
+    """Whether the member is a Consul server (of any datacenter)."""
+    return member.tags.get("role") == "consul"
+
+
+def concerns(leader: Leader, member: Member) -> bool:
+    """Whether the member belongs into this leader's catalog: agents of its datacenter, nothing else that gossips."""
+    return member.tags.get("role") in ("node", "consul") and member.tags.get("dc") == leader.datacenter
+
+
+def reconcile(store: Store, leader: Leader, member: Member) -> list[Command]:
+    """What must be written because `member` is as it is now."""
+    if not concerns(leader, member):
+        return []
+    if member.status == Status.ALIVE:
+        return _alive(store, leader, member)
+    if member.status == Status.FAILED:
+        return _failed(store, leader, member)
+    if member.status == Status.LEFT:
+        return gone(store, leader, member.name)
+    return []
+
+
+def gone(store: Store, leader: Leader, name: str) -> list[Command]:
+    """What must be written because a member left, or was forgotten. A leader never deregisters itself."""
+    if name == leader.node_name or not store.catalog.has_node(name):
+        return []
+    return [Deregister(DeregisterRequest(datacenter=leader.datacenter, node=name))]
+
+
+def forgotten(store: Store, members: Container[str]) -> list[str]:
+    """The nodes that have a `serfHealth` check but are no member any more; `members` are lower-case names."""
+    checks = store.catalog.checks_table.by("id", SERF_HEALTH)
+    return [check.node for check in checks if check.node.lower() not in members]
+
+
+def _alive(store: Store, leader: Leader, member: Member) -> list[Command]:
+    node = store.catalog.nodes_table.get(member.name.lower())
+    service = _consul_service(member) if is_server(member) else None
+    if (
+        node is not None
+        and node.address == member.address
+        and _health_is(store, member, PASSING)
+        and (service is None or _has_service(store, member, service))
+    ):
+        return []
+    request = RegisterRequest(
+        datacenter=leader.datacenter,
+        id=member.tags.get("id", ""),
+        node=member.name,
+        address=member.address,
+        tagged_addresses=node.tagged_addresses if node is not None else None,
+        node_meta=node.meta if node is not None else None,
+        service=service,
+        check=_serf_health(member, PASSING, _ALIVE),
+    )
+    return [Register(request)]
+
+
+def _failed(store: Store, leader: Leader, member: Member) -> list[Command]:
+    node = store.catalog.nodes_table.get(member.name.lower())
+    if node is None or (node.address == member.address and _health_is(store, member, CRITICAL)):
+        return []
+    request = RegisterRequest(
+        datacenter=leader.datacenter,
+        id=member.tags.get("id", ""),
+        node=member.name,
+        address=member.address,
+        skip_node_update=True,
+        check=_serf_health(member, CRITICAL, _FAILED),
+    )
+    return [Register(request)]
+
+
+def _serf_health(member: Member, status: str, output: str) -> HealthCheck:
+    return HealthCheck(node=member.name, check_id=SERF_HEALTH, name=_CHECK_NAME, status=status, output=output)
+
+
+def _health_is(store: Store, member: Member, status: str) -> bool:
+    check = store.catalog.check(member.name, SERF_HEALTH)
+    return check is not None and check.status == status
+
+
+def _has_service(store: Store, member: Member, service: NodeService) -> bool:
+    known = store.catalog.service(member.name, CONSUL_SERVICE)
+    return known is not None and known.port == service.port and known.meta == service.meta
+
+
+def _consul_service(member: Member) -> NodeService:
+    """The service that every server has. Its metadata are texts; the serf_protocol ones are memberlist's versions."""
+    tags = member.tags
+    port = tags.get("port", "")
+    return NodeService(
+        id=CONSUL_SERVICE,
+        service=CONSUL_SERVICE,
+        port=int(port) if port.isascii() and port.isdigit() else 0,
+        weights=Weights(1, 1),
+        meta={
+            "non_voter": "true" if tags.get("nonvoter") == "1" else "false",
+            "raft_version": tags.get("raft_vsn", "0"),
+            "serf_protocol_current": str(member.protocol_cur),
+            "serf_protocol_min": str(member.protocol_min),
+            "serf_protocol_max": str(member.protocol_max),
+            "version": tags.get("build", "").partition(":")[0],
+        },
+    )
