@@ -1,1 +1,1 @@
-"""The kinds of health checks, one file each."""
+"""Health checks: one file for each type, and the `runner` that makes them at their intervals."""

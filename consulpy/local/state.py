@@ -1,19 +1,119 @@
-"""`LocalState`: the services and checks of this agent."""
+"""`LocalState`: the services and checks of this agent, as users register, change and remove them.
 
+In a registration's way: HTTP -> `definitions` -> here: `validation`, the data directory (`files`), the tables
+(`entries`), the running check -> `antientropy` tells the catalog. A registration is whole or not at all: it is checked
+first, then written, then done.
+"""
+
+from collections.abc import Callable, Iterable
+from copy import copy
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from random import Random
+from typing import Final, Protocol
+
+from twisted.logger import Logger
 
 from consulpy.clock import Clock
+from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.local.entries import Entries
-from consulpy.structs.check import HealthCheck
+from consulpy.local.files import CHECKS, SERVICES, STATES, Files, SavedCheck, SavedService, SavedState, path_of
+from consulpy.local.sidecar import ID_SUFFIX, complete
+from consulpy.local.validation import STATUSES, check_service, check_type
+from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE, HealthCheck
+from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.node import Node
-from consulpy.structs.service import NodeService
+from consulpy.structs.service import NodeService, ServiceAddress, Weights
+
+_log = Logger()
+
+#: How much of a check's output is kept unless it says otherwise, in bytes.
+OUTPUT_MAX_BYTES: Final = 4096
+_SECOND_NS: Final = 1_000_000_000
+
+
+class RunningCheck(Protocol):
+    """A check that runs (`consulpy.checks`)."""
+
+    def stop(self) -> None:
+        """End it; it reports no more."""
+
+    def update(self, status: str, output: str) -> None:
+        """Somebody says how it stands. Only asked of a TTL check."""
+
+
+class Starter(Protocol):
+    """What runs checks (`consulpy.checks.runner.Runner`)."""
+
+    def start(
+        self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]
+    ) -> RunningCheck:
+        """Run a check until it is stopped; `report(status, output)` is called after each run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """Who may register checks that run programs: everybody, or only the agent's own configuration."""
+
+    remote: bool = False
+    local: bool = False
+
+
+@dataclass(slots=True)
+class _Run:
+    """How a check is run now."""
+
+    type: CheckType
+    running: RunningCheck | None
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What one registration changes, before any of it is done."""
+
+    services: list[tuple[NodeService, str]] = field(default_factory=list)
+    checks: list[tuple[HealthCheck, CheckType | None, str]] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    local: bool = False
 
 
 class LocalState:
-    """The services and checks of this agent. `node`: the agent as the catalog is to have it."""
+    """The services and checks of this agent.
 
-    def __init__(self, node: Node, clock: Clock, rng: Random, *, check_update_interval_s: float = 300.0) -> None:
-        self.entries = Entries(node, clock, rng, check_update_interval_s=check_update_interval_s)
+    `node`: the agent as the catalog is to have it. `files`: where they are kept, None in development mode. `starter`:
+    runs the checks; without it they only have the status that they are given. `wall_s()`: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        clock: Clock,
+        rng: Random,
+        *,
+        check_update_interval_s: float = 300.0,
+        discard_check_output: bool = False,
+        files: Files | None = None,
+        starter: Starter | None = None,
+        wall_s: Callable[[], float] = lambda: 0.0,
+        scripts: Scripts | None = None,
+        default_token: str = "",
+    ) -> None:
+        self.entries = Entries(
+            node,
+            clock,
+            rng,
+            check_update_interval_s=check_update_interval_s,
+            discard_check_output=discard_check_output,
+        )
+        self._files = files
+        self._starter = starter
+        self._wall_s = wall_s
+        self._scripts = scripts or Scripts()
+        self._default_token = default_token
+        self._runs: dict[str, _Run] = {}
+        #: Ids of what the agent's configuration registered; it is not kept on disk.
+        self.configured_services: set[str] = set()
+        self.configured_checks: set[str] = set()
 
     @property
     def services(self) -> dict[str, NodeService]:
@@ -24,3 +124,244 @@ class LocalState:
     def checks(self) -> dict[str, HealthCheck]:
         """The registered checks by id; not to be changed by the reader."""
         return self.entries.live_checks()
+
+    def type_of(self, check_id: str) -> CheckType | None:
+        """How a check is run; None for one that is not run (maintenance), or unknown."""
+        run = self._runs.get(check_id)
+        return run.type if run is not None else None
+
+    # -- services
+
+    def register_service(
+        self, definition: ServiceDefinition, *, local: bool = False, replace_existing_checks: bool = False
+    ) -> None:
+        """Register a service with its checks (and its sidecar), or replace the one of the same id.
+
+        `local`: it comes from the agent's own configuration. Raises `BadRequest`, or `RPCError` where scripts are off
+        or the disk refuses; nothing is changed then.
+        """
+        plan = _Plan(local=local)
+        self._plan_service(definition, plan, replace_existing_checks)
+        if definition.sidecar is not None:
+            self._plan_service(complete(definition, self.services), plan, replace_existing_checks)
+        self._carry_out(plan)
+
+    def _plan_service(self, definition: ServiceDefinition, plan: _Plan, replace_checks: bool) -> None:
+        check_service(definition)
+        service = copy(definition.service)
+        service.id = service.id or service.service
+        service.weights = service.weights or Weights()
+        service.tagged_addresses = _tagged(service)
+        plan.services.append((service, definition.token))
+        wanted = set()
+        for position, kind in enumerate(definition.checks, 1):
+            self._allow_script(kind, plan.local)
+            alone = len(definition.checks) == 1
+            check_id = kind.check_id or (f"service:{service.id}" if alone else f"service:{service.id}:{position}")
+            check = HealthCheck(
+                check_id=check_id,
+                name=kind.name or f"Service '{service.service}' check",
+                status=kind.status,
+                notes=kind.notes,
+            )
+            wanted.add(check_id)
+            plan.checks.append((self._filled(check, kind.kind, service), kind, definition.token))
+        if replace_checks:
+            plan.gone += [key for key, check in self._checks_of(service.id) if key not in wanted]
+
+    def _checks_of(self, service_id: str) -> Iterable[tuple[str, HealthCheck]]:
+        return [(key, check) for key, check in self.checks.items() if check.service_id == service_id]
+
+    def deregister_service(self, service_id: str) -> None:
+        """Remove a service with its checks and its sidecar; an unknown one is no error. Raises `RPCError`."""
+        if not service_id:
+            raise RPCError("ServiceID missing")
+        doomed = [service_id]
+        sidecar = self.entries.service(service_id + ID_SUFFIX)
+        if sidecar is not None and sidecar.locally_registered_as_sidecar:
+            doomed.append(sidecar.id)
+        checks = [key for each in doomed for key, _ in self._checks_of(each)]
+        changes: dict[str, bytes | None] = {path_of(SERVICES, each): None for each in doomed}
+        for check_id in checks:
+            changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
+        self._commit(changes)
+        for check_id in checks:
+            self._drop_check(check_id)
+        for each in doomed:
+            self.configured_services.discard(each)
+            if self.entries.service(each) is not None:
+                self.entries.delete_service(each)
+
+    # -- checks
+
+    def register_check(self, definition: CheckDefinition, *, local: bool = False) -> None:
+        """Register a check of the node or of a registered service. Raises `BadRequest` and `RPCError`."""
+        check, kind = definition.check, definition.type
+        if not check.name:
+            raise BadRequest("Missing check name")
+        if check.status and check.status not in STATUSES:
+            raise BadRequest("Bad check status")
+        check_type(kind)
+        self._allow_script(kind, local)
+        service = None
+        if check.service_id:
+            service = self.entries.service(check.service_id)
+            if service is None:
+                raise RPCError(f'ServiceID "{check.service_id}" does not exist')
+        check.check_id = check.check_id or check.name
+        plan = _Plan(local=local)
+        plan.checks.append((self._filled(check, kind.kind, service), kind, definition.token))
+        self._carry_out(plan)
+
+    def deregister_check(self, check_id: str) -> None:
+        """Remove a check; an unknown one is no error. Raises `RPCError`."""
+        if not check_id:
+            raise RPCError("CheckID missing")
+        self._commit({path_of(CHECKS, check_id): None, path_of(STATES, check_id): None})
+        self._drop_check(check_id)
+
+    def update_ttl(self, check_id: str, status: str, output: str) -> None:
+        """Somebody says how a TTL check stands. Raises `RPCError` for a check that is none."""
+        run = self._runs.get(check_id)
+        if run is None or run.type.kind != "ttl" or run.running is None:
+            raise RPCError(f'CheckID "{check_id}" does not have associated TTL')
+        run.running.update(status, output)
+        check = self.entries.check(check_id)
+        if check is not None:
+            expires_s = int(self._wall_s() + run.type.ttl / _SECOND_NS)
+            state = SavedState(check_id, check.output, check.status, expires_s)
+            self._commit({path_of(STATES, check_id): state.pack()}, durable=False)
+
+    def _allow_script(self, kind: CheckType, local: bool) -> None:
+        if not kind.script_args or self._scripts.remote or (local and self._scripts.local):
+            return
+        if local:
+            raise RPCError(
+                "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or "
+                "'enable_local_script_checks' to true"
+            )
+        raise RPCError(
+            "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
+        )
+
+    def _filled(self, check: HealthCheck, kind: str, service: NodeService | None) -> HealthCheck:
+        """`check` with what the agent knows of it; one that is registered already keeps its status and output."""
+        filled = copy(check)
+        filled.node = self.entries.node.node
+        filled.type = kind
+        filled.status = check.status or CRITICAL
+        before = self.entries.check(check.check_id)
+        if before is not None:
+            filled.status, filled.output = before.status, before.output
+        if service is not None:
+            filled.service_id, filled.service_name = service.id, service.service
+            filled.service_tags = service.tags
+        return filled
+
+    # -- maintenance
+
+    def set_node_maintenance(self, enable: bool, reason: str = "", token: str = "") -> None:
+        """Put the node into maintenance (a critical check of the node), or take it out. Twice is no error."""
+        default = "Maintenance mode is enabled for this node, but no reason was provided. This is a default message."
+        self._set_maintenance(NODE_MAINTENANCE, "Node Maintenance Mode", None, enable, reason or default, token)
+
+    def set_service_maintenance(self, service_id: str, enable: bool, reason: str = "", token: str = "") -> None:
+        """The same for one service. Raises `NotFound`."""
+        service = self.entries.service(service_id)
+        if service is None:
+            raise NotFound(f'No service registered with ID "{service_id}"')
+        default = "Maintenance mode is enabled for this service, but no reason was provided. This is a default message."
+        check_id = f"{SERVICE_MAINTENANCE}:{service_id}"
+        self._set_maintenance(check_id, "Service Maintenance Mode", service, enable, reason or default, token)
+
+    def _set_maintenance(
+        self, check_id: str, name: str, service: NodeService | None, enable: bool, reason: str, token: str
+    ) -> None:
+        known = self.entries.check(check_id) is not None
+        if enable and not known:
+            check = HealthCheck(check_id=check_id, name=name, notes=reason, status=CRITICAL)
+            plan = _Plan(checks=[(self._filled(check, "maintenance", service), None, token)])
+            self._carry_out(plan)
+        elif known and not enable:
+            self.deregister_check(check_id)
+
+    # -- doing it
+
+    def _carry_out(self, plan: _Plan) -> None:
+        changes: dict[str, bytes | None] = {}
+        for service, token in plan.services:
+            saved = SavedService(service, token, service.locally_registered_as_sidecar)
+            changes[path_of(SERVICES, service.id)] = None if plan.local else saved.pack()
+        for check, kind, token in plan.checks:
+            saved_check = SavedCheck(check, kind, token)
+            changes[path_of(CHECKS, check.check_id)] = None if plan.local else saved_check.pack()
+        for check_id in plan.gone:
+            changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
+        self._commit(changes)
+        for service, token in plan.services:
+            self.entries.put_service(service, token or self._default_token)
+            (self.configured_services.add if plan.local else self.configured_services.discard)(service.id)
+        for check, kind, token in plan.checks:
+            (self.configured_checks.add if plan.local else self.configured_checks.discard)(check.check_id)
+            self._put_check(check, kind, token)
+        for check_id in plan.gone:
+            self._drop_check(check_id)
+
+    def _commit(self, changes: dict[str, bytes | None], *, durable: bool = True) -> None:
+        if self._files is None:
+            return
+        try:
+            self._files.commit(changes, durable=durable)
+        except OSError as error:
+            raise RPCError(f"failed persisting to the data directory: {error}") from None
+
+    def adopt_service(self, service: NodeService, token: str) -> None:
+        """Take over a service as it stands, without asking or writing anything: it was found on disk."""
+        self.entries.put_service(service, token or self._default_token)
+
+    def adopt_check(self, check: HealthCheck, kind: CheckType | None, token: str) -> None:
+        """The same for a check, which begins to run."""
+        self._put_check(check, kind, token)
+
+    def _put_check(self, check: HealthCheck, kind: CheckType | None, token: str) -> None:
+        self._stop_run(check.check_id)
+        self.entries.put_check(check, token or self._default_token)
+        if kind is None:
+            return
+        run = self._runs[check.check_id] = _Run(kind, None)
+        if self._starter is not None:
+
+            def report(status: str, output: str) -> None:
+                if self._runs.get(check.check_id) is run:  # a run that was under way when it was stopped
+                    self.entries.update_check(check.check_id, status, output)
+
+            run.running = self._starter.start(check.check_id, kind, check.service_id, report)
+
+    def _drop_check(self, check_id: str) -> None:
+        self._stop_run(check_id)
+        self.configured_checks.discard(check_id)
+        if self.entries.check(check_id) is not None:
+            self.entries.delete_check(check_id)
+
+    def _stop_run(self, check_id: str) -> None:
+        run = self._runs.pop(check_id, None)
+        if run is not None and run.running is not None:
+            run.running.stop()
+
+    def stop(self) -> None:
+        """Stop all checks and timers; what is registered stays."""
+        for check_id in list(self._runs):
+            self._stop_run(check_id)
+        self.entries.stop()
+
+
+def _tagged(service: NodeService) -> dict[str, ServiceAddress] | None:
+    """The tagged addresses, with those that follow from an address of the service's own."""
+    tagged = dict(service.tagged_addresses or {})
+    try:
+        version = ip_address(service.address).version
+    except ValueError:
+        return tagged or None
+    for name in (f"lan_ipv{version}", f"wan_ipv{version}"):
+        tagged.setdefault(name, ServiceAddress(service.address, service.port))
+    return tagged

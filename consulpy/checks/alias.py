@@ -1,0 +1,134 @@
+"""Alias checks: as healthy as another service or node is.
+
+A local service is watched in the agent's own tables, another node's through the servers with a blocking query. Unlike
+in Consul the check ends when it is stopped, does not count itself, and an unknown node is no crash (SURPRISES.md).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from consulpy.clock import Clock, Timer
+from consulpy.structs.check import CRITICAL, PASSING, WARNING, HealthCheck
+
+#: Seconds until a failed query of another node is repeated.
+RETRY_S: Final = 5.0
+
+
+class AliasSource(Protocol):
+    """Where alias checks look (given by the agent)."""
+
+    @property
+    def node_name(self) -> str:
+        """The name of this agent."""
+
+    def local_checks(self) -> Iterable[HealthCheck]:
+        """All checks of this agent."""
+
+    def has_local_service(self, service_id: str) -> bool:
+        """Whether this agent has the service."""
+
+    def watch_local(self, service_id: str, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` once, at the next change of the service or any check; the result cancels it."""
+
+    def remote_node(self, node: str, index: int) -> Deferred[tuple[int, list[HealthCheck], set[str]]]:
+        """(index, checks, ids of services) of another node; blocks until its index passes `index`."""
+
+
+class AliasCheck:
+    """Runs from its creation until `stop`."""
+
+    def __init__(
+        self,
+        check_id: str,
+        node: str,
+        service_id: str,
+        source: AliasSource,
+        report: Callable[[str, str], None],
+        clock: Clock,
+    ) -> None:
+        self._check_id = check_id
+        self._node = node
+        self._service_id = service_id
+        self._source = source
+        self._report = report
+        self._clock = clock
+        self._stopped = False
+        self._cancel_watch: Callable[[], None] | None = None
+        self._query: Deferred[None] | None = None
+        self._index = 0
+        #: Runs towards the next look: never within the call that led to it, as our own report is such a call.
+        self._timer: Timer | None = clock.callLater(0, self._look)
+
+    @property
+    def _is_local(self) -> bool:
+        return not self._node or self._node == self._source.node_name
+
+    def stop(self) -> None:
+        """End it."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._cancel_watch is not None:
+            self._cancel_watch()
+        query, self._query = self._query, None
+        if query is not None:
+            query.cancel()
+
+    def update(self, status: str, output: str) -> None:  # noqa: ARG002 - the form of `Running`
+        """Nobody may say how this check stands."""
+        raise AssertionError("only TTL checks are updated by others")
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._is_local:
+            self._query = self._source.remote_node(self._node, self._index).addCallbacks(self._answered, self._failed)
+            return
+        self._cancel_watch = self._source.watch_local(self._service_id, self._changed)
+        known = not self._service_id or self._source.has_local_service(self._service_id)
+        self._judge(self._source.local_checks(), known)
+
+    def _changed(self) -> None:
+        self._cancel_watch = None
+        if not self._stopped and self._timer is None:
+            self._timer = self._clock.callLater(0, self._look)
+
+    def _answered(self, answer: tuple[int, list[HealthCheck], set[str]]) -> None:
+        index, checks, services = answer
+        if self._stopped:
+            return
+        self._judge(checks, not self._service_id or self._service_id in services)
+        moved = index > self._index
+        self._index = index if index >= self._index else 0
+        # a query that did not block must not become a busy loop
+        self._timer = self._clock.callLater(0 if moved else 1.0, self._look)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._stopped:
+            failure.trap(CancelledError, Exception)
+            return
+        self._report(CRITICAL, f"Failure checking the alias: {failure.getErrorMessage()}")
+        self._index = 0
+        self._timer = self._clock.callLater(RETRY_S, self._look)
+
+    def _judge(self, checks: Iterable[HealthCheck], known: bool) -> None:
+        if not known:
+            self._report(CRITICAL, f"Service {self._service_id} could not be found on node {self._node}")
+            return
+        counted = [check for check in checks if self._counts(check)]
+        for status in (CRITICAL, WARNING):
+            for check in counted:
+                if check.status == status:
+                    self._report(status, f'Aliased check "{check.name}" failing: {check.output}')
+                    return
+        self._report(PASSING, "All checks passing." if counted else "No checks found.")
+
+    def _counts(self, check: HealthCheck) -> bool:
+        """The service's checks and those of its node; no alias of the node, which might look at us."""
+        if check.check_id == self._check_id and self._is_local:
+            return False
+        if not check.service_id:
+            return check.type != "alias"
+        return check.service_id == self._service_id

@@ -1,0 +1,197 @@
+"""Runs checks: each at its own interval, on its own, so that one that hangs never delays another.
+
+A first run comes after a random part of the interval, so that many checks registered at once do not run at once. A run
+has a timeout; the next one starts one interval after the last has ended. A check that is stopped reports no more.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from consulpy.checks.alias import AliasCheck, AliasSource
+from consulpy.checks.dial import Dialer
+from consulpy.checks.docker import DockerProbe
+from consulpy.checks.grpc import GrpcProbe
+from consulpy.checks.http import HttpProbe
+from consulpy.checks.result import CheckFailed, Probe, Result
+from consulpy.checks.script import ScriptProbe
+from consulpy.checks.tcp import TcpProbe
+from consulpy.checks.ttl import TTLCheck
+from consulpy.clock import Clock, Timer
+from consulpy.errors import BadRequest
+from consulpy.structs.check import CRITICAL
+from consulpy.structs.definition import CheckType
+
+_log = Logger()
+
+#: No check runs more often, in seconds.
+INTERVAL_MIN_S: Final = 1.0
+#: How long a run of a check that names no timeout may take, in seconds; also never longer than the interval.
+TIMEOUT_S: Final = 10.0
+SCRIPT_TIMEOUT_S: Final = 30.0
+_SECOND_NS: Final = 1_000_000_000
+
+Report = Callable[[str, str], None]
+
+
+class Running(Protocol):
+    """A check that runs."""
+
+    def stop(self) -> None:
+        """End it."""
+
+    def update(self, status: str, output: str) -> None:
+        """Only for TTL checks: somebody says how it stands."""
+
+
+@dataclass(slots=True)
+class Thresholds:
+    """How many results in a row it takes before a status is reported."""
+
+    success_before_passing: int
+    failures_before_critical: int
+    successes: int = 0
+    failures: int = 0
+
+    def passes(self, status: str) -> bool:
+        """Note a result; whether it is to be reported."""
+        if status == CRITICAL:
+            self.failures, self.successes = self.failures + 1, 0
+            return self.failures >= self.failures_before_critical
+        self.successes, self.failures = self.successes + 1, 0
+        return self.successes >= self.success_before_passing
+
+
+class IntervalCheck:
+    """Runs a probe at an interval until it is stopped."""
+
+    def __init__(
+        self, check_id: str, probe: Probe, interval_s: float, thresholds: Thresholds, report: Report, clock: Clock
+    ) -> None:
+        self._check_id = check_id
+        self._probe = probe
+        self._interval_s = max(interval_s, INTERVAL_MIN_S)
+        self._thresholds = thresholds
+        self._report = report
+        self._clock = clock
+        self._stopped = False
+        self._timer: Timer | None = None
+        self._run: Deferred[Result] | None = None
+
+    def start(self, rng: Random) -> None:
+        """Begin, after a random part of the interval."""
+        self._timer = self._clock.callLater(rng.uniform(0, self._interval_s), self._start_run)
+
+    def stop(self) -> None:
+        """End; a run under way is given up and reports nothing."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        run, self._run = self._run, None
+        if run is not None:
+            run.cancel()
+
+    def update(self, status: str, output: str) -> None:  # noqa: ARG002 - the form of `Running`
+        """Nobody may say how this check stands."""
+        raise AssertionError("only TTL checks are updated by others")
+
+    def _start_run(self) -> None:
+        try:
+            run = self._probe.run()
+        except CheckFailed as error:
+            self._ended(error.result())
+            return
+        self._run = run
+        self._timer = self._clock.callLater(self._probe.timeout_s, self._give_up, run)
+        run.addCallbacks(self._finished, self._failed, callbackArgs=(run,), errbackArgs=(run,))
+        run.addErrback(lambda failure: _log.failure("check {check} broke", failure, check=self._check_id))
+
+    def _give_up(self, run: Deferred[Result]) -> None:
+        if self._run is run:
+            self._run = None
+            run.cancel()
+            self._ended(self._probe.timed_out())
+
+    def _finished(self, result: Result, run: Deferred[Result]) -> None:
+        if self._run is run and not self._stopped:
+            self._ended(result)
+
+    def _failed(self, failure: Failure, run: Deferred[Result]) -> None:
+        if self._run is not run or self._stopped:
+            failure.trap(CancelledError, Exception)
+            return
+        error = failure.value
+        if not isinstance(error, CheckFailed | CancelledError):
+            _log.failure("check {check} failed unexpectedly", failure, check=self._check_id)
+        self._ended(Result(CRITICAL, str(error)))
+
+    def _ended(self, result: Result) -> None:
+        self._run = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._clock.callLater(self._interval_s, self._start_run)
+        if self._thresholds.passes(result.status):
+            self._report(result.status, result.output)
+
+
+class Runner:
+    """Starts checks. `reactor`: for their connections, processes and timers. `aliases`: what alias checks look at.
+
+    `docker_socket`: where Docker listens. A type whose optional library is missing is refused with `BadRequest`.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        rng: Random,
+        aliases: AliasSource,
+        *,
+        clock: Clock | None = None,
+        docker_socket: str = "/var/run/docker.sock",
+    ) -> None:
+        self._reactor = reactor
+        self._clock: Clock = clock or reactor
+        self._rng = rng
+        self._aliases = aliases
+        self._docker_socket = docker_socket
+        self._dialer = Dialer(reactor)
+
+    def start(self, check_id: str, kind: CheckType, service_id: str, report: Report) -> Running:  # noqa: ARG002
+        """Run a check until it is stopped; `report(status, output)` after each run that counts."""
+        if kind.kind == "ttl":
+            return TTLCheck(kind.ttl / _SECOND_NS, kind.output_max_size, report, self._clock)
+        if kind.kind == "alias":
+            return AliasCheck(check_id, kind.alias_node, kind.alias_service, self._aliases, report, self._clock)
+        thresholds = Thresholds(kind.success_before_passing, kind.failures_before_critical)
+        probe, interval_s = self._probe(kind), kind.interval / _SECOND_NS
+        check = IntervalCheck(check_id, probe, interval_s, thresholds, report, self._clock)
+        check.start(self._rng)
+        return check
+
+    def _probe(self, kind: CheckType) -> Probe:
+        timeout_s = self._timeout_s(kind)
+        match kind.kind:
+            case "http":
+                return HttpProbe(self._reactor, self._dialer, kind, timeout_s)
+            case "tcp":
+                return TcpProbe(self._dialer, kind.tcp, timeout_s)
+            case "grpc":
+                return GrpcProbe(self._dialer, kind, timeout_s)
+            case "docker":
+                return DockerProbe(self._reactor, self._docker_socket, kind, timeout_s)
+            case "script":
+                return ScriptProbe(self._reactor, kind.script_args or [], kind.output_max_size, timeout_s)
+        raise BadRequest(f"Invalid check: no such type: {kind.kind!r}")
+
+    @staticmethod
+    def _timeout_s(kind: CheckType) -> float:
+        if kind.timeout > 0:
+            return kind.timeout / _SECOND_NS
+        if kind.kind in ("script", "docker"):
+            return SCRIPT_TIMEOUT_S
+        return min(TIMEOUT_S, max(kind.interval / _SECOND_NS, INTERVAL_MIN_S))

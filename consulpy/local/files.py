@@ -1,0 +1,144 @@
+"""The agent's services and checks on disk, in the form of Consul's own files.
+
+`services/HASH`, `checks/HASH` and `checks/state/HASH` in the data directory, HASH being the MD5 of the id in hex (seen
+in a real data directory). This file is pure: bytes to records and back. Where the bytes are kept is a `Files`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from consulpy.errors import WireError
+from consulpy.local.godecode import GoError, Shape, decode
+from consulpy.structs.check import HealthCheck
+from consulpy.structs.definition import CheckType
+from consulpy.structs.service import NodeService
+
+SERVICES: Final = "services"
+CHECKS: Final = "checks"
+STATES: Final = "checks/state"
+
+
+class Files(Protocol):
+    """Small files by path (`folder/name`); what is committed is all there after a crash, or nothing of it."""
+
+    def read(self, folder: str) -> dict[str, bytes]:
+        """All files of a folder by path, without those of its subfolders."""
+
+    def commit(self, changes: Mapping[str, bytes | None], *, durable: bool = True) -> None:
+        """Write these files (None: remove it), all or none; if `durable` they are on disk when this returns.
+
+        Raises OSError.
+        """
+
+
+def path_of(folder: str, key: str) -> str:
+    """Where the entry with this id is kept."""
+    return f"{folder}/{hashlib.md5(key.encode('utf-8', 'surrogateescape'), usedforsecurity=False).hexdigest()}"
+
+
+@dataclass(slots=True)
+class SavedService:
+    """A service on disk. `sidecar`: whether it was registered as the sidecar of another."""
+
+    service: NodeService
+    token: str = ""
+    sidecar: bool = False
+
+    def pack(self) -> bytes:
+        """As Consul writes it."""
+        shown: dict[str, Any] = {"Token": self.token, "Service": self.service.to_json(), "Source": "remote"}
+        if self.sidecar:
+            shown["LocallyRegisteredAsSidecar"] = True
+        return dump(shown)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "SavedService":
+        """Raises `WireError` for what is no saved service."""
+        raw = _load(data)
+        service = _record(NodeService, raw.get("Service"), Shape(strict=False))
+        if not service.id:
+            raise WireError("a saved service without an id")
+        sidecar = raw.get("LocallyRegisteredAsSidecar") is True
+        service.locally_registered_as_sidecar = sidecar
+        return cls(service, str(raw.get("Token") or ""), sidecar)
+
+
+@dataclass(slots=True)
+class SavedCheck:
+    """A check on disk. `type` None: it is not run (maintenance mode)."""
+
+    check: HealthCheck
+    type: CheckType | None = None
+    token: str = ""
+
+    def pack(self) -> bytes:
+        """As Consul writes it."""
+        kind = None if self.type is None else self.type.to_json()
+        return dump({"Check": self.check.to_json(), "ChkType": kind, "Token": self.token, "Source": "remote"})
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "SavedCheck":
+        """Raises `WireError` for what is no saved check."""
+        raw = _load(data)
+        check = _record(HealthCheck, {**(raw.get("Check") or {}), "Definition": None}, Shape(strict=False))
+        if not check.check_id:
+            raise WireError("a saved check without an id")
+        kind = raw.get("ChkType")
+        return cls(
+            check, None if kind is None else _record(CheckType, kind, Shape(strict=False)), str(raw.get("Token") or "")
+        )
+
+
+@dataclass(slots=True)
+class SavedState:
+    """The last state of a TTL check on disk. `expires_s`: until when it holds, seconds since 1970."""
+
+    check_id: str
+    output: str
+    status: str
+    expires_s: int
+
+    def pack(self) -> bytes:
+        """As Consul writes it."""
+        shown = {"CheckID": self.check_id, "Output": self.output, "Status": self.status, "Expires": self.expires_s}
+        return dump(shown)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "SavedState":
+        """Raises `WireError` for what is no saved state."""
+        raw = _load(data)
+        try:
+            state = cls(str(raw["CheckID"]), str(raw["Output"]), str(raw["Status"]), int(raw["Expires"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WireError(f"a saved state without {error}") from None
+        return state
+
+
+def dump(value: Any) -> bytes:
+    """JSON bytes; texts that are not UTF-8 (they came so from the wire) as escapes."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode("ascii")
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        raw = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"no JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise WireError("no JSON object")
+    return raw
+
+
+def _record(cls: Any, raw: Any, shape: Shape) -> Any:
+    try:
+        return decode(cls, raw, shape)[0]
+    except GoError as error:
+        raise WireError(str(error)) from None

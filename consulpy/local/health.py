@@ -1,0 +1,115 @@
+"""How healthy a service of this agent is, and how the agent's own API shows services and checks (pure).
+
+Rules and forms: the recorded answers in tests/conformance/golden (areas agent-services, agent-checks).
+"""
+
+import hashlib
+from typing import Any, Final
+
+import orjson
+
+from consulpy.local.entries import Entries
+from consulpy.structs.check import (
+    CRITICAL,
+    NODE_MAINTENANCE,
+    PASSING,
+    SERVICE_MAINTENANCE,
+    WARNING,
+    HealthCheck,
+)
+from consulpy.structs.service import NodeService
+
+#: The status of a service in maintenance.
+MAINTENANCE: Final = "maintenance"
+#: The HTTP status for each aggregated status.
+HTTP_STATUS: Final = {PASSING: 200, WARNING: 429, CRITICAL: 503, MAINTENANCE: 503}
+_WORST_FIRST: Final = (MAINTENANCE, CRITICAL, WARNING, PASSING)
+
+
+def aggregated(checks: list[HealthCheck]) -> str:
+    """The worst status of `checks`; maintenance is worse than critical."""
+    statuses = {
+        MAINTENANCE
+        if check.check_id == NODE_MAINTENANCE or check.check_id.startswith(SERVICE_MAINTENANCE)
+        else check.status
+        for check in checks
+    }
+    return next((status for status in _WORST_FIRST if status in statuses), PASSING)
+
+
+def worst(statuses: list[str]) -> str:
+    """The worst of several aggregated statuses."""
+    return next((status for status in _WORST_FIRST if status in statuses), PASSING)
+
+
+def checks_of(entries: Entries, service_id: str) -> list[HealthCheck]:
+    """The checks that count for a service: its own and those of the node."""
+    return [check for check in entries.live_checks().values() if check.service_id in ("", service_id)]
+
+
+def health_json(entries: Entries, service: NodeService) -> tuple[str, dict[str, Any]]:
+    """(aggregated status, the answer of `/v1/agent/health/service/id/ID`)."""
+    checks = checks_of(entries, service.id)
+    status = aggregated(checks)
+    return status, {
+        "AggregatedStatus": status,
+        "Service": service_json(service),
+        "Checks": [_bare_check(check) for check in checks],
+    }
+
+
+def service_json(service: NodeService) -> dict[str, Any]:
+    """A service as the agent's API shows it: without indexes, with what a proxy has only for proxies."""
+    shown: dict[str, Any] = {}
+    if service.kind:
+        shown["Kind"] = service.kind
+    shown |= {
+        "ID": service.id,
+        "Service": service.service,
+        "Tags": service.tags or [],
+        "Meta": service.meta or {},
+        "Port": service.port,
+        "Address": service.address,
+    }
+    full = service.to_json()
+    if service.tagged_addresses:
+        shown["TaggedAddresses"] = full["TaggedAddresses"]
+    shown["Weights"] = full["Weights"] or {"Passing": 1, "Warning": 1}
+    shown["EnableTagOverride"] = service.enable_tag_override
+    if service.kind:
+        shown["Proxy"] = full["Proxy"]
+    if service.connect.native:
+        shown["Connect"] = full["Connect"]
+    return shown
+
+
+def content_hash(shown: dict[str, Any]) -> str:
+    """What a blocking reader of one service sends back: 16 hex digits that change with what it shows."""
+    return hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def check_json(check: HealthCheck) -> dict[str, Any]:
+    """A check as `/v1/agent/checks` shows it."""
+    shown = check.to_json()
+    shown["ServiceTags"] = check.service_tags or []
+    return shown
+
+
+def _bare_check(check: HealthCheck) -> dict[str, Any]:
+    """A check as the agent's health answers show it: without its type, and an empty definition in full."""
+    shown = check.to_json()
+    shown["ServiceTags"] = check.service_tags or None
+    shown["Type"] = ""
+    shown["Definition"] = {
+        "Interval": "0s",
+        "Timeout": "0s",
+        "DeregisterCriticalServiceAfter": "0s",
+        "HTTP": "",
+        "Header": None,
+        "Method": "",
+        "Body": "",
+        "TLSSkipVerify": False,
+        "TCP": "",
+    }
+    shown["CreateIndex"] = shown["ModifyIndex"] = 0
+    return shown

@@ -1,0 +1,68 @@
+"""The sidecar proxy that a service asks for with `Connect.SidecarService`: its definition completed with defaults.
+
+We run no proxy: the registration is carried for those who do. Seen in the answers of a real agent.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Final
+
+from consulpy.errors import BadRequest, RPCError
+from consulpy.local.validation import CONNECT_PROXY, listed
+from consulpy.structs.definition import CheckType, ServiceDefinition
+from consulpy.structs.service import NodeService
+
+#: A sidecar is called after its service.
+ID_SUFFIX: Final = "-sidecar-proxy"
+#: Where a port for it is looked for, unless one is given.
+PORT_MIN: Final = 21000
+PORT_MAX: Final = 21255
+_LOOPBACK: Final = "127.0.0.1"
+
+
+def complete(definition: ServiceDefinition, services: Mapping[str, NodeService]) -> ServiceDefinition:
+    """The sidecar of `definition` with everything that it does not say itself. `services`: of the agent.
+
+    Raises `BadRequest` for what a sidecar may not say, `RPCError` when no port is left.
+    """
+    assert definition.sidecar is not None, "only called for services that ask for a sidecar"
+    parent, sidecar = definition.service, deepcopy(definition.sidecar)
+    service, proxy = sidecar.service, sidecar.service.proxy
+    if service.id:
+        raise BadRequest(listed(["A SidecarService cannot specify an ID as this is managed by the agent"]))
+    if sidecar.sidecar is not None:
+        raise BadRequest(listed(["A SidecarService cannot have a nested SidecarService"]))
+    service.id = (parent.id or parent.service) + ID_SUFFIX
+    service.service = service.service or parent.service + ID_SUFFIX
+    service.locally_registered_as_sidecar = True
+    service.kind = service.kind or CONNECT_PROXY
+    service.tags = service.tags or parent.tags
+    service.meta = service.meta or parent.meta
+    service.address = service.address or parent.address
+    service.enable_tag_override = service.enable_tag_override or parent.enable_tag_override
+    proxy.destination_service_name = proxy.destination_service_name or parent.service
+    proxy.destination_service_id = proxy.destination_service_id or parent.id or parent.service
+    if proxy.local_service_port == 0 and parent.port > 0:
+        proxy.local_service_port = parent.port
+    proxy.local_service_address = proxy.local_service_address or _LOOPBACK
+    service.port = service.port or _port(service.id, services)
+    sidecar.token = sidecar.token or definition.token
+    sidecar.checks = sidecar.checks or [
+        CheckType(name="Connect Sidecar Listening", tcp=f"{_LOOPBACK}:{service.port}", interval=10_000_000_000),
+        CheckType(
+            name=f"Connect Sidecar Aliasing {parent.id or parent.service}", alias_service=parent.id or parent.service
+        ),
+    ]
+    return sidecar
+
+
+def _port(sidecar_id: str, services: Mapping[str, NodeService]) -> int:
+    """The port that it has already, or the lowest free one of the range."""
+    before = services.get(sidecar_id)
+    if before is not None and PORT_MIN <= before.port <= PORT_MAX:
+        return before.port
+    taken = {service.port for service in services.values()}
+    for port in range(PORT_MIN, PORT_MAX + 1):
+        if port not in taken:
+            return port
+    raise RPCError("none left in the configured sidecar port range")

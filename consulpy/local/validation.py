@@ -1,0 +1,126 @@
+"""What may be registered on an agent, in Consul's words (pure; seen in the answers of a real agent).
+
+A definition that could not run is refused at registration, not found out later.
+"""
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final
+
+from consulpy.errors import BadRequest
+from consulpy.structs.check import CRITICAL, PASSING, WARNING
+from consulpy.structs.definition import CheckType, ServiceDefinition
+from consulpy.structs.service import NodeService, Weights
+
+STATUSES: Final = (PASSING, WARNING, CRITICAL)
+#: The kind of a service that is a Connect proxy.
+CONNECT_PROXY: Final = "connect-proxy"
+_META_KEY: Final = re.compile(r"[a-zA-Z0-9_-]+")
+_META_PAIRS_MAX: Final = 64
+_META_KEY_MAX: Final = 128
+_META_VALUE_MAX: Final = 512
+_WEIGHT_MAX: Final = 65535
+
+
+def check_service(definition: ServiceDefinition) -> None:
+    """Raise `BadRequest` if this service may not be registered."""
+    service = definition.service
+    if not service.service:
+        raise BadRequest("Missing service name")
+    if _is_any(service.address):
+        raise BadRequest("Invalid service address")
+    check_meta(service.meta or {})
+    if service.weights is not None:
+        _check_weights(service.weights)
+    for kind in definition.checks:
+        if kind.status and kind.status not in STATUSES:
+            raise BadRequest("Status for checks must 'passing', 'warning', 'critical'")
+        check_type(kind)
+    _check_proxy(service)
+
+
+def check_type(kind: CheckType) -> None:
+    """Raise `BadRequest` if a check of this type cannot run."""
+    fault = _fault_of(kind)
+    if fault:
+        raise BadRequest(f"Invalid check: {fault}")
+
+
+def _fault_of(kind: CheckType) -> str:
+    timed = bool(kind.script_args or kind.http or kind.tcp or kind.grpc)
+    if kind.interval > 0 and kind.ttl > 0:
+        return "Interval and TTL cannot both be specified"
+    if timed and kind.interval <= 0:
+        return "Interval must be > 0 for Script, HTTP, or TCP checks"
+    if timed and kind.is_alias:
+        return "Interval cannot be set for Alias checks"
+    if kind.is_alias and kind.ttl > 0:
+        return "TTL must be not be set for Alias checks"
+    if not timed and not kind.is_alias and kind.ttl <= 0:
+        return "TTL must be > 0 for TTL checks"
+    if kind.output_max_size < 0:
+        return "MaxOutputMaxSize must be positive"
+    return ""
+
+
+def check_meta(meta: Mapping[str, str]) -> None:
+    """Raise `BadRequest` if this is no metadata for a service."""
+    if len(meta) > _META_PAIRS_MAX:
+        raise BadRequest(
+            f"Invalid Service Meta: Node metadata cannot contain more than {_META_PAIRS_MAX} key/value pairs"
+        )
+    for key, value in meta.items():
+        fault = _meta_fault(key, value)
+        if fault:
+            raise BadRequest(f"Invalid Service Meta: Couldn't load metadata pair ('{key}', '{value}'): {fault}")
+
+
+def _meta_fault(key: str, value: str) -> str:
+    if not key:
+        return "Key cannot be blank"
+    if not _META_KEY.fullmatch(key):
+        return "Key contains invalid characters"
+    if len(key.encode()) > _META_KEY_MAX:
+        return f"Key is too long (limit: {_META_KEY_MAX} characters)"
+    if key.startswith("consul-"):
+        return "Key prefix 'consul-' is reserved for internal use"
+    if len(value.encode()) > _META_VALUE_MAX:
+        return f"Value is too long (limit: {_META_VALUE_MAX} characters)"
+    return ""
+
+
+def _check_weights(weights: Weights) -> None:
+    if weights.passing < 1:
+        raise BadRequest("Invalid Weights: Passing must be greater than 0")
+    if weights.warning < 0:
+        raise BadRequest("Invalid Weights: Warning must be greater or equal than 0")
+    if weights.passing > _WEIGHT_MAX or weights.warning > _WEIGHT_MAX:
+        raise BadRequest(f"Invalid Weights: DNS Weight must be between 0 and {_WEIGHT_MAX}")
+
+
+def _check_proxy(service: NodeService) -> None:
+    if service.kind != CONNECT_PROXY:
+        return
+    faults = []
+    if not service.proxy.destination_service_name:
+        faults.append("Proxy.DestinationServiceName must be non-empty for Connect proxy services")
+    if service.port == 0:
+        faults.append("Port must be set for a Connect proxy")
+    if service.connect.native:
+        faults.append("A Proxy cannot also be Connect Native, only typical services")
+    if faults:
+        raise BadRequest(listed(faults))
+
+
+def listed(faults: list[str]) -> str:
+    """Several faults as Consul lists them."""
+    count = f"{len(faults)} error{'s' if len(faults) > 1 else ''} occurred:"
+    return "\n".join([count, *(f"\t* {fault}" for fault in faults), "", ""])
+
+
+def _is_any(address: str) -> bool:
+    try:
+        return ip_address(address).is_unspecified
+    except ValueError:
+        return False

@@ -1,0 +1,84 @@
+"""What a user asks an agent to run and register: check types, and services with their checks.
+
+A `CheckType` is written to the data directory in the form of Consul's own files, so that an agent finds what a Consul
+agent left there, and the other way round (seen in a real data directory).
+"""
+
+from dataclasses import dataclass, field
+
+from consulpy.structs.check import HealthCheck
+from consulpy.structs.record import Record, go
+from consulpy.structs.service import NodeService
+
+
+@dataclass(slots=True)
+class CheckType(Record):
+    """How a check is made. Durations in ns; exactly one of the kinds below is meant (`kind`)."""
+
+    check_id: str = go("CheckID", default="")
+    name: str = ""
+    status: str = ""
+    notes: str = ""
+    script_args: list[str] | None = None
+    http: str = go("HTTP", default="")
+    header: dict[str, list[str]] | None = None
+    method: str = ""
+    body: str = ""
+    tcp: str = go("TCP", default="")
+    interval: int = 0
+    alias_node: str = ""
+    alias_service: str = ""
+    docker_container_id: str = go("DockerContainerID", default="")
+    shell: str = ""
+    grpc: str = go("GRPC", default="")
+    grpc_use_tls: bool = go("GRPCUseTLS", default=False)
+    tls_skip_verify: bool = go("TLSSkipVerify", default=False)
+    timeout: int = 0
+    ttl: int = go("TTL", default=0)
+    success_before_passing: int = 0
+    failures_before_critical: int = 0
+    proxy_http: str = go("ProxyHTTP", default="")
+    proxy_grpc: str = go("ProxyGRPC", default="")
+    deregister_critical_service_after: int = 0
+    output_max_size: int = 0
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether it mirrors the checks of a node or a service."""
+        return bool(self.alias_node or self.alias_service)
+
+    @property
+    def kind(self) -> str:
+        """What is run when several kinds are described: "ttl", "http", "tcp", "grpc", "docker", "script", "alias"."""
+        if self.ttl > 0:
+            return "ttl"
+        if self.http:
+            return "http"
+        if self.tcp:
+            return "tcp"
+        if self.grpc:
+            return "grpc"
+        if self.docker_container_id and self.script_args:
+            return "docker"
+        if self.script_args:
+            return "script"
+        return "alias" if self.is_alias else ""
+
+
+@dataclass(slots=True)
+class CheckDefinition:
+    """A check as a user registers it: what it is called and belongs to, and how it is made."""
+
+    check: HealthCheck = field(default_factory=HealthCheck)
+    type: CheckType = field(default_factory=CheckType)
+    token: str = ""
+
+
+@dataclass(slots=True)
+class ServiceDefinition:
+    """A service as a user registers it. `sidecar`: the proxy to be registered beside it."""
+
+    service: NodeService = field(default_factory=NodeService)
+    checks: list[CheckType] = field(default_factory=list)
+    token: str = ""
+    sidecar: "ServiceDefinition | None" = None
