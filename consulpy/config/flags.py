@@ -1,11 +1,133 @@
-"""The agent's flags, derived from the schema."""
+"""The agent's flags, derived from the schema, so that `consulpy agent` and `twistd consulpy` know the same ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from consulpy.config.load import load
-from consulpy.config.schema import RuntimeConfig
+from consulpy.config.durations import parse_duration
+from consulpy.config.goflags import Flag, FlagSet, pair, switch, whole
+from consulpy.config.key import Kind
+from consulpy.config.known import REFUSED
+from consulpy.config.schema import KEYS, RuntimeConfig
+from consulpy.errors import ConfigError
+
+_CONVERT: Final[Mapping[Kind, Callable[[str], Any]]] = {
+    Kind.TEXT: str,
+    Kind.SWITCH: switch,
+    Kind.WHOLE: whole,
+    Kind.DURATION: parse_duration,
+    Kind.TEXTS: str,
+    Kind.TEXT_MAP: pair,
+}
+
+#: Flags of Consul's agent that change nothing here, and what each would have been for.
+_WITHOUT_EFFECT: Final = (
+    Flag("primary-gateway", "Address of a mesh gateway in the primary datacenter.", many=True, hidden=True),
+    Flag("raft-protocol", "Sets the Raft protocol version. Defaults to latest.", whole, hidden=True),
+    Flag("segment", "(Enterprise-only) Sets the network segment to join.", hidden=True),
+    Flag("non-voting-server", "(Enterprise-only) A server that takes no part in the quorum.", switch, hidden=True),
+    Flag("ui", "Enables the built-in static web UI server.", switch, hidden=True),
+    Flag("ui-content-path", "Sets the external UI path to a string.", hidden=True),
+    Flag("ui-dir", "Path to directory containing the web UI resources.", hidden=True),
+)
+
+
+@dataclass(frozen=True)
+class AgentFlags:
+    """What was given on the command line: `values` by key, and what is no key."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    config_paths: tuple[str, ...] = ()
+    config_format: str = ""
+    fragments: tuple[str, ...] = ()
+    dev: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def agent_flags() -> FlagSet:
+    """All flags of `consulpy agent`."""
+    flags = FlagSet()
+    flags.add(
+        "config-file",
+        "Path to a file in JSON or HCL format with a matching file extension. Can be specified multiple times.",
+        many=True,
+    )
+    flags.add(
+        "config-dir",
+        "Path to a directory to read configuration files from. This will read every file ending in '.json' or '.hcl' "
+        "as configuration in this directory in alphabetical order. Can be specified multiple times.",
+        many=True,
+    )
+    flags.add(
+        "config-format",
+        "Config files are in this format irrespective of their extension. Must be 'hcl' or 'json'",
+        config_format,
+        default="",
+        placeholder="string",
+    )
+    flags.add("dev", "Starts the agent in development mode.", switch, default=False)
+    flags.add("hcl", "hcl config fragment. Can be specified multiple times.", many=True)
+    for _, key in KEYS.values():
+        if key.flag:
+            many = key.kind in (Kind.TEXTS, Kind.TEXT_MAP)
+            flags.add(key.flag, key.doc, _CONVERT[key.kind], many=many, placeholder=key.placeholder)
+    for flag in _WITHOUT_EFFECT:
+        flags.flags[flag.name] = flag
+    return flags
+
+
+def config_format(text: str) -> str:
+    """ "hcl" or "json". Raises `ValueError`."""
+    if text not in ("hcl", "json"):
+        raise ValueError("expected hcl or json")
+    return text
+
+
+def read_flags(argv: Sequence[str]) -> AgentFlags:
+    """Read the agent's command line. Raises `ConfigError` naming the flag, `HelpWanted`."""
+    flags = agent_flags()
+    given, arguments = flags.parse(argv)
+    if arguments:
+        raise ConfigError(f"Unexpected extra arguments: [{' '.join(arguments)}]")
+    for name in ("non-voting-server", "segment"):
+        if given[name]:
+            raise ConfigError(f"-{name}: {REFUSED[name.replace('-', '_')]} not supported yet")
+    notes = [f"-{flag.name} is not supported yet and has no effect" for flag in _WITHOUT_EFFECT if given[flag.name]]
+    values: dict[str, Any] = {}
+    for path, (_, key) in KEYS.items():
+        value = given.get(key.flag) if key.flag else None
+        if value is None or value == []:
+            continue
+        if key.kind is Kind.TEXTS:
+            value = tuple(value)
+        elif key.kind is Kind.TEXT_MAP:
+            value = dict(value)
+        values[path] = value
+    return AgentFlags(
+        values=values,
+        config_paths=_in_order(argv, given),
+        config_format=given["config-format"],
+        fragments=tuple(given["hcl"]),
+        dev=given["dev"],
+        warnings=tuple(notes),
+    )
+
+
+def _in_order(argv: Sequence[str], given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Files and folders in the order in which they were named: later ones win."""
+    files, folders = iter(given["config-file"]), iter(given["config-dir"])
+    ordered: list[str] = []
+    for word in argv:
+        name = word.lstrip("-").partition("=")[0] if word.startswith("-") else ""
+        source = files if name == "config-file" else folders if name == "config-dir" else None
+        path = next(source, None) if source else None
+        if path is not None:
+            ordered.append(path)
+    return tuple(ordered)
 
 
 def config_from_argv(argv: Sequence[str]) -> RuntimeConfig:
     """What `consulpy agent ARGV` and `twistd consulpy ARGV` run. Raises `ConfigError`."""
+    from consulpy.config.load import load
+
     return load(argv)

@@ -1,4 +1,4 @@
-"""Every key of the configuration, once: its name in files, its flag, default, unit, help and whether a reload applies it.
+"""Every key of the configuration, once: name in files, flag, default, unit, help, and whether a reload applies it.
 
 Files, flags, help texts, checks and the reload report derive from this table. Rooms get a small config of their own,
 which `consulpy.agent` fills from here. Key names and help texts are Consul's.
@@ -63,9 +63,7 @@ class RuntimeConfig:
     #: -dev was given: a server in memory, on loopback. No key in files.
     dev_mode: bool = False
 
-    bind_addr: str = key(
-        Kind.TEXT, "0.0.0.0", "Sets the bind address for cluster communication.", flag="bind"
-    )
+    bind_addr: str = key(Kind.TEXT, "0.0.0.0", "Sets the bind address for cluster communication.", flag="bind")
     serf_lan_bind: str = key(
         Kind.TEXT, "", "Address to bind Serf LAN listeners to.", wire="serf_lan", flag="serf-lan-bind"
     )
@@ -192,9 +190,7 @@ class RuntimeConfig:
     log_rotate_max_files: int = key(
         Kind.WHOLE, 0, "Maximum number of log file archives to keep", flag="log-rotate-max-files"
     )
-    enable_syslog: bool = key(
-        Kind.SWITCH, False, "Enables logging to syslog.", flag="syslog", support=Support.IGNORED
-    )
+    enable_syslog: bool = key(Kind.SWITCH, False, "Enables logging to syslog.", flag="syslog", support=Support.IGNORED)
     pid_file: str = key(Kind.TEXT, "", "Path to file to store agent PID.", flag="pid-file")
     enable_debug: bool = key(Kind.SWITCH, False)
     telemetry: Telemetry = section(Telemetry)
@@ -203,9 +199,7 @@ class RuntimeConfig:
     services: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     checks: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     watches: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
-    enable_script_checks: bool = key(
-        Kind.SWITCH, False, "Enables health check scripts.", flag="enable-script-checks"
-    )
+    enable_script_checks: bool = key(Kind.SWITCH, False, "Enables health check scripts.", flag="enable-script-checks")
     enable_local_script_checks: bool = key(
         Kind.SWITCH,
         False,

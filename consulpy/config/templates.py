@@ -1,6 +1,7 @@
 """Addresses written as go-sockaddr templates, for the cases that people use.
 
-    {{ GetPrivateIP }}   {{ GetInterfaceIP "eth0" }}   {{ GetPrivateInterfaces | include "network" "10.0.0.0/8" | attr "address" }}
+    {{ GetPrivateIP }}   {{ GetInterfaceIP "eth0" }}
+    {{ GetPrivateInterfaces | include "network" "10.0.0.0/8" | attr "address" }}
 
 Pure: the host's interfaces come in by argument. Source: go-sockaddr's documentation (template package).
 """
@@ -75,7 +76,7 @@ def _split(expression: str) -> list[str]:
     for char in expression:
         if quoted:
             quoted = "" if char == quoted else quoted
-        elif char in "\"`":
+        elif char in '"`':
             quoted = char
         elif char == "|":
             parts.append(current)
@@ -103,7 +104,6 @@ def _filtered(chosen: list[InterfaceAddress], step: list[str]) -> list[Interface
 
 _SORTS: Final[dict[str, Callable[[InterfaceAddress], tuple[int | str, ...]]]] = {
     "address": lambda one: (one.address.version, int(one.address)),
-    "default": lambda one: (0,),
     "name": lambda one: (one.interface,),
     "type": lambda one: (one.address.version,),
     "size": lambda one: (-one.prefix_length,),
@@ -130,7 +130,7 @@ def _matches(one: InterfaceAddress, what: str, wanted: str) -> bool:
 
 def _shown(chosen: list[InterfaceAddress], step: list[str]) -> str:
     wanted = step[1] if len(step) > 1 else ""
-    shows = {"address": lambda one: str(one.address), "name": lambda one: one.interface}
+    shows: dict[str, Callable[[InterfaceAddress], str]] = {"address": lambda one: str(one.address), "name": lambda one: one.interface}
     if wanted not in shows:
         raise ValueError(f"{' '.join(step)!r} is not understood: expected attr or join with address or name")
     if step[0] == "attr":

@@ -19,7 +19,12 @@ from consulpy.errors import ConfigError
 _BLOCKS: Final = {path.rpartition(".")[0] for path in KEYS if "." in path} | {"dns_config.soa"}
 _IGNORED_BLOCKS: Final = {name.removesuffix(".*") for name in known.IGNORED if name.endswith(".*")}
 _ALL_NAMES: Final = (
-    KEYS.keys() | _BLOCKS | known.REFUSED.keys() | known.SAME.keys() | (known.IGNORED - {"telemetry.*"}) | _IGNORED_BLOCKS
+    KEYS.keys()
+    | _BLOCKS
+    | known.REFUSED.keys()
+    | known.SAME.keys()
+    | (known.IGNORED - {"telemetry.*"})
+    | _IGNORED_BLOCKS
 )
 
 
@@ -51,7 +56,9 @@ class Reading:
                 self._walk_block(value, here, path)
             elif path in known.REFUSED:
                 self._refuse(path, value, here)
-            elif path in known.IGNORED or any(f"{'.'.join(here[:count]).lower()}.*" in known.IGNORED for count in range(1, len(here))):
+            elif path in known.IGNORED or any(
+                f"{'.'.join(here[:count]).lower()}.*" in known.IGNORED for count in range(1, len(here))
+            ):
                 self.warnings.append(f"{self.source.place(*here)}: {path} is not supported yet and has no effect")
             else:
                 self._unknown(path, here)
@@ -73,16 +80,15 @@ class Reading:
         if value in known.HARMLESS:
             return
         missing = known.REFUSED[path]
-        raise ConfigError(f"{self.source.place(*here)}: {path}: {missing} not supported yet; remove the key to go on without")
+        raise ConfigError(
+            f"{self.source.place(*here)}: {path}: {missing} not supported yet; remove the key to go on without"
+        )
 
     def _take(self, path: str, value: Any, here: tuple[str, ...]) -> None:
         key = KEYS[path][1]
         if key.support is Support.IGNORED:
             self.warnings.append(f"{self.source.place(*here)}: {path} is not supported yet and has no effect")
-        if key.kind is Kind.BLOCKS:
-            found = self._definitions(path, value, here)
-        else:
-            found = self._convert(key, value, here)
+        found: Any = self._definitions(path, value, here) if key.kind is Kind.BLOCKS else self._convert(key, value, here)
         if path in self.values and isinstance(found, tuple):
             found = self.values[path] + found
         elif path in self.values and isinstance(found, dict):

@@ -1,0 +1,206 @@
+"""From values by key to a `RuntimeConfig`: defaults, -dev, templates, node name, addresses.
+
+Pure: what depends on the machine comes in as a `Host`. Source of the rules: docs/wire/gossip.md 9.6; seen with real
+Consul 1.8.7, whose error texts are used where it has one.
+"""
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from consulpy.config.schema import KEYS, RuntimeConfig
+from consulpy.config.templates import PRIVATE, render
+from consulpy.config.transport import Host
+from consulpy.errors import ConfigError
+
+#: What -dev changes; files and flags may change it again.
+DEV: Final[Mapping[str, Any]] = {
+    "bind_addr": "127.0.0.1",
+    "disable_keyring_file": True,
+    "enable_debug": True,
+    "log_level": "DEBUG",
+    "server": True,
+    "gossip_lan.gossip_interval": 0.1,
+    "gossip_lan.probe_interval": 0.1,
+    "gossip_lan.probe_timeout": 0.1,
+    "gossip_lan.suspicion_mult": 3,
+    "gossip_wan.gossip_interval": 0.1,
+    "gossip_wan.probe_interval": 0.1,
+    "gossip_wan.probe_timeout": 0.1,
+    "gossip_wan.suspicion_mult": 3,
+}
+_ANY: Final = ("0.0.0.0", "::", "[::]")
+#: Keys whose value is one address, perhaps as a template.
+_ADDRESS_KEYS: Final = (
+    "bind_addr",
+    "serf_lan",
+    "serf_wan",
+    "advertise_addr",
+    "advertise_addr_ipv4",
+    "advertise_addr_ipv6",
+    "advertise_addr_wan",
+    "advertise_addr_wan_ipv4",
+    "advertise_addr_wan_ipv6",
+)
+
+
+def spelling(path: str) -> str:
+    """How an error names a key: with its flag, if it has one."""
+    flag = KEYS[path][1].flag
+    return f"{path} (-{flag})" if flag else path
+
+
+def derive(
+    values: Mapping[str, Any],
+    host: Host,
+    *,
+    dev_mode: bool = False,
+    files: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> RuntimeConfig:
+    """The complete configuration, not yet checked by `validate`. Raises `ConfigError`."""
+    found = {**DEV, **values} if dev_mode else dict(values)
+    if dev_mode:
+        found.pop("data_dir", None)
+    _name_and_bootstrap(found, host, dev_mode)
+    _addresses(found, host)
+    for path in ("domain", "alt_domain"):
+        if found.get(path):
+            found[path] = found[path].rstrip(".").lower() + "."
+    found["start_join"], found["start_join_wan"], found["retry_join"], found["retry_join_wan"] = (
+        _targets(path, found.get(path, ()), host)
+        for path in ("start_join", "start_join_wan", "retry_join", "retry_join_wan")
+    )
+    config: RuntimeConfig = _build(RuntimeConfig, found, ())
+    return dataclasses.replace(config, dev_mode=dev_mode, config_files=tuple(files), warnings=tuple(warnings))
+
+
+def _name_and_bootstrap(found: dict[str, Any], host: Host, dev_mode: bool) -> None:
+    if not found.get("node_name", "").strip():
+        found["node_name"] = host.name()
+    found["node_name"] = found["node_name"].strip()
+    found["datacenter"] = found.get("datacenter", "dc1").lower()
+    found.setdefault("primary_datacenter", "")
+    if dev_mode and found["server"] and not found.get("bootstrap_expect"):
+        found["bootstrap"] = True
+    if found.get("bootstrap_expect") == 1 and found.get("server") and not found.get("bootstrap"):
+        # the same as -bootstrap, and Consul says so in its tags too
+        found["bootstrap"], found["bootstrap_expect"] = True, 0
+
+
+def _addresses(found: dict[str, Any], host: Host) -> None:
+    for path in _ADDRESS_KEYS:
+        if found.get(path):
+            found[path] = _one_address(path, found[path], host)
+    bind = found.setdefault("bind_addr", "0.0.0.0")
+    for name in ("client_addr", "addresses.dns", "addresses.http", "addresses.https"):
+        if name in found:
+            found[name] = _many_addresses(name, found[name], host)
+    if "client_addr" in found:
+        found["client_addr"] = tuple(found["client_addr"].split())
+    version = 6 if ":" in bind else 4
+    advertise = found.get("advertise_addr") or found.get(f"advertise_addr_ipv{version}")
+    if not advertise:
+        advertise = bind if bind not in _ANY else _address_to_advertise(bind, host)
+    found["advertise_addr"] = advertise
+    found["advertise_addr_wan"] = (
+        found.get("advertise_addr_wan") or found.get(f"advertise_addr_wan_ipv{version}") or advertise
+    )
+    found["serf_lan"] = found.get("serf_lan") or bind
+    found["serf_wan"] = found.get("serf_wan") or bind
+
+
+def _one_address(path: str, text: str, host: Host) -> str:
+    shown = _rendered(path, text, host)
+    if " " in shown:
+        raise ConfigError(f"{path} cannot contain multiple addresses, but has: {shown}")
+    plain = shown.removeprefix("[").removesuffix("]")
+    try:
+        return str(ipaddress.ip_address(plain))
+    except ValueError:
+        raise ConfigError(f"{spelling(path)}: expected an IP address, not {text!r}") from None
+
+
+def _many_addresses(path: str, text: str, host: Host) -> str:
+    shown = _rendered(path, text, host)
+    for one in shown.split():
+        if one.startswith(("unix://", "/")):
+            continue
+        try:
+            ipaddress.ip_address(one.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise ConfigError(f"{spelling(path)}: invalid ip address: {one}") from None
+    return " ".join(one.removeprefix("[").removesuffix("]") for one in shown.split())
+
+
+def _rendered(path: str, text: str, host: Host) -> str:
+    try:
+        shown = render(text, host.addresses() if "{{" in text else ())
+    except ValueError as error:
+        raise ConfigError(f"{spelling(path)}: {error}") from None
+    if not shown:
+        raise ConfigError(f"{spelling(path)} cannot be empty: no address of this host fits {text!r}")
+    return shown
+
+
+def _address_to_advertise(bind: str, host: Host) -> str:
+    """The one private address, as Consul looks for it; the one public IPv6 address when bound to ::."""
+    usable = [one for one in host.addresses() if one.usable]
+    if bind == "0.0.0.0":
+        fitting = [str(one.address) for one in usable if one.private and one.address.version == 4]
+        what = "private IPv4"
+    else:
+        fitting = [str(one.address) for one in usable if one.address.version == 6 and not _private(one.address)]
+        what = "public IPv6"
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise ConfigError(
+            f"Multiple {what} addresses found ({', '.join(fitting)}). "
+            "Please configure one with 'bind' and/or 'advertise'."
+        )
+    others = ", ".join(str(one.address) for one in usable) or "none"
+    raise ConfigError(
+        f"No {what} address found: give one with -advertise or -bind; this host has: {others}"
+    )
+
+
+def _private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return any(address in network for network in PRIVATE)
+
+
+def _targets(path: str, texts: Sequence[str], host: Host) -> tuple[str, ...]:
+    """Addresses to join, with templates replaced; cloud providers are refused."""
+    targets: list[str] = []
+    for text in texts:
+        if "provider=" in text:
+            raise ConfigError(
+                f"{spelling(path)}: looking for agents at a cloud provider is not supported yet: {text!r}"
+            )
+        if not text.strip():
+            raise ConfigError(f"{spelling(path)}: expected a host, host:port or IP address, not {text!r}")
+        targets += _rendered(path, text, host).split() if "{{" in text else [text]
+    return tuple(targets)
+
+
+def _build(schema: type, values: Mapping[str, Any], fields: tuple[str, ...]) -> Any:
+    """An instance of `schema` from the values of its keys; blocks are built in the same way."""
+    chosen: dict[str, Any] = {}
+    inner: dict[str, type] = {}
+    for names, key in KEYS.values():
+        if names[: len(fields)] != fields:
+            continue
+        rest = names[len(fields) :]
+        if len(rest) > 1:
+            inner[rest[0]] = _schema_of(schema, rest[0])
+        elif key.path in values:
+            chosen[rest[0]] = values[key.path]
+    for name, block in inner.items():
+        chosen[name] = _build(block, values, (*fields, name))
+    return schema(**chosen)
+
+
+def _schema_of(schema: type, name: str) -> type:
+    factory: Any = next(one for one in dataclasses.fields(schema) if one.name == name).default_factory
+    return factory  # type: ignore[no-any-return]

@@ -1,0 +1,120 @@
+"""Flags as Go programs read them: `-name value`, `-name=value`, and the same with two dashes.
+
+Source: Go's package flag. A switch takes no word of its own: `-server`, `-server=false`. Unlike Go's, flags may also
+follow arguments (`consulpy join 10.0.0.1 -wan`), and an unknown flag is one line with the nearest known one. argparse
+can do neither `-server=false` nor values that begin with a dash.
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from consulpy.errors import ConfigError
+
+_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
+_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
+
+
+class HelpWanted(Exception):
+    """The user asks for help: -h or -help."""
+
+
+def switch(text: str) -> bool:
+    """A boolean in any of Go's spellings. Raises `ValueError`."""
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ValueError("expected true or false")
+
+
+def whole(text: str) -> int:
+    """A whole number. Raises `ValueError`."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("expected a whole number") from None
+
+
+def pair(text: str) -> tuple[str, str]:
+    """`key:value`; the value may be missing."""
+    name, _, value = text.partition(":")
+    return name, value
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag: what its text becomes, whether it may be given several times, and how help shows it."""
+
+    name: str
+    doc: str
+    convert: Callable[[str], Any] = str
+    many: bool = False
+    default: Any = None
+    placeholder: str = "value"
+    #: Not shown in help.
+    hidden: bool = False
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it stands without a value."""
+        return self.convert is switch
+
+
+@dataclass
+class FlagSet:
+    """The flags of a command. With `stop_at_argument` everything behind the first argument is an argument too."""
+
+    flags: dict[str, Flag] = field(default_factory=dict)
+    stop_at_argument: bool = False
+
+    def add(self, name: str, doc: str, convert: Callable[[str], Any] = str, **rest: Any) -> None:
+        """Declare a flag; see `Flag`."""
+        self.flags[name] = Flag(name, doc, convert, **rest)
+
+    def parse(self, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """(values by name of flag, arguments). A flag that was not given has its default, `many` ones are lists.
+
+        Raises `ConfigError` naming the flag, `HelpWanted`.
+        """
+        values: dict[str, Any] = {name: [] if one.many else one.default for name, one in self.flags.items()}
+        arguments: list[str] = []
+        words = list(argv)
+        while words:
+            word = words.pop(0)
+            if word == "--" or (arguments and self.stop_at_argument):
+                arguments += words if word == "--" else [word, *words]
+                break
+            if not word.startswith("-") or word == "-":
+                arguments.append(word)
+                continue
+            name, equals, text = word.removeprefix("-").removeprefix("-").partition("=")
+            flag = self._find(name, word)
+            if not equals and flag.is_switch:
+                text = "true"
+            elif not equals:
+                if not words:
+                    raise ConfigError(f"flag needs an argument: -{name}")
+                text = words.pop(0)
+            value = _converted(flag, text)
+            if flag.many:
+                values[name].append(value)
+            else:
+                values[name] = value
+        return values, arguments
+
+    def _find(self, name: str, word: str) -> Flag:
+        found = self.flags.get(name)
+        if found is not None:
+            return found
+        if name in ("h", "help"):
+            raise HelpWanted
+        near = difflib.get_close_matches(name, self.flags, n=1, cutoff=0.5)
+        hint = f"; did you mean -{near[0]}?" if near else ""
+        raise ConfigError(f"flag provided but not defined: {word.partition('=')[0]}{hint}")
+
+
+def _converted(flag: Flag, text: str) -> Any:
+    try:
+        return flag.convert(text)
+    except ValueError as error:
+        raise ConfigError(f'invalid value "{text}" for flag -{flag.name}: {error}') from None

@@ -1,0 +1,301 @@
+"""Is the configuration one that can run? The first mistake is an error of one line that names the key and its flag.
+
+Texts are Consul's where it has one (seen with 1.8.7). What only the machine can tell (may we listen there? may we
+write there?) is asked in `check_host`, so that `consulpy validate` can leave it out.
+"""
+
+import base64
+import binascii
+import ipaddress
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from consulpy.config.derive import spelling
+from consulpy.config.schema import KEYS, RuntimeConfig
+from consulpy.config.transport import Host
+from consulpy.errors import ConfigError
+
+LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR")
+#: A node's name goes into every gossip packet; docs/wire/gossip.md 3.
+LONGEST_NAME_BYTES: Final = 128
+#: Consul's bounds of node metadata.
+MOST_META, LONGEST_META_KEY, LONGEST_META_VALUE = 64, 128, 512
+_LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+_META_KEY: Final = re.compile(r"[a-zA-Z0-9_-]+")
+
+
+def validate(config: RuntimeConfig) -> None:
+    """Raises `ConfigError` for the first mistake."""
+    for check in _CHECKS:
+        check(config)
+
+
+def check_host(config: RuntimeConfig, host: Host) -> None:
+    """Is this the host for it? Bind addresses are its own, the data directory may be written. Raises `ConfigError`."""
+    _check_data_dir(config.data_dir)
+    for path, address in (
+        ("bind_addr", config.bind_addr),
+        ("serf_lan", config.serf_lan_bind),
+        ("serf_wan", config.serf_wan_bind if config.server else ""),
+        *(("client_addr", address) for address in config.client_addrs if not address.startswith(("unix://", "/"))),
+    ):
+        if address and not host.owns(address):
+            has = ", ".join(str(one.address) for one in host.addresses() if one.up)
+            raise ConfigError(f"{spelling(path)}: this host does not have the address {address}; it has: {has}")
+
+
+def warnings(config: RuntimeConfig) -> Iterator[str]:
+    """Lines for the log: what is allowed but probably not meant."""
+    if not _LABEL.fullmatch(config.node_name) or "_" in config.node_name:
+        yield (
+            f'Node name "{config.node_name}" will not be discoverable via DNS due to invalid characters. Valid '
+            "characters include all alpha-numerics and dashes."
+        )
+    if config.enable_script_checks and not config.http_config.allow_write_http_from:
+        yield (
+            "using enable-script-checks without ACLs and without allow_write_http_from is DANGEROUS, use "
+            "enable-local-script-checks instead, see https://www.hashicorp.com/blog/"
+            "protecting-consul-from-rce-risk-in-specific-configurations/"
+        )
+
+
+def _check_identity(config: RuntimeConfig) -> None:
+    if not re.fullmatch(r"[a-z0-9_-]+", config.datacenter):
+        raise ConfigError(f'datacenter cannot be "{config.datacenter}". Please use only [a-z0-9-_]')
+    name = config.node_name
+    if not name or not name.isprintable() or "/" in name:
+        raise ConfigError(f"{spelling('node_name')}: expected printable characters without a slash, not {name!r}")
+    if len(name.encode()) > LONGEST_NAME_BYTES:
+        raise ConfigError(
+            f"{spelling('node_name')}: expected at most {LONGEST_NAME_BYTES} bytes, not {len(name.encode())}"
+        )
+    if config.node_id and not is_node_id(config.node_id):
+        raise ConfigError(
+            f"{spelling('node_id')}: expected a UUID as 1d3ec7cc-6c9c-4f40-a1f4-2d8e4d0a6b3e, not {config.node_id!r}"
+        )
+
+
+def is_node_id(text: str) -> bool:
+    """Whether it is a UUID in its usual form."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _check_meta(config: RuntimeConfig) -> None:
+    meta = config.node_meta
+    if len(meta) > MOST_META:
+        raise ConfigError(f"node_meta invalid: Node metadata cannot contain more than {MOST_META} key/value pairs")
+    for key, value in meta.items():
+        why = ""
+        if not key:
+            why = "Key cannot be blank"
+        elif not _META_KEY.fullmatch(key):
+            why = "Key contains invalid characters"
+        elif len(key) > LONGEST_META_KEY:
+            why = f"Key is too long (limit: {LONGEST_META_KEY} characters)"
+        elif key.lower().startswith("consul-"):
+            why = 'Key prefix "consul-" is reserved for internal use'
+        elif len(value) > LONGEST_META_VALUE:
+            why = f"Value is too long (limit: {LONGEST_META_VALUE} characters)"
+        if why:
+            raise ConfigError(f"node_meta invalid: Couldn't load metadata pair ('{key}', '{value}'): {why}")
+
+
+def _check_servers(config: RuntimeConfig) -> None:
+    if config.bootstrap_expect < 0:
+        raise ConfigError(
+            f"bootstrap_expect cannot be {config.bootstrap_expect}. Must be greater than or equal to zero"
+        )
+    if config.bootstrap and not config.server:
+        raise ConfigError("'bootstrap = true' requires 'server = true'")
+    if config.bootstrap_expect and not config.server:
+        raise ConfigError("'bootstrap_expect > 0' requires 'server = true'")
+    if config.bootstrap and config.bootstrap_expect:
+        raise ConfigError("'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive")
+    if config.dev_mode and config.bootstrap_expect:
+        raise ConfigError("'bootstrap_expect' not allowed in dev mode")
+    if config.bootstrap_expect > 1:
+        raise ConfigError(
+            f"bootstrap_expect (-bootstrap-expect): {config.bootstrap_expect} servers are not supported yet: "
+            "expected 1, one server in the datacenter"
+        )
+    if config.server and not config.bootstrap:
+        raise ConfigError(
+            "server (-server): joining other servers is not supported yet: add -bootstrap-expect 1 for the one server "
+            "of the datacenter, or leave -server out for a client agent"
+        )
+    if config.protocol not in (2, 3):
+        raise ConfigError(f"{spelling('protocol')}: expected 2 or 3, not {config.protocol}")
+
+
+def _check_addresses(config: RuntimeConfig) -> None:
+    if any(address in ("0.0.0.0", "::") for address in (config.advertise_addr,)):
+        raise ConfigError("Advertise address cannot be 0.0.0.0, :: or [::]")
+    if config.advertise_addr_wan in ("0.0.0.0", "::"):
+        raise ConfigError("Advertise WAN address cannot be 0.0.0.0, :: or [::]")
+    for path, networks in (
+        ("serf_lan_allowed_cidrs", config.serf_lan_allowed_cidrs),
+        ("serf_wan_allowed_cidrs", config.serf_wan_allowed_cidrs),
+        ("http_config.allow_write_http_from", config.http_config.allow_write_http_from),
+    ):
+        for network in networks:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ConfigError(f"{spelling(path)}: expected a network such as 10.0.0.0/8, not {network!r}") from None
+    for recursor in config.recursors:
+        if not _is_recursor(recursor):
+            raise ConfigError(f"{spelling('recursors')}: expected an IP address, perhaps with a port, not {recursor!r}")
+
+
+def _is_recursor(text: str) -> bool:
+    host, port = text, ""
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*", host) is not None and "." in host
+    return not port or (port.isdecimal() and 0 < int(port) < 65536)
+
+
+def _check_ports(config: RuntimeConfig) -> None:
+    ports = config.ports
+    for name in ("dns", "http", "https", "grpc", "serf_lan", "serf_wan", "server"):
+        port = getattr(ports, name)
+        if not -1 <= port <= 65535:
+            raise ConfigError(f"{spelling(f'ports.{name}')}: invalid port: {port}; expected 1 to 65535, or -1 for none")
+    if ports.serf_lan < 1:
+        raise ConfigError(f"{spelling('ports.serf_lan')}: expected 1 to 65535: an agent cannot do without gossip")
+    if config.server and ports.server < 1:
+        raise ConfigError(f"{spelling('ports.server')}: expected 1 to 65535: a server needs it")
+    if ports.https > 0:
+        raise ConfigError(f"{spelling('ports.https')}: HTTPS is not supported yet: expected -1")
+    taken: dict[tuple[str, int], str] = {}
+    clients = [*config.client_addrs]
+    for name, shown in (("dns", "DNS"), ("http", "HTTP")):
+        addresses = getattr(config.addresses, name).split() or clients
+        for address in addresses:
+            _take(taken, address, getattr(ports, name), shown)
+    _take(taken, config.serf_lan_bind, ports.serf_lan, "Serf Advertise LAN")
+    if config.server:
+        _take(taken, config.serf_wan_bind, ports.serf_wan, "Serf Advertise WAN")
+        _take(taken, config.bind_addr, ports.server, "RPC Advertise")
+
+
+def _take(taken: dict[tuple[str, int], str], address: str, port: int, what: str) -> None:
+    if port <= 0 or address.startswith(("unix://", "/")):
+        return
+    other = taken.setdefault((address, port), what)
+    if other != what:
+        raise ConfigError(f"{what} address {address}:{port} already configured for {other}")
+
+
+def _check_domain(config: RuntimeConfig) -> None:
+    for path, domain in (("domain", config.domain), ("alt_domain", config.alt_domain)):
+        labels = domain.rstrip(".").split(".")
+        if domain and not all(_LABEL.fullmatch(label) for label in labels):
+            raise ConfigError(f"{spelling(path)}: expected a DNS name such as consul or example.com, not {domain!r}")
+
+
+def _check_encryption(config: RuntimeConfig) -> None:
+    if not config.encrypt:
+        return
+    try:
+        key = base64.b64decode(config.encrypt, validate=True)
+    except (binascii.Error, ValueError):
+        raise ConfigError(
+            f"encrypt has invalid key: {spelling('encrypt')}: expected base64, as consulpy keygen prints it"
+        ) from None
+    if len(key) not in (16, 24, 32):
+        raise ConfigError(
+            f"encrypt has invalid key: {spelling('encrypt')}: key size must be 16, 24 or 32 bytes, not {len(key)}; "
+            "consulpy keygen makes one"
+        )
+
+
+def _check_logging(config: RuntimeConfig) -> None:
+    if config.log_level.upper() not in LOG_LEVELS:
+        raise ConfigError(f"Invalid log level: {config.log_level}. Valid log levels are: [{' '.join(LOG_LEVELS)}]")
+
+
+def _check_numbers(config: RuntimeConfig) -> None:
+    for names, key in KEYS.values():
+        value: Any = config
+        for name in names:
+            value = getattr(value, name)
+        least = _LEAST.get(key.path)
+        if least is None and key.path.endswith(("interval", "timeout", "_time", "_ttl", "_stale", "max_age")):
+            least = 0
+        if least is not None and isinstance(value, int | float) and value < least:
+            raise ConfigError(f"{spelling(key.path)}: expected at least {least}, not {value:g}")
+
+
+_LEAST: Final[dict[str, float]] = {
+    "retry_interval": 0.001,
+    "retry_interval_wan": 0.001,
+    "retry_max": 0,
+    "retry_max_wan": 0,
+    "check_output_max_size": 1,
+    "dns_config.a_record_limit": 0,
+    "dns_config.udp_answer_limit": 0,
+    "gossip_lan.probe_interval": 0.001,
+    "gossip_lan.gossip_interval": 0.001,
+    "gossip_lan.probe_timeout": 0.001,
+    "gossip_lan.suspicion_mult": 1,
+    "gossip_lan.retransmit_mult": 1,
+    "gossip_lan.gossip_nodes": 1,
+    "gossip_wan.probe_interval": 0.001,
+    "gossip_wan.gossip_interval": 0.001,
+    "gossip_wan.probe_timeout": 0.001,
+    "gossip_wan.suspicion_mult": 1,
+    "gossip_wan.retransmit_mult": 1,
+    "gossip_wan.gossip_nodes": 1,
+    "limits.http_max_conns_per_client": 0,
+    "limits.rpc_max_conns_per_client": 0,
+    "limits.rpc_max_burst": 0,
+}
+
+
+def _check_data(config: RuntimeConfig) -> None:
+    if config.data_dir is None and not config.dev_mode:
+        raise ConfigError("data_dir cannot be empty: say with -data-dir where to keep the agent's state, or use -dev")
+    if config.data_dir is not None and not config.data_dir.strip():
+        raise ConfigError("data_dir cannot be empty: say with -data-dir where to keep the agent's state, or use -dev")
+
+
+def _check_data_dir(data_dir: str | None) -> None:
+    if data_dir is None:
+        return
+    path = Path(data_dir)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f'data_dir "{data_dir}" is not a directory (-data-dir)')
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"data_dir (-data-dir): cannot make {data_dir}: {error.strerror}") from None
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(f"data_dir (-data-dir): {data_dir} may not be written by this user")
+
+
+_CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
+    _check_data,
+    _check_identity,
+    _check_meta,
+    _check_servers,
+    _check_addresses,
+    _check_ports,
+    _check_domain,
+    _check_encryption,
+    _check_logging,
+    _check_numbers,
+)
