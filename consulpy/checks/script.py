@@ -84,8 +84,8 @@ class Script:
             before = self._tail.total
             self._read()
         self._close()
+        self._kill_group()  # what it left in the background; before `wait`, while the number is surely still its own
         code = self._process.wait()
-        self._kill_group()  # what it left running in the background would hold the pipe
         status = {0: PASSING, 1: WARNING}.get(code, CRITICAL)
         self.ended.callback(Result(status, self._tail.captured))
         return False
