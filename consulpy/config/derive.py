@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from consulpy.config.schema import KEYS, RuntimeConfig
-from consulpy.config.templates import PRIVATE, render
+from consulpy.config.templates import is_private, render
 from consulpy.config.transport import Host
 from consulpy.errors import ConfigError
 
@@ -63,7 +63,7 @@ def derive(
     found = {**DEV, **values} if dev_mode else dict(values)
     if dev_mode:
         found.pop("data_dir", None)
-    _name_and_bootstrap(found, host, dev_mode)
+    _name_and_bootstrap(found, host)
     _addresses(found, host)
     for path in ("domain", "alt_domain"):
         if found.get(path):
@@ -76,14 +76,12 @@ def derive(
     return dataclasses.replace(config, dev_mode=dev_mode, config_files=tuple(files), warnings=tuple(warnings))
 
 
-def _name_and_bootstrap(found: dict[str, Any], host: Host, dev_mode: bool) -> None:
+def _name_and_bootstrap(found: dict[str, Any], host: Host) -> None:
     if not found.get("node_name", "").strip():
         found["node_name"] = host.name()
     found["node_name"] = found["node_name"].strip()
     found["datacenter"] = found.get("datacenter", "dc1").lower()
-    found.setdefault("primary_datacenter", "")
-    if dev_mode and found["server"] and not found.get("bootstrap_expect"):
-        found["bootstrap"] = True
+    found["primary_datacenter"] = found.get("primary_datacenter", "").lower() or found["datacenter"]
     if found.get("bootstrap_expect") == 1 and found.get("server") and not found.get("bootstrap"):
         # the same as -bootstrap, and Consul says so in its tags too
         found["bootstrap"], found["bootstrap_expect"] = True, 0
@@ -151,7 +149,7 @@ def _address_to_advertise(bind: str, host: Host) -> str:
         fitting = [str(one.address) for one in usable if one.private and one.address.version == 4]
         what = "private IPv4"
     else:
-        fitting = [str(one.address) for one in usable if one.address.version == 6 and not _private(one.address)]
+        fitting = [str(one.address) for one in usable if one.address.version == 6 and not is_private(one.address)]
         what = "public IPv6"
     if len(fitting) == 1:
         return fitting[0]
@@ -161,13 +159,7 @@ def _address_to_advertise(bind: str, host: Host) -> str:
             "Please configure one with 'bind' and/or 'advertise'."
         )
     others = ", ".join(str(one.address) for one in usable) or "none"
-    raise ConfigError(
-        f"No {what} address found: give one with -advertise or -bind; this host has: {others}"
-    )
-
-
-def _private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return any(address in network for network in PRIVATE)
+    raise ConfigError(f"No {what} address found: give one with -advertise or -bind; this host has: {others}")
 
 
 def _targets(path: str, texts: Sequence[str], host: Host) -> tuple[str, ...]:

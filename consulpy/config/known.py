@@ -32,7 +32,58 @@ HARMLESS: Final[tuple[object, ...]] = (False, "", "allow", None, [], {}, 0)
 
 #: Known, read, without effect.
 IGNORED: Final = frozenset(
-    {"acl.*", "acl_agent_master_token", "acl_agent_token", "acl_down_policy", "acl_enable_key_list_policy", "acl_replication_token", "acl_token", "acl_ttl", "auto_config.*", "auto_encrypt.*", "autopilot.*", "ca_file", "ca_path", "cache.*", "cert_file", "config_entries.*", "connect.*", "disable_anonymous_signature", "disable_http_unprintable_char_filter", "disable_remote_exec", "disable_update_check", "enable_acl_replication", "enable_agent_tls_for_checks", "enable_central_service_config", "key_file", "primary_gateways", "primary_gateways_interval", "raft_protocol", "raft_snapshot_interval", "raft_snapshot_threshold", "raft_trailing_logs", "rpc.*", "server_name", "session_ttl_min", "syslog_facility", "tagged_addresses", "telemetry.*", "tls_cipher_suites", "tls_min_version", "tls_prefer_server_cipher_suites", "ui", "ui_config.*", "ui_content_path", "ui_dir", "audit.*", "dns_config.prefer_namespace", "gossip_lan.*", "gossip_wan.*", "ports.proxy_min_port", "ports.proxy_max_port"}
+    {
+        "acl.*",
+        "acl_agent_master_token",
+        "acl_agent_token",
+        "acl_down_policy",
+        "acl_enable_key_list_policy",
+        "acl_replication_token",
+        "acl_token",
+        "acl_ttl",
+        "auto_config.*",
+        "auto_encrypt.*",
+        "autopilot.*",
+        "ca_file",
+        "ca_path",
+        "cache.*",
+        "cert_file",
+        "config_entries.*",
+        "connect.*",
+        "disable_anonymous_signature",
+        "disable_http_unprintable_char_filter",
+        "disable_remote_exec",
+        "disable_update_check",
+        "enable_acl_replication",
+        "enable_agent_tls_for_checks",
+        "enable_central_service_config",
+        "key_file",
+        "primary_gateways",
+        "primary_gateways_interval",
+        "raft_protocol",
+        "raft_snapshot_interval",
+        "raft_snapshot_threshold",
+        "raft_trailing_logs",
+        "rpc.*",
+        "server_name",
+        "session_ttl_min",
+        "syslog_facility",
+        "tagged_addresses",
+        "telemetry.*",
+        "tls_cipher_suites",
+        "tls_min_version",
+        "tls_prefer_server_cipher_suites",
+        "ui",
+        "ui_config.*",
+        "ui_content_path",
+        "ui_dir",
+        "audit.*",
+        "dns_config.prefer_namespace",
+        "gossip_lan.*",
+        "gossip_wan.*",
+        "ports.proxy_min_port",
+        "ports.proxy_max_port",
+    }
 )
 
 #: Other spellings of a key: the one in `schema` is on the right.
@@ -40,11 +91,59 @@ SAME: Final[dict[str, str]] = {"service": "services", "check": "checks"}
 
 #: What a definition of a service may say.
 SERVICE: Final = frozenset(
-    {"id", "name", "tags", "address", "tagged_addresses", "meta", "port", "check", "checks", "token", "weights", "enable_tag_override", "proxy", "connect", "kind", "namespace"}
+    {
+        "id",
+        "name",
+        "tags",
+        "address",
+        "tagged_addresses",
+        "meta",
+        "port",
+        "check",
+        "checks",
+        "token",
+        "weights",
+        "enable_tag_override",
+        "proxy",
+        "connect",
+        "kind",
+        "namespace",
+    }
 )
 #: What a definition of a check may say.
 CHECK: Final = frozenset(
-    {"id", "name", "notes", "service_id", "token", "status", "args", "script", "http", "header", "method", "body", "tcp", "interval", "docker_container_id", "shell", "grpc", "grpc_use_tls", "tls_server_name", "tls_skip_verify", "alias_node", "alias_service", "timeout", "ttl", "success_before_passing", "failures_before_critical", "deregister_critical_service_after", "output_max_size", "check_id", "namespace"}
+    {
+        "id",
+        "name",
+        "notes",
+        "service_id",
+        "token",
+        "status",
+        "args",
+        "script",
+        "http",
+        "header",
+        "method",
+        "body",
+        "tcp",
+        "interval",
+        "docker_container_id",
+        "shell",
+        "grpc",
+        "grpc_use_tls",
+        "tls_server_name",
+        "tls_skip_verify",
+        "alias_node",
+        "alias_service",
+        "timeout",
+        "ttl",
+        "success_before_passing",
+        "failures_before_critical",
+        "deregister_critical_service_after",
+        "output_max_size",
+        "check_id",
+        "namespace",
+    }
 )
 #: Older spellings in definitions, as Consul translates them.
 DEFINITION_SAME: Final[dict[str, str]] = {

@@ -14,11 +14,8 @@ from typing import Final
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: What Consul takes for private when it looks for an address to advertise.
-PRIVATE: Final = tuple(
-    ipaddress.ip_network(text)
-    for text in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
-)
+#: Shared by providers with their customers (RFC 6598); Consul takes it for private, Python does not.
+_SHARED: Final = ipaddress.ip_network("100.64.0.0/10")
 _TEMPLATE: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _WORD: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`|([^\s"`|]+)')
 
@@ -35,12 +32,17 @@ class InterfaceAddress:
     @property
     def private(self) -> bool:
         """Whether it is of a network that is not routed on the internet."""
-        return any(self.address in network for network in PRIVATE)
+        return is_private(self.address)
 
     @property
     def usable(self) -> bool:
         """Whether other hosts may reach it: up, neither loopback nor link-local."""
         return self.up and not (self.address.is_loopback or self.address.is_link_local or self.address.is_multicast)
+
+
+def is_private(address: IPAddress) -> bool:
+    """Whether Consul takes it for private: the blocks of RFC 6890, documentation networks among them."""
+    return address.is_private or (address.version == 4 and address in _SHARED)
 
 
 def render(text: str, found: Sequence[InterfaceAddress]) -> str:
@@ -130,7 +132,10 @@ def _matches(one: InterfaceAddress, what: str, wanted: str) -> bool:
 
 def _shown(chosen: list[InterfaceAddress], step: list[str]) -> str:
     wanted = step[1] if len(step) > 1 else ""
-    shows: dict[str, Callable[[InterfaceAddress], str]] = {"address": lambda one: str(one.address), "name": lambda one: one.interface}
+    shows: dict[str, Callable[[InterfaceAddress], str]] = {
+        "address": lambda one: str(one.address),
+        "name": lambda one: one.interface,
+    }
     if wanted not in shows:
         raise ValueError(f"{' '.join(step)!r} is not understood: expected attr or join with address or name")
     if step[0] == "attr":

@@ -125,7 +125,7 @@ def _check_servers(config: RuntimeConfig) -> None:
             f"bootstrap_expect (-bootstrap-expect): {config.bootstrap_expect} servers are not supported yet: "
             "expected 1, one server in the datacenter"
         )
-    if config.server and not config.bootstrap:
+    if config.server and not config.bootstrap and not config.dev_mode:
         raise ConfigError(
             "server (-server): joining other servers is not supported yet: add -bootstrap-expect 1 for the one server "
             "of the datacenter, or leave -server out for a client agent"

@@ -88,7 +88,9 @@ class Reading:
         key = KEYS[path][1]
         if key.support is Support.IGNORED:
             self.warnings.append(f"{self.source.place(*here)}: {path} is not supported yet and has no effect")
-        found: Any = self._definitions(path, value, here) if key.kind is Kind.BLOCKS else self._convert(key, value, here)
+        found: Any = (
+            self._definitions(path, value, here) if key.kind is Kind.BLOCKS else self._convert(key, value, here)
+        )
         if path in self.values and isinstance(found, tuple):
             found = self.values[path] + found
         elif path in self.values and isinstance(found, dict):
