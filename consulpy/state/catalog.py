@@ -213,16 +213,14 @@ class Catalog:
         """The index of a question about one service (docs/wire/rpc.md 14).
 
         A known service has its own. An unknown one has that of the last disappearance of any service, and before
-        there ever was one, that of the tables.
+        there ever was one, that of the tables. (What Connect clients reach keeps an index when it disappears.)
         """
         key = connect_key(name) if connect else service_key(name)
         if rows:
             return self._indexes.max(watch, key)
-        if watch is not None:
-            watch.add(key)
         if self._indexes.get(EXTINCTION):
-            return self._indexes.max(watch, EXTINCTION)
-        return self._indexes.max(watch, EXTINCTION, *tables)
+            return self._indexes.max(watch, key, EXTINCTION)
+        return self._indexes.max(watch, key, EXTINCTION, *tables)
 
     def _node_index(self, watch: WatchSet | None, name_or_id: str) -> tuple[int, Node | None]:
         if watch is not None:

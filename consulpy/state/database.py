@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from consulpy.codec.msgpack import pack, unpack
@@ -35,11 +36,12 @@ class Unreadable(Exception):
 
 
 class Database:
-    """The open file. Its methods may be called from any thread, but only by one at a time."""
+    """The open file. Its methods may be called from any thread; one waits for the other."""
 
     def __init__(self, path: str, say: Callable[[str, str], None]) -> None:
         self.path = Path(path)
         self._say = say
+        self._lock = Lock()
         self._connection = self._open_or_set_aside()
 
     def load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
@@ -55,6 +57,20 @@ class Database:
 
     def append(self, first: int, rows: Sequence[bytes]) -> Exception | None:
         """Store entries from index `first` on; the error, if they are not stored."""
+        with self._lock:
+            return self._append(first, rows)
+
+    def compact(self, index: int, records: Sequence[bytes]) -> Exception | None:
+        """Put a snapshot at `index` in the place of the entries up to it; the error, if that failed."""
+        with self._lock:
+            return self._compact(index, records)
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        with self._lock:
+            self._connection.close()
+
+    def _append(self, first: int, rows: Sequence[bytes]) -> Exception | None:
         connection = self._connection
         try:
             connection.execute("BEGIN")
@@ -66,8 +82,7 @@ class Database:
             return self._failed(error)
         return None
 
-    def compact(self, index: int, records: Sequence[bytes]) -> Exception | None:
-        """Put a snapshot at `index` in the place of the entries up to it; the error, if that failed."""
+    def _compact(self, index: int, records: Sequence[bytes]) -> Exception | None:
         connection = self._connection
         try:
             connection.execute("BEGIN")
@@ -82,10 +97,6 @@ class Database:
         except sqlite3.Error as error:
             return self._failed(error)
         return None
-
-    def close(self) -> None:
-        """Close the file and let others have it."""
-        self._connection.close()
 
     def _load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
         rows = self._connection.execute("SELECT idx, data FROM snapshot ORDER BY part").fetchall()

@@ -154,22 +154,14 @@ def index_keys(row: Instance) -> tuple[Hashable, ...]:
 
 
 def _bump_lost(change: "Change", old: Instance) -> None:
-    """`old` is no longer a row: raise what showed it, and forget services that disappeared with it."""
-    groups = change.store.catalog.services_table.groups
-    change.bump(kind_key(old.service.kind))
-    gone = False
-    for group, key, names in (
-        ("name", service_key, (old.service.service.lower(),)),
-        ("connect", connect_key, connect_names(old)),
-    ):
-        for name in names:
-            if name in groups[group]:
-                change.bump(key(name))
-            else:
-                change.forget(key(name))
-                gone = True
-    if gone:
-        change.bump(EXTINCTION)
+    """`old` is no longer a row: raise what showed it, and forget its service if that disappeared with it."""
+    name = old.service.service
+    if name.lower() in change.store.catalog.services_table.groups["name"]:
+        change.bump(*index_keys(old))
+        return
+    change.bump(*index_keys(old)[1:])
+    change.forget(service_key(name))
+    change.bump(EXTINCTION)
 
 
 def _bump_services_on(change: "Change", node: str) -> None:

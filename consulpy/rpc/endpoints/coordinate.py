@@ -38,7 +38,7 @@ def update(server: "Server", request: CoordinateUpdateRequest) -> Empty:
 
 
 @read("Coordinate.ListNodes", SpecificRequest, CoordinatesReply)
-def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> CoordinatesReply:
+def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> CoordinatesReply:  # noqa: ARG001
     """The coordinates of all nodes."""
     index, coordinates = server.store.coordinates.all(watch)
     reply = CoordinatesReply(coordinates=list(coordinates) or None)

@@ -35,6 +35,8 @@ def filtered(rows: Iterable[Row], expression: str, kind: type[Row]) -> list[Row]
     """
     if not expression:
         return list(rows) or None
+    from consulpy.filter import compile_filter
+
     holds = compile_filter(expression, kind)
     return [row for row in rows if holds(row)]
 

@@ -1,0 +1,96 @@
+"""A server without network for tests of the RPC methods: a store, a log in memory, and pools that are lists."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
+from consulpy.codec.msgpack import pack
+from consulpy.errors import RPCError
+from consulpy.rpc.registry import METHODS, Kind
+from consulpy.serf.members import Member
+from consulpy.state.log import MemoryLog
+from consulpy.state.store import Store
+from consulpy.state.watch import WatchSet
+from consulpy.structs.coordinate import Coord
+from consulpy.structs.requests import CoordinateUpdateRequest
+
+
+class Pool:
+    """What the methods need of a `Serf`."""
+
+    def __init__(self, *members: Member) -> None:
+        self.members = {member.name: member for member in members}
+        self.coordinates: dict[str, Coord] = {}
+        self.own = Coord()
+        self.events: list[tuple[str, bytes, bool]] = []
+
+    def coordinate(self) -> Coord:
+        return self.own
+
+    def cached_coordinate(self, name: str) -> Coord | None:
+        return self.coordinates.get(name)
+
+    def user_event(self, name: str, payload: bytes, coalesce: bool) -> None:
+        if len(payload) > 512:
+            raise ValueError("user event exceeds configured limit of 512 bytes before encoding")
+        self.events.append((name, payload, coalesce))
+
+
+class Server:
+    """What handlers get as `server`."""
+
+    def __init__(self) -> None:
+        self.datacenter = "dc1"
+        self.node_name = "s1"
+        self.leader_address = "127.20.0.1:8300"
+        self.peers = ["127.20.0.1:8300"]
+        self.is_leader = True
+        self.store = Store()
+        self.log = MemoryLog(self.store)
+        self.lan: Pool | None = Pool()
+        self.wan: Pool | None = None
+        self.queued: list[CoordinateUpdateRequest] = []
+
+    def submit(self, command: Any) -> "Deferred[Any]":
+        results: list[Any] = []
+        self.log.submit(command, results.append)
+        (result,) = results
+        if isinstance(result, Exception):
+            failed: Deferred[Any] = Deferred()
+            failed.errback(Failure(result))
+            return failed
+        return succeed(result)
+
+    def queue_coordinate(self, update: CoordinateUpdateRequest) -> None:
+        self.queued.append(update)
+
+    def call(self, method: str, body: dict[str, Any] | None = None, watch: WatchSet | None = None) -> Any:
+        """Call a method with a request given by Go names; the reply, or the error raised."""
+        known = METHODS[method]
+        request = known.request.unpack(pack(body or {}))
+        if known.kind is Kind.READ:
+            return known.handler(self, request, watch)
+        reply = known.handler(self, request)
+        if isinstance(reply, Deferred):
+            out: list[Any] = []
+            reply.addBoth(out.append)
+            reply = out[0]
+            if isinstance(reply, Failure):
+                raise reply.value
+        return reply
+
+    def answer(self, method: str, body: dict[str, Any]) -> str:
+        """As the HTTP API answers a write: `true`, or the error's text."""
+        try:
+            self.call(method, body)
+        except RPCError as error:
+            return str(error)
+        return "true"
+
+    def register(self, **body: Any) -> None:
+        self.call("Catalog.Register", {"Datacenter": "dc1", **body})
+
+    def deregister(self, **body: Any) -> None:
+        self.call("Catalog.Deregister", {"Datacenter": "dc1", **body})
