@@ -45,6 +45,13 @@ class Reply(Record):
 
 
 @dataclass(slots=True)
+class DatacentersRequest(Record):
+    """Catalog.ListDatacenters: the one read that names no datacenter."""
+
+    options: QueryOptions = go(inline=True, default_factory=QueryOptions)
+
+
+@dataclass(slots=True)
 class Empty(Record):
     """A request or reply that says nothing."""
 

@@ -12,6 +12,7 @@ from consulpy.state.commands import Deregister, Register
 from consulpy.state.watch import WatchSet
 from consulpy.structs.node import Node
 from consulpy.structs.requests import (
+    DatacentersRequest,
     DeregisterRequest,
     Empty,
     GatewayServicesReply,
@@ -19,7 +20,6 @@ from consulpy.structs.requests import (
     NodeServiceListReply,
     NodeServicesReply,
     NodesReply,
-    Read,
     RegisterRequest,
     ServiceNodesReply,
     ServiceRequest,
@@ -46,8 +46,8 @@ def deregister(server: "Server", request: DeregisterRequest) -> Any:
     return server.submit(Deregister(request)).addCallback(lambda _: Empty())
 
 
-@local("Catalog.ListDatacenters", Read, list)
-def list_datacenters(server: "Server", request: Read) -> list[str]:  # noqa: ARG001
+@local("Catalog.ListDatacenters", DatacentersRequest, list)
+def list_datacenters(server: "Server", request: DatacentersRequest) -> list[str]:  # noqa: ARG001
     """All datacenters, the nearest first."""
     return datacenters_by_distance(server)
 
