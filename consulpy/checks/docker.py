@@ -35,6 +35,9 @@ class DockerProbe:
         self._kind = kind
         self.timeout_s = timeout_s
 
+    def check(self) -> None:
+        """Whether it can run shows only when it is run."""
+
     def run(self) -> Deferred[Result]:
         """Run the program once."""
         return Deferred.fromCoroutine(self._run())

@@ -63,6 +63,10 @@ class GrpcProbe:
         self.timeout_s = timeout_s
         self._target, _, self._service = kind.grpc.partition("/")
 
+    def check(self) -> None:
+        """Raise `DialError` for what is no address."""
+        split_host_port(self._target)
+
     def run(self) -> Deferred[Result]:
         """Ask once."""
         return Deferred.fromCoroutine(self._run())

@@ -49,7 +49,7 @@ class HttpProbe:
 
     def run(self) -> Deferred[Result]:
         """Make one request. Raises `CheckFailed` for what is no URL."""
-        self._check_url()
+        self.check()
         return Deferred.fromCoroutine(self._run())
 
     def timed_out(self) -> Result:
@@ -63,7 +63,8 @@ class HttpProbe:
     def _verb(self) -> str:
         return self._method.capitalize()
 
-    def _check_url(self) -> None:
+    def check(self) -> None:
+        """Raise `CheckFailed` for what is no URL."""
         try:
             parts = urlsplit(self._url)
             usable = parts.hostname and (parts.port is None or parts.port >= 0)

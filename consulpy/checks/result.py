@@ -25,6 +25,9 @@ class Probe(Protocol):
     #: Seconds after which a run is given up.
     timeout_s: float
 
+    def check(self) -> None:
+        """Raise `CheckFailed` if it could never run."""
+
     def run(self) -> Deferred[Result]:
         """Run once. Cancelling the Deferred ends the run and frees all that it holds."""
 

@@ -173,6 +173,15 @@ class Runner:
         check.start(self._rng)
         return check
 
+    def check_type(self, kind: CheckType) -> None:
+        """Raise `BadRequest` for a check that could never run: no URL, no address, a library that is missing."""
+        if kind.kind in ("ttl", "alias"):
+            return
+        try:
+            self._probe(kind).check()
+        except CheckFailed as error:
+            raise BadRequest(f"Invalid check: {error}") from None
+
     def _probe(self, kind: CheckType) -> Probe:
         timeout_s = self._timeout_s(kind)
         match kind.kind:

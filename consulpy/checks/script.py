@@ -31,6 +31,9 @@ class ScriptProbe:
         self._output_max = output_max
         self.timeout_s = timeout_s
 
+    def check(self) -> None:
+        """Whether it can run shows only when it is run."""
+
     def run(self) -> Deferred[Result]:
         """Start the program; its end is the result. Raises `CheckFailed` if it cannot be started."""
         return Script(self._reactor, self._arguments, Tail(self._output_max)).ended

@@ -16,6 +16,10 @@ class TcpProbe:
         self._target = target
         self.timeout_s = timeout_s
 
+    def check(self) -> None:
+        """Raise `DialError` for what is no address."""
+        split_host_port(self._target)
+
     def run(self) -> Deferred[Result]:
         """Connect once. Raises `DialError` for what is no address."""
         host, port = split_host_port(self._target)

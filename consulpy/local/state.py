@@ -45,6 +45,9 @@ class RunningCheck(Protocol):
 class Starter(Protocol):
     """What runs checks (`consulpy.checks.runner.Runner`)."""
 
+    def check_type(self, kind: CheckType) -> None:
+        """Raise `BadRequest` for a check that could never run."""
+
     def start(
         self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]
     ) -> RunningCheck:
@@ -155,7 +158,7 @@ class LocalState:
         plan.services.append((service, definition.token))
         wanted = set()
         for position, kind in enumerate(definition.checks, 1):
-            self._allow_script(kind, plan.local)
+            self._allow(kind, plan.local)
             alone = len(definition.checks) == 1
             check_id = kind.check_id or (f"service:{service.id}" if alone else f"service:{service.id}:{position}")
             check = HealthCheck(
@@ -202,7 +205,7 @@ class LocalState:
         if check.status and check.status not in STATUSES:
             raise BadRequest("Bad check status")
         check_type(kind)
-        self._allow_script(kind, local)
+        self._allow(kind, local)
         service = None
         if check.service_id:
             service = self.entries.service(check.service_id)
@@ -232,7 +235,10 @@ class LocalState:
             state = SavedState(check_id, check.output, check.status, expires_s)
             self._commit({path_of(STATES, check_id): state.pack()}, durable=False)
 
-    def _allow_script(self, kind: CheckType, local: bool) -> None:
+    def _allow(self, kind: CheckType, local: bool) -> None:
+        """Raise for a check that may not or cannot run here."""
+        if self._starter is not None:
+            self._starter.check_type(kind)
         if not kind.script_args or self._scripts.remote or (local and self._scripts.local):
             return
         if local:
@@ -335,7 +341,10 @@ class LocalState:
                 if self._runs.get(check.check_id) is run:  # a run that was under way when it was stopped
                     self.entries.update_check(check.check_id, status, output)
 
-            run.running = self._starter.start(check.check_id, kind, check.service_id, report)
+            try:
+                run.running = self._starter.start(check.check_id, kind, check.service_id, report)
+            except RPCError as error:  # found on disk, and not possible here any more
+                report(CRITICAL, str(error))
 
     def _drop_check(self, check_id: str) -> None:
         self._stop_run(check_id)
