@@ -6,12 +6,15 @@ Source: docs/wire/gossip.md 6.2, 6.4, 6.5.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from consulpy.serf.members import Member
 
 #: Queries whose name starts so are answered by Serf itself.
 INTERNAL_PREFIX: Final = "_serf_"
+
+#: What makes two messages of one Lamport time the same.
+Identity = TypeVar("Identity")
 
 
 class MemberEventKind(Enum):
@@ -63,3 +66,46 @@ class QueryEvent:
 
 
 Event = MemberEvent | UserEvent | QueryEvent
+
+
+class RecentBuffer(Generic[Identity]):
+    """A ring by Lamport time that tells copies from news.
+
+    Each slot holds one Lamport time and what was seen at it; a later time takes the slot over. What is older than
+    `size` times, or than `min_time`, is refused, as it could not be told from a copy any more.
+    """
+
+    #: The most different messages of one Lamport time; more are refused.
+    SLOT_LIMIT: Final = 1024
+
+    __slots__ = ("_size", "_slots", "min_time", "refused")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._slots: dict[int, tuple[int, dict[Identity, None]]] = {}
+        #: Refuse everything before this time (what was known before a join or a restart).
+        self.min_time = 0
+        #: How many messages were refused because their slot was full.
+        self.refused = 0
+
+    def accept(self, ltime: int, identity: Identity, now: int) -> bool:
+        """Whether this is news; if so it is remembered. `now`: the clock, after it witnessed `ltime`."""
+        if ltime < self.min_time or (now > self._size and ltime < now - self._size):
+            return False
+        slot = self._slots.get(ltime % self._size)
+        if slot is None or slot[0] != ltime:
+            self._slots[ltime % self._size] = (ltime, {identity: None})
+            return True
+        seen = slot[1]
+        if identity in seen:
+            return False
+        if len(seen) >= self.SLOT_LIMIT:
+            self.refused += 1
+            return False
+        seen[identity] = None
+        return True
+
+    def past(self) -> Iterator[tuple[int, list[Identity]]]:
+        """All that is remembered: Lamport times, in order, and what was seen at them."""
+        for ltime, seen in sorted(self._slots.values(), key=lambda slot: slot[0]):
+            yield ltime, list(seen)

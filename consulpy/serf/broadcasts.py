@@ -1,0 +1,74 @@
+"""Serf's three queues of broadcasts: intents, queries, user events.
+
+They fill what memberlist's own queue leaves of each packet, in that order. Every message is an entry of its own.
+Source: docs/wire/gossip.md 2.6 and 5.7.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from consulpy.memberlist.broadcast import BroadcastQueue
+from consulpy.serf.config import SerfConfig
+
+INTENTS: Final = "intent"
+QUERIES: Final = "query"
+EVENTS: Final = "event"
+
+
+class Broadcasts:
+    """The queues, and their guard. `members`: how many members Serf knows, of any status."""
+
+    def __init__(
+        self, config: SerfConfig, retransmit_mult: int, members: Callable[[], int], log: Callable[[str, str], None]
+    ) -> None:
+        self._config = config
+        self._members = members
+        self._log = log
+        self._queues = {name: BroadcastQueue(retransmit_mult, members) for name in (INTENTS, QUERIES, EVENTS)}
+        self._warned: set[str] = set()
+        #: Messages that the guard threw away.
+        self.pruned = 0
+
+    def intent(self, message: bytes, finished: Callable[[], None] | None = None) -> None:
+        """Pass an intent on; `finished` when it has been sent as often as it should."""
+        self._queues[INTENTS].queue(message, finished=finished)
+
+    def query(self, message: bytes) -> None:
+        """Pass a query on."""
+        self._queues[QUERIES].queue(message)
+
+    def event(self, message: bytes) -> None:
+        """Pass a user event on."""
+        self._queues[EVENTS].queue(message)
+
+    def depth(self, queue: str) -> int:
+        """How many messages wait in a queue."""
+        return len(self._queues[queue])
+
+    def get(self, overhead: int, limit: int) -> list[bytes]:
+        """Messages for one packet, each costing `overhead` more than its length, at most `limit` bytes in all."""
+        picked: list[bytes] = []
+        for queue in self._queues.values():
+            if len(queue):
+                messages = queue.get(overhead, limit)
+                limit -= sum(len(message) + overhead for message in messages)
+                picked += messages
+        return picked
+
+    def check(self) -> None:
+        """Throw away what is too much; warn once when a queue grows long."""
+        config = self._config
+        limit = max(config.min_queue_depth, 2 * self._members()) if config.min_queue_depth else config.max_queue_depth
+        for name, queue in self._queues.items():
+            depth = len(queue)
+            if depth > limit:
+                dropped = queue.prune(limit)
+                self.pruned += depth - limit
+                self._log("warn", f"{name} queue depth ({depth}) exceeds limit ({limit}), dropping messages")
+                del dropped
+            if depth > config.queue_depth_warning:
+                if name not in self._warned:
+                    self._warned.add(name)
+                    self._log("warn", f"{name} queue depth: {depth}")
+            else:
+                self._warned.discard(name)

@@ -1,0 +1,183 @@
+"""What memberlist tells and asks of Serf: messages, members, the user state of push/pulls, coordinates in acks.
+
+Source: docs/wire/gossip.md 6.6 and 8.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from consulpy.errors import ConfigError, WireError
+from consulpy.serf.coordinate import decode_ack, encode_ack
+from consulpy.serf.members import Member, Status
+from consulpy.serf.messages import (
+    JoinIntent,
+    LeaveIntent,
+    Message,
+    PastEvent,
+    PastEvents,
+    PushPull,
+    QueryMessage,
+    QueryResponseMessage,
+    Relay,
+    UserEventMessage,
+    decode,
+)
+from consulpy.serf.roster import member_of
+from consulpy.serf.tags import encode_tags
+
+if TYPE_CHECKING:
+    from consulpy.memberlist.members import Member as Node
+    from consulpy.serf.machine import Serf
+
+
+class SerfDelegate:
+    """Serf's side of memberlist's `Delegate`."""
+
+    def __init__(
+        self,
+        serf: "Serf",
+        check_merge: Callable[[list[Member]], None] | None,
+        check_alive: Callable[[Member], None] | None,
+    ) -> None:
+        self._serf = serf
+        self._check_merge = check_merge
+        self._check_alive = check_alive
+        self._handlers: dict[type[Message], Callable[..., None]] = {
+            LeaveIntent: self._leave_intent,
+            JoinIntent: self._join_intent,
+            UserEventMessage: self._user_event,
+            QueryMessage: self._query,
+            QueryResponseMessage: serf.asking.receive,
+            Relay: serf.answering.relay,
+        }
+
+    # -- messages
+
+    def notify_message(self, message: bytes) -> None:
+        """A Serf message arrived. Raises `WireError` if it means nothing here."""
+        decoded = decode(message)
+        handler = self._handlers.get(type(decoded))
+        if handler is None:
+            raise WireError(f"a Serf message of type {message[0]} does not come alone")
+        if isinstance(decoded, QueryResponseMessage | Relay):
+            handler(decoded)
+        else:
+            handler(decoded, message)
+
+    def _leave_intent(self, intent: LeaveIntent, raw: bytes) -> None:
+        if self._serf.take_leave_intent(intent):
+            self._serf.broadcasts.intent(raw)
+
+    def _join_intent(self, intent: JoinIntent, raw: bytes) -> None:
+        if self._serf.take_join_intent(intent):
+            self._serf.broadcasts.intent(raw)
+
+    def _user_event(self, event: UserEventMessage, raw: bytes) -> None:
+        if self._serf.take_user_event(event):
+            self._serf.broadcasts.event(raw)
+
+    def _query(self, query: QueryMessage, raw: bytes) -> None:
+        if self._serf.answering.receive(query):
+            self._serf.broadcasts.query(raw)
+
+    def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
+        """What to piggyback."""
+        return self._serf.broadcasts.get(overhead, limit)
+
+    # -- members
+
+    def node_meta(self) -> bytes:
+        """Our tags."""
+        try:
+            return encode_tags(self._serf.tags)
+        except ConfigError as error:  # refused before it came here
+            raise AssertionError(str(error)) from None
+
+    def notify_join(self, member: "Node") -> None:
+        """A member is here."""
+        serf = self._serf
+        serf.roster.joined(member, serf.clock.seconds(), serf.config.flap_timeout_s)
+
+    def notify_leave(self, member: "Node") -> None:
+        """A member is gone."""
+        self._serf.roster.gone(member, self._serf.clock.seconds())
+
+    def notify_update(self, member: "Node") -> None:
+        """A member told other tags."""
+        self._serf.roster.updated(member)
+
+    def notify_conflict(self, existing: "Node", other: "Node") -> None:
+        """Two members of one name."""
+        self._serf.name_conflict(member_of(existing), member_of(other))
+
+    def notify_merge(self, members: "list[Node]") -> None:
+        """Whether to take the members of a join. Raises `MergeRefused`."""
+        if self._check_merge is not None:
+            self._check_merge([_for_merge(member) for member in members])
+
+    def notify_alive(self, member: "Node") -> None:
+        """Whether to take a member. Raises `MergeRefused`."""
+        if self._check_alive is not None:
+            self._check_alive(member_of(member))
+
+    # -- push/pull
+
+    def local_state(self, join: bool) -> bytes:  # noqa: ARG002 - the same for joins
+        """Clocks, intents' times, who left, and the user events of the past."""
+        serf = self._serf
+        state = PushPull(
+            ltime=serf.ltime.time(),
+            status_ltimes={name: member.status_ltime for name, member in serf.members.items()},
+            left_members=[member.name for member in serf.roster.with_status(Status.LEFT)],
+            event_ltime=serf.event_ltime.time(),
+            events=[
+                PastEvents(ltime, [PastEvent(name, payload) for name, payload in events])
+                for ltime, events in serf.recent_events.past()
+            ],
+            query_ltime=serf.answering.ltime.time(),
+        )
+        return state.encode()
+
+    def merge_remote_state(self, state: bytes, join: bool) -> None:
+        """Take the partner's state. Raises `WireError`."""
+        decoded = decode(state)
+        if not isinstance(decoded, PushPull):
+            raise WireError(f"a push/pull with user state of type {state[0]}")
+        serf = self._serf
+        clocks = ((serf.ltime, decoded.ltime), (serf.event_ltime, decoded.event_ltime))
+        for clock, seen in (*clocks, (serf.answering.ltime, decoded.query_ltime)):
+            if seen > 0:
+                clock.witness(seen - 1)  # nothing was sent at `seen` yet
+        status_ltimes = decoded.status_ltimes or {}
+        left = dict.fromkeys(decoded.left_members or ())
+        for name in left:
+            serf.take_left_elsewhere(name, status_ltimes.get(name) or 0)
+        for name, ltime in status_ltimes.items():
+            if name not in left:
+                serf.take_join_intent(JoinIntent(ltime or 0, name))
+        if join and serf.ignores_old_events:
+            serf.recent_events.min_time = max(serf.recent_events.min_time, decoded.event_ltime)
+        for past in decoded.events or ():
+            for event in (past.events if past is not None else None) or ():
+                assert past is not None
+                serf.take_user_event(UserEventMessage(past.ltime, event.name, event.payload, False))
+
+    # -- coordinates
+
+    def ack_payload(self) -> bytes:
+        """Where we are, for acks."""
+        client = self._serf.coordinates
+        return b"" if client is None else encode_ack(client.coordinate)
+
+    def notify_ping_complete(self, member: "Node", rtt_s: float, payload: bytes) -> None:
+        """A round trip was measured. Raises `WireError` for a coordinate that cannot be taken."""
+        coordinate = decode_ack(payload)
+        if coordinate is not None:
+            self._serf.measured(member.name, coordinate, rtt_s)
+
+
+def _for_merge(node: "Node") -> Member:
+    member = member_of(node)
+    if node.state == node.state.LEFT:
+        member.status = Status.LEFT
+    return member

@@ -1,0 +1,50 @@
+"""The queries among Serfs (`_serf_*`), which nobody else gets to see, and the contest for a name.
+
+Source: docs/wire/gossip.md 6.5. `_serf_ping` wants nothing but the ack that every query can ask for.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from consulpy.errors import WireError
+from consulpy.serf.conflict import CONFLICT, NameContest, Verdict, answer_conflict_query
+from consulpy.serf.events import QueryEvent
+from consulpy.serf.keys import KEY_QUERIES, answer_key_query
+from consulpy.serf.query import QueryResult
+
+if TYPE_CHECKING:
+    from consulpy.serf.machine import Serf
+
+
+def answer(serf: "Serf", event: QueryEvent, save_keyring: Callable[[list[bytes]], None] | None) -> None:
+    """Answer a query among Serfs, if it wants an answer."""
+    reply: bytes | None = None
+    if event.name in KEY_QUERIES:
+        fits = lambda reply: serf.answering.fits(event, reply)  # noqa: E731 - one line says it
+        reply = answer_key_query(event.name, event.payload, serf.memberlist.keyring, save_keyring, fits)
+    elif event.name == CONFLICT:
+        reply = answer_conflict_query(event.payload, serf.members, serf.local_name)
+    if reply is not None:
+        try:
+            event.respond(reply)
+        except ValueError as error:
+            serf.log("warn", f"query {event.name}: {error}")
+
+
+def contest_name(serf: "Serf", lost: Callable[[str], None]) -> None:
+    """Ask everybody whom they know under our name; `lost(why)` if it is mostly somebody else."""
+    contest = NameContest(serf.local_member)
+
+    def count(name: str, payload: bytes) -> None:
+        try:
+            contest.count(payload)
+        except WireError as error:
+            serf.log("error", f"name conflict: answer of {name}: {error}")
+
+    def decide(_: QueryResult) -> None:
+        tally = f"[{contest.matching} / {contest.responses}]"
+        serf.log("info", f"name conflict: {contest.verdict.value} {tally}")
+        if contest.verdict is Verdict.YIELD:
+            lost(f"minority in name conflict resolution {tally}")
+
+    serf.query(CONFLICT, serf.local_name.encode("utf-8", "surrogateescape"), None, count, decide)

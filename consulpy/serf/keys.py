@@ -1,0 +1,186 @@
+"""Changing the gossip key of a whole running cluster: by queries that every member answers.
+
+Source: docs/wire/gossip.md 6.5 and 3.3. One silent member makes an operation fail for everybody, so key queries are
+always answered, also when there is nothing to change.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from consulpy.errors import ConsulpyError, WireError
+from consulpy.serf.events import INTERNAL_PREFIX
+from consulpy.serf.messages import KeyRequest, KeyResponseMessage, decode
+from consulpy.serf.query import PendingQuery, QueryParams, QueryResult
+
+if TYPE_CHECKING:
+    from consulpy.memberlist.keyring import Keyring
+
+INSTALL: Final = INTERNAL_PREFIX + "install-key"
+USE: Final = INTERNAL_PREFIX + "use-key"
+REMOVE: Final = INTERNAL_PREFIX + "remove-key"
+LIST: Final = INTERNAL_PREFIX + "list-keys"
+KEY_QUERIES: Final = frozenset((INSTALL, USE, REMOVE, LIST))
+
+_NO_KEYRING: Final = "No keyring to modify (encryption not enabled)"
+_NO_KEYS: Final = "Keyring is empty (encryption not enabled)"
+
+
+class Ask(Protocol):
+    """`Serf.query`."""
+
+    def __call__(
+        self,
+        name: str,
+        payload: bytes,
+        params: QueryParams | None = None,
+        on_response: Callable[[str, bytes], None] | None = None,
+        done: Callable[[QueryResult], None] | None = None,
+    ) -> PendingQuery:
+        """Ask all members."""
+
+
+@dataclass(slots=True)
+class KeyResponse:
+    """What all members said to a key operation."""
+
+    #: What members had to say, by their names.
+    messages: dict[str, str] = field(default_factory=dict)
+    #: How many members should answer, did, and failed.
+    num_nodes: int = 0
+    num_resp: int = 0
+    num_err: int = 0
+    #: How many members have each key (base64), and have it as primary.
+    keys: dict[str, int] = field(default_factory=dict)
+    primary_keys: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def error(self) -> str | None:
+        """Why the operation failed, in Serf's words; None if it worked everywhere."""
+        if self.num_err:
+            return f"{self.num_err}/{self.num_nodes} nodes reported failure"
+        if self.num_resp != self.num_nodes:
+            return f"{self.num_resp}/{self.num_nodes} nodes reported success"
+        return None
+
+
+class KeyManager:
+    """Key operations on all members. Keys are base64 text; each method raises `ValueError` for one that is none.
+
+    `done` gets the answers, once all members have answered or the query's time is over.
+    """
+
+    def __init__(self, ask: Ask, node_count: Callable[[], int]) -> None:
+        self._ask = ask
+        self._node_count = node_count
+
+    def install(self, key: str, done: Callable[[KeyResponse], None], relay_factor: int = 0) -> None:
+        """Let every member take `key` for reading."""
+        self._run(INSTALL, _decode_key(key), done, relay_factor)
+
+    def use(self, key: str, done: Callable[[KeyResponse], None], relay_factor: int = 0) -> None:
+        """Let every member write with `key`, which it must have."""
+        self._run(USE, _decode_key(key), done, relay_factor)
+
+    def remove(self, key: str, done: Callable[[KeyResponse], None], relay_factor: int = 0) -> None:
+        """Let every member forget `key`, which must not be its primary one."""
+        self._run(REMOVE, _decode_key(key), done, relay_factor)
+
+    def list(self, done: Callable[[KeyResponse], None], relay_factor: int = 0) -> None:
+        """Ask every member which keys it has."""
+        self._run(LIST, b"", done, relay_factor)
+
+    def _run(self, query: str, key: bytes, done: Callable[[KeyResponse], None], relay_factor: int) -> None:
+        answer = KeyResponse(num_nodes=self._node_count())
+        pending: list[PendingQuery] = []
+
+        def on_response(name: str, payload: bytes) -> None:
+            _count(answer, name, payload)
+            if answer.num_resp >= answer.num_nodes and pending:
+                pending[0].finish()
+
+        params = QueryParams(relay_factor=relay_factor)
+        request = KeyRequest(key).encode()
+        pending.append(self._ask(query, request, params, on_response, lambda _: done(answer)))
+        if answer.num_resp >= answer.num_nodes:  # we were the only member
+            pending[0].finish()
+
+
+def _decode_key(key: str) -> bytes:
+    try:
+        return base64.b64decode(key, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"the key is not base64: {error}") from None
+
+
+def _count(answer: KeyResponse, name: str, payload: bytes) -> None:
+    """Add one member's answer."""
+    answer.num_resp += 1
+    try:
+        message = decode(payload)
+        if not isinstance(message, KeyResponseMessage):
+            raise WireError("it is no key response")
+    except WireError as error:
+        answer.messages[name] = f"Invalid key query response: {error}"
+        answer.num_err += 1
+        return
+    if message.message:
+        answer.messages[name] = message.message
+    if not message.result:
+        answer.messages.setdefault(name, "")
+        answer.num_err += 1
+        return
+    for key in message.keys or ():
+        answer.keys[key] = answer.keys.get(key, 0) + 1
+    if message.primary_key:
+        answer.primary_keys[message.primary_key] = answer.primary_keys.get(message.primary_key, 0) + 1
+
+
+def answer_key_query(
+    name: str,
+    payload: bytes,
+    keyring: "Keyring | None",
+    save: Callable[[list[bytes]], None] | None,
+    fits: Callable[[bytes], bool],
+) -> bytes:
+    """Our answer to the key query `name`. `save` stores the changed ring; `fits`: whether an answer may be sent."""
+    if name == LIST:
+        return _list_keys(keyring, fits)
+    response = KeyResponseMessage()
+    if keyring is None:
+        response.message = _NO_KEYRING
+        return response.encode()
+    try:
+        request = decode(payload)
+        if not isinstance(request, KeyRequest) or not request.key:
+            raise WireError("the query holds no key")
+        if name == INSTALL:
+            keyring.add(request.key)
+        elif name == USE:
+            keyring.use(request.key)
+        else:
+            keyring.remove(request.key)
+        if save is not None:
+            save(list(keyring.keys))
+    except (ConsulpyError, ValueError, OSError) as error:
+        response.message = str(error)
+    else:
+        response.result = True
+    return response.encode()
+
+
+def _list_keys(keyring: "Keyring | None", fits: Callable[[bytes], bool]) -> bytes:
+    response = KeyResponseMessage()
+    if keyring is None:
+        response.message = _NO_KEYS
+        return response.encode()
+    keys = [base64.b64encode(key).decode() for key in keyring.keys]
+    response.result, response.keys, response.primary_key = True, keys, keys[0]
+    shown = len(keys)
+    while not fits(response.encode()) and shown:
+        shown -= 1
+        response.keys = keys[:shown]
+        response.message = f"truncated key list response, showing first {shown} of {len(keys)} keys"
+    return response.encode()

@@ -1,0 +1,128 @@
+"""Queries: whom they are for, how long they wait, and what the asker keeps of the answers.
+
+Source: docs/wire/gossip.md 6.5.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from consulpy.clock import Timer
+from consulpy.codec.msgpack import pack, pack_map, text, unpack
+from consulpy.errors import WireError
+from consulpy.serf.expression import compile_expression
+
+_FILTER_NODES: Final = 0
+_FILTER_TAG: Final = 1
+
+
+@dataclass(slots=True)
+class QueryParams:
+    """Whom to ask and how. All filters must match; an expression is searched in the tag's value."""
+
+    filter_nodes: Sequence[str] = ()
+    filter_tags: dict[str, str] = field(default_factory=dict)
+    request_ack: bool = False
+    #: How many other members forward each answer as well (against lost packets).
+    relay_factor: int = 0
+    #: How long to wait, in seconds; 0: by the size of the cluster.
+    timeout_s: float = 0.0
+
+    def filters(self) -> list[bytes] | None:
+        """The filters as bytes; None for none."""
+        filters = [bytes((_FILTER_NODES,)) + pack(list(self.filter_nodes))] if self.filter_nodes else []
+        filters += [
+            bytes((_FILTER_TAG,)) + pack_map({"Tag": tag, "Expr": expression})
+            for tag, expression in self.filter_tags.items()
+        ]
+        return filters or None
+
+
+@dataclass(slots=True)
+class QueryResult:
+    """What came of a query in the end."""
+
+    #: Who said that the query arrived.
+    acks: list[str] = field(default_factory=list)
+    #: What each member answered.
+    responses: dict[str, bytes] = field(default_factory=dict)
+
+
+def default_timeout_s(gossip_interval_s: float, mult: int, alive: int) -> float:
+    """How long a query waits among `alive` members: long enough to reach all and for the answers to come back."""
+    return gossip_interval_s * mult * math.ceil(math.log10(alive + 1))
+
+
+def is_for(filters: Sequence[bytes] | None, name: str, tags: dict[str, str]) -> bool:
+    """Whether a query with these filters is for the member `name`; what cannot be read matches nobody."""
+    return all(_matches(each, name, tags) for each in filters or ())
+
+
+def _matches(encoded: bytes, name: str, tags: dict[str, str]) -> bool:
+    if not encoded:
+        return False
+    try:
+        body = unpack(encoded[1:])
+        if encoded[0] == _FILTER_NODES:
+            return isinstance(body, list) and name.encode("utf-8", "surrogateescape") in body
+        if encoded[0] == _FILTER_TAG and isinstance(body, dict):
+            tag, expression = text(body.get(b"Tag") or b""), text(body.get(b"Expr") or b"")
+            pattern = compile_expression(expression)
+            return pattern is not None and pattern.search(tags.get(tag, "")) is not None
+    except (WireError, AttributeError):
+        return False
+    return False
+
+
+class PendingQuery:
+    """A query that we asked and that still waits for answers: one ack and one response of each member."""
+
+    def __init__(
+        self,
+        ltime: int,
+        id: int,  # noqa: A002
+        capacity: int,
+        on_response: Callable[[str, bytes], None] | None,
+        on_ack: Callable[[str], None] | None,
+        done: Callable[[QueryResult], None] | None,
+    ) -> None:
+        self.ltime = ltime
+        self.id = id
+        self.result = QueryResult()
+        self.timer: Timer | None = None
+        self.finished = False
+        self._acked: set[str] = set()
+        self._capacity = capacity
+        self._on_response = on_response
+        self._on_ack = on_ack
+        self._done = done
+
+    def ack(self, name: str) -> bool:
+        """`name` has the query; whether that is news."""
+        if self.finished or name in self._acked or len(self._acked) >= self._capacity:
+            return False
+        self._acked.add(name)
+        self.result.acks.append(name)
+        if self._on_ack is not None:
+            self._on_ack(name)
+        return True
+
+    def response(self, name: str, payload: bytes) -> bool:
+        """`name` answered; whether that is news."""
+        if self.finished or name in self.result.responses or len(self.result.responses) >= self._capacity:
+            return False
+        self.result.responses[name] = payload
+        if self._on_response is not None:
+            self._on_response(name, payload)
+        return True
+
+    def finish(self) -> None:
+        """No more answers count; `done` is called, once."""
+        if self.finished:
+            return
+        self.finished = True
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        if self._done is not None:
+            self._done(self.result)

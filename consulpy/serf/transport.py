@@ -1,0 +1,118 @@
+"""The file that a Serf keeps: its snapshot.
+
+Source: docs/wire/gossip.md 6.11. (Serf's packets go through memberlist's transport.)
+"""
+
+import os
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from twisted.logger import Logger
+
+from consulpy.errors import ConfigError
+
+#: More than this is no snapshot, but something that fills the memory.
+READ_LIMIT_BYTES: Final = 64 * 1024 * 1024
+
+
+class SnapshotFile:
+    """A `SnapshotStore` on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._pending: list[bytes] = []
+        self._log = Logger()
+
+    def read(self) -> str:
+        """The file's text, the file being made if it is missing. Raises `ConfigError`."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a+b")
+            size = self._path.stat().st_size
+            if size > READ_LIMIT_BYTES:
+                self.set_aside(f"it has {size} bytes")
+            self._file.seek(0)
+            return self._file.read().decode("utf-8", "surrogateescape")
+        except OSError as error:
+            raise ConfigError(f"failed to open snapshot {self._path}: {error.strerror or error}") from None
+
+    def append(self, text: str) -> None:
+        """Add lines; they wait for `flush`."""
+        self._pending.append(text.encode("utf-8", "surrogateescape"))
+
+    def flush(self) -> None:
+        """Hand what waits to the operating system."""
+        data = b"".join(self._pending)
+        self._pending.clear()
+        if data and self._file is not None:
+            try:
+                self._file.write(data)
+                self._file.flush()
+            except OSError as error:
+                self._complain(error)
+
+    def replace(self, text: str) -> None:
+        """Write `text` to a new file and rename it over the old one."""
+        self.flush()
+        draft = self._path.with_name(self._path.name + ".compact")
+        try:
+            with draft.open("wb") as file:
+                file.write(text.encode("utf-8", "surrogateescape"))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._path)
+            _sync_directory(self._path.parent)
+            if self._file is not None:
+                self._file.close()
+            self._file = self._path.open("a+b")
+        except OSError as error:
+            self._complain(error)
+
+    def sync(self) -> None:
+        """Write what is pending through to the disk."""
+        self.flush()
+        try:
+            if self._file is not None:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            self._complain(error)
+
+    def set_aside(self, why: str) -> None:
+        """Rename the file to `PATH.damaged-N` and begin a new one. Raises `ConfigError`."""
+        self._pending.clear()
+        number = 1
+        while (aside := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
+            number += 1
+        try:
+            if self._file is not None:
+                self._file.close()
+            self._path.replace(aside)
+            self._file = self._path.open("a+b")
+        except OSError as error:
+            raise ConfigError(f"failed to set aside snapshot {self._path}: {error.strerror or error}") from None
+        self._log.error(
+            "snapshot {path} cannot be used ({why}); it is kept as {aside}, and a new one begun",
+            path=str(self._path),
+            why=why,
+            aside=str(aside),
+        )
+
+    def close(self) -> None:
+        """Write what is left and close."""
+        self.flush()
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _complain(self, error: OSError) -> None:
+        self._log.error("snapshot {path}: {why}", path=str(self._path), why=error.strerror or str(error))
+
+
+def _sync_directory(path: Path) -> None:
+    """A rename is only durable once its directory is."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
