@@ -1,0 +1,163 @@
+"""Requests and responses on a stream: pairs of msgpack objects, without lengths (docs/wire/rpc.md 3).
+
+request  = {"Seq": uint, "ServiceMethod": "Catalog.Register"}, then its body
+response = {"Error": text, "Seq": uint, "ServiceMethod": text}, then its body ({} with an error)
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+
+from consulpy.codec.msgpack import pack, text
+from consulpy.errors import WireError
+from consulpy.structs.record import Record
+
+#: The largest request that a server takes, header and body together, in bytes (the largest of Consul's own are
+#: transactions: 64 values of 512 kB would be 32 MB, but real ones are limited to 512 kB in all by default).
+MAX_REQUEST_BYTES: Final = 32 * 2**20
+#: The largest response that a caller takes, in bytes.
+MAX_RESPONSE_BYTES: Final = 512 * 2**20
+#: First bytes of the types that Go's decoder refuses where it expects text (`bin` of the newer msgpack).
+_BIN: Final = (b"\xc4", b"\xc5", b"\xc6")
+
+
+@dataclass(slots=True)
+class RequestHeader(Record):
+    """What stands before a request's body."""
+
+    seq: int = 0
+    service_method: str = ""
+
+
+@dataclass(slots=True)
+class ResponseHeader(Record):
+    """What stands before a response's body; `error` empty means success."""
+
+    error: str = ""
+    seq: int = 0
+    service_method: str = ""
+
+
+def request(seq: int, method: str, body: bytes) -> bytes:
+    """A whole request."""
+    return RequestHeader(seq, method).pack() + body
+
+
+def response(seq: int, method: str, body: bytes) -> bytes:
+    """A whole successful response."""
+    return ResponseHeader("", seq, method).pack() + body
+
+
+def error_response(seq: int, method: str, error: str) -> bytes:
+    """A whole response that says why the call failed."""
+    return ResponseHeader(error, seq, method).pack() + b"\x80"
+
+
+def wire_value(reply: Any) -> Any:
+    """A handler's reply as msgpack writes it: records, lists of records, or bare values."""
+    if isinstance(reply, Record):
+        return reply.to_wire()
+    if isinstance(reply, list | tuple):
+        return [wire_value(each) for each in reply]
+    return reply
+
+
+def pack_reply(reply: Any) -> bytes:
+    """The body of a response."""
+    return pack(wire_value(reply))
+
+
+def reply_of(kind: Any, raw: Any) -> Any:
+    """An unpacked reply as what the method answers: a record, `str`, `bool` or `list`. Raises `WireError`."""
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return kind.from_wire(raw)
+    if kind is str and isinstance(raw, bytes):
+        return text(raw)
+    if kind is list and raw is None:
+        return []
+    if kind is list and isinstance(raw, list):
+        return [text(each) if isinstance(each, bytes) else each for each in raw]
+    if isinstance(kind, type) and isinstance(raw, kind):
+        return raw
+    raise WireError(f"a {getattr(kind, '__name__', kind)} was expected, not {type(raw).__name__}")
+
+
+class ObjectReader:
+    """Cuts a stream of bytes, in any slicing, into msgpack objects.
+
+    `limit`: the most bytes that one object may have. `strict`: refuse types that Go refuses (for what users send us).
+    """
+
+    __slots__ = ("_buffer", "_end", "_limit", "_start", "_strict", "_unpacker")
+
+    def __init__(self, limit: int, *, strict: bool = False) -> None:
+        self._limit = limit
+        self._strict = strict
+        # Where the objects end is counted here, from the end of the one before: the unpacker's own count of what is
+        # in its buffer is of no use after a partial object.
+        self._start = 0
+        self._end = 0
+        self._buffer = bytearray()
+        self._unpacker = self._new_unpacker()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are not yet a whole object."""
+        return self._end - self._start
+
+    def feed(self, data: bytes) -> None:
+        """Take more bytes. Raises `WireError` when an object grows beyond the limit."""
+        self._end += len(data)
+        if self._strict:
+            self._buffer += data
+        try:
+            self._unpacker.feed(data)
+        except msgpack.BufferFull:
+            raise WireError(f"a message of more than {self._limit} bytes") from None
+
+    def next(self) -> tuple[Any, int] | None:
+        """The next object and its size in bytes, or None: feed more. Raises `WireError` for what is no object."""
+        if self._end == self._start:
+            return None
+        try:
+            value = self._unpacker.unpack()
+        except msgpack.OutOfData:
+            if self.buffered > self._limit:
+                raise WireError(f"a message of more than {self._limit} bytes") from None
+            return None
+        except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+            raise WireError(f"msgpack: {error or type(error).__name__}") from None
+        size = self._unpacker.tell() - self._start
+        self._start += size
+        if self._strict:
+            raw = bytes(memoryview(self._buffer)[:size])
+            del self._buffer[:size]
+            if any(byte in raw for byte in _BIN):
+                _refuse_bin(raw)
+        return value, size
+
+    def _new_unpacker(self) -> Any:
+        return msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=self._limit + WINDOW_SLACK)
+
+
+#: What may follow an object in the same piece of input, in bytes.
+WINDOW_SLACK: Final = 2**20
+
+
+def _refuse_bin(raw: bytes) -> None:
+    """Go's old decoder knows no `bin`, wherever it stands; inside a text its bytes mean nothing."""
+    decoder = msgpack.Unpacker(
+        raw=False, strict_map_key=False, unicode_errors="surrogateescape", max_buffer_size=len(raw)
+    )
+    decoder.feed(raw)
+    stack = [decoder.unpack()]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, bytes):
+            raise WireError("readContainerLen: Unrecognized descriptor byte: hex: c4, dec: 196")
+        if isinstance(value, dict):
+            stack += value.keys()
+            stack += value.values()
+        elif isinstance(value, list):
+            stack += value

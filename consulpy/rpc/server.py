@@ -1,0 +1,180 @@
+"""`Server`: what a method's handler is given, and how a call to this server is treated before and after the handler.
+
+A call names a datacenter; reads may wait; what is not stale needs a leader, for which a call is held a while. The
+reply's `QueryMeta` is filled in here. Source: docs/wire/rpc.md 6 and 7.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+
+from consulpy.clock import Clock, Timer
+from consulpy.errors import NoLeader, NoPathToDatacenter
+from consulpy.rpc.blocking import BlockingQuery, wait_s
+from consulpy.rpc.registry import Kind, Method
+from consulpy.state.commands import Command
+from consulpy.state.log import Log
+from consulpy.state.store import Store
+from consulpy.state.watch import WatchSet
+from consulpy.structs.record import Record
+from consulpy.structs.requests import CoordinateUpdateRequest
+
+if TYPE_CHECKING:
+    from consulpy.serf.machine import Serf
+
+#: How long a call is held while there is no leader, in seconds (Consul's `performance.rpc_hold_timeout`).
+HOLD_TIMEOUT_S: Final = 7.0
+#: Calls that may be held at a time; more are refused at once.
+HELD_LIMIT: Final = 8192
+
+
+class Server:
+    """A Consul server, as its methods see it.
+
+    `rpc_address`: our own "ip:8300". `queue_coordinate` is set by whoever leads. `is_leader` may be set at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        datacenter: str,
+        node_name: str,
+        node_id: str,
+        rpc_address: str,
+        log: Log,
+        clock: Clock,
+        rng: Random,
+        lan: "Serf | None" = None,
+        wan: "Serf | None" = None,
+        queue_coordinate: Callable[[CoordinateUpdateRequest], None] = lambda _update: None,
+        hold_timeout_s: float = HOLD_TIMEOUT_S,
+    ) -> None:
+        self.datacenter = datacenter
+        self.node_name = node_name
+        self.node_id = node_id
+        self.rpc_address = rpc_address
+        self.log = log
+        self.clock = clock
+        self.rng = rng
+        self.lan = lan
+        self.wan = wan
+        self.queue_coordinate = queue_coordinate
+        self._hold_timeout_s = hold_timeout_s
+        self._is_leader = False
+        self._had_leader = False
+        self._held: dict[Deferred[None], Timer] = {}
+
+    @property
+    def store(self) -> Store:
+        """The state."""
+        return self.log.store
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether we lead, and are ready to."""
+        return self._is_leader
+
+    @is_leader.setter
+    def is_leader(self, leads: bool) -> None:
+        self._is_leader = leads
+        if leads:
+            self._had_leader = True
+            held, self._held = self._held, {}
+            for call, timer in held.items():
+                timer.cancel()
+                call.callback(None)
+
+    @property
+    def leader_address(self) -> str:
+        """The leader's "ip:8300", empty when there is none."""
+        return self.rpc_address if self._is_leader else ""
+
+    @property
+    def peers(self) -> list[str]:
+        """The "ip:8300" of all servers of the quorum: ourselves."""
+        return [self.rpc_address]
+
+    def submit(self, command: Command) -> "Deferred[Any]":
+        """Have a change stored and applied; its result. Fails with the `RPCError` that stopped it."""
+        done: Deferred[Any] = Deferred()
+        # Cancelling only ends the wait: what was submitted happens.
+
+        def finished(result: Any) -> None:
+            if done.called:
+                return
+            if isinstance(result, Exception):
+                done.errback(result)
+            else:
+                done.callback(result)
+
+        self.log.submit(command, finished)
+        return done
+
+    def handle(self, method: Method, request: Record) -> "Deferred[Any]":
+        """Answer a call. Fails with `RPCError`. Cancelling it ends the wait."""
+        datacenter = getattr(request, "datacenter", None)
+        if method.kind is Kind.LOCAL:
+            if datacenter and datacenter != self.datacenter:
+                return _failed(NoPathToDatacenter())
+            return maybeDeferred(method.handler, self, request)
+        if datacenter is not None and datacenter != self.datacenter:
+            return _failed(NoPathToDatacenter())
+        options = getattr(request, "options", None)
+        stale = options is not None and options.allow_stale and self._had_leader
+        if self._is_leader or stale:
+            return self._answer(method, request)
+        return self._leader_wanted().addCallback(lambda _: self._answer(method, request))
+
+    def _answer(self, method: Method, request: Record) -> "Deferred[Any]":
+        if method.kind is Kind.WRITE:
+            return maybeDeferred(method.handler, self, request)
+        options = getattr(request, "options", None)
+        min_index = options.min_query_index if options is not None else 0
+
+        def run(watch: WatchSet | None) -> Any:
+            return self._with_meta(method.handler(self, request, watch))
+
+        if not min_index or options is None:
+            return maybeDeferred(run, None)
+        limit_s = wait_s(options.max_query_time, self.rng)
+        store = self.store
+        return BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes).answered
+
+    def _with_meta(self, reply: Any) -> Any:
+        """A reply's index is never 0: who passed that back would never wait."""
+        meta = getattr(reply, "meta", None)
+        if meta is not None:
+            meta.index = max(meta.index, 1)
+            meta.known_leader = bool(self.leader_address)
+            meta.last_contact = 0
+        return reply
+
+    def _leader_wanted(self) -> "Deferred[None]":
+        """Fires once we lead; fails with `NoLeader` after a while."""
+        if len(self._held) >= HELD_LIMIT:
+            return _failed(NoLeader())
+
+        def cancelled(call: "Deferred[None]") -> None:
+            timer = self._held.pop(call, None)
+            if timer is not None:
+                timer.cancel()
+
+        held: Deferred[None] = Deferred(cancelled)
+
+        def out_of_time() -> None:
+            del self._held[held]
+            held.errback(NoLeader())
+
+        self._held[held] = self.clock.callLater(self._hold_timeout_s, out_of_time)
+        return held
+
+
+def _failed(error: Exception) -> "Deferred[Any]":
+    deferred: Deferred[Any] = succeed(None)
+
+    def fail(_: None) -> None:
+        raise error
+
+    return deferred.addCallback(fail)

@@ -1,0 +1,267 @@
+"""One stream of calls, seen from both ends (docs/wire/rpc.md 3): one call at a time, answered in order.
+
+`ServingEnd` reads requests and has them answered one after the other; `CallingEnd` makes one call, waits, and makes
+the next. Both are pure: they stand on a `Channel`, which is a yamux stream or a plain connection.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from consulpy.errors import RPCError, WireError
+from consulpy.rpc.messages import (
+    MAX_REQUEST_BYTES,
+    MAX_RESPONSE_BYTES,
+    ObjectReader,
+    RequestHeader,
+    ResponseHeader,
+    error_response,
+    pack_reply,
+    request,
+    response,
+)
+
+
+class Channel(Protocol):
+    """Where the bytes of a stream go (`yamux.Stream`)."""
+
+    def send(self, data: bytes) -> None:
+        """Send."""
+
+    def consumed(self, size: int) -> None:
+        """So many received bytes were dealt with."""
+
+    def close(self) -> None:
+        """Send no more."""
+
+
+class RefusedCall(RPCError):
+    """A call that is answered with its error, and after which the stream is closed (no such method, bad body)."""
+
+
+#: Answers a call: `serve(method, body) -> reply`. Raises or fails with `RPCError`.
+Serve = Callable[[str, Any], "Deferred[Any]"]
+#: How much of a request is kept by all streams of one connection: `hold(change in bytes)`. Raises `WireError`.
+Hold = Callable[[int], None]
+
+_HEADER_KEYS: Final = (b"MinQueryIndex",)
+
+
+class ServingEnd:
+    """Answers the requests of one stream.
+
+    `serve(method, body)` gets the unpacked body. `hold(change)` is told how many more bytes are kept.
+    """
+
+    def __init__(self, channel: Channel, serve: Serve, hold: Hold = lambda _change: None) -> None:
+        self._channel = channel
+        self._serve = serve
+        self._hold = hold
+        self._held = 0
+        self._unread = bytearray()
+        self._reader = ObjectReader(MAX_REQUEST_BYTES, strict=True)
+        self._header: RequestHeader | None = None
+        self._call: Deferred[Any] | None = None
+        self._may_drop_call = False
+        self._ended = False
+        self._closed = False
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the caller. While a call is being answered they wait, and so does the caller's window."""
+        if self._closed:
+            return
+        if self._call is not None:
+            self._unread += data
+            return
+        self._read(data)
+
+    def ended(self) -> None:
+        """The caller sends no more. What it asked is still answered, except that nobody waits for changes any more."""
+        self._ended = True
+        if self._call is None:
+            self._close()
+        elif self._may_drop_call:
+            self._drop_call()
+            self._close()
+
+    def lost(self, reason: str) -> None:  # noqa: ARG002
+        """The stream is gone."""
+        self._closed = True
+        self._account(0)
+        self._drop_call()
+
+    def _drop_call(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def _read(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            self._channel.consumed(len(data))
+            self._work()
+        except WireError as error:
+            self._refuse_body(error)
+        if not self._closed:
+            self._account(self._reader.buffered)
+
+    def _account(self, held: int) -> None:
+        change, self._held = held - self._held, held
+        if change:
+            self._hold(change)
+
+    def _work(self) -> None:
+        """Answer what is complete, until a call has to be waited for."""
+        while self._call is None and not self._closed:
+            found = self._reader.next()
+            if found is None:
+                if self._unread:
+                    data, self._unread = bytes(self._unread), bytearray()
+                    self._reader.feed(data)
+                    self._channel.consumed(len(data))
+                    continue
+                if self._ended:
+                    self._close()
+                return
+            value, _ = found
+            if self._header is None:
+                self._header = RequestHeader.from_wire(value)
+            else:
+                header, self._header = self._header, None
+                self._answer(header, value)
+
+    def _answer(self, header: RequestHeader, body: Any) -> None:
+        self._may_drop_call = isinstance(body, dict) and any(body.get(key) for key in _HEADER_KEYS)
+        call = self._call = self._serve(header.service_method, body)
+        call.addCallbacks(self._succeeded, self._failed, callbackArgs=(header,), errbackArgs=(header,))
+        call.addErrback(self._broken)
+
+    def _succeeded(self, reply: Any, header: RequestHeader) -> None:
+        if self._closed:
+            return
+        self._channel.send(response(header.seq, header.service_method, pack_reply(reply)))
+        self._next()
+
+    def _failed(self, failure: Failure, header: RequestHeader) -> None:
+        if self._closed:
+            return
+        self._channel.send(error_response(header.seq, header.service_method, str(failure.value)))
+        if failure.check(RefusedCall):
+            self._close()
+        else:
+            self._next()
+
+    def _broken(self, failure: Failure) -> None:
+        """A reply that could not be sent, or bytes behind the call that mean nothing."""
+        if isinstance(failure.value, WireError):
+            self._refuse_body(failure.value)
+        else:
+            self._close()
+            failure.raiseException()
+
+    def _next(self) -> None:
+        was_waited_for, self._call = self._call, None
+        if was_waited_for is not None:
+            self._work()
+
+    def _refuse_body(self, error: WireError) -> None:
+        """What cannot be decoded: an answer if it is known whose, then the end."""
+        header, self._header = self._header, None
+        if header is not None and not self._closed:
+            self._channel.send(error_response(header.seq, header.service_method, f"codec.decoder: {error}"))
+        self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._account(0)
+            self._channel.close()
+
+
+class CallingEnd:
+    """Makes calls on one stream, one at a time."""
+
+    def __init__(self) -> None:
+        self.channel: Channel | None = None
+        self._reader = ObjectReader(MAX_RESPONSE_BYTES)
+        self._header: ResponseHeader | None = None
+        self._waiting: Deferred[Any] | None = None
+        self.is_broken = False
+
+    def call(self, seq: int, method: str, body: bytes) -> "Deferred[Any]":
+        """The unpacked reply. Fails with `RemoteError`, or `ConnectionGone`. Cancelling it breaks the stream."""
+        assert self._waiting is None, "one call at a time"
+        assert self.channel is not None, "set the channel first"
+        waiting: Deferred[Any] = Deferred(self._cancelled)
+        if self.is_broken:
+            waiting.errback(ConnectionGone("stream closed"))
+            return waiting
+        self._waiting = waiting
+        self.channel.send(request(seq, method, body))
+        return waiting
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer."""
+        if self.channel is not None:
+            self.channel.consumed(len(data))
+        try:
+            self._reader.feed(data)
+            while self._waiting is not None and (found := self._reader.next()) is not None:
+                self._object(found[0])
+        except WireError as error:
+            self._fail(ConnectionGone(f"codec.decoder: {error}"))
+        if self._waiting is None and self._reader.buffered:
+            self._break()  # bytes that nobody asked for
+
+    def ended(self) -> None:
+        """The server sends no more."""
+        self._break()
+        self._fail(ConnectionGone("EOF"))
+
+    def lost(self, reason: str) -> None:
+        """The stream is gone."""
+        self.is_broken = True
+        self._fail(ConnectionGone(reason))
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._break()
+
+    def _object(self, value: Any) -> None:
+        if self._header is None:
+            self._header = ResponseHeader.from_wire(value)
+            return
+        header, self._header = self._header, None
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None
+        if header.error:
+            self._break()  # a stream is not used again after an error
+            waiting.errback(RemoteError(header.error))
+        else:
+            waiting.callback(value)
+
+    def _cancelled(self, _deferred: "Deferred[Any]") -> None:
+        self._waiting = None
+        self._break()
+
+    def _fail(self, error: Exception) -> None:
+        self.is_broken = True
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.errback(error)
+
+    def _break(self) -> None:
+        self.is_broken = True
+        if self.channel is not None:
+            channel, self.channel = self.channel, None
+            channel.close()
+
+
+class RemoteError(RPCError):
+    """The server answered with an error; the text is the server's."""
+
+
+class ConnectionGone(RPCError):
+    """The stream or connection went away before the answer; the text is Go's word for how."""
