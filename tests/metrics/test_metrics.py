@@ -1,0 +1,110 @@
+"""`/v1/agent/metrics`: Consul's JSON, the last whole interval of 10 s; and Prometheus' text format."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consulpy.metrics import registry as module
+from consulpy.metrics.prometheus import render
+from consulpy.metrics.registry import Aggregate, Registry
+
+
+class Wall:
+    def __init__(self) -> None:
+        self.now_s = 1795418013.5  # 2026-11-23 07:13:33
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_shown_is_the_last_whole_interval() -> None:
+    wall = Wall()
+    metrics = Registry(wall)
+    for _ in range(9):
+        metrics.incr("client.rpc")
+    wall.now_s += 10
+    metrics.incr("client.rpc", 100)
+
+    shown = metrics.to_json()
+
+    assert list(shown) == ["Timestamp", "Gauges", "Points", "Counters", "Samples"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d0 \+0000 UTC", shown["Timestamp"])
+    assert shown["Counters"] == [
+        {
+            "Name": "consul.client.rpc",
+            "Count": 9,
+            "Rate": 0.9,
+            "Sum": 9,
+            "Min": 1,
+            "Max": 1,
+            "Mean": 1,
+            "Stddev": 0,
+            "Labels": {},
+        }
+    ]
+
+
+def test_before_the_first_interval_is_whole_it_is_shown_as_far_as_it_is() -> None:
+    metrics = Registry(Wall())
+    metrics.sample("rpc.latency", 2.0, {"method": "ping"})
+    assert metrics.to_json()["Samples"][0]["Labels"] == {"method": "ping"}
+
+
+def test_watched_gauges_are_read_when_shown() -> None:
+    metrics = Registry(Wall())
+    value = [1.0]
+    metrics.watch("runtime.num_goroutines", lambda: value[0])
+    metrics.gauge("serf.members", 3)
+    value[0] = 2.0
+    gauges = {gauge["Name"]: gauge["Value"] for gauge in metrics.to_json()["Gauges"]}
+    assert gauges == {"consul.runtime.num_goroutines": 2.0, "consul.serf.members": 3}
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_deviation_is_the_textbooks(values: list[float]) -> None:
+    import statistics
+
+    aggregate = Aggregate()
+    for value in values:
+        aggregate.add(value)
+    assert abs(aggregate.deviation - statistics.stdev(values)) <= 1e-2
+    assert aggregate.minimum == min(values)
+
+
+def test_names_are_bounded(monkeypatch: object) -> None:
+    metrics = Registry(Wall())
+    for number in range(module.NAMES_MAX + 5):
+        metrics.incr(f"name.{number}")
+    metrics.incr("name.0")
+    assert (metrics.dropped, len(metrics.totals)) == (5, module.NAMES_MAX)
+
+
+def test_prometheus_text() -> None:
+    wall = Wall()
+    metrics = Registry(wall)
+    metrics.incr("rpc.request", 2)
+    wall.now_s += 30
+    metrics.incr("rpc.request")
+    metrics.gauge("serf.queue.Event", 1.5, {"pool": 'l"an\n'})
+    for value in (1, 2, 3, 4):
+        metrics.sample("http.GET.v1-kv", value)
+    assert render(metrics) == (
+        "# HELP consul_serf_queue_Event consul_serf_queue_Event\n"
+        "# TYPE consul_serf_queue_Event gauge\n"
+        'consul_serf_queue_Event{pool="l\\"an\\n"} 1.5\n'
+        "# HELP consul_rpc_request consul_rpc_request\n"
+        "# TYPE consul_rpc_request counter\n"
+        "consul_rpc_request 3\n"
+        "# HELP consul_http_GET_v1_kv consul_http_GET_v1_kv\n"
+        "# TYPE consul_http_GET_v1_kv summary\n"
+        'consul_http_GET_v1_kv{quantile="0.5"} 2\n'
+        'consul_http_GET_v1_kv{quantile="0.9"} 4\n'
+        'consul_http_GET_v1_kv{quantile="0.99"} 4\n'
+        "consul_http_GET_v1_kv_sum 10\n"
+        "consul_http_GET_v1_kv_count 4\n"
+    )
+
+
+def test_nothing_measured_is_nothing_shown() -> None:
+    assert render(Registry(Wall())) == ""
