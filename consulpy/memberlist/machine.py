@@ -1,0 +1,425 @@
+"""`Memberlist`: the timers, and the way of each message in and out. Pure: clock, random and transport are handed in.
+
+Source: docs/wire/gossip.md 2 to 5.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from consulpy.clock import Clock, Timer
+from consulpy.errors import MergeRefused, WireError
+from consulpy.memberlist import messages, stream
+from consulpy.memberlist.broadcast import BroadcastQueue
+from consulpy.memberlist.config import MemberlistConfig
+from consulpy.memberlist.delegate import Address, Delegate, Transport
+from consulpy.memberlist.keyring import Keyring
+from consulpy.memberlist.members import Member, Members, State
+from consulpy.memberlist.messages import USER, Ack, Alive, Dead, Err, IndirectPing, Nack, Ping, Suspect
+from consulpy.memberlist.packet import COMPOUND_PARTS_MAX, CRC_FROM_VERSION, Sealer
+from consulpy.memberlist.probe import Prober
+from consulpy.memberlist.pushpull import StateExchange, push_pull_scale
+from consulpy.memberlist.stream import MessageReader, PushPull, StreamMessage, UserMessage
+from consulpy.memberlist.timeline import Timeline
+
+#: Streams that may be read at a time.
+INCOMING_STREAMS_MAX: Final = 128
+#: Bytes that a compound adds for itself, and for each part.
+_COMPOUND_BYTES: Final = 2
+_PART_BYTES: Final = 2
+#: Warnings about bad packets: one for each source in this many seconds, and so many sources.
+_COMPLAIN_EVERY_S: Final = 10.0
+_COMPLAINTS_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class JoinTarget:
+    """Whom to join: an address, and the name that is expected there (empty: any)."""
+
+    address: Address
+    name: str = ""
+
+
+class IncomingStream:
+    """A stream that somebody opened to us. `feed` gives the reply when the request is whole."""
+
+    def __init__(self, memberlist: "Memberlist", source: Address, refused: bool) -> None:
+        self._memberlist = memberlist
+        self._source = source
+        self._refused = refused
+        self._reader = MessageReader(memberlist.sealer)
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take more bytes. None: more is needed. Otherwise write this (perhaps nothing) and close."""
+        if self._refused:
+            return b""
+        try:
+            if not self._reader.feed(data):
+                return None
+            assert self._reader.message is not None
+            return self._memberlist.answer(self._reader.message, self._source)
+        except WireError as error:
+            self._memberlist.complain(self._source, f"a stream message: {error}")
+            return b"" if self._reader.typed else self._memberlist.seal_stream(Err(str(error)).encode())
+
+    def closed(self) -> None:
+        """The connection is gone."""
+        if not self._refused:
+            self._memberlist.incoming_streams -= 1
+
+
+class Memberlist:
+    """One member of one pool."""
+
+    def __init__(
+        self,
+        config: MemberlistConfig,
+        clock: Clock,
+        rng: Random,
+        transport: Transport,
+        delegate: Delegate,
+        *,
+        log: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._rng = rng
+        self._transport = transport
+        self._delegate = delegate
+        self._log = log or (lambda _level, _text: None)
+        self.queue = BroadcastQueue(config.retransmit_mult, lambda: len(self.list))
+        self.list = Members(config, clock, rng, self.queue, delegate, self._log)
+        self.exchange = StateExchange(self.list)
+        self.sealer = Sealer(
+            config.keyring,
+            verify_incoming=config.encrypt_verify_incoming,
+            verify_outgoing=config.encrypt_verify_outgoing,
+            label=config.label,
+        )
+        self._prober = Prober(config, clock, self.list, self, delegate, self._log)
+        self._timers: dict[str, Timer] = {}
+        self._complained: OrderedDict[str, float] = OrderedDict()
+        self.incoming_streams = 0
+        self.running = False
+        #: How often what happened: packets in and out, bad ones, refused joins.
+        self.counters = dict.fromkeys(("packets_in", "packets_out", "bad_packets", "send_errors", "refused_joins"), 0)
+        self._handlers: dict[type, Callable[..., None]] = {
+            Ping: self._prober.pinged,
+            IndirectPing: self._prober.asked_to_ping,
+            Ack: lambda ack, _source: self._prober.acked(ack),
+            Nack: lambda nack, _source: self._prober.nacked(nack),
+            Suspect: lambda suspect, _source: self.list.suspect(suspect),
+            Alive: lambda alive, _source: self.list.alive(alive),
+            Dead: lambda dead, _source: self.list.dead(dead),
+        }
+
+    # -- what the layer above sees
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """All members by name, dead ones and ourselves too."""
+        return self.list.by_name
+
+    @property
+    def local(self) -> Member:
+        """Ourselves."""
+        return self.list.local
+
+    @property
+    def node_count(self) -> int:
+        """How many members there are, in any state."""
+        return len(self.list)
+
+    @property
+    def health_score(self) -> int:
+        """How much we doubt ourselves; 0 is healthy."""
+        return self.list.awareness.score
+
+    @property
+    def keyring(self) -> Keyring | None:
+        """The keys, if the pool is encrypted."""
+        return self.sealer.keyring
+
+    @property
+    def timeline(self) -> Timeline:
+        """What happened to each member."""
+        return self.list.timeline
+
+    def start(self) -> None:
+        """Become a member, alone at first."""
+        self.running = True
+        self.list.announce()
+        config = self.config
+        self._repeat("probe", config.probe_interval_s, self._prober.probe_next)
+        self._repeat("gossip", config.gossip_interval_s, self._gossip)
+        self._schedule_push_pull(self._rng.random() * config.push_pull_interval_s)
+
+    def shutdown(self) -> None:
+        """Stop at once; nobody is told."""
+        self.running = False
+        for timer in self._timers.values():
+            if timer.active():
+                timer.cancel()
+        self._timers.clear()
+        self._prober.stop()
+        self.list.stop()
+
+    def join(self, targets: Sequence[JoinTarget], done: Callable[[int, list[str]], None]) -> None:
+        """Exchange states with each target, one after the other; then `done(how many worked, errors)`."""
+        waiting = list(targets)
+        errors: list[str] = []
+
+        def next_target(joined: int) -> None:
+            if not waiting:
+                done(joined, errors)
+                return
+            target = waiting.pop(0)
+
+            def finished(error: Exception | None) -> None:
+                if error is not None:
+                    errors.append(f"Failed to join {target.address[0]}: {error}")
+                next_target(joined + (error is None))
+
+            self._push_pull(target.address, True, finished)
+
+        next_target(0)
+
+    def leave(self, timeout_s: float, done: Callable[[], None]) -> None:
+        """Tell everybody that we leave; `done` once that was sent often enough, or after `timeout_s` seconds.
+
+        We go on answering until `shutdown`.
+        """
+        if self.list.leaving:
+            done()
+            return
+        self.list.leaving = True
+        me = self.local
+        if self.list.alive_count <= 1:
+            self.list.dead(Dead(me.incarnation, me.name, me.name))
+            done()
+            return
+        finish = _once(done)
+        self._timers["leave"] = self._clock.callLater(timeout_s, finish)
+        self.list.own_death = finish
+        self.list.dead(Dead(me.incarnation, me.name, me.name))
+
+    def update_meta(self) -> None:
+        """Tell everybody our metadata of now."""
+        self.list.announce()
+
+    def send_user(self, destination: Address, message: bytes) -> bool:
+        """Send one user message directly, with nothing else in the packet."""
+        return self._write(destination, [bytes((USER,)) + message], None)
+
+    # -- packets in
+
+    def packet_received(self, data: bytes, source: Address) -> None:
+        """A datagram arrived. Whatever it holds, the worst that it does is one log line."""
+        if not self.running:
+            return
+        self.counters["packets_in"] += 1
+        try:
+            for message in self.sealer.open(data):
+                self._message(message, source)
+        except WireError as error:
+            self.counters["bad_packets"] += 1
+            self.complain(source, f"a packet: {error}")
+
+    def _message(self, data: bytes, source: Address) -> None:
+        if data[0] == USER:
+            self._delegate.notify_message(data[1:])
+            return
+        message = messages.decode(data)
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise WireError(f"message type {data[0]} does not belong in a packet")
+        handler(message, source)
+
+    def complain(self, source: Address, text: str) -> None:
+        """Log what is wrong with what `source` sends, now and then."""
+        now_s = self._clock.seconds()
+        last_s = self._complained.get(source[0])
+        if last_s is not None and now_s - last_s < _COMPLAIN_EVERY_S:
+            return
+        self._complained[source[0]] = now_s
+        self._complained.move_to_end(source[0])
+        if len(self._complained) > _COMPLAINTS_MAX:
+            self._complained.popitem(last=False)
+        self._log("warn", f"dropped from {source[0]}:{source[1]}: {text}")
+
+    # -- packets out
+
+    def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool:
+        """Send a message, with what there is to gossip and fits."""
+        budget = self.config.packet_bytes - len(message) - _COMPOUND_BYTES - _PART_BYTES - self.sealer.overhead_bytes
+        parts = [message, *self._broadcasts(_PART_BYTES, budget)]
+        return self._write(destination, parts[:COMPOUND_PARTS_MAX], member)
+
+    def send_parts(self, destination: Address, parts: list[bytes], member: Member) -> bool:
+        """Send just these messages in one packet."""
+        return self._write(destination, parts, member)
+
+    def _write(self, destination: Address, parts: list[bytes], member: Member | None) -> bool:
+        crc = member is not None and member.protocol_max >= CRC_FROM_VERSION
+        self.counters["packets_out"] += 1
+        sent = self._transport.send_packet(destination, self.sealer.seal(parts, crc, self.config.compression))
+        if not sent:
+            self.counters["send_errors"] += 1
+        return sent
+
+    def _broadcasts(self, overhead: int, limit: int) -> list[bytes]:
+        """What there is to gossip: memberlist's own first, then the delegate's."""
+        picked = self.queue.pick(overhead, limit)
+        used = sum(len(message) + overhead for message in picked)
+        if limit - used > overhead + 1:
+            extra = self._delegate.get_broadcasts(overhead + 1, limit - used)
+            picked += [bytes((USER,)) + message for message in extra]
+        return picked
+
+    def _gossip(self) -> None:
+        config = self.config
+        oldest_s = self._clock.seconds() - config.gossip_to_the_dead_time_s
+
+        def wanted(member: Member) -> bool:
+            return member.state <= State.SUSPECT or (member.state is State.DEAD and member.changed_s > oldest_s)
+
+        budget = config.packet_bytes - _COMPOUND_BYTES - self.sealer.overhead_bytes
+        if len(self.list) < 2:
+            return
+        receivers: list[Member] | None = None
+        for turn in range(config.gossip_nodes):
+            parts = self._broadcasts(_PART_BYTES, budget)
+            if not parts:
+                return
+            if receivers is None:
+                receivers = self.list.sample(config.gossip_nodes, wanted)
+            if turn >= len(receivers):
+                return
+            for start in range(0, len(parts), COMPOUND_PARTS_MAX):
+                self._write(receivers[turn].at, parts[start : start + COMPOUND_PARTS_MAX], receivers[turn])
+
+    # -- streams in
+
+    def stream_opened(self, source: Address) -> IncomingStream:
+        """Somebody connected: feed it what comes, and tell it when the connection is gone."""
+        refused = not self.running or self.incoming_streams >= INCOMING_STREAMS_MAX
+        if not refused:
+            self.incoming_streams += 1
+        return IncomingStream(self, source, refused)
+
+    def answer(self, message: StreamMessage, source: Address) -> bytes:
+        """What a whole stream message is answered with. Raises `WireError` for one that is not answered."""
+        if isinstance(message, PushPull):
+            try:
+                self._check_merge(message)
+            except MergeRefused as error:
+                self.counters["refused_joins"] += 1
+                self._log("warn", f"refused a push/pull of {source[0]}:{source[1]}: {error}")
+                return self.seal_stream(Err(str(error)).encode())
+            reply = self._own_state(message.join)
+            self._merge(message)
+            return reply
+        if isinstance(message, Ping):
+            if message.node != self.config.name:
+                raise WireError(f"it takes us for {message.node!r}")
+            return self.seal_stream(Ack(message.seq_no).encode())
+        if isinstance(message, UserMessage):
+            self._delegate.notify_message(message.body)
+            return b""
+        raise WireError(f"{type(message).__name__} is no request")
+
+    def seal_stream(self, plain: bytes) -> bytes:
+        """A stream message, ready to be written."""
+        return stream.seal(self.sealer, plain, self.config.compression)
+
+    # -- streams out
+
+    def tcp_ping(self, member: Member, seq_no: int, timeout_s: float, done: Callable[[bool], None]) -> None:
+        """Ping by TCP; `done(whether it answered)`."""
+        address, port = self.config.advertise
+        request = self.seal_stream(Ping(seq_no, member.name, address, port, self.config.name).encode())
+        reader = MessageReader(self.sealer)
+
+        def finished(error: Exception | None) -> None:
+            reply = reader.message
+            done(error is None and isinstance(reply, Ack) and reply.seq_no == seq_no)
+
+        self._transport.exchange(member.at, request, timeout_s, reader, finished)
+
+    def _push_pull(self, destination: Address, join: bool, done: Callable[[Exception | None], None]) -> None:
+        reader = MessageReader(self.sealer)
+
+        def finished(error: Exception | None) -> None:
+            if error is None and self.running:
+                try:
+                    self._take_reply(reader.message)
+                except (WireError, MergeRefused) as refused:
+                    error = refused
+            done(error)
+
+        timeout_s = self.config.stream_timeout_s
+        self._transport.exchange(destination, self._own_state(join), timeout_s, reader, finished)
+
+    def _take_reply(self, reply: StreamMessage | None) -> None:
+        if isinstance(reply, Err):
+            raise MergeRefused(f"remote error: {reply.error}")
+        if not isinstance(reply, PushPull):
+            raise WireError(f"a push/pull was answered with {type(reply).__name__}")
+        self._check_merge(reply)
+        self._merge(reply)
+
+    def _own_state(self, join: bool) -> bytes:
+        nodes, count = self.exchange.own_state()
+        return self.seal_stream(stream.push_pull(join, nodes, count, self._delegate.local_state(join)))
+
+    def _check_merge(self, remote: PushPull) -> None:
+        self.exchange.check(remote)
+        if remote.join and remote.nodes:
+            self._delegate.notify_merge(self.exchange.members_of(remote, self._clock.seconds()))
+
+    def _merge(self, remote: PushPull) -> None:
+        self.exchange.merge(remote.nodes)
+        if remote.user_state:
+            try:
+                self._delegate.merge_remote_state(remote.user_state, remote.join)
+            except WireError as error:
+                self._log("error", f"the user state of a push/pull: {error}")
+
+    # -- timers
+
+    def _repeat(self, name: str, interval_s: float, call: Callable[[], None]) -> None:
+        """Call every interval, the first time after a random part of it."""
+
+        def tick() -> None:
+            self._timers[name] = self._clock.callLater(interval_s, tick)
+            call()
+
+        self._timers[name] = self._clock.callLater(self._rng.random() * interval_s, tick)
+
+    def _schedule_push_pull(self, delay_s: float) -> None:
+        self._timers["push_pull"] = self._clock.callLater(delay_s, self._push_pull_tick)
+
+    def _push_pull_tick(self) -> None:
+        self._schedule_push_pull(self.config.push_pull_interval_s * push_pull_scale(len(self.list)))
+        for partner in self.list.sample(1, lambda member: member.state is State.ALIVE):
+            name = partner.name
+
+            def finished(error: Exception | None) -> None:
+                if error is not None and self.running:
+                    self._log("warn", f"push/pull with {name} failed: {error}")
+
+            self._push_pull(partner.at, False, finished)
+
+
+def _once(call: Callable[[], None]) -> Callable[[], None]:
+    called = False
+
+    def first_time() -> None:
+        nonlocal called
+        if not called:
+            called = True
+            call()
+
+    return first_time

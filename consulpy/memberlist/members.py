@@ -1,0 +1,388 @@
+"""Members, and the rules by which messages change them: alive, suspect, dead or left, refute, by incarnation.
+
+An alive message needs a higher incarnation than the known one, suspect and dead act at an equal one; only the member
+itself raises its incarnation. Source: docs/wire/gossip.md 5.1 to 5.4.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from random import Random
+from typing import Final
+
+from consulpy.clock import Clock
+from consulpy.errors import MergeRefused
+from consulpy.memberlist.awareness import Awareness
+from consulpy.memberlist.broadcast import BroadcastQueue
+from consulpy.memberlist.config import MemberlistConfig
+from consulpy.memberlist.delegate import Address, Delegate
+from consulpy.memberlist.messages import Alive, Dead, Suspect
+from consulpy.memberlist.suspicion import Suspicion, suspicion_timeout_s
+from consulpy.memberlist.timeline import Timeline
+
+_U32: Final = 0xFFFFFFFF
+
+
+class State(IntEnum):
+    """What a member is; the numbers are those of push/pull."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A member as memberlist knows it."""
+
+    name: str
+    address: str
+    port: int
+    meta: bytes
+    vsn: tuple[int, ...]
+    incarnation: int
+    state: State
+    #: When the state changed last, in the clock's seconds.
+    changed_s: float
+
+    @property
+    def at(self) -> Address:
+        """Where it listens."""
+        return (self.address, self.port)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is dead or left."""
+        return self.state >= State.DEAD
+
+    @property
+    def protocol_max(self) -> int:
+        """The newest protocol that it speaks; 0 if it did not say."""
+        return self.vsn[1] if len(self.vsn) > 1 else 0
+
+
+class Members:
+    """The list of members and its rules.
+
+    `queue` gets what is to be gossiped; `log(level, text)` what a person should know.
+    """
+
+    def __init__(
+        self,
+        config: MemberlistConfig,
+        clock: Clock,
+        rng: Random,
+        queue: BroadcastQueue,
+        delegate: Delegate,
+        log: Callable[[str, str], None],
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._rng = rng
+        self._queue = queue
+        self._delegate = delegate
+        self._log = log
+        self._networks = [ipaddress.ip_network(cidr, strict=False) for cidr in config.allowed_cidrs]
+        self._suspicions: dict[str, Suspicion] = {}
+        self.by_name: dict[str, Member] = {}
+        #: The order in which members are probed; new ones come in at a random place.
+        self.order: list[Member] = []
+        #: The addresses of all members, with how many have each: whom we do favours.
+        self._addresses: dict[str, int] = {}
+        self.awareness = Awareness(config.awareness_max_multiplier)
+        self.timeline = Timeline(clock.seconds)
+        self.incarnation = 0
+        self.leaving = False
+        self.alive_count = 0
+        #: Raised with every change, so that encoded states can be kept.
+        self.version = 0
+        #: Told of every dead message about ourselves that went out while leaving.
+        self.own_death: Callable[[], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.order)
+
+    @property
+    def local(self) -> Member:
+        """Ourselves."""
+        return self.by_name[self.config.name]
+
+    def knows_address(self, address: str) -> bool:
+        """Whether any member lives at this IP address."""
+        return address in self._addresses
+
+    # -- ourselves
+
+    def announce(self) -> None:
+        """Tell everybody about us, with the delegate's metadata of now, at a new incarnation."""
+        config = self.config
+        self.incarnation += 1
+        address, port = config.advertise
+        meta = self._delegate.node_meta()
+        assert len(meta) <= 512, "metadata is at most 512 bytes"
+        message = Alive(self.incarnation, config.name, address, port, meta, config.vsn)
+        self._take_alive(message, own=True)
+
+    def refute(self, accused: int, peer: str, what: str) -> None:
+        """Somebody is wrong about us: contradict with a higher incarnation."""
+        self.incarnation = min(max(self.incarnation + 1, accused + 1), _U32)
+        me = self.local
+        me.incarnation = self.incarnation
+        self.version += 1
+        self.awareness.apply(1)
+        self.timeline.add(me.name, "refuted", self.incarnation, peer, f"it said {what} at incarnation {accused}")
+        self._log("warn", f"refuting a {what} message about ourselves (from {peer or 'gossip'})")
+        self._broadcast_alive(me)
+
+    # -- the rules
+
+    def alive(self, message: Alive) -> None:
+        """A member is here (5.1)."""
+        self._take_alive(message, own=False)
+
+    def _take_alive(self, message: Alive, own: bool) -> None:
+        config, name = self.config, message.node
+        mine = name == config.name
+        if mine and self.leaving and not own:
+            return
+        if not own and not self._acceptable(message):
+            return
+        if not message.port:
+            message.port = config.advertise[1]
+        known = self.by_name.get(name)
+        moved = False
+        if known is None:
+            if not self._allowed(message.address):
+                return
+            known = self._add(message)
+        elif known.address != message.address or known.port != message.port:
+            if not self._allowed(message.address):
+                return
+            moved = self._may_move(known)
+            if not moved:
+                self._conflict(known, message)
+                return
+        if not mine and not moved and message.incarnation <= known.incarnation:
+            return
+        if mine and message.incarnation < known.incarnation and not own:
+            return
+        self._end_suspicion(name)
+        if mine and not own:
+            same = message.incarnation == known.incarnation
+            if same and message.meta == known.meta and message.vsn == known.vsn:
+                return
+            self.refute(message.incarnation, "", "alive (of somebody else, or of an earlier life)")
+            return
+        self._become_alive(known, message)
+
+    def _become_alive(self, known: Member, message: Alive) -> None:
+        before, meta = known.state, known.meta
+        if known.address != message.address:
+            self._forget_address(known.address)
+            self._addresses[message.address] = self._addresses.get(message.address, 0) + 1
+        known.incarnation = message.incarnation
+        known.meta, known.vsn = message.meta, message.vsn
+        known.address, known.port = message.address, message.port
+        if before is not State.ALIVE:
+            self._set_state(known, State.ALIVE)
+        self.version += 1
+        self._broadcast_alive(known)
+        if before >= State.DEAD:
+            self.timeline.add(known.name, "alive", known.incarnation, detail=f"at {known.address}:{known.port}")
+            self._delegate.notify_join(known)
+        else:
+            if before is State.SUSPECT:
+                self.timeline.add(known.name, "alive", known.incarnation, known.name, "it refuted the suspicion")
+            if meta != known.meta:
+                self.timeline.add(known.name, "updated", known.incarnation, known.name)
+                self._delegate.notify_update(known)
+
+    def suspect(self, message: Suspect, detail: str = "gossip") -> None:
+        """Somebody got no answer from a member (5.2)."""
+        known = self.by_name.get(message.node)
+        if known is None or message.incarnation < known.incarnation:
+            return
+        suspicion = self._suspicions.get(message.node)
+        if suspicion is not None:
+            if suspicion.confirm(message.accuser):
+                self.timeline.add(known.name, "suspicion confirmed", message.incarnation, message.accuser, detail)
+                self._queue.queue(message.encode(), message.node)
+            return
+        if known.state is not State.ALIVE:
+            return
+        if known.name == self.config.name:
+            self.refute(message.incarnation, message.accuser, "suspect")
+            return
+        self._queue.queue(message.encode(), message.node)
+        known.incarnation = message.incarnation
+        self._set_state(known, State.SUSPECT)
+        self.timeline.add(known.name, "suspected", message.incarnation, message.accuser, detail)
+        self._start_suspicion(known, message.accuser)
+
+    def dead(self, message: Dead) -> None:
+        """A member is dead, or has left, if it says so itself (5.3)."""
+        known = self.by_name.get(message.node)
+        if known is None or message.incarnation < known.incarnation:
+            return
+        self._end_suspicion(message.node)
+        if known.is_gone:
+            return
+        mine = known.name == self.config.name
+        if mine and not self.leaving:
+            self.refute(message.incarnation, message.accuser, "dead")
+            return
+        self._queue.queue(message.encode(), message.node, self.own_death if mine else None)
+        known.incarnation = message.incarnation
+        left = message.node == message.accuser
+        self._set_state(known, State.LEFT if left else State.DEAD)
+        self.timeline.add(known.name, "left" if left else "dead", message.incarnation, message.accuser)
+        self._delegate.notify_leave(known)
+
+    # -- what the rules need
+
+    def _acceptable(self, message: Alive) -> bool:
+        vsn = message.vsn
+        if len(vsn) >= 3 and (vsn[0] == 0 or vsn[1] == 0 or vsn[0] > vsn[1]):
+            self._log("warn", f"ignored an alive message of {message.node}: protocol versions {vsn} make no sense")
+            return False
+        if self.config.require_versions and len(vsn) < 6:
+            self._log("warn", f"ignored an alive message of {message.node}: it has no protocol versions")
+            return False
+        try:
+            self._delegate.notify_alive(self._member_of(message))
+        except MergeRefused as error:
+            self._log("warn", f"ignored an alive message of {message.node}: {error}")
+            return False
+        return True
+
+    def _member_of(self, message: Alive) -> Member:
+        at_s = self._clock.seconds()
+        return Member(
+            message.node,
+            message.address,
+            message.port,
+            message.meta,
+            message.vsn,
+            message.incarnation,
+            State.ALIVE,
+            at_s,
+        )
+
+    def _allowed(self, address: str) -> bool:
+        if not self._networks:
+            return True
+        found = ipaddress.ip_address(address)
+        if any(found in network for network in self._networks):
+            return True
+        self._log("warn", f"ignored a member at {address}: it is in none of the allowed networks")
+        return False
+
+    def _add(self, message: Alive) -> Member:
+        """A new member, dead at incarnation 0 until the alive message is taken."""
+        member = self._member_of(message)
+        member.state, member.incarnation = State.DEAD, 0
+        self.by_name[member.name] = member
+        self.order.insert(self._rng.randint(0, len(self.order)), member)
+        self._addresses[member.address] = self._addresses.get(member.address, 0) + 1
+        return member
+
+    def _may_move(self, known: Member) -> bool:
+        if known.state is State.LEFT:
+            return True
+        reclaim_s = self.config.dead_node_reclaim_time_s
+        return known.state is State.DEAD and reclaim_s > 0 and self._clock.seconds() - known.changed_s > reclaim_s
+
+    def _conflict(self, known: Member, message: Alive) -> None:
+        where = f"{message.address}:{message.port}"
+        self.timeline.add(known.name, "name conflict", message.incarnation, detail=f"{where} claims the name")
+        self._log("error", f"two members are called {known.name}: {known.address}:{known.port} and {where}")
+        self._delegate.notify_conflict(known, self._member_of(message))
+
+    def _broadcast_alive(self, member: Member) -> None:
+        message = Alive(member.incarnation, member.name, member.address, member.port, member.meta, member.vsn)
+        self._queue.queue(message.encode(), member.name)
+
+    def _set_state(self, member: Member, state: State) -> None:
+        self.alive_count += (state is State.ALIVE) - (member.state is State.ALIVE)
+        member.state = state
+        member.changed_s = self._clock.seconds()
+        self.version += 1
+
+    def _start_suspicion(self, member: Member, accuser: str) -> None:
+        config, nodes = self.config, len(self.order)
+        expected = config.suspicion_mult - 2
+        if nodes - 2 < expected:
+            expected = 0
+        least_s = suspicion_timeout_s(config.suspicion_mult, nodes, config.probe_interval_s)
+        since_s = member.changed_s
+
+        def expire(confirmed: int) -> None:
+            self._suspicions.pop(member.name, None)
+            if member.state is State.SUSPECT and member.changed_s == since_s:
+                self._log(
+                    "info", f"marking {member.name} as failed, suspect timeout reached ({confirmed} confirmations)"
+                )
+                self.dead(Dead(member.incarnation, member.name, config.name))
+
+        self._suspicions[member.name] = Suspicion(
+            self._clock,
+            accuser,
+            expected=expected,
+            least_s=least_s,
+            most_s=least_s * config.suspicion_max_timeout_mult,
+            expire=expire,
+        )
+
+    def _end_suspicion(self, name: str) -> None:
+        suspicion = self._suspicions.pop(name, None)
+        if suspicion is not None:
+            suspicion.cancel()
+
+    def _forget_address(self, address: str) -> None:
+        left = self._addresses.get(address, 0) - 1
+        if left > 0:
+            self._addresses[address] = left
+        else:
+            self._addresses.pop(address, None)
+
+    # -- housekeeping
+
+    def purge(self) -> None:
+        """Forget members that are dead or left for longer than the dead are gossiped to, and shuffle the rest."""
+        before_s = self._clock.seconds() - self.config.gossip_to_the_dead_time_s
+        gone = [each for each in self.order if each.is_gone and each.changed_s < before_s and each is not self.local]
+        for member in gone:
+            del self.by_name[member.name]
+            self._forget_address(member.address)
+            self._queue.drop(member.name)
+        if gone:
+            self.version += 1
+            self.order = [member for member in self.order if member.name in self.by_name]
+        self._rng.shuffle(self.order)
+
+    def sample(self, count: int, wanted: Callable[[Member], bool]) -> list[Member]:
+        """Up to `count` random members that are `wanted`, never ourselves."""
+        members, local = self.order, self.by_name.get(self.config.name)
+        if len(members) < 3 * count:
+            fitting = [member for member in members if member is not local and wanted(member)]
+            self._rng.shuffle(fitting)
+            return fitting[:count]
+        found: list[Member] = []
+        for _ in range(3 * len(members)):
+            member = members[int(self._rng.random() * len(members))]
+            if member is not local and member not in found and wanted(member):
+                found.append(member)
+                if len(found) == count:
+                    break
+        return found
+
+    def stop(self) -> None:
+        """End all suspicions' timers."""
+        for suspicion in self._suspicions.values():
+            suspicion.cancel()
+        self._suspicions.clear()

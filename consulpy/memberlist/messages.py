@@ -1,0 +1,387 @@
+"""memberlist's messages: one class each; a type byte and a msgpack struct on the wire.
+
+Source: docs/wire/gossip.md 2.1 and 4; field names are the wire's, in declaration order (a peer may send an array).
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
+
+from consulpy.codec.msgpack import pack, text, unpack
+from consulpy.errors import WireError
+
+# Types without a class of their own.
+PUSH_PULL: Final = 6
+COMPOUND: Final = 7
+USER: Final = 8
+COMPRESS: Final = 9
+ENCRYPT: Final = 10
+HAS_CRC: Final = 12
+HAS_LABEL: Final = 244
+
+_U16: Final = 0xFFFF
+_U32: Final = 0xFFFFFFFF
+
+
+def pack_address(address: str) -> bytes:
+    """An IP address as 4 or 16 bytes."""
+    return ipaddress.ip_address(address).packed
+
+
+def unpack_address(raw: bytes) -> str:
+    """4 or 16 bytes as text; v4-mapped addresses become plain IPv4. Raises `WireError` for any other length."""
+    if len(raw) == 4:
+        return f"{raw[0]}.{raw[1]}.{raw[2]}.{raw[3]}"
+    if len(raw) != 16:
+        raise WireError(f"an IP address has 4 or 16 bytes, not {len(raw)}")
+    found = ipaddress.IPv6Address(raw)
+    return str(found.ipv4_mapped or found)
+
+
+class Body:
+    """The fields of an unpacked struct, by their wire names; missing and nil ones are zero, unknown ones are ignored."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, raw: Any, order: tuple[str, ...]) -> None:
+        if isinstance(raw, list):
+            raw = {name.encode(): value for name, value in zip(order, raw, strict=False)}
+        elif raw is None:
+            raw = {}
+        elif not isinstance(raw, dict):
+            raise WireError(f"a struct was expected, not {type(raw).__name__}")
+        self._fields = raw
+
+    def whole(self, name: bytes, limit: int) -> int:
+        """An unsigned integer of at most `limit`. Raises `WireError`."""
+        value = self._fields.get(name)
+        if value is None:
+            return 0
+        if type(value) is not int or not 0 <= value <= limit:
+            raise WireError(f"{name.decode()}: an integer of 0..{limit} was expected")
+        return value
+
+    def bytes(self, name: bytes) -> bytes:
+        """Bytes. Raises `WireError`."""
+        value = self._fields.get(name)
+        if value is None:
+            return b""
+        if type(value) is not bytes:
+            raise WireError(f"{name.decode()}: bytes were expected")
+        return value
+
+    def text(self, name: bytes) -> str:
+        """Text. Raises `WireError`."""
+        return text(self.bytes(name))
+
+    def flag(self, name: bytes) -> bool:
+        """A boolean. Raises `WireError`."""
+        value = self._fields.get(name)
+        if value is None:
+            return False
+        if type(value) is not bool:
+            raise WireError(f"{name.decode()}: a boolean was expected")
+        return value
+
+
+@dataclass(slots=True)
+class Ping:
+    """Are you there? An empty `node` asks whoever listens. The answer goes to the source fields if they are given."""
+
+    TYPE: ClassVar[int] = 0
+    ORDER: ClassVar[tuple[str, ...]] = ("SeqNo", "Node", "SourceAddr", "SourcePort", "SourceNode")
+    seq_no: int
+    node: str
+    source_address: str = ""
+    source_port: int = 0
+    source_node: str = ""
+
+    def encode(self) -> bytes:
+        """Type byte and body."""
+        body: dict[str, Any] = {"Node": self.node, "SeqNo": self.seq_no}
+        if self.source_address:
+            body["SourceAddr"] = pack_address(self.source_address)
+        if self.source_node:
+            body["SourceNode"] = self.source_node
+        if self.source_port:
+            body["SourcePort"] = self.source_port
+        return b"\0" + pack(body)
+
+    @classmethod
+    def decode(cls, body: Body) -> Self:
+        """Raises `WireError`."""
+        source = body.bytes(b"SourceAddr")
+        return cls(
+            body.whole(b"SeqNo", _U32),
+            body.text(b"Node"),
+            unpack_address(source) if source else "",
+            body.whole(b"SourcePort", _U16),
+            body.text(b"SourceNode"),
+        )
+
+
+@dataclass(slots=True)
+class IndirectPing:
+    """Ping `target` for me; with `nack`, tell me when it did not answer you either."""
+
+    TYPE: ClassVar[int] = 1
+    ORDER: ClassVar[tuple[str, ...]] = (
+        "SeqNo",
+        "Target",
+        "Port",
+        "Node",
+        "Nack",
+        "SourceAddr",
+        "SourcePort",
+        "SourceNode",
+    )
+    seq_no: int
+    target: str
+    port: int
+    node: str
+    nack: bool
+    source_address: str = ""
+    source_port: int = 0
+    source_node: str = ""
+
+    def encode(self) -> bytes:
+        """Type byte and body."""
+        body: dict[str, Any] = {"Nack": self.nack, "Node": self.node, "Port": self.port, "SeqNo": self.seq_no}
+        if self.source_address:
+            body["SourceAddr"] = pack_address(self.source_address)
+        if self.source_node:
+            body["SourceNode"] = self.source_node
+        if self.source_port:
+            body["SourcePort"] = self.source_port
+        body["Target"] = pack_address(self.target)
+        return b"\1" + pack(body)
+
+    @classmethod
+    def decode(cls, body: Body) -> Self:
+        """Raises `WireError`."""
+        source = body.bytes(b"SourceAddr")
+        return cls(
+            body.whole(b"SeqNo", _U32),
+            unpack_address(body.bytes(b"Target")),
+            body.whole(b"Port", _U16),
+            body.text(b"Node"),
+            body.flag(b"Nack"),
+            unpack_address(source) if source else "",
+            body.whole(b"SourcePort", _U16),
+            body.text(b"SourceNode"),
+        )
+
+
+@dataclass(slots=True)
+class Ack:
+    """I am here. `payload` is the delegate's (Serf: a coordinate); nil in forwarded and TCP acks."""
+
+    TYPE: ClassVar[int] = 2
+    ORDER: ClassVar[tuple[str, ...]] = ("SeqNo", "Payload")
+    seq_no: int
+    payload: bytes = b""
+
+    def encode(self) -> bytes:
+        """Type byte and body."""
+        return b"\2" + pack({"Payload": self.payload or None, "SeqNo": self.seq_no})
+
+    @classmethod
+    def decode(cls, body: Body) -> Self:
+        """Raises `WireError`."""
+        return cls(body.whole(b"SeqNo", _U32), body.bytes(b"Payload"))
+
+
+@dataclass(slots=True)
+class Suspect:
+    """`accuser` got no answer from `node`."""
+
+    TYPE: ClassVar[int] = 3
+    ORDER: ClassVar[tuple[str, ...]] = ("Incarnation", "Node", "From")
+    incarnation: int
+    node: str
+    accuser: str  # wire name "From"
+
+    def encode(self) -> bytes:
+        """Type byte and body."""
+        return b"\3" + pack({"From": self.accuser, "Incarnation": self.incarnation, "Node": self.node})
+
+    @classmethod
+    def decode(cls, body: Body) -> Self:
+        """Raises `WireError`."""
+        return cls(body.whole(b"Incarnation", _U32), _name(body), body.text(b"From"))
+
+
+@dataclass(slots=True)
+class Dead:
+    """`node` is dead, says `accuser`; it left, if that is the node itself."""
+
+    TYPE: ClassVar[int] = 5
+    ORDER: ClassVar[tuple[str, ...]] = ("Incarnation", "Node", "From")
+    incarnation: int
+    node: str
+    accuser: str
+
+    def encode(self) -> bytes:
+        """Type byte and body."""
+        return b"\5" + pack({"From": self.accuser, "Incarnation": self.incarnation, "Node": self.node})
+
+    @classmethod
+    def decode(cls, body: Body) -> Self:
+        """Raises `WireError`."""
+        return cls(body.whole(b"Incarnation", _U32), _name(body), body.text(b"From"))
+
+
+@dataclass(slots=True)
+class Alive:
+    """`node` is here, with this metadata and these protocol versions. Port 0: the receiver's own bind port."""
+
+    TYPE: ClassVar[int] = 4
+    ORDER: ClassVar[tuple[str, ...]] = ("Incarnation", "Node", "Addr", "Port", "Meta", "Vsn")
+    incarnation: int
+    node: str
+    address: str
+    port: int
+    meta: bytes
+    vsn: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        """Type byte and body."""
+        assert self.node
+        assert len(self.vsn) in (0, 6), "a shorter Vsn crashes real peers"
+        return b"\4" + pack(
+            {
+                "Addr": pack_address(self.address),
+                "Incarnation": self.incarnation,
+                "Meta": self.meta,
+                "Node": self.node,
+                "Port": self.port,
+                "Vsn": bytes(self.vsn),
+            }
+        )
+
+    @classmethod
+    def decode(cls, body: Body) -> Self:
+        """Raises `WireError`."""
+        return cls(
+            body.whole(b"Incarnation", _U32),
+            _name(body),
+            unpack_address(body.bytes(b"Addr")),
+            body.whole(b"Port", _U16),
+            body.bytes(b"Meta"),
+            _vsn(body),
+        )
+
+
+@dataclass(slots=True)
+class Nack:
+    """The node that you had me ping did not answer in time."""
+
+    TYPE: ClassVar[int] = 11
+    ORDER: ClassVar[tuple[str, ...]] = ("SeqNo",)
+    seq_no: int
+
+    def encode(self) -> bytes:
+        """Type byte and body."""
+        return b"\x0b" + pack({"SeqNo": self.seq_no})
+
+    @classmethod
+    def decode(cls, body: Body) -> Self:
+        """Raises `WireError`."""
+        return cls(body.whole(b"SeqNo", _U32))
+
+
+@dataclass(slots=True)
+class Err:
+    """On a stream: your message was refused, and why."""
+
+    TYPE: ClassVar[int] = 13
+    ORDER: ClassVar[tuple[str, ...]] = ("Error",)
+    error: str
+
+    def encode(self) -> bytes:
+        """Type byte and body."""
+        return b"\x0d" + pack({"Error": self.error})
+
+    @classmethod
+    def decode(cls, body: Body) -> Self:
+        """Raises `WireError`."""
+        return cls(body.text(b"Error"))
+
+
+Message = Ping | IndirectPing | Ack | Suspect | Alive | Dead | Nack | Err
+
+#: Every message class by its type byte.
+CLASSES: Final[dict[int, type[Message]]] = {
+    cls.TYPE: cls for cls in (Ping, IndirectPing, Ack, Suspect, Alive, Dead, Nack, Err)
+}
+
+
+def decode(data: bytes) -> Message:
+    """The message in type byte and body. Raises `WireError`."""
+    if not data:
+        raise WireError("an empty message")
+    cls = CLASSES.get(data[0])
+    if cls is None:
+        raise WireError(f"message type {data[0]} is not known here")
+    try:
+        return cls.decode(Body(unpack(memoryview(data)[1:]), cls.ORDER))
+    except WireError as error:
+        raise WireError(f"{cls.__name__}: {error}") from None
+
+
+@dataclass(slots=True)
+class NodeState:
+    """One node in a push/pull. `state`: 0 alive, 1 suspect, 2 dead, 3 left."""
+
+    ORDER: ClassVar[tuple[str, ...]] = ("Name", "Addr", "Port", "Meta", "Incarnation", "State", "Vsn")
+    name: str
+    address: str
+    port: int
+    meta: bytes
+    incarnation: int
+    state: int
+    vsn: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        """The body; a push/pull's nodes have no type byte."""
+        assert self.name
+        assert len(self.vsn) in (0, 6), "a shorter Vsn crashes real peers"
+        return pack(
+            {
+                "Addr": pack_address(self.address),
+                "Incarnation": self.incarnation,
+                "Meta": self.meta,
+                "Name": self.name,
+                "Port": self.port,
+                "State": self.state,
+                "Vsn": bytes(self.vsn),
+            }
+        )
+
+    @classmethod
+    def decode(cls, raw: Any) -> Self:
+        """Raises `WireError`."""
+        body = Body(raw, cls.ORDER)
+        return cls(
+            body.text(b"Name"),
+            unpack_address(body.bytes(b"Addr")),
+            body.whole(b"Port", _U16),
+            body.bytes(b"Meta"),
+            body.whole(b"Incarnation", _U32),
+            body.whole(b"State", 3),
+            _vsn(body),
+        )
+
+
+def _name(body: Body) -> str:
+    name = body.text(b"Node")
+    if not name:
+        raise WireError("a member has no name")
+    return name
+
+
+def _vsn(body: Body) -> tuple[int, ...]:
+    vsn = body.bytes(b"Vsn")
+    if 0 < len(vsn) < 6:
+        raise WireError(f"Vsn has {len(vsn)} bytes, 6 were expected")
+    return tuple(vsn[:6])

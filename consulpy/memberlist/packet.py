@@ -1,0 +1,156 @@
+"""One datagram and its layers: label, encryption, CRC, compression, compound, messages.
+
+`Sealer.seal` wraps messages, `Sealer.open` gives the messages in a datagram. Source: docs/wire/gossip.md 2 and 11.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from consulpy.codec.lzw import compress, decompress
+from consulpy.codec.msgpack import pack, unpack
+from consulpy.errors import WireError
+from consulpy.memberlist import messages, security
+from consulpy.memberlist.keyring import Keyring
+from consulpy.memberlist.messages import COMPOUND, COMPRESS, HAS_CRC, HAS_LABEL
+
+#: How many messages fit into one compound; with 128 or more a real receiver misreads the table.
+COMPOUND_PARTS_MAX: Final = 127
+#: How far a packet may grow when it is decompressed, in bytes.
+DECOMPRESSED_MAX_BYTES: Final = 64 * 1024
+#: Compound in compressed in compound ...: no further.
+DEPTH_MAX: Final = 4
+#: Below this size compression never pays.
+COMPRESS_FROM_BYTES: Final = 200
+#: pmax from which a member understands CRC frames.
+CRC_FROM_VERSION: Final = 5
+
+
+def compound(parts: Sequence[bytes]) -> bytes:
+    """Several messages as one; a single message stays as it is."""
+    assert parts
+    assert len(parts) <= COMPOUND_PARTS_MAX, "a real receiver misreads a longer table"
+    assert all(parts), "a zero-length part crashes real peers"
+    if len(parts) == 1:
+        return parts[0]
+    lengths = b"".join(len(part).to_bytes(2, "big") for part in parts)
+    return bytes((COMPOUND, len(parts))) + lengths + b"".join(parts)
+
+
+def compressed(data: bytes) -> bytes:
+    """A compress message around `data`."""
+    assert data, "compressed nothing crashes real peers"
+    return bytes((COMPRESS,)) + pack({"Algo": 0, "Buf": compress(data)})
+
+
+def decompressed(body: bytes | memoryview, limit_bytes: int) -> bytes:
+    """What a compress message (without its type byte) holds. Raises `WireError`."""
+    fields = messages.Body(unpack(body), ("Algo", "Buf"))
+    if fields.whole(b"Algo", 255) != 0:
+        raise WireError("an unknown compression algorithm")
+    plain = decompress(fields.bytes(b"Buf"), limit_bytes)
+    if not plain:
+        raise WireError("nothing was compressed")
+    return plain
+
+
+class Sealer:
+    """Wraps and unwraps the datagrams of one member."""
+
+    def __init__(self, keyring: Keyring | None, *, verify_incoming: bool, verify_outgoing: bool, label: str) -> None:
+        self.keyring = keyring
+        self.verify_incoming = verify_incoming
+        self._verify_outgoing = verify_outgoing
+        self.label = label.encode()
+        assert len(self.label) < 256
+
+    @property
+    def overhead_bytes(self) -> int:
+        """What encryption and label add to a datagram."""
+        return len(self.label_header) + (security.OVERHEAD_BYTES if self.encrypts else 0)
+
+    @property
+    def label_header(self) -> bytes:
+        """What stands before everything else; nothing without a label."""
+        return bytes((HAS_LABEL, len(self.label))) + self.label if self.label else b""
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether what we send is encrypted."""
+        return self.keyring is not None and self._verify_outgoing
+
+    def seal(self, parts: Sequence[bytes], crc: bool, compress_it: bool = True) -> bytes:
+        """The datagram that carries `parts`; `crc`: the receiver is known to understand CRC frames."""
+        data = compound(parts)
+        if compress_it and len(data) >= COMPRESS_FROM_BYTES:
+            smaller = compressed(data)
+            if len(smaller) < len(data):
+                data = smaller
+        if crc:
+            data = bytes((HAS_CRC,)) + zlib.crc32(data).to_bytes(4, "big") + data
+        if self.keyring is not None and self._verify_outgoing:
+            data = security.encrypt(self.keyring.ciphers[0], data, self.label)
+        return self.label_header + data
+
+    def open(self, data: bytes) -> Iterator[bytes]:
+        """The messages in a datagram, each with its type byte. Raises `WireError`, perhaps after some were given."""
+        data = self.remove_label(data)
+        if self.keyring is not None:
+            try:
+                data = security.decrypt(self.keyring.ciphers, data, self.label)
+            except WireError:
+                if self.verify_incoming:
+                    raise
+        if len(data) >= 5 and data[0] == HAS_CRC:
+            rest = data[5:]
+            if zlib.crc32(rest) != int.from_bytes(data[1:5], "big"):
+                raise WireError("the CRC does not fit")
+            data = rest
+        return _messages(data, 0)
+
+    def remove_label(self, data: bytes) -> bytes:
+        """The datagram without its label. Raises `WireError` unless the label is ours."""
+        label = b""
+        if data[:1] == bytes((HAS_LABEL,)):
+            end = 2 + data[1] if len(data) > 1 else 0
+            label = data[2:end]
+            if not label or len(data) < end:
+                raise WireError("a label header that is cut short")
+            data = data[end:]
+        self.check_label(label)
+        return data
+
+    def check_label(self, label: bytes) -> None:
+        """Raises `WireError` unless `label` is ours."""
+        if label != self.label:
+            theirs, ours = (messages.text(name) or "none" for name in (label, self.label))
+            raise WireError(f"its label is {theirs}, ours is {ours}")
+
+
+def _messages(data: bytes, depth: int) -> Iterator[bytes]:
+    if not data:
+        raise WireError("an empty message")
+    kind = data[0]
+    if kind not in (COMPOUND, COMPRESS):
+        yield data
+        return
+    if depth >= DEPTH_MAX:
+        raise WireError(f"messages are nested more than {DEPTH_MAX} deep")
+    if kind == COMPRESS:
+        plain = decompressed(memoryview(data)[1:], DECOMPRESSED_MAX_BYTES)
+        if plain[0] == COMPRESS:
+            raise WireError("something compressed in something compressed")
+        yield from _messages(plain, depth + 1)
+        return
+    if len(data) < 2 or len(data) < 2 + 2 * data[1]:
+        raise WireError("the table of a compound is cut short")
+    count = data[1]
+    start = 2 + 2 * count
+    lengths = [int.from_bytes(data[2 + 2 * number : 4 + 2 * number], "big") for number in range(count)]
+    if 0 in lengths:
+        raise WireError("a compound with a part of no length")
+    for number, length in enumerate(lengths):
+        if len(data) < start + length:
+            raise WireError(f"{count - number} parts of a compound are cut off")
+        yield from _messages(data[start : start + length], depth + 1)
+        start += length

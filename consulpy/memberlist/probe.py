@@ -1,0 +1,244 @@
+"""Failure detection: one member is probed each interval, directly, then through others and by TCP.
+
+Source: docs/wire/gossip.md 5.6 (SWIM's probe with Lifeguard's nacks and local health).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from consulpy.clock import Clock, Timer
+from consulpy.memberlist.config import MemberlistConfig
+from consulpy.memberlist.delegate import Address, Delegate
+from consulpy.memberlist.members import Member, Members, State
+from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, Suspect
+
+#: pmax from which a member answers TCP pings, and from which it sends nacks.
+TCP_PING_FROM: Final = 3
+NACK_FROM: Final = 4
+#: Pings that we make for others at a time; more are not served.
+RELAYED_MAX: Final = 256
+#: TCP pings of our own at a time.
+TCP_PINGS_MAX: Final = 16
+
+
+class Sender(Protocol):
+    """What a prober needs of the memberlist that it belongs to."""
+
+    def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool: ...
+
+    def send_parts(self, destination: Address, parts: list[bytes], member: Member) -> bool: ...
+
+    def tcp_ping(self, member: Member, seq_no: int, timeout_s: float, done: Callable[[bool], None]) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Probe:
+    """A probe that is under way."""
+
+    member: Member
+    sent_s: float
+    timers: list[Timer] = field(default_factory=list)
+    indirect: bool = False
+    nacks_expected: int = 0
+    nacks: int = 0
+    by_tcp: bool = False
+    missed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Relayed:
+    """A ping that we make for somebody else."""
+
+    seq_no: int
+    destination: Address
+    nack: bool
+    timer: Timer | None = None
+
+
+class Prober:
+    """Probes the members in their order, and answers what others' probing asks of us."""
+
+    def __init__(
+        self,
+        config: MemberlistConfig,
+        clock: Clock,
+        members: Members,
+        sender: Sender,
+        delegate: Delegate,
+        log: Callable[[str, str], None],
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._members = members
+        self._sender = sender
+        self._delegate = delegate
+        self._log = log
+        self._seq_no = 0
+        self._next = 0
+        self._probe: _Probe | None = None
+        self._by_seq: dict[int, _Probe | _Relayed] = {}
+        self._relayed = self._tcp_pings = 0
+        self._running = True
+
+    # -- our own probes
+
+    def probe_next(self) -> None:
+        """Probe the next member, unless a probe is under way still."""
+        if self._probe is not None or not self._running:
+            return
+        members = self._members
+        for _ in range(len(members.order) + 1):
+            if self._next >= len(members.order):
+                self._next = 0
+                members.purge()
+                if not members.order:
+                    return
+            member = members.order[self._next]
+            self._next += 1
+            if not member.is_gone and member.name != self._config.name:
+                self._start(member)
+                return
+
+    def _start(self, member: Member) -> None:
+        config, now_s = self._config, self._clock.seconds()
+        seq_no = self._new_seq_no()
+        probe = self._probe = _Probe(member, now_s)
+        self._by_seq[seq_no] = probe
+        interval_s = self._members.awareness.scale_s(config.probe_interval_s)
+        probe.timers = [
+            self._clock.callLater(
+                min(config.probe_timeout_s, interval_s), self._ask_others, seq_no, probe, now_s + interval_s
+            ),
+            self._clock.callLater(interval_s, self._failed, seq_no, probe),
+        ]
+        ping = self._ping(seq_no, member.name)
+        if member.state is State.ALIVE:
+            self._sender.send(member.at, ping, member)
+        else:  # let it hear what is said of it, so that it can refute
+            suspicion = Suspect(member.incarnation, member.name, config.name)
+            self._sender.send_parts(member.at, [ping, suspicion.encode()], member)
+
+    def _ask_others(self, seq_no: int, probe: _Probe, deadline_s: float) -> None:
+        config, target = self._config, probe.member
+        probe.indirect = True
+        address, port = config.advertise
+        helpers = self._members.sample(
+            config.indirect_checks, lambda member: member.state is State.ALIVE and member is not target
+        )
+        for helper in helpers:
+            nack = helper.protocol_max >= NACK_FROM
+            probe.nacks_expected += nack
+            request = IndirectPing(seq_no, target.address, target.port, target.name, nack, address, port, config.name)
+            self._sender.send(helper.at, request.encode(), helper)
+        if config.tcp_pings and target.protocol_max >= TCP_PING_FROM and self._tcp_pings < TCP_PINGS_MAX:
+            self._tcp_pings += 1
+            left_s = max(deadline_s - self._clock.seconds(), 0.0)
+            self._sender.tcp_ping(target, seq_no, left_s, lambda worked: self._tcp_answered(probe, worked))
+
+    def _tcp_answered(self, probe: _Probe, worked: bool) -> None:
+        self._tcp_pings -= 1
+        probe.by_tcp = probe.by_tcp or worked
+
+    def _failed(self, seq_no: int, probe: _Probe) -> None:
+        self._end(seq_no, probe)
+        member, members = probe.member, self._members
+        if probe.by_tcp:
+            members.awareness.apply(-1)
+            members.timeline.add(member.name, "reached by TCP only", member.incarnation, self._config.name)
+            self._log(
+                "warn",
+                f"Was able to connect to {member.name} but other probes failed, network may be misconfigured",
+            )
+            return
+        missing = probe.nacks_expected - probe.nacks
+        members.awareness.apply(missing if probe.nacks_expected else 1)
+        detail = f"no ack to a ping, {probe.nacks} of {probe.nacks_expected} helpers had none either, no answer by TCP"
+        if not member.is_gone and members.by_name.get(member.name) is member:
+            self._log("info", f"suspect {member.name} has failed, no acks received")
+            members.suspect(Suspect(member.incarnation, member.name, self._config.name), detail)
+
+    def acked(self, ack: Ack) -> None:
+        """Somebody answered a ping of ours."""
+        waiting = self._by_seq.get(ack.seq_no)
+        if isinstance(waiting, _Probe):
+            self._end(ack.seq_no, waiting)
+            self._members.awareness.apply(-1)
+            if not waiting.indirect:
+                rtt_s = self._clock.seconds() - waiting.sent_s
+                self._delegate.notify_ping_complete(waiting.member, rtt_s, ack.payload)
+        elif waiting is not None:
+            self._relay(ack.seq_no, waiting, answered=True)
+
+    def nacked(self, nack: Nack) -> None:
+        """A helper got no answer either."""
+        waiting = self._by_seq.get(nack.seq_no)
+        if isinstance(waiting, _Probe) and waiting.nacks < waiting.nacks_expected:
+            waiting.nacks += 1
+
+    # -- others' probes
+
+    def pinged(self, ping: Ping, source: Address) -> None:
+        """Somebody asks whether we are here."""
+        if ping.node and ping.node != self._config.name:
+            self._log("warn", f"{source[0]}:{source[1]} takes us for {ping.node}")
+            return
+        destination = (ping.source_address, ping.source_port)
+        if not ping.source_address or not ping.source_port:
+            destination = source
+        elif ping.source_address != source[0] and not self._members.knows_address(ping.source_address):
+            destination = source  # never send to where a stranger points us
+        self._sender.send(destination, Ack(ping.seq_no, self._delegate.ack_payload()).encode())
+
+    def asked_to_ping(self, request: IndirectPing, source: Address) -> None:
+        """Somebody got no answer from a member and asks us to try."""
+        if self._relayed >= RELAYED_MAX or not self._members.knows_address(request.target):
+            return  # never ping where a stranger points us
+        destination = (request.source_address, request.source_port)
+        if not request.source_address or not request.source_port:
+            destination = source
+        seq_no = self._new_seq_no()
+        relayed = _Relayed(request.seq_no, destination, request.nack)
+        self._relayed += 1
+        self._by_seq[seq_no] = relayed
+        relayed.timer = self._clock.callLater(self._config.probe_timeout_s, self._relay, seq_no, relayed, False)
+        port = request.port or self._config.advertise[1]
+        self._sender.send((request.target, port), self._ping(seq_no, request.node))
+
+    def _relay(self, seq_no: int, relayed: _Relayed, answered: bool) -> None:
+        del self._by_seq[seq_no]
+        self._relayed -= 1
+        if relayed.timer is not None and relayed.timer.active():
+            relayed.timer.cancel()
+        if answered:
+            self._sender.send(relayed.destination, Ack(relayed.seq_no).encode())
+        elif relayed.nack:
+            self._sender.send(relayed.destination, Nack(relayed.seq_no).encode())
+
+    # -- both
+
+    def _ping(self, seq_no: int, node: str) -> bytes:
+        address, port = self._config.advertise
+        return Ping(seq_no, node, address, port, self._config.name).encode()
+
+    def _new_seq_no(self) -> int:
+        self._seq_no = (self._seq_no + 1) & 0xFFFFFFFF
+        return self._seq_no
+
+    def _end(self, seq_no: int, probe: _Probe) -> None:
+        del self._by_seq[seq_no]
+        if self._probe is probe:
+            self._probe = None
+        for timer in probe.timers:
+            if timer.active():
+                timer.cancel()
+
+    def stop(self) -> None:
+        """Probe no more; forget what is under way."""
+        self._running = False
+        for seq_no, waiting in list(self._by_seq.items()):
+            if isinstance(waiting, _Probe):
+                self._end(seq_no, waiting)
+            elif waiting.timer is not None and waiting.timer.active():
+                waiting.timer.cancel()
+        self._by_seq.clear()

@@ -1,0 +1,196 @@
+"""Stream messages: push/pull, TCP ping and ack, user message, error; read as the bytes come, with limits.
+
+A stream carries one message each way: `[label] [encrypted] [compressed] type body`. Source: docs/wire/gossip.md 3.2, 4, 11.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgpack
+
+from consulpy.codec.msgpack import pack
+from consulpy.errors import WireError
+from consulpy.memberlist import security
+from consulpy.memberlist.messages import (
+    COMPRESS,
+    ENCRYPT,
+    HAS_LABEL,
+    PUSH_PULL,
+    USER,
+    Ack,
+    Body,
+    Err,
+    NodeState,
+    Ping,
+)
+from consulpy.memberlist.packet import Sealer, compressed, decompressed
+
+#: The most that a stream may carry, in bytes, as it comes ...
+STREAM_MAX_BYTES: Final = 20 * 1024 * 1024
+#: ... and decompressed.
+DECOMPRESSED_MAX_BYTES: Final = 40 * 1024 * 1024
+#: The most nodes of a push/pull.
+NODES_MAX: Final = 1 << 20
+#: Below this size a stream is not worth compressing.
+COMPRESS_FROM_BYTES: Final = 512
+#: Above this size compressing would keep the reactor busy for longer than a probe may wait.
+COMPRESS_TO_BYTES: Final = 64 * 1024
+
+
+@dataclass(slots=True)
+class PushPull:
+    """A member's whole state; the answer to one has the same form."""
+
+    join: bool
+    nodes: list[NodeState] = field(default_factory=list)
+    user_state: bytes = b""
+
+
+@dataclass(slots=True)
+class UserMessage:
+    """Application bytes."""
+
+    body: bytes
+
+
+StreamMessage = PushPull | UserMessage | Ping | Ack | Err
+
+
+def push_pull(join: bool, nodes: bytes, count: int, user_state: bytes) -> bytes:
+    """A push/pull message: `nodes` are the `count` encoded node states, one after the other."""
+    header = pack({"Join": join, "Nodes": count, "UserStateLen": len(user_state)})
+    return bytes((PUSH_PULL,)) + header + nodes + user_state
+
+
+def seal(sealer: Sealer, plain: bytes, compress_it: bool) -> bytes:
+    """`plain` (type byte and body) as it goes onto a stream."""
+    if compress_it and COMPRESS_FROM_BYTES <= len(plain) <= COMPRESS_TO_BYTES:
+        plain = compressed(plain)
+    if sealer.keyring is not None and sealer.encrypts:
+        length = security.OVERHEAD_BYTES + len(plain)
+        header = bytes((ENCRYPT,)) + length.to_bytes(4, "big")
+        plain = header + security.encrypt(sealer.keyring.ciphers[0], plain, header + sealer.label)
+    return sealer.label_header + plain
+
+
+class MessageReader:
+    """Reads one stream message. `message` is there once `feed` has said True."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._unpacker = _unpacker(STREAM_MAX_BYTES)
+        self._size = 0
+        self._steps = self._read()
+        next(self._steps)
+        self.message: StreamMessage | None = None
+        #: Whether the type of the message was reached: only errors before that are answered.
+        self.typed = False
+
+    def feed(self, data: bytes) -> bool:
+        """Take more bytes; True when the message is whole. Raises `WireError` when it can't become one."""
+        if self.message is not None:
+            return True
+        self._size += len(data)
+        if self._size > STREAM_MAX_BYTES:
+            raise WireError(f"more than {STREAM_MAX_BYTES} bytes on a stream")
+        try:
+            self._unpacker.feed(data)
+            self._steps.send(None)
+        except StopIteration as end:
+            self.message = end.value
+            return True
+        except (msgpack.BufferFull, msgpack.UnpackException, ValueError, TypeError, RecursionError) as error:
+            raise WireError(f"msgpack: {error or type(error).__name__}") from None
+        return False
+
+    # Each step is a generator that yields while bytes are missing.
+
+    def _read(self) -> Generator[None, None, StreamMessage]:
+        kind = yield from self._kind()
+        label = b""
+        if kind == HAS_LABEL:
+            length = (yield from self._bytes(1))[0]
+            label = yield from self._bytes(length)
+            kind = yield from self._kind()
+        self._sealer.check_label(label)
+        sealer = self._sealer
+        if kind == ENCRYPT:
+            if sealer.keyring is None:
+                raise WireError("Remote state is encrypted and encryption is not configured")
+            header = yield from self._bytes(4)
+            length = int.from_bytes(header, "big")
+            if length > STREAM_MAX_BYTES:
+                raise WireError(f"Remote node state is larger than limit ({length})")
+            sealed = yield from self._bytes(length)
+            additional = bytes((ENCRYPT,)) + header + sealer.label
+            plain = security.decrypt(sealer.keyring.ciphers, sealed, additional)
+            kind = self._continue_with(plain)
+        elif sealer.keyring is not None and sealer.verify_incoming:
+            raise WireError("Encryption is configured but remote state is not encrypted")
+        if kind == COMPRESS:
+            fields = yield from self._value()
+            plain = decompressed(pack(fields), DECOMPRESSED_MAX_BYTES)
+            kind = self._continue_with(plain)
+        self.typed = True
+        return (yield from self._body(kind))
+
+    def _continue_with(self, plain: bytes) -> int:
+        """Go on reading in `plain`, all of which is there; its type byte."""
+        if not plain:
+            raise WireError("an empty message")
+        self._unpacker = _unpacker(max(len(plain), 1))
+        self._unpacker.feed(plain[1:])
+        return plain[0]
+
+    def _body(self, kind: int) -> Generator[None, None, StreamMessage]:
+        if kind == PUSH_PULL:
+            return (yield from self._push_pull())
+        if kind == USER:
+            header = Body((yield from self._value()), ("UserMsgLen",))
+            return UserMessage((yield from self._bytes(header.whole(b"UserMsgLen", STREAM_MAX_BYTES))))
+        cls = {Ping.TYPE: Ping, Ack.TYPE: Ack, Err.TYPE: Err}.get(kind)
+        if cls is None:
+            raise WireError(f"message type {kind} does not belong on a stream")
+        found: StreamMessage = cls.decode(Body((yield from self._value()), cls.ORDER))
+        return found
+
+    def _push_pull(self) -> Generator[None, None, PushPull]:
+        header = Body((yield from self._value()), ("Nodes", "UserStateLen", "Join"))
+        count = header.whole(b"Nodes", NODES_MAX)
+        length = header.whole(b"UserStateLen", STREAM_MAX_BYTES)
+        found = PushPull(header.flag(b"Join"))
+        for _ in range(count):
+            found.nodes.append(NodeState.decode((yield from self._value())))
+        found.user_state = yield from self._bytes(length)
+        return found
+
+    def _kind(self) -> Generator[None, None, int]:
+        return (yield from self._bytes(1))[0]
+
+    def _value(self) -> Generator[None, None, Any]:
+        while True:
+            try:
+                return self._unpacker.unpack()
+            except msgpack.OutOfData:
+                yield
+
+    def _bytes(self, count: int) -> Generator[None, None, bytes]:
+        parts: list[bytes] = []
+        while count:
+            part = bytes(self._unpacker.read_bytes(count))
+            if part:
+                parts.append(part)
+                count -= len(part)
+            else:
+                yield
+        return b"".join(parts)
+
+
+def _unpacker(size: int) -> Any:
+    return msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=size, max_array_len=4096, max_map_len=4096)
+
+
+def encode_nodes(nodes: Sequence[NodeState]) -> bytes:
+    """The node states of a push/pull, one after the other."""
+    return b"".join(node.encode() for node in nodes)

@@ -1,0 +1,229 @@
+"""UDP and TCP of a gossip pool, on one address and port: moves bytes, knows no protocol.
+
+Each datagram and stream goes to the `Memberlist` that was attached. Limits on streams: see `consulpy.memberlist.stream`.
+"""
+
+import errno
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.error import CannotListenError, ConnectError
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory
+from twisted.internet.protocol import Protocol as StreamProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from consulpy.errors import ConfigError, WireError
+from consulpy.memberlist.delegate import Address, StreamReader
+
+_log = Logger()
+
+
+class _Incoming(Protocol):
+    def feed(self, data: bytes) -> bytes | None: ...
+
+    def closed(self) -> None: ...
+
+
+class _Machine(Protocol):
+    """The part of a `Memberlist` that bytes are given to."""
+
+    def packet_received(self, data: bytes, source: Address) -> None: ...
+
+    def stream_opened(self, source: Address) -> _Incoming: ...
+
+
+class GossipTransport(Service):
+    """Listens on `host`:`port` for both; implements `consulpy.memberlist.delegate.Transport`."""
+
+    def __init__(self, reactor: Any, host: str, port: int, *, stream_timeout_s: float = 10.0) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self.stream_timeout_s = stream_timeout_s
+        self.machine: _Machine | None = None
+        self._datagrams = _Datagrams(self)
+        self._udp: Any = None
+        self._tcp: Any = None
+
+    def attach(self, machine: _Machine) -> None:
+        """Give what arrives to `machine` from now on."""
+        self.machine = machine
+
+    @property
+    def port(self) -> int:
+        """The port, also if 0 was asked for."""
+        return int(self._tcp.getHost().port) if self._tcp is not None else self._port
+
+    def startService(self) -> None:
+        """Listen. Raises `ConfigError` where the address is in use, or not this host's."""
+        super().startService()
+        factory = Factory.forProtocol(_IncomingStream)
+        factory.transport = self
+        factory.noisy = False
+        try:
+            self._tcp = self._reactor.listenTCP(self._port, factory, interface=self._host)
+            self._udp = self._reactor.listenUDP(self.port, self._datagrams, interface=self._host, maxPacketSize=65536)
+        except CannotListenError as error:
+            self.stopService()
+            raise ConfigError(cannot_listen("gossip", self._host, self._port, error)) from None
+
+    def stopService(self) -> None:
+        """Listen no more."""
+        super().stopService()
+        for listener in (self._udp, self._tcp):
+            if listener is not None:
+                listener.stopListening()
+        self._udp = self._tcp = None
+
+    def send_packet(self, destination: Address, data: bytes) -> bool:
+        """See `Transport.send_packet`."""
+        transport = self._datagrams.transport
+        if transport is None:
+            return False
+        try:
+            transport.write(data, destination)
+        except (OSError, ValueError):  # no route, refused, or an address of the other family
+            return False
+        return True
+
+    def exchange(
+        self,
+        destination: Address,
+        request: bytes,
+        timeout_s: float,
+        reader: StreamReader,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        """See `Transport.exchange`."""
+        factory = _Exchange(request, reader, done)
+        factory.noisy = False
+        factory.timer = self._reactor.callLater(timeout_s, factory.timed_out, timeout_s)
+        factory.connector = self._reactor.connectTCP(*destination, factory, timeout=timeout_s)
+
+
+def cannot_listen(what: str, host: str, port: int, error: CannotListenError) -> str:
+    """What to tell a user whose address can't be used."""
+    number = getattr(error.socketError, "errno", None)
+    if number == errno.EADDRINUSE:
+        return f"{what}: {host}:{port} is in use by another program; end it, or choose another address or port"
+    if number == errno.EADDRNOTAVAIL:
+        return f"{what}: this host has no address {host}; `ip address` lists those that it has (-bind)"
+    if number == errno.EACCES:
+        return f"{what}: no permission to listen on {host}:{port}; ports below 1024 need root"
+    return f"{what}: cannot listen on {host}:{port}: {error.socketError}"
+
+
+class _Datagrams(DatagramProtocol):
+    noisy = False
+
+    def __init__(self, owner: GossipTransport) -> None:
+        self._owner = owner
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        if self._owner.machine is not None:
+            try:
+                self._owner.machine.packet_received(datagram, addr[:2])
+            except Exception:  # our own fault; the process goes on
+                _log.failure("a packet from {source} was too much for us", source=addr)
+
+    def connectionRefused(self) -> None:
+        """Nobody listens where we sent something: the probe's timeout will tell."""
+
+
+class _IncomingStream(StreamProtocol):
+    """A request from a peer, and our reply."""
+
+    factory: Any
+    _stream: _Incoming | None = None
+    _timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        owner: GossipTransport = self.factory.transport
+        assert self.transport is not None
+        peer: Any = self.transport.getPeer()
+        if owner.machine is None:
+            self.transport.abortConnection()
+            return
+        self._stream = owner.machine.stream_opened((peer.host, peer.port))
+        self._timer = owner._reactor.callLater(owner.stream_timeout_s, self.transport.abortConnection)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._stream is None:
+            return
+        try:
+            reply = self._stream.feed(data)
+        except Exception:  # our own fault; the process goes on
+            _log.failure("a stream was too much for us")
+            reply = b""
+        if reply is not None:
+            assert self.transport is not None
+            self.transport.write(reply)
+            self.transport.loseConnection()
+            self._end()
+
+    def connectionLost(self, reason: Failure = Failure(ConnectError())) -> None:  # noqa: ARG002, B008
+        self._end()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _end(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.closed()
+
+
+class _Exchange(ClientFactory):
+    """One request of ours, and its reply."""
+
+    def __init__(self, request: bytes, reader: StreamReader, done: Callable[[Exception | None], None]) -> None:
+        self.request = request
+        self.reader = reader
+        self.connector: Any = None
+        self.timer: IDelayedCall | None = None
+        self._done: Callable[[Exception | None], None] | None = done
+
+    def buildProtocol(self, addr: IAddress) -> StreamProtocol:  # noqa: ARG002
+        return _OutgoingStream(self)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        where = connector.getDestination()
+        text = str(reason.value.osError or reason.getErrorMessage()) if hasattr(reason.value, "osError") else ""
+        why = "connect: connection refused" if "refused" in text or "refused" in reason.getErrorMessage() else ""
+        self.finish(ConnectionError(f"dial tcp {where.host}:{where.port}: {why or text or reason.getErrorMessage()}"))
+
+    def timed_out(self, timeout_s: float) -> None:
+        where = self.connector.getDestination()
+        self.finish(TimeoutError(f"dial tcp {where.host}:{where.port}: i/o timeout after {timeout_s:g} s"))
+
+    def finish(self, error: Exception | None) -> None:
+        done, self._done = self._done, None
+        if done is None:
+            return
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        self.connector.disconnect()
+        done(error)
+
+
+class _OutgoingStream(StreamProtocol):
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange = exchange
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(self._exchange.request)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            whole = self._exchange.reader.feed(data)
+        except WireError as error:
+            self._exchange.finish(error)
+            return
+        if whole:
+            self._exchange.finish(None)
+
+    def connectionLost(self, reason: Failure = Failure(ConnectError())) -> None:  # noqa: ARG002, B008
+        self._exchange.finish(ConnectionError("the connection was closed before the answer was whole (EOF)"))
