@@ -7,7 +7,8 @@ from pathlib import Path
 FLOORS = [
     {"clock", "errors"},
     {"codec", "metrics"},
-    {"structs", "filter"},
+    {"structs"},
+    {"filter"},
     {"memberlist", "raft", "state", "acl", "tls", "client"},
     {"serf"},
     {"rpc"},
