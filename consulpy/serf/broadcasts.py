@@ -25,9 +25,13 @@ class Broadcasts:
         self._members = members
         self._log = log
         self._queues = {name: BroadcastQueue(retransmit_mult, members) for name in (INTENTS, QUERIES, EVENTS)}
-        self._warned: set[str] = set()
-        #: Messages that the guard threw away.
-        self.pruned = 0
+        self._deep: set[str] = set()
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were thrown away because a queue was full."""
+        return sum(queue.dropped for queue in self._queues.values())
 
     def intent(self, message: bytes, finished: Callable[[], None] | None = None) -> None:
         """Pass an intent on; `finished` when it has been sent as often as it should."""
@@ -50,25 +54,28 @@ class Broadcasts:
         picked: list[bytes] = []
         for queue in self._queues.values():
             if len(queue):
-                messages = queue.get(overhead, limit)
+                messages = queue.pick(overhead, limit)
                 limit -= sum(len(message) + overhead for message in messages)
                 picked += messages
         return picked
 
     def check(self) -> None:
-        """Throw away what is too much; warn once when a queue grows long."""
+        """Let the queues grow with the cluster, throw away what is too much, and say once when one is long."""
         config = self._config
         limit = max(config.min_queue_depth, 2 * self._members()) if config.min_queue_depth else config.max_queue_depth
         for name, queue in self._queues.items():
-            depth = len(queue)
-            if depth > limit:
-                dropped = queue.prune(limit)
-                self.pruned += depth - limit
-                self._log("warn", f"{name} queue depth ({depth}) exceeds limit ({limit}), dropping messages")
-                del dropped
-            if depth > config.queue_depth_warning:
-                if name not in self._warned:
-                    self._warned.add(name)
-                    self._log("warn", f"{name} queue depth: {depth}")
-            else:
-                self._warned.discard(name)
+            queue.depth_max = limit
+            queue.prune(limit)
+            if len(queue) <= config.queue_depth_warning:
+                self._deep.discard(name)
+            elif name not in self._deep:
+                self._deep.add(name)
+                self._log("warn", f"{name} queue depth: {len(queue)}")
+        if self.dropped > self._dropped:
+            self._log("warn", f"queues deeper than {limit}: dropped {self.dropped - self._dropped} messages")
+            self._dropped = self.dropped
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for queue in self._queues.values():
+            queue.clear()

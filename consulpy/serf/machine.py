@@ -347,7 +347,7 @@ class Serf:
         encoded = message.encode()
         if len(encoded) > limit:
             raise ValueError(f"user event exceeds configured limit of {limit} bytes after encoding")
-        packet = self._memberlist_config.udp_buffer_size_bytes - _PACKET_OVERHEAD_BYTES
+        packet = self._memberlist_config.packet_bytes - _PACKET_OVERHEAD_BYTES
         if len(encoded) > packet:  # nobody would ever hear of it
             raise ValueError(f"user event does not fit into a packet: {len(encoded)} of {packet} bytes")
         self.event_ltime.increment()

@@ -236,6 +236,8 @@ def _decoder(kind: Any) -> Callable[[Any], Any]:
         return decode
     if origin is list:
         item = _decoder(_strip_none(args[0]))
+        if args[0] is not _strip_none(args[0]):  # list[T | None]: a nil stays one
+            return lambda value: _list(value, lambda each: None if each is None else item(each))
         return lambda value: _list(value, item)
     if origin is dict:
         item = _decoder(_strip_none(args[1]))
