@@ -109,7 +109,8 @@ class LocalState:
             discard_check_output=discard_check_output,
         )
         self._files = files
-        self._starter = starter
+        #: Runs the checks; may be set after the creation, before anything is registered.
+        self.starter = starter
         self._wall_s = wall_s
         self._scripts = scripts or Scripts()
         self._default_token = default_token
@@ -237,8 +238,8 @@ class LocalState:
 
     def _allow(self, kind: CheckType, local: bool) -> None:
         """Raise for a check that may not or cannot run here."""
-        if self._starter is not None:
-            self._starter.check_type(kind)
+        if self.starter is not None:
+            self.starter.check_type(kind)
         if not kind.script_args or self._scripts.remote or (local and self._scripts.local):
             return
         if local:
@@ -335,14 +336,14 @@ class LocalState:
         if kind is None:
             return
         run = self._runs[check.check_id] = _Run(kind, None)
-        if self._starter is not None:
+        if self.starter is not None:
 
             def report(status: str, output: str) -> None:
                 if self._runs.get(check.check_id) is run:  # a run that was under way when it was stopped
                     self.entries.update_check(check.check_id, status, output)
 
             try:
-                run.running = self._starter.start(check.check_id, kind, check.service_id, report)
+                run.running = self.starter.start(check.check_id, kind, check.service_id, report)
             except RPCError as error:  # found on disk, and not possible here any more
                 report(CRITICAL, str(error))
 
