@@ -34,7 +34,7 @@ def load(argv: Sequence[str], host: Host | None = None) -> RuntimeConfig:
 
 
 def read(flags: AgentFlags, host: Host) -> RuntimeConfig:
-    """The same, but nothing is written and this host is not asked: what `consulpy validate` does. Raises `ConfigError`."""
+    """The same, but nothing is written and this host is not asked, as for `consulpy validate`. Raises `ConfigError`."""
     sources = [source for path in flags.config_paths for source in read_path(path, flags.config_format)]
     sources += [parse(f"-hcl {number}", text, "hcl") for number, text in enumerate(flags.fragments, 1)]
     readings = [Reading(source) for source in sources]

@@ -1,0 +1,23 @@
+"""`consulpy agent`: the same service as `twistd consulpy`, in the foreground."""
+
+from consulpy.cli.registry import Given, command
+from consulpy.config.flags import agent_flags, config_from_argv
+
+
+@command(
+    "agent",
+    "Runs a consulpy agent",
+    usage="agent [options]",
+    about="""
+Starts the consulpy agent and runs until an interrupt is received. The
+agent represents a single node in a cluster.
+""",
+    more_flags=agent_flags,
+    raw=True,
+)
+def agent(given: Given) -> int:
+    """Run the agent with these flags."""
+    config = config_from_argv(given.arguments)
+    from consulpy.service import run  # only here is Twisted imported
+
+    return run(config)

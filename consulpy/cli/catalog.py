@@ -1,0 +1,217 @@
+"""`consulpy catalog nodes|services|datacenters`."""
+
+import json
+from typing import Any
+
+from consulpy.cli.main import say
+from consulpy.cli.members import FORMAT
+from consulpy.cli.registry import Given, Mistake, command, group
+from consulpy.cli.tables import table
+from consulpy.client import ClientError
+from consulpy.config.goflags import Flag, switch
+
+group(
+    "catalog",
+    "Interact with the catalog",
+    """
+This command has subcommands for interacting with the catalog. The
+catalog should not be confused with the agent, although the APIs and
+responses may be similar.
+
+Here are some simple examples, and more detailed examples are available
+in the subcommands or the documentation.
+
+List all datacenters:
+
+    $ consulpy catalog datacenters
+
+List all nodes:
+
+    $ consulpy catalog nodes
+
+List all services:
+
+    $ consulpy catalog services
+
+For more examples, ask for subcommand help or view the documentation.
+""",
+)
+
+
+def equals_pair(text: str) -> tuple[str, str]:
+    """`key=value`. Raises `ValueError` in Consul's words."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f'Missing "=" value in argument: {text}')
+    return name, value
+
+
+_META = Flag(
+    "node-meta",
+    "Metadata to filter nodes with the given `key=value` pairs. This flag may be specified multiple times to filter on "
+    "multiple sources of metadata.",
+    equals_pair,
+    many=True,
+    placeholder="key=value",
+)
+
+
+def _no_arguments(given: Given) -> None:
+    if given.arguments:
+        raise Mistake(f"Too many arguments (expected 0, got {len(given.arguments)})")
+
+
+def _meta(given: Given) -> list[str]:
+    return [f"{name}:{value}" for name, value in given.values["node-meta"]]
+
+
+@command(
+    "catalog datacenters",
+    "Lists all known datacenters",
+    usage="catalog datacenters [options]",
+    about="""
+Retrieves the list of all known datacenters. This datacenters will be sorted
+in ascending order based on the estimated median round trip time from the
+servers in this datacenter to the servers in the other datacenters.
+""",
+    flags=[FORMAT],
+    asks_agent=True,
+    asks_servers=True,
+)
+def datacenters(given: Given) -> int:
+    """One name a line."""
+    _no_arguments(given)
+    try:
+        found = given.client.datacenters()
+    except ClientError as error:
+        say(error, "Error listing datacenters")
+        return 1
+    given.out(json.dumps(found, indent=4) if given.values["format"] == "json" else "\n".join(found))
+    return 0
+
+
+@command(
+    "catalog nodes",
+    "Lists all nodes in the given datacenter",
+    usage="catalog nodes [options]",
+    about="""
+Retrieves the list nodes registered in a given datacenter. By default, the
+datacenter of the local agent is queried.
+""",
+    flags=[
+        Flag(
+            "detailed",
+            "Output detailed information about the nodes including their addresses and metadata.",
+            switch,
+            default=False,
+        ),
+        Flag("filter", "Filter to use with the request", default="", placeholder="string"),
+        Flag(
+            "near",
+            "Node name to sort the node list in ascending order based on estimated round-trip time from that node.",
+            default="",
+            placeholder="string",
+        ),
+        _META,
+        Flag("service", "Service `id or name` to filter nodes.", default="", placeholder="id or name"),
+        FORMAT,
+    ],
+    asks_agent=True,
+    asks_servers=True,
+)
+def nodes(given: Given) -> int:
+    """Nodes as a table."""
+    _no_arguments(given)
+    values = given.values
+    asked = {
+        **given.query,
+        "near": values["near"] or None,
+        "node-meta": _meta(given),
+        "filter": values["filter"] or None,
+    }
+    try:
+        if values["service"]:
+            found = _once(given.client.service_nodes(values["service"], **asked))
+        else:
+            found = given.client.nodes(**asked)
+    except ClientError as error:
+        say(error, "Error listing nodes")
+        return 1
+    if values["format"] == "json":
+        given.out(json.dumps(found, indent=4))
+        return 0
+    if not found:
+        given.err("No nodes match the given query - try expanding your search.")
+        return 0
+    rows = [[one["Node"], one.get("ID", ""), one["Address"], one.get("Datacenter", "")] for one in found]
+    headings = ["Node", "ID", "Address", "DC"]
+    if not values["detailed"]:
+        given.out(table([[name, node_id[:8], *rest] for name, node_id, *rest in rows], headings))
+        return 0
+    more = [[_pairs(one.get("TaggedAddresses")), _pairs(one.get("Meta"))] for one in found]
+    given.out(
+        table([[*row, *added] for row, added in zip(rows, more, strict=True)], [*headings, "TaggedAddresses", "Meta"])
+    )
+    return 0
+
+
+def _once(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each node of some instances of a service, once."""
+    found = {one["Node"]: {**one, "Meta": one.get("NodeMeta")} for one in reversed(instances)}
+    return [found[name] for name in dict.fromkeys(one["Node"] for one in instances)]
+
+
+def _pairs(mapping: dict[str, str] | None) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted((mapping or {}).items()))
+
+
+@command(
+    "catalog services",
+    "Lists all registered services in a datacenter",
+    usage="catalog services [options]",
+    about="""
+Retrieves the list services registered in a given datacenter. By default, the
+datacenter of the local agent is queried.
+""",
+    flags=[
+        Flag("node", "Node `id or name` for which to list services.", default="", placeholder="id or name"),
+        _META,
+        Flag(
+            "tags",
+            "Display each service's tags as a comma-separated list beside each service entry.",
+            switch,
+            default=False,
+        ),
+        FORMAT,
+    ],
+    asks_agent=True,
+    asks_servers=True,
+)
+def services(given: Given) -> int:
+    """Names, perhaps with tags."""
+    _no_arguments(given)
+    node = given.values["node"]
+    try:
+        found = _of_node(given, node) if node else given.client.services(**given.query, **{"node-meta": _meta(given)})
+    except ClientError as error:
+        say(error, "Error listing services for node" if node else "Error listing services")
+        return 1
+    if given.values["format"] == "json":
+        given.out(json.dumps(found, indent=4))
+        return 0
+    if not found:
+        given.err("No services match the given query - try expanding your search.")
+        return 0
+    if given.values["tags"]:
+        given.out(table([[name, ",".join(sorted(found[name]))] for name in sorted(found)]))
+    else:
+        given.out("\n".join(sorted(found)))
+    return 0
+
+
+def _of_node(given: Given, node: str) -> dict[str, list[str]]:
+    registered = (given.client.node_services(node, **given.query) or {}).get("Services") or {}
+    found: dict[str, set[str]] = {}
+    for one in registered.values():
+        found.setdefault(one["Service"], set()).update(one.get("Tags") or [])
+    return {name: sorted(tags) for name, tags in found.items()}

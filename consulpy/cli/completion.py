@@ -1,0 +1,63 @@
+"""Completion of words in shells, by argcomplete."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Final
+
+_MARK: Final = "# consulpy's completion"
+#: argcomplete's own protocol: it is asked through these variables.
+_LINE: Final = 'eval "$(register-python-argcomplete consulpy)"'
+
+
+def complete() -> None:
+    """Answer the shell's question and end the program; called when the shell asks."""
+    import argcomplete
+
+    argcomplete.autocomplete(parser(), default_completer=argcomplete.completers.FilesCompleter())
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and flags as argparse knows them, for completion only."""
+    from consulpy.cli.main import load_all
+    from consulpy.cli.registry import COMMANDS, GROUPS, Command
+
+    def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", word: str, one: Command) -> None:
+        made = commands.add_parser(word, add_help=False, allow_abbrev=False)
+        for flag in one.flag_set().flags.values():
+            if not flag.hidden:
+                made.add_argument(f"-{flag.name}", action="store_true" if flag.is_switch else "store", dest=flag.name)
+        made.add_argument("arguments", nargs="*")
+
+    load_all()
+    root = argparse.ArgumentParser(prog="consulpy", add_help=False)
+    commands = root.add_subparsers()
+    for name, one in sorted(COMMANDS.items()):
+        if " " not in name:
+            add(commands, name, one)
+    for word in sorted(GROUPS):
+        inner = commands.add_parser(word, add_help=False).add_subparsers()
+        for name, one in sorted(COMMANDS.items()):
+            if name.startswith(f"{word} "):
+                add(inner, name.partition(" ")[2], one)
+    return root
+
+
+def install(remove: bool) -> int:
+    """Put the line that turns completion on into the shell's start file, or take it out; the exit status."""
+    shell = Path(os.environ.get("SHELL", "")).name
+    files = {"bash": ".bashrc", "zsh": ".zshrc"}
+    if shell not in files:
+        print(f"Put this line into the start file of your shell: {_LINE}")
+        return 0
+    path = Path.home() / files[shell]
+    line = f"{_LINE}  {_MARK}\n"
+    if shell == "zsh":
+        line = f"autoload -U bashcompinit && bashcompinit && {line}"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    kept = "".join(row for row in text.splitlines(keepends=True) if _MARK not in row)
+    if not remove:
+        kept += ("" if not kept or kept.endswith("\n") else "\n") + line
+    path.write_text(kept, encoding="utf-8")
+    print(f"Completion {'removed from' if remove else 'written to'} {path}; it counts in new shells.")
+    return 0

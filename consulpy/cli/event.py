@@ -1,0 +1,62 @@
+"""`consulpy event`."""
+
+from typing import Final
+
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, Mistake, command
+from consulpy.client import ClientError
+from consulpy.config.goflags import Flag
+from consulpy.errors import RPCError
+from consulpy.local.regexp import compile_regexp
+
+_FILTERS: Final = ("node", "service", "tag")
+
+
+@command(
+    "event",
+    "Fire a new event",
+    usage="event [options] [payload]",
+    about="""
+Dispatches a custom user event across a datacenter. An event must provide
+a name, but a payload is optional. Events support filtering using
+regular expressions on node name, service, and tag definitions.
+""",
+    flags=[
+        Flag("name", "Name of the event.", default="", placeholder="string"),
+        Flag("node", "Regular expression to filter on node names.", default="", placeholder="string"),
+        Flag("service", "Regular expression to filter on service instances.", default="", placeholder="string"),
+        Flag(
+            "tag",
+            "Regular expression to filter on service tags. Must be used with -service.",
+            default="",
+            placeholder="string",
+        ),
+    ],
+    asks_agent=True,
+    asks_servers=True,
+)
+def event(given: Given) -> int:
+    """Fire one event and tell its id."""
+    values = given.values
+    if not values["name"]:
+        raise Mistake("Event name must be specified")
+    for name in _FILTERS:
+        try:
+            compile_regexp(values[name])
+        except RPCError as error:
+            given.err(f"Failed to compile {name} filter regexp: {error}")
+            return 1
+    if values["tag"] and not values["service"]:
+        given.err("Cannot provide tag filter without service filter.")
+        return 1
+    if len(given.arguments) > 1:
+        raise Mistake("Too many command line arguments.")
+    payload = given.arguments[0].encode() if given.arguments else b""
+    filters = {name: values[name] or None for name in _FILTERS}
+    try:
+        fired = given.client.fire_event(values["name"], payload, dc=values["datacenter"], **filters)
+    except ClientError as error:
+        say(error, "Error firing event")
+        return 1
+    given.out(f"Event ID: {fired}")
+    return 0

@@ -1,0 +1,105 @@
+"""`consulpy keyring`."""
+
+from typing import Any, Final
+
+from consulpy.cli.registry import Given, Mistake, command
+from consulpy.client import ClientError
+from consulpy.config.goflags import Flag, switch, whole
+
+#: Action -> HTTP method, and the line that is printed first.
+_ACTIONS: Final = {
+    "list": ("GET", "==> Gathering installed encryption keys..."),
+    "install": ("POST", "==> Installing new gossip encryption key..."),
+    "use": ("PUT", "==> Changing primary gossip encryption key..."),
+    "remove": ("DELETE", "==> Removing gossip encryption key..."),
+}
+_MOST_RELAYS: Final = 5
+
+
+@command(
+    "keyring",
+    "Manages gossip layer encryption keys",
+    usage="keyring [options]",
+    about="""
+Manages encryption keys used for gossip messages. Gossip encryption is
+optional. When enabled, this command may be used to examine active encryption
+keys in the cluster, add new keys, and remove old ones. When combined, this
+functionality provides the ability to perform key rotation cluster-wide,
+without disrupting the cluster.
+
+All operations performed by this command can only be run against server nodes,
+and affect both the LAN and WAN keyrings in lock-step.
+
+All variations of the keyring command return 0 if all nodes reply and there
+are no errors. If any node fails to reply or reports failure, the exit code
+will be 1.
+""",
+    flags=[
+        Flag(
+            "install",
+            "Install a new encryption key. This will broadcast the new key to all members in the cluster.",
+            default="",
+            placeholder="string",
+        ),
+        Flag("list", "List all keys currently in use within the cluster.", switch, default=False),
+        Flag(
+            "relay-factor",
+            "Setting this to a non-zero value will cause nodes to relay their response to the operation through this "
+            "many randomly-chosen other nodes in the cluster. The maximum allowed value is 5.",
+            whole,
+            default=0,
+            placeholder="int",
+        ),
+        Flag(
+            "remove",
+            "Remove the given key from the cluster. This operation may only be performed on keys which are not "
+            "currently the primary key.",
+            default="",
+            placeholder="string",
+        ),
+        Flag(
+            "use",
+            "Change the primary encryption key, which is used to encrypt messages. The key must already be installed "
+            "before this operation can succeed.",
+            default="",
+            placeholder="string",
+        ),
+    ],
+    asks_agent=True,
+)
+def keyring(given: Given) -> int:
+    """One action on the keys of all nodes."""
+    chosen = [name for name in _ACTIONS if given.values[name]]
+    if not chosen:
+        raise Mistake("One of -list, -install, -use and -remove is needed.")
+    if len(chosen) > 1:
+        given.err("Only a single action is allowed")
+        return 1
+    relays = given.values["relay-factor"]
+    if not 0 <= relays <= _MOST_RELAYS:
+        given.err(f"Error parsing relay factor: Relay factor must be in range: [0, {_MOST_RELAYS}]")
+        return 1
+    method, line = _ACTIONS[chosen[0]]
+    given.out(line)
+    key = "" if method == "GET" else given.values[chosen[0]]
+    try:
+        found = given.client.keyring(method, key, relays)
+    except ClientError as error:
+        given.err(f"error: {error}")
+        if hint := getattr(error, "hint", ""):
+            given.err(hint)
+        return 1
+    if method == "GET":
+        for pool in found:
+            given.out(_pool(pool))
+    return 0
+
+
+def _pool(pool: dict[str, Any]) -> str:
+    """The keys of one pool, and on how many of its nodes each is."""
+    segment = f" [{pool['Segment']}]" if pool.get("Segment") else ""
+    name = "WAN" if pool.get("WAN") else f"{pool['Datacenter']} (LAN){segment}"
+    lines = ["", f"{name}:"]
+    lines += [f"  {key} [{count}/{pool['NumNodes']}]" for key, count in sorted((pool.get("Keys") or {}).items())]
+    lines += [f"  {node}: {text}" for node, text in sorted((pool.get("Messages") or {}).items())]
+    return "\n".join(lines)

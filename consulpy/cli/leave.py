@@ -1,0 +1,27 @@
+"""`consulpy leave`."""
+
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, Mistake, command
+from consulpy.client import ClientError
+
+
+@command(
+    "leave",
+    "Gracefully leaves the cluster and shuts down",
+    usage="leave [options]",
+    about="""
+Causes the agent to gracefully leave the cluster and shutdown.
+""",
+    asks_agent=True,
+)
+def leave(given: Given) -> int:
+    """Ask the agent to go."""
+    if given.arguments:
+        raise Mistake(f"Error found unexpected args: [{' '.join(given.arguments)}]")
+    try:
+        given.client.leave()
+    except ClientError as error:
+        say(error, "Error leaving")
+        return 1
+    given.out("Graceful leave complete")
+    return 0

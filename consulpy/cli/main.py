@@ -1,0 +1,122 @@
+"""The command line: finds the command, reads its flags, runs it; errors are lines, never tracebacks."""
+
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from consulpy import cli
+from consulpy.cli.registry import COMMANDS, GROUPS, Command, Given, Mistake
+from consulpy.config.goflags import HelpWanted
+from consulpy.errors import ConfigError, ConsulpyError
+
+#: Files of this room that are no commands.
+_NO_COMMANDS: Final = ("completion", "help", "main", "registry", "tables")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `consulpy ARGV`; the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "_ARGCOMPLETE" in os.environ:
+        from consulpy.cli.completion import complete
+
+        complete()
+    try:
+        return _dispatch(words)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output went away
+        sys.stderr.close()
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] in ("-v", "-version", "--version"):
+        words[0] = "version"
+    if words and words[0] in ("-autocomplete-install", "-autocomplete-uninstall"):
+        from consulpy.cli.completion import install
+
+        return install(remove=words[0] == "-autocomplete-uninstall")
+    if not words or words[0] in ("-h", "-help", "--help", "help"):
+        load_all()
+        from consulpy.cli.help import overview
+
+        print(overview())
+        return 0 if words else 127
+    _load(words[0])
+    if words[0] in GROUPS:
+        return _in_group(words)
+    found = COMMANDS.get(words[0])
+    if found is None:
+        return _unknown(words[0])
+    return run(found, words[1:])
+
+
+def run(found: Command, words: Sequence[str]) -> int:
+    """Run one command with its words; the exit status."""
+    try:
+        values, arguments = ({}, list(words)) if found.raw else found.flag_set().parse(words)
+        return found.run(Given(values, arguments))
+    except HelpWanted:
+        from consulpy.cli.help import of_command
+
+        print(of_command(found))
+        return 0
+    except Mistake as mistake:
+        print(f"{mistake}\n\nFor help: consulpy {found.name} -h", file=sys.stderr)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+    except ConsulpyError as error:
+        say(error, "Error")
+    return 1
+
+
+def say(error: ConsulpyError, before: str) -> None:
+    """An error of the client, with what to do about it where that is known."""
+    print(f"{before}: {error}", file=sys.stderr)
+    hint = getattr(error, "hint", "")
+    if hint:
+        print(hint, file=sys.stderr)
+
+
+def _in_group(words: list[str]) -> int:
+    from consulpy.cli.help import of_group
+
+    found = COMMANDS.get(" ".join(words[:2]))
+    if found is not None:
+        return run(found, words[2:])
+    wants_help = len(words) > 1 and words[1] in ("-h", "-help", "--help")
+    print(of_group(GROUPS[words[0]]), file=sys.stdout if wants_help else sys.stderr)
+    return 0 if wants_help else 1
+
+
+def _unknown(word: str) -> int:
+    import difflib
+
+    load_all()
+    from consulpy.cli.help import overview
+
+    near = difflib.get_close_matches(word, [*COMMANDS, *GROUPS], n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    print(f"consulpy has no command {word!r}{hint}\n\n{overview()}", file=sys.stderr)
+    return 127
+
+
+def _load(word: str) -> None:
+    """Import the file of one command, if there is one."""
+    name = word.replace("-", "_")
+    if name.isidentifier() and name not in _NO_COMMANDS and name in _files():
+        importlib.import_module(f"consulpy.cli.{name}")
+
+
+def load_all() -> None:
+    """Import the files of all commands."""
+    for name in _files():
+        if name not in _NO_COMMANDS:
+            importlib.import_module(f"consulpy.cli.{name}")
+
+
+def _files() -> list[str]:
+    return [found.name for found in pkgutil.iter_modules(cli.__path__)]

@@ -1,0 +1,39 @@
+"""`consulpy monitor`."""
+
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, command
+from consulpy.client import ClientError
+from consulpy.config.goflags import Flag, switch
+
+
+@command(
+    "monitor",
+    "Stream logs from an agent",
+    usage="monitor [options]",
+    about="""
+Shows recent log messages of an agent, and attaches to the agent, outputting
+log messages as they occur in real time. The monitor lets you listen for log
+levels that may be filtered out of the agent. For example your agent may only
+be logging at INFO level, but with the monitor you can see the DEBUG level logs.
+""",
+    flags=[
+        Flag("log-level", "Log level of the agent.", default="INFO", placeholder="string"),
+        Flag("log-json", "Output logs in JSON format.", switch, default=False),
+    ],
+    asks_agent=True,
+)
+def monitor(given: Given) -> int:
+    """Print lines until one side ends."""
+    try:
+        for line in given.client.monitor(given.values["log-level"], given.values["log-json"]):
+            given.out(line)
+    except ClientError as error:
+        say(error, "Error starting monitor")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    except OSError:
+        pass
+    given.out("")
+    given.out("Remote side ended the monitor! This usually means that the\nremote side has exited or crashed.")
+    return 0

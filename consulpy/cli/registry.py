@@ -1,0 +1,185 @@
+"""How a command is declared: name, help and flags in a decorator, one file for each.
+
+    @command("keygen", "Generates a new encryption key", usage="keygen", about="...")
+    def keygen(given: Given) -> int: ...
+
+Files are imported when their command is asked for, so that small ones start at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from consulpy.config.goflags import Flag, FlagSet, switch
+
+if TYPE_CHECKING:
+    from consulpy.client import Client
+
+_CLIENT_FLAGS: Final = (
+    Flag(
+        "ca-file",
+        "Path to a CA file to use for TLS when communicating with Consul. This can also be specified via the "
+        "CONSUL_CACERT environment variable.",
+    ),
+    Flag(
+        "ca-path",
+        "Path to a directory of CA certificates to use for TLS when communicating with Consul. This can also be "
+        "specified via the CONSUL_CAPATH environment variable.",
+    ),
+    Flag(
+        "client-cert",
+        "Path to a client cert file to use for TLS when 'verify_incoming' is enabled. This can also be specified via "
+        "the CONSUL_CLIENT_CERT environment variable.",
+    ),
+    Flag(
+        "client-key",
+        "Path to a client key file to use for TLS when 'verify_incoming' is enabled. This can also be specified via "
+        "the CONSUL_CLIENT_KEY environment variable.",
+    ),
+    Flag(
+        "http-addr",
+        "The `address` and port of the Consul HTTP agent. The value can be an IP address or DNS address, but it must "
+        "also include the port. This can also be specified via the CONSUL_HTTP_ADDR environment variable. The default "
+        "value is http://127.0.0.1:8500. The scheme can also be set to HTTPS by setting the environment variable "
+        "CONSUL_HTTP_SSL=true.",
+        placeholder="address",
+    ),
+    Flag(
+        "tls-server-name",
+        "The server name to use as the SNI host when connecting via TLS. This can also be specified via the "
+        "CONSUL_TLS_SERVER_NAME environment variable.",
+    ),
+    Flag(
+        "token",
+        "ACL token to use in the request. This can also be specified via the CONSUL_HTTP_TOKEN environment variable. "
+        "If unspecified, the query will default to the token of the Consul agent at the HTTP address.",
+    ),
+    Flag(
+        "token-file",
+        "File containing the ACL token to use in the request instead of one specified via the -token argument or "
+        "CONSUL_HTTP_TOKEN environment variable. This can also be specified via the CONSUL_HTTP_TOKEN_FILE environment "
+        "variable.",
+    ),
+)
+_SERVER_FLAGS: Final = (
+    Flag(
+        "datacenter",
+        "Name of the datacenter to query. If unspecified, this will default to the datacenter of the queried agent.",
+    ),
+    Flag(
+        "stale",
+        "Permit any Consul server (non-leader) to respond to this request. This allows for lower latency and higher "
+        "throughput, but can result in stale data. This option has no effect on non-read operations. The default value "
+        "is false.",
+        switch,
+        default=False,
+    ),
+)
+
+
+class Mistake(Exception):
+    """The command was used in a wrong way; the text is Consul's, and the usage follows it."""
+
+
+@dataclass
+class Given:
+    """What a command was given, and where it speaks."""
+
+    values: dict[str, Any]
+    arguments: list[str]
+
+    def out(self, text: str) -> None:
+        """A line of the result."""
+        print(text, flush=True)
+
+    def err(self, text: str) -> None:
+        """A line of an error."""
+        print(text, file=sys.stderr, flush=True)
+
+    @cached_property
+    def client(self) -> "Client":
+        """The agent that flags and environment point to. Raises `ConfigError`."""
+        from consulpy.client import Client, ClientSettings
+
+        return Client(ClientSettings.of(self.values, os.environ))
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """Parameters of reads: datacenter and staleness."""
+        return {"dc": self.values.get("datacenter"), "stale": "" if self.values.get("stale") else None}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: `name` may be of two words; `usage` follows "consulpy "."""
+
+    name: str
+    synopsis: str
+    usage: str
+    about: str
+    run: Callable[[Given], int]
+    flags: tuple[Flag, ...] = ()
+    #: Whether it speaks to an agent, and whether in a datacenter that can be chosen.
+    asks_agent: bool = False
+    asks_servers: bool = False
+    #: Everything behind the first argument belongs to it.
+    stop_at_argument: bool = False
+    #: Takes its words as they are, flags too.
+    raw: bool = False
+    #: Builds flags that are costly to import (the agent's).
+    more_flags: Callable[[], FlagSet] | None = None
+
+    @property
+    def client_flags(self) -> tuple[Flag, ...]:
+        """The flags under "HTTP API Options"."""
+        flags = (_CLIENT_FLAGS if self.asks_agent else ()) + (_SERVER_FLAGS if self.asks_servers else ())
+        return tuple(sorted(flags, key=lambda flag: flag.name))
+
+    @property
+    def own_flags(self) -> tuple[Flag, ...]:
+        """The flags under "Command Options"."""
+        more = tuple(self.more_flags().flags.values()) if self.more_flags else ()
+        return tuple(sorted((*self.flags, *more), key=lambda flag: flag.name))
+
+    def flag_set(self) -> FlagSet:
+        """All of its flags."""
+        flags = FlagSet(stop_at_argument=self.stop_at_argument)
+        flags.flags = {flag.name: flag for flag in (*self.client_flags, *self.own_flags)}
+        return flags
+
+
+#: Commands of the files that were imported so far.
+COMMANDS: Final[dict[str, Command]] = {}
+
+
+def command(
+    name: str, synopsis: str, *, usage: str, about: str, flags: Sequence[Flag] = (), **rest: Any
+) -> Callable[[Callable[[Given], int]], Callable[[Given], int]]:
+    """Declare a command; see `Command`."""
+
+    def register(run: Callable[[Given], int]) -> Callable[[Given], int]:
+        COMMANDS[name] = Command(name, synopsis, usage, about, run, tuple(flags), **rest)
+        return run
+
+    return register
+
+
+@dataclass
+class Group:
+    """A word with subcommands."""
+
+    name: str
+    synopsis: str
+    about: str
+    names: list[str] = field(default_factory=list)
+
+
+GROUPS: Final[dict[str, Group]] = {}
+
+
+def group(name: str, synopsis: str, about: str) -> None:
+    """Declare a word with subcommands (commands of two words)."""
+    GROUPS[name] = Group(name, synopsis, about)

@@ -1,0 +1,208 @@
+"""`consulpy services register|deregister`."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from consulpy.cli.catalog import equals_pair
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, command, group
+from consulpy.client import ClientError
+from consulpy.config.goflags import Flag, whole
+from consulpy.config.sources import SUFFIXES, read_path
+from consulpy.config.values import Reading
+from consulpy.errors import ConfigError
+
+group(
+    "services",
+    "Interact with services",
+    """
+This command has subcommands for interacting with services. The subcommands
+default to working with services registered with the local agent. Please see
+the "consulpy catalog" command for interacting with the entire catalog.
+
+For more examples, ask for subcommand help or view the documentation.
+""",
+)
+
+_ID: Final = Flag("id", "ID of the service.", default="", placeholder="string")
+
+
+@command(
+    "services register",
+    "Register services with the local agent",
+    usage="services register [options] [FILE...]",
+    about="""
+Register one or more services using the local agent API. Services can
+be registered from standard configuration files (HCL or JSON) or
+using flags. The service is registered and the command returns. The caller
+must remember to call "consulpy services deregister" or a similar API to
+deregister the service when complete.
+
+    $ consulpy services register web.json
+
+Additional flags and more advanced use cases are detailed below.
+""",
+    flags=[
+        Flag(
+            "address",
+            "Address of the service to register for arg-based registration.",
+            default="",
+            placeholder="string",
+        ),
+        Flag(
+            "id",
+            "ID of the service to register for arg-based registration. If this isn't set, it will default to the -name "
+            "value.",
+            default="",
+            placeholder="string",
+        ),
+        Flag("kind", "The services 'kind'", default="", placeholder="string"),
+        Flag(
+            "meta",
+            "Metadata to set on the service, formatted as key=value. This flag may be specified multiple times to set "
+            "multiple meta fields.",
+            equals_pair,
+            many=True,
+        ),
+        Flag("name", "Name of the service to register for arg-based registration.", default="", placeholder="string"),
+        Flag(
+            "port", "Port of the service to register for arg-based registration.", whole, default=0, placeholder="int"
+        ),
+        Flag(
+            "tag",
+            "Tag to add to the service. This flag can be specified multiple times to set multiple tags.",
+            many=True,
+        ),
+        Flag(
+            "tagged-address",
+            "Tagged address to set on the service, formatted as key=value. This flag may be specified multiple times "
+            "to set multiple addresses.",
+            equals_pair,
+            many=True,
+        ),
+    ],
+    asks_agent=True,
+    asks_servers=True,
+)
+def register(given: Given) -> int:
+    """Each service of the files, or the one of the flags."""
+    from_flags = any(given.values[name] for name in ("address", "id", "kind", "meta", "name", "port", "tag"))
+    if not given.arguments and not from_flags:
+        given.err("Service registration requires at least one argument or flags.")
+        return 1
+    if given.arguments and from_flags:
+        given.err("Service registration requires arguments or -id, not both.")
+        return 1
+    for definition in _from_files(given) if given.arguments else [_from_flags(given.values)]:
+        name = definition.get("Name", "")
+        try:
+            given.client.register_service(definition)
+        except ClientError as error:
+            say(error, f'Error registering service "{name}"')
+            return 1
+        given.out(f"Registered service: {name}")
+    return 0
+
+
+@command(
+    "services deregister",
+    "Deregister services with the local agent",
+    usage="services deregister [options] [FILE...]",
+    about="""
+Deregister one or more services that were previously registered with
+the local agent.
+
+    $ consulpy services deregister web.json db.json
+
+The -id flag may be used to deregister a single service by ID:
+
+    $ consulpy services deregister -id=web
+
+Services are deregistered from the local agent catalog. This command must
+be run against the same agent where the service was registered.
+""",
+    flags=[Flag("id", "ID to delete. This must not be set if arguments are given.", default="", placeholder="string")],
+    asks_agent=True,
+    asks_servers=True,
+)
+def deregister(given: Given) -> int:
+    """Each service of the files, or the one of -id."""
+    if not given.arguments and not given.values["id"]:
+        given.err("Service deregistration requires at least one argument or -id.")
+        return 1
+    if given.arguments and given.values["id"]:
+        given.err("Service deregistration requires arguments or -id, not both.")
+        return 1
+    ids = [given.values["id"]]
+    if given.arguments:
+        ids = [definition.get("ID") or definition.get("Name", "") for definition in _from_files(given)]
+    for service_id in ids:
+        try:
+            given.client.deregister_service(service_id)
+        except ClientError as error:
+            say(error, f'Error registering service "{service_id}"')
+            return 1
+        given.out(f"Deregistered service: {service_id}")
+    return 0
+
+
+def _from_flags(values: dict[str, Any]) -> dict[str, Any]:
+    definition = {
+        "Kind": values["kind"],
+        "ID": values["id"],
+        "Name": values["name"],
+        "Port": values["port"],
+        "Address": values["address"],
+        "Tags": values["tag"],
+        "Meta": dict(values["meta"]),
+    }
+    tagged: dict[str, Any] = {}
+    for name, text in values["tagged-address"]:
+        address, _, port = (
+            text.rpartition(":") if text.rpartition(":")[2].isdecimal() and text.count(":") == 1 else (text, "", "")
+        )
+        tagged[name] = {"Address": address, "Port": int(port or 0)}
+    definition["TaggedAddresses"] = tagged
+    return {name: value for name, value in definition.items() if value}
+
+
+def _from_files(given: Given) -> Iterable[dict[str, Any]]:
+    """Definitions in files, as the API wants them. Raises `ConfigError`."""
+    for path in given.arguments:
+        if path.rpartition(".")[2] not in [suffix[1:] for suffix in SUFFIXES] and "." in path.rpartition("/")[2]:
+            raise ConfigError(f"{path}: expected a name that ends in .hcl or .json")
+        for source in read_path(path):
+            for definition in Reading(source).values.get("services", ()):
+                yield to_api(definition)
+
+
+#: Words of the files that the API writes in another way than by capitals alone.
+_WORDS: Final = {
+    "id": "ID",
+    "http": "HTTP",
+    "tcp": "TCP",
+    "ttl": "TTL",
+    "grpc": "GRPC",
+    "tls": "TLS",
+    "service_id": "ServiceID",
+    "check_id": "CheckID",
+    "docker_container_id": "DockerContainerID",
+    "grpc_use_tls": "GRPCUseTLS",
+    "tls_skip_verify": "TLSSkipVerify",
+    "tls_server_name": "TLSServerName",
+}
+#: Blocks whose names belong to the user.
+_FREE: Final = ("meta", "header", "config", "tagged_addresses")
+
+
+def to_api(tree: dict[str, Any]) -> dict[str, Any]:
+    """`enable_tag_override` -> `EnableTagOverride`, in all blocks but those with names of the user's."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        word = _WORDS.get(name) or "".join(part.capitalize() for part in name.split("_"))
+        if name not in _FREE and isinstance(value, dict):
+            value = to_api(value)
+        elif name not in _FREE and isinstance(value, list):
+            value = [to_api(one) if isinstance(one, dict) else one for one in value]
+        found[word] = value
+    return found

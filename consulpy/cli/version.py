@@ -1,0 +1,33 @@
+"""`consulpy version`."""
+
+import json
+
+from consulpy import CONSUL_VERSION, VERSION
+from consulpy.cli.registry import Given, command
+from consulpy.config.goflags import Flag
+
+
+@command(
+    "version",
+    "Prints the version",
+    usage="version [options]",
+    about="""
+Version prints the version of this program, of Consul whose wire it speaks,
+and of the protocol.
+""",
+    flags=[Flag("format", "Output format {pretty|json}", default="pretty", placeholder="string")],
+)
+def version(given: Given) -> int:
+    """Two versions: ours, and the one that peers see."""
+    if given.values["format"] == "json":
+        protocols = {"Default": 2, "Min": 2, "Max": 3}
+        given.out(json.dumps({"Version": VERSION, "Consul": CONSUL_VERSION, "RPC": protocols}, indent=4))
+        return 0
+    given.out(f"consulpy v{VERSION}")
+    given.out(f"Speaks the protocols of Consul v{CONSUL_VERSION}")
+    given.out(
+        "Protocol 2 spoken by default, understands 2 to 3 (agent will automatically use protocol >2 when speaking to "
+        "compatible agents)"
+    )
+    given.out("")
+    return 0

@@ -1,0 +1,128 @@
+"""`consulpy watch`: the latest result once, or a program that is run with each new one."""
+
+import json
+import os
+import subprocess
+from typing import Any, Final
+
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, Mistake, command
+from consulpy.client import ClientError
+from consulpy.config.goflags import Flag, switch
+
+_LATER: Final = ("key", "keyprefix", "connect_roots", "connect_leaf", "agent_service")
+_STRING: Final = {"default": "", "placeholder": "string"}
+
+
+@command(
+    "watch",
+    "Watch for changes in the cluster",
+    usage="watch [options] [child...]",
+    about="""
+Watches for changes in a given data view. If a child process
+is specified, it will be invoked with the latest results on changes. Otherwise,
+the latest values are dumped to stdout and the watch terminates.
+
+Providing the watch type is required, and other parameters may be required
+or supported depending on the watch type.
+""",
+    flags=[
+        Flag("key", "Specifies the key to watch. Only for 'key' type.", **_STRING),  # type: ignore[arg-type]
+        Flag("name", "Specifies an event name to watch. Only for 'event' type.", **_STRING),  # type: ignore[arg-type]
+        Flag(
+            "passingonly",
+            "Specifies if only hosts passing all checks are displayed. Optional for 'service' type, must be one of "
+            "`[true|false]`. Defaults false.",
+            default="",
+            placeholder="[true|false]",
+        ),
+        Flag("prefix", "Specifies the key prefix to watch. Only for 'keyprefix' type.", **_STRING),  # type: ignore[arg-type]
+        Flag(
+            "service",
+            "Specifies the service to watch. Required for 'service' type, optional for 'checks' type.",
+            **_STRING,  # type: ignore[arg-type]
+        ),
+        Flag(
+            "shell",
+            "Use a shell to run the command (can set a custom shell via the SHELL environment variable).",
+            switch,
+            default=True,
+        ),
+        Flag("state", "Specifies the states to watch. Optional for 'checks' type.", **_STRING),  # type: ignore[arg-type]
+        Flag(
+            "tag",
+            "Specifies the service tag(s) to filter on. Optional for 'service' type. May be specified multiple times",
+            many=True,
+        ),
+        Flag(
+            "type",
+            "Specifies the watch type. One of key, keyprefix, services, nodes, service, checks, or event.",
+            **_STRING,  # type: ignore[arg-type]
+        ),
+    ],
+    asks_agent=True,
+    asks_servers=True,
+    stop_at_argument=True,
+)
+def watch(given: Given) -> int:
+    """Ask once, or again and again."""
+    if not given.values["type"]:
+        raise Mistake("Watch type must be specified")
+    try:
+        path, params = _question(given.values)
+    except ValueError as error:
+        given.err(str(error))
+        return 1
+    params |= given.query
+    index, before = 0, None
+    while True:
+        try:
+            found_index, result = given.client.watch(path, params, index)
+        except ClientError as error:
+            say(error, "Error querying agent")
+            return 1
+        if not given.arguments:
+            given.out(json.dumps(result, indent=4))
+            return 0
+        if result != before or index == 0:
+            _run(given, found_index, result)
+        before = result
+        index = found_index if found_index >= index else 0  # an index that goes back means: begin anew
+
+
+def _question(values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Path and parameters. Raises `ValueError` with Consul's text."""
+    kind, service, state = values["type"], values["service"], values["state"]
+    if kind in _LATER:
+        raise ValueError(f"Watch type {kind} is not supported yet: expected services, nodes, service, checks or event")
+    if kind == "services":
+        return "/v1/catalog/services", {}
+    if kind == "nodes":
+        return "/v1/catalog/nodes", {}
+    if kind == "event":
+        return "/v1/event/list", {"name": values["name"] or None}
+    if kind == "service":
+        if not service:
+            raise ValueError("Must specify a single service to watch")
+        passing = values["passingonly"]
+        if passing not in ("", "true", "false", "1", "0", "t", "f"):
+            raise ValueError(f"Failed to parse passingonly: expected true or false, not {passing!r}")
+        params = {"tag": values["tag"] or None, "passing": "1" if passing in ("true", "1", "t") else None}
+        return f"/v1/health/service/{service}", params
+    if kind == "checks":
+        if service and state:
+            raise ValueError("Cannot specify service and state")
+        return (f"/v1/health/checks/{service}" if service else f"/v1/health/state/{state or 'any'}"), {}
+    raise ValueError(f"Unsupported watch type: {kind}")
+
+
+def _run(given: Given, index: int, result: Any) -> None:
+    """Run the child with the result on its standard input, and wait for it."""
+    child: list[str] = given.arguments
+    if given.values["shell"]:
+        child = [os.environ.get("SHELL", "/bin/sh"), "-c", " ".join(given.arguments)]
+    environment = {**os.environ, "CONSUL_INDEX": str(index)}
+    try:
+        subprocess.run(child, input=json.dumps(result).encode(), env=environment, check=False)
+    except OSError as error:
+        given.err(f"Error executing handler: {error}")

@@ -1,0 +1,172 @@
+"""The agent's endpoints as methods: what goes in and out is the API's own JSON, decoded."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import quote
+
+from consulpy.client.connection import Answer, AnswerError, ClientError, Connection
+from consulpy.client.settings import ClientSettings
+
+Json = dict[str, Any]
+
+
+class Client:
+    """Asks one agent. Every method raises `NoAgent`, `AnswerError` or `ClientError`."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._connection = Connection(settings)
+
+    # -- the agent -------------------------------------------------------------------------------------------------
+    def self_report(self) -> Json:
+        """Configuration, member and statistics of the agent."""
+        return cast(Json, self.get("/v1/agent/self"))
+
+    def members(self, wan: bool = False, segment: str = "") -> list[Json]:
+        """The members that the agent knows."""
+        return self._list("/v1/agent/members", {"wan": "1" if wan else None, "segment": segment or None})
+
+    def join(self, address: str, wan: bool = False) -> None:
+        """Join a pool through `address`."""
+        self.put(f"/v1/agent/join/{_part(address)}", {"wan": "1" if wan else None})
+
+    def leave(self) -> None:
+        """Leave the pools and end the agent."""
+        self.put("/v1/agent/leave")
+
+    def force_leave(self, name: str, prune: bool = False) -> None:
+        """Take a failed member for left; with `prune` forget it."""
+        self.put(f"/v1/agent/force-leave/{_part(name)}", {"prune": "1" if prune else None})
+
+    def reload(self) -> None:
+        """Read the configuration files again."""
+        self.put("/v1/agent/reload")
+
+    def timeline(self, name: str) -> list[Json]:
+        """What the agent saw of a member: suspicions, confirmations, refutations."""
+        return self._list(f"/v1/agent/timeline/{_part(name)}")
+
+    def monitor(self, level: str, as_json: bool = False) -> Iterator[str]:
+        """The agent's log lines as they come, until it ends."""
+        params = {"loglevel": level, "logjson": "true" if as_json else None}
+        connection, response = self._connection.open("GET", "/v1/agent/monitor", params)
+        try:
+            if response.status != 200:
+                raise _error(Answer(response.status, {}, response.read()))
+            if connection.sock is not None:
+                connection.sock.settimeout(None)
+            for line in response:
+                yield line.decode(errors="replace").rstrip("\n")
+        finally:
+            connection.close()
+
+    def checks(self) -> dict[str, Json]:
+        """The agent's own checks by id."""
+        return cast(dict[str, Json], self.get("/v1/agent/checks") or {})
+
+    def register_service(self, definition: Mapping[str, Any]) -> None:
+        """Register a service with this agent."""
+        self.put("/v1/agent/service/register", body=definition)
+
+    def deregister_service(self, service_id: str) -> None:
+        """Take a service away from this agent."""
+        self.put(f"/v1/agent/service/deregister/{_part(service_id)}")
+
+    def maintenance(self, enable: bool, reason: str = "", service_id: str = "") -> None:
+        """Maintenance mode of the node, or of one service."""
+        path = f"/v1/agent/service/maintenance/{_part(service_id)}" if service_id else "/v1/agent/maintenance"
+        self.put(path, {"enable": "true" if enable else "false", "reason": reason if enable else None})
+
+    # -- the cluster -----------------------------------------------------------------------------------------------
+    def datacenters(self) -> list[str]:
+        """Names of all datacenters, the nearest first."""
+        return cast(list[str], self.get("/v1/catalog/datacenters") or [])
+
+    def nodes(self, **params: Any) -> list[Json]:
+        """Nodes of the catalog."""
+        return self._list("/v1/catalog/nodes", params)
+
+    def service_nodes(self, service: str, **params: Any) -> list[Json]:
+        """Instances of a service, with their nodes."""
+        return self._list(f"/v1/catalog/service/{_part(service)}", params)
+
+    def services(self, **params: Any) -> dict[str, list[str]]:
+        """Tags by name of service."""
+        return cast(dict[str, list[str]], self.get("/v1/catalog/services", params) or {})
+
+    def node_services(self, node: str, **params: Any) -> Json | None:
+        """A node with its services; None if it isn't there."""
+        return cast(Json | None, self.get(f"/v1/catalog/node/{_part(node)}", params))
+
+    def coordinates(self) -> list[Json]:
+        """Network coordinates of the nodes of this datacenter."""
+        return self._list("/v1/coordinate/nodes")
+
+    def wan_coordinates(self) -> list[Json]:
+        """Network coordinates of the servers, by datacenter."""
+        return self._list("/v1/coordinate/datacenters")
+
+    def fire_event(self, name: str, payload: bytes = b"", **filters: Any) -> str:
+        """Fire a user event; its id."""
+        answer = self.put(f"/v1/event/fire/{_part(name)}", filters, raw_body=payload or None)
+        return str(answer["ID"])
+
+    def keyring(self, method: str, key: str = "", relay_factor: int = 0) -> list[Json]:
+        """List (GET), install (POST), use (PUT) or remove (DELETE) a gossip key."""
+        params = {"relay-factor": relay_factor or None}
+        body = None if method == "GET" else {"Key": key}
+        return cast(list[Json], self._exchange(method, "/v1/operator/keyring", params, body) or [])
+
+    def watch(self, path: str, params: Mapping[str, Any], index: int, wait_s: float = 300.0) -> tuple[int, Any]:
+        """One blocking query: (new index, result). Index 0 asks at once."""
+        waiting = {**params, "index": index or None, "wait": f"{wait_s:g}s" if index else None}
+        answer = self._connection.request("GET", path, waiting, timeout_s=wait_s * 17 / 16 + 10)
+        return answer.index, _decoded(answer)
+
+    # -- the exchange ----------------------------------------------------------------------------------------------
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """GET, decoded."""
+        return self._exchange("GET", path, params)
+
+    def put(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        raw_body: bytes | None = None,
+    ) -> Any:
+        """PUT, its answer decoded."""
+        return self._exchange("PUT", path, params, body, raw_body)
+
+    def _list(self, path: str, params: Mapping[str, Any] | None = None) -> list[Json]:
+        return cast(list[Json], self.get(path, params) or [])
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        raw_body: bytes | None = None,
+    ) -> Any:
+        sent = raw_body if body is None else json.dumps(body).encode()
+        return _decoded(self._connection.request(method, path, params, sent))
+
+
+def _part(text: str) -> str:
+    return quote(text, safe=":")
+
+
+def _error(answer: Answer) -> AnswerError:
+    return AnswerError(answer.status, answer.body.decode(errors="replace"))
+
+
+def _decoded(answer: Answer) -> Any:
+    if answer.status != 200:
+        raise _error(answer)
+    if not answer.body.strip():
+        return None
+    try:
+        return json.loads(answer.body)
+    except ValueError:
+        raise ClientError(f"expected JSON from the agent, not {answer.body[:80]!r}") from None

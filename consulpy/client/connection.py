@@ -1,0 +1,161 @@
+"""One HTTP exchange with an agent, and what can go wrong with it."""
+
+import base64
+import errno
+import http.client
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from consulpy.client.settings import ClientSettings
+from consulpy.errors import ConsulpyError
+
+#: A larger answer is not read, in bytes.
+LARGEST_BYTES: Final = 512 * 1024 * 1024
+#: Errors that Go words in its own way; the others are the system's texts in small letters.
+_GO_WORDS: Final = {
+    errno.ECONNREFUSED: "connect: connection refused",
+    errno.ENOENT: "connect: no such file or directory",
+}
+
+
+class ClientError(ConsulpyError):
+    """A request that brought no useful answer; the text is for the user."""
+
+
+class NoAgent(ClientError):
+    """Nobody answered; `hint` says what to do."""
+
+    def __init__(self, text: str, hint: str) -> None:
+        super().__init__(text)
+        self.hint = hint
+
+
+class AnswerError(ClientError):
+    """The agent answered with an error."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"Unexpected response code: {status} ({text})")
+        self.status = status
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def index(self) -> int:
+        """X-Consul-Index, 0 if there is none."""
+        text = self.headers.get("x-consul-index", "0")
+        return int(text) if text.isdecimal() else 0
+
+
+class Connection:
+    """Makes requests, each over a connection of its own."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """The answer, whatever its status. `params` that are None are left out. Raises `NoAgent`, `ClientError`."""
+        connection, response = self.open(method, path, params, body, timeout_s)
+        try:
+            read = response.read(LARGEST_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise ClientError(f"{self._shown(method, path, params)}: {_reason(error)}") from None
+        finally:
+            connection.close()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, headers, read)
+
+    def open(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        timeout_s: float | None = None,
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """The same, but the body is still to be read; the caller closes the connection."""
+        settings = self.settings
+        connection = _connect(settings, timeout_s or settings.timeout_s)
+        headers = {"X-Consul-Token": settings.token} if settings.token else {}
+        if settings.basic_auth:
+            headers["Authorization"] = f"Basic {base64.b64encode(settings.basic_auth.encode()).decode()}"
+        try:
+            connection.request(method, _target(path, params), body=body, headers=headers)
+            return connection, connection.getresponse()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            connection.close()
+            text = f"{self._shown(method, path, params)}: {self._dialled(error)}"
+            raise NoAgent(text, self._hint()) from None
+
+    def _shown(self, method: str, path: str, params: Mapping[str, Any] | None) -> str:
+        return f'{method.capitalize()} "{self.settings.url}{_target(path, params)}"'
+
+    def _dialled(self, error: Exception) -> str:
+        if isinstance(error, socket.gaierror):
+            return f"dial tcp: lookup {self.settings.address.rpartition(':')[0]}: no such host"
+        if isinstance(error, OSError) and error.errno in _GO_WORDS:
+            network = "unix" if self.settings.scheme == "unix" else "tcp"
+            return f"dial {network} {self.settings.address}: {_GO_WORDS[error.errno]}"
+        return _reason(error)
+
+    def _hint(self) -> str:
+        return (
+            f"No agent answers at {self.settings.address}: start one (consulpy agent -dev), or say where it listens "
+            "with -http-addr or CONSUL_HTTP_ADDR."
+        )
+
+
+def _target(path: str, params: Mapping[str, Any] | None) -> str:
+    pairs: list[tuple[str, str]] = []
+    for name, value in sorted((params or {}).items()):
+        values = value if isinstance(value, list | tuple) else [value]
+        pairs += [(name, str(one)) for one in values if one is not None]
+    return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, http.client.HTTPException):
+        return f"this is no HTTP answer of an agent: {error!r}"
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a socket in the file system."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _connect(settings: ClientSettings, timeout_s: float) -> http.client.HTTPConnection:
+    if settings.scheme == "unix":
+        return _UnixConnection(settings.address, timeout_s)
+    if settings.scheme == "http":
+        return http.client.HTTPConnection(settings.address, timeout=timeout_s)
+    from consulpy.client.tls import connect  # only who asks for TLS waits for its library
+
+    return connect(settings, timeout_s)

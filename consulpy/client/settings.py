@@ -1,0 +1,97 @@
+"""Where the agent is and how to speak to it, from flags and from Consul's environment variables.
+
+Source: Consul's documentation, "Commands" (environment variables); flags win.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from consulpy.errors import ConfigError
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:8500"
+_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
+_FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """`scheme` is "http", "https" or "unix"; `address` is host:port, or the path of a socket."""
+
+    scheme: str = "http"
+    address: str = DEFAULT_ADDRESS
+    token: str = ""
+    basic_auth: str = ""
+    ca_file: str = ""
+    ca_path: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    tls_server_name: str = ""
+    verify_tls: bool = True
+    #: How long to wait for a connection, and for the next byte of an answer that is no blocking query.
+    timeout_s: float = 60.0
+
+    @property
+    def url(self) -> str:
+        """What requests begin with, for messages."""
+        return f"http://{self.address}" if self.scheme == "unix" else f"{self.scheme}://{self.address}"
+
+    @classmethod
+    def of(cls, flags: Mapping[str, Any], environment: Mapping[str, str]) -> "ClientSettings":
+        """From flags (by name without dashes, None if not given) and environment. Raises `ConfigError`."""
+
+        def given(flag: str, variable: str) -> str:
+            value = flags.get(flag)
+            return environment.get(variable, "") if value is None else str(value)
+
+        over_tls = _switch(environment, "CONSUL_HTTP_SSL", default=False)
+        scheme, address = _address(given("http-addr", "CONSUL_HTTP_ADDR") or DEFAULT_ADDRESS, over_tls)
+        settings = cls(
+            scheme=scheme,
+            address=address,
+            token=_token(given("token", "CONSUL_HTTP_TOKEN"), given("token-file", "CONSUL_HTTP_TOKEN_FILE")),
+            basic_auth=environment.get("CONSUL_HTTP_AUTH", ""),
+            ca_file=given("ca-file", "CONSUL_CACERT"),
+            ca_path=given("ca-path", "CONSUL_CAPATH"),
+            client_cert=given("client-cert", "CONSUL_CLIENT_CERT"),
+            client_key=given("client-key", "CONSUL_CLIENT_KEY"),
+            tls_server_name=given("tls-server-name", "CONSUL_TLS_SERVER_NAME"),
+            verify_tls=_switch(environment, "CONSUL_HTTP_SSL_VERIFY", default=True),
+        )
+        if bool(settings.client_cert) != bool(settings.client_key):
+            raise ConfigError("-client-cert and -client-key: expected both or neither")
+        return settings
+
+
+def _address(text: str, over_tls: bool) -> tuple[str, str]:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "https" if over_tls else "http", text
+    if scheme not in ("http", "https", "unix"):
+        raise ConfigError(f"Unknown protocol scheme: {scheme} (-http-addr: expected http, https or unix)")
+    if scheme == "unix":
+        return scheme, rest
+    rest = rest.rstrip("/")
+    _, _, port = rest.rpartition(":")
+    if not rest or "/" in rest or (":" in rest and not rest.endswith("]") and not port.isdecimal()):
+        raise ConfigError(f"-http-addr: expected an address and a port such as {DEFAULT_ADDRESS}, not {text!r}")
+    return scheme, rest
+
+
+def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if text not in _TRUE and text not in _FALSE:
+        raise ConfigError(f"{name}: expected true or false, not {text!r}")
+    return text in _TRUE
+
+
+def _token(token: str, file: str) -> str:
+    if token or not file:
+        return token
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Error loading token file {file}: {error}") from None

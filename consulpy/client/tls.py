@@ -1,0 +1,39 @@
+"""HTTPS to an agent, with the certificates that the settings name."""
+
+import http.client
+import socket
+import ssl
+
+from consulpy.client.settings import ClientSettings
+from consulpy.errors import ConfigError
+
+
+def connect(settings: ClientSettings, timeout_s: float) -> http.client.HTTPConnection:
+    """A connection that is made with the first request. Raises `ConfigError` for certificates that cannot be read."""
+    return _TlsConnection(settings, timeout_s)
+
+
+class _TlsConnection(http.client.HTTPSConnection):
+    """Sends and checks `tls_server_name` instead of the address, where it is set."""
+
+    def __init__(self, settings: ClientSettings, timeout_s: float) -> None:
+        super().__init__(settings.address, timeout=timeout_s, context=_context(settings))
+        self._name = settings.tls_server_name
+        self._tls = _context(settings)
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name or self.host)
+
+
+def _context(settings: ClientSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None, capath=settings.ca_path or None)
+        if settings.client_cert:
+            context.load_cert_chain(settings.client_cert, settings.client_key)
+    except OSError as error:
+        raise ConfigError(f"-ca-file, -ca-path, -client-cert, -client-key: cannot load certificates: {error}") from None
+    if not settings.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
