@@ -54,7 +54,7 @@ class Broadcasts:
         picked: list[bytes] = []
         for queue in self._queues.values():
             if len(queue):
-                messages = queue.pick(overhead, limit)
+                messages = queue.get(overhead, limit)
                 limit -= sum(len(message) + overhead for message in messages)
                 picked += messages
         return picked
