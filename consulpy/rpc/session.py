@@ -46,7 +46,8 @@ Serve = Callable[[str, Any], "Deferred[Any]"]
 #: How much of a request is kept by all streams of one connection: `hold(change in bytes)`. Raises `WireError`.
 Hold = Callable[[int], None]
 
-_HEADER_KEYS: Final = (b"MinQueryIndex",)
+#: A call with this key only waits for a change: it is dropped when its caller goes.
+_WAITS: Final = b"MinQueryIndex"
 
 
 class ServingEnd:
@@ -67,6 +68,7 @@ class ServingEnd:
         self._may_drop_call = False
         self._ended = False
         self._closed = False
+        self._is_working = False
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller. While a call is being answered they wait, and so does the caller's window."""
@@ -83,8 +85,8 @@ class ServingEnd:
         if self._call is None:
             self._close()
         elif self._may_drop_call:
-            self._drop_call()
             self._close()
+            self._drop_call()
 
     def lost(self, reason: str) -> None:  # noqa: ARG002
         """The stream is gone."""
@@ -114,26 +116,34 @@ class ServingEnd:
 
     def _work(self) -> None:
         """Answer what is complete, until a call has to be waited for."""
-        while self._call is None and not self._closed:
-            found = self._reader.next()
-            if found is None:
-                if self._unread:
-                    data, self._unread = bytes(self._unread), bytearray()
-                    self._reader.feed(data)
-                    self._channel.consumed(len(data))
-                    continue
-                if self._ended:
-                    self._close()
-                return
-            value, _ = found
-            if self._header is None:
-                self._header = RequestHeader.from_wire(value)
-            else:
-                header, self._header = self._header, None
-                self._answer(header, value)
+        self._is_working = True
+        try:
+            while self._call is None and not self._closed and self._work_once():
+                pass
+        finally:
+            self._is_working = False
+
+    def _work_once(self) -> bool:
+        """Take the next object; False when more bytes are needed."""
+        found = self._reader.next()
+        if found is None:
+            if self._unread:
+                data, self._unread = bytes(self._unread), bytearray()
+                self._reader.feed(data)
+                self._channel.consumed(len(data))
+                return True
+            if self._ended:
+                self._close()
+            return False
+        if self._header is None:
+            self._header = RequestHeader.from_wire(found[0])
+        else:
+            header, self._header = self._header, None
+            self._answer(header, found[0])
+        return True
 
     def _answer(self, header: RequestHeader, body: Any) -> None:
-        self._may_drop_call = isinstance(body, dict) and any(body.get(key) for key in _HEADER_KEYS)
+        self._may_drop_call = isinstance(body, dict) and bool(body.get(_WAITS))
         call = self._call = self._serve(header.service_method, body)
         call.addCallbacks(self._succeeded, self._failed, callbackArgs=(header,), errbackArgs=(header,))
         call.addErrback(self._broken)
@@ -162,9 +172,10 @@ class ServingEnd:
             failure.raiseException()
 
     def _next(self) -> None:
-        was_waited_for, self._call = self._call, None
-        if was_waited_for is not None:
+        self._call = None
+        if not self._is_working:  # else the loop goes on by itself
             self._work()
+            self._account(0 if self._closed else self._reader.buffered)
 
     def _refuse_body(self, error: WireError) -> None:
         """What cannot be decoded: an answer if it is known whose, then the end."""

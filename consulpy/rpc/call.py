@@ -1,0 +1,132 @@
+"""`call`: the one seam through which everything above reads and writes, in process or over the wire.
+
+A server agent has a `ServerCaller`, a client agent a `ClientCaller`; HTTP, DNS and anti-entropy cannot tell which.
+Errors are `RPCError`s whose text is what Consul shows. Source: docs/wire/rpc.md 6 and 8.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, fail
+
+from consulpy.clock import Clock
+from consulpy.errors import NoServers, RPCError, WireError
+from consulpy.rpc.dispatch import method_named
+from consulpy.rpc.members import ServerInfo
+from consulpy.rpc.messages import reply_of
+from consulpy.rpc.registry import Method
+from consulpy.rpc.server import HOLD_TIMEOUT_S, Server
+from consulpy.structs.record import Record
+
+#: Pauses between tries are random, up to this part of the hold timeout.
+JITTER_FRACTION: Final = 16
+#: In an error's text: any call may be repeated.
+_NO_LEADER: Final = "No cluster leader"
+#: In an error's text: a read may be repeated.
+_CONNECTION_CLOSED: Final = ("stream closed", "session shutdown")
+
+
+class Caller(Protocol):
+    """Makes calls."""
+
+    def call(self, method: str, request: Record) -> "Deferred[Any]":
+        """Call `method` ("Health.ServiceNodes"); fires with its reply, which must not be changed.
+
+        Fails with `RPCError`. Cancelling ends the wait (a write that was sent may happen nevertheless).
+        """
+
+
+class ServerCaller:
+    """Calls to the server in this process."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def call(self, method: str, request: Record) -> "Deferred[Any]":
+        """See `Caller.call`."""
+        try:
+            found = method_named(method)
+        except RPCError as error:
+            return fail(error)
+        return self._server.handle(found, request)
+
+
+class Servers(Protocol):
+    """Which server to ask (`consulpy.rpc.router.Router`)."""
+
+    def find(self) -> ServerInfo | None:
+        """The server whose turn it is; None if we know none."""
+
+    def failed(self, server: ServerInfo) -> None:
+        """It failed a call: ask another one next time."""
+
+
+class Connections(Protocol):
+    """Calls to one server (`consulpy.rpc.pool.Pool`)."""
+
+    def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
+        """The unpacked reply. Fails with `RPCError`, the text as Consul shows it."""
+
+
+class ClientCaller:
+    """Calls to whichever server is there, repeated where Consul repeats them.
+
+    `log(level, text)` gets one line for each failed try.
+    """
+
+    def __init__(
+        self,
+        router: Servers,
+        pool: Connections,
+        clock: Clock,
+        rng: Random,
+        *,
+        log: Callable[[str, str], None] = lambda _level, _text: None,
+        hold_timeout_s: float = HOLD_TIMEOUT_S,
+    ) -> None:
+        self._router = router
+        self._pool = pool
+        self._clock = clock
+        self._rng = rng
+        self._log = log
+        self._hold_timeout_s = hold_timeout_s
+
+    def call(self, method: str, request: Record) -> "Deferred[Any]":
+        """See `Caller.call`."""
+        try:
+            found = method_named(method)
+        except RPCError as error:
+            return fail(error)
+        return Deferred.fromCoroutine(self._call(found, request))
+
+    async def _call(self, method: Method, request: Record) -> Any:
+        first_s = self._clock.seconds()
+        body = request.pack()
+        while True:
+            server = self._router.find()
+            if server is None:
+                raise NoServers
+            try:
+                return reply_of(method.reply, await self._pool.call(server, method.name, body))
+            except WireError as error:
+                failure = RPCError(f"rpc error making call: codec.decoder: {error}")
+            except RPCError as error:
+                failure = error
+            self._log("error", f"{method.name} call to server {server.name} ({server.rpc_address}) failed: {failure}")
+            self._router.failed(server)
+            if not may_repeat(request, str(failure)) or self._clock.seconds() - first_s >= self._hold_timeout_s:
+                raise failure
+            await _pause(self._clock, self._rng.random() * self._hold_timeout_s / JITTER_FRACTION)
+
+
+def may_repeat(request: Record, error: str) -> bool:
+    """Whether a call that failed with this text is tried again: nothing happened yet, or nothing can have happened."""
+    is_read = hasattr(request, "options")
+    return _NO_LEADER in error or (is_read and any(text in error for text in _CONNECTION_CLOSED))
+
+
+def _pause(clock: Clock, pause_s: float) -> "Deferred[None]":
+    done: Deferred[None] = Deferred(lambda _: timer.cancel())
+    timer = clock.callLater(pause_s, done.callback, None)
+    return done

@@ -1,0 +1,58 @@
+"""From a method's name and an unpacked body to its reply: what a server does with each call that arrives on 8300.
+
+The texts of wrong calls are those of Go's net/rpc; clients decide by them (docs/wire/rpc.md 3, 6).
+"""
+
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from consulpy.errors import NoSuchMethod, RPCError, WireError
+from consulpy.rpc import endpoints
+from consulpy.rpc.registry import METHODS, Method
+from consulpy.rpc.server import Server
+from consulpy.rpc.session import RefusedCall
+
+assert endpoints.__all__, "importing the endpoints registers the methods"
+
+_log = Logger()
+
+#: Services that exist only with Connect, which we do not have.
+_CONNECT_SERVICES: Final = frozenset({"ConnectCA", "DiscoveryChain"})
+_NO_CONNECT: Final = "Connect must be enabled in order to use this endpoint"
+
+
+def method_named(name: str) -> Method:
+    """The method with this name. Raises `RPCError` with Go's text when there is none."""
+    method = METHODS.get(name)
+    if method is not None:
+        return method
+    service, dot, _ = name.rpartition(".")
+    if not dot:
+        raise RefusedCall(f"rpc: service/method request ill-formed: {name}")
+    if service in _CONNECT_SERVICES:
+        raise RPCError(_NO_CONNECT)
+    known = any(each.startswith(f"{service}.") for each in METHODS)
+    raise RefusedCall(str(NoSuchMethod(name, known)))
+
+
+def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
+    """Answer a call that came over the wire. Fails with `RPCError` only."""
+    try:
+        method = method_named(name)
+        request = method.request.from_wire(body)
+    except RPCError as error:
+        return fail(error)
+    except WireError as error:
+        return fail(RefusedCall(f"codec.decoder: {error}"))
+    return server.handle(method, request).addErrback(_as_rpc_error, name)
+
+
+def _as_rpc_error(failure: Failure, name: str) -> Failure:
+    """A fault of ours is one line here and one sentence there, never a broken connection."""
+    if failure.check(RPCError, CancelledError):
+        return failure
+    _log.error("{method} failed: {error}", method=name, error=failure.getTraceback())
+    return Failure(RPCError(f"internal error: {type(failure.value).__name__}"))

@@ -1,0 +1,199 @@
+"""Connections to servers: one each, on which streams are kept for reuse (docs/wire/rpc.md 3 and 8).
+
+Pure: `dial` makes the connection. One dial at a time for each server; who comes meanwhile waits for it. A stream
+serves one call at a time; the last one given back is the first to be used again. After an error a stream is closed.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from consulpy.clock import Clock, Timer
+from consulpy.errors import RPCError, WireError
+from consulpy.rpc.members import ServerInfo
+from consulpy.rpc.session import CallingEnd, Channel, ConnectionGone, RemoteError
+
+#: A connection without calls is closed after so many seconds (Consul: 127 on clients, 120 on servers).
+IDLE_TIMEOUT_S: Final = 127.0
+#: Streams that are kept for reuse on one connection (Consul: 32 on clients, 64 on servers).
+IDLE_STREAMS: Final = 32
+
+
+class Link(Protocol):
+    """A connection to a server, multiplexed."""
+
+    on_closed: Callable[[], None]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether streams can still be opened."""
+
+    def open(self, end: CallingEnd) -> Channel:
+        """Open a stream for `end`. Raises `WireError`."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+Dial = Callable[[ServerInfo], "Deferred[Link]"]
+
+
+class DialFailed(RPCError):
+    """No connection; the text is Go's ("dial tcp 127.0.0.1:0->127.0.0.2:8300: connect: connection refused")."""
+
+
+class Pool:
+    """Connections by server (its name and address)."""
+
+    def __init__(
+        self,
+        dial: Dial,
+        clock: Clock,
+        *,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        idle_streams: int = IDLE_STREAMS,
+    ) -> None:
+        self._dial = dial
+        self._clock = clock
+        self._idle_timeout_s = idle_timeout_s
+        self._idle_streams = idle_streams
+        self._connections: dict[tuple[str, str], _Connection] = {}
+        self._dialing: dict[tuple[str, str], list[Deferred[_Connection]]] = {}
+        self._seq = 0
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
+        """The unpacked reply to one call. Fails with `RPCError` and Consul's text. Cancelling closes its stream."""
+        return Deferred.fromCoroutine(self._call(server, method, body))
+
+    def close(self) -> None:
+        """Close all connections and make no new ones."""
+        self._is_closed = True
+        for connection in list(self._connections.values()):
+            connection.close()
+
+    async def _call(self, server: ServerInfo, method: str, body: bytes) -> Any:
+        try:
+            connection = await self._connected(server)
+            end = connection.take()
+        except DialFailed as error:
+            raise RPCError(f"rpc error getting client: failed to get conn: {error}") from None
+        except WireError as error:
+            raise RPCError(f"rpc error getting client: failed to start stream: {error}") from None
+        self._seq += 1
+        try:
+            return await end.call(self._seq, method, body)
+        except (RemoteError, ConnectionGone) as error:
+            raise RPCError(f"rpc error making call: {error}") from None
+        finally:
+            connection.give_back(end)
+
+    def _connected(self, server: ServerInfo) -> "Deferred[_Connection]":
+        key = (server.name, server.rpc_address)
+        ready: Deferred[_Connection] = Deferred()
+        connection = self._connections.get(key)
+        if connection is not None and connection.is_usable:
+            ready.callback(connection)
+        elif self._is_closed:
+            ready.errback(DialFailed("rpc error: session shutdown"))
+        elif key in self._dialing:
+            self._dialing[key].append(ready)
+        else:
+            self._dialing[key] = [ready]
+            self._dial(server).addCallbacks(self._dialed, self._dial_failed, callbackArgs=(key,), errbackArgs=(key,))
+        return ready
+
+    def _dialed(self, link: Link, key: tuple[str, str]) -> None:
+        waiting = self._dialing.pop(key)
+        if self._is_closed:
+            link.close()
+            self._refuse(waiting, DialFailed("rpc error: session shutdown"))
+            return
+        connection = _Connection(link, self._clock, self._idle_timeout_s, self._idle_streams)
+        self._connections[key] = connection
+
+        def gone() -> None:
+            connection.stop()
+            if self._connections.get(key) is connection:
+                del self._connections[key]
+
+        link.on_closed = gone
+        connection.rest()
+        for ready in waiting:
+            if not ready.called:
+                ready.callback(connection)
+
+    def _dial_failed(self, failure: Failure, key: tuple[str, str]) -> None:
+        error = failure.value if isinstance(failure.value, DialFailed) else DialFailed(str(failure.value))
+        self._refuse(self._dialing.pop(key), error)
+
+    def _refuse(self, waiting: "list[Deferred[_Connection]]", error: DialFailed) -> None:
+        """Who began to dial is told why; those who only waited get Consul's other text."""
+        for number, ready in enumerate(waiting):
+            if not ready.called:
+                follower = DialFailed("rpc error: lead thread didn't get connection")
+                ready.errback(follower if number else error)
+
+
+class _Connection:
+    """One connection and its streams."""
+
+    def __init__(self, link: Link, clock: Clock, idle_timeout_s: float, idle_streams: int) -> None:
+        self._link = link
+        self._clock = clock
+        self._idle_timeout_s = idle_timeout_s
+        self._idle_streams = idle_streams
+        self._idle: list[CallingEnd] = []
+        self._calls = 0
+        self._timer: Timer | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        return self._link.is_usable
+
+    def take(self) -> CallingEnd:
+        """A stream for one call; give it back afterwards. Raises `WireError`."""
+        self.stop()
+        while self._idle:
+            end = self._idle.pop()
+            if not end.is_broken:
+                self._calls += 1
+                return end
+        end = CallingEnd()
+        try:
+            end.channel = self._link.open(end)
+        except WireError:
+            self.rest()
+            raise
+        self._calls += 1
+        return end
+
+    def give_back(self, end: CallingEnd) -> None:
+        """A call is over."""
+        self._calls -= 1
+        if not end.is_broken:
+            if len(self._idle) < self._idle_streams:
+                self._idle.append(end)
+            else:
+                end.close()
+        self.rest()
+
+    def rest(self) -> None:
+        """Close the connection after a while, if nobody calls."""
+        if not self._calls and self._timer is None and self.is_usable:
+            self._timer = self._clock.callLater(self._idle_timeout_s, self.close)
+
+    def stop(self) -> None:
+        """It does not rest any more."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def close(self) -> None:
+        self.stop()
+        self._link.close()
