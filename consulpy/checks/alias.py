@@ -63,8 +63,14 @@ class AliasCheck:
         self._timer: Timer | None = clock.callLater(0, self._look)
 
     @property
+    def _is_own_node(self) -> bool:
+        return self._node in ("", self._source.node_name)
+
+    @property
     def _is_local(self) -> bool:
-        return not self._node or self._node == self._source.node_name
+        """Whether our own tables tell; a server's own `consul` is only in the catalog."""
+        known = not self._service_id or self._source.has_local_service(self._service_id)
+        return not self._node or (self._is_own_node and known)
 
     def stop(self) -> None:
         """End it."""
@@ -127,7 +133,7 @@ class AliasCheck:
 
     def _counts(self, check: HealthCheck) -> bool:
         """The service's checks and those of its node; no alias of the node, which might look at us."""
-        if check.check_id == self._check_id and self._is_local:
+        if check.check_id == self._check_id and self._is_own_node:
             return False
         if not check.service_id:
             return check.type != "alias"

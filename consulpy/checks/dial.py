@@ -112,6 +112,7 @@ class DialEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect; fails with `DialError`."""
+        hush(protocolFactory)
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
@@ -127,6 +128,11 @@ class DialEndpoint:
         except (ConnectError, OSError) as error:
             raise DialError(f"dial tcp {shown}: {why(error)}") from None
         return protocol
+
+
+def hush(factory: Any) -> None:
+    """Keep Twisted from logging two lines for each run of a check."""
+    factory.noisy = False
 
 
 def abort(protocol: Any) -> None:

@@ -9,13 +9,13 @@ from typing import Any, Final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.web.client import URI, Agent, FileBodyProducer
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from consulpy.checks.dial import why
+from consulpy.checks.dial import hush, why
 from consulpy.checks.http import Body, read
 from consulpy.checks.result import CheckFailed, Result, Tail, seconds_text
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
@@ -106,7 +106,7 @@ def unframed(stream: bytes) -> bytes:
     return out
 
 
-@implementer(IAgentEndpointFactory)
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
 class _Socket:
     """All URLs lead to Docker's socket."""
 
@@ -114,4 +114,9 @@ class _Socket:
         self._endpoint = UNIXClientEndpoint(reactor, path)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002 - Twisted's interface
-        return self._endpoint
+        return self
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        hush(protocolFactory)
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting

@@ -77,7 +77,8 @@ def same_check(ours: HealthCheck, theirs: HealthCheck) -> bool:
 def _comparable_service(service: NodeService) -> Any:
     shown = replace(service, weights=service.weights or Weights(), create_index=0, modify_index=0).to_wire()
     shown.pop("LocallyRegisteredAsSidecar")
-    return _normal(shown)
+    proxy = _pruned(_normal(shown.pop("Proxy")))  # servers fill in what an upstream leaves out
+    return _normal(shown), proxy
 
 
 def _comparable_check(check: HealthCheck) -> Any:
@@ -92,4 +93,14 @@ def _normal(value: Any) -> Any:
         return {_normal(key): _normal(each) for key, each in value.items()} or None
     if isinstance(value, list | tuple):
         return [_normal(each) for each in value] or None
+    return value
+
+
+def _pruned(value: Any) -> Any:
+    """`value` without members that are zero: what is left out and what is zero are the same to Go."""
+    if isinstance(value, dict):
+        kept = {key: _pruned(each) for key, each in value.items()}
+        return {key: each for key, each in kept.items() if each} or None
+    if isinstance(value, list):
+        return [_pruned(each) for each in value]
     return value

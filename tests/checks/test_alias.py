@@ -103,6 +103,13 @@ def test_another_node_is_asked_for_with_a_blocking_query() -> None:
     assert alias.said[-1] == ("critical", "Service web could not be found on node there")
 
 
+def test_a_servers_own_consul_is_looked_for_in_the_catalog() -> None:
+    """It is no service of the agent's tables."""
+    alias = Alias("here", "consul")
+    alias.source.queries[-1][2].callback((3, [check("serfHealth", "passing", "")], {"consul"}))
+    assert alias.said == [("passing", "All checks passing.")]
+
+
 def test_a_failed_query_is_critical_and_repeated() -> None:
     alias = Alias("there", "web")
     alias.source.queries[-1][2].errback(NoServers())

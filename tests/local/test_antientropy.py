@@ -13,7 +13,7 @@ from consulpy.local.state import LocalState
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.requests import NodeRequest, RegisterRequest
-from consulpy.structs.service import NodeService, Weights
+from consulpy.structs.service import ConnectProxy, NodeService, Weights
 from tests.local.fakes import FakeCatalog, Fraction, node
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "rpc"
@@ -254,6 +254,22 @@ def test_nil_and_empty_are_no_difference() -> None:
     agent.catalog.services["web"].tags = None
     agent.catalog.services["web"].weights = Weights()
     agent.catalog.checks["a"].service_tags = None
+
+    agent.catalog.calls.clear()
+    agent.clock.advance(90)
+
+    assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks"]
+
+
+def test_what_a_server_fills_into_an_upstream_is_no_difference() -> None:
+    """Seen: a real server stores Datacenter "" and MeshGateway {Mode ""} where we sent neither."""
+    agent = Agent().start()
+    agent.entries.put_service(
+        NodeService(id="w", service="w", proxy=ConnectProxy(upstreams=[{"DestinationName": "db"}])), ""
+    )
+    agent.settle()
+    theirs = {"Config": None, "Datacenter": "", "DestinationName": "db", "MeshGateway": {"Mode": ""}}
+    agent.catalog.services["w"].proxy.upstreams = [theirs]
 
     agent.catalog.calls.clear()
     agent.clock.advance(90)
