@@ -5,8 +5,10 @@ Nil or empty matters on the wire: a result without rows is nil, a filtered one i
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from consulpy.filter import compile_filter
 from consulpy.state.catalog import has_meta
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.options import QuerySource
@@ -35,10 +37,14 @@ def filtered(rows: Iterable[Row], expression: str, kind: type[Row]) -> list[Row]
     """
     if not expression:
         return list(rows) or None
-    from consulpy.filter import compile_filter
-
-    holds = compile_filter(expression, kind)
+    holds = _compiled(expression, kind)
     return [row for row in rows if holds(row)]
+
+
+@lru_cache(maxsize=256)
+def _compiled(expression: str, kind: type[Any]) -> Callable[[Any], bool]:
+    """A blocking read asks the same expression at every change."""
+    return compile_filter(expression, kind)
 
 
 def nearest_first(
