@@ -14,6 +14,7 @@ from consulpy.rpc import endpoints
 from consulpy.rpc.registry import METHODS, Method
 from consulpy.rpc.server import Server
 from consulpy.rpc.session import RefusedCall
+from consulpy.structs.record import Record
 
 assert endpoints.__all__, "importing the endpoints registers the methods"
 
@@ -43,6 +44,7 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
     try:
         method = method_named(name)
         request = method.request.from_wire(body)
+        _check_unsigned(request)
     except RPCError as error:
         return fail(error)
     except WireError as error:
@@ -56,3 +58,10 @@ def _as_rpc_error(failure: Failure, name: str) -> Failure:
         return failure
     _log.error("{method} failed: {error}", method=name, error=failure.getTraceback())
     return Failure(RPCError(f"internal error: {type(failure.value).__name__}"))
+
+
+def _check_unsigned(request: Record) -> None:
+    """The only unsigned number that users send us."""
+    options = getattr(request, "options", None)
+    if options is not None and options.min_query_index < 0:
+        raise WireError(f"Assigning negative signed value: {options.min_query_index}, to unsigned type")

@@ -1,0 +1,140 @@
+"""Who is a server, what we gossip, who may join. Source: docs/wire/gossip.md 9.2, 9.3."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from consulpy.errors import MergeRefused
+from consulpy.rpc.members import agent_tags, check_lan_merge, check_wan_merge, server_of
+from consulpy.serf.members import Member, Status
+
+SERVER = {
+    "role": "consul",
+    "dc": "dc1",
+    "segment": "",
+    "id": "one",
+    "vsn": "2",
+    "vsn_min": "2",
+    "vsn_max": "3",
+    "raft_vsn": "3",
+    "build": "1.8.7:",
+    "port": "8300",
+    "wan_join_port": "8302",
+    "acls": "0",
+    "ft_fs": "1",
+}
+CLIENT = {"role": "node", "dc": "dc1", "segment": "", "id": "two", "build": "1.8.7:"}
+TAKEN = (
+    "Member '{}' at 127.33.0.9 (node ID '{}') has the name of a live member at {} (node ID '{}'): "
+    "give one of them another node_name"
+)
+
+
+@dataclass
+class Ports:
+    server: int = 8300
+    serf_wan: int = 8302
+
+
+@dataclass
+class Facts:
+    datacenter: str = "dc1"
+    node_id: str = "one"
+    server: bool = True
+    bootstrap: bool = False
+    bootstrap_expect: int = 0
+    ports: Ports = field(default_factory=Ports)
+
+
+def member(name: str, tags: dict[str, str], address: str = "127.33.0.9", status: Status = Status.ALIVE) -> Member:
+    return Member(name, address, 8301, tags, status)
+
+
+def test_a_real_servers_tags_are_read() -> None:
+    server = server_of(member("s1", SERVER | {"expect": "3", "use_tls": "1"}))
+    assert server is not None
+    assert (server.rpc_address, server.build, server.expect, server.wan_join_port) == (
+        "127.33.0.9:8300",
+        (1, 8, 7),
+        3,
+        8302,
+    )
+    assert server.takes_coordinates
+    assert server.use_tls
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"role": "node"},
+        {"port": "x"},
+        {"vsn": ""},
+        {"build": "new"},
+        {"ft_fs": "yes"},
+        {"expect": "3.5"},
+        {"sl_a": "b"},
+    ],
+)
+def test_one_bad_value_makes_a_member_no_server(change: dict[str, str]) -> None:
+    assert server_of(member("s1", SERVER | change)) is None
+
+
+def test_our_tags_are_those_of_a_real_agent() -> None:
+    assert agent_tags(Facts()) == SERVER
+    assert agent_tags(Facts(), wan=True) == {key: value for key, value in SERVER.items() if key != "wan_join_port"}
+    assert agent_tags(Facts(bootstrap_expect=1))["bootstrap"] == "1"
+    assert agent_tags(Facts(bootstrap_expect=3))["expect"] == "3"
+    client = agent_tags(Facts(server=False, node_id="two"))
+    assert client == CLIENT | {"vsn": "2", "vsn_min": "2", "vsn_max": "3", "acls": "0"}
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ([member("x", SERVER)], "Member 'x' has conflicting node ID 'one' with this agent's ID"),
+        (
+            [member("x", CLIENT), member("y", CLIENT)],
+            "Member 'y' has conflicting node ID 'two' with member 'x'",
+        ),
+        ([member("x", CLIENT | {"dc": "dc9"})], "Member 'x' part of wrong datacenter 'dc9'"),
+        ([member("x", CLIENT | {"segment": "a"})], "Member 'x' part of wrong segment 'a' (expected '')"),
+        (
+            [member("me", CLIENT)],
+            TAKEN.format("me", "two", "127.33.0.1", "one"),
+        ),
+        (
+            [member("c1", CLIENT | {"id": "three"})],
+            TAKEN.format("c1", "three", "127.33.0.5", "two"),
+        ),
+    ],
+)
+def test_what_may_not_join_the_lan(members: list[Member], text: str) -> None:
+    known = {"c1": member("c1", CLIENT, "127.33.0.5")}
+    check = check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: known)
+    with pytest.raises(MergeRefused) as caught:
+        check(members)
+    assert str(caught.value) == text
+
+
+def test_what_may_join_the_lan() -> None:
+    """Plain Serf agents, ourselves, who left, a dead member's name under a new id, an old id at a new address."""
+    known = {
+        "dead": member("dead", CLIENT | {"id": "old"}, "127.33.0.5", Status.FAILED),
+        "moved": member("moved", CLIENT | {"id": "same"}, "127.33.0.6"),
+    }
+    check = check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: known)
+    check(
+        [
+            member("plain", {}),
+            member("me", SERVER, "127.33.0.1"),
+            member("x", SERVER, status=Status.LEFT),
+            member("dead", CLIENT | {"id": "new"}),
+            member("moved", CLIENT | {"id": "same"}),
+        ]
+    )
+
+
+def test_only_servers_join_the_wan() -> None:
+    check_wan_merge([member("s1.dc1", SERVER), member("s1.dc2", SERVER | {"dc": "dc2"})])
+    with pytest.raises(MergeRefused, match="Member 'c1' is not a server"):
+        check_wan_merge([member("c1", CLIENT)])
