@@ -4,7 +4,7 @@ Reads give `(index, result)` and note in `watch` what the index depends on (docs
 store's own records: never change them. Changes are in `consulpy.state.registration`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from consulpy.state.indexes import (
@@ -72,6 +72,7 @@ class Catalog:
             id=lambda check: (check.check_id,),
         )
         self._names: tuple[int, dict[str, list[str]]] = (-1, {})
+        self._tags: dict[Hashable, tuple[Sequence[Instance], dict[str, list[str]]]] = {}
 
     # Nodes
 
@@ -231,12 +232,23 @@ class Catalog:
         return self._indexes.max(watch, NODES, SERVICES), node
 
     def _tags_by_name(self, node_meta: dict[str, str] | None) -> dict[str, list[str]]:
-        found: dict[str, dict[str, None]] = {}
-        for row in self.services_table.all():
-            if node_meta and not has_meta(self.nodes_table.get(row.node), node_meta):
-                continue
-            found.setdefault(row.service.service, {}).update(dict.fromkeys(row.service.tags or ()))
-        return {name: list(tags) for name, tags in found.items()}
+        """The tags of each service, names in order. Only services that changed since the last time are gone through."""
+        by_name, known = self.services_table.groups["name"], self._tags
+        found: dict[str, list[str]] = {}
+        if node_meta:
+            for name in by_name:
+                there = [row for row in by_name.get(name) if has_meta(self.nodes_table.get(row.node), node_meta)]
+                found.update(_tags_of(there))
+        else:
+            self._tags = {}
+            for name in by_name:
+                rows = by_name.get(name)  # the same tuple until one of the rows changes
+                kept = known.get(name)
+                if kept is None or kept[0] is not rows:
+                    kept = (rows, _tags_of(rows))
+                self._tags[name] = kept
+                found.update(kept[1])
+        return dict(sorted(found.items()))
 
     def _services_on(self, node: Node) -> list[NodeService]:
         return [row.service for row in self.services_table.by("node", node.node.lower())]
@@ -291,6 +303,14 @@ def has_tags(tags: Sequence[str] | None, wanted: Sequence[str]) -> bool:
         return True
     have = {tag.lower() for tag in tags or ()}
     return all(tag.lower() in have for tag in wanted)
+
+
+def _tags_of(rows: Sequence[Instance]) -> dict[str, list[str]]:
+    """The tags of instances of one service, apart for each way of writing its name."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        found.setdefault(row.service.service, {}).update(dict.fromkeys(row.service.tags or ()))
+    return {name: list(tags) for name, tags in found.items()}
 
 
 def has_meta(node: Node | None, wanted: dict[str, str]) -> bool:

@@ -133,6 +133,10 @@ class Database:
         if self.path.exists() and not os.access(self.path, os.R_OK | os.W_OK):
             raise ConfigError(f"{self.path} may not be read and written by this user: change its owner, or -data-dir")
         try:
+            self.path.touch(mode=0o600)  # tokens stand in there; SQLite's other files take over the mode
+        except OSError as error:
+            raise self._why_not(error) from None
+        try:
             connection = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise self._why_not(error) from None
@@ -168,7 +172,7 @@ class Database:
         elif version > FORMAT:
             raise ConfigError(f"{self.path} was written by a newer consulpy: use that one, or another -data-dir")
 
-    def _why_not(self, error: sqlite3.Error) -> Exception:
+    def _why_not(self, error: Exception) -> Exception:
         code = getattr(error, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else None
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

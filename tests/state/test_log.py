@@ -241,6 +241,14 @@ def test_a_long_log_is_compacted_at_start(path: str) -> None:
 # Files that cannot be used
 
 
+def test_others_may_not_read_the_file(path: str) -> None:
+    """Tokens stand in it."""
+    with closing(opened(path)) as log:
+        log.submit(node("a"), lambda _: None)
+        for suffix in ("", "-wal"):
+            assert Path(path + suffix).stat().st_mode & 0o077 == 0
+
+
 def test_a_file_that_is_no_database_is_kept_aside(path: str) -> None:
     Path(path).write_bytes(b"my diary, do not delete" * 100)
     said: list[str] = []

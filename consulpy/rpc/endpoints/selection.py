@@ -6,7 +6,7 @@ Nil or empty matters on the wire: a result without rows is nil, a filtered one i
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from consulpy.filter import compile_filter
 from consulpy.state.catalog import has_meta
@@ -37,7 +37,7 @@ def filtered(rows: Iterable[Row], expression: str, kind: type[Row]) -> list[Row]
     """
     if not expression:
         return list(rows) or None
-    holds = _compiled(expression, kind)
+    holds = _compiled(expression, cast(Any, kind))
     return [row for row in rows if holds(row)]
 
 
