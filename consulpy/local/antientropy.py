@@ -267,9 +267,8 @@ class AntiEntropy:
         request.service = entry.service
         checks = [
             check
-            for check in self._entries.checks.values()
-            if not (check.in_sync or check.deleted)
-            and (check.check.service_id, check.token) == (service_id, entry.token)
+            for check in self._entries.checks_of(service_id)
+            if not (check.in_sync or check.deleted) and check.token == entry.token
         ]
         if len(checks) == 1:
             request.check = checks[0].check

@@ -66,6 +66,7 @@ class Entries:
         self.discard_check_output = discard_check_output
         self._clock = clock
         self._rng = rng
+        self._by_service: dict[str, dict[str, None]] = {}
 
     def live_services(self) -> dict[str, NodeService]:
         """The services that are registered now, by id."""
@@ -85,6 +86,10 @@ class Entries:
         entry = self.checks.get(check_id)
         return None if entry is None or entry.deleted else entry.check
 
+    def checks_of(self, service_id: str) -> list[CheckEntry]:
+        """The checks of a service, deleted ones included, or of the node by itself (no id)."""
+        return [self.checks[check_id] for check_id in self._by_service.get(service_id, ())]
+
     def put_service(self, service: NodeService, token: str) -> None:
         """Register a service, or replace the one of the same id. The catalog is told in any case."""
         self.services[service.id] = ServiceEntry(service, token)
@@ -94,12 +99,21 @@ class Entries:
         """Register a check, or replace the one of the same id."""
         old = self.checks.get(check.check_id)
         if old is not None:
-            _cancel_deferred(old)
+            self.forget_check(check.check_id)
         since = old.critical_since_s if old is not None and not old.deleted else None
-        entry = self.checks[check.check_id] = CheckEntry(check, token)
+        entry = CheckEntry(check, token)
+        self._add(check.check_id, entry)
         if check.status == CRITICAL:
             entry.critical_since_s = self._clock.seconds() if since is None else since
         self._notify("checks", ("service", check.service_id))
+
+    def put_stranger(self, check_id: str, check: HealthCheck) -> None:
+        """The catalog has a check that we don't know: to be deleted there."""
+        self._add(check_id, CheckEntry(check, deleted=True))
+
+    def _add(self, check_id: str, entry: CheckEntry) -> None:
+        self.checks[check_id] = entry
+        self._by_service.setdefault(entry.check.service_id, {})[check_id] = None
 
     def delete_service(self, service_id: str) -> None:
         """Mark a service for deletion from the catalog; it counts as gone at once."""
@@ -117,15 +131,19 @@ class Entries:
     def forget_service(self, service_id: str) -> None:
         """The catalog no longer has it, and with it went its deleted checks."""
         self.services.pop(service_id, None)
-        for check_id, entry in list(self.checks.items()):
-            if entry.deleted and entry.check.service_id == service_id:
-                self.forget_check(check_id)
+        for entry in self.checks_of(service_id):
+            if entry.deleted:
+                self.forget_check(entry.check.check_id)
 
     def forget_check(self, check_id: str) -> None:
         """The catalog no longer has it."""
         entry = self.checks.pop(check_id, None)
         if entry is not None:
             _cancel_deferred(entry)
+            of_service = self._by_service[entry.check.service_id]
+            del of_service[check_id]
+            if not of_service:
+                del self._by_service[entry.check.service_id]
 
     def update_check(self, check_id: str, status: str, output: str) -> bool:
         """A check ran: note its status and output. False if nothing of it is registered.

@@ -44,7 +44,8 @@ def worst(statuses: list[str]) -> str:
 
 def checks_of(entries: Entries, service_id: str) -> list[HealthCheck]:
     """The checks that count for a service: its own and those of the node."""
-    return [check for check in entries.live_checks().values() if check.service_id in ("", service_id)]
+    found = entries.checks_of(service_id) + entries.checks_of("")
+    return [entry.check for entry in found if not entry.deleted]
 
 
 def health_json(entries: Entries, service: NodeService) -> tuple[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ In a registration's way: HTTP -> `definitions` -> here: `validation`, the data d
 first, then written, then done.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -171,10 +171,10 @@ class LocalState:
             wanted.add(check_id)
             plan.checks.append((self._filled(check, kind.kind, service), kind, definition.token))
         if replace_checks:
-            plan.gone += [key for key, check in self._checks_of(service.id) if key not in wanted]
+            plan.gone += [check_id for check_id in self._checks_of(service.id) if check_id not in wanted]
 
-    def _checks_of(self, service_id: str) -> Iterable[tuple[str, HealthCheck]]:
-        return [(key, check) for key, check in self.checks.items() if check.service_id == service_id]
+    def _checks_of(self, service_id: str) -> list[str]:
+        return [entry.check.check_id for entry in self.entries.checks_of(service_id) if not entry.deleted]
 
     def deregister_service(self, service_id: str) -> None:
         """Remove a service with its checks and its sidecar; an unknown one is no error. Raises `RPCError`."""
@@ -184,7 +184,7 @@ class LocalState:
         sidecar = self.entries.service(service_id + ID_SUFFIX)
         if sidecar is not None and sidecar.locally_registered_as_sidecar:
             doomed.append(sidecar.id)
-        checks = [key for each in doomed for key, _ in self._checks_of(each)]
+        checks = [check_id for each in doomed for check_id in self._checks_of(each)]
         changes: dict[str, bytes | None] = {path_of(SERVICES, each): None for each in doomed}
         for check_id in checks:
             changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
