@@ -17,7 +17,8 @@ FLOORS = [
     {"config"},
     {"agent"},
     {"service"},
-    {"cli", "testing", "__main__"},
+    {"cli", "testing"},
+    {"__main__"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 MAY_DO_IO = {"transport", "tls", "client", "checks", "http", "agent", "service", "cli", "testing"}

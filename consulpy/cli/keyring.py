@@ -9,6 +9,7 @@ from consulpy.config.goflags import Flag, switch, whole
 #: Action -> HTTP method, and the line that is printed first.
 _ACTIONS: Final = {
     "list": ("GET", "==> Gathering installed encryption keys..."),
+    "list-primary": ("GET", "==> Gathering installed primary encryption keys..."),
     "install": ("POST", "==> Installing new gossip encryption key..."),
     "use": ("PUT", "==> Changing primary gossip encryption key..."),
     "remove": ("DELETE", "==> Removing gossip encryption key..."),
@@ -42,6 +43,14 @@ will be 1.
             placeholder="string",
         ),
         Flag("list", "List all keys currently in use within the cluster.", switch, default=False),
+        Flag("list-primary", "List all primary keys currently in use within the cluster.", switch, default=False),
+        Flag(
+            "local-only",
+            "Setting this to true will force the keyring query to only hit local servers (no WAN traffic). This flag "
+            "can only be set for list queries.",
+            switch,
+            default=False,
+        ),
         Flag(
             "relay-factor",
             "Setting this to a non-zero value will cause nodes to relay their response to the operation through this "
@@ -80,10 +89,14 @@ def keyring(given: Given) -> int:
         given.err(f"Error parsing relay factor: Relay factor must be in range: [0, {_MOST_RELAYS}]")
         return 1
     method, line = _ACTIONS[chosen[0]]
+    local_only = given.values["local-only"]
+    if local_only and method != "GET":
+        given.err("Error validating local-only: local-only can only be set for list requests")
+        return 1
     given.out(line)
     key = "" if method == "GET" else given.values[chosen[0]]
     try:
-        found = given.client.keyring(method, key, relays)
+        found = given.client.keyring(method, key, relays, local_only)
     except ClientError as error:
         given.err(f"error: {error}")
         if hint := getattr(error, "hint", ""):
@@ -91,15 +104,15 @@ def keyring(given: Given) -> int:
         return 1
     if method == "GET":
         for pool in found:
-            given.out(_pool(pool))
+            given.out(_pool(pool, "PrimaryKeys" if chosen[0] == "list-primary" else "Keys"))
     return 0
 
 
-def _pool(pool: dict[str, Any]) -> str:
+def _pool(pool: dict[str, Any], which: str) -> str:
     """The keys of one pool, and on how many of its nodes each is."""
     segment = f" [{pool['Segment']}]" if pool.get("Segment") else ""
     name = "WAN" if pool.get("WAN") else f"{pool['Datacenter']} (LAN){segment}"
     lines = ["", f"{name}:"]
-    lines += [f"  {key} [{count}/{pool['NumNodes']}]" for key, count in sorted((pool.get("Keys") or {}).items())]
+    lines += [f"  {key} [{count}/{pool['NumNodes']}]" for key, count in sorted((pool.get(which) or {}).items())]
     lines += [f"  {node}: {text}" for node, text in sorted((pool.get("Messages") or {}).items())]
     return "\n".join(lines)

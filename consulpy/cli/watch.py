@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from typing import Any, Final
 
 from consulpy.cli.main import say
@@ -11,6 +12,9 @@ from consulpy.client import ClientError
 from consulpy.config.goflags import Flag, switch
 
 _LATER: Final = ("key", "keyprefix", "connect_roots", "connect_leaf", "agent_service")
+#: Pauses after failures while a child waits for changes, in seconds: 5, 20, 45, ... as Consul's.
+_FIRST_RETRY_S: Final = 5.0
+_LONGEST_RETRY_S: Final = 180.0
 _STRING: Final = {"default": "", "placeholder": "string"}
 
 
@@ -74,13 +78,18 @@ def watch(given: Given) -> int:
         given.err(str(error))
         return 1
     params |= given.query
-    index, before = 0, None
+    index, before, failures = 0, None, 0
     while True:
         try:
             found_index, result = given.client.watch(path, params, index)
         except ClientError as error:
             say(error, "Error querying agent")
-            return 1
+            if not given.arguments:
+                return 1
+            failures += 1
+            time.sleep(min(_FIRST_RETRY_S * failures**2, _LONGEST_RETRY_S))
+            continue
+        failures = 0
         if not given.arguments:
             given.out(json.dumps(result, indent=4))
             return 0

@@ -111,9 +111,9 @@ class Client:
         answer = self.put(f"/v1/event/fire/{_part(name)}", filters, raw_body=payload or None)
         return str(answer["ID"])
 
-    def keyring(self, method: str, key: str = "", relay_factor: int = 0) -> list[Json]:
+    def keyring(self, method: str, key: str = "", relay_factor: int = 0, local_only: bool = False) -> list[Json]:
         """List (GET), install (POST), use (PUT) or remove (DELETE) a gossip key."""
-        params = {"relay-factor": relay_factor or None}
+        params = {"relay-factor": relay_factor or None, "local-only": "true" if local_only else None}
         body = None if method == "GET" else {"Key": key}
         return cast(list[Json], self._exchange(method, "/v1/operator/keyring", params, body) or [])
 

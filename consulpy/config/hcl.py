@@ -183,6 +183,8 @@ class _Parser:
     def _block(self, path: tuple[str, ...], depth: int) -> dict[str, Any]:
         """`{ ... }`, perhaps behind labels, each of which is a block around the next."""
         label = self._peek()
+        if depth > DEEPEST:
+            raise SyntaxMistake(label.line, f"blocks may be nested {DEEPEST} deep at most")
         if label.kind in ("text", "name"):
             self._next += 1
             here = (*path, label.value)

@@ -48,6 +48,8 @@ def read_path(path: str, file_format: str = "") -> list[Source]:
 
 def read_file(path: str, file_format: str = "") -> Source:
     """One file. Its suffix says how it is written, unless `file_format` ("hcl", "json") does."""
+    if not Path(path).exists():
+        raise ConfigError(f"config: Open failed on {path}. open {path}: no such file or directory")
     chosen = file_format or Path(path).suffix.removeprefix(".")
     if f".{chosen}" not in SUFFIXES:
         raise ConfigError(f"{path}: expected a name that ends in .hcl or .json, or -config-format")

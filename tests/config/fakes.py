@@ -1,0 +1,30 @@
+"""A machine that tests describe."""
+
+import ipaddress
+
+from consulpy.config.templates import InterfaceAddress
+
+
+def interface(name: str, address: str, length: int = 24) -> InterfaceAddress:
+    return InterfaceAddress(name, ipaddress.ip_address(address), length)
+
+
+class FakeHost:
+    """A host with one private address, unless told otherwise."""
+
+    def __init__(self, *addresses: InterfaceAddress, name: str = "vm") -> None:
+        self._addresses = list(addresses) or [interface("lo", "127.0.0.1", 8), interface("eth0", "10.0.0.5")]
+        self._name = name
+
+    def name(self) -> str:
+        return self._name
+
+    def addresses(self) -> list[InterfaceAddress]:
+        return self._addresses
+
+    def owns(self, address: str) -> bool:
+        given = ipaddress.ip_address(address)
+        return given.is_unspecified or given.is_loopback or given in [one.address for one in self._addresses]
+
+    def machine_id(self) -> str:
+        return "b08481bb71d14f2a8a4e5b8a6e7c1b57"

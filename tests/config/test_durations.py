@@ -1,0 +1,44 @@
+"""Durations as Go reads and writes them (time.ParseDuration, Duration.String)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consulpy.config.durations import format_duration, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("10s", 10),
+        ("1h30m", 5400),
+        ("300ms", 0.3),
+        ("1.5h", 5400),
+        ("0", 0),
+        ("-1.5s", -1.5),
+        ("100us", 1e-4),
+        (".5s", 0.5),
+    ],
+)
+def test_every_unit_and_sum_is_understood(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "10", "s", "10 s", "10d", "1h-3m", "ten", "99999999h", "1e3s"])
+def test_anything_else_says_what_was_expected(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (90, "1m30s"), (5400, "1h30m0s"), (0.25, "250ms"), (1.5, "1.5s"), (2e-5, "20µs"), (-3, "-3s")],
+)
+def test_they_are_written_as_go_does(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@given(st.integers(min_value=-(10**15), max_value=10**15))
+def test_what_is_written_reads_the_same(microseconds: int) -> None:
+    seconds = microseconds / 1e6
+    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
