@@ -50,15 +50,18 @@ def why(given: Given) -> int:
 
 
 def line(event: dict[str, Any]) -> str:
-    """Time, what happened, and its details."""
-    rest = dict(event)
-    moment = next((rest.pop(name) for name in ("Time", "At", "time", "at_s", "at") if name in rest), "")
-    kind = next((rest.pop(name) for name in ("Kind", "Event", "kind", "event") if name in rest), "")
-    details = " ".join(f"{name}={value}" for name, value in rest.items() if value not in (None, "", []))
-    return "  ".join(part for part in (_moment(moment), f"{kind:<10}" if details else str(kind), details) if part)
+    """Time, what happened, who said it, and how it was found out."""
+    peer = f"by {event['Peer']}" if event.get("Peer") else ""
+    parts = (
+        _moment(event["At"]),
+        f"{event['What']:<10}",
+        f"incarnation {event['Incarnation']}",
+        peer,
+        event.get("Detail"),
+    )
+    return "  ".join(part for part in parts if part).rstrip()
 
 
-def _moment(value: object) -> str:
-    if isinstance(value, int | float) and value > 1_000_000_000:
-        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def _moment(at_s: float) -> str:
+    """The agent's clock counts seconds since 1970."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

@@ -156,9 +156,12 @@ def test_words_of_files_become_words_of_the_api() -> None:
     }
 
 
+EVENT = {"At": 1_700_000_000.5, "What": "suspect", "Incarnation": 3, "Peer": "b", "Detail": "no ack to probe 7"}
+
+
 class FakeClient:
     def timeline(self, name: str) -> list[dict[str, Any]]:
-        return [{"Time": 1_700_000_000.5, "Kind": "suspect", "From": "b", "Incarnation": 3}] if name == "a" else []
+        return [EVENT] if name == "a" else []
 
 
 def test_why_tells_one_line_for_each_event(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,13 +170,16 @@ def test_why_tells_one_line_for_each_event(capsys: pytest.CaptureFixture[str]) -
         given.__dict__["client"] = FakeClient()
         assert why(given) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "2023-11-14T22:13:20.500Z  suspect     From=b Incarnation=3",
+        "2023-11-14T22:13:20.500Z  suspect     incarnation 3  by b  no ack to probe 7",
         "Nothing happened to b that this agent saw.",
     ]
 
 
 def test_an_event_without_details() -> None:
-    assert line({"Time": "now", "Kind": "alive"}) == "now  alive"
+    assert (
+        line({**EVENT, "What": "alive", "Peer": "", "Detail": ""})
+        == "2023-11-14T22:13:20.500Z  alive       incarnation 3"
+    )
 
 
 def test_the_shell_completes_words_and_flags() -> None:
