@@ -1,7 +1,7 @@
 """memberlist's compression: LZW as Go's `compress/lzw` writes it (least significant bit first, 8 literal bits).
 
-Codes 0..255 are literals, 256 clears the table, 257 ends; widths grow from 9 to 12 bits. Not the LZW of GIF or TIFF: the
-moment at which the width grows and the bit order differ. Source: docs/wire/gossip.md 2.4; tests/vectors/gossip/lzw.json.
+Codes 0..255 are literals, 256 clears the table, 257 ends; widths grow from 9 to 12 bits. Not the LZW of GIF or TIFF:
+when the width grows, and the bit order, differ. Source: docs/wire/gossip.md 2.4; tests/vectors/gossip/lzw.json.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """The queue of what is to be gossiped: each entry is sent a limited number of times, the least sent first.
 
-A newer entry of the same name replaces an older one. Serf has three such queues of its own, where every entry is unique.
+A newer entry of the same name replaces an older one. Serf has three such queues, where every entry is unique.
 Source: docs/wire/gossip.md 5.7; tests/vectors/gossip/timers.json.
 """
 
@@ -74,7 +74,7 @@ class BroadcastQueue:
             self._entries.remove(old)
             old._finish()
 
-    def pick(self, overhead: int, limit: int) -> list[bytes]:
+    def get(self, overhead: int, limit: int) -> list[bytes]:
         """Messages for one packet: each costs its length plus `overhead`, all together at most `limit` bytes.
 
         Each picked one counts as transmitted, whatever becomes of the packet.

@@ -271,7 +271,7 @@ class Memberlist:
 
     def _broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """What there is to gossip: memberlist's own first, then the delegate's."""
-        picked = self.queue.pick(overhead, limit)
+        picked = self.queue.get(overhead, limit)
         used = sum(len(message) + overhead for message in picked)
         if limit - used > overhead + 1:
             extra = self._delegate.get_broadcasts(overhead + 1, limit - used)
@@ -403,14 +403,16 @@ class Memberlist:
 
     def _push_pull_tick(self) -> None:
         self._schedule_push_pull(self.config.push_pull_interval_s * push_pull_scale(len(self.list)))
-        for partner in self.list.sample(1, lambda member: member.state is State.ALIVE):
-            name = partner.name
+        partners = self.list.sample(1, lambda member: member.state is State.ALIVE)
+        if not partners:
+            return
+        name = partners[0].name
 
-            def finished(error: Exception | None) -> None:
-                if error is not None and self.running:
-                    self._log("warn", f"push/pull with {name} failed: {error}")
+        def finished(error: Exception | None) -> None:
+            if error is not None and self.running:
+                self._log("warn", f"push/pull with {name} failed: {error}")
 
-            self._push_pull(partner.at, False, finished)
+        self._push_pull(partners[0].at, False, finished)
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

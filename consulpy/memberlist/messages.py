@@ -39,7 +39,7 @@ def unpack_address(raw: bytes) -> str:
 
 
 class Body:
-    """The fields of an unpacked struct, by their wire names; missing and nil ones are zero, unknown ones are ignored."""
+    """The fields of an unpacked struct by their wire names; missing and nil ones are zero, unknown ones ignored."""
 
     __slots__ = ("_fields",)
 
@@ -61,7 +61,7 @@ class Body:
             raise WireError(f"{name.decode()}: an integer of 0..{limit} was expected")
         return value
 
-    def bytes(self, name: bytes) -> bytes:
+    def raw(self, name: bytes) -> bytes:
         """Bytes. Raises `WireError`."""
         value = self._fields.get(name)
         if value is None:
@@ -72,7 +72,7 @@ class Body:
 
     def text(self, name: bytes) -> str:
         """Text. Raises `WireError`."""
-        return text(self.bytes(name))
+        return text(self.raw(name))
 
     def flag(self, name: bytes) -> bool:
         """A boolean. Raises `WireError`."""
@@ -110,7 +110,7 @@ class Ping:
     @classmethod
     def decode(cls, body: Body) -> Self:
         """Raises `WireError`."""
-        source = body.bytes(b"SourceAddr")
+        source = body.raw(b"SourceAddr")
         return cls(
             body.whole(b"SeqNo", _U32),
             body.text(b"Node"),
@@ -159,10 +159,10 @@ class IndirectPing:
     @classmethod
     def decode(cls, body: Body) -> Self:
         """Raises `WireError`."""
-        source = body.bytes(b"SourceAddr")
+        source = body.raw(b"SourceAddr")
         return cls(
             body.whole(b"SeqNo", _U32),
-            unpack_address(body.bytes(b"Target")),
+            unpack_address(body.raw(b"Target")),
             body.whole(b"Port", _U16),
             body.text(b"Node"),
             body.flag(b"Nack"),
@@ -188,7 +188,7 @@ class Ack:
     @classmethod
     def decode(cls, body: Body) -> Self:
         """Raises `WireError`."""
-        return cls(body.whole(b"SeqNo", _U32), body.bytes(b"Payload"))
+        return cls(body.whole(b"SeqNo", _U32), body.raw(b"Payload"))
 
 
 @dataclass(slots=True)
@@ -265,9 +265,9 @@ class Alive:
         return cls(
             body.whole(b"Incarnation", _U32),
             _name(body),
-            unpack_address(body.bytes(b"Addr")),
+            unpack_address(body.raw(b"Addr")),
             body.whole(b"Port", _U16),
-            body.bytes(b"Meta"),
+            body.raw(b"Meta"),
             _vsn(body),
         )
 
@@ -364,9 +364,9 @@ class NodeState:
         body = Body(raw, cls.ORDER)
         return cls(
             body.text(b"Name"),
-            unpack_address(body.bytes(b"Addr")),
+            unpack_address(body.raw(b"Addr")),
             body.whole(b"Port", _U16),
-            body.bytes(b"Meta"),
+            body.raw(b"Meta"),
             body.whole(b"Incarnation", _U32),
             body.whole(b"State", 3),
             _vsn(body),
@@ -381,7 +381,7 @@ def _name(body: Body) -> str:
 
 
 def _vsn(body: Body) -> tuple[int, ...]:
-    vsn = body.bytes(b"Vsn")
+    vsn = body.raw(b"Vsn")
     if 0 < len(vsn) < 6:
         raise WireError(f"Vsn has {len(vsn)} bytes, 6 were expected")
     return tuple(vsn[:6])

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from consulpy.codec.lzw import compress, decompress
-from consulpy.codec.msgpack import pack, unpack
+from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.errors import WireError
 from consulpy.memberlist import messages, security
 from consulpy.memberlist.keyring import Keyring
@@ -48,7 +48,7 @@ def decompressed(body: bytes | memoryview, limit_bytes: int) -> bytes:
     fields = messages.Body(unpack(body), ("Algo", "Buf"))
     if fields.whole(b"Algo", 255) != 0:
         raise WireError("an unknown compression algorithm")
-    plain = decompress(fields.bytes(b"Buf"), limit_bytes)
+    plain = decompress(fields.raw(b"Buf"), limit_bytes)
     if not plain:
         raise WireError("nothing was compressed")
     return plain
@@ -123,7 +123,7 @@ class Sealer:
     def check_label(self, label: bytes) -> None:
         """Raises `WireError` unless `label` is ours."""
         if label != self.label:
-            theirs, ours = (messages.text(name) or "none" for name in (label, self.label))
+            theirs, ours = (text(name) or "none" for name in (label, self.label))
             raise WireError(f"its label is {theirs}, ours is {ours}")
 
 

@@ -25,11 +25,14 @@ TCP_PINGS_MAX: Final = 16
 class Sender(Protocol):
     """What a prober needs of the memberlist that it belongs to."""
 
-    def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool: ...
+    def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool:
+        """Send a message, with what there is to gossip and fits."""
 
-    def send_parts(self, destination: Address, parts: list[bytes], member: Member) -> bool: ...
+    def send_parts(self, destination: Address, parts: list[bytes], member: Member) -> bool:
+        """Send just these messages in one packet."""
 
-    def tcp_ping(self, member: Member, seq_no: int, timeout_s: float, done: Callable[[bool], None]) -> None: ...
+    def tcp_ping(self, member: Member, seq_no: int, timeout_s: float, done: Callable[[bool], None]) -> None:
+        """Ping by TCP; `done(whether it answered)`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +46,6 @@ class _Probe:
     nacks_expected: int = 0
     nacks: int = 0
     by_tcp: bool = False
-    missed: bool = False
 
 
 @dataclass(slots=True, eq=False)

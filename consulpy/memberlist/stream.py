@@ -1,6 +1,7 @@
 """Stream messages: push/pull, TCP ping and ack, user message, error; read as the bytes come, with limits.
 
-A stream carries one message each way: `[label] [encrypted] [compressed] type body`. Source: docs/wire/gossip.md 3.2, 4, 11.
+A stream carries one message each way: `[label] [encrypted] [compressed] type body`. Source:
+docs/wire/gossip.md 3.2, 4, 11.
 """
 
 from collections.abc import Generator, Sequence
@@ -36,6 +37,10 @@ NODES_MAX: Final = 1 << 20
 COMPRESS_FROM_BYTES: Final = 512
 #: Above this size compressing would keep the reactor busy for longer than a probe may wait.
 COMPRESS_TO_BYTES: Final = 64 * 1024
+
+
+#: Messages that are a single struct.
+_CLASSES: Final[dict[int, type[Ping | Ack | Err]]] = {Ping.TYPE: Ping, Ack.TYPE: Ack, Err.TYPE: Err}
 
 
 @dataclass(slots=True)
@@ -149,7 +154,7 @@ class MessageReader:
         if kind == USER:
             header = Body((yield from self._value()), ("UserMsgLen",))
             return UserMessage((yield from self._bytes(header.whole(b"UserMsgLen", STREAM_MAX_BYTES))))
-        cls = {Ping.TYPE: Ping, Ack.TYPE: Ack, Err.TYPE: Err}.get(kind)
+        cls = _CLASSES.get(kind)
         if cls is None:
             raise WireError(f"message type {kind} does not belong on a stream")
         found: StreamMessage = cls.decode(Body((yield from self._value()), cls.ORDER))

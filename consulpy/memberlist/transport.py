@@ -1,6 +1,6 @@
 """UDP and TCP of a gossip pool, on one address and port: moves bytes, knows no protocol.
 
-Each datagram and stream goes to the `Memberlist` that was attached. Limits on streams: see `consulpy.memberlist.stream`.
+Each datagram and stream goes to the `Memberlist` that was attached. Limits on streams: `consulpy.memberlist.stream`.
 """
 
 import errno
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.error import CannotListenError, ConnectError
+from twisted.internet.error import CannotListenError, ConnectError, ConnectionRefusedError  # noqa: A004
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory
 from twisted.internet.protocol import Protocol as StreamProtocol
@@ -59,9 +59,9 @@ class GossipTransport(Service):
 
     def startService(self) -> None:
         """Listen. Raises `ConfigError` where the address is in use, or not this host's."""
-        super().startService()
-        factory = Factory.forProtocol(_IncomingStream)
-        factory.transport = self
+        super().startService()  # type: ignore[no-untyped-call]
+        factory: Any = Factory.forProtocol(_IncomingStream)
+        factory.owner = self
         factory.noisy = False
         try:
             self._tcp = self._reactor.listenTCP(self._port, factory, interface=self._host)
@@ -72,7 +72,7 @@ class GossipTransport(Service):
 
     def stopService(self) -> None:
         """Listen no more."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         for listener in (self._udp, self._tcp):
             if listener is not None:
                 listener.stopListening()
@@ -141,14 +141,14 @@ class _IncomingStream(StreamProtocol):
     _timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        owner: GossipTransport = self.factory.transport
-        assert self.transport is not None
-        peer: Any = self.transport.getPeer()
+        owner: GossipTransport = self.factory.owner
+        transport: Any = self.transport
+        peer = transport.getPeer()
         if owner.machine is None:
-            self.transport.abortConnection()
+            transport.abortConnection()
             return
         self._stream = owner.machine.stream_opened((peer.host, peer.port))
-        self._timer = owner._reactor.callLater(owner.stream_timeout_s, self.transport.abortConnection)
+        self._timer = owner._reactor.callLater(owner.stream_timeout_s, transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:
         if self._stream is None:
@@ -185,14 +185,14 @@ class _Exchange(ClientFactory):
         self.timer: IDelayedCall | None = None
         self._done: Callable[[Exception | None], None] | None = done
 
-    def buildProtocol(self, addr: IAddress) -> StreamProtocol:  # noqa: ARG002
+    def buildProtocol(self, addr: IAddress | None) -> StreamProtocol:  # noqa: ARG002
         return _OutgoingStream(self)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         where = connector.getDestination()
-        text = str(reason.value.osError or reason.getErrorMessage()) if hasattr(reason.value, "osError") else ""
-        why = "connect: connection refused" if "refused" in text or "refused" in reason.getErrorMessage() else ""
-        self.finish(ConnectionError(f"dial tcp {where.host}:{where.port}: {why or text or reason.getErrorMessage()}"))
+        refused = isinstance(reason.value, ConnectionRefusedError)
+        why = "connect: connection refused" if refused else reason.getErrorMessage()
+        self.finish(ConnectionError(f"dial tcp {where.host}:{where.port}: {why}"))
 
     def timed_out(self, timeout_s: float) -> None:
         where = self.connector.getDestination()

@@ -69,7 +69,7 @@ def _matches(encoded: bytes, name: str, tags: dict[str, str]) -> bool:
         if encoded[0] == _FILTER_TAG and isinstance(body, dict):
             tag, expression = text(body.get(b"Tag") or b""), text(body.get(b"Expr") or b"")
             pattern = compile_expression(expression)
-            return pattern is not None and pattern.search(tags.get(tag, "")) is not None
+            return pattern is not None and pattern.search(tags.get(tag, ""))
     except (WireError, AttributeError):
         return False
     return False

@@ -1,9 +1,13 @@
 """Our client's end beside a real server. Source: docs/wire/rpc.md 18."""
 
+import json
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,17 +15,25 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from consulpy.errors import RPCError
+from consulpy.leader.machine import Leader
+from consulpy.memberlist.config import MemberlistConfig
+from consulpy.memberlist.transport import GossipTransport
 from consulpy.rpc.call import ClientCaller
+from consulpy.rpc.members import agent_tags, check_lan_merge
 from consulpy.rpc.pool import Pool
 from consulpy.rpc.router import Router
-from consulpy.rpc.transport import Dialer
+from consulpy.rpc.transport import Dialer, RpcService
+from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import MemberEvent, MemberEventKind
+from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member, Status
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import DeregisterRequest, Empty, RegisterRequest, ServiceRequest, SpecificRequest
 from consulpy.structs.service import NodeService
+from tests.rpc.serving import make_server, register
 from tests.scenarios.programs import Program
 
 pytestmark = pytest.mark.peers
@@ -103,3 +115,91 @@ async def test_a_real_server_answers_our_calls(real_server: int) -> None:
     assert len(pool) == 1, "an error closes its stream, not the connection"
     pool.close()
     await deferLater(reactor, 0.05, lambda: None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_real_client_agent_lives_on_our_port(tmp_path: Path) -> None:
+    """Our gossip, our listener: it registers itself, reads through its own HTTP, and gets Consul's errors."""
+    gossip, own_serf, own_http, unused = free_ports(4)
+    server = make_server(reactor, leads=False)
+    service = RpcService(reactor, HOST, 0, server)
+    service.startService()
+    server.rpc_address = f"{HOST}:{service.port}"
+    tags = agent_tags(Facts(service.port, unused))
+    transport = GossipTransport(reactor, HOST, gossip)
+    check = check_lan_merge("s1", server.node_id, HOST, "dc1")
+    leader: Leader
+
+    def tell(event: Any) -> None:
+        leader.member_event(event)
+
+    members = MemberlistConfig.lan(name="s1", advertise=(HOST, gossip), delegate_versions=(2, 5, 4))
+    settings = SerfConfig.consul(tags=tags)
+    serf = Serf(settings, members, reactor, Random(1), transport, tell, check_merge=check)
+    transport.attach(serf.memberlist)
+    transport.startService()
+    leader = Leader("dc1", "s1", server.log, serf, reactor, on_ready=lambda: setattr(server, "is_leader", True))
+    serf.start()
+    leader.start()
+
+    command = ["consul", "agent", "-node", "c1", "-bind", CLIENT, "-client", CLIENT, "-data-dir", str(tmp_path / "c1")]
+    command += ["-serf-lan-port", str(own_serf), "-http-port", str(own_http), "-dns-port", "-1"]
+    command += ["-retry-join", f"{HOST}:{gossip}", "-log-level", "debug"]
+    program = Program(command, tmp_path / "client.log", tmp_path)
+    try:
+        await appears(lambda: "Synced node info" in program.output)
+        base = f"http://{CLIENT}:{own_http}/v1"
+        status, body = await deferToThread(ask, f"{base}/catalog/nodes")
+        assert (status, sorted(node["Node"] for node in json.loads(body))) == (200, ["c1", "s1"])
+        status, body = await deferToThread(ask, f"{base}/status/leader")
+        assert (status, json.loads(body)) == (200, server.rpc_address)
+        status, body = await deferToThread(ask, f"{base}/catalog/nodes?dc=nowhere")
+        assert (status, body) == (500, b"rpc error making call: No path to datacenter")
+        waiting = deferToThread(ask, f"{base}/health/service/web?index={server.store.index}&wait=20s")
+        await deferLater(reactor, 0.3, lambda: None)
+        register(server, "n1", "web")
+        status, body = await waiting
+        assert [row["Node"]["Node"] for row in json.loads(body)] == ["n1"]
+        await appears(lambda: server.store.catalog.nodes_table.get("c1") is not None)
+        errors = [line for line in program.output.splitlines() if "[ERROR]" in line]
+        assert all("No path to datacenter" in line or "No known Consul servers" in line for line in errors), errors
+    finally:
+        program.process.terminate()
+        await deferToThread(program.process.wait, 20)
+        leader.stop()
+        serf.shutdown()
+        await service.stopService()
+        await transport.stopService()
+
+
+CLIENT = "127.33.0.11"
+
+
+class Facts:
+    """What we gossip here."""
+
+    datacenter = "dc1"
+    node_id = "11111111-1111-1111-1111-111111111111"
+    server = bootstrap = True
+    bootstrap_expect = 0
+
+    def __init__(self, port: int, wan: int) -> None:
+        self.ports = SimpleNamespace(server=port, serf_wan=wan)
+
+
+def ask(url: str) -> tuple[int, bytes]:
+    """GET; status and body."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as reply:
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+async def appears(check: Callable[[], Any]) -> None:
+    """Wait until `check()`."""
+    for _ in range(300):
+        if check():
+            return
+        await deferLater(reactor, 0.1, lambda: None)
+    raise AssertionError("not within 30 s")

@@ -1,0 +1,108 @@
+"""Joining a pool: once when asked, once at start (`start_join`), or until it works (`retry_join`).
+
+Source: docs/wire/gossip.md 6.8 and 9.6; the texts are Consul's.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorPluggableNameResolver
+from twisted.logger import Logger
+
+from consulpy.agent.addresses import JoinAddress, resolve
+from consulpy.clock import Clock
+from consulpy.errors import ConfigError, RPCError
+from consulpy.memberlist.machine import JoinTarget
+from consulpy.serf.machine import Serf
+
+#: The first pause of a retried join, in seconds; it doubles up to the configured interval. (Consul waits the whole
+#: interval at once, so two agents that start together find each other half a minute late.)
+FIRST_RETRY_S: Final = 1.0
+
+
+def joined_errors(errors: Sequence[str]) -> str:
+    """Several errors as Consul's one text."""
+    count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
+    return f"{count} occurred:\n" + "".join(f"\t* {error}\n" for error in errors) + "\n"
+
+
+async def join(reactor: IReactorPluggableNameResolver, serf: Serf, addresses: Sequence[str], default_port: int) -> int:
+    """Join `serf`'s pool through any of `addresses`; how many of them worked.
+
+    Raises `RPCError` when none did, its text naming each address and why.
+    """
+    targets: list[JoinTarget] = []
+    errors: list[str] = []
+    for text in addresses:
+        try:
+            parsed = JoinAddress.parse(text, default_port)
+            hosts = await resolve(reactor, parsed.host)
+            targets += [JoinTarget((host, parsed.port), parsed.name) for host in hosts]
+        except ConfigError as error:
+            errors.append(f"Failed to resolve {text}: {error}")
+    joined = 0
+    if targets:
+        finished: Deferred[tuple[int, list[str]]] = Deferred()
+        serf.join(targets, True, lambda count, why: finished.callback((count, why)))
+        joined, why = await finished
+        errors += why
+    if not joined:
+        raise RPCError(joined_errors(errors or ["no address to join was given"]))
+    return joined
+
+
+class RetryJoin:
+    """Joins the same addresses until it works, pausing longer each time, at most `interval_s` seconds.
+
+    `gave_up(text)` is called after `max_attempts` failures (0: never).
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        attempt: Callable[[], Awaitable[int]],
+        *,
+        pool: str,
+        interval_s: float,
+        max_attempts: int,
+        gave_up: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._attempt = attempt
+        self._pool = pool
+        self._interval_s = interval_s
+        self._max_attempts = max_attempts
+        self._gave_up = gave_up
+        self._stopped = False
+        self._log = Logger()
+
+    async def run(self) -> None:
+        """Try until it works, the attempts are used up, or `stop` is called."""
+        attempts, pause_s = 0, min(FIRST_RETRY_S, self._interval_s)
+        while not self._stopped:
+            try:
+                joined = await self._attempt()
+            except RPCError as error:
+                attempts += 1
+                why = str(error).strip()
+                if self._max_attempts and attempts >= self._max_attempts:
+                    self._gave_up(f"{self._pool}: max join retry exhausted, exiting: {why}")
+                    return
+                self._log.warn(
+                    "{pool}: join failed, next try in {pause:g} s: {why}", pool=self._pool, pause=pause_s, why=why
+                )
+                await self._sleep(pause_s)
+                pause_s = min(2 * pause_s, self._interval_s)
+            else:
+                self._log.info("{pool}: joined through {count} nodes", pool=self._pool, count=joined)
+                return
+
+    def stop(self) -> None:
+        """Make no further attempt."""
+        self._stopped = True
+
+    def _sleep(self, seconds: float) -> "Deferred[None]":
+        woken: Deferred[None] = Deferred()
+        self._clock.callLater(seconds, woken.callback, None)
+        return woken

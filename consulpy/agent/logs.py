@@ -1,0 +1,77 @@
+"""Log lines as Consul writes them, to the terminal or a file, and to whoever streams `/v1/agent/monitor`.
+
+    2026-11-23T06:32:34.762Z [WARN]  agent.serf: text
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+#: Consul's levels, the most talkative first, and the least of Twisted's levels that each shows.
+LEVELS: Final = {"TRACE": 0, "DEBUG": 0, "INFO": 1, "WARN": 2, "ERR": 3, "ERROR": 3}
+
+_RANK: Final = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 3}
+_WORD: Final = ("[DEBUG]", "[INFO] ", "[WARN] ", "[ERROR]")
+
+
+def log_line(event: dict[str, Any], as_json: bool = False) -> str:
+    """One event as one line, without its end."""
+    stamp = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    level = _WORD[_RANK.get(event.get("log_level"), 1)]
+    module = _module(str(event.get("log_namespace", "")))
+    text = formatEvent(event)
+    failure = event.get("log_failure")
+    if failure is not None:
+        text = f"{text}: {failure.getTraceback()}" if text else failure.getTraceback()
+    if as_json:
+        word = level.strip(" []").lower()
+        shown = {"@level": word, "@message": text, "@module": module, "@timestamp": stamp}
+        return orjson.dumps(shown).decode()
+    return f"{stamp} {level} {module}: {text}"
+
+
+def _module(namespace: str) -> str:
+    """`consulpy.memberlist.machine` -> `agent.memberlist`; what is not ours keeps its name."""
+    parts = namespace.split(".")
+    if parts[0] != "consulpy":
+        return parts[0] or "agent"
+    return ".".join(["agent", *(part for part in parts[1:2] if part not in ("agent", "service"))])
+
+
+@implementer(ILogObserver)
+class LogSink:
+    """Writes what is at least as important as `level` through `write`, one line each."""
+
+    def __init__(self, level: str, as_json: bool, write: Callable[[str], None]) -> None:
+        self._least = LEVELS[level.upper()]
+        self._as_json = as_json
+        self._write = write
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        rank = _RANK.get(event.get("log_level"), 1)
+        noise = rank <= _RANK[LogLevel.info] and str(event.get("log_namespace", "")).startswith(_NOISY)
+        if rank >= self._least and not noise:
+            self._write(log_line(event, self._as_json))
+
+
+#: Twisted reports each connection and factory at the info level; nobody who runs an agent wants that.
+_NOISY: Final = ("twisted.internet.", "twisted.names.", "twisted.web.", "log_legacy", "stdout")
+
+
+def stream(level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
+    """Send the log lines from now on to `write`; call what is returned to end it. KeyError for an unknown level."""
+    sink = LogSink(level, as_json, write)
+    globalLogPublisher.addObserver(sink)
+    ended = False
+
+    def cancel() -> None:
+        nonlocal ended
+        if not ended:
+            ended = True
+            globalLogPublisher.removeObserver(sink)
+
+    return cancel

@@ -1,0 +1,126 @@
+"""The gossip pools of an agent: its LAN pool, and a server's WAN pool.
+
+Source: docs/wire/gossip.md 9 (which names, ports, tags and timings Consul uses in each).
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.logger import Logger, LogLevel
+
+from consulpy.agent.keyrings import KeyringFile
+from consulpy.config.schema import RuntimeConfig
+from consulpy.memberlist.config import MemberlistConfig
+from consulpy.memberlist.keyring import Keyring
+from consulpy.memberlist.transport import GossipTransport
+from consulpy.rpc.members import agent_tags, check_lan_merge, check_wan_merge
+from consulpy.serf.config import SerfConfig
+from consulpy.serf.events import Event
+from consulpy.serf.machine import Serf
+from consulpy.serf.members import Member
+from consulpy.serf.transport import SnapshotFile
+
+
+@dataclass(slots=True)
+class Pool:
+    """One gossip pool: the machine, and what moves its bytes."""
+
+    serf: Serf
+    transport: GossipTransport
+    default_port: int
+
+
+def reporter(pool: str) -> Callable[[str, str], None]:
+    """How a pure machine logs: `log(level, text)`."""
+    log = Logger(f"consulpy.{pool}")
+    levels = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
+    return lambda level, text: log.emit(levels[level], "{text}", text=text)
+
+
+def lan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callable[[Event], None]) -> Pool:
+    """The pool of all agents of the datacenter."""
+    tags = agent_tags(config, wan=False)
+    members = MemberlistConfig.lan(
+        name=config.node_name,
+        advertise=(config.advertise_addr, config.ports.serf_lan),
+        **_gossip(config, config.gossip_lan, config.serf_lan_allowed_cidrs),
+    )
+    bind = config.serf_lan_bind or config.bind_addr
+    check = check_lan_merge(config.node_name, config.node_id, config.advertise_addr, config.datacenter)
+    return _pool(config, reactor, rng, on_event, "local", members, bind, config.ports.serf_lan, tags, check)
+
+
+def wan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callable[[Event], None]) -> Pool:
+    """The pool of the servers of all datacenters."""
+    tags = agent_tags(config, wan=True)
+    members = MemberlistConfig.wan(
+        name=f"{config.node_name}.{config.datacenter}",
+        advertise=(config.advertise_addr_wan, config.ports.serf_wan),
+        **_gossip(config, config.gossip_wan, config.serf_wan_allowed_cidrs),
+    )
+    bind = config.serf_wan_bind or config.bind_addr
+    return _pool(config, reactor, rng, on_event, "remote", members, bind, config.ports.serf_wan, tags, check_wan_merge)
+
+
+def _gossip(config: RuntimeConfig, timings: Any, cidrs: Sequence[str]) -> dict[str, Any]:
+    """What both pools take from the configuration: timings, encryption, who may be a member."""
+    return {
+        "gossip_nodes": timings.gossip_nodes,
+        "gossip_interval_s": timings.gossip_interval_s,
+        "probe_interval_s": timings.probe_interval_s,
+        "probe_timeout_s": timings.probe_timeout_s,
+        "retransmit_mult": timings.retransmit_mult,
+        "suspicion_mult": timings.suspicion_mult,
+        "dead_node_reclaim_time_s": 30.0,
+        "delegate_versions": (2, 5, 4),
+        "encrypt_verify_incoming": config.encrypt_verify_incoming,
+        "encrypt_verify_outgoing": config.encrypt_verify_outgoing,
+        "allowed_cidrs": tuple(cidrs),
+    }
+
+
+def _pool(
+    config: RuntimeConfig,
+    reactor: Any,
+    rng: Random,
+    on_event: Callable[[Event], None],
+    file_name: str,
+    members: MemberlistConfig,
+    bind: str,
+    port: int,
+    tags: dict[str, str],
+    check: Callable[[list[Member]], None],
+) -> Pool:
+    folder = Path(config.data_dir) / "serf" if config.data_dir else None
+    keyring_path = folder / f"{file_name}.keyring" if folder and not config.disable_keyring_file else None
+    keyring_file = KeyringFile(keyring_path)
+    keys = keyring_file.load(config.encrypt)
+    if keys:
+        members = dataclasses.replace(members, keyring=Keyring(keys))
+    wan = file_name == "remote"
+    settings = SerfConfig.consul(
+        tags=tags,
+        reconnect_timeout_s=config.reconnect_timeout_wan_s if wan else config.reconnect_timeout_s,
+        rejoin_after_leave=config.rejoin_after_leave,
+        coordinates=not config.disable_coordinates,
+    )
+    transport = GossipTransport(reactor, bind, port)
+    serf = Serf(
+        settings,
+        members,
+        reactor,
+        rng,
+        transport,
+        on_event,
+        check_merge=check,
+        check_alive=lambda member: check([member]),
+        snapshot=SnapshotFile(folder / f"{file_name}.snapshot") if folder else None,
+        save_keyring=keyring_file.save,
+        log=reporter("serf.wan" if wan else "serf.lan"),
+    )
+    transport.attach(serf.memberlist)
+    return Pool(serf, transport, port)

@@ -1,0 +1,133 @@
+"""twistd's side, and the foreground's: options in, a running agent out.
+
+`twistd consulpy FLAGS` and `consulpy agent FLAGS` are the same program: both come to `AgentService`.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+from twisted.application import service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger, globalLogBeginner
+from twisted.python import usage
+
+from consulpy.agent import Agent
+from consulpy.agent.logs import LogSink
+from consulpy.config.flags import config_from_argv
+from consulpy.config.schema import RuntimeConfig
+from consulpy.errors import ConfigError
+
+#: How long a graceful leave may take before the agent ends anyway, in seconds.
+LEAVE_TIMEOUT_S: Final = 15.0
+
+
+class Options(usage.Options):
+    """The flags of `twistd consulpy`: exactly those of `consulpy agent`, in Consul's or in GNU's spelling."""
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the flags; a mistake is one line and exit status 1."""
+        self["config"] = _config(list(options or ()))
+
+
+class AgentService(service.Service):
+    """An `Agent` as a Twisted service: starts with it, listens to signals, stops with it."""
+
+    def __init__(self, config: RuntimeConfig, reactor: Any = None) -> None:
+        if reactor is None:
+            from twisted.internet import reactor  # noqa: PLC0415, TID251 - an entry module
+        self.exit_status = 0
+        self._config = config
+        self._reactor = reactor
+        self._log = Logger()
+        self._ending = False
+        self.agent = Agent(config, reactor, shut_down=self.shut_down)
+
+    def startService(self) -> None:
+        """Build and start everything. Raises `ConfigError`."""
+        super().startService()
+        self.agent.start()
+        self._reactor.callWhenRunning(self._listen_to_signals)
+
+    def stopService(self) -> "Deferred[None]":
+        """Stop everything, without leaving the pools."""
+        super().stopService()
+        return self.agent.stop()
+
+    def shut_down(self, exit_status: int = 0) -> None:
+        """End the program."""
+        self.exit_status = exit_status
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def _listen_to_signals(self) -> None:
+        config = self._config
+        leave_on_interrupt = not config.skips_leave_on_interrupt
+        for number, leave in ((signal.SIGINT, leave_on_interrupt), (signal.SIGTERM, config.leaves_on_terminate)):
+            signal.signal(number, self._from_signal(self._end, signal.Signals(number).name, leave))
+        signal.signal(signal.SIGHUP, self._from_signal(self._reload))
+
+    def _from_signal(self, call: Callable[..., None], *arguments: Any) -> Callable[[int, Any], None]:
+        return lambda _number, _frame: self._reactor.callFromThread(call, *arguments)
+
+    def _end(self, name: str, leave: bool) -> None:
+        if self._ending or not leave:
+            self._log.info("{name}: shutting down", name=name)
+            self.shut_down(1)
+            return
+        self._ending = True
+        self._log.info("{name}: leaving gracefully", name=name)
+        left = self.agent.leave()
+        left.addErrback(lambda failure: self._log.error("leave: {why}", why=failure.getErrorMessage()))
+        self._reactor.callLater(LEAVE_TIMEOUT_S, self.shut_down, 1)
+
+    def _reload(self) -> None:
+        reloaded = self.agent.reload()
+        reloaded.addErrback(lambda failure: self._log.error("reload: {why}", why=failure.getErrorMessage()))
+
+
+def makeService(options: Options) -> service.IService:
+    """What twistd runs."""
+    config: RuntimeConfig = options["config"]
+    return _StopsOnMistakes(config)
+
+
+class _StopsOnMistakes(AgentService):
+    """Under twistd a mistake found while starting ends the program with one line instead of a traceback."""
+
+    def startService(self) -> None:
+        try:
+            super().startService()
+        except ConfigError as error:
+            _complain(error)
+
+
+def run(config: RuntimeConfig) -> int:
+    """Run an agent in the foreground until it is told to end; its exit status."""
+    from twisted.internet import reactor  # noqa: PLC0415, TID251 - an entry module
+
+    started = AgentService(config, reactor)
+    print(started.agent.banner(), flush=True)
+    sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True))
+    globalLogBeginner.beginLoggingTo([sink], redirectStandardIO=False, discardBuffer=False)
+    try:
+        started.startService()
+    except ConfigError as error:
+        _complain(error)
+    print("==> consulpy agent running!", flush=True)
+    reactor.addSystemEventTrigger("before", "shutdown", started.stopService)
+    reactor.run()
+    return started.exit_status
+
+
+def _config(argv: list[str]) -> RuntimeConfig:
+    try:
+        return config_from_argv(argv)
+    except ConfigError as error:
+        _complain(error)
+
+
+def _complain(error: ConfigError) -> NoReturn:
+    print(f"consulpy: {error}", file=sys.stderr)
+    raise SystemExit(1)
