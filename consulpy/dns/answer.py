@@ -1,0 +1,207 @@
+"""Results to records: which, in what order, and how many of them fit. Pure; as Consul 1.8.7 was seen to do it.
+
+Order: instances come in a new random order each time. Cut: over UDP a client without EDNS gets at most
+`udp_answer_limit` records, any client only what fits its payload size; the TC bit is set only if configured.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from twisted.names import dns
+
+from consulpy.dns.config import DnsConfig
+from consulpy.dns.question import IpAddress
+from consulpy.dns.wire import Answer, Question, Srv, encode, host_name, record, texts
+from consulpy.structs.check import CRITICAL, PASSING, WARNING
+from consulpy.structs.node import Node
+from consulpy.structs.service import CheckServiceNode, NodeService
+
+#: Most records in a UDP answer to a client without EDNS, whatever is configured.
+UDP_ANSWER_LIMIT_MAX: Final = 8
+#: Name servers named in NS answers.
+NAME_SERVER_LIMIT: Final = 3
+#: The largest message over TCP that Consul sends, in bytes.
+TCP_SIZE_MAX: Final = 65523
+#: The size of a record that is as small as can be: pointer, fixed fields, IPv4 address.
+_SMALLEST_RECORD: Final = 16
+_UDP_DEFAULT: Final = 512
+_RFC1035: Final = "rfc1035-"
+
+
+@dataclass(slots=True)
+class Group:
+    """A record of the answer section with the additional ones that belong to it."""
+
+    record: dns.RRHeader
+    extras: list[dns.RRHeader] = field(default_factory=list)
+
+
+def ip_of(text: str) -> IpAddress | None:
+    """The address that a text is, None for a host name."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def address_record(owner: str, address: IpAddress, ttl: int) -> dns.RRHeader:
+    """An A or AAAA record."""
+    if address.version == 4:
+        return record(owner, dns.A, ttl, dns.Record_A(str(address), ttl))
+    return record(owner, dns.AAAA, ttl, dns.Record_AAAA(str(address), ttl))
+
+
+def alias_record(owner: str, target: str, ttl: int) -> dns.RRHeader:
+    """A CNAME record."""
+    payload = dns.Record_CNAME(ttl=ttl)
+    payload.name = host_name(target)
+    return record(owner, dns.CNAME, ttl, payload)
+
+
+def meta_records(owner: str, meta: dict[str, str] | None, ttl: int) -> list[dns.RRHeader]:
+    """A node's metadata as TXT; a key that begins with `rfc1035-` shows its value alone."""
+    shown = (
+        value if key.lower().startswith(_RFC1035) else f"{key}={value}" for key, value in sorted((meta or {}).items())
+    )
+    return [record(owner, dns.TXT, ttl, dns.Record_TXT(*texts(text), ttl=ttl)) for text in shown]
+
+
+def soa_record(config: DnsConfig, serial: int) -> dns.RRHeader:
+    """The SOA of the domain."""
+    domain, soa = ".".join(config.labels), config.soa
+    payload = dns.Record_SOA(
+        serial=serial,
+        refresh=soa.refresh_s,
+        retry=soa.retry_s,
+        expire=soa.expire_s,
+        minimum=soa.min_ttl_s,
+        ttl=soa.min_ttl_s,
+    )
+    payload.mname, payload.rname = host_name(f"ns.{domain}"), host_name(f"hostmaster.{domain}")
+    return record(domain, dns.SOA, soa.min_ttl_s, payload)
+
+
+def negative(config: DnsConfig, serial: int, rcode: int = dns.ENAME) -> Answer:
+    """No such name, or no such record (`rcode` OK): with the SOA that says for how long that is true."""
+    return Answer(rcode=rcode, authority=[soa_record(config, serial)])
+
+
+def node_name(config: DnsConfig, node: str, datacenter: str) -> str:
+    """The full name of a node."""
+    return ".".join((node, "node", datacenter or config.datacenter, *config.labels))
+
+
+def name_servers(config: DnsConfig, rows: Iterable[CheckServiceNode]) -> tuple[list[dns.RRHeader], list[dns.RRHeader]]:
+    """NS records for the servers among `rows`, and the addresses that go with them."""
+    domain, ttl = ".".join(config.labels), int(config.node_ttl_s)
+    servers, glue = [], []
+    for row in rows:
+        if row.node is None or not _is_label(row.node.node):
+            continue
+        name = node_name(config, row.node.node, row.node.datacenter)
+        payload = dns.Record_NS(ttl=ttl)
+        payload.name = host_name(name)
+        servers.append(record(domain, dns.NS, ttl, payload))
+        address = ip_of(row.node.address)
+        if address is not None:
+            glue.append(address_record(name, address, ttl))
+        if len(servers) == NAME_SERVER_LIMIT:
+            break
+    return servers, glue
+
+
+def pointer(question: Question, target: str) -> dns.RRHeader:
+    """A PTR record; these are not to be kept."""
+    payload = dns.Record_PTR()
+    payload.name = host_name(target)
+    return record(question.name, dns.PTR, 0, payload)
+
+
+def healthy(rows: Sequence[CheckServiceNode] | None, only_passing: bool) -> list[CheckServiceNode]:
+    """The instances to which clients may be sent: none critical, with `only_passing` all checks passing."""
+    return [row for row in rows or () if _may_serve(row, only_passing)]
+
+
+def _may_serve(row: CheckServiceNode, only_passing: bool) -> bool:
+    for check in row.checks or ():
+        if check.status == CRITICAL or (only_passing and check.status != PASSING):
+            return False
+    return True
+
+
+def address_of(row: CheckServiceNode) -> str:
+    """Where an instance is: its own address, else its node's."""
+    service, node = row.service or NodeService(), row.node or Node()
+    return service.address or node.address
+
+
+def weight_of(row: CheckServiceNode) -> int:
+    """The SRV weight of an instance: another one while a check warns."""
+    weights = row.service.weights if row.service is not None else None
+    if weights is None:
+        return 1
+    warns = any(check.status == WARNING for check in row.checks or ())
+    return min(max(weights.warning if warns else weights.passing, 0), 0xFFFF)
+
+
+def srv_target(config: DnsConfig, row: CheckServiceNode) -> tuple[str, IpAddress | None]:
+    """The name at which an instance is, and its address unless the name is that of some other host."""
+    service, node = row.service or NodeService(), row.node or Node()
+    address = ip_of(address_of(row))
+    if address is None:
+        return address_of(row), None
+    if service.address:
+        name = ".".join((address.packed.hex(), "addr", node.datacenter or config.datacenter, *config.labels))
+        return name, address
+    return node_name(config, node.node, node.datacenter), address
+
+
+def srv_record(question: Question, row: CheckServiceNode, target: str, ttl: int) -> dns.RRHeader:
+    """An SRV record; its priority is always 1."""
+    port = row.service.port if row.service is not None else 0
+    payload = Srv(1, weight_of(row), port & 0xFFFF, b"", ttl)
+    payload.target = host_name(target)
+    return record(question.name, dns.SRV, ttl, payload)
+
+
+def wants(kind: int, address: IpAddress) -> bool:
+    """Whether a node's question of this type is answered with this address."""
+    return kind == dns.ALL_RECORDS or kind == (dns.A if address.version == 4 else dns.AAAA)
+
+
+def fit(question: Question, groups: list[Group], config: DnsConfig, *, udp: bool) -> Answer:
+    """As many of the groups as may be sent."""
+    kept = groups
+    size_max = question.largest_udp if udp else TCP_SIZE_MAX
+    if udp and size_max == _UDP_DEFAULT:
+        kept = kept[: min(config.udp_answer_limit, UDP_ANSWER_LIMIT_MAX)]
+    kept = kept[: size_max // _SMALLEST_RECORD]
+    if _size(question, kept, config) > size_max:
+        fits, too_many = 0, len(kept)
+        while too_many - fits > 1:
+            middle = (fits + too_many) // 2
+            if _size(question, kept[:middle], config) > size_max:
+                too_many = middle
+            else:
+                fits = middle
+        kept = kept[:fits]
+    made = _answer_with(kept)
+    made.truncated = config.enable_truncate and len(kept) < len(groups)
+    return made
+
+
+def _size(question: Question, groups: Sequence[Group], config: DnsConfig) -> int:
+    return len(encode(question, _answer_with(groups), compress=not config.disable_compression))
+
+
+def _answer_with(groups: Sequence[Group]) -> Answer:
+    return Answer(
+        answers=[group.record for group in groups], additional=[extra for group in groups for extra in group.extras]
+    )
+
+
+def _is_label(name: str) -> bool:
+    """Whether a node's name can be said in DNS."""
+    return all(char.isascii() and (char.isalnum() or char in "-_") for char in name) and 0 < len(name) < 64

@@ -1,0 +1,68 @@
+"""What the DNS door is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SoaConfig:
+    """Fields of the SOA record, in seconds. `min_ttl_s` is also the record's own TTL, and so that of "no such name"."""
+
+    refresh_s: int = 3600
+    retry_s: int = 600
+    expire_s: int = 86400
+    min_ttl_s: int = 0
+
+
+@dataclass(frozen=True)
+class DnsConfig:
+    """How names are answered.
+
+    `domain`, `alt_domain`: with or without the dot at the end; `alt_domain` "" for none. `addresses`, `port`: where UDP
+    and TCP listen. `recursors`: "IP" or "IP:PORT". `service_ttl_s`: by service name; "web*" and "*" match by prefix.
+    `udp_answer_limit`: most records in a UDP answer to a client without EDNS (never more than 8). `a_record_limit`: most A
+    or AAAA records in any answer, 0 for all.
+    """
+
+    datacenter: str = "dc1"
+    node_name: str = ""
+    domain: str = "consul."
+    alt_domain: str = ""
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    port: int = 8600
+    recursors: tuple[str, ...] = ()
+    recursor_timeout_s: float = 2.0
+    node_ttl_s: float = 0.0
+    service_ttl_s: Mapping[str, float] = field(default_factory=dict)
+    udp_answer_limit: int = 3
+    a_record_limit: int = 0
+    only_passing: bool = False
+    enable_truncate: bool = False
+    disable_compression: bool = False
+    node_meta_txt: bool = True
+    allow_stale: bool = True
+    max_stale_s: float = 87600 * 3600.0
+    soa: SoaConfig = field(default_factory=SoaConfig)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The domain's labels, in lower case."""
+        return split(self.domain)
+
+    def domains(self) -> list[tuple[str, ...]]:
+        """The labels of the domains that are ours, the longest first."""
+        found = {split(domain) for domain in (self.domain, self.alt_domain) if split(domain)}
+        return sorted(found, key=len, reverse=True)
+
+    def ttl_of_service(self, name: str) -> int:
+        """Seconds for which answers about a service may be kept: its own, else that of its longest matching prefix."""
+        exact = self.service_ttl_s.get(name)
+        if exact is not None:
+            return int(exact)
+        prefixes = [key for key in self.service_ttl_s if key.endswith("*") and name.startswith(key[:-1])]
+        return int(self.service_ttl_s[max(prefixes, key=len)]) if prefixes else 0
+
+
+def split(name: str) -> tuple[str, ...]:
+    """`Node.Consul.` -> `("node", "consul")`."""
+    return tuple(label for label in name.lower().split(".") if label)

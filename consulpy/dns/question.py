@@ -1,0 +1,182 @@
+"""What a name asks for: question -> lookup. Pure; it follows Consul 1.8.7 as seen (tests/conformance, areas dns-*).
+
+| name, below the domain | lookup |
+|---|---|
+| `NAME.node[.DATACENTER]` | a node; `NAME` may contain dots |
+| `NAME.DATACENTER.node` | the same (ours, Consul has it not), if no node is called `NAME.DATACENTER` |
+| `[TAG.]NAME.service[.DATACENTER]` | healthy instances; `TAG` may contain dots |
+| `_NAME._TAG[.service][.DATACENTER]` | the same after RFC 2782, `_tcp` for all tags; without `service` for SRV only |
+| `NAME.connect[.DATACENTER]`, `NAME.ingress[.DATACENTER]` | Connect-capable instances, ingress gateways |
+| `NAME.query[.DATACENTER]` | a prepared query |
+| `HEX.addr[...]` | the address written in hexadecimal, of either family |
+| anything, types SOA and NS | the domain's authority |
+| `*.arpa` | reverse lookup |
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.names import dns
+
+from consulpy.dns.config import DnsConfig, split
+
+_KINDS: Final = frozenset(("service", "connect", "ingress", "node", "query", "addr"))
+#: Bytes of an address -> its class.
+_ADDRESS_SIZES: Final = (4, 16)
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLookup:
+    """The address of a node. `instead`: what to look for when there is no such node."""
+
+    node: str
+    datacenter: str
+    instead: "NodeLookup | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLookup:
+    """The healthy instances of a service; `tag` "" for all."""
+
+    service: str
+    datacenter: str
+    tag: str = ""
+    connect: bool = False
+    ingress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLookup:
+    """A prepared query, by name or id."""
+
+    query: str
+    datacenter: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressLookup:
+    """An address that stands in the name itself; None if its length is that of no address."""
+
+    address: IpAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityLookup:
+    """Who answers for the domain: SOA or NS."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseLookup:
+    """Which node or service has an address; None if the name holds no whole address."""
+
+    address: IpAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A name in our domain that can't exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A zone transfer, which there is none of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A name outside our domains: for the recursors."""
+
+
+Lookup = (
+    NodeLookup
+    | ServiceLookup
+    | QueryLookup
+    | AddressLookup
+    | AuthorityLookup
+    | ReverseLookup
+    | Nothing
+    | Transfer
+    | Foreign
+)
+
+
+def lookup_of(name: str, kind: int, config: DnsConfig) -> Lookup:
+    """What a question of this name and type asks for."""
+    labels = split(name)
+    for domain in config.domains():
+        if labels[-len(domain) :] == domain:
+            return _in_domain(labels[: -len(domain)], kind, config)
+    if labels[-1:] == ("arpa",):
+        return ReverseLookup(address_of_reverse(labels))
+    return Foreign()
+
+
+def _in_domain(labels: tuple[str, ...], kind: int, config: DnsConfig) -> Lookup:
+    if kind in (dns.SOA, dns.NS):
+        return AuthorityLookup()
+    if kind == dns.AXFR:
+        return Transfer()
+    found = _kind_label(labels, kind)
+    if found is None:
+        return Nothing()
+    word, before, after = found
+    if word == "addr":
+        return _address(before)
+    if not before or len(after) > 1:
+        return Nothing()
+    datacenter = after[0] if after else config.datacenter
+    if word == "node":
+        instead = None
+        if len(before) > 1 and not after:
+            instead = NodeLookup(".".join(before[:-1]), before[-1])
+        return NodeLookup(".".join(before), datacenter, instead)
+    if word == "query":
+        return QueryLookup(".".join(before), datacenter)
+    if word == "service":
+        return _service(before, datacenter)
+    return ServiceLookup(before[-1], datacenter, connect=word == "connect", ingress=word == "ingress")
+
+
+def _kind_label(labels: tuple[str, ...], kind: int) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:
+    """The last label that says what is asked for, with what is before and after it."""
+    for at in reversed(range(len(labels))):
+        if labels[at] in _KINDS:
+            return labels[at], labels[:at], labels[at + 1 :]
+        if kind == dns.SRV and labels[at].startswith("_"):  # RFC 2782 names need no "service"
+            return "service", labels[: at + 1], labels[at + 1 :]
+    return None
+
+
+def _service(before: tuple[str, ...], datacenter: str) -> ServiceLookup:
+    if len(before) == 2 and all(label.startswith("_") for label in before):
+        tag = before[1][1:]
+        return ServiceLookup(before[0][1:], datacenter, "" if tag == "tcp" else tag)
+    return ServiceLookup(before[-1], datacenter, ".".join(before[:-1]))
+
+
+def _address(before: tuple[str, ...]) -> Lookup:
+    if len(before) != 1:
+        return Nothing()
+    size = len(before[0]) // 2
+    if size not in _ADDRESS_SIZES:
+        return AddressLookup(None)
+    try:
+        packed = bytes.fromhex(before[0])
+    except ValueError:
+        return Nothing()
+    return AddressLookup(ipaddress.ip_address(packed)) if len(packed) == size else Nothing()
+
+
+def address_of_reverse(labels: tuple[str, ...]) -> IpAddress | None:
+    """`1.0.0.10.in-addr.arpa` -> 10.0.0.1, and the same for `ip6.arpa`."""
+    try:
+        if labels[-2:] == ("in-addr", "arpa"):
+            return ipaddress.IPv4Address(".".join(reversed(labels[:-2])))
+        if labels[-2:] == ("ip6", "arpa") and all(len(label) == 1 for label in labels[:-2]):
+            return ipaddress.IPv6Address(bytes.fromhex("".join(reversed(labels[:-2]))))
+    except ValueError:
+        pass
+    return None

@@ -1,0 +1,81 @@
+"""Names that are not ours: asked of the configured recursors, one after the other. Pure; packets go out by `exchange`.
+
+A recursor that fails, or answers neither NOERROR nor NXDOMAIN, is passed over. When none is left: SERVFAIL.
+"""
+
+import struct
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.names import dns
+
+from consulpy.dns.config import DnsConfig
+from consulpy.dns.wire import HEADER_SIZE, Answer, Question
+
+#: (host, port), the packet, whether by UDP, seconds to wait -> the reply; fails when there is none in time.
+Exchange = Callable[[tuple[str, int], bytes, bool, float], "Deferred[bytes]"]
+
+_DNS_PORT: Final = 53
+_RCODE: Final = 0x000F
+_RECURSION_AVAILABLE: Final = 0x80
+
+_log = Logger()
+
+
+class Recursor:
+    """Asks recursors. `rng` chooses message ids."""
+
+    def __init__(self, exchange: Exchange, rng: Random) -> None:
+        self._exchange = exchange
+        self._rng = rng
+
+    async def forward(self, question: Question, config: DnsConfig, *, udp: bool) -> Answer | bytes:
+        """The reply of the first recursor that knows, under the client's id; else SERVFAIL."""
+        reply = await self._ask(question.packet, config, udp)
+        if reply is None:
+            return Answer(rcode=dns.ESERVER, authoritative=False, recursion=True)
+        flags = reply[3] | _RECURSION_AVAILABLE
+        return question.packet[:2] + reply[2:3] + bytes([flags]) + reply[4:]
+
+    async def addresses(self, host: str, config: DnsConfig) -> list[dns.RRHeader]:
+        """The records that answer for the address of a host; empty if no recursor knows."""
+        message = dns.Message(recDes=1)
+        query = dns.Query(b"", dns.A, dns.IN)
+        query.name.name = host.removesuffix(".").encode("utf-8", "surrogateescape")
+        message.queries.append(query)
+        reply = await self._ask(message.toStr(), config, udp=True)
+        if reply is None:
+            return []
+        decoded = dns.Message()
+        try:
+            decoded.fromStr(reply)
+        except Exception as error:  # decoders of records raise whatever their bytes lead to
+            _log.warn("a recursor's answer for {host} can't be read: {error}", host=host, error=error)
+            return []
+        return decoded.answers
+
+    async def _ask(self, packet: bytes, config: DnsConfig, udp: bool) -> bytes | None:
+        for recursor in config.recursors:
+            number = struct.pack("!H", self._rng.getrandbits(16))
+            try:
+                reply = await self._exchange(address_of(recursor), number + packet[2:], udp, config.recursor_timeout_s)
+            except Exception as error:  # whatever went wrong, the next may do better
+                _log.warn("recursor {recursor} failed: {error}", recursor=recursor, error=error)
+                continue
+            if len(reply) >= HEADER_SIZE and reply[:2] == number and reply[3] & _RCODE in (dns.OK, dns.ENAME):
+                return reply
+        return None
+
+
+def address_of(recursor: str) -> tuple[str, int]:
+    """`192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:53`, `2001:db8::1` -> host and port."""
+    if recursor.startswith("["):
+        host, _, port = recursor[1:].partition("]")
+        return host, int(port[1:] or _DNS_PORT)
+    host, colon, port = recursor.rpartition(":")
+    if colon and ":" not in host:
+        return host, int(port)
+    return recursor, _DNS_PORT

@@ -1,0 +1,282 @@
+"""Lookups to answers: the reads behind each kind of name, and what follows when its address is another name.
+
+Reads go through `caller`, any server may answer them (`allow_stale`); an answer older than `max_stale_s` is asked again of
+the leader. An unknown datacenter is an unknown name; any other failure is SERVFAIL.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.names import dns
+
+from consulpy.clock import Clock
+from consulpy.dns import answer as answers
+from consulpy.dns.answer import Group
+from consulpy.dns.config import DnsConfig
+from consulpy.dns.question import (
+    AddressLookup,
+    AuthorityLookup,
+    Foreign,
+    NodeLookup,
+    QueryLookup,
+    ReverseLookup,
+    ServiceLookup,
+    Transfer,
+    lookup_of,
+)
+from consulpy.dns.recursor import Recursor
+from consulpy.dns.wire import Answer, Question, encode
+from consulpy.errors import RPCError
+from consulpy.structs.node import Node
+from consulpy.structs.record import Record
+from consulpy.structs.requests import NodeRequest, ServiceRequest, SpecificRequest
+from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
+
+#: How many host names that are names of this domain again are followed.
+ALIAS_DEPTH_MAX: Final = 3
+_NS_PER_S: Final = 1_000_000_000
+_NO_DATACENTER: Final = "No path to datacenter"
+
+_log = Logger()
+
+
+class Caller(Protocol):
+    """The part of `rpc.call.Caller` that is needed here."""
+
+    def call(self, method: str, request: Record) -> "Deferred[Any]":
+        """Send a request, to whichever server serves it."""
+
+
+class Resolver:
+    """Answers questions. `config` may be replaced at any time; it holds for the questions after."""
+
+    def __init__(self, config: DnsConfig, caller: Caller, clock: Clock, rng: Random, recursor: Recursor) -> None:
+        self.config = config
+        self._caller = caller
+        self._clock = clock
+        self._rng = rng
+        self._recursor = recursor
+
+    async def respond(self, question: Question, *, udp: bool) -> tuple[bytes, int]:
+        """The packet that answers, and of how many records it is one random choice (0: don't keep it at all)."""
+        made: Answer | bytes
+        try:
+            made, choices = await self._answer(question, udp)
+        except RPCError as error:
+            if _NO_DATACENTER in str(error):
+                made, choices = self._negative(), 0
+            else:
+                _log.warn("no answer for {name}: {error}", name=question.name, error=str(error))
+                made, choices = Answer(rcode=dns.ESERVER), 0
+        if isinstance(made, bytes):
+            return made, 0
+        made.recursion = made.recursion or bool(self.config.recursors)
+        return encode(question, made, compress=not self.config.disable_compression), choices
+
+    async def _answer(self, question: Question, udp: bool) -> tuple[Answer | bytes, int]:
+        lookup = lookup_of(question.name, question.kind, self.config)
+        if isinstance(lookup, NodeLookup):
+            return await self._node(question, lookup), 1
+        if isinstance(lookup, ServiceLookup):
+            return await self._service(question, lookup, udp)
+        if isinstance(lookup, AddressLookup):
+            found = lookup.address
+            ttl = int(self.config.node_ttl_s)
+            return Answer(answers=[answers.address_record(question.name, found, ttl)] if found else []), 1
+        if isinstance(lookup, AuthorityLookup):
+            return await self._authority(question), 0
+        if isinstance(lookup, ReverseLookup):
+            return await self._reverse(question, lookup, udp), 0
+        if isinstance(lookup, Transfer):
+            return Answer(rcode=dns.ENOTIMP), 0
+        if isinstance(lookup, Foreign):
+            if not self.config.recursors:
+                return Answer(rcode=dns.EREFUSED, authoritative=False, edns=False), 1
+            return await self._recursor.forward(question, self.config, udp=udp), 0
+        made = self._negative()
+        made.subnet_scope = isinstance(lookup, QueryLookup)
+        return made, 1
+
+    # -- nodes
+
+    async def _node(self, question: Question, lookup: NodeLookup) -> Answer:
+        node = await self._find_node(lookup)
+        if node is None:
+            return self._negative()
+        kind, ttl = question.kind, int(self.config.node_ttl_s)
+        made = Answer()
+        if kind in (dns.A, dns.AAAA, dns.ALL_RECORDS):
+            address = answers.ip_of(node.address)
+            if address is None:
+                made.answers.append(answers.alias_record(question.name, node.address, ttl))
+                made.answers += await self._follow(node.address, 1)
+            elif answers.wants(kind, address):
+                made.answers.append(answers.address_record(question.name, address, ttl))
+        if kind in (dns.TXT, dns.ALL_RECORDS):
+            made.answers += answers.meta_records(question.name, node.meta, ttl)
+        elif kind in (dns.A, dns.AAAA) and self.config.node_meta_txt:
+            made.additional += answers.meta_records(question.name, node.meta, ttl)
+        return made
+
+    async def _find_node(self, lookup: NodeLookup) -> Node | None:
+        reply = await self._read("Catalog.NodeServices", NodeRequest(datacenter=lookup.datacenter, node=lookup.node))
+        if reply.node_services is not None and reply.node_services.node is not None:
+            node: Node = reply.node_services.node
+            return node
+        return await self._find_node(lookup.instead) if lookup.instead is not None else None
+
+    # -- services
+
+    async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> tuple[Answer, int]:
+        rows = await self._instances(lookup)
+        if not rows:
+            return self._negative(), 1
+        self._rng.shuffle(rows)
+        ttl = self.config.ttl_of_service(lookup.service)
+        if question.kind == dns.SRV:
+            groups = await self._srv_groups(question, rows, ttl)
+        else:
+            groups = await self._address_groups(question, rows, ttl)
+        if not groups:
+            return self._negative(dns.OK), 1
+        return answers.fit(question, groups, self.config, udp=udp), len(groups)
+
+    async def _instances(self, lookup: ServiceLookup) -> list[CheckServiceNode]:
+        request = ServiceRequest(
+            datacenter=lookup.datacenter,
+            service_name=lookup.service,
+            service_tags=[lookup.tag] if lookup.tag else None,
+            tag_filter=bool(lookup.tag),
+            connect=lookup.connect,
+            ingress=lookup.ingress,
+        )
+        reply = await self._read("Health.ServiceNodes", request)
+        return answers.healthy(reply.nodes, self.config.only_passing)
+
+    async def _address_groups(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int) -> list[Group]:
+        kind = dns.ALL_RECORDS if question.kind == dns.TXT else question.kind  # seen: TXT asks for addresses too
+        limit = self.config.a_record_limit or len(rows)
+        groups: list[Group] = []
+        for address in dict.fromkeys(map(answers.address_of, rows)):
+            if len(groups) >= limit:
+                break
+            ip = answers.ip_of(address)
+            if ip is None:
+                groups.append(Group(answers.alias_record(question.name, address, ttl)))
+                groups += [Group(found) for found in await self._addresses_at(address)]
+            elif answers.wants(kind, ip):
+                groups.append(Group(answers.address_record(question.name, ip, ttl)))
+        return groups
+
+    async def _srv_groups(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int) -> list[Group]:
+        groups: list[Group] = []
+        seen: set[tuple[str, str, int]] = set()
+        for row in rows:
+            if row.node is None or row.service is None:
+                continue
+            place = (row.node.node, row.service.address, row.service.port)
+            if place in seen:
+                continue
+            seen.add(place)
+            target, ip = answers.srv_target(self.config, row)
+            group = Group(answers.srv_record(question, row, target, ttl))
+            if ip is not None:
+                group.extras.append(answers.address_record(target, ip, ttl))
+            else:
+                group.extras += await self._addresses_at(target)
+            if self.config.node_meta_txt:
+                owner = answers.node_name(self.config, row.node.node, row.node.datacenter)
+                group.extras += answers.meta_records(owner, row.node.meta, ttl)
+            groups.append(group)
+        return groups
+
+    # -- the domain, and addresses
+
+    async def _authority(self, question: Question) -> Answer:
+        rows = await self._instances(ServiceLookup(CONSUL_SERVICE, self.config.datacenter))
+        self._rng.shuffle(rows)
+        servers, glue = answers.name_servers(self.config, rows)
+        if question.kind == dns.NS:
+            return Answer(answers=servers, additional=glue)
+        return Answer(answers=[self._soa()], authority=servers, additional=glue)
+
+    async def _reverse(self, question: Question, lookup: ReverseLookup, udp: bool) -> Answer | bytes:
+        name = await self._name_at(str(lookup.address)) if lookup.address is not None else ""
+        if name:
+            authority = [self._soa()] if question.kind == dns.SOA else []
+            return Answer(answers=[answers.pointer(question, name)], authority=authority)
+        if self.config.recursors:
+            return await self._recursor.forward(question, self.config, udp=udp)
+        return Answer(rcode=dns.ESERVER, authoritative=False, recursion=True)
+
+    async def _name_at(self, address: str) -> str:
+        """The name of the node or else the service that has an address, "" if none has."""
+        datacenter = self.config.datacenter
+        nodes = await self._read("Catalog.ListNodes", SpecificRequest(datacenter=datacenter))
+        for node in nodes.nodes or ():
+            if node.address == address:
+                return answers.node_name(self.config, node.node, node.datacenter)
+        request = ServiceRequest(datacenter=datacenter, service_address=address)
+        services = await self._read("Catalog.ServiceNodes", request)
+        for row in services.service_nodes or ():
+            return ".".join((row.service_name, "service", row.datacenter or datacenter, *self.config.labels))
+        return ""
+
+    # -- host names instead of addresses
+
+    async def _addresses_at(self, host: str) -> list[dns.RRHeader]:
+        return [each for each in await self._follow(host, 1) if each.type in (dns.A, dns.AAAA, dns.CNAME)]
+
+    async def _follow(self, host: str, depth: int) -> list[dns.RRHeader]:
+        """What is known under a host name: from our own domain, else from a recursor; empty if that leads nowhere."""
+        lookup = lookup_of(host, dns.ALL_RECORDS, self.config)
+        if isinstance(lookup, Foreign):
+            return await self._recursor.addresses(host, self.config) if self.config.recursors else []
+        if depth > ALIAS_DEPTH_MAX:
+            return []
+        ttl = int(self.config.node_ttl_s)
+        found: list[dns.RRHeader] = []
+        addresses: list[str] = []
+        try:
+            if isinstance(lookup, NodeLookup):
+                node = await self._find_node(lookup)
+                if node is not None:
+                    addresses = [node.address]
+                    found = answers.meta_records(host, node.meta, ttl)
+            elif isinstance(lookup, ServiceLookup):
+                ttl = self.config.ttl_of_service(lookup.service)
+                rows = await self._instances(lookup)
+                self._rng.shuffle(rows)
+                addresses = list(dict.fromkeys(map(answers.address_of, rows)))
+            elif isinstance(lookup, AddressLookup) and lookup.address is not None:
+                addresses = [str(lookup.address)]
+        except RPCError:
+            return []
+        records = []
+        for address in addresses:
+            ip = answers.ip_of(address)
+            if ip is not None:
+                records.append(answers.address_record(host, ip, ttl))
+            else:
+                records.append(answers.alias_record(host, address, ttl))
+                records += await self._follow(address, depth + 1)
+        return records + found
+
+    # -- helpers
+
+    async def _read(self, method: str, request: Any) -> Any:
+        request.options.allow_stale = self.config.allow_stale
+        reply = await self._caller.call(method, request)
+        if self.config.allow_stale and reply.meta.last_contact > self.config.max_stale_s * _NS_PER_S:
+            request.options.allow_stale = False
+            reply = await self._caller.call(method, request)
+        return reply
+
+    def _soa(self) -> dns.RRHeader:
+        return answers.soa_record(self.config, int(self._clock.seconds()) & 0xFFFFFFFF)
+
+    def _negative(self, rcode: int = dns.ENAME) -> Answer:
+        return answers.negative(self.config, int(self._clock.seconds()) & 0xFFFFFFFF, rcode)
