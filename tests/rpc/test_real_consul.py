@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
@@ -164,12 +164,12 @@ async def test_a_real_client_agent_lives_on_our_port(tmp_path: Path) -> None:
         errors = [line for line in program.output.splitlines() if "[ERROR]" in line]
         assert all("No path to datacenter" in line or "No known Consul servers" in line for line in errors), errors
     finally:
-        program.process.terminate()
+        program.process.kill()
         await deferToThread(program.process.wait, 20)
         leader.stop()
         serf.shutdown()
         await service.stopService()
-        await transport.stopService()
+        await maybeDeferred(transport.stopService)
 
 
 CLIENT = "127.33.0.11"
