@@ -341,15 +341,22 @@ async def test_we_find_our_cluster_again_by_the_snapshot(agents: list[Agent], tm
 async def test_a_name_that_is_taken_is_given_up(agents: list[Agent], tmp_path: Path) -> None:
     """6.5: most members know the other one under our name, so that we end."""
     serf_agent(agents, tmp_path)
-    third = Agent(
-        tmp_path,
-        *("serf", "agent", "-node=third", f"-bind={BLOCK}.3:7946", f"-rpc-addr={BLOCK}.3:7373", f"-join={THEIRS}:7946"),
-    )
-    agents.append(third)
     ended: list[str] = []
     first = Ours(agents_config(), name="watcher")
     async with running(first):
-        await both_alive(first, 7946)
+        await both_alive(first, 7946)  # it listens now, so that the third one's only try to join works
+        third = Agent(
+            tmp_path,
+            *(
+                "serf",
+                "agent",
+                "-node=third",
+                f"-bind={BLOCK}.3:7946",
+                f"-rpc-addr={BLOCK}.3:7373",
+                f"-join={THEIRS}:7946",
+            ),
+        )
+        agents.append(third)
         await eventually(lambda: first.status("third") is Status.ALIVE, "the third one")
     ours = Ours(agents_config(), name="theirs", on_shutdown=ended.append)
     async with running(ours):
