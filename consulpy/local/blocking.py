@@ -3,12 +3,10 @@
 The reader sends back the `ContentHash` that it was given; unlike an index it says what it knows, not how much.
 """
 
-from random import Random
 from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Clock
 from consulpy.errors import BadRequest
 from consulpy.local import api
 from consulpy.local.api import Answer
@@ -32,22 +30,23 @@ def wait_of(text: str) -> float:
     return min(wait_s, WAIT_S) if wait_s > 0 else WAIT_S
 
 
-async def service(local: LocalState, service_id: str, known: str, wait: str, clock: Clock, rng: Random) -> Answer:
+async def service(local: LocalState, service_id: str, known: str, wait: str) -> Answer:
     """GET /v1/agent/service/ID?hash=`known`&wait=`wait`: at once, unless the service shows just what is known.
 
     Raises `NotFound`, also when the service goes while it is waited for, and `BadRequest`. Cancelling ends the wait.
     """
+    clock = local.entries.clock
     wait_s = wait_of(wait) if known else 0.0
-    end_s = clock.seconds() + wait_s * (1 + rng.random() * _JITTER)
+    end_s = clock.seconds() + wait_s * (1 + local.entries.rng.random() * _JITTER)
     while True:
         answer = api.service(local, service_id)
         left_s = end_s - clock.seconds()
         if answer.body["ContentHash"] != known or left_s <= 0:
             return answer
-        await _change(local, service_id, clock, left_s)
+        await _change(local, service_id, left_s)
 
 
-async def _change(local: LocalState, service_id: str, clock: Clock, within_s: float) -> None:
+async def _change(local: LocalState, service_id: str, within_s: float) -> None:
     """The next change of the service, or the end of the time."""
     woken: Deferred[None] = Deferred(lambda _: None)
 
@@ -58,7 +57,7 @@ async def _change(local: LocalState, service_id: str, clock: Clock, within_s: fl
     watch = WatchSet()
     watch.add(("service", service_id))
     waiter = local.entries.watchers.wait(watch, wake)
-    timer = clock.callLater(within_s, wake)
+    timer = local.entries.clock.callLater(within_s, wake)
     try:
         await woken
     finally:

@@ -64,8 +64,8 @@ class Entries:
         self.changed: Callable[[], None] = lambda: None
         self.check_update_interval_s = check_update_interval_s
         self.discard_check_output = discard_check_output
-        self._clock = clock
-        self._rng = rng
+        self.clock = clock
+        self.rng = rng
         self._by_service: dict[str, dict[str, None]] = {}
 
     def live_services(self) -> dict[str, NodeService]:
@@ -104,7 +104,7 @@ class Entries:
         entry = CheckEntry(check, token)
         self._add(check.check_id, entry)
         if check.status == CRITICAL:
-            entry.critical_since_s = self._clock.seconds() if since is None else since
+            entry.critical_since_s = self.clock.seconds() if since is None else since
         self._notify("checks", ("service", check.service_id))
 
     def put_stranger(self, check_id: str, check: HealthCheck) -> None:
@@ -158,7 +158,7 @@ class Entries:
         if status != CRITICAL:
             entry.critical_since_s = None
         elif entry.critical_since_s is None:
-            entry.critical_since_s = self._clock.seconds()
+            entry.critical_since_s = self.clock.seconds()
         old = entry.check
         if (old.status, old.output) == (status, output):
             return True
@@ -176,8 +176,8 @@ class Entries:
     def _defer(self, check_id: str, entry: CheckEntry) -> None:
         if entry.deferred is None and entry.in_sync:
             interval = self.check_update_interval_s
-            delay = interval / 2 + self._rng.uniform(0, interval)
-            entry.deferred = self._clock.callLater(delay, self._defer_ended, check_id, entry)
+            delay = interval / 2 + self.rng.uniform(0, interval)
+            entry.deferred = self.clock.callLater(delay, self._defer_ended, check_id, entry)
 
     def _defer_ended(self, check_id: str, entry: CheckEntry) -> None:
         entry.deferred = None

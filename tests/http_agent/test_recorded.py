@@ -4,24 +4,27 @@ Steps that ask the catalog are left out (they belong to the whole agent), as are
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from consulpy.checks.runner import Runner
 from consulpy.errors import RPCError
+from consulpy.http.routes import agent_check, agent_health, agent_service
+from consulpy.http.routing import ROUTES, Answer, Query, Request
 from consulpy.local import api
-from consulpy.local.api import Answer
 from consulpy.local.state import LocalState
 from consulpy.structs.node import Node
 from tests.local.fakes import Fraction
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 ANYTHING = "<...>"
+assert all((agent_check, agent_health, agent_service)), "importing them fills the table of routes"
 
 
 class NoAliases:
@@ -29,47 +32,13 @@ class NoAliases:
 
 
 class Agent:
-    """An agent without HTTP: requests go to `consulpy.local.api` by their path."""
+    """An agent behind its routes, without a network."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         node = Node(node="agent-one", address="127.0.0.1", datacenter="dc1")
         self.local = LocalState(node, self.clock, Fraction())
         self.local.starter = Runner(self.clock, Fraction(), NoAliases())  # type: ignore[arg-type]
-        self.routes: list[tuple[str, Callable[[str, dict[str, str], bytes], Answer]]] = [
-            ("GET /v1/agent/services", lambda _, query, __: api.services(self.local, query.get("filter", ""))),
-            ("GET /v1/agent/checks", lambda _, query, __: api.checks(self.local, query.get("filter", ""))),
-            ("GET /v1/agent/service/", lambda rest, *_: api.service(self.local, rest)),
-            (
-                "PUT /v1/agent/service/register",
-                lambda _, query, body: api.register_service(
-                    self.local, body, replace_existing_checks="replace-existing-checks" in query
-                ),
-            ),
-            ("PUT /v1/agent/service/deregister/", lambda rest, *_: api.deregister_service(self.local, rest)),
-            (
-                "PUT /v1/agent/service/maintenance/",
-                lambda rest, query, _: api.service_maintenance(self.local, rest, query),
-            ),
-            ("PUT /v1/agent/maintenance", lambda _, query, __: api.node_maintenance(self.local, query)),
-            ("PUT /v1/agent/check/register", lambda _, __, body: api.register_check(self.local, body)),
-            ("PUT /v1/agent/check/deregister/", lambda rest, *_: api.deregister_check(self.local, rest)),
-            ("PUT /v1/agent/check/update/", lambda rest, _, body: api.update_check(self.local, rest, body)),
-            ("PUT /v1/agent/check/pass/", self.setter("passing")),
-            ("PUT /v1/agent/check/warn/", self.setter("warning")),
-            ("PUT /v1/agent/check/fail/", self.setter("critical")),
-            (
-                "GET /v1/agent/health/service/id/",
-                lambda rest, query, _: api.health_by_id(self.local, rest, text=query.get("format") == "text"),
-            ),
-            (
-                "GET /v1/agent/health/service/name/",
-                lambda rest, query, _: api.health_by_name(self.local, rest, text=query.get("format") == "text"),
-            ),
-        ]
-
-    def setter(self, status: str) -> Callable[[str, dict[str, str], bytes], Answer]:
-        return lambda rest, query, _: api.set_check(self.local, rest, status, query.get("note", ""))
 
     def ask(self, step: dict[str, Any]) -> dict[str, Any]:
         """Status, JSON or text, and our own headers, in the form of the recordings."""
@@ -77,19 +46,33 @@ class Agent:
         parts = urlsplit(url)
         body = step.get("body", "")
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        for pattern, handle in self.routes:
-            wanted, _, prefix = pattern.partition(" ")
-            if method == wanted and (parts.path == prefix or (prefix.endswith("/") and parts.path.startswith(prefix))):
-                try:
-                    answer = handle(unquote(parts.path[len(prefix) :]), query, data)
-                except RPCError as error:
-                    return {"status": error.http_status, "text": str(error)}
-                return shown(answer)
-        raise AssertionError(f"no route for {step['do']}")
+        path, tail = routed(parts.path)
+        request = Request(method, parts.path, tail, Query(parts.query), lambda _: "", data, "127.0.0.1")
+        try:
+            if path == "/v1/agent/maintenance":  # another file's route
+                answer: Any = api.node_maintenance(self.local, request.query.first())
+            else:
+                answer = ROUTES[path][method](self, request)  # type: ignore[arg-type]
+            if not isinstance(answer, Answer | api.Answer):
+                got: list[Any] = []
+                Deferred.fromCoroutine(answer).addBoth(got.append)
+                answer = got[0]
+                if isinstance(answer, Failure):
+                    answer.raiseException()
+        except RPCError as error:
+            return {"status": error.http_status, "text": str(error)}
+        return shown(answer)
 
 
-def shown(answer: Answer) -> dict[str, Any]:
+def routed(path: str) -> tuple[str, str]:
+    """(route, rest of the path)."""
+    if path in ROUTES or path == "/v1/agent/maintenance":
+        return path, ""
+    found = max((each for each in ROUTES if each.endswith("/") and path.startswith(each)), key=len)
+    return found, unquote(path[len(found) :])
+
+
+def shown(answer: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"status": answer.status}
     if answer.text is not None or answer.body is None:
         found["text"] = answer.text or ""
@@ -171,3 +154,29 @@ def test_a_ttl_that_runs_out_says_the_last_word() -> None:
     agent.clock.advance(2)
     check = agent.ask({"do": "GET /v1/agent/checks"})["json"]["k"]
     assert check["Output"] == "TTL expired (last output before timeout follows): fine"
+
+
+def test_one_service_waits_for_its_hash() -> None:
+    agent = Agent()
+    agent.ask({"do": "PUT /v1/agent/service/register", "body": {"Name": "s"}})
+    known = agent.ask({"do": "GET /v1/agent/service/s"})["json"]["ContentHash"]
+    request = Request(
+        "GET", "/v1/agent/service/s", "s", Query(f"hash={known}&wait=10s"), lambda _: "", b"", "127.0.0.1"
+    )
+    got: list[Any] = []
+    answer: Any = ROUTES["/v1/agent/service/"]["GET"](agent, request)  # type: ignore[arg-type]
+    Deferred.fromCoroutine(answer).addBoth(got.append)
+    assert got == []
+    agent.ask({"do": "PUT /v1/agent/service/register", "body": {"Name": "s", "Port": 1}})
+    assert got[0].headers["X-Consul-ContentHash"] != known
+
+
+def test_namespaces_are_refused() -> None:
+    assert Agent().ask({"do": "GET /v1/agent/services?ns=x"})["status"] == 400
+
+
+def test_plain_text_goes_without_a_charset() -> None:
+    agent = Agent()
+    request = Request("GET", "", "none", Query("format=text"), lambda _: "", b"", "127.0.0.1")
+    answer: Any = agent_health.by_id(agent, request)  # type: ignore[arg-type]
+    assert (answer.status, answer.content_type, answer.text) == (404, "text/plain", "ServiceId none not found")

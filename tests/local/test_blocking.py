@@ -19,7 +19,7 @@ class Reader:
         self.register(1)
         known = api.service(self.local, "s").body["ContentHash"] if known is None else known
         self.got: list[Any] = []
-        waiting = blocking.service(self.local, "s", known, wait, self.clock, Fraction())
+        waiting = blocking.service(self.local, "s", known, wait)
         self.waiting = Deferred.fromCoroutine(waiting).addBoth(self.got.append)
 
     def register(self, port: int) -> None:
