@@ -1,0 +1,55 @@
+"""What the HTTP API needs of the agent that it belongs to."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from consulpy.local.events import UserEvents
+from consulpy.local.state import LocalState
+from consulpy.metrics.registry import Registry
+from consulpy.rpc.call import Caller
+from consulpy.serf.machine import Serf
+
+
+class LocalAgent(Protocol):
+    """The agent as the routes see it (`consulpy.agent.Agent`)."""
+
+    datacenter: str
+    node_name: str
+    caller: Caller
+    local: LocalState
+    events: UserEvents
+    metrics: Registry
+
+    @property
+    def lan(self) -> Serf:
+        """The LAN pool."""
+
+    @property
+    def wan(self) -> Serf | None:
+        """The WAN pool of a server."""
+
+    def join(self, addresses: list[str], wan: bool) -> "Deferred[int]":
+        """Join a pool; how many addresses worked. Fails with `RPCError`."""
+
+    def leave(self) -> "Deferred[None]":
+        """Leave gracefully; the program ends soon after."""
+
+    def force_leave(self, name: str, prune: bool) -> None:
+        """Make a failed member a left one. Raises `RPCError` for a name that nobody has."""
+
+    def reload(self) -> "Deferred[None]":
+        """Read the configuration again. Fails with `RPCError` and changes nothing if it is wrong."""
+
+    def self_report(self) -> dict[str, Any]:
+        """`/v1/agent/self`."""
+
+    def timeline(self, name: str) -> list[dict[str, Any]] | None:
+        """What was seen of a member; None for one never heard of."""
+
+    def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
+        """Stream log lines until what is returned is called. KeyError for an unknown level."""
+
+    def keyring(self, operation: str, key: str, relay_factor: int) -> "Deferred[list[dict[str, Any]]]":
+        """List, install, use or remove a gossip key in all pools. Fails with `RPCError`."""

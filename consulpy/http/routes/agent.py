@@ -1,0 +1,128 @@
+"""/v1/agent: this agent itself, its pools, its log."""
+
+from typing import TYPE_CHECKING, Any
+
+from consulpy.errors import BadRequest, NotFound, RPCError
+from consulpy.http.params import token
+from consulpy.http.routing import Answer, HttpError, Request, route
+from consulpy.local import api
+from consulpy.metrics.prometheus import render as prometheus
+
+if TYPE_CHECKING:
+    from consulpy.http.context import LocalAgent
+
+
+def from_local(answer: api.Answer) -> Answer:
+    """An answer of `consulpy.local.api` as one of ours."""
+    return Answer(answer.body, answer.text, answer.status, answer.headers)
+
+
+@route("GET", "/")
+def root(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+    """What listens here."""
+    return Answer(text="Consul Agent")
+
+
+@route("GET", "/v1/agent/self")
+def self_report(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+    """Configuration, coordinate, membership and statistics of this agent."""
+    return Answer(agent.self_report())
+
+
+@route("GET", "/v1/agent/version")
+def version(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+    """Which program this is, and which Consul it speaks as."""
+    from consulpy import CONSUL_VERSION, VERSION
+
+    return Answer({"HumanVersion": f"consulpy {VERSION}", "SemVer": CONSUL_VERSION, "FIPS": ""})
+
+
+@route("GET", "/v1/agent/members")
+def members(agent: "LocalAgent", request: Request) -> Answer:
+    """The members of the LAN pool, or (`?wan=1`) of the WAN pool."""
+    wan, segment = request.query.get("wan"), request.query.get("segment")
+    pool = agent.wan if wan else agent.lan
+    if segment and segment != "_all":
+        if wan:
+            raise BadRequest("Cannot provide a segment with wan=true")
+        raise RPCError(f"Unknown segment {segment!r}: network segments are a Consul Enterprise feature")
+    return Answer([member.to_json() for member in pool.members.values()] if pool else [])
+
+
+@route("PUT", "/v1/agent/join/")
+async def join(agent: "LocalAgent", request: Request) -> Answer:
+    """Join the pool of the agent at an address."""
+    await agent.join([request.tail], bool(request.query.get("wan")))
+    return Answer()
+
+
+@route("PUT", "/v1/agent/leave")
+async def leave(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+    """Leave gracefully, and end."""
+    await agent.leave()
+    return Answer()
+
+
+@route("PUT", "/v1/agent/force-leave/")
+def force_leave(agent: "LocalAgent", request: Request) -> Answer:
+    """Make a failed member a left one; `?prune`: and forget it."""
+    agent.force_leave(request.tail, "prune" in request.query)
+    return Answer()
+
+
+@route("PUT", "/v1/agent/reload")
+async def reload(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+    """Read the configuration again."""
+    await agent.reload()
+    return Answer()
+
+
+@route("PUT", "/v1/agent/maintenance")
+def maintenance(agent: "LocalAgent", request: Request) -> Answer:
+    """Put the node into maintenance, or take it out."""
+    return from_local(api.node_maintenance(agent.local, request.query.first(), token(request)))
+
+
+@route("GET", "/v1/agent/metrics")
+def metrics(agent: "LocalAgent", request: Request) -> Answer:
+    """What was counted and measured in the last interval."""
+    if request.query.get("format") == "prometheus":
+        if not agent.prometheus_enabled:
+            raise HttpError(415, "Prometheus is not enabled since its retention time is not positive")
+        return Answer(text=prometheus(agent.metrics), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Answer(agent.metrics.to_json())
+
+
+@route("GET", "/v1/agent/monitor")
+def monitor(agent: "LocalAgent", request: Request) -> Answer:
+    """The log as it is written."""
+    level = request.query.get("loglevel") or "INFO"
+    if level.upper() not in ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR"):
+        raise BadRequest(f"Bad request: Unknown log level: {level}")
+    as_json = "logjson" in request.query
+
+    def stream(write: Any) -> Any:
+        return agent.monitor(level, as_json, lambda line: write((line + "\n").encode("utf-8", "replace")))
+
+    return Answer(stream=stream)
+
+
+@route("GET", "/v1/agent/host")
+def host(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+    """The machine that this agent runs on."""
+    return Answer(agent.host_report())
+
+
+@route("PUT", "/v1/agent/token/")
+def set_token(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+    """Tokens of the agent's own: there are none without ACLs."""
+    raise HttpError(401, "ACL support disabled")
+
+
+@route("GET", "/v1/agent/timeline/")
+def timeline(agent: "LocalAgent", request: Request) -> Answer:
+    """What was seen of a member: who suspected it, who confirmed, who refuted (not in Consul)."""
+    found = agent.timeline(request.tail)
+    if found is None:
+        raise NotFound(f"No member called {request.tail!r} was ever seen here")
+    return Answer(found)

@@ -1,0 +1,135 @@
+"""/v1/catalog: nodes and services as the servers know them, and registering external ones."""
+
+from typing import TYPE_CHECKING, TypeVar
+
+from consulpy.errors import BadRequest
+from consulpy.http import render
+from consulpy.http.params import fill_write
+from consulpy.http.reads import read
+from consulpy.http.routing import Answer, Request, route
+from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.structs.requests import (
+    DatacentersRequest,
+    DeregisterRequest,
+    NodeRequest,
+    RegisterRequest,
+    ServiceRequest,
+    SpecificRequest,
+    Write,
+)
+
+if TYPE_CHECKING:
+    from consulpy.http.context import LocalAgent
+
+_Write = TypeVar("_Write", bound=Write)
+
+#: Durations in the definition of a check, which bodies give as text or number.
+_DURATIONS = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"})
+
+
+def body_of(request: Request, kind: type[_Write]) -> _Write:
+    """The body of a write. Raises `BadRequest` in Go's words."""
+    try:
+        return decode(kind, loads(request.body), Shape(durations=_DURATIONS))[0]
+    except GoError as error:
+        raise BadRequest(f"Request decode failed: {error}") from None
+
+
+@route("PUT", "/v1/catalog/register")
+async def register(agent: "LocalAgent", request: Request) -> Answer:
+    """Register a node, and with it a service and checks."""
+    body = body_of(request, RegisterRequest)
+    await agent.caller.call("Catalog.Register", fill_write(agent, request, body))
+    return Answer(True)
+
+
+@route("PUT", "/v1/catalog/deregister")
+async def deregister(agent: "LocalAgent", request: Request) -> Answer:
+    """Remove a node, a service or a check."""
+    body = body_of(request, DeregisterRequest)
+    await agent.caller.call("Catalog.Deregister", fill_write(agent, request, body))
+    return Answer(True)
+
+
+@route("GET", "/v1/catalog/datacenters")
+async def datacenters(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+    """The names of all datacenters, the nearest first."""
+    return Answer(await agent.caller.call("Catalog.ListDatacenters", DatacentersRequest()))
+
+
+@route("GET", "/v1/catalog/nodes")
+async def nodes(agent: "LocalAgent", request: Request) -> Answer:
+    """All nodes."""
+    reply, headers = await read(agent, request, "Catalog.ListNodes", SpecificRequest())
+    return Answer(render.nodes(reply.nodes), headers=headers)
+
+
+@route("GET", "/v1/catalog/services")
+async def services(agent: "LocalAgent", request: Request) -> Answer:
+    """The names of all services, with their tags."""
+    reply, headers = await read(agent, request, "Catalog.ListServices", SpecificRequest())
+    return Answer({name: tags or [] for name, tags in (reply.services or {}).items()}, headers=headers)
+
+
+async def _service(agent: "LocalAgent", request: Request, connect: bool) -> Answer:
+    if not request.tail:
+        raise BadRequest("Missing service name")
+    body = ServiceRequest(service_name=request.tail, connect=connect)
+    tags = request.query.all("tag")
+    if tags:
+        body.service_tags, body.tag_filter = tags, True
+    reply, headers = await read(agent, request, "Catalog.ServiceNodes", body)
+    return Answer(render.service_nodes(reply.service_nodes), headers=headers)
+
+
+@route("GET", "/v1/catalog/service/")
+async def service(agent: "LocalAgent", request: Request) -> Answer:
+    """The instances of a service."""
+    return await _service(agent, request, connect=False)
+
+
+@route("GET", "/v1/catalog/connect/")
+async def connect(agent: "LocalAgent", request: Request) -> Answer:
+    """The instances through which a service is reached by Connect."""
+    return await _service(agent, request, connect=True)
+
+
+@route("GET", "/v1/catalog/node/")
+async def node(agent: "LocalAgent", request: Request) -> Answer:
+    """A node and its services by id; null for an unknown one."""
+    if not request.tail:
+        raise BadRequest("Missing node name")
+    reply, headers = await read(agent, request, "Catalog.NodeServices", NodeRequest(node=request.tail))
+    found = reply.node_services
+    if found is None:
+        return Answer(None, null=True, headers=headers)
+    shown = {
+        "Node": found.node.to_json() if found.node else None,
+        "Services": {key: render.service(each) for key, each in (found.services or {}).items()},
+    }
+    return Answer(shown, headers=headers)
+
+
+@route("GET", "/v1/catalog/node-services/")
+async def node_services(agent: "LocalAgent", request: Request) -> Answer:
+    """A node and its services as a list."""
+    if not request.tail:
+        raise BadRequest("Missing node name")
+    reply, headers = await read(agent, request, "Catalog.NodeServiceList", NodeRequest(node=request.tail))
+    found = reply.node_services
+    known = found.node is not None
+    shown = {
+        "Node": found.node.to_json() if known else None,
+        "Services": [render.service(each) for each in found.services or ()] if known else None,
+    }
+    return Answer(shown, headers=headers)
+
+
+@route("GET", "/v1/catalog/gateway-services/")
+async def gateway_services(agent: "LocalAgent", request: Request) -> Answer:
+    """The services behind a gateway."""
+    if not request.tail:
+        raise BadRequest("Missing gateway name")
+    body = ServiceRequest(service_name=request.tail)
+    reply, headers = await read(agent, request, "Catalog.GatewayServices", body)
+    return Answer(reply.services or [], headers=headers)

@@ -1,0 +1,75 @@
+"""/v1/health: checks, and services with their checks."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.errors import BadRequest
+from consulpy.http import render
+from consulpy.http.params import passing_only
+from consulpy.http.reads import read
+from consulpy.http.routing import Answer, Request, route
+from consulpy.structs.check import PASSING
+from consulpy.structs.requests import NodeRequest, ServiceRequest, StateRequest
+
+if TYPE_CHECKING:
+    from consulpy.http.context import LocalAgent
+
+
+@route("GET", "/v1/health/node/")
+async def node(agent: "LocalAgent", request: Request) -> Answer:
+    """The checks of a node."""
+    if not request.tail:
+        raise BadRequest("Missing node name")
+    reply, headers = await read(agent, request, "Health.NodeChecks", NodeRequest(node=request.tail))
+    return Answer(render.checks(reply.health_checks), headers=headers)
+
+
+@route("GET", "/v1/health/checks/")
+async def checks(agent: "LocalAgent", request: Request) -> Answer:
+    """The checks of a service."""
+    if not request.tail:
+        raise BadRequest("Missing service name")
+    body = ServiceRequest(service_name=request.tail)
+    reply, headers = await read(agent, request, "Health.ServiceChecks", body)
+    return Answer(render.checks(reply.health_checks), headers=headers)
+
+
+@route("GET", "/v1/health/state/")
+async def state(agent: "LocalAgent", request: Request) -> Answer:
+    """All checks in a state, or in any."""
+    if not request.tail:
+        raise BadRequest("Missing check state")
+    reply, headers = await read(agent, request, "Health.ChecksInState", StateRequest(state=request.tail))
+    return Answer(render.checks(reply.health_checks), headers=headers)
+
+
+async def _service(agent: "LocalAgent", request: Request, *, connect: bool = False, ingress: bool = False) -> Answer:
+    if not request.tail:
+        raise BadRequest("Missing service name")
+    passing = passing_only(request)
+    body = ServiceRequest(service_name=request.tail, connect=connect, ingress=ingress)
+    tags = request.query.all("tag")
+    if tags:
+        body.service_tags, body.tag_filter = tags, True
+    reply, headers = await read(agent, request, "Health.ServiceNodes", body)
+    found = reply.nodes or []
+    if passing:
+        found = [each for each in found if all(check.status == PASSING for check in each.checks or ())]
+    return Answer(render.check_service_nodes(found), headers=headers)
+
+
+@route("GET", "/v1/health/service/")
+async def service(agent: "LocalAgent", request: Request) -> Answer:
+    """The instances of a service with their nodes and checks."""
+    return await _service(agent, request)
+
+
+@route("GET", "/v1/health/connect/")
+async def connect(agent: "LocalAgent", request: Request) -> Answer:
+    """The same for those through which a service is reached by Connect."""
+    return await _service(agent, request, connect=True)
+
+
+@route("GET", "/v1/health/ingress/")
+async def ingress(agent: "LocalAgent", request: Request) -> Answer:
+    """The same for the ingress gateways of a service."""
+    return await _service(agent, request, ingress=True)

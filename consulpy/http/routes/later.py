@@ -1,0 +1,61 @@
+"""Parts of Consul's API that this version does not have yet: 501, and what is missing."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.http.routing import Answer, Handler, HttpError, Request, route
+
+if TYPE_CHECKING:
+    from consulpy.http.context import LocalAgent
+
+_PATHS = {
+    "the key/value store": {"/v1/kv/": "GET PUT DELETE"},
+    "sessions": {
+        "/v1/session/create": "PUT",
+        "/v1/session/destroy/": "PUT",
+        "/v1/session/renew/": "PUT",
+        "/v1/session/info/": "GET",
+        "/v1/session/node/": "GET",
+        "/v1/session/list": "GET",
+    },
+    "transactions": {"/v1/txn": "PUT"},
+    "prepared queries": {"/v1/query": "GET POST", "/v1/query/": "GET PUT DELETE"},
+    "snapshots": {"/v1/snapshot": "GET PUT"},
+    "config entries": {"/v1/config": "PUT", "/v1/config/": "GET DELETE"},
+    "Connect": {
+        "/v1/agent/connect/authorize": "POST",
+        "/v1/agent/connect/ca/roots": "GET",
+        "/v1/agent/connect/ca/leaf/": "GET",
+        "/v1/connect/ca/configuration": "GET PUT",
+        "/v1/connect/ca/roots": "GET",
+        "/v1/connect/intentions": "GET POST",
+        "/v1/connect/intentions/match": "GET",
+        "/v1/connect/intentions/check": "GET",
+        "/v1/connect/intentions/": "GET PUT DELETE",
+        "/v1/discovery-chain/": "GET POST",
+    },
+    "Raft and autopilot": {
+        "/v1/operator/raft/configuration": "GET",
+        "/v1/operator/raft/peer": "DELETE",
+        "/v1/operator/autopilot/configuration": "GET PUT",
+        "/v1/operator/autopilot/health": "GET",
+    },
+    "the web page": {
+        "/v1/internal/ui/services": "GET",
+        "/v1/internal/federation-states": "GET",
+        "/v1/internal/federation-states/mesh-gateways": "GET",
+        "/v1/internal/federation-state/": "GET",
+    },
+}
+
+
+def _missing(what: str) -> Handler:
+    def answer(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+        raise HttpError(501, f"consulpy does not have {what} yet")
+
+    return answer
+
+
+for _what, _paths in _PATHS.items():
+    for _path, _methods in _paths.items():
+        for _method in _methods.split():
+            route(_method, _path)(_missing(_what))
