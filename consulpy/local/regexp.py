@@ -1,12 +1,17 @@
 """Regular expressions of the users, compiled as Python does and refused in Go's words.
 
 Consul compiles them with Go's `regexp`, and its clients show that package's errors. Go knows no look-around and no
-back-references: these are refused here too, so that a filter means the same on every agent of a mixed cluster.
+back-references: these are refused here too, so that a filter means the same on every agent of a mixed cluster. Anybody
+in the cluster may send one, so the match is that of `consulpy.serf.expression`, which cannot run away.
 """
 
 import re
 
 from consulpy.errors import RPCError
+from consulpy.serf.expression import Expression, compile_expression
+
+#: How much of an expression that is too large is shown.
+SHOWN_MAX = 64
 
 #: What Go refuses (`(?=`, `(?!`, `(?<=`, `(?<!`, `(?#`, `(?(`) or reads in another way; a back-reference; `(?P=name)`.
 _GO_LACKS = re.compile(r"\(\?(?:[=!#(]|<[=!])|\(\?P=|\\[1-9]")
@@ -16,7 +21,7 @@ class BadRegexp(RPCError):
     """The expression does not compile; the text is Go's."""
 
 
-def compile_regexp(pattern: str) -> re.Pattern[str]:
+def compile_regexp(pattern: str) -> Expression:
     """`pattern`, ready to `search`. Raises `BadRegexp`: ``error parsing regexp: missing closing ): `(` ``."""
     lacking = _GO_LACKS.search(_without_escapes(pattern))
     if lacking is not None:
@@ -24,9 +29,13 @@ def compile_regexp(pattern: str) -> re.Pattern[str]:
         kind = "invalid escape sequence" if found.startswith("\\") else "invalid or unsupported Perl syntax"
         raise BadRegexp(f"error parsing regexp: {kind}: `{found}`")
     try:
-        return re.compile(pattern)
+        re.compile(pattern)  # only for what is wrong with it
     except (re.error, RecursionError, OverflowError) as error:
         raise BadRegexp(f"error parsing regexp: {_in_gos_words(pattern, error)}") from None
+    expression = compile_expression(pattern)
+    if expression is None:
+        raise BadRegexp(f"error parsing regexp: expression too large or not supported: `{pattern[:SHOWN_MAX]}`")
+    return expression
 
 
 def _without_escapes(pattern: str) -> str:

@@ -91,6 +91,14 @@ def test_names_without_the_prefix_are_not_ours() -> None:
     assert (ring.dropped, ring.list()) == (0, (1, []))
 
 
+def test_no_filter_runs_away() -> None:
+    """Python's own engine would be at this until the end of days."""
+    ring = events(service("a" * 60 + "!"))
+    assert arrive(ring, service_filter="(a+)+$", node_filter="(o|on|one)*") is None
+    assert arrive(ring, node_filter="x" * 600) is None
+    assert ring.dropped == 1
+
+
 def test_newer_versions_and_remote_execution_are_ignored() -> None:
     ring = events()
     assert arrive(ring, version=2) is None
