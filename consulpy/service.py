@@ -36,7 +36,7 @@ class AgentService(service.Service):
 
     def __init__(self, config: RuntimeConfig, reactor: Any = None) -> None:
         if reactor is None:
-            from twisted.internet import reactor  # noqa: PLC0415, TID251 - an entry module
+            from twisted.internet import reactor  # noqa: TID251 - an entry module
         self.exit_status = 0
         self._config = config
         self._reactor = reactor
@@ -46,13 +46,13 @@ class AgentService(service.Service):
 
     def startService(self) -> None:
         """Build and start everything. Raises `ConfigError`."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self.agent.start()
         self._reactor.callWhenRunning(self._listen_to_signals)
 
     def stopService(self) -> "Deferred[None]":
         """Stop everything, without leaving the pools."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return self.agent.stop()
 
     def shut_down(self, exit_status: int = 0) -> None:
@@ -105,7 +105,7 @@ class _StopsOnMistakes(AgentService):
 
 def run(config: RuntimeConfig) -> int:
     """Run an agent in the foreground until it is told to end; its exit status."""
-    from twisted.internet import reactor  # noqa: PLC0415, TID251 - an entry module
+    from twisted.internet import reactor  # noqa: TID251 - an entry module
 
     started = AgentService(config, reactor)
     print(started.agent.banner(), flush=True)

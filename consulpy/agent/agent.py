@@ -1,33 +1,47 @@
 """`Agent`: builds every room from a configuration, introduces them to each other, starts, reloads, leaves and stops.
 
-Read this first. The order of `start` is the order in which things depend on each other: the state log, the gossip pools,
-port 8300 and `call`, the leader, the services of this agent, then the doors (DNS, HTTP), then joining.
+Read this first. The order of `start` is the order in which things depend on each other: the state log, the gossip
+pools, port 8300 and `call`, the leader, the services of this agent, then the doors (DNS, HTTP), then joining.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from twisted.application.service import IService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
 
-from consulpy.agent import joining, logs, report
+from consulpy.agent import joining, keyoperations, logs, report, settings
+from consulpy.agent.datadir import DataDirectoryLock
 from consulpy.agent.pools import Pool, lan_pool, reporter, wan_pool
+from consulpy.checks.runner import Runner
+from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.transport import DnsService
-from consulpy.errors import ConsulpyError, RPCError
+from consulpy.errors import ConfigError, RPCError
 from consulpy.http.server import HttpService
 from consulpy.leader.machine import Leader
+from consulpy.local.aliases import Aliases
 from consulpy.local.antientropy import AntiEntropy
 from consulpy.local.coordinate import CoordinateSender
 from consulpy.local.events import UserEvents
-from consulpy.local.state import LocalState
+from consulpy.local.reaper import Reaper
+from consulpy.local.restore import configure, restore
+from consulpy.local.state import LocalState, Scripts
+from consulpy.local.transport import DirectoryFiles
+from consulpy.memberlist.transport import cannot_listen
+from consulpy.metrics.registry import Registry
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
+from consulpy.rpc.members import host_port
+from consulpy.rpc.pool import Pool as ConnectionPool
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
-from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
+from consulpy.rpc.transport import Dialer, RpcService
+from consulpy.serf.events import Event, MemberEvent, UserEvent
 from consulpy.serf.machine import Serf
 from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
@@ -43,6 +57,7 @@ class Agent:
     """One agent.
 
     `reactor`: Twisted's. `shut_down(status)`: ends the program, called after a leave and when joining failed for good.
+    `read_config()`: the configuration as it is written now, for a reload.
     """
 
     def __init__(
@@ -51,6 +66,7 @@ class Agent:
         reactor: Any,
         *,
         shut_down: Callable[[int], None] = lambda _status: None,
+        read_config: Callable[[], RuntimeConfig] | None = None,
         rng: Random | None = None,
     ) -> None:
         self.config = config
@@ -59,7 +75,11 @@ class Agent:
         self._reactor = reactor
         self._shut_down = shut_down
         self._rng = rng or Random()
-        self._services: list[IService] = []
+        self.clock = reactor
+        self.metrics = Registry(self._wall_s)
+        self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
+        self._read_config = read_config or (lambda: config)
+        self._dns: DnsService | None = None
         self._stops: list[Callable[[], object]] = []
         self._leaving: Deferred[None] | None = None
         self._lan_pool: Pool
@@ -100,6 +120,10 @@ class Agent:
         """`consul info`."""
         return report.stats(self)
 
+    def host_report(self) -> dict[str, Any]:
+        """`/v1/agent/host`."""
+        return report.host_report()
+
     def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
         """Stream log lines to `write` until what is returned is called. KeyError for an unknown level."""
         return logs.stream(level, as_json, write)
@@ -122,55 +146,68 @@ class Agent:
             _log.warn("{text}", text=text)
 
     def _build(self) -> None:
-        config, reactor, rng = self.config, self._reactor, self._rng
+        config = self.config
         self._lock_data_directory()
         state_log = self._open_log() if config.server else None
-        self._lan_pool = lan_pool(config, reactor, rng, self._lan_event)
-        self._run(self._lan_pool.transport)
+        self._lan_pool = lan_pool(config, self._reactor, self._rng, self._lan_event)
         if state_log is not None:
-            self._wan_pool = wan_pool(config, reactor, rng, lambda _event: None)
-            self._run(self._wan_pool.transport)
-            self._serve(state_log)
+            self._wan_pool = wan_pool(config, self._reactor, self._rng, lambda _event: None)
+            self._be_server(state_log)
         else:
             self._be_client()
         self._build_local()
-        self._open_doors()
-        if self._leader is not None:
-            self._leader.start()
+        self._listen()
         for pool in self._pools():
             pool.serf.start()
             self._stops.append(pool.serf.shutdown)
+        if self._leader is not None:
+            self._leader.start()
+        self._anti_entropy.start()
+        self._stops.append(self._anti_entropy.stop)
+        if not config.disable_coordinates:
+            self._coordinates.start()
+            self._stops.append(self._coordinates.stop)
         self._join_others()
+
+    def _pools(self) -> list[Pool]:
+        return [pool for pool in (self._lan_pool, self._wan_pool) if pool is not None]
 
     def _lock_data_directory(self) -> None:
         if self.config.data_dir is not None:
-            lock = DataDirectoryLock(Path(self.config.data_dir))
-            self._stops.append(lock.release)
+            self._stops.append(DataDirectoryLock(Path(self.config.data_dir)).release)
 
     def _open_log(self) -> Log:
+        """The state log: in memory, or in the data directory with one thread that waits for the disk."""
         store, config = Store(), self.config
         if config.data_dir is None:
             return MemoryLog(store, say=reporter("state"))
         folder = Path(config.data_dir) / "state"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        disk = ThreadPool(1, 1, "state-log")
         log = LocalLog(
             store,
             str(folder / "log.sqlite"),
-            run=self._reactor.callInThread,
+            run=disk.callInThread,
             hand_back=self._reactor.callFromThread,
             say=reporter("state"),
         )
-        self._stops.append(log.close)
+        disk.start()
+
+        def close() -> None:
+            disk.stop()
+            log.close()
+
+        self._stops.append(close)
         return log
 
-    def _serve(self, state_log: Log) -> None:
+    def _be_server(self, state_log: Log) -> None:
         """A server: the state, port 8300, the leader."""
         config = self.config
         self.server = Server(
             datacenter=config.datacenter,
             node_name=config.node_name,
             node_id=config.node_id,
-            rpc_address=f"{config.advertise_addr}:{config.ports.server}",
+            rpc_address=host_port(config.advertise_addr, config.ports.server),
             log=state_log,
             clock=self._reactor,
             rng=self._rng,
@@ -190,8 +227,27 @@ class Agent:
         self.server.queue_coordinate = self._leader.queue_coordinate
         self.caller = ServerCaller(self.server)
 
+    def _leading(self) -> None:
+        assert self.server is not None
+        self.server.is_leader = True
+        _log.info("this server leads datacenter {dc}", dc=self.datacenter)
+
     def _be_client(self) -> None:
         """A client: reach the servers that gossip names."""
+        clock, rng = self._reactor, self._rng
+        pool = ConnectionPool(Dialer(self._reactor, self.config.bind_addr), clock)
+        ping = b"\x80"
+        self.router = Router(
+            self.datacenter,
+            clock,
+            rng,
+            lambda server: pool.call(server, "Status.Ping", ping),
+            self._cluster_size,
+            log=reporter("router"),
+        )
+        self.router.start()
+        self._stops += [pool.close, self.router.stop]
+        self.caller = ClientCaller(self.router, pool, clock, rng, log=reporter("rpc"))
 
     def _build_local(self) -> None:
         """The services and checks of this agent, and keeping the catalog equal to them."""
@@ -204,10 +260,193 @@ class Agent:
             tagged_addresses=report.tagged_addresses(config),
             meta=self.node_meta,
         )
-        self.local = LocalState(node, clock, rng)
+        files = DirectoryFiles(config.data_dir) if config.data_dir else None
+        self.local = LocalState(
+            node,
+            clock,
+            rng,
+            check_update_interval_s=config.check_update_interval_s,
+            discard_check_output=config.discard_check_output,
+            files=files,
+            wall_s=self._wall_s,
+            scripts=Scripts(
+                remote=config.enable_script_checks,
+                local=config.enable_script_checks or config.enable_local_script_checks,
+            ),
+        )
+        self.local.starter = Runner(self._reactor, rng, Aliases(self.local.entries, self.caller))
+        configure(self.local, map(dict, config.services), map(dict, config.checks))
+        if files is not None:
+            restore(self.local, files, self._wall_s)
+        reaper = Reaper(self.local, clock)
+        reaper.start()
+        self._stops += [reaper.stop, self.local.stop]
         self.events = UserEvents(config.node_name, lambda: self.local.services.values(), rng)
         size = self._cluster_size
         self._anti_entropy = AntiEntropy(self.caller, self.local, clock, rng, size)
         self._coordinates = CoordinateSender(
-            self.caller, config.datacenter, config.node_name, clock, rng, self.lan.coordinate, size
+            self.caller,
+            config.datacenter,
+            config.node_name,
+            clock,
+            rng,
+            self.lan.coordinate,
+            size,
+            supported=lambda: self.server is not None or self.router.all_take_coordinates(),
         )
+
+    def _listen(self) -> None:
+        """Open all ports: gossip, RPC, then the doors."""
+        for pool in self._pools():
+            self._run(pool.transport)
+        config = self.config
+        if self.server is not None:
+            self._run(RpcService(self._reactor, config.bind_addr, config.ports.server, self.server))
+        server = self.server
+        version = (lambda: server.store.index) if server is not None else None
+        dns = DnsService(self._reactor, settings.dns(config), self.caller, rng=self._rng, version=version)
+        if config.ports.dns > 0:
+            self._run(dns)
+            self._dns = dns
+        self._run(HttpService(self._reactor, settings.http(config), self))
+
+    def _run(self, service: Any) -> None:
+        try:
+            service.startService()
+        except CannotListenError as error:
+            raise ConfigError(cannot_listen(type(service).__name__, error.interface, error.port, error)) from None
+        self._stops.append(service.stopService)
+
+    def _join_others(self) -> None:
+        config = self.config
+        for wan, once, again, interval_s, most in (
+            (False, config.start_join, config.retry_join, config.retry_interval_s, config.retry_max),
+            (True, config.start_join_wan, config.retry_join_wan, config.retry_interval_wan_s, config.retry_max_wan),
+        ):
+            if wan and self._wan_pool is None:
+                continue
+            if once:
+                Deferred.fromCoroutine(self._join_once(list(once), wan))
+            if again:
+                retry = joining.RetryJoin(
+                    self._reactor,
+                    lambda again=again, wan=wan: self._join(again, wan),  # type: ignore[misc]
+                    pool="WAN" if wan else "LAN",
+                    interval_s=interval_s,
+                    max_attempts=most,
+                    gave_up=self._give_up,
+                )
+                self._stops.append(retry.stop)
+                Deferred.fromCoroutine(retry.run())
+
+    async def _join_once(self, addresses: list[str], wan: bool) -> None:
+        try:
+            joined = await self._join(addresses, wan)
+        except RPCError as error:
+            self._give_up(f"could not join: {str(error).strip()}")
+        else:
+            _log.info("joined through {count} of {all} addresses", count=joined, all=len(addresses))
+
+    def _give_up(self, why: str) -> None:
+        _log.error("{why}", why=why)
+        self._shut_down(1)
+
+    def stop(self) -> "Deferred[None]":
+        """Stop everything at once, the last that was started first."""
+        return self._stop_all()
+
+    def _stop_all(self) -> "Deferred[None]":
+        stops, self._stops = self._stops[::-1], []
+        waiting = [maybeDeferred(stop) for stop in stops]
+        for each in waiting:
+            each.addErrback(lambda failure: _log.failure("while stopping", failure))
+        return gatherResults(waiting).addCallback(lambda _: None)
+
+    # -- what happens in the pools
+
+    def _lan_event(self, event: Event) -> None:
+        if isinstance(event, UserEvent):
+            self.events.receive(event.name, event.payload, event.ltime)
+            return
+        if not isinstance(event, MemberEvent):
+            return
+        for member in event.members:
+            _log.info(
+                "member {what}: {name} {address}", what=event.kind.value, name=member.name, address=member.address
+            )
+        if self._leader is not None:
+            self._leader.member_event(event)
+        elif self.router.member_event(event):
+            self._anti_entropy.server_appeared()
+
+    def _cluster_size(self) -> int:
+        return len(self.lan.members)
+
+    def _wall_s(self) -> float:
+        return time.time()  # noqa: TID251 - the one place where the world's time comes in
+
+    # -- what users ask for
+
+    async def _join(self, addresses: Sequence[str], wan: bool) -> int:
+        pool = self._wan_pool if wan else self._lan_pool
+        if pool is None:
+            raise RPCError("Must be a server to join WAN cluster")
+        return await joining.join(self._reactor, pool.serf, addresses, pool.default_port)
+
+    def join(self, addresses: list[str], wan: bool) -> "Deferred[int]":
+        """Join a pool through any of `addresses`; how many worked. Fails with `RPCError`."""
+        return Deferred.fromCoroutine(self._join(addresses, wan))
+
+    def leave(self) -> "Deferred[None]":
+        """Leave the pools gracefully, then end the program. Asking again waits for the same leave."""
+        if self._leaving is None:
+            self._leaving = Deferred.fromCoroutine(self._leave())
+        waiting: Deferred[None] = Deferred()
+
+        def left(result: Any) -> Any:
+            waiting.callback(None)
+            return result
+
+        self._leaving.addBoth(left)
+        return waiting
+
+    async def _leave(self) -> None:
+        _log.info("leaving")
+        self._anti_entropy.stop()
+        for pool in reversed(self._pools()):
+            left: Deferred[None] = Deferred()
+            pool.serf.leave(lambda left=left: left.callback(None))  # type: ignore[misc]
+            await left
+        if self.server is not None:
+            self.server.is_leader = False
+        self._reactor.callLater(_LAST_WORDS_S, self._shut_down, 0)
+
+    def force_leave(self, name: str, prune: bool) -> None:
+        """Make a failed member a left one. Raises `RPCError` for a name that nobody has."""
+        if name not in self.lan.members:
+            raise RPCError(f"agent: No node found with name '{name}'")
+        self.lan.force_leave(name, prune)
+        wan_name = f"{name}.{self.datacenter}"
+        if self.wan is not None and wan_name in self.wan.members:
+            self.wan.force_leave(wan_name, prune)
+
+    def reload(self) -> "Deferred[None]":
+        """Read the configuration again and apply what can be applied. Fails with `RPCError`."""
+        return maybeDeferred(self._reload)
+
+    def _reload(self) -> None:
+        try:
+            fresh = self._read_config()
+            configure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
+        except ConfigError as error:
+            raise RPCError(f"the configuration was not reloaded: {error}") from None
+        changes = compare(self.config, fresh)
+        self.config = fresh
+        if self._dns is not None:
+            self._dns.reconfigure(settings.dns(fresh))
+        _log.info("reloaded: {changes}", changes=str(changes) or "nothing changed")
+
+    def keyring(self, operation: str, key: str, relay_factor: int) -> "Deferred[list[dict[str, Any]]]":
+        """A key operation in all pools. Fails with `RPCError`."""
+        pools = [(pool.serf, pool is self._wan_pool) for pool in reversed(self._pools())]
+        return Deferred.fromCoroutine(keyoperations.operate(pools, self.datacenter, operation, key, relay_factor))

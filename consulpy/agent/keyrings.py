@@ -27,7 +27,9 @@ def decode_key(text: str) -> bytes:
     except (binascii.Error, ValueError):
         raise ConfigError("encrypt: the key is not base64; `consulpy keygen` makes one") from None
     if len(key) not in KEY_SIZES:
-        raise ConfigError(f"encrypt: the key has {len(key)} bytes, it must be 16, 24 or 32; `consulpy keygen` makes one")
+        raise ConfigError(
+            f"encrypt: the key has {len(key)} bytes, it must be 16, 24 or 32; `consulpy keygen` makes one"
+        )
     return key
 
 

@@ -1,6 +1,6 @@
 """Log lines as Consul writes them, to the terminal or a file, and to whoever streams `/v1/agent/monitor`.
 
-    2026-11-23T06:32:34.762Z [WARN]  agent.serf: text
+2026-11-23T06:32:34.762Z [WARN]  agent.serf: text
 """
 
 from collections.abc import Callable
@@ -52,6 +52,7 @@ class LogSink:
         self._write = write
 
     def __call__(self, event: dict[str, Any]) -> None:
+        """Take one event."""
         rank = _RANK.get(event.get("log_level"), 1)
         noise = rank <= _RANK[LogLevel.info] and str(event.get("log_namespace", "")).startswith(_NOISY)
         if rank >= self._least and not noise:

@@ -50,8 +50,16 @@ def lan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callabl
         **_gossip(config, config.gossip_lan, config.serf_lan_allowed_cidrs),
     )
     bind = config.serf_lan_bind or config.bind_addr
-    check = check_lan_merge(config.node_name, config.node_id, config.advertise_addr, config.datacenter)
-    return _pool(config, reactor, rng, on_event, "local", members, bind, config.ports.serf_lan, tags, check)
+    made: list[Pool] = []
+    check = check_lan_merge(
+        config.node_name,
+        config.node_id,
+        config.advertise_addr,
+        config.datacenter,
+        known=lambda: made[0].serf.members if made else {},
+    )
+    made.append(_pool(config, reactor, rng, on_event, "local", members, bind, config.ports.serf_lan, tags, check))
+    return made[0]
 
 
 def wan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callable[[Event], None]) -> Pool:
@@ -60,7 +68,8 @@ def wan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callabl
     members = MemberlistConfig.wan(
         name=f"{config.node_name}.{config.datacenter}",
         advertise=(config.advertise_addr_wan, config.ports.serf_wan),
-        **_gossip(config, config.gossip_wan, config.serf_wan_allowed_cidrs),
+        # Consul's WAN pool has the LAN's number of gossip nodes
+        **{"gossip_nodes": 3, **_gossip(config, config.gossip_wan, config.serf_wan_allowed_cidrs)},
     )
     bind = config.serf_wan_bind or config.bind_addr
     return _pool(config, reactor, rng, on_event, "remote", members, bind, config.ports.serf_wan, tags, check_wan_merge)
@@ -68,15 +77,18 @@ def wan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callabl
 
 def _gossip(config: RuntimeConfig, timings: Any, cidrs: Sequence[str]) -> dict[str, Any]:
     """What both pools take from the configuration: timings, encryption, who may be a member."""
+    names = (
+        "gossip_nodes",
+        "gossip_interval_s",
+        "probe_interval_s",
+        "probe_timeout_s",
+        "retransmit_mult",
+        "suspicion_mult",
+    )
+    changed = {name: getattr(timings, name) for name in names if getattr(timings, name) is not None}
     return {
-        "gossip_nodes": timings.gossip_nodes,
-        "gossip_interval_s": timings.gossip_interval_s,
-        "probe_interval_s": timings.probe_interval_s,
-        "probe_timeout_s": timings.probe_timeout_s,
-        "retransmit_mult": timings.retransmit_mult,
-        "suspicion_mult": timings.suspicion_mult,
+        **changed,
         "dead_node_reclaim_time_s": 30.0,
-        "delegate_versions": (2, 5, 4),
         "encrypt_verify_incoming": config.encrypt_verify_incoming,
         "encrypt_verify_outgoing": config.encrypt_verify_outgoing,
         "allowed_cidrs": tuple(cidrs),

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consulpy import CONSUL_VERSION, VERSION
@@ -174,3 +175,22 @@ def _go_name(name: str) -> str:
     """`udp_answer_limit` -> `UDPAnswerLimit`."""
     words = {"udp": "UDP", "ttl": "TTL", "id": "ID", "dns": "DNS", "lan": "LAN", "wan": "WAN", "addr": "Addr", "s": ""}
     return "".join(words.get(part, part.capitalize()) for part in name.split("_"))
+
+
+def host_report() -> dict[str, Any]:
+    """`/v1/agent/host`: memory in bytes, processors, system, disk."""
+    memory = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        memory[name] = int(value.split()[0]) * 1024
+    disk = os.statvfs("/")
+    total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    system = os.uname()
+    return {
+        "Memory": {"total": memory.get("MemTotal"), "available": memory.get("MemAvailable")},
+        "CPU": [{"cpu": number} for number in range(os.cpu_count() or 1)],
+        "Host": {"hostname": system.nodename, "os": sys.platform, "kernelVersion": system.release},
+        "Disk": {"path": "/", "total": total, "free": free, "used": total - free},
+        "CollectionTime": None,
+        "Errors": None,
+    }

@@ -55,7 +55,7 @@ def make_site_root(agent: "LocalAgent", headers: dict[str, str]) -> IResource:
 class _Front:
     """What is refused before any route is looked for."""
 
-    isLeaf = True
+    isLeaf = True  # noqa: N815 - Twisted's name
 
     def __init__(self, api: Resource, headers: dict[str, str]) -> None:
         self._api = api

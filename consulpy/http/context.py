@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
+from consulpy.clock import Clock
 from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
 from consulpy.metrics.registry import Registry
@@ -21,6 +22,9 @@ class LocalAgent(Protocol):
     local: LocalState
     events: UserEvents
     metrics: Registry
+    clock: Clock
+    #: Whether `/v1/agent/metrics?format=prometheus` was switched on.
+    prometheus_enabled: bool
 
     @property
     def lan(self) -> Serf:
@@ -44,6 +48,9 @@ class LocalAgent(Protocol):
 
     def self_report(self) -> dict[str, Any]:
         """`/v1/agent/self`."""
+
+    def host_report(self) -> dict[str, Any]:
+        """`/v1/agent/host`."""
 
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
         """What was seen of a member; None for one never heard of."""

@@ -39,10 +39,11 @@ class _LimitedRequest(WebRequest):
 
     def gotLength(self, length: int | None) -> None:
         if length is not None and length > BODY_MAX_BYTES:
-            self.channel.transport.write(b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n\r\n")
-            self.channel.transport.loseConnection()
+            transport: Any = self.channel.transport
+            transport.write(b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n\r\n")
+            transport.loseConnection()
             length = 0
-        super().gotLength(length)
+        super().gotLength(length)  # type: ignore[no-untyped-call]
 
 
 class HttpService(Service):
@@ -66,7 +67,7 @@ class HttpService(Service):
         site = Site(root, requestFactory=_LimitedRequest, timeout=IDLE_TIMEOUT_S, reactor=self._reactor)
         site.displayTracebacks = False
         site.noisy = False
-        site.log = lambda request: None  # type: ignore[method-assign]
+        site.log = _no_access_log  # type: ignore[method-assign]
         for address in self._config.addresses:
             self._listen(address, site)
 
@@ -94,6 +95,10 @@ class HttpService(Service):
         for listener in self._listeners:
             listener.stopListening()
         self._listeners.clear()
+
+
+def _no_access_log(request: Any) -> None:
+    assert request is not None
 
 
 def _umask() -> int:

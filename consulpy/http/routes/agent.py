@@ -4,17 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.http.params import token
+from consulpy.http.routes.agent_service import shown
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local import api
 from consulpy.metrics.prometheus import render as prometheus
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
-
-
-def from_local(answer: api.Answer) -> Answer:
-    """An answer of `consulpy.local.api` as one of ours."""
-    return Answer(answer.body, answer.text, answer.status, answer.headers)
 
 
 @route("GET", "/")
@@ -80,7 +76,7 @@ async def reload(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG0
 @route("PUT", "/v1/agent/maintenance")
 def maintenance(agent: "LocalAgent", request: Request) -> Answer:
     """Put the node into maintenance, or take it out."""
-    return from_local(api.node_maintenance(agent.local, request.query.first(), token(request)))
+    return shown(api.node_maintenance(agent.local, request.query.first(), token(request)))
 
 
 @route("GET", "/v1/agent/metrics")

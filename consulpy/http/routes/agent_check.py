@@ -1,9 +1,9 @@
-"""/v1/agent/check: the checks that are registered on this agent."""
+"""`/v1/agent/checks` and `/v1/agent/check/...`: the checks of this agent, and words on how TTL checks stand."""
 
 from typing import TYPE_CHECKING
 
-from consulpy.http.params import options, refuse_namespaces, token
-from consulpy.http.routes.agent import from_local
+from consulpy.http.params import refuse_namespaces, token
+from consulpy.http.routes.agent_service import shown
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local import api
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
@@ -15,41 +15,49 @@ if TYPE_CHECKING:
 @route("GET", "/v1/agent/checks")
 def checks(agent: "LocalAgent", request: Request) -> Answer:
     """All checks by id."""
-    return from_local(api.checks(agent.local, options(request).filter))
+    refuse_namespaces(request)
+    return shown(api.checks(agent.local, request.query.get("filter")))
 
 
 @route("PUT", "/v1/agent/check/register")
 def register(agent: "LocalAgent", request: Request) -> Answer:
     """Register a check."""
     refuse_namespaces(request)
-    return from_local(api.register_check(agent.local, request.body, token(request)))
+    return shown(api.register_check(agent.local, request.body, token(request)))
 
 
 @route("PUT", "/v1/agent/check/deregister/")
 def deregister(agent: "LocalAgent", request: Request) -> Answer:
     """Remove a check."""
-    return from_local(api.deregister_check(agent.local, request.tail))
+    refuse_namespaces(request)
+    return shown(api.deregister_check(agent.local, request.tail))
 
 
 @route("PUT", "/v1/agent/check/pass/")
-def passes(agent: "LocalAgent", request: Request) -> Answer:
-    """A TTL check is passing."""
-    return from_local(api.set_check(agent.local, request.tail, PASSING, request.query.get("note")))
+def pass_(agent: "LocalAgent", request: Request) -> Answer:
+    """A TTL check passes."""
+    return _set(agent, request, PASSING)
 
 
 @route("PUT", "/v1/agent/check/warn/")
-def warns(agent: "LocalAgent", request: Request) -> Answer:
-    """A TTL check is warning."""
-    return from_local(api.set_check(agent.local, request.tail, WARNING, request.query.get("note")))
+def warn(agent: "LocalAgent", request: Request) -> Answer:
+    """A TTL check warns."""
+    return _set(agent, request, WARNING)
 
 
 @route("PUT", "/v1/agent/check/fail/")
-def fails(agent: "LocalAgent", request: Request) -> Answer:
+def fail(agent: "LocalAgent", request: Request) -> Answer:
     """A TTL check is critical."""
-    return from_local(api.set_check(agent.local, request.tail, CRITICAL, request.query.get("note")))
+    return _set(agent, request, CRITICAL)
+
+
+def _set(agent: "LocalAgent", request: Request, status: str) -> Answer:
+    refuse_namespaces(request)
+    return shown(api.set_check(agent.local, request.tail, status, request.query.get("note")))
 
 
 @route("PUT", "/v1/agent/check/update/")
 def update(agent: "LocalAgent", request: Request) -> Answer:
-    """A TTL check has this status and output."""
-    return from_local(api.update_check(agent.local, request.tail, request.body))
+    """A TTL check's status and output, in a body."""
+    refuse_namespaces(request)
+    return shown(api.update_check(agent.local, request.tail, request.body))

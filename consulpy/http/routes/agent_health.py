@@ -1,8 +1,12 @@
-"""/v1/agent/health: how the services of this agent are, as status codes that load balancers understand."""
+"""`/v1/agent/health/service/...`: how healthy a service of this agent is, for load balancers that ask it directly.
+
+The status says it: 200 passing, 429 warning, 503 critical or in maintenance, 404 unknown; JSON, or one word.
+"""
 
 from typing import TYPE_CHECKING
 
-from consulpy.http.routes.agent import from_local
+from consulpy.http.params import refuse_namespaces
+from consulpy.http.routes.agent_service import shown
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local import api
 
@@ -10,15 +14,19 @@ if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
 
+def _wants_text(request: Request) -> bool:
+    return request.query.get("format") == "text" or request.header("Accept").startswith("text/plain")
+
+
 @route("GET", "/v1/agent/health/service/id/")
 def by_id(agent: "LocalAgent", request: Request) -> Answer:
-    """One service."""
-    text = request.query.get("format") == "text"
-    return from_local(api.health_by_id(agent.local, request.tail, text=text))
+    """The service of this id."""
+    refuse_namespaces(request)
+    return shown(api.health_by_id(agent.local, request.tail, text=_wants_text(request)))
 
 
 @route("GET", "/v1/agent/health/service/name/")
 def by_name(agent: "LocalAgent", request: Request) -> Answer:
-    """All instances of a service on this agent."""
-    text = request.query.get("format") == "text"
-    return from_local(api.health_by_name(agent.local, request.tail, text=text))
+    """All services of this name."""
+    refuse_namespaces(request)
+    return shown(api.health_by_name(agent.local, request.tail, text=_wants_text(request)))

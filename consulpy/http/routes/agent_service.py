@@ -1,43 +1,64 @@
-"""/v1/agent/service: the services that are registered on this agent."""
+"""`/v1/agent/services` and `/v1/agent/service/...`: what a request about this agent's services asks for.
+
+What is answered is decided in `consulpy.local.api`, without HTTP; here a request's parts are picked out.
+"""
 
 from typing import TYPE_CHECKING
 
-from consulpy.http.params import options, refuse_namespaces, token
-from consulpy.http.routes.agent import from_local
+from consulpy.http.params import refuse_namespaces, token
 from consulpy.http.routing import Answer, Request, route
-from consulpy.local import api
+from consulpy.local import api, blocking
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
 
+def shown(answer: api.Answer) -> Answer:
+    """An answer of the local agent as one of HTTP. Its plain text goes without a charset, as Consul's."""
+    return Answer(
+        body=answer.body,
+        text=answer.text,
+        status=answer.status,
+        headers=answer.headers,
+        content_type="" if answer.text is None else "text/plain",
+    )
+
+
 @route("GET", "/v1/agent/services")
 def services(agent: "LocalAgent", request: Request) -> Answer:
     """All services by id."""
-    return from_local(api.services(agent.local, options(request).filter))
+    refuse_namespaces(request)
+    return shown(api.services(agent.local, request.query.get("filter")))
 
 
 @route("GET", "/v1/agent/service/")
 async def service(agent: "LocalAgent", request: Request) -> Answer:
-    """One service, with a hash that a blocking reader sends back."""
-    return from_local(api.service(agent.local, request.tail))
+    """One service; waits while it shows what `?hash=` says."""
+    refuse_namespaces(request)
+    query = request.query
+    return shown(await blocking.service(agent.local, request.tail, query.get("hash"), query.get("wait")))
 
 
 @route("PUT", "/v1/agent/service/register")
 def register(agent: "LocalAgent", request: Request) -> Answer:
-    """Register a service with its checks."""
+    """Register a service."""
     refuse_namespaces(request)
-    replace = api.truth(request.query.get("replace-existing-checks")) or False
-    return from_local(api.register_service(agent.local, request.body, token(request), replace_existing_checks=replace))
+    # its presence is enough, but for a value that says no
+    replace = "replace-existing-checks" in request.query
+    replace = replace and api.truth(request.query.get("replace-existing-checks")) is not False
+    answer = api.register_service(agent.local, request.body, token(request), replace_existing_checks=replace)
+    return shown(answer)
 
 
 @route("PUT", "/v1/agent/service/deregister/")
 def deregister(agent: "LocalAgent", request: Request) -> Answer:
-    """Remove a service and its checks."""
-    return from_local(api.deregister_service(agent.local, request.tail))
+    """Remove a service."""
+    refuse_namespaces(request)
+    return shown(api.deregister_service(agent.local, request.tail))
 
 
 @route("PUT", "/v1/agent/service/maintenance/")
-def maintenance(agent: "LocalAgent", request: Request) -> Answer:
-    """Put a service into maintenance, or take it out."""
-    return from_local(api.service_maintenance(agent.local, request.tail, request.query.first(), token(request)))
+def service_maintenance(agent: "LocalAgent", request: Request) -> Answer:
+    """A service into maintenance, or out of it."""
+    refuse_namespaces(request)
+    return shown(api.service_maintenance(agent.local, request.tail, request.query.first(), token(request)))

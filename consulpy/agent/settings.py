@@ -1,0 +1,43 @@
+"""The doors' own small settings, out of the configuration."""
+
+from consulpy.config.schema import RuntimeConfig
+from consulpy.dns.config import DnsConfig, SoaConfig
+from consulpy.http.server import HttpConfig
+
+
+def http(config: RuntimeConfig) -> HttpConfig:
+    """Of the HTTP API."""
+    addresses = tuple(config.addresses.http.split()) or config.client_addrs
+    return HttpConfig(
+        addresses,
+        config.ports.http,
+        dict(config.http_config.response_headers),
+        config.unix_sockets.mode,
+    )
+
+
+def dns(config: RuntimeConfig) -> DnsConfig:
+    """Of DNS."""
+    given = config.dns_config
+    addresses = tuple(config.addresses.dns.split()) or config.client_addrs
+    return DnsConfig(
+        datacenter=config.datacenter,
+        node_name=config.node_name,
+        domain=config.domain,
+        alt_domain=config.alt_domain,
+        addresses=tuple(address for address in addresses if not address.startswith(("/", "unix://"))),
+        port=config.ports.dns,
+        recursors=config.recursors,
+        recursor_timeout_s=given.recursor_timeout_s,
+        node_ttl_s=given.node_ttl_s,
+        service_ttl_s=given.service_ttl_s,
+        udp_answer_limit=given.udp_answer_limit,
+        a_record_limit=given.a_record_limit,
+        only_passing=given.only_passing,
+        enable_truncate=given.enable_truncate,
+        disable_compression=given.disable_compression,
+        node_meta_txt=given.enable_additional_node_meta_txt,
+        allow_stale=given.allow_stale,
+        max_stale_s=given.max_stale_s,
+        soa=SoaConfig(given.soa.refresh_s, given.soa.retry_s, given.soa.expire_s, given.soa.min_ttl_s),
+    )
