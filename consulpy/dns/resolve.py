@@ -6,9 +6,8 @@ the leader. An unknown datacenter is an unknown name; any other failure is SERVF
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.names import dns
 
@@ -21,7 +20,6 @@ from consulpy.dns.question import (
     AuthorityLookup,
     Foreign,
     NodeLookup,
-    QueryLookup,
     ReverseLookup,
     ServiceLookup,
     Transfer,
@@ -30,24 +28,19 @@ from consulpy.dns.question import (
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
+from consulpy.rpc.call import Caller
 from consulpy.structs.node import Node
-from consulpy.structs.record import Record
 from consulpy.structs.requests import NodeRequest, ServiceRequest, SpecificRequest
 from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
 
 #: How many host names that are names of this domain again are followed.
 ALIAS_DEPTH_MAX: Final = 3
+#: What a node can be asked for.
+_OF_NODES: Final = (dns.A, dns.AAAA, dns.TXT, dns.ALL_RECORDS)
 _NS_PER_S: Final = 1_000_000_000
 _NO_DATACENTER: Final = "No path to datacenter"
 
 _log = Logger()
-
-
-class Caller(Protocol):
-    """The part of `rpc.call.Caller` that is needed here."""
-
-    def call(self, method: str, request: Record) -> "Deferred[Any]":
-        """Send a request, to whichever server serves it."""
 
 
 class Resolver:
@@ -79,9 +72,11 @@ class Resolver:
     async def _answer(self, question: Question, udp: bool) -> tuple[Answer | bytes, int]:
         lookup = lookup_of(question.name, question.kind, self.config)
         if isinstance(lookup, NodeLookup):
-            return await self._node(question, lookup), 1
+            made = await self._node(question, lookup)
+            return made, int(self._is_ours(lookup) and self._is_ours(lookup.instead) and self._is_stable(made))
         if isinstance(lookup, ServiceLookup):
-            return await self._service(question, lookup, udp)
+            made, choices = await self._service(question, lookup, udp)
+            return made, choices if self._is_ours(lookup) and self._is_stable(made) else 0
         if isinstance(lookup, AddressLookup):
             found = lookup.address
             ttl = int(self.config.node_ttl_s)
@@ -96,13 +91,13 @@ class Resolver:
             if not self.config.recursors:
                 return Answer(rcode=dns.EREFUSED, authoritative=False, edns=False), 1
             return await self._recursor.forward(question, self.config, udp=udp), 0
-        made = self._negative()
-        made.subnet_scope = isinstance(lookup, QueryLookup)
-        return made, 1
+        return self._negative(), 1
 
     # -- nodes
 
     async def _node(self, question: Question, lookup: NodeLookup) -> Answer:
+        if question.kind not in _OF_NODES:
+            return Answer()  # whether there is such a node or not
         node = await self._find_node(lookup)
         if node is None:
             return self._negative()
@@ -266,6 +261,14 @@ class Resolver:
         return records + found
 
     # -- helpers
+
+    def _is_ours(self, lookup: NodeLookup | ServiceLookup | None) -> bool:
+        """Whether the answer depends on this datacenter only."""
+        return lookup is None or lookup.datacenter == self.config.datacenter
+
+    def _is_stable(self, made: Answer) -> bool:
+        """Whether no recursor had a part in the answer."""
+        return not self.config.recursors or not any(each.type == dns.CNAME for each in made.answers)
 
     async def _read(self, method: str, request: Any) -> Any:
         request.options.allow_stale = self.config.allow_stale

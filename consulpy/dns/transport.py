@@ -24,8 +24,9 @@ from zope.interface import implementer
 from consulpy.dns.cache import PacketCache
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
-from consulpy.dns.resolve import Caller, Resolver
+from consulpy.dns.resolve import Resolver
 from consulpy.dns.wire import HEADER_SIZE, Malformed, Question, decode
+from consulpy.rpc.call import Caller
 
 DATAGRAM_SIZE_MAX: Final = 65_535
 DATAGRAMS_PER_WAKEUP: Final = 64
@@ -171,7 +172,7 @@ class DnsService(Service):
 def _failure(question: Question) -> bytes:
     """SERVFAIL, for when even making an answer failed."""
     flags = 0x8002 | question.opcode << 11 | (0x0100 if question.recursion_desired else 0)
-    return struct.pack("!6H", question.id, flags, 1, 0, 0, 0) + question.raw
+    return struct.pack("!6H", question.id, flags, 1, 0, 0, 0) + question.section
 
 
 @implementer(IReadDescriptor)

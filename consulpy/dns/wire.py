@@ -1,11 +1,12 @@
-"""Packets to questions and answers to packets, with the records of `twisted.names`.
+"""Packets to questions, and answers to packets with the records of `twisted.names`.
 
-What twisted.names does not do as miekg's Go library (which Consul and its clients know), and so is done here:
+Questions are read here, since twisted.names takes many a broken packet for a good one and reads records that nobody asked
+for. What it does not write as Consul does, and so is done here too:
 
 - an SRV target is written in full, but what follows may point at it; twisted.names forgets it, and answers grow;
 - twisted.names makes compression pointers beyond offset 16383, which can't be expressed;
 - texts over 255 bytes are split; a client's payload size is echoed whatever it is;
-- a label with a dot in it comes back as it came: the question is copied, not written anew.
+- a label with a dot in it comes back as it came: the question is copied, not written from text.
 """
 
 import struct
@@ -29,6 +30,17 @@ _AUTHORITATIVE: Final = 0x0400
 _TRUNCATED: Final = 0x0200
 _RECURSION_DESIRED: Final = 0x0100
 _RECURSION_AVAILABLE: Final = 0x0080
+_CHECKING_DISABLED: Final = 0x0010
+
+#: What a question may bring along: answers, authority, additional records.
+_RECORDS_MAX: Final = (1, 1, 2)
+_NAME_SIZE_MAX: Final = 255
+_POINTERS_MAX: Final = 126
+#: Type, class, TTL, size of the data.
+_FIXED: Final = struct.Struct("!HHIH")
+_KIND_AND_CLASS: Final = struct.Struct("!HH")
+#: What stands in a label as it is.
+_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_!#$%&*+,/:<=>?[]^`{|}~")
 
 _CLIENT_SUBNET: Final = 8
 #: A UDP answer is never cut below this, whatever the client says.
@@ -45,16 +57,21 @@ class Edns:
 
 @dataclass(slots=True)
 class Question:
-    """A packet that asks one thing. `name` in the letter case of the packet, without the last dot."""
+    """A packet that asks one thing.
+
+    `name` in the letter case of the packet, without the last dot, bytes that are no plain characters as `\\DDD` (names with
+    such are nobody's). `section`: the question section of the answer.
+    """
 
     id: int
     opcode: int
     recursion_desired: bool
+    checking_disabled: bool
     name: str
     kind: int
     cls: int
     edns: Edns | None
-    raw: bytes  # the question section as it came
+    section: bytes
     packet: bytes
 
     @property
@@ -90,32 +107,37 @@ def decode(packet: bytes) -> Question:
     """The question in a packet. Raises `Malformed`."""
     if len(packet) < HEADER_SIZE:
         raise Malformed("shorter than a header")
-    number, flags, questions, answers, authority, additional = _HEADER.unpack_from(packet)
+    number, flags, questions, *counts = _HEADER.unpack_from(packet)
     if flags & _RESPONSE:
         raise Malformed("a response")
     opcode = flags >> 11 & 0xF
     if opcode not in (dns.OP_QUERY, dns.OP_NOTIFY):
         raise Malformed("unknown opcode", _refusal(number, flags, dns.ENOTIMP))
-    if questions != 1 or answers > 1 or authority > 1 or additional > 2:
+    if questions != 1 or any(count > most for count, most in zip(counts, _RECORDS_MAX, strict=True)):
         raise Malformed("unusual counts", _refusal(number, flags, dns.EFORMAT))
-    message = dns.Message()
+    if len(packet) == HEADER_SIZE:
+        raise Malformed("no question", _refusal(number, flags, dns.EREFUSED))
     try:
-        message.fromStr(packet)
-    except Exception as error:  # decoders of records raise whatever their bytes lead to
-        raise Malformed(f"undecodable: {error}", _refusal(number, flags, dns.EFORMAT)) from None
-    end = _end_of_name(packet, HEADER_SIZE) + 4
-    if len(message.queries) != 1 or end > len(packet):
-        raise Malformed("no question", _refusal(number, flags, dns.EFORMAT))
-    asked = message.queries[0]
+        labels, at = _labels(packet, HEADER_SIZE)
+        kind, cls = _KIND_AND_CLASS.unpack_from(packet, at)
+    except (IndexError, struct.error, WireError) as error:
+        raise Malformed(f"question: {error}", _refusal(number, flags, dns.EFORMAT)) from None
+    section = b"".join(bytes([len(label)]) + label for label in labels) + b"\0" + packet[at : at + 4]
+    try:
+        edns = _opt_among(packet, at + 4, counts)
+    except (IndexError, struct.error, WireError) as error:
+        refusal = _refusal(number, flags, dns.EFORMAT, questions=1)
+        raise Malformed(f"records: {error}", refusal + section) from None
     return Question(
         number,
         opcode,
         bool(flags & _RECURSION_DESIRED) and opcode == dns.OP_QUERY,
-        asked.name.name.decode("utf-8", "surrogateescape"),
-        asked.type,
-        asked.cls,
-        _edns(message.additional),
-        packet[HEADER_SIZE:end],
+        bool(flags & _CHECKING_DISABLED) and opcode == dns.OP_QUERY,
+        _presentation(labels),
+        kind,
+        cls,
+        edns,
+        section,
         packet,
     )
 
@@ -124,20 +146,15 @@ def encode(question: Question, answer: Answer, *, compress: bool = True) -> byte
     """The packet that answers a question. It may be of any size."""
     names = _Names() if compress else None
     body = BytesIO()
-    asked = dns.Name()
-    asked.name = question.name.encode("utf-8", "surrogateescape")
-    asked.encode(body, names)
-    same_size = body.tell() + 4 == len(question.raw)
-    body.write(question.raw[-4:])
+    body.write(question.section)
+    if names is not None and "\\" not in question.name:
+        _remember(names, question.name.encode(), HEADER_SIZE)
     for section in answer.answers, answer.authority, answer.additional:
-        for record in section:
-            record.encode(body, names)
+        for each in section:
+            each.encode(body, names)
     opt = _opt(question.edns, answer) if question.edns is not None and answer.edns else b""
-    packed = body.getvalue()
-    if same_size:
-        packed = question.raw + packed[len(question.raw) :]
     counts = (1, len(answer.answers), len(answer.authority), len(answer.additional) + bool(opt))
-    return _HEADER.pack(question.id, _flags(question, answer), *counts) + packed + opt
+    return _HEADER.pack(question.id, _flags(question, answer), *counts) + body.getvalue() + opt
 
 
 def record(name: str | bytes, kind: int, ttl: int, payload: Any) -> dns.RRHeader:
@@ -162,11 +179,7 @@ class Srv(dns.Record_SRV):
         """Write it; see the module's text."""
         strio.write(_SRV_FIXED.pack(self.priority, self.weight, self.port))
         if compDict is not None:
-            name, offset = self.target.name, strio.tell() + HEADER_SIZE
-            while name:
-                compDict.setdefault(name, offset)
-                label, _, name = name.partition(b".")
-                offset += len(label) + 1
+            _remember(compDict, self.target.name, strio.tell() + HEADER_SIZE)
         self.target.encode(strio, None)
 
 
@@ -183,13 +196,19 @@ class _Names(dict[bytes, int]):
         if offset < _POINTER_LIMIT:
             super().__setitem__(name, offset)
 
-    def setdefault(self, name: bytes, offset: int = 0) -> int:  # type: ignore[override]
-        return super().setdefault(name, offset) if offset < _POINTER_LIMIT else offset
+
+def _remember(names: dict[bytes, int], name: bytes, offset: int) -> None:
+    """`name` stands at `offset`: it and what it ends in may be pointed at, if nothing earlier may."""
+    while name:
+        if name not in names:
+            names[name] = offset
+        label, _, name = name.partition(b".")
+        offset += len(label) + 1
 
 
-def _refusal(number: int, flags: int, rcode: int) -> bytes:
+def _refusal(number: int, flags: int, rcode: int, questions: int = 0) -> bytes:
     """A header alone: opcode and RD as they came."""
-    return _HEADER.pack(number, _RESPONSE | flags & 0x7900 | rcode, 0, 0, 0, 0)
+    return _HEADER.pack(number, _RESPONSE | flags & 0x7900 | rcode, questions, 0, 0, 0)
 
 
 def _flags(question: Question, answer: Answer) -> int:
@@ -200,38 +219,68 @@ def _flags(question: Question, answer: Answer) -> int:
         | (_TRUNCATED if answer.truncated else 0)
         | (_RECURSION_DESIRED if question.recursion_desired else 0)
         | (_RECURSION_AVAILABLE if answer.recursion else 0)
+        | (_CHECKING_DISABLED if question.checking_disabled else 0)
         | answer.rcode
     )
 
 
-def _end_of_name(packet: bytes, at: int) -> int:
-    while at < len(packet):
+def _labels(packet: bytes, at: int) -> tuple[list[bytes], int]:
+    """The labels of a name and where what follows it begins. Raises WireError, IndexError."""
+    labels: list[bytes] = []
+    end = size_so_far = pointers = 0
+    while True:
         size = packet[at]
-        if size >= 0xC0:
-            return at + 2
-        at += 1 + size
         if size == 0:
-            return at
-    return at
+            return labels, end or at + 1
+        if size >= 0xC0:
+            pointers += 1
+            if pointers > _POINTERS_MAX:
+                raise WireError("too many pointers")
+            end = end or at + 2
+            at = (size & 0x3F) << 8 | packet[at + 1]
+            continue
+        if size >= 0x40 or at + size >= len(packet):
+            raise WireError("bad label")
+        size_so_far += size + 1
+        if size_so_far >= _NAME_SIZE_MAX:
+            raise WireError("name too long")
+        labels.append(packet[at + 1 : at + 1 + size])
+        at += size + 1
 
 
-def _edns(additional: list[dns.RRHeader]) -> Edns | None:
-    for each in additional:
-        if each.type == dns.OPT:
-            data = getattr(each.payload, "data", b"")
-            return Edns(each.cls, _subnet(data))
-    return None
+def _presentation(labels: list[bytes]) -> str:
+    return ".".join("".join(chr(byte) if byte in _PLAIN else f"\\{byte:03d}" for byte in label) for label in labels)
+
+
+def _opt_among(packet: bytes, at: int, counts: list[int]) -> Edns | None:
+    """What the OPT record among a packet's records says; counts may be too large. Raises as `_labels` and struct."""
+    found = None
+    for count, additional in zip(counts, (False, False, True), strict=True):
+        for _ in range(count):
+            if at == len(packet):
+                return found
+            _, at = _labels(packet, at)
+            kind, cls, _, size = _FIXED.unpack_from(packet, at)
+            at += _FIXED.size
+            if at + size > len(packet):
+                raise WireError("data beyond the end")
+            if kind == dns.OPT and additional and found is None:
+                found = Edns(cls, _subnet(packet[at : at + size]))
+            at += size
+    return found
 
 
 def _subnet(options: bytes) -> bytes | None:
-    at = 0
-    while at + _OPTION.size <= len(options):
+    at, found = 0, None
+    while at < len(options):
         code, size = _OPTION.unpack_from(options, at)
         at += _OPTION.size
-        if code == _CLIENT_SUBNET and 4 <= size <= len(options) - at:
-            return options[at : at + size]
+        if at + size > len(options):
+            raise WireError("option beyond the end")
+        if code == _CLIENT_SUBNET and size >= 4:
+            found = options[at : at + size]
         at += size
-    return None
+    return found
 
 
 def _opt(edns: Edns | None, answer: Answer) -> bytes:
