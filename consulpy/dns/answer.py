@@ -125,10 +125,8 @@ def healthy(rows: Sequence[CheckServiceNode] | None, only_passing: bool) -> list
 
 
 def _may_serve(row: CheckServiceNode, only_passing: bool) -> bool:
-    for check in row.checks or ():
-        if check.status == CRITICAL or (only_passing and check.status != PASSING):
-            return False
-    return True
+    statuses = {check.status for check in row.checks or ()}
+    return statuses <= {PASSING} if only_passing else CRITICAL not in statuses
 
 
 def address_of(row: CheckServiceNode) -> str:
@@ -161,7 +159,7 @@ def srv_target(config: DnsConfig, row: CheckServiceNode) -> tuple[str, IpAddress
 def srv_record(question: Question, row: CheckServiceNode, target: str, ttl: int) -> dns.RRHeader:
     """An SRV record; its priority is always 1."""
     port = row.service.port if row.service is not None else 0
-    payload = Srv(1, weight_of(row), port & 0xFFFF, b"", ttl)
+    payload = Srv(1, weight_of(row), port & 0xFFFF, b"", ttl)  # type: ignore[no-untyped-call]
     payload.target = host_name(target)
     return record(question.name, dns.SRV, ttl, payload)
 

@@ -1,8 +1,8 @@
 """The packet cache: question bytes -> answer bytes, without ids, for as long as the state is the same.
 
 A hit costs one dict look-up. What may be kept: answers that depend on nothing but the state of this datacenter. Several
-records are a random choice, so of those a set of different answers is collected first, then shown in turn a limited number of
-times, then collected anew: each client still sees the instances in changing order.
+records are a random choice, so of those a set of different answers is collected first, then shown in turn a limited
+number of times, then collected anew: each client still sees the instances in changing order.
 """
 
 from collections.abc import Callable, Hashable, Iterator

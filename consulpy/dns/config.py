@@ -20,8 +20,8 @@ class DnsConfig:
 
     `domain`, `alt_domain`: with or without the dot at the end; `alt_domain` "" for none. `addresses`, `port`: where UDP
     and TCP listen. `recursors`: "IP" or "IP:PORT". `service_ttl_s`: by service name; "web*" and "*" match by prefix.
-    `udp_answer_limit`: most records in a UDP answer to a client without EDNS (never more than 8). `a_record_limit`: most A
-    or AAAA records in any answer, 0 for all.
+    `udp_answer_limit`: most records in a UDP answer to a client without EDNS (never more than 8). `a_record_limit`:
+    most A or AAAA records in any answer, 0 for all.
     """
 
     datacenter: str = "dc1"

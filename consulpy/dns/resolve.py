@@ -1,7 +1,7 @@
 """Lookups to answers: the reads behind each kind of name, and what follows when its address is another name.
 
-Reads go through `caller`, any server may answer them (`allow_stale`); an answer older than `max_stale_s` is asked again of
-the leader. An unknown datacenter is an unknown name; any other failure is SERVFAIL.
+Reads go through `caller`, any server may answer them (`allow_stale`); an answer older than `max_stale_s` is asked again
+of the leader. An unknown datacenter is an unknown name; any other failure is SERVFAIL.
 """
 
 from collections.abc import Sequence

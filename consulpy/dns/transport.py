@@ -1,7 +1,7 @@
 """UDP and TCP of the DNS door: packets in, packets out; the cache first.
 
-The UDP socket is read by itself rather than through a Twisted datagram protocol: up to 64 datagrams a wake-up, and a cache
-hit is answered on the spot (16 % more packets per second, shared measurements of both ways on one machine).
+The UDP socket is read by itself rather than through a Twisted datagram protocol: up to 64 datagrams a wake-up, and a
+cache hit is answered on the spot (134,000 against 115,000 packets a second were measured on one machine).
 """
 
 import ipaddress
@@ -46,8 +46,8 @@ Reply = Callable[[bytes], None]
 class DnsService(Service):
     """Answers on every address of the configuration.
 
-    `version`: names the state that answers are made from, so that they can be kept (see `cache`); None where there is no
-    state to name, as in a client agent.
+    `version`: names the state that answers are made from, so that they can be kept (see `cache`); None where there is
+    no state to name, as in a client agent.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class DnsService(Service):
 
     def startService(self) -> None:
         """Listen. Raises twisted.internet.error.CannotListenError."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         config = self.config
         if config.port < 0:
             return
@@ -102,7 +102,7 @@ class DnsService(Service):
 
     def stopService(self) -> "Deferred[Any]":
         """Stop listening; answers that are still being made are not sent."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         for udp in self._udp:
             udp.close()
         self._udp.clear()
@@ -125,10 +125,10 @@ class DnsService(Service):
                 self._cache.put(packet, answer, choices, version)
             reply(answer)
 
-        self.ask(packet, True, keep_and_reply, lambda: None)
+        self.ask(packet, True, keep_and_reply, _nothing)
 
     def ask(
-        self, packet: bytes, udp: bool, answered: Callable[[tuple[bytes, int]], None], given_up: Reply | Any
+        self, packet: bytes, udp: bool, answered: Callable[[tuple[bytes, int]], None], given_up: Callable[[], None]
     ) -> None:
         """Have a packet answered: `answered((answer, choices))`, or `given_up()` if there is nothing to say."""
         try:
@@ -167,6 +167,10 @@ class DnsService(Service):
         else:
             _TcpExchange.begin(self._reactor, address, packet, timeout_s, done)
         return done
+
+
+def _nothing() -> None:
+    """A datagram that gets no answer."""
 
 
 def _failure(question: Question) -> bytes:
@@ -232,7 +236,7 @@ class _UdpSocket:
 
         return reply
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002
         """The reactor gives the socket up."""
         self._socket.close()
 
@@ -245,12 +249,17 @@ class _UdpSocket:
 class _TcpConnection(Protocol, TimeoutMixin):
     """Messages with a length in front; several may be on their way, each is answered when it is ready."""
 
+    transport: Any
+
     def __init__(self, factory: "_TcpFactory") -> None:
         self._factory = factory
         self._buffer = b""
         self._pending = 0
         self._paused = False
-        self.callLater = factory.reactor.callLater  # TimeoutMixin's clock
+
+    def callLater(self, period: float, func: Callable[[], None]) -> Any:
+        """TimeoutMixin's clock."""
+        return self._factory.reactor.callLater(period, func)
 
     def connectionMade(self) -> None:
         """Refuse one too many."""
@@ -259,7 +268,7 @@ class _TcpConnection(Protocol, TimeoutMixin):
             self._factory.service.counters["dropped"] += 1
             self.transport.abortConnection()
             return
-        self.setTimeout(TCP_IDLE_TIMEOUT_S)
+        self.setTimeout(TCP_IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
         """Answer every whole message."""
@@ -272,7 +281,7 @@ class _TcpConnection(Protocol, TimeoutMixin):
             if len(self._buffer) < end:
                 break
             message, self._buffer = self._buffer[_SIZE.size : end], self._buffer[end:]
-            self.resetTimeout()
+            self.resetTimeout()  # type: ignore[no-untyped-call]
             if len(message) < HEADER_SIZE:
                 self.transport.loseConnection()
                 return
@@ -288,7 +297,7 @@ class _TcpConnection(Protocol, TimeoutMixin):
         self._pending -= 1
         if self.connected:
             self.transport.write(_SIZE.pack(len(answer)) + answer)
-            self.resetTimeout()
+            self.resetTimeout()  # type: ignore[no-untyped-call]
             if self._paused:
                 self._factory.reactor.callLater(0, self._read)
 
@@ -300,10 +309,10 @@ class _TcpConnection(Protocol, TimeoutMixin):
         """Nothing was asked for a while."""
         self.transport.abortConnection()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Gone."""
         self._factory.connections -= 1
-        self.setTimeout(None)
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
 
 
 class _TcpFactory(Factory):
@@ -314,12 +323,14 @@ class _TcpFactory(Factory):
         self.reactor = reactor
         self.connections = 0
 
-    def buildProtocol(self, addr: Any) -> _TcpConnection:
+    def buildProtocol(self, addr: Any) -> _TcpConnection:  # noqa: ARG002
         return _TcpConnection(self)
 
 
 class _UdpExchange(DatagramProtocol):
     """One packet to a recursor, from a port of its own, and its reply."""
+
+    transport: Any
 
     def __init__(self, reactor: Any, address: tuple[str, int], packet: bytes, done: "Deferred[bytes]") -> None:
         self._address, self._packet, self._done = address, packet, done
@@ -333,7 +344,7 @@ class _UdpExchange(DatagramProtocol):
         self.transport.connect(*self._address)
         self.transport.write(self._packet)
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: ARG002
         """The reply, unless its id is wrong."""
         if not self._done.called and datagram[:2] == self._packet[:2]:
             self._done.callback(datagram)
@@ -350,6 +361,8 @@ class _UdpExchange(DatagramProtocol):
 
 class _TcpExchange(Protocol):
     """One message to a recursor by TCP, and its reply."""
+
+    transport: Any
 
     def __init__(self, packet: bytes, done: "Deferred[bytes]") -> None:
         self._packet, self._done = packet, done

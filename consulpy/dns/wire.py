@@ -1,7 +1,7 @@
 """Packets to questions, and answers to packets with the records of `twisted.names`.
 
-Questions are read here, since twisted.names takes many a broken packet for a good one and reads records that nobody asked
-for. What it does not write as Consul does, and so is done here too:
+Questions are read here, since twisted.names takes many a broken packet for a good one and reads records that nobody
+asked for. What it does not write as Consul does, and so is done here too:
 
 - an SRV target is written in full, but what follows may point at it; twisted.names forgets it, and answers grow;
 - twisted.names makes compression pointers beyond offset 16383, which can't be expressed;
@@ -59,8 +59,8 @@ class Edns:
 class Question:
     """A packet that asks one thing.
 
-    `name` in the letter case of the packet, without the last dot, bytes that are no plain characters as `\\DDD` (names with
-    such are nobody's). `section`: the question section of the answer.
+    `name` in the letter case of the packet, without the last dot, bytes that are no plain characters as `\\DDD` (names
+    with such are nobody's). `section`: the question section of the answer.
     """
 
     id: int

@@ -20,8 +20,9 @@ Row = TypeVar("Row", bound=Record)
 def compile_filter(text: str, record: type[Row], *, lazily: bool = False) -> Callable[[Row], bool]:
     """A predicate that says for which records `text` holds.
 
-    `lazily`: check the selectors only when the first record comes, as `/v1/agent/checks` does (then the error is without
-    its introduction). Raises `FilterError` with Consul's text for an expression that can't be read or doesn't fit.
+    `lazily`: check the selectors only when the first record comes, as `/v1/agent/checks` does (then the error is
+    without its introduction). Raises `FilterError` with Consul's text for an expression that can't be read or doesn't
+    fit.
     """
     try:
         expression = parse(text)

@@ -1,4 +1,4 @@
-"""Expression text to syntax tree, by a parsing expression grammar (seen on real Consul 1.8.7, texts of errors included).
+"""Expression text to syntax tree, by a parsing expression grammar (seen on real Consul 1.8.7, with its error texts).
 
     Input    = "(" Or ")" / Or               Match    = Selector Op Value / Selector EmptyOp / Value InOp Selector
     Or       = And ("or" And)*               Selector = Name ("." Name / "[" String "]")*
@@ -6,8 +6,8 @@
     Not      = "not" Not / Group             String   = "with \\escapes" / `without`
     Group    = "(" Or ")" / Match            Number   = -1.5
 
-Clients show the error texts to people, so they are the same: where the farthest attempt failed and what could have stood
-there ("1:7 (6): no match found, expected: ..."), or the complaints of single rules, one a line.
+Clients show the error texts to people, so they are the same: where the farthest attempt failed and what could have
+stood there ("1:7 (6): no match found, expected: ..."), or the complaints of single rules, one a line.
 """
 
 import re
@@ -30,7 +30,8 @@ NOT_MATCHES: Final = "Not Matches"
 MAX_DEPTH: Final = 64
 
 #: Operator -> its words; "?" is optional white space, "_" is some white space.
-_BETWEEN: Final = (
+_Words = tuple[tuple[str, tuple[str, ...]], ...]
+_BETWEEN: Final[_Words] = (
     (EQUAL, ("?", "==", "?")),
     (NOT_EQUAL, ("?", "!=", "?")),
     (IN, ("_", "contains", "_")),
@@ -38,8 +39,8 @@ _BETWEEN: Final = (
     (MATCHES, ("_", "matches", "_")),
     (NOT_MATCHES, ("_", "not", "_", "matches", "_")),
 )
-_AFTER: Final = ((IS_EMPTY, ("_", "is", "_", "empty")), (IS_NOT_EMPTY, ("_", "is", "_", "not", "_", "empty")))
-_BEFORE: Final = ((IN, ("_", "in", "_")), (NOT_IN, ("_", "not", "_", "in", "_")))
+_AFTER: Final[_Words] = ((IS_EMPTY, ("_", "is", "_", "empty")), (IS_NOT_EMPTY, ("_", "is", "_", "not", "_", "empty")))
+_BEFORE: Final[_Words] = ((IN, ("_", "in", "_")), (NOT_IN, ("_", "not", "_", "in", "_")))
 
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
