@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from consulpy.agent.joining import joined_errors
 from consulpy.errors import BadRequest, RPCError
 from consulpy.serf.keys import KeyResponse
 from consulpy.serf.machine import Serf
@@ -27,8 +28,8 @@ async def operate(
             raise BadRequest(str(error)) from None
         answer = await done
         if answer.error:
-            texts = [f"{name}: {text}" for name, text in sorted(answer.messages.items())]
-            errors.append("\n".join([f"{'WAN' if wan else 'LAN'} error: {answer.error}", *texts]))
+            errors.append(f"{'WAN' if wan else f'{datacenter} (LAN)'} error: {answer.error}")
+            errors += [f"{name}: {text}" for name, text in sorted(answer.messages.items())]
         answers.append(
             {
                 "WAN": wan,
@@ -41,5 +42,5 @@ async def operate(
             }
         )
     if errors:
-        raise RPCError("\n".join(errors))
+        raise RPCError(joined_errors(errors))
     return answers

@@ -111,6 +111,7 @@ def _log(agent: "Agent") -> dict[str, str]:
         "last_contact": "0",
         "last_log_index": index,
         "num_peers": "0",
+        "protocol_version": "3",
         "state": "Leader" if agent.server.is_leader else "Follower",
     }
 

@@ -40,9 +40,8 @@ def make_site_root(agent: "LocalAgent", headers: dict[str, str]) -> IResource:
     assert routes
     app = Klein()
     app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = False
     for path, handlers in ROUTES.items():
-        prefix = path.endswith("/")
+        prefix = path.endswith("/") and path != "/"
         endpoint = _endpoint(agent, handlers, headers)
         if prefix:
             app.route(f"{path}<path:tail>", endpoint=f"{path}*")(endpoint)
@@ -69,7 +68,7 @@ class _Front:
 
     def render(self, request: Any) -> Any:
         """Answer, or let Klein do it."""
-        request.responseHeaders.removeHeader(b"content-type")
+        request.defaultContentType = None
         request.setHeader(b"server", b"consulpy")
         for name, value in self._headers.items():
             request.setHeader(name.encode(), value.encode())
@@ -109,6 +108,7 @@ def _not_found(request: Any, failure: Failure, headers: dict[str, str]) -> bytes
     path = "/" + b"/".join(request.postpath).decode("utf-8", "surrogateescape")
     if code is not None and path + "/" in ROUTES:
         return _redirect(request, path + "/")
+    request.responseHeaders.removeHeader(b"location")
     request.setResponseCode(500 if code is None else 404)
     request.setHeader(b"content-length", b"0")
     assert isinstance(headers, dict)
@@ -120,7 +120,8 @@ def _endpoint(agent: "LocalAgent", handlers: dict[str, Handler], headers: dict[s
     allowed = ",".join(["OPTIONS", *(method for method in METHODS if method in handlers)])
 
     def serve(request: Any, tail: str = "") -> Any:
-        request.setHeader(b"vary", b"Accept-Encoding")
+        if request.path != b"/":
+            request.setHeader(b"vary", b"Accept-Encoding")
         method = request.method.decode("latin-1")
         handler = handlers.get(method)
         if handler is None:
@@ -148,6 +149,7 @@ def _handle(agent: "LocalAgent", web: Any, handler: Handler, tail: str) -> Any:
         body=web.content.read(),
         remote_ip=getattr(web.getClientAddress(), "host", ""),
     )
+    began_s = agent.clock.seconds()
     running = maybeDeferred(_run, handler, agent, request)
     gone = False
 
@@ -168,7 +170,17 @@ def _handle(agent: "LocalAgent", web: Any, handler: Handler, tail: str) -> Any:
             return None
         return _finish(web, _answer_to(failure), False)
 
-    return running.addCallbacks(answered, failed)
+    def finished(result: Any) -> Any:
+        _log.debug(
+            "Request finished: method={method} url={url} from={source} latency={latency:.3f}ms",
+            method=request.method,
+            url=web.uri.decode("latin-1"),
+            source=request.remote_ip,
+            latency=1000 * (agent.clock.seconds() - began_s),
+        )
+        return result
+
+    return running.addCallbacks(answered, failed).addCallback(finished)
 
 
 def _run(handler: Handler, agent: "LocalAgent", request: Request) -> Any:

@@ -54,11 +54,13 @@ def service(found: NodeService) -> dict[str, Any]:
 
 
 def service_nodes(found: list[ServiceNode] | None) -> list[dict[str, Any]]:
-    """Instances of a service with their nodes; never null, nor their tags."""
+    """Instances of a service with their nodes; never null, nor their tags and metadata."""
     shown = [each.to_json() for each in found or ()]
     for each in shown:
         if each["ServiceTags"] is None:
             each["ServiceTags"] = []
+        if each["ServiceMeta"] is None:
+            each["ServiceMeta"] = {}
     return shown
 
 

@@ -98,6 +98,11 @@ class Shape:
     without: frozenset[str] = frozenset()
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     strict: bool = True
+    #: Whether records inside are read in the same way; otherwise they accept anything.
+    deep: bool = False
+
+
+_LENIENT: Final = Shape(strict=False)
 
 
 def decode(cls: type[_R], raw: Any, shape: Shape, path: str = "") -> tuple[_R, dict[str, Any]]:
@@ -118,7 +123,9 @@ def decode(cls: type[_R], raw: Any, shape: Shape, path: str = "") -> tuple[_R, d
         if name in shape.aliases:
             aliased.append((shape.aliases[name], value))
         elif name in shape.extra:
-            extra[name] = value if shape.extra[name] is None else _value(value, shape.extra[name], path or key)
+            extra[name] = (
+                value if shape.extra[name] is None else _value(value, shape.extra[name], path or key, _LENIENT)
+            )
         elif name in fields and fields[name].go not in shape.without:
             _set(record, fields[name], value, shape, path)
         elif shape.strict:
@@ -163,7 +170,7 @@ def _set(record: Record, field: _Field, value: Any, shape: Shape, path: str) -> 
     if field.go in shape.durations:
         setattr(record, field.name, duration(value))
     elif value is not None:
-        setattr(record, field.name, _value(value, field.kind, path or field.go))
+        setattr(record, field.name, _value(value, field.kind, path or field.go, shape if shape.deep else _LENIENT))
 
 
 _SCALARS: Final[dict[Any, tuple[Callable[[Any], bool], str]]] = {
@@ -173,7 +180,7 @@ _SCALARS: Final[dict[Any, tuple[Callable[[Any], bool], str]]] = {
 }
 
 
-def _value(value: Any, kind: Any, path: str) -> Any:
+def _value(value: Any, kind: Any, path: str, inner: Shape) -> Any:
     """`value` checked against the type of a field."""
     if kind is Any:
         return value
@@ -185,18 +192,18 @@ def _value(value: Any, kind: Any, path: str) -> Any:
             raise _mismatch(value, path, go_type)
         return value
     if isinstance(kind, type) and issubclass(kind, Record):
-        return decode(kind, value, Shape(strict=False), path)[0]
+        return decode(kind, value, inner, path)[0]
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:
         if not isinstance(value, list):
             raise _mismatch(value, path, _go_type(kind))
         item = _without_none(args[0])
-        return [_value(each, item, path) if each is not None else _zero(item) for each in value]
+        return [_value(each, item, path, inner) if each is not None else _zero(item) for each in value]
     assert origin is dict, f"no Go type for {kind}"
     if not isinstance(value, dict):
         raise _mismatch(value, path, _go_type(kind))
     item = _without_none(args[1])
-    return {key: _value(each, item, path) if each is not None else _zero(item) for key, each in value.items()}
+    return {key: _value(each, item, path, inner) if each is not None else _zero(item) for key, each in value.items()}
 
 
 def _integer(value: Any, path: str) -> int:

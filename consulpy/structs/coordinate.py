@@ -1,18 +1,27 @@
 """Network coordinates as servers keep them (Serf's Vivaldi coordinates, seconds throughout)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from consulpy.structs.record import Record, go
+
+
+def _as_go(value: float) -> float:
+    """Go writes a whole number without a fraction."""
+    return int(value) if value.is_integer() else value
+
+
+def _all_as_go(values: list[float]) -> list[float]:
+    return [_as_go(value) for value in values]
 
 
 @dataclass(slots=True)
 class Coord(Record):
     """A Vivaldi coordinate: 8 dimensions, height, error and adjustment, in seconds."""
 
-    vec: list[float] = field(default_factory=lambda: [0.0] * 8)
-    error: float = 1.5
-    adjustment: float = 0.0
-    height: float = 1e-5
+    vec: list[float] = go(json_as=_all_as_go, default_factory=lambda: [0.0] * 8)
+    error: float = go(json_as=_as_go, default=1.5)
+    adjustment: float = go(json_as=_as_go, default=0.0)
+    height: float = go(json_as=_as_go, default=1e-5)
 
 
 @dataclass(slots=True)

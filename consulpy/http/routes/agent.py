@@ -42,7 +42,7 @@ def members(agent: "LocalAgent", request: Request) -> Answer:
         if wan:
             raise BadRequest("Cannot provide a segment with wan=true")
         raise RPCError(f"Unknown segment {segment!r}: network segments are a Consul Enterprise feature")
-    return Answer([member.to_json() for member in pool.members.values()] if pool else [])
+    return Answer([member.to_json() for member in pool.members.values()] if pool else None, null=True)
 
 
 @route("PUT", "/v1/agent/join/")

@@ -30,7 +30,7 @@ _DURATIONS = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter",
 def body_of(request: Request, kind: type[_Write]) -> _Write:
     """The body of a write. Raises `BadRequest` in Go's words."""
     try:
-        return decode(kind, loads(request.body), Shape(durations=_DURATIONS))[0]
+        return decode(kind, loads(request.body), Shape(durations=_DURATIONS, deep=True))[0]
     except GoError as error:
         raise BadRequest(f"Request decode failed: {error}") from None
 
@@ -132,4 +132,4 @@ async def gateway_services(agent: "LocalAgent", request: Request) -> Answer:
         raise BadRequest("Missing gateway name")
     body = ServiceRequest(service_name=request.tail)
     reply, headers = await read(agent, request, "Catalog.GatewayServices", body)
-    return Answer(reply.services or [], headers=headers)
+    return Answer(reply.services or None, null=True, headers=headers)
