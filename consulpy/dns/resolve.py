@@ -161,7 +161,7 @@ class Resolver:
             ip = answers.ip_of(address)
             if ip is None:
                 groups.append(Group(answers.alias_record(question.name, address, ttl)))
-                groups += [Group(found) for found in await self._addresses_at(address)]
+                groups += [Group(found) for found in await self._addresses_at(address, ttl)]
             elif answers.wants(kind, ip):
                 groups.append(Group(answers.address_record(question.name, ip, ttl)))
         return groups
@@ -181,7 +181,7 @@ class Resolver:
             if ip is not None:
                 group.extras.append(answers.address_record(target, ip, ttl))
             else:
-                group.extras += await self._addresses_at(target)
+                group.extras += await self._addresses_at(target, ttl)
             if self.config.node_meta_txt:
                 owner = answers.node_name(self.config, row.node.node, row.node.datacenter)
                 group.extras += answers.meta_records(owner, row.node.meta, ttl)
@@ -222,8 +222,12 @@ class Resolver:
 
     # -- host names instead of addresses
 
-    async def _addresses_at(self, host: str) -> list[dns.RRHeader]:
-        return [each for each in await self._follow(host, 1) if each.type in (dns.A, dns.AAAA, dns.CNAME)]
+    async def _addresses_at(self, host: str, ttl: int) -> list[dns.RRHeader]:
+        """Those that lead to addresses, to be kept no longer than the answer that they belong to."""
+        found = [each for each in await self._follow(host, 1) if each.type in (dns.A, dns.AAAA, dns.CNAME)]
+        for each in found:
+            each.ttl = ttl
+        return found
 
     async def _follow(self, host: str, depth: int) -> list[dns.RRHeader]:
         """What is known under a host name: from our own domain, else from a recursor; empty if that leads nowhere."""

@@ -15,7 +15,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReadDescriptor
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
@@ -327,35 +327,51 @@ class _TcpFactory(Factory):
         return _TcpConnection(self)
 
 
-class _UdpExchange(DatagramProtocol):
-    """One packet to a recursor, from a port of its own, and its reply."""
-
-    transport: Any
+@implementer(IReadDescriptor)
+class _UdpExchange:
+    """One packet to a recursor, from a port of its own, and its reply. (Twisted's own logs two lines for each port.)"""
 
     def __init__(self, reactor: Any, address: tuple[str, int], packet: bytes, done: "Deferred[bytes]") -> None:
-        self._address, self._packet, self._done = address, packet, done
-        interface = "::" if ":" in address[0] else ""
-        self._port = reactor.listenUDP(0, self, interface=interface, maxPacketSize=DATAGRAM_SIZE_MAX)
+        self._reactor, self._packet, self._done = reactor, packet, done
+        self._socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
         done.addBoth(self._close)
+        try:
+            self._socket.connect(address)  # only the recursor may answer
+            self._socket.send(packet)
+        except OSError as error:
+            done.errback(error)
+            return
+        reactor.addReader(self)
 
-    def startProtocol(self) -> None:
-        """Only the recursor may answer."""
-        assert self.transport is not None
-        self.transport.connect(*self._address)
-        self.transport.write(self._packet)
+    def fileno(self) -> int:
+        """What the reactor waits for."""
+        return self._socket.fileno()
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: ARG002
+    def logPrefix(self) -> str:
+        """Whose fault it is."""
+        return "DNS"
+
+    def doRead(self) -> None:
         """The reply, unless its id is wrong."""
-        if not self._done.called and datagram[:2] == self._packet[:2]:
-            self._done.callback(datagram)
+        try:
+            reply = self._socket.recv(DATAGRAM_SIZE_MAX)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._done.errback(error)
+            return
+        if reply[:2] == self._packet[:2]:
+            self._done.callback(reply)
 
-    def connectionRefused(self) -> None:
+    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002
         """Nobody listens there."""
         if not self._done.called:
             self._done.errback(ConnectionRefusedError("connection refused"))
 
     def _close(self, result: Any) -> Any:
-        self._port.stopListening()
+        self._reactor.removeReader(self)
+        self._socket.close()
         return result
 
 
