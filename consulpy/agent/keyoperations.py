@@ -1,7 +1,8 @@
 """`/v1/operator/keyring`: key operations in each pool, and their answers as Consul shows them."""
 
+import string
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
@@ -9,6 +10,8 @@ from consulpy.agent.joining import joined_errors
 from consulpy.errors import BadRequest, RPCError
 from consulpy.serf.keys import KeyResponse
 from consulpy.serf.machine import Serf
+
+_ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "+/")
 
 
 async def operate(
@@ -19,6 +22,10 @@ async def operate(
     errors: list[str] = []
     for serf, wan in pools:
         done: Deferred[KeyResponse] = Deferred()
+        where = "WAN" if wan else f"{datacenter} (LAN)"
+        if operation != "list" and (fault := base64_fault(key)) is not None:
+            errors.append(f"{where} error: illegal base64 data at input byte {fault}")
+            continue
         try:
             if operation == "list":
                 serf.keys.list(done.callback, relay_factor)
@@ -28,7 +35,7 @@ async def operate(
             raise BadRequest(str(error)) from None
         answer = await done
         if answer.error:
-            errors.append(f"{'WAN' if wan else f'{datacenter} (LAN)'} error: {answer.error}")
+            errors.append(f"{where} error: {answer.error}")
             errors += [f"{name}: {text}" for name, text in sorted(answer.messages.items())]
         answers.append(
             {
@@ -44,3 +51,15 @@ async def operate(
     if errors:
         raise RPCError(joined_errors(errors))
     return answers
+
+
+def base64_fault(text: str) -> int | None:
+    """Where Go's decoder stops at a text that is not base64: the bad character, or the group that is not whole."""
+    text = text.replace("\r", "").replace("\n", "")
+    body = text.rstrip("=")
+    bad = next((at for at, char in enumerate(body) if char not in _ALPHABET), None)
+    if bad is not None:
+        return bad
+    padding = len(text) - len(body)
+    whole = len(text) % 4 == 0 and padding <= 2
+    return None if whole else len(body) // 4 * 4

@@ -15,6 +15,7 @@ from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot, Barrier, Command, Configuration, FederationState, Noop
 from consulpy.state.log import Log
+from consulpy.structs.gotime import go_time
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.requests import CoordinateUpdateRequest
@@ -132,7 +133,8 @@ class Leader:
         if own is not None:
             steps += rules.reconcile(store, self._who, own)
         if store.operator.federation_table.get(datacenter) is None:
-            request = FederationStateRequest(datacenter=datacenter, state=State(datacenter=datacenter))
+            state = State(datacenter=datacenter, updated_at=go_time(self._clock.seconds()))
+            request = FederationStateRequest(datacenter=datacenter, state=state)
             steps.append(FederationState(request))
         return steps
 

@@ -57,6 +57,8 @@ class Server:
         self.rpc_address = rpc_address
         self.log = log
         self.clock = clock
+        #: When this server was made, in seconds of the clock.
+        self.started_s = clock.seconds()
         self.rng = rng
         self.lan = lan
         self.wan = wan

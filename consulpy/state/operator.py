@@ -1,10 +1,11 @@
 """What operators set: the autopilot configuration, and the federation states that servers keep for each datacenter.
 
-Both are carried and stored; nothing here acts on them yet. A server's first log entries write them, so that its indexes
+Both are carried and stored; nothing here acts on them. A server's first log entries write them, so that its indexes
 look as Consul's (docs/wire/rpc.md 13).
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from consulpy.state.indexes import Indexes
@@ -43,11 +44,22 @@ class Operator:
         change.bump(AUTOPILOT)
         return True
 
+    def federation_state(self, watch: WatchSet | None, datacenter: str) -> tuple[int, FederationState | None]:
+        """What is kept of one datacenter."""
+        return self._indexes.max(watch, FEDERATION_STATES), self.federation_table.get(datacenter)
+
+    def federation_states(self, watch: WatchSet | None) -> tuple[int, Sequence[FederationState]]:
+        """What is kept of every datacenter, by name."""
+        return self._indexes.max(watch, FEDERATION_STATES), self.federation_table.all()
+
     def set_federation_state(self, change: "Change", state: FederationState) -> None:
         """Write the state of one datacenter."""
         old = self.federation_table.get(state.datacenter)
         new = dataclasses.replace(
-            state, create_index=old.create_index if old else change.index, modify_index=change.index
+            state,
+            primary_modify_index=state.primary_modify_index or change.index,  # this is the primary datacenter
+            create_index=old.create_index if old else change.index,
+            modify_index=change.index,
         )
         change.put(self.federation_table, (state.datacenter,), new)
         change.bump(FEDERATION_STATES)

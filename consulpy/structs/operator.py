@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from consulpy.structs.gotime import ZERO_TIME, go_time_json
+from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.record import Record, go
+from consulpy.structs.requests import Write
+from consulpy.structs.service import CheckServiceNode
 
 _SECOND_NS: Final = 1_000_000_000
-#: Go's zero `time.Time` on the wire (docs/wire/rpc.md 4).
-ZERO_TIME: Final = b"\x01" + bytes(12) + b"\xff\xff"
 
 
 @dataclass(slots=True)
@@ -27,13 +29,11 @@ class AutopilotConfig(Record):
 
 
 @dataclass(slots=True)
-class AutopilotSetRequest(Record):
+class AutopilotSetRequest(Write):
     """Operator.AutopilotSetConfiguration and its log entry."""
 
     cas: bool = go("CAS", default=False)
     config: AutopilotConfig = go(default_factory=AutopilotConfig)
-    datacenter: str = ""
-    token: str = ""
 
 
 @dataclass(slots=True)
@@ -41,8 +41,8 @@ class FederationState(Record):
     """The mesh gateways of one datacenter, as others see them. `updated_at` is Go's 15 bytes."""
 
     datacenter: str = ""
-    mesh_gateways: list[Any] | None = None
-    updated_at: bytes = ZERO_TIME
+    mesh_gateways: list[Any] | None = go(omit_empty=True, default=None)
+    updated_at: bytes = go(json_as=go_time_json, default=ZERO_TIME)
     primary_modify_index: int = 0
     create_index: int = 0
     modify_index: int = 0
@@ -56,3 +56,91 @@ class FederationStateRequest(Record):
     op: str = "upsert"
     state: FederationState | None = None
     token: str = ""
+
+
+@dataclass(slots=True)
+class RaftServer(Record):
+    """A server of the quorum."""
+
+    id: str = go("ID", default="")
+    node: str = ""
+    address: str = ""
+    leader: bool = False
+    protocol_version: str = "3"
+    voter: bool = True
+
+
+@dataclass(slots=True)
+class RaftConfiguration(Record):
+    """Operator.RaftGetConfiguration."""
+
+    servers: list[RaftServer] | None = None
+    index: int = 0
+
+
+@dataclass(slots=True)
+class RaftPeerRequest(Write):
+    """Operator.RaftRemovePeerByAddress and ByID."""
+
+    address: str = ""
+    id: str = go("ID", default="")
+
+
+@dataclass(slots=True)
+class ServerHealth(Record):
+    """How one server does. `last_contact` in ns; `serf_status` as in `consulpy.serf.members.Status`."""
+
+    id: str = go("ID", default="")
+    name: str = ""
+    address: str = ""
+    serf_status: int = 1
+    version: str = ""
+    leader: bool = False
+    last_contact: int = 0
+    last_term: int = 0
+    last_index: int = 0
+    healthy: bool = False
+    voter: bool = False
+    stable_since: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+
+
+@dataclass(slots=True)
+class ClusterHealth(Record):
+    """Operator.ServerHealth."""
+
+    healthy: bool = False
+    failure_tolerance: int = 0
+    servers: list[ServerHealth] | None = None
+
+
+@dataclass(slots=True)
+class FederationStateQuery(Record):
+    """FederationState.Get: the state that `datacenter` keeps of `target_datacenter`."""
+
+    datacenter: str = ""
+    target_datacenter: str = ""
+    options: QueryOptions = go(inline=True, default_factory=QueryOptions)
+
+
+@dataclass(slots=True)
+class FederationStateReply(Record):
+    """FederationState.Get; nil for an unknown datacenter."""
+
+    state: FederationState | None = None
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+
+@dataclass(slots=True)
+class FederationStatesReply(Record):
+    """FederationState.List."""
+
+    states: list[FederationState] | None = None
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+
+@dataclass(slots=True)
+class MeshGatewaysReply(Record):
+    """FederationState.ListMeshGateways: the mesh gateways of every datacenter that has some."""
+
+    datacenter_nodes: dict[str, list[CheckServiceNode]] | None = None
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)

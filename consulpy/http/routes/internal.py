@@ -1,13 +1,17 @@
 """/v1/internal: what Consul's own web page asks."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest
 from consulpy.http import render
-from consulpy.http.reads import read
-from consulpy.http.routing import Answer, Request, route
-from consulpy.structs.requests import NodeRequest, SpecificRequest
-from consulpy.structs.service import NodeInfo
+from consulpy.http.params import fill
+from consulpy.http.reads import meta_headers, read
+from consulpy.http.routing import Answer, HttpError, Request, route
+from consulpy.structs.check import PASSING, WARNING
+from consulpy.structs.operator import FederationStateQuery
+from consulpy.structs.requests import NodeRequest, ServiceDumpRequest, SpecificRequest
+from consulpy.structs.service import CheckServiceNode, NodeInfo
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -35,3 +39,86 @@ async def node(agent: "LocalAgent", request: Request) -> Answer:
     body = NodeRequest(node=request.tail)
     reply, headers = await read(agent, request, "Internal.NodeInfo", body, consistency=False)
     return Answer(_shown(reply.dump[0]), headers=headers) if reply.dump else Answer(status=404)
+
+
+#: The metadata of a service that says which program registered it.
+EXTERNAL_SOURCE: Final = "external-source"
+
+
+def summaries(rows: Iterable[CheckServiceNode]) -> list[dict[str, Any]]:
+    """One summary for each service name: where it runs, and how many of its checks are in which state."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row.service is None or row.node is None:
+            continue
+        service = row.service
+        one = found.setdefault(
+            service.service,
+            {
+                "Kind": service.kind,
+                "Name": service.service,
+                "Tags": set(),
+                "Nodes": [],
+                "InstanceCount": 0,
+                "ChecksPassing": 0,
+                "ChecksWarning": 0,
+                "ChecksCritical": 0,
+                "ExternalSources": set(),
+                "GatewayConfig": {},
+            },
+        )
+        one["Tags"].update(service.tags or ())
+        one["Nodes"].append(row.node.node)
+        one["InstanceCount"] += 1
+        one["ExternalSources"].update(filter(None, ((service.meta or {}).get(EXTERNAL_SOURCE),)))
+        for check in row.checks or ():
+            state = {PASSING: "ChecksPassing", WARNING: "ChecksWarning"}.get(check.status, "ChecksCritical")
+            one[state] += 1
+    return [_summary(found[name]) for name in sorted(found)]
+
+
+def _summary(one: dict[str, Any]) -> dict[str, Any]:
+    one["Tags"] = sorted(one["Tags"])
+    one["Nodes"].sort()
+    one["ExternalSources"] = sorted(one["ExternalSources"]) or None
+    if not one["Kind"]:
+        del one["Kind"]
+    return one
+
+
+@route("GET", "/v1/internal/ui/services")
+async def services(agent: "LocalAgent", request: Request) -> Answer:
+    """A summary of every service."""
+    reply, headers = await read(agent, request, "Internal.ServiceDump", ServiceDumpRequest(), consistency=False)
+    return Answer(summaries(reply.nodes or ()), headers=headers)
+
+
+@route("GET", "/v1/internal/federation-states")
+async def federation_states(agent: "LocalAgent", request: Request) -> Answer:
+    """What the servers keep of every datacenter."""
+    reply, headers = await read(agent, request, "FederationState.List", SpecificRequest(), consistency=False)
+    return Answer([state.to_json() for state in reply.states or ()], headers=headers)
+
+
+@route("GET", "/v1/internal/federation-states/mesh-gateways")
+async def mesh_gateways(agent: "LocalAgent", request: Request) -> Answer:
+    """The mesh gateways of every datacenter that has some."""
+    reply, headers = await read(
+        agent, request, "FederationState.ListMeshGateways", SpecificRequest(), consistency=False
+    )
+    shown = {name: render.check_service_nodes(rows) for name, rows in (reply.datacenter_nodes or {}).items()}
+    return Answer(shown, headers=headers)
+
+
+@route("GET", "/v1/internal/federation-state/")
+async def federation_state(agent: "LocalAgent", request: Request) -> Answer:
+    """What the servers keep of one datacenter."""
+    if not request.tail:
+        raise BadRequest("Missing datacenter name")
+    asked = fill(agent, request, SpecificRequest())
+    body = FederationStateQuery(asked.datacenter, request.tail, asked.options)
+    reply = await agent.caller.call("FederationState.Get", body)
+    headers = meta_headers(reply.meta)
+    if reply.state is None:
+        raise HttpError(404, f"Federation state not found for {request.tail!r}", headers)
+    return Answer(reply.to_json(), headers=headers)

@@ -33,18 +33,6 @@ _PATHS = {
         "/v1/connect/intentions/": "GET PUT DELETE",
         "/v1/discovery-chain/": "GET POST",
     },
-    "Raft and autopilot": {
-        "/v1/operator/raft/configuration": "GET",
-        "/v1/operator/raft/peer": "DELETE",
-        "/v1/operator/autopilot/configuration": "GET PUT",
-        "/v1/operator/autopilot/health": "GET",
-    },
-    "the web page": {
-        "/v1/internal/ui/services": "GET",
-        "/v1/internal/federation-states": "GET",
-        "/v1/internal/federation-states/mesh-gateways": "GET",
-        "/v1/internal/federation-state/": "GET",
-    },
 }
 
 

@@ -1,10 +1,16 @@
-"""/v1/operator/keyring: the gossip keys of all pools."""
+"""/v1/operator: the quorum, its autopilot, and the gossip keys of all pools."""
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.config.durations import format_duration
 from consulpy.errors import BadRequest
+from consulpy.http.params import fill, fill_write, token
 from consulpy.http.routing import Answer, Request, route
-from consulpy.local.godecode import GoError, loads
+from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.serf.members import Status
+from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
+from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -29,3 +35,79 @@ async def _keyring(agent: "LocalAgent", request: Request) -> Answer:
 
 for _method in _OPERATIONS:
     route(_method, "/v1/operator/keyring")(_keyring)
+
+
+_DURATIONS: Final = Shape(durations=frozenset({"LastContactThreshold", "ServerStabilizationTime"}), strict=False)
+
+
+async def _ask(agent: "LocalAgent", request: Request, method: str) -> Any:
+    return await agent.caller.call(method, fill(agent, request, SpecificRequest()))
+
+
+@route("GET", "/v1/operator/raft/configuration")
+async def raft_configuration(agent: "LocalAgent", request: Request) -> Answer:
+    """The servers of the quorum."""
+    return Answer((await _ask(agent, request, "Operator.RaftGetConfiguration")).to_json())
+
+
+@route("DELETE", "/v1/operator/raft/peer")
+async def remove_peer(agent: "LocalAgent", request: Request) -> Answer:
+    """Take a server out of the quorum, by id or by address."""
+    by_id, by_address = "id" in request.query, "address" in request.query
+    if not by_id and not by_address:
+        text = "Must specify either ?id with the server's ID or ?address with IP:port of peer to remove"
+        raise BadRequest(f"Bad request: {text}")
+    if by_id and by_address:
+        raise BadRequest("Bad request: Must specify only one of ?id or ?address")
+    body = RaftPeerRequest(
+        datacenter=request.query.get("dc") or agent.datacenter,
+        id=request.query.get("id"),
+        address=request.query.get("address"),
+        token=token(request),
+    )
+    await agent.caller.call("Operator.RaftRemovePeerByID" if by_id else "Operator.RaftRemovePeerByAddress", body)
+    return Answer()
+
+
+@route("GET", "/v1/operator/autopilot/configuration")
+async def autopilot(agent: "LocalAgent", request: Request) -> Answer:
+    """The autopilot configuration; durations as text."""
+    config = await _ask(agent, request, "Operator.AutopilotGetConfiguration")
+    shown = config.to_json()
+    for name in _DURATIONS.durations:
+        shown[name] = format_duration(shown[name] / 1e9)
+    return Answer(shown)
+
+
+@route("PUT", "/v1/operator/autopilot/configuration")
+async def set_autopilot(agent: "LocalAgent", request: Request) -> Answer:
+    """Write it; what the body does not name becomes zero, not a default."""
+    try:
+        given = loads(request.body)
+        config, _ = decode(AutopilotConfig, given, _DURATIONS)
+    except GoError as error:
+        raise BadRequest(f"Bad request: Error parsing autopilot config: {error}") from None
+    named = {name.lower() for name in given or ()}
+    for field in dataclasses.fields(AutopilotConfig):
+        if field.name.replace("_", "") not in named:
+            setattr(config, field.name, type(getattr(config, field.name))())
+    body = fill_write(agent, request, AutopilotSetRequest(config=config))
+    if "cas" in request.query:
+        text = request.query.get("cas")
+        if not text.isdecimal() or int(text) >= 1 << 64:
+            fault = "value out of range" if text.isdecimal() else "invalid syntax"
+            raise BadRequest(f'Bad request: Error parsing cas value: strconv.ParseUint: parsing "{text}": {fault}')
+        body.cas, config.modify_index = True, int(text)
+    written = await agent.caller.call("Operator.AutopilotSetConfiguration", body)
+    return Answer(written if body.cas else True)
+
+
+@route("GET", "/v1/operator/autopilot/health")
+async def health(agent: "LocalAgent", request: Request) -> Answer:
+    """How the servers do; 429 when some do not."""
+    found = await _ask(agent, request, "Operator.ServerHealth")
+    shown = found.to_json()
+    for server in shown["Servers"] or ():
+        server["SerfStatus"] = str(Status(server["SerfStatus"]))
+        server["LastContact"] = format_duration(server["LastContact"] / 1e9)
+    return Answer(shown, status=200 if found.healthy else 429)

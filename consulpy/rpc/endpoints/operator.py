@@ -1,0 +1,131 @@
+"""Operator.* and FederationState.*: the quorum, how its servers do, and what is kept of each datacenter.
+
+One server is the whole quorum here, and answers so (docs/wire/rpc.md 10).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from consulpy.errors import RPCError
+from consulpy.rpc.registry import read, write
+from consulpy.serf.members import Member, Status
+from consulpy.state.commands import Autopilot
+from consulpy.state.watch import WatchSet
+from consulpy.structs.gotime import go_time
+from consulpy.structs.operator import (
+    AutopilotConfig,
+    AutopilotSetRequest,
+    ClusterHealth,
+    FederationStateQuery,
+    FederationStateReply,
+    FederationStatesReply,
+    MeshGatewaysReply,
+    RaftConfiguration,
+    RaftPeerRequest,
+    RaftServer,
+    ServerHealth,
+)
+from consulpy.structs.requests import Empty, SpecificRequest
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+#: The only term of a log that has no elections.
+_TERM = 1
+_LAST_VOTER = "Need at least one voter in configuration: {[]}"
+
+
+# Answers without meta data are no reads that could wait, and yet only the leader gives them: hence `write`.
+
+
+@write("Operator.RaftGetConfiguration", SpecificRequest, RaftConfiguration)
+def raft_configuration(server: "Server", request: SpecificRequest) -> RaftConfiguration:  # noqa: ARG001
+    """The servers of the quorum: this one."""
+    own = RaftServer(server.node_id, server.node_name, server.rpc_address, leader=server.is_leader)
+    return RaftConfiguration(servers=[own])
+
+
+@write("Operator.RaftRemovePeerByAddress", RaftPeerRequest, Empty)
+def remove_peer_by_address(server: "Server", request: RaftPeerRequest) -> Empty:
+    """Take a server out of the quorum: the last one cannot go, and there are no others."""
+    if request.address != server.rpc_address:
+        raise RPCError(f'address "{request.address}" was not found in the Raft configuration')
+    raise RPCError(_LAST_VOTER)
+
+
+@write("Operator.RaftRemovePeerByID", RaftPeerRequest, Empty)
+def remove_peer_by_id(server: "Server", request: RaftPeerRequest) -> Empty:
+    """The same, by the node's id."""
+    if request.id != server.node_id:
+        raise RPCError(f'id "{request.id}" was not found in the Raft configuration')
+    raise RPCError(_LAST_VOTER)
+
+
+@write("Operator.AutopilotGetConfiguration", SpecificRequest, AutopilotConfig)
+def autopilot_configuration(server: "Server", request: SpecificRequest) -> AutopilotConfig:  # noqa: ARG001
+    """The autopilot configuration."""
+    _, config = server.store.operator.autopilot(None)
+    if config is None:
+        raise RPCError("autopilot config not initialized yet")
+    return config
+
+
+@write("Operator.AutopilotSetConfiguration", AutopilotSetRequest, bool)
+def set_autopilot_configuration(server: "Server", request: AutopilotSetRequest) -> Any:
+    """Write it; the answer means something for a check-and-set only."""
+    written = server.submit(Autopilot(request))
+    return written if request.cas else written.addCallback(lambda _: False)
+
+
+@write("Operator.ServerHealth", SpecificRequest, ClusterHealth)
+def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth:  # noqa: ARG001
+    """How the servers do: whoever answers is alive, and nothing can lag behind it."""
+    member = server.lan.members.get(server.node_name) if server.lan is not None else None
+    own = ServerHealth(
+        id=server.node_id,
+        name=server.node_name,
+        address=server.rpc_address,
+        serf_status=int(member.status if member is not None else Status.ALIVE),
+        version=_version_of(member),
+        leader=server.is_leader,
+        last_term=_TERM,
+        last_index=server.store.index,
+        healthy=True,
+        voter=True,
+        stable_since=go_time(server.started_s),
+    )
+    return ClusterHealth(healthy=True, failure_tolerance=0, servers=[own])
+
+
+def _version_of(member: Member | None) -> str:
+    return member.tags.get("build", "").partition(":")[0] if member is not None else ""
+
+
+@read("FederationState.Get", FederationStateQuery, FederationStateReply)
+def federation_state(server: "Server", request: FederationStateQuery, watch: WatchSet | None) -> FederationStateReply:
+    """What is kept of one datacenter."""
+    index, state = server.store.operator.federation_state(watch, request.target_datacenter)
+    reply = FederationStateReply(state=state)
+    reply.meta.index = index
+    return reply
+
+
+@read("FederationState.List", SpecificRequest, FederationStatesReply)
+def federation_states(
+    server: "Server",
+    request: SpecificRequest,  # noqa: ARG001
+    watch: WatchSet | None,
+) -> FederationStatesReply:
+    """What is kept of every datacenter."""
+    index, states = server.store.operator.federation_states(watch)
+    reply = FederationStatesReply(states=list(states))
+    reply.meta.index = index
+    return reply
+
+
+@read("FederationState.ListMeshGateways", SpecificRequest, MeshGatewaysReply)
+def mesh_gateways(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> MeshGatewaysReply:  # noqa: ARG001
+    """The mesh gateways of the datacenters that have some."""
+    index, states = server.store.operator.federation_states(watch)
+    reply = MeshGatewaysReply({state.datacenter: state.mesh_gateways for state in states if state.mesh_gateways})
+    reply.meta.index = index
+    return reply
