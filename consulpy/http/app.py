@@ -15,7 +15,6 @@ from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import Request as WebRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 _log = Logger()
 
 _TEXT: Final = "text/plain; charset=utf-8"
-#: Bodies above this size are refused before they are read whole; what Consul allows for a key, base64 and some more.
-BODY_MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 def make_site_root(agent: "LocalAgent", headers: dict[str, str]) -> IResource:
@@ -255,4 +252,4 @@ def _stream(web: Any, answer: Answer) -> Any:
     return ended
 
 
-__all__ = ["BODY_MAX_BYTES", "WebRequest", "make_site_root"]
+__all__ = ["make_site_root"]

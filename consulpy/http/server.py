@@ -1,49 +1,46 @@
-"""The HTTP listener: addresses, unix sockets, limits. Slow and idle clients are cut off; all else is `app`."""
+"""The HTTP listener: addresses and unix sockets. `channel` has the limits of connections, `app` the answers."""
 
 import os
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
-from twisted.web.http import HTTPChannel, HTTPFactory
-from twisted.web.server import Request as WebRequest
-from twisted.web.server import Site
 
 from consulpy.errors import ConfigError
-from consulpy.http.app import BODY_MAX_BYTES, make_site_root
+from consulpy.http.app import make_site_root
+from consulpy.http.channel import ApiSite
 from consulpy.memberlist.transport import cannot_listen
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
-#: A client that says nothing for this long is cut off, unless it waits for an answer.
-IDLE_TIMEOUT_S: Final = 60.0
+#: Connections that wait to be accepted.
+BACKLOG: Final = 1024
+_UNIX: Final = ("unix://", "/")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """Where the API listens: IP addresses (with `port`), or `unix://` paths; 0 or less switches it off."""
+    """Where the API listens.
+
+    `addresses`: IP addresses, or paths of unix sockets (`unix:///run/consul.sock`, `/run/consul.sock`).
+    `port`: of the IP addresses; 0 or less: not on them.
+    """
 
     addresses: tuple[str, ...]
     port: int
-    #: Added to every answer.
-    response_headers: dict[str, str] = field(default_factory=dict)
-    #: The mode of unix sockets, as in `0700`; empty: as the umask says.
+    #: Added to every answer (`http_config.response_headers`).
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    #: Of unix sockets: the mode in octal digits, owner and group by name or number; empty: as the process has them.
     socket_mode: str = ""
-
-
-class _LimitedRequest(WebRequest):
-    """A request whose body has a limit, and that is not logged line by line."""
-
-    def gotLength(self, length: int | None) -> None:
-        if length is not None and length > BODY_MAX_BYTES:
-            transport: Any = self.channel.transport
-            transport.write(b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n\r\n")
-            transport.loseConnection()
-            length = 0
-        super().gotLength(length)  # type: ignore[no-untyped-call]
+    socket_user: str = ""
+    socket_group: str = ""
+    #: 0: no limit (`limits.http_max_conns_per_client`).
+    connections_per_client: int = 200
 
 
 class HttpService(Service):
@@ -52,7 +49,9 @@ class HttpService(Service):
     def __init__(self, reactor: Any, config: HttpConfig, agent: "LocalAgent") -> None:
         self._reactor = reactor
         self._config = config
-        self._agent = agent
+        root = make_site_root(agent, dict(config.response_headers))
+        #: What makes the connections; its limit may be changed while it runs.
+        self.site = ApiSite(root, reactor, config.connections_per_client)
         self._listeners: list[Any] = []
 
     @property
@@ -61,33 +60,41 @@ class HttpService(Service):
         return [listener.getHost().port for listener in self._listeners if hasattr(listener.getHost(), "port")]
 
     def startService(self) -> None:
-        """Listen. Raises `ConfigError` where that can't be."""
+        """Listen. Raises `ConfigError` where that can't be; nothing is listened on then."""
         super().startService()  # type: ignore[no-untyped-call]
-        root = make_site_root(self._agent, dict(self._config.response_headers))
-        site = Site(root, requestFactory=_LimitedRequest, timeout=IDLE_TIMEOUT_S, reactor=self._reactor)
-        site.displayTracebacks = False
-        site.noisy = False
-        site.log = _no_access_log  # type: ignore[method-assign]
-        for address in self._config.addresses:
-            self._listen(address, site)
-
-    def _listen(self, address: str, site: HTTPFactory) -> None:
         try:
-            if address.startswith(("unix://", "/")):
-                self._listen_unix(address.removeprefix("unix://"), site)
-            elif self._config.port > 0:
-                listener = self._reactor.listenTCP(self._config.port, site, backlog=1024, interface=address)
-                self._listeners.append(listener)
-        except CannotListenError as error:
+            for address in self._config.addresses:
+                self._listen(address)
+        except ConfigError:
             self.stopService()
-            raise ConfigError(cannot_listen("HTTP", address, self._config.port, error)) from None
+            raise
 
-    def _listen_unix(self, path: str, site: HTTPFactory) -> None:
-        place = Path(path)
+    def _listen(self, address: str) -> None:
+        port = self._config.port
+        if address.startswith(_UNIX):
+            self._listen_unix(address.removeprefix("unix://"))
+        elif port > 0:
+            try:
+                listener = self._reactor.listenTCP(port, self.site, backlog=BACKLOG, interface=address)
+            except CannotListenError as error:
+                raise ConfigError(cannot_listen("HTTP", address, port, error)) from None
+            self._listeners.append(listener)
+
+    def _listen_unix(self, path: str) -> None:
+        place, config = Path(path), self._config
         if place.is_socket():
-            place.unlink()
-        mode = int(self._config.socket_mode, 8) if self._config.socket_mode else 0o777 & ~_umask()
-        self._listeners.append(self._reactor.listenUNIX(path, site, mode=mode))
+            place.unlink()  # of an earlier life: who ends by a signal leaves it behind
+        try:
+            mode = int(config.socket_mode, 8) if config.socket_mode else 0o777 & ~_umask()
+        except ValueError:
+            raise ConfigError(
+                f"unix_sockets.mode: octal digits such as 0660 are expected, not {config.socket_mode!r}"
+            ) from None
+        try:
+            self._listeners.append(self._reactor.listenUNIX(path, self.site, backlog=BACKLOG, mode=mode))
+        except CannotListenError as error:
+            raise ConfigError(f"HTTP: cannot listen on the unix socket {path}: {error.socketError}") from None
+        _give(path, config.socket_user, config.socket_group)
 
     def stopService(self) -> None:
         """Listen no more."""
@@ -97,14 +104,17 @@ class HttpService(Service):
         self._listeners.clear()
 
 
-def _no_access_log(request: Any) -> None:
-    assert request is not None
+def _give(path: str, user: str, group: str) -> None:
+    """Make a socket belong to somebody else."""
+    try:
+        for option, wanted in (("user", user), ("group", group)):
+            if wanted:
+                shutil.chown(path, **{option: int(wanted) if wanted.isdecimal() else wanted})
+    except (LookupError, OSError) as error:
+        raise ConfigError(f"unix_sockets: cannot give {path} to {user or '-'}:{group or '-'}: {error}") from None
 
 
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-__all__ = ["HTTPChannel", "HttpConfig", "HttpService"]

@@ -1,0 +1,216 @@
+"""Connections of the HTTP API and their limits; between the listener and `app`.
+
+Each limit has a name: size of headers and body, time that a request may take to arrive, idle time, connections of one
+client. A client that breaks one is told which and cut off; nothing of it reaches a route.
+"""
+
+from typing import Any, Final
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+#: Request line and headers together (Go allows 1 MiB; parsing costs us more).
+HEADERS_MAX_BYTES: Final = 64 * 1024
+#: Bodies above this size are refused before they are read: more than any endpoint takes.
+BODY_MAX_BYTES: Final = 8 * 1024 * 1024
+#: A client that says nothing for this long is cut off, unless it waits for an answer.
+IDLE_TIMEOUT_S: Final = 60.0
+#: The time from the first byte of a request to its last.
+REQUEST_TIMEOUT_S: Final = 120.0
+#: How long a refused client may go on sending, so that it reads why before the connection breaks.
+LINGER_S: Final = 0.5
+
+
+def refusal(status: str, text: str) -> bytes:
+    """A whole answer to a request that is not looked at, as Go's server writes it."""
+    body = text.encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class ApiRequest(Request):
+    """A request whose body has a limit."""
+
+    channel: Any
+
+    _size = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are there. `length` of the body, None if it comes in chunks."""
+        if length is not None and length > BODY_MAX_BYTES:
+            self._refuse()
+            length = 0
+        super().gotLength(length)  # type: ignore[no-untyped-call]
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A part of the body came."""
+        self._size += len(data)
+        if self._size > BODY_MAX_BYTES:
+            self._refuse()
+        else:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+    def _refuse(self) -> None:
+        text = f"Request body too large, max size: {BODY_MAX_BYTES} bytes."
+        self.channel.refuse(refusal("413 Request Entity Too Large", text))
+
+    def getRequestHostname(self) -> bytes:
+        """What `Host` says means nothing here, and Klein stumbles over odd ones."""
+        return b"localhost"
+
+
+class Channel(HTTPChannel):
+    """One connection of one client."""
+
+    MAX_LENGTH = HEADERS_MAX_BYTES
+    totalHeadersSize = HEADERS_MAX_BYTES  # noqa: N815 - Twisted's names here and below
+    requestFactory = ApiRequest  # noqa: N815
+
+    transport: Any
+    factory: Any
+
+    _refused = False
+    _arrival: Any = None
+    _client = ""
+
+    def connectionMade(self) -> None:
+        """Twisted calls this."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self._client = getattr(self.transport.getPeer(), "host", "")
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of a request, or of several."""
+        if self._refused:
+            return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
+            self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._too_slow)  # type: ignore[no-untyped-call]
+
+    def _has_part(self) -> bool:
+        """Whether a request has begun and is not whole."""
+        return bool(self._receivedHeaderSize or self._buffer or self.requests)
+
+    def allContentReceived(self) -> None:
+        """A request is whole."""
+        self._stop_timer()
+        if not self._refused:
+            super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of the head."""
+        if self._refused:
+            return
+        if self._receivedHeaderSize + len(line) > HEADERS_MAX_BYTES:
+            self._headers_too_large()
+        else:
+            super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """A part of a body, or of the next request."""
+        if not self._refused:
+            super().rawDataReceived(data)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Twisted's own goes on parsing what follows.
+        self.refuse(refusal("400 Bad Request", "400 Bad Request"))
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002
+        """A line without an end."""
+        self._headers_too_large()
+
+    def _headers_too_large(self) -> None:
+        text = "431 Request Header Fields Too Large"
+        self.refuse(refusal(text, text))
+
+    def _too_slow(self) -> None:
+        self._arrival = None
+        self.refuse(refusal("408 Request Timeout", f"The request took more than {REQUEST_TIMEOUT_S:g} s to arrive."))
+
+    def refuse(self, answer: bytes) -> None:
+        """Send `answer`, read nothing more, and close."""
+        if self._refused:
+            return
+        self._refused = True
+        self._stop_timer()
+        self.transport.write(answer)
+        half_close = getattr(self.transport, "loseWriteConnection", None)
+        if half_close is not None:
+            half_close()
+        self._abortingCall = self.callLater(LINGER_S, self._close)  # type: ignore[no-untyped-call]
+
+    def _close(self) -> None:
+        self._abortingCall = None
+        self.transport.abortConnection()
+
+    def _stop_timer(self) -> None:
+        timer, self._arrival = self._arrival, None
+        if timer is not None:
+            timer.cancel()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self._stop_timer()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.factory.left(self._client)
+
+
+class _OneTooMany(Protocol):
+    """A connection above the limit of its client."""
+
+    def connectionMade(self) -> None:
+        """Say so, and close."""
+        transport: Any = self.transport
+        transport.write(refusal("429 Too Many Requests", "Your IP is issuing too many concurrent connections."))
+        transport.loseConnection()
+
+
+class ApiSite(Site):
+    """Makes channels, and counts them by client.
+
+    `connections_per_client`: 0 for no limit; may be changed at any time (`limits.http_max_conns_per_client`).
+    """
+
+    displayTracebacks = False  # noqa: N815
+    noisy = False
+    protocol: Any = Channel
+
+    def __init__(self, root: IResource, reactor: Any, connections_per_client: int) -> None:
+        super().__init__(root, requestFactory=ApiRequest, timeout=IDLE_TIMEOUT_S, reactor=reactor)  # type: ignore[no-untyped-call]
+        self.connections_per_client = connections_per_client
+        #: Connections that were refused.
+        self.refused = 0
+        self._open: dict[str, int] = {}
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """A channel for a new connection."""
+        client = getattr(addr, "host", "")
+        count = self._open.get(client, 0)
+        if client and 0 < self.connections_per_client <= count:
+            self.refused += 1
+            return _OneTooMany()
+        self._open[client] = count + 1
+        return super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+
+    def left(self, client: str) -> None:
+        """A connection of `client` is gone."""
+        count = self._open.get(client, 0)
+        if count > 1:
+            self._open[client] = count - 1
+        else:
+            self._open.pop(client, None)
+
+    def log(self, request: Any) -> None:
+        """No line for each request; `app` has one at the debug level."""
+
+    def startFactory(self) -> None:
+        """No timer for the date of an access log that we don't write."""
+
+    def stopFactory(self) -> None:
+        """Nothing was started."""
+
+
+__all__ = ["BODY_MAX_BYTES", "HEADERS_MAX_BYTES", "IDLE_TIMEOUT_S", "ApiRequest", "ApiSite", "Channel"]
