@@ -16,6 +16,7 @@ from twisted.python import usage
 from consulpy.agent import Agent
 from consulpy.agent.logs import LogSink
 from consulpy.config.flags import config_from_argv
+from consulpy.config.goflags import HelpWanted
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 
@@ -124,6 +125,9 @@ def run(config: RuntimeConfig) -> int:
 def _config(argv: list[str]) -> RuntimeConfig:
     try:
         return config_from_argv(argv)
+    except HelpWanted as wanted:
+        print(wanted)
+        raise SystemExit(0) from None
     except ConfigError as error:
         _complain(error)
 

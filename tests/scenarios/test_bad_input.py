@@ -26,7 +26,7 @@ MISTAKES = {
     "several servers": (["-server", "-bootstrap-expect", "3", "-bind", OURS], ["bootstrap-expect"]),
     "encryption key": (["-bind", OURS, "-encrypt", "short"], ["encrypt"]),
     "port": (["-bind", OURS, "-http-port", "99999"], ["99999"]),
-    "node name": (["-bind", OURS, "-node", ""], ["node"]),
+    "node name": (["-bind", OURS, "-node", "x" * 200], ["node"]),
 }
 
 
