@@ -12,7 +12,6 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from consulpy.checks.dial import Dialer, DialError, abort, split_host_port
-from consulpy.checks.http import tls_for
 from consulpy.checks.result import CheckFailed, Result, seconds_text
 from consulpy.errors import BadRequest
 from consulpy.structs.check import CRITICAL, PASSING
@@ -66,6 +65,10 @@ class GrpcProbe:
     def check(self) -> None:
         """Raise `DialError` for what is no address."""
         split_host_port(self._target)
+        if self._kind.grpc_use_tls:
+            from consulpy.checks.http import need_tls
+
+            need_tls()
 
     def run(self) -> Deferred[Result]:
         """Ask once."""
@@ -81,6 +84,8 @@ class GrpcProbe:
             host, port = split_host_port(self._target)
             endpoint: Any = self._dialer.endpoint(host, port, self.timeout_s + 1)
             if self._kind.grpc_use_tls:
+                from consulpy.checks.tls import tls_for
+
                 endpoint = wrapClientTLS(tls_for(host, not self._kind.tls_skip_verify, [b"h2"]), endpoint)
             call: Any = await endpoint.connect(Factory.forProtocol(HealthCall))
         except DialError as error:

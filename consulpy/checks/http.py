@@ -1,14 +1,13 @@
 """HTTP checks: 2xx passes, 429 warns, all else is critical. Redirects are followed, the connection is not kept."""
 
+from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
-from twisted.internet.ssl import CertificateOptions, optionsForClientTLS
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
@@ -25,7 +24,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from consulpy.checks.dial import Dialer, abort, is_address
+from consulpy.checks.dial import Dialer, abort
 from consulpy.checks.result import CheckFailed, Result, Tail
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
@@ -74,6 +73,8 @@ class HttpProbe:
             raise CheckFailed(f'{self._verb} "{self._url}": unsupported protocol scheme "{parts.scheme}"')
         if not usable:
             raise CheckFailed(f'{self._verb} "{self._url}": http: no Host in request URL')
+        if parts.scheme == "https":
+            need_tls()
         if not self._url.isascii() or any(character <= " " for character in self._url):
             raise CheckFailed(f'parse "{self._url}": net/url: invalid character in URL')
 
@@ -97,6 +98,12 @@ class HttpProbe:
         return Result(_status(response.code), output)
 
 
+def need_tls() -> None:
+    """Raise `CheckFailed` if TLS is not installed."""
+    if find_spec("OpenSSL") is None:
+        raise CheckFailed('checks over TLS need pyOpenSSL, which is not installed: pip install "consulpy[tls]"')
+
+
 def _status(code: int) -> str:
     if 200 <= code <= 299:
         return PASSING
@@ -109,7 +116,7 @@ def _reason(error: Exception) -> str:
         inner = error.reasons[0].value
         if isinstance(inner, InfiniteRedirection):
             return f"stopped after {REDIRECTS_MAX} redirects"
-        if isinstance(inner, SSL.Error):
+        if type(inner).__module__ == "OpenSSL.SSL":
             said = ", ".join(part[-1] for part in inner.args[0]) if inner.args and inner.args[0] else "handshake failed"
             if "wrong version number" in said or "packet length" in said or "http request" in said:
                 return "http: server gave HTTP response to HTTPS client"
@@ -189,25 +196,8 @@ class Endpoints:
         """The endpoint, through TLS for https."""
         host = uri.host.decode("ascii").strip("[]")
         endpoint: IStreamClientEndpoint = self._dialer.endpoint(host, uri.port, self._timeout_s)
-        return wrapClientTLS(tls_for(host, self._verify), endpoint) if uri.scheme == b"https" else endpoint
+        if uri.scheme != b"https":
+            return endpoint
+        from consulpy.checks.tls import tls_for
 
-
-def tls_for(host: str, verify: bool, protocols: list[bytes] | None = None) -> IOpenSSLClientConnectionCreator:
-    """TLS to `host`; without `verify` any certificate will do. `protocols`: for ALPN."""
-    if verify:
-        return optionsForClientTLS(host, acceptableProtocols=protocols)
-    return _Unverified(host, CertificateOptions(verify=False, acceptableProtocols=protocols))
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _Unverified:
-    def __init__(self, host: str, options: CertificateOptions) -> None:
-        self._host = host
-        self._context = options.getContext()
-
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        connection = SSL.Connection(self._context, None)
-        connection.set_app_data(tlsProtocol)
-        if not is_address(self._host):
-            connection.set_tlsext_host_name(self._host.encode("idna"))
-        return connection
+        return wrapClientTLS(tls_for(host, self._verify), endpoint)

@@ -15,12 +15,7 @@ from twisted.python.failure import Failure
 
 from consulpy.checks.alias import AliasCheck, AliasSource
 from consulpy.checks.dial import Dialer
-from consulpy.checks.docker import DockerProbe
-from consulpy.checks.grpc import GrpcProbe
-from consulpy.checks.http import HttpProbe
 from consulpy.checks.result import CheckFailed, Probe, Result
-from consulpy.checks.script import ScriptProbe
-from consulpy.checks.tcp import TcpProbe
 from consulpy.checks.ttl import TTLCheck
 from consulpy.clock import Clock, Timer
 from consulpy.errors import BadRequest
@@ -184,16 +179,27 @@ class Runner:
 
     def _probe(self, kind: CheckType) -> Probe:
         timeout_s = self._timeout_s(kind)
+        # each kind is imported when it is first used: an agent without such checks does not pay for it
         match kind.kind:
             case "http":
+                from consulpy.checks.http import HttpProbe
+
                 return HttpProbe(self._reactor, self._dialer, kind, timeout_s)
             case "tcp":
+                from consulpy.checks.tcp import TcpProbe
+
                 return TcpProbe(self._dialer, kind.tcp, timeout_s)
             case "grpc":
+                from consulpy.checks.grpc import GrpcProbe
+
                 return GrpcProbe(self._dialer, kind, timeout_s)
             case "docker":
+                from consulpy.checks.docker import DockerProbe
+
                 return DockerProbe(self._reactor, self._docker_socket, kind, timeout_s)
             case "script":
+                from consulpy.checks.script import ScriptProbe
+
                 return ScriptProbe(self._reactor, kind.script_args or [], kind.output_max_size, timeout_s)
         raise BadRequest(f"Invalid check: no such type: {kind.kind!r}")
 
