@@ -5,9 +5,10 @@ Source: docs/wire/gossip.md 5.7; tests/vectors/gossip/timers.json.
 """
 
 import math
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 #: Entries that a queue holds at most; then the most transmitted go.
@@ -24,19 +25,23 @@ class Broadcast:
     """One message in the queue. `finished` is called when it was sent often enough, replaced, or dropped."""
 
     message: bytes
-    name: str = ""
-    finished: Callable[[], None] | None = None
+    name: str
+    finished: Callable[[], None] | None
+    id: int
     transmits: int = 0
-    id: int = field(default=0)
+    #: Its place among those that were sent as often: the longest first, then the newest.
+    place: tuple[int, int] = field(init=False)
 
-    def order(self) -> tuple[int, int, int]:
-        """Fewest transmits first, then the longest, then the newest."""
-        return (self.transmits, -len(self.message), -self.id)
+    def __post_init__(self) -> None:
+        self.place = (-len(self.message), -self.id)
 
     def _finish(self) -> None:
         finished, self.finished = self.finished, None
         if finished is not None:
             finished()
+
+
+_place = attrgetter("place")
 
 
 class BroadcastQueue:
@@ -46,75 +51,93 @@ class BroadcastQueue:
         self._mult = retransmit_mult
         self._nodes = nodes
         self.depth_max = depth_max
-        self._entries: list[Broadcast] = []
+        #: The entries by how often they were sent, each list in the order of `Broadcast.place`.
+        self._buckets: dict[int, list[Broadcast]] = {}
         self._by_name: dict[str, Broadcast] = {}
         self._next_id = 1
+        self._size = 0
         #: Entries that were dropped because the queue was full.
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._size
 
     def queue(self, message: bytes, name: str = "", finished: Callable[[], None] | None = None) -> None:
         """Gossip `message` from now on. A `name` that is not empty replaces what was queued under it."""
         assert message, "an empty message crashes real peers"
-        entry = Broadcast(message, name, finished, id=self._next_id)
+        entry = Broadcast(message, name, finished, self._next_id)
         self._next_id += 1
         if name:
             self.drop(name)
             self._by_name[name] = entry
-        insort(self._entries, entry, key=Broadcast.order)
-        if len(self._entries) > self.depth_max:
+        self._insert(entry)
+        if self._size > self.depth_max:
             self.prune(self.depth_max)
 
     def drop(self, name: str) -> None:
         """Forget what is queued under `name`."""
         old = self._by_name.pop(name, None)
-        if old is not None:
-            self._entries.remove(old)
-            old._finish()
+        if old is None:
+            return
+        bucket = self._buckets[old.transmits]
+        del bucket[bisect_left(bucket, old.place, key=_place)]
+        self._removed(old.transmits, bucket)
+        old._finish()
 
     def get(self, overhead: int, limit: int) -> list[bytes]:
         """Messages for one packet: each costs its length plus `overhead`, all together at most `limit` bytes.
 
         Each picked one counts as transmitted, whatever becomes of the packet.
         """
-        if not self._entries:
+        if not self._size:
             return []
         picked: list[Broadcast] = []
-        kept: list[Broadcast] = []
-        for entry in self._entries:
-            cost = overhead + len(entry.message)
-            if cost <= limit:
-                limit -= cost
+        for transmits in sorted(self._buckets):
+            bucket, at = self._buckets[transmits], 0
+            while limit > overhead:
+                at = bisect_left(bucket, (overhead - limit, -self._next_id), at, key=_place)
+                if at == len(bucket):
+                    break
+                entry = bucket.pop(at)
+                limit -= overhead + len(entry.message)
                 picked.append(entry)
-            else:
-                kept.append(entry)
-        if not picked:
-            return []
-        self._entries = kept
-        most = retransmit_limit(self._mult, self._nodes())
+                self._removed(transmits, bucket)
+        most = retransmit_limit(self._mult, self._nodes()) if picked else 0
         for entry in picked:
             entry.transmits += 1
             if entry.transmits >= most:
-                if self._by_name.get(entry.name) is entry:
-                    del self._by_name[entry.name]
-                entry._finish()
+                self._forget(entry)
             else:
-                insort(self._entries, entry, key=Broadcast.order)
+                self._insert(entry)
         return [entry.message for entry in picked]
 
     def prune(self, depth: int) -> int:
         """Keep the `depth` entries that were sent least; how many were dropped."""
-        gone = self._entries[depth:]
-        del self._entries[depth:]
+        gone: list[Broadcast] = []
+        for transmits in sorted(self._buckets, reverse=True):
+            bucket = self._buckets[transmits]
+            while bucket and self._size > depth:
+                gone.append(bucket.pop())
+                self._removed(transmits, bucket)
         for entry in gone:
-            if self._by_name.get(entry.name) is entry:
-                del self._by_name[entry.name]
-            entry._finish()
+            self._forget(entry)
         self.dropped += len(gone)
         return len(gone)
 
     def clear(self) -> None:
         """Forget everything."""
         self.prune(0)
+
+    def _insert(self, entry: Broadcast) -> None:
+        insort(self._buckets.setdefault(entry.transmits, []), entry, key=_place)
+        self._size += 1
+
+    def _removed(self, transmits: int, bucket: list[Broadcast]) -> None:
+        self._size -= 1
+        if not bucket:
+            del self._buckets[transmits]
+
+    def _forget(self, entry: Broadcast) -> None:
+        if self._by_name.get(entry.name) is entry:
+            del self._by_name[entry.name]
+        entry._finish()

@@ -222,10 +222,16 @@ class Memberlist:
         self.counters["packets_in"] += 1
         try:
             for message in self.sealer.open(data):
-                self._message(message, source)
+                try:
+                    self._message(message, source)
+                except WireError as error:  # what else the packet holds is good all the same
+                    self._bad_packet(source, error)
         except WireError as error:
-            self.counters["bad_packets"] += 1
-            self.complain(source, f"a packet: {error}")
+            self._bad_packet(source, error)
+
+    def _bad_packet(self, source: Address, error: WireError) -> None:
+        self.counters["bad_packets"] += 1
+        self.complain(source, f"a packet: {error}")
 
     def _message(self, data: bytes, source: Address) -> None:
         if data[0] == USER:
@@ -280,25 +286,24 @@ class Memberlist:
 
     def _gossip(self) -> None:
         config = self.config
+        budget = config.packet_bytes - _COMPOUND_BYTES - self.sealer.overhead_bytes
+        if len(self.list) < 2:
+            return
+        parts = self._broadcasts(_PART_BYTES, budget)
+        if not parts:
+            return
         oldest_s = self._clock.seconds() - config.gossip_to_the_dead_time_s
 
         def wanted(member: Member) -> bool:
             return member.state <= State.SUSPECT or (member.state is State.DEAD and member.changed_s > oldest_s)
 
-        budget = config.packet_bytes - _COMPOUND_BYTES - self.sealer.overhead_bytes
-        if len(self.list) < 2:
-            return
-        receivers: list[Member] | None = None
-        for turn in range(config.gossip_nodes):
-            parts = self._broadcasts(_PART_BYTES, budget)
+        for turn, receiver in enumerate(self.list.sample(config.gossip_nodes, wanted)):
+            if turn:
+                parts = self._broadcasts(_PART_BYTES, budget)
             if not parts:
                 return
-            if receivers is None:
-                receivers = self.list.sample(config.gossip_nodes, wanted)
-            if turn >= len(receivers):
-                return
             for start in range(0, len(parts), COMPOUND_PARTS_MAX):
-                self._write(receivers[turn].at, parts[start : start + COMPOUND_PARTS_MAX], receivers[turn])
+                self._write(receiver.at, parts[start : start + COMPOUND_PARTS_MAX], receiver)
 
     # -- streams in
 

@@ -5,8 +5,8 @@ itself raises its incarnation. Source: docs/wire/gossip.md 5.1 to 5.4.
 """
 
 import ipaddress
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from random import Random
 from typing import Final
@@ -17,11 +17,13 @@ from consulpy.memberlist.awareness import Awareness
 from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Address, Delegate
-from consulpy.memberlist.messages import Alive, Dead, Suspect
+from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect
 from consulpy.memberlist.suspicion import Suspicion, suspicion_timeout_s
 from consulpy.memberlist.timeline import Timeline
 
 _U32: Final = 0xFFFFFFFF
+#: Members that are known at most; new ones are ignored then.
+MEMBERS_MAX: Final = 1 << 17
 
 
 class State(IntEnum):
@@ -150,14 +152,16 @@ class Members:
         mine = name == config.name
         if mine and self.leaving and not own:
             return
+        if not message.port:
+            message = replace(message, port=config.advertise[1])
+        known = self.by_name.get(name)
+        if known is not None and not mine and _is_old(known, message):
+            return
         if not own and not self._acceptable(message):
             return
-        if not message.port:
-            message.port = config.advertise[1]
-        known = self.by_name.get(name)
         moved = False
         if known is None:
-            if not self._allowed(message.address):
+            if not self._allowed(message.address) or self._full(name):
                 return
             known = self._add(message)
         elif known.address != message.address or known.port != message.port:
@@ -167,8 +171,6 @@ class Members:
             if not moved:
                 self._conflict(known, message)
                 return
-        if not mine and not moved and message.incarnation <= known.incarnation:
-            return
         if mine and message.incarnation < known.incarnation and not own:
             return
         self._end_suspicion(name)
@@ -243,6 +245,16 @@ class Members:
         self.timeline.add(known.name, "left" if left else "dead", message.incarnation, message.accuser)
         self._delegate.notify_leave(known)
 
+    def adopt(self, nodes: Iterable[NodeState]) -> None:
+        """Take `nodes` as known to everybody already: nothing is gossiped or remembered, only the delegate is told."""
+        for node in nodes:
+            if node.name not in self.by_name:
+                known = self._add(Alive(node.incarnation, node.name, node.address, node.port, node.meta, node.vsn))
+                known.incarnation = node.incarnation
+                self._set_state(known, State(node.state))
+                if not known.is_gone:
+                    self._delegate.notify_join(known)
+
     # -- what the rules need
 
     def _acceptable(self, message: Alive) -> bool:
@@ -281,6 +293,12 @@ class Members:
             return True
         self._log("warn", f"ignored a member at {address}: it is in none of the allowed networks")
         return False
+
+    def _full(self, name: str) -> bool:
+        if len(self.order) < MEMBERS_MAX:
+            return False
+        self._log("error", f"ignored the new member {name}: {MEMBERS_MAX} are known already")
+        return True
 
     def _add(self, message: Alive) -> Member:
         """A new member, dead at incarnation 0 until the alive message is taken."""
@@ -386,3 +404,8 @@ class Members:
         for suspicion in self._suspicions.values():
             suspicion.cancel()
         self._suspicions.clear()
+
+
+def _is_old(known: Member, message: Alive) -> bool:
+    """Whether an alive message of somebody else says nothing new: by far the most frequent case."""
+    return message.incarnation <= known.incarnation and known.address == message.address and known.port == message.port

@@ -5,6 +5,7 @@ Source: docs/wire/gossip.md 2.1 and 4; field names are the wire's, in declaratio
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Final, Self
 
 from consulpy.codec.msgpack import pack, text, unpack
@@ -19,15 +20,27 @@ ENCRYPT: Final = 10
 HAS_CRC: Final = 12
 HAS_LABEL: Final = 244
 
+#: The longest name and metadata that a member may have, in bytes: so each message fits into a packet.
+NAME_MAX_BYTES: Final = 512
+META_MAX_BYTES: Final = 512
+#: Messages about members come again and again: so many decoded ones are kept, none longer than this in bytes.
+_KEPT: Final = 8192
+_KEPT_MAX_BYTES: Final = 1400
+_GOSSIP: Final = (3, 4, 5)
+#: Newer peers may know more versions than six.
+_VSN_MAX_BYTES: Final = 64
+
 _U16: Final = 0xFFFF
 _U32: Final = 0xFFFFFFFF
 
 
+@lru_cache(maxsize=8192)
 def pack_address(address: str) -> bytes:
     """An IP address as 4 or 16 bytes."""
     return ipaddress.ip_address(address).packed
 
 
+@lru_cache(maxsize=8192)
 def unpack_address(raw: bytes) -> str:
     """4 or 16 bytes as text; v4-mapped addresses become plain IPv4. Raises `WireError` for any other length."""
     if len(raw) == 4:
@@ -191,7 +204,7 @@ class Ack:
         return cls(body.whole(b"SeqNo", _U32), body.raw(b"Payload"))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Suspect:
     """`accuser` got no answer from `node`."""
 
@@ -208,10 +221,10 @@ class Suspect:
     @classmethod
     def decode(cls, body: Body) -> Self:
         """Raises `WireError`."""
-        return cls(body.whole(b"Incarnation", _U32), _name(body), body.text(b"From"))
+        return cls(body.whole(b"Incarnation", _U32), _name(body), _accuser(body))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Dead:
     """`node` is dead, says `accuser`; it left, if that is the node itself."""
 
@@ -228,10 +241,10 @@ class Dead:
     @classmethod
     def decode(cls, body: Body) -> Self:
         """Raises `WireError`."""
-        return cls(body.whole(b"Incarnation", _U32), _name(body), body.text(b"From"))
+        return cls(body.whole(b"Incarnation", _U32), _name(body), _accuser(body))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Alive:
     """`node` is here, with this metadata and these protocol versions. Port 0: the receiver's own bind port."""
 
@@ -267,7 +280,7 @@ class Alive:
             _name(body),
             unpack_address(body.raw(b"Addr")),
             body.whole(b"Port", _U16),
-            body.raw(b"Meta"),
+            _meta(body),
             _vsn(body),
         )
 
@@ -320,6 +333,12 @@ def decode(data: bytes) -> Message:
     """The message in type byte and body. Raises `WireError`."""
     if not data:
         raise WireError("an empty message")
+    if data[0] in _GOSSIP and len(data) <= _KEPT_MAX_BYTES:
+        return _decode_gossip(data)
+    return _decode(data)
+
+
+def _decode(data: bytes) -> Message:
     cls = CLASSES.get(data[0])
     if cls is None:
         raise WireError(f"message type {data[0]} is not known here")
@@ -329,7 +348,10 @@ def decode(data: bytes) -> Message:
         raise WireError(f"{cls.__name__}: {error}") from None
 
 
-@dataclass(slots=True)
+_decode_gossip = lru_cache(maxsize=_KEPT)(_decode)
+
+
+@dataclass(slots=True, frozen=True)
 class NodeState:
     """One node in a push/pull. `state`: 0 alive, 1 suspect, 2 dead, 3 left."""
 
@@ -344,44 +366,81 @@ class NodeState:
 
     def encode(self) -> bytes:
         """The body; a push/pull's nodes have no type byte."""
-        assert self.name
-        assert len(self.vsn) in (0, 6), "a shorter Vsn crashes real peers"
-        return pack(
-            {
-                "Addr": pack_address(self.address),
-                "Incarnation": self.incarnation,
-                "Meta": self.meta,
-                "Name": self.name,
-                "Port": self.port,
-                "State": self.state,
-                "Vsn": bytes(self.vsn),
-            }
-        )
+        return encode_node(self.name, self.address, self.port, self.meta, self.incarnation, self.state, self.vsn)
 
     @classmethod
     def decode(cls, raw: Any) -> Self:
         """Raises `WireError`."""
         body = Body(raw, cls.ORDER)
         return cls(
-            body.text(b"Name"),
+            _name(body, b"Name"),
             unpack_address(body.raw(b"Addr")),
             body.whole(b"Port", _U16),
-            body.raw(b"Meta"),
+            _meta(body),
             body.whole(b"Incarnation", _U32),
             body.whole(b"State", 3),
             _vsn(body),
         )
 
 
-def _name(body: Body) -> str:
-    name = body.text(b"Node")
-    if not name:
-        raise WireError("a member has no name")
-    return name
+@lru_cache(maxsize=_KEPT)
+def encode_node(
+    name: str, address: str, port: int, meta: bytes, incarnation: int, state: int, vsn: tuple[int, ...]
+) -> bytes:
+    """One node of a push/pull, which has no type byte."""
+    assert name
+    assert len(vsn) in (0, 6), "a shorter Vsn crashes real peers"
+    return pack(
+        {
+            "Addr": pack_address(address),
+            "Incarnation": incarnation,
+            "Meta": meta,
+            "Name": name,
+            "Port": port,
+            "State": state,
+            "Vsn": bytes(vsn),
+        }
+    )
+
+
+@lru_cache(maxsize=_KEPT)
+def _decode_node(fields: tuple[tuple[bytes, Any], ...]) -> NodeState:
+    return NodeState.decode(dict(fields))
+
+
+def decode_node(raw: Any) -> NodeState:
+    """One node of a push/pull. Raises `WireError`."""
+    if type(raw) is dict and len(raw) == len(NodeState.ORDER):
+        try:
+            return _decode_node(tuple(raw.items()))
+        except TypeError:  # something in it can't be a key
+            pass
+    return NodeState.decode(raw)
+
+
+def _name(body: Body, field: bytes = b"Node") -> str:
+    name = body.raw(field)
+    if not 0 < len(name) <= NAME_MAX_BYTES:
+        raise WireError("a member has no name" if not name else f"a member's name has {len(name)} bytes")
+    return text(name)
+
+
+def _accuser(body: Body) -> str:
+    name = body.raw(b"From")
+    if len(name) > NAME_MAX_BYTES:
+        raise WireError(f"an accuser's name has {len(name)} bytes")
+    return text(name)
+
+
+def _meta(body: Body) -> bytes:
+    meta = body.raw(b"Meta")
+    if len(meta) > META_MAX_BYTES:
+        raise WireError(f"a member's metadata has {len(meta)} bytes, at most {META_MAX_BYTES} are allowed")
+    return meta
 
 
 def _vsn(body: Body) -> tuple[int, ...]:
     vsn = body.raw(b"Vsn")
-    if 0 < len(vsn) < 6:
+    if vsn and not 6 <= len(vsn) <= _VSN_MAX_BYTES:
         raise WireError(f"Vsn has {len(vsn)} bytes, 6 were expected")
     return tuple(vsn[:6])

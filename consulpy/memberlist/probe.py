@@ -4,7 +4,7 @@ Source: docs/wire/gossip.md 5.6 (SWIM's probe with Lifeguard's nacks and local h
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from consulpy.clock import Clock, Timer
@@ -41,7 +41,7 @@ class _Probe:
 
     member: Member
     sent_s: float
-    timers: list[Timer] = field(default_factory=list)
+    timer: Timer | None = None
     indirect: bool = False
     nacks_expected: int = 0
     nacks: int = 0
@@ -82,13 +82,17 @@ class Prober:
         self._by_seq: dict[int, _Probe | _Relayed] = {}
         self._relayed = self._tcp_pings = 0
         self._running = True
+        #: Whether an interval passed while a probe was under way: the next one follows it at once.
+        self._missed = False
 
     # -- our own probes
 
     def probe_next(self) -> None:
         """Probe the next member, unless a probe is under way still."""
         if self._probe is not None or not self._running:
+            self._missed = True
             return
+        self._missed = False
         members = self._members
         for _ in range(len(members.order) + 1):
             if self._next >= len(members.order):
@@ -108,22 +112,25 @@ class Prober:
         probe = self._probe = _Probe(member, now_s)
         self._by_seq[seq_no] = probe
         interval_s = self._members.awareness.scale_s(config.probe_interval_s)
-        probe.timers = [
-            self._clock.callLater(
-                min(config.probe_timeout_s, interval_s), self._ask_others, seq_no, probe, now_s + interval_s
-            ),
-            self._clock.callLater(interval_s, self._failed, seq_no, probe),
-        ]
+        deadline_s = now_s + interval_s
+        probe.timer = self._clock.callLater(
+            min(config.probe_timeout_s, interval_s), self._ask_others, seq_no, probe, deadline_s
+        )
         ping = self._ping(seq_no, member.name)
         if member.state is State.ALIVE:
-            self._sender.send(member.at, ping, member)
+            sent = self._sender.send(member.at, ping, member)
         else:  # let it hear what is said of it, so that it can refute
             suspicion = Suspect(member.incarnation, member.name, config.name)
-            self._sender.send_parts(member.at, [ping, suspicion.encode()], member)
+            sent = self._sender.send_parts(member.at, [ping, suspicion.encode()], member)
+        if not sent:  # no ack will come: others may have a better network
+            probe.timer.cancel()
+            self._ask_others(seq_no, probe, deadline_s)
 
     def _ask_others(self, seq_no: int, probe: _Probe, deadline_s: float) -> None:
         config, target = self._config, probe.member
         probe.indirect = True
+        left_s = max(deadline_s - self._clock.seconds(), 0.0)
+        probe.timer = self._clock.callLater(left_s, self._failed, seq_no, probe)
         address, port = config.advertise
         helpers = self._members.sample(
             config.indirect_checks, lambda member: member.state is State.ALIVE and member is not target
@@ -135,7 +142,6 @@ class Prober:
             self._sender.send(helper.at, request.encode(), helper)
         if config.tcp_pings and target.protocol_max >= TCP_PING_FROM and self._tcp_pings < TCP_PINGS_MAX:
             self._tcp_pings += 1
-            left_s = max(deadline_s - self._clock.seconds(), 0.0)
             self._sender.tcp_ping(target, seq_no, left_s, lambda worked: self._tcp_answered(probe, worked))
 
     def _tcp_answered(self, probe: _Probe, worked: bool) -> None:
@@ -231,9 +237,14 @@ class Prober:
         del self._by_seq[seq_no]
         if self._probe is probe:
             self._probe = None
-        for timer in probe.timers:
-            if timer.active():
-                timer.cancel()
+            if self._missed and self._running:
+                self._clock.callLater(0, self._probe_missed)
+        if probe.timer is not None and probe.timer.active():
+            probe.timer.cancel()
+
+    def _probe_missed(self) -> None:
+        if self._missed:
+            self.probe_next()
 
     def stop(self) -> None:
         """Probe no more; forget what is under way."""

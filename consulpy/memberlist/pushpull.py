@@ -5,12 +5,12 @@ A dead member in somebody's state is only suspected here; one that left has left
 
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Self
 
 from consulpy.errors import MergeRefused
 from consulpy.memberlist.members import Member, Members, State
-from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect
-from consulpy.memberlist.stream import PushPull, encode_nodes
+from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect, encode_node
+from consulpy.memberlist.stream import PushPull
 
 #: Up to this many members push/pull happens every interval, then more rarely.
 SCALE_FROM: Final = 32
@@ -21,38 +21,56 @@ def push_pull_scale(nodes: int) -> int:
     return 1 if nodes <= SCALE_FROM else math.ceil(math.log2(nodes) - math.log2(SCALE_FROM)) + 1
 
 
+class _Versions:
+    """Which versions there are among members, with the name of one that has them."""
+
+    __slots__ = ("alive", "all")
+
+    def __init__(self, start: "_Versions | None" = None) -> None:
+        self.all: dict[tuple[int, ...], str] = dict(start.all) if start is not None else {}
+        self.alive: set[tuple[int, ...]] = set(start.alive) if start is not None else set()
+
+    def add(self, nodes: Iterable[Member | NodeState]) -> Self:
+        for node in nodes:
+            self.all.setdefault(node.vsn, node.name)
+            if node.state == State.ALIVE:
+                self.alive.add(node.vsn)
+        return self
+
+
 class StateExchange:
-    """Our side of push/pulls: what we send (kept while nothing changes), and how what we got is merged."""
+    """Our side of push/pulls: what we send, and how what we got is merged."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
-        self._encoded: tuple[int, bytes, int] = (-1, b"", 0)
+        #: The versions of our members and who has them, for the membership's version in front.
+        self._versions: tuple[int, _Versions] = (-1, _Versions())
 
     def own_state(self) -> tuple[bytes, int]:
         """Our nodes, encoded, and how many they are."""
-        members = self._members
-        version, encoded, count = self._encoded
-        if version != members.version:
-            encoded = encode_nodes([_state_of(member) for member in members])
-            count = len(members)
-            self._encoded = (members.version, encoded, count)
-        return encoded, count
+        encoded = [
+            encode_node(each.name, each.address, each.port, each.meta, each.incarnation, each.state, each.vsn)
+            for each in self._members
+        ]
+        return b"".join(encoded), len(encoded)
 
     def check(self, remote: PushPull) -> None:
         """Raises `MergeRefused` if `remote`'s nodes speak versions that do not go with ours."""
-        everybody = [*map(_state_of, self._members), *remote.nodes]
-        alive = [node.vsn for node in everybody if node.state == State.ALIVE and len(node.vsn) >= 6]
+        if self._versions[0] != self._members.version:
+            self._versions = (self._members.version, _Versions().add(self._members))
+        found = _Versions(self._versions[1]).add(remote.nodes)
+        alive = [vsn for vsn in found.alive if len(vsn) >= 6]
         if not alive:
             return
         least, most = max(vsn[0] for vsn in alive), min(vsn[1] for vsn in alive)
         delegate_least, delegate_most = max(vsn[3] for vsn in alive), min(vsn[4] for vsn in alive)
-        for node in everybody:
-            vsn = node.vsn or (0,) * 6
+        for versions, name in found.all.items():
+            vsn = versions or (0,) * 6
             if not least <= vsn[2] <= most:
-                raise MergeRefused(f"Node '{node.name}' protocol version ({vsn[2]}) is incompatible: [{least}, {most}]")
+                raise MergeRefused(f"Node '{name}' protocol version ({vsn[2]}) is incompatible: [{least}, {most}]")
             if not delegate_least <= vsn[5] <= delegate_most:
                 raise MergeRefused(
-                    f"Node '{node.name}' delegate protocol version ({vsn[5]}) is incompatible: "
+                    f"Node '{name}' delegate protocol version ({vsn[5]}) is incompatible: "
                     f"[{delegate_least}, {delegate_most}]"
                 )
 
@@ -85,10 +103,4 @@ def _is_known(known: Member, node: NodeState) -> bool:
         and known.address == node.address
         and known.port == node.port
         and known.meta == node.meta
-    )
-
-
-def _state_of(member: Member) -> NodeState:
-    return NodeState(
-        member.name, member.address, member.port, member.meta, member.incarnation, int(member.state), member.vsn
     )
