@@ -31,7 +31,12 @@ def unpack(data: bytes | memoryview) -> Any:
 
     Raises `WireError` for anything truncated, malformed, or nested deeper than the decoder allows.
     """
-    return unpack_from(data)[0]
+    try:
+        return msgpack.unpackb(data, raw=True, strict_map_key=False)
+    except msgpack.ExtraData as error:
+        return error.unpacked
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
 
 
 def unpack_from(data: bytes | memoryview) -> tuple[Any, int]:
@@ -43,7 +48,7 @@ def unpack_from(data: bytes | memoryview) -> tuple[Any, int]:
     except msgpack.OutOfData:
         raise WireError("msgpack: the value is cut short") from None
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise WireError(f"msgpack: {error or type(error).__name__}") from None
+        raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
     return value, unpacker.tell()
 
 
