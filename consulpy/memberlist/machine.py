@@ -148,13 +148,13 @@ class Memberlist:
         return self.list.timeline
 
     def start(self) -> None:
-        """Become a member, alone at first."""
+        """Become a member, alone at first (but for those in `list` already)."""
         self.running = True
         self.list.announce()
         config = self.config
         self._repeat("probe", config.probe_interval_s, self._prober.probe_next)
         self._repeat("gossip", config.gossip_interval_s, self._gossip)
-        self._schedule_push_pull(self._rng.random() * config.push_pull_interval_s)
+        self._schedule_push_pull(self._rng.random() * config.push_pull_interval_s * push_pull_scale(len(self.list)))
 
     def shutdown(self) -> None:
         """Stop at once; nobody is told."""

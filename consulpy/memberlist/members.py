@@ -247,13 +247,22 @@ class Members:
 
     def adopt(self, nodes: Iterable[NodeState]) -> None:
         """Take `nodes` as known to everybody already: nothing is gossiped or remembered, only the delegate is told."""
+        by_name, order, addresses, now_s = self.by_name, self.order, self._addresses, self._clock.seconds()
         for node in nodes:
-            if node.name not in self.by_name:
-                known = self._add(Alive(node.incarnation, node.name, node.address, node.port, node.meta, node.vsn))
-                known.incarnation = node.incarnation
-                self._set_state(known, State(node.state))
-                if not known.is_gone:
-                    self._delegate.notify_join(known)
+            name, address = node.name, node.address
+            if name in by_name or name == self.config.name:
+                continue
+            state = State(node.state)
+            known = Member(name, address, node.port, node.meta, node.vsn, node.incarnation, state, now_s)
+            by_name[name] = known
+            order.append(known)
+            addresses[address] = addresses.get(address, 0) + 1
+            if state is State.ALIVE:
+                self.alive_count += 1
+            if not known.is_gone:
+                self._delegate.notify_join(known)
+        self._rng.shuffle(order)
+        self.version += 1
 
     # -- what the rules need
 

@@ -14,12 +14,21 @@ _GARBAGE: Final = 2
 class HeapTimer:
     """A call to be made at `at_s`."""
 
-    __slots__ = ("_call", "_clock", "at_s")
+    __slots__ = ("_arguments", "_call", "_clock", "_named", "at_s")
 
-    def __init__(self, clock: "HeapClock", at_s: float, call: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        clock: "HeapClock",
+        at_s: float,
+        call: Callable[..., object],
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+    ) -> None:
         self._clock = clock
         self.at_s = at_s
-        self._call: Callable[[], object] | None = call
+        self._call: Callable[..., object] | None = call
+        self._arguments = arguments
+        self._named = named
 
     def active(self) -> bool:
         """Whether the call is still to be made."""
@@ -29,14 +38,8 @@ class HeapTimer:
         """Never make the call."""
         assert self._call is not None, "only an active timer is cancelled"
         self._call = None
+        self._arguments = ()
         self._clock._cancelled()
-
-    def _fire(self) -> None:
-        call, self._call = self._call, None
-        if call is not None:
-            call()
-        else:
-            self._clock._garbage -= 1
 
 
 class HeapClock:
@@ -62,8 +65,8 @@ class HeapClock:
         **kw: Any,
     ) -> HeapTimer:
         """Call after `delay` virtual seconds."""
-        call = (lambda: callable(*args, **kw)) if args or kw else callable
-        timer = HeapTimer(self, self._now_s + delay, call)
+        assert delay >= 0
+        timer = HeapTimer(self, self._now_s + delay, callable, args, kw)
         self._count += 1
         heapq.heappush(self._heap, (timer.at_s, self._count, timer))
         return timer
@@ -74,16 +77,30 @@ class HeapClock:
 
     def advance_to(self, until_s: float) -> None:
         """Let time pass until `until_s`."""
+        pop = heapq.heappop
         while self._heap and self._heap[0][0] <= until_s:
-            at_s, _, timer = heapq.heappop(self._heap)
+            at_s, _, timer = pop(self._heap)
+            call, timer._call = timer._call, None
+            if call is None:
+                self._garbage -= 1
+                continue
             self._now_s = at_s
             self.calls += 1
-            timer._fire()
+            call(*timer._arguments, **timer._named)
         self._now_s = until_s
+
+    def advance_until(self, condition: Callable[[], bool], most_s: float, step_s: float = 0.1) -> bool:
+        """Let time pass in steps until `condition()`, at most `most_s` seconds; whether it came true."""
+        end_s = self._now_s + most_s
+        while not condition():
+            if self._now_s >= end_s:
+                return False
+            self.advance_to(min(self._now_s + step_s, end_s))
+        return True
 
     def _cancelled(self) -> None:
         self._garbage += 1
         if self._garbage > 1000 and self._garbage > _GARBAGE * (len(self._heap) - self._garbage):
-            self._heap = [entry for entry in self._heap if entry[2].active()]
+            self._heap[:] = [entry for entry in self._heap if entry[2].active()]
             heapq.heapify(self._heap)
             self._garbage = 0
