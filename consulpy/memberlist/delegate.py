@@ -17,7 +17,7 @@ class Transport(Protocol):
     """Moves bytes for a `Memberlist`: datagrams, and streams of one request and at most one reply.
 
     The other way, the transport's owner calls `Memberlist.packet_received(data, source)` for each datagram, and
-    `Memberlist.stream_received(data, source)` for what arrives on a stream (see `consulpy.memberlist.stream`).
+    feeds what arrives on a stream to what `Memberlist.stream_opened(source)` gave.
     """
 
     def send_packet(self, destination: Address, data: bytes) -> bool:

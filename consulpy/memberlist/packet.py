@@ -5,7 +5,7 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from consulpy.codec.lzw import compress, decompress
 from consulpy.codec.msgpack import pack, text, unpack
@@ -16,7 +16,7 @@ from consulpy.memberlist.messages import COMPOUND, COMPRESS, HAS_CRC, HAS_LABEL
 
 #: How many messages fit into one compound; with 128 or more a real receiver misreads the table.
 COMPOUND_PARTS_MAX: Final = 127
-#: How far a packet may grow when it is decompressed, in bytes.
+#: How far a packet may grow when all of it is decompressed, in bytes.
 DECOMPRESSED_MAX_BYTES: Final = 64 * 1024
 #: Compound in compressed in compound ...: no further.
 DEPTH_MAX: Final = 4
@@ -43,11 +43,12 @@ def compressed(data: bytes) -> bytes:
     return bytes((COMPRESS,)) + pack({"Algo": 0, "Buf": compress(data)})
 
 
-def decompressed(body: bytes | memoryview, limit_bytes: int) -> bytes:
-    """What a compress message (without its type byte) holds. Raises `WireError`."""
-    fields = messages.Body(unpack(body), ("Algo", "Buf"))
-    if fields.whole(b"Algo", 255) != 0:
-        raise WireError("an unknown compression algorithm")
+def decompressed(body: Any, limit_bytes: int) -> bytes:
+    """What a compress message holds, given its unpacked body. Raises `WireError`, with memberlist's text."""
+    fields = messages.Body(body, ("Algo", "Buf"))
+    algorithm = fields.whole(b"Algo", 255)
+    if algorithm != 0:
+        raise WireError(f"Cannot decompress unknown algorithm {algorithm}")
     plain = decompress(fields.raw(b"Buf"), limit_bytes)
     if not plain:
         raise WireError("nothing was compressed")
@@ -106,7 +107,7 @@ class Sealer:
             if zlib.crc32(rest) != int.from_bytes(data[1:5], "big"):
                 raise WireError("the CRC does not fit")
             data = rest
-        return _messages(data, 0)
+        return _Opened().messages(data, 0)
 
     def remove_label(self, data: bytes) -> bytes:
         """The datagram without its label. Raises `WireError` unless the label is ours."""
@@ -127,21 +128,37 @@ class Sealer:
             raise WireError(f"its label is {theirs}, ours is {ours}")
 
 
-def _messages(data: bytes, depth: int) -> Iterator[bytes]:
-    if not data:
-        raise WireError("an empty message")
-    kind = data[0]
-    if kind not in (COMPOUND, COMPRESS):
-        yield data
-        return
-    if depth >= DEPTH_MAX:
-        raise WireError(f"messages are nested more than {DEPTH_MAX} deep")
-    if kind == COMPRESS:
-        plain = decompressed(memoryview(data)[1:], DECOMPRESSED_MAX_BYTES)
-        if plain[0] == COMPRESS:
+class _Opened:
+    """One datagram being taken apart. What its compressed parts grow to is counted together."""
+
+    __slots__ = ("_left_bytes",)
+
+    def __init__(self) -> None:
+        self._left_bytes = DECOMPRESSED_MAX_BYTES
+
+    def messages(self, data: bytes, depth: int, inflated: bool = False) -> Iterator[bytes]:
+        """The messages in `data`, which is `depth` layers in, and was compressed if `inflated`."""
+        if not data:
+            raise WireError("an empty message")
+        kind = data[0]
+        if kind not in (COMPOUND, COMPRESS):
+            yield data
+            return
+        if depth >= DEPTH_MAX:
+            raise WireError(f"messages are nested more than {DEPTH_MAX} deep")
+        if kind == COMPOUND:
+            for part in _parts(data):
+                yield from self.messages(part, depth + 1, inflated)
+            return
+        if inflated:
             raise WireError("something compressed in something compressed")
-        yield from _messages(plain, depth + 1)
-        return
+        plain = decompressed(unpack(memoryview(data)[1:]), self._left_bytes)
+        self._left_bytes -= len(plain)
+        yield from self.messages(plain, depth + 1, inflated=True)
+
+
+def _parts(data: bytes) -> Iterator[bytes]:
+    """The parts of a compound. Raises `WireError`, for one that is cut short after the whole parts were given."""
     if len(data) < 2 or len(data) < 2 + 2 * data[1]:
         raise WireError("the table of a compound is cut short")
     count = data[1]
@@ -152,5 +169,5 @@ def _messages(data: bytes, depth: int) -> Iterator[bytes]:
     for number, length in enumerate(lengths):
         if len(data) < start + length:
             raise WireError(f"{count - number} parts of a compound are cut off")
-        yield from _messages(data[start : start + length], depth + 1)
+        yield data[start : start + length]
         start += length

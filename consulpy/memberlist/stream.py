@@ -24,6 +24,7 @@ from consulpy.memberlist.messages import (
     Err,
     NodeState,
     Ping,
+    decode_node,
 )
 from consulpy.memberlist.packet import Sealer, compressed, decompressed
 
@@ -32,7 +33,9 @@ STREAM_MAX_BYTES: Final = 20 * 1024 * 1024
 #: ... and decompressed.
 DECOMPRESSED_MAX_BYTES: Final = 40 * 1024 * 1024
 #: The most nodes of a push/pull.
-NODES_MAX: Final = 1 << 20
+NODES_MAX: Final = 1 << 17
+#: So many nodes of a push/pull may make no sense; with more the whole is refused.
+BAD_NODES_MAX: Final = 100
 #: Below this size a stream is not worth compressing.
 COMPRESS_FROM_BYTES: Final = 512
 #: Above this size compressing would keep the reactor busy for longer than a probe may wait.
@@ -50,6 +53,8 @@ class PushPull:
     join: bool
     nodes: list[NodeState] = field(default_factory=list)
     user_state: bytes = b""
+    #: What is wrong with nodes that were left out.
+    bad_nodes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ class MessageReader:
         self._sealer = sealer
         self._unpacker = _unpacker(STREAM_MAX_BYTES)
         self._size = 0
+        self._inside = False
         self._steps = self._read()
         next(self._steps)
         self.message: StreamMessage | None = None
@@ -100,7 +106,8 @@ class MessageReader:
         if self._size > STREAM_MAX_BYTES:
             raise WireError(f"more than {STREAM_MAX_BYTES} bytes on a stream")
         try:
-            self._unpacker.feed(data)
+            if not self._inside:
+                self._unpacker.feed(data)
             self._steps.send(None)
         except StopIteration as end:
             self.message = end.value
@@ -117,6 +124,8 @@ class MessageReader:
         if kind == HAS_LABEL:
             length = (yield from self._bytes(1))[0]
             label = yield from self._bytes(length)
+            if not label:
+                raise WireError("a label header without a label")
             kind = yield from self._kind()
         self._sealer.check_label(label)
         sealer = self._sealer
@@ -126,7 +135,7 @@ class MessageReader:
             header = yield from self._bytes(4)
             length = int.from_bytes(header, "big")
             if length > STREAM_MAX_BYTES:
-                raise WireError(f"Remote node state is larger than limit ({length})")
+                raise WireError(f"Remote node state is larger than limit ({length})")  # nothing of it was read
             sealed = yield from self._bytes(length)
             additional = bytes((ENCRYPT,)) + header + sealer.label
             plain = security.decrypt(sealer.keyring.ciphers, sealed, additional)
@@ -135,7 +144,7 @@ class MessageReader:
             raise WireError("Encryption is configured but remote state is not encrypted")
         if kind == COMPRESS:
             fields = yield from self._value()
-            plain = decompressed(pack(fields), DECOMPRESSED_MAX_BYTES)
+            plain = decompressed(fields, DECOMPRESSED_MAX_BYTES)
             kind = self._continue_with(plain)
         self.typed = True
         return (yield from self._body(kind))
@@ -144,7 +153,8 @@ class MessageReader:
         """Go on reading in `plain`, all of which is there; its type byte."""
         if not plain:
             raise WireError("an empty message")
-        self._unpacker = _unpacker(max(len(plain), 1))
+        self._inside = True
+        self._unpacker = _unpacker(len(plain))
         self._unpacker.feed(plain[1:])
         return plain[0]
 
@@ -166,7 +176,13 @@ class MessageReader:
         length = header.whole(b"UserStateLen", STREAM_MAX_BYTES)
         found = PushPull(header.flag(b"Join"))
         for _ in range(count):
-            found.nodes.append(NodeState.decode((yield from self._value())))
+            raw = yield from self._value()
+            try:
+                found.nodes.append(decode_node(raw))
+            except WireError as error:  # the others are good all the same
+                found.bad_nodes.append(str(error))
+                if len(found.bad_nodes) > BAD_NODES_MAX:
+                    raise
         found.user_state = yield from self._bytes(length)
         return found
 
@@ -178,7 +194,7 @@ class MessageReader:
             try:
                 return self._unpacker.unpack()
             except msgpack.OutOfData:
-                yield
+                yield from self._more()
 
     def _bytes(self, count: int) -> Generator[None, None, bytes]:
         parts: list[bytes] = []
@@ -188,12 +204,19 @@ class MessageReader:
                 parts.append(part)
                 count -= len(part)
             else:
-                yield
+                yield from self._more()
         return b"".join(parts)
+
+    def _more(self) -> Generator[None, None, None]:
+        """Wait for bytes. Raises `WireError` where none can come."""
+        if self._inside:
+            raise WireError("the message is cut short")
+        yield
 
 
 def _unpacker(size: int) -> Any:
-    return msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=size, max_array_len=4096, max_map_len=4096)
+    """No value of ours has many elements; what a peer announces is not allocated before it came."""
+    return msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=size, max_array_len=1024, max_map_len=1024)
 
 
 def encode_nodes(nodes: Sequence[NodeState]) -> bytes:
