@@ -9,11 +9,15 @@ tables that they change get a file each.
 from typing import Any, ClassVar, Final, Protocol, Self
 
 from consulpy.codec.msgpack import pack, unpack
-from consulpy.errors import WireError
+from consulpy.errors import RPCError, WireError
 from consulpy.state import registration
+from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
 from consulpy.state.store import Store
+from consulpy.structs.config_entry import EntryRequest
 from consulpy.structs.coordinate import Coordinate
+from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
+from consulpy.structs.query import QueryRequest
 from consulpy.structs.record import Record
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 
@@ -121,6 +125,69 @@ class Autopilot(_WithBody):
             return store.operator.set_autopilot(change, self.body.config, check_and_set=self.body.cas)
 
 
+class PreparedQuery(_WithBody):
+    """Write or remove a prepared query."""
+
+    TYPE = 7
+    BODY = QueryRequest
+
+    def apply(self, store: Store, index: int) -> None:
+        """See `Queries.put`."""
+        request = self.body
+        with store.change(index) as change:
+            if request.query is None:
+                raise RPCError(f"Invalid PreparedQuery operation '{request.op}'")
+            if request.op in ("create", "update"):
+                store.queries.put(change, request.query, has_session=_has_session(store, request.query.session))
+            elif request.op == "delete":
+                store.queries.remove(change, request.query.id)
+            else:
+                raise RPCError(f"Invalid PreparedQuery operation '{request.op}'")
+
+
+def _has_session(store: Store, session: str) -> bool:
+    sessions = getattr(store, "sessions", None)
+    return bool(session) and sessions is not None and sessions.table.get(session) is not None
+
+
+class Intention(_WithBody):
+    """Write or remove an intention."""
+
+    TYPE = 12
+    BODY = IntentionRequest
+
+    def apply(self, store: Store, index: int) -> None:
+        """See `Intentions.put`."""
+        request = self.body
+        with store.change(index) as change:
+            if request.intention is None:
+                raise RPCError(f"Invalid Intention operation '{request.op}'")
+            if request.op in ("create", "update"):
+                store.intentions.put(change, request.intention)
+            elif request.op == "delete":
+                store.intentions.remove(change, request.intention.id)
+            else:
+                raise RPCError(f"Invalid Intention operation '{request.op}'")
+
+
+class ConfigEntry(_WithBody):
+    """Write or remove a config entry; answers whether it was written."""
+
+    TYPE = 22
+    BODY = EntryRequest
+
+    def apply(self, store: Store, index: int) -> bool:
+        """See `ConfigEntries.put`."""
+        request, entries = self.body, store.config_entries
+        with store.change(index) as change:
+            if request.op in (UPSERT, UPSERT_CAS):
+                return entries.put(change, request.entry, check_and_set=request.op == UPSERT_CAS)
+            if request.op == DELETE:
+                entries.remove(change, request.leading_kind or request.entry.kind, request.entry.name)
+                return True
+            raise RPCError(f"invalid config entry operation type: {request.op}")
+
+
 class FederationState(_WithBody):
     """Write the federation state of one datacenter."""
 
@@ -186,6 +253,9 @@ COMMANDS: Final[dict[int, Any]] = {
         Deregister,
         CoordinateBatchUpdate,
         Autopilot,
+        PreparedQuery,
+        Intention,
+        ConfigEntry,
         FederationState,
         Configuration,
         Noop,

@@ -6,19 +6,24 @@ and checks as Register bodies, coordinates, autopilot, federation states, and at
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from consulpy.codec.msgpack import pack, unpack_from
 from consulpy.errors import WireError
+from consulpy.state import commands
 from consulpy.state.catalog import Instance
 from consulpy.state.commands import Autopilot, CoordinateBatchUpdate, FederationState, Register
+from consulpy.state.config_entry import UPSERT, entry_key
 from consulpy.state.operator import AUTOPILOT
 from consulpy.state.store import Store
 from consulpy.structs.check import HealthCheck
+from consulpy.structs.config_entry import EntryRequest
 from consulpy.structs.coordinate import Coordinate
+from consulpy.structs.intention import Intention
 from consulpy.structs.node import Node
-from consulpy.structs.operator import AutopilotConfig
+from consulpy.structs.operator import AutopilotConfig, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
+from consulpy.structs.query import PreparedQuery
 from consulpy.structs.record import Record
 from consulpy.structs.requests import RegisterRequest
 
@@ -47,6 +52,9 @@ class Snapshot:
     coordinates: list[Coordinate]
     autopilot: list[AutopilotConfig]
     federation_states: list[State]
+    queries: list[PreparedQuery]
+    intentions: list[Intention]
+    config_entries: list[Any]
     indexes: list[tuple[Hashable, int]]
 
     @classmethod
@@ -60,6 +68,9 @@ class Snapshot:
             coordinates=store.coordinates.table.unordered(),
             autopilot=store.operator.autopilot_table.unordered(),
             federation_states=store.operator.federation_table.unordered(),
+            queries=store.queries.table.unordered(),
+            intentions=store.intentions.table.unordered(),
+            config_entries=store.config_entries.table.unordered(),
             indexes=list(store.indexes.items()),
         )
 
@@ -80,10 +91,16 @@ class Snapshot:
                 yield _register(node, check=check)
         for coordinate in sorted(self.coordinates, key=lambda row: (row.node.lower(), row.segment)):
             yield bytes([CoordinateBatchUpdate.TYPE & 127]) + pack([coordinate.to_wire()])
+        for query in sorted(self.queries, key=lambda query: query.id):
+            yield bytes([commands.PreparedQuery.TYPE]) + query.pack()
         for config in self.autopilot:
             yield bytes([Autopilot.TYPE]) + config.pack()
+        for intention in sorted(self.intentions, key=lambda intention: intention.id):
+            yield bytes([commands.Intention.TYPE]) + intention.pack()
+        for entry in sorted(self.config_entries, key=lambda entry: (entry.kind, entry.name)):
+            yield bytes([commands.ConfigEntry.TYPE]) + EntryRequest(op=UPSERT, entry=entry).pack()
         for state in sorted(self.federation_states, key=lambda state: state.datacenter):
-            yield bytes([FederationState.TYPE]) + state.pack()
+            yield bytes([FederationState.TYPE]) + FederationStateRequest(state=state).pack()
         for key, value in sorted((_spell(key), value) for key, value in self.indexes):
             yield bytes([INDEX]) + IndexEntry(key, value).pack()
 
@@ -150,8 +167,25 @@ def _restore_autopilot(store: Store, raw: object) -> None:
     store.operator.autopilot_table._replace((AUTOPILOT,), AutopilotConfig.from_wire(raw))
 
 
+def _restore_query(store: Store, raw: object) -> None:
+    query = PreparedQuery.from_wire(raw)
+    store.queries.table._replace((query.id.lower(),), query)
+
+
+def _restore_intention(store: Store, raw: object) -> None:
+    intention = Intention.from_wire(raw)
+    store.intentions.table._replace((intention.id,), intention)
+
+
+def _restore_config_entry(store: Store, raw: object) -> None:
+    entry = EntryRequest.from_wire(raw).entry
+    store.config_entries.table._replace(entry_key(entry.kind, entry.name), entry)
+
+
 def _restore_federation_state(store: Store, raw: object) -> None:
-    state = State.from_wire(raw)
+    state = FederationStateRequest.from_wire(raw).state
+    if state is None:  # our own earlier snapshots had the bare record
+        state = State.from_wire(raw)
     store.operator.federation_table._replace((state.datacenter,), state)
 
 
@@ -163,7 +197,10 @@ def _restore_index(store: Store, raw: object) -> None:
 _RESTORE: Final = {
     Register.TYPE: _restore_registration,
     CoordinateBatchUpdate.TYPE & 127: _restore_coordinates,
+    commands.PreparedQuery.TYPE: _restore_query,
     Autopilot.TYPE: _restore_autopilot,
+    commands.Intention.TYPE: _restore_intention,
+    commands.ConfigEntry.TYPE: _restore_config_entry,
     FederationState.TYPE: _restore_federation_state,
     INDEX: _restore_index,
 }

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from consulpy.state.catalog import Catalog
+from consulpy.state.config_entry import ConfigEntries
 from consulpy.state.coordinate import Coordinates
 from consulpy.state.indexes import Indexes
+from consulpy.state.intention import Intentions
 from consulpy.state.operator import Operator
+from consulpy.state.query import Queries
 from consulpy.state.table import Key, Row, Table
 from consulpy.state.watch import RESTORED, Watchers
 
@@ -30,6 +33,9 @@ class Store:
         self.catalog = Catalog(self.indexes)
         self.coordinates = Coordinates(self.indexes)
         self.operator = Operator(self.indexes)
+        self.config_entries = ConfigEntries(self.indexes)
+        self.intentions = Intentions(self.indexes)
+        self.queries = Queries(self.indexes)
 
     @contextmanager
     def change(self, index: int) -> Iterator["Change"]:
@@ -51,6 +57,9 @@ class Store:
         self.catalog = other.catalog
         self.coordinates = other.coordinates
         self.operator = other.operator
+        self.config_entries = other.config_entries
+        self.intentions = other.intentions
+        self.queries = other.queries
         self.watchers.changed([RESTORED])
 
 

@@ -1,4 +1,4 @@
-"""Go's `time.Time`: 15 bytes on the wire, RFC 3339 in JSON (docs/wire/rpc.md 4).
+"""Go's `time.Time`: 15 bytes on the wire, RFC 3339 in JSON (docs/wire/rpc.md 4); and its durations as text.
 
 u8 version 1, i64 seconds since the year 1, u32 nanoseconds, i16 minutes of the zone (-1: UTC); all big endian.
 """
@@ -50,3 +50,26 @@ def unix_s(raw: bytes) -> float:
     except struct.error:
         return 0.0
     return float(seconds - _YEAR_1_S + nanoseconds / 1e9)
+
+
+def shown_duration(nanoseconds: int) -> str:
+    """A duration as Go prints it: `1m30s`, `200ms`."""
+    size = abs(nanoseconds)
+    sign = "-" if nanoseconds < 0 else ""
+    if not size:
+        return "0s"
+    for unit, one in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        if size < one * 1000:
+            return f"{sign}{_decimal(size, one)}{unit}"
+    minutes, rest = divmod(size, 60 * 10**9)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{_decimal(rest, 10**9)}s"
+    if hours or minutes:
+        shown = f"{minutes}m{shown}"
+    return f"{sign}{hours}h{shown}" if hours else f"{sign}{shown}"
+
+
+def _decimal(count: int, one: int) -> str:
+    whole, part = divmod(count, one)
+    fraction = f"{part:0{len(str(one)) - 1}d}".rstrip("0") if part else ""
+    return f"{whole}.{fraction}" if fraction else str(whole)

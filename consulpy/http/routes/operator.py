@@ -3,12 +3,12 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
-from consulpy.config.durations import format_duration
 from consulpy.errors import BadRequest
 from consulpy.http.params import fill, fill_write, token
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.serf.members import Status
+from consulpy.structs.gotime import shown_duration
 from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
 from consulpy.structs.requests import SpecificRequest
 
@@ -75,7 +75,7 @@ async def autopilot(agent: "LocalAgent", request: Request) -> Answer:
     config = await _ask(agent, request, "Operator.AutopilotGetConfiguration")
     shown = config.to_json()
     for name in _DURATIONS.durations:
-        shown[name] = format_duration(shown[name] / 1e9)
+        shown[name] = shown_duration(shown[name])
     return Answer(shown)
 
 
@@ -109,5 +109,5 @@ async def health(agent: "LocalAgent", request: Request) -> Answer:
     shown = found.to_json()
     for server in shown["Servers"] or ():
         server["SerfStatus"] = str(Status(server["SerfStatus"]))
-        server["LastContact"] = format_duration(server["LastContact"] / 1e9)
+        server["LastContact"] = shown_duration(server["LastContact"])
     return Answer(shown, status=200 if found.healthy else 429)

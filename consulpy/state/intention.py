@@ -1,0 +1,71 @@
+"""Intentions: one table by id, no two with the same source and destination."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from consulpy.errors import RPCError
+from consulpy.state.indexes import Indexes
+from consulpy.state.table import Table
+from consulpy.state.watch import WatchSet
+from consulpy.structs.intention import WILDCARD, Intention, precedence_of, sort_key
+
+if TYPE_CHECKING:
+    from consulpy.state.store import Change
+
+INTENTIONS: Final = "connect-intentions"
+
+
+class Intentions:
+    """All intentions."""
+
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
+        self.table: Table[Intention] = Table(
+            INTENTIONS,
+            ends=lambda row: (ends(row),),
+            source=lambda row: ((row.source_ns, row.source_name),),
+            destination=lambda row: ((row.destination_ns, row.destination_name),),
+        )
+
+    def get(self, watch: WatchSet | None, intention_id: str) -> tuple[int, Intention | None]:
+        """One by its id."""
+        return self._indexes.max(watch, INTENTIONS), self.table.get(intention_id)
+
+    def all(self, watch: WatchSet | None) -> tuple[int, Sequence[Intention]]:
+        """All, the most exact first."""
+        return self._indexes.max(watch, INTENTIONS), sorted(self.table.all(), key=sort_key)
+
+    def of(self, watch: WatchSet | None, side: str, namespace: str, name: str) -> tuple[int, Sequence[Intention]]:
+        """All that are about this name as `source` or `destination`, those with a wildcard too; most exact first."""
+        wanted = dict.fromkeys(((namespace, name), (namespace, WILDCARD), (WILDCARD, WILDCARD)))
+        found = [row for value in wanted for row in self.table.by(side, value)]
+        return self._indexes.max(watch, INTENTIONS), sorted(found, key=sort_key)
+
+    def put(self, change: "Change", intention: Intention) -> None:
+        """Write one. Raises `RPCError` if another one has the same ends."""
+        old = self.table.get(intention.id)
+        for other in self.table.by("ends", ends(intention)):
+            if other.id != intention.id:
+                raise RPCError(f"duplicate intention found: {other}")
+        new = dataclasses.replace(
+            intention,
+            precedence=precedence_of(intention),
+            created_at=old.created_at if old is not None else intention.created_at,
+            create_index=old.create_index if old is not None else change.index,
+            modify_index=change.index,
+            meta=intention.meta if intention.meta is not None else {},
+        )
+        change.put(self.table, (intention.id,), new)
+        change.bump(INTENTIONS)
+
+    def remove(self, change: "Change", intention_id: str) -> None:
+        """Remove one, if it is there."""
+        if self.table.get(intention_id) is not None:
+            change.remove(self.table, (intention_id,))
+            change.bump(INTENTIONS)
+
+
+def ends(row: Intention) -> tuple[str, str, str, str]:
+    """Source and destination."""
+    return (row.source_ns, row.source_name, row.destination_ns, row.destination_name)

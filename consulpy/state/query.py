@@ -1,0 +1,90 @@
+"""Prepared queries: one table by id, found by name, by the longest prefix of a template, or by session."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from consulpy.errors import RPCError
+from consulpy.state.indexes import Indexes
+from consulpy.state.table import Table
+from consulpy.state.template import check_template, is_template, render
+from consulpy.state.watch import WatchSet
+from consulpy.structs.options import QuerySource
+from consulpy.structs.query import PreparedQuery
+
+if TYPE_CHECKING:
+    from consulpy.state.store import Change
+
+QUERIES: Final = "prepared-queries"
+
+
+class Queries:
+    """All prepared queries."""
+
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
+        self.table: Table[PreparedQuery] = Table(
+            QUERIES,
+            name=lambda row: (row.name.lower(),) if row.name and not is_template(row) else (),
+            template=lambda row: (row.name.lower(),) if is_template(row) else (),
+            session=lambda row: (row.session,) if row.session else (),
+        )
+
+    def get(self, watch: WatchSet | None, query_id: str) -> tuple[int, PreparedQuery | None]:
+        """One by its id."""
+        return self._indexes.max(watch, QUERIES), self.table.get(query_id.lower())
+
+    def all(self, watch: WatchSet | None) -> tuple[int, Sequence[PreparedQuery]]:
+        """All, by id."""
+        return self._indexes.max(watch, QUERIES), self.table.all()
+
+    def resolve(self, id_or_name: str, source: QuerySource) -> PreparedQuery | None:
+        """What an id or a name means, a template rendered for it; None for nothing. Raises `RPCError`."""
+        by_id = self.table.get(id_or_name.lower())
+        if by_id is not None:
+            if is_template(by_id):
+                raise RPCError("prepared query templates can only be resolved up by name, not by ID")
+            return by_id
+        wanted = id_or_name.lower()
+        named = self.table.by("name", wanted)
+        if named:
+            return named[0]
+        for length in range(len(wanted), -1, -1):
+            templates = self.table.by("template", wanted[:length])
+            if templates:
+                return render(templates[0], id_or_name, source)
+        return None
+
+    def put(self, change: "Change", query: PreparedQuery, *, has_session: bool = True) -> None:
+        """Write one. `has_session`: whether the session that it names exists. Raises `RPCError`."""
+        old = self.table.get(query.id.lower())
+        if query.session and not has_session:
+            raise RPCError(f'invalid session "{query.session}"')
+        if is_template(query):
+            check_template(query)
+        self._check_name(query)
+        new = dataclasses.replace(
+            query, create_index=old.create_index if old is not None else change.index, modify_index=change.index
+        )
+        change.put(self.table, (query.id.lower(),), new)
+        change.bump(QUERIES)
+
+    def _check_name(self, query: PreparedQuery) -> None:
+        name = query.name.lower()
+        if name or is_template(query):
+            same = (*(self.table.by("name", name) if name else ()), *self.table.by("template", name))
+            if any(other.id != query.id for other in same):
+                raise RPCError(f"name '{query.name}' aliases an existing query name")
+        if name and self.table.get(name) is not None:
+            raise RPCError(f"name '{query.name}' aliases an existing query ID")
+
+    def remove(self, change: "Change", query_id: str) -> None:
+        """Remove one, if it is there."""
+        if self.table.get(query_id.lower()) is not None:
+            change.remove(self.table, (query_id.lower(),))
+            change.bump(QUERIES)
+
+    def remove_of_session(self, change: "Change", session: str) -> None:
+        """Remove those that are bound to a session that ends."""
+        for query in self.table.by("session", session):
+            self.remove(change, query.id)

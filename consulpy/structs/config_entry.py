@@ -1,0 +1,470 @@
+"""Config entries: what operators set for services and proxies of a whole datacenter (docs/wire/rpc.md 10).
+
+They are kept and carried; no mesh is run by them. On the wire the requests and answers about them are raw objects with
+msgpack inside: first the kind, which says how to read what follows.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from consulpy.codec.msgpack import pack, text, unpack_from
+from consulpy.errors import WireError
+from consulpy.structs.gotime import shown_duration
+from consulpy.structs.options import QueryMeta
+from consulpy.structs.record import Record, go
+from consulpy.structs.requests import Read, Write
+from consulpy.structs.service import Expose, MeshGateway
+
+SERVICE_DEFAULTS: Final = "service-defaults"
+PROXY_DEFAULTS: Final = "proxy-defaults"
+#: The only name that proxy defaults have.
+GLOBAL: Final = "global"
+
+
+@dataclass(slots=True)
+class Entry(Record):
+    """What all kinds have."""
+
+    kind: str = ""
+    name: str = ""
+
+
+@dataclass(slots=True)
+class ServiceDefaults(Entry):
+    """service-defaults: the protocol of a service, and how its proxies reach and expose it."""
+
+    protocol: str = ""
+    mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
+    expose: Expose = field(default_factory=Expose)
+    external_sni: str = go("ExternalSNI", omit_empty=True, default="")
+    meta: dict[str, str] | None = go(omit_empty=True, default=None)
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class ProxyDefaults(Entry):
+    """proxy-defaults: settings of every proxy."""
+
+    config: dict[str, Any] | None = None
+    mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
+    expose: Expose = field(default_factory=Expose)
+    meta: dict[str, str] | None = go(omit_empty=True, default=None)
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class RouteHeader(Record):
+    """A header that a request must have."""
+
+    name: str = ""
+    present: bool = go(omit_empty=True, default=False)
+    exact: str = go(omit_empty=True, default="")
+    prefix: str = go(omit_empty=True, default="")
+    suffix: str = go(omit_empty=True, default="")
+    regex: str = go(omit_empty=True, default="")
+    invert: bool = go(omit_empty=True, default=False)
+
+
+@dataclass(slots=True)
+class RouteParameter(Record):
+    """A parameter of the query that a request must have."""
+
+    name: str = ""
+    present: bool = go(omit_empty=True, default=False)
+    exact: str = go(omit_empty=True, default="")
+    regex: str = go(omit_empty=True, default="")
+
+
+@dataclass(slots=True)
+class RouteHttp(Record):
+    """Which HTTP requests a route is for."""
+
+    path_exact: str = go(omit_empty=True, default="")
+    path_prefix: str = go(omit_empty=True, default="")
+    path_regex: str = go(omit_empty=True, default="")
+    header: list[RouteHeader] | None = go(omit_empty=True, default=None)
+    query_param: list[RouteParameter] | None = go(omit_empty=True, default=None)
+    methods: list[str] | None = go(omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
+class RouteMatch(Record):
+    """Which requests a route is for."""
+
+    http: RouteHttp | None = go("HTTP", omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
+class RouteDestination(Record):
+    """Where a route leads. `request_timeout` in ns."""
+
+    service: str = go(omit_empty=True, default="")
+    service_subset: str = go(omit_empty=True, default="")
+    namespace: str = go(omit_empty=True, default="")
+    prefix_rewrite: str = go(omit_empty=True, default="")
+    request_timeout: int = go(omit_empty=True, json_as=shown_duration, default=0)
+    num_retries: int = go(omit_empty=True, default=0)
+    retry_on_connect_failure: bool = go(omit_empty=True, default=False)
+    retry_on_status_codes: list[int] | None = go(omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
+class Route(Record):
+    """One route; the first that matches counts."""
+
+    match: RouteMatch | None = go(omit_empty=True, default=None)
+    destination: RouteDestination | None = go(omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
+class ServiceRouter(Entry):
+    """service-router."""
+
+    routes: list[Route] | None = None
+    meta: dict[str, str] | None = go(omit_empty=True, default=None)
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class Split(Record):
+    """A part of a service's traffic. `weight` in percent."""
+
+    weight: float = 0.0
+    service: str = go(omit_empty=True, default="")
+    service_subset: str = go(omit_empty=True, default="")
+    namespace: str = go(omit_empty=True, default="")
+
+
+@dataclass(slots=True)
+class ServiceSplitter(Entry):
+    """service-splitter."""
+
+    splits: list[Split] | None = None
+    meta: dict[str, str] | None = go(omit_empty=True, default=None)
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class Subset(Record):
+    """Some of a service's instances."""
+
+    filter: str = go(omit_empty=True, default="")
+    only_passing: bool = go(omit_empty=True, default=False)
+
+
+@dataclass(slots=True)
+class Redirect(Record):
+    """Another service in this one's place."""
+
+    service: str = go(omit_empty=True, default="")
+    service_subset: str = go(omit_empty=True, default="")
+    namespace: str = go(omit_empty=True, default="")
+    datacenter: str = go(omit_empty=True, default="")
+
+
+@dataclass(slots=True)
+class Failover(Record):
+    """What is used while no instance is healthy."""
+
+    service: str = go(omit_empty=True, default="")
+    service_subset: str = go(omit_empty=True, default="")
+    namespace: str = go(omit_empty=True, default="")
+    datacenters: list[str] | None = go(omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
+class ServiceResolver(Entry):
+    """service-resolver. `connect_timeout` in ns."""
+
+    default_subset: str = go(omit_empty=True, default="")
+    subsets: dict[str, Subset] | None = go(omit_empty=True, default=None)
+    redirect: Redirect | None = go(omit_empty=True, default=None)
+    failover: dict[str, Failover] | None = go(omit_empty=True, default=None)
+    connect_timeout: int = go(omit_empty=True, json_as=shown_duration, default=0)
+    meta: dict[str, str] | None = go(omit_empty=True, default=None)
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class GatewayTls(Record):
+    """Whether a gateway speaks TLS to its clients."""
+
+    enabled: bool = False
+
+
+@dataclass(slots=True)
+class IngressService(Record):
+    """A service that a gateway exposes."""
+
+    name: str = ""
+    hosts: list[str] | None = None
+    meta: dict[str, str] | None = go(omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
+class IngressListener(Record):
+    """A port of a gateway."""
+
+    port: int = 0
+    protocol: str = ""
+    services: list[IngressService] | None = None
+
+
+@dataclass(slots=True)
+class IngressGateway(Entry):
+    """ingress-gateway."""
+
+    tls: GatewayTls = go("TLS", default_factory=GatewayTls)
+    listeners: list[IngressListener] | None = None
+    meta: dict[str, str] | None = go(omit_empty=True, default=None)
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class LinkedService(Record):
+    """A service outside the mesh that a gateway leads to."""
+
+    name: str = go(omit_empty=True, default="")
+    ca_file: str = go("CAFile", omit_empty=True, default="")
+    cert_file: str = go(omit_empty=True, default="")
+    key_file: str = go(omit_empty=True, default="")
+    sni: str = go("SNI", omit_empty=True, default="")
+
+
+@dataclass(slots=True)
+class TerminatingGateway(Entry):
+    """terminating-gateway."""
+
+    services: list[LinkedService] | None = None
+    meta: dict[str, str] | None = go(omit_empty=True, default=None)
+    create_index: int = 0
+    modify_index: int = 0
+
+
+#: Every kind by its name.
+KINDS: Final[dict[str, type[Any]]] = {
+    SERVICE_DEFAULTS: ServiceDefaults,
+    PROXY_DEFAULTS: ProxyDefaults,
+    "service-router": ServiceRouter,
+    "service-splitter": ServiceSplitter,
+    "service-resolver": ServiceResolver,
+    "ingress-gateway": IngressGateway,
+    "terminating-gateway": TerminatingGateway,
+}
+
+
+def _entry(kind: str, raw: Any) -> Any:
+    known = KINDS.get(kind)
+    if known is None:
+        raise WireError(f"invalid config entry kind: {kind}")
+    return plain(known.from_wire(raw))
+
+
+def plain(entry: Any) -> Any:
+    """`entry` with texts where the free-form settings of a proxy came as bytes."""
+    if isinstance(entry, ProxyDefaults):
+        entry.config = plain_value(entry.config)
+    return entry
+
+
+def plain_value(value: Any) -> Any:
+    """A value without a schema, its bytes as text."""
+    if isinstance(value, bytes):
+        return text(value)
+    if isinstance(value, list):
+        return [plain_value(each) for each in value]
+    if isinstance(value, dict):
+        return {plain_value(key): plain_value(each) for key, each in value.items()}
+    return value
+
+
+class Objects:
+    """The msgpack objects inside a raw one, one after the other."""
+
+    def __init__(self, raw: Any) -> None:
+        if not isinstance(raw, bytes):
+            raise WireError(f"a wrapped body was expected, not {type(raw).__name__}")
+        self._rest = memoryview(raw)
+
+    def next(self) -> Any:
+        """The next one. Raises `WireError` when there is none."""
+        value, size = unpack_from(self._rest)
+        self._rest = self._rest[size:]
+        return value
+
+    def next_text(self) -> str:
+        """The next one, which is a text."""
+        value = self.next()
+        if not isinstance(value, bytes):
+            raise WireError(f"a text was expected, not {type(value).__name__}")
+        return text(value)
+
+
+@dataclass(slots=True)
+class EntryRequest(Write):
+    """ConfigEntry.Apply and Delete, and their log entry: the kind, then the request itself."""
+
+    op: str = ""
+    entry: Any = None
+    #: The kind that stands before the request; the one inside is empty in a delete.
+    leading_kind: str = ""
+
+    def to_wire(self) -> Any:
+        """The raw object."""
+        body = {"Datacenter": self.datacenter, "Entry": self.entry.to_wire(), "Op": self.op, "Token": self.token}
+        return pack(self.leading_kind or self.entry.kind) + pack(body)
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        objects = Objects(raw)
+        kind = objects.next_text()
+        body = objects.next()
+        if not isinstance(body, dict):
+            raise WireError("EntryRequest: a map was expected")
+        return cls(
+            datacenter=plain_value(body.get(b"Datacenter")) or "",
+            token=plain_value(body.get(b"Token")) or "",
+            op=plain_value(body.get(b"Op")) or "",
+            entry=_entry(kind, body.get(b"Entry")),
+            leading_kind=kind,
+        )
+
+
+@dataclass(slots=True)
+class EntryQuery(Read):
+    """ConfigEntry.Get, and with an empty name List."""
+
+    kind: str = ""
+    name: str = ""
+
+
+@dataclass(slots=True)
+class EntryReply(Record):
+    """ConfigEntry.Get: the kind, the entry unless the kind is empty, meta data."""
+
+    entry: Any = None
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+    def to_wire(self) -> Any:
+        """The raw object."""
+        found = b"" if self.entry is None else pack(self.entry.to_wire())
+        return pack(self.entry.kind if self.entry is not None else "") + found + self.meta.pack()
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        objects = Objects(raw)
+        kind = objects.next_text()
+        entry = _entry(kind, objects.next()) if kind else None
+        return cls(entry=entry, meta=QueryMeta.from_wire(objects.next()))
+
+
+@dataclass(slots=True)
+class EntriesReply(Record):
+    """ConfigEntry.List: how many, their kind, and a map with meta data and entries."""
+
+    kind: str = ""
+    entries: list[Any] = field(default_factory=list)
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+    def to_wire(self) -> Any:
+        """The raw object."""
+        body = {**self.meta.to_wire(), "Entries": [entry.to_wire() for entry in self.entries], "Kind": self.kind}
+        return pack(len(self.entries)) + pack(self.kind) + pack(dict(sorted(body.items())))
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        objects = Objects(raw)
+        objects.next()
+        kind, body = objects.next_text(), objects.next()
+        if not isinstance(body, dict):
+            raise WireError("EntriesReply: a map was expected")
+        entries = [_entry(kind, each) for each in body.get(b"Entries") or ()]
+        return cls(kind=kind, entries=entries, meta=QueryMeta.from_wire(body))
+
+
+@dataclass(slots=True)
+class AllEntriesReply(Record):
+    """ConfigEntry.ListAll: how many, then the kind and the entry of each, meta data."""
+
+    entries: list[Any] = field(default_factory=list)
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+    def to_wire(self) -> Any:
+        """The raw object."""
+        found = b"".join(pack(entry.kind) + pack(entry.to_wire()) for entry in self.entries)
+        return pack(len(self.entries)) + found + self.meta.pack()
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        objects = Objects(raw)
+        count = objects.next()
+        if not isinstance(count, int):
+            raise WireError("AllEntriesReply: a number was expected")
+        entries = []
+        for _ in range(count):
+            kind = objects.next_text()
+            entries.append(_entry(kind, objects.next()))
+        return cls(entries=entries, meta=QueryMeta.from_wire(objects.next()))
+
+
+@dataclass(slots=True)
+class UpstreamId(Record):
+    """A service that another one uses."""
+
+    id: str = go("ID", default="")
+
+
+@dataclass(slots=True)
+class ServiceConfigRequest(Read):
+    """ConfigEntry.ResolveServiceConfig."""
+
+    name: str = ""
+    upstream_ids: list[UpstreamId] | None = go("UpstreamIDs", default=None)
+    upstreams: list[str] | None = None
+
+
+@dataclass(slots=True)
+class UpstreamConfig(Record):
+    """What is set for one upstream."""
+
+    upstream: UpstreamId = field(default_factory=UpstreamId)
+    config: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class _ResolvedServiceConfig(Record):
+    proxy_config: dict[str, Any] | None = None
+    upstream_configs: dict[str, Any] | None = None
+    upstream_id_configs: list[UpstreamConfig] | None = go("UpstreamIDConfigs", default=None)
+    mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
+    expose: Expose = field(default_factory=Expose)
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+
+@dataclass(slots=True)
+class ServiceConfigReply(_ResolvedServiceConfig):
+    """ConfigEntry.ResolveServiceConfig: one map in a raw object."""
+
+    def to_wire(self) -> Any:
+        """The raw object."""
+        return pack(_ResolvedServiceConfig.to_wire(self))
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        found = super(ServiceConfigReply, cls).from_wire(Objects(raw).next())
+        found.proxy_config = plain_value(found.proxy_config)
+        found.upstream_configs = plain_value(found.upstream_configs)
+        for each in found.upstream_id_configs or ():
+            each.config = plain_value(each.config)
+        return found

@@ -1,0 +1,157 @@
+"""Intentions: which service may talk to which; kept, listed and matched (docs/wire/rpc.md 10)."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from consulpy.structs.gotime import ZERO_TIME, go_time_json
+from consulpy.structs.options import QueryMeta, QueryOptions
+from consulpy.structs.record import Record, go
+from consulpy.structs.requests import Write
+
+WILDCARD: Final = "*"
+DEFAULT_NAMESPACE: Final = "default"
+ALLOW, DENY = "allow", "deny"
+#: The only type of source that there is.
+CONSUL_SOURCE: Final = "consul"
+
+
+@dataclass(slots=True)
+class Intention(Record):
+    """One intention. `precedence` follows from how exact source and destination are; 9 is the most exact."""
+
+    id: str = go("ID", default="")
+    description: str = ""
+    source_ns: str = go("SourceNS", default="")
+    source_name: str = ""
+    destination_ns: str = go("DestinationNS", default="")
+    destination_name: str = ""
+    source_type: str = ""
+    action: str = ""
+    default_addr: str = ""
+    default_port: int = 0
+    meta: dict[str, str] | None = None
+    precedence: int = 0
+    created_at: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    updated_at: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    hash: bytes | None = None
+    create_index: int = 0
+    modify_index: int = 0
+
+    def __str__(self) -> str:
+        ends = f"{self.source_ns}/{self.source_name} => {self.destination_ns}/{self.destination_name}"
+        return f"{self.action.upper()} {ends} (ID: {self.id}, Precedence: {self.precedence})"
+
+
+def precedence_of(intention: Intention) -> int:
+    """9 for two exact names down to 1 for anything to anything."""
+    most = {2: 9, 1: 6, 0: 3}[_exactness(intention.destination_ns, intention.destination_name)]
+    return most - (2 - _exactness(intention.source_ns, intention.source_name))
+
+
+def _exactness(namespace: str, name: str) -> int:
+    if namespace == WILDCARD:
+        return 0
+    return 1 if name == WILDCARD else 2
+
+
+def sort_key(intention: Intention) -> tuple[int, str, str, str, str]:
+    """The order in which intentions are listed and tried: the most exact first, then by name."""
+    return (
+        -intention.precedence,
+        intention.source_ns,
+        intention.source_name,
+        intention.destination_ns,
+        intention.destination_name,
+    )
+
+
+def hash_of(intention: Intention) -> bytes:
+    """32 bytes that change whenever what users set does (BLAKE2b, as Consul's)."""
+    digest = hashlib.blake2b(digest_size=32)
+    parts = (
+        intention.id,
+        intention.description,
+        intention.source_ns,
+        intention.source_name,
+        intention.destination_ns,
+        intention.destination_name,
+        intention.source_type,
+        intention.action,
+        intention.default_addr,
+    )
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogateescape"))
+    for key in sorted(intention.meta or {}):
+        digest.update(key.encode("utf-8", "surrogateescape"))
+        digest.update((intention.meta or {})[key].encode("utf-8", "surrogateescape"))
+    return digest.digest()
+
+
+@dataclass(slots=True)
+class IntentionRequest(Write):
+    """Intention.Apply and its log entry."""
+
+    op: str = ""
+    intention: Intention | None = None
+
+
+@dataclass(slots=True)
+class MatchEntry(Record):
+    """A name whose intentions are wanted."""
+
+    namespace: str = ""
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Match(Record):
+    """Which intentions are wanted: those with these names as `source` or `destination`."""
+
+    type: str = ""
+    entries: list[MatchEntry] | None = None
+
+
+@dataclass(slots=True)
+class IntentionCheck(Record):
+    """A question whether one service may talk to another."""
+
+    source_ns: str = go("SourceNS", default="")
+    source_name: str = ""
+    destination_ns: str = go("DestinationNS", default="")
+    destination_name: str = ""
+    source_type: str = ""
+
+
+@dataclass(slots=True)
+class IntentionQuery(Record):
+    """Intention.Get, Match and Check."""
+
+    datacenter: str = ""
+    intention_id: str = go("IntentionID", default="")
+    match: Match | None = None
+    check: IntentionCheck | None = None
+    options: QueryOptions = go(inline=True, default_factory=QueryOptions)
+
+
+@dataclass(slots=True)
+class IntentionsReply(Record):
+    """Intention.Get (a list of one) and List."""
+
+    intentions: list[Intention] | None = None
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+
+@dataclass(slots=True)
+class MatchesReply(Record):
+    """Intention.Match: the intentions of each name, nil where there are none."""
+
+    matches: list[list[Intention] | None] = field(default_factory=list)
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+
+@dataclass(slots=True)
+class CheckReply(Record):
+    """Intention.Check."""
+
+    allowed: bool = False
