@@ -1,12 +1,13 @@
 """The API on Klein: from a request to its handler, and from what the handler gives or raises to an answer.
 
-The front checks what Go's HTTP server checks before any route (escapes, doubled slashes), Klein finds the route, and
-`_serve` turns errors into Consul's status and text.
+`_Front` checks what Go's HTTP server checks before any route (escapes, doubled slashes), Klein finds the route,
+`_Endpoint` the method, and `_Exchange` carries one request through its handler and turns errors into Consul's status
+and text.
 """
 
 import gzip
 import posixpath
-from html import escape
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -21,8 +22,11 @@ from zope.interface import implementer
 
 from consulpy.errors import RPCError
 from consulpy.http import routes
+from consulpy.http.cache import ReplyCache
+from consulpy.http.channel import refusal
 from consulpy.http.render import to_bytes
 from consulpy.http.routing import METHODS, ROUTES, Answer, BadQuery, Handler, HttpError, Query, Request
+from consulpy.http.streaming import Stream
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -30,32 +34,44 @@ if TYPE_CHECKING:
 _log = Logger()
 
 _TEXT: Final = "text/plain; charset=utf-8"
+#: What listens here.
+_ROOT: Final = b"Consul Agent"
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
+_UNPRINTABLE: Final = re.compile(rb"[\x00-\x1f\x7f]")
+#: A path that has a shorter spelling.
+_UNCLEAN: Final = re.compile(r"//|/\.\.?(?:/|$)")
+#: gzip in `Accept-Encoding`, unless its weight is 0.
+_GZIP: Final = re.compile(
+    rb"(?:^|[,\s])gzip\s*(?:;\s*q\s*=\s*(?!0(?:\.0*)?\s*(?:,|$))[0-9.]+\s*)?(?:,|$)", re.IGNORECASE
+)
+#: Answers are compressed for the time that it costs, not for the last per cent.
+_GZIP_LEVEL: Final = 1
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
-def make_site_root(agent: "LocalAgent", headers: dict[str, str]) -> IResource:
-    """The root of the API; `headers` are added to every answer."""
+def make_site_root(agent: "LocalAgent", headers: dict[str, str], cache: ReplyCache | None = None) -> IResource:
+    """The root of the API; `headers` are added to every answer, `cache` is what `?cached` reads."""
     assert routes
     app = Klein()
     app.url_map.merge_slashes = False
     for path, handlers in ROUTES.items():
-        prefix = path.endswith("/") and path != "/"
-        endpoint = _endpoint(agent, handlers, headers)
-        if prefix:
-            app.route(f"{path}<path:tail>", endpoint=f"{path}*")(endpoint)
-        app.route(path, endpoint=path)(endpoint)
-    app.handle_errors(Exception)(lambda request, failure: _not_found(request, failure, headers))
+        endpoint = _Endpoint(agent, path, handlers, cache)
+        if path.endswith("/"):
+            app.route(f"{path}<path:tail>", endpoint=f"{path}*")(endpoint.serve)
+        app.route(path, endpoint=path)(endpoint.serve)
+    app.handle_errors(Exception)(_not_found)
     return _Front(app.resource(), headers)
 
 
 @implementer(IResource)
 class _Front:
-    """What is refused before any route is looked for."""
+    """What is answered before any route is looked for."""
 
     isLeaf = True  # noqa: N815 - Twisted's name
 
     def __init__(self, api: Resource, headers: dict[str, str]) -> None:
         self._api = api
-        self._headers = headers
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     def putChild(self, path: bytes, child: IResource) -> None:
         raise NotImplementedError
@@ -67,21 +83,46 @@ class _Front:
         """Answer, or let Klein do it."""
         request.defaultContentType = None
         request.setHeader(b"server", b"consulpy")
-        for name, value in self._headers.items():
-            request.setHeader(name.encode(), value.encode())
+        for name, value in self._headers:
+            request.setHeader(name, value)
+        if request.clientproto == b"HTTP/1.1" and not request.requestHeaders.hasHeader(b"host"):
+            return _refuse(request, ": missing required Host header")
+        if _BAD_ESCAPE.search(request.path) or not request.path.startswith(b"/"):
+            return _refuse(request)
+        if request.path == b"/":
+            request.setHeader(b"content-type", _TEXT.encode())
+            return _whole(request, _ROOT)
         path = b"/" + b"/".join(request.postpath)
-        if any(byte < 0x20 or byte == 0x7F for byte in path):
+        if _UNPRINTABLE.search(path):
             request.setResponseCode(400)
-            request.setHeader(b"content-length", b"0")
-            return b""
-        cleaned = posixpath.normpath(path.decode("utf-8", "surrogateescape"))
-        if cleaned.startswith("//"):
-            cleaned = cleaned[1:]
-        if path.endswith(b"/") and cleaned != "/":
-            cleaned += "/"
-        if cleaned.encode("utf-8", "surrogateescape") != path:
-            return _redirect(request, cleaned)
+            return _whole(request, b"")
+        try:
+            text = path.decode()
+        except UnicodeDecodeError:  # names in the catalog are text
+            return _refuse(request)
+        if _UNCLEAN.search(text):
+            return _redirect(request, _clean(text))
         return self._api.render(request)
+
+
+def _refuse(request: Any, why: str = "") -> int:
+    """What Go's server does not accept."""
+    status = f"400 Bad Request{why}"
+    request.channel.refuse(refusal(status, status))
+    return NOT_DONE_YET
+
+
+def _clean(path: str) -> str:
+    """The path without empty, `.` and `..` parts."""
+    cleaned = posixpath.normpath(path)
+    cleaned = "/" + cleaned.lstrip("/")
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
+
+
+def _whole(request: Any, body: bytes) -> bytes:
+    """`body` as all that is sent."""
+    request.setHeader(b"content-length", str(len(body)).encode())
+    return b"" if request.method == b"HEAD" else body
 
 
 def _redirect(request: Any, path: str) -> bytes:
@@ -91,93 +132,118 @@ def _redirect(request: Any, path: str) -> bytes:
     request.setResponseCode(301)
     request.setHeader(b"location", location.encode())
     if request.method not in (b"GET", b"HEAD"):
-        request.setHeader(b"content-length", b"0")
-        return b""
+        return _whole(request, b"")
     request.setHeader(b"content-type", b"text/html; charset=utf-8")
-    return f'<a href="{escape(location)}">Moved Permanently</a>.\n\n'.encode() if request.method == b"GET" else b""
+    for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&#34;"), ("'", "&#39;")):
+        location = location.replace(plain, escaped)
+    return _whole(request, f'<a href="{location}">Moved Permanently</a>.\n\n'.encode())
 
 
-def _not_found(request: Any, failure: Failure, headers: dict[str, str]) -> bytes:
+def _not_found(request: Any, failure: Failure) -> bytes:
     """No such path: an empty 404, or a redirect where only the slash at the end is missing."""
-    code = getattr(failure.value, "code", None)
-    if code is None:
-        _log.failure("an answer failed", failure)
-    path = "/" + b"/".join(request.postpath).decode("utf-8", "surrogateescape")
-    if code is not None and path + "/" in ROUTES:
+    if getattr(failure.value, "code", None) is None:  # none of werkzeug's own
+        _log.failure("a route failed", failure)
+        request.setResponseCode(500)
+        return _whole(request, b"")
+    path = "/" + b"/".join(request.postpath).decode()
+    if path + "/" in ROUTES:
         return _redirect(request, path + "/")
-    request.responseHeaders.removeHeader(b"location")
-    request.setResponseCode(500 if code is None else 404)
-    request.setHeader(b"content-length", b"0")
-    assert isinstance(headers, dict)
-    return b""
+    request.setResponseCode(404)
+    return _whole(request, b"")
 
 
-def _endpoint(agent: "LocalAgent", handlers: dict[str, Handler], headers: dict[str, str]) -> Any:
-    """What Klein calls for a path."""
-    allowed = ",".join(["OPTIONS", *(method for method in METHODS if method in handlers)])
+class _Endpoint:
+    """A path, and its handlers by method."""
 
-    def serve(request: Any, tail: str = "") -> Any:
-        if request.path != b"/":
-            request.setHeader(b"vary", b"Accept-Encoding")
-        method = request.method.decode("latin-1")
-        handler = handlers.get(method)
-        if handler is None:
-            request.setHeader(b"allow", allowed.encode())
-            if method == "OPTIONS":
-                return _finish(request, Answer())
-            return _finish(request, Answer(text=f"method {method} not allowed", status=405))
-        return _handle(agent, request, handler, tail)
+    def __init__(self, agent: "LocalAgent", path: str, handlers: dict[str, Handler], cache: ReplyCache | None) -> None:
+        self.agent = agent
+        self.cache = cache
+        self._handlers = handlers
+        self._allowed = ",".join(["OPTIONS", *(method for method in METHODS if method in handlers)]).encode()
+        words = path.strip("/").replace("/", ".")
+        self._metric = f"{words}._" if path.endswith("/") else words
 
-    assert isinstance(headers, dict)
-    return serve
+    def serve(self, web: Any, tail: str = "") -> Any:
+        """What Klein calls."""
+        web.setHeader(b"vary", b"Accept-Encoding")
+        method = web.method.decode("latin-1")
+        handler = self._handlers.get(method)
+        if handler is not None:
+            return _Exchange(self, web, f"http.{method}.{self._metric}").run(handler, tail)
+        web.setHeader(b"allow", self._allowed)
+        if method == "OPTIONS":
+            return _finish(web, Answer())
+        return _finish(web, Answer(text=f"method {method} not allowed", status=405))
 
 
-def _handle(agent: "LocalAgent", web: Any, handler: Handler, tail: str) -> Any:
-    try:
-        query = Query(web.uri.partition(b"?")[2].decode("utf-8", "replace"))
-    except (BadQuery, ValueError):
-        return _finish(web, Answer(status=500))
-    request = Request(
-        method=web.method.decode(),
-        path=web.path.decode("utf-8", "replace"),
-        tail=tail,
-        query=query,
-        header=lambda name: web.getHeader(name) or "",
-        body=web.content.read(),
-        remote_ip=getattr(web.getClientAddress(), "host", ""),
-    )
-    began_s = agent.clock.seconds()
-    running = maybeDeferred(_run, handler, agent, request)
-    gone = False
+class _Exchange:
+    """One request and its answer."""
 
-    def client_left(_: Failure) -> None:
-        nonlocal gone
-        gone = True
-        running.cancel()
+    def __init__(self, endpoint: _Endpoint, web: Any, metric: str) -> None:
+        self._agent = endpoint.agent
+        self._cache = endpoint.cache
+        self._web = web
+        self._metric = metric
+        self._began_s = self._agent.clock.seconds()
+        self._gone = False
+        self._pretty = False
+        self._running: Deferred[Any]
 
-    web.notifyFinish().addErrback(client_left)
+    def run(self, handler: Handler, tail: str) -> Any:
+        """Ask the handler; the body to be sent, or a Deferred of it."""
+        web = self._web
+        try:
+            query = Query(web.uri.partition(b"?")[2].decode("utf-8", "surrogateescape"))
+        except (BadQuery, ValueError):
+            return _finish(web, Answer(status=500))
+        self._pretty = "pretty" in query
+        request = Request(
+            method=web.method.decode(),
+            path=web.path.decode("utf-8", "replace"),
+            tail=tail,
+            query=query,
+            header=lambda name: web.getHeader(name) or "",
+            body=web.content.read(),
+            remote_ip=getattr(web.getClientAddress(), "host", ""),
+            cache=self._cache,
+        )
+        self._running = maybeDeferred(_run, handler, self._agent, request)
+        web.notifyFinish().addErrback(self._client_left)
+        return self._running.addCallbacks(self._answered, self._failed).addBoth(self._ended)
 
-    def answered(answer: Answer) -> Any:
-        if gone:
-            return None
-        return _stream(web, answer) if answer.stream is not None else _finish(web, answer, "pretty" in query)
+    def _client_left(self, _: Failure) -> None:
+        self._gone = True
+        self._running.cancel()
 
-    def failed(failure: Failure) -> Any:
-        if gone:
-            return None
-        return _finish(web, _answer_to(failure), False)
+    def _answered(self, answer: Answer) -> Any:
+        if self._gone:
+            return b""
+        if answer.stream is not None:
+            return self._stream(answer)
+        return _finish(self._web, answer, self._pretty)
 
-    def finished(result: Any) -> Any:
+    def _stream(self, answer: Answer) -> "Deferred[bytes]":
+        web = self._web
+        web.setResponseCode(answer.status)
+        if answer.content_type:
+            web.setHeader(b"content-type", answer.content_type.encode())
+        assert answer.stream is not None
+        return Stream(web, answer.stream).ended
+
+    def _failed(self, failure: Failure) -> Any:
+        return b"" if self._gone else _finish(self._web, _answer_to(failure))
+
+    def _ended(self, result: Any) -> Any:
+        took_ms = 1000 * (self._agent.clock.seconds() - self._began_s)
+        self._agent.metrics.sample(self._metric, took_ms)
         _log.debug(
             "Request finished: method={method} url={url} from={source} latency={latency:.3f}ms",
-            method=request.method,
-            url=web.uri.decode("latin-1"),
-            source=request.remote_ip,
-            latency=1000 * (agent.clock.seconds() - began_s),
+            method=self._web.method.decode("latin-1"),
+            url=self._web.uri.decode("latin-1"),
+            source=getattr(self._web.getClientAddress(), "host", ""),
+            latency=took_ms,
         )
         return result
-
-    return running.addCallbacks(answered, failed).addCallback(finished)
 
 
 def _run(handler: Handler, agent: "LocalAgent", request: Request) -> Any:
@@ -189,16 +255,17 @@ def _run(handler: Handler, agent: "LocalAgent", request: Request) -> Any:
 
 def _answer_to(failure: Failure) -> Answer:
     error = failure.value
-    if isinstance(error, HttpError):
-        return Answer(text=str(error), status=error.status, headers=error.headers)
     if isinstance(error, RPCError):
+        status, headers = error.http_status, {}
+        if isinstance(error, HttpError):
+            status, headers = error.status, error.headers
         text = str(error)
-        status = error.http_status
+        # Errors of servers keep only their text on the way here.
         if "Permission denied" in text or "ACL not found" in text:
             status = 403
         elif "RPC rate limit exceeded" in text:
             status = 429
-        return Answer(text=text, status=status)
+        return Answer(text=text, status=status, headers=headers)
     if isinstance(error, CancelledError):
         return Answer(text="the request was given up", status=500)
     _log.failure("an answer failed", failure)
@@ -207,7 +274,7 @@ def _answer_to(failure: Failure) -> Answer:
 
 def _finish(web: Any, answer: Answer, pretty: bool = False) -> bytes:
     """Set status and headers; the body."""
-    web.setResponseCode(answer.status, _reason(answer.status))
+    web.setResponseCode(answer.status, _REASONS.get(answer.status, b"Unknown"))
     for name, value in answer.headers.items():
         web.setHeader(name.encode(), value.encode("utf-8", "replace"))
     if answer.text is not None:
@@ -220,36 +287,11 @@ def _finish(web: Any, answer: Answer, pretty: bool = False) -> bytes:
         body, content_type = b"", answer.content_type
     if content_type:
         web.setHeader(b"content-type", content_type.encode())
-    if body and b"gzip" in (web.getHeader(b"accept-encoding") or b"") and web.method != b"HEAD":
+    accepted = web.getHeader(b"accept-encoding")
+    if body and accepted and _GZIP.search(accepted) and web.method != b"HEAD":
         web.setHeader(b"content-encoding", b"gzip")
-        body = gzip.compress(body, 1)
-    web.setHeader(b"content-length", str(len(body)).encode())
-    return b"" if web.method == b"HEAD" else body
-
-
-def _reason(status: int) -> bytes:
-    try:
-        return HTTPStatus(status).phrase.encode()
-    except ValueError:
-        return b"Unknown"
-
-
-def _stream(web: Any, answer: Answer) -> Any:
-    """Write what comes until the client goes."""
-    assert answer.stream is not None
-    web.setResponseCode(answer.status)
-    if answer.content_type:
-        web.setHeader(b"content-type", answer.content_type.encode())
-    ended: Deferred[None] = Deferred()
-    web.write(b"")
-    stop = answer.stream(web.write)
-
-    def client_left(_: Any) -> None:
-        stop()
-
-    web.notifyFinish().addBoth(client_left)
-    assert NOT_DONE_YET
-    return ended
+        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+    return _whole(web, body)
 
 
 __all__ = ["make_site_root"]

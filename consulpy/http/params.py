@@ -1,9 +1,10 @@
 """What a query string says about a read: consistency, blocking, datacenter, filter, who asks.
 
-Error texts are Consul's. Durations are Go's (`1m30s`), or plain numbers of seconds where Consul takes those.
+Error texts are Consul's, and so is the order in which mistakes are found. Durations are Go's (`1m30s`).
 """
 
-from typing import TYPE_CHECKING, TypeVar
+import re
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from consulpy.errors import BadRequest
 from consulpy.http.routing import Request
@@ -14,6 +15,9 @@ from consulpy.structs.requests import Read, ServiceDumpRequest, SpecificRequest,
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
+
+_WHOLE: Final = re.compile(r"[0-9]{1,20}")
+_NO_NAMESPACES: Final = "Namespaces are a Consul Enterprise feature"
 
 _Read = TypeVar("_Read", bound=Read)
 _Write = TypeVar("_Write", bound=Write)
@@ -31,22 +35,25 @@ def token(request: Request) -> str:
 
 def options(request: Request) -> QueryOptions:
     """The options of a read. Raises `BadRequest`."""
-    query, found = request.query, QueryOptions(token=token(request))
-    refuse_namespaces(request)
-    index = query.get("index")
-    if index:
-        if not index.isdecimal() or int(index) >= 1 << 64:
-            raise BadRequest("Invalid index")
-        found.min_query_index = int(index)
-    wait = query.get("wait")
+    found = QueryOptions(token=token(request), filter=request.query.get("filter"))
+    _consistency(request, found)
+    _cache_control(request, found)
+    index_and_wait(request, found)
+    return found
+
+
+def index_and_wait(request: Request, found: QueryOptions) -> None:
+    """What makes a read wait. Raises `BadRequest`."""
+    wait, index = request.query.get("wait"), request.query.get("index")
     if wait:
         try:
-            found.max_query_time = duration(wait if not wait.isdecimal() else f"{wait}s")
+            found.max_query_time = duration(wait)
         except GoError:
             raise BadRequest("Invalid wait time") from None
-    _consistency(request, found)
-    found.filter = query.get("filter")
-    return found
+    if index:
+        if not _WHOLE.fullmatch(index) or int(index) >= 1 << 64:
+            raise BadRequest("Invalid index")
+        found.min_query_index = int(index)
 
 
 def _consistency(request: Request, found: QueryOptions) -> None:
@@ -54,22 +61,51 @@ def _consistency(request: Request, found: QueryOptions) -> None:
     found.allow_stale = "stale" in query
     found.require_consistent = "consistent" in query
     found.use_cache = "cached" in query
-    if "max_stale" in query:
+    max_stale = query.get("max_stale")
+    if max_stale:
         try:
-            found.max_stale_duration = duration(query.get("max_stale"))
+            found.max_stale_duration = duration(max_stale)
         except GoError:
-            raise BadRequest(f'Invalid max_stale value "{query.get("max_stale")}"') from None
-        found.allow_stale = found.allow_stale or not ("leader" in query or found.require_consistent)
-    if found.allow_stale and found.require_consistent:
+            raise BadRequest(f"Invalid max_stale value {quoted(max_stale)}") from None
+        if found.max_stale_duration > 0:
+            found.allow_stale = True
+    if found.require_consistent and found.allow_stale:
         raise BadRequest("Cannot specify ?stale with ?consistent, conflicting semantics.")
-    if found.use_cache and found.require_consistent:
+    if found.require_consistent and found.use_cache:
         raise BadRequest("Cannot specify ?cached with ?consistent, conflicting semantics.")
 
 
+def quoted(value: str) -> str:
+    """A text as Go's `%q` shows it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _cache_control(request: Request, found: QueryOptions) -> None:
+    """How old an answer to `?cached` may be."""
+    for part in request.header("Cache-Control").lower().split(","):
+        name, _, seconds = part.strip().partition("=")
+        if name == "must-revalidate":
+            found.must_revalidate = True
+        elif name in ("max-age", "stale-if-error") and "=" in part:
+            try:
+                age_ns = duration(f"{seconds}s")
+            except GoError:
+                raise BadRequest("Invalid Cache-Control header.") from None
+            if name == "max-age":
+                found.max_age = age_ns
+            else:
+                found.stale_if_error = age_ns
+
+
 def refuse_namespaces(request: Request) -> None:
-    """There are no namespaces here; a request for one must not be answered with something else."""
-    if request.query.get("ns") or request.header("X-Consul-Namespace"):
-        raise BadRequest('Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature')
+    """There are no namespaces here; a request for one must not be answered with something else.
+
+    Raises `BadRequest`. Only endpoints that know namespaces in Consul Enterprise refuse them.
+    """
+    if request.header("X-Consul-Namespace"):
+        raise BadRequest(f'Bad request: Invalid header: "X-Consul-Namespace" - {_NO_NAMESPACES}')
+    if request.query.get("ns"):
+        raise BadRequest(f'Bad request: Invalid query parameter: "ns" - {_NO_NAMESPACES}')
 
 
 def fill(agent: "LocalAgent", request: Request, read: _Read) -> _Read:
@@ -77,7 +113,7 @@ def fill(agent: "LocalAgent", request: Request, read: _Read) -> _Read:
     read.options = options(request)
     read.datacenter = request.query.get("dc") or agent.datacenter
     if isinstance(read, SpecificRequest | ServiceDumpRequest):
-        read.source.datacenter = agent.datacenter
+        read.source.datacenter = read.datacenter
         near = request.query.get("near")
         read.source.node = agent.node_name if near == "_agent" else near
         read.source.ip = request.remote_ip
@@ -88,8 +124,7 @@ def fill(agent: "LocalAgent", request: Request, read: _Read) -> _Read:
 
 
 def fill_write(agent: "LocalAgent", request: Request, write: _Write) -> _Write:
-    """Complete a write with its datacenter and token, unless its body named them. Raises `BadRequest`."""
-    refuse_namespaces(request)
+    """Complete a write with its datacenter and token, unless its body named them."""
     write.datacenter = write.datacenter or request.query.get("dc") or agent.datacenter
     write.token = write.token or token(request)
     return write

@@ -1,9 +1,12 @@
-"""Making a read and saying in headers how fresh its answer is."""
+"""Making a read, and saying in headers how fresh its answer is.
+
+The order of checks is Consul's: namespaces, consistency, waiting, then the name in the path.
+"""
 
 from typing import TYPE_CHECKING, Any
 
-from consulpy.errors import RPCError
-from consulpy.http.params import fill
+from consulpy.errors import BadRequest, RPCError
+from consulpy.http.params import fill, refuse_namespaces
 from consulpy.http.routing import HttpError, Request
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Read
@@ -13,25 +16,51 @@ if TYPE_CHECKING:
 
 
 async def read(
-    agent: "LocalAgent", request: Request, method: str, body: Read, *, consistency: bool = True
+    agent: "LocalAgent",
+    request: Request,
+    method: str,
+    body: Read,
+    *,
+    missing: str = "",
+    namespaces: bool = True,
+    consistency: bool = True,
+    cached: bool = False,
 ) -> tuple[Any, dict[str, str]]:
     """Call a read method: its reply, and the headers that go with it.
 
-    `consistency`: whether this family of endpoints names the consistency that was used. Raises `RPCError`.
+    `missing`: what is said when the path names nothing. `namespaces`: whether the endpoint refuses them, or doesn't
+    know them at all. `consistency`: whether this family of endpoints names the consistency that was used.
+    `cached`: whether the endpoint understands `?cached`. Raises `BadRequest`, or `HttpError` with headers.
     """
+    if namespaces:
+        refuse_namespaces(request)
     fill(agent, request, body)
+    if missing and not request.tail:
+        raise BadRequest(missing)
+    headers: dict[str, str] = {}
     try:
-        reply = await agent.caller.call(method, body)
-    except HttpError:
-        raise
+        if cached and body.options.use_cache and request.cache is not None:
+            kept = await request.cache.read(method, body)
+            reply = kept.reply
+            headers = cache_headers(kept.age_s if kept.hit else None)
+        else:
+            reply = await _fresh(agent, method, body)
     except RPCError as error:
         raise HttpError(error.http_status, str(error), meta_headers(QueryMeta())) from None
-    headers = meta_headers(reply.meta)
+    headers |= meta_headers(reply.meta)
     if consistency:
         headers["X-Consul-Effective-Consistency"] = consistency_of(body.options)
-    if body.options.use_cache:
-        headers["X-Cache"] = "MISS"
     return reply, headers
+
+
+async def _fresh(agent: "LocalAgent", method: str, body: Read) -> Any:
+    """A server's answer; the leader's if a follower's is staler than `?max_stale` allows."""
+    reply = await agent.caller.call(method, body)
+    options = body.options
+    if options.allow_stale and 0 < options.max_stale_duration < reply.meta.last_contact:
+        options.allow_stale, options.max_stale_duration = False, 0
+        reply = await agent.caller.call(method, body)
+    return reply
 
 
 def meta_headers(meta: QueryMeta) -> dict[str, str]:
@@ -41,6 +70,11 @@ def meta_headers(meta: QueryMeta) -> dict[str, str]:
         "X-Consul-KnownLeader": "true" if meta.known_leader else "false",
         "X-Consul-LastContact": str(meta.last_contact // 1_000_000),
     }
+
+
+def cache_headers(age_s: float | None) -> dict[str, str]:
+    """How old a kept answer is; None for one that was not there."""
+    return {"X-Cache": "MISS"} if age_s is None else {"X-Cache": "HIT", "Age": str(round(age_s))}
 
 
 def consistency_of(options: QueryOptions) -> str:

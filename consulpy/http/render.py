@@ -1,30 +1,67 @@
 """Answers as bytes: JSON as Go writes it, plain or pretty, and where an empty list is shown for none."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from consulpy.structs.check import HealthCheck
+from consulpy.structs.coordinate import Coord, Coordinate
 from consulpy.structs.node import Node
 from consulpy.structs.service import CheckServiceNode, NodeService, ServiceNode
 
 #: Go escapes these in JSON, so that it may stand in HTML.
-_ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
+_ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
+
+#: Whole numbers from here on are written with an exponent.
+_WHOLE_MAX: Final = 1e15
 
 
 def to_bytes(body: Any, pretty: bool) -> bytes:
     """`body` as JSON; pretty: indented by four blanks, with a line end."""
     if pretty:
-        shown = (json.dumps(body, indent=4, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        shown = _loosely(json.dumps(body, indent=4, ensure_ascii=False) + "\n")
     else:
         try:
             shown = orjson.dumps(body)
-        except TypeError:  # text that is no UTF-8 (Go does not validate), or an integer beyond 64 bits
-            shown = json.dumps(body, separators=(",", ":")).encode()
+        except TypeError:  # text that is no UTF-8, or an integer beyond 64 bits
+            shown = _loosely(json.dumps(body, separators=(",", ":"), ensure_ascii=False))
     for plain, escaped in _ESCAPES:
-        shown = shown.replace(plain, escaped)
+        if plain in shown:
+            shown = shown.replace(plain, escaped)
     return shown
+
+
+def _loosely(text: str) -> bytes:
+    """UTF-8, with a replacement character for each byte that is none, as in Go."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+
+
+def number(value: float) -> float:
+    """A number as Go writes it: a whole one without its fraction."""
+    return int(value) if value.is_integer() and abs(value) < _WHOLE_MAX else value
+
+
+def coord(found: Coord) -> dict[str, Any]:
+    """A network coordinate."""
+    return {
+        "Vec": [number(each) for each in found.vec],
+        "Error": number(found.error),
+        "Adjustment": number(found.adjustment),
+        "Height": number(found.height),
+    }
+
+
+def coordinate(found: Coordinate) -> dict[str, Any]:
+    """The coordinate of a node."""
+    return {
+        "Node": found.node,
+        "Segment": found.segment,
+        "Coord": coord(found.coord) if found.coord is not None else None,
+    }
 
 
 def nodes(found: list[Node] | None) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from consulpy.errors import RPCError
 
 if TYPE_CHECKING:
+    from consulpy.http.cache import ReplyCache
     from consulpy.http.context import LocalAgent
 
 #: The order in which `Allow` names methods.
@@ -78,8 +79,8 @@ class Request:
     header: Callable[[str], str]
     body: bytes
     remote_ip: str
-    #: Send lines as they come instead of one answer: `stream(write)` is called with what writes them.
-    on_close: "list[Callable[[], None]]" = field(default_factory=list)
+    #: What `?cached` reads; None: nothing is kept.
+    cache: "ReplyCache | None" = None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from twisted.internet.error import CannotListenError
 
 from consulpy.errors import ConfigError
 from consulpy.http.app import make_site_root
+from consulpy.http.cache import ReplyCache
 from consulpy.http.channel import ApiSite
 from consulpy.memberlist.transport import cannot_listen
 
@@ -49,7 +50,8 @@ class HttpService(Service):
     def __init__(self, reactor: Any, config: HttpConfig, agent: "LocalAgent") -> None:
         self._reactor = reactor
         self._config = config
-        root = make_site_root(agent, dict(config.response_headers))
+        self._cache = ReplyCache(agent.caller, reactor)
+        root = make_site_root(agent, dict(config.response_headers), self._cache)
         #: What makes the connections; its limit may be changed while it runs.
         self.site = ApiSite(root, reactor, config.connections_per_client)
         self._listeners: list[Any] = []
@@ -102,6 +104,7 @@ class HttpService(Service):
         for listener in self._listeners:
             listener.stopListening()
         self._listeners.clear()
+        self._cache.close()
 
 
 def _give(path: str, user: str, group: str) -> None:

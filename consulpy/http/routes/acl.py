@@ -39,6 +39,8 @@ _PATHS = {
     "/v1/acl/token/self": "GET",
     "/v1/acl/token/": "GET PUT DELETE",
     "/v1/acl/authorize": "POST",
+    "/v1/internal/acl/authorize": "POST",
+    "/debug/pprof/": "GET POST PUT DELETE",
 }
 
 

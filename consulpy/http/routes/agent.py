@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import BadRequest, NotFound, RPCError
+from consulpy.http import render
 from consulpy.http.params import token
 from consulpy.http.routes.agent_service import shown
 from consulpy.http.routing import Answer, HttpError, Request, route
@@ -13,16 +14,13 @@ if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
 
-@route("GET", "/")
-def root(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
-    """What listens here."""
-    return Answer(text="Consul Agent")
-
-
 @route("GET", "/v1/agent/self")
 def self_report(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
     """Configuration, coordinate, membership and statistics of this agent."""
-    return Answer(agent.self_report())
+    report = agent.self_report()
+    coordinate = agent.lan.coordinate()
+    report["Coord"] = render.coord(coordinate) if coordinate is not None else None
+    return Answer(report)
 
 
 @route("GET", "/v1/agent/version")
@@ -41,7 +39,7 @@ def members(agent: "LocalAgent", request: Request) -> Answer:
     if segment and segment != "_all":
         if wan:
             raise BadRequest("Cannot provide a segment with wan=true")
-        raise RPCError(f"Unknown segment {segment!r}: network segments are a Consul Enterprise feature")
+        raise RPCError("Network segments are not supported in this version of Consul")
     return Answer([member.to_json() for member in pool.members.values()] if pool else None, null=True)
 
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from consulpy.errors import BadRequest
 from consulpy.http import render
-from consulpy.http.params import fill_write
-from consulpy.http.reads import read
+from consulpy.http.params import fill_write, options, refuse_namespaces
+from consulpy.http.reads import cache_headers, read
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.structs.requests import (
@@ -38,6 +38,7 @@ def body_of(request: Request, kind: type[_Write]) -> _Write:
 @route("PUT", "/v1/catalog/register")
 async def register(agent: "LocalAgent", request: Request) -> Answer:
     """Register a node, and with it a service and checks."""
+    refuse_namespaces(request)
     body = body_of(request, RegisterRequest)
     await agent.caller.call("Catalog.Register", fill_write(agent, request, body))
     return Answer(True)
@@ -46,39 +47,44 @@ async def register(agent: "LocalAgent", request: Request) -> Answer:
 @route("PUT", "/v1/catalog/deregister")
 async def deregister(agent: "LocalAgent", request: Request) -> Answer:
     """Remove a node, a service or a check."""
+    refuse_namespaces(request)
     body = body_of(request, DeregisterRequest)
     await agent.caller.call("Catalog.Deregister", fill_write(agent, request, body))
     return Answer(True)
 
 
 @route("GET", "/v1/catalog/datacenters")
-async def datacenters(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
+async def datacenters(agent: "LocalAgent", request: Request) -> Answer:
     """The names of all datacenters, the nearest first."""
-    return Answer(await agent.caller.call("Catalog.ListDatacenters", DatacentersRequest()))
+    asked = options(request)
+    if asked.use_cache and request.cache is not None:
+        found, age_s = await request.cache.datacenters()
+        return Answer(found, headers=cache_headers(age_s))
+    return Answer(await agent.caller.call("Catalog.ListDatacenters", DatacentersRequest(options=asked)))
 
 
 @route("GET", "/v1/catalog/nodes")
 async def nodes(agent: "LocalAgent", request: Request) -> Answer:
     """All nodes."""
-    reply, headers = await read(agent, request, "Catalog.ListNodes", SpecificRequest())
+    reply, headers = await read(agent, request, "Catalog.ListNodes", SpecificRequest(), namespaces=False)
     return Answer(render.nodes(reply.nodes), headers=headers)
 
 
 @route("GET", "/v1/catalog/services")
 async def services(agent: "LocalAgent", request: Request) -> Answer:
     """The names of all services, with their tags."""
-    reply, headers = await read(agent, request, "Catalog.ListServices", SpecificRequest())
+    reply, headers = await read(agent, request, "Catalog.ListServices", SpecificRequest(), cached=True)
     return Answer({name: tags or [] for name, tags in (reply.services or {}).items()}, headers=headers)
 
 
 async def _service(agent: "LocalAgent", request: Request, connect: bool) -> Answer:
-    if not request.tail:
-        raise BadRequest("Missing service name")
     body = ServiceRequest(service_name=request.tail, connect=connect)
     tags = request.query.all("tag")
     if tags:
         body.service_tags, body.tag_filter = tags, True
-    reply, headers = await read(agent, request, "Catalog.ServiceNodes", body)
+    reply, headers = await read(
+        agent, request, "Catalog.ServiceNodes", body, missing="Missing service name", cached=True
+    )
     return Answer(render.service_nodes(reply.service_nodes), headers=headers)
 
 
@@ -97,9 +103,8 @@ async def connect(agent: "LocalAgent", request: Request) -> Answer:
 @route("GET", "/v1/catalog/node/")
 async def node(agent: "LocalAgent", request: Request) -> Answer:
     """A node and its services by id; null for an unknown one."""
-    if not request.tail:
-        raise BadRequest("Missing node name")
-    reply, headers = await read(agent, request, "Catalog.NodeServices", NodeRequest(node=request.tail))
+    body = NodeRequest(node=request.tail)
+    reply, headers = await read(agent, request, "Catalog.NodeServices", body, missing="Missing node name")
     found = reply.node_services
     if found is None:
         return Answer(None, null=True, headers=headers)
@@ -113,9 +118,8 @@ async def node(agent: "LocalAgent", request: Request) -> Answer:
 @route("GET", "/v1/catalog/node-services/")
 async def node_services(agent: "LocalAgent", request: Request) -> Answer:
     """A node and its services as a list."""
-    if not request.tail:
-        raise BadRequest("Missing node name")
-    reply, headers = await read(agent, request, "Catalog.NodeServiceList", NodeRequest(node=request.tail))
+    body = NodeRequest(node=request.tail)
+    reply, headers = await read(agent, request, "Catalog.NodeServiceList", body, missing="Missing node name")
     found = reply.node_services
     known = found.node is not None
     shown = {
@@ -128,8 +132,6 @@ async def node_services(agent: "LocalAgent", request: Request) -> Answer:
 @route("GET", "/v1/catalog/gateway-services/")
 async def gateway_services(agent: "LocalAgent", request: Request) -> Answer:
     """The services behind a gateway."""
-    if not request.tail:
-        raise BadRequest("Missing gateway name")
     body = ServiceRequest(service_name=request.tail)
-    reply, headers = await read(agent, request, "Catalog.GatewayServices", body)
+    reply, headers = await read(agent, request, "Catalog.GatewayServices", body, missing="Missing gateway name")
     return Answer(reply.services or None, null=True, headers=headers)

@@ -1,13 +1,14 @@
 """/v1/coordinate: where nodes and datacenters are on the network."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from consulpy.errors import BadRequest
+from consulpy.http import render
 from consulpy.http.params import fill_write
 from consulpy.http.reads import read
 from consulpy.http.routes.catalog import body_of
 from consulpy.http.routing import Answer, HttpError, Request, route
-from consulpy.structs.requests import CoordinateUpdateRequest, DatacentersRequest, NodeRequest, SpecificRequest
+from consulpy.structs.coordinate import Coordinate, DatacenterCoordinates
+from consulpy.structs.requests import CoordinateUpdateRequest, Empty, NodeRequest, SpecificRequest
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -16,32 +17,38 @@ if TYPE_CHECKING:
 @route("GET", "/v1/coordinate/datacenters")
 async def datacenters(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
     """The coordinates of all datacenters' servers."""
-    found = await agent.caller.call("Coordinate.ListDatacenters", DatacentersRequest())
-    return Answer([each.to_json() for each in found or ()])
+    found: list[DatacenterCoordinates] = await agent.caller.call("Coordinate.ListDatacenters", Empty())
+    shown = [{**each.to_json(), "Coordinates": _all(each.coordinates, None)} for each in found or ()]
+    return Answer(shown)
 
 
 @route("GET", "/v1/coordinate/nodes")
 async def nodes(agent: "LocalAgent", request: Request) -> Answer:
     """The coordinates of all nodes."""
-    reply, headers = await read(agent, request, "Coordinate.ListNodes", SpecificRequest(), consistency=False)
-    return Answer(_shown(reply.coordinates, request), headers=headers)
+    reply, headers = await read(
+        agent, request, "Coordinate.ListNodes", SpecificRequest(), namespaces=False, consistency=False
+    )
+    return Answer(_all(reply.coordinates, _segment(request)), headers=headers)
 
 
 @route("GET", "/v1/coordinate/node/")
 async def node(agent: "LocalAgent", request: Request) -> Answer:
     """The coordinates of one node; 404 for one without."""
-    if not request.tail:
-        raise BadRequest("Missing node name")
     body = NodeRequest(node=request.tail)
-    reply, headers = await read(agent, request, "Coordinate.Node", body, consistency=False)
-    found = _shown(reply.coordinates, request)
+    reply, headers = await read(
+        agent, request, "Coordinate.Node", body, missing="Missing node name", namespaces=False, consistency=False
+    )
+    found = _all(reply.coordinates, _segment(request))
     return Answer(found, headers=headers) if found else Answer(status=404)
 
 
-def _shown(found: list | None, request: Request) -> list[dict]:  # type: ignore[type-arg]
-    segment = request.query.get("segment")
-    wanted = "segment" in request.query
-    return [each.to_json() for each in found or () if not wanted or each.segment == segment]
+def _segment(request: Request) -> str | None:
+    return request.query.get("segment") if "segment" in request.query else None
+
+
+def _all(found: list[Coordinate] | None, segment: str | None) -> list[dict[str, Any]]:
+    """Coordinates, only those of `segment` unless it is None."""
+    return [render.coordinate(each) for each in found or () if segment in (None, each.segment)]
 
 
 @route("PUT", "/v1/coordinate/update")

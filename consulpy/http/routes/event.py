@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, TimeoutError  # noqa: A004
+from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest
-from consulpy.http.params import options, token
+from consulpy.http.params import index_and_wait, token
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.events import Event
-from consulpy.local.regexp import BadRegexp
 from consulpy.rpc.blocking import wait_s
 from consulpy.state.watch import WatchSet
+from consulpy.structs.options import QueryOptions
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -37,29 +37,31 @@ async def fire(agent: "LocalAgent", request: Request) -> Answer:
 @route("GET", "/v1/event/list")
 async def listed(agent: "LocalAgent", request: Request) -> Answer:
     """The events that this agent heard of, the oldest first."""
-    asked, name = options(request), request.query.get("name")
-    try:
-        node, service, tag = (request.query.get(key) for key in ("node", "service", "tag"))
-        watch = WatchSet()
-        index, found = agent.events.list(name, watch)
-        left_s = wait_s(asked.max_query_time, agent.events.rng)
-        deadline_s = agent.clock.seconds() + left_s
-        while agent.events.blocks(index, asked.min_query_index) and agent.clock.seconds() < deadline_s:
-            await _changed(agent, watch, deadline_s - agent.clock.seconds())
-            index, found = agent.events.list(name, watch)
-    except BadRegexp as error:
-        raise BadRequest(str(error)) from None
-    assert (node, service, tag) is not None
+    asked, name = QueryOptions(), request.query.get("name")
+    index_and_wait(request, asked)
+    events, clock = agent.events, agent.clock
+    watch = WatchSet()
+    index, found = events.list(name, watch)
+    until_s = clock.seconds() + wait_s(asked.max_query_time, events.rng)
+    while events.blocks(index, asked.min_query_index) and (left_s := until_s - clock.seconds()) > 0:
+        await _change(agent, watch, left_s)
+        index, found = events.list(name, watch)
     return Answer([event.to_json() for event in found], headers={"X-Consul-Index": str(index)})
 
 
-async def _changed(agent: "LocalAgent", watch: WatchSet, within_s: float) -> None:
-    woken: Deferred[None] = Deferred()
-    waiter = agent.events.watchers.wait(watch, lambda: woken.callback(None))
-    woken.addTimeout(within_s, agent.clock)  # type: ignore[arg-type]
+async def _change(agent: "LocalAgent", watch: WatchSet, within_s: float) -> None:
+    """The next event, or the end of the time."""
+    woken: Deferred[None] = Deferred(lambda _: None)
+
+    def wake() -> None:
+        if not woken.called:
+            woken.callback(None)
+
+    waiter = agent.events.watchers.wait(watch, wake)
+    timer = agent.clock.callLater(within_s, wake)
     try:
         await woken
-    except TimeoutError:
-        pass
     finally:
         waiter.cancel()
+        if timer.active():
+            timer.cancel()

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from consulpy.errors import BadRequest
 from consulpy.http import render
 from consulpy.http.params import passing_only
 from consulpy.http.reads import read
@@ -17,42 +16,39 @@ if TYPE_CHECKING:
 @route("GET", "/v1/health/node/")
 async def node(agent: "LocalAgent", request: Request) -> Answer:
     """The checks of a node."""
-    if not request.tail:
-        raise BadRequest("Missing node name")
-    reply, headers = await read(agent, request, "Health.NodeChecks", NodeRequest(node=request.tail))
+    reply, headers = await read(
+        agent, request, "Health.NodeChecks", NodeRequest(node=request.tail), missing="Missing node name"
+    )
     return Answer(render.checks(reply.health_checks), headers=headers)
 
 
 @route("GET", "/v1/health/checks/")
 async def checks(agent: "LocalAgent", request: Request) -> Answer:
     """The checks of a service."""
-    if not request.tail:
-        raise BadRequest("Missing service name")
     body = ServiceRequest(service_name=request.tail)
-    reply, headers = await read(agent, request, "Health.ServiceChecks", body)
+    reply, headers = await read(agent, request, "Health.ServiceChecks", body, missing="Missing service name")
     return Answer(render.checks(reply.health_checks), headers=headers)
 
 
 @route("GET", "/v1/health/state/")
 async def state(agent: "LocalAgent", request: Request) -> Answer:
     """All checks in a state, or in any."""
-    if not request.tail:
-        raise BadRequest("Missing check state")
-    reply, headers = await read(agent, request, "Health.ChecksInState", StateRequest(state=request.tail))
+    reply, headers = await read(
+        agent, request, "Health.ChecksInState", StateRequest(state=request.tail), missing="Missing check state"
+    )
     return Answer(render.checks(reply.health_checks), headers=headers)
 
 
 async def _service(agent: "LocalAgent", request: Request, *, connect: bool = False, ingress: bool = False) -> Answer:
-    if not request.tail:
-        raise BadRequest("Missing service name")
-    passing = passing_only(request)
     body = ServiceRequest(service_name=request.tail, connect=connect, ingress=ingress)
     tags = request.query.all("tag")
     if tags:
         body.service_tags, body.tag_filter = tags, True
-    reply, headers = await read(agent, request, "Health.ServiceNodes", body)
+    reply, headers = await read(
+        agent, request, "Health.ServiceNodes", body, missing="Missing service name", cached=True
+    )
     found = reply.nodes or []
-    if passing:
+    if passing_only(request):
         found = [each for each in found if all(check.status == PASSING for check in each.checks or ())]
     return Answer(render.check_service_nodes(found), headers=headers)
 

@@ -20,6 +20,7 @@ _PATHS = {
     "transactions": {"/v1/txn": "PUT"},
     "prepared queries": {"/v1/query": "GET POST", "/v1/query/": "GET PUT DELETE"},
     "snapshots": {"/v1/snapshot": "GET PUT"},
+    "gateways in the web page": {"/v1/internal/ui/gateway-services-nodes/": "GET"},
     "config entries": {"/v1/config": "PUT", "/v1/config/": "GET DELETE"},
     "Connect": {
         "/v1/agent/connect/authorize": "POST",

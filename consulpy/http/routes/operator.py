@@ -1,10 +1,11 @@
 """/v1/operator: the quorum, its autopilot, and the gossip keys of all pools."""
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest
-from consulpy.http.params import fill, fill_write, token
+from consulpy.http.params import fill, fill_write, quoted, token
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.serf.members import Status
@@ -16,21 +17,32 @@ if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
 _OPERATIONS = {"GET": "list", "POST": "install", "PUT": "use", "DELETE": "remove"}
+_RELAY_MAX: Final = 5
 
 
 async def _keyring(agent: "LocalAgent", request: Request) -> Answer:
-    relay_text = request.query.get("relay-factor") or "0"
-    if not relay_text.isdecimal() or int(relay_text) > 5:
-        raise BadRequest(f"Invalid relay-factor: must be in range: [0, 5], not {relay_text}")
+    relay_factor = _relay_factor(request.query.get("relay-factor"))
     operation, key = _OPERATIONS[request.method], ""
     if operation != "list":
         try:
             body: Any = loads(request.body)
         except GoError as error:
-            raise BadRequest(f"Request decode failed: {error}") from None
+            raise BadRequest(f"Bad request: Request decode failed: {error}") from None
         key = str(body.get("Key", "")) if isinstance(body, dict) else ""
-    found = await agent.keyring(operation, key, int(relay_text))
+    found = await agent.keyring(operation, key, relay_factor)
     return Answer(found) if operation == "list" else Answer()
+
+
+def _relay_factor(text: str) -> int:
+    """How many members are asked to pass the answer on, besides the one who gives it."""
+    if not text:
+        return 0
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        fault = f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
+        raise BadRequest(f"Bad request: Error parsing relay factor: {fault}")
+    if not 0 <= int(text) <= _RELAY_MAX:
+        raise BadRequest("Bad request: Invalid relay-factor: Relay factor must be in range: [0, 5]")
+    return int(text)
 
 
 for _method in _OPERATIONS:
