@@ -17,7 +17,7 @@ from consulpy.structs.record import Record
 from tests.endpoints.fakes import Server
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "rpc"
-FAMILIES = ("Operator",)
+FAMILIES = ("Operator", "Intention", "PreparedQuery", "ConfigEntry")
 CAPTURED = sorted(path.stem for path in VECTORS.glob("*.*.json") if path.stem.split(".")[0] in FAMILIES)
 
 

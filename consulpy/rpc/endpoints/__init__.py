@@ -1,5 +1,15 @@
 """The RPC methods, one file for each of Consul's nouns. Importing this package registers them all."""
 
-from consulpy.rpc.endpoints import catalog, coordinate, health, internal, operator, status
+from consulpy.rpc.endpoints import (
+    catalog,
+    config_entry,
+    coordinate,
+    health,
+    intention,
+    internal,
+    operator,
+    query,
+    status,
+)
 
-__all__ = ["catalog", "coordinate", "health", "internal", "operator", "status"]
+__all__ = ["catalog", "config_entry", "coordinate", "health", "intention", "internal", "operator", "query", "status"]

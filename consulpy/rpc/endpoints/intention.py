@@ -1,0 +1,157 @@
+"""Intention.*: kept, listed, matched and checked. Without Connect nothing acts on them (docs/wire/rpc.md 10)."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Final
+
+from consulpy.errors import RPCError
+from consulpy.rpc.endpoints.uuids import is_uuid, new_uuid
+from consulpy.rpc.registry import read, write
+from consulpy.state.commands import Intention as Command
+from consulpy.state.watch import WatchSet
+from consulpy.structs.gotime import go_time
+from consulpy.structs.intention import (
+    ALLOW,
+    CONSUL_SOURCE,
+    DEFAULT_NAMESPACE,
+    DENY,
+    WILDCARD,
+    CheckReply,
+    Intention,
+    IntentionQuery,
+    IntentionRequest,
+    IntentionsReply,
+    MatchesReply,
+    hash_of,
+)
+from consulpy.structs.requests import SpecificRequest
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+#: Limits of the metadata: pairs, and characters of a key and of a value.
+META_MAX_PAIRS: Final = 64
+META_KEY_MAX: Final = 128
+META_VALUE_MAX: Final = 512
+NOT_FOUND: Final = "Intention not found"
+
+
+@write("Intention.Apply", IntentionRequest, str)
+def apply(server: "Server", request: IntentionRequest) -> Any:
+    """Create, change or remove one; the answer is its id."""
+    if request.intention is None:
+        raise RPCError("Must provide an intention")
+    intention = dataclasses.replace(request.intention)
+    now = go_time(server.clock.seconds())
+    if request.op == "create":
+        if intention.id:
+            raise RPCError("ID must be empty when creating a new intention")
+        intention.id, intention.created_at = new_uuid(server.rng), now
+    else:
+        if not is_uuid(intention.id) or server.store.intentions.get(None, intention.id)[1] is None:
+            raise RPCError(f"Cannot modify non-existent intention: '{intention.id}'")
+    if request.op in ("create", "update"):
+        intention.updated_at = now
+        intention.source_type = intention.source_type or CONSUL_SOURCE
+        intention.source_ns = intention.source_ns or DEFAULT_NAMESPACE
+        intention.destination_ns = intention.destination_ns or DEFAULT_NAMESPACE
+        check(intention)
+        intention.hash = hash_of(intention)
+    elif request.op != "delete":
+        raise RPCError(f"Invalid Intention operation: {request.op}")
+    command = Command(
+        IntentionRequest(
+            datacenter=request.datacenter or server.datacenter, token=request.token, op=request.op, intention=intention
+        )
+    )
+    return server.submit(command).addCallback(lambda _: intention.id)
+
+
+def check(intention: Intention) -> None:
+    """Raises `RPCError` with everything that is wrong with it, in Consul's words."""
+    wrong: list[str] = []
+    names = (
+        ("SourceNS", intention.source_ns),
+        ("SourceName", intention.source_name),
+        ("DestinationNS", intention.destination_ns),
+        ("DestinationName", intention.destination_name),
+    )
+    wrong += [f"{what} must be set" for what, value in names if not value]
+    wrong += [
+        f"{what}: wildcard character '*' cannot be used with partial values"
+        for what, value in names
+        if WILDCARD in value and value != WILDCARD
+    ]
+    if intention.source_ns == WILDCARD and intention.source_name not in ("", WILDCARD):
+        wrong.append("SourceName: exact value cannot follow wildcard namespace")
+    if intention.destination_ns == WILDCARD and intention.destination_name not in ("", WILDCARD):
+        wrong.append("DestinationName: exact value cannot follow wildcard namespace")
+    meta = intention.meta or {}
+    if len(meta) > META_MAX_PAIRS:
+        wrong.append(f"Meta exceeds maximum element count {META_MAX_PAIRS}")
+    for key, value in sorted(meta.items()):
+        if len(key) > META_KEY_MAX:
+            wrong.append(f'Meta key "{key}" exceeds limit {META_KEY_MAX}')
+        if len(value) > META_VALUE_MAX:
+            wrong.append(f'Meta value for key "{key}" exceeds limit {META_VALUE_MAX}')
+    if intention.action not in (ALLOW, DENY):
+        wrong.append("Action must be set to 'allow' or 'deny'")
+    if intention.source_type != CONSUL_SOURCE:
+        wrong.append(f"SourceType must be set to '{CONSUL_SOURCE}'")
+    if wrong:
+        count = f"{len(wrong)} error{'s' if len(wrong) > 1 else ''} occurred:"
+        raise RPCError("\n".join([count, *(f"\t* {each}" for each in wrong), "", ""]))
+
+
+@read("Intention.List", SpecificRequest, IntentionsReply)
+def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> IntentionsReply:  # noqa: ARG001
+    """All, the most exact first."""
+    index, found = server.store.intentions.all(watch)
+    reply = IntentionsReply(intentions=list(found))
+    reply.meta.index = index
+    return reply
+
+
+@read("Intention.Get", IntentionQuery, IntentionsReply)
+def get(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> IntentionsReply:
+    """One by its id."""
+    index, found = server.store.intentions.get(watch, request.intention_id)
+    if found is None:
+        raise RPCError(NOT_FOUND)
+    reply = IntentionsReply(intentions=[found])
+    reply.meta.index = index
+    return reply
+
+
+@read("Intention.Match", IntentionQuery, MatchesReply)
+def match(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> MatchesReply:
+    """The intentions of each name, in the order in which they count."""
+    if request.match is None:
+        raise RPCError("Must provide what to match")
+    if request.match.type not in ("source", "destination"):
+        raise RPCError(f"invalid intention match type: {request.match.type}")
+    reply = MatchesReply()
+    for entry in request.match.entries or ():
+        namespace = entry.namespace or DEFAULT_NAMESPACE
+        reply.meta.index, found = server.store.intentions.of(watch, request.match.type, namespace, entry.name)
+        reply.matches.append(list(found) or None)
+    return reply
+
+
+@write("Intention.Check", IntentionQuery, CheckReply)
+def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
+    """Whether a source may talk to a destination: the first intention decides, without one (and ACLs) it may."""
+    asked = request.check
+    if asked is None:
+        raise RPCError("Check must be specified on args")
+    if asked.source_type not in ("", CONSUL_SOURCE):
+        raise RPCError(f'unsupported source type: "{asked.source_type}"')
+    namespace = asked.destination_ns or DEFAULT_NAMESPACE
+    _, found = server.store.intentions.of(None, "destination", namespace, asked.destination_name)
+    for intention in found:
+        if _covers(intention, asked.source_ns or DEFAULT_NAMESPACE, asked.source_name):
+            return CheckReply(intention.action == ALLOW)
+    return CheckReply(True)
+
+
+def _covers(intention: Intention, namespace: str, name: str) -> bool:
+    return intention.source_ns in (WILDCARD, namespace) and intention.source_name in (WILDCARD, name)

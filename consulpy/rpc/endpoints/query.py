@@ -1,0 +1,215 @@
+"""PreparedQuery.*: kept questions about a service, executed and explained (docs/wire/rpc.md 10)."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from consulpy.errors import NotFound, RPCError
+from consulpy.rpc.endpoints.health import node_of
+from consulpy.rpc.endpoints.selection import nearest_first
+from consulpy.rpc.endpoints.uuids import check_uuid, new_uuid
+from consulpy.rpc.registry import read, write
+from consulpy.state.catalog import has_meta
+from consulpy.state.commands import PreparedQuery as Command
+from consulpy.state.watch import WatchSet
+from consulpy.structs.check import CRITICAL, PASSING
+from consulpy.structs.gotime import GoDurationError, go_duration
+from consulpy.structs.options import QuerySource
+from consulpy.structs.query import (
+    PreparedQuery,
+    QueriesReply,
+    QueryExecuteRemoteRequest,
+    QueryExecuteReply,
+    QueryExecuteRequest,
+    QueryExplainReply,
+    QueryGetRequest,
+    QueryRequest,
+)
+from consulpy.structs.requests import SpecificRequest
+from consulpy.structs.service import CheckServiceNode
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+NOT_FOUND: Final = "Query not found"
+#: What tools show in the place of a token.
+_HIDDEN: Final = "<hidden>"
+#: How far down the list the asking node itself may stand to be put first.
+_OWN_DEPTH: Final = 10
+
+
+@write("PreparedQuery.Apply", QueryRequest, str)
+def apply(server: "Server", request: QueryRequest) -> Any:
+    """Create, change or remove one; the answer is its id."""
+    if request.query is None:
+        raise RPCError("Must provide a query")
+    query = dataclasses.replace(request.query)
+    if request.op == "create":
+        if query.id:
+            raise RPCError("ID must be empty when creating a new prepared query")
+        query.id = new_uuid(server.rng)
+    else:
+        check_uuid(query.id, "Prepared Query lookup failed: failed prepared query lookup")
+        if server.store.queries.get(None, query.id)[1] is None:
+            raise RPCError(f"Cannot modify non-existent prepared query: '{query.id}'")
+    if request.op in ("create", "update"):
+        try:
+            check(query)
+        except RPCError as error:
+            raise RPCError(f"Invalid prepared query: {error}") from None
+    elif request.op != "delete":
+        raise RPCError(f"Unknown prepared query operation: {request.op}")
+    command = QueryRequest(
+        datacenter=request.datacenter or server.datacenter, token=request.token, op=request.op, query=query
+    )
+    return server.submit(Command(command)).addCallback(lambda _: query.id)
+
+
+def check(query: PreparedQuery) -> None:
+    """Raises `RPCError` for a query that could never be executed; a template is checked when it is stored."""
+    if not query.name and not query.template.type and not query.session:
+        raise RPCError("Must be bound to a session")
+    if query.token == _HIDDEN:
+        raise RPCError(
+            f"Bad Token '{query.token}', it looks like a query definition with a redacted token was submitted"
+        )
+    if not query.service.service:
+        raise RPCError("Must provide a Service name to query")
+    nearest = query.service.failover.nearest_n
+    if nearest < 0:
+        raise RPCError(f"Bad NearestN '{nearest}', must be >= 0")
+    if query.dns.ttl:
+        try:
+            ttl = go_duration(query.dns.ttl)
+        except GoDurationError as error:
+            raise RPCError(f"Bad DNS TTL '{query.dns.ttl}': {error}") from None
+        if ttl < 0:
+            raise RPCError(f"DNS TTL '{ttl}', must be >=0")
+
+
+@read("PreparedQuery.Get", QueryGetRequest, QueriesReply)
+def get(server: "Server", request: QueryGetRequest, watch: WatchSet | None) -> QueriesReply:
+    """One by its id."""
+    check_uuid(request.query_id, "failed prepared query lookup")
+    index, found = server.store.queries.get(watch, request.query_id)
+    if found is None:
+        raise NotFound(NOT_FOUND)
+    reply = QueriesReply(queries=[found])
+    reply.meta.index = index
+    return reply
+
+
+@read("PreparedQuery.List", SpecificRequest, QueriesReply)
+def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> QueriesReply:  # noqa: ARG001
+    """All of them."""
+    index, found = server.store.queries.all(watch)
+    reply = QueriesReply(queries=list(found))
+    reply.meta.index = index
+    return reply
+
+
+# Executing gives no index to wait for (docs/wire/rpc.md 14), hence `write`.
+
+
+@write("PreparedQuery.Explain", QueryExecuteRequest, QueryExplainReply)
+def explain(server: "Server", request: QueryExecuteRequest) -> QueryExplainReply:
+    """The query that an id or a name means, with its template rendered."""
+    reply = QueryExplainReply(query=_resolved(server, request))
+    reply.meta.known_leader = bool(server.leader_address)
+    return reply
+
+
+@write("PreparedQuery.Execute", QueryExecuteRequest, QueryExecuteReply)
+def execute(server: "Server", request: QueryExecuteRequest) -> QueryExecuteReply:
+    """The healthy instances that the query asks for, the nearest first or in no order."""
+    query = _resolved(server, request)
+    nodes = healthy(server, query, request.connect)
+    server.rng.shuffle(nodes)
+    source = _source(server, query, request)
+    nodes = nearest_first(server, nodes, source, node_of) or []
+    if source.node and source.datacenter == server.datacenter:
+        _own_first(nodes, source.node)
+    reply = _reply(server, query, nodes, request.limit)
+    reply.meta.known_leader = bool(server.leader_address)
+    return reply
+
+
+@write("PreparedQuery.ExecuteRemote", QueryExecuteRemoteRequest, QueryExecuteReply)
+def execute_remote(server: "Server", request: QueryExecuteRemoteRequest) -> QueryExecuteReply:
+    """The same for another datacenter's query."""
+    nodes = healthy(server, request.query, request.connect)
+    server.rng.shuffle(nodes)
+    reply = _reply(server, request.query, nodes, request.limit)
+    reply.meta.known_leader = bool(server.leader_address)
+    return reply
+
+
+def _resolved(server: "Server", request: QueryExecuteRequest) -> PreparedQuery:
+    query = server.store.queries.resolve(request.query_id_or_name, request.agent)
+    if query is None:
+        raise NotFound(NOT_FOUND)
+    return query
+
+
+def _reply(server: "Server", query: PreparedQuery, nodes: list[CheckServiceNode], limit: int) -> QueryExecuteReply:
+    kept = nodes[:limit] if limit > 0 else nodes
+    return QueryExecuteReply(
+        service=query.service.service, nodes=kept or None, dns=query.dns, datacenter=server.datacenter
+    )
+
+
+def _source(server: "Server", query: PreparedQuery, request: QueryExecuteRequest) -> QuerySource:
+    """From where distance is measured: what the caller says, else what the query says."""
+    source = dataclasses.replace(request.source)
+    source.datacenter = source.datacenter or request.agent.datacenter
+    if query.service.near and not source.node:
+        source.node = query.service.near
+    if source.node == "_agent":
+        source.node = request.agent.node
+    elif source.node == "_ip":
+        nodes = server.store.catalog.nodes_table.all()
+        source.node = next((node.node for node in nodes if source.ip and node.address == source.ip), "")
+    return source
+
+
+def _own_first(nodes: list[CheckServiceNode], name: str) -> None:
+    for at, row in enumerate(nodes[:_OWN_DEPTH]):
+        if node_of(row) == name:
+            nodes[0], nodes[at] = nodes[at], nodes[0]
+            return
+
+
+def healthy(server: "Server", query: PreparedQuery, connect: bool) -> list[CheckServiceNode]:
+    """The instances that the query is about, without the critical ones."""
+    wanted = query.service
+    catalog = server.store.catalog
+    _, rows = catalog.check_service_nodes(None, wanted.service, connect=connect or wanted.connect)
+    ignored = frozenset(wanted.ignore_check_ids or ())
+    found = []
+    for row in rows:
+        if row.node is None or row.service is None or _is_unhealthy(row, ignored, wanted.only_passing):
+            continue
+        if wanted.node_meta and not has_meta(row.node, wanted.node_meta):
+            continue
+        if any((row.service.meta or {}).get(key) != value for key, value in (wanted.service_meta or {}).items()):
+            continue
+        if tags_fit(row.service.tags or (), wanted.tags or ()):
+            found.append(row)
+    return found
+
+
+def _is_unhealthy(row: CheckServiceNode, ignored: frozenset[str], only_passing: bool) -> bool:
+    states = [check.status for check in row.checks or () if check.check_id not in ignored]
+    return any(state == CRITICAL or (only_passing and state != PASSING) for state in states)
+
+
+def tags_fit(tags: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether all wanted tags are there and none of those after a `!`; without regard to case."""
+    have = {tag.lower() for tag in tags}
+    for tag in wanted:
+        if tag.startswith("!"):
+            if tag[1:].lower() in have:
+                return False
+        elif tag.lower() not in have:
+            return False
+    return True
