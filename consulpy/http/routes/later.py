@@ -18,22 +18,8 @@ _PATHS = {
         "/v1/session/list": "GET",
     },
     "transactions": {"/v1/txn": "PUT"},
-    "prepared queries": {"/v1/query": "GET POST", "/v1/query/": "GET PUT DELETE"},
     "snapshots": {"/v1/snapshot": "GET PUT"},
     "gateways in the web page": {"/v1/internal/ui/gateway-services-nodes/": "GET"},
-    "config entries": {"/v1/config": "PUT", "/v1/config/": "GET DELETE"},
-    "Connect": {
-        "/v1/agent/connect/authorize": "POST",
-        "/v1/agent/connect/ca/roots": "GET",
-        "/v1/agent/connect/ca/leaf/": "GET",
-        "/v1/connect/ca/configuration": "GET PUT",
-        "/v1/connect/ca/roots": "GET",
-        "/v1/connect/intentions": "GET POST",
-        "/v1/connect/intentions/match": "GET",
-        "/v1/connect/intentions/check": "GET",
-        "/v1/connect/intentions/": "GET PUT DELETE",
-        "/v1/discovery-chain/": "GET POST",
-    },
 }
 
 

@@ -3,6 +3,7 @@
 from consulpy.rpc.endpoints import (
     catalog,
     config_entry,
+    connect,
     coordinate,
     health,
     intention,
@@ -12,4 +13,15 @@ from consulpy.rpc.endpoints import (
     status,
 )
 
-__all__ = ["catalog", "config_entry", "coordinate", "health", "intention", "internal", "operator", "query", "status"]
+__all__ = [
+    "catalog",
+    "config_entry",
+    "connect",
+    "coordinate",
+    "health",
+    "intention",
+    "internal",
+    "operator",
+    "query",
+    "status",
+]

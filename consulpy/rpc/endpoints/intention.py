@@ -4,7 +4,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
-from consulpy.rpc.endpoints.uuids import is_uuid, new_uuid
+from consulpy.rpc.endpoints.selection import filtered
+from consulpy.rpc.endpoints.uuids import check_uuid, new_uuid
 from consulpy.rpc.registry import read, write
 from consulpy.state.commands import Intention as Command
 from consulpy.state.watch import WatchSet
@@ -47,7 +48,8 @@ def apply(server: "Server", request: IntentionRequest) -> Any:
             raise RPCError("ID must be empty when creating a new intention")
         intention.id, intention.created_at = new_uuid(server.rng), now
     else:
-        if not is_uuid(intention.id) or server.store.intentions.get(None, intention.id)[1] is None:
+        check_uuid(intention.id, "Intention lookup failed: failed intention lookup")
+        if server.store.intentions.get(None, intention.id)[1] is None:
             raise RPCError(f"Cannot modify non-existent intention: '{intention.id}'")
     if request.op in ("create", "update"):
         intention.updated_at = now
@@ -103,10 +105,10 @@ def check(intention: Intention) -> None:
 
 
 @read("Intention.List", SpecificRequest, IntentionsReply)
-def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> IntentionsReply:  # noqa: ARG001
+def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> IntentionsReply:
     """All, the most exact first."""
     index, found = server.store.intentions.all(watch)
-    reply = IntentionsReply(intentions=list(found))
+    reply = IntentionsReply(intentions=filtered(found, request.options.filter, Intention) or [])
     reply.meta.index = index
     return reply
 
@@ -114,6 +116,7 @@ def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None)
 @read("Intention.Get", IntentionQuery, IntentionsReply)
 def get(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> IntentionsReply:
     """One by its id."""
+    check_uuid(request.intention_id, "failed intention lookup")
     index, found = server.store.intentions.get(watch, request.intention_id)
     if found is None:
         raise RPCError(NOT_FOUND)

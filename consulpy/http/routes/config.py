@@ -1,0 +1,80 @@
+"""/v1/config: config entries, and /v1/discovery-chain, which needs Connect."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.errors import BadRequest
+from consulpy.http.entries import entry_of
+from consulpy.http.params import fill, fill_write
+from consulpy.http.reads import meta_headers, read
+from consulpy.http.routing import Answer, HttpError, Request, route
+from consulpy.local.godecode import GoError, loads
+from consulpy.structs.config_entry import KINDS, Entry, EntryQuery, EntryRequest
+from consulpy.structs.requests import Read
+
+if TYPE_CHECKING:
+    from consulpy.http.context import LocalAgent
+
+
+def _kind_and_name(request: Request) -> tuple[str, str]:
+    kind, _, name = request.tail.partition("/")
+    return kind, name
+
+
+@route("GET", "/v1/config/")
+async def get(agent: "LocalAgent", request: Request) -> Answer:
+    """One entry, or all of a kind."""
+    kind, name = _kind_and_name(request)
+    if not kind:
+        raise HttpError(404, "Must provide either a kind or both kind and name")
+    query = fill(agent, request, EntryQuery(kind=kind, name=name))
+    if not name:
+        found = await agent.caller.call("ConfigEntry.List", query)
+        return Answer([entry.to_json() for entry in found.entries], headers=meta_headers(found.meta))
+    reply = await agent.caller.call("ConfigEntry.Get", query)
+    headers = meta_headers(reply.meta)
+    if reply.entry is None:
+        raise HttpError(404, f'Config entry not found for "{kind}" / "{name}"', headers)
+    return Answer(reply.entry.to_json(), headers=headers)
+
+
+@route("PUT", "/v1/config")
+async def put(agent: "LocalAgent", request: Request) -> Answer:
+    """Write an entry; with `?cas=` only if nobody changed it."""
+    try:
+        entry = entry_of(loads(request.body))
+    except GoError as error:
+        raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
+    body = fill_write(agent, request, EntryRequest(op="upsert", entry=entry, leading_kind=entry.kind))
+    if "cas" in request.query:
+        text = request.query.get("cas")
+        if not text.isdecimal():
+            raise BadRequest(f'Bad request: strconv.ParseUint: parsing "{text}": invalid syntax')
+        body.op, entry.modify_index = "upsert-cas", int(text)
+    return Answer(await agent.caller.call("ConfigEntry.Apply", body))
+
+
+@route("DELETE", "/v1/config/")
+async def delete(agent: "LocalAgent", request: Request) -> Answer:
+    """Remove an entry."""
+    kind, name = _kind_and_name(request)
+    if not kind or not name:
+        raise HttpError(404, "Must provide both a kind and name to delete")
+    known = KINDS.get(kind)
+    if known is None:
+        raise BadRequest(f"Bad request: invalid config entry kind: {kind}")
+    entry: Entry = known(name=name)
+    await agent.caller.call(
+        "ConfigEntry.Delete", fill_write(agent, request, EntryRequest(entry=entry, leading_kind=kind))
+    )
+    return Answer({})
+
+
+async def _discovery_chain(agent: "LocalAgent", request: Request) -> Answer:
+    if not request.tail:
+        raise BadRequest("Bad request: Missing chain name")
+    await read(agent, request, "DiscoveryChain.Get", Read(), consistency=False)
+    return Answer()
+
+
+for _method in ("GET", "POST"):
+    route(_method, "/v1/discovery-chain/")(_discovery_chain)

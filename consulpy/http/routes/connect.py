@@ -1,0 +1,200 @@
+"""/v1/connect and /v1/agent/connect: intentions are kept; what needs the mesh itself says that it is off."""
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from consulpy.errors import BadRequest, NotFound, RPCError
+from consulpy.http.params import fill, fill_write
+from consulpy.http.reads import meta_headers, read
+from consulpy.http.routing import Answer, Request, route
+from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.structs.intention import (
+    CONSUL_SOURCE,
+    DEFAULT_NAMESPACE,
+    Intention,
+    IntentionCheck,
+    IntentionQuery,
+    IntentionRequest,
+    Match,
+    MatchEntry,
+)
+from consulpy.structs.requests import SpecificRequest, Write
+
+if TYPE_CHECKING:
+    from consulpy.http.context import LocalAgent
+
+_LENIENT: Final = Shape(strict=False, without=frozenset({"CreatedAt", "UpdatedAt", "Hash"}))
+_SERVICE_IDENTITY: Final = re.compile(r"/ns/([^/]+)/dc/([^/]+)/svc/([^/]+)")
+
+
+def shown(intention: Intention) -> dict[str, Any]:
+    """One intention as JSON; its metadata never null."""
+    found = intention.to_json()
+    found["Meta"] = found["Meta"] or {}
+    return found
+
+
+# -- intentions
+
+
+@route("GET", "/v1/connect/intentions")
+async def list_all(agent: "LocalAgent", request: Request) -> Answer:
+    """All intentions, the most exact first."""
+    reply, headers = await read(agent, request, "Intention.List", SpecificRequest(), consistency=False)
+    return Answer([shown(each) for each in reply.intentions or ()], headers=headers)
+
+
+def _intention_in(request: Request) -> Intention:
+    try:
+        return decode(Intention, loads(request.body), _LENIENT)[0]
+    except GoError as error:
+        raise RPCError(f"Failed to decode request body: {error}") from None
+
+
+@route("POST", "/v1/connect/intentions")
+async def create(agent: "LocalAgent", request: Request) -> Answer:
+    """Write a new intention; its id."""
+    body = fill_write(agent, request, IntentionRequest(op="create", intention=_intention_in(request)))
+    return Answer({"ID": await agent.caller.call("Intention.Apply", body)})
+
+
+def _query(agent: "LocalAgent", request: Request, query: IntentionQuery) -> IntentionQuery:
+    filled = fill(agent, request, SpecificRequest())
+    query.datacenter, query.options = filled.datacenter, filled.options
+    return query
+
+
+@route("GET", "/v1/connect/intentions/")
+async def get(agent: "LocalAgent", request: Request) -> Answer:
+    """One intention by its id."""
+    try:
+        reply = await agent.caller.call(
+            "Intention.Get", _query(agent, request, IntentionQuery(intention_id=request.tail))
+        )
+    except RPCError as error:
+        text = str(error)
+        if text.endswith("Intention not found"):
+            raise NotFound(text) from None
+        if "UUID" in text:
+            raise BadRequest(f"Bad request: {text}") from None
+        raise
+    return Answer(shown(reply.intentions[0]))
+
+
+@route("PUT", "/v1/connect/intentions/")
+async def update(agent: "LocalAgent", request: Request) -> Answer:
+    """Change an intention; what the body does not name is emptied."""
+    intention = _intention_in(request)
+    intention.id = request.tail
+    body = fill_write(agent, request, IntentionRequest(op="update", intention=intention))
+    return Answer({"ID": await agent.caller.call("Intention.Apply", body)})
+
+
+@route("DELETE", "/v1/connect/intentions/")
+async def delete(agent: "LocalAgent", request: Request) -> Answer:
+    """Remove an intention."""
+    body = fill_write(agent, request, IntentionRequest(op="delete", intention=Intention(id=request.tail)))
+    await agent.caller.call("Intention.Apply", body)
+    return Answer(True)
+
+
+def _parameter(request: Request, name: str) -> str:
+    value = request.query.get(name)
+    if not value:
+        raise RPCError(f"required query parameter '{name}' not set")
+    return value
+
+
+def _named(text: str) -> MatchEntry:
+    """A name, or a namespace, a slash and a name. Raises `RPCError`."""
+    parts = text.split("/")
+    if len(parts) > 2:
+        raise RPCError(f'name "{text}" is invalid: can contain at most one "/"')
+    return MatchEntry(parts[0], parts[1]) if len(parts) == 2 else MatchEntry(DEFAULT_NAMESPACE, text)
+
+
+@route("GET", "/v1/connect/intentions/match")
+async def match(agent: "LocalAgent", request: Request) -> Answer:
+    """The intentions with these names as source or destination."""
+    side = _parameter(request, "by")
+    if side not in ("source", "destination"):
+        raise RPCError("'by' parameter must be one of 'source' or 'destination'")
+    _parameter(request, "name")
+    names = request.query.all("name")
+    query = IntentionQuery(match=Match(side, [_named(name) for name in names]))
+    reply = await agent.caller.call("Intention.Match", _query(agent, request, query))
+    found = {name: [shown(each) for each in rows or ()] for name, rows in zip(names, reply.matches, strict=False)}
+    return Answer(found)
+
+
+@route("GET", "/v1/connect/intentions/check")
+async def check(agent: "LocalAgent", request: Request) -> Answer:
+    """Whether a service may talk to another one."""
+    source, destination = _named(_parameter(request, "source")), _named(_parameter(request, "destination"))
+    kind = request.query.get("source-type") or CONSUL_SOURCE
+    asked = IntentionCheck(source.namespace, source.name, destination.namespace, destination.name, kind)
+    reply = await agent.caller.call("Intention.Check", _query(agent, request, IntentionQuery(check=asked)))
+    return Answer({"Allowed": reply.allowed})
+
+
+# -- what needs the mesh
+
+
+@route("GET", "/v1/connect/ca/roots")
+async def roots(agent: "LocalAgent", request: Request) -> Answer:
+    """The roots of the mesh."""
+    _, headers = await read(agent, request, "ConnectCA.Roots", SpecificRequest(), consistency=False)
+    return Answer({}, headers=headers)
+
+
+async def _ask(agent: "LocalAgent", request: Request, method: str) -> Answer:
+    reply = await agent.caller.call(method, fill(agent, request, SpecificRequest()))
+    return Answer({}, headers=meta_headers(reply.meta))
+
+
+@route("GET", "/v1/agent/connect/ca/roots")
+async def agent_roots(agent: "LocalAgent", request: Request) -> Answer:
+    """The same as the agent keeps them."""
+    return await _ask(agent, request, "ConnectCA.Roots")
+
+
+@route("GET", "/v1/agent/connect/ca/leaf/")
+async def leaf(agent: "LocalAgent", request: Request) -> Answer:
+    """A certificate for a service of this agent."""
+    return await _ask(agent, request, "ConnectCA.Roots")
+
+
+@route("GET", "/v1/connect/ca/configuration")
+async def configuration(agent: "LocalAgent", request: Request) -> Answer:
+    """How the mesh signs."""
+    return await _ask(agent, request, "ConnectCA.ConfigurationGet")
+
+
+@route("PUT", "/v1/connect/ca/configuration")
+async def configure(agent: "LocalAgent", request: Request) -> Answer:
+    """Change how the mesh signs."""
+    try:
+        loads(request.body)
+    except GoError as error:
+        raise BadRequest(f"Bad request: Request decode failed: {error}") from None
+    await agent.caller.call("ConnectCA.ConfigurationSet", fill_write(agent, request, Write()))
+    return Answer()
+
+
+@route("POST", "/v1/agent/connect/authorize")
+async def authorize(agent: "LocalAgent", request: Request) -> Answer:
+    """Whether a client with this certificate may connect to a service of this agent."""
+    try:
+        given = loads(request.body)
+    except GoError as error:
+        raise BadRequest(f"Bad request: Request decode failed: {error}") from None
+    body = {key.lower(): value for key, value in given.items()} if isinstance(given, dict) else {}
+    if not body.get("target"):
+        raise BadRequest("Bad request: Target service must be specified")
+    identity = urlsplit(str(body.get("clientcerturi") or ""))
+    if identity.scheme != "spiffe":
+        raise BadRequest("Bad request: ClientCertURI not a valid Connect identifier")
+    if _SERVICE_IDENTITY.fullmatch(unquote(identity.path)) is None:
+        raise BadRequest("Bad request: ClientCertURI not a valid Service identifier")
+    return await _ask(agent, request, "ConnectCA.Roots")

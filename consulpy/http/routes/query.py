@@ -1,0 +1,150 @@
+"""/v1/query: prepared queries. Below it, Consul says in its own way which methods there are."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from consulpy.errors import NotFound, RPCError
+from consulpy.http.params import fill, fill_write
+from consulpy.http.reads import consistency_of, meta_headers, read
+from consulpy.http.routing import Answer, HttpError, Request, route
+from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.structs.options import QuerySource
+from consulpy.structs.query import (
+    PreparedQuery,
+    QueryExecuteRequest,
+    QueryGetRequest,
+    QueryRequest,
+)
+from consulpy.structs.requests import SpecificRequest
+
+if TYPE_CHECKING:
+    from consulpy.http.context import LocalAgent
+
+_LENIENT: Final = Shape(strict=False)
+_NOT_FOUND: Final = "Query not found"
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+def _query_in(request: Request) -> PreparedQuery:
+    try:
+        return decode(PreparedQuery, loads(request.body), _LENIENT)[0]
+    except GoError as error:
+        raise HttpError(400, f"Request decode failed: {error}") from None
+
+
+@route("GET", "/v1/query")
+async def list_all(agent: "LocalAgent", request: Request) -> Answer:
+    """All prepared queries."""
+    reply, headers = await read(agent, request, "PreparedQuery.List", SpecificRequest())
+    return Answer([query.to_json() for query in reply.queries or ()], headers=headers)
+
+
+@route("POST", "/v1/query")
+async def create(agent: "LocalAgent", request: Request) -> Answer:
+    """Write a new one; its id."""
+    body = fill_write(agent, request, QueryRequest(op="create", query=_query_in(request)))
+    return Answer({"ID": await agent.caller.call("PreparedQuery.Apply", body)})
+
+
+async def get(agent: "LocalAgent", request: Request, query_id: str) -> Answer:
+    """One by its id."""
+    try:
+        reply, headers = await read(agent, request, "PreparedQuery.Get", QueryGetRequest(query_id=query_id))
+    except RPCError as error:
+        raise _not_found_or(error) from None
+    return Answer([query.to_json() for query in reply.queries or ()], headers=headers)
+
+
+async def update(agent: "LocalAgent", request: Request, query_id: str) -> Answer:
+    """Write another one in its place."""
+    query = _query_in(request)
+    query.id = query_id
+    await agent.caller.call("PreparedQuery.Apply", fill_write(agent, request, QueryRequest(op="update", query=query)))
+    return Answer()
+
+
+async def delete(agent: "LocalAgent", request: Request, query_id: str) -> Answer:
+    """Remove it."""
+    body = QueryRequest(op="delete", query=PreparedQuery(id=query_id))
+    await agent.caller.call("PreparedQuery.Apply", fill_write(agent, request, body))
+    return Answer()
+
+
+def _not_found_or(error: RPCError) -> RPCError:
+    return NotFound(str(error)) if str(error).endswith(_NOT_FOUND) else error
+
+
+def _asked(agent: "LocalAgent", request: Request, id_or_name: str) -> QueryExecuteRequest:
+    filled = fill(agent, request, SpecificRequest())
+    asked = QueryExecuteRequest(
+        datacenter=filled.datacenter,
+        options=filled.options,
+        query_id_or_name=id_or_name,
+        source=filled.source,
+        agent=QuerySource(datacenter=agent.datacenter, node=agent.node_name),
+    )
+    if request.query.get("near") == "_agent":
+        asked.source.node = "_agent"
+    limit = request.query.get("limit")
+    if limit:
+        if _WHOLE.fullmatch(limit) is None:
+            raise RPCError(f'Bad limit: strconv.Atoi: parsing "{limit}": invalid syntax')
+        asked.limit = int(limit)
+    asked.connect = request.query.get("connect") == "true"
+    return asked
+
+
+async def execute(agent: "LocalAgent", request: Request, id_or_name: str) -> Answer:
+    """The instances that it asks for."""
+    asked = _asked(agent, request, id_or_name)
+    try:
+        reply = await agent.caller.call("PreparedQuery.Execute", asked)
+    except RPCError as error:
+        raise _not_found_or(error) from None
+    headers = meta_headers(reply.meta)
+    headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
+    shown = reply.to_json()
+    shown["Nodes"] = shown["Nodes"] or []
+    for node in shown["Nodes"]:
+        node["Checks"] = node["Checks"] or None
+    shown["ConsistencyLevel"] = consistency_of(asked.options)
+    return Answer(shown, headers=headers)
+
+
+async def explain(agent: "LocalAgent", request: Request, id_or_name: str) -> Answer:
+    """What it would ask for."""
+    asked = _asked(agent, request, id_or_name)
+    try:
+        reply = await agent.caller.call("PreparedQuery.Explain", asked)
+    except RPCError as error:
+        raise _not_found_or(error) from None
+    headers = meta_headers(reply.meta)
+    headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
+    return Answer({**reply.to_json(), "ConsistencyLevel": consistency_of(asked.options)}, headers=headers)
+
+
+_Item = Callable[["LocalAgent", Request, str], Awaitable[Answer]]
+
+#: What may be done with an item, by what its path ends in.
+_ACTIONS: Final[dict[str, dict[str, _Item]]] = {
+    "/execute": {"GET": execute},
+    "/explain": {"GET": explain},
+    "": {"GET": get, "PUT": update, "DELETE": delete},
+}
+
+
+async def item(agent: "LocalAgent", request: Request) -> Answer:
+    """Everything below `/v1/query/`: Klein sees one path, Consul three."""
+    suffix = next(suffix for suffix in _ACTIONS if request.tail.endswith(suffix))
+    actions = _ACTIONS[suffix]
+    if request.method == "OPTIONS":
+        return Answer({}, headers={"Allow": ",".join(["OPTIONS", *actions])})
+    action = actions.get(request.method)
+    if action is None:
+        raise HttpError(405, f"method {request.method} not allowed", {"Allow": ",".join(actions)})
+    return await action(agent, request, request.tail.removesuffix(suffix))
+
+
+for _method in ("GET", "PUT", "POST", "DELETE", "OPTIONS"):
+    route(_method, "/v1/query/")(item)

@@ -1,0 +1,29 @@
+"""ConnectCA.* and DiscoveryChain.*: there is no mesh here, and every one of them says so (docs/wire/rpc.md 6)."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.errors import RPCError
+from consulpy.rpc.registry import read, write
+from consulpy.state.watch import WatchSet
+from consulpy.structs.requests import Read, Reply, SpecificRequest, Write
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+DISABLED = "Connect must be enabled in order to use this endpoint"
+
+
+@read("ConnectCA.Roots", SpecificRequest, Reply)
+@read("ConnectCA.ConfigurationGet", SpecificRequest, Reply)
+@read("DiscoveryChain.Get", Read, Reply)
+def refuse_read(server: "Server", request: Read, watch: WatchSet | None) -> Reply:  # noqa: ARG001
+    """Nothing to read."""
+    raise RPCError(DISABLED)
+
+
+@write("ConnectCA.ConfigurationSet", Write, Reply)
+@write("ConnectCA.Sign", Write, Reply)
+@write("ConnectCA.SignIntermediate", Write, Reply)
+def refuse_write(server: "Server", request: Write) -> Reply:  # noqa: ARG001
+    """Nothing to write."""
+    raise RPCError(DISABLED)
