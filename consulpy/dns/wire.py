@@ -147,8 +147,9 @@ def encode(question: Question, answer: Answer, *, compress: bool = True) -> byte
     names = _Names() if compress else None
     body = BytesIO()
     body.write(question.section)
-    if names is not None and "\\" not in question.name:
-        _remember(names, question.name.encode(), HEADER_SIZE)
+    if names is not None:
+        plain = question.name.rpartition("\\")[2].partition(".")[2] if "\\" in question.name else question.name
+        _remember(names, plain.encode(), HEADER_SIZE + len(question.section) - len(plain) - 6)
     for section in answer.answers, answer.authority, answer.additional:
         for each in section:
             each.encode(body, names)
