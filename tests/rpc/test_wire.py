@@ -142,9 +142,9 @@ async def test_errors_are_shown_as_a_real_client_shows_them() -> None:
     assert await failure_of(wire.pool.call(info(wire.service.port), "Nope.Nope", read.pack())) == (
         "rpc error making call: rpc: can't find service Nope.Nope"
     )
-    assert await failure_of(wire.pool.call(info(wire.service.port), "ConnectCA.Roots", read.pack())) == (
-        "rpc error making call: Connect must be enabled in order to use this endpoint"
-    )
+    assert await failure_of(
+        wire.pool.call(info(wire.service.port), "ConnectCA.Roots", Read(datacenter="dc1").pack())
+    ) == ("rpc error making call: Connect must be enabled in order to use this endpoint")
     await wire.stop()
 
 
