@@ -29,7 +29,11 @@ def environment() -> dict[str, str]:
 def machine() -> str:
     """One line on where this was measured."""
     model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     version = subprocess.run(["consul", "version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]

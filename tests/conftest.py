@@ -11,7 +11,7 @@ VECTORS = Path(__file__).parent / "vectors"
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:  # noqa: ARG001
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """With CONSULPY_REQUIRE_ALL=1 (as `.ci/run` sets it) a skipped test is a failure."""
     outcome = yield
     report = outcome.get_result()

@@ -235,7 +235,8 @@ class Agent:
     def _be_client(self) -> None:
         """A client: reach the servers that gossip names."""
         clock, rng = self._reactor, self._rng
-        pool = ConnectionPool(Dialer(self._reactor, self.config.bind_addr), clock)
+        dial: Any = Dialer(self._reactor, self.config.bind_addr)
+        pool = ConnectionPool(dial, clock)
         ping = b"\x80"
         self.router = Router(
             self.datacenter,

@@ -128,7 +128,8 @@ def test_the_real_command_line_works_on_our_port(host: Host) -> None:
     assert "bootstrap=1" in detailed
     assert "leader = true" in host.output("consul", "info", at)
     eventually(
-        lambda: "Estimated ours <-> theirs rtt" in host.output("consul", "rtt", at, "ours", "theirs"), "coordinates arrive"
+        lambda: "Estimated ours <-> theirs rtt" in host.output("consul", "rtt", at, "ours", "theirs"),
+        "coordinates arrive",
     )
     table = host.output("consul", "members", at)
     assert host.output("consulpy", "members", at) == table, "ours prints the same table"
