@@ -35,6 +35,9 @@ class State(IntEnum):
     LEFT = 3
 
 
+_STATES: Final = tuple(State)
+
+
 @dataclass(slots=True, eq=False)
 class Member:
     """A member as memberlist knows it."""
@@ -252,7 +255,7 @@ class Members:
             name, address = node.name, node.address
             if name in by_name or name == self.config.name:
                 continue
-            state = State(node.state)
+            state = _STATES[node.state]
             known = Member(name, address, node.port, node.meta, node.vsn, node.incarnation, state, now_s)
             by_name[name] = known
             order.append(known)

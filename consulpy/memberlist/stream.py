@@ -32,6 +32,9 @@ from consulpy.memberlist.packet import Sealer, compressed, decompressed
 STREAM_MAX_BYTES: Final = 20 * 1024 * 1024
 #: ... and decompressed.
 DECOMPRESSED_MAX_BYTES: Final = 40 * 1024 * 1024
+#: Nothing honest grows by more than this factor when it is decompressed, beyond the first bytes.
+GROWTH_MAX: Final = 64
+DECOMPRESSED_LEAST_BYTES: Final = 1024 * 1024
 #: The most nodes of a push/pull.
 NODES_MAX: Final = 1 << 17
 #: So many nodes of a push/pull may make no sense; with more the whole is refused.
@@ -144,7 +147,8 @@ class MessageReader:
             raise WireError("Encryption is configured but remote state is not encrypted")
         if kind == COMPRESS:
             fields = yield from self._value()
-            plain = decompressed(fields, DECOMPRESSED_MAX_BYTES)
+            most = DECOMPRESSED_LEAST_BYTES + GROWTH_MAX * self._size
+            plain = decompressed(fields, min(most, DECOMPRESSED_MAX_BYTES))
             kind = self._continue_with(plain)
         self.typed = True
         return (yield from self._body(kind))
