@@ -180,4 +180,6 @@ def _for_merge(node: "Node") -> Member:
     member = member_of(node)
     if node.state == node.state.LEFT:
         member.status = Status.LEFT
+    elif node.state == node.state.DEAD:  # nobody is refused for the sake of one that is gone
+        member.status = Status.FAILED
     return member

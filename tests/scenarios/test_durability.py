@@ -13,7 +13,7 @@ ROUNDS = 6
 
 
 def test_acknowledged_registrations_survive_a_loop_of_kills(tmp_path: Path) -> None:
-    """A writer registers nodes while the server is killed again and again: each acknowledged one is there in the end."""
+    """A writer registers nodes while the server is killed again and again: no acknowledged one is lost."""
     rng = random.Random(2026)
     acknowledged: list[str] = []
     done = threading.Event()
