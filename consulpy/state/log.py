@@ -40,6 +40,12 @@ class Log(Protocol):
     def submit(self, command: Command, done: Done) -> None:
         """Store and apply `command`; then call `done` with its result, or with the exception that stopped it."""
 
+    def restore(self, new: Store, done: Done) -> None:
+        """Put `new` in the place of the whole state, at an index of its own; then call `done` as `submit` does.
+
+        What was submitted before may be lost, what is submitted after happens on top of it.
+        """
+
     def close(self) -> None:
         """Store what is pending and stop."""
 
@@ -68,6 +74,11 @@ class _Applying:
             self._say("error", f"the receiver of a command's result failed: {type(error).__name__}: {error}")
 
 
+def index_after(store: Store, new: Store) -> int:
+    """The index of a state that replaces another: beyond everything that either had."""
+    return max(store.index, new.index) + 1
+
+
 class MemoryLog(_Applying):
     """A log that keeps nothing."""
 
@@ -88,6 +99,12 @@ class MemoryLog(_Applying):
                 self._tell(done, self._apply(self.store.index + 1, data))
         finally:
             self._busy = False
+
+    def restore(self, new: Store, done: Done) -> None:
+        """See `Log.restore`."""
+        new.index = index_after(self.store, new)
+        self.store.replace_by(new)
+        self._tell(done, None)
 
     def close(self) -> None:
         """Nothing is pending, nothing to store."""
@@ -119,6 +136,8 @@ class LocalLog(_Applying):
         self._commit: _Commit | None = None
         self._compacting = False
         self._snapshot: tuple[int, list[bytes]] | None = None
+        self._restores: deque[tuple[Store, Done]] = deque()
+        self._restored_at = 0
         self._closed = False
         self._compact_after = compact_after
         self._database = Database(path, say)
@@ -136,12 +155,22 @@ class LocalLog(_Applying):
             self._pending.append((command.encode(), done))
             self._write_next()
 
+    def restore(self, new: Store, done: Done) -> None:
+        """See `Log.restore`."""
+        if self._closed:
+            self._tell(done, RPCError("the state log is closed"))
+            return
+        self._restores.append((new, done))
+        self._write_next()
+
     def close(self) -> None:
         """Store and apply what is pending, in this thread, then close the file. Waits for a commit that is running."""
         self._closed = True
         if self._commit is not None:
             self._commit.write()
             self._written(self._commit)
+        while self._restores:
+            self._tell(self._restores.popleft()[1], RPCError("the state log is closed"))
         while self._pending:
             commit = self._next_commit()
             commit.write()
@@ -166,7 +195,9 @@ class LocalLog(_Applying):
     def _write_next(self) -> None:
         if self._busy or self._closed:
             return
-        if self._snapshot is not None:
+        if self._restores:
+            self._write_restored(*self._restores.popleft())
+        elif self._snapshot is not None:
             self._write_snapshot(*self._snapshot)
         elif self._pending:
             commit = self._commit = self._next_commit()
@@ -216,8 +247,34 @@ class LocalLog(_Applying):
 
         self._run(encode)
 
+    def _write_restored(self, new: Store, done: Done) -> None:
+        """Store a whole new state in one transaction; then, and only then, it is the state."""
+        index = index_after(self.store, new)
+        self._busy = True
+
+        def write() -> None:  # in the thread
+            error = self._database.compact(index, list(Snapshot.of(new).records()))
+            self._hand_back(lambda: written(error))
+
+        def written(error: Exception | None) -> None:
+            self._busy = False
+            if error is not None:
+                self._tell(done, error)
+            else:
+                new.index = self._restored_at = index
+                self.entries = 0
+                self.store.replace_by(new)
+                self._tell(done, None)
+            self._write_next()
+
+        self._run(write)
+
     def _write_snapshot(self, index: int, records: list[bytes]) -> None:
         self._snapshot = None
+        if index < self._restored_at:  # of a state that is no longer there
+            self._compacting = False
+            self._write_next()
+            return
         self._busy = True
 
         def write() -> None:  # in the thread

@@ -29,8 +29,15 @@ from consulpy.structs.requests import RegisterRequest
 
 #: The type of a record that holds the index of one key; only in snapshots.
 INDEX: Final = 16
+#: Half-written large values of a Raft log; there are none here.
+CHUNKING: Final = 29
+#: What real Consul has besides and nothing here acts on (old ACLs, areas, Connect's CA, ACLs): kept as it is, so that
+#: a snapshot that comes from there can go back.
+CARRIED: Final = frozenset({4, 10, 11, 13, 14, 15, 17, 19, 21, 23, 25, 27})
 #: How index keys that are not tables are spelt in a snapshot: the prefix and the rest.
 _PREFIXES: Final = {"service": "service.", "kind": "service_kind.", "connect": "service_connect."}
+#: How a snapshot spells the kind of ordinary services.
+TYPICAL: Final = "typical"
 
 
 @dataclass(slots=True)
@@ -55,6 +62,7 @@ class Snapshot:
     queries: list[PreparedQuery]
     intentions: list[Intention]
     config_entries: list[Any]
+    carried: tuple[bytes, ...]
     indexes: list[tuple[Hashable, int]]
 
     @classmethod
@@ -71,6 +79,7 @@ class Snapshot:
             queries=store.queries.table.unordered(),
             intentions=store.intentions.table.unordered(),
             config_entries=store.config_entries.table.unordered(),
+            carried=store.carried,
             indexes=list(store.indexes.items()),
         )
 
@@ -101,6 +110,7 @@ class Snapshot:
             yield bytes([commands.ConfigEntry.TYPE]) + EntryRequest(op=UPSERT, entry=entry).pack()
         for state in sorted(self.federation_states, key=lambda state: state.datacenter):
             yield bytes([FederationState.TYPE]) + FederationStateRequest(state=state).pack()
+        yield from self.carried
         for key, value in sorted((_spell(key), value) for key, value in self.indexes):
             yield bytes([INDEX]) + IndexEntry(key, value).pack()
 
@@ -109,13 +119,20 @@ def restore(index: int, records: Iterable[bytes]) -> Store:
     """The store in the records of a snapshot at `index`. Raises `WireError`."""
     store = Store()
     store.index = index
+    carried: list[bytes] = []
     for record in records:
         if not record:
             raise WireError("an empty snapshot record")
+        if record[0] in CARRIED:
+            carried.append(record)
+            continue
+        if record[0] == CHUNKING:
+            continue
         put = _RESTORE.get(record[0])
         if put is None:
             raise WireError(f"a snapshot record of unknown type {record[0]}")
         put(store, unpack_from(memoryview(record)[1:])[0])
+    store.carried = tuple(carried)
     return store
 
 
@@ -210,11 +227,14 @@ def _spell(key: Hashable) -> str:
     if isinstance(key, str):
         return key
     assert isinstance(key, tuple)
+    if key[0] == "kind" and not key[1]:
+        return _PREFIXES["kind"] + TYPICAL
     return _PREFIXES[key[0]] + str(key[1])
 
 
 def _read_key(spelt: str) -> Hashable:
     for family, prefix in _PREFIXES.items():
         if spelt.startswith(prefix):
-            return (family, spelt.removeprefix(prefix))
+            rest = spelt.removeprefix(prefix)
+            return (family, "" if family == "kind" and rest == TYPICAL else rest)
     return spelt

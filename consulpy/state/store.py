@@ -36,6 +36,8 @@ class Store:
         self.config_entries = ConfigEntries(self.indexes)
         self.intentions = Intentions(self.indexes)
         self.queries = Queries(self.indexes)
+        #: Records of a restored snapshot that nothing here acts on (`consulpy.state.snapshot`).
+        self.carried: tuple[bytes, ...] = ()
 
     @contextmanager
     def change(self, index: int) -> Iterator["Change"]:
@@ -60,6 +62,7 @@ class Store:
         self.config_entries = other.config_entries
         self.intentions = other.intentions
         self.queries = other.queries
+        self.carried = other.carried
         self.watchers.changed([RESTORED])
 
 

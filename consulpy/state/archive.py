@@ -1,0 +1,183 @@
+"""Snapshots as files: Consul's archive, which either program restores from the other (docs/wire/rpc.md 12, 15).
+
+A gzip tar of `meta.json` (what Raft says of the snapshot), `state.bin` (a msgpack map `{LastIndex}`, then the records)
+and `SHA256SUMS` of both. Everything is checked before anything is believed.
+"""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+
+from consulpy.codec.msgpack import pack
+from consulpy.errors import RPCError, WireError
+
+META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
+#: The largest state that is unpacked, in bytes.
+STATE_LIMIT: Final = 2**31
+_STEP: Final = 2**20
+
+
+class BadArchive(RPCError):
+    """An archive that is damaged, or none at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """A server of the quorum that took the snapshot."""
+
+    id: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What an archive holds: `index` and `term` of the last change, and the records of the state."""
+
+    id: str
+    index: int
+    term: int
+    version: int
+    size: int
+    records: list[bytes]
+
+
+def write(index: int, term: int, voters: Sequence[Voter], records: Iterable[bytes], *, unix_ms: int) -> bytes:
+    """The archive of a state at `index`."""
+    state = pack({"LastIndex": index}) + b"".join(records)
+    meta = json.dumps(_meta(index, term, voters, len(state), unix_ms), separators=(",", ":")).encode() + b"\n"
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in ((META, meta), (STATE, state)))
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in ((META, meta), (STATE, state), (SUMS, sums.encode())):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.mtime = len(data), 0o600, unix_ms // 1000
+            tar.addfile(info, io.BytesIO(data))
+    return gzip.compress(packed.getvalue(), compresslevel=6, mtime=0)
+
+
+def _meta(index: int, term: int, voters: Sequence[Voter], size: int, unix_ms: int) -> dict[str, Any]:
+    return {
+        "Version": 1,
+        "ID": f"{term}-{index}-{unix_ms}",
+        "Index": index,
+        "Term": term,
+        "Peers": base64.b64encode(pack([voter.address for voter in voters])).decode(),
+        "Configuration": {
+            "Servers": [{"Suffrage": 0, "ID": voter.id, "Address": voter.address} for voter in voters],
+        },
+        "ConfigurationIndex": 1,
+        "Size": size,
+    }
+
+
+def read(data: bytes) -> Archive:
+    """What stands in an archive, after all of it was checked. Raises `BadArchive` in Consul's words."""
+    files = _files(_decompressed(data))
+    _check_sums(files)
+    try:
+        meta = json.loads(files[META])
+        index, term, version = int(meta["Index"]), int(meta["Term"]), int(meta["Version"])
+        snapshot_id, size = str(meta["ID"]), int(meta["Size"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadArchive(f"failed to read snapshot file: failed to decode snapshot metadata: {error}") from None
+    if version != 1:
+        raise BadArchive(f"failed to read snapshot file: unsupported snapshot version {version}")
+    if size != len(files[STATE]):
+        raise BadArchive(f"failed to read snapshot file: {STATE} has {len(files[STATE])} bytes, not {size}")
+    return Archive(snapshot_id, index, term, version, size, split(files[STATE]))
+
+
+def _decompressed(data: bytes) -> bytes:
+    """The tar. A bomb is refused before it fills the memory."""
+    unzip = zlib.decompressobj(wbits=31)
+    parts, size, rest = [], 0, data
+    try:
+        while not unzip.eof:
+            part = unzip.decompress(rest, _STEP)
+            rest = unzip.unconsumed_tail
+            size += len(part)
+            if size > STATE_LIMIT:
+                raise BadArchive(f"failed to decompress snapshot: more than {STATE_LIMIT} bytes")
+            if not part and not rest and not unzip.eof:
+                raise BadArchive("failed to decompress snapshot: unexpected EOF")
+            parts.append(part)
+    except zlib.error:
+        short = len(data) < 10  # Go reads the whole header first
+        raise BadArchive(
+            f"failed to decompress snapshot: {'unexpected EOF' if short else 'gzip: invalid header'}"
+        ) from None
+    return b"".join(parts)
+
+
+def _files(tar: bytes) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
+            for member in archive:
+                if member.name not in (META, STATE, SUMS):
+                    raise BadArchive(f'failed to read snapshot file: unexpected file "{member.name}" in snapshot')
+                file = archive.extractfile(member)
+                found = file.read() if file is not None else b""
+                if file is None or len(found) != member.size:
+                    raise BadArchive("failed to read snapshot file: failed to read snapshot: unexpected EOF")
+                files[member.name] = found
+    except tarfile.TarError as error:
+        raise BadArchive(f"failed to read snapshot file: failed reading snapshot: {error}") from None
+    missing = [name for name in (META, STATE, SUMS) if name not in files]
+    if missing:
+        raise BadArchive(f'failed to read snapshot file: "{missing[0]}" is missing')
+    return files
+
+
+def _check_sums(files: dict[str, bytes]) -> None:
+    wanted: dict[str, str] = {}
+    for line in files[SUMS].decode("utf-8", "replace").splitlines():
+        digest, _, name = line.partition("  ")
+        wanted[name] = digest
+    for name in (META, STATE):
+        if name not in wanted:
+            raise _integrity(f'list missing hash for "{name}"')
+        if hashlib.sha256(files[name]).hexdigest() != wanted[name]:
+            raise _integrity(f'hash check failed for "{name}"')
+    for name in wanted:
+        if name not in (META, STATE):
+            raise _integrity(f'file missing for "{name}"')
+
+
+def _integrity(text: str) -> BadArchive:
+    return BadArchive(f"failed to read snapshot file: failed checking integrity of snapshot: {text}")
+
+
+def split(state: bytes) -> list[bytes]:
+    """The records of a `state.bin`: type and value each. Raises `BadArchive`.
+
+    Types are below 128, which msgpack reads as numbers: the whole file is one stream of values.
+    """
+    unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=max(len(state), 1))
+    records: list[bytes] = []
+    try:
+        unpacker.feed(state)
+        if not isinstance(unpacker.unpack(), dict):
+            raise WireError("no header")
+        start = unpacker.tell()
+        while start < len(state):
+            if state[start] >= 128:
+                raise WireError(f"unknown type {state[start]}")
+            unpacker.skip()
+            unpacker.skip()
+            end = unpacker.tell()
+            records.append(state[start:end])
+            start = end
+    except (msgpack.OutOfData, msgpack.UnpackException, ValueError, RecursionError, WireError) as error:
+        text = str(error) or type(error).__name__
+        raise BadArchive(f"failed to restore snapshot: record {len(records)} of {STATE} is damaged: {text}") from None
+    return records
