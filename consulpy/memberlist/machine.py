@@ -101,6 +101,7 @@ class Memberlist:
         self._prober = Prober(config, clock, self.list, self, delegate, self._log)
         self._timers: dict[str, Timer] = {}
         self._complained: OrderedDict[str, float] = OrderedDict()
+        self._leave_done: Callable[[], None] | None = None
         self.incoming_streams = 0
         self.running = False
         #: How often what happened: packets in and out, bad ones, refused joins.
@@ -157,7 +158,7 @@ class Memberlist:
         self._schedule_push_pull(self._rng.random() * config.push_pull_interval_s * push_pull_scale(len(self.list)))
 
     def shutdown(self) -> None:
-        """Stop at once; nobody is told."""
+        """Stop at once; nobody is told. A leave that is under way is done with."""
         self.running = False
         for timer in self._timers.values():
             if timer.active():
@@ -165,6 +166,8 @@ class Memberlist:
         self._timers.clear()
         self._prober.stop()
         self.list.stop()
+        if self._leave_done is not None:
+            self._leave_done()
 
     def join(self, targets: Sequence[JoinTarget], done: Callable[[int, list[str]], None]) -> None:
         """Exchange states with each target, one after the other; then `done(how many worked, errors)`."""
@@ -200,7 +203,7 @@ class Memberlist:
             self.list.dead(Dead(me.incarnation, me.name, me.name))
             done()
             return
-        finish = _once(done)
+        finish = self._leave_done = _once(done)
         self._timers["leave"] = self._clock.callLater(timeout_s, finish)
         self.list.own_death = finish
         self.list.dead(Dead(me.incarnation, me.name, me.name))

@@ -164,6 +164,8 @@ class Members:
             return
         moved = False
         if known is None:
+            if not message.incarnation and not own:  # it would stay dead: incarnations start at 1
+                return
             if not self._allowed(message.address) or self._full(name):
                 return
             known = self._add(message)

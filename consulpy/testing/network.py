@@ -124,8 +124,6 @@ class Host:
             return
         stream = receiver.machine.stream_opened(self.address)
         reply = stream.feed(request)
-        while reply is None and stream.working:
-            reply = stream.feed(b"")
         stream.closed()
         self._network.clock.callLater(self._network.delay_s(), self._reply, reply, reader, done)
 
@@ -134,8 +132,6 @@ class Host:
             return
         try:
             whole = bool(reply) and reader.feed(reply or b"")
-            while not whole and reader.working:
-                whole = reader.feed(b"")
         except WireError as error:
             done(error)
             return

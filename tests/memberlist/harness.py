@@ -77,6 +77,7 @@ class Lone:
         )
         self.memberlist.start()
         self.memberlist.queue.clear()
+        self.delegate.events.clear()
 
     def get(self, *parts: messages.Message | bytes, source: Address = PEER) -> None:
         """Have a packet arrive with each of these messages."""
