@@ -20,6 +20,7 @@ from consulpy.dns.question import (
     AuthorityLookup,
     Foreign,
     NodeLookup,
+    QueryLookup,
     ReverseLookup,
     ServiceLookup,
     Transfer,
@@ -29,7 +30,10 @@ from consulpy.dns.recursor import Recursor
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
 from consulpy.rpc.call import Caller
+from consulpy.structs.gotime import GoDurationError, go_duration
 from consulpy.structs.node import Node
+from consulpy.structs.options import QuerySource
+from consulpy.structs.query import QueryExecuteReply, QueryExecuteRequest
 from consulpy.structs.requests import NodeRequest, ServiceRequest, SpecificRequest
 from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
 
@@ -39,6 +43,7 @@ ALIAS_DEPTH_MAX: Final = 3
 _OF_NODES: Final = (dns.A, dns.AAAA, dns.TXT, dns.ALL_RECORDS)
 _NS_PER_S: Final = 1_000_000_000
 _NO_DATACENTER: Final = "No path to datacenter"
+_NO_QUERY: Final = "Query not found"
 
 _log = Logger()
 
@@ -53,11 +58,14 @@ class Resolver:
         self._rng = rng
         self._recursor = recursor
 
-    async def respond(self, question: Question, *, udp: bool) -> tuple[bytes, int]:
-        """The packet that answers, and of how many records it is one random choice (0: don't keep it at all)."""
+    async def respond(self, question: Question, *, udp: bool, client: str = "") -> tuple[bytes, int]:
+        """The packet that answers, and of how many records it is one random choice (0: don't keep it at all).
+
+        `client`: the address of who asks; prepared queries may sort by distance from it.
+        """
         made: Answer | bytes
         try:
-            made, choices = await self._answer(question, udp)
+            made, choices = await self._answer(question, udp, client)
         except RPCError as error:
             if _NO_DATACENTER in str(error):
                 made, choices = self._negative(), 0
@@ -69,7 +77,7 @@ class Resolver:
         made.recursion = made.recursion or bool(self.config.recursors)
         return encode(question, made, compress=not self.config.disable_compression), choices
 
-    async def _answer(self, question: Question, udp: bool) -> tuple[Answer | bytes, int]:
+    async def _answer(self, question: Question, udp: bool, client: str) -> tuple[Answer | bytes, int]:
         lookup = lookup_of(question.name, question.kind, self.config)
         if isinstance(lookup, NodeLookup):
             made = await self._node(question, lookup)
@@ -91,6 +99,8 @@ class Resolver:
             if not self.config.recursors:
                 return Answer(rcode=dns.EREFUSED, authoritative=False, edns=False), 1
             return await self._recursor.forward(question, self.config, udp=udp), 0
+        if isinstance(lookup, QueryLookup):
+            return await self._query(question, lookup, udp, client), 0
         return self._negative(), 1
 
     # -- nodes
@@ -130,7 +140,11 @@ class Resolver:
         if not rows:
             return self._negative(), 1
         self._rng.shuffle(rows)
-        ttl = self.config.ttl_of_service(lookup.service)
+        return await self._records(question, rows, self.config.ttl_of_service(lookup.service), udp)
+
+    async def _records(
+        self, question: Question, rows: Sequence[CheckServiceNode], ttl: int, udp: bool
+    ) -> tuple[Answer, int]:
         if question.kind == dns.SRV:
             groups = await self._srv_groups(question, rows, ttl)
         else:
@@ -138,6 +152,37 @@ class Resolver:
         if not groups:
             return self._negative(dns.OK), 1
         return answers.fit(question, groups, self.config, udp=udp), len(groups)
+
+    async def _query(self, question: Question, lookup: QueryLookup, udp: bool, client: str) -> Answer:
+        """The result of a prepared query, in the order in which it comes: servers shuffle, or sort by distance."""
+        subnet = question.edns.subnet_address if question.edns is not None else ""
+        request = QueryExecuteRequest(
+            datacenter=lookup.datacenter,
+            query_id_or_name=lookup.query,
+            source=QuerySource(ip=subnet or client),
+            agent=QuerySource(datacenter=self.config.datacenter, node=self.config.node_name),
+        )
+        try:
+            reply = await self._read("PreparedQuery.Execute", request)
+        except RPCError as error:
+            if _NO_QUERY in str(error):
+                return self._negative()
+            raise
+        rows = reply.nodes or ()
+        if rows:
+            made, _ = await self._records(question, rows, self._ttl_of_query(reply), udp)
+        else:
+            made = self._negative()
+        made.subnet_scope = True
+        return made
+
+    def _ttl_of_query(self, reply: QueryExecuteReply) -> int:
+        if reply.dns.ttl:
+            try:
+                return go_duration(reply.dns.ttl) // _NS_PER_S
+            except GoDurationError:  # servers check it when it is stored
+                _log.warn("query for {service} has a bad TTL: {ttl}", service=reply.service, ttl=reply.dns.ttl)
+        return self.config.ttl_of_service(reply.service)
 
     async def _instances(self, lookup: ServiceLookup) -> list[CheckServiceNode]:
         request = ServiceRequest(

@@ -112,7 +112,7 @@ class DnsService(Service):
 
     # -- questions
 
-    def datagram(self, packet: bytes, reply: Reply) -> None:
+    def datagram(self, packet: bytes, client: str, reply: Reply) -> None:
         """A datagram came that the cache doesn't know."""
         if self.pending >= UDP_PENDING_MAX:
             self.counters["dropped"] += 1
@@ -125,10 +125,16 @@ class DnsService(Service):
                 self._cache.put(packet, answer, choices, version)
             reply(answer)
 
-        self.ask(packet, True, keep_and_reply, _nothing)
+        self.ask(packet, client, keep_and_reply, _nothing, udp=True)
 
     def ask(
-        self, packet: bytes, udp: bool, answered: Callable[[tuple[bytes, int]], None], given_up: Callable[[], None]
+        self,
+        packet: bytes,
+        client: str,
+        answered: Callable[[tuple[bytes, int]], None],
+        given_up: Callable[[], None],
+        *,
+        udp: bool,
     ) -> None:
         """Have a packet answered: `answered((answer, choices))`, or `given_up()` if there is nothing to say."""
         try:
@@ -142,7 +148,7 @@ class DnsService(Service):
                 given_up()
             return
         self.pending += 1
-        done = Deferred.fromCoroutine(self._resolver.respond(question, udp=udp))
+        done = Deferred.fromCoroutine(self._resolver.respond(question, udp=udp, client=client))
 
         def failed(failure: Failure) -> None:
             self.counters["failed"] += 1
@@ -218,7 +224,7 @@ class _UdpSocket:
                 return
             answer = hit(packet)
             if answer is None:
-                self._service.datagram(packet, self._replier(source))
+                self._service.datagram(packet, source[0], self._replier(source))
                 continue
             try:
                 send(answer, source)
@@ -256,6 +262,7 @@ class _TcpConnection(Protocol, TimeoutMixin):
         self._buffer = b""
         self._pending = 0
         self._paused = False
+        self._client = ""
 
     def callLater(self, period: float, func: Callable[[], None]) -> Any:
         """TimeoutMixin's clock."""
@@ -263,6 +270,7 @@ class _TcpConnection(Protocol, TimeoutMixin):
 
     def connectionMade(self) -> None:
         """Refuse one too many."""
+        self._client = str(getattr(self.transport.getPeer(), "host", ""))
         self._factory.connections += 1
         if self._factory.connections > TCP_CONNECTIONS_MAX:
             self._factory.service.counters["dropped"] += 1
@@ -286,7 +294,7 @@ class _TcpConnection(Protocol, TimeoutMixin):
                 self.transport.loseConnection()
                 return
             self._pending += 1
-            self._factory.service.ask(message, False, self._answered, self._given_up)
+            self._factory.service.ask(message, self._client, self._answered, self._given_up, udp=False)
         paused = self._pending >= TCP_PENDING_MAX
         if paused != self._paused:
             self._paused = paused

@@ -9,6 +9,7 @@ asked for. What it does not write as Consul does, and so is done here too:
 - a label with a dot in it comes back as it came: the question is copied, not written from text.
 """
 
+import ipaddress
 import struct
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -53,6 +54,15 @@ class Edns:
 
     payload_size: int
     subnet: bytes | None = None
+
+    @property
+    def subnet_address(self) -> str:
+        """The address in the client subnet option, filled up with zeros; "" if there is none or it is of no family."""
+        if self.subnet is None:
+            return ""
+        size = {1: 4, 2: 16}.get(int.from_bytes(self.subnet[:2], "big"), 0)
+        packed = self.subnet[4 : 4 + size].ljust(size, b"\0")
+        return str(ipaddress.ip_address(packed)) if size else ""
 
 
 @dataclass(slots=True)

@@ -1,12 +1,13 @@
 """Reads for the DNS tests: the real RPC methods over a store that holds the catalog of `catalog.py`."""
 
 from collections.abc import Iterable
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from consulpy.errors import NoPathToDatacenter
-from consulpy.rpc.registry import METHODS
+from consulpy.errors import NoPathToDatacenter, RPCError
+from consulpy.rpc.registry import METHODS, Kind
 from consulpy.structs.record import Record
 from tests.endpoints.fakes import Server
 
@@ -16,6 +17,7 @@ class FakeCaller:
 
     def __init__(self, agent: str, registrations: Iterable[dict[str, Any]]) -> None:
         self.server = Server()
+        self.server.rng = Random(3)
         self.calls: list[str] = []
         consul = {"Service": "consul", "ID": "consul", "Port": 8300}
         # the server's own node has been there before; its metadata is what a Consul server gives itself
@@ -27,5 +29,10 @@ class FakeCaller:
         self.calls.append(method)
         if request.datacenter != "dc1":  # type: ignore[attr-defined]
             return fail(NoPathToDatacenter())
-        handler: Any = METHODS[method].handler
-        return succeed(handler(self.server, request, None))
+        known = METHODS[method]
+        handler: Any = known.handler
+        arguments = (self.server, request, None) if known.kind is Kind.READ else (self.server, request)
+        try:
+            return succeed(handler(*arguments))
+        except RPCError as error:
+            return fail(error)

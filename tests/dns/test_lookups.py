@@ -1,0 +1,232 @@
+"""Lookups whose answer is more than one read: other datacenters, prepared queries, recursors, staleness."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.names import dns
+
+from consulpy.dns.config import DnsConfig
+from consulpy.dns.recursor import Recursor
+from consulpy.dns.resolve import Resolver
+from consulpy.dns.wire import decode
+from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
+from consulpy.structs.node import Node
+from consulpy.structs.query import QueryDns, QueryExecuteReply
+from consulpy.structs.record import Record
+from consulpy.structs.requests import CheckServiceNodesReply, NodeServicesReply
+from consulpy.structs.service import CheckServiceNode, NodeService, NodeServices
+from tests.dns.catalog import packet
+
+Reply = Record | RPCError
+SUBNET = bytes.fromhex("0000291000000000000000")[:-2] + bytes.fromhex("000b0008000700011800c0a801")
+
+
+class Calls:
+    """A caller that answers by a function, and keeps the requests."""
+
+    def __init__(self, answer: Callable[[str, Any], Reply]) -> None:
+        self._answer = answer
+        self.requests: list[tuple[str, Any]] = []
+
+    def call(self, method: str, request: Record) -> "Deferred[Any]":
+        self.requests.append((method, request))
+        reply = self._answer(method, request)
+        return fail(reply) if isinstance(reply, RPCError) else succeed(reply)
+
+
+class Recursors:
+    """Recursors by address: a reply's maker, or an error."""
+
+    def __init__(self, **known: Callable[[dns.Message], None] | Exception) -> None:
+        self.known = known
+        self.asked: list[str] = []
+
+    def exchange(self, address: tuple[str, int], data: bytes, udp: bool, timeout_s: float) -> "Deferred[bytes]":
+        self.asked.append(address[0])
+        behaviour = self.known[address[0]]
+        if isinstance(behaviour, Exception):
+            return fail(behaviour)
+        message = dns.Message()
+        message.fromStr(data)
+        message.answer, message.maxSize = 1, 0
+        behaviour(message)
+        return succeed(message.toStr())
+
+
+def ask(config: DnsConfig, calls: Calls, question: bytes, recursors: Recursors | None = None) -> tuple[Any, int]:
+    """The decoded answer, and of how many records it is a choice."""
+    recursor = Recursor((recursors or Recursors()).exchange, Random(1))
+    resolver = Resolver(config, calls, Clock(), Random(1), recursor)
+    out: list[Any] = []
+    Deferred.fromCoroutine(resolver.respond(decode(question), udp=True, client="198.51.100.7")).addBoth(out.append)
+    answer, choices = out[0]
+    message = dns.Message()
+    message.fromStr(answer)
+    return message, choices
+
+
+def node(name: str, address: str = "10.0.0.1", datacenter: str = "dc1") -> NodeServicesReply:
+    return NodeServicesReply(node_services=NodeServices(node=Node(node=name, address=address, datacenter=datacenter)))
+
+
+def instance(name: str, datacenter: str = "dc1", address: str = "10.0.0.1") -> CheckServiceNode:
+    service = NodeService(service="web", port=80)
+    return CheckServiceNode(Node(node=name, address=address, datacenter=datacenter), service, [])
+
+
+def test_a_datacenter_before_node_is_ours_when_no_node_is_called_so() -> None:
+    def answer(method: str, request: Any) -> Reply:
+        return node("web", "10.2.0.1", "dc2") if request.datacenter == "dc2" else NodeServicesReply()
+
+    calls = Calls(answer)
+
+    message, choices = ask(DnsConfig(), calls, packet("web.dc2.node.consul", dns.A))
+
+    assert [each.payload.dottedQuad() for each in message.answers] == ["10.2.0.1"]
+    assert [(request.node, request.datacenter) for _, request in calls.requests] == [("web.dc2", "dc1"), ("web", "dc2")]
+    assert choices == 0, "another datacenter's state is not ours to keep"
+
+
+def test_a_node_with_dots_in_its_name_comes_first() -> None:
+    calls = Calls(lambda _method, request: node(request.node))
+
+    message, _ = ask(DnsConfig(), calls, packet("web.dc2.node.consul", dns.A))
+
+    assert len(message.answers) == 1
+    assert len(calls.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "rcode"),
+    [
+        (NoPathToDatacenter(), dns.ENAME),
+        (RPCError("rpc error making call: No path to datacenter"), dns.ENAME),
+        (NoLeader(), dns.ESERVER),
+    ],
+)
+def test_errors_of_reads(error: RPCError, rcode: int) -> None:
+    message, choices = ask(DnsConfig(), Calls(lambda *_: error), packet("web.node.consul", dns.A))
+
+    assert message.rCode == rcode
+    assert choices == 0
+
+
+def test_an_answer_that_is_too_old_is_asked_again_of_the_leader() -> None:
+    def answer(method: str, request: Any) -> Reply:
+        reply = node("web")
+        reply.meta.last_contact = 6_000_000_000 if request.options.allow_stale else 0
+        stale.append(request.options.allow_stale)
+        return reply
+
+    stale: list[bool] = []
+
+    ask(DnsConfig(max_stale_s=5), Calls(answer), packet("web.node.consul", dns.A))
+
+    assert stale == [True, False]
+
+
+def test_a_prepared_query_keeps_its_order_and_has_its_own_ttl() -> None:
+    rows = [instance(f"n{number}", address=f"10.0.0.{number}") for number in range(3)]
+    reply = QueryExecuteReply(service="web", nodes=rows, dns=QueryDns(ttl="1m30s"), datacenter="dc1")
+    calls = Calls(lambda *_: reply)
+
+    message, choices = ask(DnsConfig(node_name="self"), calls, packet("geo.query.consul", dns.A))
+
+    assert [(each.payload.dottedQuad(), each.ttl) for each in message.answers] == [
+        ("10.0.0.0", 90),
+        ("10.0.0.1", 90),
+        ("10.0.0.2", 90),
+    ]
+    (request,) = [request for _, request in calls.requests]
+    assert (request.query_id_or_name, request.source.ip, request.agent.node) == ("geo", "198.51.100.7", "self")
+    assert choices == 0
+
+
+def test_a_prepared_query_is_asked_for_the_client_s_subnet_if_it_says_one() -> None:
+    calls = Calls(lambda *_: QueryExecuteReply(service="web", nodes=[instance("n")]))
+    plain = packet("geo.query.consul", dns.A, 4096)
+
+    message, _ = ask(DnsConfig(), calls, plain[:-11] + SUBNET)
+
+    assert calls.requests[0][1].source.ip == "192.168.1.0"
+    (opt,) = message.additional
+    assert opt.payload.data.hex() == "0008000700011818c0a801", "the answer holds for that subnet"
+
+
+def test_srv_targets_of_another_datacenter_are_named_there() -> None:
+    reply = QueryExecuteReply(service="web", nodes=[instance("n", "dc2")], datacenter="dc2", failovers=1)
+
+    message, _ = ask(DnsConfig(), Calls(lambda *_: reply), packet("geo.query.consul", dns.SRV))
+
+    assert str(message.answers[0].payload.target) == "n.node.dc2.consul"
+
+
+def test_name_servers_are_at_most_three_and_have_addresses() -> None:
+    rows = [instance(f"s{number}") for number in range(5)] + [instance("bad name")]
+    calls = Calls(lambda *_: CheckServiceNodesReply(nodes=rows))
+
+    message, _ = ask(DnsConfig(), calls, packet("consul", dns.NS))
+
+    assert len(message.answers) == len(message.additional) == 3
+
+
+def answered(message: dns.Message) -> None:
+    message.answers.append(dns.RRHeader(message.queries[0].name.name, dns.A, dns.IN, 60, dns.Record_A("192.0.2.9")))
+
+
+def refused(message: dns.Message) -> None:
+    message.rCode = dns.EREFUSED
+
+
+def nobody(*_: Any) -> Reply:
+    raise AssertionError("foreign names are no reads")
+
+
+def test_foreign_names_go_to_the_first_recursor_that_knows() -> None:
+    recursors = Recursors(**{"192.0.2.1": ConnectionRefusedError(), "192.0.2.2": refused, "192.0.2.3": answered})
+    config = DnsConfig(recursors=("192.0.2.1", "192.0.2.2:53", "192.0.2.3"))
+
+    message, choices = ask(config, Calls(nobody), packet("www.example.com", dns.A), recursors)
+
+    assert recursors.asked == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    assert (message.id, message.recAv, message.answers[0].payload.dottedQuad()) == (0x0123, 1, "192.0.2.9")
+    assert choices == 0
+
+
+def test_when_no_recursor_knows_it_is_servfail() -> None:
+    recursors = Recursors(**{"192.0.2.1": refused})
+
+    message, _ = ask(DnsConfig(recursors=("192.0.2.1",)), Calls(nobody), packet("example.com", dns.A), recursors)
+
+    assert message.rCode == dns.ESERVER
+
+
+def test_a_service_elsewhere_is_followed_by_recursors_and_kept_no_longer_than_the_service() -> None:
+    row = instance("n")
+    assert row.service is not None
+    row.service.address = "www.example.com"
+    recursors = Recursors(**{"192.0.2.1": answered})
+    config = DnsConfig(recursors=("192.0.2.1",), service_ttl_s={"web": 5})
+
+    message, choices = ask(
+        config, Calls(lambda *_: CheckServiceNodesReply(nodes=[row])), packet("web.service.consul", dns.A), recursors
+    )
+
+    assert [(str(each.name), each.type, each.ttl) for each in message.answers] == [
+        ("web.service.consul", dns.CNAME, 5),
+        ("www.example.com", dns.A, 5),
+    ]
+    assert choices == 0, "what others say is not our state"
+
+
+def test_names_that_lead_in_a_circle_come_to_an_end() -> None:
+    calls = Calls(lambda _method, request: node(request.node, f"{request.node}.node.consul"))
+
+    message, _ = ask(DnsConfig(), calls, packet("loop.node.consul", dns.A))
+
+    assert {each.type for each in message.answers} == {dns.CNAME}
+    assert len(calls.requests) < 6
