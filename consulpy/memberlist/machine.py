@@ -26,6 +26,10 @@ from consulpy.memberlist.timeline import Timeline
 
 #: Streams that may be read at a time.
 INCOMING_STREAMS_MAX: Final = 128
+#: ... and of one IP address: many members may run on one machine, but nobody takes all.
+INCOMING_STREAMS_PER_SOURCE_MAX: Final = 32
+#: What all of them together may have brought, in bytes.
+INCOMING_STREAM_BYTES_MAX: Final = 64 * 1024 * 1024
 #: Bytes that a compound adds for itself, and for each part.
 _COMPOUND_BYTES: Final = 2
 _PART_BYTES: Final = 2
@@ -49,13 +53,18 @@ class IncomingStream:
         self._memberlist = memberlist
         self._source = source
         self._refused = refused
+        self._bytes = 0
         self._reader = MessageReader(memberlist.sealer)
 
     def feed(self, data: bytes) -> bytes | None:
         """Take more bytes. None: more is needed. Otherwise write this (perhaps nothing) and close."""
         if self._refused:
             return b""
+        self._bytes += len(data)
+        self._memberlist.incoming_bytes += len(data)
         try:
+            if self._memberlist.incoming_bytes > INCOMING_STREAM_BYTES_MAX:
+                raise WireError("too much comes on all streams together")
             if not self._reader.feed(data):
                 return None
             assert self._reader.message is not None
@@ -67,7 +76,8 @@ class IncomingStream:
     def closed(self) -> None:
         """The connection is gone."""
         if not self._refused:
-            self._memberlist.incoming_streams -= 1
+            self._refused = True
+            self._memberlist.stream_closed(self._source, self._bytes)
 
 
 class Memberlist:
@@ -102,7 +112,8 @@ class Memberlist:
         self._timers: dict[str, Timer] = {}
         self._complained: OrderedDict[str, float] = OrderedDict()
         self._leave_done: Callable[[], None] | None = None
-        self.incoming_streams = 0
+        self.incoming_streams = self.incoming_bytes = 0
+        self._streams_of: dict[str, int] = {}
         self.running = False
         #: How often what happened: packets in and out, bad ones, refused joins.
         self.counters = dict.fromkeys(("packets_in", "packets_out", "bad_packets", "send_errors", "refused_joins"), 0)
@@ -312,14 +323,29 @@ class Memberlist:
 
     def stream_opened(self, source: Address) -> IncomingStream:
         """Somebody connected: feed it what comes, and tell it when the connection is gone."""
-        refused = not self.running or self.incoming_streams >= INCOMING_STREAMS_MAX
-        if not refused:
-            self.incoming_streams += 1
-        return IncomingStream(self, source, refused)
+        of_source = self._streams_of.get(source[0], 0)
+        full = self.incoming_streams >= INCOMING_STREAMS_MAX or of_source >= INCOMING_STREAMS_PER_SOURCE_MAX
+        if full or not self.running:
+            return IncomingStream(self, source, refused=True)
+        self.incoming_streams += 1
+        self._streams_of[source[0]] = of_source + 1
+        return IncomingStream(self, source, refused=False)
+
+    def stream_closed(self, source: Address, size: int) -> None:
+        """A stream that brought `size` bytes is gone."""
+        self.incoming_streams -= 1
+        self.incoming_bytes -= size
+        left = self._streams_of[source[0]] - 1
+        if left:
+            self._streams_of[source[0]] = left
+        else:
+            del self._streams_of[source[0]]
 
     def answer(self, message: StreamMessage, source: Address) -> bytes:
         """What a whole stream message is answered with. Raises `WireError` for one that is not answered."""
         if isinstance(message, PushPull):
+            if message.bad_nodes:
+                self.complain(source, f"{len(message.bad_nodes)} nodes of a push/pull: {message.bad_nodes[0]}")
             try:
                 self._check_merge(message)
             except MergeRefused as error:

@@ -13,7 +13,7 @@ from consulpy.codec.msgpack import pack
 from consulpy.errors import WireError
 from consulpy.memberlist import messages
 from consulpy.memberlist.keyring import Keyring
-from consulpy.memberlist.machine import INCOMING_STREAMS_MAX
+from consulpy.memberlist.machine import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.messages import Ack, Alive, Dead, Err, IndirectPing, Nack, NodeState, Ping, Suspect
 from consulpy.memberlist.packet import Sealer, compound, compressed
 from consulpy.memberlist.stream import MessageReader, PushPull, encode_nodes, push_pull
@@ -174,6 +174,30 @@ def test_a_limited_number_of_streams_is_read() -> None:
     for stream in streams:
         stream.closed()
     assert lone.stream(Ping(1, "c1").encode())
+
+
+def test_nobody_takes_all_streams() -> None:
+    lone = Lone()
+    streams = [lone.memberlist.stream_opened(PEER) for _ in range(INCOMING_STREAMS_PER_SOURCE_MAX + 1)]
+    other = lone.memberlist.stream_opened(PROBER)
+    ping = Ping(1, "c1").encode()
+    assert (streams[0].feed(ping), streams[-1].feed(ping), bool(other.feed(ping))) == (Ack(1).encode(), b"", True)
+    for stream in (*streams, other):
+        stream.closed()
+        stream.closed()
+    assert (lone.memberlist.incoming_streams, lone.memberlist.incoming_bytes) == (0, 0)
+
+
+def test_all_streams_together_bring_a_limited_number_of_bytes() -> None:
+    lone = Lone()
+    header = b"\x08" + pack({"UserMsgLen": 19 * 1024 * 1024})
+    streams = [lone.memberlist.stream_opened((f"127.0.0.{number}", 1)) for number in range(4)]
+    replies = [stream.feed(header + bytes(18 * 1024 * 1024)) for stream in streams]
+    assert replies[:3] == [None] * 3
+    assert replies[3] is not None
+    for stream in streams:
+        stream.closed()
+    assert lone.memberlist.incoming_bytes == 0
 
 
 def test_a_user_message_on_a_stream() -> None:
