@@ -12,7 +12,8 @@ python3 -m venv "$work/venv"
 cd "$work"
 mkdir empty && cd empty
 "$work/venv/bin/consulpy" version
-"$work/venv/bin/twistd" --help | grep -q '^ *consulpy ' || { echo "wheel: twistd does not know consulpy"; exit 1; }
+"$work/venv/bin/twistd" --help >"$work/twistd.help"
+grep -q '^ *consulpy ' "$work/twistd.help" || { echo "wheel: twistd does not know consulpy"; exit 1; }
 flags=(--server --bootstrap-expect 1 --node wheel --bind 127.0.77.1 --client 127.0.77.1 --data-dir "$PWD/data")
 "$work/venv/bin/twistd" --nodaemon --pidfile= consulpy "${flags[@]}" >"$work/agent.log" 2>&1 &
 agent=$!
