@@ -10,8 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
@@ -22,7 +23,7 @@ from consulpy.checks.runner import Runner
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.transport import DnsService
-from consulpy.errors import ConfigError, RPCError
+from consulpy.errors import ConfigError, NoServers, RPCError
 from consulpy.http.server import HttpService
 from consulpy.leader.machine import Leader
 from consulpy.local.aliases import Aliases
@@ -40,12 +41,14 @@ from consulpy.rpc.members import host_port
 from consulpy.rpc.pool import Pool as ConnectionPool
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
+from consulpy.rpc.snapshots import SnapshotRequest, perform
 from consulpy.rpc.transport import Dialer, RpcService
 from consulpy.serf.events import Event, MemberEvent, UserEvent
 from consulpy.serf.machine import Serf
 from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.node import Node
+from consulpy.structs.options import QueryMeta
 
 _log = Logger()
 
@@ -87,6 +90,7 @@ class Agent:
         self._leader: Leader | None = None
         self.server: Server | None = None
         self.router: Router
+        self._dialer: Dialer
         self.caller: Caller
         self.local: LocalState
         self.events: UserEvents
@@ -123,6 +127,15 @@ class Agent:
     def host_report(self) -> dict[str, Any]:
         """`/v1/agent/host`."""
         return report.host_report()
+
+    def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+        """Save or restore the state of the servers: here, or over a connection to one of them."""
+        if self.server is not None:
+            return perform(self.server, request, data)
+        server = self.router.find()
+        if server is None:
+            return fail(NoServers())
+        return self._dialer.snapshot(server, request, data)
 
     def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
         """Stream log lines to `write` until what is returned is called. KeyError for an unknown level."""
@@ -225,6 +238,8 @@ class Agent:
         )
         self._stops.append(self._leader.stop)
         self.server.queue_coordinate = self._leader.queue_coordinate
+        self.server.on_restored = self._leader.restored
+        self.server.in_thread = lambda job: deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
         self.caller = ServerCaller(self.server)
 
     def _leading(self) -> None:
@@ -235,7 +250,8 @@ class Agent:
     def _be_client(self) -> None:
         """A client: reach the servers that gossip names."""
         clock, rng = self._reactor, self._rng
-        dial: Any = Dialer(self._reactor, self.config.bind_addr)
+        self._dialer = Dialer(self._reactor, self.config.bind_addr)
+        dial: Any = self._dialer
         pool = ConnectionPool(dial, clock)
         ping = b"\x80"
         self.router = Router(

@@ -209,7 +209,7 @@ class _Exchange:
         )
         self._running = maybeDeferred(_run, handler, self._agent, request)
         web.notifyFinish().addErrback(self._client_left)
-        return self._running.addCallbacks(self._answered, self._failed).addBoth(self._ended)
+        return self._running.addCallback(self._answered).addErrback(self._failed).addBoth(self._ended)
 
     def _client_left(self, _: Failure) -> None:
         self._gone = True
@@ -277,7 +277,9 @@ def _finish(web: Any, answer: Answer, pretty: bool = False) -> bytes:
     web.setResponseCode(answer.status, _REASONS.get(answer.status, b"Unknown"))
     for name, value in answer.headers.items():
         web.setHeader(name.encode(), value.encode("utf-8", "replace"))
-    if answer.text is not None:
+    if answer.raw is not None:
+        body, content_type = answer.raw, answer.content_type
+    elif answer.text is not None:
         body = answer.text.encode("utf-8", "replace")
         content_type = answer.content_type or _TEXT
     elif answer.body is not None or answer.null:

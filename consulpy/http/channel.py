@@ -13,10 +13,14 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from consulpy.rpc.snapshots import ARCHIVE_LIMIT
+
 #: Request line and headers together (Go allows 1 MiB; parsing costs us more).
 HEADERS_MAX_BYTES: Final = 64 * 1024
 #: Bodies above this size are refused before they are read: more than any endpoint takes.
 BODY_MAX_BYTES: Final = 8 * 1024 * 1024
+#: The only larger body is the state of a whole cluster.
+SNAPSHOT_PATH: Final = b"/v1/snapshot"
 #: A client that says nothing for this long is cut off, unless it waits for an answer.
 IDLE_TIMEOUT_S: Final = 60.0
 #: The time from the first byte of a request to its last.
@@ -50,7 +54,7 @@ class ApiRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """The headers are there. `length` of the body, None if it comes in chunks."""
-        if length is not None and length > BODY_MAX_BYTES:
+        if length is not None and length > self._limit:
             self._refuse()
             length = 0
         super().gotLength(length)  # type: ignore[no-untyped-call]
@@ -58,13 +62,18 @@ class ApiRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """A part of the body came."""
         self._size += len(data)
-        if self._size > BODY_MAX_BYTES:
+        if self._size > self._limit:
             self._refuse()
         else:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
+    @property
+    def _limit(self) -> int:
+        path = getattr(self.channel, "_path", b"").partition(b"?")[0]
+        return ARCHIVE_LIMIT if path == SNAPSHOT_PATH else BODY_MAX_BYTES
+
     def _refuse(self) -> None:
-        text = f"Request body too large, max size: {BODY_MAX_BYTES} bytes."
+        text = f"Request body too large, max size: {self._limit} bytes."
         self.channel.refuse(refusal("413 Request Entity Too Large", text))
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:

@@ -10,7 +10,9 @@ from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.call import Caller
+from consulpy.rpc.snapshots import SnapshotRequest
 from consulpy.serf.machine import Serf
+from consulpy.structs.options import QueryMeta
 
 
 class LocalAgent(Protocol):
@@ -45,6 +47,9 @@ class LocalAgent(Protocol):
 
     def reload(self) -> "Deferred[None]":
         """Read the configuration again. Fails with `RPCError` and changes nothing if it is wrong."""
+
+    def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+        """Have the servers save (the archive is the result) or restore `data`. Fails with `RPCError`."""
 
     def self_report(self) -> dict[str, Any]:
         """`/v1/agent/self`."""

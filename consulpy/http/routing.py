@@ -85,7 +85,7 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """An answer. `body`: what is shown as JSON; or `text`: plain text; or (both None) nothing."""
+    """An answer. `body`: what is shown as JSON; or `text`: plain text; or `raw`: bytes; or (all None) nothing."""
 
     body: Any = None
     text: str | None = None
@@ -94,6 +94,7 @@ class Answer:
     #: Show `body` even if it is None: as JSON's null.
     null: bool = False
     content_type: str = ""
+    raw: bytes | None = None
     #: Called with `write(bytes)`; what it returns ends the stream. The answer ends when the client goes.
     stream: Callable[[Callable[[bytes], None]], Callable[[], None]] | None = None
 

@@ -81,6 +81,16 @@ class Leader:
             self._say("warn", f"agents could not be told of their new leader: {error}")
         self._log.submit(Barrier(), self._established)
 
+    def restored(self) -> None:
+        """The whole state was replaced: write again what a leader needs in it, and bring every member in line."""
+        if not (self._running and self.ready):
+            return
+        for command in self._first_writes():
+            self._write(command)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._sweep()
+
     def stop(self) -> None:
         """Leave office: write nothing more."""
         self._running = self.ready = False

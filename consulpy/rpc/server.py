@@ -63,6 +63,10 @@ class Server:
         self.lan = lan
         self.wan = wan
         self.queue_coordinate = queue_coordinate
+        #: Runs a costly job where it stops nobody; a Deferred of its result.
+        self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
+        #: Called when the whole state was replaced by a snapshot.
+        self.on_restored: Callable[[], None] = lambda: None
         self._hold_timeout_s = hold_timeout_s
         self._is_leader = False
         self._had_leader = False

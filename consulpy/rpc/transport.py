@@ -4,6 +4,7 @@
 """
 
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final, cast
 
@@ -18,15 +19,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from consulpy.clock import Timer
-from consulpy.codec.msgpack import pack
-from consulpy.errors import WireError
+from consulpy.errors import RPCError, WireError
 from consulpy.rpc import yamux
 from consulpy.rpc.dispatch import serve
 from consulpy.rpc.members import ServerInfo, host_port
-from consulpy.rpc.messages import ObjectReader
 from consulpy.rpc.pool import DialFailed
 from consulpy.rpc.server import Server
 from consulpy.rpc.session import CallingEnd, Channel, ServingEnd
+from consulpy.rpc.snapshots import ARCHIVE_LIMIT, ServingSnapshots, SnapshotRequest, reply_in, request_bytes
+from consulpy.structs.options import QueryMeta
 
 _log = Logger()
 
@@ -47,7 +48,8 @@ WRITE_TIMEOUT_S: Final = 10.0
 FAREWELL_S: Final = 1.0
 #: Bytes of unfinished requests on all streams of one connection.
 UNFINISHED_LIMIT: Final = 64 * 2**20
-_SNAPSHOT_REQUEST_LIMIT: Final = 65536
+#: How long an archive may take to leave the socket once it is written.
+ARCHIVE_FAREWELL_S: Final = 600.0
 
 
 class _Timers:
@@ -154,24 +156,6 @@ class _Plain:
         self._protocol.hang_up("")
 
 
-class _NoSnapshots:
-    """Answers that snapshots cannot be taken."""
-
-    def __init__(self, protocol: "RpcProtocol") -> None:
-        self._protocol = protocol
-        self._reader = ObjectReader(_SNAPSHOT_REQUEST_LIMIT)
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        if self._reader.next() is not None:
-            answer = {"ConsistencyLevel": "", "Error": "snapshots are not supported by this server"}
-            self._protocol.transport.write(pack({**answer, "Index": 0, "KnownLeader": False, "LastContact": 0}))
-            self._protocol.hang_up("")
-
-    def lost(self) -> None:
-        pass
-
-
 class _Connected(Protocol):
     """What both ends of a TCP connection do the same way."""
 
@@ -215,7 +199,7 @@ class RpcProtocol(_Connected):
     def __init__(self, reactor: Any, server: Server) -> None:
         super().__init__(reactor)
         self._server = server
-        self._handler: Multiplexer | _Plain | _NoSnapshots | None = None
+        self._handler: Multiplexer | _Plain | ServingSnapshots | None = None
         self._unfinished = 0
         self._is_counted = False
         self._is_closing = False
@@ -249,9 +233,22 @@ class RpcProtocol(_Connected):
         elif first == PLAIN:
             self._handler = _Plain(self, self._server)
         elif first == SNAPSHOT:
-            self._handler = _NoSnapshots(self)
+            self.timers.start("handshake", HANDSHAKE_TIMEOUT_S, self._unasked)
+            self._handler = ServingSnapshots(self._server, self.transport.write, self._let_go)
         else:
             self.hang_up(_UNSERVED.get(first, f"unrecognized RPC byte: {first}"))
+
+    def _unasked(self) -> None:
+        if isinstance(self._handler, ServingSnapshots) and not self._handler.is_asked:
+            self.abort("it asked nothing")
+
+    def _let_go(self) -> None:
+        """Close once a whole archive is out."""
+        if not self._is_closing:
+            self._is_closing = True
+            self.timers.stop_all()
+            self.transport.loseConnection()
+            self.timers.start("farewell", ARCHIVE_FAREWELL_S, self.transport.abortConnection)
 
     def _stream_opened(self, stream: yamux.Stream) -> None:
         stream.receiver = ServingEnd(stream, lambda method, body: serve(self._server, method, body), self.hold)
@@ -273,7 +270,9 @@ class RpcProtocol(_Connected):
         """The peer writes no more: a plain caller may still wait for its answer, others are gone."""
         if isinstance(self._handler, _Plain):
             self._handler.end.ended()
-        elif not isinstance(self._handler, _NoSnapshots):
+        elif isinstance(self._handler, ServingSnapshots):
+            self._handler.ended()
+        else:
             self.hang_up("")
 
     def writeConnectionLost(self) -> None:
@@ -414,6 +413,50 @@ class DialedProtocol(_Connected):
         self.hang_up("")
 
 
+@implementer(IHalfCloseableProtocol)
+class SnapshotProtocol(_Connected):
+    """One request of type 5 that we make: everything out, our half closed, everything in."""
+
+    def __init__(self, reactor: Any, request: SnapshotRequest, data: bytes) -> None:
+        super().__init__(reactor)
+        self._request = request
+        self._data = data
+        self._input = bytearray()
+        self.answered: Deferred[tuple[QueryMeta, bytes]] = Deferred(lambda _: self.transport.abortConnection())
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        super().connectionMade()
+        self.transport.write(bytes([SNAPSHOT]) + request_bytes(self._request, self._data))
+        self._data = b""
+        self.transport.loseWriteConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """More of the answer."""
+        self._input += data
+        if len(self._input) > ARCHIVE_LIMIT:
+            self.abort(f"a snapshot of more than {ARCHIVE_LIMIT} bytes")
+
+    def readConnectionLost(self) -> None:
+        """The answer is whole."""
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        """Hand over what came."""
+        self.timers.stop_all()
+        if self.answered.called:
+            return
+        try:
+            self.answered.callback(reply_in(bytes(self._input)))
+        except RPCError as error:
+            self.answered.errback(error)
+        except WireError:
+            self.answered.errback(RPCError("failed to decode snapshot response: EOF"))
+
+
 class Dialer:
     """Connects to servers. `source`: the address that our end has; empty or unspecified lets the system choose."""
 
@@ -424,13 +467,23 @@ class Dialer:
 
     def __call__(self, server: ServerInfo) -> "Deferred[DialedProtocol]":
         """Connect. Fails with `DialFailed`, the text as Go says it."""
+        return cast("Deferred[DialedProtocol]", self._connect(server, lambda: DialedProtocol(self._reactor)))
+
+    def snapshot(
+        self, server: ServerInfo, request: SnapshotRequest, data: bytes
+    ) -> "Deferred[tuple[QueryMeta, bytes]]":
+        """Have a server save or restore; over a connection of its own. Fails with `RPCError`."""
+        connected = self._connect(server, lambda: SnapshotProtocol(self._reactor, request, data))
+        return cast("Deferred[tuple[QueryMeta, bytes]]", connected.addCallback(lambda protocol: protocol.answered))
+
+    def _connect(self, server: ServerInfo, protocol: Callable[[], Protocol]) -> "Deferred[Any]":
         kind = TCP6ClientEndpoint if ":" in server.address else TCP4ClientEndpoint
         bind = (self._source, 0) if self._source else None
         endpoint = kind(self._reactor, server.address, server.port, timeout=self._timeout_s, bindAddress=bind)
-        factory = Factory.forProtocol(lambda: DialedProtocol(self._reactor))
+        factory = Factory.forProtocol(protocol)
         factory.noisy = False
         connected: Any = endpoint.connect(factory)
-        return cast("Deferred[DialedProtocol]", connected.addErrback(self._failed, server))
+        return cast("Deferred[Any]", connected.addErrback(self._failed, server))
 
     def _failed(self, failure: Failure, server: ServerInfo) -> Failure:
         path = f"{host_port(self._source, 0)}->" if self._source else ""

@@ -16,6 +16,7 @@ from consulpy.http.routes import (
     later,
     operator,
     query,
+    snapshot,
     status,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "later",
     "operator",
     "query",
+    "snapshot",
     "status",
 ]

@@ -18,7 +18,6 @@ _PATHS = {
         "/v1/session/list": "GET",
     },
     "transactions": {"/v1/txn": "PUT"},
-    "snapshots": {"/v1/snapshot": "GET PUT"},
     "gateways in the web page": {"/v1/internal/ui/gateway-services-nodes/": "GET"},
 }
 

@@ -1,0 +1,180 @@
+"""Saving and restoring the whole state: what a connection of type 5 asks, what a server does (docs/wire/rpc.md 12)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+
+from consulpy.codec.msgpack import pack, unpack_from
+from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError, WireError
+from consulpy.state import archive
+from consulpy.state.archive import BadArchive, Voter
+from consulpy.state.snapshot import Snapshot
+from consulpy.state.snapshot import restore as store_of
+from consulpy.state.store import Store
+from consulpy.structs.options import QueryMeta
+from consulpy.structs.record import Record, go
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+SAVE, RESTORE = 0, 1
+#: The largest archive that is taken or given, in bytes.
+ARCHIVE_LIMIT: Final = 2**30
+#: The largest request before it, in bytes.
+REQUEST_LIMIT: Final = 65536
+#: The only term of a log that has no elections. (Real servers count from 2.)
+_TERM: Final = 2
+
+
+@dataclass(slots=True)
+class SnapshotRequest(Record):
+    """What stands first on the connection."""
+
+    datacenter: str = ""
+    token: str = ""
+    allow_stale: bool = False
+    op: int = SAVE
+
+
+@dataclass(slots=True)
+class SnapshotReply(Record):
+    """What the server answers before the archive; `error` empty means success."""
+
+    error: str = ""
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+
+def perform(server: "Server", request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+    """Save (the archive is the result) or restore `data`. Fails with `RPCError`; then nothing was touched."""
+    return Deferred.fromCoroutine(_perform(server, request, data))
+
+
+async def _perform(server: "Server", request: SnapshotRequest, data: bytes) -> tuple[QueryMeta, bytes]:
+    if request.datacenter != server.datacenter:
+        raise NoPathToDatacenter
+    if not server.is_leader and not (request.allow_stale and request.op == SAVE):
+        raise NoLeader
+    if request.op == SAVE:
+        return await _save(server)
+    if request.op == RESTORE:
+        await _restore(server, data)
+        return QueryMeta(), b""
+    raise RPCError(f"unrecognized snapshot op {request.op}")
+
+
+async def _save(server: "Server") -> tuple[QueryMeta, bytes]:
+    snapshot = Snapshot.of(server.store)
+    voters = [Voter(server.node_id, server.rpc_address)]
+    unix_ms = int(server.clock.seconds() * 1000)
+
+    def write() -> bytes:
+        return archive.write(snapshot.index, _TERM, voters, snapshot.records(), unix_ms=unix_ms)
+
+    made = await server.in_thread(write)
+    return QueryMeta(index=snapshot.index, known_leader=bool(server.leader_address)), made
+
+
+async def _restore(server: "Server", data: bytes) -> None:
+    def read() -> Store:
+        found = archive.read(data)
+        try:
+            return store_of(found.index, found.records)
+        except WireError as error:
+            raise BadArchive(f"failed to restore snapshot: {error}") from None
+
+    new = await server.in_thread(read)
+    restored: Deferred[None] = Deferred()
+
+    def finished(error: Any) -> None:
+        if isinstance(error, Exception):
+            restored.errback(error)
+        else:
+            restored.callback(None)
+
+    server.log.restore(new, finished)
+    await restored
+    server.on_restored()
+
+
+class ServingSnapshots:
+    """The server's end of a connection of type 5. `write` sends bytes, `close` ends the connection behind them."""
+
+    def __init__(self, server: "Server", write: Any, close: Any) -> None:
+        self._server = server
+        self._write = write
+        self._close = close
+        self._input = bytearray()
+        self._request: SnapshotRequest | None = None
+        self._running: Deferred[Any] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """More bytes of the request, or of the archive behind it. Raises `WireError`."""
+        self._input += data
+        if self._request is None:
+            self._read_request()
+        elif len(self._input) > ARCHIVE_LIMIT:
+            raise WireError(f"a snapshot of more than {ARCHIVE_LIMIT} bytes")
+
+    def _read_request(self) -> None:
+        try:
+            raw, size = unpack_from(bytes(self._input))
+        except WireError:
+            if len(self._input) > REQUEST_LIMIT:
+                raise
+            return  # Go sends it in dozens of pieces
+        self._request = SnapshotRequest.from_wire(raw)
+        del self._input[:size]
+        if self._request.op != RESTORE:
+            self._answer(b"")
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the request is there."""
+        return self._request is not None
+
+    def ended(self) -> None:
+        """The client writes no more: an archive is whole."""
+        if self._request is None:
+            self._close()
+        elif self._running is None:
+            data = bytes(self._input)
+            self._input.clear()
+            self._answer(data)
+
+    def lost(self) -> None:
+        """Nobody waits for the answer any more; a restore that began goes on."""
+        self._write = self._close = _nothing
+
+    def _answer(self, data: bytes) -> None:
+        assert self._request is not None
+        self._running = perform(self._server, self._request, data).addCallbacks(self._done, self._failed)
+
+    def _done(self, result: tuple[QueryMeta, bytes]) -> None:
+        meta, made = result
+        self._write(SnapshotReply(meta=meta).pack() + made)
+        self._close()
+
+    def _failed(self, failure: Any) -> None:
+        known = failure.check(RPCError) is not None
+        text = str(failure.value) if known else f"internal error: {type(failure.value).__name__}"
+        self._write(SnapshotReply(error=text).pack())
+        self._close()
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+def reply_in(data: bytes) -> tuple[QueryMeta, bytes]:
+    """Meta data and archive in a server's whole answer. Raises `RPCError` with what the server says, or `WireError`."""
+    raw, size = unpack_from(data)
+    reply = SnapshotReply.from_wire(raw)
+    if reply.error:
+        raise RPCError(reply.error)
+    return reply.meta, data[size:]
+
+
+def request_bytes(request: SnapshotRequest, data: bytes) -> bytes:
+    """What a client sends after the first byte of the connection."""
+    return pack(request.to_wire()) + data
