@@ -24,6 +24,8 @@ META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
 #: The largest state that is unpacked, in bytes.
 STATE_LIMIT: Final = 2**31
 _STEP: Final = 2**20
+#: Two empty blocks end a tar, in bytes.
+_TAR_END: Final = 1024
 
 
 class BadArchive(RPCError):
@@ -61,7 +63,9 @@ def write(index: int, term: int, voters: Sequence[Voter], records: Iterable[byte
             info = tarfile.TarInfo(name)
             info.size, info.mode, info.mtime = len(data), 0o600, unix_ms // 1000
             tar.addfile(info, io.BytesIO(data))
-    return gzip.compress(packed.getvalue(), compresslevel=6, mtime=0)
+        end = tar.offset + _TAR_END
+    # Go reads two empty blocks and refuses what follows them; Python fills up to its record size.
+    return gzip.compress(packed.getvalue()[:end], compresslevel=6, mtime=0)
 
 
 def _meta(index: int, term: int, voters: Sequence[Voter], size: int, unix_ms: int) -> dict[str, Any]:
