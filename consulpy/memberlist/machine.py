@@ -292,7 +292,7 @@ class Memberlist:
     def _broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """What there is to gossip: memberlist's own first, then the delegate's."""
         picked = self.queue.get(overhead, limit)
-        used = sum(len(message) + overhead for message in picked)
+        used = sum(len(message) + overhead for message in picked) if picked else 0
         if limit - used > overhead + 1:
             extra = self._delegate.get_broadcasts(overhead + 1, limit - used)
             picked += [bytes((USER,)) + message for message in extra]

@@ -64,16 +64,13 @@ class Sealer:
         self._verify_outgoing = verify_outgoing
         self.label = label.encode()
         assert len(self.label) < 256
+        #: What stands before everything else; nothing without a label.
+        self.label_header = bytes((HAS_LABEL, len(self.label))) + self.label if self.label else b""
 
     @property
     def overhead_bytes(self) -> int:
         """What encryption and label add to a datagram."""
         return len(self.label_header) + (security.OVERHEAD_BYTES if self.encrypts else 0)
-
-    @property
-    def label_header(self) -> bytes:
-        """What stands before everything else; nothing without a label."""
-        return bytes((HAS_LABEL, len(self.label))) + self.label if self.label else b""
 
     @property
     def encrypts(self) -> bool:

@@ -4,8 +4,8 @@ A dead member in somebody's state is only suspected here; one that left has left
 """
 
 import math
-from collections.abc import Iterable
-from typing import Final, Self
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from consulpy.errors import MergeRefused
 from consulpy.memberlist.members import Member, Members, State
@@ -22,20 +22,13 @@ def push_pull_scale(nodes: int) -> int:
 
 
 class _Versions:
-    """Which versions there are among members, with the name of one that has them."""
+    """Which versions there are among members: of all, and of those that are alive."""
 
     __slots__ = ("alive", "all")
 
-    def __init__(self, start: "_Versions | None" = None) -> None:
-        self.all: dict[tuple[int, ...], str] = dict(start.all) if start is not None else {}
-        self.alive: set[tuple[int, ...]] = set(start.alive) if start is not None else set()
-
-    def add(self, nodes: Iterable[Member | NodeState]) -> Self:
-        for node in nodes:
-            self.all.setdefault(node.vsn, node.name)
-            if node.state == State.ALIVE:
-                self.alive.add(node.vsn)
-        return self
+    def __init__(self, nodes: Sequence[Member | NodeState] = ()) -> None:
+        self.all = {node.vsn for node in nodes}
+        self.alive = {node.vsn for node in nodes if node.state == State.ALIVE}
 
 
 class StateExchange:
@@ -57,22 +50,24 @@ class StateExchange:
     def check(self, remote: PushPull) -> None:
         """Raises `MergeRefused` if `remote`'s nodes speak versions that do not go with ours."""
         if self._versions[0] != self._members.version:
-            self._versions = (self._members.version, _Versions().add(self._members))
-        found = _Versions(self._versions[1]).add(remote.nodes)
-        alive = [vsn for vsn in found.alive if len(vsn) >= 6]
+            self._versions = (self._members.version, _Versions(self._members.order))
+        ours, theirs = self._versions[1], _Versions(remote.nodes)
+        alive = [vsn for vsn in ours.alive | theirs.alive if len(vsn) >= 6]
         if not alive:
             return
         least, most = max(vsn[0] for vsn in alive), min(vsn[1] for vsn in alive)
         delegate_least, delegate_most = max(vsn[3] for vsn in alive), min(vsn[4] for vsn in alive)
-        for versions, name in found.all.items():
+        for versions in ours.all | theirs.all:
             vsn = versions or (0,) * 6
+            if least <= vsn[2] <= most and delegate_least <= vsn[5] <= delegate_most:
+                continue
+            name = next(node.name for node in (*remote.nodes, *self._members) if node.vsn == versions)
             if not least <= vsn[2] <= most:
                 raise MergeRefused(f"Node '{name}' protocol version ({vsn[2]}) is incompatible: [{least}, {most}]")
-            if not delegate_least <= vsn[5] <= delegate_most:
-                raise MergeRefused(
-                    f"Node '{name}' delegate protocol version ({vsn[5]}) is incompatible: "
-                    f"[{delegate_least}, {delegate_most}]"
-                )
+            raise MergeRefused(
+                f"Node '{name}' delegate protocol version ({vsn[5]}) is incompatible: "
+                f"[{delegate_least}, {delegate_most}]"
+            )
 
     def members_of(self, remote: PushPull, now_s: float) -> list[Member]:
         """The nodes of a push/pull as members, for the delegate's check."""
