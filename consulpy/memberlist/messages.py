@@ -404,15 +404,15 @@ def encode_node(
 
 
 @lru_cache(maxsize=_KEPT)
-def _decode_node(fields: tuple[tuple[bytes, Any], ...]) -> NodeState:
-    return NodeState.decode(dict(fields))
+def _decode_node(names: tuple[bytes, ...], values: tuple[Any, ...]) -> NodeState:
+    return NodeState.decode(dict(zip(names, values, strict=True)))
 
 
 def decode_node(raw: Any) -> NodeState:
     """One node of a push/pull. Raises `WireError`."""
     if type(raw) is dict and len(raw) == len(NodeState.ORDER):
         try:
-            return _decode_node(tuple(raw.items()))
+            return _decode_node(tuple(raw), tuple(raw.values()))
         except TypeError:  # something in it can't be a key
             pass
     return NodeState.decode(raw)
