@@ -7,7 +7,7 @@ msgpack inside: first the kind, which says how to read what follows.
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from consulpy.codec.msgpack import pack, text, unpack_from
+from consulpy.codec.msgpack import pack, text, unpack, unpack_from
 from consulpy.errors import WireError
 from consulpy.structs.gotime import shown_duration
 from consulpy.structs.options import QueryMeta
@@ -44,7 +44,7 @@ class ServiceDefaults(Entry):
 
 @dataclass(slots=True)
 class ProxyDefaults(Entry):
-    """proxy-defaults: settings of every proxy."""
+    """proxy-defaults: settings of every proxy. On the wire it is a raw object with the struct inside (seen)."""
 
     config: dict[str, Any] | None = None
     mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
@@ -52,6 +52,15 @@ class ProxyDefaults(Entry):
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0
+
+    def to_wire(self) -> Any:
+        """The raw object."""
+        return pack(Entry.to_wire(self))
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        return super(ProxyDefaults, cls).from_wire(unpack(raw) if isinstance(raw, bytes) else raw)
 
 
 @dataclass(slots=True)
