@@ -300,9 +300,22 @@ def _renderer(kind: Any) -> Callable[[Any], Any] | None:
     """How a value becomes what orjson writes; None where it already is."""
     if kind is bytes:
         return lambda value: base64.b64encode(value).decode()
+    if kind is Any:
+        return _plain
     if _is_record(kind):
         return lambda value: value.to_json()
     return _nested(kind, _renderer, sort=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value without a type, whose texts may still be bytes as they came over the wire."""
+    if isinstance(value, bytes):
+        return text(value)
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    return value
 
 
 def _nested(kind: Any, of: Callable[[Any], Callable[[Any], Any] | None], *, sort: bool) -> Callable[[Any], Any] | None:

@@ -226,8 +226,11 @@ class Door:
 
     def ask(self, request: str, body: bytes | str | dict[str, Any] = b"", **headers: str) -> Answered:
         """The answer to a request that does not wait."""
-        answer = self.begin(request, body, **headers).answer
+        asking = self.begin(request, body, **headers)
+        answer = asking.answer
         assert answer is not None, f"{request} waits"
+        if asking.transport.connected:
+            asking.hang_up()
         return answer
 
     def tell(self, request: str, body: bytes | str | dict[str, Any] = b"") -> None:

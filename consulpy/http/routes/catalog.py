@@ -1,6 +1,6 @@
 """/v1/catalog: nodes and services as the servers know them, and registering external ones."""
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from consulpy.errors import BadRequest
 from consulpy.http import render
@@ -8,6 +8,7 @@ from consulpy.http.params import fill_write, options, refuse_namespaces
 from consulpy.http.reads import cache_headers, read
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.structs.check import CheckDefinition
 from consulpy.structs.requests import (
     DatacentersRequest,
     DeregisterRequest,
@@ -23,16 +24,29 @@ if TYPE_CHECKING:
 
 _Write = TypeVar("_Write", bound=Write)
 
-#: Durations in the definition of a check, which bodies give as text or number.
+#: What the definition of a check may say, and which of that are durations (as text or number).
+_DEFINED = frozenset(name.lower() for name in CheckDefinition().to_json())
 _DURATIONS = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"})
 
 
 def body_of(request: Request, kind: type[_Write]) -> _Write:
     """The body of a write. Raises `BadRequest` in Go's words."""
     try:
-        return decode(kind, loads(request.body), Shape(durations=_DURATIONS, deep=True))[0]
+        return decode(kind, _known_definitions(loads(request.body)), Shape(durations=_DURATIONS, deep=True))[0]
     except GoError as error:
         raise BadRequest(f"Request decode failed: {error}") from None
+
+
+def _known_definitions(body: Any) -> Any:
+    """The body without what the definitions of its checks have besides: only there Consul accepts unknown members."""
+    if not isinstance(body, dict):
+        return body
+    for name, value in body.items():
+        for check in {"check": [value], "checks": value}.get(name.lower()) or ():
+            for inner, definition in check.items() if isinstance(check, dict) else ():
+                if inner.lower() == "definition" and isinstance(definition, dict):
+                    check[inner] = {key: each for key, each in definition.items() if key.lower() in _DEFINED}
+    return body
 
 
 @route("PUT", "/v1/catalog/register")
