@@ -54,6 +54,9 @@ class Delegate(Protocol):
     def notify_message(self, message: bytes) -> None:
         """A user message arrived (without memberlist's type byte). `WireError` may be raised: it costs a log line."""
 
+    def has_broadcasts(self) -> bool:
+        """Whether there is any user message to piggyback."""
+
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """User messages to piggyback: each costs its length plus `overhead`, all together at most `limit` bytes."""
 

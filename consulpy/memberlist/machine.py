@@ -210,7 +210,7 @@ class Memberlist:
             return
         self.list.leaving = True
         me = self.local
-        if self.list.alive_count <= 1:
+        if all(member is me or member.is_gone for member in self.list):
             self.list.dead(Dead(me.incarnation, me.name, me.name))
             done()
             return
@@ -303,17 +303,16 @@ class Memberlist:
         budget = config.packet_bytes - _COMPOUND_BYTES - self.sealer.overhead_bytes
         if len(self.list) < 2:
             return
-        parts = self._broadcasts(_PART_BYTES, budget)
-        if not parts:
+        if not len(self.queue) and not self._delegate.has_broadcasts():
             return
         oldest_s = self._clock.seconds() - config.gossip_to_the_dead_time_s
 
         def wanted(member: Member) -> bool:
             return member.state <= State.SUSPECT or (member.state is State.DEAD and member.changed_s > oldest_s)
 
-        for turn, receiver in enumerate(self.list.sample(config.gossip_nodes, wanted)):
-            if turn:
-                parts = self._broadcasts(_PART_BYTES, budget)
+        # what is picked counts as sent: pick only for a receiver that is there
+        for receiver in self.list.sample(config.gossip_nodes, wanted):
+            parts = self._broadcasts(_PART_BYTES, budget)
             if not parts:
                 return
             for start in range(0, len(parts), COMPOUND_PARTS_MAX):
@@ -347,13 +346,13 @@ class Memberlist:
             if message.bad_nodes:
                 self.complain(source, f"{len(message.bad_nodes)} nodes of a push/pull: {message.bad_nodes[0]}")
             try:
-                self._check_merge(message)
+                self._check_merge(message, message.join)
             except MergeRefused as error:
                 self.counters["refused_joins"] += 1
                 self._log("warn", f"refused a push/pull of {source[0]}:{source[1]}: {error}")
                 return self.seal_stream(Err(str(error)).encode())
             reply = self._own_state(message.join)
-            self._merge(message)
+            self._merge(message, message.join)
             return reply
         if isinstance(message, Ping):
             if message.node != self.config.name:
@@ -388,7 +387,7 @@ class Memberlist:
         def finished(error: Exception | None) -> None:
             if error is None and self.running:
                 try:
-                    self._take_reply(reader.message)
+                    self._take_reply(reader.message, join)
                 except (WireError, MergeRefused) as refused:
                     error = refused
             done(error)
@@ -396,28 +395,28 @@ class Memberlist:
         timeout_s = self.config.stream_timeout_s
         self._transport.exchange(destination, self._own_state(join), timeout_s, reader, finished)
 
-    def _take_reply(self, reply: StreamMessage | None) -> None:
+    def _take_reply(self, reply: StreamMessage | None, join: bool) -> None:
         if isinstance(reply, Err):
             raise MergeRefused(f"remote error: {reply.error}")
         if not isinstance(reply, PushPull):
             raise WireError(f"a push/pull was answered with {type(reply).__name__}")
-        self._check_merge(reply)
-        self._merge(reply)
+        self._check_merge(reply, join)
+        self._merge(reply, join)
 
     def _own_state(self, join: bool) -> bytes:
         nodes, count = self.exchange.own_state()
         return self.seal_stream(stream.push_pull(join, nodes, count, self._delegate.local_state(join)))
 
-    def _check_merge(self, remote: PushPull) -> None:
+    def _check_merge(self, remote: PushPull, join: bool) -> None:
         self.exchange.check(remote)
-        if remote.join and remote.nodes:
+        if join and remote.nodes:
             self._delegate.notify_merge(self.exchange.members_of(remote, self._clock.seconds()))
 
-    def _merge(self, remote: PushPull) -> None:
+    def _merge(self, remote: PushPull, join: bool) -> None:
         self.exchange.merge(remote.nodes)
         if remote.user_state:
             try:
-                self._delegate.merge_remote_state(remote.user_state, remote.join)
+                self._delegate.merge_remote_state(remote.user_state, join)
             except WireError as error:
                 self._log("error", f"the user state of a push/pull: {error}")
 

@@ -127,7 +127,7 @@ class Members:
         """Tell everybody about us, with the delegate's metadata of now, at a new incarnation."""
         config = self.config
         self.incarnation += 1
-        address, port = config.advertise
+        address, port = str(ipaddress.ip_address(config.advertise[0])), config.advertise[1]
         meta = self._delegate.node_meta()
         assert len(meta) <= 512, "metadata is at most 512 bytes"
         message = Alive(self.incarnation, config.name, address, port, meta, config.vsn)

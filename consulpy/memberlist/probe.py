@@ -191,22 +191,21 @@ class Prober:
         if ping.node and ping.node != self._config.name:
             self._log("warn", f"{source[0]}:{source[1]} takes us for {ping.node}")
             return
-        destination = (ping.source_address, ping.source_port)
-        if not ping.source_address or not ping.source_port:
-            destination = source
-        elif ping.source_address != source[0] and not self._members.knows_address(ping.source_address):
-            destination = source  # never send to where a stranger points us
+        destination = self._answer_to(ping, source)
         self._sender.send(destination, Ack(ping.seq_no, self._delegate.ack_payload()).encode())
+
+    def _answer_to(self, asked: Ping | IndirectPing, source: Address) -> Address:
+        """Where the answer goes: to the source fields, but never to where a stranger points us."""
+        address, port = asked.source_address, asked.source_port
+        trusted = address == source[0] or self._members.knows_address(address)
+        return (address, port) if address and port and trusted else source
 
     def asked_to_ping(self, request: IndirectPing, source: Address) -> None:
         """Somebody got no answer from a member and asks us to try."""
         if self._relayed >= RELAYED_MAX or not self._members.knows_address(request.target):
             return  # never ping where a stranger points us
-        destination = (request.source_address, request.source_port)
-        if not request.source_address or not request.source_port:
-            destination = source
         seq_no = self._new_seq_no()
-        relayed = _Relayed(request.seq_no, destination, request.nack)
+        relayed = _Relayed(request.seq_no, self._answer_to(request, source), request.nack)
         self._relayed += 1
         self._by_seq[seq_no] = relayed
         relayed.timer = self._clock.callLater(self._config.probe_timeout_s, self._relay, seq_no, relayed, False)

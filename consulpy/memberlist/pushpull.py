@@ -98,4 +98,5 @@ def _is_known(known: Member, node: NodeState) -> bool:
         and known.address == node.address
         and known.port == node.port
         and known.meta == node.meta
+        and known.vsn == node.vsn
     )

@@ -35,6 +35,9 @@ DECOMPRESSED_MAX_BYTES: Final = 40 * 1024 * 1024
 #: Nothing honest grows by more than this factor when it is decompressed, beyond the first bytes.
 GROWTH_MAX: Final = 64
 DECOMPRESSED_LEAST_BYTES: Final = 1024 * 1024
+#: The most that is decompressed, in compressed bytes: enough for some 60,000 members, and about as long as the reactor
+#: may stand still for it.
+COMPRESSED_MAX_BYTES: Final = 4 * 1024 * 1024
 #: The most nodes of a push/pull.
 NODES_MAX: Final = 1 << 17
 #: So many nodes of a push/pull may make no sense; with more the whole is refused.
@@ -147,6 +150,8 @@ class MessageReader:
             raise WireError("Encryption is configured but remote state is not encrypted")
         if kind == COMPRESS:
             fields = yield from self._value()
+            if self._size > COMPRESSED_MAX_BYTES:
+                raise WireError(f"more than {COMPRESSED_MAX_BYTES} bytes are compressed")
             most = DECOMPRESSED_LEAST_BYTES + GROWTH_MAX * self._size
             plain = decompressed(fields, min(most, DECOMPRESSED_MAX_BYTES))
             kind = self._continue_with(plain)

@@ -33,6 +33,11 @@ class Broadcasts:
         """How many messages were thrown away because a queue was full."""
         return sum(queue.dropped for queue in self._queues.values())
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return not any(map(len, self._queues.values()))
+
     def intent(self, message: bytes, finished: Callable[[], None] | None = None) -> None:
         """Pass an intent on; `finished` when it has been sent as often as it should."""
         self._queues[INTENTS].queue(message, finished=finished)

@@ -80,6 +80,10 @@ class SerfDelegate:
         if self._serf.answering.receive(query):
             self._serf.broadcasts.query(raw)
 
+    def has_broadcasts(self) -> bool:
+        """Whether there is anything to piggyback."""
+        return not self._serf.broadcasts.is_empty
+
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """What to piggyback."""
         return self._serf.broadcasts.get(overhead, limit)

@@ -41,6 +41,10 @@ class RecordingDelegate:
         """See `Delegate`."""
         self.messages.append(message)
 
+    def has_broadcasts(self) -> bool:
+        """See `Delegate`."""
+        return bool(self.broadcasts)
+
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """See `Delegate`."""
         picked = []
