@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 from consulpy.client.connection import Answer, AnswerError, ClientError, Connection
 from consulpy.client.settings import ClientSettings
 
 Json = dict[str, Any]
+
+#: A large state takes its time.
+_SNAPSHOT_TIMEOUT_S: Final = 600.0
 
 
 class Client:
@@ -116,6 +119,19 @@ class Client:
         params = {"relay-factor": relay_factor or None, "local-only": "true" if local_only else None}
         body = None if method == "GET" else {"Key": key}
         return cast(list[Json], self._exchange(method, "/v1/operator/keyring", params, body) or [])
+
+    def snapshot(self, **params: Any) -> tuple[int, bytes]:
+        """The state of the servers as an archive, and its index."""
+        answer = self._connection.request("GET", "/v1/snapshot", params, timeout_s=_SNAPSHOT_TIMEOUT_S)
+        if answer.status != 200:
+            raise _error(answer)
+        return answer.index, answer.body
+
+    def restore_snapshot(self, data: bytes, **params: Any) -> None:
+        """Put the state of an archive in the place of the servers' own."""
+        answer = self._connection.request("PUT", "/v1/snapshot", params, data, timeout_s=_SNAPSHOT_TIMEOUT_S)
+        if answer.status != 200:
+            raise _error(answer)
 
     def watch(self, path: str, params: Mapping[str, Any], index: int, wait_s: float = 300.0) -> tuple[int, Any]:
         """One blocking query: (new index, result). Index 0 asks at once."""

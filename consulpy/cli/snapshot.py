@@ -1,0 +1,245 @@
+"""`consulpy snapshot save|restore|inspect|agent`."""
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, Mistake, command, group
+from consulpy.client import ClientError
+from consulpy.config.durations import parse_duration
+from consulpy.config.goflags import Flag, whole
+from consulpy.errors import ConsulpyError
+from consulpy.state import archive
+
+group(
+    "snapshot",
+    "Saves, restores and inspects snapshots of Consul server state",
+    """
+This command has subcommands for saving, restoring, and inspecting the state
+of the Consul servers for disaster recovery. These are atomic, point-in-time
+snapshots which include key/value entries, service catalog, prepared queries,
+sessions, and ACLs.
+
+If ACLs are enabled, a management token must be supplied in order to perform
+snapshot operations.
+
+Create a snapshot:
+
+    $ consulpy snapshot save backup.snap
+
+Restore a snapshot:
+
+    $ consulpy snapshot restore backup.snap
+
+Inspect a snapshot:
+
+    $ consulpy snapshot inspect backup.snap
+
+Run a process that saves a snapshot every hour and keeps the last thirty:
+
+    $ consulpy snapshot agent
+
+For more examples, ask for subcommand help or view the documentation.
+""",
+)
+
+_EXTENSION: Final = ".snap"
+#: Names that `snapshot agent` gives, and alone takes away again.
+_OURS: Final = re.compile(r"consul-[0-9]{13}\.snap")
+
+
+def _file_in(given: Given) -> Path:
+    if not given.arguments:
+        raise Mistake("Missing FILE argument")
+    if len(given.arguments) > 1:
+        raise Mistake(f"Too many arguments (expected 1, got {len(given.arguments)})")
+    return Path(given.arguments[0])
+
+
+def _save(given: Given, path: Path) -> int:
+    """Save to `path`, under another name until it was verified; its index. Raises `ConsulpyError`, `OSError`."""
+    index, data = given.client.snapshot(**given.query)
+    unverified = path.with_name(path.name + ".unverified")
+    # whoever reads a snapshot reads all of the cluster's secrets
+    unverified.touch(mode=0o600)
+    with unverified.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    archive.read(unverified.read_bytes())
+    unverified.replace(path)
+    return index
+
+
+@command(
+    "snapshot save",
+    "Saves snapshot of Consul server state",
+    usage="snapshot save [options] FILE",
+    about="""
+Retrieves an atomic, point-in-time snapshot of the state of the Consul servers
+which includes key/value entries, service catalog, prepared queries, sessions,
+and ACLs.
+
+If ACLs are enabled, a management token must be supplied in order to perform
+snapshot operations.
+
+To create a snapshot from the leader server and save it to "backup.snap":
+
+  $ consulpy snapshot save backup.snap
+
+To create a potentially stale snapshot from any available server (useful if no
+leader is available):
+
+  $ consulpy snapshot save -stale backup.snap
+""",
+    asks_agent=True,
+    asks_servers=True,
+)
+def save(given: Given) -> int:
+    """Save, and look whether what was saved is whole."""
+    path = _file_in(given)
+    try:
+        index = _save(given, path)
+    except ClientError as error:
+        say(error, "Error saving snapshot")
+        return 1
+    except ConsulpyError as error:
+        say(error, "Error verifying snapshot file")
+        return 1
+    except OSError as error:
+        given.err(f"Error creating snapshot file: open {path}: {_reason(error)}")
+        return 1
+    given.out(f"Saved and verified snapshot to index {index}")
+    return 0
+
+
+@command(
+    "snapshot restore",
+    "Restores snapshot of Consul server state",
+    usage="snapshot restore [options] FILE",
+    about="""
+Restores an atomic, point-in-time snapshot of the state of the Consul servers
+which includes key/value entries, service catalog, prepared queries, sessions,
+and ACLs.
+
+Restores replace the whole state. This command is primarily intended to be used
+when recovering from a disaster, restoring into a fresh cluster of servers.
+
+If ACLs are enabled, a management token must be supplied in order to perform
+snapshot operations.
+
+To restore a snapshot from the file "backup.snap":
+
+  $ consulpy snapshot restore backup.snap
+""",
+    asks_agent=True,
+    asks_servers=True,
+)
+def restore(given: Given) -> int:
+    """Send a file to the servers, who verify it before they touch anything."""
+    path = _file_in(given)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        given.err(f"Error opening snapshot file: open {path}: {_reason(error)}")
+        return 1
+    try:
+        given.client.restore_snapshot(data, dc=given.values.get("datacenter"))
+    except ClientError as error:
+        say(error, "Error restoring snapshot")
+        return 1
+    given.out("Restored snapshot")
+    return 0
+
+
+@command(
+    "snapshot inspect",
+    "Displays information about a Consul snapshot file",
+    usage="snapshot inspect [options] FILE",
+    about="""
+Displays information about a snapshot file on disk.
+
+To inspect the file "backup.snap":
+
+  $ consulpy snapshot inspect backup.snap
+""",
+)
+def inspect(given: Given) -> int:
+    """Verify a file and say what it is."""
+    path = _file_in(given)
+    try:
+        found = archive.read(path.read_bytes())
+    except OSError as error:
+        given.err(f"Error opening snapshot file: open {path}: {_reason(error)}")
+        return 1
+    except ConsulpyError as error:
+        given.err(f"Error verifying snapshot: {error}")
+        return 1
+    lines = {"ID": found.id, "Size": found.size, "Index": found.index, "Term": found.term, "Version": found.version}
+    for name, value in lines.items():
+        given.out(f"{name:<13}{value}")
+    return 0
+
+
+@command(
+    "snapshot agent",
+    "Saves snapshots of Consul server state again and again",
+    usage="snapshot agent [options]",
+    about="""
+Saves a snapshot at once and then after every interval, in files named after
+the time, and removes the oldest ones of its own beyond those to be kept. A
+save that fails is told and tried again after the next interval.
+
+To keep a day of hourly snapshots:
+
+  $ consulpy snapshot agent -interval 1h -retain 24 -local-path /var/backups
+""",
+    flags=[
+        Flag("interval", "Time between two snapshots; 0 saves one and ends.", default="1h", placeholder="duration"),
+        Flag("local-path", "Folder to save snapshots in.", default=".", placeholder="string"),
+        Flag("retain", "Snapshots to keep.", whole, default=30, placeholder="int"),
+    ],
+    asks_agent=True,
+    asks_servers=True,
+)
+def agent(given: Given) -> int:
+    """Save until interrupted."""
+    try:
+        interval_s = parse_duration(given.values["interval"])
+    except ValueError as error:
+        raise Mistake(f"Bad -interval: {error}") from None
+    if interval_s < 0 or given.values["retain"] < 1:
+        raise Mistake("-interval must not be negative, and -retain at least 1")
+    folder = Path(given.values["local-path"])
+    while True:
+        saved = _save_and_rotate(given, folder)
+        if not interval_s:
+            return 0 if saved else 1
+        time.sleep(interval_s)
+
+
+def _save_and_rotate(given: Given, folder: Path) -> bool:
+    path = folder / f"consul-{time.time_ns() // 1_000_000}{_EXTENSION}"
+    try:
+        index = _save(given, path)
+        given.out(f"Saved and verified snapshot to index {index}: {path}")
+        for old in expired((each.name for each in folder.iterdir()), given.values["retain"]):
+            (folder / old).unlink()
+    except (ConsulpyError, OSError) as error:
+        given.err(f"Error saving snapshot: {error}")
+        return False
+    return True
+
+
+def expired(names: Iterable[str], retain: int) -> list[str]:
+    """Those of our snapshots that are older than the last `retain`."""
+    ours = sorted(name for name in names if _OURS.fullmatch(name))
+    return ours[:-retain]
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
