@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 from consulpy.agent import joining, keyoperations, logs, report, settings
 from consulpy.agent.datadir import DataDirectoryLock
 from consulpy.agent.pools import Pool, lan_pool, reporter, wan_pool
+from consulpy.agent.versions import of_state
 from consulpy.checks.runner import Runner
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
@@ -318,10 +319,13 @@ class Agent:
             self._run(pool.transport)
         config = self.config
         if self.server is not None:
-            self._run(RpcService(self._reactor, config.bind_addr, config.ports.server, self.server))
-        server = self.server
-        version = (lambda: server.store.index) if server is not None else None
-        dns = DnsService(self._reactor, settings.dns(config), self.caller, rng=self._rng, version=version)
+            limit = config.limits.rpc_max_conns_per_client
+            rpc = RpcService(
+                self._reactor, config.bind_addr, config.ports.server, self.server, connections_per_client=limit
+            )
+            self._run(rpc)
+        kept = {"version": of_state(self.server)} if self.server is not None else {}
+        dns = DnsService(self._reactor, settings.dns(config), self.caller, rng=self._rng, **kept)
         if config.ports.dns > 0:
             self._run(dns)
             self._dns = dns

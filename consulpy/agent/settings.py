@@ -13,6 +13,9 @@ def http(config: RuntimeConfig) -> HttpConfig:
         config.ports.http,
         dict(config.http_config.response_headers),
         config.unix_sockets.mode,
+        config.unix_sockets.user,
+        config.unix_sockets.group,
+        config.limits.http_max_conns_per_client,
     )
 
 
