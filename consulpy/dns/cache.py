@@ -1,11 +1,13 @@
-"""The packet cache: question bytes -> answer bytes, without ids, for as long as the state is the same.
+"""The packet cache: question bytes -> answer bytes, without ids, for as long as what they are about is the same.
 
-A hit costs one dict look-up. What may be kept: answers that depend on nothing but the state of this datacenter. Several
-records are a random choice, so of those a set of different answers is collected first, then shown in turn a limited
-number of times, then collected anew: each client still sees the instances in changing order.
+A hit costs two look-ups: the packet, and the version of the node or service that it is about. What may be kept: answers
+that depend on nothing but one node or service of this datacenter. Several records are a random choice, so of those a
+set of different answers is collected first, then shown in turn a limited number of times, then collected anew: each
+client still sees the instances in changing order.
 """
 
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from itertools import cycle, islice, repeat
 from typing import Final
 
@@ -17,15 +19,42 @@ ROUNDS: Final = 16
 #: Larger questions are not kept: nobody asks them honestly.
 QUESTION_SIZE_MAX: Final = 300
 
+NODE: Final = "node"
+SERVICE: Final = "service"
+#: What an answer is about: `NODE` or `SERVICE` with its name in lower case, or two empty texts for nothing of the kind.
+Scope = tuple[str, str]
+#: Names the state of a scope: equal as long as nothing in it changed; None while there is nothing to go by.
+Version = Callable[[Scope], Hashable | None]
+
+
+@dataclass(slots=True)
+class Made:
+    """An answer, and what is needed to keep it.
+
+    `choices`: of how many records it is one random choice, 0 if it can't be kept. `version`: that of `scope` before the
+    answer was made.
+    """
+
+    packet: bytes
+    choices: int = 0
+    scope: Scope = ("", "")
+    version: Hashable | None = None
+
+
+@dataclass(slots=True)
+class _Entry:
+    answers: Iterator[bytes]
+    scope: Scope
+    version: Hashable
+
 
 class PacketCache:
-    """Answers to UDP questions. `version` names the state that answers come from; None: keep nothing now."""
+    """Answers to UDP questions."""
 
-    def __init__(self, version: Callable[[], Hashable | None]) -> None:
+    def __init__(self, version: Version) -> None:
         self._version = version
-        self._current: Hashable | None = None
-        self._entries: dict[bytes, Iterator[bytes]] = {}
-        self._collecting: dict[bytes, list[bytes]] = {}
+        self._entries: dict[bytes, _Entry] = {}
+        self._collecting: dict[bytes, tuple[Hashable, list[bytes]]] = {}
         self.hits = 0
         self.misses = 0
 
@@ -34,41 +63,35 @@ class PacketCache:
 
     def get(self, packet: bytes) -> bytes | None:
         """The answer to a packet, under its id; None if it has to be made."""
-        version = self._version()
-        if version != self._current:
-            self.clear()
-            self._current = version
-            return None
         body = packet[2:]
         entry = self._entries.get(body)
-        if entry is None:
-            self.misses += 1
-            return None
-        for answer in entry:
-            self.hits += 1
-            return packet[:2] + answer
-        del self._entries[body]  # shown often enough
+        if entry is not None:
+            if self._version(entry.scope) == entry.version:
+                for answer in entry.answers:
+                    self.hits += 1
+                    return packet[:2] + answer
+            del self._entries[body]  # shown often enough, or no longer true
+        self.misses += 1
         return None
 
-    def version(self) -> Hashable | None:
-        """To be taken before an answer is made, and given to `put`."""
-        return self._version()
-
-    def put(self, packet: bytes, answer: bytes, choices: int, version: Hashable | None) -> None:
-        """Keep an answer that was made from the state `version`, one of `choices` records' many orders."""
-        if version is None or version != self._current or not choices or len(packet) > QUESTION_SIZE_MAX:
+    def put(self, packet: bytes, made: Made) -> None:
+        """Keep the answer that was made for a packet, if it may be kept."""
+        if not made.choices or made.version is None or len(packet) > QUESTION_SIZE_MAX:
             return
         if len(self._entries) + len(self._collecting) >= ENTRIES_MAX:
             self.clear()
-        body, kept = packet[2:], answer[2:]
-        if choices == 1:
-            self._entries[body] = repeat(kept)
+        body, kept = packet[2:], made.packet[2:]
+        if made.choices == 1:
+            self._entries[body] = _Entry(repeat(kept), made.scope, made.version)
             return
-        collected = self._collecting.setdefault(body, [])
+        version, collected = self._collecting.get(body, (None, []))
+        if version != made.version:
+            collected = []
         collected.append(kept)
+        self._collecting[body] = (made.version, collected)
         if len(collected) == CHOICES:
             del self._collecting[body]
-            self._entries[body] = islice(cycle(collected), CHOICES * ROUNDS)
+            self._entries[body] = _Entry(islice(cycle(collected), CHOICES * ROUNDS), made.scope, made.version)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -14,12 +14,15 @@ from twisted.names import dns
 from consulpy.clock import Clock
 from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
+from consulpy.dns.cache import NODE, SERVICE, Made, Scope, Version
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.question import (
     AddressLookup,
     AuthorityLookup,
     Foreign,
+    Lookup,
     NodeLookup,
+    Nothing,
     QueryLookup,
     ReverseLookup,
     ServiceLookup,
@@ -49,59 +52,78 @@ _log = Logger()
 
 
 class Resolver:
-    """Answers questions. `config` may be replaced at any time; it holds for the questions after."""
+    """Answers questions. `config` may be replaced at any time; it holds for the questions after.
 
-    def __init__(self, config: DnsConfig, caller: Caller, clock: Clock, rng: Random, recursor: Recursor) -> None:
+    `version`: see `cache.Version`.
+    """
+
+    def __init__(
+        self, config: DnsConfig, caller: Caller, clock: Clock, rng: Random, recursor: Recursor, version: Version
+    ) -> None:
         self.config = config
         self._caller = caller
         self._clock = clock
         self._rng = rng
         self._recursor = recursor
+        self._version = version
 
-    async def respond(self, question: Question, *, udp: bool, client: str = "") -> tuple[bytes, int]:
-        """The packet that answers, and of how many records it is one random choice (0: don't keep it at all).
+    async def respond(self, question: Question, *, udp: bool, client: str = "") -> Made:
+        """The packet that answers.
 
         `client`: the address of who asks; prepared queries may sort by distance from it.
         """
-        made: Answer | bytes
+        lookup = lookup_of(question.name, question.kind, self.config)
+        scope = self._scope(lookup)
+        version = self._version(scope) if scope is not None else None  # before anything is read
         try:
-            made, choices = await self._answer(question, udp, client)
+            made = await self._answer(question, lookup, udp, client)
         except RPCError as error:
+            scope = None
             if _NO_DATACENTER in str(error):
-                made, choices = self._negative(), 0
+                made = self._negative()
             else:
                 _log.warn("no answer for {name}: {error}", name=question.name, error=str(error))
-                made, choices = Answer(rcode=dns.ESERVER), 0
+                made = Answer(rcode=dns.ESERVER)
         if isinstance(made, bytes):
-            return made, 0
+            return Made(made)
         made.recursion = made.recursion or bool(self.config.recursors)
-        return encode(question, made, compress=not self.config.disable_compression), choices
+        packet = encode(question, made, compress=not self.config.disable_compression)
+        if scope is None:
+            return Made(packet)
+        return Made(packet, made.choices, scope, version)
 
-    async def _answer(self, question: Question, udp: bool, client: str) -> tuple[Answer | bytes, int]:
-        lookup = lookup_of(question.name, question.kind, self.config)
+    def _scope(self, lookup: Lookup) -> Scope | None:
+        """What an answer depends on; None if that is more than one thing of this datacenter."""
         if isinstance(lookup, NodeLookup):
-            made = await self._node(question, lookup)
-            return made, int(self._is_ours(lookup) and self._is_ours(lookup.instead) and self._is_stable(made))
+            plain = lookup.datacenter == self.config.datacenter and lookup.instead is None
+            return (NODE, lookup.node) if plain else None
         if isinstance(lookup, ServiceLookup):
-            made, choices = await self._service(question, lookup, udp)
-            return made, choices if self._is_ours(lookup) and self._is_stable(made) else 0
+            plain = lookup.datacenter == self.config.datacenter and not lookup.connect and not lookup.ingress
+            return (SERVICE, lookup.service) if plain else None
+        return ("", "") if isinstance(lookup, AddressLookup | Transfer | Nothing) else None
+
+    async def _answer(self, question: Question, lookup: Lookup, udp: bool, client: str) -> Answer | bytes:
+        if isinstance(lookup, NodeLookup):
+            return await self._node(question, lookup)
+        if isinstance(lookup, ServiceLookup):
+            return await self._service(question, lookup, udp)
+        if isinstance(lookup, QueryLookup):
+            return await self._query(question, lookup, udp, client)
         if isinstance(lookup, AddressLookup):
             found = lookup.address
             ttl = int(self.config.node_ttl_s)
-            return Answer(answers=[answers.address_record(question.name, found, ttl)] if found else []), 1
+            return Answer(answers=[answers.address_record(question.name, found, ttl)] if found else [])
         if isinstance(lookup, AuthorityLookup):
-            return await self._authority(question), 0
+            return await self._authority(question)
         if isinstance(lookup, ReverseLookup):
-            return await self._reverse(question, lookup, udp), 0
+            return await self._reverse(question, lookup, udp)
         if isinstance(lookup, Transfer):
-            return Answer(rcode=dns.ENOTIMP), 0
+            return Answer(rcode=dns.ENOTIMP)
         if isinstance(lookup, Foreign):
             if not self.config.recursors:
-                return Answer(rcode=dns.EREFUSED, authoritative=False, edns=False), 1
-            return await self._recursor.forward(question, self.config, udp=udp), 0
-        if isinstance(lookup, QueryLookup):
-            return await self._query(question, lookup, udp, client), 0
-        return self._negative(), 1
+                return Answer(rcode=dns.EREFUSED, authoritative=False, edns=False)
+            return await self._recursor.forward(question, self.config, udp=udp)
+        return self._negative()
 
     # -- nodes
 
@@ -116,6 +138,7 @@ class Resolver:
         if kind in (dns.A, dns.AAAA, dns.ALL_RECORDS):
             address = answers.ip_of(node.address)
             if address is None:
+                made.choices = 0  # where that name leads may change without this node
                 made.answers.append(answers.alias_record(question.name, node.address, ttl))
                 made.answers += await self._follow(node.address, 1)
             elif answers.wants(kind, address):
@@ -135,23 +158,24 @@ class Resolver:
 
     # -- services
 
-    async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> tuple[Answer, int]:
+    async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> Answer:
         rows = await self._instances(lookup)
         if not rows:
-            return self._negative(), 1
+            return self._negative()
         self._rng.shuffle(rows)
         return await self._records(question, rows, self.config.ttl_of_service(lookup.service), udp)
 
-    async def _records(
-        self, question: Question, rows: Sequence[CheckServiceNode], ttl: int, udp: bool
-    ) -> tuple[Answer, int]:
+    async def _records(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int, udp: bool) -> Answer:
         if question.kind == dns.SRV:
             groups = await self._srv_groups(question, rows, ttl)
         else:
             groups = await self._address_groups(question, rows, ttl)
         if not groups:
-            return self._negative(dns.OK), 1
-        return answers.fit(question, groups, self.config, udp=udp), len(groups)
+            return self._negative(dns.OK)
+        made = answers.fit(question, groups, self.config, udp=udp)
+        if any(answers.ip_of(answers.address_of(row)) is None for row in rows):
+            made.choices = 0  # where that name leads may change without this service
+        return made
 
     async def _query(self, question: Question, lookup: QueryLookup, udp: bool, client: str) -> Answer:
         """The result of a prepared query, in the order in which it comes: servers shuffle, or sort by distance."""
@@ -170,7 +194,7 @@ class Resolver:
             raise
         rows = reply.nodes or ()
         if rows:
-            made, _ = await self._records(question, rows, self._ttl_of_query(reply), udp)
+            made = await self._records(question, rows, self._ttl_of_query(reply), udp)
         else:
             made = self._negative()
         made.subnet_scope = True
@@ -310,14 +334,6 @@ class Resolver:
         return records + found
 
     # -- helpers
-
-    def _is_ours(self, lookup: NodeLookup | ServiceLookup | None) -> bool:
-        """Whether the answer depends on this datacenter only."""
-        return lookup is None or lookup.datacenter == self.config.datacenter
-
-    def _is_stable(self, made: Answer) -> bool:
-        """Whether no recursor had a part in the answer."""
-        return not self.config.recursors or not any(each.type == dns.CNAME for each in made.answers)
 
     async def _read(self, method: str, request: Any) -> Any:
         request.options.allow_stale = self.config.allow_stale

@@ -7,7 +7,7 @@ cache hit is answered on the spot (134,000 against 115,000 packets a second were
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from consulpy.dns.cache import PacketCache
+from consulpy.dns.cache import Made, PacketCache, Version
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
@@ -46,8 +46,8 @@ Reply = Callable[[bytes], None]
 class DnsService(Service):
     """Answers on every address of the configuration.
 
-    `version`: names the state that answers are made from, so that they can be kept (see `cache`); None where there is
-    no state to name, as in a client agent.
+    `version`: names the state that answers are made from, so that they can be kept (`cache.Version`); left out where
+    there is no state to name, as in a client agent.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class DnsService(Service):
         caller: Caller,
         *,
         rng: Random | None = None,
-        version: Callable[[], Hashable | None] | None = None,
+        version: Version = lambda _scope: None,
     ) -> None:
         self._reactor = reactor
         rng = rng or Random()
-        self._resolver = Resolver(config, caller, reactor, rng, Recursor(self._exchange, rng))
-        self._cache = PacketCache(version or (lambda: None))
+        self._resolver = Resolver(config, caller, reactor, rng, Recursor(self._exchange, rng), version)
+        self._cache = PacketCache(version)
         self._udp: list[_UdpSocket] = []
         self._ports: list[Any] = []
         self.counters = {"malformed": 0, "dropped": 0, "failed": 0}
@@ -117,13 +117,10 @@ class DnsService(Service):
         if self.pending >= UDP_PENDING_MAX:
             self.counters["dropped"] += 1
             return
-        version = self._cache.version()
 
-        def keep_and_reply(made: tuple[bytes, int]) -> None:
-            answer, choices = made
-            if choices:
-                self._cache.put(packet, answer, choices, version)
-            reply(answer)
+        def keep_and_reply(made: Made) -> None:
+            self._cache.put(packet, made)
+            reply(made.packet)
 
         self.ask(packet, client, keep_and_reply, _nothing, udp=True)
 
@@ -131,19 +128,19 @@ class DnsService(Service):
         self,
         packet: bytes,
         client: str,
-        answered: Callable[[tuple[bytes, int]], None],
+        answered: Callable[[Made], None],
         given_up: Callable[[], None],
         *,
         udp: bool,
     ) -> None:
-        """Have a packet answered: `answered((answer, choices))`, or `given_up()` if there is nothing to say."""
+        """Have a packet answered: `answered(made)`, or `given_up()` if there is nothing to say."""
         try:
             question = decode(packet)
         except Malformed as error:
             self.counters["malformed"] += 1
             _log.debug("bad packet: {error}", error=error)
             if error.reply:
-                answered((error.reply, 0))
+                answered(Made(error.reply))
             else:
                 given_up()
             return
@@ -153,7 +150,7 @@ class DnsService(Service):
         def failed(failure: Failure) -> None:
             self.counters["failed"] += 1
             _log.error("{name}: {error}", name=question.name, error=failure.getErrorMessage())
-            answered((_failure(question), 0))
+            answered(Made(_failure(question)))
 
         def finished(result: Any) -> Any:
             self.pending -= 1
@@ -300,8 +297,8 @@ class _TcpConnection(Protocol, TimeoutMixin):
             self._paused = paused
             (self.transport.pauseProducing if paused else self.transport.resumeProducing)()
 
-    def _answered(self, made: tuple[bytes, int]) -> None:
-        answer = made[0]
+    def _answered(self, made: Made) -> None:
+        answer = made.packet
         self._pending -= 1
         if self.connected:
             self.transport.write(_SIZE.pack(len(answer)) + answer)

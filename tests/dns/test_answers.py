@@ -47,7 +47,7 @@ def resolver(config: str, rng: Random | None = None) -> Resolver:
         raise AssertionError("there is no recursor")
 
     rng = rng or Random(1)
-    return Resolver(CONFIGS[config], caller, Clock(), rng, Recursor(no_recursor, rng))
+    return Resolver(CONFIGS[config], caller, Clock(), rng, Recursor(no_recursor, rng), lambda _: None)
 
 
 RESOLVERS = {config: resolver(config) for config in CONFIGS}
@@ -60,7 +60,7 @@ def ask(asked: Resolver, packet: bytes, *, udp: bool = True) -> bytes:
         return error.reply
     answers: list[Any] = []
     Deferred.fromCoroutine(asked.respond(question, udp=udp)).addBoth(answers.append)
-    answer: bytes = answers[0][0]
+    answer: bytes = answers[0].packet
     return answer
 
 
@@ -133,7 +133,8 @@ def test_over_tcp_pointers_stay_in_reach() -> None:
         for number in range(600)
     ]
     rng = Random(2)
-    asked = Resolver(DnsConfig(), FakeCaller("10.0.0.1", registrations), Clock(), rng, RESOLVERS["plain"]._recursor)
+    recursor = RESOLVERS["plain"]._recursor
+    asked = Resolver(DnsConfig(), FakeCaller("10.0.0.1", registrations), Clock(), rng, recursor, lambda _: None)
 
     answer = ask(asked, catalog.packet("huge.service.consul", dns.SRV), udp=False)
 

@@ -4,98 +4,131 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulpy.dns import cache as limits
-from consulpy.dns.cache import PacketCache
+from consulpy.dns.cache import NODE, SERVICE, Made, PacketCache, Scope
+
+WEB = (SERVICE, "web")
+DB = (NODE, "db")
 
 
 class State:
-    index: int | None = 1
+    """Versions that tests change."""
 
-    def version(self) -> int | None:
-        return self.index
+    def __init__(self) -> None:
+        self.versions: dict[Scope, int | None] = {}
 
+    def version(self, scope: Scope) -> int | None:
+        return self.versions.get(scope, 1)
 
-def filled(state: State, *answers: bytes, choices: int = 1) -> PacketCache:
-    cache = PacketCache(state.version)
-    assert cache.get(b"idquestion") is None
-    for answer in answers:
-        cache.put(b"idquestion", answer, choices, state.index)
-    return cache
+    def change(self, scope: Scope) -> None:
+        self.versions[scope] = (self.versions.get(scope, 1) or 0) + 1
+
+    def made(self, packet: bytes, choices: int = 1, scope: Scope = WEB) -> Made:
+        return Made(packet, choices, scope, self.version(scope))
 
 
 def test_a_hit_has_the_id_of_its_question() -> None:
-    cache = filled(State(), b"idanswer")
+    state = State()
+    cache = PacketCache(state.version)
+    cache.put(b"idquestion", state.made(b"idanswer"))
 
     assert cache.get(b"XYquestion") == b"XYanswer"
     assert cache.get(b"XYother") is None
+    assert (cache.hits, cache.misses) == (1, 1)
 
 
-def test_a_new_state_forgets_everything() -> None:
+def test_a_change_forgets_what_is_about_it_and_nothing_else() -> None:
     state = State()
-    cache = filled(state, b"idanswer")
+    cache = PacketCache(state.version)
+    cache.put(b"idweb", state.made(b"idanswer"))
+    cache.put(b"iddb", state.made(b"idanswer", scope=DB))
 
-    state.index = 2
+    state.change(WEB)
+
+    assert cache.get(b"idweb") is None
+    assert cache.get(b"iddb") == b"idanswer"
+
+
+def test_an_answer_made_before_a_change_is_not_shown_after_it() -> None:
+    state = State()
+    cache = PacketCache(state.version)
+    made = state.made(b"idanswer")
+    state.change(WEB)
+
+    cache.put(b"idquestion", made)
 
     assert cache.get(b"idquestion") is None
-    assert len(cache) == 0
 
 
-def test_an_answer_from_a_state_that_is_over_is_not_kept() -> None:
-    """The state changed while the answer was being made."""
-    state = State()
-    cache = filled(state)
-    state.index = 2
-    cache.get(b"idquestion")
+def test_without_a_version_nothing_is_kept() -> None:
+    cache = PacketCache(lambda _scope: None)
 
-    cache.put(b"idquestion", b"idanswer", 1, 1)
+    cache.put(b"idquestion", Made(b"idanswer", 1, WEB, None))
 
     assert cache.get(b"idquestion") is None
 
 
-def test_without_a_state_nothing_is_kept() -> None:
+def test_answers_that_depend_on_more_are_not_kept() -> None:
     state = State()
-    state.index = None
+    cache = PacketCache(state.version)
 
-    assert filled(state, b"idanswer").get(b"idquestion") is None
+    cache.put(b"idquestion", state.made(b"idanswer", choices=0))
 
-
-def test_answers_that_are_no_function_of_the_state_are_not_kept() -> None:
-    assert filled(State(), b"idanswer", choices=0).get(b"idquestion") is None
+    assert cache.get(b"idquestion") is None
 
 
 def test_random_choices_are_collected_and_made_anew_after_a_while() -> None:
+    state = State()
+    cache = PacketCache(state.version)
     answers = [b"id%d" % number for number in range(limits.CHOICES)]
-    cache = filled(State(), *answers[:-1], choices=5)
+    for answer in answers[:-1]:
+        cache.put(b"idquestion", state.made(answer, choices=5))
     assert cache.get(b"idquestion") is None
 
-    cache.put(b"idquestion", answers[-1], 5, 1)
+    cache.put(b"idquestion", state.made(answers[-1], choices=5))
 
     shown = [cache.get(b"idquestion") for _ in range(limits.CHOICES * limits.ROUNDS)]
     assert set(shown) == set(answers)
     assert cache.get(b"idquestion") is None
 
 
-def test_it_is_bounded() -> None:
-    state = State()
-    cache = filled(state)
-    for number in range(limits.ENTRIES_MAX + 10):
-        cache.put(b"id%d" % number, b"idanswer", 1, 1)
-
-    assert len(cache) <= limits.ENTRIES_MAX
-    cache.put(b"id" + bytes(limits.QUESTION_SIZE_MAX), b"idanswer", 1, 1)
-    assert cache.get(b"id" + bytes(limits.QUESTION_SIZE_MAX)) is None
-
-
-@given(st.lists(st.tuples(st.sampled_from(["ask", "change"]), st.integers(0, 3)), max_size=60))
-def test_it_never_shows_what_an_older_state_said(steps: list[tuple[str, int]]) -> None:
+def test_a_collection_holds_no_choice_from_before_a_change() -> None:
     state = State()
     cache = PacketCache(state.version)
-    for step, number in steps:
+    cache.put(b"idquestion", state.made(b"idold", choices=5))
+    state.change(WEB)
+
+    for _ in range(limits.CHOICES):
+        cache.put(b"idquestion", state.made(b"idnew", choices=5))
+
+    assert {cache.get(b"idquestion") for _ in range(limits.CHOICES)} == {b"idnew"}
+
+
+def test_it_is_bounded() -> None:
+    state = State()
+    cache = PacketCache(state.version)
+    for number in range(limits.ENTRIES_MAX + 10):
+        cache.put(b"id%d" % number, state.made(b"idanswer"))
+
+    assert len(cache) <= limits.ENTRIES_MAX
+    large = b"id" + bytes(limits.QUESTION_SIZE_MAX)
+    cache.put(large, state.made(b"idanswer"))
+    assert cache.get(large) is None
+
+
+SCOPES = st.sampled_from([WEB, DB, ("", "")])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ask", "change"]), SCOPES, st.integers(1, 3)), max_size=80))
+def test_it_never_shows_what_was_true_before(steps: list[tuple[str, Scope, int]]) -> None:
+    state = State()
+    cache = PacketCache(state.version)
+    for step, scope, choices in steps:
         if step == "change":
-            state.index = (state.index or 0) + 1
+            state.change(scope)
             continue
-        packet = b"id" + bytes([number])
-        truth = b"id%d at %d" % (number, state.index or 0)
+        packet = b"id" + repr((scope, choices)).encode()
+        truth = b"id" + repr((scope, choices, state.version(scope))).encode()
         answer = cache.get(packet)
         assert answer in (None, truth)
         if answer is None:
-            cache.put(packet, truth, 1, cache.version())
+            cache.put(packet, state.made(truth, choices, scope))

@@ -58,15 +58,15 @@ class Recursors:
 
 
 def ask(config: DnsConfig, calls: Calls, question: bytes, recursors: Recursors | None = None) -> tuple[Any, int]:
-    """The decoded answer, and of how many records it is a choice."""
+    """The decoded answer, and of how many records it is a choice (0: may not be kept)."""
     recursor = Recursor((recursors or Recursors()).exchange, Random(1))
-    resolver = Resolver(config, calls, Clock(), Random(1), recursor)
+    resolver = Resolver(config, calls, Clock(), Random(1), recursor, lambda _: 1)
     out: list[Any] = []
     Deferred.fromCoroutine(resolver.respond(decode(question), udp=True, client="198.51.100.7")).addBoth(out.append)
-    answer, choices = out[0]
+    (made,) = out
     message = dns.Message()
-    message.fromStr(answer)
-    return message, choices
+    message.fromStr(made.packet)
+    return message, made.choices
 
 
 def node(name: str, address: str = "10.0.0.1", datacenter: str = "dc1") -> NodeServicesReply:
@@ -221,6 +221,22 @@ def test_a_service_elsewhere_is_followed_by_recursors_and_kept_no_longer_than_th
         ("www.example.com", dns.A, 5),
     ]
     assert choices == 0, "what others say is not our state"
+
+
+@pytest.mark.parametrize("kind", [dns.A, dns.SRV])
+def test_a_service_at_another_name_of_ours_is_not_kept(kind: int) -> None:
+    """What the name leads to changes without the service."""
+    row = instance("n")
+    assert row.service is not None
+    row.service.address = "other.node.consul"
+
+    def answer(method: str, request: Any) -> Reply:
+        return CheckServiceNodesReply(nodes=[row]) if method == "Health.ServiceNodes" else node("other")
+
+    message, choices = ask(DnsConfig(), Calls(answer), packet("web.service.consul", kind))
+
+    assert {str(each.name) for each in (*message.answers, *message.additional)} >= {"other.node.consul"}
+    assert choices == 0
 
 
 def test_names_that_lead_in_a_circle_come_to_an_end() -> None:

@@ -14,6 +14,7 @@ from twisted.internet.protocol import ClientCreator, DatagramProtocol, Protocol,
 from twisted.names import dns
 from twisted.python.failure import Failure
 
+from consulpy.agent.versions import of_state
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.transport import DnsService
 from tests.dns import catalog
@@ -67,23 +68,15 @@ class Tcp(Protocol):
             self.done.callback(self.messages())
 
 
-class State:
-    index = 1
-
-
-@pytest.fixture
-def state() -> State:
-    return State()
-
-
 @pytest.fixture
 def caller() -> FakeCaller:
     return FakeCaller("10.0.0.9", catalog.NODES + catalog.MANY)
 
 
 @pytest.fixture
-def service(caller: FakeCaller, state: State) -> Iterator[DnsService]:
-    made = DnsService(reactor, DnsConfig(port=0), caller, rng=Random(1), version=lambda: state.index)
+def service(caller: FakeCaller) -> Iterator[DnsService]:
+    version = of_state(caller.server)  # type: ignore[arg-type]
+    made = DnsService(reactor, DnsConfig(port=0), caller, rng=Random(1), version=version)
     made.startService()
     yield made
     pytest_twisted.blockon(made.stopService())
@@ -118,15 +111,39 @@ async def test_the_second_answer_comes_from_the_cache(udp: Udp, caller: FakeCall
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_new_state_is_seen_at_once(udp: Udp, caller: FakeCaller, state: State) -> None:
-    await udp.ask(PACKET)
+@pytest.mark.parametrize("name", ["plain.node.consul", "new.node.consul", "web.service.consul", "new.service.consul"])
+async def test_what_is_written_is_seen_at_once(udp: Udp, caller: FakeCaller, name: str) -> None:
+    """Whatever changes the answer: an address, a registration, a check of the node, the end of the service."""
+    packet = catalog.packet(name, dns.A)
+    node, service = name.split(".")[0].replace("web", "plain"), name.split(".")[0].replace("plain", "web")
+    if "service" not in name:
+        changes = [{"Address": "10.99.0.1"}, {"Address": "10.99.0.2"}]
+    else:
+        check = {"CheckID": "k", "Name": "K"}
+        changes = [
+            {"Address": "10.99.0.1", "Service": {"Service": service}},
+            {"Address": "10.99.0.2"},
+            {"Address": "10.99.0.2", "Check": {**check, "Status": "critical"}},
+            {"Address": "10.99.0.2", "Check": {**check, "Status": "passing"}},
+            {"Address": "10.99.0.2", "Service": {"Service": service, "Address": "10.99.0.3"}},
+        ]
+    plain = DnsService(reactor, DnsConfig(port=0), caller, rng=Random(1))
+    plain.startService()
+    unkept = Udp(plain.addresses()[0][1])
+    port = reactor.listenUDP(0, unkept, interface="127.0.0.1")  # type: ignore[attr-defined]
+    seen = {await udp.ask(packet)}
+    for change in changes:
+        caller.server.register(Node=node, **change)
 
-    caller.server.register(Node="plain", Address="10.99.0.1")
-    state.index = 2
+        answer = await udp.ask(packet)
 
-    message = dns.Message()
-    message.fromStr(await udp.ask(PACKET))
-    assert message.answers[0].payload.dottedQuad() == "10.99.0.1"
+        assert answer == await udp.ask(packet) == await unkept.ask(packet), change
+        seen.add(answer)
+    caller.server.deregister(Node=node)
+    assert await udp.ask(packet) == await unkept.ask(packet)
+    assert len(seen) > 2
+    await port.stopListening()
+    await plain.stopService()
 
 
 @pytest_twisted.ensureDeferred
