@@ -12,6 +12,7 @@ from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any, Final
 
 from consulpy.errors import RPCError
+from consulpy.filter.errors import FilterError
 from consulpy.filter.pattern import compile_pattern
 from consulpy.structs.options import QuerySource
 from consulpy.structs.query import PreparedQuery, QueryService
@@ -41,8 +42,9 @@ def check_template(query: PreparedQuery) -> None:
         raise RPCError(f"failed compiling template: Bad Template.Type '{query.template.type}'")
     try:
         _expression(query.template.regexp)
-    except (ValueError, re.error, RecursionError, OverflowError) as error:
-        raise RPCError(f"failed compiling template: Bad Regexp: {error}") from None
+    except (ValueError, re.error, RecursionError, OverflowError, FilterError) as error:
+        text = str(error).partition(f'"{query.template.regexp}": ')[2] or str(error)
+        raise RPCError(f"failed compiling template: Bad Regexp: {text}") from None
     for path, text in _texts(query.service):
         try:
             _interpolated(text, lambda _: "")
