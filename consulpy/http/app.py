@@ -52,15 +52,33 @@ _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 def make_site_root(agent: "LocalAgent", headers: dict[str, str], cache: ReplyCache | None = None) -> IResource:
     """The root of the API; `headers` are added to every answer, `cache` is what `?cached` reads."""
     assert routes
+    endpoints = {path: _Endpoint(agent, path, handlers, cache) for path, handlers in ROUTES.items()}
     app = Klein()
     app.url_map.merge_slashes = False
-    for path, handlers in ROUTES.items():
-        endpoint = _Endpoint(agent, path, handlers, cache)
-        if path.endswith("/"):
-            app.route(f"{path}<path:tail>", endpoint=f"{path}*")(endpoint.serve)
-        app.route(path, endpoint=path)(endpoint.serve)
-    app.handle_errors(Exception)(_not_found)
+
+    # One rule for all: to compile a rule for each path takes werkzeug longer than the rest of the agent's start.
+    @app.route("/", branch=True)
+    def serve(request: Any) -> Any:
+        path = (b"/" + b"/".join(request.postpath)).decode()
+        endpoint, tail = _find(endpoints, path)
+        return _not_found(request, path) if endpoint is None else endpoint.serve(request, tail)
+
+    app.handle_errors(Exception)(_route_failed)
     return _Front(app.resource(), headers)
+
+
+def _find(endpoints: dict[str, "_Endpoint"], path: str) -> tuple["_Endpoint | None", str]:
+    """The endpoint of a path, and what follows it; the longest prefix wins."""
+    found = endpoints.get(path)
+    if found is not None:
+        return found, ""
+    end = path.rfind("/")
+    while end > 0:
+        found = endpoints.get(path[: end + 1])
+        if found is not None:
+            return found, path[end + 1 :]
+        end = path.rfind("/", 0, end)
+    return None, ""
 
 
 @implementer(IResource)
@@ -139,13 +157,15 @@ def _redirect(request: Any, path: str) -> bytes:
     return _whole(request, f'<a href="{location}">Moved Permanently</a>.\n\n'.encode())
 
 
-def _not_found(request: Any, failure: Failure) -> bytes:
+def _route_failed(request: Any, failure: Failure) -> bytes:
+    """Our own fault, outside of any handler."""
+    _log.failure("a route failed", failure)
+    request.setResponseCode(500)
+    return _whole(request, b"")
+
+
+def _not_found(request: Any, path: str) -> bytes:
     """No such path: an empty 404, or a redirect where only the slash at the end is missing."""
-    if getattr(failure.value, "code", None) is None:  # none of werkzeug's own
-        _log.failure("a route failed", failure)
-        request.setResponseCode(500)
-        return _whole(request, b"")
-    path = "/" + b"/".join(request.postpath).decode()
     if path + "/" in ROUTES:
         return _redirect(request, path + "/")
     request.setResponseCode(404)
