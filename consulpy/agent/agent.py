@@ -239,6 +239,7 @@ class Agent:
         )
         self._stops.append(self._leader.stop)
         self.server.queue_coordinate = self._leader.queue_coordinate
+        self.server.sessions = self._leader.sessions
         self.server.on_restored = self._leader.restored
         self.server.in_thread = lambda job: deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
         self.caller = ServerCaller(self.server)

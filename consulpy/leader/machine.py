@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol
 from consulpy.clock import Clock, Timer
 from consulpy.leader import reconcile as rules
 from consulpy.leader.coordinates import CoordinateBatches
+from consulpy.leader.sessions import SessionTimers
+from consulpy.leader.tombstones import TombstoneReaper
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot, Barrier, Command, Configuration, FederationState, Noop
@@ -64,6 +66,8 @@ class Leader:
         self._other_servers: set[str] = set()
         self.ready = False
         self.coordinates = CoordinateBatches(clock, self._write)
+        self.sessions = SessionTimers(datacenter, state_log.store, clock, self._write)
+        self._tombstones = TombstoneReaper(datacenter, state_log.store, clock, self._write)
 
     def start(self) -> None:
         """Take office."""
@@ -85,6 +89,7 @@ class Leader:
         """The whole state was replaced: write again what a leader needs in it, and bring every member in line."""
         if not (self._running and self.ready):
             return
+        self.sessions.start()
         for command in self._first_writes():
             self._write(command)
         if self._timer is not None and self._timer.active():
@@ -95,6 +100,8 @@ class Leader:
         """Leave office: write nothing more."""
         self._running = self.ready = False
         self.coordinates.stop()
+        self.sessions.stop()
+        self._tombstones.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -156,6 +163,8 @@ class Leader:
             return
         self.ready = True
         self.coordinates.start()
+        self.sessions.start()
+        self._tombstones.start()
         self._on_ready()
         self._sweep()
 

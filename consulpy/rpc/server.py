@@ -6,7 +6,7 @@ reply's `QueryMeta` is filled in here. Source: docs/wire/rpc.md 6 and 7.
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
@@ -20,6 +20,7 @@ from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.record import Record
 from consulpy.structs.requests import CoordinateUpdateRequest
+from consulpy.structs.session import Session
 
 if TYPE_CHECKING:
     from consulpy.serf.machine import Serf
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
 HOLD_TIMEOUT_S: Final = 7.0
 #: Calls that may be held at a time; more are refused at once.
 HELD_LIMIT: Final = 8192
+
+
+class SessionTimes(Protocol):
+    """What the leader counts for sessions (`consulpy.leader.sessions`)."""
+
+    def renew(self, session: Session) -> None:
+        """Give a session its whole time."""
+
+    def forget(self, session_id: str) -> None:
+        """A session ended."""
+
+    def is_closed(self, key: str) -> bool:
+        """Whether a lock on `key` has to wait."""
 
 
 class Server:
@@ -63,6 +77,8 @@ class Server:
         self.lan = lan
         self.wan = wan
         self.queue_coordinate = queue_coordinate
+        #: Times of sessions and locks, counted by whoever leads.
+        self.sessions: SessionTimes | None = None
         #: Runs a costly job where it stops nobody; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
         #: Called when the whole state was replaced by a snapshot.

@@ -2,24 +2,27 @@
 
 A command is what stands in the log: `u8 type` and the msgpack of its body (docs/wire/rpc.md 15). Applying must give the
 same result on every server and at every replay: times and random values are put in before a command is submitted.
-KV, sessions, tombstones, transactions and prepared queries (types 2, 3, 5, 7, 8) are further classes of this file; the
-tables that they change get a file each.
+The tables that they change have a file each.
 """
 
 from typing import Any, ClassVar, Final, Protocol, Self
 
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.errors import RPCError, WireError
-from consulpy.state import registration
+from consulpy.state import registration, txn
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
 from consulpy.state.store import Store
 from consulpy.structs.config_entry import EntryRequest
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import IntentionRequest
+from consulpy.structs import kv as verbs
+from consulpy.structs.kv import KVRequest, TombstoneRequest
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.query import QueryRequest
 from consulpy.structs.record import Record
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
+from consulpy.structs.session import CREATE, DESTROY, SessionRequest
+from consulpy.structs.txn import TxnReply, TxnRequest
 
 #: Set in a type number: who does not know the command may pass over it.
 IGNORE_IF_UNKNOWN: Final = 128
@@ -146,8 +149,80 @@ class PreparedQuery(_WithBody):
 
 
 def _has_session(store: Store, session: str) -> bool:
-    sessions = getattr(store, "sessions", None)
-    return bool(session) and sessions is not None and sessions.table.get(session) is not None
+    return bool(session) and store.sessions.table.get(session.lower()) is not None
+
+
+class KVS(_WithBody):
+    """Change a key, or all keys under a prefix; answers whether a check-and-set or a lock was done."""
+
+    TYPE = 2
+    BODY = KVRequest
+
+    def apply(self, store: Store, index: int) -> bool | None:
+        """See `KV`. None for what cannot fail."""
+        op, entry, kv = self.body.op, self.body.dir_ent, store.kv
+        with store.change(index) as change:
+            if op == verbs.SET:
+                kv.set(change, entry)
+            elif op == verbs.DELETE:
+                kv.delete(change, entry.key)
+            elif op == verbs.DELETE_TREE:
+                kv.delete_tree(change, entry.key)
+            elif op == verbs.DELETE_CAS:
+                return kv.delete_cas(change, entry.key, entry.modify_index)
+            elif op == verbs.CAS:
+                return kv.set_cas(change, entry) is not None
+            elif op == verbs.LOCK:
+                return kv.lock(change, entry) is not None
+            elif op == verbs.UNLOCK:
+                return kv.unlock(change, entry) is not None
+            else:
+                raise RPCError(f"Invalid KVS operation '{op}'")
+        return None
+
+
+class Session(_WithBody):
+    """Make or end a session; answers its id, or nothing."""
+
+    TYPE = 3
+    BODY = SessionRequest
+
+    def apply(self, store: Store, index: int) -> str:
+        """See `Sessions`."""
+        op, session = self.body.op, self.body.session
+        with store.change(index) as change:
+            if op == CREATE:
+                store.sessions.create(change, session)
+                return str(session.id)
+            if op == DESTROY:
+                store.sessions.destroy(change, session.id)
+                return ""
+            raise RPCError(f"Invalid session operation '{op}'")
+
+
+class Tombstone(_WithBody):
+    """Forget old deletions of keys."""
+
+    TYPE = 5
+    BODY = TombstoneRequest
+
+    def apply(self, store: Store, index: int) -> None:
+        """See `Tombstones.reap`."""
+        with store.change(index) as change:
+            if self.body.op != "reap":
+                raise RPCError(f"Invalid Tombstone operation '{self.body.op}'")
+            store.kv.tombstones.reap(change, self.body.reap_index)
+
+
+class Txn(_WithBody):
+    """Do several operations, or none of them; answers with results or errors."""
+
+    TYPE = 8
+    BODY = TxnRequest
+
+    def apply(self, store: Store, index: int) -> TxnReply:
+        """See `txn.run`."""
+        return txn.run(store, index, self.body.ops or [])
 
 
 class Intention(_WithBody):
@@ -253,7 +328,11 @@ COMMANDS: Final[dict[int, Any]] = {
         Deregister,
         CoordinateBatchUpdate,
         Autopilot,
+        KVS,
+        Session,
+        Tombstone,
         PreparedQuery,
+        Txn,
         Intention,
         ConfigEntry,
         FederationState,

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def register(change: "Change", request: RegisterRequest) -> None:
     """Write a node, and with it a service and checks. Raises `RPCError` with Consul's texts."""
     if not (request.skip_node_update and change.store.catalog.has_node(request.node)):
-        _put_node(change, request)
+        put_node(change, request)
     if request.service is not None:
-        _put_service(change, request.node, request.service)
+        put_service(change, request.node, request.service)
     for check in (request.checks or []) + ([request.check] if request.check is not None else []):
         if check.node != request.node:
             raise RPCError(f'check node "{check.node}" does not match node "{request.node}"')
-        _put_check(change, check)
+        put_check(change, check)
 
 
 def deregister(change: "Change", request: DeregisterRequest) -> None:
@@ -39,17 +39,18 @@ def deregister(change: "Change", request: DeregisterRequest) -> None:
     What is not there is no error and moves no index.
     """
     if request.service_id:
-        _remove_service(change, request.node.lower(), request.service_id.lower())
+        remove_service(change, request.node.lower(), request.service_id.lower())
     elif request.check_id:
-        _remove_check(change, request.node.lower(), request.check_id.lower())
+        remove_check(change, request.node.lower(), request.check_id.lower())
     else:
-        _remove_node(change, request.node.lower())
+        remove_node(change, request.node.lower())
 
 
 # Nodes
 
 
-def _put_node(change: "Change", request: RegisterRequest) -> None:
+def put_node(change: "Change", request: RegisterRequest) -> None:
+    """Write the node of a registration. Raises `RPCError`."""
     catalog = change.store.catalog
     same_id = catalog.nodes_table.by("id", request.id.lower()) if request.id else ()
     old = same_id[0] if same_id else None
@@ -58,7 +59,7 @@ def _put_node(change: "Change", request: RegisterRequest) -> None:
     if old is None:
         old = catalog.nodes_table.get(request.node.lower())
     elif old.node != request.node:
-        _remove_node(change, old.node.lower())  # a rename: everything on the old name goes
+        remove_node(change, old.node.lower())  # a rename: everything on the old name goes
     node = Node(
         id=request.id,
         node=request.node,
@@ -93,16 +94,17 @@ def _refuse_taken_name(change: "Change", request: RegisterRequest, *, is_rename:
         )
 
 
-def _remove_node(change: "Change", node: str) -> None:
+def remove_node(change: "Change", node: str) -> None:
     """Remove a node and everything on it. `node` is the lower-case name."""
     catalog = change.store.catalog
     old = catalog.nodes_table.get(node)
     if old is None:
         return
     for row in catalog.services_table.by("node", node):
-        _remove_service(change, node, row.service.id.lower())
+        remove_service(change, node, row.service.id.lower())
     for check in catalog.checks_table.by("node", node):
-        _remove_check(change, node, check.check_id.lower())
+        remove_check(change, node, check.check_id.lower())
+    change.store.sessions.node_gone(change, node)
     change.store.coordinates.forget_node(change, node)
     change.remove(catalog.nodes_table, (node,))
     change.bump(NODES)
@@ -112,7 +114,8 @@ def _remove_node(change: "Change", node: str) -> None:
 # Services
 
 
-def _put_service(change: "Change", node: str, service: NodeService) -> None:
+def put_service(change: "Change", node: str, service: NodeService) -> None:
+    """Write a service of a node that is there. Raises `RPCError`."""
     catalog = change.store.catalog
     if not service.id:
         raise RPCError("failed inserting service: failed inserting service: object missing primary index")
@@ -135,13 +138,14 @@ def _put_service(change: "Change", node: str, service: NodeService) -> None:
         _bump_lost(change, old_row)
 
 
-def _remove_service(change: "Change", node: str, service_id: str) -> None:
+def remove_service(change: "Change", node: str, service_id: str) -> None:
+    """Remove a service with its checks. Both names in lower case."""
     catalog = change.store.catalog
     row = catalog.services_table.get(node, service_id)
     if row is None:
         return
     for check in catalog.checks_table.by("instance", (node, service_id)):
-        _remove_check(change, node, check.check_id.lower())
+        remove_check(change, node, check.check_id.lower())
     change.remove(catalog.services_table, (node, service_id))
     change.bump(SERVICES, CHECKS)  # checks too, even if the service had none
     _bump_lost(change, row)
@@ -172,8 +176,8 @@ def _bump_services_on(change: "Change", node: str) -> None:
 # Checks
 
 
-def _put_check(change: "Change", check: HealthCheck) -> None:
-    """Write a check. Identical ones raise only the index of the table. (Sessions that hang on it belong here.)"""
+def put_check(change: "Change", check: HealthCheck) -> None:
+    """Write a check. Identical ones raise only the index of the table. A critical one ends its sessions."""
     catalog = change.store.catalog
     if not catalog.has_node(check.node):
         raise RPCError(f'failed inserting check: Missing node registration on node "{check.node}"')
@@ -197,6 +201,8 @@ def _put_check(change: "Change", check: HealthCheck) -> None:
         modify_index=old.modify_index if old is not None else change.index,
     )
     change.bump(CHECKS)
+    if new.status == CRITICAL:
+        change.store.sessions.check_failed(change, check.node, check.check_id)
     if new == old:
         return
     new.modify_index = change.index
@@ -206,12 +212,14 @@ def _put_check(change: "Change", check: HealthCheck) -> None:
             _bump_instances_of(change, check_of)
 
 
-def _remove_check(change: "Change", node: str, check_id: str) -> None:
+def remove_check(change: "Change", node: str, check_id: str) -> None:
+    """Remove a check and end its sessions. Both names in lower case."""
     catalog = change.store.catalog
     old = catalog.checks_table.get(node, check_id)
     if old is None:
         return
     change.remove(catalog.checks_table, (node, check_id))
+    change.store.sessions.check_failed(change, node, check_id)
     change.bump(CHECKS)
     if not old.service_id:
         change.bump(SERVICES)  # as Consul does when a node's check goes

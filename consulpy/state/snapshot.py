@@ -1,7 +1,7 @@
 """The whole state as a list of records, and back: what a log is compacted into.
 
 Records and their order are those of Consul's `state.bin` (docs/wire/rpc.md 15): `u8 type` and msgpack; nodes, services
-and checks as Register bodies, coordinates, autopilot, federation states, and at the end the index of every key.
+and checks as Register bodies, coordinates, sessions, keys, tombstones, autopilot, federation states, and at the end the index of every key.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -20,12 +20,14 @@ from consulpy.structs.check import HealthCheck
 from consulpy.structs.config_entry import EntryRequest
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import Intention
+from consulpy.structs.kv import DirEntry
 from consulpy.structs.node import Node
 from consulpy.structs.operator import AutopilotConfig, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.query import PreparedQuery
 from consulpy.structs.record import Record
 from consulpy.structs.requests import RegisterRequest
+from consulpy.structs.session import Session
 
 #: The type of a record that holds the index of one key; only in snapshots.
 INDEX: Final = 16
@@ -59,6 +61,9 @@ class Snapshot:
     coordinates: list[Coordinate]
     autopilot: list[AutopilotConfig]
     federation_states: list[State]
+    sessions: list[Session]
+    keys: list[DirEntry]
+    tombstones: list[DirEntry]
     queries: list[PreparedQuery]
     intentions: list[Intention]
     config_entries: list[Any]
@@ -76,6 +81,9 @@ class Snapshot:
             coordinates=store.coordinates.table.unordered(),
             autopilot=store.operator.autopilot_table.unordered(),
             federation_states=store.operator.federation_table.unordered(),
+            sessions=store.sessions.table.unordered(),
+            keys=store.kv.table.unordered(),
+            tombstones=store.kv.tombstones.table.unordered(),
             queries=store.queries.table.unordered(),
             intentions=store.intentions.table.unordered(),
             config_entries=store.config_entries.table.unordered(),
@@ -100,14 +108,19 @@ class Snapshot:
                 yield _register(node, check=check)
         for coordinate in sorted(self.coordinates, key=lambda row: (row.node.lower(), row.segment)):
             yield bytes([CoordinateBatchUpdate.TYPE & 127]) + pack([coordinate.to_wire()])
+        for session in sorted(self.sessions, key=lambda session: session.id):
+            yield bytes([commands.Session.TYPE]) + session.pack()
+        for kind, entries in ((commands.KVS.TYPE, self.keys), (commands.Tombstone.TYPE, self.tombstones)):
+            for entry in sorted(entries, key=lambda entry: entry.key):
+                yield bytes([kind]) + entry.pack()
         for query in sorted(self.queries, key=lambda query: query.id):
             yield bytes([commands.PreparedQuery.TYPE]) + query.pack()
         for config in self.autopilot:
             yield bytes([Autopilot.TYPE]) + config.pack()
         for intention in sorted(self.intentions, key=lambda intention: intention.id):
             yield bytes([commands.Intention.TYPE]) + intention.pack()
-        for entry in sorted(self.config_entries, key=lambda entry: (entry.kind, entry.name)):
-            yield bytes([commands.ConfigEntry.TYPE]) + EntryRequest(op=UPSERT, entry=entry).pack()
+        for config_entry in sorted(self.config_entries, key=lambda entry: (entry.kind, entry.name)):
+            yield bytes([commands.ConfigEntry.TYPE]) + EntryRequest(op=UPSERT, entry=config_entry).pack()
         for state in sorted(self.federation_states, key=lambda state: state.datacenter):
             yield bytes([FederationState.TYPE]) + FederationStateRequest(state=state).pack()
         yield from self.carried
@@ -184,6 +197,21 @@ def _restore_autopilot(store: Store, raw: object) -> None:
     store.operator.autopilot_table._replace((AUTOPILOT,), AutopilotConfig.from_wire(raw))
 
 
+def _restore_session(store: Store, raw: object) -> None:
+    session = Session.from_wire(raw)
+    store.sessions.table._replace((session.id.lower(),), session)
+
+
+def _restore_key(store: Store, raw: object) -> None:
+    entry = DirEntry.from_wire(raw)
+    store.kv.table._replace((entry.key,), entry)
+
+
+def _restore_tombstone(store: Store, raw: object) -> None:
+    entry = DirEntry.from_wire(raw)
+    store.kv.tombstones.table._replace((entry.key,), entry)
+
+
 def _restore_query(store: Store, raw: object) -> None:
     query = PreparedQuery.from_wire(raw)
     store.queries.table._replace((query.id.lower(),), query)
@@ -214,6 +242,9 @@ def _restore_index(store: Store, raw: object) -> None:
 _RESTORE: Final = {
     Register.TYPE: _restore_registration,
     CoordinateBatchUpdate.TYPE & 127: _restore_coordinates,
+    commands.Session.TYPE: _restore_session,
+    commands.KVS.TYPE: _restore_key,
+    commands.Tombstone.TYPE: _restore_tombstone,
     commands.PreparedQuery.TYPE: _restore_query,
     Autopilot.TYPE: _restore_autopilot,
     commands.Intention.TYPE: _restore_intention,

@@ -5,7 +5,7 @@ A change raises index keys to its own index; a read notes in its `WatchSet` the 
 woken exactly when the index of its result moved. Rules: docs/wire/rpc.md 14.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,10 @@ from consulpy.state.config_entry import ConfigEntries
 from consulpy.state.coordinate import Coordinates
 from consulpy.state.indexes import Indexes
 from consulpy.state.intention import Intentions
+from consulpy.state.kv import KV
 from consulpy.state.operator import Operator
 from consulpy.state.query import Queries
+from consulpy.state.session import Sessions
 from consulpy.state.table import Key, Row, Table
 from consulpy.state.watch import RESTORED, Watchers
 
@@ -26,6 +28,8 @@ class Store:
     def __init__(self) -> None:
         self.index = 0
         self.watchers = Watchers()
+        #: Told of each key that its session lost, and for how many ns nobody may lock it (`consulpy.leader.sessions`).
+        self.on_lock_delay: Callable[[str, int], None] = lambda _key, _delay_ns: None
         self._empty()
 
     def _empty(self) -> None:
@@ -36,6 +40,8 @@ class Store:
         self.config_entries = ConfigEntries(self.indexes)
         self.intentions = Intentions(self.indexes)
         self.queries = Queries(self.indexes)
+        self.sessions = Sessions(self.indexes)
+        self.kv = KV(self.indexes, self.sessions)
         #: Records of a restored snapshot that nothing here acts on (`consulpy.state.snapshot`).
         self.carried: tuple[bytes, ...] = ()
 
@@ -50,6 +56,8 @@ class Store:
         except BaseException:
             change._undo()
             raise
+        for key, delay_ns in change.lock_delays:
+            self.on_lock_delay(key, delay_ns)
         self.watchers.changed(change.touched)
 
     def replace_by(self, other: "Store") -> None:
@@ -62,6 +70,8 @@ class Store:
         self.config_entries = other.config_entries
         self.intentions = other.intentions
         self.queries = other.queries
+        self.sessions = other.sessions
+        self.kv = other.kv
         self.carried = other.carried
         self.watchers.changed([RESTORED])
 
@@ -69,12 +79,14 @@ class Store:
 class Change:
     """What one command may do to the store: replace rows, raise indexes, name what it touched."""
 
-    __slots__ = ("_journal", "index", "store", "touched")
+    __slots__ = ("_journal", "index", "lock_delays", "store", "touched")
 
     def __init__(self, store: Store, index: int) -> None:
         self.store = store
         self.index = index
         self.touched: dict[Hashable, None] = {}
+        #: Keys whose session was ended, and how long (ns) they stay closed.
+        self.lock_delays: list[tuple[str, int]] = []
         self._journal: list[tuple[Any, ...]] = []
 
     def put(self, table: Table[Row], key: Key, row: Row) -> None:

@@ -11,6 +11,20 @@ from typing import Final
 RESTORED: Final = "restored"
 
 
+_KV: Final = "kv"
+_KV_PREFIX: Final = "kv-prefix"
+
+
+def kv_key(key: str) -> tuple[str, str]:
+    """What a read of one key of the key/value store depends on; its change also wakes who reads a prefix of it."""
+    return (_KV, key)
+
+
+def kv_prefix(prefix: str) -> tuple[str, str]:
+    """What a read of all keys under a prefix depends on."""
+    return (_KV_PREFIX, prefix)
+
+
 class WatchSet:
     """The keys that one read depends on. A read that nobody will wait for is given None instead."""
 
@@ -52,20 +66,40 @@ class Watchers:
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, dict[Waiter, None]] = {}
+        #: How many prefixes of each length are waited for: a changed key is cut at these lengths only.
+        self._prefix_lengths: dict[int, int] = {}
 
     def wait(self, watch: WatchSet, call: Callable[[], None]) -> Waiter:
         """Call `call` once, at the next change of any key in `watch` (or when the state is replaced)."""
         keys = (*watch.keys, RESTORED)
         waiter = Waiter(self, keys, call)
         for key in keys:
-            self._by_key.setdefault(key, {})[waiter] = None
+            waiters = self._by_key.get(key)
+            if waiters is None:
+                waiters = self._by_key[key] = {}
+                self._count_prefix(key, 1)
+            waiters[waiter] = None
         return waiter
 
     def changed(self, keys: Iterable[Hashable]) -> None:
         """Wake everybody who waits for any of `keys`, in the order in which they began to wait for each key."""
         for key in keys:
-            for waiter in list(self._by_key.get(key, ())):
-                waiter._fire()
+            self._wake(key)
+            if type(key) is tuple and key[0] == _KV:
+                for length in [length for length in self._prefix_lengths if length <= len(key[1])]:
+                    self._wake(kv_prefix(key[1][:length]))
+
+    def _wake(self, key: Hashable) -> None:
+        for waiter in list(self._by_key.get(key, ())):
+            waiter._fire()
+
+    def _count_prefix(self, key: Hashable, difference: int) -> None:
+        if type(key) is tuple and key[0] == _KV_PREFIX:
+            count = self._prefix_lengths.get(len(key[1]), 0) + difference
+            if count:
+                self._prefix_lengths[len(key[1])] = count
+            else:
+                del self._prefix_lengths[len(key[1])]
 
     def __len__(self) -> int:
         return len(self._by_key.get(RESTORED, ()))
@@ -77,3 +111,4 @@ class Watchers:
                 waiters.pop(waiter, None)
                 if not waiters:
                     del self._by_key[key]
+                    self._count_prefix(key, -1)

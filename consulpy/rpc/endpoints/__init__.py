@@ -8,9 +8,12 @@ from consulpy.rpc.endpoints import (
     health,
     intention,
     internal,
+    kvs,
     operator,
     query,
+    session,
     status,
+    txn,
 )
 
 __all__ = [
@@ -21,7 +24,10 @@ __all__ = [
     "health",
     "intention",
     "internal",
+    "kvs",
     "operator",
     "query",
+    "session",
     "status",
+    "txn",
 ]

@@ -27,10 +27,18 @@ def checked_registration(request: RegisterRequest) -> RegisterRequest:
     checks = [*(request.checks or []), *([request.check] if request.check is not None else [])]
     return dataclasses.replace(
         request,
-        service=_checked_service(request.service) if request.service is not None else None,
+        service=checked_service(request.service) if request.service is not None else None,
         check=None,
         checks=[_filled_check(check, request.node) for check in checks] or None,
     )
+
+
+def checked_node(name: str, node_id: str) -> None:
+    """Raises `RPCError` for a node without a name or with an id that is none."""
+    if not name:
+        raise RPCError("Must provide node")
+    if node_id:
+        _check_uuid(node_id)
 
 
 def _check_uuid(text: str) -> None:
@@ -43,7 +51,8 @@ def _check_uuid(text: str) -> None:
             raise RPCError(f"Bad node ID: encoding/hex: invalid byte: U+{ord(letter):04X} '{letter}'")
 
 
-def _checked_service(service: NodeService) -> NodeService:
+def checked_service(service: NodeService) -> NodeService:
+    """A service as it goes into the log. Raises `RPCError`."""
     if not service.id and service.service:
         service = dataclasses.replace(service, id=service.service)
     if service.id and not service.service:

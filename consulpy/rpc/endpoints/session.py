@@ -1,0 +1,106 @@
+"""Session.*: sessions and their renewal (docs/wire/rpc.md 10)."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from consulpy.errors import RPCError
+from consulpy.rpc.endpoints.uuids import new_uuid
+from consulpy.rpc.registry import read, write
+from consulpy.state.commands import Session as Command
+from consulpy.state.watch import WatchSet
+from consulpy.structs.gotime import GoDurationError, go_duration
+from consulpy.structs.requests import NodeRequest, SpecificRequest
+from consulpy.structs.session import (
+    CREATE,
+    DELETE_KEYS,
+    DESTROY,
+    RELEASE,
+    TTL_MAX_NS,
+    TTL_MIN_NS,
+    Session,
+    SessionReadRequest,
+    SessionRequest,
+    SessionsReply,
+)
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+
+@write("Session.Apply", SessionRequest, str)
+def apply(server: "Server", request: SessionRequest) -> Any:
+    """Make a session, or end one; the answer is the new id."""
+    session = request.session
+    if not session.id and request.op == DESTROY:
+        raise RPCError("Must provide ID")
+    if not session.node and request.op == CREATE:
+        raise RPCError("Must provide Node")
+    if session.behavior not in ("", RELEASE, DELETE_KEYS):
+        raise RPCError(f"Invalid Behavior setting '{session.behavior}'")
+    _check_ttl(session.ttl)
+    if request.op == CREATE:
+        session_id = new_uuid(server.rng)
+        while server.store.sessions.table.get(session_id) is not None:
+            session_id = new_uuid(server.rng)
+        session = dataclasses.replace(session, id=session_id, behavior=session.behavior or RELEASE)
+    elif request.op == DESTROY:
+        server.store.sessions.find(session.id)
+    command = Command(dataclasses.replace(request, session=session))
+
+    def applied(result: str) -> str:
+        if server.sessions is not None:
+            if request.op == CREATE:
+                server.sessions.renew(session)
+            else:
+                server.sessions.forget(session.id)
+        return result
+
+    return server.submit(command).addCallback(applied)
+
+
+def _check_ttl(text: str) -> None:
+    if not text:
+        return
+    try:
+        ttl_ns = go_duration(text)
+    except GoDurationError as error:
+        raise RPCError(f"Session TTL '{text}' invalid: {error}") from None
+    if ttl_ns and not TTL_MIN_NS <= ttl_ns <= TTL_MAX_NS:
+        raise RPCError(f"Invalid Session TTL '{ttl_ns}', must be between [10s=24h0m0s]")
+
+
+def _reply(index: int, sessions: Sequence[Session]) -> SessionsReply:
+    reply = SessionsReply(sessions=list(sessions) or None)
+    reply.meta.index = index
+    return reply
+
+
+@read("Session.Get", SessionReadRequest, SessionsReply)
+def get(server: "Server", request: SessionReadRequest, watch: WatchSet | None) -> SessionsReply:
+    """One session, as a list of at most one."""
+    index, session = server.store.sessions.get(watch, request.wanted)
+    return _reply(index, [session] if session is not None else [])
+
+
+@read("Session.List", SpecificRequest, SessionsReply)
+def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> SessionsReply:  # noqa: ARG001
+    """All sessions."""
+    return _reply(*server.store.sessions.all(watch))
+
+
+@read("Session.NodeSessions", NodeRequest, SessionsReply)
+def of_node(server: "Server", request: NodeRequest, watch: WatchSet | None) -> SessionsReply:
+    """The sessions of one node."""
+    return _reply(*server.store.sessions.of_node(watch, request.node))
+
+
+@write("Session.Renew", SessionReadRequest, SessionsReply)
+def renew(server: "Server", request: SessionReadRequest) -> SessionsReply:
+    """Give a session its whole time again; none for one that is not there."""
+    index, session = server.store.sessions.get(None, request.wanted)
+    if session is not None and server.sessions is not None:
+        server.sessions.renew(session)
+    reply = _reply(index, [session] if session is not None else [])
+    reply.meta.known_leader = True
+    return reply

@@ -1,0 +1,65 @@
+"""Txn.*: transactions (docs/wire/rpc.md 10)."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from consulpy.errors import RPCError
+from consulpy.rpc.endpoints.kvs import may_apply
+from consulpy.rpc.endpoints.registration import checked_node, checked_service
+from consulpy.rpc.registry import write
+from consulpy.state.commands import Txn
+from consulpy.state.txn import quoted, read
+from consulpy.structs.kv import GET
+from consulpy.structs.txn import TxnError, TxnOp, TxnReadReply, TxnReadRequest, TxnReply, TxnRequest
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+
+@write("Txn.Apply", TxnRequest, TxnReply)
+def apply(server: "Server", request: TxnRequest) -> Any:
+    """Do all operations or none."""
+    checked, errors = _checked(server, request.ops or [])
+    if errors:
+        return TxnReply(errors=errors)
+    return server.submit(Txn(dataclasses.replace(request, ops=checked)))
+
+
+@write("Txn.Read", TxnReadRequest, TxnReadReply)
+def read_only(server: "Server", request: TxnReadRequest) -> TxnReadReply:
+    """Answer operations that all only read. The index stays 0: nobody can wait for it."""
+    checked, errors = _checked(server, request.ops or [])
+    found = TxnReply(errors=errors) if errors else read(server.store, checked)
+    reply = TxnReadReply(results=found.results, errors=found.errors)
+    reply.meta.known_leader = True
+    return reply
+
+
+def _checked(server: "Server", operations: list[TxnOp]) -> tuple[list[TxnOp], list[TxnError]]:
+    """The operations as they go into the log, and what is wrong with them."""
+    checked: list[TxnOp] = []
+    errors: list[TxnError] = []
+    for position, operation in enumerate(operations):
+        try:
+            checked.append(_filled(server, operation))
+        except RPCError as error:
+            errors.append(TxnError(position, str(error)))
+    return checked, errors
+
+
+def _filled(server: "Server", operation: TxnOp) -> TxnOp:
+    if operation.kv is not None:
+        entry = operation.kv.dir_ent
+        if not may_apply(server, operation.kv.verb, entry):
+            raise RPCError(f"failed to lock key {quoted(entry.key)} due to lock delay")
+    elif operation.node is not None and operation.node.verb != GET:
+        checked_node(operation.node.node.node, operation.node.node.id)
+    elif operation.service is not None and operation.service.verb != GET:
+        service = checked_service(operation.service.service)
+        return dataclasses.replace(operation, service=dataclasses.replace(operation.service, service=service))
+    elif operation.check is not None:
+        check = operation.check.check
+        if not check.check_id and check.name:
+            check = dataclasses.replace(check, check_id=check.name)
+            return dataclasses.replace(operation, check=dataclasses.replace(operation.check, check=check))
+    return operation

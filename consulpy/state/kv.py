@@ -1,0 +1,157 @@
+"""The key/value store: entries by key, locks on them, and the indexes of keys and prefixes (docs/wire/rpc.md 10, 14).
+
+A read of one key depends on that key, a read of a prefix on the keys that begin with it: `Watchers` finds whom a
+changed key concerns without going through all who wait.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from consulpy.errors import RPCError
+from consulpy.state.indexes import Indexes
+from consulpy.state.ordered import Ordered
+from consulpy.state.tombstone import TOMBSTONES, Tombstones
+from consulpy.state.watch import WatchSet, kv_key, kv_prefix
+from consulpy.structs.kv import DirEntry
+
+if TYPE_CHECKING:
+    from consulpy.state.session import Sessions
+    from consulpy.state.store import Change
+
+KVS: Final = "kvs"
+
+
+class KV:
+    """All keys."""
+
+    def __init__(self, indexes: Indexes, sessions: "Sessions") -> None:
+        self._indexes = indexes
+        self._sessions = sessions
+        self.table: Ordered[DirEntry] = Ordered(KVS, session=lambda row: (row.session,) if row.session else ())
+        self.tombstones = Tombstones()
+
+    # Reads
+
+    def get(self, watch: WatchSet | None, key: str) -> tuple[int, DirEntry | None]:
+        """One key; the index of a missing one is that of all keys."""
+        if watch is not None:
+            watch.add(kv_key(key))
+        found = self.table.get(key)
+        return (found.modify_index if found is not None else self._table_index()), found
+
+    def list(self, watch: WatchSet | None, prefix: str) -> tuple[int, list[DirEntry]]:
+        """All entries under a prefix, by key."""
+        if watch is not None:
+            watch.add(kv_prefix(prefix))
+        found = list(self.table.under(prefix))
+        if not prefix:
+            return self._table_index(), found
+        newest = max((entry.modify_index for entry in found), default=0)
+        return max(newest, self.tombstones.max_index(prefix)) or self._table_index(), found
+
+    def keys(self, watch: WatchSet | None, prefix: str, separator: str) -> tuple[int, "list[str]"]:
+        """The keys under a prefix, each only up to the first `separator` after it, once."""
+        index, entries = self.list(watch, prefix)
+        return index, list(dict.fromkeys(_cut(entry.key, len(prefix), separator) for entry in entries))
+
+    def _table_index(self) -> int:
+        return self._indexes.max(None, KVS, TOMBSTONES)
+
+    # Changes. Each gives whether it was done.
+
+    def set(self, change: "Change", entry: DirEntry) -> DirEntry:
+        """Write a key; a lock on it stays. The entry as it stands now."""
+        old = self.table.get(entry.key)
+        return self._put(change, dataclasses.replace(entry, session=old.session if old is not None else ""))
+
+    def set_cas(self, change: "Change", entry: DirEntry) -> DirEntry | None:
+        """Write a key that stands at `entry.modify_index` (0: that is not there); None if it doesn't."""
+        old = self.table.get(entry.key)
+        if entry.modify_index != (old.modify_index if old is not None else 0):
+            return None
+        return self.set(change, entry)
+
+    def lock(self, change: "Change", entry: DirEntry) -> DirEntry | None:
+        """Write and acquire a key for `entry.session`; None if another one holds it. Raises `RPCError`."""
+        if not entry.session:
+            raise RPCError("missing session")
+        if self._sessions.find(entry.session) is None:
+            raise RPCError(f'invalid session "{entry.session}"')
+        old = self.table.get(entry.key)
+        lock_index = 1
+        if old is not None and old.session:
+            if old.session != entry.session:
+                return None
+            lock_index = old.lock_index
+        elif old is not None:
+            lock_index = old.lock_index + 1
+        return self._put(change, dataclasses.replace(entry, lock_index=lock_index))
+
+    def unlock(self, change: "Change", entry: DirEntry) -> DirEntry | None:
+        """Write and release a key that `entry.session` holds; None if it doesn't. Raises `RPCError`."""
+        if not entry.session:
+            raise RPCError("missing session")
+        old = self.table.get(entry.key)
+        if old is None or old.session != entry.session:
+            return None
+        return self._put(change, dataclasses.replace(entry, session="", lock_index=old.lock_index))
+
+    def delete(self, change: "Change", key: str) -> None:
+        """Remove a key; a missing one moves no index."""
+        if self.table.get(key) is not None:
+            self.tombstones.add(change, key)
+            self._remove(change, (key,))
+
+    def delete_cas(self, change: "Change", key: str, index: int) -> bool:
+        """Remove a key that stands at `index`. A missing one counts as removed."""
+        old = self.table.get(key)
+        if old is not None and old.modify_index != index:
+            return False
+        self.delete(change, key)
+        return True
+
+    def delete_tree(self, change: "Change", prefix: str) -> None:
+        """Remove all keys under a prefix; one tombstone stands for them."""
+        keys = [entry.key for entry in self.table.under(prefix)]
+        if keys:
+            if prefix:
+                self.tombstones.add(change, prefix)
+            self._remove(change, keys)
+
+    def end_session(self, change: "Change", session: str, *, delete: bool) -> "list[str]":
+        """A session ended: release or delete the keys that it held, and name them."""
+        held = self.table.by("session", session)
+        for entry in held:
+            if delete:
+                self.delete(change, entry.key)
+            else:
+                self._put(change, dataclasses.replace(entry, session=""))
+        return [entry.key for entry in held]
+
+    def _put(self, change: "Change", entry: DirEntry) -> DirEntry:
+        old = self.table.get(entry.key)
+        new = dataclasses.replace(
+            entry,
+            value=entry.value or None,
+            create_index=old.create_index if old is not None else change.index,
+            modify_index=old.modify_index if old is not None else change.index,
+        )
+        if new == old:
+            return old
+        new.modify_index = change.index
+        change.put(self.table, (new.key,), new)
+        change.bump(KVS)
+        change.touch(kv_key(new.key))
+        return new
+
+    def _remove(self, change: "Change", keys: Iterable[str]) -> None:
+        for key in keys:
+            change.remove(self.table, (key,))
+            change.touch(kv_key(key))
+        change.bump(KVS)
+
+
+def _cut(key: str, start: int, separator: str) -> str:
+    at = key.find(separator, start) if separator else -1
+    return key if at < 0 else key[: at + len(separator)]

@@ -1,0 +1,266 @@
+"""Transactions: every operation is tried, so that all mistakes are told; one mistake undoes them all.
+
+Texts are Consul's, seen in the answers of real agents where tests/conformance has them.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from consulpy.errors import ConsulpyError, RPCError
+from consulpy.state import registration
+from consulpy.structs import kv as verbs
+from consulpy.structs.kv import DirEntry
+from consulpy.structs.node import Node
+from consulpy.structs.requests import RegisterRequest
+from consulpy.structs.service import NodeService
+from consulpy.structs.txn import CheckOp, KVOp, NodeOp, ServiceOp, TxnError, TxnOp, TxnReply, TxnResult
+
+if TYPE_CHECKING:
+    from consulpy.state.store import Change, Store
+
+
+class _Undone(ConsulpyError):
+    """Some operation failed: nothing may stay."""
+
+
+def run(store: "Store", index: int, operations: list[TxnOp]) -> TxnReply:
+    """Do all operations at `index`, or none."""
+    reply = TxnReply()
+    try:
+        with store.change(index) as change:
+            reply = attempt(change, operations)
+            if reply.errors:
+                raise _Undone
+    except _Undone:
+        pass
+    return reply
+
+
+def read(store: "Store", operations: list[TxnOp]) -> TxnReply:
+    """Answer operations that change nothing."""
+    from consulpy.state.store import Change
+
+    return attempt(Change(store, store.index), operations)
+
+
+def attempt(change: "Change", operations: list[TxnOp]) -> TxnReply:
+    """Try each operation in order: the results of all, or the errors of those that failed."""
+    results: list[TxnResult] = []
+    errors: list[TxnError] = []
+    for position, operation in enumerate(operations):
+        try:
+            results += _one(change, operation)
+        except RPCError as error:
+            errors.append(TxnError(position, str(error)))
+    return TxnReply(errors=errors) if errors else TxnReply(results=results)
+
+
+def _one(change: "Change", operation: TxnOp) -> list[TxnResult]:
+    if operation.kv is not None:
+        return _on_key(change, operation.kv)
+    if operation.node is not None:
+        return _on_node(change, operation.node)
+    if operation.service is not None:
+        return _on_service(change, operation.service)
+    if operation.check is not None:
+        return _on_check(change, operation.check)
+    return []
+
+
+def quoted(value: str) -> str:
+    """A text as Go's `%q` shows it, as far as names need it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
+
+
+# Keys
+
+
+def _on_key(change: "Change", operation: KVOp) -> list[TxnResult]:
+    verb = _KEY_VERBS.get(operation.verb)
+    if verb is None:
+        raise RPCError(f"unknown KV verb {quoted(operation.verb)}")
+    if operation.verb == verbs.GET_TREE:
+        return [TxnResult(kv=entry) for entry in change.store.kv.list(None, operation.dir_ent.key)[1]]
+    entry = verb(change, operation.dir_ent)
+    if entry is None:
+        return []
+    return [TxnResult(kv=entry if operation.verb == verbs.GET else dataclasses.replace(entry, value=None))]
+
+
+def _done(entry: DirEntry | None, text: str) -> DirEntry:
+    if entry is None:
+        raise RPCError(text)
+    return entry
+
+
+def _get(change: "Change", wanted: DirEntry) -> DirEntry:
+    return _done(change.store.kv.table.get(wanted.key), f"key {quoted(wanted.key)} doesn't exist")
+
+
+def _delete(change: "Change", wanted: DirEntry) -> None:
+    change.store.kv.delete(change, wanted.key)
+
+
+def _delete_tree(change: "Change", wanted: DirEntry) -> None:
+    change.store.kv.delete_tree(change, wanted.key)
+
+
+def _delete_cas(change: "Change", wanted: DirEntry) -> None:
+    if not change.store.kv.delete_cas(change, wanted.key, wanted.modify_index):
+        raise RPCError(f"failed to delete key {quoted(wanted.key)}, index is stale")
+
+
+def _set_cas(change: "Change", wanted: DirEntry) -> DirEntry:
+    return _done(change.store.kv.set_cas(change, wanted), f"failed to set key {quoted(wanted.key)}, index is stale")
+
+
+def _lock(change: "Change", wanted: DirEntry) -> DirEntry:
+    text = f"failed to lock key {quoted(wanted.key)}, lock is already held"
+    return _done(change.store.kv.lock(change, wanted), text)
+
+
+def _unlock(change: "Change", wanted: DirEntry) -> DirEntry:
+    text = f"failed to unlock key {quoted(wanted.key)}, lock isn't held, or is held by another session"
+    return _done(change.store.kv.unlock(change, wanted), text)
+
+
+def _check_session(change: "Change", wanted: DirEntry) -> DirEntry:
+    key = quoted(wanted.key)
+    entry = _done(change.store.kv.table.get(wanted.key), f"failed to check session, key {key} doesn't exist")
+    if entry.session != wanted.session:
+        raise RPCError(
+            f"failed session check for key {key}, current session {quoted(entry.session)} != {quoted(wanted.session)}"
+        )
+    return entry
+
+
+def _check_index(change: "Change", wanted: DirEntry) -> DirEntry:
+    key = quoted(wanted.key)
+    entry = _done(change.store.kv.table.get(wanted.key), f"failed to check index, key {key} doesn't exist")
+    if entry.modify_index != wanted.modify_index:
+        raise RPCError(
+            f"failed index check for key {key}, current modify index {entry.modify_index} != {wanted.modify_index}"
+        )
+    return entry
+
+
+def _check_not_exists(change: "Change", wanted: DirEntry) -> None:
+    if change.store.kv.table.get(wanted.key) is not None:
+        raise RPCError(f"key {quoted(wanted.key)} exists")
+
+
+_KEY_VERBS: Final[dict[str, Callable[["Change", DirEntry], DirEntry | None]]] = {
+    verbs.SET: lambda change, entry: change.store.kv.set(change, entry),
+    verbs.DELETE: _delete,
+    verbs.DELETE_CAS: _delete_cas,
+    verbs.DELETE_TREE: _delete_tree,
+    verbs.CAS: _set_cas,
+    verbs.LOCK: _lock,
+    verbs.UNLOCK: _unlock,
+    verbs.GET: _get,
+    verbs.GET_TREE: lambda _change, _entry: None,
+    verbs.CHECK_SESSION: _check_session,
+    verbs.CHECK_INDEX: _check_index,
+    verbs.CHECK_NOT_EXISTS: _check_not_exists,
+}
+
+# Nodes, services and checks: get, set, cas, delete, delete-cas
+
+
+def _catalog_verb(
+    kind: str, verb: str, old: Any, index: int, name: str, put: Callable[[], None], remove: Callable[[], None]
+) -> bool:
+    """Do what `verb` says; whether there is something to show."""
+    if verb == verbs.GET:
+        if old is None:
+            raise RPCError(f"{name} doesn't exist")
+        return True
+    if verb in (verbs.CAS, verbs.DELETE_CAS):
+        stands_at = old.modify_index if old is not None else 0
+        missing_is_fine = verb == verbs.DELETE_CAS and old is None
+        if stands_at != index and not missing_is_fine:
+            raise RPCError(f"failed to {'set' if verb == verbs.CAS else 'delete'} {name}, index is stale")
+    if verb in (verbs.SET, verbs.CAS):
+        put()
+        return True
+    if verb in (verbs.DELETE, verbs.DELETE_CAS):
+        remove()
+        return False
+    raise RPCError(f"unknown {kind} verb {quoted(verb)}")
+
+
+def _node(change: "Change", node: Node) -> Node | None:
+    catalog = change.store.catalog
+    if node.id:
+        by_id = catalog.nodes_table.by("id", node.id.lower())
+        return by_id[0] if by_id else None
+    return catalog.nodes_table.get(node.node.lower())
+
+
+def _on_node(change: "Change", operation: NodeOp) -> list[TxnResult]:
+    node, old = operation.node, _node(change, operation.node)
+    request = RegisterRequest(
+        id=node.id,
+        node=node.node,
+        address=node.address,
+        datacenter=node.datacenter,
+        tagged_addresses=node.tagged_addresses,
+        node_meta=node.meta,
+    )
+    shown = _catalog_verb(
+        "Node",
+        operation.verb,
+        old,
+        node.modify_index,
+        f"node {quoted(node.node)}",
+        lambda: registration.put_node(change, request),
+        lambda: registration.remove_node(change, (old.node if old is not None else node.node).lower()),
+    )
+    return [TxnResult(node=_node(change, node))] if shown else []
+
+
+def _on_service(change: "Change", operation: ServiceOp) -> list[TxnResult]:
+    node, service = operation.node, operation.service
+    catalog = change.store.catalog
+
+    def find() -> NodeService | None:
+        return catalog.service(node, service.id)
+
+    def put() -> None:
+        if not catalog.has_node(node):
+            raise RPCError("Missing node registration")
+        registration.put_service(change, node, service)
+
+    shown = _catalog_verb(
+        "Service",
+        operation.verb,
+        find(),
+        service.modify_index,
+        f"service {quoted(service.id)} on node {quoted(node)}",
+        put,
+        lambda: registration.remove_service(change, node.lower(), service.id.lower()),
+    )
+    return [TxnResult(service=find())] if shown else []
+
+
+def _on_check(change: "Change", operation: CheckOp) -> list[TxnResult]:
+    check, catalog = operation.check, change.store.catalog
+
+    def put() -> None:
+        if not catalog.has_node(check.node):
+            raise RPCError("Missing node registration")
+        if check.service_id and catalog.service(check.node, check.service_id) is None:
+            raise RPCError("Missing service registration")
+        registration.put_check(change, check)
+
+    shown = _catalog_verb(
+        "Check",
+        operation.verb,
+        catalog.check(check.node, check.check_id),
+        check.modify_index,
+        f"check {quoted(check.check_id)} on node {quoted(check.node)}",
+        put,
+        lambda: registration.remove_check(change, check.node.lower(), check.check_id.lower()),
+    )
+    return [TxnResult(check=catalog.check(check.node, check.check_id))] if shown else []

@@ -1,0 +1,82 @@
+"""Entries of the key/value store, and what is asked about them (docs/wire/rpc.md 5 and 10)."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from consulpy.structs.record import Record, go
+from consulpy.structs.requests import Read, Reply, Write
+
+SET: Final = "set"
+DELETE: Final = "delete"
+DELETE_CAS: Final = "delete-cas"
+DELETE_TREE: Final = "delete-tree"
+CAS: Final = "cas"
+LOCK: Final = "lock"
+UNLOCK: Final = "unlock"
+#: These only stand in transactions.
+GET: Final = "get"
+GET_TREE: Final = "get-tree"
+CHECK_SESSION: Final = "check-session"
+CHECK_INDEX: Final = "check-index"
+CHECK_NOT_EXISTS: Final = "check-not-exists"
+
+#: The largest value, in bytes (`limits.kv_max_value_size`).
+VALUE_MAX_BYTES: Final = 512 * 1024
+
+
+@dataclass(slots=True)
+class DirEntry(Record):
+    """One key. `lock_index` counts acquisitions; `session` holds the lock now; an empty value is None."""
+
+    lock_index: int = 0
+    key: str = ""
+    flags: int = 0
+    value: bytes | None = None
+    session: str = go(omit_empty=True, default="")
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class KVRequest(Write):
+    """KVS.Apply and its log entry. `dir_ent.modify_index` is the index that a check-and-set wants."""
+
+    op: str = ""
+    dir_ent: DirEntry = field(default_factory=DirEntry)
+
+
+@dataclass(slots=True)
+class KeyRequest(Read):
+    """KVS.Get (a key) and KVS.List (a prefix)."""
+
+    key: str = ""
+
+
+@dataclass(slots=True)
+class KeyListRequest(Read):
+    """KVS.ListKeys; the separator's spelling is Consul's."""
+
+    prefix: str = ""
+    seperator: str = ""
+
+
+@dataclass(slots=True)
+class EntriesReply(Reply):
+    """KVS.Get (at most one) and KVS.List."""
+
+    entries: list[DirEntry] | None = None
+
+
+@dataclass(slots=True)
+class KeysReply(Reply):
+    """KVS.ListKeys."""
+
+    keys: list[str] | None = None
+
+
+@dataclass(slots=True)
+class TombstoneRequest(Write):
+    """The log entry that forgets tombstones up to an index."""
+
+    op: str = "reap"
+    reap_index: int = 0

@@ -1,0 +1,111 @@
+"""Transactions: operations that happen together or not at all (docs/wire/rpc.md 10)."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from consulpy.structs.check import HealthCheck
+from consulpy.structs.kv import CHECK_INDEX, CHECK_NOT_EXISTS, CHECK_SESSION, GET, GET_TREE, DirEntry
+from consulpy.structs.node import Node
+from consulpy.structs.options import QueryMeta, QueryOptions
+from consulpy.structs.record import Record, go
+from consulpy.structs.requests import Write
+from consulpy.structs.service import NodeService
+
+#: Operations of one transaction (`limits.txn_max_ops` is not in 1.8.7: the figure is fixed there).
+OPERATIONS_MAX: Final = 64
+#: Verbs that change nothing.
+READING: Final = frozenset({GET, GET_TREE, CHECK_INDEX, CHECK_SESSION, CHECK_NOT_EXISTS})
+
+
+@dataclass(slots=True)
+class KVOp(Record):
+    """An operation on a key."""
+
+    verb: str = ""
+    dir_ent: DirEntry = field(default_factory=DirEntry)
+
+
+@dataclass(slots=True)
+class NodeOp(Record):
+    """An operation on a node."""
+
+    verb: str = ""
+    node: Node = field(default_factory=Node)
+
+
+@dataclass(slots=True)
+class ServiceOp(Record):
+    """An operation on a service of a node."""
+
+    verb: str = ""
+    node: str = ""
+    service: NodeService = field(default_factory=NodeService)
+
+
+@dataclass(slots=True)
+class CheckOp(Record):
+    """An operation on a check."""
+
+    verb: str = ""
+    check: HealthCheck = field(default_factory=HealthCheck)
+
+
+@dataclass(slots=True)
+class TxnOp(Record):
+    """One operation: one of these is given. Intentions and sessions are carried only."""
+
+    kv: KVOp | None = go("KV", default=None)
+    intention: Any = None
+    node: NodeOp | None = None
+    service: ServiceOp | None = None
+    check: CheckOp | None = None
+    session: Any = None
+
+
+@dataclass(slots=True)
+class TxnRequest(Write):
+    """Txn.Apply and its log entry."""
+
+    ops: list[TxnOp] | None = None
+
+
+@dataclass(slots=True)
+class TxnReadRequest(Record):
+    """Txn.Read: operations that all only read."""
+
+    datacenter: str = ""
+    ops: list[TxnOp] | None = None
+    options: QueryOptions = go(inline=True, default_factory=QueryOptions)
+
+
+@dataclass(slots=True)
+class TxnError(Record):
+    """What was wrong with one operation."""
+
+    op_index: int = 0
+    what: str = ""
+
+
+@dataclass(slots=True)
+class TxnResult(Record):
+    """What one operation gave: one of these."""
+
+    kv: DirEntry | None = go("KV", omit_empty=True, default=None)
+    node: Node | None = go(omit_empty=True, default=None)
+    service: NodeService | None = go(omit_empty=True, default=None)
+    check: HealthCheck | None = go(omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
+class TxnReply(Record):
+    """Txn.Apply: results, or (nothing was done) errors."""
+
+    results: list[TxnResult] | None = None
+    errors: list[TxnError] | None = None
+
+
+@dataclass(slots=True)
+class TxnReadReply(TxnReply):
+    """Txn.Read."""
+
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
