@@ -12,10 +12,10 @@ from consulpy.errors import RPCError, WireError
 from consulpy.state import registration, txn
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
 from consulpy.state.store import Store
+from consulpy.structs import kv as verbs
 from consulpy.structs.config_entry import EntryRequest
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import IntentionRequest
-from consulpy.structs import kv as verbs
 from consulpy.structs.kv import KVRequest, TombstoneRequest
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.query import QueryRequest

@@ -1,7 +1,8 @@
 """The whole state as a list of records, and back: what a log is compacted into.
 
 Records and their order are those of Consul's `state.bin` (docs/wire/rpc.md 15): `u8 type` and msgpack; nodes, services
-and checks as Register bodies, coordinates, sessions, keys, tombstones, autopilot, federation states, and at the end the index of every key.
+and checks as Register bodies, coordinates, sessions, keys, tombstones, autopilot, federation states, and at the end
+the index of every key.
 """
 
 from collections.abc import Hashable, Iterable, Iterator

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from consulpy.structs.gotime import shown_duration
 from consulpy.structs.record import Record, go
 
 PASSING: Final = "passing"
@@ -16,6 +17,9 @@ SERF_HEALTH: Final = "serfHealth"
 #: The check of a node in maintenance; a service's is this, a colon and the service's id.
 NODE_MAINTENANCE: Final = "_node_maintenance"
 SERVICE_MAINTENANCE: Final = "_service_maintenance"
+
+
+_DURATIONS: Final = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"})
 
 
 @dataclass(slots=True)
@@ -44,7 +48,10 @@ class CheckDefinition(Record):
 
 def _definition_json(definition: CheckDefinition) -> dict[str, Any]:
     """Consul shows a definition only as far as it is filled."""
-    return {key: value for key, value in definition.to_json().items() if value}
+    shown = {key: value for key, value in definition.to_json().items() if value}
+    for name in _DURATIONS & shown.keys():
+        shown[name] = shown_duration(shown[name])
+    return shown
 
 
 @dataclass(slots=True)

@@ -13,11 +13,14 @@ from consulpy.http.routes import (
     event,
     health,
     internal,
+    kv,
     later,
     operator,
     query,
+    session,
     snapshot,
     status,
+    txn,
 )
 
 __all__ = [
@@ -33,9 +36,12 @@ __all__ = [
     "event",
     "health",
     "internal",
+    "kv",
     "later",
     "operator",
     "query",
+    "session",
     "snapshot",
     "status",
+    "txn",
 ]

@@ -8,16 +8,6 @@ if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
 _PATHS = {
-    "the key/value store": {"/v1/kv/": "GET PUT DELETE"},
-    "sessions": {
-        "/v1/session/create": "PUT",
-        "/v1/session/destroy/": "PUT",
-        "/v1/session/renew/": "PUT",
-        "/v1/session/info/": "GET",
-        "/v1/session/node/": "GET",
-        "/v1/session/list": "GET",
-    },
-    "transactions": {"/v1/txn": "PUT"},
     "gateways in the web page": {"/v1/internal/ui/gateway-services-nodes/": "GET"},
 }
 

@@ -1,0 +1,135 @@
+"""/v1/kv: keys and values, checks-and-sets, locks."""
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote_plus
+
+from consulpy.errors import BadRequest, RPCError
+from consulpy.http import reads
+from consulpy.http.params import fill, fill_write, refuse_namespaces
+from consulpy.http.routing import Answer, HttpError, Request, route
+from consulpy.structs.kv import (
+    CAS,
+    DELETE,
+    DELETE_CAS,
+    DELETE_TREE,
+    LOCK,
+    SET,
+    UNLOCK,
+    VALUE_MAX_BYTES,
+    DirEntry,
+    KeyListRequest,
+    KeyRequest,
+    KVRequest,
+)
+from consulpy.structs.requests import Read
+
+if TYPE_CHECKING:
+    from consulpy.http.context import LocalAgent
+
+_DIGITS: Final = re.compile(r"[0-9]+")
+_MISSING: Final = "Missing key name"
+#: A value is shown as it is, and a browser must not take it for a page.
+_RAW_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+
+
+@route("GET", "/v1/kv/")
+async def get(agent: "LocalAgent", request: Request) -> Answer:
+    """A key, all keys with values under a prefix, or only the keys."""
+    query = request.query
+    if "keys" in query:
+        separator = query.get("separator") or query.get("seperator")
+        body = KeyListRequest(prefix=request.tail, seperator=separator)
+        reply, headers = await _read(agent, request, "KVS.ListKeys", body)
+        return Answer(reply.keys, status=200 if reply.keys else 404, headers=headers)
+    recurse = "recurse" in query
+    method, missing = ("KVS.List", "") if recurse else ("KVS.Get", _MISSING)
+    reply, headers = await _read(agent, request, method, KeyRequest(key=request.tail), missing)
+    if not reply.entries:
+        return Answer(status=404, headers=headers)
+    if "raw" in query:
+        value = reply.entries[0].value or b""
+        return Answer(raw=value, content_type="text/plain", headers={**headers, **_RAW_HEADERS})
+    return Answer([entry.to_json() for entry in reply.entries], headers=headers)
+
+
+@route("PUT", "/v1/kv/")
+async def put(agent: "LocalAgent", request: Request) -> Answer:
+    """Write a key; with `cas`, `acquire` or `release` only if that may be."""
+    query = request.query
+    _check(agent, request, _MISSING)
+    _refuse_together(request, "cas", "acquire", "release")
+    entry = DirEntry(key=request.tail)
+    body = KVRequest(op=SET, dir_ent=entry)
+    if "flags" in query:
+        entry.flags = unsigned(query.get("flags"))
+    if "cas" in query:
+        entry.modify_index, body.op = unsigned(query.get("cas")), CAS
+    if "acquire" in query:
+        entry.session, body.op = query.get("acquire"), LOCK
+    if "release" in query:
+        entry.session, body.op = query.get("release"), UNLOCK
+    refuse_large(request)
+    entry.value = request.body or None
+    done = await agent.caller.call("KVS.Apply", fill_write(agent, request, body))
+    return Answer(True if body.op == SET else done)
+
+
+@route("DELETE", "/v1/kv/")
+async def delete(agent: "LocalAgent", request: Request) -> Answer:
+    """Remove a key, or all keys under a prefix; with `cas` only if it still stands at that index."""
+    query = request.query
+    recurse = "recurse" in query
+    _check(agent, request, "" if recurse else _MISSING)
+    _refuse_together(request, "recurse", "cas")
+    body = KVRequest(op=DELETE_TREE if recurse else DELETE, dir_ent=DirEntry(key=request.tail))
+    if "cas" in query:
+        body.op, body.dir_ent.modify_index = DELETE_CAS, unsigned(query.get("cas"))
+    done = await agent.caller.call("KVS.Apply", fill_write(agent, request, body))
+    return Answer(done if body.op == DELETE_CAS else True)
+
+
+async def _read(
+    agent: "LocalAgent", request: Request, method: str, body: Read, missing: str = ""
+) -> tuple[Any, dict[str, str]]:
+    """A read; its errors say nothing of indexes."""
+    try:
+        return await reads.read(agent, request, method, body, missing=missing, consistency=False)
+    except HttpError as error:
+        raise HttpError(error.status, str(error)) from None
+
+
+def _check(agent: "LocalAgent", request: Request, missing: str) -> None:
+    refuse_namespaces(request)
+    fill(agent, request, Read())
+    if missing and not request.tail:
+        raise BadRequest(missing)
+
+
+def _refuse_together(request: Request, *names: str) -> None:
+    """Raises `BadRequest` when more than one of these parameters is given."""
+    query = request.query
+    if sum(name in query for name in names) > 1:
+        pairs = [(name, value) for name in sorted(query.first()) for value in query.all(name)]
+        shown = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs)
+        raise BadRequest(f"Conflicting flags: {shown}")
+
+
+def unsigned(text: str) -> int:
+    """A number of 64 bits, with Go's words for what is none. Raises `RPCError`."""
+    if _DIGITS.fullmatch(text) is None:
+        raise RPCError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    if len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:
+        raise RPCError(f'strconv.ParseUint: parsing "{text}": value out of range')
+    return int(text)
+
+
+def refuse_large(request: Request) -> None:
+    """Raises `HttpError` (413) for a body above the size of a value."""
+    size = len(request.body)
+    if size > VALUE_MAX_BYTES:
+        raise HttpError(
+            413,
+            f"Request body({size} bytes) too large, max size: {VALUE_MAX_BYTES} bytes. "
+            f"See https://www.consul.io/docs/agent/options.html#kv_max_value_size.",
+        )
