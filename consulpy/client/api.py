@@ -154,6 +154,10 @@ class Client:
         """PUT, its answer decoded."""
         return self._exchange("PUT", path, params, body, raw_body)
 
+    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """DELETE, its answer decoded."""
+        return self._exchange("DELETE", path, params)
+
     def _list(self, path: str, params: Mapping[str, Any] | None = None) -> list[Json]:
         return cast(list[Json], self.get(path, params) or [])
 

@@ -40,7 +40,7 @@ class KV:
         found = self.table.get(key)
         return (found.modify_index if found is not None else self._table_index()), found
 
-    def list(self, watch: WatchSet | None, prefix: str) -> tuple[int, list[DirEntry]]:
+    def under(self, watch: WatchSet | None, prefix: str) -> tuple[int, list[DirEntry]]:
         """All entries under a prefix, by key."""
         if watch is not None:
             watch.add(kv_prefix(prefix))
@@ -50,9 +50,9 @@ class KV:
         newest = max((entry.modify_index for entry in found), default=0)
         return max(newest, self.tombstones.max_index(prefix)) or self._table_index(), found
 
-    def keys(self, watch: WatchSet | None, prefix: str, separator: str) -> tuple[int, "list[str]"]:
+    def keys(self, watch: WatchSet | None, prefix: str, separator: str) -> tuple[int, list[str]]:
         """The keys under a prefix, each only up to the first `separator` after it, once."""
-        index, entries = self.list(watch, prefix)
+        index, entries = self.under(watch, prefix)
         return index, list(dict.fromkeys(_cut(entry.key, len(prefix), separator) for entry in entries))
 
     def _table_index(self) -> int:
@@ -119,7 +119,7 @@ class KV:
                 self.tombstones.add(change, prefix)
             self._remove(change, keys)
 
-    def end_session(self, change: "Change", session: str, *, delete: bool) -> "list[str]":
+    def end_session(self, change: "Change", session: str, *, delete: bool) -> list[str]:
         """A session ended: release or delete the keys that it held, and name them."""
         held = self.table.by("session", session)
         for entry in held:

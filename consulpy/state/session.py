@@ -46,7 +46,7 @@ class Sessions:
         """One by its id. Raises `RPCError`."""
         return self._indexes.max(watch, SESSIONS), self.find(session_id)
 
-    def all(self, watch: WatchSet | None) -> tuple[int, Sequence[Session]]:
+    def every(self, watch: WatchSet | None) -> tuple[int, Sequence[Session]]:
         """All, by id."""
         return self._indexes.max(watch, SESSIONS), self.table.all()
 

@@ -81,7 +81,7 @@ def _on_key(change: "Change", operation: KVOp) -> list[TxnResult]:
     if verb is None:
         raise RPCError(f"unknown KV verb {quoted(operation.verb)}")
     if operation.verb == verbs.GET_TREE:
-        return [TxnResult(kv=entry) for entry in change.store.kv.list(None, operation.dir_ent.key)[1]]
+        return [TxnResult(kv=entry) for entry in change.store.kv.under(None, operation.dir_ent.key)[1]]
     entry = verb(change, operation.dir_ent)
     if entry is None:
         return []

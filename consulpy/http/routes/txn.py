@@ -127,7 +127,8 @@ def _operation(agent: "LocalAgent", request: Request, raw: Any) -> TxnOp | None:
     datacenter = request.query.get("dc") or agent.datacenter
     if "kv" in parts:
         return TxnOp(kv=_on_key(parts["kv"]))
-    verb, inner = _Verb(), {}
+    verb = _Verb()
+    inner: dict[str, Any] = {}
     for name in ("node", "service", "check"):
         if name in parts:
             verb = decode(_Verb, {key: each for key, each in parts[name].items() if key.lower() != name}, _SHAPE)[0]

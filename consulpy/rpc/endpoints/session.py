@@ -86,7 +86,7 @@ def get(server: "Server", request: SessionReadRequest, watch: WatchSet | None) -
 @read("Session.List", SpecificRequest, SessionsReply)
 def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> SessionsReply:  # noqa: ARG001
     """All sessions."""
-    return _reply(*server.store.sessions.all(watch))
+    return _reply(*server.store.sessions.every(watch))
 
 
 @read("Session.NodeSessions", NodeRequest, SessionsReply)
