@@ -2,8 +2,8 @@
 
 A hit costs two look-ups: the packet, and the version of the node or service that it is about. What may be kept: answers
 that depend on nothing but one node or service of this datacenter. Several records are a random choice, so of those a
-set of different answers is collected first, then shown in turn a limited number of times, then collected anew: each
-client still sees the instances in changing order.
+set of different answers is collected first, then shown in turn for a second at most, then collected anew: clients still
+see the instances in changing order, and who asks seldom gets a new choice each time.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -13,9 +13,10 @@ from typing import Final
 
 #: Questions kept; when there are more, all are forgotten (that happens to floods of random names only).
 ENTRIES_MAX: Final = 20_000
-#: Different answers collected for one question, and how often the set is gone through.
+#: Different answers collected for one question, how often the set is gone through, and for how many seconds it lives.
 CHOICES: Final = 16
-ROUNDS: Final = 16
+ROUNDS: Final = 64
+CHOICES_LIFE_S: Final = 1.0
 #: Larger questions are not kept: nobody asks them honestly.
 QUESTION_SIZE_MAX: Final = 300
 
@@ -54,23 +55,24 @@ class PacketCache:
     def __init__(self, version: Version) -> None:
         self._version = version
         self._entries: dict[bytes, _Entry] = {}
+        self._sets: dict[bytes, _Entry] = {}
         self._collecting: dict[bytes, tuple[Hashable, list[bytes]]] = {}
         self.hits = 0
         self.misses = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + len(self._sets) + len(self._collecting)
 
     def get(self, packet: bytes) -> bytes | None:
         """The answer to a packet, under its id; None if it has to be made."""
         body = packet[2:]
-        entry = self._entries.get(body)
+        entry = self._entries.get(body) or self._sets.get(body)
         if entry is not None:
             if self._version(entry.scope) == entry.version:
                 for answer in entry.answers:
                     self.hits += 1
                     return packet[:2] + answer
-            del self._entries[body]  # shown often enough, or no longer true
+            self._forget(body)  # shown often enough, or no longer true
         self.misses += 1
         return None
 
@@ -78,9 +80,10 @@ class PacketCache:
         """Keep the answer that was made for a packet, if it may be kept."""
         if not made.choices or made.version is None or len(packet) > QUESTION_SIZE_MAX:
             return
-        if len(self._entries) + len(self._collecting) >= ENTRIES_MAX:
+        if len(self) >= ENTRIES_MAX:
             self.clear()
         body, kept = packet[2:], made.packet[2:]
+        self._entries.pop(body, None)
         if made.choices == 1:
             self._entries[body] = _Entry(repeat(kept), made.scope, made.version)
             return
@@ -91,9 +94,18 @@ class PacketCache:
         self._collecting[body] = (made.version, collected)
         if len(collected) == CHOICES:
             del self._collecting[body]
-            self._entries[body] = _Entry(islice(cycle(collected), CHOICES * ROUNDS), made.scope, made.version)
+            self._sets[body] = _Entry(islice(cycle(collected), CHOICES * ROUNDS), made.scope, made.version)
+
+    def forget_choices(self) -> None:
+        """Forget all sets of choices; to be called every `CHOICES_LIFE_S` seconds."""
+        self._sets.clear()
+        self._collecting.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
-        self._collecting.clear()
+        self.forget_choices()
+
+    def _forget(self, body: bytes) -> None:
+        self._entries.pop(body, None)
+        self._sets.pop(body, None)

@@ -16,12 +16,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from consulpy.dns.cache import Made, PacketCache, Version
+from consulpy.dns.cache import CHOICES_LIFE_S, Made, PacketCache, Version
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
@@ -65,6 +66,8 @@ class DnsService(Service):
         self._cache = PacketCache(version)
         self._udp: list[_UdpSocket] = []
         self._ports: list[Any] = []
+        self._refresh = LoopingCall(self._cache.forget_choices)
+        self._refresh.clock = reactor
         self.counters = {"malformed": 0, "dropped": 0, "failed": 0}
         self.pending = 0
 
@@ -93,6 +96,7 @@ class DnsService(Service):
         config = self.config
         if config.port < 0:
             return
+        self._refresh.start(CHOICES_LIFE_S, now=False)
         for address in config.addresses:
             udp = _UdpSocket(self._reactor, address, config.port, self)
             self._udp.append(udp)
@@ -103,6 +107,8 @@ class DnsService(Service):
     def stopService(self) -> "Deferred[Any]":
         """Stop listening; answers that are still being made are not sent."""
         super().stopService()  # type: ignore[no-untyped-call]
+        if self._refresh.running:
+            self._refresh.stop()
         for udp in self._udp:
             udp.close()
         self._udp.clear()

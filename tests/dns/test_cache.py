@@ -91,6 +91,32 @@ def test_random_choices_are_collected_and_made_anew_after_a_while() -> None:
     assert cache.get(b"idquestion") is None
 
 
+def test_sets_of_choices_are_forgotten_every_second() -> None:
+    """So that who asks seldom is not sent to the same few instances for long."""
+    state = State()
+    cache = PacketCache(state.version)
+    cache.put(b"idone", state.made(b"idanswer"))
+    for _ in range(limits.CHOICES):
+        cache.put(b"idmany", state.made(b"idanswer", choices=5))
+    assert cache.get(b"idmany") is not None
+
+    cache.forget_choices()
+
+    assert cache.get(b"idmany") is None
+    assert cache.get(b"idone") is not None
+
+
+def test_one_instance_that_becomes_many_is_shown_as_many() -> None:
+    state = State()
+    cache = PacketCache(state.version)
+    cache.put(b"id", state.made(b"idone"))
+    state.change(WEB)
+    for _ in range(limits.CHOICES):
+        cache.put(b"id", state.made(b"idmany", choices=5))
+
+    assert cache.get(b"id") == b"idmany"
+
+
 def test_a_collection_holds_no_choice_from_before_a_change() -> None:
     state = State()
     cache = PacketCache(state.version)
