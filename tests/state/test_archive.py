@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from consulpy.state import archive
 from consulpy.state.archive import BadArchive, Voter
-from consulpy.state.snapshot import Snapshot, restore
+from consulpy.state.snapshot import CHUNKING, Snapshot, restore
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "rpc"
 REAL: dict[str, Any] = json.loads((VECTORS / "snapshot_file.json").read_text())
@@ -45,9 +45,10 @@ def test_what_real_wrote_is_restored_and_written_again() -> None:
     found = archive.read(real_archive())
     records = list(Snapshot.of(restore(found.index, found.records)).records())
     ours = {record for record in records if record[0] != 0}
-    theirs = {record for record in found.records if record[0] != 0}  # Go writes the maps of nodes in random order
+    # Go writes the maps of nodes in random order; half-written large values (29) there are none
+    theirs = {record for record in found.records if record[0] not in (0, CHUNKING)}
     assert ours == theirs
-    assert len(records) == len(found.records)
+    assert len(records) == len(found.records) - 1
 
 
 def test_what_we_write_is_read_again() -> None:
