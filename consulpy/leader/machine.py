@@ -86,15 +86,16 @@ class Leader:
         self._log.submit(Barrier(), self._established)
 
     def restored(self) -> None:
-        """The whole state was replaced: write again what a leader needs in it, and bring every member in line."""
+        """The whole state was replaced: write again what a leader needs in it.
+
+        Nodes that are no members are taken out by the next full pass, not at once, as in Consul: their sessions and
+        locks come back with the state, and somebody may still want to read them.
+        """
         if not (self._running and self.ready):
             return
         self.sessions.start()
         for command in self._first_writes():
             self._write(command)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._sweep()
 
     def stop(self) -> None:
         """Leave office: write nothing more."""

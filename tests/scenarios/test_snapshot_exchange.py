@@ -24,6 +24,8 @@ KEPT = (
     "/v1/query",
     "/v1/health/service/redis",
     "/v1/operator/autopilot/configuration",
+    "/v1/kv/?recurse",
+    "/v1/session/list",
 )
 WRITES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("PUT", "/v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http", "Meta": {"a": "b"}}),
@@ -98,6 +100,10 @@ def test_everything_arrives(host: Host, source: str, target: str) -> None:
         eventually(partial(is_ready, address), f"the server at {address} leads")
     for method, path, body in WRITES:
         ask(f"{source}:8500{path}", method, json.dumps(body).encode())
+    session = ask(f"{source}:8500/v1/session/create", "PUT", b'{"Name": "s", "TTL": "600s"}')["ID"]
+    for path in ("a/b?flags=7", f"lock?acquire={session}", "gone"):
+        assert ask(f"{source}:8500/v1/kv/{path}", "PUT", b"hello") is True
+    ask(f"{source}:8500/v1/kv/gone", "DELETE")
     wanted = kept(source)
     assert all(wanted.values())
     file = str(host.directory / "backup.snap")
