@@ -76,7 +76,7 @@ def _path(key: str) -> str:
     return f"/v1/kv/{quote(key, safe='/:')}"
 
 
-def _without_slash(given: Given, key: str) -> str:
+def _without_slash(key: str) -> str:
     """A key does not begin with a slash: that would be another one than meant."""
     return key.removeprefix("/")
 
@@ -130,10 +130,11 @@ def get(given: Given) -> int:
     """One value, all values, or the keys."""
     if len(given.arguments) > 1:
         raise Mistake(f"Too many arguments (expected 1, got {len(given.arguments)})")
-    key = _without_slash(given, given.arguments[0] if given.arguments else "")
+    key = _without_slash(given.arguments[0] if given.arguments else "")
     values = given.values
     if not key and not (values["keys"] or values["recurse"]):
-        raise Mistake("Error! Missing KEY argument")
+        given.err("Error! Missing KEY argument")
+        return 1
     try:
         if values["keys"]:
             for name in _entries(given, key, keys="", separator=values["separator"]):
@@ -231,7 +232,8 @@ the CAS operation on:
         Flag(
             "session",
             "User-defined identifer for this session as a string. This is commonly used with the -acquire and -release "
-            "operations to build robust locking, but it can be set on any key. The default value is empty (no session).",
+            "operations to build robust locking, but it can be set on any key. The default value is empty (no "
+            "session).",
             default="",
             placeholder="string",
         ),
@@ -289,7 +291,7 @@ def _key_and_data(given: Given) -> tuple[str, bytes]:
         raise Mistake("Error! Missing KEY argument")
     if len(arguments) > 2:
         raise Mistake(f"Error! Too many arguments (expected 1 or 2, got {len(arguments)})")
-    key, data = _without_slash(given, arguments[0]), arguments[1] if len(arguments) > 1 else ""
+    key, data = _without_slash(arguments[0]), arguments[1] if len(arguments) > 1 else ""
     if data.startswith("@"):
         return key, Path(data[1:]).read_bytes()
     return key, sys.stdin.buffer.read() if data == "-" else data.encode("utf-8", "surrogateescape")
@@ -324,7 +326,7 @@ key exists at the path, no action is taken.
 def delete(given: Given) -> int:
     """Remove a key, or all under a prefix."""
     values = given.values
-    key = _without_slash(given, _one_argument(given, "Missing KEY argument"))
+    key = _without_slash(_one_argument(given, "Missing KEY argument"))
     if values["cas"] and values["recurse"]:
         raise Mistake("Cannot specify both -cas and -recurse!")
     if values["cas"] and not values["modify-index"]:
@@ -364,7 +366,7 @@ def export(given: Given) -> int:
     """All keys under a prefix as JSON."""
     if len(given.arguments) > 1:
         raise Mistake(f"Error! Too many arguments (expected 1, got {len(given.arguments)})")
-    prefix = _without_slash(given, given.arguments[0] if given.arguments else "")
+    prefix = _without_slash(given.arguments[0] if given.arguments else "")
     try:
         entries = _entries(given, prefix, recurse="")
     except ClientError as error:

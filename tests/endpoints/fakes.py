@@ -52,6 +52,7 @@ class Server:
         self.lan: Pool | None = Pool()
         self.wan: Pool | None = None
         self.queued: list[CoordinateUpdateRequest] = []
+        self.sessions: Any = None
 
     def submit(self, command: Any) -> "Deferred[Any]":
         results: list[Any] = []

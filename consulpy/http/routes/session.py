@@ -8,7 +8,7 @@ from consulpy.http.reads import read
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, duration, loads
 from consulpy.structs.check import SERF_HEALTH
-from consulpy.structs.requests import NodeRequest, Read, SpecificRequest
+from consulpy.structs.requests import NodeRequest, Read
 from consulpy.structs.session import (
     CREATE,
     DESTROY,
@@ -105,7 +105,7 @@ async def info(agent: "LocalAgent", request: Request) -> Answer:
 @route("GET", "/v1/session/list")
 async def list_all(agent: "LocalAgent", request: Request) -> Answer:
     """All sessions."""
-    return await _read(agent, request, "Session.List", SpecificRequest(), "")
+    return await _read(agent, request, "Session.List", SessionReadRequest(), "")
 
 
 @route("GET", "/v1/session/node/")

@@ -10,7 +10,7 @@ from consulpy.rpc.registry import read, write
 from consulpy.state.commands import Session as Command
 from consulpy.state.watch import WatchSet
 from consulpy.structs.gotime import GoDurationError, go_duration
-from consulpy.structs.requests import NodeRequest, SpecificRequest
+from consulpy.structs.requests import NodeRequest
 from consulpy.structs.session import (
     CREATE,
     DELETE_KEYS,
@@ -83,8 +83,8 @@ def get(server: "Server", request: SessionReadRequest, watch: WatchSet | None) -
     return _reply(index, [session] if session is not None else [])
 
 
-@read("Session.List", SpecificRequest, SessionsReply)
-def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> SessionsReply:  # noqa: ARG001
+@read("Session.List", SessionReadRequest, SessionsReply)
+def list_all(server: "Server", request: SessionReadRequest, watch: WatchSet | None) -> SessionsReply:  # noqa: ARG001
     """All sessions."""
     return _reply(*server.store.sessions.every(watch))
 

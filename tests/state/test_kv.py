@@ -1,0 +1,250 @@
+"""Keys, tombstones, sessions, locks and transactions as tables (docs/wire/rpc.md 10 and 14)."""
+
+from typing import Any
+
+import pytest
+
+from consulpy.errors import RPCError
+from consulpy.state.commands import KVS, Deregister, Register, Session, Tombstone, Txn, decode
+from consulpy.state.snapshot import Snapshot, restore
+from consulpy.state.store import Store
+from consulpy.state.watch import WatchSet
+from consulpy.structs.check import CRITICAL, PASSING, HealthCheck
+from consulpy.structs.kv import DirEntry, KVRequest, TombstoneRequest
+from consulpy.structs.requests import DeregisterRequest, RegisterRequest
+from consulpy.structs.session import Session as Row
+from consulpy.structs.session import SessionRequest
+from consulpy.structs.txn import KVOp, NodeOp, TxnOp, TxnReply, TxnRequest
+
+ONE = "00000000-0000-0000-0000-000000000001"
+TWO = "00000000-0000-0000-0000-000000000002"
+
+
+class World:
+    """A store with a node `n` and its check `up`."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.check(PASSING)
+
+    def apply(self, command: Any) -> Any:
+        return decode(command.encode()).apply(self.store, self.store.index + 1)
+
+    def check(self, status: str) -> None:
+        check = HealthCheck(node="n", check_id="up", status=status)
+        self.apply(Register(RegisterRequest(node="n", address="10.0.0.1", checks=[check])))
+
+    def kv(self, op: str, key: str, value: bytes = b"", **fields: Any) -> Any:
+        return self.apply(KVS(KVRequest(op=op, dir_ent=DirEntry(key=key, value=value, **fields))))
+
+    def session(self, session_id: str, **fields: Any) -> None:
+        row = Row(id=session_id, node="n", node_checks=["up"], **fields)
+        self.apply(Session(SessionRequest(op="create", session=row)))
+
+    def get(self, key: str) -> DirEntry | None:
+        return self.store.kv.get(None, key)[1]
+
+    def woken_by(self, prefix: str, change: Any) -> bool:
+        watch, woken = WatchSet(), []
+        self.store.kv.under(watch, prefix)
+        waiter = self.store.watchers.wait(watch, lambda: woken.append(True))
+        change()
+        waiter.cancel()
+        return bool(woken)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_the_same_value_again_moves_nothing(world: World) -> None:
+    world.kv("set", "a", b"1")
+    before = world.store.kv.get(None, "a")
+    world.kv("set", "a", b"1")
+    assert world.store.kv.get(None, "a") == before
+
+
+def test_keys_are_in_the_order_of_their_bytes(world: World) -> None:
+    names = ["é", "b", "a/", "B", "a", "10", "9", "a-", "\udcff"]
+    for name in names:
+        world.kv("set", name)
+    listed = [entry.key for entry in world.store.kv.under(None, "")[1]]
+    assert listed == sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape"))
+
+
+def test_check_and_set_wants_the_index_it_was_read_at(world: World) -> None:
+    assert world.kv("cas", "a", b"1") is True
+    assert world.kv("cas", "a", b"2") is False
+    index = world.store.kv.get(None, "a")[0]
+    assert world.kv("cas", "a", b"2", modify_index=index) is True
+    assert world.kv("cas", "missing", b"2", modify_index=5) is False
+    assert world.kv("delete-cas", "a", modify_index=index) is False
+    assert world.kv("delete-cas", "missing", modify_index=5) is True
+
+
+def test_the_index_of_a_prefix_never_goes_back(world: World) -> None:
+    world.kv("set", "p/1")
+    world.kv("set", "p/2")
+    before, _ = world.store.kv.under(None, "p/")
+    world.kv("delete", "p/2")
+    deleted, entries = world.store.kv.under(None, "p/")
+    assert deleted == world.store.index > before
+    assert [entry.key for entry in entries] == ["p/1"]
+    world.kv("set", "q")
+    assert world.store.kv.under(None, "p/")[0] == deleted
+    assert world.store.kv.under(None, "nothing/")[0] == world.store.index
+    world.apply(Tombstone(TombstoneRequest(reap_index=deleted)))
+    assert world.store.kv.tombstones.max_index("p/") == 0
+
+
+def test_a_deleted_tree_leaves_one_tombstone(world: World) -> None:
+    for name in ("t", "t/1", "t/2"):
+        world.kv("set", name)
+    world.kv("delete-tree", "t/")
+    assert [entry.key for entry in world.store.kv.under(None, "t")[1]] == ["t"]
+    assert len(world.store.kv.tombstones.table) == 1
+
+
+def test_who_watches_a_prefix_wakes_only_for_it(world: World) -> None:
+    world.kv("set", "app/x")
+    assert world.woken_by("app/", lambda: world.kv("set", "app/y"))
+    assert world.woken_by("app/", lambda: world.kv("delete", "app/y"))
+    assert world.woken_by("", lambda: world.kv("set", "z"))
+    assert world.woken_by("app/x", lambda: world.kv("delete-tree", "app"))
+    assert not world.woken_by("app/", lambda: world.kv("set", "apps"))
+    assert not world.woken_by("app/", lambda: world.kv("delete", "missing"))
+
+
+def test_many_watchers_cost_a_change_only_its_own_prefixes(world: World) -> None:
+    woken: list[int] = []
+    for number in range(2000):
+        watch = WatchSet()
+        world.store.kv.under(watch, f"svc/{number:04d}/")
+        world.store.watchers.wait(watch, lambda number=number: woken.append(number))
+    world.kv("set", "svc/0007/x")
+    assert woken == [7]
+    assert set(world.store.watchers._prefix_lengths) == {9}
+
+
+def test_keys_are_cut_at_a_separator(world: World) -> None:
+    for name in ("c/a", "c/d/1", "c/d/2", "c/d"):
+        world.kv("set", name)
+    assert world.store.kv.keys(None, "c/", "/")[1] == ["c/a", "c/d", "c/d/"]
+    assert world.store.kv.keys(None, "c/d", "/")[1] == ["c/d", "c/d/"]
+
+
+def test_a_lock_belongs_to_one_session(world: World) -> None:
+    world.session(ONE)
+    world.session(TWO)
+    assert world.kv("lock", "l", b"1", session=ONE) is True
+    assert world.kv("lock", "l", b"2", session=TWO) is False
+    assert world.kv("unlock", "l", b"2", session=TWO) is False
+    assert world.kv("unlock", "l", b"3", session=ONE) is True
+    assert world.kv("lock", "l", b"4", session=TWO) is True
+    entry = world.get("l")
+    assert entry is not None
+    assert (entry.lock_index, entry.session, entry.value) == (2, TWO, b"4")
+    world.kv("set", "l", b"5")
+    entry = world.get("l")
+    assert entry is not None
+    assert entry.session == TWO
+    with pytest.raises(RPCError, match="invalid session"):
+        world.kv("lock", "l", session="00000000-0000-0000-0000-00000000dead")
+
+
+def test_a_critical_check_ends_its_sessions_at_once(world: World) -> None:
+    delays: list[tuple[str, int]] = []
+    world.store.on_lock_delay = lambda key, delay_ns: delays.append((key, delay_ns))
+    world.session(ONE, lock_delay=15)
+    world.session(TWO, behavior="delete")
+    world.kv("lock", "kept", session=ONE)
+    world.kv("lock", "gone", session=TWO)
+    world.check(CRITICAL)
+    assert world.store.sessions.every(None) == (world.store.index, ())
+    kept = world.get("kept")
+    assert kept is not None
+    assert kept.session == ""
+    assert world.get("gone") is None
+    assert delays == [("kept", 15)]
+
+
+def test_a_node_that_goes_takes_its_sessions_along(world: World) -> None:
+    row = Row(id=ONE, node="n")
+    world.apply(Session(SessionRequest(op="create", session=row)))
+    world.apply(Deregister(DeregisterRequest(node="n")))
+    assert world.store.sessions.find(ONE) is None
+
+
+@pytest.mark.parametrize(
+    ("session", "text"),
+    [
+        (Row(id=ONE, node="nobody"), "Missing node registration"),
+        (Row(id=ONE, node="n", checks=["none"]), "Missing check 'none' registration"),
+        (Row(id=ONE, node="n", node_checks=["up"]), "Check 'up' is in critical state"),
+    ],
+)
+def test_a_session_wants_its_node_and_living_checks(world: World, session: Row, text: str) -> None:
+    world.check(CRITICAL)
+    with pytest.raises(RPCError, match=text):
+        world.apply(Session(SessionRequest(op="create", session=session)))
+
+
+def txn(world: World, *operations: tuple[str, DirEntry]) -> TxnReply:
+    ops = [TxnOp(kv=KVOp(verb=verb, dir_ent=entry)) for verb, entry in operations]
+    reply = world.apply(Txn(TxnRequest(ops=ops)))
+    assert isinstance(reply, TxnReply)
+    return reply
+
+
+def test_a_transaction_does_all(world: World) -> None:
+    reply = txn(world, ("set", DirEntry(key="a", value=b"1")), ("get", DirEntry(key="a")))
+    assert reply.errors is None
+    assert reply.results is not None
+    assert [result.kv and result.kv.value for result in reply.results] == [None, b"1"]
+
+
+def test_or_nothing_and_says_everything_that_is_wrong(world: World) -> None:
+    reply = txn(
+        world,
+        ("set", DirEntry(key="a", value=b"1")),
+        ("get", DirEntry(key="b")),
+        ("cas", DirEntry(key="a", modify_index=1)),
+        ("dance", DirEntry(key="a")),
+    )
+    assert reply.results is None
+    assert [(error.op_index, error.what) for error in reply.errors or ()] == [
+        (1, 'key "b" doesn\'t exist'),
+        (2, 'failed to set key "a", index is stale'),
+        (3, 'unknown KV verb "dance"'),
+    ]
+    assert world.get("a") is None
+    assert world.store.indexes.get("kvs") == 0
+
+
+def test_a_transaction_that_fails_wakes_nobody(world: World) -> None:
+    assert not world.woken_by(
+        "", lambda: txn(world, ("set", DirEntry(key="a")), ("check-not-exists", DirEntry(key="a")))
+    )
+
+
+def test_nodes_in_transactions(world: World) -> None:
+    node = world.store.catalog.node("n")
+    assert node is not None
+    ops = [TxnOp(node=NodeOp(verb="delete-cas", node=node))]
+    assert world.apply(Txn(TxnRequest(ops=ops))).errors is None
+    assert world.store.catalog.node("n") is None
+
+
+def test_a_snapshot_holds_keys_sessions_and_tombstones(world: World) -> None:
+    world.session(ONE, ttl="10s")
+    world.kv("lock", "l", b"\xff", session=ONE)
+    world.kv("set", "x")
+    world.kv("delete", "x")
+    records = list(Snapshot.of(world.store).records())
+    again = restore(world.store.index, records)
+    assert list(Snapshot.of(again).records()) == records
+    assert again.kv.get(None, "l") == world.store.kv.get(None, "l")
+    assert again.kv.under(None, "x")[0] == world.store.index
+    assert again.kv.table.by("session", ONE)
+    assert again.sessions.find(ONE) == world.store.sessions.find(ONE)
