@@ -1,0 +1,65 @@
+"""Keys, sessions and transactions through the HTTP door; tests/conformance has the answers of real Consul."""
+
+import json
+
+import pytest
+
+from tests.http.standin import Door, StandIn
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door(StandIn().start())
+
+
+def test_a_key_is_written_read_and_removed(door: Door) -> None:
+    assert door.ask("PUT /v1/kv/a/b?flags=7", b"x").text == "true"
+    (entry,) = json.loads(door.ask("GET /v1/kv/a/b").text)
+    assert (entry["Key"], entry["Value"], entry["Flags"]) == ("a/b", "eA==", 7)
+    assert door.ask("GET /v1/kv/a/b?raw").text == "x"
+    assert door.ask("GET /v1/kv/a/?keys").text == '["a/b"]'
+    assert door.ask("DELETE /v1/kv/a/?recurse").text == "true"
+    assert door.ask("GET /v1/kv/a/b").status == 404
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "text"),
+    [
+        ("PUT /v1/kv/", 400, "Missing key name"),
+        ("PUT /v1/kv/a?flags=x", 500, 'strconv.ParseUint: parsing "x": invalid syntax'),
+        ("PUT /v1/kv/a?cas=1&acquire=b", 400, "Conflicting flags: acquire=b&cas=1"),
+        ("DELETE /v1/kv/a?recurse&cas=1", 400, "Conflicting flags: cas=1&recurse="),
+        ("PUT /v1/session/renew/", 400, "Missing session"),
+        ("PUT /v1/txn", 400, "Failed to parse body: EOF"),
+    ],
+)
+def test_mistakes_in_consuls_words(door: Door, line: str, status: int, text: str) -> None:
+    answer = door.ask(line)
+    assert (answer.status, answer.text.strip()) == (status, text)
+
+
+def test_values_end_at_512_kib(door: Door) -> None:
+    assert door.ask("PUT /v1/kv/big", b"x" * (512 * 1024)).text == "true"
+    answer = door.ask("PUT /v1/kv/big", b"x" * (512 * 1024 + 1))
+    assert answer.status == 413
+    assert answer.text.startswith("Request body(524289 bytes) too large, max size: 524288 bytes.")
+
+
+def test_a_session_locks_a_key(door: Door) -> None:
+    created = door.ask("PUT /v1/session/create", b'{"NodeChecks": [], "LockDelay": "0s"}')
+    session = json.loads(created.text)["ID"]
+    assert door.ask(f"PUT /v1/kv/l?acquire={session}", b"me").text == "true"
+    (entry,) = json.loads(door.ask("GET /v1/kv/l").text)
+    assert (entry["Session"], entry["LockIndex"]) == (session, 1)
+    assert door.ask(f"PUT /v1/session/destroy/{session}").text == "true"
+    assert "Session" not in json.loads(door.ask("GET /v1/kv/l").text)[0]
+
+
+def test_a_transaction_is_all_or_nothing(door: Door) -> None:
+    body = b'[{"KV": {"Verb": "set", "Key": "t", "Value": "MQ=="}}, {"KV": {"Verb": "get", "Key": "none"}}]'
+    answer = door.ask("PUT /v1/txn", body)
+    assert answer.status == 409
+    errors = [{"OpIndex": 1, "What": 'key "none" doesn\'t exist'}]
+    assert json.loads(answer.text) == {"Results": None, "Errors": errors}
+    assert door.ask("GET /v1/kv/t").status == 404
+    assert door.ask("PUT /v1/txn", b"[" + b",".join([b"{}"] * 65) + b"]").status == 413
