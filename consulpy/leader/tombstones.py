@@ -1,5 +1,7 @@
-"""The leader reaps what reads remember of deleted keys: a tombstone goes 15 to 15.5 minutes after its deletion, by a log
-entry (docs/wire/rpc.md 13)."""
+"""The leader reaps what reads remember of deleted keys.
+
+A tombstone goes 15 to 15.5 minutes after its deletion, by a log entry (docs/wire/rpc.md 13).
+"""
 
 from collections import deque
 from collections.abc import Callable
