@@ -16,6 +16,8 @@ def http(config: RuntimeConfig) -> HttpConfig:
         config.unix_sockets.user,
         config.unix_sockets.group,
         config.limits.http_max_conns_per_client,
+        config.http_config.block_endpoints,
+        config.http_config.allow_write_http_from,
     )
 
 

@@ -24,6 +24,7 @@ from consulpy.errors import RPCError
 from consulpy.http import routes
 from consulpy.http.cache import ReplyCache
 from consulpy.http.channel import refusal
+from consulpy.http.guard import Guard
 from consulpy.http.render import to_bytes
 from consulpy.http.routing import METHODS, ROUTES, Answer, BadQuery, Handler, HttpError, Query, Request
 from consulpy.http.streaming import Stream
@@ -49,7 +50,9 @@ _GZIP_LEVEL: Final = 1
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
-def make_site_root(agent: "LocalAgent", headers: dict[str, str], cache: ReplyCache | None = None) -> IResource:
+def make_site_root(
+    agent: "LocalAgent", headers: dict[str, str], cache: ReplyCache | None = None, guard: Guard | None = None
+) -> IResource:
     """The root of the API; `headers` are added to every answer, `cache` is what `?cached` reads."""
     assert routes
     endpoints = {path: _Endpoint(agent, path, handlers, cache) for path, handlers in ROUTES.items()}
@@ -61,7 +64,10 @@ def make_site_root(agent: "LocalAgent", headers: dict[str, str], cache: ReplyCac
     def serve(request: Any) -> Any:
         path = (b"/" + b"/".join(request.postpath)).decode()
         endpoint, tail = _find(endpoints, path)
-        return _not_found(request, path) if endpoint is None else endpoint.serve(request, tail)
+        if endpoint is None:
+            return _not_found(request, path)
+        refused = guard and guard.refuses(request.method.decode("latin-1"), path, _client_of(request))
+        return endpoint.refuse(request, refused) if refused else endpoint.serve(request, tail)
 
     app.handle_errors(Exception)(_route_failed)
     return _Front(app.resource(), headers)
@@ -172,6 +178,11 @@ def _not_found(request: Any, path: str) -> bytes:
     return _whole(request, b"")
 
 
+def _client_of(web: Any) -> str:
+    """The IP address of the client; empty on a unix socket."""
+    return str(getattr(web.getClientAddress(), "host", ""))
+
+
 class _Endpoint:
     """A path, and its handlers by method."""
 
@@ -182,6 +193,11 @@ class _Endpoint:
         self._allowed = ",".join(["OPTIONS", *(method for method in METHODS if method in handlers)]).encode()
         words = path.strip("/").replace("/", ".")
         self._metric = f"{words}._" if path.endswith("/") else words
+
+    def refuse(self, web: Any, why: str) -> Any:
+        """Answer that this agent does not answer that."""
+        web.setHeader(b"vary", b"Accept-Encoding")
+        return _finish(web, Answer(text=why, status=403))
 
     def serve(self, web: Any, tail: str = "") -> Any:
         """What Klein calls."""
@@ -224,7 +240,7 @@ class _Exchange:
             query=query,
             header=lambda name: web.getHeader(name) or "",
             body=web.content.read(),
-            remote_ip=getattr(web.getClientAddress(), "host", ""),
+            remote_ip=_client_of(web),
             cache=self._cache,
         )
         self._running = maybeDeferred(_run, handler, self._agent, request)

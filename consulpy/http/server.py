@@ -14,6 +14,7 @@ from consulpy.errors import ConfigError
 from consulpy.http.app import make_site_root
 from consulpy.http.cache import ReplyCache
 from consulpy.http.channel import ApiSite
+from consulpy.http.guard import Guard
 from consulpy.memberlist.transport import cannot_listen
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class HttpConfig:
     socket_group: str = ""
     #: 0: no limit (`limits.http_max_conns_per_client`).
     connections_per_client: int = 200
+    #: Prefixes of paths that are answered with 403 (`http_config.block_endpoints`).
+    block_endpoints: tuple[str, ...] = ()
+    #: Networks from which writes may come; none: from anywhere (`http_config.allow_write_http_from`).
+    allow_write_from: tuple[str, ...] = ()
 
 
 class HttpService(Service):
@@ -51,7 +56,8 @@ class HttpService(Service):
         self._reactor = reactor
         self._config = config
         self._cache = ReplyCache(agent.caller, reactor)
-        root = make_site_root(agent, dict(config.response_headers), self._cache)
+        guard = Guard(config.block_endpoints, config.allow_write_from)
+        root = make_site_root(agent, dict(config.response_headers), self._cache, guard)
         #: What makes the connections; its limit may be changed while it runs.
         self.site = ApiSite(root, reactor, config.connections_per_client)
         self._listeners: list[Any] = []
