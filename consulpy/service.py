@@ -14,6 +14,7 @@ from twisted.logger import Logger, globalLogBeginner
 from twisted.python import usage
 
 from consulpy.agent import Agent
+from consulpy.agent.files import AgentFiles
 from consulpy.agent.logs import LogSink
 from consulpy.config.flags import config_from_argv
 from consulpy.config.goflags import HelpWanted
@@ -48,12 +49,18 @@ class AgentService(service.Service):
     def startService(self) -> None:
         """Build and start everything. Raises `ConfigError`."""
         super().startService()  # type: ignore[no-untyped-call]
-        self.agent.start()
+        self._files = AgentFiles(self._config)
+        try:
+            self.agent.start()
+        except ConfigError:
+            self._files.close()
+            raise
         self._reactor.callWhenRunning(self._listen_to_signals)
 
     def stopService(self) -> "Deferred[None]":
         """Stop everything, without leaving the pools."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self._files.close()
         return self.agent.stop()
 
     def shut_down(self, exit_status: int = 0) -> None:

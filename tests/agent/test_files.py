@@ -1,0 +1,41 @@
+"""The pid file and the log file that an operator asked for."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from twisted.logger import Logger
+
+from consulpy.agent.files import AgentFiles
+from consulpy.config.schema import RuntimeConfig
+from consulpy.errors import ConfigError
+
+
+def test_the_pid_file_is_there_while_the_agent_runs(tmp_path: Path) -> None:
+    path = tmp_path / "agent.pid"
+    files = AgentFiles(dataclasses.replace(RuntimeConfig(), pid_file=str(path)))
+    assert path.read_text() == str(os.getpid())
+    files.close()
+    files.close()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("rotate_bytes", [0, 200])
+def test_the_log_goes_into_a_file_too(tmp_path: Path, rotate_bytes: int) -> None:
+    config = dataclasses.replace(RuntimeConfig(), log_file=str(tmp_path / "logs") + "/", log_rotate_bytes=rotate_bytes)
+    files = AgentFiles(config)
+    for number in range(10):
+        Logger("consulpy.serf").warn("line {number}", number=number)
+    files.close()
+    Logger("consulpy.serf").warn("too late")
+    written = sorted((tmp_path / "logs").iterdir())
+    text = "".join(path.read_text() for path in written)
+    assert all(f"agent.serf: line {number}" in text for number in range(10))
+    assert "too late" not in text
+    assert (len(written) > 1) == bool(rotate_bytes)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="missing"):
+        AgentFiles(dataclasses.replace(RuntimeConfig(), pid_file=str(tmp_path / "missing" / "agent.pid")))
