@@ -30,13 +30,17 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Read the flags; a mistake is one line and exit status 1."""
-        self["config"] = _config(list(options or ()))
+        argv = list(options or ())
+        self["config"] = _config(argv)
+        self["read_config"] = lambda: config_from_argv(argv)
 
 
 class AgentService(service.Service):
     """An `Agent` as a Twisted service: starts with it, listens to signals, stops with it."""
 
-    def __init__(self, config: RuntimeConfig, reactor: Any = None) -> None:
+    def __init__(
+        self, config: RuntimeConfig, reactor: Any = None, read_config: Callable[[], RuntimeConfig] | None = None
+    ) -> None:
         if reactor is None:
             from twisted.internet import reactor  # noqa: TID251 - an entry module
         self.exit_status = 0
@@ -44,7 +48,7 @@ class AgentService(service.Service):
         self._reactor = reactor
         self._log = Logger()
         self._ending = False
-        self.agent = Agent(config, reactor, shut_down=self.shut_down)
+        self.agent = Agent(config, reactor, shut_down=self.shut_down, read_config=read_config)
 
     def startService(self) -> None:
         """Build and start everything. Raises `ConfigError`."""
@@ -98,7 +102,7 @@ class AgentService(service.Service):
 def makeService(options: Options) -> service.IService:
     """What twistd runs."""
     config: RuntimeConfig = options["config"]
-    return _StopsOnMistakes(config)
+    return _StopsOnMistakes(config, read_config=options["read_config"])
 
 
 class _StopsOnMistakes(AgentService):
@@ -111,11 +115,11 @@ class _StopsOnMistakes(AgentService):
             _complain(error)
 
 
-def run(config: RuntimeConfig) -> int:
-    """Run an agent in the foreground until it is told to end; its exit status."""
+def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
+    """Run an agent in the foreground until it is told to end; its exit status. `read_config()`: for a reload."""
     from twisted.internet import reactor  # noqa: TID251 - an entry module
 
-    started = AgentService(config, reactor)
+    started = AgentService(config, reactor, read_config)
     print(started.agent.banner(), flush=True)
     sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True))
     globalLogBeginner.beginLoggingTo([sink], redirectStandardIO=False, discardBuffer=False)

@@ -4,6 +4,7 @@ Read this first. The order of `start` is the order in which things depend on eac
 pools, port 8300 and `call`, the leader, the services of this agent, then the doors (DNS, HTTP), then joining.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -458,7 +459,8 @@ class Agent:
 
     def _reload(self) -> None:
         try:
-            fresh = self._read_config()
+            # without a data directory each reading would make up another node id
+            fresh = dataclasses.replace(self._read_config(), node_id=self.config.node_id)
             configure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
         except ConfigError as error:
             raise RPCError(f"the configuration was not reloaded: {error}") from None

@@ -25,4 +25,4 @@ def agent(given: Given) -> int:
 
     gc.freeze()
     gc.enable()
-    return run(config)
+    return run(config, lambda: config_from_argv(given.arguments))
