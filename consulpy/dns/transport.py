@@ -32,6 +32,8 @@ from consulpy.rpc.call import Caller
 DATAGRAM_SIZE_MAX: Final = 65_535
 DATAGRAMS_PER_WAKEUP: Final = 64
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
+#: How many free UDP ports are tried until TCP's of the same number is free too.
+FREE_PORT_TRIES: Final = 10
 #: Questions whose answers are still being made; more are dropped (UDP) or wait (TCP).
 UDP_PENDING_MAX: Final = 4096
 TCP_PENDING_MAX: Final = 128
@@ -98,11 +100,21 @@ class DnsService(Service):
             return
         self._refresh.start(CHOICES_LIFE_S, now=False)
         for address in config.addresses:
-            udp = _UdpSocket(self._reactor, address, config.port, self)
-            self._udp.append(udp)
-            self._ports.append(
-                self._reactor.listenTCP(udp.address[1], _TcpFactory(self, self._reactor), interface=address)
-            )
+            self._listen(address, config.port, tries=FREE_PORT_TRIES if config.port == 0 else 1)
+
+    def _listen(self, address: str, port: int, tries: int) -> None:
+        """UDP and TCP on one port; port 0 takes one that is free for both."""
+        udp = _UdpSocket(self._reactor, address, port, self)
+        try:
+            tcp = self._reactor.listenTCP(udp.address[1], _TcpFactory(self, self._reactor), interface=address)
+        except CannotListenError:
+            udp.close()
+            if tries <= 1:
+                raise
+            self._listen(address, port, tries - 1)
+            return
+        self._udp.append(udp)
+        self._ports.append(tcp)
 
     def stopService(self) -> "Deferred[Any]":
         """Stop listening; answers that are still being made are not sent."""

@@ -5,7 +5,7 @@ Each datagram and stream goes to the `Memberlist` that was attached. Limits on s
 
 import errno
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError, ConnectError, ConnectionRefusedError  # noqa: A004
@@ -19,6 +19,9 @@ from consulpy.errors import ConfigError, WireError
 from consulpy.memberlist.delegate import Address, StreamReader
 
 _log = Logger()
+
+#: How many free TCP ports are tried until UDP's of the same number is free too.
+FREE_PORT_TRIES: Final = 10
 
 
 class _Incoming(Protocol):
@@ -64,11 +67,21 @@ class GossipTransport(Service):
         factory.owner = self
         factory.noisy = False
         try:
-            self._tcp = self._reactor.listenTCP(self._port, factory, interface=self._host)
-            self._udp = self._reactor.listenUDP(self.port, self._datagrams, interface=self._host, maxPacketSize=65536)
+            self._listen(factory, tries=FREE_PORT_TRIES if self._port == 0 else 1)
         except CannotListenError as error:
             self.stopService()
             raise ConfigError(cannot_listen("gossip", self._host, self._port, error)) from None
+
+    def _listen(self, factory: Any, tries: int) -> None:
+        """TCP and UDP on one port; port 0 takes one that is free for both."""
+        self._tcp = self._reactor.listenTCP(self._port, factory, interface=self._host)
+        try:
+            self._udp = self._reactor.listenUDP(self.port, self._datagrams, interface=self._host, maxPacketSize=65536)
+        except CannotListenError:
+            if tries <= 1:
+                raise
+            self._tcp.stopListening()
+            self._listen(factory, tries - 1)
 
     def stopService(self) -> None:
         """Listen no more."""
