@@ -96,7 +96,7 @@ async def running(ours: Ours) -> AsyncIterator[Ours]:
         await deferLater(reactor, 0, lambda: None)
 
 
-async def eventually(check: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
+async def eventually(check: Callable[[], Any], what: str, within_s: float = 60.0) -> Any:
     """Wait until `check` (which may be awaitable) gives something true."""
     deadline_s = reactor.seconds() + within_s
     while reactor.seconds() < deadline_s:
