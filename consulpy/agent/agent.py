@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from consulpy.agent import joining, keyoperations, logs, report, settings
+from consulpy.agent import joining, keyoperations, logs, report, settings, telemetry
 from consulpy.agent.datadir import DataDirectoryLock
 from consulpy.agent.pools import Pool, lan_pool, reporter, wan_pool
 from consulpy.agent.versions import of_state
@@ -45,7 +45,7 @@ from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
 from consulpy.rpc.snapshots import SnapshotRequest, perform
 from consulpy.rpc.transport import Dialer, RpcService
-from consulpy.serf.events import Event, MemberEvent, UserEvent
+from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.machine import Serf
 from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
@@ -81,7 +81,7 @@ class Agent:
         self._shut_down = shut_down
         self._rng = rng or Random()
         self.clock = reactor
-        self.metrics = Registry(self._wall_s)
+        self.metrics = Registry(self._wall_s, telemetry.rules(config.telemetry))
         self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
         self._read_config = read_config or (lambda: config)
         self._dns: DnsService | None = None
@@ -93,6 +93,8 @@ class Agent:
         self.server: Server | None = None
         self.router: Router
         self._dialer: Dialer
+        #: Makes the calls; `caller` may have something in front of it.
+        self.own_caller: ServerCaller | ClientCaller
         self.caller: Caller
         self.local: LocalState
         self.events: UserEvents
@@ -108,6 +110,11 @@ class Agent:
     def wan(self) -> Serf | None:
         """The WAN pool of a server."""
         return self._wan_pool.serf if self._wan_pool else None
+
+    @property
+    def dns(self) -> DnsService | None:
+        """The DNS door, if it is open."""
+        return self._dns
 
     @property
     def node_meta(self) -> dict[str, str]:
@@ -164,7 +171,7 @@ class Agent:
         config = self.config
         self._lock_data_directory()
         state_log = self._open_log() if config.server else None
-        self._lan_pool = lan_pool(config, self._reactor, self._rng, self._lan_event)
+        self._lan_pool = lan_pool(config, self._reactor, self._rng, self._lan_event, self.metrics)
         if state_log is not None:
             self._wan_pool = wan_pool(config, self._reactor, self._rng, lambda _event: None)
             self._be_server(state_log)
@@ -172,6 +179,7 @@ class Agent:
             self._be_client()
         self._build_local()
         self._listen()
+        self._measure()
         for pool in self._pools():
             pool.serf.start()
             self._stops.append(pool.serf.shutdown)
@@ -184,6 +192,12 @@ class Agent:
             self._stops.append(self._coordinates.stop)
         self._join_others()
 
+    def _measure(self) -> None:
+        beat = telemetry.Telemetry(self.config.telemetry, self.metrics, self._reactor)
+        telemetry.measure(self, beat)
+        beat.start()
+        self._stops.append(beat.stop)
+
     def _pools(self) -> list[Pool]:
         return [pool for pool in (self._lan_pool, self._wan_pool) if pool is not None]
 
@@ -195,7 +209,7 @@ class Agent:
         """The state log: in memory, or in the data directory with one thread that waits for the disk."""
         store, config = Store(), self.config
         if config.data_dir is None:
-            return MemoryLog(store, say=reporter("state"))
+            return MemoryLog(store, say=reporter("state"), metrics=self.metrics, seconds=self._reactor.seconds)
         folder = Path(config.data_dir) / "state"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         disk = ThreadPool(1, 1, "state-log")
@@ -205,6 +219,8 @@ class Agent:
             run=disk.callInThread,
             hand_back=self._reactor.callFromThread,
             say=reporter("state"),
+            metrics=self.metrics,
+            seconds=self._reactor.seconds,
         )
         disk.start()
 
@@ -228,6 +244,7 @@ class Agent:
             rng=self._rng,
             lan=self.lan,
             wan=self.wan,
+            metrics=self.metrics,
         )
         self._leader = Leader(
             config.datacenter,
@@ -243,7 +260,7 @@ class Agent:
         self.server.sessions = self._leader.sessions
         self.server.on_restored = self._leader.restored
         self.server.in_thread = lambda job: deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
-        self.caller = ServerCaller(self.server)
+        self.caller = self.own_caller = ServerCaller(self.server)
 
     def _leading(self) -> None:
         assert self.server is not None
@@ -267,7 +284,7 @@ class Agent:
         )
         self.router.start()
         self._stops += [pool.close, self.router.stop]
-        self.caller = ClientCaller(self.router, pool, clock, rng, log=reporter("rpc"))
+        self.caller = self.own_caller = ClientCaller(self.router, pool, clock, rng, log=reporter("rpc"))
 
     def _build_local(self) -> None:
         """The services and checks of this agent, and keeping the catalog equal to them."""
@@ -389,11 +406,15 @@ class Agent:
 
     def _lan_event(self, event: Event) -> None:
         if isinstance(event, UserEvent):
+            self.metrics.incr("serf.events")
+            self.metrics.incr(f"serf.events.{event.name}")
             self.events.receive(event.name, event.payload, event.ltime)
             return
         if not isinstance(event, MemberEvent):
             return
         for member in event.members:
+            what = "left" if event.kind is MemberEventKind.LEAVE else event.kind.value
+            self.metrics.incr(f"serf.member.{what}")
             _log.info(
                 "member {what}: {name} {address}", what=event.kind.value, name=member.name, address=member.address
             )
@@ -466,6 +487,7 @@ class Agent:
             raise RPCError(f"the configuration was not reloaded: {error}") from None
         changes = compare(self.config, fresh)
         self.config = fresh
+        self.metrics.rules = telemetry.rules(fresh.telemetry)
         if self._dns is not None:
             self._dns.reconfigure(settings.dns(fresh))
         _log.info("reloaded: {changes}", changes=str(changes) or "nothing changed")

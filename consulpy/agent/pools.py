@@ -17,6 +17,7 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.transport import GossipTransport
+from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.members import agent_tags, check_lan_merge, check_wan_merge
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event
@@ -41,7 +42,9 @@ def reporter(pool: str) -> Callable[[str, str], None]:
     return lambda level, text: log.emit(levels[level], "{text}", text=text)
 
 
-def lan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callable[[Event], None]) -> Pool:
+def lan_pool(
+    config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callable[[Event], None], metrics: Measures = NOTHING
+) -> Pool:
     """The pool of all agents of the datacenter."""
     tags = agent_tags(config, wan=False)
     members = MemberlistConfig.lan(
@@ -58,7 +61,8 @@ def lan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callabl
         config.datacenter,
         known=lambda: made[0].serf.members if made else {},
     )
-    made.append(_pool(config, reactor, rng, on_event, "local", members, bind, config.ports.serf_lan, tags, check))
+    port = config.ports.serf_lan
+    made.append(_pool(config, reactor, rng, on_event, "local", members, bind, port, tags, check, metrics))
     return made[0]
 
 
@@ -106,6 +110,7 @@ def _pool(
     port: int,
     tags: dict[str, str],
     check: Callable[[list[Member]], None],
+    metrics: Measures = NOTHING,
 ) -> Pool:
     folder = Path(config.data_dir) / "serf" if config.data_dir else None
     keyring_path = folder / f"{file_name}.keyring" if folder and not config.disable_keyring_file else None
@@ -133,6 +138,7 @@ def _pool(
         snapshot=SnapshotFile(folder / f"{file_name}.snapshot") if folder else None,
         save_keyring=keyring_file.save,
         log=reporter("serf.wan" if wan else "serf.lan"),
+        metrics=metrics,
     )
     transport.attach(serf.memberlist)
     return Pool(serf, transport, port)

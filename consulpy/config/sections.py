@@ -125,14 +125,14 @@ class Telemetry:
     """Where metrics go."""
 
     disable_hostname: bool = key(Kind.SWITCH, False)
-    dogstatsd_addr: str = key(Kind.TEXT, "", support=Support.IGNORED)
-    dogstatsd_tags: tuple[str, ...] = key(Kind.TEXTS, (), support=Support.IGNORED)
+    dogstatsd_addr: str = key(Kind.TEXT, "", "host:port of a DogStatsD.")
+    dogstatsd_tags: tuple[str, ...] = key(Kind.TEXTS, (), "Tags on every value sent there, as name:value.")
     filter_default: bool = key(Kind.SWITCH, True, reloadable=True)
     metrics_prefix: str = key(Kind.TEXT, "consul")
     prefix_filter: tuple[str, ...] = key(Kind.TEXTS, (), reloadable=True)
     prometheus_retention_time_s: float = key(Kind.DURATION, 0.0, "0: no Prometheus form.")
-    statsd_address: str = key(Kind.TEXT, "", support=Support.IGNORED)
-    statsite_address: str = key(Kind.TEXT, "", support=Support.IGNORED)
+    statsd_address: str = key(Kind.TEXT, "", "host:port of a StatsD.")
+    statsite_address: str = key(Kind.TEXT, "", "host:port of a statsite, which is sent UDP as a StatsD is.")
 
 
 @dataclass(frozen=True)

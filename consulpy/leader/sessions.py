@@ -49,6 +49,10 @@ class SessionTimers:
         self._timers.clear()
         self._closed.clear()
 
+    def __len__(self) -> int:
+        """How many sessions are counted down."""
+        return len(self._timers)
+
     def renew(self, session: Session) -> None:
         """A session was made or renewed: it lives for twice its TTL from now. Without a TTL it lives on."""
         self.forget(session.id)

@@ -23,6 +23,7 @@ from consulpy.memberlist.probe import Prober
 from consulpy.memberlist.pushpull import StateExchange, push_pull_scale
 from consulpy.memberlist.stream import MessageReader, PushPull, StreamMessage, UserMessage
 from consulpy.memberlist.timeline import Timeline
+from consulpy.metrics.registry import NOTHING, Measures
 
 #: Streams that may be read at a time.
 INCOMING_STREAMS_MAX: Final = 128
@@ -92,15 +93,17 @@ class Memberlist:
         delegate: Delegate,
         *,
         log: Callable[[str, str], None] | None = None,
+        metrics: Measures = NOTHING,
     ) -> None:
         self.config = config
         self._clock = clock
+        self._metrics = metrics
         self._rng = rng
         self._transport = transport
         self._delegate = delegate
         self._log = log or (lambda _level, _text: None)
         self.queue = BroadcastQueue(config.retransmit_mult, lambda: len(self.list))
-        self.list = Members(config, clock, rng, self.queue, delegate, self._log)
+        self.list = Members(config, clock, rng, self.queue, delegate, self._log, metrics)
         self.exchange = StateExchange(self.list)
         self.sealer = Sealer(
             config.keyring,
@@ -108,15 +111,17 @@ class Memberlist:
             verify_outgoing=config.encrypt_verify_outgoing,
             label=config.label,
         )
-        self._prober = Prober(config, clock, self.list, self, delegate, self._log)
+        self._prober = Prober(config, clock, self.list, self, delegate, self._log, metrics)
         self._timers: dict[str, Timer] = {}
         self._complained: OrderedDict[str, float] = OrderedDict()
         self._leave_done: Callable[[], None] | None = None
         self.incoming_streams = self.incoming_bytes = 0
         self._streams_of: dict[str, int] = {}
         self.running = False
-        #: How often what happened: packets in and out, bad ones, refused joins.
-        self.counters = dict.fromkeys(("packets_in", "packets_out", "bad_packets", "send_errors", "refused_joins"), 0)
+        #: How often what happened: packets in and out and their bytes, bad ones, refused joins.
+        self.counters = dict.fromkeys(
+            ("packets_in", "bytes_in", "packets_out", "bytes_out", "bad_packets", "send_errors", "refused_joins"), 0
+        )
         self._handlers: dict[type, Callable[..., None]] = {
             Ping: self._prober.pinged,
             IndirectPing: self._prober.asked_to_ping,
@@ -234,6 +239,7 @@ class Memberlist:
         if not self.running:
             return
         self.counters["packets_in"] += 1
+        self.counters["bytes_in"] += len(data)
         try:
             for message in self.sealer.open(data):
                 try:
@@ -283,8 +289,10 @@ class Memberlist:
 
     def _write(self, destination: Address, parts: list[bytes], member: Member | None) -> bool:
         crc = member is not None and member.protocol_max >= CRC_FROM_VERSION
+        packet = self.sealer.seal(parts, crc, self.config.compression)
         self.counters["packets_out"] += 1
-        sent = self._transport.send_packet(destination, self.sealer.seal(parts, crc, self.config.compression))
+        self.counters["bytes_out"] += len(packet)
+        sent = self._transport.send_packet(destination, packet)
         if not sent:
             self.counters["send_errors"] += 1
         return sent
@@ -305,7 +313,8 @@ class Memberlist:
             return
         if not len(self.queue) and not self._delegate.has_broadcasts():
             return
-        oldest_s = self._clock.seconds() - config.gossip_to_the_dead_time_s
+        now_s = self._clock.seconds()
+        oldest_s = now_s - config.gossip_to_the_dead_time_s
 
         def wanted(member: Member) -> bool:
             return member.state <= State.SUSPECT or (member.state is State.DEAD and member.changed_s > oldest_s)
@@ -317,6 +326,7 @@ class Memberlist:
                 return
             for start in range(0, len(parts), COMPOUND_PARTS_MAX):
                 self._write(receiver.at, parts[start : start + COMPOUND_PARTS_MAX], receiver)
+        self._metrics.sample("memberlist.gossip", 1000 * (self._clock.seconds() - now_s))
 
     # -- streams in
 
@@ -327,6 +337,7 @@ class Memberlist:
         if full or not self.running:
             return IncomingStream(self, source, refused=True)
         self.incoming_streams += 1
+        self._metrics.incr("memberlist.tcp.accept")
         self._streams_of[source[0]] = of_source + 1
         return IncomingStream(self, source, refused=False)
 
@@ -384,16 +395,21 @@ class Memberlist:
     def _push_pull(self, destination: Address, join: bool, done: Callable[[Exception | None], None]) -> None:
         reader = MessageReader(self.sealer)
 
+        began_s = self._clock.seconds()
+
         def finished(error: Exception | None) -> None:
             if error is None and self.running:
                 try:
                     self._take_reply(reader.message, join)
                 except (WireError, MergeRefused) as refused:
                     error = refused
+            self._metrics.sample("memberlist.pushPullNode", 1000 * (self._clock.seconds() - began_s))
             done(error)
 
-        timeout_s = self.config.stream_timeout_s
-        self._transport.exchange(destination, self._own_state(join), timeout_s, reader, finished)
+        state = self._own_state(join)
+        self._metrics.incr("memberlist.tcp.connect")
+        self._metrics.incr("memberlist.tcp.sent", len(state))
+        self._transport.exchange(destination, state, self.config.stream_timeout_s, reader, finished)
 
     def _take_reply(self, reply: StreamMessage | None, join: bool) -> None:
         if isinstance(reply, Err):

@@ -20,6 +20,7 @@ from consulpy.memberlist.delegate import Address, Delegate
 from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect
 from consulpy.memberlist.suspicion import Suspicion, suspicion_timeout_s
 from consulpy.memberlist.timeline import Timeline
+from consulpy.metrics.registry import NOTHING, Measures
 
 _U32: Final = 0xFFFFFFFF
 #: Members that are known at most; new ones are ignored then.
@@ -82,7 +83,9 @@ class Members:
         queue: BroadcastQueue,
         delegate: Delegate,
         log: Callable[[str, str], None],
+        metrics: Measures = NOTHING,
     ) -> None:
+        self._metrics = metrics
         self.config = config
         self._clock = clock
         self._rng = rng
@@ -188,6 +191,7 @@ class Members:
         self._become_alive(known, message)
 
     def _become_alive(self, known: Member, message: Alive) -> None:
+        self._metrics.incr("memberlist.msg.alive")
         before, meta = known.state, known.meta
         if known.address != message.address:
             self._forget_address(known.address)
@@ -225,6 +229,7 @@ class Members:
         if known.name == self.config.name:
             self.refute(message.incarnation, message.accuser, "suspect")
             return
+        self._metrics.incr("memberlist.msg.suspect")
         self._queue.queue(message.encode(), message.node)
         known.incarnation = message.incarnation
         self._set_state(known, State.SUSPECT)
@@ -243,6 +248,7 @@ class Members:
         if mine and not self.leaving:
             self.refute(message.incarnation, message.accuser, "dead")
             return
+        self._metrics.incr("memberlist.msg.dead")
         self._queue.queue(message.encode(), message.node, self.own_death if mine else None)
         known.incarnation = message.incarnation
         left = message.node == message.accuser

@@ -12,6 +12,7 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Address, Delegate
 from consulpy.memberlist.members import Member, Members, State
 from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, Suspect
+from consulpy.metrics.registry import NOTHING, Measures
 
 #: pmax from which a member answers TCP pings, and from which it sends nacks.
 TCP_PING_FROM: Final = 3
@@ -69,7 +70,9 @@ class Prober:
         sender: Sender,
         delegate: Delegate,
         log: Callable[[str, str], None],
+        metrics: Measures = NOTHING,
     ) -> None:
+        self._metrics = metrics
         self._config = config
         self._clock = clock
         self._members = members
@@ -112,6 +115,8 @@ class Prober:
         probe = self._probe = _Probe(member, now_s)
         self._by_seq[seq_no] = probe
         interval_s = self._members.awareness.scale_s(config.probe_interval_s)
+        if interval_s > config.probe_interval_s:
+            self._metrics.incr("memberlist.degraded.probe")
         deadline_s = now_s + interval_s
         probe.timer = self._clock.callLater(
             min(config.probe_timeout_s, interval_s), self._ask_others, seq_no, probe, deadline_s
@@ -234,6 +239,7 @@ class Prober:
 
     def _end(self, seq_no: int, probe: _Probe) -> None:
         del self._by_seq[seq_no]
+        self._metrics.sample("memberlist.probeNode", 1000 * (self._clock.seconds() - probe.sent_s))
         if self._probe is probe:
             self._probe = None
             if self._missed and self._running:

@@ -24,6 +24,8 @@ def render(registry: Registry) -> str:
     named = ""
     for key, total in sorted(registry.sample_totals.items()):
         name = _name(registry, key)
+        if name is None:
+            continue
         if name != named:
             lines += [f"# HELP {name} {name}", f"# TYPE {name} summary"]
             named = name
@@ -39,15 +41,19 @@ def render(registry: Registry) -> str:
 def _family(lines: list[str], registry: Registry, kind: str, values: Iterable[tuple[Key, float]]) -> None:
     named = ""
     for key, value in sorted(values):
-        name = _name(registry, key)
+        name = _name(registry, key, kind)
+        if name is None:
+            continue
         if name != named:
             lines += [f"# HELP {name} {name}", f"# TYPE {name} {kind}"]
             named = name
         lines.append(f"{name}{_labels(key)} {_number(value)}")
 
 
-def _name(registry: Registry, key: Key) -> str:
-    return _NOT_A_NAME.sub("_", f"{registry.prefix}_{key[0]}" if registry.prefix else key[0])
+def _name(registry: Registry, key: Key, kind: str = "") -> str | None:
+    """As it is shown; None for one that the configuration keeps out."""
+    name = registry.shown_name(key[0], gauge=kind == "gauge")
+    return _NOT_A_NAME.sub("_", name) if registry.rules.keep(name) else None
 
 
 def _labels(key: Key, quantile: float | None = None) -> str:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 #: How long an interval lasts, in seconds.
 INTERVAL_S: Final = 10
@@ -18,8 +18,11 @@ NAMES_MAX: Final = 4096
 #: How many of the last values of a sample are kept for quantiles.
 RECENT_MAX: Final = 512
 
+Labels = tuple[tuple[str, str], ...]
 #: A name with its labels.
-Key = tuple[str, tuple[tuple[str, str], ...]]
+Key = tuple[str, Labels]
+#: How often something happened since the start, and the sum of its values.
+Tally = Callable[[], tuple[int, float]]
 
 
 @dataclass(slots=True)
@@ -32,11 +35,11 @@ class Aggregate:
     minimum: float = math.inf
     maximum: float = -math.inf
 
-    def add(self, value: float) -> None:
-        """One more value."""
-        self.count += 1
-        self.sum += value
-        self.square_sum += value * value
+    def add(self, value: float, times: int = 1) -> None:
+        """One more value, or several of them."""
+        self.count += times
+        self.sum += value * times
+        self.square_sum += value * value * times
         self.minimum = min(self.minimum, value)
         self.maximum = max(self.maximum, value)
 
@@ -64,15 +67,68 @@ class Interval:
     gauges: dict[Key, float] = field(default_factory=dict)
 
 
-class Registry:
-    """All that this agent measures. `wall_s()`: seconds since 1970; `prefix`: what shown names begin with."""
+class Measures(Protocol):
+    """What a room that measures itself is given: a `Registry`, or `NOTHING`."""
 
-    def __init__(self, wall_s: Callable[[], float], prefix: str = "consul") -> None:
-        self.prefix = prefix
+    def incr(self, name: str, value: float = 1, labels: Mapping[str, str] | None = None) -> None:
+        """`value` more of something."""
+
+    def sample(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        """Something took, or weighed, `value` (times in milliseconds)."""
+
+
+class _Nothing:
+    def incr(self, name: str, value: float = 1, labels: Mapping[str, str] | None = None) -> None:
+        pass
+
+    def sample(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        pass
+
+
+#: Measures nothing.
+NOTHING: Final[Measures] = _Nothing()
+
+
+class Sink(Protocol):
+    """Who is told of each value at once (`consulpy.metrics.statsd`)."""
+
+    def take(self, kind: str, name: str, labels: Labels, value: float) -> None:
+        """`kind`: `g` for a gauge, `c` for a counter's step, `ms` for a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How names are shown, and which (Consul's `telemetry`).
+
+    `prefix` begins each name; gauges have `hostname` after it unless it is empty. Names that begin with one of
+    `allowed` are kept, with one of `blocked` not, the longest match deciding; others as `allow_by_default` says.
+    """
+
+    prefix: str = "consul"
+    hostname: str = ""
+    allowed: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+    allow_by_default: bool = True
+
+    def keep(self, shown: str) -> bool:
+        """Whether a name, as it is shown, is kept."""
+        allow = max((len(each) for each in self.allowed if shown.startswith(each)), default=-1)
+        block = max((len(each) for each in self.blocked if shown.startswith(each)), default=-1)
+        return self.allow_by_default if allow == block == -1 else allow > block
+
+
+class Registry:
+    """All that this agent measures. `wall_s()`: seconds since 1970."""
+
+    def __init__(self, wall_s: Callable[[], float], rules: Rules = Rules()) -> None:
+        self.rules = rules
+        self.sinks: list[Sink] = []
         self._wall_s = wall_s
         self._now = Interval(self._interval_start())
         self._whole: Interval | None = None
         self._reads: dict[Key, Callable[[], float]] = {}
+        self._tallies: list[tuple[Key, Tally, bool]] = []
+        self._fetched: list[tuple[int, float]] = []
         #: Since the start, for renderings that want totals.
         self.totals: dict[Key, float] = {}
         self.sample_totals: dict[Key, Aggregate] = {}
@@ -82,18 +138,11 @@ class Registry:
 
     def incr(self, name: str, value: float = 1, labels: Mapping[str, str] | None = None) -> None:
         """`value` more of something."""
-        key = _key(name, labels)
-        if self._has_room(key, self.totals):
-            self._current().counters.setdefault(key, Aggregate()).add(value)
-            self.totals[key] = self.totals.get(key, 0.0) + value
+        self._count(_key(name, labels), value, 1)
 
     def sample(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Something took, or weighed, `value` (times in milliseconds)."""
-        key = _key(name, labels)
-        if self._has_room(key, self.sample_totals):
-            self._current().samples.setdefault(key, Aggregate()).add(value)
-            self.sample_totals.setdefault(key, Aggregate()).add(value)
-            self.recent.setdefault(key, deque(maxlen=RECENT_MAX)).append(value)
+        self._sampled(_key(name, labels), value, 1)
 
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Something stands at `value` now."""
@@ -101,26 +150,51 @@ class Registry:
         gauges = self._current().gauges
         if self._has_room(key, gauges):
             gauges[key] = value
+            self._tell("g", key, value)
 
     def watch(self, name: str, read: Callable[[], float], labels: Mapping[str, str] | None = None) -> None:
         """Something whose value is asked for whenever it is shown."""
         self._reads[_key(name, labels)] = read
 
+    def pull(self, name: str, read: Tally, labels: Mapping[str, str] | None = None, *, samples: bool = False) -> None:
+        """Something that its room counts itself, where each call would cost: what came since is fetched by `tick`.
+
+        `read()`: how often it happened since the start, and the sum of all values. With `samples` it is shown as a
+        sample, else as a counter.
+        """
+        self._tallies.append((_key(name, labels), read, samples))
+        self._fetched.append((0, 0.0))
+
+    def tick(self) -> None:
+        """Fetch what rooms count themselves and tell sinks the gauges; to be called at least once in an interval."""
+        for number, (key, read, samples) in enumerate(self._tallies):
+            count, total = read()
+            old_count, old_total = self._fetched[number]
+            self._fetched[number] = (count, total)
+            times, value = count - old_count, total - old_total
+            if times > 0:
+                (self._sampled if samples else self._count)(key, value / times, times)
+        for key, read_gauge in self._reads.items() if self.sinks else ():
+            self._tell("g", key, read_gauge())
+
     def gauges(self) -> dict[Key, float]:
         """All gauges as they stand now."""
+        self.tick()
         shown = self._shown()
         return shown.gauges | self._now.gauges | {key: read() for key, read in self._reads.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The answer of `/v1/agent/metrics`: the last whole interval, or the first one as far as it is."""
+        self.tick()
         shown = self._shown()
         gauges = shown.gauges | {key: read() for key, read in self._reads.items()}
         stamp = datetime.fromtimestamp(shown.start_s, UTC)
         return {
             "Timestamp": f"{stamp:%Y-%m-%d %H:%M:%S} +0000 UTC",
             "Gauges": [
-                {"Name": self._named(key), "Value": _finite(value), "Labels": dict(key[1])}
+                {"Name": name, "Value": _finite(value), "Labels": dict(key[1])}
                 for key, value in sorted(gauges.items())
+                if self.rules.keep(name := self.shown_name(key[0], gauge=True))
             ],
             "Points": [],
             "Counters": self._aggregates(shown.counters),
@@ -130,7 +204,7 @@ class Registry:
     def _aggregates(self, values: dict[Key, Aggregate]) -> list[dict[str, Any]]:
         return [
             {
-                "Name": self._named(key),
+                "Name": name,
                 "Count": value.count,
                 "Rate": value.sum / INTERVAL_S,
                 "Sum": value.sum,
@@ -141,10 +215,32 @@ class Registry:
                 "Labels": dict(key[1]),
             }
             for key, value in sorted(values.items())
+            if self.rules.keep(name := self.shown_name(key[0]))
         ]
 
-    def _named(self, key: Key) -> str:
-        return f"{self.prefix}.{key[0]}" if self.prefix else key[0]
+    def shown_name(self, name: str, *, gauge: bool = False) -> str:
+        """A name with the prefix, and, for a gauge, with the host's name as Consul has it."""
+        parts = (self.rules.prefix, self.rules.hostname if gauge else "", name)
+        return ".".join(part for part in parts if part)
+
+    def _count(self, key: Key, value: float, times: int) -> None:
+        if self._has_room(key, self.totals):
+            self._current().counters.setdefault(key, Aggregate()).add(value, times)
+            self.totals[key] = self.totals.get(key, 0.0) + value * times
+            self._tell("c", key, value * times)
+
+    def _sampled(self, key: Key, value: float, times: int) -> None:
+        if self._has_room(key, self.sample_totals):
+            self._current().samples.setdefault(key, Aggregate()).add(value, times)
+            self.sample_totals.setdefault(key, Aggregate()).add(value, times)
+            self.recent.setdefault(key, deque(maxlen=RECENT_MAX)).append(value)
+            self._tell("ms", key, value)
+
+    def _tell(self, kind: str, key: Key, value: float) -> None:
+        for sink in self.sinks:
+            name = self.shown_name(key[0], gauge=kind == "g")
+            if self.rules.keep(name):
+                sink.take(kind, name, key[1], value)
 
     def _shown(self) -> Interval:
         current = self._current()

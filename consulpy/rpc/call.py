@@ -42,9 +42,12 @@ class ServerCaller:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        #: Calls so far, and those of them that failed.
+        self.calls = self.failures = 0
 
     def call(self, method: str, request: Record) -> "Deferred[Any]":
         """See `Caller.call`."""
+        self.calls += 1
         try:
             found = method_named(method)
         except RPCError as error:
@@ -91,9 +94,12 @@ class ClientCaller:
         self._rng = rng
         self._log = log
         self._hold_timeout_s = hold_timeout_s
+        #: Calls so far, and those of them that failed.
+        self.calls = self.failures = 0
 
     def call(self, method: str, request: Record) -> "Deferred[Any]":
         """See `Caller.call`."""
+        self.calls += 1
         try:
             found = method_named(method)
         except RPCError as error:
@@ -116,6 +122,7 @@ class ClientCaller:
             self._log("error", f"{method.name} call to server {server.name} ({server.rpc_address}) failed: {failure}")
             self._router.failed(server)
             if not may_repeat(request, str(failure)) or self._clock.seconds() - first_s >= self._hold_timeout_s:
+                self.failures += 1
                 raise failure
             await _pause(self._clock, self._rng.random() * self._hold_timeout_s / JITTER_FRACTION)
 

@@ -12,10 +12,12 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import NoLeader, NoPathToDatacenter
+from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.blocking import BlockingQuery, wait_s
 from consulpy.rpc.registry import Kind, Method
 from consulpy.state.commands import Command
 from consulpy.state.log import Log
+from consulpy.state.measures import submitted
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.record import Record
@@ -39,6 +41,9 @@ class SessionTimes(Protocol):
 
     def forget(self, session_id: str) -> None:
         """A session ended."""
+
+    def __len__(self) -> int:
+        """How many sessions are counted down."""
 
     def is_closed(self, key: str) -> bool:
         """Whether a lock on `key` has to wait."""
@@ -64,7 +69,11 @@ class Server:
         wan: "Serf | None" = None,
         queue_coordinate: Callable[[CoordinateUpdateRequest], None] = lambda _update: None,
         hold_timeout_s: float = HOLD_TIMEOUT_S,
+        metrics: Measures = NOTHING,
     ) -> None:
+        self.metrics = metrics
+        #: Calls, and how often reads were made for them; reads that wait now.
+        self.calls = self.queries = self.waiting = 0
         self.datacenter = datacenter
         self.node_name = node_name
         self.node_id = node_id
@@ -121,9 +130,11 @@ class Server:
     def submit(self, command: Command) -> "Deferred[Any]":
         """Have a change stored and applied; its result. Fails with the `RPCError` that stopped it."""
         done: Deferred[Any] = Deferred()
+        began_s = self.clock.seconds()
         # Cancelling only ends the wait: what was submitted happens.
 
         def finished(result: Any) -> None:
+            self.metrics.sample(submitted(command), 1000 * (self.clock.seconds() - began_s))
             if done.called:
                 return
             if isinstance(result, Exception):
@@ -136,6 +147,7 @@ class Server:
 
     def handle(self, method: Method, request: Record) -> "Deferred[Any]":
         """Answer a call. Fails with `RPCError`. Cancelling it ends the wait."""
+        self.calls += 1
         datacenter = getattr(request, "datacenter", None)
         if method.kind is Kind.LOCAL:
             if datacenter and datacenter != self.datacenter:
@@ -156,13 +168,20 @@ class Server:
         min_index = options.min_query_index if options is not None else 0
 
         def run(watch: WatchSet | None) -> Any:
+            self.queries += 1
             return self._with_meta(method.handler(self, request, watch))
 
         if not min_index or options is None:
             return maybeDeferred(run, None)
         limit_s = wait_s(options.max_query_time, self.rng)
         store = self.store
-        return BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes).answered
+        query = BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes)
+        self.waiting += 1
+        return query.answered.addBoth(self._waited)
+
+    def _waited(self, result: Any) -> Any:
+        self.waiting -= 1
+        return result
 
     def _with_meta(self, reply: Any) -> Any:
         """A reply's index is never 0: who passed that back would never wait."""

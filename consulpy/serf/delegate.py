@@ -55,6 +55,7 @@ class SerfDelegate:
 
     def notify_message(self, message: bytes) -> None:
         """A Serf message arrived. Raises `WireError` if it means nothing here."""
+        self._serf.metrics.sample("serf.msgs.received", len(message))
         decoded = decode(message)
         handler = self._handlers.get(type(decoded))
         if handler is None:
@@ -86,7 +87,10 @@ class SerfDelegate:
 
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """What to piggyback."""
-        return self._serf.broadcasts.get(overhead, limit)
+        picked = self._serf.broadcasts.get(overhead, limit)
+        for message in picked:
+            self._serf.metrics.sample("serf.msgs.sent", len(message))
+        return picked
 
     # -- members
 

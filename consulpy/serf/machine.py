@@ -17,6 +17,7 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Address, Transport
 from consulpy.memberlist.machine import JoinTarget, Memberlist
 from consulpy.memberlist.members import State as NodeState
+from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.serf import internal
 from consulpy.serf.answering import Answering
 from consulpy.serf.asking import Asking
@@ -89,8 +90,10 @@ class Serf:
         save_keyring: Callable[[list[bytes]], None] | None = None,
         on_shutdown: Callable[[str], None] | None = None,
         log: Callable[[str, str], None] | None = None,
+        metrics: Measures = NOTHING,
     ) -> None:
         encode_tags(config.tags)
+        self.metrics = metrics
         self.config = config
         self.clock = clock
         self.rng = rng
@@ -118,7 +121,9 @@ class Serf:
         self.answering = Answering(config, clock, rng, self.roster, self.local_name, self._send, self._query_event)
         self.keys = KeyManager(self.query, self._alive_nodes)
         delegate = SerfDelegate(self, check_merge, check_alive)
-        self.memberlist = Memberlist(self._memberlist_config, clock, rng, transport, delegate, log=self.log)
+        self.memberlist = Memberlist(
+            self._memberlist_config, clock, rng, transport, delegate, log=self.log, metrics=metrics
+        )
         self._reaper = Reaper(self)
         self._leaving: Leaving | None = None
         self._left: list[Callable[[], None]] = []

@@ -13,8 +13,10 @@ from threading import Lock
 from typing import Any, Final, Protocol
 
 from consulpy.errors import ConsulpyError, RPCError
+from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.state.commands import Command, decode
 from consulpy.state.database import Database
+from consulpy.state.measures import applied
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 
@@ -53,14 +55,20 @@ class Log(Protocol):
 class _Applying:
     """What both logs share."""
 
-    def __init__(self, store: Store, say: Say) -> None:
+    def __init__(self, store: Store, say: Say, metrics: Measures, seconds: Callable[[], float]) -> None:
         self.store = store
         self._say = say
+        self._metrics = metrics
+        self._seconds = seconds
 
     def _apply(self, index: int, data: bytes) -> Any:
         """Apply one stored entry; an error of the command is its result."""
         try:
-            return decode(data).apply(self.store, index)
+            command = decode(data)
+            began_s = self._seconds()
+            result = command.apply(self.store, index)
+            self._metrics.sample(*applied(command, 1000 * (self._seconds() - began_s)))
+            return result
         except ConsulpyError as error:
             return error
         except Exception as error:  # our own fault in one command must not end all writing
@@ -82,8 +90,15 @@ def index_after(store: Store, new: Store) -> int:
 class MemoryLog(_Applying):
     """A log that keeps nothing."""
 
-    def __init__(self, store: Store, *, say: Say = lambda _level, _text: None) -> None:
-        super().__init__(store, say)
+    def __init__(
+        self,
+        store: Store,
+        *,
+        say: Say = lambda _level, _text: None,
+        metrics: Measures = NOTHING,
+        seconds: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        super().__init__(store, say, metrics, seconds)
         self._queue: deque[tuple[bytes, Done]] = deque()
         self._busy = False
 
@@ -96,6 +111,7 @@ class MemoryLog(_Applying):
         try:
             while self._queue:
                 data, done = self._queue.popleft()
+                self._metrics.incr("raft.apply")
                 self._tell(done, self._apply(self.store.index + 1, data))
         finally:
             self._busy = False
@@ -115,6 +131,7 @@ class LocalLog(_Applying):
 
     `run`: runs a job in a thread (`reactor.callInThread`). `hand_back`: runs a job in the reactor's thread
     (`reactor.callFromThread`). Tests give both `lambda job: job()`.
+    `seconds`: the clock by which `metrics` are told how long things take.
     Opening replays the file into `store`. Raises `ConfigError` when the file is in use, or may not be written.
     """
 
@@ -127,8 +144,10 @@ class LocalLog(_Applying):
         hand_back: Run,
         say: Say = lambda _level, _text: None,
         compact_after: int = COMPACT_AFTER,
+        metrics: Measures = NOTHING,
+        seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        super().__init__(store, say)
+        super().__init__(store, say, metrics, seconds)
         self._run = run
         self._hand_back = hand_back
         self._pending: deque[tuple[bytes, Done]] = deque()
@@ -201,6 +220,7 @@ class LocalLog(_Applying):
             self._write_snapshot(*self._snapshot)
         elif self._pending:
             commit = self._commit = self._next_commit()
+            commit.began_s = self._seconds()
             self._busy = True
 
             def write() -> None:  # in the thread
@@ -217,6 +237,8 @@ class LocalLog(_Applying):
         self._busy = False
         self._commit = None
         self.commits += 1
+        self._metrics.incr("raft.apply", len(commit.batch))
+        self._metrics.sample("raft.commitTime", 1000 * (self._seconds() - commit.began_s))
         if commit.error is not None:
             self._say("error", f"{len(commit.batch)} writes could not be stored: {commit.error}")
             for _, done in commit.batch:
@@ -303,6 +325,7 @@ class _Commit:
         self.batch = batch
         self.error: Exception | None = None
         self.told = False
+        self.began_s = 0.0
         self._database = database
         self._first = first
         self._written = False

@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
 from consulpy.codec.msgpack import pack
 from consulpy.errors import RPCError
+from consulpy.metrics.registry import NOTHING
 from consulpy.rpc.registry import METHODS, Kind
 from consulpy.serf.members import Member
 from consulpy.state.log import MemoryLog
@@ -53,6 +54,7 @@ class Server:
         self.wan: Pool | None = None
         self.queued: list[CoordinateUpdateRequest] = []
         self.sessions: Any = None
+        self.metrics = NOTHING
 
     def submit(self, command: Any) -> "Deferred[Any]":
         results: list[Any] = []

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from consulpy.metrics import registry as module
 from consulpy.metrics.prometheus import render
-from consulpy.metrics.registry import Aggregate, Registry
+from consulpy.metrics.registry import Aggregate, Registry, Rules
 
 
 class Wall:
@@ -108,3 +108,41 @@ def test_prometheus_text() -> None:
 
 def test_nothing_measured_is_nothing_shown() -> None:
     assert render(Registry(Wall())) == ""
+
+
+def test_what_a_room_counts_itself_is_fetched_at_each_tick() -> None:
+    metrics = Registry(Wall())
+    sent = [0, 0.0]
+    metrics.pull("memberlist.udp.sent", lambda: (int(sent[0]), sent[1]))
+    metrics.pull("dns.domain_query", lambda: (int(sent[0]), sent[1]), {"node": "a"}, samples=True)
+    sent[:] = [2, 300.0]
+    metrics.tick()
+    sent[:] = [3, 400.0]
+    shown = metrics.to_json()
+    assert [(each["Name"], each["Count"], each["Sum"]) for each in shown["Counters"]] == [
+        ("consul.memberlist.udp.sent", 3, 400.0)
+    ]
+    assert [(each["Count"], each["Mean"]) for each in shown["Samples"]] == [(3, 400 / 3)]
+
+
+def test_only_names_that_the_rules_keep_are_shown() -> None:
+    rules = Rules(allowed=("consul.raft.apply",), blocked=("consul.raft",), allow_by_default=True)
+    metrics = Registry(Wall(), rules)
+    for name in ("raft.apply", "raft.commit", "rpc.request"):
+        metrics.incr(name)
+    assert [each["Name"] for each in metrics.to_json()["Counters"]] == ["consul.raft.apply", "consul.rpc.request"]
+    assert "raft_commit" not in render(metrics)
+
+
+def test_the_default_can_be_to_show_nothing() -> None:
+    metrics = Registry(Wall(), Rules(allowed=("consul.rpc",), allow_by_default=False))
+    metrics.incr("raft.apply")
+    metrics.incr("rpc.request")
+    assert [each["Name"] for each in metrics.to_json()["Counters"]] == ["consul.rpc.request"]
+
+
+def test_gauges_have_the_name_of_the_host() -> None:
+    metrics = Registry(Wall(), Rules(hostname="box"))
+    metrics.gauge("raft.last_index", 3)
+    assert metrics.to_json()["Gauges"][0]["Name"] == "consul.box.raft.last_index"
+    assert "consul_box_raft_last_index 3" in render(metrics)

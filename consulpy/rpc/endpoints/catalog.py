@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
 from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
+from consulpy.rpc.endpoints.measures import count_look_up
 from consulpy.rpc.endpoints.registration import checked_registration
 from consulpy.rpc.endpoints.selection import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.registry import local, read, write
@@ -84,6 +85,7 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
         index, found = catalog.service_nodes(watch, request.service_name, wanted_tags(request), connect=request.connect)
     rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
     kept = filtered(rows, request.options.filter, ServiceNode)
+    count_look_up(server, "catalog", request, kept)
     reply = ServiceNodesReply(service_nodes=nearest_first(server, kept, request.source, _node_of))
     reply.meta.index = index
     return reply

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
 from consulpy.rpc.endpoints.catalog import wanted_tags
+from consulpy.rpc.endpoints.measures import count_look_up
 from consulpy.rpc.endpoints.selection import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.registry import read
 from consulpy.state.watch import WatchSet
@@ -68,6 +69,7 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
         )
     rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
     kept = filtered(rows, request.options.filter, CheckServiceNode)
+    count_look_up(server, "health", request, kept)
     reply = CheckServiceNodesReply(nodes=nearest_first(server, kept, request.source, node_of))
     reply.meta.index = index
     return reply

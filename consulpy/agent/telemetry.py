@@ -1,0 +1,234 @@
+"""Measurements: which rooms are asked for what, the beat in which that happens, and where values are sent.
+
+Names are Consul's (its documentation's "Telemetry"); what only a Go program or Raft has is left out.
+"""
+
+import gc
+import resource
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.internet import ClientService
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.logger import Logger
+
+from consulpy.config.sections import Telemetry as Settings
+from consulpy.errors import ConfigError
+from consulpy.metrics.registry import INTERVAL_S, Registry, Rules
+from consulpy.metrics.statsd import StatsdLines
+from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
+
+if TYPE_CHECKING:
+    from consulpy.agent.agent import Agent
+    from consulpy.serf.machine import Serf
+
+_log = Logger()
+
+#: How often lines are sent to a StatsD, in seconds.
+FLUSH_INTERVAL_S: Final = 0.1
+_QUEUES: Final = {"Intent": INTENTS, "Query": QUERIES, "Event": EVENTS}
+
+
+def rules(settings: Settings) -> Rules:
+    """How names are shown, out of the configuration. A `prefix_filter` entry begins with `+` or `-`."""
+    filters = settings.prefix_filter
+    return Rules(
+        prefix=settings.metrics_prefix,
+        hostname="" if settings.disable_hostname else socket.gethostname(),
+        allowed=tuple(each[1:] for each in filters if each.startswith("+")),
+        blocked=tuple(each[1:] for each in filters if each.startswith("-")),
+        allow_by_default=settings.filter_default,
+    )
+
+
+class Telemetry:
+    """Runs from `start` to `stop`: the beat of the registry, and the senders.
+
+    Raises `ConfigError` for an address that is none.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, reactor: Any) -> None:
+        self._registry = registry
+        self._reactor = reactor
+        self._beats: list[Any] = []
+        self._senders: list[tuple[StatsdLines, _UdpSender | _TcpSender]] = []
+        #: Called at each beat, for what is measured by looking.
+        self.looks: list[Callable[[], None]] = []
+        for address, tagged in ((settings.statsd_address, False), (settings.dogstatsd_addr, True)):
+            if address:
+                lines = StatsdLines(tagged=tagged, tags=settings.dogstatsd_tags if tagged else ())
+                self._senders.append((lines, _UdpSender(reactor, address)))
+        if settings.statsite_address:
+            self._senders.append((StatsdLines(), _TcpSender(reactor, settings.statsite_address)))
+        registry.sinks += [lines for lines, _ in self._senders]
+
+    def start(self) -> None:
+        """Begin to beat and to send."""
+        self._repeat(INTERVAL_S / 2, self._beat)
+        if self._senders:
+            for _, sender in self._senders:
+                sender.start()
+            self._repeat(FLUSH_INTERVAL_S, self._flush)
+
+    def _beat(self) -> None:
+        for look in self.looks:
+            look()
+        self._registry.tick()
+
+    def _flush(self) -> None:
+        for lines, sender in self._senders:
+            for packet in lines.flush():
+                sender.send(packet)
+
+    def _repeat(self, interval_s: float, call: Callable[[], None]) -> None:
+        place = len(self._beats)
+
+        def again() -> None:
+            self._beats[place] = self._reactor.callLater(interval_s, again)
+            call()
+
+        self._beats.append(self._reactor.callLater(interval_s, again))
+
+    def stop(self) -> Any:
+        """Send what is there, then no more."""
+        for beat in self._beats:
+            beat.cancel()
+        self._flush()
+        for _, sender in self._senders:
+            sender.stop()
+
+
+class _UdpSender:
+    """Datagrams to one address, whose name is looked up once."""
+
+    def __init__(self, reactor: Any, address: str) -> None:
+        self._reactor = reactor
+        self._host, self._port = _host_and_port(address)
+        self._socket: Any = None
+
+    def start(self) -> None:
+        """Look the name up."""
+        self._reactor.resolve(self._host).addCallbacks(self._found, self._unknown)
+
+    def _found(self, address: str) -> None:
+        protocol = DatagramProtocol()
+        protocol.noisy = False
+        self._host = address
+        self._socket = self._reactor.listenUDP(0, protocol)
+
+    def _unknown(self, failure: Any) -> None:
+        _log.error("statsd {host}: {why}; no metrics are sent", host=self._host, why=failure.getErrorMessage())
+
+    def send(self, packet: bytes) -> None:
+        if self._socket is not None:
+            self._socket.write(packet, (self._host, self._port))
+
+    def stop(self) -> None:
+        if self._socket is not None:
+            self._socket.stopListening()
+
+
+class _TcpSender:
+    """A connection that is made again when it breaks; what comes meanwhile is not sent."""
+
+    def __init__(self, reactor: Any, address: str) -> None:
+        factory = Factory.forProtocol(Protocol)
+        factory.noisy = False
+        self._service = ClientService(HostnameEndpoint(reactor, *_host_and_port(address)), factory, clock=reactor)
+        self._connection: Any = None
+
+    def start(self) -> None:
+        self._service.startService()
+        self._wait()
+
+    def _wait(self) -> None:
+        self._service.whenConnected().addCallbacks(self._connected, lambda _stopped: None)
+
+    def _connected(self, protocol: Any) -> None:
+        self._connection = protocol
+        protocol.connectionLost = lambda _reason=None: self._lost()
+
+    def _lost(self) -> None:
+        self._connection = None
+        self._wait()
+
+    def send(self, packet: bytes) -> None:
+        if self._connection is not None:
+            self._connection.transport.write(packet)
+
+    def stop(self) -> Any:
+        return self._service.stopService()
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """The parts of "host:port". Raises `ConfigError`."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigError(f'telemetry: "{address}" is no host:port, such as 127.0.0.1:8125')
+    return host.strip("[]"), int(port)
+
+
+def measure(agent: "Agent", telemetry: Telemetry) -> None:
+    """Ask every room for what it counts."""
+    registry = agent.metrics
+    _runtime(registry)
+    for serf in filter(None, (agent.lan, agent.wan)):
+        _gossip(registry, serf, telemetry)
+    _dns(agent)
+    caller = agent.own_caller
+    registry.pull("client.rpc", lambda: (caller.calls, caller.calls))
+    registry.pull("client.rpc.failed", lambda: (caller.failures, caller.failures))
+    if agent.server is not None:
+        _server(agent)
+
+
+def _runtime(registry: Registry) -> None:
+    registry.watch("runtime.sys_bytes", _resident_bytes)
+    registry.watch("runtime.total_gc_runs", lambda: sum(each["collections"] for each in gc.get_stats()))
+
+
+def _resident_bytes() -> float:
+    """The memory that this process has, in bytes."""
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
+    except OSError:  # not on Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _gossip(registry: Registry, serf: "Serf", telemetry: Telemetry) -> None:
+    counters = serf.memberlist.counters
+    registry.pull("memberlist.udp.sent", lambda: (counters["packets_out"], counters["bytes_out"]))
+    registry.pull("memberlist.udp.received", lambda: (counters["packets_in"], counters["bytes_in"]))
+    registry.watch("memberlist.health.score", lambda: serf.memberlist.health_score)
+
+    def look() -> None:
+        for name, queue in _QUEUES.items():
+            registry.sample(f"serf.queue.{name}", serf.broadcasts.depth(queue))
+
+    telemetry.looks.append(look)
+
+
+def _dns(agent: "Agent") -> None:
+    dns = agent.dns
+    if dns is not None:
+        node = {"node": agent.node_name}
+        agent.metrics.pull("dns.domain_query", lambda: (dns.asked, dns.asked_ms), node, samples=True)
+
+
+def _server(agent: "Agent") -> None:
+    server, registry = agent.server, agent.metrics
+    assert server is not None
+    registry.pull("rpc.request", lambda: (server.calls, server.calls))
+    registry.pull("rpc.query", lambda: (server.queries, server.queries))
+    registry.watch("rpc.queries_blocking", lambda: server.waiting)
+    registry.watch("raft.applied_index", lambda: server.store.index)
+    registry.watch("raft.last_index", lambda: server.store.index)
+    registry.watch("autopilot.healthy", lambda: float(server.is_leader))
+    registry.watch("autopilot.failure_tolerance", lambda: 0.0)
+    registry.watch("session_ttl.active", lambda: len(server.sessions) if server.sessions is not None else 0)
+
+
+__all__ = ["Telemetry", "measure", "rules"]
