@@ -96,7 +96,7 @@ async def running(ours: Ours) -> AsyncIterator[Ours]:
         await deferLater(reactor, 0, lambda: None)
 
 
-async def eventually(check: Callable[[], Any], what: str, within_s: float = 60.0) -> Any:
+async def eventually(check: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
     """Wait until `check` (which may be awaitable) gives something true."""
     deadline_s = reactor.seconds() + within_s
     while reactor.seconds() < deadline_s:
@@ -169,6 +169,15 @@ async def both_alive(ours: Ours, port: int) -> None:
     await eventually(once, f"joined: {ours.log}")
 
 
+async def listed(*words: str) -> bool:
+    """Whether the real agent lists us with all of `words`."""
+    try:
+        lines = (await serf("members")).splitlines()
+    except AssertionError:  # it does not answer yet
+        return False
+    return any(all(word in line for word in ("ours", *words)) for line in lines)
+
+
 def agents_config(**changes: Any) -> SerfConfig:
     return SerfConfig(protocol_version=5, tags={"role": "ours", "zone": "b"}, **changes)
 
@@ -180,10 +189,6 @@ async def test_members_tags_events_queries_and_a_leave_with_a_serf_agent(agents:
         await both_alive(ours, 7946)
         assert ours.serf.members["theirs"].tags == {"role": "web"}
         assert ours.serf.members["theirs"].delegate_cur == 5
-
-        async def listed(*words: str) -> bool:
-            lines = (await serf("members")).splitlines()
-            return any(all(word in line for word in ("ours", *words)) for line in lines)
 
         await eventually(lambda: listed("alive", "role=ours", "zone=b"), "listed alive with tags")
 
@@ -232,6 +237,8 @@ async def test_a_serf_agent_that_leaves_has_left_and_one_that_is_killed_has_fail
     agent = serf_agent(agents, tmp_path)
     async with running(Ours(agents_config())) as ours:
         await both_alive(ours, 7946)
+        # alone, it would leave without an intent, and who leaves so has failed (docs/wire/gossip.md 6.8)
+        await eventually(lambda: listed("alive"), "listed by the one that leaves")
         agent.process.send_signal(signal.SIGINT)
         await eventually(lambda: ours.status("theirs") is Status.LEFT, "left")
         assert ours.happened("theirs") == ["join", "leave"]
