@@ -1,6 +1,9 @@
 """`consulpy info`."""
 
+import json
+
 from consulpy.cli.main import say
+from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
 
@@ -12,6 +15,7 @@ from consulpy.client import ClientError
     about="""
 Provides debugging information for operators.
 """,
+    flags=[FORMAT],
     asks_agent=True,
 )
 def info(given: Given) -> int:
@@ -21,6 +25,9 @@ def info(given: Given) -> int:
     except ClientError as error:
         say(error, "Error querying agent")
         return 1
+    if given.values["format"] == "json":
+        given.out(json.dumps(stats, indent=4, sort_keys=True))
+        return 0
     for name in sorted(stats):
         given.out(f"{name}:")
         for key in sorted(stats[name]):

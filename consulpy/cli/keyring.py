@@ -1,7 +1,9 @@
 """`consulpy keyring`."""
 
+import json
 from typing import Any, Final
 
+from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.config.goflags import Flag, switch, whole
@@ -36,6 +38,7 @@ are no errors. If any node fails to reply or reports failure, the exit code
 will be 1.
 """,
     flags=[
+        FORMAT,
         Flag(
             "install",
             "Install a new encryption key. This will broadcast the new key to all members in the cluster.",
@@ -93,7 +96,9 @@ def keyring(given: Given) -> int:
     if local_only and method != "GET":
         given.err("Error validating local-only: local-only can only be set for list requests")
         return 1
-    given.out(line)
+    as_json = given.values["format"] == "json" and method == "GET"
+    if not as_json:
+        given.out(line)
     key = "" if method == "GET" else given.values[chosen[0]]
     try:
         found = given.client.keyring(method, key, relays, local_only)
@@ -102,7 +107,9 @@ def keyring(given: Given) -> int:
         if hint := getattr(error, "hint", ""):
             given.err(hint)
         return 1
-    if method == "GET":
+    if as_json:
+        given.out(json.dumps(found, indent=4))
+    elif method == "GET":
         for pool in found:
             given.out(_pool(pool, "PrimaryKeys" if chosen[0] == "list-primary" else "Keys"))
     return 0

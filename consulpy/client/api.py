@@ -63,6 +63,13 @@ class Client:
         finally:
             connection.close()
 
+    def profile(self, path: str, params: Mapping[str, Any] | None, timeout_s: float) -> bytes:
+        """A profile that an agent makes of itself, which may take a while."""
+        answer = self._connection.request("GET", path, params, timeout_s=timeout_s)
+        if answer.status != 200:
+            raise _error(answer)
+        return answer.body
+
     def checks(self) -> dict[str, Json]:
         """The agent's own checks by id."""
         return cast(dict[str, Json], self.get("/v1/agent/checks") or {})

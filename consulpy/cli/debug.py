@@ -1,0 +1,302 @@
+"""`consulpy debug`: what an agent says of itself for a while, as files in an archive, for whoever looks for a fault."""
+
+import json
+import tarfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, Final
+
+from consulpy.cli.registry import Given, command
+from consulpy.client import ClientError
+from consulpy.config.durations import format_duration, parse_duration
+from consulpy.config.goflags import Flag, switch
+
+#: What can be captured, in the order in which it is listed.
+TARGETS: Final = ("metrics", "logs", "pprof", "host", "agent", "cluster")
+#: Captured once, at the start: the file's name and where it comes from.
+_STATIC: Final = {
+    "host": "/v1/agent/host",
+    "agent": "/v1/agent/self",
+    "cluster": "/v1/agent/members",
+}
+#: Profiles of a Go agent: file, path, and whether it goes on for the whole interval.
+_PROFILES: Final = (
+    ("heap.prof", "/debug/pprof/heap", False),
+    ("goroutine.prof", "/debug/pprof/goroutine", False),
+    ("profile.prof", "/debug/pprof/profile", True),
+    ("trace.out", "/debug/pprof/trace", True),
+)
+_LEAST_DURATION_S: Final = 10.0
+_LEAST_INTERVAL_S: Final = 5.0
+#: How long a profile may run past its interval, in seconds.
+_GRACE_S: Final = 30.0
+
+
+@command(
+    "debug",
+    "Records a debugging archive for operators",
+    usage="debug [options]",
+    about="""
+Monitors an agent for the specified period of time, recording information
+about the agent, cluster, and environment to an archive written to the
+specified path.
+
+To create a debug archive in the current directory for the default duration
+and interval, capturing all information available:
+
+    $ consulpy debug
+
+Flags can be used to customize the duration and interval of the operation.
+Duration is the total time to capture data for from the target agent and
+interval controls how often dynamic data such as metrics are scraped.
+
+    $ consulpy debug -interval=20s -duration=1m
+
+The capture flag can be specified multiple times to limit information
+retrieved.
+
+    $ consulpy debug -capture metrics -capture agent
+
+What is captured can be highly sensitive: look through the archive before you
+hand it to somebody else. Profiles (pprof) are what an agent written in Go
+has; others are passed over.
+""",
+    flags=[
+        Flag(
+            "archive",
+            "Boolean value for if the files should be archived and compressed. Setting this to false will skip the "
+            "archive step and leave the directory of information on the current path.",
+            switch,
+            default=True,
+        ),
+        Flag(
+            "capture",
+            "One or more types of information to capture. This can be used to capture a subset of information, and "
+            f"defaults to capturing everything available. Possible information for capture: {', '.join(TARGETS)}. "
+            "This can be repeated multiple times.",
+            many=True,
+        ),
+        Flag(
+            "duration",
+            "The total time to record information. Defaults to 2m0s.",
+            parse_duration,
+            default=120.0,
+            placeholder="duration",
+        ),
+        Flag(
+            "interval",
+            "The interval in which to capture dynamic information such as telemetry, and profiling. Defaults to 30s.",
+            parse_duration,
+            default=30.0,
+            placeholder="duration",
+        ),
+        Flag(
+            "output",
+            "The path to the compressed archive that will be created with the information after collection.",
+            default="",
+            placeholder="string",
+        ),
+    ],
+    asks_agent=True,
+)
+def debug(given: Given) -> int:
+    """Capture, then pack."""
+    try:
+        capture = _Capture(given)
+    except _Refused as error:
+        given.err(f"==> Capture validation failed: {error}")
+        return 1
+    given.out("==> Starting debugger and capturing static information...")
+    for title, value in capture.about:
+        given.out(f"{title:>18}: '{value}'")
+    try:
+        capture.begin()
+        capture.static()
+        capture.dynamic()
+    except KeyboardInterrupt:
+        given.out("==> Interrupted: keeping what was captured")
+    except OSError as error:
+        given.err(f"Error encountered during collection: {error}")
+        return 1
+    finally:
+        capture.end()
+    place = capture.pack() if given.values["archive"] else capture.folder
+    given.out(f"    Saved debug archive: {place}")
+    return 0
+
+
+def _now_s() -> float:
+    return time.monotonic()  # noqa: TID251 - a command has the world's clock
+
+
+class _Refused(Exception):
+    """Nothing is captured; the text says why."""
+
+
+class _LogFile:
+    """The file of the present interval; lines come from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._file: Any = None
+
+    def open(self, place: Path) -> None:
+        """Write there from now on."""
+        self.close()
+        with self._lock:
+            self._file = place.open("w", encoding="utf-8")
+
+    def write(self, line: str) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.write(line + "\n")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
+class _Capture:
+    """One run. Raises `_Refused`."""
+
+    def __init__(self, given: Given) -> None:
+        values = given.values
+        self._given = given
+        self._client = given.client
+        self._duration_s: float = values["duration"]
+        self._interval_s: float = values["interval"]
+        self.folder = Path(values["output"] or f"consul-debug-{int(time.time())}")  # noqa: TID251 - a command's name
+        self._archive = self.folder.with_name(self.folder.name + ".tar.gz")
+        self._log = _LogFile()
+        if self._duration_s < _LEAST_DURATION_S:
+            raise _Refused(f"duration must be longer than {_LEAST_DURATION_S:g}s")
+        if self._interval_s < _LEAST_INTERVAL_S:
+            raise _Refused(f"interval must be longer than {_LEAST_INTERVAL_S:g}s")
+        if self._duration_s < self._interval_s:
+            raise _Refused(
+                f"duration ({format_duration(self._duration_s)}) must be longer than interval "
+                f"({format_duration(self._interval_s)})"
+            )
+        for place in (self.folder, *((self._archive,) if values["archive"] else ())):
+            if place.exists():
+                raise _Refused(f"output directory already exists: {place}")
+        wanted: Sequence[str] = values["capture"] or TARGETS
+        for target in wanted:
+            if target not in TARGETS:
+                raise _Refused(f"target not found: {target}")
+        try:
+            report = self._client.self_report()
+        except ClientError as error:
+            raise _Refused(f"error querying target agent: {error}. verify connectivity and agent address") from None
+        self._targets = [target for target in TARGETS if target in wanted]
+        if "pprof" in self._targets and not self._has_profiles():
+            self._targets.remove("pprof")
+            given.out("[WARN] Unable to capture pprof. The agent has no profiles, or enable_debug is not set on it.")
+        self._version = str((report.get("Config") or {}).get("Version", ""))
+
+    def _has_profiles(self) -> bool:
+        try:
+            return bool(self._client.profile("/debug/pprof/heap", None, _GRACE_S))
+        except ClientError:
+            return False
+
+    @property
+    def about(self) -> list[tuple[str, str]]:
+        """What is going to happen, for the user."""
+        return [
+            ("Agent Version", self._version),
+            ("Interval", format_duration(self._interval_s)),
+            ("Duration", format_duration(self._duration_s)),
+            ("Output", str(self._archive if self._given.values["archive"] else self.folder)),
+            ("Capture", ", ".join(self._targets)),
+        ]
+
+    def begin(self) -> None:
+        """Make the folder and its index."""
+        self.folder.mkdir(mode=0o755, parents=True)
+        index = {
+            "Version": 1,
+            "AgentVersion": self._version,
+            "Interval": format_duration(self._interval_s),
+            "Duration": format_duration(self._duration_s),
+            "Targets": self._targets,
+        }
+        self._write(self.folder / "index.json", index)
+
+    def static(self) -> None:
+        """What does not change."""
+        for target, path in _STATIC.items():
+            if target in self._targets:
+                params = {"wan": "1"} if target == "cluster" else None
+                self._save(self.folder / f"{target}.json", path, params)
+
+    def dynamic(self) -> None:
+        """One folder for each interval, until the time is over."""
+        if "logs" in self._targets:
+            threading.Thread(target=self._follow_log, daemon=True).start()
+        ends_s = _now_s() + self._duration_s
+        number = 0
+        while (left_s := ends_s - _now_s()) > 0:
+            self._given.out(f"==> Beginning capture interval {time.strftime('%Y-%m-%d %H:%M:%S %z')} ({number})")
+            folder = self.folder / str(int(time.time()))  # noqa: TID251 - a folder's name
+            folder.mkdir(exist_ok=True)
+            self._interval(folder, min(self._interval_s, left_s))
+            number += 1
+
+    def _interval(self, folder: Path, length_s: float) -> None:
+        if "logs" in self._targets:
+            self._log.open(folder / "consul.log")
+        threads = [
+            threading.Thread(target=self._profile, args=(folder / name, path, whole, length_s), daemon=True)
+            for name, path, whole in (_PROFILES if "pprof" in self._targets else ())
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(length_s)
+        if "metrics" in self._targets:
+            self._save(folder / "metrics.json", "/v1/agent/metrics")
+        for thread in threads:
+            thread.join(_GRACE_S)
+
+    def _follow_log(self) -> None:
+        """The log lines, each in the folder of its interval."""
+        try:
+            for line in self._client.monitor("DEBUG"):
+                self._log.write(line)
+        except (ClientError, OSError) as error:
+            self._given.err(f"consul.log: {error}")
+
+    def _profile(self, place: Path, path: str, whole: bool, length_s: float) -> None:
+        params = {"seconds": max(int(length_s), 1)} if whole else None
+        try:
+            answer = self._client.profile(path, params, length_s + _GRACE_S)
+        except ClientError as error:
+            self._given.err(f"{place.name}: {error}")
+        else:
+            place.write_bytes(answer)
+
+    def _save(self, place: Path, path: str, params: dict[str, Any] | None = None) -> None:
+        """An answer as a file; a failure is a line for the user and no file."""
+        try:
+            self._write(place, self._client.get(path, params))
+        except ClientError as error:
+            self._given.err(f"{place.name}: {error}")
+
+    def _write(self, place: Path, value: Any) -> None:
+        place.write_text(json.dumps(value, indent="\t"), encoding="utf-8")
+
+    def end(self) -> None:
+        """Nothing is captured any more."""
+        self._log.close()
+
+    def pack(self) -> Path:
+        """The folder as a compressed archive in its place."""
+        with tarfile.open(self._archive, "w:gz") as archive:
+            archive.add(self.folder, self.folder.name)
+        rmtree(self.folder)
+        return self._archive
