@@ -171,7 +171,7 @@ class _Capture:
         self._duration_s: float = values["duration"]
         self._interval_s: float = values["interval"]
         self.folder = Path(values["output"] or f"consul-debug-{int(time.time())}")  # noqa: TID251 - a command's name
-        self._archive = self.folder.with_name(self.folder.name + ".tar.gz")
+        self._archive = Path(f"{self.folder}.tar.gz")
         self._log = _LogFile()
         if self._duration_s < _LEAST_DURATION_S:
             raise _Refused(f"duration must be longer than {_LEAST_DURATION_S:g}s")
