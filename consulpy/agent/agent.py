@@ -348,7 +348,7 @@ class Agent:
         if config.ports.dns > 0:
             self._run(dns)
             self._dns = dns
-        self._run(HttpService(self._reactor, settings.http(config), self))
+        self._run(HttpService(self._reactor, settings.http(config), self, logs.debugging))
 
     def _run(self, service: Any) -> None:
         try:

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
+from weakref import WeakSet
 
 import orjson
 from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
@@ -42,6 +43,15 @@ def _module(namespace: str) -> str:
     return ".".join(["agent", *(part for part in parts[1:2] if part not in ("agent", "service"))])
 
 
+#: Observers that want each line at the debug level.
+_debugging: "WeakSet[LogSink]" = WeakSet()
+
+
+def debugging() -> bool:
+    """Whether anybody reads what is logged at the debug level."""
+    return bool(_debugging)
+
+
 @implementer(ILogObserver)
 class LogSink:
     """Writes what is at least as important as `level` through `write`, one line each."""
@@ -50,6 +60,8 @@ class LogSink:
         self._least = LEVELS[level.upper()]
         self._as_json = as_json
         self._write = write
+        if self._least == 0:
+            _debugging.add(self)
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take one event."""
@@ -74,5 +86,6 @@ def stream(level: str, as_json: bool, write: Callable[[str], None]) -> Callable[
         if not ended:
             ended = True
             globalLogPublisher.removeObserver(sink)
+            _debugging.discard(sink)
 
     return cancel

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +15,7 @@ from consulpy.http.app import make_site_root
 from consulpy.http.cache import ReplyCache
 from consulpy.http.channel import ApiSite
 from consulpy.http.guard import Guard
+from consulpy.http.kept import KeptAnswers
 from consulpy.memberlist.transport import cannot_listen
 
 if TYPE_CHECKING:
@@ -50,16 +51,20 @@ class HttpConfig:
 
 
 class HttpService(Service):
-    """Answers the HTTP API of `agent`."""
+    """Answers the HTTP API of `agent`. `debugging()`: whether a line is logged for each request."""
 
-    def __init__(self, reactor: Any, config: HttpConfig, agent: "LocalAgent") -> None:
+    def __init__(
+        self, reactor: Any, config: HttpConfig, agent: "LocalAgent", debugging: Callable[[], bool] = lambda: False
+    ) -> None:
         self._reactor = reactor
         self._config = config
         self._cache = ReplyCache(agent.caller, reactor)
+        #: Answers that need not be made again.
+        self.kept = KeptAnswers(agent, debugging)
         guard = Guard(config.block_endpoints, config.allow_write_from)
         root = make_site_root(agent, dict(config.response_headers), self._cache, guard)
         #: What makes the connections; its limit may be changed while it runs.
-        self.site = ApiSite(root, reactor, config.connections_per_client)
+        self.site = ApiSite(root, reactor, config.connections_per_client, self.kept)
         self._listeners: list[Any] = []
 
     @property
@@ -111,6 +116,7 @@ class HttpService(Service):
             listener.stopListening()
         self._listeners.clear()
         self._cache.close()
+        self.kept.close()
 
 
 def _give(path: str, user: str, group: str) -> None:

@@ -88,6 +88,8 @@ class Server:
         self.queue_coordinate = queue_coordinate
         #: Times of sessions and locks, counted by whoever leads.
         self.sessions: SessionTimes | None = None
+        #: Takes what the reads that are made now depend on, although nobody waits for them (`consulpy.http.kept`).
+        self.noting: WatchSet | None = None
         #: Runs a costly job where it stops nobody; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
         #: Called when the whole state was replaced by a snapshot.
@@ -172,7 +174,7 @@ class Server:
             return self._with_meta(method.handler(self, request, watch))
 
         if not min_index or options is None:
-            return maybeDeferred(run, None)
+            return maybeDeferred(run, self.noting)
         limit_s = wait_s(options.max_query_time, self.rng)
         store = self.store
         query = BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes)

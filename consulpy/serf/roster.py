@@ -36,6 +36,8 @@ class Roster:
         self.intents = IntentBuffer(recent_intent_timeout_s)
         #: Members that came back soon after they had failed.
         self.flaps = 0
+        #: Another one after each change that a list of the members shows.
+        self.version = 0
         self._local_name = local_name
         self._tell = tell
         self._counts = dict.fromkeys(Status, 0)
@@ -68,6 +70,7 @@ class Roster:
             member.prune_when_left = False
             self._set_status(member, Status.ALIVE)
         _refresh(member, node)
+        self.version += 1
         self._happened(MemberEventKind.JOIN, member)
 
     def gone(self, node: "Node", now_s: float) -> None:
@@ -87,6 +90,7 @@ class Roster:
         member = self.members.get(node.name)
         if member is not None:
             _refresh(member, node)
+            self.version += 1
             self._happened(MemberEventKind.UPDATE, member)
 
     # What intents say
@@ -144,6 +148,7 @@ class Roster:
         """Forget a member."""
         if self.members.get(member.name) is member:
             del self.members[member.name]
+            self.version += 1
             self._counts[member.status] -= 1
             self._happened(MemberEventKind.REAP, member)
 
@@ -161,6 +166,7 @@ class Roster:
     def _set_status(self, member: Member, status: Status) -> None:
         self._counts[member.status] -= 1
         self._counts[status] += 1
+        self.version += 1
         member.status = status
 
 
