@@ -121,6 +121,11 @@ class KeptAnswers:
             self._server.calls += 1
         return entry
 
+    def closes(self, head: bytes) -> bool:
+        """Whether the answer to `head` is kept, and the last one of its connection."""
+        entry = self._young.get(head) or self._old.get(head)
+        return entry is not None and entry.closes
+
     def record(self, head: bytes) -> Recording | None:
         """Begin to record how `head`, a whole request, is answered; None if that is not to be kept."""
         if not self.enabled or len(head) > HEAD_MAX_BYTES or self._debugging() or not self._is_repeated(head):

@@ -285,3 +285,19 @@ def test_after_any_changes_both_ways_say_the_same(changes: list[tuple[str, str, 
         for head in heads:
             assert undated(sent(door, head)) == undated(slowly(door, head)), (head, each)
     assert door.service.kept.hits > 0
+
+
+def test_a_connection_that_says_nothing_is_cut_off_and_counted_no_more(door: Door) -> None:
+    asking = Asking(door)
+    assert door.site._open == {"127.0.0.9": 1}
+    door.agent.clock.advance(IDLE_TIMEOUT_S)
+    assert not asking.transport.connected
+    assert door.site._open == {}
+
+
+def test_connections_are_counted_until_they_end_whoever_answered(door: Door) -> None:
+    head = head_of("/v1/kv/a", "Connection: close")
+    warm(door, head)
+    hits = door.service.kept.hits
+    assert [sent(door, head).count(b"HTTP/1.1 200") for _ in range(3)] == [1, 1, 1]
+    assert (door.service.kept.hits, door.site._open) == (hits + 3, {})
