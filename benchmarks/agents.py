@@ -1,14 +1,14 @@
-"""Real Consul and consulpy side by side: starting them, waiting for them, and reading what they cost.
+"""Real Consul and consulpy side by side: starting them, waiting for them, filling them, and reading what they cost."""
 
-Each benchmark alternates the two, takes medians and prints ratios: single figures of a noisy machine mean little.
-"""
-
+import http.client
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,83 +16,155 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-BIN = Path(sys.executable).parent
-#: The two programs that are compared: name and command.
-PROGRAMS = {"consul": ["consul"], "consulpy": [str(BIN / "consulpy")]}
+from table import OURS, THEIRS
+
+#: The two programs that are compared: name and path. `--consulpy` changes ours.
+PROGRAMS = {THEIRS: "consul", OURS: str(Path(sys.executable).parent / "consulpy")}
+#: The network of each: two servers run at once and never hear of each other.
+NETWORKS = {THEIRS: "127.71.1", OURS: "127.71.2"}
+#: No agent may run out of connections before the benchmark does.
+MOST_CONNECTIONS = 15000
+_CONFIG = {"limits": {"http_max_conns_per_client": MOST_CONNECTIONS}, "disable_update_check": True, "log_level": "warn"}
+#: Packages that hold the tools.
+PACKAGES = {"dnsperf": "dnsperf", "wrk": "wrk"}
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def missing() -> list[str]:
+    """A line for each tool that is not installed, saying how to get it."""
+    lines = [f"{tool}: apt-get install {package}" for tool, package in PACKAGES.items() if not shutil.which(tool)]
+    if not shutil.which(PROGRAMS[THEIRS]):
+        lines.append("consul (the real one): run tests/peers/install")
+    if not shutil.which(PROGRAMS[OURS]):
+        lines.append(f"{PROGRAMS[OURS]} does not exist: pip install the wheel, or name it with --consulpy PATH")
+    return lines
 
 
 def machine() -> str:
-    """One line on where this was measured."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
+    """One line on where this was measured, and what."""
+    cpu = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in cpu if "model name" in line), platform.machine())
+    versions = (
+        subprocess.run([path, "version"], capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()[0]
+        for path in PROGRAMS.values()
     )
-    version = subprocess.run(["consul", "version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"{model}, {os.cpu_count()} cores, load {load}; {version}, Python {platform.python_version()}"
+    return f"{model}, {os.cpu_count()} cores, load average {load}; {'; '.join(versions)}; {platform.platform()}"
 
 
 class Running:
     """One agent that runs."""
 
     def __init__(self, program: str, node: str, address: str, directory: Path, *flags: str) -> None:
-        self.address = address
-        data = directory / f"{program}-{node}"
-        command = [*PROGRAMS[program], "agent", "-node", node, "-bind", address, "-client", address]
-        self._log = (directory / f"{program}-{node}.log").open("wb")
+        self.program, self.node, self.address = program, node, address
+        config = directory / f"{program}-{node}.json"
+        config.write_text(json.dumps(_CONFIG))
+        command = [PROGRAMS[program], "agent", "-node", node, "-bind", address, "-client", address]
+        command += ["-config-file", str(config), "-data-dir", str(directory / f"{program}-{node}"), *flags]
+        self._log = directory / f"{program}-{node}.log"
         self.started_s = time.monotonic()
-        self.process = subprocess.Popen(
-            [*command, "-data-dir", str(data), *flags], env=environment(), stdout=self._log, stderr=subprocess.STDOUT
-        )
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
     def wait(self, ready: Callable[[], bool], within_s: float = 60.0) -> float:
-        """Seconds from its start until `ready`. Raises `TimeoutError`."""
-        while not ready():
-            if time.monotonic() - self.started_s > within_s:
-                raise TimeoutError(f"{self.process.args} is not ready after {within_s} s")
-            time.sleep(0.005)
+        """Seconds from its start until `ready`. Raises `TimeoutError` with the end of its log."""
+        until(ready, self.started_s + within_s, lambda: f"{self.program} is not ready: {self.log_end()}")
         return time.monotonic() - self.started_s
+
+    def log_end(self) -> str:
+        return self._log.read_text(errors="replace")[-600:]
 
     def http(self, path: str) -> bytes | None:
         """The body that its HTTP API answers, None while it doesn't."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}:8500{path}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:8500{path}", timeout=10) as answer:
                 body: bytes = answer.read()
                 return body
         except (urllib.error.URLError, OSError):
             return None
+
+    def put(self, path: str, body: object = None) -> None:
+        """PUT JSON. Raises `urllib.error.HTTPError`."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://{self.address}:8500{path}", data, method="PUT")
+        urllib.request.urlopen(request, timeout=10).close()
 
     def leads(self) -> bool:
         """Whether it knows a leader and has itself in the catalog."""
         body = self.http("/v1/catalog/nodes")
         return body is not None and body.strip() not in (b"[]", b"null")
 
-    def memory_mib(self) -> tuple[float, float]:
-        """Resident and private memory in MiB."""
-        fields = {}
-        for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()[1:]:
-            key, _, value = line.partition(":")
-            fields[key] = int(value.split()[0])
-        return fields["Rss"] / 1024, (fields["Private_Clean"] + fields["Private_Dirty"]) / 1024
+    def members(self) -> dict[str, int]:
+        """Names of the members that it knows, with serf's status (1 alive, 3 left, 4 failed)."""
+        return {member["Name"]: member["Status"] for member in json.loads(self.http("/v1/agent/members") or b"[]")}
+
+    def resident_mib(self) -> float:
+        fields = dict(line.split(":", 1) for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines())
+        return int(fields["VmRSS"].split()[0]) / 1024
 
     def cpu_s(self) -> float:
         """CPU seconds that it used so far."""
         parts = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
+    def settle(self, within_s: float = 20.0) -> None:
+        """Wait until it uses hardly any CPU, or until `within_s` are over."""
+        end_s = time.monotonic() + within_s
+        while time.monotonic() < end_s:
+            before_s = self.cpu_s()
+            time.sleep(0.4)
+            if self.cpu_s() - before_s <= 0.03:
+                return
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self._log.close()
+
+
+def until(ready: Callable[[], bool], end_s: float, why: Callable[[], str]) -> None:
+    """Poll `ready` every 5 ms until monotonic time `end_s`. Raises `TimeoutError`."""
+    while not ready():
+        if time.monotonic() > end_s:
+            raise TimeoutError(why())
+        time.sleep(0.005)
+
+
+def server(program: str, directory: Path, *flags: str) -> Running:
+    """A durable server of one that leads. Raises `TimeoutError`."""
+    agent = Running(program, "one", f"{NETWORKS[program]}.1", directory, "-server", "-bootstrap-expect", "1", *flags)
+    try:
+        agent.wait(agent.leads)
+    except BaseException:
+        agent.close()
+        raise
+    return agent
+
+
+def fill(agent: Running, nodes: int, services: int, named: dict[str, int]) -> None:
+    """Register `nodes` external nodes, `services` services spread over them, and services with so many instances."""
+    bodies: list[dict[str, object]] = []
+    for number in range(nodes):
+        node = {"Node": f"node-{number}", "Address": f"10.9.{number // 250}.{number % 250 + 1}"}
+        bodies.append({**node, "Check": {"Name": "up", "CheckID": "up", "Status": "passing"}})
+        mine = [f"service-{at}" for at in range(number, services, nodes)]
+        mine += [name for name, instances in named.items() if number < instances]
+        bodies += [{**node, "Service": {"Service": name, "Port": 8000, "Tags": ["v1"]}} for name in mine]
+    workers = [threading.Thread(target=_register, args=(agent.address, bodies[at::16])) for at in range(16)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    known = json.loads(agent.http("/v1/catalog/nodes") or b"[]")
+    if len(known) != nodes + 1:
+        raise RuntimeError(f"{agent.program} has {len(known)} nodes of {nodes + 1} after registering them")
+
+
+def _register(address: str, bodies: list[dict[str, object]]) -> None:
+    """Register over one connection. An error shows in what `fill` counts."""
+    connection = http.client.HTTPConnection(address, 8500, timeout=30)
+    for body in bodies:
+        connection.request("PUT", "/v1/catalog/register", json.dumps(body))
+        connection.getresponse().read()
+    connection.close()
 
 
 @contextmanager

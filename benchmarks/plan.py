@@ -1,0 +1,67 @@
+"""All rows of the table: which scenes there are, and what is measured in each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dns
+import reads
+import rest
+import watchers
+import writes
+from agents import Running, fill, server
+from group import Group, Settings
+
+SMALL = 10
+
+
+def groups(settings: Settings, directory: Path) -> list[Group]:
+    """In the order of the table. `directory` is for inputs of the load generators."""
+    large, services = settings.nodes, settings.services
+    small_label, large_label = f"{SMALL} nodes", f"{large} nodes"
+
+    @contextmanager
+    def small(program: str, place: Path) -> Iterator[Running]:
+        with _filled(program, place, SMALL, 0, {"three": 3}) as agent:
+            yield agent
+
+    @contextmanager
+    def full(program: str, place: Path) -> Iterator[Running]:
+        with _filled(program, place, large, services, {"three": 3, "hundred": 100}) as agent:
+            yield agent
+
+    return [
+        Group("start-up and rest", rest.scene, rest.tasks(settings)),
+        Group(
+            small_label,
+            small,
+            [
+                *dns.tasks(settings, directory, small_label, SMALL),
+                *reads.tasks(settings, small_label, SMALL),
+                *writes.tasks(settings, directory, small_label),
+            ],
+        ),
+        Group(
+            large_label,
+            full,
+            [
+                rest.full_memory(large, services),
+                *watchers.tasks(settings),
+                *dns.tasks(settings, directory, large_label, large),
+                *reads.tasks(settings, large_label, large),
+                *writes.tasks(settings, directory, large_label),
+            ],
+        ),
+    ]
+
+
+@contextmanager
+def _filled(program: str, place: Path, nodes: int, services: int, named: dict[str, int]) -> Iterator[Running]:
+    agent = server(program, place)
+    try:
+        fill(agent, nodes, services, named)
+        agent.put("/v1/kv/benchmark", b"a value of some thirty bytes")
+        agent.settle()
+        yield agent
+    finally:
+        agent.close()

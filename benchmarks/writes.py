@@ -1,0 +1,51 @@
+"""Durable writes: PUTs a second at 1, 16 and 64 connections. Each changes something: 64 names, a new value each time."""
+
+from pathlib import Path
+
+import load
+from agents import Running
+from group import Settings, Task, task
+from table import Row, Sample
+
+CONNECTIONS = (1, 16, 64)
+#: What is written: row -> path and body in Lua, where `n` counts and `at` is n % 64; target at 1 connection, at more.
+PUTS = {
+    "agent/service/register": (
+        '"/v1/agent/service/register"',
+        """'{"Name": "written-' .. at .. '", "Port": ' .. (1 + n % 60000) .. '}'""",
+        (">= 2", ">= 2"),
+    ),
+    "catalog/register": (
+        '"/v1/catalog/register"',
+        """'{"Node": "written-' .. at .. '", "Address": "10.7.0.1", "NodeMeta": {"n": "' .. n .. '"}}'""",
+        (">= 2", ">= 2"),
+    ),
+    "kv": ('"/v1/kv/written/" .. at', "'value ' .. n", ("", ">= 1.0")),
+}
+SCRIPT = """local n = 0
+request = function()
+  n = n + 1
+  local at = n % 64
+  return wrk.format("PUT", {path}, {{["Content-Type"] = "application/json"}}, {body})
+end
+"""
+
+
+def tasks(settings: Settings, directory: Path, label: str) -> list[Task]:
+    found = []
+    for name, (path, body, targets) in PUTS.items():
+        script = directory / f"{name.replace('/', '-')}.lua"
+        script.write_text(SCRIPT.format(path=path, body=body))
+        for connections in CONNECTIONS:
+            target = targets[connections > 1]
+            found.append(
+                _task(settings, f"PUT {name}, {connections} connections, {label}", script, connections, target)
+            )
+    return found
+
+
+def _task(settings: Settings, name: str, script: Path, connections: int, target: str) -> Task:
+    def measure(agent: Running) -> Sample:
+        return load.http(agent, "/", settings.seconds, connections, "-s", str(script))
+
+    return task(Row(name, "writes/s", target), measure)
