@@ -37,6 +37,7 @@ IGNORED: Final = frozenset(
         "acl_agent_master_token",
         "acl_agent_token",
         "acl_down_policy",
+        "acl_enforce_version_8",
         "acl_enable_key_list_policy",
         "acl_replication_token",
         "acl_token",

@@ -78,7 +78,7 @@ class RuntimeConfig:
     )
     advertise_addr_wan_ipv4: str = key(Kind.TEXT, "")
     advertise_addr_wan_ipv6: str = key(Kind.TEXT, "")
-    translate_wan_addrs: bool = key(Kind.SWITCH, False)
+    translate_wan_addrs: bool = key(Kind.SWITCH, False, support=Support.IGNORED)
     #: Where HTTP and DNS listen, after templates: IP addresses or paths of sockets.
     client_addrs: tuple[str, ...] = key(
         Kind.TEXT,
@@ -182,7 +182,11 @@ class RuntimeConfig:
     log_json: bool = key(Kind.SWITCH, False, "Output logs in JSON format.", flag="log-json")
     log_file: str = key(Kind.TEXT, "", "Path to the file the logs get written to", flag="log-file")
     log_rotate_duration_s: float = key(
-        Kind.DURATION, 24 * 3600.0, "Time after which log rotation needs to be performed", flag="log-rotate-duration"
+        Kind.DURATION,
+        24 * 3600.0,
+        "Time after which log rotation needs to be performed",
+        flag="log-rotate-duration",
+        support=Support.IGNORED,
     )
     log_rotate_bytes: int = key(
         Kind.WHOLE, 0, "Maximum number of bytes that should be written to a log file", flag="log-rotate-bytes"
@@ -213,15 +217,19 @@ class RuntimeConfig:
         "Sets the maximum output size for checks on this agent",
         wire="check_output_max_size",
         flag="check_output_max_size",
+        support=Support.IGNORED,
     )
     discard_check_output: bool = key(Kind.SWITCH, False, reloadable=True)
-    discovery_max_stale_s: float = key(Kind.DURATION, 0.0, wire="discovery_max_stale", reloadable=True)
+    discovery_max_stale_s: float = key(
+        Kind.DURATION, 0.0, wire="discovery_max_stale", reloadable=True, support=Support.IGNORED
+    )
     default_query_time_s: float = key(
         Kind.DURATION,
         300.0,
         "the amount of time a blocking query will wait before Consul will force a response. This value can be "
         "overridden by the 'wait' query parameter.",
         flag="default-query-time",
+        support=Support.IGNORED,
     )
     max_query_time_s: float = key(
         Kind.DURATION,
@@ -229,6 +237,7 @@ class RuntimeConfig:
         "the maximum amount of time a blocking query can wait before Consul will force a response. Consul applies "
         "jitter to the wait time. The jittered time will be capped to MaxQueryTime.",
         flag="max-query-time",
+        support=Support.IGNORED,
     )
     performance: Performance = section(Performance)
     limits: Limits = section(Limits)

@@ -76,7 +76,7 @@ class DnsSettings:
     udp_answer_limit: int = key(Kind.WHOLE, 3, "Most records in a UDP answer without EDNS.", reloadable=True)
     enable_additional_node_meta_txt: bool = key(Kind.SWITCH, True, "Add node metadata as TXT.", reloadable=True)
     use_cache: bool = key(Kind.SWITCH, False, "Answer from the agent's cache.", reloadable=True)
-    cache_max_age_s: float = key(Kind.DURATION, 0.0, "Oldest cached answer.", reloadable=True)
+    cache_max_age_s: float = key(Kind.DURATION, 0.0, "Oldest cached answer.", reloadable=True, support=Support.IGNORED)
     soa: Soa = section(Soa)
 
 
@@ -84,9 +84,13 @@ class DnsSettings:
 class Performance:
     """Trade of speed and load."""
 
-    leave_drain_time_s: float = key(Kind.DURATION, 5.0, "Keep serving after a leave for so long.")
+    leave_drain_time_s: float = key(
+        Kind.DURATION, 5.0, "Keep serving after a leave for so long.", support=Support.IGNORED
+    )
     raft_multiplier: int = key(Kind.WHOLE, 5, "Scales Raft's timings; 1 is the fastest.", support=Support.IGNORED)
-    rpc_hold_timeout_s: float = key(Kind.DURATION, 7.0, "How long a request waits for a leader.")
+    rpc_hold_timeout_s: float = key(
+        Kind.DURATION, 7.0, "How long a request waits for a leader.", support=Support.IGNORED
+    )
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,15 @@ class Limits:
     """Bounds on what clients may ask for; 0 means none."""
 
     http_max_conns_per_client: int = key(Kind.WHOLE, 200, reloadable=True)
-    https_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
-    rpc_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
-    rpc_max_burst: int = key(Kind.WHOLE, 1000, reloadable=True)
-    rpc_max_conns_per_client: int = key(Kind.WHOLE, 100, reloadable=True)
-    rpc_rate: float = key(Kind.NUMBER, -1.0, "Requests a second to servers; -1: no limit.", reloadable=True)
-    kv_max_value_size_bytes: int = key(Kind.WHOLE, 512 * 1024, wire="kv_max_value_size")
-    txn_max_req_len_bytes: int = key(Kind.WHOLE, 512 * 1024, wire="txn_max_req_len")
+    https_handshake_timeout_s: float = key(Kind.DURATION, 5.0, support=Support.IGNORED)
+    rpc_handshake_timeout_s: float = key(Kind.DURATION, 5.0, support=Support.IGNORED)
+    rpc_max_burst: int = key(Kind.WHOLE, 1000, reloadable=True, support=Support.IGNORED)
+    rpc_max_conns_per_client: int = key(Kind.WHOLE, 100, reloadable=True, support=Support.IGNORED)
+    rpc_rate: float = key(
+        Kind.NUMBER, -1.0, "Requests a second to servers; -1: no limit.", reloadable=True, support=Support.IGNORED
+    )
+    kv_max_value_size_bytes: int = key(Kind.WHOLE, 512 * 1024, wire="kv_max_value_size", support=Support.IGNORED)
+    txn_max_req_len_bytes: int = key(Kind.WHOLE, 512 * 1024, wire="txn_max_req_len", support=Support.IGNORED)
 
 
 @dataclass(frozen=True)
