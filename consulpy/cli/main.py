@@ -13,7 +13,7 @@ from consulpy.config.goflags import HelpWanted
 from consulpy.errors import ConfigError, ConsulpyError
 
 #: Files of this room that are no commands.
-_NO_COMMANDS: Final = ("completion", "help", "main", "registry", "tables")
+_NO_COMMANDS: Final = ("completion", "help", "locks", "main", "registry", "tables")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

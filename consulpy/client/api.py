@@ -141,9 +141,11 @@ class Client:
             raise _error(answer)
 
     def watch(self, path: str, params: Mapping[str, Any], index: int, wait_s: float = 300.0) -> tuple[int, Any]:
-        """One blocking query: (new index, result). Index 0 asks at once."""
+        """One blocking query: (new index, result). Index 0 asks at once. A key that isn't there: None."""
         waiting = {**params, "index": index or None, "wait": f"{wait_s:g}s" if index else None}
         answer = self._connection.request("GET", path, waiting, timeout_s=wait_s * 17 / 16 + 10)
+        if answer.status == 404 and path.startswith("/v1/kv/"):
+            return answer.index, None
         return answer.index, _decoded(answer)
 
     # -- the exchange ----------------------------------------------------------------------------------------------

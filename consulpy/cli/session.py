@@ -1,0 +1,207 @@
+"""`consulpy session create|destroy|renew|info|list|node`: Consul 1.8 has sessions over HTTP only."""
+
+import json
+from typing import Any, Final
+from urllib.parse import quote
+
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, Mistake, command, group
+from consulpy.cli.tables import table
+from consulpy.client import AnswerError, ClientError
+from consulpy.config.goflags import Flag
+
+group(
+    "session",
+    "Create, list and end sessions",
+    """
+This command has subcommands for sessions, which hold locks in the key-value
+store until they are destroyed, expire or fail with their node. For example:
+
+    $ consulpy session create -name deploy -ttl 30s
+    $ consulpy session list
+    $ consulpy session destroy ID
+""",
+)
+
+_ASKS: Final[dict[str, Any]] = {"asks_agent": True, "asks_servers": True}
+_FORMAT: Final = Flag("format", "Output format {pretty|json}", default="pretty", placeholder="string")
+
+
+def _one(given: Given, what: str) -> str:
+    if len(given.arguments) != 1:
+        raise Mistake(
+            f"Missing {what} argument"
+            if not given.arguments
+            else f"Too many arguments (expected 1, got {len(given.arguments)})"
+        )
+    return str(quote(given.arguments[0], safe=""))
+
+
+def _none(given: Given) -> None:
+    if given.arguments:
+        raise Mistake(f"Too many arguments (expected 0, got {len(given.arguments)})")
+
+
+def _check_format(given: Given) -> bool:
+    wanted = given.values["format"]
+    if wanted not in ("pretty", "json"):
+        raise Mistake(f"Unknown format {wanted!r}: expected pretty or json")
+    return bool(wanted == "json")
+
+
+def _show(given: Given, sessions: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        given.out(json.dumps(sessions, indent=4))
+    elif sessions:
+        rows = [
+            [one["ID"], one["Name"] or "-", one["Node"], one["TTL"] or "-", one["Behavior"], _seconds(one["LockDelay"])]
+            for one in sessions
+        ]
+        given.out(table(rows, ["ID", "Name", "Node", "TTL", "Behavior", "LockDelay"]))
+
+
+def _seconds(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e9:g}s"
+
+
+@command(
+    "session create",
+    "Creates a session",
+    usage="session create [options]",
+    about="""
+Creates a session and prints its ID. It is bound to this agent's node and
+its serfHealth check unless told otherwise.
+""",
+    flags=[
+        Flag("behavior", "What becomes of its locks when it ends: release (default) or delete.", default=""),
+        Flag("check", "ID of a check of the node that it depends on. May be specified multiple times.", many=True),
+        Flag("lock-delay", 'How long its locks cannot be taken after it failed, such as "15s".', default=""),
+        Flag("name", "Name for people.", default=""),
+        Flag("node", "Node that it is bound to.", default=""),
+        Flag("ttl", 'It expires if not renewed for this long, "10s" to "24h".', default=""),
+        _FORMAT,
+    ],
+    **_ASKS,
+)
+def create(given: Given) -> int:
+    """One session; its ID."""
+    _none(given)
+    as_json, values = _check_format(given), given.values
+    fields = {"Name": "name", "Node": "node", "TTL": "ttl", "LockDelay": "lock-delay", "Behavior": "behavior"}
+    body: dict[str, Any] = {field: values[flag] for field, flag in fields.items() if values[flag]}
+    if values["check"]:
+        body["Checks"] = values["check"]
+    try:
+        answer = given.client.put("/v1/session/create", {"dc": values["datacenter"]}, body)
+    except ClientError as error:
+        say(error, "Error creating session")
+        return 1
+    given.out(json.dumps(answer, indent=4) if as_json else answer["ID"])
+    return 0
+
+
+@command(
+    "session destroy",
+    "Ends a session",
+    usage="session destroy [options] ID",
+    about="""
+Ends a session; what it held is released or deleted, as its behavior says.
+""",
+    **_ASKS,
+)
+def destroy(given: Given) -> int:
+    """End one; one that isn't there is no error, as on the API."""
+    session = _one(given, "ID")
+    try:
+        given.client.put(f"/v1/session/destroy/{session}", {"dc": given.values["datacenter"]})
+    except ClientError as error:
+        say(error, "Error destroying session")
+        return 1
+    given.out(f"Success! Destroyed session: {given.arguments[0]}")
+    return 0
+
+
+@command(
+    "session renew",
+    "Renews a session with a TTL",
+    usage="session renew [options] ID",
+    about="""
+Lets the TTL of a session begin anew.
+""",
+    flags=[_FORMAT],
+    **_ASKS,
+)
+def renew(given: Given) -> int:
+    """The session as it is now."""
+    session, as_json = _one(given, "ID"), _check_format(given)
+    try:
+        found = given.client.put(f"/v1/session/renew/{session}", {"dc": given.values["datacenter"]})
+    except AnswerError as error:
+        given.err(f"Error! No session exists with ID: {given.arguments[0]}" if error.status == 404 else f"{error}")
+        return 1
+    except ClientError as error:
+        say(error, "Error renewing session")
+        return 1
+    _show(given, found, as_json)
+    return 0
+
+
+@command(
+    "session info",
+    "Shows a session",
+    usage="session info [options] ID",
+    about="""
+Shows one session.
+""",
+    flags=[_FORMAT],
+    **_ASKS,
+)
+def info(given: Given) -> int:
+    """One; it is an error if it isn't there."""
+    session, as_json = _one(given, "ID"), _check_format(given)
+    return _list(given, f"/v1/session/info/{session}", as_json, f"No session exists with ID: {given.arguments[0]}")
+
+
+@command(
+    "session list",
+    "Lists all sessions",
+    usage="session list [options]",
+    about="""
+Lists the sessions of the datacenter.
+""",
+    flags=[_FORMAT],
+    **_ASKS,
+)
+def sessions(given: Given) -> int:
+    """All."""
+    _none(given)
+    return _list(given, "/v1/session/list", _check_format(given))
+
+
+@command(
+    "session node",
+    "Lists the sessions of a node",
+    usage="session node [options] NODE",
+    about="""
+Lists the sessions that are bound to a node.
+""",
+    flags=[_FORMAT],
+    **_ASKS,
+)
+def of_node(given: Given) -> int:
+    """Those of one node."""
+    node = _one(given, "NODE")
+    return _list(given, f"/v1/session/node/{node}", _check_format(given))
+
+
+def _list(given: Given, path: str, as_json: bool, missing: str = "") -> int:
+    try:
+        found = given.client.get(path, given.query) or []
+    except ClientError as error:
+        say(error, "Error listing sessions")
+        return 1
+    if missing and not found:
+        given.err(f"Error! {missing}")
+        return 1
+    _show(given, found, as_json)
+    return 0
