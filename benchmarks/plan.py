@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dns
+import gossip
 import reads
 import rest
+import simulator
 import watchers
 import writes
 from agents import Running, fill, server
@@ -52,6 +54,8 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
                 *writes.tasks(settings, directory, large_label),
             ],
         ),
+        Group("gossip", rest.scene, gossip.tasks(settings)),
+        Group("simulator", rest.scene, simulator.tasks(settings)),
     ]
 
 

@@ -1,34 +1,37 @@
 """How fast the simulator is: settled members times virtual seconds for each second of real time.
 
-python benchmarks/simulator.py [members] [virtual seconds]
+It runs in the python beside the `consulpy` that is measured; real Consul has nothing like it.
 """
 
-import resource
-import sys
-import time
+import subprocess
+from pathlib import Path
 
+from agents import PROGRAMS
+from group import Settings, Task
+from table import OURS, Row, Sample
+
+SCRIPT = """
+import sys, time
 from consulpy.testing.cluster import Cluster
+cluster = Cluster(int(sys.argv[1]), settled=True)
+cluster.run(2.0)  # the first timers are on their way
+began_s = time.perf_counter()
+cluster.run(float(sys.argv[2]))
+print(time.perf_counter() - began_s)
+"""
 
 
-def main() -> None:
-    """Print what a settled pool costs."""
-    size = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    virtual_s = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
-    began_s = time.perf_counter()
-    cluster = Cluster(size, settled=True)
-    built_s = time.perf_counter() - began_s
-    cluster.run(2.0)  # the first timers are on their way
-    began_s, began_cpu_s = time.perf_counter(), time.process_time()
-    cluster.run(virtual_s)
-    took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{size} members, built in {built_s:.1f} s, at most {peak_mib:.0f} MiB")
-    print(f"{virtual_s:g} virtual seconds in {took_s:.1f} s: {virtual_s / took_s:.1f} times as fast as real time")
-    print(
-        f"{cpu_s:.1f} s of processor time: {virtual_s / cpu_s:.1f} times as fast on a machine with nothing else to do"
-    )
-    print(f"{size * virtual_s / took_s:.0f} members x virtual seconds per second, {cluster.clock.calls} calls")
+def tasks(settings: Settings) -> list[Task]:
+    """One row, for consulpy only."""
+    size, virtual_s = settings.members, 20.0
+    row = Row(f"simulator, {size} settled members (target: 10 times real time)", "members x virtual s/s")
 
+    def measure(subject: tuple[str, Path]) -> dict[Row, Sample]:
+        if subject[0] != OURS:
+            return {}
+        python = Path(PROGRAMS[OURS]).parent / "python"
+        command = [str(python), "-c", SCRIPT, str(size), f"{virtual_s}"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd="/").stdout
+        return {row: Sample(size * virtual_s / float(said))}
 
-if __name__ == "__main__":
-    main()
+    return [Task((row,), measure, most=3)]

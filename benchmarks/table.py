@@ -11,7 +11,7 @@ THEIRS, OURS = "consul", "consulpy"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `target` bounds consulpy's value divided by Consul's: ">= 2.0", "<= 0.5", or "" for none."""
+    """One line of the table. `target` bounds our value divided by Consul's: ">= 2.0", "<= 0.5", or "" for none."""
 
     name: str
     unit: str

@@ -1,4 +1,4 @@
-"""Durable writes: PUTs a second at 1, 16 and 64 connections. Each changes something: 64 names, a new value each time."""
+"""Durable writes: PUTs a second at 1, 16 and 64 connections. Each changes something: 64 names, new values."""
 
 from pathlib import Path
 

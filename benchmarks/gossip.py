@@ -1,0 +1,70 @@
+"""Gossip between real processes: join convergence, event, leave and failure detection."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agents import NETWORKS, Running, until
+from group import Settings, Task
+from table import Row, Sample
+
+ALIVE, LEFT, FAILED = 1, 3, 4
+WITHIN_S = 60.0
+
+
+def tasks(settings: Settings) -> list[Task]:
+    """One task with four rows; it starts its own agents."""
+    size = settings.agents
+    rows = tuple(
+        Row(f"gossip, {size} agents: {what}", "s", "<= 1.0", 2)
+        for what in ("all know all after joining", "an event is everywhere", "a leave is known", "a failure is known")
+    )
+
+    def measure(subject: tuple[str, Path]) -> dict[Row, Sample]:
+        program, place = subject
+        directory = place / f"gossip-{program}-{time.monotonic_ns()}"
+        directory.mkdir()
+        return dict(zip(rows, map(Sample, spread(program, directory, size)), strict=True))
+
+    return [Task(rows, measure, most=3)]
+
+
+def spread(program: str, directory: Path, size: int) -> tuple[float, float, float, float]:
+    """Seconds for join, event, leave and failure, each until the last agent knows. Raises `TimeoutError`."""
+    agents: list[Running] = []
+    try:
+        for number in range(size):
+            flags = () if number else ("-server", "-bootstrap-expect", "1")
+            agents.append(Running(program, f"n{number}", f"{NETWORKS[program]}.{10 + number}", directory, *flags))
+        for agent in agents:
+            agent.wait(lambda a=agent: a.http("/v1/agent/members") is not None)
+        first = agents[0]
+        first.wait(first.leads)
+        began_s = time.monotonic()
+        for agent in agents[1:]:
+            agent.put(f"/v1/agent/join/{first.address}")
+        join_s = _known(agents, began_s, lambda agent: list(agent.members().values()).count(ALIVE) == size)
+        for agent in agents:
+            agent.settle(3.0)
+        began_s = time.monotonic()
+        first.put("/v1/event/fire/benchmark", b"x")
+        event_s = _known(agents, began_s, lambda agent: bool(json.loads(agent.http("/v1/event/list") or b"[]")))
+        leaver, failing = agents[-1], agents[-2]
+        began_s = time.monotonic()
+        leaver.process.terminate()  # a client without leave_on_terminate set leaves on it
+        leave_s = _known(agents[:-1], began_s, lambda agent: agent.members()[leaver.node] == LEFT)
+        began_s = time.monotonic()
+        failing.process.kill()
+        failure_s = _known(agents[:-2], began_s, lambda agent: agent.members()[failing.node] == FAILED)
+        return join_s, event_s, leave_s, failure_s
+    finally:
+        for agent in agents:
+            agent.close()
+
+
+def _known(agents: list[Running], began_s: float, knows: Callable[[Running], bool]) -> float:
+    """Seconds from `began_s` until each agent knows."""
+    for agent in agents:
+        until(lambda a=agent: knows(a), began_s + WITHIN_S, lambda a=agent: f"{a.program} {a.node}: not in time")
+    return time.monotonic() - began_s
