@@ -53,9 +53,10 @@ _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 def make_site_root(
     agent: "LocalAgent", headers: dict[str, str], cache: ReplyCache | None = None, guard: Guard | None = None
 ) -> IResource:
-    """The root of the API; `headers` are added to every answer, `cache` is what `?cached` reads."""
+    """The root of the API; `headers` are added to what routes answer, `cache` is what `?cached` reads."""
     assert routes
     endpoints = {path: _Endpoint(agent, path, handlers, cache) for path, handlers in ROUTES.items()}
+    added = [(name.encode(), value.encode()) for name, value in headers.items()]
     app = Klein()
     app.url_map.merge_slashes = False
 
@@ -66,11 +67,13 @@ def make_site_root(
         endpoint, tail = _find(endpoints, path)
         if endpoint is None:
             return _not_found(request, path)
+        for name, value in added:
+            request.setHeader(name, value)
         refused = guard and guard.refuses(request.method.decode("latin-1"), path, _client_of(request))
         return endpoint.refuse(request, refused) if refused else endpoint.serve(request, tail)
 
     app.handle_errors(Exception)(_route_failed)
-    return _Front(app.resource(), headers)
+    return _Front(app.resource())
 
 
 def _find(endpoints: dict[str, "_Endpoint"], path: str) -> tuple["_Endpoint | None", str]:
@@ -93,9 +96,8 @@ class _Front:
 
     isLeaf = True  # noqa: N815 - Twisted's name
 
-    def __init__(self, api: Resource, headers: dict[str, str]) -> None:
+    def __init__(self, api: Resource) -> None:
         self._api = api
-        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     def putChild(self, path: bytes, child: IResource) -> None:
         raise NotImplementedError
@@ -107,8 +109,6 @@ class _Front:
         """Answer, or let Klein do it."""
         request.defaultContentType = None
         request.setHeader(b"server", b"consulpy")
-        for name, value in self._headers:
-            request.setHeader(name, value)
         if request.clientproto == b"HTTP/1.1" and not request.requestHeaders.hasHeader(b"host"):
             return _refuse(request, ": missing required Host header")
         if _BAD_ESCAPE.search(request.path) or not request.path.startswith(b"/"):

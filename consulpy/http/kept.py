@@ -18,7 +18,8 @@ from twisted.web.http import datetimeToString
 
 from consulpy.http.routing import BadQuery, Query
 from consulpy.metrics.registry import Tally
-from consulpy.state.watch import Waiter, WatchSet
+from consulpy.rpc.server import Noted
+from consulpy.state.watch import Waiter
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -56,7 +57,7 @@ class Recording:
 
     head: bytes
     metric: str
-    watch: WatchSet | None
+    watch: Noted | None
     version: Callable[[], Hashable]
     seen: Hashable
 
@@ -64,7 +65,19 @@ class Recording:
 class _Entry:
     """A kept answer."""
 
-    __slots__ = ("_after", "_before", "_second", "answer", "closes", "seen", "size", "tally", "version", "waiter")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_second",
+        "answer",
+        "closes",
+        "counts",
+        "seen",
+        "size",
+        "tally",
+        "version",
+        "waiter",
+    )
 
     def __init__(self, recording: Recording, before: bytes, after: bytes, tally: list[float]) -> None:
         self._before, self._after = before, after
@@ -74,6 +87,7 @@ class _Entry:
         self.size = 2 * (len(before) + len(after)) + len(recording.head)
         self.version, self.seen = recording.version, recording.seen
         self.tally = tally
+        self.counts = recording.watch.counts if recording.watch is not None else []
         self.waiter: Waiter | None = None
 
     def at(self, second: int) -> bytes:
@@ -119,6 +133,8 @@ class KeptAnswers:
         self.hits += 1
         if self._server is not None:
             self._server.calls += 1
+            for name, labels in entry.counts:
+                self._server.metrics.incr(name, 1, labels)
         return entry
 
     def closes(self, head: bytes) -> bool:
@@ -154,10 +170,10 @@ class KeptAnswers:
             return self._noted(head, _metric(path), None, leader)
         for prefix in _STORE:
             if path == prefix or (prefix.endswith("/") and path.startswith(prefix)):
-                return self._noted(head, _metric(prefix), WatchSet(), leader)
+                return self._noted(head, _metric(prefix), Noted(), leader)
         return None
 
-    def _noted(self, head: bytes, metric: str, watch: WatchSet | None, version: Callable[[], Hashable]) -> Recording:
+    def _noted(self, head: bytes, metric: str, watch: Noted | None, version: Callable[[], Hashable]) -> Recording:
         if watch is not None and self._server is not None:
             self._server.noting = watch
         return Recording(head, metric, watch, version, version())

@@ -49,6 +49,16 @@ class SessionTimes(Protocol):
         """Whether a lock on `key` has to wait."""
 
 
+class Noted(WatchSet):
+    """What reads depend on, and what was counted for them: names with labels."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[tuple[str, dict[str, str]]] = []
+
+
 class Server:
     """A Consul server, as its methods see it.
 
@@ -89,7 +99,7 @@ class Server:
         #: Times of sessions and locks, counted by whoever leads.
         self.sessions: SessionTimes | None = None
         #: Takes what the reads that are made now depend on, although nobody waits for them (`consulpy.http.kept`).
-        self.noting: WatchSet | None = None
+        self.noting: Noted | None = None
         #: Runs a costly job where it stops nobody; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
         #: Called when the whole state was replaced by a snapshot.

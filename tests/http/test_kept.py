@@ -214,6 +214,24 @@ def test_hits_are_measured_like_other_requests(door: Door) -> None:
     assert counts["consul.http.GET.v1.kv._"] == 10
 
 
+def test_look_ups_are_counted_for_each_service_kept_or_not(door: Door) -> None:
+    door.agent.server.metrics = door.agent.metrics
+    for _ in range(10):
+        sent(door, head_of("/v1/health/service/web"))
+        sent(door, head_of("/v1/catalog/service/none"))
+    assert door.service.kept.hits == 16
+    counters = {(each["Name"], each["Labels"]["service"]): each["Count"] for each in look_ups(door)}
+    assert counters == {
+        ("consul.health.service.query", "web"): 10,
+        ("consul.catalog.service.query", "none"): 10,
+        ("consul.catalog.service.not-found", "none"): 10,
+    }
+
+
+def look_ups(door: Door) -> list[dict[str, Any]]:
+    return [each for each in door.agent.metrics.to_json()["Counters"] if ".service." in each["Name"]]
+
+
 def test_a_flood_of_requests_neither_grows_the_tables_nor_costs_the_hot_answers(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

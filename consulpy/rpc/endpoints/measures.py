@@ -13,11 +13,14 @@ def count_look_up(server: "Server", family: str, request: ServiceRequest, found:
     """One look-up of `family` ("health" or "catalog") that gave `found`."""
     asked = f"{family}.{'connect' if request.connect else 'service'}"
     service = {"service": request.service_name}
-    count = server.metrics.incr
-    count(f"{asked}.query", 1, service)
+    names = [(f"{asked}.query", service)]
     if request.service_tag:
-        count(f"{asked}.query-tag", 1, {**service, "tag": request.service_tag})
+        names.append((f"{asked}.query-tag", {**service, "tag": request.service_tag}))
     if request.service_tags:
-        count(f"{asked}.query-tags", 1, {**service, "tag": ",".join(sorted(request.service_tags))})
+        names.append((f"{asked}.query-tags", {**service, "tag": ",".join(sorted(request.service_tags))}))
     if not found:
-        count(f"{asked}.not-found", 1, service)
+        names.append((f"{asked}.not-found", service))
+    for name, labels in names:
+        server.metrics.incr(name, 1, labels)
+    if server.noting is not None:
+        server.noting.counts += names
