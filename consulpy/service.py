@@ -53,7 +53,7 @@ class AgentService(service.Service):
     def startService(self) -> None:
         """Build and start everything. Raises `ConfigError`."""
         super().startService()  # type: ignore[no-untyped-call]
-        self._files = AgentFiles(self._config)
+        self._files = AgentFiles(self._config, self._reactor.seconds)
         try:
             self.agent.start()
         except ConfigError:

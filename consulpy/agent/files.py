@@ -1,11 +1,12 @@
 """Files that an agent keeps for its operator: its pid (`pid_file`) and its log (`log_file`, with rotation)."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.logger import globalLogPublisher
-from twisted.python.logfile import DailyLogFile, LogFile
+from twisted.python.logfile import LogFile
 
 from consulpy.agent.logs import LogSink
 from consulpy.config.schema import RuntimeConfig
@@ -15,10 +16,40 @@ from consulpy.errors import ConfigError
 LOG_NAME = "consul.log"
 
 
-class AgentFiles:
-    """Written from now until `close`. Raises `ConfigError` where a file can't be made."""
+class _RotatedLog(LogFile):
+    """A log that begins anew after `size` bytes and after `period_s` seconds, 0 for never.
 
-    def __init__(self, config: RuntimeConfig) -> None:
+    Of the old ones `most` are kept: 0 for all, less for none (Consul's `log_rotate_max_files`).
+    """
+
+    def __init__(
+        self, name: str, folder: str, size: int, period_s: float, most: int, seconds: Callable[[], float]
+    ) -> None:
+        self._seconds = seconds
+        self._period_s = period_s
+        self._began_s = seconds()
+        self._keep_none = most < 0
+        kept = 1 if self._keep_none else most or None
+        super().__init__(name, folder, size or None, maxRotatedFiles=kept)  # type: ignore[no-untyped-call]
+
+    def shouldRotate(self) -> bool:
+        """Twisted asks before each write."""
+        old = 0 < self._period_s <= self._seconds() - self._began_s
+        return bool(old or super().shouldRotate())  # type: ignore[no-untyped-call]
+
+    def rotate(self) -> None:
+        """Begin anew."""
+        super().rotate()  # type: ignore[no-untyped-call]
+        self._began_s = self._seconds()
+        if self._keep_none:
+            Path(f"{self.path}.1").unlink(missing_ok=True)
+
+
+class AgentFiles:
+    """Written from now until `close`. `seconds()`: a clock. Raises `ConfigError` where a file can't be made."""
+
+    def __init__(self, config: RuntimeConfig, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
         self._pid_file = Path(config.pid_file) if config.pid_file else None
         self._log: Any = None
         self._sink: LogSink | None = None
@@ -31,17 +62,20 @@ class AgentFiles:
             raise ConfigError(f"{error.filename}: {error.strerror}: choose another pid_file or log_file") from None
 
     def _open_log(self, config: RuntimeConfig) -> None:
-        """By size where `log_rotate_bytes` is given, else once a day, as Consul's default of 24 hours does."""
+        """A new file after `log_rotate_duration`, and whenever `log_rotate_bytes` are written."""
         place = Path(config.log_file)
         folder, name = (
             (place, LOG_NAME) if config.log_file.endswith("/") or place.is_dir() else (place.parent, place.name)
         )
         folder.mkdir(parents=True, exist_ok=True)
-        if config.log_rotate_bytes:
-            most = config.log_rotate_max_files or None
-            self._log = LogFile(name, str(folder), config.log_rotate_bytes, maxRotatedFiles=most)
-        else:
-            self._log = DailyLogFile(name, str(folder))
+        self._log = _RotatedLog(
+            name,
+            str(folder),
+            config.log_rotate_bytes,
+            config.log_rotate_duration_s,
+            config.log_rotate_max_files,
+            self._seconds,
+        )
         self._sink = LogSink(config.log_level, config.log_json, self._write)
         globalLogPublisher.addObserver(self._sink)
 

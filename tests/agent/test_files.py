@@ -14,7 +14,7 @@ from consulpy.errors import ConfigError
 
 def test_the_pid_file_is_there_while_the_agent_runs(tmp_path: Path) -> None:
     path = tmp_path / "agent.pid"
-    files = AgentFiles(dataclasses.replace(RuntimeConfig(), pid_file=str(path)))
+    files = AgentFiles(dataclasses.replace(RuntimeConfig(), pid_file=str(path)), lambda: 0.0)
     assert path.read_text() == str(os.getpid())
     files.close()
     files.close()
@@ -24,7 +24,7 @@ def test_the_pid_file_is_there_while_the_agent_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rotate_bytes", [0, 200])
 def test_the_log_goes_into_a_file_too(tmp_path: Path, rotate_bytes: int) -> None:
     config = dataclasses.replace(RuntimeConfig(), log_file=str(tmp_path / "logs") + "/", log_rotate_bytes=rotate_bytes)
-    files = AgentFiles(config)
+    files = AgentFiles(config, lambda: 0.0)
     for number in range(10):
         Logger("consulpy.serf").warn("line {number}", number=number)
     files.close()
@@ -38,4 +38,22 @@ def test_the_log_goes_into_a_file_too(tmp_path: Path, rotate_bytes: int) -> None
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="missing"):
-        AgentFiles(dataclasses.replace(RuntimeConfig(), pid_file=str(tmp_path / "missing" / "agent.pid")))
+        AgentFiles(dataclasses.replace(RuntimeConfig(), pid_file=str(tmp_path / "missing" / "agent.pid")), lambda: 0.0)
+
+
+@pytest.mark.parametrize(("most", "kept"), [(0, 3), (2, 2), (-1, 0)])
+def test_the_log_begins_anew_after_its_time(tmp_path: Path, most: int, kept: int) -> None:
+    """`log_rotate_max_files`: 0 keeps all old ones, less than 0 none."""
+    now_s = 0.0
+    config = dataclasses.replace(
+        RuntimeConfig(), log_file=str(tmp_path / "agent.log"), log_rotate_duration_s=3600.0, log_rotate_max_files=most
+    )
+    files = AgentFiles(config, lambda: now_s)
+    for hour in range(4):
+        now_s = hour * 3600.0 + 1.0
+        Logger("consulpy.serf").warn("hour {hour}", hour=hour)
+        Logger("consulpy.serf").warn("again")
+    files.close()
+    assert "hour 3" in (tmp_path / "agent.log").read_text()
+    assert "hour 2" not in (tmp_path / "agent.log").read_text()
+    assert len(list(tmp_path.glob("agent.log.*"))) == kept
