@@ -29,6 +29,8 @@ SNAPSHOT_PATH: Final = b"/v1/snapshot"
 IDLE_TIMEOUT_S: Final = 60.0
 #: The time from the first byte of a request to its last.
 REQUEST_TIMEOUT_S: Final = 120.0
+#: Kept answers that are written at once; after that the slow way goes on, which waits for who doesn't read.
+BATCH_MAX_BYTES: Final = 256 * 1024
 #: How long a refused client may go on sending, so that it reads why before the connection breaks.
 LINGER_S: Final = 0.5
 
@@ -133,7 +135,8 @@ class Channel(HTTPChannel):
         """Answer the requests at the beginning of `data` whose answers are kept; what is left for the slow way."""
         kept, began_s = self.factory.kept, time()
         second, answers, left, closes = int(began_s), [], data, False
-        while left:
+        size = 0
+        while left and size < BATCH_MAX_BYTES:
             end = left.find(b"\r\n\r\n") + 4
             if end < 4:
                 break
@@ -142,6 +145,7 @@ class Channel(HTTPChannel):
             if entry is None:
                 break
             answers.append(entry.at(second))
+            size += len(entry.answer)
             tally = entry.tally
             tally[0] += 1
             tally[1] += 1000 * (time() - began_s)

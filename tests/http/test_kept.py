@@ -319,3 +319,13 @@ def test_connections_are_counted_until_they_end_whoever_answered(door: Door) -> 
     hits = door.service.kept.hits
     assert [sent(door, head).count(b"HTTP/1.1 200") for _ in range(3)] == [1, 1, 1]
     assert (door.service.kept.hits, door.site._open) == (hits + 3, {})
+
+
+def test_who_asks_for_much_at_once_gets_a_part_of_it_the_slow_way(door: Door) -> None:
+    door.tell("PUT /v1/kv/big", "x" * 100_000)
+    head = head_of("/v1/kv/big?raw")
+    warm(door, head)
+    hits, asking = door.service.kept.hits, Asking(door)
+    asking.send(head * 8)
+    assert asking.raw.count(b"HTTP/1.1 200") == 8
+    assert door.service.kept.hits == hits + 3
