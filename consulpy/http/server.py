@@ -36,7 +36,7 @@ class HttpConfig:
 
     addresses: tuple[str, ...]
     port: int
-    #: Added to every answer (`http_config.response_headers`).
+    #: Added to what routes answer (`http_config.response_headers`).
     response_headers: Mapping[str, str] = field(default_factory=dict)
     #: Of unix sockets: the mode in octal digits, owner and group by name or number; empty: as the process has them.
     socket_mode: str = ""
