@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import crowd
 import dns
 import gossip
 import reads
@@ -55,6 +56,7 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
             ],
         ),
         Group("gossip", rest.scene, gossip.tasks(settings)),
+        Group("members", rest.scene, crowd.tasks(settings)),
         Group("simulator", rest.scene, simulator.tasks(settings)),
     ]
 

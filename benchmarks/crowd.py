@@ -1,0 +1,65 @@
+"""Many members that cost next to nothing: told to an agent in one push/pull, one socket answers all pings."""
+
+import socket
+import threading
+import time
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+from agents import NETWORKS, Running, server
+from group import Settings, Task, task
+from table import Row, Sample
+
+from consulpy.errors import WireError
+from consulpy.memberlist.messages import Ack, NodeState, Ping, decode
+from consulpy.memberlist.packet import Sealer
+from consulpy.memberlist.stream import push_pull
+from consulpy.serf.tags import encode_tags
+
+_TAGS = {"role": "node", "dc": "dc1", "segment": "", "vsn": "2", "vsn_min": "2", "vsn_max": "3", "build": "1.8.7:"}
+
+
+def tasks(settings: Settings) -> list[Task]:
+    """Memory of a server that knows so many members."""
+    row = Row(f"memory of a server with {settings.members} members", "RSS MiB", "<= 1.0", 1)
+    return [task(row, lambda subject: Sample(memory(*subject, settings.members)), most=1)]
+
+
+def memory(program: str, place: Path, count: int) -> float:
+    """MiB resident once all are alive to it and in its catalog. Raises `TimeoutError`."""
+    directory = place / f"crowd-{program}"
+    directory.mkdir()
+    with closing(server(program, directory)) as agent, socket.socket(type=socket.SOCK_DGRAM) as pinged:
+        pinged.bind((f"{NETWORKS[program]}.200", 8301))
+        threading.Thread(target=_answer, args=(pinged, (agent.address, 8301)), daemon=True).start()
+        _introduce(agent, pinged.getsockname()[0], count)
+        agent.wait(lambda: list(agent.members().values()).count(1) == count + 1)
+        time.sleep(2.0)
+        agent.settle(10.0)
+        return agent.resident_mib()
+
+
+def _introduce(agent: Running, address: str, count: int) -> None:
+    nodes = [
+        NodeState(
+            f"crowd-{at}", address, 8301, encode_tags({**_TAGS, "id": str(uuid.UUID(int=at))}), 1, 0, (1, 5, 2, 2, 5, 4)
+        )
+        for at in range(1, count + 1)
+    ]
+    with socket.create_connection((agent.address, 8301), timeout=10) as stream:
+        stream.sendall(push_pull(False, b"".join(node.encode() for node in nodes), count, b""))
+        stream.recv(65536)
+
+
+def _answer(pinged: socket.socket, agent: tuple[str, int]) -> None:
+    """Answer pings until the socket closes; the agent takes an ack by its number only."""
+    sealer = Sealer(None, verify_incoming=False, verify_outgoing=False, label="")
+    pinged.settimeout(1.0)
+    while pinged.fileno() >= 0:
+        try:
+            for part in sealer.open(pinged.recv(65536)):
+                if part[:1] == b"\0" and isinstance(ping := decode(part), Ping):
+                    pinged.sendto(sealer.seal([Ack(ping.seq_no).encode()], crc=False), agent)
+        except (OSError, WireError):
+            continue
