@@ -14,7 +14,7 @@ class Settings:
     """How much to do: rounds, seconds of each load, and sizes."""
 
     rounds: int = 5
-    seconds: float = 2.0
+    seconds: float = 1.0
     nodes: int = 1000
     services: int = 5000
     watchers: tuple[int, ...] = (1000, 10000)
