@@ -83,6 +83,7 @@ class Agent:
         self.clock = reactor
         self.metrics = Registry(self._wall_s, telemetry.rules(config.telemetry))
         self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
+        self.limits = settings.writes(config)
         self._read_config = read_config or (lambda: config)
         self._dns: DnsService | None = None
         self._stops: list[Callable[[], object]] = []
@@ -115,6 +116,11 @@ class Agent:
     def dns(self) -> DnsService | None:
         """The DNS door, if it is open."""
         return self._dns
+
+    @property
+    def discovery_max_stale_ns(self) -> int:
+        """`discovery_max_stale`, which a reload may change."""
+        return int(self.config.discovery_max_stale_s * 1e9)
 
     @property
     def node_meta(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.config import DnsConfig, SoaConfig
+from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig
 
 
@@ -19,6 +20,12 @@ def http(config: RuntimeConfig) -> HttpConfig:
         config.http_config.block_endpoints,
         config.http_config.allow_write_http_from,
     )
+
+
+def writes(config: RuntimeConfig) -> WriteLimits:
+    """How large writes may be."""
+    limits = config.limits
+    return WriteLimits(limits.kv_max_value_size_bytes, limits.txn_max_req_len_bytes, limits.txn_max_ops)
 
 
 def dns(config: RuntimeConfig) -> DnsConfig:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from consulpy.clock import Clock
+from consulpy.http.limits import WriteLimits
 from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
 from consulpy.metrics.registry import Registry
@@ -25,8 +26,13 @@ class LocalAgent(Protocol):
     events: UserEvents
     metrics: Registry
     clock: Clock
+    limits: WriteLimits
     #: Whether `/v1/agent/metrics?format=prometheus` was switched on.
     prometheus_enabled: bool
+
+    @property
+    def discovery_max_stale_ns(self) -> int:
+        """How stale a read of catalog or health may be that says nothing about it; 0: not at all."""
 
     @property
     def lan(self) -> Serf:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
 _WHOLE: Final = re.compile(r"[0-9]{1,20}")
+#: Endpoints to which `discovery_max_stale` applies, and the words with which a request says what it wants.
+_DISCOVERY: Final = ("/v1/catalog", "/v1/health")
+_CONSISTENCIES: Final = ("stale", "consistent", "leader", "cached")
 _NO_NAMESPACES: Final = "Namespaces are a Consul Enterprise feature"
 
 _Read = TypeVar("_Read", bound=Read)
@@ -111,6 +114,10 @@ def refuse_namespaces(request: Request) -> None:
 def fill(agent: "LocalAgent", request: Request, read: _Read) -> _Read:
     """Complete a read with what its request says. Raises `BadRequest`."""
     read.options = options(request)
+    if request.path.startswith(_DISCOVERY) and not any(word in request.query for word in _CONSISTENCIES):
+        limit_ns = agent.discovery_max_stale_ns
+        if limit_ns > 0 and not read.options.allow_stale:
+            read.options.allow_stale, read.options.max_stale_duration = True, limit_ns
     read.datacenter = request.query.get("dc") or agent.datacenter
     if isinstance(read, SpecificRequest | ServiceDumpRequest):
         read.source.datacenter = read.datacenter

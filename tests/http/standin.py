@@ -16,6 +16,7 @@ from twisted.internet.testing import StringTransportWithDisconnection
 
 from consulpy.checks.runner import Runner
 from consulpy.errors import NotFound, RPCError
+from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig, HttpService
 from consulpy.leader.machine import Leader
 from consulpy.local.aliases import Aliases
@@ -76,6 +77,8 @@ class StandIn:
         self.clock = clock or Clock()
         self.datacenter, self.node_name = "dc1", "agent-one"
         self.prometheus_enabled = False
+        self.limits = WriteLimits()
+        self.discovery_max_stale_ns = 0
         rng = Random(5)
         one = member("agent-one", address, {**SERVER_TAGS, "id": ID_ONE})
         self.lan: Any = Pool(one, member("agent-two", two, {**CLIENT_TAGS, "id": ID_TWO}))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from consulpy.http.limits import WriteLimits
 from tests.http.standin import Door, StandIn
 
 
@@ -63,3 +64,22 @@ def test_a_transaction_is_all_or_nothing(door: Door) -> None:
     assert json.loads(answer.text) == {"Results": None, "Errors": errors}
     assert door.ask("GET /v1/kv/t").status == 404
     assert door.ask("PUT /v1/txn", b"[" + b",".join([b"{}"] * 65) + b"]").status == 413
+
+
+def test_limits_are_those_of_the_configuration(door: Door) -> None:
+    """Texts as a real agent with the same limits words them."""
+    door.agent.limits = WriteLimits(value_bytes=10, txn_bytes=100, txn_operations=2)
+    tail = "See https://www.consul.io/docs/agent/options.html"
+    large = door.ask("PUT /v1/kv/a", b"12345678901")
+    assert (large.status, large.text) == (
+        413,
+        f"Request body(11 bytes) too large, max size: 10 bytes. {tail}#kv_max_value_size.",
+    )
+    value = b'[{"KV":{"Verb":"set","Key":"a","Value":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}]'
+    assert door.ask("PUT /v1/txn", value).text == 'Value for key "a" is too large (20 > 10 bytes)'
+    whole = b"[" + b",".join([b'{"KV":{"Verb":"set","Key":"a","Value":"MTIz"}}'] * 3) + b"]"
+    assert door.ask("PUT /v1/txn", whole).text == (
+        f"Request body({len(whole)} bytes) too large, max size: 100 bytes. {tail}#txn_max_req_len."
+    )
+    door.agent.limits = WriteLimits(txn_operations=2)
+    assert door.ask("PUT /v1/txn", whole).text == "Transaction contains too many operations (3 > 2)"

@@ -93,6 +93,22 @@ def test_a_bad_cache_control() -> None:
     assert (answer.status, answer.text) == (400, "Invalid Cache-Control header.")
 
 
+def test_discovery_max_stale_is_for_reads_of_the_catalog_that_say_nothing_themselves() -> None:
+    """As a real agent applies it: catalog and health only, and a request's own word goes before."""
+
+    def sent(path: str) -> Any:
+        agent = StandIn()
+        agent.discovery_max_stale_ns = 5_000_000_000
+        agent.caller = recorder = Recorder()
+        Door(agent).ask(f"GET {path}")
+        return recorder.asked[0][1].options
+
+    assert (sent("/v1/catalog/nodes").allow_stale, sent("/v1/catalog/nodes").max_stale_duration) == (True, 5_000_000_000)
+    for word in ("consistent", "leader", "cached"):
+        assert not sent(f"/v1/catalog/nodes?{word}").allow_stale, word
+    assert not sent("/v1/coordinate/nodes").allow_stale
+
+
 @pytest.mark.parametrize("query", ["wait=0", "max_stale=", "max_stale=-1s", "index=", "leader"])
 def test_what_looks_odd_and_is_none(query: str) -> None:
     assert asked(f"?{query}").options.allow_stale is False

@@ -16,7 +16,6 @@ from consulpy.structs.kv import (
     LOCK,
     SET,
     UNLOCK,
-    VALUE_MAX_BYTES,
     DirEntry,
     KeyListRequest,
     KeyRequest,
@@ -69,7 +68,7 @@ async def put(agent: "LocalAgent", request: Request) -> Answer:
         entry.session, body.op = query.get("acquire"), LOCK
     if "release" in query:
         entry.session, body.op = query.get("release"), UNLOCK
-    refuse_large(request)
+    refuse_large(request, agent.limits.value_bytes, "kv_max_value_size")
     entry.value = request.body or None
     done = await agent.caller.call("KVS.Apply", fill_write(agent, request, body))
     return Answer(True if body.op == SET else done)
@@ -124,12 +123,12 @@ def unsigned(text: str) -> int:
     return int(text)
 
 
-def refuse_large(request: Request) -> None:
-    """Raises `HttpError` (413) for a body above the size of a value."""
+def refuse_large(request: Request, limit: int, key: str) -> None:
+    """Raises `HttpError` (413) for a body above `limit` bytes, which `key` of the configuration sets."""
     size = len(request.body)
-    if size > VALUE_MAX_BYTES:
+    if size > limit:
         raise HttpError(
             413,
-            f"Request body({size} bytes) too large, max size: {VALUE_MAX_BYTES} bytes. "
-            f"See https://www.consul.io/docs/agent/options.html#kv_max_value_size.",
+            f"Request body({size} bytes) too large, max size: {limit} bytes. "
+            f"See https://www.consul.io/docs/agent/options.html#{key}.",
         )

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest
 from consulpy.http import render
-from consulpy.http.params import fill, fill_write
+from consulpy.http.params import fill, fill_write, quoted
 from consulpy.http.routes.kv import refuse_large
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.structs.check import HealthCheck
-from consulpy.structs.kv import VALUE_MAX_BYTES, DirEntry
+from consulpy.structs.kv import DirEntry
 from consulpy.structs.node import Node
 from consulpy.structs.record import Record
 from consulpy.structs.requests import Read
 from consulpy.structs.service import NodeService
 from consulpy.structs.txn import (
-    OPERATIONS_MAX,
     READING,
     CheckOp,
     KVOp,
@@ -42,7 +41,8 @@ _SHAPE: Final = Shape(strict=False, durations=_DURATIONS, deep=True)
 async def txn(agent: "LocalAgent", request: Request) -> Answer:
     """Do them. 409 with all mistakes when there are any; then nothing was done."""
     asked = fill(agent, request, Read())
-    refuse_large(request)
+    limits = agent.limits
+    refuse_large(request, max(limits.txn_bytes, limits.value_bytes), "txn_max_req_len")
     operations = _operations(agent, request)
     if all(_only_reads(operation) for operation in operations):
         body = TxnReadRequest(datacenter=asked.datacenter, ops=operations, options=asked.options)
@@ -111,8 +111,9 @@ def _operations(agent: "LocalAgent", request: Request) -> list[TxnOp]:
         found = [_operation(agent, request, each or {}) for each in raw or ()]
     except GoError as error:
         raise BadRequest(f"Failed to parse body: {error}") from None
-    if len(found) > OPERATIONS_MAX:
-        raise HttpError(413, f"Transaction contains too many operations ({len(found)} > {OPERATIONS_MAX})")
+    most = agent.limits.txn_operations
+    if len(found) > most:
+        raise HttpError(413, f"Transaction contains too many operations ({len(found)} > {most})")
     return [operation for operation in found if operation is not None]
 
 
@@ -126,7 +127,7 @@ def _operation(agent: "LocalAgent", request: Request, raw: Any) -> TxnOp | None:
             raise GoError("json: cannot unmarshal value into Go struct field of type api.TxnOp")
     datacenter = request.query.get("dc") or agent.datacenter
     if "kv" in parts:
-        return TxnOp(kv=_on_key(parts["kv"]))
+        return TxnOp(kv=_on_key(parts["kv"], agent.limits.value_bytes))
     verb = _Verb()
     inner: dict[str, Any] = {}
     for name in ("node", "service", "check"):
@@ -145,16 +146,14 @@ def _operation(agent: "LocalAgent", request: Request, raw: Any) -> TxnOp | None:
     return None
 
 
-def _on_key(raw: dict[str, Any]) -> KVOp:
+def _on_key(raw: dict[str, Any], limit: int) -> KVOp:
     given = decode(_Key, raw, _SHAPE)[0]
     try:
         value = base64.b64decode(given.value, validate=True)
     except (binascii.Error, ValueError):
         raise GoError("illegal base64 data at input byte 0") from None
-    if len(value) > VALUE_MAX_BYTES:
-        raise HttpError(
-            413, f"Value for key {given.key!r} is too large ({len(value)} > {VALUE_MAX_BYTES} bytes)".replace("'", '"')
-        )
+    if len(value) > limit:
+        raise HttpError(413, f"Value for key {quoted(given.key)} is too large ({len(value)} > {limit} bytes)")
     entry = DirEntry(
         key=given.key, value=value or None, flags=given.flags, session=given.session, modify_index=given.index
     )
