@@ -38,9 +38,11 @@ from consulpy.local.state import LocalState, Scripts
 from consulpy.local.transport import DirectoryFiles
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
+from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
 from consulpy.rpc.members import host_port
 from consulpy.rpc.pool import Pool as ConnectionPool
+from consulpy.rpc.rate import RateLimit
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
 from consulpy.rpc.snapshots import SnapshotRequest, perform
@@ -251,6 +253,8 @@ class Agent:
             lan=self.lan,
             wan=self.wan,
             metrics=self.metrics,
+            hold_timeout_s=config.performance.rpc_hold_timeout_s,
+            waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
         )
         self._leader = Leader(
             config.datacenter,
@@ -290,7 +294,15 @@ class Agent:
         )
         self.router.start()
         self._stops += [pool.close, self.router.stop]
-        self.caller = self.own_caller = ClientCaller(self.router, pool, clock, rng, log=reporter("rpc"))
+        self.caller = self.own_caller = ClientCaller(
+            self.router,
+            pool,
+            clock,
+            rng,
+            log=reporter("rpc"),
+            hold_timeout_s=self.config.performance.rpc_hold_timeout_s,
+            rate=RateLimit(clock, self.config.limits.rpc_rate, self.config.limits.rpc_max_burst),
+        )
 
     def _build_local(self) -> None:
         """The services and checks of this agent, and keeping the catalog equal to them."""
@@ -317,7 +329,12 @@ class Agent:
                 local=config.enable_script_checks or config.enable_local_script_checks,
             ),
         )
-        self.local.starter = Runner(self._reactor, rng, Aliases(self.local.entries, self.caller))
+        self.local.starter = Runner(
+            self._reactor,
+            rng,
+            Aliases(self.local.entries, self.caller),
+            output_max_bytes=config.check_output_max_size_bytes,
+        )
         configure(self.local, map(dict, config.services), map(dict, config.checks))
         if files is not None:
             restore(self.local, files, self._wall_s)
@@ -344,9 +361,13 @@ class Agent:
             self._run(pool.transport)
         config = self.config
         if self.server is not None:
-            limit = config.limits.rpc_max_conns_per_client
             rpc = RpcService(
-                self._reactor, config.bind_addr, config.ports.server, self.server, connections_per_client=limit
+                self._reactor,
+                config.bind_addr,
+                config.ports.server,
+                self.server,
+                connections_per_client=config.limits.rpc_max_conns_per_client,
+                handshake_timeout_s=config.limits.rpc_handshake_timeout_s,
             )
             self._run(rpc)
         kept = {"version": of_state(self.server)} if self.server is not None else {}
@@ -492,6 +513,8 @@ class Agent:
         except ConfigError as error:
             raise RPCError(f"the configuration was not reloaded: {error}") from None
         changes = compare(self.config, fresh)
+        if isinstance(self.own_caller, ClientCaller):
+            self.own_caller.rate = RateLimit(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
         self.config = fresh
         self.metrics.rules = telemetry.rules(fresh.telemetry)
         if self._dns is not None:

@@ -5,7 +5,7 @@ has a timeout; the next one starts one interval after the last has ended. A chec
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from consulpy.checks.alias import AliasCheck, AliasSource
 from consulpy.checks.dial import Dialer
-from consulpy.checks.result import CheckFailed, Probe, Result
+from consulpy.checks.result import OUTPUT_MAX_BYTES, CheckFailed, Probe, Result
 from consulpy.checks.ttl import TTLCheck
 from consulpy.clock import Clock, Timer
 from consulpy.errors import BadRequest
@@ -148,7 +148,9 @@ class Runner:
         *,
         clock: Clock | None = None,
         docker_socket: str = "/var/run/docker.sock",
+        output_max_bytes: int = OUTPUT_MAX_BYTES,
     ) -> None:
+        self._output_max_bytes = output_max_bytes
         self._reactor = reactor
         self._clock: Clock = clock or reactor
         self._rng = rng
@@ -158,6 +160,9 @@ class Runner:
 
     def start(self, check_id: str, kind: CheckType, service_id: str, report: Report) -> Running:  # noqa: ARG002
         """Run a check until it is stopped; `report(status, output)` after each run that counts."""
+        own = kind.output_max_size  # a check may keep less than the agent allows, never more
+        most = min(own, self._output_max_bytes) if own > 0 else self._output_max_bytes
+        kind = replace(kind, output_max_size=most)
         if kind.kind == "ttl":
             return TTLCheck(kind.ttl / _SECOND_NS, kind.output_max_size, report, self._clock)
         if kind.kind == "alias":

@@ -213,7 +213,6 @@ class RuntimeConfig:
         "Sets the maximum output size for checks on this agent",
         wire="check_output_max_size",
         flag="check_output_max_size",
-        support=Support.IGNORED,
     )
     discard_check_output: bool = key(Kind.SWITCH, False, reloadable=True)
     discovery_max_stale_s: float = key(Kind.DURATION, 0.0, wire="discovery_max_stale", reloadable=True)
@@ -223,7 +222,6 @@ class RuntimeConfig:
         "the amount of time a blocking query will wait before Consul will force a response. This value can be "
         "overridden by the 'wait' query parameter.",
         flag="default-query-time",
-        support=Support.IGNORED,
     )
     max_query_time_s: float = key(
         Kind.DURATION,
@@ -231,7 +229,6 @@ class RuntimeConfig:
         "the maximum amount of time a blocking query can wait before Consul will force a response. Consul applies "
         "jitter to the wait time. The jittered time will be capped to MaxQueryTime.",
         flag="max-query-time",
-        support=Support.IGNORED,
     )
     performance: Performance = section(Performance)
     limits: Limits = section(Limits)

@@ -88,9 +88,7 @@ class Performance:
         Kind.DURATION, 5.0, "Keep serving after a leave for so long.", support=Support.IGNORED
     )
     raft_multiplier: int = key(Kind.WHOLE, 5, "Scales Raft's timings; 1 is the fastest.", support=Support.IGNORED)
-    rpc_hold_timeout_s: float = key(
-        Kind.DURATION, 7.0, "How long a request waits for a leader.", support=Support.IGNORED
-    )
+    rpc_hold_timeout_s: float = key(Kind.DURATION, 7.0, "How long a request waits for a leader.")
 
 
 @dataclass(frozen=True)
@@ -99,12 +97,10 @@ class Limits:
 
     http_max_conns_per_client: int = key(Kind.WHOLE, 200, reloadable=True)
     https_handshake_timeout_s: float = key(Kind.DURATION, 5.0, support=Support.IGNORED)
-    rpc_handshake_timeout_s: float = key(Kind.DURATION, 5.0, support=Support.IGNORED)
-    rpc_max_burst: int = key(Kind.WHOLE, 1000, reloadable=True, support=Support.IGNORED)
-    rpc_max_conns_per_client: int = key(Kind.WHOLE, 100, reloadable=True, support=Support.IGNORED)
-    rpc_rate: float = key(
-        Kind.NUMBER, -1.0, "Requests a second to servers; -1: no limit.", reloadable=True, support=Support.IGNORED
-    )
+    rpc_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
+    rpc_max_burst: int = key(Kind.WHOLE, 1000, reloadable=True)
+    rpc_max_conns_per_client: int = key(Kind.WHOLE, 100)
+    rpc_rate: float = key(Kind.NUMBER, -1.0, "Requests a second to servers; -1: no limit.", reloadable=True)
     kv_max_value_size_bytes: int = key(Kind.WHOLE, 512 * 1024, "Of one value.", wire="kv_max_value_size")
     txn_max_req_len_bytes: int = key(Kind.WHOLE, 512 * 1024, "Of a transaction's body.", wire="txn_max_req_len")
     txn_max_ops: int = key(Kind.WHOLE, 64, "Operations of one transaction (Consul's number is fixed).")

@@ -1,6 +1,7 @@
 """Blocking queries: a read that waits until its result is newer than what the caller knows (docs/wire/rpc.md 7)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -26,10 +27,21 @@ class Indexed(Protocol):
 Run = Callable[[WatchSet | None], Indexed]
 
 
-def wait_s(max_query_time_ns: int, rng: Random) -> float:
+@dataclass(frozen=True, slots=True)
+class WaitLimits:
+    """The wait of a caller who names none, and the longest of any, in seconds."""
+
+    default_s: float = DEFAULT_WAIT_S
+    longest_s: float = MAX_WAIT_S
+
+
+DEFAULT_WAITS: Final = WaitLimits()
+
+
+def wait_s(max_query_time_ns: int, rng: Random, limits: WaitLimits = DEFAULT_WAITS) -> float:
     """How long a query with this `MaxQueryTime` may wait, in seconds."""
     wanted_s = max_query_time_ns / 1e9
-    wait = DEFAULT_WAIT_S if wanted_s <= 0 else min(wanted_s, MAX_WAIT_S)
+    wait = min(limits.default_s if wanted_s <= 0 else wanted_s, limits.longest_s)
     return wait + rng.random() * wait / JITTER_FRACTION
 
 

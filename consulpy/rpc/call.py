@@ -15,6 +15,7 @@ from consulpy.errors import NoServers, RPCError, WireError
 from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.members import ServerInfo
 from consulpy.rpc.messages import reply_of
+from consulpy.rpc.rate import RateLimit
 from consulpy.rpc.registry import Method
 from consulpy.rpc.server import HOLD_TIMEOUT_S, Server
 from consulpy.structs.record import Record
@@ -87,7 +88,10 @@ class ClientCaller:
         *,
         log: Callable[[str, str], None] = lambda _level, _text: None,
         hold_timeout_s: float = HOLD_TIMEOUT_S,
+        rate: RateLimit | None = None,
     ) -> None:
+        #: How many calls may be made; another one may be put here at any time.
+        self.rate = rate or RateLimit(clock)
         self._router = router
         self._pool = pool
         self._clock = clock
@@ -101,6 +105,7 @@ class ClientCaller:
         """See `Caller.call`."""
         self.calls += 1
         try:
+            self.rate.take()
             found = method_named(method)
         except RPCError as error:
             return fail(error)

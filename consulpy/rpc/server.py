@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from consulpy.clock import Clock, Timer
 from consulpy.errors import NoLeader, NoPathToDatacenter
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.rpc.blocking import BlockingQuery, wait_s
+from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, WaitLimits, wait_s
 from consulpy.rpc.registry import Kind, Method
 from consulpy.state.commands import Command
 from consulpy.state.log import Log
@@ -80,7 +80,9 @@ class Server:
         queue_coordinate: Callable[[CoordinateUpdateRequest], None] = lambda _update: None,
         hold_timeout_s: float = HOLD_TIMEOUT_S,
         metrics: Measures = NOTHING,
+        waits: WaitLimits = DEFAULT_WAITS,
     ) -> None:
+        self._waits = waits
         self.metrics = metrics
         #: Calls, and how often reads were made for them; reads that wait now.
         self.calls = self.queries = self.waiting = 0
@@ -185,7 +187,7 @@ class Server:
 
         if not min_index or options is None:
             return maybeDeferred(run, self.noting)
-        limit_s = wait_s(options.max_query_time, self.rng)
+        limit_s = wait_s(options.max_query_time, self.rng, self._waits)
         store = self.store
         query = BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes)
         self.waiting += 1

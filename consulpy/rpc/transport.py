@@ -209,9 +209,9 @@ class RpcProtocol(_Connected):
         super().connectionMade()
         self._is_counted = self.factory.count(self)
         if self._is_counted:
-            self.timers.start("handshake", HANDSHAKE_TIMEOUT_S, self.abort, "it said nothing")
+            self.timers.start("handshake", self.factory.handshake_timeout_s, self.abort, "it said nothing")
         else:
-            self.hang_up(f"more than {CONNECTIONS_PER_CLIENT} connections from one client")
+            self.hang_up(f"more than {self.factory.limit} connections from one client")
 
     def dataReceived(self, data: bytes) -> None:
         """The first byte decides who gets the rest."""
@@ -233,7 +233,7 @@ class RpcProtocol(_Connected):
         elif first == PLAIN:
             self._handler = _Plain(self, self._server)
         elif first == SNAPSHOT:
-            self.timers.start("handshake", HANDSHAKE_TIMEOUT_S, self._unasked)
+            self.timers.start("handshake", self.factory.handshake_timeout_s, self._unasked)
             self._handler = ServingSnapshots(self._server, self.transport.write, self._let_go)
         else:
             self.hang_up(_UNSERVED.get(first, f"unrecognized RPC byte: {first}"))
@@ -292,10 +292,18 @@ class RpcFactory(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, server: Server, connections_per_client: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        server: Server,
+        connections_per_client: int,
+        handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
+    ) -> None:
         self._reactor = reactor
         self._server = server
-        self._limit = connections_per_client
+        #: Connections of one client, 0 for any number; seconds until one must have said what it is.
+        self.limit = connections_per_client
+        self.handshake_timeout_s = handshake_timeout_s
         self._by_client: Counter[str] = Counter()
         self.protocols: set[RpcProtocol] = set()
 
@@ -309,7 +317,7 @@ class RpcFactory(Factory):
         """Another connection; False if its client has too many."""
         self.protocols.add(protocol)
         host = protocol.transport.getPeer().host
-        if self._by_client[host] >= self._limit:
+        if 0 < self.limit <= self._by_client[host]:
             return False
         self._by_client[host] += 1
         return True
@@ -335,11 +343,12 @@ class RpcService(Service):
         server: Server,
         *,
         connections_per_client: int = CONNECTIONS_PER_CLIENT,
+        handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
     ) -> None:
         self._reactor = reactor
         self._host = host
         self.port = port
-        self.factory = RpcFactory(reactor, server, connections_per_client)
+        self.factory = RpcFactory(reactor, server, connections_per_client, handshake_timeout_s)
         self._listener: Any = None
 
     def startService(self) -> None:

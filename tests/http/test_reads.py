@@ -103,7 +103,10 @@ def test_discovery_max_stale_is_for_reads_of_the_catalog_that_say_nothing_themse
         Door(agent).ask(f"GET {path}")
         return recorder.asked[0][1].options
 
-    assert (sent("/v1/catalog/nodes").allow_stale, sent("/v1/catalog/nodes").max_stale_duration) == (True, 5_000_000_000)
+    assert (sent("/v1/catalog/nodes").allow_stale, sent("/v1/catalog/nodes").max_stale_duration) == (
+        True,
+        5_000_000_000,
+    )
     for word in ("consistent", "leader", "cached"):
         assert not sent(f"/v1/catalog/nodes?{word}").allow_stale, word
     assert not sent("/v1/coordinate/nodes").allow_stale
