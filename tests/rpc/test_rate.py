@@ -4,7 +4,7 @@ import pytest
 
 from consulpy.errors import RPCError
 from consulpy.rpc.rate import RateLimit
-from consulpy.testing import HeapClock
+from consulpy.testing.clock import HeapClock
 
 
 def test_a_burst_then_the_rate() -> None:
@@ -12,7 +12,7 @@ def test_a_burst_then_the_rate() -> None:
     limit = RateLimit(clock, rate=2.0, burst=3)
     for _ in range(3):
         limit.take()
-    with pytest.raises(RPCError, match="^RPC rate limit exceeded$"):
+    with pytest.raises(RPCError, match="RPC rate limit exceeded"):
         limit.take()
     clock.advance(0.5)
     limit.take()

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
-from consulpy.rpc.blocking import wait_s
+from consulpy.rpc.blocking import WaitLimits, wait_s
 from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.rpc.members import ServerInfo
 from consulpy.rpc.server import Server
@@ -206,3 +206,10 @@ def test_what_is_repeated(clock: Clock, method: str, request_: Any, text: str, t
 def test_a_reply_of_the_wrong_kind_is_an_error(clock: Clock) -> None:
     seen = outcome(client(clock, Scripted(5)).call("Catalog.ListNodes", nodes()))
     assert str(seen[0]) == "rpc error making call: codec.decoder: NodesReply: a map was expected, not int"
+
+
+def test_the_configured_waits_are_kept() -> None:
+    """`default_query_time` and `max_query_time`."""
+    limits = WaitLimits(default_s=16.0, longest_s=32.0)
+    assert 16.0 <= wait_s(0, Random(1), limits) <= 17.0
+    assert 32.0 <= wait_s(10**12, Random(1), limits) <= 34.0
