@@ -5,16 +5,31 @@ import os
 import subprocess
 import time
 from typing import Any, Final
+from urllib.parse import quote
 
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.config.goflags import Flag, switch
 
-_LATER: Final = ("key", "keyprefix", "connect_roots", "connect_leaf", "agent_service")
+#: Types that only a program's own watches have, in real Consul too.
+_NOT_HERE: Final = ("connect_roots", "connect_leaf", "agent_service")
+#: The flags that each type reads; others are refused.
+_READS: Final[dict[str, tuple[str, ...]]] = {
+    "key": ("key",),
+    "keyprefix": ("prefix",),
+    "services": (),
+    "nodes": (),
+    "service": ("service", "tag", "passingonly"),
+    "checks": ("service", "state"),
+    "event": ("name",),
+}
 #: Pauses after failures while a child waits for changes, in seconds: 5, 20, 45, ... as Consul's.
 _FIRST_RETRY_S: Final = 5.0
 _LONGEST_RETRY_S: Final = 180.0
+_TRUE: Final = ("1", "t", "T", "true", "True", "TRUE")
+#: The fields of a key, in the order of the real program.
+_ENTRY: Final = ("Key", "CreateIndex", "ModifyIndex", "LockIndex", "Flags", "Value", "Session")
 _STRING: Final = {"default": "", "placeholder": "string"}
 
 
@@ -89,7 +104,7 @@ def watch(given: Given) -> int:
             failures += 1
             time.sleep(min(_FIRST_RETRY_S * failures**2, _LONGEST_RETRY_S))
             continue
-        failures = 0
+        failures, result = 0, _shown(given.values["type"], result)
         if not given.arguments:
             given.out(json.dumps(result, indent=4))
             return 0
@@ -101,9 +116,36 @@ def watch(given: Given) -> int:
 
 def _question(values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Path and parameters. Raises `ValueError` with Consul's text."""
-    kind, service, state = values["type"], values["service"], values["state"]
-    if kind in _LATER:
-        raise ValueError(f"Watch type {kind} is not supported yet: expected services, nodes, service, checks or event")
+    kind = values["type"]
+    if kind in _NOT_HERE:
+        raise ValueError(f"Type {kind} is not supported in the CLI tool")
+    if kind not in _READS:
+        raise ValueError(f"Unsupported watch type: {kind}")
+    path, params = _OF_KEYS[kind](values) if kind in _OF_KEYS else _of_catalog(kind, values)
+    others = [name for name in ("key", "name", "prefix", "service", "state", "tag") if name not in _READS[kind]]
+    unused = [name for name in (*others, "passingonly") if values[name] and name not in _READS[kind]]
+    if unused:
+        raise ValueError(f"Invalid parameters: [{' '.join(unused)}]")
+    return path, params
+
+
+def _key(values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if not values["key"]:
+        raise ValueError("Must specify a single key to watch")
+    return f"/v1/kv/{quote(values['key'], safe='/:')}", {}
+
+
+def _prefix(values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if not values["prefix"]:
+        raise ValueError("Must specify a single prefix to watch")
+    return f"/v1/kv/{quote(values['prefix'], safe='/:')}", {"recurse": ""}
+
+
+_OF_KEYS: Final = {"key": _key, "keyprefix": _prefix}
+
+
+def _of_catalog(kind: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    service, state = values["service"], values["state"]
     if kind == "services":
         return "/v1/catalog/services", {}
     if kind == "nodes":
@@ -114,15 +156,23 @@ def _question(values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         if not service:
             raise ValueError("Must specify a single service to watch")
         passing = values["passingonly"]
-        if passing not in ("", "true", "false", "1", "0", "t", "f"):
-            raise ValueError(f"Failed to parse passingonly: expected true or false, not {passing!r}")
-        params = {"tag": values["tag"] or None, "passing": "1" if passing in ("true", "1", "t") else None}
+        if passing not in ("", *_TRUE, "0", "f", "F", "false", "False", "FALSE"):
+            raise ValueError(
+                f'Failed to parse passingonly flag: strconv.ParseBool: parsing "{passing}": invalid syntax'
+            )
+        params = {"tag": values["tag"] or None, "passing": "1" if passing in _TRUE else None}
         return f"/v1/health/service/{service}", params
-    if kind == "checks":
-        if service and state:
-            raise ValueError("Cannot specify service and state")
-        return (f"/v1/health/checks/{service}" if service else f"/v1/health/state/{state or 'any'}"), {}
-    raise ValueError(f"Unsupported watch type: {kind}")
+    if service and state:
+        raise ValueError("Cannot specify service and state")
+    return (f"/v1/health/checks/{service}" if service else f"/v1/health/state/{state or 'any'}"), {}
+
+
+def _shown(kind: str, result: Any) -> Any:
+    """As real Consul hands it on: one key as such, and no session as an empty text."""
+    if kind not in _OF_KEYS or result is None:
+        return result
+    entries = [{name: entry.get(name, "") for name in _ENTRY} for entry in result]
+    return entries[0] if kind == "key" else entries
 
 
 def _run(given: Given, index: int, result: Any) -> None:

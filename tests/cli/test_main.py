@@ -75,7 +75,7 @@ def test_files_that_are_no_commands_are_none(words: list[str], capsys: pytest.Ca
         ("rtt", "One or two node names must be specified"),
         ("force-leave", "A single node name must be specified to force leave."),
         ("why", "A single node name must be specified."),
-        ("watch -type key", "Watch type key is not supported yet"),
+        ("watch -type key", "Must specify a single key to watch"),
         ("agent -bnd x", "flag provided but not defined: -bnd; did you mean -bind?"),
         ("agent", "data_dir cannot be empty"),
         ("validate", "Must specify at least one config file or directory"),
