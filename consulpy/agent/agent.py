@@ -47,6 +47,7 @@ from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
 from consulpy.rpc.snapshots import SnapshotRequest, perform
 from consulpy.rpc.transport import Dialer, RpcService
+from consulpy.rpc.wan import OtherDatacenters
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.machine import Serf
 from consulpy.state.log import LocalLog, Log, MemoryLog
@@ -86,6 +87,7 @@ class Agent:
         self.metrics = Registry(self._wall_s, telemetry.rules(config.telemetry))
         self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
         self.limits = settings.writes(config)
+        self.translate_wan_addrs = config.translate_wan_addrs
         self._read_config = read_config or (lambda: config)
         self._dns: DnsService | None = None
         self._stops: list[Callable[[], object]] = []
@@ -256,6 +258,14 @@ class Agent:
             hold_timeout_s=config.performance.rpc_hold_timeout_s,
             waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
         )
+        dial: Any = Dialer(self._reactor, config.bind_addr)
+        connections = ConnectionPool(dial, self._reactor)
+        self._stops.append(connections.close)
+        wan = self._wan_pool.serf if self._wan_pool is not None else None
+        if wan is not None:
+            self.server.elsewhere = OtherDatacenters(
+                wan.members.values, connections, self._rng, log=reporter("rpc.wan")
+            )
         self._leader = Leader(
             config.datacenter,
             config.node_name,

@@ -39,6 +39,7 @@ def dns(config: RuntimeConfig) -> DnsConfig:
         alt_domain=config.alt_domain,
         addresses=tuple(address for address in addresses if not address.startswith(("/", "unix://"))),
         port=config.ports.dns,
+        translate_wan_addrs=config.translate_wan_addrs,
         recursors=config.recursors,
         recursor_timeout_s=given.recursor_timeout_s,
         node_ttl_s=given.node_ttl_s,

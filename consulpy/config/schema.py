@@ -78,7 +78,9 @@ class RuntimeConfig:
     )
     advertise_addr_wan_ipv4: str = key(Kind.TEXT, "")
     advertise_addr_wan_ipv6: str = key(Kind.TEXT, "")
-    translate_wan_addrs: bool = key(Kind.SWITCH, False, support=Support.IGNORED)
+    translate_wan_addrs: bool = key(
+        Kind.SWITCH, False, "Answer with the WAN addresses of what is in another datacenter."
+    )
     #: Where HTTP and DNS listen, after templates: IP addresses or paths of sockets.
     client_addrs: tuple[str, ...] = key(
         Kind.TEXT,

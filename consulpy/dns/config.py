@@ -29,6 +29,7 @@ class DnsConfig:
     domain: str = "consul."
     alt_domain: str = ""
     addresses: tuple[str, ...] = ("127.0.0.1",)
+    translate_wan_addrs: bool = False
     port: int = 8600
     recursors: tuple[str, ...] = ()
     recursor_timeout_s: float = 2.0

@@ -39,6 +39,7 @@ from consulpy.structs.options import QuerySource
 from consulpy.structs.query import QueryExecuteReply, QueryExecuteRequest
 from consulpy.structs.requests import NodeRequest, ServiceRequest, SpecificRequest
 from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
+from consulpy.structs.wan import translate
 
 #: How many host names that are names of this domain again are followed.
 ALIAS_DEPTH_MAX: Final = 3
@@ -341,6 +342,11 @@ class Resolver:
         if self.config.allow_stale and reply.meta.last_contact > self.config.max_stale_s * _NS_PER_S:
             request.options.allow_stale = False
             reply = await self._caller.call(method, request)
+        config = self.config
+        if config.translate_wan_addrs:
+            where = getattr(reply, "datacenter", "") or request.datacenter
+            if where != config.datacenter:
+                translate(reply)
         return reply
 
     def _soa(self) -> dns.RRHeader:

@@ -27,6 +27,8 @@ class LocalAgent(Protocol):
     metrics: Registry
     clock: Clock
     limits: WriteLimits
+    #: Whether addresses of other datacenters are those for the WAN.
+    translate_wan_addrs: bool
     #: Whether `/v1/agent/metrics?format=prometheus` was switched on.
     prometheus_enabled: bool
 

@@ -10,6 +10,7 @@ from consulpy.http.params import fill, refuse_namespaces
 from consulpy.http.routing import HttpError, Request
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Read
+from consulpy.structs.wan import translate
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -47,10 +48,19 @@ async def read(
             reply = await _fresh(agent, method, body)
     except RPCError as error:
         raise HttpError(error.http_status, str(error), meta_headers(QueryMeta())) from None
-    headers |= meta_headers(reply.meta)
+    headers |= meta_headers(reply.meta) | wan_headers(agent, reply, body.datacenter)
     if consistency:
         headers["X-Consul-Effective-Consistency"] = consistency_of(body.options)
     return reply, headers
+
+
+def wan_headers(agent: "LocalAgent", reply: Any, datacenter: str) -> dict[str, str]:
+    """With `translate_wan_addrs`: put the WAN's addresses into a reply of another datacenter, and say that we do so."""
+    if not agent.translate_wan_addrs:
+        return {}
+    if (getattr(reply, "datacenter", "") or datacenter) != agent.datacenter:
+        translate(reply)
+    return {"X-Consul-Translate-Addresses": "true"}
 
 
 async def _fresh(agent: "LocalAgent", method: str, body: Read) -> Any:

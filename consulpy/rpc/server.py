@@ -59,6 +59,13 @@ class Noted(WatchSet):
         self.counts: list[tuple[str, dict[str, str]]] = []
 
 
+class Elsewhere(Protocol):
+    """Calls to other datacenters (`consulpy.rpc.wan`)."""
+
+    def call(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
+        """The reply of a server there. Fails with `RPCError`."""
+
+
 class Server:
     """A Consul server, as its methods see it.
 
@@ -104,6 +111,8 @@ class Server:
         self.noting: Noted | None = None
         #: Runs a costly job where it stops nobody; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
+        #: How other datacenters are reached; None: not at all.
+        self.elsewhere: Elsewhere | None = None
         #: Called when the whole state was replaced by a snapshot.
         self.on_restored: Callable[[], None] = lambda: None
         self._hold_timeout_s = hold_timeout_s
@@ -165,15 +174,21 @@ class Server:
         datacenter = getattr(request, "datacenter", None)
         if method.kind is Kind.LOCAL:
             if datacenter and datacenter != self.datacenter:
-                return _failed(NoPathToDatacenter())
+                return self._forward(datacenter, method, request)
             return maybeDeferred(method.handler, self, request)
         if datacenter is not None and datacenter != self.datacenter:
-            return _failed(NoPathToDatacenter())
+            return self._forward(datacenter, method, request)
         options = getattr(request, "options", None)
         stale = options is not None and options.allow_stale and self._had_leader
         if self._is_leader or stale:
             return self._answer(method, request)
         return self._leader_wanted().addCallback(lambda _: self._answer(method, request))
+
+    def _forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
+        if self.elsewhere is None:
+            return _failed(NoPathToDatacenter())
+        self.metrics.incr("rpc.cross-dc", 1, {"datacenter": datacenter})
+        return self.elsewhere.call(datacenter, method, request)
 
     def _answer(self, method: Method, request: Record) -> "Deferred[Any]":
         if method.kind is Kind.WRITE:

@@ -55,6 +55,7 @@ class Server:
         self.queued: list[CoordinateUpdateRequest] = []
         self.sessions: Any = None
         self.metrics = NOTHING
+        self.noting = None
 
     def submit(self, command: Any) -> "Deferred[Any]":
         results: list[Any] = []

@@ -78,6 +78,7 @@ class StandIn:
         self.datacenter, self.node_name = "dc1", "agent-one"
         self.prometheus_enabled = False
         self.limits = WriteLimits()
+        self.translate_wan_addrs = False
         self.discovery_max_stale_ns = 0
         rng = Random(5)
         one = member("agent-one", address, {**SERVER_TAGS, "id": ID_ONE})

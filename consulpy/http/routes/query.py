@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import NotFound, RPCError
 from consulpy.http.params import fill, fill_write
-from consulpy.http.reads import consistency_of, meta_headers, read
+from consulpy.http.reads import consistency_of, meta_headers, read, wan_headers
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.structs.options import QuerySource
@@ -102,7 +102,7 @@ async def execute(agent: "LocalAgent", request: Request, id_or_name: str) -> Ans
         reply = await agent.caller.call("PreparedQuery.Execute", asked)
     except RPCError as error:
         raise _not_found_or(error) from None
-    headers = meta_headers(reply.meta)
+    headers = meta_headers(reply.meta) | wan_headers(agent, reply, asked.datacenter)
     headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
     shown = reply.to_json()
     shown["Nodes"] = shown["Nodes"] or []

@@ -4,11 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import Deferred
+
 from consulpy.errors import NotFound, RPCError
+from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
 from consulpy.rpc.endpoints.health import node_of
 from consulpy.rpc.endpoints.selection import nearest_first
 from consulpy.rpc.endpoints.uuids import check_uuid, new_uuid
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.registry import METHODS, read, write
 from consulpy.state.catalog import has_meta
 from consulpy.state.commands import PreparedQuery as Command
 from consulpy.state.watch import WatchSet
@@ -120,8 +123,11 @@ def explain(server: "Server", request: QueryExecuteRequest) -> QueryExplainReply
 
 
 @write("PreparedQuery.Execute", QueryExecuteRequest, QueryExecuteReply)
-def execute(server: "Server", request: QueryExecuteRequest) -> QueryExecuteReply:
-    """The healthy instances that the query asks for, the nearest first or in no order."""
+def execute(server: "Server", request: QueryExecuteRequest) -> Any:
+    """The healthy instances that the query asks for, the nearest first or in no order.
+
+    Where there are none, those of other datacenters, if the query says so.
+    """
     query = _resolved(server, request)
     nodes = healthy(server, query, request.connect)
     server.rng.shuffle(nodes)
@@ -131,6 +137,41 @@ def execute(server: "Server", request: QueryExecuteRequest) -> QueryExecuteReply
         _own_first(nodes, source.node)
     reply = _reply(server, query, nodes, request.limit)
     reply.meta.known_leader = bool(server.leader_address)
+    if nodes or not failover_datacenters(server, query):
+        return reply
+    return Deferred.fromCoroutine(_fail_over(server, query, request, reply))
+
+
+def failover_datacenters(server: "Server", query: PreparedQuery) -> list[str]:
+    """Where to look when there is nothing here: the nearest ones first, then those that are named, each once."""
+    known = [name for name in datacenters_by_distance(server) if name != server.datacenter]
+    wanted = query.service.failover
+    named = [name for name in wanted.datacenters or () if name in known]
+    return list(dict.fromkeys([*known[: wanted.nearest_n], *named]))
+
+
+async def _fail_over(
+    server: "Server", query: PreparedQuery, request: QueryExecuteRequest, reply: QueryExecuteReply
+) -> QueryExecuteReply:
+    """Ask one after the other until one has instances; those that fail are passed over."""
+    method = METHODS["PreparedQuery.ExecuteRemote"]
+    for tried, datacenter in enumerate(failover_datacenters(server, query), 1):
+        remote = QueryExecuteRemoteRequest(
+            datacenter=datacenter,
+            query=query,
+            limit=request.limit,
+            connect=request.connect,
+            options=dataclasses.replace(request.options),
+        )
+        try:
+            found: QueryExecuteReply = await server.handle(method, remote)
+        except RPCError:
+            reply.failovers = tried
+            continue
+        reply = found
+        reply.failovers = tried
+        if reply.nodes:
+            break
     return reply
 
 
