@@ -6,10 +6,10 @@ pools, port 8300 and `call`, the leader, the services of this agent, then the do
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
@@ -55,6 +55,9 @@ from consulpy.state.store import Store
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta
 
+if TYPE_CHECKING:
+    from consulpy.agent.watches import Watches
+
 _log = Logger()
 
 #: The least pause between the answer to a leave and the end of the program, in seconds: the answer has to get out.
@@ -90,6 +93,7 @@ class Agent:
         self.translate_wan_addrs = config.translate_wan_addrs
         self._read_config = read_config or (lambda: config)
         self._dns: DnsService | None = None
+        self._watches: Watches | None = None
         self._stops: list[Callable[[], object]] = []
         self._leaving: Deferred[None] | None = None
         self._lan_pool: Pool
@@ -200,7 +204,19 @@ class Agent:
         if not config.disable_coordinates:
             self._coordinates.start()
             self._stops.append(self._coordinates.stop)
+        self._watch(config.watches)
         self._join_others()
+
+    def _watch(self, definitions: Sequence[Mapping[str, Any]]) -> None:
+        """Run these watches and no others. Raises `ConfigError`."""
+        if self._watches is None:
+            if not definitions:
+                return  # most agents have none, and need not pay for what runs them
+            from consulpy.agent.watches import Watches
+
+            self._watches = Watches(self._reactor, settings.own_url(self.config))
+            self._stops.append(self._watches.stop)
+        self._watches.start(definitions)
 
     def _measure(self) -> None:
         beat = telemetry.Telemetry(self.config.telemetry, self.metrics, self._reactor)
@@ -520,6 +536,8 @@ class Agent:
             # without a data directory each reading would make up another node id
             fresh = dataclasses.replace(self._read_config(), node_id=self.config.node_id)
             configure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
+            if fresh.watches != self.config.watches:
+                self._watch(fresh.watches)
         except ConfigError as error:
             raise RPCError(f"the configuration was not reloaded: {error}") from None
         changes = compare(self.config, fresh)

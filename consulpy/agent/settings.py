@@ -4,6 +4,7 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.config import DnsConfig, SoaConfig
 from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig
+from consulpy.rpc.members import host_port
 
 
 def http(config: RuntimeConfig) -> HttpConfig:
@@ -26,6 +27,13 @@ def writes(config: RuntimeConfig) -> WriteLimits:
     """How large writes may be."""
     limits = config.limits
     return WriteLimits(limits.kv_max_value_size_bytes, limits.txn_max_req_len_bytes, limits.txn_max_ops)
+
+
+def own_url(config: RuntimeConfig) -> str:
+    """Where an agent reaches its own HTTP API."""
+    host = next((each for each in http(config).addresses if not each.startswith(("/", "unix://"))), "127.0.0.1")
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{host_port(address, config.ports.http)}"
 
 
 def dns(config: RuntimeConfig) -> DnsConfig:

@@ -1,0 +1,228 @@
+"""The configuration's `watches`: a program is run, or a URL called, with each new result of a read.
+
+An agent asks its own HTTP API with blocking queries, as `consulpy watch` does; a result that is equal to the last one
+runs nothing. The next question waits until the handler is done. After a failure it pauses 5, 20, 45 ... 180 s.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from consulpy.client.watching import question, shown
+from consulpy.config.durations import parse_duration
+from consulpy.errors import ConfigError
+
+_log = Logger()
+
+FIRST_RETRY_S: Final = 5.0
+LONGEST_RETRY_S: Final = 180.0
+#: How long an HTTP handler may take, unless it says otherwise, in seconds.
+HTTP_TIMEOUT_S: Final = 10.0
+#: How much of what a handler prints or answers goes to the log, in bytes.
+OUTPUT_MAX_BYTES: Final = 4096
+_PARAMETERS: Final = ("key", "name", "prefix", "service", "state", "tag", "passingonly")
+_HANDLED_BY: Final = ("handler", "args", "handler_type", "http_handler_config", "token", "datacenter", "type")
+
+#: `handle(index, result as JSON)`.
+Handler = Callable[[int, bytes], "Deferred[None]"]
+
+
+class Watches:
+    """All watches of an agent. `base_url`: its HTTP API ("http://127.0.0.1:8500")."""
+
+    def __init__(self, reactor: Any, base_url: str) -> None:
+        self._reactor = reactor
+        self._base_url = base_url
+        self._running: list[Deferred[None]] = []
+
+    def start(self, definitions: Iterable[Mapping[str, Any]]) -> None:
+        """Run these, and no others from now on. Raises `ConfigError`; then those from before go on."""
+        plans = [_Watch(self._reactor, self._base_url, definition) for definition in definitions]
+        self.stop()
+        self._running = [plan.run() for plan in plans]
+
+    def stop(self) -> None:
+        """Run none."""
+        running, self._running = self._running, []
+        for each in running:
+            each.cancel()
+
+
+class _Watch:
+    """One watch. Raises `ConfigError` for a definition that can't be run."""
+
+    def __init__(self, reactor: Any, base_url: str, definition: Mapping[str, Any]) -> None:
+        self._reactor = reactor
+        self._kind = str(definition.get("type") or "")
+        unknown = sorted(set(definition) - {*_PARAMETERS, *_HANDLED_BY})
+        if unknown:
+            raise ConfigError(f"watches: {self._kind}: invalid parameters: {', '.join(unknown)}")
+        values = {name: definition.get(name) or "" for name in _PARAMETERS}
+        values["passingonly"] = "true" if definition.get("passingonly") in (True, "true") else ""
+        tags = definition.get("tag") or []
+        values["tag"] = [tags] if isinstance(tags, str) else list(tags)
+        try:
+            path, params = question({**values, "type": self._kind})
+        except ValueError as error:
+            raise ConfigError(f"watches: {self._kind or 'without a type'}: {error}") from None
+        pairs = [("dc", definition.get("datacenter")), *params.items()]
+        self._query = urlencode(
+            [(name, one) for name, value in pairs if value is not None and (value != "" or name == "recurse")
+             for one in (value if isinstance(value, list) else [value])]
+        )  # fmt: skip
+        self._url = f"{base_url}{path}"
+        self._token = str(definition.get("token") or "")
+        self._handler = _handler(reactor, definition)
+
+    def run(self) -> "Deferred[None]":
+        """Ask and hand on until cancelled."""
+        return Deferred.fromCoroutine(self._run()).addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+    async def _run(self) -> None:
+        index, before, failures = 0, None, 0
+        while True:
+            try:
+                found_index, result = await self._ask(index)
+            except CancelledError:
+                raise
+            except Exception as error:
+                failures += 1
+                pause_s = min(FIRST_RETRY_S * failures**2, LONGEST_RETRY_S)
+                _log.error(
+                    "watch {kind}: {error}; again in {pause_s:g} s", kind=self._kind, error=error, pause_s=pause_s
+                )
+                await deferLater(self._reactor, pause_s)
+                continue
+            failures = 0
+            if result != before or index == 0:
+                await self._handler(found_index, result)
+            before = result
+            index = found_index if found_index >= index else 0  # an index that goes back means: begin anew
+
+    async def _ask(self, index: int) -> tuple[int, bytes]:
+        from twisted.web.client import Agent, readBody
+        from twisted.web.http_headers import Headers
+
+        query = "&".join(part for part in (self._query, f"index={index}" if index else "") if part)
+        headers = Headers({"X-Consul-Token": [self._token]} if self._token else {})
+        url = f"{self._url}?{query}" if query else self._url
+        response = await Agent(self._reactor).request(b"GET", url.encode(), headers)
+        body = await readBody(response)
+        if response.code not in (200, 404):
+            raise ValueError(f"{response.code}: {body.decode('utf-8', 'replace').strip()}")
+        (text,) = response.headers.getRawHeaders("X-Consul-Index", ["0"])
+        found = orjson.loads(body) if response.code == 200 else None
+        return int(text), orjson.dumps(shown(self._kind, found))
+
+
+def _handler(reactor: Any, definition: Mapping[str, Any]) -> Handler:
+    """What is done with a result. Raises `ConfigError`."""
+    kind = definition.get("handler_type") or ("http" if definition.get("http_handler_config") else "script")
+    if kind == "http":
+        return _HttpHandler(reactor, definition.get("http_handler_config") or {}).handle
+    if kind != "script":
+        raise ConfigError(f"watches: handler type '{kind}' not recognized: script and http are")
+    arguments, line = definition.get("args"), definition.get("handler")
+    if arguments and line:
+        raise ConfigError("watches: only one of args and handler may be given")
+    if line:
+        arguments = [os.environ.get("SHELL", "/bin/sh"), "-c", str(line)]
+    if not arguments:
+        raise ConfigError("watches: a watch needs args (a program), or http_handler_config (a URL)")
+    return _ScriptHandler(reactor, [str(each) for each in arguments]).handle
+
+
+class _ScriptHandler:
+    """Runs a program with the result on its standard input and the index as CONSUL_INDEX."""
+
+    def __init__(self, reactor: Any, arguments: list[str]) -> None:
+        self._reactor = reactor
+        self._arguments = arguments
+
+    def handle(self, index: int, result: bytes) -> "Deferred[None]":
+        """Fires when the program has ended, however."""
+        process = _Process(self._arguments[0], result)
+        environment = {**os.environ, "CONSUL_INDEX": str(index)}
+        self._reactor.spawnProcess(process, self._arguments[0], self._arguments, environment)
+        return process.ended
+
+
+class _Process(ProcessProtocol):
+    transport: Any
+
+    def __init__(self, name: str, given: bytes) -> None:
+        self._name = name
+        self._given = given
+        self._output = b""
+        self.ended: Deferred[None] = Deferred(lambda _: self.transport.signalProcess("KILL"))
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._given)
+        self.transport.closeStdin()
+
+    def outReceived(self, data: bytes) -> None:
+        self._output = (self._output + data)[:OUTPUT_MAX_BYTES]
+
+    errReceived = outReceived  # noqa: N815 - Twisted's name
+
+    def processEnded(self, reason: Failure) -> None:
+        if not reason.check(ProcessDone):
+            _log.error("watch handler {name}: {why}", name=self._name, why=reason.getErrorMessage())
+        if self._output:
+            text = self._output.decode("utf-8", "replace").rstrip()
+            _log.debug("watch handler {name}: {text}", name=self._name, text=text)
+        if not self.ended.called:
+            self.ended.callback(None)
+
+
+class _HttpHandler:
+    """Calls a URL with the result as its body and the index as X-Consul-Index."""
+
+    def __init__(self, reactor: Any, settings: Mapping[str, Any]) -> None:
+        self._reactor = reactor
+        self._url = str(settings.get("path") or "")
+        if not self._url.startswith(("http://", "https://")):
+            raise ConfigError(f"watches: http_handler_config: path must be a URL, not {self._url!r}")
+        self._method = str(settings.get("method") or "POST")
+        self._headers: Mapping[str, Any] = settings.get("header") or {}
+        try:
+            self._timeout_s = parse_duration(str(settings.get("timeout") or f"{HTTP_TIMEOUT_S:g}s"))
+        except ValueError as error:
+            raise ConfigError(f"watches: http_handler_config: timeout: {error}") from None
+
+    def handle(self, index: int, result: bytes) -> "Deferred[None]":
+        """Fires when the answer is there, or why there is none was logged."""
+        called = Deferred.fromCoroutine(self._call(index, result))
+        called.addTimeout(self._timeout_s, self._reactor)
+        return called.addErrback(self._failed)
+
+    async def _call(self, index: int, result: bytes) -> None:
+        from io import BytesIO
+
+        from twisted.web.client import Agent, FileBodyProducer, readBody
+        from twisted.web.http_headers import Headers
+
+        headers = Headers({"Content-Type": ["application/json"], "X-Consul-Index": [str(index)]})
+        for name, values in self._headers.items():
+            headers.setRawHeaders(name, [values] if isinstance(values, str) else list(values))
+        body = FileBodyProducer(BytesIO(result))
+        response = await Agent(self._reactor).request(self._method.encode(), self._url.encode(), headers, body)
+        answered = await readBody(response)
+        if not 200 <= response.code < 300:
+            text = answered[:OUTPUT_MAX_BYTES].decode("utf-8", "replace").strip()
+            _log.error("watch handler {url} answered {code}: {text}", url=self._url, code=response.code, text=text)
+
+    def _failed(self, failure: Failure) -> None:
+        failure.trap(Exception)
+        if failure.check(CancelledError):
+            failure.raiseException()
+        _log.error("watch handler {url}: {why}", url=self._url, why=failure.getErrorMessage())

@@ -1,0 +1,82 @@
+"""What a watch asks, by its type and parameters, and how its result is handed on (as the official program does)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+#: Types that only a program's own watches have, in real Consul too.
+_NOT_HERE: Final = ("connect_roots", "connect_leaf", "agent_service")
+#: The flags that each type reads; others are refused.
+_READS: Final[dict[str, tuple[str, ...]]] = {
+    "key": ("key",),
+    "keyprefix": ("prefix",),
+    "services": (),
+    "nodes": (),
+    "service": ("service", "tag", "passingonly"),
+    "checks": ("service", "state"),
+    "event": ("name",),
+}
+_TRUE: Final = ("1", "t", "T", "true", "True", "TRUE")
+#: The fields of a key, in the order of the real program.
+_ENTRY: Final = ("Key", "CreateIndex", "ModifyIndex", "LockIndex", "Flags", "Value", "Session")
+
+
+def question(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Path and parameters. Raises `ValueError` with Consul's text."""
+    kind = values["type"]
+    if kind in _NOT_HERE:
+        raise ValueError(f"Type {kind} is not supported in the CLI tool")
+    if kind not in _READS:
+        raise ValueError(f"Unsupported watch type: {kind}")
+    path, params = _OF_KEYS[kind](values) if kind in _OF_KEYS else _of_catalog(kind, values)
+    others = [name for name in ("key", "name", "prefix", "service", "state", "tag") if name not in _READS[kind]]
+    unused = [name for name in (*others, "passingonly") if values[name] and name not in _READS[kind]]
+    if unused:
+        raise ValueError(f"Invalid parameters: [{' '.join(unused)}]")
+    return path, params
+
+
+def _key(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if not values["key"]:
+        raise ValueError("Must specify a single key to watch")
+    return f"/v1/kv/{quote(values['key'], safe='/:')}", {}
+
+
+def _prefix(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if not values["prefix"]:
+        raise ValueError("Must specify a single prefix to watch")
+    return f"/v1/kv/{quote(values['prefix'], safe='/:')}", {"recurse": ""}
+
+
+_OF_KEYS: Final = {"key": _key, "keyprefix": _prefix}
+
+
+def _of_catalog(kind: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    service, state = values["service"], values["state"]
+    if kind == "services":
+        return "/v1/catalog/services", {}
+    if kind == "nodes":
+        return "/v1/catalog/nodes", {}
+    if kind == "event":
+        return "/v1/event/list", {"name": values["name"] or None}
+    if kind == "service":
+        if not service:
+            raise ValueError("Must specify a single service to watch")
+        passing = values["passingonly"]
+        if passing not in ("", *_TRUE, "0", "f", "F", "false", "False", "FALSE"):
+            raise ValueError(
+                f'Failed to parse passingonly flag: strconv.ParseBool: parsing "{passing}": invalid syntax'
+            )
+        params = {"tag": values["tag"] or None, "passing": "1" if passing in _TRUE else None}
+        return f"/v1/health/service/{service}", params
+    if service and state:
+        raise ValueError("Cannot specify service and state")
+    return (f"/v1/health/checks/{service}" if service else f"/v1/health/state/{state or 'any'}"), {}
+
+
+def shown(kind: str, result: Any) -> Any:
+    """As real Consul hands it on: one key as such, and no session as an empty text."""
+    if kind not in _OF_KEYS or result is None:
+        return result
+    entries = [{name: entry.get(name, "") for name in _ENTRY} for entry in result]
+    return entries[0] if kind == "key" else entries
