@@ -3,7 +3,6 @@
 A definition that could not run is refused at registration, not found out later.
 """
 
-import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
@@ -11,15 +10,12 @@ from typing import Final
 from consulpy.errors import BadRequest
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType, ServiceDefinition
+from consulpy.structs.meta import fault_of
 from consulpy.structs.service import NodeService, Weights
 
 STATUSES: Final = (PASSING, WARNING, CRITICAL)
 #: The kind of a service that is a Connect proxy.
 CONNECT_PROXY: Final = "connect-proxy"
-_META_KEY: Final = re.compile(r"[a-zA-Z0-9_-]+")
-_META_PAIRS_MAX: Final = 64
-_META_KEY_MAX: Final = 128
-_META_VALUE_MAX: Final = 512
 _WEIGHT_MAX: Final = 65535
 
 
@@ -66,28 +62,9 @@ def _fault_of(kind: CheckType) -> str:
 
 def check_meta(meta: Mapping[str, str]) -> None:
     """Raise `BadRequest` if this is no metadata for a service."""
-    if len(meta) > _META_PAIRS_MAX:
-        raise BadRequest(
-            f"Invalid Service Meta: Node metadata cannot contain more than {_META_PAIRS_MAX} key/value pairs"
-        )
-    for key, value in meta.items():
-        fault = _meta_fault(key, value)
-        if fault:
-            raise BadRequest(f"Invalid Service Meta: Couldn't load metadata pair ('{key}', '{value}'): {fault}")
-
-
-def _meta_fault(key: str, value: str) -> str:
-    if not key:
-        return "Key cannot be blank"
-    if not _META_KEY.fullmatch(key):
-        return "Key contains invalid characters"
-    if len(key.encode()) > _META_KEY_MAX:
-        return f"Key is too long (limit: {_META_KEY_MAX} characters)"
-    if key.startswith("consul-"):
-        return "Key prefix 'consul-' is reserved for internal use"
-    if len(value.encode()) > _META_VALUE_MAX:
-        return f"Value is too long (limit: {_META_VALUE_MAX} characters)"
-    return ""
+    fault = fault_of(meta)
+    if fault:
+        raise BadRequest(f"Invalid Service Meta: {fault}")
 
 
 def _check_weights(weights: Weights) -> None:

@@ -177,9 +177,9 @@ def _catalog_verb(
             raise RPCError(f"{name} doesn't exist")
         return True
     if verb in (verbs.CAS, verbs.DELETE_CAS):
-        stands_at = old.modify_index if old is not None else 0
-        missing_is_fine = verb == verbs.DELETE_CAS and old is None
-        if stands_at != index and not missing_is_fine:
+        # a key that is not there can be deleted at any index; a node, service or check at none
+        stands_at = old.modify_index if old is not None else (0 if verb == verbs.CAS else None)
+        if stands_at != index:
             raise RPCError(f"failed to {'set' if verb == verbs.CAS else 'delete'} {name}, index is stale")
     if verb in (verbs.SET, verbs.CAS):
         put()
@@ -252,6 +252,8 @@ def _on_check(change: "Change", operation: CheckOp) -> list[TxnResult]:
             raise RPCError("Missing node registration")
         if check.service_id and catalog.service(check.node, check.service_id) is None:
             raise RPCError("Missing service registration")
+        if not check.check_id:
+            raise RPCError("failed inserting check: object missing primary index")
         registration.put_check(change, check)
 
     shown = _catalog_verb(

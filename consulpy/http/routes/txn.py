@@ -140,10 +140,27 @@ def _operation(agent: "LocalAgent", request: Request, raw: Any) -> TxnOp | None:
         node.datacenter = node.datacenter or datacenter
         return TxnOp(node=NodeOp(verb=verb.verb, node=node))
     if "service" in parts:
-        return TxnOp(service=ServiceOp(verb.verb, verb.node, decode(NodeService, inner, _SHAPE)[0]))
+        return TxnOp(service=ServiceOp(verb.verb, verb.node, _carried(decode(NodeService, inner, _SHAPE)[0])))
     if "check" in parts:
-        return TxnOp(check=CheckOp(verb=verb.verb, check=decode(HealthCheck, inner, _SHAPE)[0]))
+        check = decode(HealthCheck, inner, _SHAPE)[0]
+        check.type = ""
+        return TxnOp(check=CheckOp(verb=verb.verb, check=check))
     return None
+
+
+def _carried(given: NodeService) -> NodeService:
+    """What of a service a real agent takes over from a transaction: nothing of proxies and addresses by name."""
+    return NodeService(
+        id=given.id,
+        service=given.service,
+        tags=given.tags,
+        address=given.address,
+        meta=given.meta,
+        port=given.port,
+        weights=given.weights,
+        enable_tag_override=given.enable_tag_override,
+        modify_index=given.modify_index,
+    )
 
 
 def _on_key(raw: dict[str, Any], limit: int) -> KVOp:

@@ -9,10 +9,13 @@ from typing import Final
 
 from consulpy.errors import RPCError
 from consulpy.structs.check import CheckDefinition, HealthCheck
+from consulpy.structs.meta import fault_of
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.service import NodeService
 
 _UUID_SHAPE: Final = re.compile(r".{8}-.{4}-.{4}-.{4}-.{12}", re.DOTALL)
+#: What DNS can say of a weight.
+_WEIGHT_MAX: Final = 65535
 _ANY_ADDRESSES: Final = ("0.0.0.0", "::", "[::]")
 
 
@@ -27,7 +30,7 @@ def checked_registration(request: RegisterRequest) -> RegisterRequest:
     checks = [*(request.checks or []), *([request.check] if request.check is not None else [])]
     return dataclasses.replace(
         request,
-        service=checked_service(request.service) if request.service is not None else None,
+        service=_checked_with_meta(request.service, request.node) if request.service is not None else None,
         check=None,
         checks=[_filled_check(check, request.node) for check in checks] or None,
     )
@@ -59,11 +62,31 @@ def checked_service(service: NodeService) -> NodeService:
         raise RPCError("Must provide service name with ID")
     if service.address in _ANY_ADDRESSES:
         raise RPCError("Invalid service address")
+    weights = service.weights
+    if weights and not (1 <= weights.passing <= _WEIGHT_MAX and 0 <= weights.warning <= _WEIGHT_MAX):
+        service = dataclasses.replace(service, weights=None)  # it weighs 1
     faults = _faults(service)
     if faults:
         count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
         raise RPCError(f"{count} occurred:\n" + "".join(f"\t* {fault}\n" for fault in faults) + "\n")
     return service
+
+
+def _checked_with_meta(service: NodeService, node: str) -> NodeService:
+    checked = checked_service(service)
+    fault = meta_fault(checked, node)
+    if fault:
+        raise RPCError(f"failed inserting service: {fault}")
+    return checked
+
+
+def meta_fault(service: NodeService, node: str) -> str:
+    """What is wrong with a service's metadata; empty if nothing is.
+
+    Real servers find this while they apply the command; here it is found before, so that a log is replayed as it was.
+    """
+    fault = fault_of(service.meta or {})
+    return f"Invalid Service Meta for node {node} and serviceID {service.id}: {fault}" if fault else ""
 
 
 def _faults(service: NodeService) -> list[str]:

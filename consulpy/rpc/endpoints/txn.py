@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
 from consulpy.rpc.endpoints.kvs import may_apply
-from consulpy.rpc.endpoints.registration import checked_node, checked_service
+from consulpy.rpc.endpoints.registration import checked_node, checked_service, meta_fault
 from consulpy.rpc.registry import write
 from consulpy.state.commands import Txn
 from consulpy.state.txn import quoted, read
-from consulpy.structs.kv import GET
+from consulpy.structs.kv import CAS, GET, SET
 from consulpy.structs.txn import TxnError, TxnOp, TxnReadReply, TxnReadRequest, TxnReply, TxnRequest
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ def _filled(server: "Server", operation: TxnOp) -> TxnOp:
         checked_node(operation.node.node.node, operation.node.node.id)
     elif operation.service is not None and operation.service.verb != GET:
         service = checked_service(operation.service.service)
+        fault = meta_fault(service, operation.service.node) if operation.service.verb in (SET, CAS) else ""
+        if fault:
+            raise RPCError(fault)
         return dataclasses.replace(operation, service=dataclasses.replace(operation.service, service=service))
     elif operation.check is not None:
         check = operation.check.check
