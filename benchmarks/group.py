@@ -17,7 +17,7 @@ class Settings:
     seconds: float = 1.0
     nodes: int = 1000
     services: int = 5000
-    watchers: tuple[int, ...] = (1000, 10000)
+    watchers: tuple[int, ...] = (1000, 2000, 10000)
     members: int = 1000
     rest_s: float = 20.0
     agents: int = 10

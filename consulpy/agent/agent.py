@@ -360,6 +360,7 @@ class Agent:
             rng,
             Aliases(self.local.entries, self.caller),
             output_max_bytes=config.check_output_max_size_bytes,
+            tls=settings.check_tls(config),
         )
         configure(self.local, map(dict, config.services), map(dict, config.checks))
         if files is not None:

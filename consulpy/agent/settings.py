@@ -1,7 +1,9 @@
 """The doors' own small settings, out of the configuration."""
 
+from consulpy.checks.agenttls import AgentTls
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.config import DnsConfig, SoaConfig
+from consulpy.errors import ConfigError
 from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig
 from consulpy.rpc.members import host_port
@@ -27,6 +29,20 @@ def writes(config: RuntimeConfig) -> WriteLimits:
     """How large writes may be."""
     limits = config.limits
     return WriteLimits(limits.kv_max_value_size_bytes, limits.txn_max_req_len_bytes, limits.txn_max_ops)
+
+
+def check_tls(config: RuntimeConfig) -> AgentTls | None:
+    """What checks over TLS use; None for the system's certificates. Raises `ConfigError`."""
+    if not config.enable_agent_tls_for_checks:
+        return None
+    own = AgentTls.read(config.ca_file, config.ca_path, config.cert_file, config.key_file)
+    try:
+        from consulpy.checks.tls import check  # only who asks for TLS waits for its library
+    except ImportError:
+        text = 'enable_agent_tls_for_checks needs pyOpenSSL, which is not installed: pip install "consulpy[tls]"'
+        raise ConfigError(text) from None
+    check(own)
+    return own
 
 
 def own_url(config: RuntimeConfig) -> str:

@@ -11,6 +11,7 @@ from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from consulpy.checks.agenttls import AgentTls
 from consulpy.checks.dial import Dialer, DialError, abort, split_host_port
 from consulpy.checks.result import CheckFailed, Result, seconds_text
 from consulpy.errors import BadRequest
@@ -54,7 +55,8 @@ _ANSWER_MAX_BYTES: Final = 65536
 class GrpcProbe:
     """Asks the server at `kind.grpc`."""
 
-    def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float) -> None:
+    def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None) -> None:
+        self._own = own
         if not HAVE_H2:
             raise BadRequest("Invalid check: gRPC checks need the Python library h2, which is not installed")
         self._dialer = dialer
@@ -86,7 +88,7 @@ class GrpcProbe:
             if self._kind.grpc_use_tls:
                 from consulpy.checks.tls import tls_for
 
-                endpoint = wrapClientTLS(tls_for(host, not self._kind.tls_skip_verify, [b"h2"]), endpoint)
+                endpoint = wrapClientTLS(tls_for(host, not self._kind.tls_skip_verify, [b"h2"], self._own), endpoint)
             call: Any = await endpoint.connect(Factory.forProtocol(HealthCall))
         except DialError as error:
             text = f'connection error: desc = "transport: Error while dialing {error}"'

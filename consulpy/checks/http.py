@@ -24,6 +24,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from consulpy.checks.agenttls import AgentTls
 from consulpy.checks.dial import Dialer, abort
 from consulpy.checks.result import CheckFailed, Result, Tail
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
@@ -37,12 +38,14 @@ _DEFAULT_HEADERS: Final = {"User-Agent": "Consul Health Check", "Accept": "text/
 class HttpProbe:
     """Makes the request that `kind` describes."""
 
-    def __init__(self, reactor: Any, dialer: Dialer, kind: CheckType, timeout_s: float) -> None:
+    def __init__(
+        self, reactor: Any, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None
+    ) -> None:
         self._kind = kind
         self._url = kind.http
         self._method = (kind.method or "GET").upper()
         self.timeout_s = timeout_s
-        endpoints = Endpoints(dialer, timeout_s + 1, verify=not kind.tls_skip_verify)
+        endpoints = Endpoints(dialer, timeout_s + 1, verify=not kind.tls_skip_verify, own=own)
         agent = Agent.usingEndpointFactory(reactor, endpoints)
         self._agent = BrowserLikeRedirectAgent(agent, redirectLimit=REDIRECTS_MAX)
 
@@ -187,7 +190,8 @@ class Body:
 class Endpoints:
     """Where a URL leads, for Twisted's HTTP client. `verify`: whether a server's certificate must be good."""
 
-    def __init__(self, dialer: Dialer, timeout_s: float, *, verify: bool) -> None:
+    def __init__(self, dialer: Dialer, timeout_s: float, *, verify: bool, own: AgentTls | None = None) -> None:
+        self._own = own
         self._dialer = dialer
         self._timeout_s = timeout_s
         self._verify = verify
@@ -200,4 +204,4 @@ class Endpoints:
             return endpoint
         from consulpy.checks.tls import tls_for
 
-        return wrapClientTLS(tls_for(host, self._verify), endpoint)
+        return wrapClientTLS(tls_for(host, self._verify, own=self._own), endpoint)

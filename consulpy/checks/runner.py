@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from consulpy.checks.agenttls import AgentTls
 from consulpy.checks.alias import AliasCheck, AliasSource
 from consulpy.checks.dial import Dialer
 from consulpy.checks.result import OUTPUT_MAX_BYTES, CheckFailed, Probe, Result
@@ -149,7 +150,9 @@ class Runner:
         clock: Clock | None = None,
         docker_socket: str = "/var/run/docker.sock",
         output_max_bytes: int = OUTPUT_MAX_BYTES,
+        tls: AgentTls | None = None,
     ) -> None:
+        self._tls = tls
         self._output_max_bytes = output_max_bytes
         self._reactor = reactor
         self._clock: Clock = clock or reactor
@@ -189,7 +192,7 @@ class Runner:
             case "http":
                 from consulpy.checks.http import HttpProbe
 
-                return HttpProbe(self._reactor, self._dialer, kind, timeout_s)
+                return HttpProbe(self._reactor, self._dialer, kind, timeout_s, self._tls)
             case "tcp":
                 from consulpy.checks.tcp import TcpProbe
 
@@ -197,7 +200,7 @@ class Runner:
             case "grpc":
                 from consulpy.checks.grpc import GrpcProbe
 
-                return GrpcProbe(self._dialer, kind, timeout_s)
+                return GrpcProbe(self._dialer, kind, timeout_s, self._tls)
             case "docker":
                 from consulpy.checks.docker import DockerProbe
 

@@ -232,6 +232,12 @@ class RuntimeConfig:
         "jitter to the wait time. The jittered time will be capped to MaxQueryTime.",
         flag="max-query-time",
     )
+    enable_agent_tls_for_checks: bool = key(Kind.SWITCH, False, "Checks over TLS use the agent's CA and certificate.")
+    ca_file: str = key(Kind.TEXT, "", "File of the CA certificates that checks over TLS trust (PEM).")
+    ca_path: str = key(Kind.TEXT, "", "Folder of such files.")
+    cert_file: str = key(Kind.TEXT, "", "File of the certificate that checks show (PEM).")
+    key_file: str = key(Kind.TEXT, "", "File of its key (PEM).")
+    server_name: str = key(Kind.TEXT, "", "Overrides the name for the certificates.", support=Support.IGNORED)
     performance: Performance = section(Performance)
     limits: Limits = section(Limits)
 
