@@ -33,6 +33,10 @@ class LocalAgent(Protocol):
     prometheus_enabled: bool
 
     @property
+    def dns_domain(self) -> str:
+        """The domain under which services have names ("consul.")."""
+
+    @property
     def discovery_max_stale_ns(self) -> int:
         """How stale a read of catalog or health may be that says nothing about it; 0: not at all."""
 

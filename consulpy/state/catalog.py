@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from consulpy.state.indexes import (
     CHECKS,
     EXTINCTION,
-    GATEWAY_SERVICES,
     NODES,
     SERVICES,
     Indexes,
@@ -131,15 +130,6 @@ class Catalog:
         rows = self._rows(name, connect)
         index = self._service_index(watch, name, rows, (NODES, SERVICES, CHECKS), connect)
         return index, [self._check_service_node(row) for row in rows if has_tags(row.service.tags, tags)]
-
-    def gateway_services(self, watch: WatchSet | None, gateway: str) -> tuple[int, None]:  # noqa: ARG002
-        """The services behind a gateway: none, until configuration entries tie them to it."""
-        return self._indexes.max(watch, GATEWAY_SERVICES), None
-
-    def ingress_nodes(self, watch: WatchSet | None, name: str) -> tuple[int, list[CheckServiceNode]]:
-        """The ingress gateways of a service: none, as above."""
-        index, _ = self.gateway_services(watch, name)
-        return index, []
 
     def service_dump(self, watch: WatchSet | None, kind: str | None = None) -> tuple[int, list[CheckServiceNode]]:
         """Every service instance, or with `kind` those of this kind, with node and checks."""

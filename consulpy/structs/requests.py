@@ -4,7 +4,6 @@ A read embeds `QueryOptions` and names its datacenter; its reply embeds `QueryMe
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord, Coordinate
@@ -176,13 +175,6 @@ class NodeServiceListReply(Reply):
     """Catalog.NodeServiceList; node and services nil for an unknown node."""
 
     node_services: NodeServiceList = field(default_factory=NodeServiceList)
-
-
-@dataclass(slots=True)
-class GatewayServicesReply(Reply):
-    """Catalog.GatewayServices."""
-
-    services: list[Any] | None = None
 
 
 @dataclass(slots=True)

@@ -79,7 +79,7 @@ class StandIn:
         self.prometheus_enabled = False
         self.limits = WriteLimits()
         self.translate_wan_addrs = False
-        self.discovery_max_stale_ns = 0
+        self.discovery_max_stale_ns, self.dns_domain = 0, "consul."
         rng = Random(5)
         one = member("agent-one", address, {**SERVER_TAGS, "id": ID_ONE})
         self.lan: Any = Pool(one, member("agent-two", two, {**CLIENT_TAGS, "id": ID_TWO}))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from consulpy.http.routes import later
 from consulpy.http.routing import METHODS, ROUTES
 from tests.http.standin import Asking, Door
 
@@ -149,13 +148,6 @@ def test_a_fault_of_ours_is_one_sentence(door: Door, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(door.agent, "self_report", broken)
     answer = door.ask("GET /v1/agent/self")
     assert (answer.status, answer.text) == (500, "internal error: KeyError")
-
-
-def test_what_belongs_to_later_work_says_so(door: Door) -> None:
-    for what, paths in later._PATHS.items():
-        for path, methods in paths.items():
-            answer = door.ask(f"{methods.split()[0]} {path}x" if path.endswith("/") else f"{methods.split()[0]} {path}")
-            assert (answer.status, answer.text) == (501, f"consulpy does not have {what} yet")
 
 
 def test_access_control_is_off(door: Door) -> None:

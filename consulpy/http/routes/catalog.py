@@ -148,4 +148,4 @@ async def gateway_services(agent: "LocalAgent", request: Request) -> Answer:
     """The services behind a gateway."""
     body = ServiceRequest(service_name=request.tail)
     reply, headers = await read(agent, request, "Catalog.GatewayServices", body, missing="Missing gateway name")
-    return Answer(reply.services or None, null=True, headers=headers)
+    return Answer([each.to_json() for each in reply.services or ()] or None, null=True, headers=headers)

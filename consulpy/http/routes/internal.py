@@ -9,8 +9,9 @@ from consulpy.http.params import fill
 from consulpy.http.reads import meta_headers, read
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.structs.check import PASSING, WARNING
+from consulpy.structs.gateway import INGRESS, GatewayService, ServiceDumpRow
 from consulpy.structs.operator import FederationStateQuery
-from consulpy.structs.requests import NodeRequest, ServiceDumpRequest, SpecificRequest
+from consulpy.structs.requests import NodeRequest, ServiceDumpRequest, ServiceRequest, SpecificRequest
 from consulpy.structs.service import CheckServiceNode, NodeInfo
 
 if TYPE_CHECKING:
@@ -45,28 +46,28 @@ async def node(agent: "LocalAgent", request: Request) -> Answer:
 EXTERNAL_SOURCE: Final = "external-source"
 
 
-def summaries(rows: Iterable[CheckServiceNode]) -> list[dict[str, Any]]:
+def _empty(name: str) -> dict[str, Any]:
+    return {
+        "Name": name,
+        "Tags": set(),
+        "Nodes": [],
+        "InstanceCount": 0,
+        "ChecksPassing": 0,
+        "ChecksWarning": 0,
+        "ChecksCritical": 0,
+        "ExternalSources": set(),
+        "GatewayConfig": {},
+    }
+
+
+def summaries(rows: Iterable[CheckServiceNode | ServiceDumpRow]) -> list[dict[str, Any]]:
     """One summary for each service name: where it runs, and how many of its checks are in which state."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row.service is None or row.node is None:
             continue
         service = row.service
-        one = found.setdefault(
-            service.service,
-            {
-                "Kind": service.kind,
-                "Name": service.service,
-                "Tags": set(),
-                "Nodes": [],
-                "InstanceCount": 0,
-                "ChecksPassing": 0,
-                "ChecksWarning": 0,
-                "ChecksCritical": 0,
-                "ExternalSources": set(),
-                "GatewayConfig": {},
-            },
-        )
+        one = found.setdefault(service.service, {"Kind": service.kind, **_empty(service.service)})
         one["Tags"].update(service.tags or ())
         one["Nodes"].append(row.node.node)
         one["InstanceCount"] += 1
@@ -77,8 +78,34 @@ def summaries(rows: Iterable[CheckServiceNode]) -> list[dict[str, Any]]:
     return [_summary(found[name]) for name in sorted(found)]
 
 
+@route("GET", "/v1/internal/ui/gateway-services-nodes/")
+async def gateway_services_nodes(agent: "LocalAgent", request: Request) -> Answer:
+    """A summary of every service behind a gateway, and at which addresses an ingress gateway exposes it."""
+    body = ServiceRequest(service_name=request.tail)
+    reply, headers = await read(
+        agent, request, "Internal.GatewayServiceDump", body, missing="Missing gateway name", consistency=False
+    )
+    rows = reply.dump or []
+    shown = {one["Name"]: one for one in summaries(rows)}
+    addresses: dict[str, dict[str, None]] = {}
+    for row in rows:
+        name = row.gateway_service.service.name
+        shown.setdefault(name, {**_empty(name), "Tags": None, "Nodes": None, "ExternalSources": None})
+        addresses.setdefault(name, {}).update(dict.fromkeys(_addresses(agent, row.gateway_service)))
+    for name, found in addresses.items():
+        shown[name]["GatewayConfig"] = {"Addresses": list(found)} if found else {}
+    return Answer([shown[name] for name in sorted(shown)], headers=headers)
+
+
+def _addresses(agent: "LocalAgent", each: GatewayService) -> list[str]:
+    if each.gateway_kind != INGRESS:
+        return []
+    name = f"{each.service.name}.ingress.{agent.datacenter}.{agent.dns_domain}"
+    return [f"{host}:{each.port}" for host in each.hosts or (name,)]
+
+
 def _summary(one: dict[str, Any]) -> dict[str, Any]:
-    one["Tags"] = sorted(one["Tags"])
+    one["Tags"] = sorted(one["Tags"]) or None
     one["Nodes"].sort()
     one["ExternalSources"] = sorted(one["ExternalSources"]) or None
     if not one["Kind"]:

@@ -9,14 +9,15 @@ from consulpy.rpc.endpoints.measures import count_look_up
 from consulpy.rpc.endpoints.registration import checked_registration
 from consulpy.rpc.endpoints.selection import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.registry import local, read, write
+from consulpy.state import gateways
 from consulpy.state.commands import Deregister, Register
 from consulpy.state.watch import WatchSet
+from consulpy.structs.gateway import GatewayServicesReply
 from consulpy.structs.node import Node
 from consulpy.structs.requests import (
     DatacentersRequest,
     DeregisterRequest,
     Empty,
-    GatewayServicesReply,
     NodeRequest,
     NodeServiceListReply,
     NodeServicesReply,
@@ -124,8 +125,8 @@ def node_service_list(server: "Server", request: NodeRequest, watch: WatchSet | 
 @read("Catalog.GatewayServices", ServiceRequest, GatewayServicesReply)
 def gateway_services(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> GatewayServicesReply:
     """The services behind a gateway."""
-    index, services = server.store.catalog.gateway_services(watch, request.service_name)
-    reply = GatewayServicesReply(services=services)
+    index, services = gateways.services_of(server.store, watch, request.service_name)
+    reply = GatewayServicesReply(services=services or None)
     reply.meta.index = index
     return reply
 

@@ -7,6 +7,7 @@ from consulpy.rpc.endpoints.catalog import wanted_tags
 from consulpy.rpc.endpoints.measures import count_look_up
 from consulpy.rpc.endpoints.selection import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.registry import read
+from consulpy.state import gateways
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.requests import (
@@ -62,7 +63,7 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
         raise RPCError("Must provide service name")
     catalog = server.store.catalog
     if request.ingress:
-        index, found = catalog.ingress_nodes(watch, request.service_name)
+        index, found = gateways.ingress_nodes(server.store, watch, request.service_name)
     else:
         index, found = catalog.check_service_nodes(
             watch, request.service_name, wanted_tags(request), connect=request.connect

@@ -6,7 +6,9 @@ from consulpy.errors import RPCError
 from consulpy.rpc.endpoints.health import node_of
 from consulpy.rpc.endpoints.selection import filtered, nearest_first
 from consulpy.rpc.registry import local, read
+from consulpy.state import gateways
 from consulpy.state.watch import WatchSet
+from consulpy.structs.gateway import ServiceDumpReply
 from consulpy.structs.requests import (
     CheckServiceNodesReply,
     EventFireRequest,
@@ -14,6 +16,7 @@ from consulpy.structs.requests import (
     NodeRequest,
     Reply,
     ServiceDumpRequest,
+    ServiceRequest,
     SpecificRequest,
 )
 from consulpy.structs.service import CheckServiceNode, NodeInfo
@@ -50,6 +53,17 @@ def service_dump(server: "Server", request: ServiceDumpRequest, watch: WatchSet 
     index, dump = server.store.catalog.service_dump(watch, kind)
     kept = filtered(dump, request.options.filter, CheckServiceNode)
     reply = CheckServiceNodesReply(nodes=nearest_first(server, kept, request.source, node_of))
+    reply.meta.index = index
+    return reply
+
+
+@read("Internal.GatewayServiceDump", ServiceRequest, ServiceDumpReply)
+def gateway_service_dump(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> ServiceDumpReply:
+    """The instances of what stands behind a gateway, with nodes and checks."""
+    if not request.service_name:
+        raise RPCError("Must provide gateway name")
+    index, rows = gateways.rows_of(server.store, watch, request.service_name)
+    reply = ServiceDumpReply(dump=rows or None)
     reply.meta.index = index
     return reply
 

@@ -1,0 +1,110 @@
+"""Which services stand behind which gateway, made from the gateways' config entries at every question.
+
+What a real agent answers to the same entries is in tests/http/test_gateways.py. `*` means every service that is no
+proxy and no gateway, except Consul's own; a service that is also named has what is said of it by name.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from consulpy.state.config_entry import CONFIG_ENTRIES
+from consulpy.state.indexes import GATEWAY_SERVICES, SERVICES
+from consulpy.state.watch import WatchSet
+from consulpy.structs.config_entry import IngressGateway, TerminatingGateway
+from consulpy.structs.gateway import INGRESS, TERMINATING, GatewayService, ServiceDumpRow, ServiceName
+from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
+
+if TYPE_CHECKING:
+    from consulpy.state.store import Store
+
+WILDCARD: Final = "*"
+
+
+def services_of(store: "Store", watch: WatchSet | None, gateway: str) -> tuple[int, list[GatewayService]]:
+    """What stands behind a gateway, by name and port."""
+    found: list[GatewayService] = []
+    tables = [GATEWAY_SERVICES, CONFIG_ENTRIES]
+    for kind in (TERMINATING, INGRESS):
+        _, entry = store.config_entries.get(watch, kind, gateway)
+        if entry is None:
+            continue
+        named = list(_named(entry))
+        found += _expanded(store, named, entry.modify_index)
+        if any(each.service.name == WILDCARD for each in named):
+            tables.append(SERVICES)  # they come and go only where `*` shows them
+    return store.indexes.max(watch, *tables), sorted(found, key=lambda each: (each.service.name, each.port))
+
+
+def rows_of(store: "Store", watch: WatchSet | None, gateway: str) -> tuple[int, list[ServiceDumpRow]]:
+    """Every instance of what stands behind a gateway; a service without one is a row without node."""
+    index, services = services_of(store, watch, gateway)
+    rows: list[ServiceDumpRow] = []
+    for each in services:
+        changed, instances = store.catalog.check_service_nodes(watch, each.service.name)
+        index = max(index, changed)
+        rows += [ServiceDumpRow(row.node, row.service, row.checks, each) for row in instances]
+        if not instances:
+            rows.append(ServiceDumpRow(gateway_service=each))
+    return index, rows
+
+
+def ingress_nodes(store: "Store", watch: WatchSet | None, name: str) -> tuple[int, list[CheckServiceNode]]:
+    """The instances of all ingress gateways that expose a service."""
+    index, entries = store.config_entries.all(watch, INGRESS)
+    found: list[CheckServiceNode] = []
+    for entry in entries:
+        changed, services = services_of(store, watch, entry.name)
+        index = max(index, changed)
+        if any(each.service.name.lower() == name.lower() for each in services):
+            changed, rows = store.catalog.check_service_nodes(watch, entry.name)
+            index = max(index, changed)
+            found += [row for row in rows if row.service is not None and row.service.kind == INGRESS]
+    return index, found
+
+
+def _named(entry: IngressGateway | TerminatingGateway) -> Iterator[GatewayService]:
+    """What an entry says, `*` as such."""
+    gateway = ServiceName(entry.name)
+    if isinstance(entry, TerminatingGateway):
+        for linked in entry.services or ():
+            yield GatewayService(
+                gateway,
+                ServiceName(linked.name),
+                TERMINATING,
+                ca_file=linked.ca_file,
+                cert_file=linked.cert_file,
+                key_file=linked.key_file,
+                sni=linked.sni,
+            )
+        return
+    for listener in entry.listeners or ():
+        for service in listener.services or ():
+            yield GatewayService(
+                gateway,
+                ServiceName(service.name),
+                INGRESS,
+                port=listener.port,
+                protocol=listener.protocol,
+                hosts=service.hosts,
+            )
+
+
+def _expanded(store: "Store", named: list[GatewayService], index: int) -> Iterator[GatewayService]:
+    taken = {(each.service.name.lower(), each.port) for each in named}
+    for each in named:
+        if each.service.name != WILDCARD:
+            yield each.copied(each.service.name, index)
+            continue
+        for name, since in _typical(store).items():
+            if (name.lower(), each.port) not in taken:
+                yield each.copied(name, max(index, since), from_wildcard=True)
+
+
+def _typical(store: "Store") -> dict[str, int]:
+    """The names of all services that are no proxy and no gateway, and since which index each is there."""
+    found: dict[str, int] = {}
+    for row in store.catalog.services_table.by("kind", ""):
+        name, since = row.service.service, row.service.create_index
+        if name != CONSUL_SERVICE:
+            found[name] = min(since, found.get(name, since))
+    return found

@@ -1,0 +1,71 @@
+"""Gateways: what stands behind one, as `/v1/catalog/gateway-services` answers."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final, Self
+
+from consulpy.structs.check import HealthCheck
+from consulpy.structs.node import Node
+from consulpy.structs.record import Record, go
+from consulpy.structs.requests import Reply
+from consulpy.structs.service import NodeService
+
+#: The kinds of gateways that have services behind them.
+INGRESS: Final = "ingress-gateway"
+TERMINATING: Final = "terminating-gateway"
+
+
+@dataclass(slots=True)
+class ServiceName(Record):
+    """The name of a service, as Consul keeps it beside a namespace."""
+
+    name: str = ""
+
+
+@dataclass(slots=True)
+class GatewayService(Record):
+    """A service behind a gateway, on one of its ports if it is an ingress gateway."""
+
+    gateway: ServiceName = go(default_factory=ServiceName)
+    service: ServiceName = go(default_factory=ServiceName)
+    gateway_kind: str = ""
+    port: int = go(omit_empty=True, default=0)
+    protocol: str = go(omit_empty=True, default="")
+    hosts: list[str] | None = go(omit_empty=True, default=None)
+    ca_file: str = go("CAFile", omit_empty=True, default="")
+    cert_file: str = go(omit_empty=True, default="")
+    key_file: str = go(omit_empty=True, default="")
+    sni: str = go("SNI", omit_empty=True, default="")
+    from_wildcard: bool = go(omit_empty=True, default=False)
+    create_index: int = 0
+    modify_index: int = 0
+
+    def copied(self, name: str, index: int, *, from_wildcard: bool = False) -> Self:
+        """The same for a service of this name, there since `index`."""
+        return dataclasses.replace(
+            self, service=ServiceName(name), from_wildcard=from_wildcard, create_index=index, modify_index=index
+        )
+
+
+@dataclass(slots=True)
+class ServiceDumpRow(Record):
+    """An instance of a service behind a gateway; only `gateway_service` where there is no instance."""
+
+    node: Node | None = None
+    service: NodeService | None = None
+    checks: list[HealthCheck] | None = None
+    gateway_service: GatewayService | None = None
+
+
+@dataclass(slots=True)
+class GatewayServicesReply(Reply):
+    """Catalog.GatewayServices."""
+
+    services: list[GatewayService] | None = None
+
+
+@dataclass(slots=True)
+class ServiceDumpReply(Reply):
+    """Internal.GatewayServiceDump."""
+
+    dump: list[ServiceDumpRow] | None = None
