@@ -50,7 +50,6 @@ IGNORED: Final = frozenset(
         "connect.*",
         "disable_anonymous_signature",
         "disable_http_unprintable_char_filter",
-        "disable_remote_exec",
         "disable_update_check",
         "enable_acl_replication",
         "enable_central_service_config",

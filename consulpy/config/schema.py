@@ -232,6 +232,7 @@ class RuntimeConfig:
         "jitter to the wait time. The jittered time will be capped to MaxQueryTime.",
         flag="max-query-time",
     )
+    disable_remote_exec: bool = key(Kind.SWITCH, True, "Whether `consul exec` is refused here.")
     enable_agent_tls_for_checks: bool = key(Kind.SWITCH, False, "Checks over TLS use the agent's CA and certificate.")
     ca_file: str = key(Kind.TEXT, "", "File of the CA certificates that checks over TLS trust (PEM).")
     ca_path: str = key(Kind.TEXT, "", "Folder of such files.")

@@ -32,7 +32,7 @@ PREFIX: Final = "consul:event:"
 RING_SIZE: Final = 256
 #: The highest version of the payload that we understand.
 VERSION: Final = 1
-#: Remote execution, which agents ignore unless it is enabled (and we have none).
+#: Remote execution: told to `on_remote_exec`, never kept.
 REMOTE_EXEC: Final = "_rexec"
 
 
@@ -168,6 +168,8 @@ class UserEvents:
     watchers: Watchers = field(default_factory=Watchers)
     #: Events that were not understood.
     dropped: int = 0
+    #: Gets the payload of each request to run something; nothing, unless the agent is allowed to.
+    on_remote_exec: Callable[[bytes], None] = lambda _payload: None
     _ring: deque[Event] = field(default_factory=lambda: deque(maxlen=RING_SIZE))
 
     KEY = "event"
@@ -192,11 +194,14 @@ class UserEvents:
             event = Event.decode(payload)
             if event.version > VERSION:
                 raise WireError(f"user event {event.name!r} has version {event.version}, we know up to {VERSION}")
-            if event.name == REMOTE_EXEC or not event.is_for(self.node_name, self.services()):
+            if not event.is_for(self.node_name, self.services()):
                 return None
         except (WireError, BadRegexp) as error:
             self.dropped += 1
             _log.warn("dropped a user event: {error}", error=str(error))
+            return None
+        if event.name == REMOTE_EXEC:
+            self.on_remote_exec(event.payload)
             return None
         event.ltime = ltime
         self._ring.append(event)

@@ -1,0 +1,188 @@
+"""Running a command that somebody sent to many agents (`consul exec`); off unless `disable_remote_exec = false`.
+
+The user event `_rexec` names a prefix of keys and a session. Under PREFIX/SESSION/: `job` says what to run; each agent
+writes NODE/ack, NODE/out/00000 and on (pieces of output; an empty one only says that it still runs), NODE/exit. All are
+locked by the session, and go with it. Seen on a real agent.
+"""
+
+import base64
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from consulpy.rpc.call import Caller
+from consulpy.structs.kv import LOCK, DirEntry, KeyRequest, KVRequest
+
+_log = Logger()
+
+#: One piece of output, in bytes; and how long less than that is held back, in seconds.
+PIECE_BYTES: Final = 4096
+PIECE_S: Final = 0.5
+#: Output beyond this is not passed on, in bytes.
+OUTPUT_MAX_BYTES: Final = 1024 * 1024
+#: Commands that may run at a time.
+RUNNING_MAX: Final = 16
+
+
+class RemoteExec:
+    """Runs what events ask for."""
+
+    def __init__(self, reactor: Any, caller: Caller, datacenter: str, node_name: str) -> None:
+        self._reactor = reactor
+        self._caller = caller
+        self._datacenter = datacenter
+        self._node_name = node_name
+        self._running: set[_Process] = set()
+
+    def asked(self, payload: bytes) -> None:
+        """An event came. What goes wrong is a line in the log."""
+        Deferred.fromCoroutine(self._run(payload)).addErrback(self._failed)
+
+    def stop(self) -> None:
+        """End what runs."""
+        for process in list(self._running):
+            process.kill()
+
+    def _failed(self, failure: Failure) -> None:
+        _log.error("remote exec: {why}", why=failure.getErrorMessage())
+
+    async def _run(self, payload: bytes) -> None:
+        event = orjson.loads(payload)
+        prefix, session = str(event["Prefix"]), str(event["Session"])
+        base = f"{prefix}/{session}"
+        job = await self._job(f"{base}/job")
+        if len(self._running) >= RUNNING_MAX:
+            raise ValueError(f"{RUNNING_MAX} commands run already")
+        await self._write(session, f"{base}/{self._node_name}/ack", b"")
+        script = base64.b64decode(job.get("Script") or "")
+        with tempfile.TemporaryDirectory(prefix="rexec") as folder:
+            try:
+                arguments = _arguments(job, script, Path(folder))
+                code = await self._output(arguments, session, f"{base}/{self._node_name}", job)
+            except (OSError, ValueError) as error:
+                _log.error("remote exec: {why}", why=error)
+                code = 255
+        await self._write(session, f"{base}/{self._node_name}/exit", str(code).encode())
+
+    async def _job(self, key: str) -> Mapping[str, Any]:
+        request = KeyRequest(datacenter=self._datacenter, key=key)
+        reply = await self._caller.call("KVS.Get", request)
+        if not reply.entries or reply.entries[0].value is None:
+            raise ValueError(f"there is no job at {key}")
+        job: Mapping[str, Any] = orjson.loads(reply.entries[0].value)
+        return job
+
+    async def _write(self, session: str, key: str, value: bytes) -> None:
+        entry = DirEntry(key=key, value=value or None, session=session)
+        if not await self._caller.call("KVS.Apply", KVRequest(datacenter=self._datacenter, op=LOCK, dir_ent=entry)):
+            raise ValueError(f"{key} could not be written: its session is gone")
+
+    async def _output(self, arguments: list[str], session: str, base: str, job: Mapping[str, Any]) -> int:
+        """Run it and write its output, piece by piece; its exit status."""
+        process = _Process()
+        self._running.add(process)
+        written, silent_s = 0, 0.0
+        # half of the time after which the one who asked gives up waiting
+        heartbeat_s = max(int(job.get("Wait") or 0) / 2e9, 2 * PIECE_S)
+        try:
+            self._reactor.spawnProcess(process, arguments[0], arguments, dict(os.environ))
+            while True:
+                ended = await process.next_piece(self._reactor)
+                for piece in process.take():
+                    await self._write(session, f"{base}/out/{written:05x}", piece)
+                    written, silent_s = written + 1, 0.0
+                if ended:
+                    return process.code
+                silent_s += PIECE_S
+                if silent_s >= heartbeat_s:
+                    await self._write(session, f"{base}/out/{written:05x}", b"")
+                    written, silent_s = written + 1, 0.0
+        finally:
+            process.kill()
+            self._running.discard(process)
+
+
+def _arguments(job: Mapping[str, Any], script: bytes, folder: Path) -> list[str]:
+    """What to start. Raises `ValueError`, OSError."""
+    if script:
+        place = folder / "script"
+        place.write_bytes(script)
+        place.chmod(0o700)
+        return [os.environ.get("SHELL", "/bin/sh"), "-c", str(place)]
+    if job.get("Args"):
+        return [str(each) for each in job["Args"]]
+    if job.get("Command"):
+        return [os.environ.get("SHELL", "/bin/sh"), "-c", str(job["Command"])]
+    raise ValueError("the job names no command")
+
+
+class _Process(ProcessProtocol):
+    """A command, and what it printed that is not taken yet."""
+
+    transport: Any = None
+
+    def __init__(self) -> None:
+        self.code = 255
+        self._printed = bytearray()
+        self._total = 0
+        self._ended = False
+        self._waiting: Deferred[bool] | None = None
+
+    def connectionMade(self) -> None:
+        self.transport.closeStdin()
+
+    def outReceived(self, data: bytes) -> None:
+        room = OUTPUT_MAX_BYTES - self._total
+        self._printed += data[:room]
+        self._total += len(data[:room])
+        if len(self._printed) >= PIECE_BYTES:
+            self._fire()
+
+    errReceived = outReceived  # noqa: N815 - Twisted's name
+
+    def processEnded(self, reason: Failure) -> None:
+        value: Any = reason.value
+        self.code = value.exitCode if value.exitCode is not None else 128 + (value.signal or 0)
+        self._ended = True
+        self._fire()
+
+    def _fire(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(self._ended)
+
+    def next_piece(self, reactor: Any) -> "Deferred[bool]":
+        """Fires when there is a whole piece, after a while, or at the end: whether it is the end."""
+        if self._ended or len(self._printed) >= PIECE_BYTES:
+            ready: Deferred[bool] = Deferred()
+            ready.callback(self._ended)
+            return ready
+        waiting = self._waiting = Deferred()
+        timer = reactor.callLater(PIECE_S, self._fire)
+
+        def stop(result: Any) -> Any:
+            if timer.active():
+                timer.cancel()
+            return result
+
+        return waiting.addBoth(stop)
+
+    def take(self) -> list[bytes]:
+        """What was printed since, in pieces."""
+        printed, self._printed = bytes(self._printed), bytearray()
+        return [printed[at : at + PIECE_BYTES] for at in range(0, len(printed), PIECE_BYTES)]
+
+    def kill(self) -> None:
+        """End it, if it runs."""
+        if self.transport is not None and not self._ended:
+            with suppress(Exception):
+                self.transport.signalProcess("KILL")

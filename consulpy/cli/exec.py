@@ -1,0 +1,188 @@
+"""`consulpy exec`: run a command on many agents, and show what they print. The keys: `consulpy.agent.remoteexec`."""
+
+import base64
+import json
+import shlex
+import sys
+import threading
+import time
+from typing import Any, Final
+from urllib.parse import quote
+
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, Mistake, command
+from consulpy.client import ClientError
+from consulpy.config.durations import parse_duration
+from consulpy.config.goflags import Flag, switch
+from consulpy.errors import RPCError
+from consulpy.local.regexp import compile_regexp
+
+_FILTERS: Final = ("node", "service", "tag")
+_TTL_S: Final = 15.0
+_STRING: Final[dict[str, Any]] = {"default": "", "placeholder": "string"}
+_DURATION: Final[dict[str, Any]] = {"convert": parse_duration, "placeholder": "duration"}
+
+
+@command(
+    "exec",
+    "Executes a command on Consul nodes",
+    usage="exec [options] [-|command...]",
+    about="""
+Evaluates a command on remote Consul nodes. The nodes responding can
+be filtered using regular expressions on node name, service, and tag
+definitions. If a command is '-', stdin will be read until EOF
+and used as a script input.
+
+Only agents with disable_remote_exec = false respond.
+""",
+    flags=[
+        Flag("node", "Regular expression to filter on node names.", **_STRING),
+        Flag("prefix", "Prefix in the KV store to use for request data.", default="_rexec", placeholder="string"),
+        Flag("service", "Regular expression to filter on service instances.", **_STRING),
+        Flag("shell", "Use a shell to run the command.", switch, default=True),
+        Flag("tag", "Regular expression to filter on service tags. Must be used with -service.", **_STRING),
+        Flag("verbose", "Enables verbose output.", switch, default=False),
+        Flag("wait", "Period to wait with no responses before terminating execution.", default=2.0, **_DURATION),
+        Flag(
+            "wait-repl",
+            "Period to wait for replication before firing event. This is an optimization to allow stale reads to be "
+            "performed.",
+            default=0.2,
+            **_DURATION,
+        ),
+    ],
+    asks_agent=True,
+    asks_servers=True,
+    stop_at_argument=True,
+)
+def execute(given: Given) -> int:
+    """0 if it worked everywhere, 2 if not, 1 for a mistake."""
+    job = _job(given)
+    wrong = _wrong(given.values)
+    if wrong:
+        given.err(wrong)
+        return 1
+    try:
+        run = _Run(given)
+        try:
+            return run.run(job)
+        except KeyboardInterrupt:
+            return 2
+        finally:
+            run.end()
+    except ClientError as error:
+        say(error, "Error executing")
+        return 1
+
+
+def _job(given: Given) -> dict[str, Any]:
+    """What the agents are to run."""
+    words = given.arguments
+    if not words:
+        raise Mistake("Must specify a command to execute")
+    wait_ns = int(given.values["wait"] * 1e9)
+    if words == ["-"]:
+        return {"Script": base64.b64encode(sys.stdin.buffer.read()).decode(), "Wait": wait_ns}
+    if given.values["shell"]:
+        return {"Command": " ".join(words), "Wait": wait_ns}
+    return {"Args": words if len(words) > 1 else shlex.split(words[0]), "Wait": wait_ns}
+
+
+def _wrong(values: dict[str, Any]) -> str:
+    """What is wrong with the flags, in the real program's words."""
+    if values["tag"] and not values["service"]:
+        return "Cannot provide tag filter without service filter."
+    for name in _FILTERS:
+        try:
+            compile_regexp(values[name])
+        except RPCError as error:
+            return f"Failed to compile {name} filter regexp: {error}"
+    return ""
+
+
+class _Run:
+    """One run: its session and keys, which go with the session."""
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._client = given.client
+        self._dc = {"dc": given.values["datacenter"]}
+        session = {"Name": "Remote Exec", "Behavior": "delete", "TTL": f"{_TTL_S:g}s"}
+        self._session = str(self._client.put("/v1/session/create", self._dc, session)["ID"])
+        self._base = f"{given.values['prefix']}/{self._session}/"
+        self._ended = threading.Event()
+        threading.Thread(target=self._renew, daemon=True).start()
+        self._say(f"Created remote execution session: {self._session}")
+
+    def _say(self, text: str) -> None:
+        if self._given.values["verbose"]:
+            self._given.out(text)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(_TTL_S / 2):
+            try:
+                self._client.put(f"/v1/session/renew/{self._session}", self._dc)
+            except ClientError as error:
+                self._given.err(f"the session could not be renewed: {error}")
+
+    def run(self, job: dict[str, Any]) -> int:
+        """Tell the agents, then show what they write."""
+        began_s = _now_s()
+        place = f"/v1/kv/{quote(self._base, safe='/')}job"
+        if not self._client.put(place, {**self._dc, "acquire": self._session}, raw_body=json.dumps(job).encode()):
+            self._given.err("Failed to create job file")
+            return 1
+        self._say("Uploaded remote execution spec")
+        time.sleep(self._given.values["wait-repl"])
+        values = self._given.values
+        payload = json.dumps({"Prefix": values["prefix"], "Session": self._session}).encode()
+        filters = {name: values[name] or None for name in _FILTERS}
+        event = self._client.fire_event("_rexec", payload, **self._dc, **filters)
+        self._say(f"Fired remote execution event: {event}")
+        failed = self._follow()
+        self._say(f"Completed in {_now_s() - began_s:0.2f} seconds")
+        return 2 if failed else 0
+
+    def _follow(self) -> bool:
+        """Show everything until nobody says anything more; whether something failed."""
+        values = self._given.values
+        seen: set[str] = set()
+        acknowledged, done, failed = 0, 0, False
+        index, last_s = 0, _now_s()
+        path = f"/v1/kv/{quote(self._base, safe='/')}"
+        while True:
+            wait_s = values["wait"] * (2 if acknowledged > done else 1)
+            left_s = last_s + wait_s - _now_s()
+            if left_s <= 0:
+                break
+            index, entries = self._client.watch(path, {**self._dc, "recurse": ""}, index, max(left_s, 0.001))
+            for entry in sorted(entries or (), key=lambda entry: (entry["CreateIndex"], entry["Key"])):
+                node, _, what = entry["Key"].removeprefix(self._base).partition("/")
+                if entry["Key"] in seen or not what:
+                    continue
+                seen.add(entry["Key"])
+                last_s = _now_s()
+                text = base64.b64decode(entry["Value"] or "").decode("utf-8", "replace")
+                if what == "ack":
+                    acknowledged += 1
+                    self._say(f"==> {node}: acknowledged")
+                elif what == "exit":
+                    done += 1
+                    failed |= text != "0"
+                    self._given.out(f"==> {node}: finished with exit code {text}")
+                elif text:
+                    self._given.out("\n".join(f"    {node}: {line}".rstrip() for line in text.split("\n")))
+        self._given.out(f"{done} / {acknowledged} node(s) completed / acknowledged")
+        return failed or done < acknowledged
+
+    def end(self) -> None:
+        """The session goes, and with it all keys."""
+        self._ended.set()
+        self._client.put(f"/v1/session/destroy/{self._session}", self._dc)
+
+
+def _now_s() -> float:
+    return time.monotonic()  # noqa: TID251 - a command has the world's clock
+
+
+__all__ = ["execute"]
