@@ -374,6 +374,12 @@ class Agent:
         reaper.start()
         self._stops += [reaper.stop, self.local.stop]
         self.events = UserEvents(config.node_name, lambda: self.local.services.values(), rng)
+        if not config.disable_remote_exec:
+            from consulpy.agent.remoteexec import RemoteExec  # most agents don't have it
+
+            remote = RemoteExec(self._reactor, self.caller, config.datacenter, config.node_name)
+            self.events.on_remote_exec = remote.asked
+            self._stops.append(remote.stop)
         size = self._cluster_size
         self._anti_entropy = AntiEntropy(self.caller, self.local, clock, rng, size)
         self._coordinates = CoordinateSender(
