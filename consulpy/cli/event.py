@@ -1,8 +1,10 @@
 """`consulpy event`."""
 
+import json
 from typing import Final
 
 from consulpy.cli.main import say
+from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.config.goflags import Flag
@@ -22,6 +24,7 @@ a name, but a payload is optional. Events support filtering using
 regular expressions on node name, service, and tag definitions.
 """,
     flags=[
+        FORMAT,
         Flag("name", "Name of the event.", default="", placeholder="string"),
         Flag("node", "Regular expression to filter on node names.", default="", placeholder="string"),
         Flag("service", "Regular expression to filter on service instances.", default="", placeholder="string"),
@@ -58,5 +61,5 @@ def event(given: Given) -> int:
     except ClientError as error:
         say(error, "Error firing event")
         return 1
-    given.out(f"Event ID: {fired}")
+    given.out(json.dumps({"ID": fired}) if values["format"] == "json" else f"Event ID: {fired}")
     return 0

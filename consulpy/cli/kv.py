@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.client import AnswerError, ClientError
 from consulpy.config.goflags import Flag, switch
@@ -102,6 +103,7 @@ name but has no data, nothing is returned. If the name or prefix is omitted,
 it defaults to "" which is the root of the key-value store.
 """,
     flags=[
+        FORMAT,
         _switch("base64", "Base64 encode the value. The default value is false."),
         _switch(
             "detailed",
@@ -135,15 +137,23 @@ def get(given: Given) -> int:
     if not key and not (values["keys"] or values["recurse"]):
         given.err("Error! Missing KEY argument")
         return 1
+    as_json = values["format"] == "json"
     try:
         if values["keys"]:
-            for name in _entries(given, key, keys="", separator=values["separator"]):
+            names = _entries(given, key, keys="", separator=values["separator"])
+            if as_json:
+                given.out(json.dumps(names, indent=4))
+                return 0
+            for name in names:
                 given.out(str(name))
             return 0
         entries = _entries(given, key, **({"recurse": ""} if values["recurse"] else {}))
     except ClientError as error:
         given.err(f"Error querying Consul agent: {error}")
         return 1
+    if as_json and (entries or values["recurse"]):
+        given.out(json.dumps(entries if values["recurse"] else entries[0], indent=4))
+        return 0
     if values["recurse"]:
         for position, entry in enumerate(entries):
             if values["detailed"]:
@@ -173,7 +183,8 @@ def _detailed(given: Given, entry: Entry) -> None:
     width = max(len(name) for name, _ in rows) + 6
     for name, value in rows:
         given.out(f"{name.ljust(width)}{value}")
-    _bytes_out(b"Value".ljust(width) + _shown(given, entry))
+    shown = _shown(given, entry)
+    _bytes_out(b"Value".ljust(width) + shown if shown else b"Value")
 
 
 @command(

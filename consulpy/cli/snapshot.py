@@ -1,5 +1,6 @@
 """`consulpy snapshot save|restore|inspect|agent`."""
 
+import json
 import os
 import re
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from consulpy.cli.main import say
+from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.client import ClientError
 from consulpy.config.durations import parse_duration
@@ -167,6 +169,7 @@ To inspect the file "backup.snap":
 
   $ consulpy snapshot inspect backup.snap
 """,
+    flags=[FORMAT],
 )
 def inspect(given: Given) -> int:
     """Verify a file and say what it is."""
@@ -180,6 +183,9 @@ def inspect(given: Given) -> int:
         given.err(f"Error verifying snapshot: {error}")
         return 1
     lines = {"ID": found.id, "Size": found.size, "Index": found.index, "Term": found.term, "Version": found.version}
+    if given.values["format"] == "json":
+        given.out(json.dumps(lines, indent=4))
+        return 0
     for name, value in lines.items():
         given.out(f"{name:<13}{value}")
     return 0

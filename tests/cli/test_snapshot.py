@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def test_inspecting_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "ID           2-7-5000"
     assert shown[2:] == ["Index        7", "Term         2", "Version      1"]
+    assert main(["snapshot", "inspect", "-format=json", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "ID": "2-7-5000",
+        "Size": int(shown[1].split()[1]),
+        "Index": 7,
+        "Term": 2,
+        "Version": 1,
+    }
 
 
 def test_restoring_sends_the_file(tmp_path: Path, server: list[bytes], capsys: pytest.CaptureFixture[str]) -> None:
