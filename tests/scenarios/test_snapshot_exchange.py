@@ -87,6 +87,11 @@ def kept(address: str) -> dict[str, Any]:
     return {path: ask(f"{address}:8500{path}") for path in KEPT}
 
 
+def exported(host: Host, address: str) -> str:
+    """What the official command line exports."""
+    return host.output("consul", "kv", "export", f"-http-addr={address}:8500", "")
+
+
 def is_ready(address: str) -> Any:
     return ask(f"{address}:8500/v1/status/leader") and ask(f"{address}:8500/v1/catalog/nodes")
 
@@ -106,6 +111,8 @@ def test_everything_arrives(host: Host, source: str, target: str) -> None:
     ask(f"{source}:8500/v1/kv/gone", "DELETE")
     wanted = kept(source)
     assert all(wanted.values())
+    keys = exported(host, source)
+    assert [entry["key"] for entry in json.loads(keys)] == ["a/b", "lock"]
     file = str(host.directory / "backup.snap")
     host.output("consul", "snapshot", "save", f"-http-addr={source}:8500", file)
     assert (
@@ -114,5 +121,6 @@ def test_everything_arrives(host: Host, source: str, target: str) -> None:
     )
     host.output("consulpy", "snapshot", "restore", f"-http-addr={target}:8500", file)
     assert kept(target) == wanted
+    assert exported(host, target) == keys
     explained = ask(f"{target}:8500/v1/query/geo-redis/explain")
     assert explained["Query"]["Service"]["Service"] == "redis"
