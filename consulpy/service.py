@@ -121,7 +121,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
 
     started = AgentService(config, reactor, read_config)
     print(started.agent.banner(), flush=True)
-    sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True))
+    sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True), follow=True)
     globalLogBeginner.beginLoggingTo([sink], redirectStandardIO=False, discardBuffer=False)
     try:
         started.startService()

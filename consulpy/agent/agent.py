@@ -413,7 +413,8 @@ class Agent:
         if config.ports.dns > 0:
             self._run(dns)
             self._dns = dns
-        self._run(HttpService(self._reactor, settings.http(config), self, logs.debugging))
+        self._http = HttpService(self._reactor, settings.http(config), self, logs.debugging)
+        self._run(self._http)
 
     def _run(self, service: Any) -> None:
         try:
@@ -557,6 +558,9 @@ class Agent:
             self.own_caller.rate = RateLimit(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
         self.config = fresh
         self.metrics.rules = telemetry.rules(fresh.telemetry)
+        self.local.entries.discard_check_output = fresh.discard_check_output
+        self._http.reconfigure(settings.http(fresh))
+        logs.set_level(fresh.log_level)
         if self._dns is not None:
             self._dns.reconfigure(settings.dns(fresh))
         _log.info("reloaded: {changes}", changes=str(changes) or "nothing changed")

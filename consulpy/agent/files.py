@@ -76,7 +76,7 @@ class AgentFiles:
             config.log_rotate_max_files,
             self._seconds,
         )
-        self._sink = LogSink(config.log_level, config.log_json, self._write)
+        self._sink = LogSink(config.log_level, config.log_json, self._write, follow=True)
         globalLogPublisher.addObserver(self._sink)
 
     def _write(self, line: str) -> None:

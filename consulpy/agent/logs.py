@@ -47,6 +47,16 @@ def _module(namespace: str) -> str:
 _debugging: "WeakSet[LogSink]" = WeakSet()
 
 
+#: The sinks whose level is the configuration's.
+_following: "WeakSet[LogSink]" = WeakSet()
+
+
+def set_level(level: str) -> None:
+    """Another `log_level`, at once. KeyError for an unknown one."""
+    for sink in list(_following):
+        sink.set_level(level)
+
+
 def debugging() -> bool:
     """Whether anybody reads what is logged at the debug level."""
     return bool(_debugging)
@@ -54,14 +64,22 @@ def debugging() -> bool:
 
 @implementer(ILogObserver)
 class LogSink:
-    """Writes what is at least as important as `level` through `write`, one line each."""
+    """Writes what is at least as important as `level` through `write`, one line each.
 
-    def __init__(self, level: str, as_json: bool, write: Callable[[str], None]) -> None:
-        self._least = LEVELS[level.upper()]
+    With `follow` the level is the configuration's, which a reload may change (`set_level`).
+    """
+
+    def __init__(self, level: str, as_json: bool, write: Callable[[str], None], *, follow: bool = False) -> None:
         self._as_json = as_json
         self._write = write
-        if self._least == 0:
-            _debugging.add(self)
+        self.set_level(level)
+        if follow:
+            _following.add(self)
+
+    def set_level(self, level: str) -> None:
+        """Write what is at least as important as this from now on. KeyError for an unknown level."""
+        self._least = LEVELS[level.upper()]
+        (_debugging.add if self._least == 0 else _debugging.discard)(self)
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take one event."""

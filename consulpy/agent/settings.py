@@ -22,6 +22,7 @@ def http(config: RuntimeConfig) -> HttpConfig:
         config.limits.http_max_conns_per_client,
         config.http_config.block_endpoints,
         config.http_config.allow_write_http_from,
+        config.http_config.use_cache,
     )
 
 

@@ -46,7 +46,6 @@ class RuntimeConfig:
         "An arbitrary metadata key/value pair for this node, of the format `key:value`. Can be specified multiple "
         "times.",
         flag="node-meta",
-        reloadable=True,
         placeholder="key:value",
     )
     disable_host_node_id: bool = key(

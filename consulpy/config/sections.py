@@ -75,7 +75,7 @@ class DnsSettings:
     recursor_timeout_s: float = key(Kind.DURATION, 2.0, "How long to wait for a recursor.", reloadable=True)
     udp_answer_limit: int = key(Kind.WHOLE, 3, "Most records in a UDP answer without EDNS.", reloadable=True)
     enable_additional_node_meta_txt: bool = key(Kind.SWITCH, True, "Add node metadata as TXT.", reloadable=True)
-    use_cache: bool = key(Kind.SWITCH, False, "Answer from the agent's cache.", reloadable=True)
+    use_cache: bool = key(Kind.SWITCH, False, "Answer from the agent's cache.", support=Support.IGNORED)
     cache_max_age_s: float = key(Kind.DURATION, 0.0, "Oldest cached answer.", reloadable=True, support=Support.IGNORED)
     soa: Soa = section(Soa)
 
@@ -150,7 +150,7 @@ class HttpSettings:
     )
     block_endpoints: tuple[str, ...] = key(Kind.TEXTS, ())
     response_headers: Mapping[str, str] = key(Kind.TEXT_MAP, NOTHING)
-    use_cache: bool = key(Kind.SWITCH, True)
+    use_cache: bool = key(Kind.SWITCH, True, "Whether `?cached` may be answered from what the agent keeps.")
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,10 @@ class KeptAnswers:
     def close(self) -> None:
         """Forget everything, and keep nothing more."""
         self.enabled = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
         for table in (self._young, self._old):
             for entry in table.values():
                 _end(entry)

@@ -48,6 +48,8 @@ class HttpConfig:
     block_endpoints: tuple[str, ...] = ()
     #: Networks from which writes may come; none: from anywhere (`http_config.allow_write_http_from`).
     allow_write_from: tuple[str, ...] = ()
+    #: Whether `?cached` means anything (`http_config.use_cache`).
+    use_cache: bool = True
 
 
 class HttpService(Service):
@@ -58,7 +60,7 @@ class HttpService(Service):
     ) -> None:
         self._reactor = reactor
         self._config = config
-        self._cache = ReplyCache(agent.caller, reactor)
+        self._cache = ReplyCache(agent.caller, reactor) if config.use_cache else None
         #: Answers that need not be made again.
         self.kept = KeptAnswers(agent, debugging)
         guard = Guard(config.block_endpoints, config.allow_write_from)
@@ -66,6 +68,11 @@ class HttpService(Service):
         #: What makes the connections; its limit may be changed while it runs.
         self.site = ApiSite(root, reactor, config.connections_per_client, self.kept)
         self._listeners: list[Any] = []
+
+    def reconfigure(self, config: HttpConfig) -> None:
+        """Take what a reload can change: the limit of connections. Kept answers are made anew."""
+        self.site.connections_per_client = config.connections_per_client
+        self.kept.clear()
 
     @property
     def ports(self) -> list[int]:
@@ -115,7 +122,8 @@ class HttpService(Service):
         for listener in self._listeners:
             listener.stopListening()
         self._listeners.clear()
-        self._cache.close()
+        if self._cache is not None:
+            self._cache.close()
         self.kept.close()
 
 

@@ -32,6 +32,17 @@ def test_a_reload_applies_what_the_files_say_now(tmp_path: Path, way: str) -> No
         assert "no_such_key" in refused.stdout + refused.stderr
         assert "web" in ask(f"{OURS}:8500/v1/agent/services")
 
+        assert "[DEBUG]" not in program.output
+        file.write_text(WITH_WEB + '\nlog_level = "DEBUG"\nlimits { http_max_conns_per_client = 7 }\ndomain = "other"')
+        host.output("consulpy", "reload", f"-http-addr={OURS}:8500")
+        ask(f"{OURS}:8500/v1/agent/services")
+        if way == "consulpy agent":
+            eventually(lambda: "[DEBUG] agent.http: Request finished" in program.output, "debug lines")
+            (said,) = [line for line in program.output.splitlines() if "log_level" in line]
+            assert "reloaded: applied: " in said
+            assert "limits.http_max_conns_per_client" in said
+            assert said.endswith("not applied before a restart: domain")
+
         file.write_text("")
         program.process.send_signal(signal.SIGHUP)
         eventually(lambda: "web" not in ask(f"{OURS}:8500/v1/agent/services"), "SIGHUP reloads too")
