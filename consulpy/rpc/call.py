@@ -24,6 +24,8 @@ from consulpy.structs.record import Record
 JITTER_FRACTION: Final = 16
 #: In an error's text: any call may be repeated.
 _NO_LEADER: Final = "No cluster leader"
+#: How an error begins where no connection could be made.
+_NOT_SENT: Final = "rpc error getting client"
 #: In an error's text: a read may be repeated.
 _CONNECTION_CLOSED: Final = ("stream closed", "session shutdown")
 
@@ -114,6 +116,7 @@ class ClientCaller:
     async def _call(self, method: Method, request: Record) -> Any:
         first_s = self._clock.seconds()
         body = request.pack()
+        unreachable: set[str] = set()
         while True:
             server = self._router.find()
             if server is None:
@@ -126,6 +129,11 @@ class ClientCaller:
                 failure = error
             self._log("error", f"{method.name} call to server {server.name} ({server.rpc_address}) failed: {failure}")
             self._router.failed(server)
+            if str(failure).startswith(_NOT_SENT):  # nothing happened: whoever else is there may be asked at once
+                unreachable.add(server.name)
+                another = self._router.find()
+                if another is not None and another.name not in unreachable:
+                    continue
             if not may_repeat(request, str(failure)) or self._clock.seconds() - first_s >= self._hold_timeout_s:
                 self.failures += 1
                 raise failure

@@ -1,0 +1,82 @@
+"""Calls of a client agent whose servers cannot all be reached."""
+
+from random import Random
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from consulpy.errors import NoServers, RPCError
+from consulpy.rpc.call import ClientCaller
+from consulpy.rpc.members import ServerInfo
+from consulpy.rpc.rate import RateLimit
+from consulpy.structs.requests import RegisterRequest, SpecificRequest
+
+REFUSED = (
+    "rpc error getting client: failed to get conn: dial tcp 127.0.0.1:0->127.0.0.2:8300: connect: connection refused"
+)
+
+
+class Servers:
+    """Some servers, the first of which is asked; what each says."""
+
+    def __init__(self, **says: list[Any]) -> None:
+        self.order = [ServerInfo(name, "127.0.0.2", 8300, "dc1") for name in says]
+        self.says = says
+        self.asked: list[str] = []
+
+    def find(self) -> ServerInfo | None:
+        return self.order[0] if self.order else None
+
+    def failed(self, server: ServerInfo) -> None:
+        self.order.append(self.order.pop(0))
+
+    def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
+        self.asked.append(server.name)
+        said = self.says[server.name]
+        answer = said.pop(0) if len(said) > 1 else said[0]
+        return fail(RPCError(answer)) if isinstance(answer, str) else succeed(answer)
+
+
+def caller(servers: Servers, clock: Clock, **more: Any) -> ClientCaller:
+    return ClientCaller(servers, servers, clock, Random(1), **more)
+
+
+def outcome(clock: Clock, called: "Deferred[Any]", within_s: int = 20) -> list[Any]:
+    """What became of a call, after some time."""
+    seen: list[Any] = []
+    called.addBoth(seen.append)
+    for _ in range(10 * within_s):
+        clock.advance(0.1)
+    return [getattr(each, "value", each) for each in seen]
+
+
+@pytest.mark.parametrize("request_", [SpecificRequest(), RegisterRequest()], ids=["a read", "a write"])
+def test_who_cannot_be_reached_is_passed_over_at_once(request_: Any) -> None:
+    method = "Catalog.ListNodes" if isinstance(request_, SpecificRequest) else "Catalog.Register"
+    servers = Servers(one=[REFUSED], two=[REFUSED], three=[{}])
+    clock = Clock()
+    seen: list[Any] = []
+    caller(servers, clock).call(method, request_).addBoth(seen.append)
+    assert len(seen) == 1  # without any pause
+    assert not isinstance(getattr(seen[0], "value", None), RPCError)
+    assert servers.asked == ["one", "two", "three"]
+
+
+def test_when_nobody_can_be_reached_that_is_said_at_once() -> None:
+    servers = Servers(one=[REFUSED], two=[REFUSED])
+    clock = Clock()
+    (error,) = outcome(clock, caller(servers, clock).call("Catalog.ListNodes", SpecificRequest()), within_s=0)
+    assert str(error) == REFUSED
+    assert servers.asked == ["one", "two"]
+
+
+def test_no_servers_and_too_many_calls() -> None:
+    clock = Clock()
+    (error,) = outcome(clock, caller(Servers(), clock).call("Catalog.ListNodes", SpecificRequest()), within_s=1)
+    assert isinstance(error, NoServers)
+    limited = caller(Servers(one=[{}]), clock, rate=RateLimit(clock, 0.0, 1))
+    assert not isinstance(outcome(clock, limited.call("Catalog.ListNodes", SpecificRequest()))[0], RPCError)
+    (error,) = outcome(clock, limited.call("Catalog.ListNodes", SpecificRequest()))
+    assert str(error) == "RPC rate limit exceeded"
