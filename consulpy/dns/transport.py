@@ -30,6 +30,8 @@ from consulpy.dns.wire import HEADER_SIZE, Malformed, Question, decode
 from consulpy.rpc.call import Caller
 
 DATAGRAM_SIZE_MAX: Final = 65_535
+#: How many times the socket is read for each time that this is timed.
+TIMED_EVERY: Final = 16
 DATAGRAMS_PER_WAKEUP: Final = 64
 RECEIVE_BUFFER_BYTES: Final = 1 << 20
 #: How many free UDP ports are tried until TCP's of the same number is free too.
@@ -213,6 +215,7 @@ class _UdpSocket:
         self._reactor = reactor
         self._service = service
         self._cache = service.cache
+        self._wakeups = self._counted = 0
         family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -236,12 +239,19 @@ class _UdpSocket:
 
     def doRead(self) -> None:
         """Read what has come; hits are answered at once."""
-        began_s, hits = self._reactor.seconds(), self._cache.hits
+        self._wakeups += 1
+        if self._wakeups % TIMED_EVERY:
+            self._read_all()
+            return
+        began_s, before = self._reactor.seconds(), self._cache.hits
         self._read_all()
-        hits = self._cache.hits - hits
-        if hits:  # timed together: to time each would cost more than the hit itself
-            self._service.asked += hits
-            self._service.asked_ms += 1000 * (self._reactor.seconds() - began_s)
+        hits = self._cache.hits - before
+        if hits:  # for all since the last time: to time each would cost more than a hit itself
+            mean_ms = 1000 * (self._reactor.seconds() - began_s) / hits
+            since = self._cache.hits - self._counted
+            self._counted = self._cache.hits
+            self._service.asked += since
+            self._service.asked_ms += mean_ms * since
 
     def _read_all(self) -> None:
         receive, send, hit = self._socket.recvfrom, self._socket.sendto, self._cache.get
