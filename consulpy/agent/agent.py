@@ -6,7 +6,7 @@ pools, port 8300 and `call`, the leader, the services of this agent, then the do
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -92,7 +92,8 @@ class Agent:
         self.limits = settings.writes(config)
         self.translate_wan_addrs = config.translate_wan_addrs
         self._read_config = read_config or (lambda: config)
-        self._dns: DnsService | None = None
+        #: The DNS door, if it is open.
+        self.dns: DnsService | None = None
         self._watches: Watches | None = None
         self._stops: list[Callable[[], object]] = []
         self._leaving: Deferred[None] | None = None
@@ -119,11 +120,6 @@ class Agent:
     def wan(self) -> Serf | None:
         """The WAN pool of a server."""
         return self._wan_pool.serf if self._wan_pool else None
-
-    @property
-    def dns(self) -> DnsService | None:
-        """The DNS door, if it is open."""
-        return self._dns
 
     @property
     def dns_domain(self) -> str:
@@ -209,19 +205,19 @@ class Agent:
         if not config.disable_coordinates:
             self._coordinates.start()
             self._stops.append(self._coordinates.stop)
-        self._watch(config.watches)
+        self._planned(config)()
         self._join_others()
 
-    def _watch(self, definitions: Sequence[Mapping[str, Any]]) -> None:
-        """Run these watches and no others. Raises `ConfigError`."""
+    def _planned(self, config: RuntimeConfig) -> Callable[[], None]:
+        """Check the watches of a configuration; what is given runs them and no others. Raises `ConfigError`."""
         if self._watches is None:
-            if not definitions:
-                return  # most agents have none, and need not pay for what runs them
+            if not config.watches:
+                return lambda: None  # most agents have none, and need not pay for what runs them
             from consulpy.agent.watches import Watches
 
-            self._watches = Watches(self._reactor, settings.own_url(self.config))
+            self._watches = Watches(self._reactor)
             self._stops.append(self._watches.stop)
-        self._watches.start(definitions)
+        return self._watches.planned(settings.own_url(config) if config.watches else "", config.watches)
 
     def _measure(self) -> None:
         beat = telemetry.Telemetry(self.config.telemetry, self.metrics, self._reactor)
@@ -279,13 +275,12 @@ class Agent:
             hold_timeout_s=config.performance.rpc_hold_timeout_s,
             waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
         )
-        dial: Any = Dialer(self._reactor, config.bind_addr)
-        connections = ConnectionPool(dial, self._reactor)
-        self._stops.append(connections.close)
-        wan = self._wan_pool.serf if self._wan_pool is not None else None
-        if wan is not None:
+        if self.wan is not None:
+            dial: Any = Dialer(self._reactor, config.bind_addr)
+            connections = ConnectionPool(dial, self._reactor)
+            self._stops.append(connections.close)
             self.server.elsewhere = OtherDatacenters(
-                wan.members.values, connections, self._rng, log=reporter("rpc.wan")
+                self.wan.members.values, connections, self._rng, log=reporter("rpc.wan"), metrics=self.metrics
             )
         self._leader = Leader(
             config.datacenter,
@@ -412,7 +407,7 @@ class Agent:
         dns = DnsService(self._reactor, settings.dns(config), self.caller, rng=self._rng, **kept)
         if config.ports.dns > 0:
             self._run(dns)
-            self._dns = dns
+            self.dns = dns
         self._http = HttpService(self._reactor, settings.http(config), self, logs.debugging)
         self._run(self._http)
 
@@ -548,11 +543,12 @@ class Agent:
         try:
             # without a data directory each reading would make up another node id
             fresh = dataclasses.replace(self._read_config(), node_id=self.config.node_id)
+            watch = self._planned(fresh)  # before anything changes: all of it is applied, or nothing
             configure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
-            if fresh.watches != self.config.watches:
-                self._watch(fresh.watches)
         except ConfigError as error:
             raise RPCError(f"the configuration was not reloaded: {error}") from None
+        if fresh.watches != self.config.watches:
+            watch()
         changes = compare(self.config, fresh)
         if isinstance(self.own_caller, ClientCaller):
             self.own_caller.rate = RateLimit(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
@@ -561,8 +557,8 @@ class Agent:
         self.local.entries.discard_check_output = fresh.discard_check_output
         self._http.reconfigure(settings.http(fresh))
         logs.set_level(fresh.log_level)
-        if self._dns is not None:
-            self._dns.reconfigure(settings.dns(fresh))
+        if self.dns is not None:
+            self.dns.reconfigure(settings.dns(fresh))
         _log.info("reloaded: {changes}", changes=str(changes) or "nothing changed")
 
     def keyring(self, operation: str, key: str, relay_factor: int) -> "Deferred[list[dict[str, Any]]]":

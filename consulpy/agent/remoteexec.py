@@ -42,6 +42,7 @@ class RemoteExec:
         self._datacenter = datacenter
         self._node_name = node_name
         self._running: set[_Process] = set()
+        self._jobs = 0
 
     def asked(self, payload: bytes) -> None:
         """An event came. What goes wrong is a line in the log."""
@@ -60,8 +61,16 @@ class RemoteExec:
         prefix, session = str(event["Prefix"]), str(event["Session"])
         base = f"{prefix}/{session}"
         job = await self._job(f"{base}/job")
-        if len(self._running) >= RUNNING_MAX:
+        if self._jobs >= RUNNING_MAX:
             raise ValueError(f"{RUNNING_MAX} commands run already")
+        self._jobs += 1
+        try:
+            await self._do(job, session, base)
+        finally:
+            self._jobs -= 1
+
+    async def _do(self, job: Mapping[str, Any], session: str, base: str) -> None:
+        """Acknowledge a job, run it, tell how it ended."""
         await self._write(session, f"{base}/{self._node_name}/ack", b"")
         script = base64.b64decode(job.get("Script") or "")
         with tempfile.TemporaryDirectory(prefix="rexec") as folder:
@@ -141,9 +150,11 @@ class _Process(ProcessProtocol):
         self.transport.closeStdin()
 
     def outReceived(self, data: bytes) -> None:
-        room = OUTPUT_MAX_BYTES - self._total
+        room = max(OUTPUT_MAX_BYTES - self._total, 0)
         self._printed += data[:room]
-        self._total += len(data[:room])
+        self._total += len(data)
+        if self._total > OUTPUT_MAX_BYTES >= self._total - len(data):
+            self._printed += f"\n(more than {OUTPUT_MAX_BYTES} bytes: the rest is not passed on)\n".encode()
         if len(self._printed) >= PIECE_BYTES:
             self._fire()
 

@@ -47,7 +47,9 @@ def check_tls(config: RuntimeConfig) -> AgentTls | None:
 
 
 def own_url(config: RuntimeConfig) -> str:
-    """Where an agent reaches its own HTTP API."""
+    """Where an agent reaches its own HTTP API. Raises `ConfigError` where it has none."""
+    if config.ports.http <= 0:
+        raise ConfigError("watches need the HTTP API of this agent: ports.http is off")
     host = next((each for each in http(config).addresses if not each.startswith(("/", "unix://"))), "127.0.0.1")
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://{host_port(address, config.ports.http)}"

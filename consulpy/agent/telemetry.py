@@ -1,4 +1,4 @@
-"""Measurements: which rooms are asked for what, the beat in which that happens, and where values are sent.
+"""Measurements: which rooms are asked for what, and the beat in which that happens.
 
 Names are Consul's (its documentation's "Telemetry"); what only a Go program or Raft has is left out.
 """
@@ -10,22 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.application.internet import ClientService
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
-from twisted.logger import Logger
-
 from consulpy.config.sections import Telemetry as Settings
-from consulpy.errors import ConfigError
 from consulpy.metrics.registry import INTERVAL_S, Registry, Rules
-from consulpy.metrics.statsd import StatsdLines
+from consulpy.rpc.call import ClientCaller
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 
 if TYPE_CHECKING:
     from consulpy.agent.agent import Agent
+    from consulpy.agent.senders import Sender
     from consulpy.serf.machine import Serf
-
-_log = Logger()
 
 #: How often lines are sent to a StatsD, in seconds.
 FLUSH_INTERVAL_S: Final = 0.1
@@ -54,22 +47,20 @@ class Telemetry:
         self._registry = registry
         self._reactor = reactor
         self._beats: list[Any] = []
-        self._senders: list[tuple[StatsdLines, _UdpSender | _TcpSender]] = []
+        self._senders: list[Sender] = []
         #: Called at each beat, for what is measured by looking.
         self.looks: list[Callable[[], None]] = []
-        for address, tagged in ((settings.statsd_address, False), (settings.dogstatsd_addr, True)):
-            if address:
-                lines = StatsdLines(tagged=tagged, tags=settings.dogstatsd_tags if tagged else ())
-                self._senders.append((lines, _UdpSender(reactor, address)))
-        if settings.statsite_address:
-            self._senders.append((StatsdLines(), _TcpSender(reactor, settings.statsite_address)))
-        registry.sinks += [lines for lines, _ in self._senders]
+        if settings.statsd_address or settings.dogstatsd_addr or settings.statsite_address:
+            from consulpy.agent.senders import senders  # most agents have none, and need not pay for them
+
+            self._senders = senders(settings, reactor)
+        registry.sinks += [sender.lines for sender in self._senders]
 
     def start(self) -> None:
         """Begin to beat and to send."""
         self._repeat(INTERVAL_S / 2, self._beat)
         if self._senders:
-            for _, sender in self._senders:
+            for sender in self._senders:
                 sender.start()
             self._repeat(FLUSH_INTERVAL_S, self._flush)
 
@@ -79,8 +70,8 @@ class Telemetry:
         self._registry.tick()
 
     def _flush(self) -> None:
-        for lines, sender in self._senders:
-            for packet in lines.flush():
+        for sender in self._senders:
+            for packet in sender.lines.flush():
                 sender.send(packet)
 
     def _repeat(self, interval_s: float, call: Callable[[], None]) -> None:
@@ -97,78 +88,8 @@ class Telemetry:
         for beat in self._beats:
             beat.cancel()
         self._flush()
-        for _, sender in self._senders:
+        for sender in self._senders:
             sender.stop()
-
-
-class _UdpSender:
-    """Datagrams to one address, whose name is looked up once."""
-
-    def __init__(self, reactor: Any, address: str) -> None:
-        self._reactor = reactor
-        self._host, self._port = _host_and_port(address)
-        self._socket: Any = None
-
-    def start(self) -> None:
-        """Look the name up."""
-        self._reactor.resolve(self._host).addCallbacks(self._found, self._unknown)
-
-    def _found(self, address: str) -> None:
-        protocol = DatagramProtocol()
-        protocol.noisy = False
-        self._host = address
-        self._socket = self._reactor.listenUDP(0, protocol)
-
-    def _unknown(self, failure: Any) -> None:
-        _log.error("statsd {host}: {why}; no metrics are sent", host=self._host, why=failure.getErrorMessage())
-
-    def send(self, packet: bytes) -> None:
-        if self._socket is not None:
-            self._socket.write(packet, (self._host, self._port))
-
-    def stop(self) -> None:
-        if self._socket is not None:
-            self._socket.stopListening()
-
-
-class _TcpSender:
-    """A connection that is made again when it breaks; what comes meanwhile is not sent."""
-
-    def __init__(self, reactor: Any, address: str) -> None:
-        factory = Factory.forProtocol(Protocol)
-        factory.noisy = False
-        self._service = ClientService(HostnameEndpoint(reactor, *_host_and_port(address)), factory, clock=reactor)
-        self._connection: Any = None
-
-    def start(self) -> None:
-        self._service.startService()
-        self._wait()
-
-    def _wait(self) -> None:
-        self._service.whenConnected().addCallbacks(self._connected, lambda _stopped: None)
-
-    def _connected(self, protocol: Any) -> None:
-        self._connection = protocol
-        protocol.connectionLost = lambda _reason=None: self._lost()
-
-    def _lost(self) -> None:
-        self._connection = None
-        self._wait()
-
-    def send(self, packet: bytes) -> None:
-        if self._connection is not None:
-            self._connection.transport.write(packet)
-
-    def stop(self) -> Any:
-        return self._service.stopService()
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    """The parts of "host:port". Raises `ConfigError`."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f'telemetry: "{address}" is no host:port, such as 127.0.0.1:8125')
-    return host.strip("[]"), int(port)
 
 
 def measure(agent: "Agent", telemetry: Telemetry) -> None:
@@ -180,7 +101,8 @@ def measure(agent: "Agent", telemetry: Telemetry) -> None:
     _dns(agent)
     caller = agent.own_caller
     registry.pull("client.rpc", lambda: (caller.calls, caller.calls))
-    registry.pull("client.rpc.failed", lambda: (caller.failures, caller.failures))
+    if isinstance(caller, ClientCaller):
+        registry.pull("client.rpc.failed", lambda: (caller.failures, caller.failures))
     if agent.server is not None:
         _server(agent)
 

@@ -17,14 +17,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from consulpy.client.watching import question, shown
+from consulpy.client.watching import question, retry_pause_s, shown
 from consulpy.config.durations import parse_duration
 from consulpy.errors import ConfigError
 
 _log = Logger()
 
-FIRST_RETRY_S: Final = 5.0
-LONGEST_RETRY_S: Final = 180.0
 #: How long an HTTP handler may take, unless it says otherwise, in seconds.
 HTTP_TIMEOUT_S: Final = 10.0
 #: How much of what a handler prints or answers goes to the log, in bytes.
@@ -37,18 +35,24 @@ Handler = Callable[[int, bytes], "Deferred[None]"]
 
 
 class Watches:
-    """All watches of an agent. `base_url`: its HTTP API ("http://127.0.0.1:8500")."""
+    """All watches of an agent."""
 
-    def __init__(self, reactor: Any, base_url: str) -> None:
+    def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._base_url = base_url
         self._running: list[Deferred[None]] = []
 
-    def start(self, definitions: Iterable[Mapping[str, Any]]) -> None:
-        """Run these, and no others from now on. Raises `ConfigError`; then those from before go on."""
-        plans = [_Watch(self._reactor, self._base_url, definition) for definition in definitions]
-        self.stop()
-        self._running = [plan.run() for plan in plans]
+    def planned(self, base_url: str, definitions: Iterable[Mapping[str, Any]]) -> Callable[[], None]:
+        """Check these; what is given runs them, and no others from then on. Raises `ConfigError`.
+
+        `base_url`: the agent's HTTP API ("http://127.0.0.1:8500").
+        """
+        plans = [_Watch(self._reactor, base_url, definition) for definition in definitions]
+
+        def start() -> None:
+            self.stop()
+            self._running = [plan.run() for plan in plans]
+
+        return start
 
     def stop(self) -> None:
         """Run none."""
@@ -96,7 +100,7 @@ class _Watch:
                 raise
             except Exception as error:
                 failures += 1
-                pause_s = min(FIRST_RETRY_S * failures**2, LONGEST_RETRY_S)
+                pause_s = retry_pause_s(failures)
                 _log.error(
                     "watch {kind}: {error}; again in {pause_s:g} s", kind=self._kind, error=error, pause_s=pause_s
                 )
@@ -104,9 +108,18 @@ class _Watch:
                 continue
             failures = 0
             if result != before or index == 0:
-                await self._handler(found_index, result)
+                await self._handle(found_index, result)
             before = result
             index = found_index if found_index >= index else 0  # an index that goes back means: begin anew
+
+    async def _handle(self, index: int, result: bytes) -> None:
+        """What goes wrong is a line in the log; the watch goes on."""
+        try:
+            await self._handler(index, result)
+        except CancelledError:
+            raise
+        except Exception as error:
+            _log.error("watch {kind}: its handler: {error}", kind=self._kind, error=error)
 
     async def _ask(self, index: int) -> tuple[int, bytes]:
         from twisted.web.client import Agent, readBody
@@ -200,10 +213,8 @@ class _HttpHandler:
             raise ConfigError(f"watches: http_handler_config: timeout: {error}") from None
 
     def handle(self, index: int, result: bytes) -> "Deferred[None]":
-        """Fires when the answer is there, or why there is none was logged."""
-        called = Deferred.fromCoroutine(self._call(index, result))
-        called.addTimeout(self._timeout_s, self._reactor)
-        return called.addErrback(self._failed)
+        """Fires when the answer is there; fails if there is none in time."""
+        return Deferred.fromCoroutine(self._call(index, result)).addTimeout(self._timeout_s, self._reactor)
 
     async def _call(self, index: int, result: bytes) -> None:
         from io import BytesIO
@@ -220,9 +231,3 @@ class _HttpHandler:
         if not 200 <= response.code < 300:
             text = answered[:OUTPUT_MAX_BYTES].decode("utf-8", "replace").strip()
             _log.error("watch handler {url} answered {code}: {text}", url=self._url, code=response.code, text=text)
-
-    def _failed(self, failure: Failure) -> None:
-        failure.trap(Exception)
-        if failure.check(CancelledError):
-            failure.raiseException()
-        _log.error("watch handler {url}: {why}", url=self._url, why=failure.getErrorMessage())

@@ -1,7 +1,8 @@
 """`consulpy event`."""
 
 import json
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
@@ -11,7 +12,20 @@ from consulpy.config.goflags import Flag
 from consulpy.errors import RPCError
 from consulpy.local.regexp import compile_regexp
 
-_FILTERS: Final = ("node", "service", "tag")
+#: The flags that say which agents are meant, for whatever is told by an event.
+FILTERS: Final = ("node", "service", "tag")
+
+
+def filter_fault(values: Mapping[str, Any]) -> str:
+    """What is wrong with these flags, in the official program's words; empty if nothing is."""
+    for name in FILTERS:
+        try:
+            compile_regexp(values[name])
+        except RPCError as error:
+            return f"Failed to compile {name} filter regexp: {error}"
+    if values["tag"] and not values["service"]:
+        return "Cannot provide tag filter without service filter."
+    return ""
 
 
 @command(
@@ -43,19 +57,14 @@ def event(given: Given) -> int:
     values = given.values
     if not values["name"]:
         raise Mistake("Event name must be specified")
-    for name in _FILTERS:
-        try:
-            compile_regexp(values[name])
-        except RPCError as error:
-            given.err(f"Failed to compile {name} filter regexp: {error}")
-            return 1
-    if values["tag"] and not values["service"]:
-        given.err("Cannot provide tag filter without service filter.")
+    wrong = filter_fault(values)
+    if wrong:
+        given.err(wrong)
         return 1
     if len(given.arguments) > 1:
         raise Mistake("Too many command line arguments.")
     payload = given.arguments[0].encode() if given.arguments else b""
-    filters = {name: values[name] or None for name in _FILTERS}
+    filters = {name: values[name] or None for name in FILTERS}
     try:
         fired = given.client.fire_event(values["name"], payload, dc=values["datacenter"], **filters)
     except ClientError as error:

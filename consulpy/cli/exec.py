@@ -7,17 +7,15 @@ import sys
 import threading
 import time
 from typing import Any, Final
-from urllib.parse import quote
 
+from consulpy.cli.event import FILTERS, filter_fault
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
+from consulpy.client.api import key_path
 from consulpy.config.durations import parse_duration
 from consulpy.config.goflags import Flag, switch
-from consulpy.errors import RPCError
-from consulpy.local.regexp import compile_regexp
 
-_FILTERS: Final = ("node", "service", "tag")
 _TTL_S: Final = 15.0
 _STRING: Final[dict[str, Any]] = {"default": "", "placeholder": "string"}
 _DURATION: Final[dict[str, Any]] = {"convert": parse_duration, "placeholder": "duration"}
@@ -58,7 +56,7 @@ Only agents with disable_remote_exec = false respond.
 def execute(given: Given) -> int:
     """0 if it worked everywhere, 2 if not, 1 for a mistake."""
     job = _job(given)
-    wrong = _wrong(given.values)
+    wrong = filter_fault(given.values)
     if wrong:
         given.err(wrong)
         return 1
@@ -86,18 +84,6 @@ def _job(given: Given) -> dict[str, Any]:
     if given.values["shell"]:
         return {"Command": " ".join(words), "Wait": wait_ns}
     return {"Args": words if len(words) > 1 else shlex.split(words[0]), "Wait": wait_ns}
-
-
-def _wrong(values: dict[str, Any]) -> str:
-    """What is wrong with the flags, in the real program's words."""
-    if values["tag"] and not values["service"]:
-        return "Cannot provide tag filter without service filter."
-    for name in _FILTERS:
-        try:
-            compile_regexp(values[name])
-        except RPCError as error:
-            return f"Failed to compile {name} filter regexp: {error}"
-    return ""
 
 
 class _Run:
@@ -128,7 +114,7 @@ class _Run:
     def run(self, job: dict[str, Any]) -> int:
         """Tell the agents, then show what they write."""
         began_s = _now_s()
-        place = f"/v1/kv/{quote(self._base, safe='/')}job"
+        place = key_path(f"{self._base}job")
         if not self._client.put(place, {**self._dc, "acquire": self._session}, raw_body=json.dumps(job).encode()):
             self._given.err("Failed to create job file")
             return 1
@@ -136,7 +122,7 @@ class _Run:
         time.sleep(self._given.values["wait-repl"])
         values = self._given.values
         payload = json.dumps({"Prefix": values["prefix"], "Session": self._session}).encode()
-        filters = {name: values[name] or None for name in _FILTERS}
+        filters = {name: values[name] or None for name in FILTERS}
         event = self._client.fire_event("_rexec", payload, **self._dc, **filters)
         self._say(f"Fired remote execution event: {event}")
         failed = self._follow()
@@ -149,7 +135,7 @@ class _Run:
         seen: set[str] = set()
         acknowledged, done, failed = 0, 0, False
         index, last_s = 0, _now_s()
-        path = f"/v1/kv/{quote(self._base, safe='/')}"
+        path = key_path(self._base)
         while True:
             wait_s = values["wait"] * (2 if acknowledged > done else 1)
             left_s = last_s + wait_s - _now_s()

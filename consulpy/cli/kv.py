@@ -10,6 +10,7 @@ from typing import Any, Final
 from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.client import AnswerError, ClientError
+from consulpy.client.api import key_path
 from consulpy.config.goflags import Flag, switch
 
 group(
@@ -56,7 +57,9 @@ def _switch(name: str, about: str) -> Flag:
 def _one_argument(given: Given, missing: str) -> str:
     if len(given.arguments) != 1:
         raise Mistake(
-            missing if not given.arguments else f"Too many arguments (expected 1, got {len(given.arguments)})"
+            f"Error! {missing}"
+            if not given.arguments
+            else f"Error! Too many arguments (expected 1, got {len(given.arguments)})"
         )
     return given.arguments[0]
 
@@ -64,17 +67,15 @@ def _one_argument(given: Given, missing: str) -> str:
 def _entries(given: Given, key: str, **params: Any) -> list[Entry]:
     """The entries under a key or prefix; none when there are none."""
     try:
-        return list(given.client.get(_path(key), {**given.query, **params}) or [])
+        return list(given.client.get(key_path(key), {**given.query, **params}) or [])
     except AnswerError as error:
         if error.status == 404:
             return []
         raise
 
 
-def _path(key: str) -> str:
-    from urllib.parse import quote
-
-    return f"/v1/kv/{quote(key, safe='/:')}"
+def _unreadable(error: OSError) -> str:
+    return f"Error! Failed to read file: open {error.filename}: {(error.strerror or str(error)).lower()}"
 
 
 def _without_slash(key: str) -> str:
@@ -259,11 +260,16 @@ def put(given: Given) -> int:
         key, data = _key_and_data(given)
         if values["base64"]:
             data = base64.b64decode(data, validate=True)
-    except (OSError, binascii.Error) as error:
-        given.err(f"Error! Failed to read data: {error}")
+    except OSError as error:
+        given.err(_unreadable(error))
+        return 1
+    except binascii.Error as error:
+        given.err(f"Error! Cannot base 64 decode data: {error}")
         return 1
     if values["session"] == "" and (values["acquire"] or values["release"]):
-        raise Mistake(f"Error! Missing -session (required with -{'acquire' if values['acquire'] else 'release'})")
+        raise Mistake("Error! Missing -session (required with -acquire and -release)")
+    if values["cas"] and not values["modify-index"]:  # 0 would mean: only if there is no such key
+        raise Mistake(_NO_INDEX)
     params: dict[str, Any] = {"dc": values["datacenter"], "flags": values["flags"] or None}
     if values["cas"]:
         params["cas"], failed = values["modify-index"], "CAS failed"
@@ -274,7 +280,7 @@ def put(given: Given) -> int:
     else:
         failed = ""
     try:
-        done = given.client.put(_path(key), params, raw_body=data)
+        done = given.client.put(key_path(key), params, raw_body=data)
     except ClientError as error:
         given.err(f"Error! {_DID[failed][0]}: {error}")
         return 1
@@ -287,6 +293,7 @@ def put(given: Given) -> int:
 
 
 _CAS: Final = "CAS failed"
+_NO_INDEX: Final = "Must specify -modify-index with -cas!"
 #: By how a write may fail: what an error begins with, what success does, and what was not done.
 _DID: Final = {
     "": ("Failed writing data", "Data written to", ""),
@@ -338,10 +345,10 @@ def delete(given: Given) -> int:
     """Remove a key, or all under a prefix."""
     values = given.values
     key = _without_slash(_one_argument(given, "Missing KEY argument"))
+    if values["cas"] and not values["modify-index"]:
+        raise Mistake(_NO_INDEX)
     if values["cas"] and values["recurse"]:
         raise Mistake("Cannot specify both -cas and -recurse!")
-    if values["cas"] and not values["modify-index"]:
-        raise Mistake("Must specify -modify-index with -cas!")
     if values["modify-index"] and not values["cas"]:
         raise Mistake("Cannot specify -modify-index without -cas!")
     params = {
@@ -350,7 +357,7 @@ def delete(given: Given) -> int:
         "cas": values["modify-index"] if values["cas"] else None,
     }
     try:
-        done = given.client.delete(_path(key), params)
+        done = given.client.delete(key_path(key), params)
     except ClientError as error:
         given.err(f"Error! Did not delete {'prefix' if values['recurse'] else 'key'} {key}: {error}")
         return 1
@@ -376,7 +383,7 @@ and writes a JSON representation to stdout. This can be used with the command
 def export(given: Given) -> int:
     """All keys under a prefix as JSON."""
     if len(given.arguments) > 1:
-        raise Mistake(f"Error! Too many arguments (expected 1, got {len(given.arguments)})")
+        raise Mistake(f"Too many arguments (expected 1, got {len(given.arguments)})")
     prefix = _without_slash(given.arguments[0] if given.arguments else "")
     try:
         entries = _entries(given, prefix, recurse="")
@@ -413,7 +420,7 @@ def import_(given: Given) -> int:
             data = sys.stdin.read()
         entries = [(str(each["key"]), int(each["flags"]), base64.b64decode(each["value"])) for each in json.loads(data)]
     except OSError as error:
-        given.err(f"Error! Failed to read data: {error}")
+        given.err(_unreadable(error))
         return 1
     except (ValueError, KeyError, TypeError) as error:
         given.err(f"Cannot unmarshal data: {error}")
@@ -421,7 +428,7 @@ def import_(given: Given) -> int:
     for key, flags, value in entries:
         name = given.values["prefix"] + key
         try:
-            given.client.put(_path(name), {"dc": given.values["datacenter"], "flags": flags or None}, raw_body=value)
+            given.client.put(key_path(name), {"dc": given.values["datacenter"], "flags": flags or None}, raw_body=value)
         except ClientError as error:
             given.err(f"Error! Failed writing data for key {name}: {error}")
             return 1

@@ -27,7 +27,7 @@ class _Shutdown(Exception):
 def duration(text: str) -> float:
     """Seconds. Raises `ValueError` as Go's flags do."""
     try:
-        return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
+        return parse_duration(text)
     except ValueError:
         raise ValueError("parse error") from None
 

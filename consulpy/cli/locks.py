@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
-from consulpy.client.api import Client, Json
+from consulpy.client.api import Client, Json, key_path
 from consulpy.client.connection import AnswerError, ClientError, NoAgent
 
 LOCK_FLAGS: Final = 0x2DDCCBC058A50C18
@@ -106,14 +105,14 @@ class _Held:
             lost()
 
     def _read(self, key: str, index: int = 0, wait_s: float = _WAIT_S, **params: Any) -> tuple[int, list[Json]]:
-        found, entries = self._client.watch(_path(key), {**self._query, **params}, index, wait_s)
+        found, entries = self._client.watch(key_path(key), {**self._query, **params}, index, wait_s)
         return found, entries or []
 
     def _write(self, key: str, value: bytes, **params: Any) -> bool:
-        return self._client.put(_path(key), {"dc": self._query.get("dc"), **params}, raw_body=value) is True
+        return self._client.put(key_path(key), {"dc": self._query.get("dc"), **params}, raw_body=value) is True
 
     def _delete(self, key: str, **params: Any) -> bool:
-        return self._client.delete(_path(key), {"dc": self._query.get("dc"), **params}) is True
+        return self._client.delete(key_path(key), {"dc": self._query.get("dc"), **params}) is True
 
 
 class Lock(_Held):
@@ -221,10 +220,6 @@ class Semaphore(_Held):
         _, version, holders = self._state()
         if version and (holders or not self._delete(self.key, cas=version)):
             raise InUse("Semaphore in use")
-
-
-def _path(key: str) -> str:
-    return f"/v1/kv/{quote(key, safe='/:')}"
 
 
 def _now() -> float:

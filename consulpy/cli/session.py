@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from consulpy.cli.main import say
+from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.cli.tables import table
 from consulpy.client import AnswerError, ClientError
@@ -24,7 +25,6 @@ store until they are destroyed, expire or fail with their node. For example:
 )
 
 _ASKS: Final[dict[str, Any]] = {"asks_agent": True, "asks_servers": True}
-_FORMAT: Final = Flag("format", "Output format {pretty|json}", default="pretty", placeholder="string")
 
 
 def _one(given: Given, what: str) -> str:
@@ -42,15 +42,8 @@ def _none(given: Given) -> None:
         raise Mistake(f"Too many arguments (expected 0, got {len(given.arguments)})")
 
 
-def _check_format(given: Given) -> bool:
-    wanted = given.values["format"]
-    if wanted not in ("pretty", "json"):
-        raise Mistake(f"Unknown format {wanted!r}: expected pretty or json")
-    return bool(wanted == "json")
-
-
-def _show(given: Given, sessions: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
+def _show(given: Given, sessions: list[dict[str, Any]]) -> None:
+    if given.values["format"] == "json":
         given.out(json.dumps(sessions, indent=4))
     elif sessions:
         rows = [
@@ -79,14 +72,14 @@ its serfHealth check unless told otherwise.
         Flag("name", "Name for people.", default=""),
         Flag("node", "Node that it is bound to.", default=""),
         Flag("ttl", 'It expires if not renewed for this long, "10s" to "24h".', default=""),
-        _FORMAT,
+        FORMAT,
     ],
     **_ASKS,
 )
 def create(given: Given) -> int:
     """One session; its ID."""
     _none(given)
-    as_json, values = _check_format(given), given.values
+    values = given.values
     fields = {"Name": "name", "Node": "node", "TTL": "ttl", "LockDelay": "lock-delay", "Behavior": "behavior"}
     body: dict[str, Any] = {field: values[flag] for field, flag in fields.items() if values[flag]}
     if values["check"]:
@@ -96,7 +89,7 @@ def create(given: Given) -> int:
     except ClientError as error:
         say(error, "Error creating session")
         return 1
-    given.out(json.dumps(answer, indent=4) if as_json else answer["ID"])
+    given.out(json.dumps(answer, indent=4) if values["format"] == "json" else answer["ID"])
     return 0
 
 
@@ -128,12 +121,12 @@ def destroy(given: Given) -> int:
     about="""
 Lets the TTL of a session begin anew.
 """,
-    flags=[_FORMAT],
+    flags=[FORMAT],
     **_ASKS,
 )
 def renew(given: Given) -> int:
     """The session as it is now."""
-    session, as_json = _one(given, "ID"), _check_format(given)
+    session = _one(given, "ID")
     try:
         found = given.client.put(f"/v1/session/renew/{session}", {"dc": given.values["datacenter"]})
     except AnswerError as error:
@@ -142,7 +135,7 @@ def renew(given: Given) -> int:
     except ClientError as error:
         say(error, "Error renewing session")
         return 1
-    _show(given, found, as_json)
+    _show(given, found)
     return 0
 
 
@@ -153,13 +146,13 @@ def renew(given: Given) -> int:
     about="""
 Shows one session.
 """,
-    flags=[_FORMAT],
+    flags=[FORMAT],
     **_ASKS,
 )
 def info(given: Given) -> int:
     """One; it is an error if it isn't there."""
-    session, as_json = _one(given, "ID"), _check_format(given)
-    return _list(given, f"/v1/session/info/{session}", as_json, f"No session exists with ID: {given.arguments[0]}")
+    session = _one(given, "ID")
+    return _list(given, f"/v1/session/info/{session}", f"No session exists with ID: {given.arguments[0]}")
 
 
 @command(
@@ -169,13 +162,13 @@ def info(given: Given) -> int:
     about="""
 Lists the sessions of the datacenter.
 """,
-    flags=[_FORMAT],
+    flags=[FORMAT],
     **_ASKS,
 )
 def sessions(given: Given) -> int:
     """All."""
     _none(given)
-    return _list(given, "/v1/session/list", _check_format(given))
+    return _list(given, "/v1/session/list")
 
 
 @command(
@@ -185,16 +178,16 @@ def sessions(given: Given) -> int:
     about="""
 Lists the sessions that are bound to a node.
 """,
-    flags=[_FORMAT],
+    flags=[FORMAT],
     **_ASKS,
 )
 def of_node(given: Given) -> int:
     """Those of one node."""
     node = _one(given, "NODE")
-    return _list(given, f"/v1/session/node/{node}", _check_format(given))
+    return _list(given, f"/v1/session/node/{node}")
 
 
-def _list(given: Given, path: str, as_json: bool, missing: str = "") -> int:
+def _list(given: Given, path: str, missing: str = "") -> int:
     try:
         found = given.client.get(path, given.query) or []
     except ClientError as error:
@@ -203,5 +196,5 @@ def _list(given: Given, path: str, as_json: bool, missing: str = "") -> int:
     if missing and not found:
         given.err(f"Error! {missing}")
         return 1
-    _show(given, found, as_json)
+    _show(given, found)
     return 0

@@ -9,12 +9,9 @@ from typing import Any, Final
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
-from consulpy.client.watching import question, shown
+from consulpy.client.watching import question, retry_pause_s, shown
 from consulpy.config.goflags import Flag, switch
 
-#: Pauses after failures while a child waits for changes, in seconds: 5, 20, 45, ... as Consul's.
-_FIRST_RETRY_S: Final = 5.0
-_LONGEST_RETRY_S: Final = 180.0
 _STRING: Final = {"default": "", "placeholder": "string"}
 
 
@@ -87,7 +84,7 @@ def watch(given: Given) -> int:
             if not given.arguments:
                 return 1
             failures += 1
-            time.sleep(min(_FIRST_RETRY_S * failures**2, _LONGEST_RETRY_S))
+            time.sleep(retry_pause_s(failures))
             continue
         failures, result = 0, shown(given.values["type"], result)
         if not given.arguments:

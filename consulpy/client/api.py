@@ -182,6 +182,11 @@ class Client:
         return _decoded(self._connection.request(method, path, params, sent))
 
 
+def key_path(key: str) -> str:
+    """The path of a key, or of a prefix of keys."""
+    return f"/v1/kv/{quote(key, safe='/:')}"
+
+
 def _part(text: str) -> str:
     return quote(text, safe=":")
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
+
+from consulpy.client.api import key_path
 
 #: Types that only a program's own watches have, in real Consul too.
 _NOT_HERE: Final = ("connect_roots", "connect_leaf", "agent_service")
@@ -19,6 +20,16 @@ _READS: Final[dict[str, tuple[str, ...]]] = {
 _TRUE: Final = ("1", "t", "T", "true", "True", "TRUE")
 #: The fields of a key, in the order of the real program.
 _ENTRY: Final = ("Key", "CreateIndex", "ModifyIndex", "LockIndex", "Flags", "Value", "Session")
+
+
+#: The first pause after a failure, which grows with the square of their number, and the longest, in seconds.
+_FIRST_RETRY_S: Final = 5.0
+_LONGEST_RETRY_S: Final = 180.0
+
+
+def retry_pause_s(failures: int) -> float:
+    """How long a watch pauses after so many failures in a row: 5, 20, 45 ... 180 s."""
+    return min(_FIRST_RETRY_S * failures**2, _LONGEST_RETRY_S)
 
 
 def question(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -39,13 +50,13 @@ def question(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def _key(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if not values["key"]:
         raise ValueError("Must specify a single key to watch")
-    return f"/v1/kv/{quote(values['key'], safe='/:')}", {}
+    return key_path(values["key"]), {}
 
 
 def _prefix(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if not values["prefix"]:
         raise ValueError("Must specify a single prefix to watch")
-    return f"/v1/kv/{quote(values['prefix'], safe='/:')}", {"recurse": ""}
+    return key_path(values["prefix"]), {"recurse": ""}
 
 
 _OF_KEYS: Final = {"key": _key, "keyprefix": _prefix}

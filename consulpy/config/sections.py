@@ -135,7 +135,7 @@ class Telemetry:
     prefix_filter: tuple[str, ...] = key(Kind.TEXTS, (), reloadable=True)
     prometheus_retention_time_s: float = key(Kind.DURATION, 0.0, "0: no Prometheus form.")
     statsd_address: str = key(Kind.TEXT, "", "host:port of a StatsD.")
-    statsite_address: str = key(Kind.TEXT, "", "host:port of a statsite, which is sent UDP as a StatsD is.")
+    statsite_address: str = key(Kind.TEXT, "", "host:port of a statsite, which is spoken to by TCP.")
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,12 @@ from consulpy.config.derive import spelling
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.transport import Host
 from consulpy.errors import ConfigError
+from consulpy.structs.meta import fault_of
 
 LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR")
 #: A node's name goes into every gossip packet; docs/wire/gossip.md 3.
 LONGEST_NAME_BYTES: Final = 128
-#: Consul's bounds of node metadata.
-MOST_META, LONGEST_META_KEY, LONGEST_META_VALUE = 64, 128, 512
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
-_META_KEY: Final = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def validate(config: RuntimeConfig) -> None:
@@ -61,6 +59,10 @@ def warnings(config: RuntimeConfig) -> Iterator[str]:
             "enable-local-script-checks instead, see https://www.hashicorp.com/blog/"
             "protecting-consul-from-rce-risk-in-specific-configurations/"
         )
+    if not config.enable_agent_tls_for_checks:
+        for name in ("ca_file", "ca_path", "cert_file", "key_file"):
+            if getattr(config, name):
+                yield f"{name} has no effect: no port speaks TLS yet, and checks need enable_agent_tls_for_checks too"
 
 
 def _check_identity(config: RuntimeConfig) -> None:
@@ -88,23 +90,9 @@ def is_node_id(text: str) -> bool:
 
 
 def _check_meta(config: RuntimeConfig) -> None:
-    meta = config.node_meta
-    if len(meta) > MOST_META:
-        raise ConfigError(f"node_meta invalid: Node metadata cannot contain more than {MOST_META} key/value pairs")
-    for key, value in meta.items():
-        why = ""
-        if not key:
-            why = "Key cannot be blank"
-        elif not _META_KEY.fullmatch(key):
-            why = "Key contains invalid characters"
-        elif len(key) > LONGEST_META_KEY:
-            why = f"Key is too long (limit: {LONGEST_META_KEY} characters)"
-        elif key.lower().startswith("consul-"):
-            why = 'Key prefix "consul-" is reserved for internal use'
-        elif len(value) > LONGEST_META_VALUE:
-            why = f"Value is too long (limit: {LONGEST_META_VALUE} characters)"
-        if why:
-            raise ConfigError(f"node_meta invalid: Couldn't load metadata pair ('{key}', '{value}'): {why}")
+    fault = fault_of(config.node_meta)
+    if fault:
+        raise ConfigError(f"node_meta invalid: {fault}")
 
 
 def _check_servers(config: RuntimeConfig) -> None:

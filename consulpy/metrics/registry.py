@@ -13,8 +13,10 @@ from typing import Any, Final, Protocol
 
 #: How long an interval lasts, in seconds.
 INTERVAL_S: Final = 10
-#: How many different names (with labels) are kept; more are counted in `dropped`.
+#: How many different names (with labels) are kept; more are counted in `dropped`. Labels may be what users ask for:
+#: they never take the room of all names.
 NAMES_MAX: Final = 4096
+LABELLED_MAX: Final = 3072
 #: How many of the last values of a sample are kept for quantiles.
 RECENT_MAX: Final = 512
 
@@ -167,6 +169,11 @@ class Registry:
 
     def tick(self) -> None:
         """Fetch what rooms count themselves and tell sinks the gauges; to be called at least once in an interval."""
+        self._fetch()
+        for key, read in self._reads.items() if self.sinks else ():
+            self._tell("g", key, read())
+
+    def _fetch(self) -> None:
         for number, (key, read, samples) in enumerate(self._tallies):
             count, total = read()
             old_count, old_total = self._fetched[number]
@@ -174,18 +181,16 @@ class Registry:
             times, value = count - old_count, total - old_total
             if times > 0:
                 (self._sampled if samples else self._count)(key, value / times, times)
-        for key, read_gauge in self._reads.items() if self.sinks else ():
-            self._tell("g", key, read_gauge())
 
     def gauges(self) -> dict[Key, float]:
         """All gauges as they stand now."""
-        self.tick()
+        self._fetch()
         shown = self._shown()
         return shown.gauges | self._now.gauges | {key: read() for key, read in self._reads.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The answer of `/v1/agent/metrics`: the last whole interval, or the first one as far as it is."""
-        self.tick()
+        self._fetch()
         shown = self._shown()
         gauges = shown.gauges | {key: read() for key, read in self._reads.items()}
         stamp = datetime.fromtimestamp(shown.start_s, UTC)
@@ -256,7 +261,7 @@ class Registry:
         return self._now
 
     def _has_room(self, key: Key, known: Mapping[Key, Any]) -> bool:
-        if key in known or len(known) < NAMES_MAX:
+        if key in known or len(known) < (LABELLED_MAX if key[1] else NAMES_MAX):
             return True
         self.dropped += 1
         return False

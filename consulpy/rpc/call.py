@@ -45,8 +45,8 @@ class ServerCaller:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        #: Calls so far, and those of them that failed.
-        self.calls = self.failures = 0
+        #: Calls so far.
+        self.calls = 0
 
     def call(self, method: str, request: Record) -> "Deferred[Any]":
         """See `Caller.call`."""
@@ -129,7 +129,7 @@ class ClientCaller:
                 failure = error
             self._log("error", f"{method.name} call to server {server.name} ({server.rpc_address}) failed: {failure}")
             self._router.failed(server)
-            if str(failure).startswith(_NOT_SENT):  # nothing happened: whoever else is there may be asked at once
+            if was_not_sent(str(failure)):  # nothing happened: whoever else is there may be asked at once
                 unreachable.add(server.name)
                 another = self._router.find()
                 if another is not None and another.name not in unreachable:
@@ -138,6 +138,11 @@ class ClientCaller:
                 self.failures += 1
                 raise failure
             await _pause(self._clock, self._rng.random() * self._hold_timeout_s / JITTER_FRACTION)
+
+
+def was_not_sent(error: str) -> bool:
+    """Whether a call failed with this text because there was no connection."""
+    return error.startswith(_NOT_SENT)
 
 
 def may_repeat(request: Record, error: str) -> bool:

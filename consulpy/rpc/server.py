@@ -187,7 +187,6 @@ class Server:
     def _forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
         if self.elsewhere is None:
             return _failed(NoPathToDatacenter())
-        self.metrics.incr("rpc.cross-dc", 1, {"datacenter": datacenter})
         return self.elsewhere.call(datacenter, method, request)
 
     def _answer(self, method: Method, request: Record) -> "Deferred[Any]":

@@ -11,7 +11,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import NoPathToDatacenter, RPCError, WireError
-from consulpy.rpc.call import Connections
+from consulpy.metrics.registry import NOTHING, Measures
+from consulpy.rpc.call import Connections, was_not_sent
 from consulpy.rpc.members import ServerInfo, server_of
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.registry import Method
@@ -20,7 +21,10 @@ from consulpy.structs.record import Record
 
 
 class OtherDatacenters:
-    """`members()`: those of the WAN pool. `log(level, text)` gets a line for each call that failed."""
+    """`members()`: those of the WAN pool. `log(level, text)` gets a line for each server that is not reached.
+
+    Replies are always decoded afresh: who gets one may change it.
+    """
 
     def __init__(
         self,
@@ -29,7 +33,9 @@ class OtherDatacenters:
         rng: Random,
         *,
         log: Callable[[str, str], None] = lambda _level, _text: None,
+        metrics: Measures = NOTHING,
     ) -> None:
+        self._metrics = metrics
         self._members = members
         self._pool = pool
         self._rng = rng
@@ -50,6 +56,7 @@ class OtherDatacenters:
         servers = self.servers(datacenter)
         if not servers:
             raise NoPathToDatacenter
+        self._metrics.incr("rpc.cross-dc", 1, {"datacenter": datacenter})
         others = [server for server in servers if server.name != self._failed.get(datacenter)]
         server = self._rng.choice(others or servers)
         try:
@@ -57,6 +64,7 @@ class OtherDatacenters:
         except WireError as error:
             raise RPCError(f"rpc error making call: codec.decoder: {error}") from None
         except RPCError as error:
-            self._failed[datacenter] = server.name
-            self._log("warn", f"{method.name} call to datacenter {datacenter} through {server.name} failed: {error}")
+            if was_not_sent(str(error)):  # the others' texts are answers to this call, not faults of that server
+                self._failed[datacenter] = server.name
+                self._log("warn", f"datacenter {datacenter} cannot be reached through {server.name}: {error}")
             raise

@@ -1,4 +1,4 @@
-"""What metadata of a service may be, in Consul's words (seen in the answers of a real agent)."""
+"""What metadata of a node or a service may be, in Consul's words (seen in the answers of a real agent)."""
 
 import re
 from collections.abc import Mapping

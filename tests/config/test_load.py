@@ -120,6 +120,13 @@ def test_what_has_no_effect_is_said() -> None:
     assert config.warnings[1].startswith('Node name "a_b" will not be discoverable via DNS')
 
 
+def test_who_gives_certificates_is_not_left_to_believe_that_ports_use_them() -> None:
+    files = 'ca_file = "ca.pem"\ncert_file = "a.pem"\nkey_file = "a-key.pem"\n'
+    assert [line.split()[0] for line in hcl(files).warnings] == ["ca_file", "cert_file", "key_file"]
+    assert "no port speaks TLS yet" in hcl(files).warnings[0]
+    assert hcl(f"{files}enable_agent_tls_for_checks = true").warnings == ()
+
+
 @pytest.mark.parametrize(
     ("argv", "text"),
     [

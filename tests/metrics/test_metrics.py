@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from consulpy.metrics import registry as module
 from consulpy.metrics.prometheus import render
 from consulpy.metrics.registry import Aggregate, Registry, Rules
+from consulpy.metrics.statsd import StatsdLines
 
 
 class Wall:
@@ -123,6 +124,28 @@ def test_what_a_room_counts_itself_is_fetched_at_each_tick() -> None:
         ("consul.memberlist.udp.sent", 3, 400.0)
     ]
     assert [(each["Count"], each["Mean"]) for each in shown["Samples"]] == [(3, 400 / 3)]
+
+
+def test_what_users_ask_for_never_takes_the_room_of_all_names() -> None:
+    metrics = Registry(Wall())
+    for number in range(module.NAMES_MAX + 10):
+        metrics.incr("health.service.query", 1, {"service": f"random-{number}"})
+    metrics.incr("rpc.request")
+    assert len(metrics.totals) == module.LABELLED_MAX + 1
+    assert metrics.dropped == module.NAMES_MAX + 10 - module.LABELLED_MAX
+
+
+def test_reading_sends_nothing() -> None:
+    """Only a tick tells sinks the gauges, however often somebody looks."""
+    metrics = Registry(Wall())
+    lines = StatsdLines()
+    metrics.sinks.append(lines)
+    metrics.watch("raft.last_index", lambda: 4.0)
+    metrics.to_json()
+    metrics.gauges()
+    assert lines.flush() == []
+    metrics.tick()
+    assert lines.flush() == [b"consul.raft.last_index:4.000000|g\n"]
 
 
 def test_only_names_that_the_rules_keep_are_shown() -> None:

@@ -82,3 +82,10 @@ def test_much_output_arrives_whole(host: Host) -> None:
     assert code == 0
     text = "".join(line.removeprefix("    ours:") for line in lines if line.startswith("    ours:"))
     assert len(text.replace(" ", "")) == len("".join(map(str, range(1, 3001))))
+
+
+def test_too_much_output_ends_with_a_word_about_it(host: Host) -> None:
+    code, lines = run("consulpy", "-node=ours", "head -c 1100000 /dev/zero | tr '\\0' x")
+    assert code == 0
+    assert "    ours: (more than 1048576 bytes: the rest is not passed on)" in lines
+    assert sum(line.count("x") for line in lines if line.startswith("    ours: x")) == 1048576

@@ -76,14 +76,31 @@ def test_handlers_run_once_for_each_change(tmp_path: Path, calls: tuple[int, lis
         eventually(lambda: '"Value":"eQ=="' in lines.read_text(), "its change is seen")
         assert "dHdv" not in lines.read_text()
 
-        file.write_text(json.dumps({"watches": [{"type": "key", "args": ["true"]}]}))
+        wrong = {"watches": [{"type": "key", "args": ["true"]}], "service": {"name": "half", "port": 1}}
+        file.write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match="watches: key: Must specify a single key to watch"):
             ask(f"{HTTP}/v1/agent/reload", "PUT")
+        assert "half" not in ask(f"{HTTP}/v1/agent/services")
+
+
+def test_a_handler_that_fails_does_not_end_its_watch(tmp_path: Path) -> None:
+    nobody = f"http://{ADDRESS}:1/"
+    watch = {"type": "key", "key": "a", "handler_type": "http", "http_handler_config": {"path": nobody}}
+    file = tmp_path / "watches.json"
+    file.write_text(json.dumps({"watches": [watch]}))
+    with hosts(tmp_path, None) as (host,):
+        flags = ["-bind", ADDRESS, "-client", ADDRESS, "-config-file", str(file)]
+        program = host.start("agent", "consulpy", "agent", "-dev", *flags)
+        failure = "watch key: its handler: Connection was refused"
+        eventually(lambda: program.output.count(failure) == 1, "the first time")
+        ask(f"{HTTP}/v1/kv/a", "PUT", b"x")
+        eventually(lambda: program.output.count(failure) == 2, "the second")
 
 
 @pytest.mark.parametrize(
     ("watch", "why"),
     [
+        ({"type": "nodes", "args": ["true"], "off": True}, "watches need the HTTP API of this agent"),
         ({"type": "nope", "args": ["true"]}, "Unsupported watch type: nope"),
         ({"type": "nodes"}, "a watch needs args"),
         ({"type": "nodes", "args": ["true"], "handler": "true"}, "only one of args and handler"),
@@ -94,7 +111,8 @@ def test_handlers_run_once_for_each_change(tmp_path: Path, calls: tuple[int, lis
 )
 def test_what_could_never_run_is_refused_at_the_start(tmp_path: Path, watch: dict[str, Any], why: str) -> None:
     file = tmp_path / "watches.json"
-    file.write_text(json.dumps({"watches": [watch]}))
+    off = {"ports": {"http": -1}} if watch.pop("off", False) else {}
+    file.write_text(json.dumps({"watches": [watch], **off}))
     with hosts(tmp_path, None) as (host,):
         flags = ["-bind", ADDRESS, "-client", ADDRESS, "-config-file", str(file)]
         done = host.run("consulpy", "agent", "-dev", *flags, check=False)

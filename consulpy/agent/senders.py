@@ -1,0 +1,125 @@
+"""Where values are sent as they come: StatsD and DogStatsD by UDP, statsite by TCP."""
+
+from typing import Any
+
+from twisted.application.internet import ClientService
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.logger import Logger
+
+from consulpy.config.sections import Telemetry as Settings
+from consulpy.errors import ConfigError
+from consulpy.metrics.statsd import StatsdLines
+
+_log = Logger()
+
+
+class Sender:
+    """Sends packets from `start` to `stop`; those that can't be sent are lost."""
+
+    def __init__(self, lines: StatsdLines) -> None:
+        #: Gathers what is to be sent.
+        self.lines = lines
+
+    def start(self) -> None:
+        """Begin."""
+        raise NotImplementedError
+
+    def send(self, packet: bytes) -> None:
+        """One packet, if it can be sent now."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End."""
+        raise NotImplementedError
+
+
+def senders(settings: Settings, reactor: Any) -> list[Sender]:
+    """Those that the configuration asks for. Raises `ConfigError` for an address that is none."""
+    found: list[Sender] = []
+    if settings.statsd_address:
+        found.append(UdpSender(reactor, settings.statsd_address, StatsdLines()))
+    if settings.dogstatsd_addr:
+        found.append(
+            UdpSender(reactor, settings.dogstatsd_addr, StatsdLines(tagged=True, tags=settings.dogstatsd_tags))
+        )
+    if settings.statsite_address:
+        found.append(TcpSender(reactor, settings.statsite_address, StatsdLines()))
+    return found
+
+
+class UdpSender(Sender):
+    """Datagrams to one address, whose name is looked up once."""
+
+    def __init__(self, reactor: Any, address: str, lines: StatsdLines) -> None:
+        super().__init__(lines)
+        self._reactor = reactor
+        self._host, self._port = _host_and_port(address)
+        self._socket: Any = None
+
+    def start(self) -> None:
+        """Look the name up."""
+        self._reactor.resolve(self._host).addCallbacks(self._found, self._unknown)
+
+    def _found(self, address: str) -> None:
+        protocol = DatagramProtocol()
+        protocol.noisy = False
+        self._host = address
+        self._socket = self._reactor.listenUDP(0, protocol)
+
+    def _unknown(self, failure: Any) -> None:
+        _log.error("statsd {host}: {why}; no metrics are sent", host=self._host, why=failure.getErrorMessage())
+
+    def send(self, packet: bytes) -> None:
+        """See `Sender.send`."""
+        if self._socket is not None:
+            self._socket.write(packet, (self._host, self._port))
+
+    def stop(self) -> None:
+        """Send no more."""
+        if self._socket is not None:
+            self._socket.stopListening()
+
+
+class TcpSender(Sender):
+    """A connection that is made again when it breaks; what comes meanwhile is not sent."""
+
+    def __init__(self, reactor: Any, address: str, lines: StatsdLines) -> None:
+        super().__init__(lines)
+        factory = Factory.forProtocol(Protocol)
+        factory.noisy = False
+        self._service = ClientService(HostnameEndpoint(reactor, *_host_and_port(address)), factory, clock=reactor)
+        self._connection: Any = None
+
+    def start(self) -> None:
+        """Connect, and again whenever the connection breaks."""
+        self._service.startService()
+        self._wait()
+
+    def _wait(self) -> None:
+        self._service.whenConnected().addCallbacks(self._connected, lambda _stopped: None)
+
+    def _connected(self, protocol: Any) -> None:
+        self._connection = protocol
+        protocol.connectionLost = lambda _reason=None: self._lost()
+
+    def _lost(self) -> None:
+        self._connection = None
+        self._wait()
+
+    def send(self, packet: bytes) -> None:
+        """See `Sender.send`."""
+        if self._connection is not None:
+            self._connection.transport.write(packet)
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._service.stopService()
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """The parts of "host:port". Raises `ConfigError`."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigError(f'telemetry: "{address}" is no host:port, such as 127.0.0.1:8125')
+    return host.strip("[]"), int(port)
