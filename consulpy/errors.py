@@ -58,7 +58,11 @@ class NoLeader(RPCError):
         super().__init__("No cluster leader")
 
 
-class NoServers(RPCError):
+class NobodyAnswered(RPCError):
+    """No server was reached, or it went away before it answered."""
+
+
+class NoServers(NobodyAnswered):
     """A client agent that knows no server."""
 
     def __init__(self) -> None:

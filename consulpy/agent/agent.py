@@ -20,7 +20,7 @@ from twisted.python.threadpool import ThreadPool
 from consulpy.agent import joining, keyoperations, logs, report, settings, telemetry
 from consulpy.agent.datadir import DataDirectoryLock
 from consulpy.agent.pools import Pool, lan_pool, reporter, wan_pool
-from consulpy.agent.versions import of_state
+from consulpy.agent.versions import of_copies, of_state
 from consulpy.checks.runner import Runner
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
@@ -40,6 +40,8 @@ from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
+from consulpy.rpc.copies import Copies
+from consulpy.rpc.copying import CopyingCaller
 from consulpy.rpc.members import host_port
 from consulpy.rpc.pool import Pool as ConnectionPool
 from consulpy.rpc.rate import RateLimit
@@ -103,9 +105,10 @@ class Agent:
         self.server: Server | None = None
         self.router: Router
         self._dialer: Dialer
-        #: Makes the calls; `caller` may have something in front of it.
+        #: Makes the calls; the doors go through `caller`, which may have copies in front of it.
         self.own_caller: ServerCaller | ClientCaller
         self.caller: Caller
+        self.copies: Copies
         self.local: LocalState
         self.events: UserEvents
 
@@ -297,6 +300,7 @@ class Agent:
         self.server.on_restored = self._leader.restored
         self.server.in_thread = lambda job: deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
         self.caller = self.own_caller = ServerCaller(self.server)
+        self._copy(Copies(self.caller, self._reactor))
 
     def _leading(self) -> None:
         assert self.server is not None
@@ -320,7 +324,7 @@ class Agent:
         )
         self.router.start()
         self._stops += [pool.close, self.router.stop]
-        self.caller = self.own_caller = ClientCaller(
+        calls = self.own_caller = ClientCaller(
             self.router,
             pool,
             clock,
@@ -329,6 +333,12 @@ class Agent:
             hold_timeout_s=self.config.performance.rpc_hold_timeout_s,
             rate=RateLimit(clock, self.config.limits.rpc_rate, self.config.limits.rpc_max_burst),
         )
+        self._copy(Copies(calls, clock, calls))
+        self.caller = CopyingCaller(calls, self.copies, self.datacenter)
+
+    def _copy(self, copies: Copies) -> None:
+        self.copies = copies
+        self._stops.append(copies.close)
 
     def _build_local(self) -> None:
         """The services and checks of this agent, and keeping the catalog equal to them."""
@@ -358,7 +368,7 @@ class Agent:
         self.local.starter = Runner(
             self._reactor,
             rng,
-            Aliases(self.local.entries, self.caller),
+            Aliases(self.local.entries, self.own_caller),
             output_max_bytes=config.check_output_max_size_bytes,
             tls=settings.check_tls(config),
         )
@@ -372,13 +382,13 @@ class Agent:
         if not config.disable_remote_exec:
             from consulpy.agent.remoteexec import RemoteExec  # most agents don't have it
 
-            remote = RemoteExec(self._reactor, self.caller, config.datacenter, config.node_name)
+            remote = RemoteExec(self._reactor, self.own_caller, config.datacenter, config.node_name)
             self.events.on_remote_exec = remote.asked
             self._stops.append(remote.stop)
         size = self._cluster_size
-        self._anti_entropy = AntiEntropy(self.caller, self.local, clock, rng, size)
+        self._anti_entropy = AntiEntropy(self.own_caller, self.local, clock, rng, size)
         self._coordinates = CoordinateSender(
-            self.caller,
+            self.own_caller,
             config.datacenter,
             config.node_name,
             clock,
@@ -403,8 +413,8 @@ class Agent:
                 handshake_timeout_s=config.limits.rpc_handshake_timeout_s,
             )
             self._run(rpc)
-        kept = {"version": of_state(self.server)} if self.server is not None else {}
-        dns = DnsService(self._reactor, settings.dns(config), self.caller, rng=self._rng, **kept)
+        version = of_copies(self.copies, lambda: dns.config) if self.server is None else of_state(self.server)
+        dns = DnsService(self._reactor, settings.dns(config), self.caller, rng=self._rng, version=version)
         if config.ports.dns > 0:
             self._run(dns)
             self.dns = dns

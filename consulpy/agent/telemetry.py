@@ -18,6 +18,7 @@ from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 if TYPE_CHECKING:
     from consulpy.agent.agent import Agent
     from consulpy.agent.senders import Sender
+    from consulpy.rpc.copies import Copies
     from consulpy.serf.machine import Serf
 
 #: How often lines are sent to a StatsD, in seconds.
@@ -103,6 +104,7 @@ def measure(agent: "Agent", telemetry: Telemetry) -> None:
     registry.pull("client.rpc", lambda: (caller.calls, caller.calls))
     if isinstance(caller, ClientCaller):
         registry.pull("client.rpc.failed", lambda: (caller.failures, caller.failures))
+    _copies(registry, agent.copies)
     if agent.server is not None:
         _server(agent)
 
@@ -138,6 +140,14 @@ def _dns(agent: "Agent") -> None:
     if dns is not None:
         node = {"node": agent.node_name}
         agent.metrics.pull("dns.domain_query", lambda: (dns.asked, dns.asked_ms), node, samples=True)
+
+
+def _copies(registry: Registry, copies: "Copies") -> None:
+    """Answers from copies; a sample of the ages (ms) of those that were given while no server could be reached."""
+    registry.pull("client.copies.hit", lambda: (copies.hits, copies.hits))
+    registry.pull("client.copies.miss", lambda: (copies.misses, copies.misses))
+    registry.pull("client.copies.stale", lambda: (copies.stale, copies.stale_ms), samples=True)
+    registry.watch("client.copies.entries", lambda: len(copies))
 
 
 def _server(agent: "Agent") -> None:

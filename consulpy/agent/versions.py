@@ -3,6 +3,8 @@
 from collections.abc import Callable, Hashable
 
 from consulpy.dns.cache import NODE, SERVICE, Scope
+from consulpy.dns.config import DnsConfig
+from consulpy.rpc.copies import AGE_MAX_S, Copies
 from consulpy.rpc.server import Server
 from consulpy.state.indexes import NODES, service_key
 
@@ -21,5 +23,18 @@ def of_state(server: Server) -> Callable[[Scope], Hashable]:
         else:
             index = store.indexes.get(NODES)
         return store.indexes, index  # the first is another one after a snapshot was restored
+
+    return version
+
+
+def of_copies(copies: Copies, config: Callable[[], DnsConfig]) -> Callable[[Scope], Hashable | None]:
+    """Names the state of a node or a service, as far as there are fresh copies of all that was asked about it.
+
+    `config()`: how names are answered now. Where answers must be younger than copies can be, none is kept.
+    """
+
+    def version(scope: Scope) -> Hashable | None:
+        now = config()
+        return copies.version(scope) if now.allow_stale and now.max_stale_s >= AGE_MAX_S else None
 
     return version

@@ -337,10 +337,12 @@ class Resolver:
     # -- helpers
 
     async def _read(self, method: str, request: Any) -> Any:
-        request.options.allow_stale = self.config.allow_stale
+        options = request.options
+        if self.config.allow_stale:
+            options.allow_stale, options.max_stale_duration = True, int(self.config.max_stale_s * _NS_PER_S)
         reply = await self._caller.call(method, request)
         if self.config.allow_stale and reply.meta.last_contact > self.config.max_stale_s * _NS_PER_S:
-            request.options.allow_stale = False
+            options.allow_stale, options.max_stale_duration = False, 0
             reply = await self._caller.call(method, request)
         config = self.config
         if config.translate_wan_addrs:

@@ -11,6 +11,7 @@ from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.call import Caller
+from consulpy.rpc.copies import Copies
 from consulpy.rpc.snapshots import SnapshotRequest
 from consulpy.serf.machine import Serf
 from consulpy.structs.options import QueryMeta
@@ -22,6 +23,8 @@ class LocalAgent(Protocol):
     datacenter: str
     node_name: str
     caller: Caller
+    #: What `?cached` reads.
+    copies: Copies
     local: LocalState
     events: UserEvents
     metrics: Registry

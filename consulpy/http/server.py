@@ -60,11 +60,11 @@ class HttpService(Service):
     ) -> None:
         self._reactor = reactor
         self._config = config
-        self._cache = ReplyCache(agent.caller, reactor) if config.use_cache else None
+        cache = ReplyCache(agent.copies, agent.caller, reactor) if config.use_cache else None
         #: Answers that need not be made again.
         self.kept = KeptAnswers(agent, debugging)
         guard = Guard(config.block_endpoints, config.allow_write_from)
-        root = make_site_root(agent, dict(config.response_headers), self._cache, guard)
+        root = make_site_root(agent, dict(config.response_headers), cache, guard)
         #: What makes the connections; its limit may be changed while it runs.
         self.site = ApiSite(root, reactor, config.connections_per_client, self.kept)
         self._listeners: list[Any] = []
@@ -122,8 +122,6 @@ class HttpService(Service):
         for listener in self._listeners:
             listener.stopListening()
         self._listeners.clear()
-        if self._cache is not None:
-            self._cache.close()
         self.kept.close()
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred, fail
 
 from consulpy.clock import Clock
-from consulpy.errors import NoServers, RPCError, WireError
+from consulpy.errors import NobodyAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.members import ServerInfo
 from consulpy.rpc.messages import reply_of
@@ -28,6 +28,7 @@ _NO_LEADER: Final = "No cluster leader"
 _NOT_SENT: Final = "rpc error getting client"
 #: In an error's text: a read may be repeated.
 _CONNECTION_CLOSED: Final = ("stream closed", "session shutdown")
+_CATALOG_WRITES: Final = frozenset({"Catalog.Register", "Catalog.Deregister", "Txn.Apply"})
 
 
 class Caller(Protocol):
@@ -102,6 +103,8 @@ class ClientCaller:
         self._hold_timeout_s = hold_timeout_s
         #: Calls so far, and those of them that failed.
         self.calls = self.failures = 0
+        #: Calls that changed the catalog, or may have.
+        self.catalog_writes = 0
 
     def call(self, method: str, request: Record) -> "Deferred[Any]":
         """See `Caller.call`."""
@@ -111,7 +114,12 @@ class ClientCaller:
             found = method_named(method)
         except RPCError as error:
             return fail(error)
-        return Deferred.fromCoroutine(self._call(found, request))
+        made = Deferred.fromCoroutine(self._call(found, request))
+        return made.addBoth(self._written) if found.name in _CATALOG_WRITES else made
+
+    def _written(self, result: Any) -> Any:
+        self.catalog_writes += 1
+        return result
 
     async def _call(self, method: Method, request: Record) -> Any:
         first_s = self._clock.seconds()
@@ -143,6 +151,11 @@ class ClientCaller:
 def was_not_sent(error: str) -> bool:
     """Whether a call failed with this text because there was no connection."""
     return error.startswith(_NOT_SENT)
+
+
+def nobody_answered(error: BaseException | None) -> bool:
+    """Whether a call failed because no server could be asked, or none that knows a leader."""
+    return isinstance(error, NobodyAnswered) or _NO_LEADER in str(error)
 
 
 def may_repeat(request: Record, error: str) -> bool:
