@@ -17,6 +17,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from consulpy.http.kept import KeptAnswers, Recording, Tee
+from consulpy.http.waiting import Waiting, WaitingRooms
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
 
 #: Request line and headers together (Go allows 1 MiB; parsing costs us more).
@@ -31,6 +32,8 @@ IDLE_TIMEOUT_S: Final = 60.0
 REQUEST_TIMEOUT_S: Final = 120.0
 #: Kept answers that are written at once; after that the slow way goes on, which waits for who doesn't read.
 BATCH_MAX_BYTES: Final = 256 * 1024
+#: What a client may send behind a request that waits.
+BEHIND_MAX_BYTES: Final = HEADERS_MAX_BYTES
 #: How long a refused client may go on sending, so that it reads why before the connection breaks.
 LINGER_S: Final = 0.5
 
@@ -105,9 +108,14 @@ class Channel(HTTPChannel):
     transport: Any
     factory: Any
 
+    #: Whether this serves the agent itself (`consulpy.http.waiting`).
+    is_inner = False
     _refused = False
     _arrival: Any = None
     _client = ""
+    _waiting: Waiting | None = None
+    #: What came behind a request that waits.
+    _behind = b""
     #: When a kept answer was sent last.
     _hit_s = -IDLE_TIMEOUT_S
 
@@ -120,16 +128,57 @@ class Channel(HTTPChannel):
         """Bytes of a request, or of several."""
         if self._refused:
             return
+        if self._waiting is not None:
+            self._behind += data
+            if len(self._behind) > BEHIND_MAX_BYTES:
+                self.transport.abortConnection()
+            return
         if data.startswith(b"GET /v1/") and self.factory.kept is not None and self._is_idle():
             data = self._answer_kept(data)
-            if not data:
+            if not data or self._waits(data):
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
         if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
             self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._too_slow)  # type: ignore[no-untyped-call]
 
     def _is_idle(self) -> bool:
-        return bool(not self._handlingRequest and self.persistent and self._arrival is None and not self._has_part())
+        busy = self._handlingRequest or self.is_inner or self._arrival is not None
+        return bool(not busy and self.persistent and not self._has_part())
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether everything that was asked is answered."""
+        return not self.requests and not self._refused and not self._has_part()
+
+    def _waits(self, head: bytes) -> bool:
+        """Whether a request waits in a group now."""
+        rooms = self.factory.waiting
+        self._waiting = rooms.join(self, head) if rooms is not None else None
+        if self._waiting is None:
+            return False
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
+        return True
+
+    def woken(self, answer: bytes, closes: bool) -> None:
+        """The answer to the request that waited."""
+        self._waiting = None
+        self._hit_s = self.factory.seconds()
+        _send(self.transport, answer)
+        if closes:
+            self.persistent = 0
+            self.transport.loseConnection()
+            return
+        self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        behind, self._behind = self._behind, b""
+        if behind:
+            self.dataReceived(behind)
+
+    def declined(self, head: bytes) -> None:
+        """The request that waited goes the plain way."""
+        self._waiting = None
+        self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        behind, self._behind = self._behind, b""
+        super().dataReceived(head + behind)  # type: ignore[no-untyped-call]
 
     def _answer_kept(self, data: bytes) -> bytes:
         """Answer the requests at the beginning of `data` whose answers are kept; what is left for the slow way."""
@@ -248,6 +297,8 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
+        if self._waiting is not None:
+            self._waiting.leave()
         self._stop_timer()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.left(self._client)
@@ -264,15 +315,18 @@ def _send(transport: Any, data: bytes) -> None:
 
 
 class Opening(Protocol):
-    """A connection until its first bytes come; many bring one request whose answer is kept, and close.
+    """A connection until a request comes that needs a channel, which is ten times as dear.
 
-    Those need no channel, which is ten times as dear; all others get theirs now.
+    Many bring one request whose answer is kept, and close; others bring requests that wait, one after the other.
     """
 
     factory: "ApiSite"
     transport: Any
 
     _channel: Any = None
+    _timer: Any = None
+    _waiting: Waiting | None = None
+    _behind = b""
     _closed = False
 
     def __init__(self, client: str, make_channel: Callable[[], Any]) -> None:
@@ -284,18 +338,34 @@ class Opening(Protocol):
         self._timer = self.factory.reactor.callLater(IDLE_TIMEOUT_S, self._idle)
 
     def _idle(self) -> None:
+        self._timer = None
         self.transport.loseConnection()
 
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
     def dataReceived(self, data: bytes) -> None:
-        """The first bytes; what comes later is the channel's."""
+        """The first bytes, or those behind a request that waited."""
+        if self._channel is not None:
+            self._channel.dataReceived(data)
+            return
         if self._closed:
             return
-        if self._channel is None:
-            self._timer.cancel()
-            if self._answer_kept(data):
-                return
-            self._channel = self.transport.protocol = self._make_channel()
-            self._channel.makeConnection(self.transport)
+        if self._waiting is not None:
+            self._behind += data
+            if len(self._behind) > BEHIND_MAX_BYTES:
+                self.transport.abortConnection()
+            return
+        self._stop_timer()
+        if not self._answer_kept(data) and not self._waits(data):
+            self._hand_over(data)
+
+    def _hand_over(self, data: bytes) -> None:
+        """A channel takes the connection with the bytes that came."""
+        self._channel = self.transport.protocol = self._make_channel()
+        self._channel.makeConnection(self.transport)
         self._channel.dataReceived(data)
 
     def _answer_kept(self, data: bytes) -> bool:
@@ -312,13 +382,41 @@ class Opening(Protocol):
         self.transport.loseConnection()
         return True
 
+    def _waits(self, data: bytes) -> bool:
+        """Whether a request waits in a group now."""
+        rooms = self.factory.waiting
+        if rooms is None or not data.startswith(b"GET /v1/") or data.find(b"\r\n\r\n") + 4 != len(data):
+            return False
+        self._waiting = rooms.join(self, data)
+        return self._waiting is not None
+
+    def woken(self, answer: bytes, closes: bool) -> None:
+        """The answer to the request that waited."""
+        self._waiting = None
+        _send(self.transport, answer)
+        if closes:
+            self._closed = True
+            self.transport.loseConnection()
+            return
+        self.connectionMade()
+        behind, self._behind = self._behind, b""
+        if behind:
+            self.dataReceived(behind)
+
+    def declined(self, head: bytes) -> None:
+        """The request that waited goes the plain way."""
+        self._waiting = None
+        behind, self._behind = self._behind, b""
+        self._hand_over(head + behind)
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         if self._channel is not None:
             self._channel.connectionLost(reason)
             return
-        if self._timer.active():
-            self._timer.cancel()
+        self._stop_timer()
+        if self._waiting is not None:
+            self._waiting.leave()
         self.factory.left(self._client)
 
 
@@ -349,6 +447,8 @@ class ApiSite(Site):
         self.connections_per_client = connections_per_client
         #: Answers that need not be made again.
         self.kept = kept
+        #: Requests that wait; None: each waits by itself.
+        self.waiting: WaitingRooms | None = None
         self.seconds = reactor.seconds
         #: Connections that were refused.
         self.refused = 0
@@ -366,6 +466,10 @@ class ApiSite(Site):
         opening = Opening(client, lambda: make_channel(addr))  # type: ignore[no-untyped-call]
         opening.factory = self
         return opening
+
+    def inner_channel(self) -> Any:
+        """A channel that no client has."""
+        return super().buildProtocol(None)  # type: ignore[no-untyped-call]
 
     def left(self, client: str) -> None:
         """A connection of `client` is gone."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.web.http import datetimeToString
 
 from consulpy.http.routing import BadQuery, Query
-from consulpy.metrics.registry import Tally
+from consulpy.metrics.registry import Registry, Tally
 from consulpy.rpc.server import Noted
 from consulpy.state.watch import Waiter
 
@@ -36,7 +36,7 @@ ANSWER_MAX_BYTES: Final = 2 * 1024 * 1024
 SEEN_MAX: Final = 4096
 
 #: Paths whose answers come from the store only; with a slash at the end: all that begin like this.
-_STORE: Final = (
+STORE_ROUTES: Final = (
     "/v1/catalog/nodes", "/v1/catalog/services", "/v1/catalog/service/", "/v1/catalog/connect/", "/v1/catalog/node/",
     "/v1/catalog/node-services/", "/v1/health/node/", "/v1/health/checks/", "/v1/health/state/", "/v1/health/service/",
     "/v1/health/connect/", "/v1/kv/",
@@ -44,7 +44,7 @@ _STORE: Final = (
 _MEMBERS: Final = "/v1/agent/members"
 _STATUS: Final = ("/v1/status/leader", "/v1/status/peers")
 #: Parameters that change nothing but what is read from the store and how it is shown.
-_HARMLESS: Final = frozenset(
+HARMLESS: Final = frozenset(
     {"dc", "stale", "consistent", "passing", "tag", "filter", "raw", "keys", "recurse", "separator", "pretty", "wan"}
 )
 _DATE: Final = b"\r\nDate: "
@@ -56,7 +56,7 @@ class Recording:
     """What is noted while the slow way makes an answer that may be kept."""
 
     head: bytes
-    metric: str
+    route: str
     watch: Noted | None
     version: Callable[[], Hashable]
     seen: Hashable
@@ -98,6 +98,22 @@ class _Entry:
         return self.answer
 
 
+class Tallies:
+    """How often requests of each route were answered here, and how many milliseconds that took together."""
+
+    def __init__(self, metrics: Registry) -> None:
+        self._metrics = metrics
+        self._tallies: dict[str, list[float]] = {}
+
+    def of(self, route: str) -> list[float]:
+        """The two numbers of a route, to be added to."""
+        tally = self._tallies.get(route)
+        if tally is None:
+            tally = self._tallies[route] = [0, 0.0]
+            self._metrics.pull(_metric(route), _reader(tally), samples=True)
+        return tally
+
+
 class KeptAnswers:
     """The kept answers of one agent. `debugging()`: whether a line is logged for each request; then none is used."""
 
@@ -110,7 +126,7 @@ class KeptAnswers:
         self._young_bytes = 0
         self._seen: set[int] = set()
         self._seen_before: set[int] = set()
-        self._tallies: dict[str, list[float]] = {}
+        self.tallies = Tallies(agent.metrics)
         #: False: everything goes the slow way.
         self.enabled = True
         self.hits = 0
@@ -152,7 +168,7 @@ class KeptAnswers:
             names = Query(parameters).first().keys()
         except (BadQuery, ValueError):
             return None
-        if not names <= _HARMLESS or "%" in path:
+        if not names <= HARMLESS or "%" in path:
             return None
         return self._recording(head, path, "wan" in names)
 
@@ -162,21 +178,19 @@ class KeptAnswers:
             roster = getattr(self._agent.wan if wan else self._agent.lan, "roster", None)
             if roster is None:
                 return None
-            return self._noted(head, _metric(path), None, lambda: roster.version)
+            return self._noted(head, path, None, lambda: roster.version)
         if server is None:
             return None
         leader = lambda: server.leader_address  # noqa: E731
         if path in _STATUS:
-            return self._noted(head, _metric(path), None, leader)
-        for prefix in _STORE:
-            if path == prefix or (prefix.endswith("/") and path.startswith(prefix)):
-                return self._noted(head, _metric(prefix), Noted(), leader)
-        return None
+            return self._noted(head, path, None, leader)
+        route = store_route(path)
+        return self._noted(head, route, Noted(), leader) if route is not None else None
 
-    def _noted(self, head: bytes, metric: str, watch: Noted | None, version: Callable[[], Hashable]) -> Recording:
+    def _noted(self, head: bytes, route: str, watch: Noted | None, version: Callable[[], Hashable]) -> Recording:
         if watch is not None and self._server is not None:
             self._server.noting = watch
-        return Recording(head, metric, watch, version, version())
+        return Recording(head, route, watch, version, version())
 
     def end(self, recording: Recording, answer: bytes) -> None:
         """Keep the whole `answer` (empty: it is not to be kept) if it is one that stays true."""
@@ -191,10 +205,7 @@ class KeptAnswers:
         at = answer.find(_DATE) + len(_DATE)
         if answer[at : at + _DATE_SIZE] not in (datetimeToString(int(time())), datetimeToString(int(time()) - 1)):
             return
-        tally = self._tallies.get(recording.metric)
-        if tally is None:
-            tally = self._tallies[recording.metric] = [0, 0.0]
-            self._agent.metrics.pull(recording.metric, _reader(tally), samples=True)
+        tally = self.tallies.of(recording.route)
         entry = _Entry(recording, answer[:at], answer[at + _DATE_SIZE :], tally)
         if watch is not None and self._server is not None:
             head = recording.head
@@ -243,6 +254,14 @@ class KeptAnswers:
             self._seen, self._seen_before = set(), self._seen
         self._seen.add(mark)
         return False
+
+
+def store_route(path: str) -> str | None:
+    """The route of a path whose answers come from the store only; None for all other paths."""
+    for route in STORE_ROUTES:
+        if path == route or (route.endswith("/") and path.startswith(route) and "%" not in path):
+            return route
+    return None
 
 
 def _end(entry: _Entry) -> None:

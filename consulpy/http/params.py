@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from consulpy.errors import BadRequest
-from consulpy.http.routing import Request
+from consulpy.http.routing import Query, Request
 from consulpy.local.api import truth
 from consulpy.local.godecode import GoError, duration
 from consulpy.structs.options import QueryOptions
@@ -41,13 +41,13 @@ def options(request: Request) -> QueryOptions:
     found = QueryOptions(token=token(request), filter=request.query.get("filter"))
     _consistency(request, found)
     _cache_control(request, found)
-    index_and_wait(request, found)
+    index_and_wait(request.query, found)
     return found
 
 
-def index_and_wait(request: Request, found: QueryOptions) -> None:
+def index_and_wait(query: Query, found: QueryOptions) -> None:
     """What makes a read wait. Raises `BadRequest`."""
-    wait, index = request.query.get("wait"), request.query.get("index")
+    wait, index = query.get("wait"), query.get("index")
     if wait:
         try:
             found.max_query_time = duration(wait)

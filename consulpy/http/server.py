@@ -16,6 +16,7 @@ from consulpy.http.cache import ReplyCache
 from consulpy.http.channel import ApiSite
 from consulpy.http.guard import Guard
 from consulpy.http.kept import KeptAnswers
+from consulpy.http.waiting import WaitingRooms
 from consulpy.memberlist.transport import cannot_listen
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class HttpService(Service):
         root = make_site_root(agent, dict(config.response_headers), cache, guard)
         #: What makes the connections; its limit may be changed while it runs.
         self.site = ApiSite(root, reactor, config.connections_per_client, self.kept)
+        server = getattr(agent, "server", None)
+        if server is not None:
+            rooms = WaitingRooms(server, reactor, self.site.inner_channel, self.kept.tallies, debugging)
+            self.site.waiting = rooms
         self._listeners: list[Any] = []
 
     def reconfigure(self, config: HttpConfig) -> None:
@@ -122,6 +127,8 @@ class HttpService(Service):
         for listener in self._listeners:
             listener.stopListening()
         self._listeners.clear()
+        if self.site.waiting is not None:
+            self.site.waiting.close()
         self.kept.close()
 
 

@@ -89,7 +89,8 @@ class Server:
         metrics: Measures = NOTHING,
         waits: WaitLimits = DEFAULT_WAITS,
     ) -> None:
-        self._waits = waits
+        #: How long reads may wait.
+        self.waits = waits
         self.metrics = metrics
         #: Calls, and how often reads were made for them; reads that wait now.
         self.calls = self.queries = self.waiting = 0
@@ -201,7 +202,7 @@ class Server:
 
         if not min_index or options is None:
             return maybeDeferred(run, self.noting)
-        limit_s = wait_s(options.max_query_time, self.rng, self._waits)
+        limit_s = wait_s(options.max_query_time, self.rng, self.waits)
         store = self.store
         query = BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes)
         self.waiting += 1

@@ -204,18 +204,6 @@ def test_a_reader_waits_for_its_own_service() -> None:
     assert [row["Node"]["Node"] for row in waiting.answer.json] == ["m", "n"] or len(waiting.answer.json) == 2
 
 
-def test_a_reader_who_leaves_waits_no_more() -> None:
-    door = Door()
-    index = door.ask("GET /v1/health/service/none").headers["x-consul-index"]
-    watchers = door.agent.server.store.watchers
-    before = len(watchers)
-    waiting = [door.begin(f"GET /v1/health/service/none?index={index}") for _ in range(100)]
-    assert len(watchers) == before + 100
-    for each in waiting:
-        each.hang_up()
-    assert len(watchers) == before
-
-
 def test_a_write_with_members_unknown_to_consul_is_refused() -> None:
     door = Door()
     answer = door.ask("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Colour": "red"})

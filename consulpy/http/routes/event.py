@@ -38,7 +38,7 @@ async def fire(agent: "LocalAgent", request: Request) -> Answer:
 async def listed(agent: "LocalAgent", request: Request) -> Answer:
     """The events that this agent heard of, the oldest first."""
     asked, name = QueryOptions(), request.query.get("name")
-    index_and_wait(request, asked)
+    index_and_wait(request.query, asked)
     events, clock = agent.events, agent.clock
     watch = WatchSet()
     index, found = events.list(name, watch)

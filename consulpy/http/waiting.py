@@ -1,0 +1,347 @@
+"""Blocking queries that wait in groups: all that ask the same differ only in the index that they know.
+
+A group asks once, like a reader without an index, and notes what the answer depends on. A change of that makes it ask
+again, once for all; whoever knows less is sent the very bytes. So a watcher that waits costs its connection and a few
+hundred bytes, and thousands wake for the price of one answer and their writes. Everything else about a blocking query
+is as in `consulpy.rpc.blocking`: limits of the wait, jitter, the answer after a restored snapshot.
+
+What is not surely a read of the store, and whatever must be seen on its own way (the debug log), goes the plain way.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from time import time  # noqa: TID251 - latency of requests, as their metrics have it
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.protocol import connectionDone
+
+from consulpy.errors import BadRequest
+from consulpy.http.kept import HARMLESS, HEAD_MAX_BYTES, Tallies, store_route
+from consulpy.http.params import index_and_wait
+from consulpy.http.routing import BadQuery, Query
+from consulpy.rpc.blocking import wait_s
+from consulpy.rpc.server import Noted
+from consulpy.structs.options import QueryOptions
+
+if TYPE_CHECKING:
+    from consulpy.clock import Clock, Timer
+    from consulpy.rpc.server import Server
+    from consulpy.state.watch import Waiter as Watch
+
+#: Groups that nobody waits in, kept for the next who asks the same; and of all together.
+IDLE_GROUPS_MAX: Final = 1024
+GROUPS_MAX: Final = 16 * 1024
+#: Who is answered in one turn; the others in the next, after whatever else there is to do.
+BATCH: Final = 200
+_PARAMETERS: Final = HARMLESS | {"index", "wait"}
+_INDEX: Final = b"\r\nX-Consul-Index: "
+_CLOSE: Final = b"\r\nConnection: close\r\n"
+
+
+class Connection(Protocol):
+    """A connection whose request may wait."""
+
+    def woken(self, answer: bytes, closes: bool) -> None:
+        """The whole answer, and whether the connection ends with it."""
+
+    def declined(self, head: bytes) -> None:
+        """The request has to go the plain way after all."""
+
+
+class Waiting:
+    """One who waits. `leave` when the connection is lost."""
+
+    __slots__ = ("began_s", "connection", "group", "head", "index")
+
+    def __init__(self, connection: Connection, group: "_Group", head: bytes, index: int) -> None:
+        self.connection: Connection | None = connection
+        self.group = group
+        self.head = head
+        self.index = index
+        self.began_s = time()
+
+    def leave(self) -> None:
+        """Wait no more."""
+        if self.connection is not None:
+            self.connection = None
+            self.group.left(self)
+
+
+class WaitingRooms:
+    """The groups of a server's HTTP API.
+
+    `channel()`: a new HTTP channel of the API. `debugging()`: whether a line is logged for each request.
+    """
+
+    def __init__(
+        self,
+        server: "Server",
+        clock: "Clock",
+        channel: Callable[[], Any],
+        tallies: Tallies,
+        debugging: Callable[[], bool],
+    ) -> None:
+        self.server = server
+        self.clock = clock
+        self.channel = channel
+        self._tallies = tallies
+        self._debugging = debugging
+        self._groups: dict[bytes, _Group] = {}
+        self._idle: OrderedDict[bytes, None] = OrderedDict()
+        #: Tell those apart whose time ends together.
+        self.numbers = count()
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def join(self, connection: Connection, head: bytes) -> Waiting | None:
+        """Take a request, exactly one head, that waits; None if it is something else."""
+        server = self.server
+        if not server.is_leader or len(head) > HEAD_MAX_BYTES or self._debugging():
+            return None
+        asked = _blocking(head)
+        if asked is None:
+            return None
+        plain, route, options = asked
+        group = self._groups.get(plain)
+        if group is None:
+            if len(self._groups) >= GROUPS_MAX:
+                return None
+            group = self._groups[plain] = _Group(self, plain, self._tallies.of(route))
+        self._idle.pop(plain, None)
+        server.calls += 1
+        server.waiting += 1
+        waiting = Waiting(connection, group, head, options.min_query_index)
+        group.take(waiting, wait_s(options.max_query_time, server.rng, server.waits))
+        return waiting
+
+    def render(self, plain: bytes) -> tuple[bytes, Noted]:
+        """The answer to a request that doesn't wait, empty if it isn't there at once; and what it depends on."""
+        sink, channel = _Sink(), self.channel()
+        self.server.noting = noted = Noted()
+        try:
+            channel.is_inner = True
+            channel.makeConnection(sink)
+            channel.dataReceived(plain)
+            whole = channel.is_at_rest
+        finally:
+            self.server.noting = None
+        channel.connectionLost(connectionDone)
+        return b"".join(sink.parts) if whole else b"", noted
+
+    def rest(self, group: "_Group") -> None:
+        """Nobody waits in a group any more."""
+        self._idle[group.plain] = None
+        if len(self._idle) > IDLE_GROUPS_MAX:
+            self.drop(self._groups[next(iter(self._idle))])
+
+    def drop(self, group: "_Group") -> None:
+        """Forget a group that nobody waits in."""
+        self._idle.pop(group.plain, None)
+        self._groups.pop(group.plain, None)
+        group.end()
+
+    def close(self) -> None:
+        """Forget all groups; who waits is not answered."""
+        for group in list(self._groups.values()):
+            group.end()
+        self._groups.clear()
+        self._idle.clear()
+
+
+class _Group:
+    """All who ask the same."""
+
+    __slots__ = ("_asking", "_epoch", "_index", "_rooms", "_tally", "_timer", "_until", "_waiting", "_watch", "plain")
+
+    def __init__(self, rooms: WaitingRooms, plain: bytes, tally: list[float]) -> None:
+        self.plain = plain
+        self._rooms = rooms
+        self._tally = tally
+        self._waiting: dict[Waiting, None] = {}
+        #: By the end of their time; some of them wait no more.
+        self._until: list[tuple[float, int, Waiting]] = []
+        self._timer: Timer | None = None
+        #: What the last answer depends on, while that is unchanged; its index, and the state that it was made from.
+        self._watch: Watch | None = None
+        self._index = 0
+        self._epoch: object = rooms.server.store.indexes
+        self._asking: Timer | None = None
+
+    def take(self, waiting: Waiting, within_s: float) -> None:
+        """One more waits."""
+        self._waiting[waiting] = None
+        heappush(self._until, (self._rooms.clock.seconds() + within_s, next(self._rooms.numbers), waiting))
+        if len(self._until) > 2 * len(self._waiting) + BATCH:
+            self._until = sorted(each for each in self._until if each[2] in self._waiting)
+        if self._until[0][2] is waiting:
+            self._set_timer()
+        if self._watch is None or self._index > waiting.index:
+            self._ask_soon()
+
+    def left(self, waiting: Waiting) -> None:
+        """One went away."""
+        if waiting in self._waiting:
+            self._remove([waiting])
+
+    def end(self) -> None:
+        """Be forgotten."""
+        for timer in (self._timer, self._asking):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._timer = self._asking = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _remove(self, waiting: list[Waiting]) -> None:
+        for each in waiting:
+            del self._waiting[each]
+        self._rooms.server.waiting -= len(waiting)
+        if not self._waiting:
+            self._until.clear()
+            self._set_timer()
+            if self._watch is None:
+                self._rooms.drop(self)
+            else:
+                self._rooms.rest(self)
+
+    # -- what wakes it
+
+    def _changed(self) -> None:
+        self._watch = None
+        if self._waiting:
+            self._ask_soon()
+        else:
+            self._rooms.drop(self)
+
+    def _ask_soon(self) -> None:
+        # Not at once: several changes of one turn cost one answer, and the writer does not wait for the readers.
+        if self._asking is None:
+            self._asking = self._rooms.clock.callLater(0, self._ask)
+
+    def _set_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        if self._until:
+            left_s = max(self._until[0][0] - self._rooms.clock.seconds(), 0)
+            self._timer = self._rooms.clock.callLater(left_s, self._out_of_time)
+
+    def _out_of_time(self) -> None:
+        self._timer = None
+        now_s = self._rooms.clock.seconds()
+        due = []
+        while self._until and self._until[0][0] <= now_s:
+            waiting = heappop(self._until)[2]
+            if waiting in self._waiting:
+                due.append(waiting)
+        self._set_timer()
+        if due:
+            self._ask(due)
+
+    # -- asking and answering
+
+    def _ask(self, due: list[Waiting] | None = None) -> None:
+        """Ask the store; answer those who know less, and those who are `due`."""
+        asking, self._asking = self._asking, None
+        if asking is not None and asking.active():
+            asking.cancel()
+        if not self._waiting:
+            return
+        answer, noted = self._rooms.render(self.plain)
+        store = self._rooms.server.store
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = store.watchers.wait(noted, self._changed) if noted.keys else None
+        replaced, self._epoch = self._epoch is not store.indexes, store.indexes
+        at = answer.find(_INDEX) + len(_INDEX)
+        waits = at >= len(_INDEX) and self._watch is not None
+        self._index = int(answer[at : answer.index(b"\r\n", at)]) if waits else 0
+        if waits and not replaced:
+            late = set(due or ())
+            woken = [each for each in self._waiting if each.index < self._index or each in late]
+        else:
+            woken = list(self._waiting)
+        if woken:
+            self._remove(woken)
+            self._send(woken, answer if waits or noted.keys else b"")
+
+    def _send(self, waiting: list[Waiting], answer: bytes) -> None:
+        """Answer some now, the others in the next turn. Without an answer they go the plain way."""
+        closes = _CLOSE in answer
+        now, later = waiting[:BATCH], waiting[BATCH:]
+        end_s = time()
+        for each in now:
+            connection, each.connection = each.connection, None
+            if connection is None:
+                continue
+            if not answer:
+                connection.declined(each.head)
+                continue
+            self._tally[0] += 1
+            self._tally[1] += 1000 * (end_s - each.began_s)
+            connection.woken(answer, closes)
+        if later:
+            self._rooms.clock.callLater(0, self._send, later, answer)
+
+
+class _Sink:
+    """A transport to nobody."""
+
+    disconnecting = False
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Keep it."""
+        self.parts.append(data)
+
+    def writeSequence(self, parts: list[bytes]) -> None:
+        """Keep them."""
+        self.parts.extend(parts)
+
+    def getPeer(self) -> UNIXAddress:
+        """No network address: nothing that is answered here depends on one."""
+        return UNIXAddress(None)
+
+    getHost = getPeer  # noqa: N815 - Twisted's name
+
+    def loseConnection(self) -> None:
+        """The request said that it is the last one."""
+
+    def _nothing(self, *_args: object) -> None:
+        """What else a channel asks of its transport has no meaning here."""
+
+    setTcpNoDelay = registerProducer = unregisterProducer = abortConnection = _nothing  # noqa: N815
+    pauseProducing = resumeProducing = loseWriteConnection = _nothing  # noqa: N815
+
+
+def _blocking(head: bytes) -> tuple[bytes, str, QueryOptions] | None:
+    """A request that waits as one that doesn't, its route, and how it waits. None if it is not surely one."""
+    try:
+        _, target, _ = head.split(b" ", 2)
+        path, _, parameters = target.decode("ascii").partition("?")
+        query = Query(parameters)
+    except (ValueError, BadQuery):
+        return None
+    route = store_route(path)
+    names = query.first().keys()
+    if route is None or "index" not in names or not names <= _PARAMETERS:
+        return None
+    parts = [part for part in parameters.split("&") if part.partition("=")[0] not in ("index", "wait")]
+    if len(parts) != sum(len(query.all(name)) for name in names - {"index", "wait"}):
+        return None  # a name was spelled with escapes
+    options = QueryOptions()
+    try:
+        index_and_wait(query, options)
+    except BadRequest:
+        return None
+    if not options.min_query_index:
+        return None
+    plain = f"{path}?{'&'.join(parts)}" if parts else path
+    return head.replace(target, plain.encode(), 1), route, options
