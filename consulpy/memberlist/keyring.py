@@ -4,10 +4,12 @@ Source: docs/wire/gossip.md 3.3; the error texts are memberlist's.
 """
 
 from collections.abc import Sequence
-
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from consulpy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 
 class Keyring:
@@ -31,7 +33,7 @@ class Keyring:
         return next(iter(self._ciphers))
 
     @property
-    def ciphers(self) -> list[AESGCM]:
+    def ciphers(self) -> "list[AESGCM]":
         """What decrypts, in the order in which to try; the first also encrypts."""
         return list(self._ciphers.values())
 
@@ -40,6 +42,10 @@ class Keyring:
         if len(key) not in (16, 24, 32):
             raise ConfigError("key size must be 16, 24 or 32 bytes")
         if key not in self._ciphers:
+            from cryptography.hazmat.primitives.ciphers.aead import (
+                AESGCM,
+            )  # 6 MiB that pools without keys need not have
+
             self._ciphers[key] = AESGCM(key)
 
     def use(self, key: bytes) -> None:

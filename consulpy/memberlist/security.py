@@ -5,31 +5,33 @@ Version 1 encrypts the plaintext as it is, version 0 pads it to 16 bytes first. 
 
 import os
 from collections.abc import Sequence
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import WireError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 #: What version 1 adds to a plaintext, in bytes.
 OVERHEAD_BYTES: Final = 1 + 12 + 16
 _VERSION_0_LEAST: Final = OVERHEAD_BYTES + 16
 
 
-def encrypt(cipher: AESGCM, plain: bytes, additional: bytes = b"") -> bytes:
+def encrypt(cipher: "AESGCM", plain: bytes, additional: bytes = b"") -> bytes:
     """`plain` encrypted as version 1."""
     nonce = os.urandom(12)
     return b"\1" + nonce + cipher.encrypt(nonce, plain, additional or None)
 
 
-def decrypt(ciphers: Sequence[AESGCM], data: bytes, additional: bytes = b"") -> bytes:
+def decrypt(ciphers: "Sequence[AESGCM]", data: bytes, additional: bytes = b"") -> bytes:
     """The plaintext, with the first cipher that fits. Raises `WireError` if none does, or for another version."""
     version = data[0] if data else -1
     if version not in (0, 1):
         raise WireError(f"encryption version {version} is not known here")
     if len(data) < (_VERSION_0_LEAST if version == 0 else OVERHEAD_BYTES):
         raise WireError(f"{len(data)} bytes are too few for anything encrypted")
+    from cryptography.exceptions import InvalidTag  # there since the first key; pools without keys need it not
+
     nonce, sealed = data[1:13], data[13:]
     for cipher in ciphers:
         try:

@@ -1,7 +1,6 @@
 """Coordinate.*: where nodes are on the network, and what is near (docs/wire/rpc.md 10)."""
 
 import math
-from statistics import median
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
@@ -71,6 +70,8 @@ def list_datacenters(server: "Server", request: Empty) -> list[DatacenterCoordin
 
 def datacenters_by_distance(server: "Server") -> list[str]:
     """All datacenters, by the median distance of their servers; unknown distances last, equal ones by name."""
+    from statistics import median  # most agents are never asked this
+
     known = _server_coordinates(server)
     here = _own_coordinate(server)
 
