@@ -15,10 +15,10 @@ from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 
 from consulpy.agent import joining, keyoperations, logs, report, settings, telemetry
 from consulpy.agent.datadir import DataDirectoryLock
+from consulpy.agent.disk import DiskThread
 from consulpy.agent.pools import Pool, lan_pool, reporter, wan_pool
 from consulpy.agent.versions import of_copies, of_state
 from consulpy.checks.runner import Runner
@@ -242,23 +242,17 @@ class Agent:
             return MemoryLog(store, say=reporter("state"), metrics=self.metrics, seconds=self._reactor.seconds)
         folder = Path(config.data_dir) / "state"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        disk = ThreadPool(1, 1, "state-log")
+        disk = DiskThread("state-log")
         log = LocalLog(
             store,
             str(folder / "log.sqlite"),
-            run=disk.callInThread,
+            run=disk.run,
             hand_back=self._reactor.callFromThread,
             say=reporter("state"),
             metrics=self.metrics,
             seconds=self._reactor.seconds,
         )
-        disk.start()
-
-        def close() -> None:
-            disk.stop()
-            log.close()
-
-        self._stops.append(close)
+        self._stops += [log.close, disk.stop]
         return log
 
     def _be_server(self, state_log: Log) -> None:
@@ -352,6 +346,7 @@ class Agent:
             meta=self.node_meta,
         )
         files = DirectoryFiles(config.data_dir) if config.data_dir else None
+        disk = DiskThread("services")
         self.local = LocalState(
             node,
             clock,
@@ -364,6 +359,8 @@ class Agent:
                 remote=config.enable_script_checks,
                 local=config.enable_script_checks or config.enable_local_script_checks,
             ),
+            run=disk.run,
+            hand_back=self._reactor.callFromThread,
         )
         self.local.starter = Runner(
             self._reactor,
@@ -377,7 +374,7 @@ class Agent:
             restore(self.local, files, self._wall_s)
         reaper = Reaper(self.local, clock)
         reaper.start()
-        self._stops += [reaper.stop, self.local.stop]
+        self._stops += [disk.stop, reaper.stop, self.local.stop]
         self.events = UserEvents(config.node_name, lambda: self.local.services.values(), rng)
         if not config.disable_remote_exec:
             from consulpy.agent.remoteexec import RemoteExec  # most agents don't have it

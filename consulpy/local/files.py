@@ -30,10 +30,16 @@ class Files(Protocol):
         """All files of a folder by path, without those of its subfolders."""
 
     def commit(self, changes: Mapping[str, bytes | None], *, durable: bool = True) -> None:
-        """Write these files (None: remove it), all or none; if `durable` they are on disk when this returns.
-
-        Raises OSError.
+        """Write these files (None: remove it), all or none. When this returns they survive this process, and, if
+        `durable`, the machine too. Raises OSError.
         """
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to `tidy`."""
+
+    def tidy(self) -> None:
+        """Put everything that was committed where other programs look for it. Raises OSError."""
 
 
 def path_of(folder: str, key: str) -> str:

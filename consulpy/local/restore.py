@@ -80,6 +80,7 @@ def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Res
             gone[path_of(STATES, check_id)] = None
     found.unknown = [check_id for check_id in found.checks if _is_unknown(local, check_id)]
     files.commit(gone, durable=False)
+    files.tidy()
     _log.info(
         "restored {services} services and {checks} checks from disk; not known yet: {unknown}",
         services=len(found.services),

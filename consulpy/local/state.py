@@ -20,6 +20,7 @@ from consulpy.local.entries import Entries
 from consulpy.local.files import CHECKS, SERVICES, STATES, Files, SavedCheck, SavedService, SavedState, path_of
 from consulpy.local.sidecar import ID_SUFFIX, complete
 from consulpy.local.validation import STATUSES, check_service, check_type
+from consulpy.local.writing import Run, Writer
 from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE, HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.node import Node
@@ -85,6 +86,7 @@ class LocalState:
 
     `node`: the agent as the catalog is to have it. `files`: where they are kept, None in development mode. `starter`:
     runs the checks; without it they only have the status that they are given. `wall_s()`: seconds since 1970.
+    `run`, `hand_back`: to the thread that waits for the disk and back (`consulpy.local.writing`).
     """
 
     def __init__(
@@ -100,6 +102,8 @@ class LocalState:
         wall_s: Callable[[], float] = lambda: 0.0,
         scripts: Scripts | None = None,
         default_token: str = "",
+        run: Run | None = None,
+        hand_back: Run = lambda job: job(),
     ) -> None:
         self.entries = Entries(
             node,
@@ -108,7 +112,10 @@ class LocalState:
             check_update_interval_s=check_update_interval_s,
             discard_check_output=discard_check_output,
         )
-        self._files = files
+        self._writer = Writer(files, clock, run, hand_back)
+        #: `soon(change)`: have one of the methods below called, written and done together with others; a Deferred of
+        #: what it returns. Called by themselves they wait for the disk.
+        self.soon = self._writer.soon
         #: Runs the checks; may be set after the creation, before anything is registered.
         self.starter = starter
         self._wall_s = wall_s
@@ -145,8 +152,11 @@ class LocalState:
         or the disk refuses; nothing is changed then.
         """
         plan = _Plan(local=local)
+        service_id = definition.service.id or definition.service.service
+        self._writer.touch(_service(service_id), _service(service_id + ID_SUFFIX))
         self._plan_service(definition, plan, replace_existing_checks)
         if definition.sidecar is not None:
+            self._writer.touch(_SIDECARS)
             self._plan_service(complete(definition, self.services), plan, replace_existing_checks)
         self._carry_out(plan)
 
@@ -169,9 +179,12 @@ class LocalState:
                 notes=kind.notes,
             )
             wanted.add(check_id)
+            self._writer.touch(_check(check_id))
             plan.checks.append((self._filled(check, kind.kind, service), kind, definition.token))
         if replace_checks:
-            plan.gone += [check_id for check_id in self._checks_of(service.id) if check_id not in wanted]
+            gone = [check_id for check_id in self._checks_of(service.id) if check_id not in wanted]
+            self._writer.touch(*map(_check, gone))
+            plan.gone += gone
 
     def _checks_of(self, service_id: str) -> list[str]:
         return [entry.check.check_id for entry in self.entries.checks_of(service_id) if not entry.deleted]
@@ -180,21 +193,26 @@ class LocalState:
         """Remove a service with its checks and its sidecar; an unknown one is no error. Raises `RPCError`."""
         if not service_id:
             raise RPCError("ServiceID missing")
+        self._writer.touch(_service(service_id), _service(service_id + ID_SUFFIX))
         doomed = [service_id]
         sidecar = self.entries.service(service_id + ID_SUFFIX)
         if sidecar is not None and sidecar.locally_registered_as_sidecar:
             doomed.append(sidecar.id)
         checks = [check_id for each in doomed for check_id in self._checks_of(each)]
+        self._writer.touch(*map(_check, checks))
         changes: dict[str, bytes | None] = {path_of(SERVICES, each): None for each in doomed}
         for check_id in checks:
             changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
-        self._commit(changes)
-        for check_id in checks:
-            self._drop_check(check_id)
-        for each in doomed:
-            self.configured_services.discard(each)
-            if self.entries.service(each) is not None:
-                self.entries.delete_service(each)
+
+        def remove() -> None:
+            for check_id in checks:
+                self._drop_check(check_id)
+            for each in doomed:
+                self.configured_services.discard(each)
+                if self.entries.service(each) is not None:
+                    self.entries.delete_service(each)
+
+        self._writer.write(changes, remove)
 
     # -- checks
 
@@ -208,6 +226,7 @@ class LocalState:
         check_type(kind)
         self._allow(kind, local)
         service = None
+        self._writer.touch(_check(check.check_id or check.name), _service(check.service_id))
         if check.service_id:
             service = self.entries.service(check.service_id)
             if service is None:
@@ -221,11 +240,13 @@ class LocalState:
         """Remove a check; an unknown one is no error. Raises `RPCError`."""
         if not check_id:
             raise RPCError("CheckID missing")
-        self._commit({path_of(CHECKS, check_id): None, path_of(STATES, check_id): None})
-        self._drop_check(check_id)
+        self._writer.touch(_check(check_id))
+        changes: dict[str, bytes | None] = {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
+        self._writer.write(changes, lambda: self._drop_check(check_id))
 
     def update_ttl(self, check_id: str, status: str, output: str) -> None:
         """Somebody says how a TTL check stands. Raises `RPCError` for a check that is none."""
+        self._writer.touch(_check(check_id))
         run = self._runs.get(check_id)
         if run is None or run.type.kind != "ttl" or run.running is None:
             raise RPCError(f'CheckID "{check_id}" does not have associated TTL')
@@ -234,7 +255,7 @@ class LocalState:
         if check is not None:
             expires_s = int(self._wall_s() + run.type.ttl / _SECOND_NS)
             state = SavedState(check_id, check.output, check.status, expires_s)
-            self._commit({path_of(STATES, check_id): state.pack()}, durable=False)
+            self._writer.write({path_of(STATES, check_id): state.pack()}, _nothing, durable=False)
 
     def _allow(self, kind: CheckType, local: bool) -> None:
         """Raise for a check that may not or cannot run here."""
@@ -274,6 +295,7 @@ class LocalState:
 
     def set_service_maintenance(self, service_id: str, enable: bool, reason: str = "", token: str = "") -> None:
         """The same for one service. Raises `NotFound`."""
+        self._writer.touch(_service(service_id))
         service = self.entries.service(service_id)
         if service is None:
             raise NotFound(f'No service registered with ID "{service_id}"')
@@ -284,6 +306,7 @@ class LocalState:
     def _set_maintenance(
         self, check_id: str, name: str, service: NodeService | None, enable: bool, reason: str, token: str
     ) -> None:
+        self._writer.touch(_check(check_id))
         known = self.entries.check(check_id) is not None
         if enable and not known:
             check = HealthCheck(check_id=check_id, name=name, notes=reason, status=CRITICAL)
@@ -304,23 +327,20 @@ class LocalState:
             changes[path_of(CHECKS, check.check_id)] = None if plan.local else saved_check.pack()
         for check_id in plan.gone:
             changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
-        self._commit(changes)
+        self._writer.write(changes, lambda: self._do(plan))
+
+    def _do(self, plan: _Plan) -> None:
         for service, token in plan.services:
             self.entries.put_service(service, token or self._default_token)
             (self.configured_services.add if plan.local else self.configured_services.discard)(service.id)
         for check, kind, token in plan.checks:
             (self.configured_checks.add if plan.local else self.configured_checks.discard)(check.check_id)
+            now = self.entries.check(check.check_id)
+            if now is not None:  # it may have run while this was written
+                check.status, check.output = now.status, now.output
             self._put_check(check, kind, token)
         for check_id in plan.gone:
             self._drop_check(check_id)
-
-    def _commit(self, changes: dict[str, bytes | None], *, durable: bool = True) -> None:
-        if self._files is None:
-            return
-        try:
-            self._files.commit(changes, durable=durable)
-        except OSError as error:
-            raise RPCError(f"failed persisting to the data directory: {error}") from None
 
     def adopt_service(self, service: NodeService, token: str) -> None:
         """Take over a service as it stands, without asking or writing anything: it was found on disk."""
@@ -359,10 +379,28 @@ class LocalState:
             run.running.stop()
 
     def stop(self) -> None:
-        """Stop all checks and timers; what is registered stays."""
+        """Stop all checks and timers, and write what waits; what is registered stays."""
+        self._writer.close()
         for check_id in list(self._runs):
             self._stop_run(check_id)
         self.entries.stop()
+
+
+def _service(service_id: str) -> str:
+    """What a change of this service concerns, for `Writer.touch`."""
+    return f"service {service_id}"
+
+
+def _check(check_id: str) -> str:
+    return f"check {check_id}"
+
+
+#: Who gets which port.
+_SIDECARS: Final = "sidecars"
+
+
+def _nothing() -> None:
+    """What was to be done is done."""
 
 
 def _tagged(service: NodeService) -> dict[str, ServiceAddress] | None:

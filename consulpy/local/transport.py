@@ -1,35 +1,55 @@
-"""`DirectoryFiles`: the small files of the agent in its data directory, each write atomic and on disk.
+"""`DirectoryFiles`: the small files of the agent in its data directory, each change of several whole and on disk.
 
-One file is written beside its place, flushed, and renamed. Several are first written together into a journal, which is
-replayed at the next start if we die before all are in place: after a kill all of them are there, or none.
+A commit is one line of a journal, flushed once, however many files it changes; the files themselves are put into place
+later (`tidy`), all that changed meanwhile in one go, and then the journal is emptied. After a kill the next start reads
+the journal again, so of each commit all is there, or nothing.
+
+    CRC32 of the rest in 8 hex digits, blank, {"services/HASH": base64 or null (removed), ...}, line feed
 """
 
 import base64
-import json
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from threading import RLock
 from typing import Final
 
+import orjson
 from twisted.logger import Logger
 
 _log = Logger()
 
-#: Holds several changes until all are in place.
+#: Holds the changes until all are in place.
 JOURNAL: Final = "local-journal"
+#: A journal that is larger is emptied with the commit, and so is one with more files than this.
+JOURNAL_MAX_BYTES: Final = 4 * 1024 * 1024
+PENDING_MAX: Final = 256
 _TEMPORARY: Final = ".tmp"
+_CRC_DIGITS: Final = 8
 
 
 class DirectoryFiles:
-    """A `consulpy.local.files.Files` below the folder `root` (made if it is missing). Raises OSError."""
+    """A `consulpy.local.files.Files` below the folder `root` (made if it is missing). Raises OSError.
+
+    Its methods may be called from any thread; one waits for the other.
+    """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self.root.mkdir(parents=True, exist_ok=True)
+        self._lock = RLock()
+        #: What stands in the journal only, by path.
+        self._pending: dict[str, bytes | None] = {}
+        self._journal = -1
+        self._size = 0
+        #: Whether the journal may end with a line that nobody was told of.
+        self._torn = False
         self._replay()
 
     def read(self, folder: str) -> dict[str, bytes]:
         """All files of a folder by path."""
+        self.tidy()
         place = self.root / folder
         if not place.is_dir():
             return {}
@@ -37,58 +57,129 @@ class DirectoryFiles:
         return {f"{folder}/{path.name}": path.read_bytes() for path in found}
 
     def commit(self, changes: Mapping[str, bytes | None], *, durable: bool = True) -> None:
-        """Write or remove these files, all or none; if `durable` they are on disk when this returns."""
-        self._replay()  # a commit that failed half-way (a full disk) comes first
-        if len(changes) > 1:
-            kept = {path: None if data is None else base64.b64encode(data).decode() for path, data in changes.items()}
-            self._write(JOURNAL, json.dumps(kept).encode())
-        self._apply(changes, durable)
-        if len(changes) > 1:
-            self._remove(JOURNAL)
+        """Write or remove these files, all or none.
 
-    def _apply(self, changes: Mapping[str, bytes | None], durable: bool = True) -> None:
-        for path, data in changes.items():
-            if data is None:
-                self._remove(path, durable)
-            else:
-                self._write(path, data, durable)
+        They survive this process when this returns, and, if `durable`, the machine too.
+        """
+        with self._lock:
+            wanted = {path: data for path, data in changes.items() if data is not None or self._is_there(path)}
+            if not wanted:
+                return
+            self._append(_line(wanted), durable)
+            self._pending.update(wanted)
 
-    def _write(self, path: str, data: bytes, durable: bool = True) -> None:
-        place = self.root / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_suffix(_TEMPORARY)
-        with open(beside, "wb", opener=_private) as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        beside.replace(place)
-        if durable:
-            self._sync_folder(place.parent)
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to `tidy`."""
+        return self._size > JOURNAL_MAX_BYTES or len(self._pending) > PENDING_MAX
 
-    def _remove(self, path: str, durable: bool = True) -> None:
-        place = self.root / path
-        if place.exists():
-            place.unlink()
-            if durable:
-                self._sync_folder(place.parent)
+    def tidy(self) -> None:
+        """Put into place what stands in the journal only, and empty it."""
+        with self._lock:
+            if not self._pending and not self._size:
+                return
+            folders: set[Path] = set()
+            for path, data in self._pending.items():
+                place = self.root / path
+                if data is None:
+                    place.unlink(missing_ok=True)
+                else:
+                    _write(place, data)
+                folders.add(place.parent)
+            for folder in folders:
+                if folder.is_dir():
+                    _sync_folder(folder)
+            self._pending.clear()
+            self._forget_journal()
 
-    @staticmethod
-    def _sync_folder(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    def _is_there(self, path: str) -> bool:
+        if path in self._pending:
+            return self._pending[path] is not None
+        return (self.root / path).exists()
+
+    # The journal
+
+    def _append(self, line: bytes, durable: bool) -> None:
+        if self._journal < 0:
+            self._journal = os.open(self.root / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._size, self._torn = os.fstat(self._journal).st_size, False
+            _sync_folder(self.root)
+        if self._torn:  # what a failed commit left must never be replayed
+            os.ftruncate(self._journal, self._size)
+            self._torn = False
+        self._torn = True
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            if os.write(self._journal, line) != len(line):
+                raise OSError(28, "No space left on device")
+            if durable:
+                os.fdatasync(self._journal)
+        except OSError:
+            os.ftruncate(self._journal, self._size)
+            self._torn = False
+            raise
+        self._torn = False
+        self._size += len(line)
+
+    def _forget_journal(self) -> None:
+        """Its files are all in place. It goes, so that other programs find the folder as Consul leaves it."""
+        (self.root / JOURNAL).unlink(missing_ok=True)
+        if self._journal >= 0:
+            os.close(self._journal)
+        self._journal, self._size = -1, 0
 
     def _replay(self) -> None:
         journal = self.root / JOURNAL
         if not journal.exists():
             return
-        kept = json.loads(journal.read_bytes())  # it was renamed into place whole
-        _log.warn("finishing {count} changes of services and checks that a crash interrupted", count=len(kept))
-        self._apply({path: None if data is None else base64.b64decode(data) for path, data in kept.items()})
-        self._remove(JOURNAL)
+        lines = journal.read_bytes().splitlines()
+        known = [_changes_in(line) for line in lines]
+        # The last commit may not have been finished; then nobody was told that it was.
+        whole = known.index(None) if None in known else len(known)
+        if whole < len(known) - 1:
+            _log.error("{journal} is damaged: {lost} changes are lost", journal=journal, lost=len(known) - whole)
+        for changes in known[:whole]:
+            self._pending.update(changes or {})
+        _log.warn("finishing {count} changes of services and checks that a crash interrupted", count=whole)
+        self._size = 1  # there is one, whatever stands in it
+        self.tidy()
+
+
+def _line(changes: Mapping[str, bytes | None]) -> bytes:
+    kept = {path: None if data is None else base64.b64encode(data).decode() for path, data in changes.items()}
+    text = orjson.dumps(kept)
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def _changes_in(line: bytes) -> dict[str, bytes | None] | None:
+    """The changes in a line of the journal; None for a torn one."""
+    if not line.startswith(b"{"):  # until 0.1 a journal was one object without a checksum, written whole
+        check, _, text = line.partition(b" ")
+        if len(check) != _CRC_DIGITS or check != b"%08x" % zlib.crc32(text):
+            return None
+        line = text
+    try:
+        kept = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return {path: None if data is None else base64.b64decode(data) for path, data in kept.items()}
+
+
+def _write(place: Path, data: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside = place.with_suffix(_TEMPORARY)
+    with open(beside, "wb", opener=_private) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(place)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _private(path: str, flags: int) -> int:

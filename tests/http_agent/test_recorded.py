@@ -55,7 +55,8 @@ class Agent:
                 answer = ROUTES[path][method](self, request)  # type: ignore[arg-type]
             if not isinstance(answer, Answer | api.Answer):
                 got: list[Any] = []
-                Deferred.fromCoroutine(answer).addBoth(got.append)
+                waiting = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
+                waiting.addBoth(got.append)
                 answer = got[0]
                 if isinstance(answer, Failure):
                     answer.raiseException()

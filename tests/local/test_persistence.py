@@ -148,19 +148,23 @@ def test_killed_during_a_registration_all_or_none_of_it_is_there(
     """Every flush to disk is a place to die; afterwards service and check are both there, or neither."""
     agent = Agent(tmp_path)
     calls = 0
-    real = os.fsync
+    real, real_data = os.fsync, os.fdatasync
 
     class Killed(BaseException):
         pass
 
-    def fsync(descriptor: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == crash_at:
-            raise Killed
-        real(descriptor)
+    def dying(flush: Callable[[int], None]) -> Callable[[int], None]:
+        def flushing(descriptor: int) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == crash_at:
+                raise Killed
+            flush(descriptor)
 
-    monkeypatch.setattr(os, "fsync", fsync)
+        return flushing
+
+    monkeypatch.setattr(os, "fsync", dying(real))
+    monkeypatch.setattr(os, "fdatasync", dying(real_data))
     with contextlib.suppress(Killed):
         agent.register()
     monkeypatch.undo()
@@ -180,7 +184,7 @@ def test_a_full_disk_refuses_the_registration_and_changes_nothing(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fdatasync", full)
     with pytest.raises(RPCError, match="No space left on device"):
         agent.register()
     assert agent.local.services == {}

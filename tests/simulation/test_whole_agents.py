@@ -59,6 +59,11 @@ class Disk:
             else:
                 self.files[path] = data
 
+    is_full = False
+
+    def tidy(self) -> None:
+        """They are in place."""
+
 
 class Line:
     """Calls from one agent to the server: in the wire's form, late, and some of them or of their answers lost."""

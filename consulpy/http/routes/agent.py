@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
+
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.http import render
 from consulpy.http.params import token
-from consulpy.http.routes.agent_service import shown
+from consulpy.http.routes.agent_service import written
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local import api
 from consulpy.metrics.prometheus import render as prometheus
@@ -72,9 +74,10 @@ async def reload(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG0
 
 
 @route("PUT", "/v1/agent/maintenance")
-def maintenance(agent: "LocalAgent", request: Request) -> Answer:
+def maintenance(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """Put the node into maintenance, or take it out."""
-    return shown(api.node_maintenance(agent.local, request.query.first(), token(request)))
+    query, by = request.query.first(), token(request)
+    return written(agent, lambda: api.node_maintenance(agent.local, query, by))
 
 
 @route("GET", "/v1/agent/metrics")

@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
+
 from consulpy.http.params import refuse_namespaces, token
-from consulpy.http.routes.agent_service import shown
+from consulpy.http.routes.agent_service import shown, written
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local import api
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
@@ -20,44 +22,44 @@ def checks(agent: "LocalAgent", request: Request) -> Answer:
 
 
 @route("PUT", "/v1/agent/check/register")
-def register(agent: "LocalAgent", request: Request) -> Answer:
+def register(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """Register a check."""
     refuse_namespaces(request)
-    return shown(api.register_check(agent.local, request.body, token(request)))
+    return written(agent, lambda: api.register_check(agent.local, request.body, token(request)))
 
 
 @route("PUT", "/v1/agent/check/deregister/")
-def deregister(agent: "LocalAgent", request: Request) -> Answer:
+def deregister(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """Remove a check."""
     refuse_namespaces(request)
-    return shown(api.deregister_check(agent.local, request.tail))
+    return written(agent, lambda: api.deregister_check(agent.local, request.tail))
 
 
 @route("PUT", "/v1/agent/check/pass/")
-def pass_(agent: "LocalAgent", request: Request) -> Answer:
+def pass_(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """A TTL check passes."""
     return _set(agent, request, PASSING)
 
 
 @route("PUT", "/v1/agent/check/warn/")
-def warn(agent: "LocalAgent", request: Request) -> Answer:
+def warn(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """A TTL check warns."""
     return _set(agent, request, WARNING)
 
 
 @route("PUT", "/v1/agent/check/fail/")
-def fail(agent: "LocalAgent", request: Request) -> Answer:
+def fail(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """A TTL check is critical."""
     return _set(agent, request, CRITICAL)
 
 
-def _set(agent: "LocalAgent", request: Request, status: str) -> Answer:
+def _set(agent: "LocalAgent", request: Request, status: str) -> "Deferred[Answer]":
     refuse_namespaces(request)
-    return shown(api.set_check(agent.local, request.tail, status, request.query.get("note")))
+    return written(agent, lambda: api.set_check(agent.local, request.tail, status, request.query.get("note")))
 
 
 @route("PUT", "/v1/agent/check/update/")
-def update(agent: "LocalAgent", request: Request) -> Answer:
+def update(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """A TTL check's status and output, in a body."""
     refuse_namespaces(request)
-    return shown(api.update_check(agent.local, request.tail, request.body))
+    return written(agent, lambda: api.update_check(agent.local, request.tail, request.body))

@@ -3,7 +3,10 @@
 What is answered is decided in `consulpy.local.api`, without HTTP; here a request's parts are picked out.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
 
 from consulpy.http.params import refuse_namespaces, token
 from consulpy.http.routing import Answer, Request, route
@@ -24,6 +27,11 @@ def shown(answer: api.Answer) -> Answer:
     )
 
 
+def written(agent: "LocalAgent", change: Callable[[], api.Answer]) -> "Deferred[Answer]":
+    """The answer to a change of the local agent, once it is on disk."""
+    return agent.local.soon(change).addCallback(shown)
+
+
 @route("GET", "/v1/agent/services")
 def services(agent: "LocalAgent", request: Request) -> Answer:
     """All services by id."""
@@ -40,25 +48,26 @@ async def service(agent: "LocalAgent", request: Request) -> Answer:
 
 
 @route("PUT", "/v1/agent/service/register")
-def register(agent: "LocalAgent", request: Request) -> Answer:
+def register(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """Register a service."""
     refuse_namespaces(request)
     # its presence is enough, but for a value that says no
     replace = "replace-existing-checks" in request.query
     replace = replace and api.truth(request.query.get("replace-existing-checks")) is not False
-    answer = api.register_service(agent.local, request.body, token(request), replace_existing_checks=replace)
-    return shown(answer)
+    local, body, by = agent.local, request.body, token(request)
+    return written(agent, lambda: api.register_service(local, body, by, replace_existing_checks=replace))
 
 
 @route("PUT", "/v1/agent/service/deregister/")
-def deregister(agent: "LocalAgent", request: Request) -> Answer:
+def deregister(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """Remove a service."""
     refuse_namespaces(request)
-    return shown(api.deregister_service(agent.local, request.tail))
+    return written(agent, lambda: api.deregister_service(agent.local, request.tail))
 
 
 @route("PUT", "/v1/agent/service/maintenance/")
-def service_maintenance(agent: "LocalAgent", request: Request) -> Answer:
+def service_maintenance(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """A service into maintenance, or out of it."""
     refuse_namespaces(request)
-    return shown(api.service_maintenance(agent.local, request.tail, request.query.first(), token(request)))
+    query, by = request.query.first(), token(request)
+    return written(agent, lambda: api.service_maintenance(agent.local, request.tail, query, by))
