@@ -70,8 +70,11 @@ class Running:
         until(ready, self.started_s + within_s, lambda: f"{self.program} is not ready: {self.log_end()}")
         return time.monotonic() - self.started_s
 
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
     def log_end(self) -> str:
-        return self._log.read_text(errors="replace")[-600:]
+        return self.log()[-600:]
 
     def http(self, path: str) -> bytes | None:
         """The body that its HTTP API answers, None while it doesn't."""

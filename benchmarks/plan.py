@@ -10,6 +10,7 @@ import gossip
 import reads
 import rest
 import simulator
+import strain
 import watchers
 import writes
 from agents import Running, fill, server
@@ -57,6 +58,7 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
         # memory that one task frees is there for the next: each has agents of its own
         *(Group(each.rows[0].name, full, [each]) for each in watchers.tasks(settings)),
         Group("gossip", rest.scene, gossip.tasks(settings)),
+        Group("strain", rest.scene, strain.tasks(settings)),
         Group("members", rest.scene, crowd.tasks(settings)),
         Group("simulator", rest.scene, simulator.tasks(settings)),
     ]

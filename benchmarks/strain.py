@@ -1,0 +1,52 @@
+"""Gossip of a server whose DNS and HTTP run at full speed: who suspects whom meanwhile."""
+
+import re
+import threading
+import time
+from pathlib import Path
+
+import load
+from agents import NETWORKS, Running, server
+from group import Settings, Task
+from table import THEIRS, Row, Sample
+
+#: Lines of both programs' logs.
+_SUSPICION = re.compile(r"suspect \S+ has failed", re.IGNORECASE)
+PEERS = 3
+
+
+def tasks(settings: Settings) -> list[Task]:
+    """One task: a server with real Consul clients as its peers."""
+    seconds = max(8.0, 10 * settings.seconds)
+    row = Row(f"suspicions among a server and {PEERS} Consul clients in {seconds:g} s of full load", "count", "")
+
+    def measure(subject: tuple[str, Path]) -> dict[Row, Sample]:
+        program, place = subject
+        directory = place / f"strain-{program}-{time.monotonic_ns()}"
+        directory.mkdir()
+        return {row: Sample(float(suspicions(program, directory, seconds)))}
+
+    return [Task((row,), measure, most=2)]
+
+
+def suspicions(program: str, directory: Path, seconds: float) -> int:
+    """How often the server or a peer suspected another member while both load generators ran. Raises `TimeoutError`."""
+    agents = [server(program, directory)]
+    questions = directory / "questions"
+    questions.write_text("one.node.consul A\n")
+    try:
+        for number in range(PEERS):
+            address = f"{NETWORKS[program]}.{200 + number}"
+            agents.append(Running(THEIRS, f"peer{number}", address, directory, "-retry-join", agents[0].address))
+        agents[0].wait(lambda: len(agents[0].members()) == 1 + PEERS)
+        for agent in agents:
+            agent.settle(5.0)
+        before = sum(len(_SUSPICION.findall(agent.log())) for agent in agents)
+        asking = threading.Thread(target=load.dns, args=(agents[0], questions, seconds))
+        asking.start()
+        load.http(agents[0], "/v1/catalog/nodes", seconds)
+        asking.join()
+        return sum(len(_SUSPICION.findall(agent.log())) for agent in agents) - before
+    finally:
+        for agent in agents:
+            agent.close()
