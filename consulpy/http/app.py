@@ -1,6 +1,6 @@
 """The API on Klein: from a request to its handler, and from what the handler gives or raises to an answer.
 
-`_Front` checks what Go's HTTP server checks before any route (escapes, doubled slashes), Klein finds the route,
+`Front` checks what Go's HTTP server checks before any route (escapes, doubled slashes), Klein finds the route,
 `_Endpoint` the method, and `_Exchange` carries one request through its handler and turns errors into Consul's status
 and text.
 """
@@ -8,6 +8,7 @@ and text.
 import gzip
 import posixpath
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -52,18 +53,14 @@ _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 
 def make_site_root(
     agent: "LocalAgent", headers: dict[str, str], cache: ReplyCache | None = None, guard: Guard | None = None
-) -> IResource:
+) -> "Front":
     """The root of the API; `headers` are added to what routes answer, `cache` is what `?cached` reads."""
     assert routes
     endpoints = {path: _Endpoint(agent, path, handlers, cache) for path, handlers in ROUTES.items()}
     added = [(name.encode(), value.encode()) for name, value in headers.items()]
     app = Klein()
-    app.url_map.merge_slashes = False
 
-    # One rule for all: to compile a rule for each path takes werkzeug longer than the rest of the agent's start.
-    @app.route("/", branch=True)
-    def serve(request: Any) -> Any:
-        path = (b"/" + b"/".join(request.postpath)).decode()
+    def serve(request: Any, path: str) -> Any:
         endpoint, tail = _find(endpoints, path)
         if endpoint is None:
             return _not_found(request, path)
@@ -72,8 +69,15 @@ def make_site_root(
         refused = guard and guard.refuses(request.method.decode("latin-1"), path, _client_of(request))
         return endpoint.refuse(request, refused) if refused else endpoint.serve(request, tail)
 
+    app.url_map.merge_slashes = False
+
+    # One rule for all: to compile a rule for each path takes werkzeug longer than the rest of the agent's start.
+    @app.route("/", branch=True)
+    def serve_any(request: Any) -> Any:
+        return serve(request, (b"/" + b"/".join(request.postpath)).decode())
+
     app.handle_errors(Exception)(_route_failed)
-    return _Front(app.resource())
+    return Front(app.resource(), serve)
 
 
 def _find(endpoints: dict[str, "_Endpoint"], path: str) -> tuple["_Endpoint | None", str]:
@@ -91,13 +95,14 @@ def _find(endpoints: dict[str, "_Endpoint"], path: str) -> tuple["_Endpoint | No
 
 
 @implementer(IResource)
-class _Front:
-    """What is answered before any route is looked for."""
+class Front:
+    """What is answered before any route is looked for. `serve(request, path)`: the routes, for `consulpy.http.lane`."""
 
     isLeaf = True  # noqa: N815 - Twisted's name
 
-    def __init__(self, api: Resource) -> None:
+    def __init__(self, api: Resource, serve: Callable[[Any, str], Any]) -> None:
         self._api = api
+        self.serve = serve
 
     def putChild(self, path: bytes, child: IResource) -> None:
         raise NotImplementedError

@@ -16,6 +16,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from consulpy.http import lane
 from consulpy.http.kept import KeptAnswers, Recording, Tee
 from consulpy.http.waiting import Waiting, WaitingRooms
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
@@ -114,15 +115,20 @@ class Channel(HTTPChannel):
     _arrival: Any = None
     _client = ""
     _waiting: Waiting | None = None
+    #: A write that took the short way and is not answered yet.
+    _writing: lane.PlainRequest | None = None
     #: What came behind a request that waits.
     _behind = b""
+    #: Who asks.
+    peer: Any = None
     #: When a kept answer was sent last.
     _hit_s = -IDLE_TIMEOUT_S
 
     def connectionMade(self) -> None:
         """Twisted calls this."""
         super().connectionMade()  # type: ignore[no-untyped-call]
-        self._client = getattr(self.transport.getPeer(), "host", "")
+        self.peer = self.transport.getPeer()
+        self._client = getattr(self.peer, "host", "")
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of a request, or of several."""
@@ -133,6 +139,16 @@ class Channel(HTTPChannel):
             if len(self._behind) > BEHIND_MAX_BYTES:
                 self.transport.abortConnection()
             return
+        if self._writing is not None:
+            self._behind += data
+            if len(self._behind) > BEHIND_MAX_BYTES:
+                self.transport.pauseProducing()
+            return
+        if data.startswith(lane.BEGINS) and self.factory.lane is not None and self._is_idle():
+            self._writing = lane.plain_request(data)
+            if self._writing is not None:
+                self._writing.begin(self, self.factory.lane)
+                return
         if data.startswith(b"GET /v1/") and self.factory.kept is not None and self._is_idle():
             data = self._answer_kept(data)
             if not data or self._waits(data):
@@ -148,7 +164,7 @@ class Channel(HTTPChannel):
     @property
     def is_at_rest(self) -> bool:
         """Whether everything that was asked is answered."""
-        return not self.requests and not self._refused and not self._has_part()
+        return not self.requests and self._writing is None and not self._refused and not self._has_part()
 
     def _waits(self, head: bytes) -> bool:
         """Whether a request waits in a group now."""
@@ -158,6 +174,17 @@ class Channel(HTTPChannel):
             return False
         self.setTimeout(None)  # type: ignore[no-untyped-call]
         return True
+
+    def answered(self, answer: bytes) -> None:
+        """The answer to a write that took the short way."""
+        self._writing = None
+        self._hit_s = self.factory.seconds()
+        _send(self.transport, answer)
+        behind, self._behind = self._behind, b""
+        if behind:
+            if len(behind) > BEHIND_MAX_BYTES:
+                self.transport.resumeProducing()
+            self.dataReceived(behind)
 
     def woken(self, answer: bytes, closes: bool) -> None:
         """The answer to the request that waited."""
@@ -228,7 +255,7 @@ class Channel(HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """Nothing came for a while, unless it was answered without touching the timer."""
-        left_s = self._hit_s + IDLE_TIMEOUT_S - self.factory.seconds()
+        left_s = self._hit_s + IDLE_TIMEOUT_S - self.factory.seconds() if self._writing is None else IDLE_TIMEOUT_S
         if left_s > 0:
             self.setTimeout(left_s)  # type: ignore[no-untyped-call]
         else:
@@ -299,6 +326,8 @@ class Channel(HTTPChannel):
         """The connection is gone."""
         if self._waiting is not None:
             self._waiting.leave()
+        if self._writing is not None:
+            self._writing.leave()
         self._stop_timer()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.left(self._client)
@@ -449,6 +478,8 @@ class ApiSite(Site):
         self.kept = kept
         #: Requests that wait; None: each waits by itself.
         self.waiting: WaitingRooms | None = None
+        #: The short way of writes; None: all go the plain way.
+        self.lane: lane.Serve | None = None
         self.seconds = reactor.seconds
         #: Connections that were refused.
         self.refused = 0

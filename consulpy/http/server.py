@@ -72,6 +72,7 @@ class HttpService(Service):
         if server is not None:
             rooms = WaitingRooms(server, reactor, self.site.inner_channel, self.kept.tallies, debugging)
             self.site.waiting = rooms
+        self.site.lane = root.serve
         self._listeners: list[Any] = []
 
     def reconfigure(self, config: HttpConfig) -> None:

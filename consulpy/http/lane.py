@@ -1,0 +1,197 @@
+"""A short way for writes: a whole PUT with a plain head goes to its endpoint without Twisted's and Klein's machinery.
+
+It is the same endpoint, asked through `PlainRequest` instead of Twisted's request, and the answer has the same bytes.
+Only a request that is there to its last byte, alone, and has nothing in its head that needs a second look comes this
+way; everything else goes the plain way through `channel` and `app`.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from io import BytesIO
+from time import time  # noqa: TID251 - an answer has the date of the wall clock, as Twisted writes it
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES, datetimeToString
+from twisted.web.http_headers import Headers
+
+_log = Logger()
+
+#: Larger heads go the plain way.
+HEAD_MAX_BYTES: Final = 4096
+#: Heads (without their first lines) that are known.
+HEADS_MAX: Final = 512
+#: How a request begins that may come this way.
+BEGINS: Final = b"PUT /v1/"
+
+#: A path that says what it means, and any query.
+_TARGET: Final = re.compile(rb"(?!.*/\.\.?(?:[/?]|\Z))(/v1(?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)+/?)(?:\?[!-~]*)?")
+_NAME: Final = re.compile(rb"[A-Za-z0-9-]+")
+_VALUE: Final = re.compile(rb"[!-~](?:[ -~]*[!-~])?|")
+_LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,8}")
+#: Headers that change how the request or its connection is to be treated.
+_SPECIAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
+
+#: Answers a request, given its path: the body, or a Deferred of it.
+Serve = Callable[["PlainRequest", str], Any]
+
+
+class Connection(Protocol):
+    """Where a request came from."""
+
+    @property
+    def peer(self) -> Any:
+        """The client's address, an `IAddress`."""
+
+    def answered(self, answer: bytes) -> None:
+        """The whole answer. Not called for a request that left."""
+
+
+class PlainRequest:
+    """What an endpoint asks of Twisted's request, under the same names."""
+
+    __slots__ = ("_connection", "_fields", "_gone", "_out", "_status", "content", "method", "path", "text", "uri")
+
+    #: As Twisted has it: only the agent itself asks itself.
+    channel = None
+
+    def __init__(self, target: bytes, path: bytes, fields: dict[bytes, bytes], body: bytes) -> None:
+        self.method = b"PUT"
+        self.uri = target
+        self.path = path
+        #: The path as text.
+        self.text = path.decode("ascii")
+        self.content = BytesIO(body)
+        self._fields = fields
+        self._out = {b"Server": b"consulpy", b"Date": _date(int(time()))}
+        self._status = b"200 OK"
+        self._gone: Deferred[None] | None = None
+        self._connection: Connection | None = None
+
+    def getHeader(self, name: Any) -> Any:
+        """The value of a header, None if it is not there; text for a text, bytes for bytes."""
+        if isinstance(name, bytes):
+            return self._fields.get(name.lower())
+        value = self._fields.get(name.lower().encode())
+        return None if value is None else value.decode("ascii")
+
+    def setHeader(self, name: bytes, value: bytes) -> None:
+        """A header of the answer."""
+        self._out[_shown(name)] = value
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """The status of the answer."""
+        self._status = b"%d %b" % (code, message or RESPONSES.get(code, b"Unknown Status"))
+
+    def getClientAddress(self) -> Any:
+        """Who asks."""
+        return None if self._connection is None else self._connection.peer
+
+    def notifyFinish(self) -> "Deferred[None]":
+        """Fails if the client goes before it is answered."""
+        self._gone = Deferred()
+        return self._gone
+
+    def leave(self) -> None:
+        """The connection is lost."""
+        self._connection = None
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone.errback(ConnectionError("the client is gone"))
+
+    def begin(self, connection: Connection, serve: Serve) -> None:
+        """Have it answered on `connection`."""
+        self._connection = connection
+        try:
+            body = serve(self, self.text)
+        except Exception:
+            self._fail(Failure())
+            return
+        if isinstance(body, Deferred):
+            body.addCallbacks(self._finish, self._fail).addErrback(self._fail)
+        else:
+            self._finish(body)
+
+    def _finish(self, body: bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        self._connection = self._gone = None
+        head = [b"HTTP/1.1 ", self._status]
+        for name, value in self._out.items():
+            head += (
+                b"\r\n",
+                name,
+                b": ",
+                value if value.isascii() and value.isalnum() else b" ".join(value.splitlines()),
+            )
+        connection.answered(b"".join([*head, b"\r\n\r\n", body]))
+
+    def _fail(self, failure: Failure) -> None:
+        """Our own fault, outside of any handler."""
+        _log.failure("a route failed", failure)
+        self.setResponseCode(500)
+        self.setHeader(b"content-length", b"0")
+        self._finish(b"")
+
+
+_known: dict[bytes, tuple[dict[bytes, bytes], int] | None] = {}
+
+
+def plain_request(data: bytes) -> PlainRequest | None:
+    """The request in `data`, if it is one that may come this way, whole and alone."""
+    end = data.find(b"\r\n\r\n", 0, HEAD_MAX_BYTES)
+    line_end = data.find(b"\r\n")
+    if end < 0:
+        return None
+    line = data[:line_end].split(b" ")
+    if len(line) != 3 or line[0] != b"PUT" or line[2] != b"HTTP/1.1":
+        return None
+    rest = data[line_end + 2 : end]
+    try:
+        known = _known[rest]
+    except KeyError:
+        if len(_known) >= HEADS_MAX:
+            _known.clear()
+        known = _known[rest] = _read(rest)
+    if known is None or known[1] != len(data) - end - 4:
+        return None
+    target = _TARGET.fullmatch(line[1])
+    if target is None:
+        return None
+    return PlainRequest(line[1], target[1], known[0], data[end + 4 :])
+
+
+def _read(head: bytes) -> tuple[dict[bytes, bytes], int] | None:
+    """(headers by lower-case names, length of the body) in the lines of a head; None if there is anything special."""
+    fields: dict[bytes, bytes] = {}
+    for line in head.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        name, value = name.lower(), value.strip(b" \t")
+        if not colon or name in fields or name in _SPECIAL or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            return None
+        fields[name] = value
+    length = fields.get(b"content-length", b"0")
+    persists = fields.get(b"connection", b"keep-alive").lower() == b"keep-alive"
+    if b"host" not in fields or not persists or not _LENGTH.fullmatch(length):
+        return None
+    return fields, int(length)
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    return bytes(datetimeToString(second))
+
+
+@lru_cache(maxsize=256)
+def _shown(name: bytes) -> bytes:
+    """A header's name as Twisted writes it."""
+    headers = Headers()
+    headers.setRawHeaders(name, [b""])
+    return next(iter(headers.getAllRawHeaders()))[0]
+
+
+__all__ = ["BEGINS", "PlainRequest", "plain_request"]
