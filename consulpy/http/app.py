@@ -52,11 +52,18 @@ _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 
 
 def make_site_root(
-    agent: "LocalAgent", headers: dict[str, str], cache: ReplyCache | None = None, guard: Guard | None = None
+    agent: "LocalAgent",
+    headers: dict[str, str],
+    cache: ReplyCache | None = None,
+    guard: Guard | None = None,
+    debugging: Callable[[], bool] = lambda: True,
 ) -> "Front":
-    """The root of the API; `headers` are added to what routes answer, `cache` is what `?cached` reads."""
+    """The root of the API; `headers` are added to what routes answer, `cache` is what `?cached` reads.
+
+    `debugging()`: whether a line is logged for each request.
+    """
     assert routes
-    endpoints = {path: _Endpoint(agent, path, handlers, cache) for path, handlers in ROUTES.items()}
+    endpoints = {path: _Endpoint(agent, path, handlers, cache, debugging) for path, handlers in ROUTES.items()}
     added = [(name.encode(), value.encode()) for name, value in headers.items()]
     app = Klein()
 
@@ -191,9 +198,17 @@ def _client_of(web: Any) -> str:
 class _Endpoint:
     """A path, and its handlers by method."""
 
-    def __init__(self, agent: "LocalAgent", path: str, handlers: dict[str, Handler], cache: ReplyCache | None) -> None:
+    def __init__(
+        self,
+        agent: "LocalAgent",
+        path: str,
+        handlers: dict[str, Handler],
+        cache: ReplyCache | None,
+        debugging: Callable[[], bool],
+    ) -> None:
         self.agent = agent
         self.cache = cache
+        self.debugging = debugging
         self._handlers = handlers
         self._allowed = ",".join(["OPTIONS", *(method for method in METHODS if method in handlers)]).encode()
         words = path.strip("/").replace("/", ".")
@@ -223,6 +238,7 @@ class _Exchange:
     def __init__(self, endpoint: _Endpoint, web: Any, metric: str) -> None:
         self._agent = endpoint.agent
         self._cache = endpoint.cache
+        self._debugging = endpoint.debugging
         self._web = web
         self._metric = metric
         self._began_s = self._agent.clock.seconds()
@@ -250,7 +266,7 @@ class _Exchange:
         )
         self._running = maybeDeferred(_run, handler, self._agent, request)
         web.notifyFinish().addErrback(self._client_left)
-        return self._running.addCallback(self._answered).addErrback(self._failed).addBoth(self._ended)
+        return self._running.addCallbacks(self._answered, self._failed).addErrback(self._failed).addBoth(self._ended)
 
     def _client_left(self, _: Failure) -> None:
         self._gone = True
@@ -279,13 +295,14 @@ class _Exchange:
             return result  # those for whom this was asked are counted
         took_ms = 1000 * (self._agent.clock.seconds() - self._began_s)
         self._agent.metrics.sample(self._metric, took_ms)
-        _log.debug(
-            "Request finished: method={method} url={url} from={source} latency={latency:.3f}ms",
-            method=self._web.method.decode("latin-1"),
-            url=self._web.uri.decode("latin-1"),
-            source=getattr(self._web.getClientAddress(), "host", ""),
-            latency=took_ms,
-        )
+        if self._debugging():
+            _log.debug(
+                "Request finished: method={method} url={url} from={source} latency={latency:.3f}ms",
+                method=self._web.method.decode("latin-1"),
+                url=self._web.uri.decode("latin-1"),
+                source=_client_of(self._web),
+                latency=took_ms,
+            )
         return result
 
 

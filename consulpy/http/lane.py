@@ -58,7 +58,7 @@ class PlainRequest:
     #: As Twisted has it: only the agent itself asks itself.
     channel = None
 
-    def __init__(self, target: bytes, path: bytes, fields: dict[bytes, bytes], body: bytes) -> None:
+    def __init__(self, target: bytes, path: bytes, fields: dict[str, str], body: bytes) -> None:
         self.method = b"PUT"
         self.uri = target
         self.path = path
@@ -73,10 +73,10 @@ class PlainRequest:
 
     def getHeader(self, name: Any) -> Any:
         """The value of a header, None if it is not there; text for a text, bytes for bytes."""
-        if isinstance(name, bytes):
+        if isinstance(name, str):
             return self._fields.get(name.lower())
-        value = self._fields.get(name.lower().encode())
-        return None if value is None else value.decode("ascii")
+        value = self._fields.get(name.decode("latin-1").lower())
+        return None if value is None else value.encode("ascii")
 
     def setHeader(self, name: bytes, value: bytes) -> None:
         """A header of the answer."""
@@ -138,7 +138,7 @@ class PlainRequest:
         self._finish(b"")
 
 
-_known: dict[bytes, tuple[dict[bytes, bytes], int] | None] = {}
+_known: dict[bytes, tuple[dict[str, str], int] | None] = {}
 
 
 def plain_request(data: bytes) -> PlainRequest | None:
@@ -165,7 +165,7 @@ def plain_request(data: bytes) -> PlainRequest | None:
     return PlainRequest(line[1], target[1], known[0], data[end + 4 :])
 
 
-def _read(head: bytes) -> tuple[dict[bytes, bytes], int] | None:
+def _read(head: bytes) -> tuple[dict[str, str], int] | None:
     """(headers by lower-case names, length of the body) in the lines of a head; None if there is anything special."""
     fields: dict[bytes, bytes] = {}
     for line in head.split(b"\r\n"):
@@ -178,7 +178,7 @@ def _read(head: bytes) -> tuple[dict[bytes, bytes], int] | None:
     persists = fields.get(b"connection", b"keep-alive").lower() == b"keep-alive"
     if b"host" not in fields or not persists or not _LENGTH.fullmatch(length):
         return None
-    return fields, int(length)
+    return {name.decode("ascii"): value.decode("ascii") for name, value in fields.items()}, int(length)
 
 
 @lru_cache(maxsize=2)

@@ -35,14 +35,19 @@ class Query:
     """The parameters of a query string; a name may be given several times, or without a value."""
 
     def __init__(self, text: str) -> None:
+        self._values: dict[str, list[str]] = {}
+        if not text:
+            return
         if _bad_escape(text):
             raise BadQuery(text)
-        self._values: dict[str, list[str]] = {}
         for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000):
             self._values.setdefault(name, []).append(value)
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
 
     def get(self, name: str, default: str = "") -> str:
         """The first value of a parameter."""

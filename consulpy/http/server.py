@@ -18,6 +18,8 @@ from consulpy.http.guard import Guard
 from consulpy.http.kept import KeptAnswers
 from consulpy.http.waiting import WaitingRooms
 from consulpy.memberlist.transport import cannot_listen
+from consulpy.tls.contexts import Tls
+from consulpy.tls.transport import SecuringFactory
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -51,21 +53,30 @@ class HttpConfig:
     allow_write_from: tuple[str, ...] = ()
     #: Whether `?cached` means anything (`http_config.use_cache`).
     use_cache: bool = True
+    #: The same for HTTPS.
+    https_addresses: tuple[str, ...] = ()
+    https_port: int = 0
 
 
 class HttpService(Service):
-    """Answers the HTTP API of `agent`. `debugging()`: whether a line is logged for each request."""
+    """Answers the HTTP API of `agent`. `debugging()`: whether a line is logged for each request. `tls`: for HTTPS."""
 
     def __init__(
-        self, reactor: Any, config: HttpConfig, agent: "LocalAgent", debugging: Callable[[], bool] = lambda: False
+        self,
+        reactor: Any,
+        config: HttpConfig,
+        agent: "LocalAgent",
+        debugging: Callable[[], bool] = lambda: False,
+        tls: Tls | None = None,
     ) -> None:
         self._reactor = reactor
+        self._tls = tls
         self._config = config
         cache = ReplyCache(agent.copies, agent.caller, reactor) if config.use_cache else None
         #: Answers that need not be made again.
         self.kept = KeptAnswers(agent, debugging)
         guard = Guard(config.block_endpoints, config.allow_write_from)
-        root = make_site_root(agent, dict(config.response_headers), cache, guard)
+        root = make_site_root(agent, dict(config.response_headers), cache, guard, debugging)
         #: What makes the connections; its limit may be changed while it runs.
         self.site = ApiSite(root, reactor, config.connections_per_client, self.kept)
         server = getattr(agent, "server", None)
@@ -91,6 +102,8 @@ class HttpService(Service):
         try:
             for address in self._config.addresses:
                 self._listen(address)
+            for address in self._config.https_addresses if self._config.https_port > 0 else ():
+                self._listen_tls(address)
         except ConfigError:
             self.stopService()
             raise
@@ -100,11 +113,25 @@ class HttpService(Service):
         if address.startswith(_UNIX):
             self._listen_unix(address.removeprefix("unix://"))
         elif port > 0:
-            try:
-                listener = self._reactor.listenTCP(port, self.site, backlog=BACKLOG, interface=address)
-            except CannotListenError as error:
-                raise ConfigError(cannot_listen("HTTP", address, port, error)) from None
-            self._listeners.append(listener)
+            self._listen_tcp("HTTP", address, port, self.site)
+
+    def _listen_tcp(self, what: str, address: str, port: int, factory: Any) -> None:
+        try:
+            listener = self._reactor.listenTCP(port, factory, backlog=BACKLOG, interface=address)
+        except CannotListenError as error:
+            raise ConfigError(cannot_listen(what, address, port, error)) from None
+        self._listeners.append(listener)
+
+    def _listen_tls(self, address: str) -> None:
+        tls = self._tls
+        if tls is None or address.startswith(_UNIX):
+            return
+
+        def context() -> Any:
+            assert tls.incoming_https is not None, "checked with the configuration"
+            return tls.incoming_https
+
+        self._listen_tcp("HTTPS", address, self._config.https_port, SecuringFactory(self.site, context))
 
     def _listen_unix(self, path: str) -> None:
         place, config = Path(path), self._config

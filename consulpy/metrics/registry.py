@@ -42,8 +42,10 @@ class Aggregate:
         self.count += times
         self.sum += value * times
         self.square_sum += value * value * times
-        self.minimum = min(self.minimum, value)
-        self.maximum = max(self.maximum, value)
+        if value < self.minimum:
+            self.minimum = value
+        if value > self.maximum:
+            self.maximum = value
 
     @property
     def mean(self) -> float:
@@ -230,15 +232,18 @@ class Registry:
 
     def _count(self, key: Key, value: float, times: int) -> None:
         if self._has_room(key, self.totals):
-            self._current().counters.setdefault(key, Aggregate()).add(value, times)
+            _added(self._current().counters, key, value, times)
             self.totals[key] = self.totals.get(key, 0.0) + value * times
             self._tell("c", key, value * times)
 
     def _sampled(self, key: Key, value: float, times: int) -> None:
         if self._has_room(key, self.sample_totals):
-            self._current().samples.setdefault(key, Aggregate()).add(value, times)
-            self.sample_totals.setdefault(key, Aggregate()).add(value, times)
-            self.recent.setdefault(key, deque(maxlen=RECENT_MAX)).append(value)
+            _added(self._current().samples, key, value, times)
+            _added(self.sample_totals, key, value, times)
+            recent = self.recent.get(key)
+            if recent is None:
+                recent = self.recent[key] = deque(maxlen=RECENT_MAX)
+            recent.append(value)
             self._tell("ms", key, value)
 
     def _tell(self, kind: str, key: Key, value: float) -> None:
@@ -265,6 +270,13 @@ class Registry:
             return True
         self.dropped += 1
         return False
+
+
+def _added(values: dict[Key, Aggregate], key: Key, value: float, times: int) -> None:
+    found = values.get(key)
+    if found is None:
+        found = values[key] = Aggregate()
+    found.add(value, times)
 
 
 def _key(name: str, labels: Mapping[str, str] | None) -> Key:

@@ -1,7 +1,10 @@
 """The file of the local log: a snapshot of the state, and the entries after it, in SQLite (WAL, synchronous=FULL).
 
     snapshot(part, idx, data)   records of `consulpy.state.snapshot` up to index `idx`, some in each part
-    entries(idx, data)          the commands after it, without a gap
+    entries(idx, data)          the commands after it, without a gap: those that were stored together in one row
+
+A row of entries is the byte 0xFF and the msgpack array of its commands, `idx` being the index of the first; or (before
+format 2) one command.
 
 A file that is not ours, or that cannot be read, is renamed aside and said aloud, never deleted. SQLite's own lock keeps
 a second agent out; it dies with its process.
@@ -21,7 +24,9 @@ from consulpy.state.store import Store
 
 #: "cons" in SQLite's header, so that other programs' files are told apart.
 APPLICATION_ID: Final = 0x636F6E73
-FORMAT: Final = 1
+FORMAT: Final = 2
+#: Begins a row of several entries; no command does.
+_SEVERAL: Final = b"\xff"
 #: How much of a snapshot stands in one row.
 PART_BYTES: Final = 1 << 20
 
@@ -42,6 +47,8 @@ class Database:
         self.path = Path(path)
         self._say = say
         self._lock = Lock()
+        #: Whether a failed commit may have left entries that nobody was told of.
+        self._torn = False
         self._connection = self._open_or_set_aside()
 
     def load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
@@ -71,15 +78,16 @@ class Database:
             self._connection.close()
 
     def _append(self, first: int, rows: Sequence[bytes]) -> Exception | None:
+        # One statement: each lets go of the interpreter, and has to wait for it again while the reactor works.
         connection = self._connection
+        torn, self._torn = self._torn, True
         try:
-            connection.execute("BEGIN")
-            # what a failed commit may have left behind must never be replayed
-            connection.execute("DELETE FROM entries WHERE idx >= ?", (first,))
-            connection.executemany("INSERT INTO entries VALUES (?, ?)", enumerate(rows, first))
-            connection.execute("COMMIT")
+            if torn:  # what a failed commit may have left behind must never be replayed
+                connection.execute("DELETE FROM entries WHERE idx >= ?", (first,))
+            connection.execute("INSERT INTO entries VALUES (?, ?)", (first, _SEVERAL + pack(rows)))
         except sqlite3.Error as error:
             return self._failed(error)
+        self._torn = False
         return None
 
     def _compact(self, index: int, records: Sequence[bytes]) -> Exception | None:
@@ -103,12 +111,13 @@ class Database:
         if rows:
             store.replace_by(snapshots.restore(rows[0][0], _records(data for _, data in rows)))
         count = 0
-        entries = self._connection.execute("SELECT idx, data FROM entries WHERE idx > ? ORDER BY idx", (store.index,))
-        for index, data in entries:
-            if index != store.index + 1:
+        rows = self._connection.execute("SELECT idx, data FROM entries WHERE idx > ? ORDER BY idx", (store.index,))
+        for first, row in rows:
+            if first != store.index + 1:
                 raise Unreadable(f"entry {store.index + 1} is missing")
-            replay(index, data)
-            count += 1
+            for data in _commands(row):
+                replay(store.index + 1, data)
+                count += 1
         return count
 
     def _failed(self, error: sqlite3.Error) -> Exception:
@@ -171,6 +180,8 @@ class Database:
             raise Unreadable("it is another program's database")
         elif version > FORMAT:
             raise ConfigError(f"{self.path} was written by a newer consulpy: use that one, or another -data-dir")
+        elif version < FORMAT:
+            connection.execute(f"PRAGMA user_version={FORMAT}")
 
     def _why_not(self, error: Exception) -> Exception:
         code = getattr(error, "sqlite_errorcode", None)
@@ -207,6 +218,16 @@ def _parts(records: Sequence[bytes]) -> Iterator[bytes]:
             yield pack(part)
             part, size = [], 0
     yield pack(part)
+
+
+def _commands(row: bytes) -> list[bytes]:
+    """The commands in a row of entries."""
+    if not row.startswith(_SEVERAL):
+        return [row]
+    commands = unpack(memoryview(row)[1:])
+    if not isinstance(commands, list) or not all(isinstance(each, bytes) for each in commands):
+        raise WireError("a row of entries is no list of commands")
+    return commands
 
 
 def _records(parts: Iterator[bytes]) -> Iterator[bytes]:

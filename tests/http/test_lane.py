@@ -14,6 +14,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from consulpy.errors import RPCError
 from consulpy.http import lane
 from consulpy.http.channel import BEHIND_MAX_BYTES, IDLE_TIMEOUT_S
+from consulpy.http.server import HttpConfig, HttpService
 from consulpy.structs.kv import DirEntry
 from tests.http.standin import Asking, Door
 
@@ -221,6 +222,9 @@ def test_each_way_logs_the_same_line() -> None:
     globalLogPublisher.addObserver(observe)
     try:
         for door in (short(), plain()):
+            lane_of_door, agent = door.site.lane, door.agent
+            door.site = HttpService(agent.clock, HttpConfig((), 0), agent, lambda: True).site
+            door.site.lane = lane_of_door and door.site.lane
             told(door, put("/v1/kv/a?flags=1", b"x"))
     finally:
         globalLogPublisher.removeObserver(observe)

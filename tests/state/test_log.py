@@ -17,6 +17,7 @@ import pytest
 from consulpy.errors import ConfigError, RPCError
 from consulpy.state import log as log_module
 from consulpy.state.commands import Register
+from consulpy.state.database import FORMAT
 from consulpy.state.log import LocalLog, MemoryLog
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
@@ -189,6 +190,7 @@ def test_what_a_failed_commit_left_is_never_replayed(path: str) -> None:
     with closing(opened(path)) as log:
         log.submit(node("a"), lambda _: None)
         log._database.append(2, [node("ghost").encode(), node("ghost2").encode()])
+        log._database._torn = True  # its caller was told of an error
         log.submit(node("b"), lambda _: None)
     with closing(opened(path)) as log:
         assert names(log) == ["a", "b"]
@@ -284,9 +286,32 @@ def test_an_entry_that_cannot_be_decoded_puts_the_file_aside(path: str, data: by
         assert names(log) == ["b"]
 
 
+def test_a_file_of_before_is_read_and_gone_on_with(path: str) -> None:
+    """Format 1 had a row for each command."""
+    with closing(opened(path)) as log:
+        rows = [(index, node(name).encode()) for index, name in enumerate("ab", 1)]
+        log._database._connection.executemany("INSERT INTO entries VALUES (?, ?)", rows)
+        log._database._connection.execute("PRAGMA user_version=1")
+    with closing(opened(path)) as log:
+        log.submit(node("c"), lambda _: None)
+    with closing(opened(path)) as log:
+        assert names(log) == ["a", "b", "c"]
+        assert log._database._connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+
+
+@pytest.mark.parametrize("row", [b"\xff", b"\xff\x07", b"\xff\x91\x07", b"\xff\x91"])
+def test_a_row_that_is_no_list_of_commands_puts_the_file_aside(path: str, row: bytes) -> None:
+    with closing(opened(path)) as log:
+        log._database._connection.execute("INSERT INTO entries VALUES (1, ?)", (row,))
+    with closing(opened(path)) as log:
+        assert log.store.index == 0
+    assert Path(path + ".bad-1").exists()
+
+
 def test_a_missing_entry_puts_the_file_aside(path: str) -> None:
     with closing(opened(path)) as log:
-        log._database.append(1, [node("a").encode(), node("b").encode(), node("c").encode()])
+        for index, name in enumerate("abc", 1):
+            log._database.append(index, [node(name).encode()])
         log._database._connection.execute("DELETE FROM entries WHERE idx = 2")
     with closing(opened(path)) as log:
         assert log.store.index == 0

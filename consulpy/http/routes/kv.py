@@ -100,7 +100,8 @@ async def _read(
 
 def _check(agent: "LocalAgent", request: Request, missing: str) -> None:
     refuse_namespaces(request)
-    fill(agent, request, Read())
+    if request.query or request.header("Cache-Control"):  # nothing else of a read's options can be wrong
+        fill(agent, request, Read())
     if missing and not request.tail:
         raise BadRequest(missing)
 
