@@ -24,6 +24,7 @@ from consulpy.agent.versions import of_copies, of_state
 from consulpy.checks.runner import Runner
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
+from consulpy.config.tls import tls_settings
 from consulpy.dns.transport import DnsService
 from consulpy.errors import ConfigError, NoServers, RPCError
 from consulpy.http.server import HttpService
@@ -56,6 +57,7 @@ from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta
+from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
     from consulpy.agent.watches import Watches
@@ -187,6 +189,7 @@ class Agent:
 
     def _build(self) -> None:
         config = self.config
+        self._tls = Tls(tls_settings(config))
         self._lock_data_directory()
         state_log = self._open_log() if config.server else None
         self._lan_pool = lan_pool(config, self._reactor, self._rng, self._lan_event, self.metrics)
@@ -273,7 +276,7 @@ class Agent:
             waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
         )
         if self.wan is not None:
-            dial: Any = Dialer(self._reactor, config.bind_addr)
+            dial: Any = Dialer(self._reactor, config.bind_addr, tls=self._tls)
             connections = ConnectionPool(dial, self._reactor)
             self._stops.append(connections.close)
             self.server.elsewhere = OtherDatacenters(
@@ -304,7 +307,7 @@ class Agent:
     def _be_client(self) -> None:
         """A client: reach the servers that gossip names."""
         clock, rng = self._reactor, self._rng
-        self._dialer = Dialer(self._reactor, self.config.bind_addr)
+        self._dialer = Dialer(self._reactor, self.config.bind_addr, tls=self._tls)
         dial: Any = self._dialer
         pool = ConnectionPool(dial, clock)
         ping = b"\x80"
@@ -408,6 +411,7 @@ class Agent:
                 self.server,
                 connections_per_client=config.limits.rpc_max_conns_per_client,
                 handshake_timeout_s=config.limits.rpc_handshake_timeout_s,
+                tls=self._tls,
             )
             self._run(rpc)
         version = of_copies(self.copies, lambda: dns.config) if self.server is None else of_state(self.server)
@@ -415,7 +419,7 @@ class Agent:
         if config.ports.dns > 0:
             self._run(dns)
             self.dns = dns
-        self._http = HttpService(self._reactor, settings.http(config), self, logs.debugging)
+        self._http = HttpService(self._reactor, settings.http(config), self, logs.debugging, self._tls)
         self._run(self._http)
 
     def _run(self, service: Any) -> None:
@@ -550,6 +554,7 @@ class Agent:
         try:
             # without a data directory each reading would make up another node id
             fresh = dataclasses.replace(self._read_config(), node_id=self.config.node_id)
+            Tls(tls_settings(fresh))
             watch = self._planned(fresh)  # before anything changes: all of it is applied, or nothing
             configure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
         except ConfigError as error:
@@ -557,6 +562,7 @@ class Agent:
         if fresh.watches != self.config.watches:
             watch()
         changes = compare(self.config, fresh)
+        self._tls.reload(tls_settings(fresh))
         if isinstance(self.own_caller, ClientCaller):
             self.own_caller.rate = RateLimit(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
         self.config = fresh

@@ -23,6 +23,8 @@ def http(config: RuntimeConfig) -> HttpConfig:
         config.http_config.block_endpoints,
         config.http_config.allow_write_http_from,
         config.http_config.use_cache,
+        tuple(config.addresses.https.split()) or config.client_addrs,
+        config.ports.https,
     )
 
 

@@ -35,11 +35,14 @@ def parser() -> argparse.ArgumentParser:
     for name, one in sorted(COMMANDS.items()):
         if " " not in name:
             add(commands, name, one)
-    for word in sorted(GROUPS):
-        inner = commands.add_parser(word, add_help=False).add_subparsers()
-        for name, one in sorted(COMMANDS.items()):
-            if name.startswith(f"{word} "):
-                add(inner, name.partition(" ")[2], one)
+    groups = {"": commands}
+    for name in sorted(GROUPS):  # outer ones before inner ones
+        outer, _, word = name.rpartition(" ")
+        groups[name] = groups[outer].add_parser(word, add_help=False).add_subparsers()
+    for name, one in sorted(COMMANDS.items()):
+        outer, _, word = name.rpartition(" ")
+        if outer:
+            add(groups[outer], word, one)
     return root
 
 

@@ -13,7 +13,7 @@ _COLUMN = 15
 def overview() -> str:
     """The list of all commands."""
     listed = {name: one.synopsis for name, one in COMMANDS.items() if " " not in name}
-    listed |= {name: one.synopsis for name, one in GROUPS.items()}
+    listed |= {name: one.synopsis for name, one in GROUPS.items() if " " not in name}
     rows = "\n".join(f"    {name:<{_COLUMN}}{listed[name]}" for name in sorted(listed))
     return f"Usage: consulpy [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n{rows}\n"
 
@@ -29,7 +29,9 @@ def of_command(one: Command) -> str:
 
 def of_group(one: Group) -> str:
     """The page of a word with subcommands."""
-    names = {name.partition(" ")[2]: COMMANDS[name] for name in COMMANDS if name.startswith(f"{one.name} ")}
+    known: dict[str, Command | Group] = {**COMMANDS, **GROUPS}
+    inner = {name.removeprefix(f"{one.name} "): known[name] for name in known if name.startswith(f"{one.name} ")}
+    names = {name: found for name, found in inner.items() if " " not in name}
     rows = "\n".join(f"    {name:<14}{names[name].synopsis}" for name in sorted(names))
     about = textwrap.indent(one.about.strip("\n"), "  ")
     return f"Usage: consulpy {one.name} <subcommand> [options] [args]\n\n{about}\n\nSubcommands:\n{rows}"

@@ -84,11 +84,12 @@ def say(error: ConsulpyError, before: str) -> None:
 def _in_group(words: list[str]) -> int:
     from consulpy.cli.help import of_group
 
-    found = COMMANDS.get(" ".join(words[:2]))
+    size = max(size for size in (1, 2) if " ".join(words[:size]) in GROUPS)
+    found = COMMANDS.get(" ".join(words[: size + 1]))
     if found is not None:
-        return run(found, words[2:])
-    wants_help = len(words) > 1 and words[1] in ("-h", "-help", "--help")
-    print(of_group(GROUPS[words[0]]), file=sys.stdout if wants_help else sys.stderr)
+        return run(found, words[size + 1 :])
+    wants_help = len(words) > size and words[size] in ("-h", "-help", "--help")
+    print(of_group(GROUPS[" ".join(words[:size])]), file=sys.stdout if wants_help else sys.stderr)
     return 0 if wants_help else 1
 
 

@@ -114,7 +114,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Command:
-    """One command: `name` may be of two words; `usage` follows "consulpy "."""
+    """One command: `name` may be of two or three words; `usage` follows "consulpy "."""
 
     name: str
     synopsis: str
@@ -181,5 +181,5 @@ GROUPS: Final[dict[str, Group]] = {}
 
 
 def group(name: str, synopsis: str, about: str) -> None:
-    """Declare a word with subcommands (commands of two words)."""
+    """Declare a word with subcommands (commands of two or three words)."""
     GROUPS[name] = Group(name, synopsis, about)

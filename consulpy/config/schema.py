@@ -233,10 +233,20 @@ class RuntimeConfig:
     )
     disable_remote_exec: bool = key(Kind.SWITCH, True, "Whether `consul exec` is refused here.")
     enable_agent_tls_for_checks: bool = key(Kind.SWITCH, False, "Checks over TLS use the agent's CA and certificate.")
-    ca_file: str = key(Kind.TEXT, "", "File of the CA certificates that checks over TLS trust (PEM).")
-    ca_path: str = key(Kind.TEXT, "", "Folder of such files.")
-    cert_file: str = key(Kind.TEXT, "", "File of the certificate that checks show (PEM).")
-    key_file: str = key(Kind.TEXT, "", "File of its key (PEM).")
+    ca_file: str = key(Kind.TEXT, "", "File of the CA certificates that are trusted (PEM).", reloadable=True)
+    ca_path: str = key(Kind.TEXT, "", "Folder of such files.", reloadable=True)
+    cert_file: str = key(Kind.TEXT, "", "File of the certificate that we show (PEM).", reloadable=True)
+    key_file: str = key(Kind.TEXT, "", "File of its key (PEM).", reloadable=True)
+    verify_incoming: bool = key(Kind.SWITCH, False, "Who calls must show a certificate.", reloadable=True)
+    verify_incoming_rpc: bool = key(Kind.SWITCH, False, "The same, on the server port only.", reloadable=True)
+    verify_incoming_https: bool = key(Kind.SWITCH, False, "The same, on the HTTPS port only.", reloadable=True)
+    verify_outgoing: bool = key(Kind.SWITCH, False, "Who is called must show a certificate.", reloadable=True)
+    verify_server_hostname: bool = key(
+        Kind.SWITCH, False, "And it must be that of server.DATACENTER.DOMAIN.", reloadable=True
+    )
+    tls_min_version: str = key(Kind.TEXT, "tls12", reloadable=True)
+    tls_cipher_suites: str = key(Kind.TEXT, "", "Go's names, separated by commas; not for TLS 1.3.", reloadable=True)
+    tls_prefer_server_cipher_suites: bool = key(Kind.SWITCH, False, reloadable=True)
     server_name: str = key(Kind.TEXT, "", "Overrides the name for the certificates.", support=Support.IGNORED)
     performance: Performance = section(Performance)
     limits: Limits = section(Limits)
@@ -245,6 +255,11 @@ class RuntimeConfig:
     config_files: tuple[str, ...] = ()
     #: Lines for the log: keys that are known but without effect, and settings that are probably a mistake.
     warnings: tuple[str, ...] = ()
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether servers are called over TLS: then it is gossiped too, as `use_tls`."""
+        return bool(self.ca_file or self.ca_path)
 
     @property
     def leaves_on_terminate(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from consulpy.config.derive import spelling
 from consulpy.config.schema import KEYS, RuntimeConfig
+from consulpy.config.tls import tls_settings
 from consulpy.config.transport import Host
 from consulpy.errors import ConfigError
 from consulpy.structs.meta import fault_of
@@ -59,10 +60,8 @@ def warnings(config: RuntimeConfig) -> Iterator[str]:
             "enable-local-script-checks instead, see https://www.hashicorp.com/blog/"
             "protecting-consul-from-rce-risk-in-specific-configurations/"
         )
-    if not config.enable_agent_tls_for_checks:
-        for name in ("ca_file", "ca_path", "cert_file", "key_file"):
-            if getattr(config, name):
-                yield f"{name} has no effect: no port speaks TLS yet, and checks need enable_agent_tls_for_checks too"
+    if bool(config.cert_file) != bool(config.key_file):
+        yield "cert_file and key_file have no effect without each other: no port speaks TLS"
 
 
 def _check_identity(config: RuntimeConfig) -> None:
@@ -166,11 +165,9 @@ def _check_ports(config: RuntimeConfig) -> None:
         raise ConfigError(f"{spelling('ports.serf_lan')}: expected 1 to 65535: an agent cannot do without gossip")
     if config.server and ports.server < 1:
         raise ConfigError(f"{spelling('ports.server')}: expected 1 to 65535: a server needs it")
-    if ports.https > 0:
-        raise ConfigError(f"{spelling('ports.https')}: HTTPS is not supported yet: expected -1")
     taken: dict[tuple[str, int], str] = {}
     clients = [*config.client_addrs]
-    for name, shown in (("dns", "DNS"), ("http", "HTTP")):
+    for name, shown in (("dns", "DNS"), ("http", "HTTP"), ("https", "HTTPS")):
         addresses = getattr(config.addresses, name).split() or clients
         for address in addresses:
             _take(taken, address, getattr(ports, name), shown)
@@ -209,6 +206,10 @@ def _check_encryption(config: RuntimeConfig) -> None:
             f"encrypt has invalid key: {spelling('encrypt')}: key size must be 16, 24 or 32 bytes, not {len(key)}; "
             "consulpy keygen makes one"
         )
+
+
+def _check_tls(config: RuntimeConfig) -> None:
+    tls_settings(config).check()
 
 
 def _check_logging(config: RuntimeConfig) -> None:
@@ -284,6 +285,7 @@ _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_ports,
     _check_domain,
     _check_encryption,
+    _check_tls,
     _check_logging,
     _check_numbers,
 )

@@ -169,6 +169,10 @@ class AgentFacts(Protocol):
     def ports(self) -> Ports:
         """Our ports."""
 
+    @property
+    def uses_tls(self) -> bool:
+        """Whether servers are called over TLS."""
+
 
 def agent_tags(agent: AgentFacts, *, wan: bool = False) -> dict[str, str]:
     """The tags of a real agent of the version that we speak; `wan`: those of a server in the WAN pool."""
@@ -192,6 +196,8 @@ def agent_tags(agent: AgentFacts, *, wan: bool = False) -> dict[str, str]:
         tags["bootstrap"] = "1"
     elif agent.bootstrap_expect > 1:
         tags["expect"] = str(agent.bootstrap_expect)
+    if agent.uses_tls:
+        tags["use_tls"] = "1"
     return tags
 
 

@@ -28,12 +28,18 @@ from consulpy.rpc.server import Server
 from consulpy.rpc.session import CallingEnd, Channel, ServingEnd
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT, ServingSnapshots, SnapshotRequest, reply_in, request_bytes
 from consulpy.structs.options import QueryMeta
+from consulpy.tls.contexts import Tls
+from consulpy.tls.transport import HandshakeFailed, Secured
 
 _log = Logger()
 
 #: First bytes.
 PLAIN, RAFT, TLS, YAMUX, SNAPSHOT = 0, 1, 3, 4, 5
-_UNSERVED: Final = {RAFT: "Raft is not spoken here yet", TLS: "TLS is not configured", 7: "TLS is not configured"}
+_UNSERVED: Final = {
+    RAFT: "Raft is not spoken here yet",
+    TLS: "TLS is not configured, or spoken already",
+    7: "no certificates are given out here (auto_encrypt)",
+}
 #: A connection that has not said what it is after so many seconds is closed (`limits.rpc_handshake_timeout`).
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 #: Connections from one address (`limits.rpc_max_conns_per_client`).
@@ -203,6 +209,7 @@ class RpcProtocol(_Connected):
         self._unfinished = 0
         self._is_counted = False
         self._is_closing = False
+        self._is_secure = False
 
     def connectionMade(self) -> None:
         """Wait for the first byte, if this client may have another connection."""
@@ -218,17 +225,34 @@ class RpcProtocol(_Connected):
         if self._is_closing:
             return
         if self._handler is None:
-            self._switch(data[0])
-            data = data[1:]
+            first, data = data[0], data[1:]
+            if first == TLS and not self._is_secure and self.factory.tls is not None:
+                self._secure(self.factory.tls, data)
+                return
+            self._switch(first)
         if self._handler is not None and data:
             try:
                 self._handler.data_received(data)
             except WireError as error:
                 self.hang_up(str(error))
 
+    def _secure(self, tls: Tls, data: bytes) -> None:
+        """TLS from here on, with another first byte inside."""
+        if tls.incoming_rpc is None:
+            self.hang_up("TLS connection attempted, server not configured for TLS: cert_file and key_file are not set")
+            return
+        self._is_secure = True
+        self.timers.start(
+            "handshake", self.factory.handshake_timeout_s, self.abort, "it did not finish the TLS handshake"
+        )
+        Secured.over(tls.incoming_rpc, self).dataReceived(data)
+
     def _switch(self, first: int) -> None:
         self.timers.stop("handshake")
-        if first == YAMUX:
+        tls = self.factory.tls
+        if tls is not None and tls.settings.verify_incoming_rpc and not self._is_secure:
+            self.hang_up("Non-TLS connection attempted with VerifyIncoming set")
+        elif first == YAMUX:
             self._handler = Multiplexer(self, client=False, on_open=self._stream_opened)
         elif first == PLAIN:
             self._handler = _Plain(self, self._server)
@@ -298,7 +322,9 @@ class RpcFactory(Factory):
         server: Server,
         connections_per_client: int,
         handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
+        tls: Tls | None = None,
     ) -> None:
+        self.tls = tls
         self._reactor = reactor
         self._server = server
         #: Connections of one client, 0 for any number; seconds until one must have said what it is.
@@ -344,11 +370,12 @@ class RpcService(Service):
         *,
         connections_per_client: int = CONNECTIONS_PER_CLIENT,
         handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
+        tls: Tls | None = None,
     ) -> None:
         self._reactor = reactor
         self._host = host
         self.port = port
-        self.factory = RpcFactory(reactor, server, connections_per_client, handshake_timeout_s)
+        self.factory = RpcFactory(reactor, server, connections_per_client, handshake_timeout_s, tls)
         self._listener: Any = None
 
     def startService(self) -> None:
@@ -467,10 +494,16 @@ class SnapshotProtocol(_Connected):
 
 
 class Dialer:
-    """Connects to servers. `source`: the address that our end has; empty or unspecified lets the system choose."""
+    """Connects to servers. `source`: the address that our end has; empty or unspecified lets the system choose.
 
-    def __init__(self, reactor: Any, source: str = "", timeout_s: float = DIAL_TIMEOUT_S) -> None:
+    `tls`: over which those that take it, or all, are called.
+    """
+
+    def __init__(
+        self, reactor: Any, source: str = "", timeout_s: float = DIAL_TIMEOUT_S, tls: Tls | None = None
+    ) -> None:
         self._reactor = reactor
+        self._tls = tls
         self._source = "" if not source or ip_address(source).is_unspecified else source
         self._timeout_s = timeout_s
 
@@ -489,10 +522,22 @@ class Dialer:
         kind = TCP6ClientEndpoint if ":" in server.address else TCP4ClientEndpoint
         bind = (self._source, 0) if self._source else None
         endpoint = kind(self._reactor, server.address, server.port, timeout=self._timeout_s, bindAddress=bind)
-        factory = Factory.forProtocol(protocol)
-        factory.noisy = False
-        connected: Any = endpoint.connect(factory)
+        secure = self._tls.outgoing(server.datacenter, server.use_tls) if self._tls is not None else None
+        if secure is None:
+            connected: Any = endpoint.connect(_factory(protocol))
+        else:
+            context, name = secure
+
+            def layer() -> Secured:
+                return Secured(context, protocol(), server_side=False, name=name, first=bytes([TLS]))
+
+            connecting: Any = endpoint.connect(_factory(layer))
+            connected = connecting.addCallback(self._secured)
         return cast("Deferred[Any]", connected.addErrback(self._failed, server))
+
+    def _secured(self, layer: Secured) -> "Deferred[Any]":
+        secured = layer.secured
+        return secured if secured.called else secured.addTimeout(self._timeout_s, self._reactor)
 
     def _failed(self, failure: Failure, server: ServerInfo) -> Failure:
         path = f"{host_port(self._source, 0)}->" if self._source else ""
@@ -500,10 +545,18 @@ class Dialer:
         return Failure(DialFailed(f"dial tcp {path}{server.rpc_address}: {why}"))
 
 
+def _factory(protocol: Callable[[], Protocol]) -> Any:
+    factory: Any = Factory.forProtocol(protocol)
+    factory.noisy = False
+    return factory
+
+
 def _reason(error: BaseException | None) -> str:
+    if isinstance(error, HandshakeFailed):
+        return f"TLS handshake: {error}"
     if isinstance(error, reasons.ConnectionRefusedError):
         return "connect: connection refused"
-    if isinstance(error, reasons.TimeoutError | reasons.TCPTimedOutError):
+    if isinstance(error, TimeoutError | reasons.TimeoutError | reasons.TCPTimedOutError):
         return "i/o timeout"
     if isinstance(error, reasons.NoRouteError):
         return "connect: no route to host"

@@ -120,11 +120,9 @@ def test_what_has_no_effect_is_said() -> None:
     assert config.warnings[1].startswith('Node name "a_b" will not be discoverable via DNS')
 
 
-def test_who_gives_certificates_is_not_left_to_believe_that_ports_use_them() -> None:
-    files = 'ca_file = "ca.pem"\ncert_file = "a.pem"\nkey_file = "a-key.pem"\n'
-    assert [line.split()[0] for line in hcl(files).warnings] == ["ca_file", "cert_file", "key_file"]
-    assert "no port speaks TLS yet" in hcl(files).warnings[0]
-    assert hcl(f"{files}enable_agent_tls_for_checks = true").warnings == ()
+def test_half_of_a_certificate_has_no_effect_and_says_so() -> None:
+    assert hcl('cert_file = "a.pem"').warnings[0].startswith("cert_file and key_file have no effect without each other")
+    assert hcl('cert_file = "a.pem"\nkey_file = "a-key.pem"\n').warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -182,7 +180,13 @@ def test_a_mistake_is_one_line_that_names_the_flag(argv: list[str], text: str) -
         ('retry_join = "a"', "expected a list of texts"),
         ("ports = 1", "ports: expected a block, not 1"),
         ("acl { enabled = true }", "acl.enabled: access control lists not supported yet"),
-        ("verify_incoming = true", "verify_incoming: TLS not supported yet"),
+        ("verify_incoming = true", "VerifyIncoming set but no CA certificates were provided"),
+        ('ca_file = "x"\nverify_incoming_rpc = true', "VerifyIncoming requires either a Cert and Key pair"),
+        ("verify_server_hostname = true", "VerifyOutgoing set, and no CA certificate provided!"),
+        ('tls_min_version = "tls9"', "TLSMinVersion: value tls9 not supported, please specify one of"),
+        ('tls_cipher_suites = "FOO"', 'invalid tls cipher suites: unsupported cipher "FOO"'),
+        ("ports { https = 8501 }", "HTTPS needs cert_file and key_file"),
+        ('auto_encrypt { tls = true }', "auto_encrypt.tls: certificates from the servers not supported yet"),
         (
             'service { name = "x"\n prot = 1 }',
             "-hcl 1:2: invalid config key service.prot of a service; did you mean port?",

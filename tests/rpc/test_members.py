@@ -44,6 +44,7 @@ class Facts:
     bootstrap: bool = False
     bootstrap_expect: int = 0
     ports: Ports = field(default_factory=Ports)
+    uses_tls: bool = False
 
 
 def member(name: str, tags: dict[str, str], address: str = "127.33.0.9", status: Status = Status.ALIVE) -> Member:

@@ -1,0 +1,23 @@
+"""The configuration's keys for TLS, as `consulpy.tls` takes them."""
+
+from consulpy.config.schema import RuntimeConfig
+from consulpy.tls.settings import TlsSettings
+
+
+def tls_settings(config: RuntimeConfig) -> TlsSettings:
+    """TLS: `verify_incoming` is both doors, and whoever asks for a server's name asks for its certificate."""
+    return TlsSettings(
+        ca_file=config.ca_file,
+        ca_path=config.ca_path,
+        cert_file=config.cert_file,
+        key_file=config.key_file,
+        verify_incoming_rpc=config.verify_incoming or config.verify_incoming_rpc,
+        verify_incoming_https=config.verify_incoming or config.verify_incoming_https,
+        verify_outgoing=config.verify_outgoing or config.verify_server_hostname,
+        verify_server_hostname=config.verify_server_hostname,
+        domain=config.domain,
+        min_version=config.tls_min_version,
+        cipher_suites=config.tls_cipher_suites,
+        prefer_server_cipher_suites=config.tls_prefer_server_cipher_suites,
+        https=config.ports.https > 0,
+    )

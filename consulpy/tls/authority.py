@@ -1,0 +1,144 @@
+"""A small certificate authority: its own certificate, and those of servers, clients and command lines.
+
+Keys are on the curve P-256. What the certificates say, and how long they last, was seen in those that
+`consul tls` of Consul 1.8.7 makes.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from consulpy.errors import ConfigError
+
+_USES: Final = {
+    "server": [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
+    "client": [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH],
+    "cli": [],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate and its key, in PEM form."""
+
+    certificate: bytes
+    key: bytes
+
+
+def create_authority(days: int, permitted: Sequence[str] = ()) -> Pair:
+    """A new authority. `permitted`: the only domains that its certificates may name; none for any."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    serial = x509.random_serial_number()
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "consulpy"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"Consul Agent CA {serial}"),
+        ]
+    )
+    made = _begin(name, name, key.public_key(), serial, days)
+    made = made.add_extension(_usage(signs=True), critical=True)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    if permitted:
+        names = [x509.DNSName(domain) for domain in permitted]
+        made = made.add_extension(x509.NameConstraints(names, None), critical=True)
+    return _pair(made.sign(key, SHA256()), key)
+
+
+def create_certificate(
+    authority: Pair, kind: str, name: str, *, names: Sequence[str] = (), addresses: Sequence[str] = (), days: int
+) -> Pair:
+    """A certificate for `name` and all of `names` and `addresses`. `kind`: "server", "client" or "cli".
+
+    Raises `ConfigError` for an authority that is none, and for what is no name or address.
+    """
+    try:
+        issuer = x509.load_pem_x509_certificate(authority.certificate)
+    except ValueError as error:
+        raise ConfigError(f"Error reading CA: it is no certificate in PEM form: {error}") from None
+    try:
+        signing: Any = load_pem_private_key(authority.key, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"Error reading CA key: it is no key in PEM form: {error}") from None
+    if signing.public_key() != issuer.public_key():
+        raise ConfigError("the CA's key is not that of its certificate")
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = _begin(subject, issuer.subject, key.public_key(), x509.random_serial_number(), days)
+    made = made.add_extension(_usage(signs=False), critical=True)
+    if _USES[kind]:
+        made = made.add_extension(x509.ExtendedKeyUsage(_USES[kind]), critical=False)
+    made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    made = made.add_extension(_issued_by(issuer), critical=False)
+    made = made.add_extension(_also_called(names, addresses), critical=False)
+    return _pair(made.sign(signing, SHA256()), key)
+
+
+def _begin(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, serial: int, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(serial)
+    try:
+        return made.not_valid_before(now).not_valid_after(now + timedelta(days=days))
+    except (ValueError, OverflowError):
+        raise ConfigError(f"-days: {days} is no number of days for which a certificate can be valid") from None
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_encipherment=not signs,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        content_commitment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _issued_by(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    try:
+        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _also_called(names: Sequence[str], addresses: Sequence[str]) -> x509.SubjectAlternativeName:
+    found: list[x509.GeneralName] = []
+    for name in names:
+        try:
+            found.append(x509.DNSName(name))
+        except ValueError:
+            raise ConfigError(f"{name!r} is no DNS name that a certificate can have") from None
+    for address in addresses:
+        try:
+            found.append(x509.IPAddress(ipaddress.ip_address(address)))
+        except ValueError:
+            raise ConfigError(f"-additional-ipaddress: {address!r} is no IP address") from None
+    return x509.SubjectAlternativeName(found)
+
+
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+    return Pair(
+        certificate.public_bytes(Encoding.PEM),
+        key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
+    )

@@ -1,0 +1,115 @@
+"""What the configuration says about TLS, and whether it fits together. Pure: no file is read here.
+
+Rules and texts: seen with Consul 1.8.7.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from consulpy.errors import ConfigError
+
+#: Names in `tls_min_version`, the oldest first.
+VERSIONS: Final = ("tls10", "tls11", "tls12", "tls13")
+#: Go's names of the cipher suites that Consul knows, and OpenSSL's.
+CIPHERS: Final[Mapping[str, str]] = {
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA": "DES-CBC3-SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA": "AES128-SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256": "AES128-SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA": "ECDHE-RSA-DES-CBC3-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256": "ECDHE-ECDSA-AES128-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256": "ECDHE-RSA-AES128-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "ECDHE-ECDSA-CHACHA20-POLY1305",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Certificates (paths of PEM files; "" for none), and who must show one.
+
+    `cipher_suites`: Go's names, separated by commas; "" for the library's choice. `https`: whether there is an HTTPS
+    port.
+    """
+
+    ca_file: str = ""
+    ca_path: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    verify_incoming_rpc: bool = False
+    verify_incoming_https: bool = False
+    verify_outgoing: bool = False
+    #: Servers must be `server.DATACENTER.DOMAIN`.
+    verify_server_hostname: bool = False
+    domain: str = "consul"
+    min_version: str = "tls12"
+    cipher_suites: str = ""
+    prefer_server_cipher_suites: bool = False
+    https: bool = False
+
+    @property
+    def has_ca(self) -> bool:
+        """Whether certificates of others can be checked."""
+        return bool(self.ca_file or self.ca_path)
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether we can show one. As with Consul, one without its key counts as none."""
+        return bool(self.cert_file and self.key_file)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything here needs TLS at all."""
+        return self.has_ca or self.has_certificate or self.https
+
+    @property
+    def calls_over_tls(self) -> bool:
+        """Whether servers that take TLS are called over it; a server that says so gossips `use_tls`."""
+        return self.has_ca
+
+    def server_name(self, datacenter: str) -> str:
+        """The name in the certificates of a datacenter's servers."""
+        return f"server.{datacenter}.{self.domain.rstrip('.')}"
+
+    @property
+    def ciphers(self) -> str:
+        """The cipher suites of TLS 1.2 and before as OpenSSL names them, "" for its own choice."""
+        return ":".join(CIPHERS[name] for name in _names(self.cipher_suites))
+
+    def check(self) -> None:
+        """Raises `ConfigError` for what doesn't fit together."""
+        if self.min_version not in VERSIONS:
+            raise ConfigError(
+                f"TLSMinVersion: value {self.min_version} not supported, "
+                f"please specify one of [{', '.join(VERSIONS)}] (tls_min_version)"
+            )
+        for name in _names(self.cipher_suites):
+            if name not in CIPHERS:
+                raise ConfigError(f'tls_cipher_suites: invalid tls cipher suites: unsupported cipher "{name}"')
+        if self.verify_outgoing and not self.has_ca:
+            raise ConfigError("VerifyOutgoing set, and no CA certificate provided! (ca_file or ca_path)")
+        if self.verify_incoming_rpc or self.verify_incoming_https:
+            if not self.has_ca:
+                raise ConfigError("VerifyIncoming set but no CA certificates were provided (ca_file or ca_path)")
+            if not self.has_certificate:
+                raise ConfigError(
+                    "VerifyIncoming requires either a Cert and Key pair in the configuration file, or "
+                    "auto_encrypt/auto_config be enabled (cert_file, key_file)"
+                )
+        if self.https and not self.has_certificate:
+            raise ConfigError("ports.https (-https-port): HTTPS needs cert_file and key_file")
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in (part.strip() for part in text.split(",")) if name]
