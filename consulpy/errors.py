@@ -14,6 +14,11 @@ class ConsulpyError(Exception):
 class WireError(ConsulpyError):
     """Bytes from a peer that do not mean anything: count them, log one line, drop them."""
 
+    def within(self, where: str) -> "WireError":
+        """The same error, whose text begins with where it happened."""
+        self.args = (where + str(self),)
+        return self
+
 
 class ConfigError(ConsulpyError):
     """A flag, file or value that the user should change; the text says which and what was expected."""

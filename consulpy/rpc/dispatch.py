@@ -48,7 +48,7 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
     except RPCError as error:
         return fail(error)
     except WireError as error:
-        return fail(RefusedCall(f"codec.decoder: {error}"))
+        return fail(RefusedCall(f"codec.decoder: {getattr(error, 'go', error)}"))
     return server.handle(method, request).addErrback(_as_rpc_error, name)
 
 
@@ -64,4 +64,6 @@ def _check_unsigned(request: Record) -> None:
     """The only unsigned number that users send us."""
     options = getattr(request, "options", None)
     if options is not None and options.min_query_index < 0:
-        raise WireError(f"Assigning negative signed value: {options.min_query_index}, to unsigned type")
+        index = options.min_query_index
+        shown = index + 256 if index >= -32 else index  # Go shows one byte as it stands
+        raise WireError(f"Assigning negative signed value: {shown}, to unsigned type")

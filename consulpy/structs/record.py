@@ -79,10 +79,10 @@ class Record:
         record = cls()
         if raw is None:
             return record
-        if isinstance(raw, list):  # a struct may come as an array in sorted field order
-            raw = dict(zip((key.encode() for key, _ in _writers(cls)), raw, strict=False))
+        if isinstance(raw, list):  # a struct may come as an array, in declared order
+            raw = dict(zip(_readers(cls), raw, strict=False))
         if not isinstance(raw, dict):
-            raise WireError(f"{cls.__name__}: a map was expected, not {type(raw).__name__}")
+            raise WrongType(f"{cls.__name__}: a map was expected", raw, _CONTAINER.format("struct"))
         readers = _readers(cls)
         for key, value in raw.items():
             read = readers.get(key)
@@ -90,7 +90,7 @@ class Record:
                 try:
                     read(record, value)
                 except WireError as error:
-                    raise WireError(f"{cls.__name__}.{error}") from None
+                    raise error.within(f"{cls.__name__}.") from None
         return record
 
     def pack(self) -> bytes:
@@ -200,7 +200,7 @@ def _setter(field: _Field) -> Callable[[Any, Any], None]:
         try:
             setattr(record, field.name, field.decode(value))
         except WireError as error:
-            raise WireError(f"{field.go}: {error}") from None
+            raise error.within(f"{field.go}: ") from None
 
     return read
 
@@ -245,48 +245,85 @@ def _decoder(kind: Any) -> Callable[[Any], Any]:
     raise AssertionError(f"no Go type for {kind}")
 
 
+#: What Go's decoder says (docs/wire/rpc.md 16). `{byte}`: the first byte of the value, `{kind}`: its kind.
+_NO_TEXT = "readContainerLen: Unrecognized descriptor byte: hex: {byte:x}, dec: {byte}"
+_NO_NUMBER = "Unhandled single-byte unsigned integer value: Unrecognized descriptor byte: {byte:x}"
+_NO_BOOLEAN = "Invalid single-byte value for bool: Unrecognized descriptor byte: {byte:x}"
+_CONTAINER = "Only encoded map or array can be decoded into a {}. (valueType: {{kind:x}})"
+
+
+class WrongType(WireError):
+    """A value of another type than its field has. `go`: what Go's decoder says about it."""
+
+    def __init__(self, expected: str, value: Any, go_text: str) -> None:
+        super().__init__(f"{expected}, not {type(value).__name__}")
+        byte = _first_byte(value)
+        self.go = go_text.format(byte=byte, kind=_go_kind(value, byte))
+
+
+def _first_byte(value: Any) -> int:
+    """How a value begins on the wire; large ones are not packed for it."""
+    if isinstance(value, bytes | str):
+        return 0xA0 + len(value) if len(value) < 32 else 0xDA if len(value) < 2**16 else 0xDB
+    if isinstance(value, list | dict):
+        few, many = (0x90, 0xDC) if isinstance(value, list) else (0x80, 0xDE)
+        return few + len(value) if len(value) < 16 else many + (len(value) >= 2**16)
+    return pack(value)[0]
+
+
+def _go_kind(value: Any, byte: int) -> int:
+    """The number that go-msgpack has for a kind of value."""
+    if isinstance(value, bool):
+        return 5
+    if isinstance(value, int):
+        return 3 if 0xCC <= byte <= 0xCF else 2
+    return {float: 4, bytes: 6, str: 6, dict: 9, list: 10}.get(type(value), 12)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return text(value)
     if isinstance(value, str):  # already decoded: our own end in the same process
         return value
-    raise WireError(f"text was expected, not {type(value).__name__}")
+    raise WrongType("text was expected", value, _NO_TEXT)
 
 
 def _bytes(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
-    raise WireError(f"bytes were expected, not {type(value).__name__}")
+    raise WrongType("bytes were expected", value, _CONTAINER.format("slice"))
 
 
 def _bool(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    raise WireError(f"a boolean was expected, not {type(value).__name__}")
+    if isinstance(value, int) and value in (0, 1):  # Go takes these
+        return bool(value)
+    raise WrongType("a boolean was expected", value, _NO_BOOLEAN)
 
 
 def _int(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise WireError(f"an integer was expected, not {type(value).__name__}")
+    raise WrongType("an integer was expected", value, _NO_NUMBER)
 
 
 def _float(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    raise WireError(f"a number was expected, not {type(value).__name__}")
+    raise WrongType("a number was expected", value, _NO_NUMBER)
 
 
 def _list(value: Any, item: Callable[[Any], Any]) -> list[Any]:
     if isinstance(value, list):
         return [item(each) for each in value]
-    raise WireError(f"a list was expected, not {type(value).__name__}")
+    raise WrongType("a list was expected", value, _CONTAINER.format("slice"))
 
 
 def _map(value: Any, item: Callable[[Any], Any]) -> dict[str, Any]:
     if isinstance(value, dict):
         return {_text(key): None if each is None else item(each) for key, each in value.items()}
-    raise WireError(f"a map was expected, not {type(value).__name__}")
+    raise WrongType("a map was expected", value, _NO_TEXT)
 
 
 def _encoder(kind: Any) -> Callable[[Any], Any] | None:
