@@ -1,0 +1,202 @@
+"""The layer in memory: any slicing, both ends' farewells, refusals; no sockets."""
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import StringTransportWithDisconnection
+from zope.interface import implementer
+
+from consulpy.tls.authority import create_authority, create_certificate
+from consulpy.tls.contexts import Tls
+from consulpy.tls.settings import TlsSettings
+from consulpy.tls.transport import WAITING_MAX_BYTES, HandshakeFailed, Secured
+
+NAME = "server.dc1.consul"
+
+
+class Ear(Protocol):
+    """What came, and how it ended."""
+
+    def __init__(self) -> None:
+        self.heard, self.made, self.lost = b"", False, False
+
+    def connectionMade(self) -> None:
+        self.made = True
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard += data
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost = True
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfEar(Ear):
+    """One that may go on talking when the other end is done."""
+
+    half = False
+
+    def readConnectionLost(self) -> None:
+        self.half = True
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("layer")
+    ca, other = create_authority(10), create_authority(10)
+    for name, pair in (
+        ("ca", ca),
+        ("other", other),
+        ("server", create_certificate(ca, "server", NAME, names=[NAME], days=10)),
+        ("stranger", create_certificate(other, "client", "c", names=["c"], days=10)),
+    ):
+        (folder / f"{name}.pem").write_bytes(pair.certificate)
+        (folder / f"{name}-key.pem").write_bytes(pair.key)
+    return folder
+
+
+def settings(files: Path, certificate: str = "server", ca: str = "ca", **more: Any) -> TlsSettings:
+    return TlsSettings(
+        ca_file=str(files / f"{ca}.pem"),
+        cert_file=str(files / f"{certificate}.pem"),
+        key_file=str(files / f"{certificate}-key.pem"),
+        verify_outgoing=True,
+        **more,
+    )
+
+
+class Wire:
+    """Two layers and the bytes between them."""
+
+    def __init__(self, files: Path, client: TlsSettings | None = None, ear: Any = Ear, **server: Any) -> None:
+        incoming = Tls(settings(files, **server)).incoming_rpc
+        outgoing = Tls(client or settings(files, verify_server_hostname=True)).outgoing("dc1", True)
+        assert incoming is not None
+        assert outgoing is not None
+        self.client = Secured(outgoing[0], ear(), server_side=False, name=outgoing[1])
+        self.server = Secured(incoming, ear(), server_side=True)
+        self.pipes = []
+        self.failures: list[Any] = []
+        self.client.secured.addErrback(lambda failure: self.failures.append(failure.value))
+        for layer in (self.server, self.client):
+            pipe = StringTransportWithDisconnection()
+            pipe.protocol = layer
+            self.pipes.append(pipe)
+            layer.makeConnection(pipe)
+
+    def pump(self, rng: Random | None = None) -> None:
+        """Carry bytes until none are left."""
+        moved = True
+        while moved:
+            moved = False
+            for number, receiver in ((0, self.client), (1, self.server)):
+                data = self.pipes[number].value()
+                self.pipes[number].clear()
+                while data:
+                    moved = True
+                    size = rng.randint(1, 50) if rng is not None else len(data)
+                    receiver.dataReceived(data[:size])
+                    data = data[size:]
+
+    def lost(self) -> bool:
+        return not self.pipes[0].connected or self.pipes[0].disconnecting
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bytes_arrive_whole_however_they_are_sliced(files: Path, seed: int) -> None:
+    wire, rng = Wire(files), Random(seed)
+    sent = rng.randbytes(100_000)
+    wire.server.write(sent[:10])  # waits for the handshake
+    wire.pump(rng)
+    wire.server.writeSequence([sent[10:50_000], sent[50_000:]])
+    wire.client.write(sent)
+    wire.pump(rng)
+    assert wire.client.protocol.heard == wire.server.protocol.heard == sent
+
+
+def test_a_caller_hears_nothing_before_the_handshake(files: Path) -> None:
+    wire = Wire(files)
+    assert not wire.client.protocol.made
+    wire.pump()
+    assert wire.client.protocol.made
+
+
+def test_an_end_that_writes_no_more_still_gets_the_answer(files: Path) -> None:
+    """Snapshot calls: the request, then our half closed, then the whole answer."""
+    wire = Wire(files, ear=HalfEar)
+    wire.pump()
+    wire.client.write(b"question")
+    wire.client.loseWriteConnection()
+    wire.pump()
+    assert (wire.server.protocol.heard, wire.server.protocol.half) == (b"question", True)
+    wire.server.write(b"answer" * 20_000)
+    wire.server.loseConnection()
+    wire.pump()
+    assert wire.client.protocol.heard == b"answer" * 20_000
+    assert wire.client.protocol.half
+
+
+def test_whoever_cannot_half_close_is_closed(files: Path) -> None:
+    wire = Wire(files)
+    wire.pump()
+    wire.client.loseWriteConnection()
+    wire.pump()
+    assert wire.lost()
+
+
+def test_a_stranger_s_certificate_is_refused(files: Path) -> None:
+    wire = Wire(files, settings(files, "stranger"), verify_incoming_rpc=True)
+    wire.pump()
+    assert wire.lost()
+    assert wire.server.protocol.heard == b""
+
+
+def test_a_server_of_another_authority_is_refused(files: Path) -> None:
+    wire = Wire(files, settings(files, ca="other"))
+    wire.pump()
+    (failure,) = wire.failures
+    assert isinstance(failure, HandshakeFailed)
+    assert "certificate" in str(failure)
+    assert not wire.client.protocol.made
+
+
+def test_a_server_of_another_name_is_refused(files: Path) -> None:
+    wire = Wire(files, settings(files, verify_server_hostname=True, domain="example.com"))
+    wire.pump()
+    assert "hostname mismatch" in str(wire.failures[0])
+
+
+def test_garbage_instead_of_a_handshake_ends_it(files: Path) -> None:
+    wire = Wire(files)
+    wire.server.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+    assert wire.lost()
+    wire.server.dataReceived(b"more")
+    assert wire.server.protocol.heard == b""
+
+
+def test_garbage_after_the_handshake_ends_it(files: Path) -> None:
+    wire = Wire(files)
+    wire.pump()
+    wire.server.dataReceived(b"\x17\x03\x03\x00\x05hello")
+    assert wire.lost()
+
+
+def test_what_waits_for_a_handshake_is_bounded(files: Path) -> None:
+    wire = Wire(files)
+    for _ in range(3):
+        wire.server.write(b"x" * (WAITING_MAX_BYTES // 2))
+    assert wire.lost()
+
+
+def test_a_connection_that_ends_in_the_handshake_is_a_failure(files: Path) -> None:
+    wire = Wire(files)
+    wire.client.connectionLost()
+    assert isinstance(wire.failures[0], HandshakeFailed)
+    assert not wire.client.protocol.lost, "it was never connected"
