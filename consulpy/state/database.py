@@ -1,6 +1,7 @@
 """The file of the local log: a snapshot of the state, and the entries after it, in SQLite (WAL, synchronous=FULL).
 
-    snapshot(part, idx, data)   records of `consulpy.state.snapshot` up to index `idx`, some in each part
+    snapshot(part, idx, data)   records of `consulpy.state.snapshot` up to index `idx`, some in each part; parts with a
+                                larger `idx` than others are the beginning of the next snapshot
     entries(idx, data)          the commands after it, without a gap: those that were stored together in one row
 
 A row of entries is the byte 0xFF and the msgpack array of its commands, `idx` being the index of the first; or (before
@@ -13,6 +14,7 @@ a second agent out; it dies with its process.
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -28,12 +30,21 @@ FORMAT: Final = 2
 #: Begins a row of several entries; no command does.
 _SEVERAL: Final = b"\xff"
 #: How much of a snapshot stands in one row.
-PART_BYTES: Final = 1 << 20
+PART_BYTES: Final = 1 << 18
 
 _SCHEMA: Final = """
     CREATE TABLE entries (idx INTEGER PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE snapshot (part INTEGER PRIMARY KEY, idx INTEGER NOT NULL, data BLOB NOT NULL);
 """
+
+
+@dataclass(slots=True)
+class SnapshotJob:
+    """A snapshot that is being written. `part`: the number of its next part; `generation`: of the whole state."""
+
+    index: int
+    part: int
+    generation: int
 
 
 class Unreadable(Exception):
@@ -49,6 +60,8 @@ class Database:
         self._lock = Lock()
         #: Whether a failed commit may have left entries that nobody was told of.
         self._torn = False
+        #: How often the whole state was replaced: snapshots of the one before are not to be finished.
+        self._generation = 0
         self._connection = self._open_or_set_aside()
 
     def load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
@@ -67,10 +80,26 @@ class Database:
         with self._lock:
             return self._append(first, rows)
 
-    def compact(self, index: int, records: Sequence[bytes]) -> Exception | None:
-        """Put a snapshot at `index` in the place of the entries up to it; the error, if that failed."""
+    def replace(self, index: int, records: Sequence[bytes]) -> Exception | None:
+        """Put another state at `index` in the place of everything up to it, at once; the error, if that failed."""
         with self._lock:
-            return self._compact(index, records)
+            self._generation += 1
+            return self._replace(index, records)
+
+    def begin_snapshot(self, index: int) -> SnapshotJob:
+        """Begin to put a snapshot at `index` in the place of the entries up to it."""
+        with self._lock:
+            return SnapshotJob(index, 0, self._generation)
+
+    def add_to_snapshot(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
+        """Store one more part; the error, if it is not stored."""
+        with self._lock:
+            return self._add(job, records) if job.generation == self._generation else _STALE
+
+    def finish_snapshot(self, job: SnapshotJob) -> Exception | None:
+        """All parts are stored: drop what they stand for; the error, if that failed."""
+        with self._lock:
+            return self._finish(job) if job.generation == self._generation else _STALE
 
     def close(self) -> None:
         """Close the file and let others have it."""
@@ -90,7 +119,42 @@ class Database:
         self._torn = False
         return None
 
-    def _compact(self, index: int, records: Sequence[bytes]) -> Exception | None:
+    def _add(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN")
+            if not job.part:
+                self._prepare(job)
+            connection.execute("INSERT INTO snapshot VALUES (?, ?, ?)", (job.part, job.index, pack(records)))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            return self._failed(error)
+        job.part += 1
+        return None
+
+    def _prepare(self, job: SnapshotJob) -> None:
+        """Drop what is left of one that was never finished. The first snapshot of all follows an empty one."""
+        connection = self._connection
+        (oldest,) = connection.execute("SELECT min(idx) FROM snapshot").fetchone()
+        if oldest is None:
+            connection.execute("INSERT INTO snapshot VALUES (0, 0, ?)", (pack([]),))
+        else:
+            connection.execute("DELETE FROM snapshot WHERE idx > ?", (oldest,))
+        job.part = connection.execute("SELECT max(part) + 1 FROM snapshot").fetchone()[0]
+
+    def _finish(self, job: SnapshotJob) -> Exception | None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN")
+            connection.execute("DELETE FROM snapshot WHERE idx < ?", (job.index,))
+            connection.execute("DELETE FROM entries WHERE idx <= ?", (job.index,))
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            return self._failed(error)
+        return None
+
+    def _replace(self, index: int, records: Sequence[bytes]) -> Exception | None:
         connection = self._connection
         try:
             connection.execute("BEGIN")
@@ -107,12 +171,14 @@ class Database:
         return None
 
     def _load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
-        rows = self._connection.execute("SELECT idx, data FROM snapshot ORDER BY part").fetchall()
+        rows = self._connection.execute(
+            "SELECT idx, data FROM snapshot WHERE idx = (SELECT min(idx) FROM snapshot) ORDER BY part"
+        ).fetchall()
         if rows:
             store.replace_by(snapshots.restore(rows[0][0], _records(data for _, data in rows)))
         count = 0
-        rows = self._connection.execute("SELECT idx, data FROM entries WHERE idx > ? ORDER BY idx", (store.index,))
-        for first, row in rows:
+        entries = self._connection.execute("SELECT idx, data FROM entries WHERE idx > ? ORDER BY idx", (store.index,))
+        for first, row in entries:
             if first != store.index + 1:
                 raise Unreadable(f"entry {store.index + 1} is missing")
             for data in _commands(row):
@@ -205,6 +271,10 @@ class Database:
             if part.exists():
                 part.rename(aside.with_name(aside.name + suffix))
         self._say("error", f"{self.path} cannot be used ({why}); it was kept as {aside}, and the state begins empty")
+
+
+#: The answer to whoever goes on with a snapshot of a state that was replaced.
+_STALE: Final = RPCError("the state was replaced meanwhile")
 
 
 def _parts(records: Sequence[bytes]) -> Iterator[bytes]:

@@ -9,12 +9,14 @@ Raft serves the same `submit` later. `MemoryLog` is for `-dev`: nothing survives
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any, Final, Protocol
 
 from consulpy.errors import ConsulpyError, RPCError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.state.commands import Command, decode
+from consulpy.state.compaction import Compaction
 from consulpy.state.database import Database
 from consulpy.state.measures import applied
 from consulpy.state.snapshot import Snapshot
@@ -153,10 +155,8 @@ class LocalLog(_Applying):
         self._pending: deque[tuple[bytes, Done]] = deque()
         self._busy = False  # a thread has the file
         self._commit: _Commit | None = None
-        self._compacting = False
-        self._snapshot: tuple[int, list[bytes]] | None = None
+        self._compaction: Compaction | None = None
         self._restores: deque[tuple[Store, Done]] = deque()
-        self._restored_at = 0
         self._closed = False
         self._compact_after = compact_after
         self._database = Database(path, say)
@@ -185,6 +185,7 @@ class LocalLog(_Applying):
     def close(self) -> None:
         """Store and apply what is pending, in this thread, then close the file. Waits for a commit that is running."""
         self._closed = True
+        self._end_compaction()
         if self._commit is not None:
             self._commit.write()
             self._written(self._commit)
@@ -216,8 +217,6 @@ class LocalLog(_Applying):
             return
         if self._restores:
             self._write_restored(*self._restores.popleft())
-        elif self._snapshot is not None:
-            self._write_snapshot(*self._snapshot)
         elif self._pending:
             commit = self._commit = self._next_commit()
             commit.began_s = self._seconds()
@@ -251,62 +250,17 @@ class LocalLog(_Applying):
         self._maybe_compact()
         self._write_next()
 
-    # Compaction: encoded in a thread, then written between two commits
+    # Compaction, between commits; and what replaces the whole state
 
     def _maybe_compact(self) -> None:
-        if self._compacting or self._closed or self.entries < self._compact_after:
-            return
-        self._compacting = True
-        snapshot = Snapshot.of(self.store)
-
-        def encode() -> None:  # in the thread
-            records = list(snapshot.records())
-            self._hand_back(lambda: ready(records))
-
-        def ready(records: list[bytes]) -> None:
-            self._snapshot = (snapshot.index, records)
-            self._write_next()
-
-        self._run(encode)
-
-    def _write_restored(self, new: Store, done: Done) -> None:
-        """Store a whole new state in one transaction; then, and only then, it is the state."""
-        index = index_after(self.store, new)
-        self._busy = True
-
-        def write() -> None:  # in the thread
-            error = self._database.compact(index, list(Snapshot.of(new).records()))
-            self._hand_back(lambda: written(error))
-
-        def written(error: Exception | None) -> None:
-            self._busy = False
-            if error is not None:
-                self._tell(done, error)
-            else:
-                new.index = self._restored_at = index
-                self.entries = 0
-                self.store.replace_by(new)
-                self._tell(done, None)
-            self._write_next()
-
-        self._run(write)
-
-    def _write_snapshot(self, index: int, records: list[bytes]) -> None:
-        self._snapshot = None
-        if index < self._restored_at:  # of a state that is no longer there
-            self._compacting = False
-            self._write_next()
-            return
-        self._busy = True
-
-        def write() -> None:  # in the thread
-            error = self._database.compact(index, records)
-            self._hand_back(lambda: self._compacted(index, error))
-
-        self._run(write)
+        if self._compaction is None and not self._closed and self.entries >= self._compact_after:
+            snapshot = Snapshot.of(self.store)
+            done = partial(self._compacted, snapshot.index)
+            self._compaction = Compaction(self._database, snapshot, self._run, self._hand_back, done)
+            self._compaction.start()
 
     def _compacted(self, index: int, error: Exception | None) -> None:
-        self._busy = self._compacting = False
+        self._compaction = None
         if self._closed:
             return
         if error is None:
@@ -315,7 +269,34 @@ class LocalLog(_Applying):
         else:
             self._say("warn", f"the state log could not be compacted, it goes on growing: {error}")
             self.entries = 0  # try again after as many entries as before
-        self._write_next()
+
+    def _end_compaction(self) -> None:
+        compaction, self._compaction = self._compaction, None
+        if compaction is not None:
+            compaction.cancel()
+
+    def _write_restored(self, new: Store, done: Done) -> None:
+        """Store a whole new state in one transaction; then, and only then, it is the state."""
+        index = index_after(self.store, new)
+        self._busy = True
+        self._end_compaction()
+
+        def write() -> None:  # in the thread
+            error = self._database.replace(index, list(Snapshot.of(new).records()))
+            self._hand_back(lambda: written(error))
+
+        def written(error: Exception | None) -> None:
+            self._busy = False
+            if error is not None:
+                self._tell(done, error)
+            else:
+                new.index = index
+                self.entries = 0
+                self.store.replace_by(new)
+                self._tell(done, None)
+            self._write_next()
+
+        self._run(write)
 
 
 class _Commit:

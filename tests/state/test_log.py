@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from consulpy.errors import ConfigError, RPCError
+from consulpy.state import compaction
 from consulpy.state import log as log_module
 from consulpy.state.commands import Register
 from consulpy.state.database import FORMAT
@@ -52,6 +54,10 @@ def node(name: str, address: str = "10.0.0.1") -> Register:
 
 def opened(path: str, **options: Any) -> LocalLog:
     return LocalLog(Store(), path, **{"run": inline, "hand_back": inline, **options})
+
+
+def register(store: Store, name: str) -> None:
+    node(name).apply(store, store.index + 1)
 
 
 def names(log: LocalLog) -> list[str]:
@@ -229,6 +235,58 @@ def test_writes_go_on_while_a_snapshot_is_encoded(path: str) -> None:
         assert names(log) == ["meanwhile", "n0", "n1", "n2", "n3"]
         assert log.entries <= 1
         assert records(log.store) == before
+
+
+@pytest.mark.parametrize("steps", range(1, 14))
+def test_killed_during_a_compaction_nothing_is_missing(path: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step of each compaction is a place to die, the first snapshot's too."""
+    monkeypatch.setattr(compaction, "STEP_RECORDS", 10)
+    monkeypatch.setattr(compaction, "PART_BYTES", 200)
+    threads = Threads()
+    log = opened(path, run=threads.run, compact_after=20)
+    written = 0
+    for _ in range(steps):
+        log.submit(node(f"n{written}"), lambda _: None)
+        written += 1
+        while threads.jobs and written < 35:
+            threads.step()
+            log.submit(node(f"n{written}"), lambda _: None)
+            written += 1
+        if threads.jobs:
+            threads.step()
+    with log._database._lock:  # the file as it would be found
+        stored = log.store.index
+    for suffix in ("", "-wal"):
+        shutil.copy(path + suffix, f"{path}-copy{suffix}")
+    with closing(opened(f"{path}-copy")) as after:
+        assert after.store.index >= stored
+        assert set(names(log)) <= set(names(after))
+        after.submit(node("after"), lambda _: None)
+    with closing(opened(f"{path}-copy", compact_after=1)) as again:
+        assert "after" in names(again)
+        assert again.entries == 0
+    log.close()
+
+
+def test_a_snapshot_of_a_state_that_was_replaced_is_not_finished(path: str) -> None:
+    threads = Threads()
+    log = opened(path, run=threads.run, compact_after=3)
+    for number in range(4):
+        log.submit(node(f"n{number}"), lambda _: None)
+    threads.step()
+    threads.step()  # four entries: a compaction begins
+    restored = Store()
+    register(restored, "other")
+    log.restore(restored, lambda _: None)
+    job = log._database.begin_snapshot(4)
+    while threads.jobs:
+        threads.step()
+    assert names(log) == ["other"]
+    assert log._database.add_to_snapshot(job, []) is not None
+    assert log._database.finish_snapshot(job) is not None
+    log.close()
+    with closing(opened(path)) as log:
+        assert names(log) == ["other"]
 
 
 def test_a_long_log_is_compacted_at_start(path: str) -> None:

@@ -116,7 +116,7 @@ def test_a_state_that_cannot_be_stored_does_not_count(tmp_path: Path, fault: str
     log = opened(tmp_path)
     log.submit(node("old"), lambda _: None)
     error = RPCError(fault)
-    log._database.compact = lambda *_: error  # type: ignore[method-assign]
+    log._database.replace = lambda *_: error  # type: ignore[method-assign]
     told: list[Any] = []
     log.restore(state_with("x"), told.append)
     assert told == [error]

@@ -1,0 +1,77 @@
+"""Compaction: a snapshot takes the place of the log's entries, a little at a time, so that nobody notices.
+
+Each step encodes a few records in the thread, between two commits, and asks the reactor before the next one: so
+writes wait for one step at most, and the reactor has the interpreter for itself in between.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
+
+from consulpy.state.database import PART_BYTES, Database
+from consulpy.state.snapshot import Snapshot
+
+#: Records that are encoded in one step: about a millisecond.
+STEP_RECORDS: Final = 64
+
+#: Runs a job on another thread (or, in tests, at once).
+_Run = Callable[[Callable[[], None]], None]
+
+
+class Compaction:
+    """One compaction. `done(error)` is called in the reactor's thread, unless it was cancelled."""
+
+    def __init__(
+        self,
+        database: Database,
+        snapshot: Snapshot,
+        run: _Run,
+        hand_back: _Run,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        self.index = snapshot.index
+        self._database = database
+        self._records = snapshot.records()
+        self._run = run
+        self._hand_back = hand_back
+        self._done = done
+        self._part: list[bytes] = []
+        self._size = 0
+        self._cancelled = False
+        self._job = database.begin_snapshot(snapshot.index)
+
+    def start(self) -> None:
+        """Begin."""
+        self._next()
+
+    def cancel(self) -> None:
+        """Do no more of it; what is in the file stays as it is."""
+        self._cancelled = True
+
+    def _next(self) -> None:
+        if not self._cancelled:
+            self._run(self._step)
+
+    def _step(self) -> None:  # in the thread
+        error, is_over = self._advance()
+        self._hand_back((lambda: self._end(error)) if is_over else self._next)
+
+    def _advance(self) -> tuple[Exception | None, bool]:
+        """(what went wrong, whether this was the last step)."""
+        records = list(islice(self._records, STEP_RECORDS))
+        self._part += records
+        self._size += sum(map(len, records))
+        is_last = len(records) < STEP_RECORDS
+        if is_last or self._size >= PART_BYTES:
+            error = self._database.add_to_snapshot(self._job, self._part)
+            self._part, self._size = [], 0
+            if error is not None:
+                return error, True
+        return (self._database.finish_snapshot(self._job), True) if is_last else (None, False)
+
+    def _end(self, error: Exception | None) -> None:
+        if not self._cancelled:
+            self._done(error)
+
+
+__all__ = ["Compaction"]
