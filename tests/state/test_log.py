@@ -244,18 +244,15 @@ def test_killed_during_a_compaction_nothing_is_missing(path: str, steps: int, mo
     monkeypatch.setattr(compaction, "PART_BYTES", 200)
     threads = Threads()
     log = opened(path, run=threads.run, compact_after=20)
-    written = 0
-    for _ in range(steps):
-        log.submit(node(f"n{written}"), lambda _: None)
-        written += 1
-        while threads.jobs and written < 35:
+    for number in range(24):
+        log.submit(node(f"n{number}"), lambda _: None)
+    threads.step()
+    threads.step()  # all are stored: a compaction begins
+    for number in range(steps):
+        log.submit(node(f"meanwhile{number}"), lambda _: None)
+        for _ in range(min(2, len(threads.jobs))):
             threads.step()
-            log.submit(node(f"n{written}"), lambda _: None)
-            written += 1
-        if threads.jobs:
-            threads.step()
-    with log._database._lock:  # the file as it would be found
-        stored = log.store.index
+    stored = log.store.index
     for suffix in ("", "-wal"):
         shutil.copy(path + suffix, f"{path}-copy{suffix}")
     with closing(opened(f"{path}-copy")) as after:
