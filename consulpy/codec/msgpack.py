@@ -35,7 +35,7 @@ def unpack(data: bytes | memoryview) -> Any:
         return msgpack.unpackb(data, raw=True, strict_map_key=False)
     except msgpack.ExtraData as error:
         return error.unpacked
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException) as error:
         raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
 
 
@@ -47,7 +47,7 @@ def unpack_from(data: bytes | memoryview) -> tuple[Any, int]:
         value = unpacker.unpack()
     except msgpack.OutOfData:
         raise WireError("msgpack: the value is cut short") from None
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException) as error:
         raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
     return value, unpacker.tell()
 

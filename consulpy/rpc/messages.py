@@ -18,6 +18,12 @@ from consulpy.structs.record import Record
 MAX_REQUEST_BYTES: Final = 32 * 2**20
 #: The largest response that a caller takes, in bytes.
 MAX_RESPONSE_BYTES: Final = 512 * 2**20
+#: How many maps and lists one request may hold, and how many values one of them: a few bytes on the wire are many in
+#: memory, and a list is made as long as it says it is.
+MAX_CONTAINERS: Final = 2**17
+MAX_LENGTH: Final = 2**16
+#: Objects larger than this leave no buffer of their size behind.
+_LARGE: Final = 2**16
 #: First bytes of the types that Go's decoder refuses where it expects text (`bin` of the newer msgpack).
 _BIN: Final = (b"\xc4", b"\xc5", b"\xc6")
 
@@ -89,7 +95,7 @@ class ObjectReader:
     `limit`: the most bytes that one object may have. `strict`: refuse types that Go refuses (for what users send us).
     """
 
-    __slots__ = ("_buffer", "_end", "_limit", "_start", "_strict", "_unpacker")
+    __slots__ = ("_buffer", "_containers", "_end", "_limit", "_start", "_strict", "_unpacker")
 
     def __init__(self, limit: int, *, strict: bool = False) -> None:
         self._limit = limit
@@ -99,6 +105,7 @@ class ObjectReader:
         self._start = 0
         self._end = 0
         self._buffer = bytearray()
+        self._containers = _Containers()
         self._unpacker = self._new_unpacker()
 
     @property
@@ -126,19 +133,43 @@ class ObjectReader:
             if self.buffered > self._limit:
                 raise WireError(f"a message of more than {self._limit} bytes") from None
             return None
-        except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-            raise WireError(f"msgpack: {error or type(error).__name__}") from None
+        except (ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException) as error:
+            raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
         size = self._unpacker.tell() - self._start
         self._start += size
         if self._strict:
             raw = bytes(memoryview(self._buffer)[:size])
             del self._buffer[:size]
+            self._containers.count = 0
             if any(byte in raw for byte in _BIN):
                 _refuse_bin(raw)
+        if size > _LARGE and self._start == self._end:
+            self._start = self._end = 0
+            self._unpacker = self._new_unpacker()
         return value, size
 
     def _new_unpacker(self) -> Any:
-        return msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=self._limit + WINDOW_SLACK)
+        # read_size: a whole MiB would be set aside for each stream
+        options: dict[str, Any] = {"read_size": 4096, "max_buffer_size": self._limit + WINDOW_SLACK}
+        if self._strict:
+            options |= {"object_hook": self._containers, "list_hook": self._containers}
+            options |= {"max_array_len": MAX_LENGTH, "max_map_len": MAX_LENGTH}
+        return msgpack.Unpacker(raw=True, strict_map_key=False, **options)
+
+
+class _Containers:
+    """Counts the maps and lists of one object."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, container: Any) -> Any:
+        self.count += 1
+        if self.count > MAX_CONTAINERS:
+            raise ValueError(f"more than {MAX_CONTAINERS} maps and lists in one message")
+        return container
 
 
 #: What may follow an object in the same piece of input, in bytes.

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.errors import RPCError, WireError
+from consulpy.rpc.budget import Room
 from consulpy.rpc.messages import (
     MAX_REQUEST_BYTES,
     MAX_RESPONSE_BYTES,
@@ -23,9 +25,15 @@ from consulpy.rpc.messages import (
     response,
 )
 
+_log = Logger()
+
 
 class Channel(Protocol):
     """Where the bytes of a stream go (`yamux.Stream`)."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether all that was sent is out: while it is not, no other call is answered."""
 
     def send(self, data: bytes) -> None:
         """Send."""
@@ -43,7 +51,7 @@ class RefusedCall(RPCError):
 
 #: Answers a call: `serve(method, body) -> reply`. Raises or fails with `RPCError`.
 Serve = Callable[[str, Any], "Deferred[Any]"]
-#: How much of a request is kept by all streams of one connection: `hold(change in bytes)`. Raises `WireError`.
+#: How much of its requests is kept: `hold(change in bytes)`.
 Hold = Callable[[int], None]
 
 #: A call with this key only waits for a change: it is dropped when its caller goes.
@@ -53,10 +61,21 @@ _WAITS: Final = b"MinQueryIndex"
 class ServingEnd:
     """Answers the requests of one stream.
 
-    `serve(method, body)` gets the unpacked body. `hold(change)` is told how many more bytes are kept.
+    `serve(method, body)` gets the unpacked body. `hold(change)` is told how many more bytes are kept. Answers are made
+    when there is `room` for them. `complain(why)` gets one line for each call that was refused for its form.
     """
 
-    def __init__(self, channel: Channel, serve: Serve, hold: Hold = lambda _change: None) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        serve: Serve,
+        hold: Hold = lambda _change: None,
+        *,
+        room: Room | None = None,
+        complain: Callable[[str], None] = lambda _why: None,
+    ) -> None:
+        self._room = room if room is not None else Room()
+        self._complain = complain
         self._channel = channel
         self._serve = serve
         self._hold = hold
@@ -74,10 +93,16 @@ class ServingEnd:
         """Bytes of the caller. While a call is being answered they wait, and so does the caller's window."""
         if self._closed:
             return
-        if self._call is not None:
+        if self._call is not None or not self._channel.is_clear:
             self._unread += data
+            self._account()
             return
         self._read(data)
+
+    def drained(self) -> None:
+        """The caller took the answer: its next call is read."""
+        if not self._closed and self._call is None and not self._is_working:
+            self._go_on()
 
     def ended(self) -> None:
         """The caller sends no more. What it asked is still answered, except that nobody waits for changes any more."""
@@ -91,7 +116,8 @@ class ServingEnd:
     def lost(self, reason: str) -> None:  # noqa: ARG002
         """The stream is gone."""
         self._closed = True
-        self._account(0)
+        self._room.leave(self)
+        self._account()
         self._drop_call()
 
     def _drop_call(self) -> None:
@@ -103,13 +129,19 @@ class ServingEnd:
         try:
             self._reader.feed(data)
             self._channel.consumed(len(data))
+        except WireError as error:
+            self._refuse_body(error)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        try:
             self._work()
         except WireError as error:
             self._refuse_body(error)
-        if not self._closed:
-            self._account(self._reader.buffered)
+        self._account()
 
-    def _account(self, held: int) -> None:
+    def _account(self) -> None:
+        held = 0 if self._closed else self._reader.buffered + len(self._unread)
         change, self._held = held - self._held, held
         if change:
             self._hold(change)
@@ -118,7 +150,7 @@ class ServingEnd:
         """Answer what is complete, until a call has to be waited for."""
         self._is_working = True
         try:
-            while self._call is None and not self._closed and self._work_once():
+            while self._call is None and not self._closed and self._channel.is_clear and self._work_once():
                 pass
         finally:
             self._is_working = False
@@ -146,12 +178,20 @@ class ServingEnd:
         self._may_drop_call = isinstance(body, dict) and bool(body.get(_WAITS))
         call = self._call = self._serve(header.service_method, body)
         call.addCallbacks(self._succeeded, self._failed, callbackArgs=(header,), errbackArgs=(header,))
-        call.addErrback(self._broken)
 
     def _succeeded(self, reply: Any, header: RequestHeader) -> None:
+        if not self._closed:
+            self._room.enter(self, lambda: self._reply(reply, header))
+
+    def _reply(self, reply: Any, header: RequestHeader) -> None:
+        """There is room for the answer."""
         if self._closed:
             return
-        self._channel.send(response(header.seq, header.service_method, pack_reply(reply)))
+        try:
+            self._channel.send(response(header.seq, header.service_method, pack_reply(reply)))
+        except Exception:
+            _log.failure("the answer to {method} cannot be packed", method=header.service_method)
+            self._close()
         self._next()
 
     def _failed(self, failure: Failure, header: RequestHeader) -> None:
@@ -159,35 +199,31 @@ class ServingEnd:
             return
         self._channel.send(error_response(header.seq, header.service_method, str(failure.value)))
         if failure.check(RefusedCall):
+            self._complain(f"{header.service_method}: {failure.value}")
             self._close()
         else:
             self._next()
 
-    def _broken(self, failure: Failure) -> None:
-        """A reply that could not be sent, or bytes behind the call that mean nothing."""
-        if isinstance(failure.value, WireError):
-            self._refuse_body(failure.value)
-        else:
-            self._close()
-            failure.raiseException()
-
     def _next(self) -> None:
         self._call = None
         if not self._is_working:  # else the loop goes on by itself
-            self._work()
-            self._account(0 if self._closed else self._reader.buffered)
+            self._go_on()
 
     def _refuse_body(self, error: WireError) -> None:
         """What cannot be decoded: an answer if it is known whose, then the end."""
         header, self._header = self._header, None
-        if header is not None and not self._closed:
+        if self._closed:
+            return
+        self._complain(str(error))
+        if header is not None:
             self._channel.send(error_response(header.seq, header.service_method, f"codec.decoder: {error}"))
         self._close()
 
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._account(0)
+            self._room.leave(self)
+            self._account()
             self._channel.close()
 
 
@@ -225,6 +261,9 @@ class CallingEnd:
             self._fail(ConnectionGone(f"codec.decoder: {error}"))
         if self._waiting is None and self._reader.buffered:
             self._break()  # bytes that nobody asked for
+
+    def drained(self) -> None:
+        """The request is out."""
 
     def ended(self) -> None:
         """The server sends no more."""

@@ -73,6 +73,9 @@ class Receiver(Protocol):
     def ended(self) -> None:
         """The peer sends no more. Close the stream some time."""
 
+    def drained(self) -> None:
+        """All that had to wait for the peer's window, or for the socket, is out."""
+
     def lost(self, reason: str) -> None:
         """The stream is gone, and cannot be used any more."""
 
@@ -121,6 +124,11 @@ class Stream:
         """Bytes that wait for the peer's window."""
         return len(self._pending)
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether all that was sent is out."""
+        return not self._pending
+
     def accept(self) -> None:
         """Take a stream that the peer opened."""
         if self._open and not self._acknowledged:
@@ -131,6 +139,7 @@ class Stream:
         """Send, now or as soon as the peer's window allows. Nothing happens on a stream that is closed."""
         if self._open and not self._fin_wanted:
             self._pending += data
+            self._connection._on_pending(len(data))
             self._flush()
 
     def consumed(self, size: int) -> None:
@@ -159,7 +168,10 @@ class Stream:
 
     def _flush(self) -> None:
         connection = self._connection
-        if not self._syn_sent or connection.is_paused:
+        if not self._syn_sent:
+            return
+        if connection.is_paused:
+            connection._held_back[self] = None
             return
         size = min(len(self._pending), self._send_window)
         if size:
@@ -167,11 +179,25 @@ class Stream:
             payload = bytes(memoryview(self._pending)[:size])
             del self._pending[:size]
             connection._write(frame(Type.DATA, 0, self.id, size) + payload)
+            connection._on_pending(-size)
         if self._fin_wanted and not self._fin_sent and not self._pending:
             self._fin_sent = True
             connection._write(frame(Type.WINDOW_UPDATE, _FIN, self.id, 0))
             if self._fin_received:
                 connection._forget(self)
+
+    def _drop_pending(self) -> None:
+        dropped = len(self._pending)
+        self._pending.clear()
+        if dropped:
+            self._connection._on_pending(-dropped)
+
+    def _flush_and_tell(self) -> None:
+        """Send what had to wait; the receiver may go on when that was all."""
+        had_to_wait = bool(self._pending)
+        self._flush()
+        if had_to_wait and not self._pending and self._open and self.receiver is not None:
+            self.receiver.drained()
 
 
 class Connection:
@@ -179,6 +205,7 @@ class Connection:
 
     `client`: whether we connected. `write(bytes)` sends. `on_open(stream)` is told of streams that the peer opens: it
     sets `stream.receiver` and calls `stream.accept()`. `on_pong(number)` is told of answered pings.
+    `on_pending(change)`: so many bytes more, or fewer, wait to be taken by the peer.
     """
 
     def __init__(
@@ -188,17 +215,20 @@ class Connection:
         write: Callable[[bytes], None],
         on_open: Callable[[Stream], None] | None = None,
         on_pong: Callable[[int], None] | None = None,
+        on_pending: Callable[[int], None] = lambda _change: None,
     ) -> None:
         self._client = client
         self._write_out = write
         self._on_open = on_open
         self._on_pong = on_pong
+        self._on_pending = on_pending
         self._next_id = 1 if client else 2
         self._ping_number = 0
         self._streams: dict[int, Stream] = {}
         self._unaccepted = 0
         self._unacknowledged = 0
         self._waiting: deque[Stream] = deque()
+        self._held_back: dict[Stream, None] = {}
         self._buffer = bytearray()
         self._payload_left = 0
         self._payload_stream: Stream | None = None
@@ -245,12 +275,12 @@ class Connection:
         self.is_paused = True
 
     def resume(self) -> None:
-        """The socket takes bytes again."""
+        """The socket takes bytes again: streams send in the order in which they had to stop."""
         self.is_paused = False
-        for stream in list(self._streams.values()):
-            stream._flush()
-            if self.is_paused:
-                return
+        while self._held_back and not self.is_paused:
+            stream = next(iter(self._held_back))
+            del self._held_back[stream]
+            stream._flush_and_tell()
 
     def close(self, reason: str) -> None:
         """The connection is gone: every stream is told."""
@@ -260,8 +290,10 @@ class Connection:
         streams = [*self._streams.values(), *self._waiting]
         self._streams.clear()
         self._waiting.clear()
+        self._held_back.clear()
         for stream in streams:
             stream._open = False
+            stream._drop_pending()
             receiver, stream.receiver = stream.receiver, None
             if receiver is not None:
                 receiver.lost(reason)
@@ -329,7 +361,7 @@ class Connection:
         elif stream is not None:
             stream._send_window = min(stream._send_window + length, _LARGEST_WINDOW)
             self._flags(stream, flags)
-            stream._flush()
+            stream._flush_and_tell()
 
     def _payload(self, chunk: bytes) -> None:
         """Bytes of a data frame; its FIN or RST counts after the last of them."""
@@ -410,7 +442,11 @@ class Connection:
 
     def _forget(self, stream: Stream) -> None:
         stream._open = False
-        stream._pending.clear()
+        self._held_back.pop(stream, None)
+        self._unregister(stream)
+        stream._drop_pending()
+
+    def _unregister(self, stream: Stream) -> None:
         if not stream._syn_sent:
             self._waiting.remove(stream)
             return

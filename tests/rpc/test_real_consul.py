@@ -182,6 +182,7 @@ class Facts:
     node_id = "11111111-1111-1111-1111-111111111111"
     server = bootstrap = True
     bootstrap_expect = 0
+    uses_tls = False
 
     def __init__(self, port: int, wan: int) -> None:
         self.ports = SimpleNamespace(server=port, serf_wan=wan)

@@ -24,6 +24,7 @@ class Channel:
         self.sent = bytearray()
         self.consumed_bytes = 0
         self.is_closed = False
+        self.is_clear = True
 
     def send(self, data: bytes) -> None:
         self.sent += data

@@ -33,6 +33,7 @@ class Recorder:
         self.consume = consume
         self.data = bytearray()
         self.has_ended = False
+        self.times_drained = 0
         self.lost_because: str | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -42,6 +43,9 @@ class Recorder:
 
     def ended(self) -> None:
         self.has_ended = True
+
+    def drained(self) -> None:
+        self.times_drained += 1
 
     def lost(self, reason: str) -> None:
         self.lost_because = reason

@@ -1,0 +1,192 @@
+"""Our own connections to servers: calls over yamux, snapshots, with TLS where it is configured."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Final, cast
+
+from twisted.internet import error as reasons
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from consulpy.errors import RPCError, WireError
+from consulpy.rpc.members import ServerInfo, host_port
+from consulpy.rpc.pool import DialFailed
+from consulpy.rpc.session import CallingEnd, Channel
+from consulpy.rpc.snapshots import ARCHIVE_LIMIT, SnapshotRequest, reply_in, request_bytes
+from consulpy.rpc.transport.connected import SNAPSHOT, TLS, YAMUX, Connected, Multiplexer
+from consulpy.structs.options import QueryMeta
+from consulpy.tls.contexts import Tls
+from consulpy.tls.transport import HandshakeFailed, Secured
+
+DIAL_TIMEOUT_S: Final = 10.0
+
+
+class DialedProtocol(Connected):
+    """A connection that we made: the `Link` of a pool."""
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        self.on_closed: Any = lambda: None
+        self._multiplexer: Multiplexer | None = None
+        self._is_closed = False
+
+    def connectionMade(self) -> None:
+        """Say that we speak yamux."""
+        super().connectionMade()
+        self.transport.write(bytes([YAMUX]))
+        self._multiplexer = Multiplexer(self, client=True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the server."""
+        if self._multiplexer is not None and not self._is_closed:
+            self._multiplexer.data_received(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        """The server is gone, or we closed."""
+        self._is_closed = True
+        self.timers.stop_all()
+        self.on_closed()
+        if self._multiplexer is not None:
+            self._multiplexer.lost()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether streams can still be opened."""
+        multiplexer = self._multiplexer
+        return not self._is_closed and multiplexer is not None and not multiplexer.yamux.is_going_away
+
+    def open(self, end: CallingEnd) -> Channel:
+        """Open a stream for `end`. Raises `WireError`."""
+        if not self.is_usable or self._multiplexer is None:
+            raise WireError("session shutdown")
+        return self._multiplexer.yamux.open(end)
+
+    def hang_up(self, why: str) -> None:
+        """See `Connected.hang_up`."""
+        if not self._is_closed:
+            self._is_closed = True
+            super().hang_up(why)
+
+    def close(self) -> None:
+        """Close the connection, without a farewell."""
+        self.hang_up("")
+
+
+@implementer(IHalfCloseableProtocol)
+class SnapshotProtocol(Connected):
+    """One request of type 5 that we make: everything out, our half closed, everything in."""
+
+    def __init__(self, reactor: Any, request: SnapshotRequest, data: bytes) -> None:
+        super().__init__(reactor)
+        self._request = request
+        self._data = data
+        self._input = bytearray()
+        self.answered: Deferred[tuple[QueryMeta, bytes]] = Deferred(lambda _: self.transport.abortConnection())
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        super().connectionMade()
+        self.transport.write(bytes([SNAPSHOT]) + request_bytes(self._request, self._data))
+        self._data = b""
+        self.transport.loseWriteConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """More of the answer."""
+        self._input += data
+        if len(self._input) > ARCHIVE_LIMIT:
+            self.abort(f"a snapshot of more than {ARCHIVE_LIMIT} bytes")
+
+    def readConnectionLost(self) -> None:
+        """The answer is whole."""
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        """Hand over what came."""
+        self.timers.stop_all()
+        if self.answered.called:
+            return
+        try:
+            self.answered.callback(reply_in(bytes(self._input)))
+        except RPCError as error:
+            self.answered.errback(error)
+        except WireError:
+            self.answered.errback(RPCError("failed to decode snapshot response: EOF"))
+
+
+class Dialer:
+    """Connects to servers. `source`: the address that our end has; empty or unspecified lets the system choose.
+
+    `tls`: over which those that take it, or all, are called.
+    """
+
+    def __init__(
+        self, reactor: Any, source: str = "", timeout_s: float = DIAL_TIMEOUT_S, tls: Tls | None = None
+    ) -> None:
+        self._reactor = reactor
+        self._tls = tls
+        self._source = "" if not source or ip_address(source).is_unspecified else source
+        self._timeout_s = timeout_s
+
+    def __call__(self, server: ServerInfo) -> "Deferred[DialedProtocol]":
+        """Connect. Fails with `DialFailed`, the text as Go says it."""
+        return cast("Deferred[DialedProtocol]", self._connect(server, lambda: DialedProtocol(self._reactor)))
+
+    def snapshot(
+        self, server: ServerInfo, request: SnapshotRequest, data: bytes
+    ) -> "Deferred[tuple[QueryMeta, bytes]]":
+        """Have a server save or restore; over a connection of its own. Fails with `RPCError`."""
+        connected = self._connect(server, lambda: SnapshotProtocol(self._reactor, request, data))
+        return cast("Deferred[tuple[QueryMeta, bytes]]", connected.addCallback(lambda protocol: protocol.answered))
+
+    def _connect(self, server: ServerInfo, protocol: Callable[[], Protocol]) -> "Deferred[Any]":
+        kind = TCP6ClientEndpoint if ":" in server.address else TCP4ClientEndpoint
+        bind = (self._source, 0) if self._source else None
+        endpoint = kind(self._reactor, server.address, server.port, timeout=self._timeout_s, bindAddress=bind)
+        secure = self._tls.outgoing(server.datacenter, server.use_tls) if self._tls is not None else None
+        if secure is None:
+            connected: Any = endpoint.connect(_factory(protocol))
+        else:
+            context, name = secure
+
+            def layer() -> Secured:
+                return Secured(context, protocol(), server_side=False, name=name, first=bytes([TLS]))
+
+            connecting: Any = endpoint.connect(_factory(layer))
+            connected = connecting.addCallback(self._secured)
+        return cast("Deferred[Any]", connected.addErrback(self._failed, server))
+
+    def _secured(self, layer: Secured) -> "Deferred[Any]":
+        secured = layer.secured
+        return secured if secured.called else secured.addTimeout(self._timeout_s, self._reactor)
+
+    def _failed(self, failure: Failure, server: ServerInfo) -> Failure:
+        path = f"{host_port(self._source, 0)}->" if self._source else ""
+        why = _reason(failure.value)
+        return Failure(DialFailed(f"dial tcp {path}{server.rpc_address}: {why}"))
+
+
+def _factory(protocol: Callable[[], Protocol]) -> Any:
+    factory: Any = Factory.forProtocol(protocol)
+    factory.noisy = False
+    return factory
+
+
+def _reason(error: BaseException | None) -> str:
+    if isinstance(error, HandshakeFailed):
+        return f"TLS handshake: {error}"
+    if isinstance(error, reasons.ConnectionRefusedError):
+        return "connect: connection refused"
+    if isinstance(error, TimeoutError | reasons.TimeoutError | reasons.TCPTimedOutError):
+        return "i/o timeout"
+    if isinstance(error, reasons.NoRouteError):
+        return "connect: no route to host"
+    if isinstance(error, reasons.ConnectError) and isinstance(error.osError, OSError):
+        return f"connect: {(error.osError.strerror or str(error.osError)).lower()}"
+    return f"connect: {error}"
