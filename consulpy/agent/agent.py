@@ -554,7 +554,7 @@ class Agent:
         try:
             # without a data directory each reading would make up another node id
             fresh = dataclasses.replace(self._read_config(), node_id=self.config.node_id)
-            Tls(tls_settings(fresh))
+            secure = self._tls.planned(tls_settings(fresh))
             watch = self._planned(fresh)  # before anything changes: all of it is applied, or nothing
             configure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
         except ConfigError as error:
@@ -562,7 +562,7 @@ class Agent:
         if fresh.watches != self.config.watches:
             watch()
         changes = compare(self.config, fresh)
-        self._tls.reload(tls_settings(fresh))
+        secure()
         if isinstance(self.own_caller, ClientCaller):
             self.own_caller.rate = RateLimit(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
         self.config = fresh

@@ -25,6 +25,7 @@ def http(config: RuntimeConfig) -> HttpConfig:
         config.http_config.use_cache,
         tuple(config.addresses.https.split()) or config.client_addrs,
         config.ports.https,
+        config.limits.https_handshake_timeout_s,
     )
 
 

@@ -96,7 +96,7 @@ class Limits:
     """Bounds on what clients may ask for; 0 means none."""
 
     http_max_conns_per_client: int = key(Kind.WHOLE, 200, reloadable=True)
-    https_handshake_timeout_s: float = key(Kind.DURATION, 5.0, support=Support.IGNORED)
+    https_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
     rpc_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
     rpc_max_burst: int = key(Kind.WHOLE, 1000, reloadable=True)
     rpc_max_conns_per_client: int = key(Kind.WHOLE, 100)

@@ -56,6 +56,8 @@ class HttpConfig:
     #: The same for HTTPS.
     https_addresses: tuple[str, ...] = ()
     https_port: int = 0
+    #: Seconds (`limits.https_handshake_timeout`); 0: no limit.
+    https_handshake_timeout_s: float = 5.0
 
 
 class HttpService(Service):
@@ -127,11 +129,10 @@ class HttpService(Service):
         if tls is None or address.startswith(_UNIX):
             return
 
-        def context() -> Any:
-            assert tls.incoming_https is not None, "checked with the configuration"
-            return tls.incoming_https
-
-        self._listen_tcp("HTTPS", address, self._config.https_port, SecuringFactory(self.site, context))
+        factory = SecuringFactory(
+            self.site, lambda: tls.incoming_https, self._reactor, self._config.https_handshake_timeout_s
+        )
+        self._listen_tcp("HTTPS", address, self._config.https_port, factory)
 
     def _listen_unix(self, path: str) -> None:
         place, config = Path(path), self._config

@@ -64,8 +64,10 @@ def create_certificate(
 ) -> Pair:
     """A certificate for `name` and all of `names` and `addresses`. `kind`: "server", "client" or "cli".
 
-    Raises `ConfigError` for an authority that is none, and for what is no name or address.
+    Raises `ConfigError` for an authority that is none, for what is no name or address, and for less than a day.
     """
+    if days < 1:
+        raise _no_days(days)
     try:
         issuer = x509.load_pem_x509_certificate(authority.certificate)
     except ValueError as error:
@@ -97,7 +99,11 @@ def _begin(
     try:
         return made.not_valid_before(now).not_valid_after(now + timedelta(days=days))
     except (ValueError, OverflowError):
-        raise ConfigError(f"-days: {days} is no number of days for which a certificate can be valid") from None
+        raise _no_days(days) from None
+
+
+def _no_days(days: int) -> ConfigError:
+    return ConfigError(f"-days: {days} is no number of days for which a certificate can be valid")
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:

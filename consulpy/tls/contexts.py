@@ -1,6 +1,7 @@
 """Certificates read from their files: what a listener and a caller need to speak TLS."""
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,10 @@ _VERSIONS: Final = {
     "tls12": ssl.TLSVersion.TLSv1_2,
     "tls13": ssl.TLSVersion.TLSv1_3,
 }
+#: OpenSSL refuses these two at its usual level of security; who asks for them gets them, as from Go.
+_OLD: Final = ("tls10", "tls11")
+#: OpenSSL's reasons in the words of Consul.
+_REASONS: Final = {"KEY_VALUES_MISMATCH": "tls: private key does not match public key"}
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 _END: Final = "-----END CERTIFICATE-----"
 
@@ -28,6 +33,10 @@ class Tls:
 
     def reload(self, settings: TlsSettings) -> None:
         """Read all files again. Raises `ConfigError` and changes nothing."""
+        self.planned(settings)()
+
+    def planned(self, settings: TlsSettings) -> Callable[[], None]:
+        """Read all files again; what is given puts them into use. Raises `ConfigError`."""
         settings.check()
         authorities = _authorities(settings)
         incoming_rpc = incoming_https = None
@@ -35,11 +44,15 @@ class Tls:
             incoming_rpc = _incoming(settings, authorities, verify=settings.verify_incoming_rpc)
             incoming_https = _incoming(settings, authorities, verify=settings.verify_incoming_https)
         outgoing = _outgoing(settings, authorities) if settings.calls_over_tls else None
-        self.settings = settings
-        #: For connections that are made to us; None: we have no certificate to show.
-        self.incoming_rpc: ssl.SSLContext | None = incoming_rpc
-        self.incoming_https: ssl.SSLContext | None = incoming_https
-        self._outgoing = outgoing
+
+        def use() -> None:
+            self.settings = settings
+            #: For connections that are made to us; None: we have no certificate to show.
+            self.incoming_rpc: ssl.SSLContext | None = incoming_rpc
+            self.incoming_https: ssl.SSLContext | None = incoming_https
+            self._outgoing = outgoing
+
+        return use
 
     def outgoing(self, datacenter: str, takes_tls: bool) -> tuple[ssl.SSLContext, str | None] | None:
         """How to call a server: with what, and the name that it must have (None: any). None: without TLS.
@@ -73,8 +86,7 @@ def _context(side: int, settings: TlsSettings, authorities: str) -> ssl.SSLConte
     context = ssl.SSLContext(side)
     context.minimum_version = _VERSIONS[settings.min_version]
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go: an intermediate that is trusted is enough
-    if settings.ciphers:
-        context.set_ciphers(settings.ciphers)
+    _limit_ciphers(context, settings)
     if authorities:
         context.load_verify_locations(cadata=authorities)
     if settings.has_certificate:
@@ -83,25 +95,43 @@ def _context(side: int, settings: TlsSettings, authorities: str) -> ssl.SSLConte
         try:
             context.load_cert_chain(settings.cert_file, settings.key_file, password=lambda: "")
         except (ssl.SSLError, OSError) as error:
-            why = getattr(error, "reason", None) or error
+            reason = getattr(error, "reason", None) or "no certificate and key in PEM form"
+            why = _REASONS.get(reason, reason)
             raise ConfigError(
                 f"Failed to load cert/key pair: {settings.cert_file}, {settings.key_file}: {why}"
             ) from None
     return context
 
 
+def _limit_ciphers(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    wanted = settings.ciphers
+    if settings.min_version in _OLD:
+        wanted = f"{wanted or 'DEFAULT'}:@SECLEVEL=0"
+    if not wanted:
+        return
+    try:
+        context.set_ciphers(wanted)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"tls_cipher_suites: the OpenSSL of this host has none of {settings.cipher_suites!r}"
+        ) from None
+
+
 def _authorities(settings: TlsSettings) -> str:
-    """The certificates of `ca_file`, else of all files in `ca_path`, in PEM form."""
+    """The certificates of `ca_file`, else of all files in `ca_path` (or that file), in PEM form."""
     if settings.ca_file:
         return _certificates(settings.ca_file)
     if not settings.ca_path:
         return ""
+    top = Path(settings.ca_path)
+    if not top.exists():
+        raise ConfigError(f"lstat {top}: no such file or directory (ca_path)")
     try:
-        places = sorted(path for path in Path(settings.ca_path).rglob("*") if path.is_file())
+        places = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
     except OSError as error:
-        raise ConfigError(f"Error loading from {settings.ca_path}: {error.strerror}") from None
+        raise ConfigError(f"Error loading from {top}: {error.strerror} (ca_path)") from None
     if not places:
-        raise ConfigError(f"lstat {settings.ca_path}: no such directory, or no file in it (ca_path)")
+        raise ConfigError(f"Error loading from CAPath: no CAs found: {top} has no files (ca_path)")
     return "\n".join(_certificates(str(place)) for place in places)
 
 
@@ -114,7 +144,9 @@ def _certificates(path: str) -> str:
             raise ValueError("no certificate in PEM form")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
     except (ssl.SSLError, ValueError) as error:
-        raise ConfigError(f"Error loading from {path}: {getattr(error, 'reason', None) or error} (ca_file)") from None
+        raise ConfigError(
+            f"Error loading from {path}: {getattr(error, 'reason', None) or error} (ca_file, ca_path)"
+        ) from None
     return found
 
 

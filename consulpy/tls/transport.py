@@ -214,6 +214,12 @@ class Secured(Protocol):
         self._is_over = True
         self.transport.abortConnection()
 
+    def cut(self, why: str) -> None:
+        """Close at once, and say why in the log."""
+        peer = self.transport.getPeer()
+        _log.warn("TLS with {host}:{port} failed: {why}", host=peer.host, port=peer.port, why=why)
+        self.abortConnection()
+
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Who writes hears when the socket is full."""
         self.transport.registerProducer(producer, streaming)
@@ -260,13 +266,20 @@ class Secured(Protocol):
 
 
 class SecuringFactory(Factory):
-    """A listener's factory with TLS in front of another one. `context()`: for the next connection."""
+    """A listener's factory with TLS in front of another one. `context()`: for the next connection; None refuses it.
+
+    Who has not finished the handshake after `timeout_s` seconds is cut off; 0: never.
+    """
 
     noisy = False
 
-    def __init__(self, inner: Any, context: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(
+        self, inner: Any, context: Callable[[], ssl.SSLContext | None], reactor: Any, timeout_s: float
+    ) -> None:
         self._inner = inner
         self._context = context
+        self._reactor = reactor
+        self._timeout_s = timeout_s
 
     def doStart(self) -> None:
         """The listener listens."""
@@ -278,5 +291,12 @@ class SecuringFactory(Factory):
 
     def buildProtocol(self, addr: Any) -> Any:
         """TLS for one connection."""
-        protocol = self._inner.buildProtocol(addr)
-        return None if protocol is None else Secured(self._context(), protocol, server_side=True)
+        context = self._context()
+        protocol = self._inner.buildProtocol(addr) if context is not None else None
+        if context is None or protocol is None:
+            return None
+        layer = Secured(context, protocol, server_side=True)
+        if self._timeout_s > 0:
+            timer = self._reactor.callLater(self._timeout_s, layer.cut, "it did not finish the handshake")
+            layer.secured.addBoth(lambda _: timer.cancel() if timer.active() else None)
+        return layer

@@ -74,6 +74,7 @@ def test_keys_are_their_owner_s_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     ("words", "text"),
     [
         ("cert create -server -additional-ipaddress somewhere", "-additional-ipaddress: 'somewhere' is no IP address"),
+        ("cert create -server -days 0", "-days: 0 is no number of days for which a certificate can be valid"),
         ("cert create -client -node n", "-node requires -server"),
         ("ca create -domain x -days 99999999999", "is no number of days for which a certificate can be valid"),
         ("ca create -domain x -additional-name-constraint y", "works only with -name-constraint"),

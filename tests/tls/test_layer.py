@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from zope.interface import implementer
 
 from consulpy.tls.authority import create_authority, create_certificate
 from consulpy.tls.contexts import Tls
 from consulpy.tls.settings import TlsSettings
-from consulpy.tls.transport import WAITING_MAX_BYTES, HandshakeFailed, Secured
+from consulpy.tls.transport import WAITING_MAX_BYTES, HandshakeFailed, Secured, SecuringFactory
 
 NAME = "server.dc1.consul"
 
@@ -186,6 +187,32 @@ def test_garbage_after_the_handshake_ends_it(files: Path) -> None:
     wire.pump()
     wire.server.dataReceived(b"\x17\x03\x03\x00\x05hello")
     assert wire.lost()
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_the_handshake_has_its_time(files: Path, finishes: bool) -> None:
+    """`limits.https_handshake_timeout`."""
+    wire, clock = Wire(files), Clock()
+    context = Tls(settings(files)).incoming_https
+    assert context is not None
+    factory = SecuringFactory(Factory.forProtocol(Ear), lambda: context, clock, 5.0)
+    layer = wire.server = factory.buildProtocol(None)
+    pipe = wire.pipes[0] = StringTransportWithDisconnection()
+    pipe.protocol = layer
+    layer.makeConnection(pipe)
+    if finishes:
+        wire.pump()
+    clock.advance(4.9)
+    assert layer.protocol.lost is False
+    clock.advance(0.2)
+    assert layer.protocol.lost is not finishes
+    assert clock.getDelayedCalls() == []
+
+
+def test_without_a_certificate_nobody_is_let_in() -> None:
+    """A reload took the certificate away and the port with it; the listener is still there until the next start."""
+    factory = SecuringFactory(Factory.forProtocol(Ear), lambda: None, Clock(), 5.0)
+    assert factory.buildProtocol(None) is None
 
 
 def test_what_waits_for_a_handshake_is_bounded(files: Path) -> None:
