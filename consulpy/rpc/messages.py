@@ -22,8 +22,8 @@ MAX_RESPONSE_BYTES: Final = 512 * 2**20
 #: memory, and a list is made as long as it says it is.
 MAX_CONTAINERS: Final = 2**17
 MAX_LENGTH: Final = 2**16
-#: Objects larger than this leave no buffer of their size behind.
-_LARGE: Final = 2**16
+#: What an unpacker takes (measured).
+UNPACKER_BYTES: Final = 44 * 2**10
 #: First bytes of the types that Go's decoder refuses where it expects text (`bin` of the newer msgpack).
 _BIN: Final = (b"\xc4", b"\xc5", b"\xc6")
 
@@ -92,7 +92,10 @@ def reply_of(kind: Any, raw: Any) -> Any:
 class ObjectReader:
     """Cuts a stream of bytes, in any slicing, into msgpack objects.
 
-    `limit`: the most bytes that one object may have. `strict`: refuse types that Go refuses (for what users send us).
+    `limit`: the most bytes that one object may have. `strict`: refuse types that Go refuses, and what would take far
+    more memory than bytes on the wire (for what users send us).
+
+    An unpacker is large, so it is here only while an object is incomplete.
     """
 
     __slots__ = ("_buffer", "_containers", "_end", "_limit", "_start", "_strict", "_unpacker")
@@ -106,18 +109,25 @@ class ObjectReader:
         self._end = 0
         self._buffer = bytearray()
         self._containers = _Containers()
-        self._unpacker = self._new_unpacker()
+        self._unpacker: Any = None
 
     @property
     def buffered(self) -> int:
         """Bytes that are not yet a whole object."""
         return self._end - self._start
 
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that an incomplete object takes here."""
+        return 2 * self.buffered + (UNPACKER_BYTES if self._unpacker is not None else 0)
+
     def feed(self, data: bytes) -> None:
         """Take more bytes. Raises `WireError` when an object grows beyond the limit."""
         self._end += len(data)
         if self._strict:
             self._buffer += data
+        if self._unpacker is None:
+            self._unpacker = self._new_unpacker()
         try:
             self._unpacker.feed(data)
         except msgpack.BufferFull:
@@ -143,9 +153,9 @@ class ObjectReader:
             self._containers.count = 0
             if any(byte in raw for byte in _BIN):
                 _refuse_bin(raw)
-        if size > _LARGE and self._start == self._end:
+        if self._start == self._end:  # most streams wait for most of the time
             self._start = self._end = 0
-            self._unpacker = self._new_unpacker()
+            self._unpacker = None
         return value, size
 
     def _new_unpacker(self) -> Any:

@@ -141,7 +141,7 @@ class ServingEnd:
         self._account()
 
     def _account(self) -> None:
-        held = 0 if self._closed else self._reader.buffered + len(self._unread)
+        held = 0 if self._closed else self._reader.kept + len(self._unread)
         change, self._held = held - self._held, held
         if change:
             self._hold(change)

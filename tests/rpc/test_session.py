@@ -10,7 +10,15 @@ from twisted.internet.defer import Deferred, succeed
 
 from consulpy.codec.msgpack import pack
 from consulpy.errors import RPCError, WireError
-from consulpy.rpc.messages import ObjectReader, RequestHeader, ResponseHeader, error_response, request, response
+from consulpy.rpc.messages import (
+    UNPACKER_BYTES,
+    ObjectReader,
+    RequestHeader,
+    ResponseHeader,
+    error_response,
+    request,
+    response,
+)
 from consulpy.rpc.session import CallingEnd, ConnectionGone, RefusedCall, RemoteError, ServingEnd
 from tests.conftest import VECTORS
 
@@ -175,7 +183,7 @@ def test_unfinished_requests_are_accounted_for() -> None:
 
     end = ServingEnd(channel, methods.serve, hold)
     end.data_received(ping(1)[:5])
-    assert held == [5]
+    assert held == [2 * 5 + UNPACKER_BYTES]
     end.data_received(ping(1)[5:])
     assert held == [0]
     end.data_received(b"\x82")
