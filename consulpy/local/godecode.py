@@ -41,7 +41,7 @@ def loads(body: bytes) -> Any:
     if not text:
         raise GoError("EOF")
     try:
-        return json.JSONDecoder(parse_constant=_no_constant).raw_decode(text)[0]
+        return _DECODER.raw_decode(text)[0]
     except json.JSONDecodeError as error:
         if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
             raise GoError("unexpected EOF") from None
@@ -53,6 +53,9 @@ def loads(body: bytes) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise GoError(f"invalid character {name[0]!r} looking for beginning of value")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def duration(value: Any) -> int:

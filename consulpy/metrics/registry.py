@@ -234,16 +234,20 @@ class Registry:
         if self._has_room(key, self.totals):
             _added(self._current().counters, key, value, times)
             self.totals[key] = self.totals.get(key, 0.0) + value * times
-            self._tell("c", key, value * times)
+            if self.sinks:
+                self._tell("c", key, value * times)
 
     def _sampled(self, key: Key, value: float, times: int) -> None:
-        if self._has_room(key, self.sample_totals):
-            _added(self._current().samples, key, value, times)
-            _added(self.sample_totals, key, value, times)
-            recent = self.recent.get(key)
-            if recent is None:
-                recent = self.recent[key] = deque(maxlen=RECENT_MAX)
-            recent.append(value)
+        total = self.sample_totals.get(key)
+        if total is None:
+            if not self._has_room(key, self.sample_totals):
+                return
+            total = self.sample_totals[key] = Aggregate()
+            self.recent[key] = deque(maxlen=RECENT_MAX)
+        total.add(value, times)
+        _added(self._current().samples, key, value, times)
+        self.recent[key].append(value)
+        if self.sinks:
             self._tell("ms", key, value)
 
     def _tell(self, kind: str, key: Key, value: float) -> None:

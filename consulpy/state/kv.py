@@ -63,7 +63,8 @@ class KV:
     def set(self, change: "Change", entry: DirEntry) -> DirEntry:
         """Write a key; a lock on it stays. The entry as it stands now."""
         old = self.table.get(entry.key)
-        return self._put(change, dataclasses.replace(entry, session=old.session if old is not None else ""))
+        session = old.session if old is not None else ""
+        return self._put(change, entry if entry.session == session else dataclasses.replace(entry, session=session))
 
     def set_cas(self, change: "Change", entry: DirEntry) -> DirEntry | None:
         """Write a key that stands at `entry.modify_index` (0: that is not there); None if it doesn't."""

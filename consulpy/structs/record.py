@@ -15,6 +15,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar
 
 from consulpy.codec.msgpack import pack, text, unpack
@@ -68,7 +69,13 @@ class Record:
 
     def to_wire(self) -> dict[str, Any]:
         """The Go struct as a dict with sorted keys."""
-        return {key: encode(self) for key, encode in _writers(type(self))}
+        form = _wire(type(self))
+        wire = dict(zip(form.keys, form.values(self), strict=True))
+        for key, encode in form.encoders:
+            value = wire[key]
+            if value is not None:
+                wire[key] = encode(value)
+        return wire
 
     @classmethod
     def from_wire(cls, raw: Any) -> Self:
@@ -85,12 +92,13 @@ class Record:
             raise WrongType(f"{cls.__name__}: a map was expected", raw, _CONTAINER.format("struct"))
         readers = _readers(cls)
         for key, value in raw.items():
-            read = readers.get(key)
-            if read is not None and value is not None:
+            found = readers.get(key)
+            if found is not None and value is not None:
+                owner, name, decode = found
                 try:
-                    read(record, value)
+                    setattr(attrgetter(owner)(record) if owner else record, name, decode(value))
                 except WireError as error:
-                    raise error.within(f"{cls.__name__}.") from None
+                    raise error.within(f"{key.decode()}: ").within(f"{cls.__name__}.") from None
         return record
 
     def pack(self) -> bytes:
@@ -154,55 +162,44 @@ def _fields(cls: type[Record]) -> tuple[_Field, ...]:
     return tuple(found)
 
 
-@_once_per_class
-def _writers(cls: type[Record]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    """(Go name, how to get its wire value from a record), in byte order of the names, embedded structs flattened."""
-    writers: list[tuple[str, Callable[[Any], Any]]] = []
-    for field in _fields(cls):
-        if field.inline:
-            for key, inner in _writers(field.kind):
-                writers.append((key, _through(field.name, inner)))
-        else:
-            writers.append((field.go, _getter(field.name, field.encode)))
-    return tuple(sorted(writers, key=lambda writer: writer[0].encode()))
+@dataclasses.dataclass(slots=True, frozen=True)
+class _Wire:
+    """How a record is written: its Go names in byte order, embedded structs flattened; how all values are got at once;
+    and which of them are not yet what msgpack wants."""
+
+    keys: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    encoders: tuple[tuple[str, Callable[[Any], Any]], ...]
 
 
 @_once_per_class
-def _readers(cls: type[Record]) -> dict[bytes, Callable[[Any, Any], None]]:
-    readers: dict[bytes, Callable[[Any, Any], None]] = {}
+def _wire(cls: type[Record]) -> _Wire:
+    found = sorted(_leaves(cls), key=lambda leaf: leaf[1].go.encode())
+    paths = [path for path, _ in found]
+    return _Wire(
+        tuple(field.go for _, field in found),
+        attrgetter(*paths) if len(paths) > 1 else lambda record: tuple(attrgetter(path)(record) for path in paths),
+        tuple((field.go, field.encode) for _, field in found if field.encode is not None),
+    )
+
+
+def _leaves(cls: type[Record]) -> list[tuple[str, _Field]]:
+    """(path of attributes, field), those of embedded structs in their place."""
+    leaves: list[tuple[str, _Field]] = []
     for field in _fields(cls):
-        if field.inline:
-            for key, inner in _readers(field.kind).items():
-                readers[key] = _into(field.name, inner)
-        else:
-            readers[field.go.encode()] = _setter(field)
+        inner = _leaves(field.kind) if field.inline else [("", field)]
+        leaves += [(f"{field.name}.{path}" if path else field.name, leaf) for path, leaf in inner]
+    return leaves
+
+
+@_once_per_class
+def _readers(cls: type[Record]) -> dict[bytes, tuple[str, str, Callable[[Any], Any]]]:
+    """Go name -> (path of the struct that is embedded and has the field, or "", the field's name, how it is read)."""
+    readers = {}
+    for path, field in _leaves(cls):
+        owner, _, name = path.rpartition(".")
+        readers[field.go.encode()] = (owner, name, field.decode)
     return readers
-
-
-def _getter(name: str, encode: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    def get(record: Any) -> Any:
-        value = getattr(record, name)
-        return value if encode is None or value is None else encode(value)
-
-    return get
-
-
-def _through(name: str, inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda record: inner(getattr(record, name))
-
-
-def _into(name: str, inner: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    return lambda record, value: inner(getattr(record, name), value)
-
-
-def _setter(field: _Field) -> Callable[[Any, Any], None]:
-    def read(record: Any, value: Any) -> None:
-        try:
-            setattr(record, field.name, field.decode(value))
-        except WireError as error:
-            raise error.within(f"{field.go}: ") from None
-
-    return read
 
 
 def _strip_none(kind: Any) -> Any:
