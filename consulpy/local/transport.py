@@ -5,9 +5,12 @@ later (`tidy`), all that changed meanwhile in one go, and then the journal is em
 the journal again, so of each commit all is there, or nothing.
 
     CRC32 of the rest in 8 hex digits, blank, {"services/HASH": base64 or null (removed), ...}, line feed
+
+and after the last line zeros.
 """
 
 import base64
+import errno
 import os
 import zlib
 from collections.abc import Mapping
@@ -25,6 +28,9 @@ JOURNAL: Final = "local-journal"
 #: A journal that is larger is emptied with the commit, and so is one with more files than this.
 JOURNAL_MAX_BYTES: Final = 4 * 1024 * 1024
 PENDING_MAX: Final = 256
+#: By how much it grows at once.
+GROW_MIN_BYTES: Final = 16 * 1024
+GROW_MAX_BYTES: Final = 256 * 1024
 _TEMPORARY: Final = ".tmp"
 _CRC_DIGITS: Final = 8
 
@@ -43,6 +49,8 @@ class DirectoryFiles:
         self._pending: dict[str, bytes | None] = {}
         self._journal = -1
         self._size = 0
+        #: Up to where the journal is filled with zeros: a flush that need not change a file's size costs half.
+        self._room = 0
         #: Whether the journal may end with a line that nobody was told of.
         self._torn = False
         self._replay()
@@ -101,24 +109,33 @@ class DirectoryFiles:
 
     def _append(self, line: bytes, durable: bool) -> None:
         if self._journal < 0:
-            self._journal = os.open(self.root / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            self._size, self._torn = os.fstat(self._journal).st_size, False
+            self._journal = os.open(self.root / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._size, self._room, self._torn = 0, 0, False
             _sync_folder(self.root)
-        if self._torn:  # what a failed commit left must never be replayed
-            os.ftruncate(self._journal, self._size)
-            self._torn = False
+        if self._torn:
+            self._cut()
         self._torn = True
         try:
-            if os.write(self._journal, line) != len(line):
-                raise OSError(28, "No space left on device")
+            if self._size + len(line) > self._room:
+                self._grow(len(line))
+            _write_at(self._journal, line, self._size)
             if durable:
                 os.fdatasync(self._journal)
         except OSError:
-            os.ftruncate(self._journal, self._size)
-            self._torn = False
+            self._cut()
             raise
         self._torn = False
         self._size += len(line)
+
+    def _cut(self) -> None:
+        """What a failed commit left must never be replayed."""
+        os.ftruncate(self._journal, self._size)
+        self._room, self._torn = self._size, False
+
+    def _grow(self, needed: int) -> None:
+        room = self._size + needed + min(max(self._size, GROW_MIN_BYTES), GROW_MAX_BYTES)
+        _write_at(self._journal, bytes(room - self._room), self._room)
+        self._room = room
 
     def _forget_journal(self) -> None:
         """Its files are all in place. It goes, so that other programs find the folder as Consul leaves it."""
@@ -131,7 +148,7 @@ class DirectoryFiles:
         journal = self.root / JOURNAL
         if not journal.exists():
             return
-        lines = journal.read_bytes().splitlines()
+        lines = journal.read_bytes().rstrip(b"\0").splitlines()
         known = [_changes_in(line) for line in lines]
         # The last commit may not have been finished; then nobody was told that it was.
         whole = known.index(None) if None in known else len(known)
@@ -148,6 +165,11 @@ def _line(changes: Mapping[str, bytes | None]) -> bytes:
     kept = {path: None if data is None else base64.b64encode(data).decode() for path, data in changes.items()}
     text = orjson.dumps(kept)
     return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def _write_at(descriptor: int, data: bytes, at: int) -> None:
+    if os.pwrite(descriptor, data, at) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _changes_in(line: bytes) -> dict[str, bytes | None] | None:

@@ -31,6 +31,8 @@ FORMAT: Final = 2
 _SEVERAL: Final = b"\xff"
 #: How much of a snapshot stands in one row.
 PART_BYTES: Final = 1 << 18
+#: How long the write-ahead log stays when a snapshot was in it.
+WAL_MAX_BYTES: Final = 8 << 20
 
 _SCHEMA: Final = """
     CREATE TABLE entries (idx INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -149,7 +151,6 @@ class Database:
             connection.execute("DELETE FROM snapshot WHERE idx < ?", (job.index,))
             connection.execute("DELETE FROM entries WHERE idx <= ?", (job.index,))
             connection.execute("COMMIT")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
             return self._failed(error)
         return None
@@ -222,6 +223,8 @@ class Database:
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode=WAL").fetchall()
             connection.execute("PRAGMA synchronous=FULL")
+            # it is written over from its beginning, which costs half of what growing does
+            connection.execute(f"PRAGMA journal_size_limit={WAL_MAX_BYTES}").fetchall()
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute("COMMIT")
         except sqlite3.Error as error:
