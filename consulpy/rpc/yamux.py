@@ -293,10 +293,11 @@ class Connection:
         self._held_back.clear()
         for stream in streams:
             stream._open = False
-            stream._drop_pending()
             receiver, stream.receiver = stream.receiver, None
             if receiver is not None:
                 receiver.lost(reason)
+        for stream in streams:  # only now: there would be room for others' answers
+            stream._drop_pending()
 
     # What the peer does
 
