@@ -291,7 +291,7 @@ class _Exchange:
         return b"" if self._gone else _finish(self._web, _answer_to(failure))
 
     def _ended(self, result: Any) -> Any:
-        if getattr(self._web.channel, "is_inner", False):
+        if self._web.is_inner:
             return result  # those for whom this was asked are counted
         took_ms = 1000 * (self._agent.clock.seconds() - self._began_s)
         self._agent.metrics.sample(self._metric, took_ms)

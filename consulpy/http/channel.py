@@ -62,6 +62,11 @@ class ApiRequest(Request):
 
     _size = 0
 
+    @property
+    def is_inner(self) -> bool:
+        """Whether the agent asks itself."""
+        return bool(self.channel.is_inner)
+
     def gotLength(self, length: int | None) -> None:
         """The headers are there. `length` of the body, None if it comes in chunks."""
         if length is not None and length > self._limit:
@@ -115,8 +120,8 @@ class Channel(HTTPChannel):
     _arrival: Any = None
     _client = ""
     _waiting: Waiting | None = None
-    #: A write that took the short way and is not answered yet.
-    _writing: lane.PlainRequest | None = None
+    #: A request that took the short way and is not answered yet.
+    _plain: lane.PlainRequest | None = None
     #: What came behind a request that waits.
     _behind = b""
     #: Who asks.
@@ -139,19 +144,19 @@ class Channel(HTTPChannel):
             if len(self._behind) > BEHIND_MAX_BYTES:
                 self.transport.abortConnection()
             return
-        if self._writing is not None:
+        if self._plain is not None:
             self._behind += data
             if len(self._behind) > BEHIND_MAX_BYTES:
                 self.transport.pauseProducing()
             return
-        if data.startswith(lane.BEGINS) and self.factory.lane is not None and self._is_idle():
-            self._writing = lane.plain_request(data)
-            if self._writing is not None:
-                self._writing.begin(self, self.factory.lane)
-                return
         if data.startswith(b"GET /v1/") and self.factory.kept is not None and self._is_idle():
             data = self._answer_kept(data)
             if not data or self._waits(data):
+                return
+        if data.startswith(lane.BEGINS) and self.factory.lane is not None and self._is_idle():
+            self._plain = lane.plain_request(data)
+            if self._plain is not None:
+                self._plain.begin(self, self.factory.lane)
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
         if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
@@ -164,7 +169,7 @@ class Channel(HTTPChannel):
     @property
     def is_at_rest(self) -> bool:
         """Whether everything that was asked is answered."""
-        return not self.requests and self._writing is None and not self._refused and not self._has_part()
+        return not self.requests and self._plain is None and not self._refused and not self._has_part()
 
     def _waits(self, head: bytes) -> bool:
         """Whether a request waits in a group now."""
@@ -176,8 +181,8 @@ class Channel(HTTPChannel):
         return True
 
     def answered(self, answer: bytes) -> None:
-        """The answer to a write that took the short way."""
-        self._writing = None
+        """The answer to a request that took the short way."""
+        self._plain = None
         self._hit_s = self.factory.seconds()
         _send(self.transport, answer)
         behind, self._behind = self._behind, b""
@@ -255,7 +260,7 @@ class Channel(HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """Nothing came for a while, unless it was answered without touching the timer."""
-        left_s = self._hit_s + IDLE_TIMEOUT_S - self.factory.seconds() if self._writing is None else IDLE_TIMEOUT_S
+        left_s = self._hit_s + IDLE_TIMEOUT_S - self.factory.seconds() if self._plain is None else IDLE_TIMEOUT_S
         if left_s > 0:
             self.setTimeout(left_s)  # type: ignore[no-untyped-call]
         else:
@@ -326,8 +331,8 @@ class Channel(HTTPChannel):
         """The connection is gone."""
         if self._waiting is not None:
             self._waiting.leave()
-        if self._writing is not None:
-            self._writing.leave()
+        if self._plain is not None:
+            self._plain.leave()
         self._stop_timer()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.left(self._client)

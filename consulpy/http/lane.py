@@ -1,4 +1,4 @@
-"""A short way for writes: a whole PUT with a plain head goes to its endpoint without Twisted's and Klein's machinery.
+"""A short way: a whole GET or PUT with a plain head goes to its endpoint without Twisted's and Klein's machinery.
 
 It is the same endpoint, asked through `PlainRequest` instead of Twisted's request, and the answer has the same bytes.
 Only a request that is there to its last byte, alone, and has nothing in its head that needs a second look comes this
@@ -25,7 +25,9 @@ HEAD_MAX_BYTES: Final = 4096
 #: Heads (without their first lines) that are known.
 HEADS_MAX: Final = 512
 #: How a request begins that may come this way.
-BEGINS: Final = b"PUT /v1/"
+BEGINS: Final = (b"PUT /v1/", b"GET /v1/")
+#: The one path whose answer never ends.
+_STREAMED: Final = b"/v1/agent/monitor"
 
 #: A path that says what it means, and any query.
 _TARGET: Final = re.compile(rb"(?!.*/\.\.?(?:[/?]|\Z))(/v1(?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)+/?)(?:\?[!-~]*)?")
@@ -53,13 +55,24 @@ class Connection(Protocol):
 class PlainRequest:
     """What an endpoint asks of Twisted's request, under the same names."""
 
-    __slots__ = ("_connection", "_fields", "_gone", "_out", "_status", "content", "method", "path", "text", "uri")
+    __slots__ = (
+        "_connection",
+        "_fields",
+        "_gone",
+        "_out",
+        "_status",
+        "content",
+        "is_inner",
+        "method",
+        "path",
+        "text",
+        "uri",
+    )
 
-    #: As Twisted has it: only the agent itself asks itself.
-    channel = None
-
-    def __init__(self, target: bytes, path: bytes, fields: dict[str, str], body: bytes) -> None:
-        self.method = b"PUT"
+    def __init__(self, method: bytes, target: bytes, path: bytes, fields: dict[str, str], body: bytes) -> None:
+        #: Whether the agent asks itself.
+        self.is_inner = False
+        self.method = method
         self.uri = target
         self.path = path
         #: The path as text.
@@ -148,7 +161,7 @@ def plain_request(data: bytes) -> PlainRequest | None:
     if end < 0:
         return None
     line = data[:line_end].split(b" ")
-    if len(line) != 3 or line[0] != b"PUT" or line[2] != b"HTTP/1.1":
+    if len(line) != 3 or line[0] not in (b"GET", b"PUT") or line[2] != b"HTTP/1.1":
         return None
     rest = data[line_end + 2 : end]
     try:
@@ -160,9 +173,9 @@ def plain_request(data: bytes) -> PlainRequest | None:
     if known is None or known[1] != len(data) - end - 4:
         return None
     target = _TARGET.fullmatch(line[1])
-    if target is None:
+    if target is None or target[1].startswith(_STREAMED):
         return None
-    return PlainRequest(line[1], target[1], known[0], data[end + 4 :])
+    return PlainRequest(line[0], line[1], target[1], known[0], data[end + 4 :])
 
 
 def _read(head: bytes) -> tuple[dict[str, str], int] | None:

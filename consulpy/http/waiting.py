@@ -20,6 +20,7 @@ from twisted.internet.protocol import connectionDone
 
 from consulpy.errors import BadRequest
 from consulpy.http.kept import HARMLESS, HEAD_MAX_BYTES, Tallies, store_route
+from consulpy.http.lane import Serve, plain_request
 from consulpy.http.params import index_and_wait
 from consulpy.http.routing import BadQuery, Query
 from consulpy.rpc.blocking import wait_s
@@ -73,7 +74,8 @@ class Waiting:
 class WaitingRooms:
     """The groups of a server's HTTP API.
 
-    `channel()`: a new HTTP channel of the API. `debugging()`: whether a line is logged for each request.
+    `channel()`: a new HTTP channel of the API. `serve`: its endpoints, for plain requests. `debugging()`: whether a line
+    is logged for each request.
     """
 
     def __init__(
@@ -81,9 +83,11 @@ class WaitingRooms:
         server: "Server",
         clock: "Clock",
         channel: Callable[[], Any],
+        serve: Serve,
         tallies: Tallies,
         debugging: Callable[[], bool],
     ) -> None:
+        self._serve = serve
         self.server = server
         self.clock = clock
         self.channel = channel
@@ -120,8 +124,19 @@ class WaitingRooms:
 
     def render(self, plain: bytes) -> tuple[bytes, Noted]:
         """The answer to a request that doesn't wait, empty if it isn't there at once; and what it depends on."""
-        sink, channel = _Sink(), self.channel()
         self.server.noting = noted = Noted()
+        request = plain_request(plain)
+        if request is not None:
+            ear = _Ear()
+            request.is_inner = True
+            try:
+                request.begin(ear, self._serve)
+            finally:
+                self.server.noting = None
+            if not ear.heard:
+                request.leave()
+            return ear.heard, noted
+        sink, channel = _Sink(), self.channel()
         try:
             channel.is_inner = True
             channel.makeConnection(sink)
@@ -287,6 +302,19 @@ class _Group:
             connection.woken(answer, closes)
         if later:
             self._rooms.clock.callLater(0, self._send, later, answer)
+
+
+class _Ear:
+    """Where the agent's own questions come from."""
+
+    peer = None
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    def answered(self, answer: bytes) -> None:
+        """The whole answer."""
+        self.heard = answer
 
 
 class _Sink:

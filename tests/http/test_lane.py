@@ -75,12 +75,15 @@ def steps(node: Any) -> Any:
 
 
 def requests_of_cases() -> list[bytes]:
-    """Every request of the conformance cases that changes something, in their order."""
+    """Every request of the conformance cases that does not wait, in their order."""
     found = []
     for file in sorted(CASES.glob("*.json")):
         for step in steps(json.loads(file.read_text())):
             method, _, path = step["do"].partition(" ")
-            if method == "GET" or " " in path or "{" in path or "snapshot" in path:
+            if " " in path or "{" in path or "snapshot" in path or "index=" in path:
+                continue
+            if method == "GET":
+                found.append(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 continue
             body = step.get("body", "x" * step.get("body_size", 0))
             data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -89,7 +92,7 @@ def requests_of_cases() -> list[bytes]:
 
 
 @pytest.mark.parametrize("line", ["User-Agent: test", "Accept-Encoding: gzip", "X-Consul-Namespace: a", "Origin: a"])
-def test_each_write_of_the_conformance_cases_is_answered_alike_both_ways(line: str, taken: list[bytes]) -> None:
+def test_each_request_of_the_conformance_cases_is_answered_alike_both_ways(line: str, taken: list[bytes]) -> None:
     config = {"response_headers": {"X-Site": "one", "server": "two", "ETag": " a\r\nb "}}
     doors = short(**config), plain(**config)
     requests = [request.replace(b"\r\n", f"\r\n{line}\r\n".encode(), 1) for request in requests_of_cases()]
