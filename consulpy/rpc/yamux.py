@@ -145,6 +145,8 @@ class Stream:
     def consumed(self, size: int) -> None:
         """The application has dealt with so many received bytes: the peer may send more, in large steps."""
         self._unconsumed = max(0, self._unconsumed - size)
+        if self._connection._payload_left and self._connection._payload_stream is self:
+            return  # the rest of a frame still needs its window; see `_payload`
         delta = WINDOW - self._unconsumed - self._receive_window
         if self._open and not self._fin_received and delta >= WINDOW // 2:
             self._receive_window += delta
@@ -368,14 +370,13 @@ class Connection:
         """Bytes of a data frame; its FIN or RST counts after the last of them."""
         self._payload_left -= len(chunk)
         stream = self._payload_stream
-        if stream is not None and stream._open:
-            if stream.receiver is None:
-                stream.consumed(0)
-            else:
-                stream._unconsumed += len(chunk)
-                stream.receiver.data_received(chunk)
+        if stream is not None and stream._open and stream.receiver is not None:
+            stream._unconsumed += len(chunk)
+            stream.receiver.data_received(chunk)
         if not self._payload_left:
             self._payload_stream = None
+            if stream is not None:
+                stream.consumed(0)
             self._flags(stream, self._payload_flags)
 
     def _flags(self, stream: Stream | None, flags: int) -> None:

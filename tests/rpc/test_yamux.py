@@ -179,6 +179,15 @@ def test_a_sender_stops_at_the_window_until_the_receiver_has_consumed() -> None:
     assert len(recorder.data) == WINDOW + 1
 
 
+def test_a_frame_that_is_half_here_takes_its_whole_window() -> None:
+    """What of it is consumed already must not make us grant what its rest will need."""
+    ours = Peer(client=False)
+    ours.yamux.receive(frame(Type.DATA, Flag.SYN, 1, WINDOW) + bytes(WINDOW // 2 - 1))
+    assert frames(ours.take()) == [(Type.WINDOW_UPDATE, Flag.ACK, 1, 0)]
+    ours.yamux.receive(bytes(WINDOW // 2 + 1))
+    assert frames(ours.take()) == [(Type.WINDOW_UPDATE, 0, 1, WINDOW)]
+
+
 def test_a_peer_that_ignores_its_window_is_cut_off() -> None:
     """docs/wire/rpc.md 16: 300000 bytes into the window of 262144: go away 1, closed."""
     ours = Peer(client=False)
