@@ -74,8 +74,8 @@ class Waiting:
 class WaitingRooms:
     """The groups of a server's HTTP API.
 
-    `channel()`: a new HTTP channel of the API. `serve`: its endpoints, for plain requests. `debugging()`: whether a line
-    is logged for each request.
+    `channel()`: a new HTTP channel of the API. `serve`: its endpoints, for plain requests. `debugging()`: whether a
+    line is logged for each request.
     """
 
     def __init__(
