@@ -77,9 +77,10 @@ class Router:
         return self._servers[0] if self._servers else None
 
     def failed(self, server: ServerInfo) -> None:
-        """It failed a call: ask it last from now on."""
-        if len(self._servers) > 1 and self._servers[0] == server:
+        """It failed a call: ask it last from now on, if it was the one to ask."""
+        if len(self._servers) > 1 and self._servers[0].name == server.name:
             self._servers.append(self._servers.pop(0))
+            self._log("debug", f"cycled away from server {server.name}")
 
     def member_event(self, event: Event) -> bool:
         """Gossip told us something. True if a server was added."""
@@ -121,8 +122,12 @@ class Router:
             self._log("debug", "no server answered a ping, the order stays")
 
     def _adopt(self, order: list[ServerInfo]) -> None:
-        """Take the order, with what joined and left while we pinged."""
+        """Take the order, with what joined and left while we pinged; not if the one that answered left."""
         here = {server.name: server for server in self._servers}
+        if order[0].name not in here:
+            self._log("debug", f"server {order[0].name} answered a ping and left, the order stays")
+            return
+        self._log("debug", f"rebalanced {len(here)} servers, the next one to ask is {order[0].name}")
         kept = [here.pop(server.name) for server in order if server.name in here]
         self._servers = [*kept, *here.values()]
 
@@ -141,9 +146,9 @@ class Router:
 
     def interval_s(self) -> float:
         """The pause until the next rebalance: longer in a cluster that is large for its servers."""
-        rate = RECONNECTS_PER_SERVER_S * max(1, len(self._servers))
+        rate = RECONNECTS_PER_SERVER_S * len(self._servers)
         least_s = REBALANCE_INTERVAL_S + self._rng.random() * REBALANCE_JITTER_S
-        return max(least_s, self._cluster_size() / rate)
+        return max(least_s, self._cluster_size() / rate) if rate else least_s
 
     def _put(self, server: ServerInfo) -> bool:
         for place, known in enumerate(self._servers):
