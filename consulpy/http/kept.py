@@ -9,7 +9,7 @@ A request is kept when it is seen for the second time. Both tables have two gene
 turns over the young one, while what is asked again in the meantime stays.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from time import time  # noqa: TID251 - an answer has the date of the wall clock, as Twisted writes it
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from twisted.web.http import datetimeToString
 
 from consulpy.http.routing import BadQuery, Query
 from consulpy.metrics.registry import Registry, Tally
+from consulpy.rpc.copies import NODE, SERVICE
 from consulpy.rpc.server import Noted
 from consulpy.state.watch import Waiter
 
@@ -41,6 +42,19 @@ STORE_ROUTES: Final = (
     "/v1/catalog/node-services/", "/v1/health/node/", "/v1/health/checks/", "/v1/health/state/", "/v1/health/service/",
     "/v1/health/connect/", "/v1/kv/",
 )  # fmt: skip
+#: Of those, what copies know the state of (`consulpy.rpc.copies`).
+_SUBJECTS: Final = {
+    "/v1/catalog/nodes": "",
+    "/v1/catalog/services": "",
+    "/v1/catalog/service/": SERVICE,
+    "/v1/catalog/connect/": SERVICE,
+    "/v1/catalog/node/": NODE,
+    "/v1/health/node/": NODE,
+    "/v1/health/checks/": SERVICE,
+    "/v1/health/state/": "",
+    "/v1/health/service/": SERVICE,
+    "/v1/health/connect/": SERVICE,
+}
 _MEMBERS: Final = "/v1/agent/members"
 _STATUS: Final = ("/v1/status/leader", "/v1/status/peers")
 #: Parameters that change nothing but what is read from the store and how it is shown.
@@ -170,22 +184,31 @@ class KeptAnswers:
             return None
         if not names <= HARMLESS or "%" in path:
             return None
-        return self._recording(head, path, "wan" in names)
+        return self._recording(head, path, names)
 
-    def _recording(self, head: bytes, path: str, wan: bool) -> Recording | None:
+    def _recording(self, head: bytes, path: str, names: Iterable[str]) -> Recording | None:
         server = self._server
         if path == _MEMBERS:
-            roster = getattr(self._agent.wan if wan else self._agent.lan, "roster", None)
+            roster = getattr(self._agent.wan if "wan" in names else self._agent.lan, "roster", None)
             if roster is None:
                 return None
             return self._noted(head, path, None, lambda: roster.version)
         if server is None:
-            return None
+            return self._copied(head, path) if "stale" in names and "dc" not in names else None
         leader = lambda: server.leader_address  # noqa: E731
         if path in _STATUS:
             return self._noted(head, path, None, leader)
         route = store_route(path)
         return self._noted(head, route, Noted(), leader) if route is not None else None
+
+    def _copied(self, head: bytes, path: str) -> Recording | None:
+        """On a client agent: what is made from a copy is true for as long as that is certain."""
+        route = store_route(path)
+        if route is None or route not in _SUBJECTS:
+            return None
+        kind, copies = _SUBJECTS[route], self._agent.copies
+        subject = (kind, path.removeprefix(route).lower() if kind else "")
+        return self._noted(head, route, None, lambda: copies.version(subject))
 
     def _noted(self, head: bytes, route: str, watch: Noted | None, version: Callable[[], Hashable]) -> Recording:
         if watch is not None and self._server is not None:
@@ -200,7 +223,7 @@ class KeptAnswers:
         # 404: the index of a key that is not there rises with each other key, of which nobody is woken.
         if not answer.startswith(b"HTTP/1.1 200 ") or len(answer) > ANSWER_MAX_BYTES:
             return
-        if (watch is not None and not watch.keys) or recording.version() != recording.seen:
+        if (watch is not None and not watch.keys) or recording.seen is None or recording.version() != recording.seen:
             return
         at = answer.find(_DATE) + len(_DATE)
         if answer[at : at + _DATE_SIZE] not in (datetimeToString(int(time())), datetimeToString(int(time()) - 1)):

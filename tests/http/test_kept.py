@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail
 
+from consulpy.errors import NoServers
 from consulpy.http import kept
 from consulpy.http.channel import IDLE_TIMEOUT_S
-from tests.http.standin import Asking, Door
+from consulpy.rpc.call import ServerCaller
+from consulpy.rpc.copies import Copies
+from consulpy.rpc.copying import CopyingCaller
+from tests.http.standin import Asking, Door, StandIn
 
 CASES = Path(__file__).parents[1] / "conformance" / "cases"
 READS = (
@@ -329,3 +334,63 @@ def test_who_asks_for_much_at_once_gets_a_part_of_it_the_slow_way(door: Door) ->
     asking.send(head * 8)
     assert asking.raw.count(b"HTTP/1.1 200") == 8
     assert door.service.kept.hits == hits + 3
+
+
+# -- on a client agent
+
+
+class Line:
+    """A caller that can be cut."""
+
+    def __init__(self, caller: Any) -> None:
+        self.caller, self.is_cut = caller, False
+
+    def call(self, method: str, request: Any) -> "Deferred[Any]":
+        return fail(NoServers()) if self.is_cut else self.caller.call(method, request)
+
+
+@pytest.fixture
+def client() -> tuple[Door, Line]:
+    agent = StandIn().start()
+    line = Line(ServerCaller(agent.server))
+    agent.server = None  # type: ignore[assignment]
+    agent.copies = Copies(line, agent.clock)
+    agent.caller = CopyingCaller(line, agent.copies, "dc1")
+    door = Door(agent)
+    register(door, "n1", {"ID": "w1", "Service": "web", "Port": 80}, "passing")
+    agent.clock.pump([0.5] * 10)
+    return door, line
+
+
+STALE = [f"{path}?stale" for path in READS if "?" not in path and "/kv/" not in path and "status" not in path]
+
+
+@pytest.mark.parametrize("path", [path for path in STALE if "node-services" not in path])
+def test_what_a_client_makes_from_copies_is_kept_while_they_are_certain(client: tuple[Door, Line], path: str) -> None:
+    door, line = client
+    clock, head = door.agent.clock, head_of(path)
+    for _ in range(4):
+        sent(door, head)
+        clock.advance(0.1)
+    assert door.service.kept.hits > 0
+    before = undated(sent(door, head))
+    assert before == undated(slowly(door, head))
+    register(door, "n1", {"ID": "w1", "Service": "web", "Port": 81}, "critical", address="10.0.0.9")
+    register(door, "n2", {"ID": "w1", "Service": "web", "Port": 82}, "passing")
+    clock.pump([0.1] * 3)
+    assert undated(sent(door, head)) == undated(slowly(door, head)) != before
+    line.is_cut = True
+    clock.pump([30.0] * 4)
+    answer = sent(door, head)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"X-Consul-Knownleader: false" in answer
+    assert b"X-Consul-Lastcontact: 0\r\n" not in answer
+
+
+@pytest.mark.parametrize("path", ["/v1/health/service/web", "/v1/health/service/web?stale&dc=dc1", "/v1/kv/a?stale"])
+def test_a_client_keeps_nothing_else(client: tuple[Door, Line], path: str) -> None:
+    door, _ = client
+    for _ in range(5):
+        sent(door, head_of(path))
+        door.agent.clock.advance(0.1)
+    assert door.service.kept.hits == 0
