@@ -22,6 +22,8 @@ MAX_RESPONSE_BYTES: Final = 512 * 2**20
 #: memory, and a list is made as long as it says it is.
 MAX_CONTAINERS: Final = 2**17
 MAX_LENGTH: Final = 2**16
+#: What an unpacker sets aside for its input at first, in bytes; a whole MiB unless it is told.
+_READ_SIZE: Final = 4096
 #: What an unpacker takes (measured).
 UNPACKER_BYTES: Final = 44 * 2**10
 #: First bytes of the types that Go's decoder refuses where it expects text (`bin` of the newer msgpack).
@@ -159,12 +161,19 @@ class ObjectReader:
         return value, size
 
     def _new_unpacker(self) -> Any:
-        # read_size: a whole MiB would be set aside for each stream
-        options: dict[str, Any] = {"read_size": 4096, "max_buffer_size": self._limit + WINDOW_SLACK}
-        if self._strict:
-            options |= {"object_hook": self._containers, "list_hook": self._containers}
-            options |= {"max_array_len": MAX_LENGTH, "max_map_len": MAX_LENGTH}
-        return msgpack.Unpacker(raw=True, strict_map_key=False, **options)
+        size = self._limit + WINDOW_SLACK
+        if not self._strict:
+            return msgpack.Unpacker(raw=True, strict_map_key=False, read_size=_READ_SIZE, max_buffer_size=size)
+        return msgpack.Unpacker(
+            raw=True,
+            strict_map_key=False,
+            read_size=_READ_SIZE,
+            max_buffer_size=size,
+            object_hook=self._containers,
+            list_hook=self._containers,
+            max_array_len=MAX_LENGTH,
+            max_map_len=MAX_LENGTH,
+        )
 
 
 class _Containers:
