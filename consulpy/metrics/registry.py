@@ -284,7 +284,9 @@ def _added(values: dict[Key, Aggregate], key: Key, value: float, times: int) -> 
 
 
 def _key(name: str, labels: Mapping[str, str] | None) -> Key:
-    return (name, tuple(sorted(labels.items())) if labels else ())
+    if not labels:
+        return (name, ())
+    return (name, tuple(labels.items()) if len(labels) == 1 else tuple(sorted(labels.items())))
 
 
 def _finite(value: float) -> float:

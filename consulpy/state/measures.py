@@ -1,5 +1,6 @@
 """Under which of Consul's names a command is measured."""
 
+from functools import cache
 from typing import Final
 
 from consulpy.state.commands import Command
@@ -23,13 +24,20 @@ _NAMES: Final = {
 
 def applied(command: Command, took_ms: float) -> tuple[str, float, dict[str, str] | None]:
     """The sample of a command that was applied, with its operation as a label where it has one."""
-    kind = type(command).__name__
-    name = _NAMES[kind][0] if kind in _NAMES else kind.lower()
     op = getattr(getattr(command, "body", None), "op", None)
-    return f"fsm.{name}", took_ms, {"op": str(op)} if op is not None else None
+    return _applied(type(command).__name__), took_ms, {"op": str(op)} if op is not None else None
+
+
+@cache
+def _applied(kind: str) -> str:
+    return f"fsm.{_NAMES[kind][0] if kind in _NAMES else kind.lower()}"
 
 
 def submitted(command: Command) -> str:
     """The name of the sample of a whole write."""
-    kind = type(command).__name__
+    return _submitted(type(command).__name__)
+
+
+@cache
+def _submitted(kind: str) -> str:
     return _NAMES[kind][1] if kind in _NAMES else f"{kind.lower()}.apply"

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from twisted.internet.defer import Deferred
+
 from consulpy.errors import BadRequest
 from consulpy.http import render
 from consulpy.http.params import fill_write, options, refuse_namespaces
@@ -50,12 +52,12 @@ def _known_definitions(body: Any) -> Any:
 
 
 @route("PUT", "/v1/catalog/register")
-async def register(agent: "LocalAgent", request: Request) -> Answer:
+def register(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """Register a node, and with it a service and checks."""
     refuse_namespaces(request)
     body = body_of(request, RegisterRequest)
-    await agent.caller.call("Catalog.Register", fill_write(agent, request, body))
-    return Answer(True)
+    done = agent.caller.call("Catalog.Register", fill_write(agent, request, body))
+    return done.addCallback(lambda _: Answer(True))
 
 
 @route("PUT", "/v1/catalog/deregister")

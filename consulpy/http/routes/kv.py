@@ -4,6 +4,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus
 
+from twisted.internet.defer import Deferred
+
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http import reads
 from consulpy.http.params import fill, fill_write, refuse_namespaces
@@ -53,7 +55,7 @@ async def get(agent: "LocalAgent", request: Request) -> Answer:
 
 
 @route("PUT", "/v1/kv/")
-async def put(agent: "LocalAgent", request: Request) -> Answer:
+def put(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """Write a key; with `cas`, `acquire` or `release` only if that may be."""
     query = request.query
     _check(agent, request, _MISSING)
@@ -70,8 +72,8 @@ async def put(agent: "LocalAgent", request: Request) -> Answer:
         entry.session, body.op = query.get("release"), UNLOCK
     refuse_large(request, agent.limits.value_bytes, "kv_max_value_size")
     entry.value = request.body or None
-    done = await agent.caller.call("KVS.Apply", fill_write(agent, request, body))
-    return Answer(True if body.op == SET else done)
+    done = agent.caller.call("KVS.Apply", fill_write(agent, request, body))
+    return done.addCallback(lambda done: Answer(True if body.op == SET else done))
 
 
 @route("DELETE", "/v1/kv/")
