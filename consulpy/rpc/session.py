@@ -24,6 +24,7 @@ from consulpy.rpc.messages import (
     request,
     response,
 )
+from consulpy.rpc.turns import Turns
 
 _log = Logger()
 
@@ -62,7 +63,8 @@ class ServingEnd:
     """Answers the requests of one stream.
 
     `serve(method, body)` gets the unpacked body. `hold(change)` is told how many more bytes are kept. Answers are made
-    when there is `room` for them. `complain(why)` gets one line for each call that was refused for its form.
+    when there is `room` for them, calls when it is their turn (`turns` None: at once). `complain(why)` gets a line for
+    each call that was refused for its form.
     """
 
     def __init__(
@@ -72,9 +74,11 @@ class ServingEnd:
         hold: Hold = lambda _change: None,
         *,
         room: Room | None = None,
+        turns: Turns | None = None,
         complain: Callable[[str], None] = lambda _why: None,
     ) -> None:
         self._room = room if room is not None else Room()
+        self._turns = turns
         self._complain = complain
         self._channel = channel
         self._serve = serve
@@ -85,6 +89,8 @@ class ServingEnd:
         self._header: RequestHeader | None = None
         self._call: Deferred[Any] | None = None
         self._may_drop_call = False
+        self._body_bytes = 0
+        self._is_queued = False
         self._ended = False
         self._closed = False
         self._is_working = False
@@ -93,7 +99,7 @@ class ServingEnd:
         """Bytes of the caller. While a call is being answered they wait, and so does the caller's window."""
         if self._closed:
             return
-        if self._call is not None or not self._channel.is_clear:
+        if self._is_busy or not self._channel.is_clear:
             self._unread += data
             self._account()
             return
@@ -101,13 +107,13 @@ class ServingEnd:
 
     def drained(self) -> None:
         """The caller took the answer: its next call is read."""
-        if not self._closed and self._call is None and not self._is_working:
+        if not self._closed and not self._is_busy and not self._is_working:
             self._go_on()
 
     def ended(self) -> None:
         """The caller sends no more. What it asked is still answered, except that nobody waits for changes any more."""
         self._ended = True
-        if self._call is None:
+        if not self._is_busy:
             self._close()
         elif self._may_drop_call:
             self._close()
@@ -116,9 +122,18 @@ class ServingEnd:
     def lost(self, reason: str) -> None:  # noqa: ARG002
         """The stream is gone."""
         self._closed = True
-        self._room.leave(self)
+        self._leave()
         self._account()
         self._drop_call()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._is_queued or self._call is not None
+
+    def _leave(self) -> None:
+        self._room.leave(self)
+        if self._turns is not None:
+            self._turns.leave(self)
 
     def _drop_call(self) -> None:
         call, self._call = self._call, None
@@ -141,7 +156,7 @@ class ServingEnd:
         self._account()
 
     def _account(self) -> None:
-        held = 0 if self._closed else self._reader.kept + len(self._unread)
+        held = 0 if self._closed else self._reader.kept + len(self._unread) + self._body_bytes
         change, self._held = held - self._held, held
         if change:
             self._hold(change)
@@ -150,7 +165,7 @@ class ServingEnd:
         """Answer what is complete, until a call has to be waited for."""
         self._is_working = True
         try:
-            while self._call is None and not self._closed and self._channel.is_clear and self._work_once():
+            while not self._is_busy and not self._closed and self._channel.is_clear and self._work_once():
                 pass
         finally:
             self._is_working = False
@@ -171,11 +186,23 @@ class ServingEnd:
             self._header = RequestHeader.from_wire(found[0])
         else:
             header, self._header = self._header, None
+            self._body_bytes = found[1]
             self._answer(header, found[0])
         return True
 
     def _answer(self, header: RequestHeader, body: Any) -> None:
         self._may_drop_call = isinstance(body, dict) and bool(body.get(_WAITS))
+        if self._turns is None:
+            self._begin(header, body)
+        else:
+            self._is_queued = True
+            self._turns.enter(self, lambda: self._begin(header, body))
+
+    def _begin(self, header: RequestHeader, body: Any) -> None:
+        """It is the call's turn."""
+        self._is_queued = False
+        if self._closed:
+            return
         call = self._call = self._serve(header.service_method, body)
         call.addCallbacks(self._succeeded, self._failed, callbackArgs=(header,), errbackArgs=(header,))
 
@@ -206,6 +233,7 @@ class ServingEnd:
 
     def _next(self) -> None:
         self._call = None
+        self._body_bytes = 0
         if not self._is_working:  # else the loop goes on by itself
             self._go_on()
 
@@ -222,7 +250,7 @@ class ServingEnd:
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._room.leave(self)
+            self._leave()
             self._account()
             self._channel.close()
 

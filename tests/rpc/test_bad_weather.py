@@ -304,6 +304,27 @@ async def test_a_plain_caller_that_does_not_read_gets_no_more_answers(monkeypatc
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_flood_of_costly_calls_in_one_piece_lets_others_in_between() -> None:
+    """600 reads that filter 2,000 nodes each are seconds of work; another caller waits for a slice of it only."""
+    costly = pack({"Datacenter": "dc1", "AllowStale": True, "Filter": 'Meta.nothing == "there" or Node == "none"'})
+    calls = b"".join(
+        frame(Type.DATA, Flag.SYN, 2 * number + 1, len(call)) + call
+        for number in range(600)
+        for call in [request(number, "Catalog.ListNodes", costly)]
+    )
+    async with site() as found:
+        for number in range(2000):
+            register(found.server, f"node-{number}")
+        await found.served()
+        asked = found.server.calls
+        raw = await found.offend(YAMUX + calls)
+        await until(lambda: found.server.calls > asked)
+        await found.served()
+        assert found.server.calls - asked < 300
+        assert not raw.is_closed
+
+
+@pytest_twisted.ensureDeferred
 async def test_when_all_together_keep_too_much_the_largest_is_cut_off() -> None:
     async with site() as found:
         found.service.factory.budget = Budget(each=2**30, total=8 * 2**20)

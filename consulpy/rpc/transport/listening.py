@@ -28,6 +28,7 @@ from consulpy.rpc.transport.connected import (
     Connected,
     Multiplexer,
 )
+from consulpy.rpc.turns import Turns
 from consulpy.tls.contexts import Tls
 from consulpy.tls.transport import Secured
 
@@ -111,6 +112,7 @@ class RpcProtocol(Connected):
         self._server = server
         self._handler: Multiplexer | _Plain | ServingSnapshots | None = None
         self._room = Room()
+        self._turns = Turns(reactor.seconds, lambda call: self.timers.start("turn", 0, call))
         self._streams = 0
         self._is_counted = False
         self._is_closing = False
@@ -138,6 +140,7 @@ class RpcProtocol(Connected):
                 return
             self._switch(first)
         if self._handler is not None and data:
+            self._turns.begin()
             try:
                 self._handler.data_received(data)
             except WireError as error:
@@ -199,6 +202,7 @@ class RpcProtocol(Connected):
             lambda method, body: serve(self._server, method, body),
             hold=self._kept,
             room=self._room,
+            turns=self._turns,
             complain=self._complain,
         )
 
