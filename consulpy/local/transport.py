@@ -47,6 +47,8 @@ class DirectoryFiles:
         self._lock = RLock()
         #: What stands in the journal only, by path.
         self._pending: dict[str, bytes | None] = {}
+        #: Those of them that were to survive the machine.
+        self._durable: set[str] = set()
         self._journal = -1
         self._size = 0
         #: Up to where the journal is filled with zeros: a flush that need not change a file's size costs half.
@@ -75,6 +77,8 @@ class DirectoryFiles:
                 return
             self._append(_line(wanted), durable)
             self._pending.update(wanted)
+            if durable:
+                self._durable.update(wanted)
 
     @property
     def is_full(self) -> bool:
@@ -92,12 +96,14 @@ class DirectoryFiles:
                 if data is None:
                     place.unlink(missing_ok=True)
                 else:
-                    _write(place, data)
-                folders.add(place.parent)
+                    _write(place, data, path in self._durable)
+                if path in self._durable:
+                    folders.add(place.parent)
             for folder in folders:
                 if folder.is_dir():
                     _sync_folder(folder)
             self._pending.clear()
+            self._durable.clear()
             self._forget_journal()
 
     def _is_there(self, path: str) -> bool:
@@ -156,6 +162,7 @@ class DirectoryFiles:
             _log.error("{journal} is damaged: {lost} changes are lost", journal=journal, lost=len(known) - whole)
         for changes in known[:whole]:
             self._pending.update(changes or {})
+        self._durable.update(self._pending)
         _log.warn("finishing {count} changes of services and checks that a crash interrupted", count=whole)
         self._size = 1  # there is one, whatever stands in it
         self.tidy()
@@ -186,13 +193,14 @@ def _changes_in(line: bytes) -> dict[str, bytes | None] | None:
     return {path: None if data is None else base64.b64decode(data) for path, data in kept.items()}
 
 
-def _write(place: Path, data: bytes) -> None:
+def _write(place: Path, data: bytes, durable: bool) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = place.with_suffix(_TEMPORARY)
     with open(beside, "wb", opener=_private) as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     beside.replace(place)
 
 

@@ -26,8 +26,9 @@ _log = Logger()
 WAITING_LIMIT: Final = 4096
 #: Changes of one group.
 GROUP_LIMIT: Final = 128
-#: Files are put into place when nothing was written for this long.
+#: Files are put into place when nothing was written for this long, and at the latest so long after a change.
 TIDY_AFTER_S: Final = 0.5
+TIDY_WITHIN_S: Final = 5.0
 
 _T = TypeVar("_T")
 #: Runs a job on another thread, or back in this one.
@@ -81,7 +82,7 @@ class Writer:
         self._names: set[str] = set()
         self._under_way: _Group | None = None
         self._tidying: Timer | None = None
-        self._written_s = 0.0
+        self._written_s = self._untidy_s = 0.0
 
     # For whoever plans a change
 
@@ -212,15 +213,17 @@ class Writer:
     def _tidy_later(self) -> None:
         self._written_s = self._clock.seconds()
         if self._tidying is None and self._run is not None:
+            self._untidy_s = self._written_s
             self._tidying = self._clock.callLater(TIDY_AFTER_S, self._tidy_if_quiet)
 
     def _tidy_if_quiet(self) -> None:
         self._tidying = None
         if self._run is None or self._files is None:
             return
-        files, left_s = self._files, self._written_s + TIDY_AFTER_S - self._clock.seconds()
-        if left_s > 0:
-            self._tidying = self._clock.callLater(left_s, self._tidy_if_quiet)
+        files, now_s = self._files, self._clock.seconds()
+        due_s = min(self._written_s + TIDY_AFTER_S, self._untidy_s + TIDY_WITHIN_S)
+        if due_s > now_s:
+            self._tidying = self._clock.callLater(due_s - now_s, self._tidy_if_quiet)
         else:
             self._run(lambda: _tidy(files))
 

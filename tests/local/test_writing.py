@@ -16,8 +16,8 @@ from consulpy.errors import RPCError
 from consulpy.local import api
 from consulpy.local.restore import restore
 from consulpy.local.state import LocalState
-from consulpy.local.transport import JOURNAL, DirectoryFiles
-from consulpy.local.writing import TIDY_AFTER_S, WAITING_LIMIT
+from consulpy.local.transport import JOURNAL, PENDING_MAX, DirectoryFiles
+from consulpy.local.writing import TIDY_AFTER_S, TIDY_WITHIN_S, WAITING_LIMIT
 from tests.local.fakes import Fraction, node
 from tests.local.test_persistence import Starter
 
@@ -181,6 +181,38 @@ def test_files_are_put_into_place_when_it_is_quiet(agent: Agent, tmp_path: Path)
     agent.work()
     assert len(list((tmp_path / "services").iterdir())) == len(list((tmp_path / "checks").iterdir())) == 1
     assert not (tmp_path / JOURNAL).exists()
+
+
+def test_files_are_put_into_place_before_long_when_it_is_never_quiet(agent: Agent, tmp_path: Path) -> None:
+    agent.register("web")
+    for port in range(int(TIDY_WITHIN_S / 0.2) + 2):
+        agent.register("other", port=port)
+        agent.work()
+        agent.clock.advance(0.2)
+    agent.work()
+    assert len(list((tmp_path / "services").iterdir())) == 2
+
+
+def test_so_are_they_when_there_are_many(agent: Agent, tmp_path: Path) -> None:
+    for number in range(PENDING_MAX // 2 + 1):
+        agent.register(f"s{number}")
+    agent.work()
+    assert len(list((tmp_path / "services").iterdir())) == PENDING_MAX // 2 + 1
+    assert not (tmp_path / JOURNAL).exists()
+
+
+def test_the_word_on_a_check_survives_the_process_and_waits_for_no_flush(
+    agent: Agent, tmp_path: Path, flushes: list[int]
+) -> None:
+    agent.register("web")
+    agent.work()
+    before = len(flushes)
+    answers = agent.do(lambda local: api.set_check(local, "web-0", "passing", "well"))
+    assert not answers
+    agent.work()
+    assert answers
+    assert len(flushes) == before
+    assert restarted(tmp_path).local.checks["web-0"].output == "well"
 
 
 def test_files_are_put_into_place_when_the_agent_ends(agent: Agent, tmp_path: Path) -> None:
