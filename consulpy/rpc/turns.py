@@ -53,9 +53,11 @@ class Turns:
 
     def _next(self) -> None:
         self._ends_s = self._seconds() + self._slice_s
-        while self._waiting:
-            self._waiting.pop(next(iter(self._waiting)))()
-            if self._seconds() >= self._ends_s:
-                break
-        self._is_scheduled = False
-        self._schedule()
+        try:
+            while self._waiting:
+                self._waiting.pop(next(iter(self._waiting)))()
+                if self._seconds() >= self._ends_s:
+                    break
+        finally:
+            self._is_scheduled = False
+            self._schedule()
