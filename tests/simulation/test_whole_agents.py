@@ -121,7 +121,13 @@ def serf(world: "World", name: str, address: tuple[str, int], told: Callable[[Ev
     """A member of the pool with the tags of an agent."""
     ports = SimpleNamespace(server=8300, serf_wan=8302)
     facts: Any = SimpleNamespace(
-        datacenter="dc1", node_id=identity(address), server=server, bootstrap=False, bootstrap_expect=1, ports=ports
+        datacenter="dc1",
+        node_id=identity(address),
+        server=server,
+        bootstrap=False,
+        bootstrap_expect=1,
+        ports=ports,
+        uses_tls=False,
     )
     config = SerfConfig.consul(tags=agent_tags(facts))
     host = world.network.host(address)
