@@ -13,49 +13,34 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from consulpy.agent import joining, keyoperations, logs, report, settings, telemetry
 from consulpy.agent.datadir import DataDirectoryLock
-from consulpy.agent.disk import DiskThread
-from consulpy.agent.pools import Pool, lan_pool, reporter, wan_pool
+from consulpy.agent.localparts import LocalParts, local_parts
+from consulpy.agent.pools import Pool, lan_pool, wan_pool
+from consulpy.agent.roles import Role, client_role, open_log, server_role
 from consulpy.agent.versions import of_copies, of_state
-from consulpy.checks.runner import Runner
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.tls import tls_settings
 from consulpy.dns.transport import DnsService
 from consulpy.errors import ConfigError, NoServers, RPCError
 from consulpy.http.server import HttpService
-from consulpy.leader.machine import Leader
-from consulpy.local.aliases import Aliases
-from consulpy.local.antientropy import AntiEntropy
-from consulpy.local.coordinate import CoordinateSender
 from consulpy.local.events import UserEvents
-from consulpy.local.reaper import Reaper
-from consulpy.local.restore import configure, restore
-from consulpy.local.state import LocalState, Scripts
-from consulpy.local.transport import DirectoryFiles
+from consulpy.local.restore import configure
+from consulpy.local.state import LocalState
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
-from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
 from consulpy.rpc.copies import Copies
-from consulpy.rpc.copying import CopyingCaller
-from consulpy.rpc.members import host_port
-from consulpy.rpc.pool import Pool as ConnectionPool
 from consulpy.rpc.rate import RateLimit
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
 from consulpy.rpc.snapshots import SnapshotRequest, perform
-from consulpy.rpc.transport import Dialer, RpcService
-from consulpy.rpc.wan import OtherDatacenters
+from consulpy.rpc.transport import RpcService
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.machine import Serf
-from consulpy.state.log import LocalLog, Log, MemoryLog
-from consulpy.state.store import Store
-from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls
 
@@ -103,16 +88,8 @@ class Agent:
         self._leaving: Deferred[None] | None = None
         self._lan_pool: Pool
         self._wan_pool: Pool | None = None
-        self._leader: Leader | None = None
-        self.server: Server | None = None
-        self.router: Router
-        self._dialer: Dialer
-        #: Makes the calls; the doors go through `caller`, which may have copies in front of it.
-        self.own_caller: ServerCaller | ClientCaller
-        self.caller: Caller
-        self.copies: Copies
-        self.local: LocalState
-        self.events: UserEvents
+        self._role: Role
+        self._parts: LocalParts
 
     # -- what the doors ask
 
@@ -125,6 +102,41 @@ class Agent:
     def wan(self) -> Serf | None:
         """The WAN pool of a server."""
         return self._wan_pool.serf if self._wan_pool else None
+
+    @property
+    def server(self) -> Server | None:
+        """The server that this agent is."""
+        return self._role.server
+
+    @property
+    def router(self) -> Router | None:
+        """The servers that this client agent knows."""
+        return self._role.router
+
+    @property
+    def own_caller(self) -> ServerCaller | ClientCaller:
+        """Makes the calls."""
+        return self._role.own_caller
+
+    @property
+    def caller(self) -> Caller:
+        """Makes the calls of the doors."""
+        return self._role.caller
+
+    @property
+    def copies(self) -> Copies:
+        """What `?cached` reads."""
+        return self._role.copies
+
+    @property
+    def local(self) -> LocalState:
+        """The services and checks of this agent."""
+        return self._parts.state
+
+    @property
+    def events(self) -> UserEvents:
+        """The user events that were heard."""
+        return self._parts.events
 
     @property
     def dns_domain(self) -> str:
@@ -161,10 +173,11 @@ class Agent:
         """Save or restore the state of the servers: here, or over a connection to one of them."""
         if self.server is not None:
             return perform(self.server, request, data)
-        server = self.router.find()
-        if server is None:
+        role = self._role
+        server = role.router.find() if role.router is not None else None
+        if server is None or role.dialer is None:
             return fail(NoServers())
-        return self._dialer.snapshot(server, request, data)
+        return role.dialer.snapshot(server, request, data)
 
     def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
         """Stream log lines to `write` until what is returned is called. KeyError for an unknown level."""
@@ -188,31 +201,36 @@ class Agent:
             _log.warn("{text}", text=text)
 
     def _build(self) -> None:
-        config = self.config
+        config, reactor, rng = self.config, self._reactor, self._rng
         self._tls = Tls(tls_settings(config))
-        self._lock_data_directory()
-        state_log = self._open_log() if config.server else None
-        self._lan_pool = lan_pool(config, self._reactor, self._rng, self._lan_event, self.metrics)
-        if state_log is not None:
-            self._wan_pool = wan_pool(config, self._reactor, self._rng, lambda _event: None)
-            self._be_server(state_log)
+        if config.data_dir is not None:
+            self._stops.append(DataDirectoryLock(Path(config.data_dir)).release)
+        if config.server:
+            log, stops = open_log(config, reactor, self.metrics)
+            self._stops += stops
+        self._lan_pool = lan_pool(config, reactor, rng, self._lan_event, self.metrics)
+        if config.server:
+            self._wan_pool = wan_pool(config, reactor, rng, lambda _event: None)
+            self._role = server_role(config, reactor, rng, log, self.lan, self.wan, self.metrics, self._tls)
         else:
-            self._be_client()
-        self._build_local()
+            self._role = client_role(config, reactor, rng, self._cluster_size, self._tls)
+        self._stops += self._role.stops
+        self._parts = local_parts(config, reactor, rng, self._role, self.lan, self._wall_s, self.node_meta)
+        self._stops += self._parts.stops
         self._listen()
         self._measure()
         for pool in self._pools():
             pool.serf.start()
             self._stops.append(pool.serf.shutdown)
-        if self._leader is not None:
-            self._leader.start()
-        self._anti_entropy.start()
-        self._stops.append(self._anti_entropy.stop)
+        if self._role.leader is not None:
+            self._role.leader.start()
+        self._parts.anti_entropy.start()
+        self._stops.append(self._parts.anti_entropy.stop)
         if not config.disable_coordinates:
-            self._coordinates.start()
-            self._stops.append(self._coordinates.stop)
+            self._parts.coordinates.start()
+            self._stops.append(self._parts.coordinates.stop)
         self._planned(config)()
-        self._join_others()
+        self._stops += joining.begin(config, reactor, self._join, self._give_up, servers=self._wan_pool is not None)
 
     def _planned(self, config: RuntimeConfig) -> Callable[[], None]:
         """Check the watches of a configuration; what is given runs them and no others. Raises `ConfigError`."""
@@ -233,170 +251,6 @@ class Agent:
 
     def _pools(self) -> list[Pool]:
         return [pool for pool in (self._lan_pool, self._wan_pool) if pool is not None]
-
-    def _lock_data_directory(self) -> None:
-        if self.config.data_dir is not None:
-            self._stops.append(DataDirectoryLock(Path(self.config.data_dir)).release)
-
-    def _open_log(self) -> Log:
-        """The state log: in memory, or in the data directory with one thread that waits for the disk."""
-        store, config = Store(), self.config
-        if config.data_dir is None:
-            return MemoryLog(store, say=reporter("state"), metrics=self.metrics, seconds=self._reactor.seconds)
-        folder = Path(config.data_dir) / "state"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        disk = DiskThread("state-log")
-        log = LocalLog(
-            store,
-            str(folder / "log.sqlite"),
-            run=disk.run,
-            hand_back=self._reactor.callFromThread,
-            say=reporter("state"),
-            metrics=self.metrics,
-            seconds=self._reactor.seconds,
-        )
-        self._stops += [log.close, disk.stop]
-        return log
-
-    def _be_server(self, state_log: Log) -> None:
-        """A server: the state, port 8300, the leader."""
-        config = self.config
-        self.server = Server(
-            datacenter=config.datacenter,
-            node_name=config.node_name,
-            node_id=config.node_id,
-            rpc_address=host_port(config.advertise_addr, config.ports.server),
-            log=state_log,
-            clock=self._reactor,
-            rng=self._rng,
-            lan=self.lan,
-            wan=self.wan,
-            metrics=self.metrics,
-            hold_timeout_s=config.performance.rpc_hold_timeout_s,
-            waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
-        )
-        if self.wan is not None:
-            dial: Any = Dialer(self._reactor, config.bind_addr, tls=self._tls)
-            connections = ConnectionPool(dial, self._reactor)
-            self._stops.append(connections.close)
-            self.server.elsewhere = OtherDatacenters(
-                self.wan.members.values, connections, self._rng, log=reporter("rpc.wan"), metrics=self.metrics
-            )
-        self._leader = Leader(
-            config.datacenter,
-            config.node_name,
-            state_log,
-            self.lan,
-            self._reactor,
-            on_ready=self._leading,
-            log=reporter("leader"),
-        )
-        self._stops.append(self._leader.stop)
-        self.server.queue_coordinate = self._leader.queue_coordinate
-        self.server.sessions = self._leader.sessions
-        self.server.on_restored = self._leader.restored
-        self.server.in_thread = lambda job: deferToThreadPool(self._reactor, self._reactor.getThreadPool(), job)
-        self.caller = self.own_caller = ServerCaller(self.server)
-        self._copy(Copies(self.caller, self._reactor))
-
-    def _leading(self) -> None:
-        assert self.server is not None
-        self.server.is_leader = True
-        _log.info("this server leads datacenter {dc}", dc=self.datacenter)
-
-    def _be_client(self) -> None:
-        """A client: reach the servers that gossip names."""
-        clock, rng = self._reactor, self._rng
-        self._dialer = Dialer(self._reactor, self.config.bind_addr, tls=self._tls)
-        dial: Any = self._dialer
-        pool = ConnectionPool(dial, clock)
-        ping = b"\x80"
-        self.router = Router(
-            self.datacenter,
-            clock,
-            rng,
-            lambda server: pool.call(server, "Status.Ping", ping),
-            self._cluster_size,
-            log=reporter("router"),
-        )
-        self.router.start()
-        self._stops += [pool.close, self.router.stop]
-        calls = self.own_caller = ClientCaller(
-            self.router,
-            pool,
-            clock,
-            rng,
-            log=reporter("rpc"),
-            hold_timeout_s=self.config.performance.rpc_hold_timeout_s,
-            rate=RateLimit(clock, self.config.limits.rpc_rate, self.config.limits.rpc_max_burst),
-        )
-        self._copy(Copies(calls, clock, calls))
-        self.caller = CopyingCaller(calls, self.copies, self.datacenter)
-
-    def _copy(self, copies: Copies) -> None:
-        self.copies = copies
-        self._stops.append(copies.close)
-
-    def _build_local(self) -> None:
-        """The services and checks of this agent, and keeping the catalog equal to them."""
-        config, clock, rng = self.config, self._reactor, self._rng
-        node = Node(
-            id=config.node_id,
-            node=config.node_name,
-            address=config.advertise_addr,
-            datacenter=config.datacenter,
-            tagged_addresses=report.tagged_addresses(config),
-            meta=self.node_meta,
-        )
-        files = DirectoryFiles(config.data_dir) if config.data_dir else None
-        disk = DiskThread("services")
-        self.local = LocalState(
-            node,
-            clock,
-            rng,
-            check_update_interval_s=config.check_update_interval_s,
-            discard_check_output=config.discard_check_output,
-            files=files,
-            wall_s=self._wall_s,
-            scripts=Scripts(
-                remote=config.enable_script_checks,
-                local=config.enable_script_checks or config.enable_local_script_checks,
-            ),
-            run=disk.run,
-            hand_back=self._reactor.callFromThread,
-        )
-        self.local.starter = Runner(
-            self._reactor,
-            rng,
-            Aliases(self.local.entries, self.own_caller),
-            output_max_bytes=config.check_output_max_size_bytes,
-            tls=settings.check_tls(config),
-        )
-        configure(self.local, map(dict, config.services), map(dict, config.checks))
-        if files is not None:
-            restore(self.local, files, self._wall_s)
-        reaper = Reaper(self.local, clock)
-        reaper.start()
-        self._stops += [disk.stop, reaper.stop, self.local.stop]
-        self.events = UserEvents(config.node_name, lambda: self.local.services.values(), rng)
-        if not config.disable_remote_exec:
-            from consulpy.agent.remoteexec import RemoteExec  # most agents don't have it
-
-            remote = RemoteExec(self._reactor, self.own_caller, config.datacenter, config.node_name)
-            self.events.on_remote_exec = remote.asked
-            self._stops.append(remote.stop)
-        size = self._cluster_size
-        self._anti_entropy = AntiEntropy(self.own_caller, self.local, clock, rng, size)
-        self._coordinates = CoordinateSender(
-            self.own_caller,
-            config.datacenter,
-            config.node_name,
-            clock,
-            rng,
-            self.lan.coordinate,
-            size,
-            supported=lambda: self.server is not None or self.router.all_take_coordinates(),
-        )
 
     def _listen(self) -> None:
         """Open all ports: gossip, RPC, then the doors."""
@@ -429,36 +283,6 @@ class Agent:
             raise ConfigError(cannot_listen(type(service).__name__, error.interface, error.port, error)) from None
         self._stops.append(service.stopService)
 
-    def _join_others(self) -> None:
-        config = self.config
-        for wan, once, again, interval_s, most in (
-            (False, config.start_join, config.retry_join, config.retry_interval_s, config.retry_max),
-            (True, config.start_join_wan, config.retry_join_wan, config.retry_interval_wan_s, config.retry_max_wan),
-        ):
-            if wan and self._wan_pool is None:
-                continue
-            if once:
-                Deferred.fromCoroutine(self._join_once(list(once), wan))
-            if again:
-                retry = joining.RetryJoin(
-                    self._reactor,
-                    lambda again=again, wan=wan: self._join(again, wan),  # type: ignore[misc]
-                    pool="WAN" if wan else "LAN",
-                    interval_s=interval_s,
-                    max_attempts=most,
-                    gave_up=self._give_up,
-                )
-                self._stops.append(retry.stop)
-                Deferred.fromCoroutine(retry.run())
-
-    async def _join_once(self, addresses: list[str], wan: bool) -> None:
-        try:
-            joined = await self._join(addresses, wan)
-        except RPCError as error:
-            self._give_up(f"could not join: {str(error).strip()}")
-        else:
-            _log.info("joined through {count} of {all} addresses", count=joined, all=len(addresses))
-
     def _give_up(self, why: str) -> None:
         _log.error("{why}", why=why)
         self._shut_down(1)
@@ -490,10 +314,11 @@ class Agent:
             _log.info(
                 "member {what}: {name} {address}", what=event.kind.value, name=member.name, address=member.address
             )
-        if self._leader is not None:
-            self._leader.member_event(event)
-        elif self.router.member_event(event):
-            self._anti_entropy.server_appeared()
+        role = self._role
+        if role.leader is not None:
+            role.leader.member_event(event)
+        elif role.router is not None and role.router.member_event(event):
+            self._parts.anti_entropy.server_appeared()
 
     def _cluster_size(self) -> int:
         return len(self.lan.members)
@@ -528,7 +353,7 @@ class Agent:
 
     async def _leave(self) -> None:
         _log.info("leaving")
-        self._anti_entropy.stop()
+        self._parts.anti_entropy.stop()
         for pool in reversed(self._pools()):
             left: Deferred[None] = Deferred()
             pool.serf.leave(lambda left=left: left.callback(None))  # type: ignore[misc]

@@ -4,7 +4,7 @@ Source: docs/wire/gossip.md 6.8 and 9.6; the texts are Consul's.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorPluggableNameResolver
@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from consulpy.agent.addresses import JoinAddress, resolve
 from consulpy.clock import Clock
+from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, RPCError
 from consulpy.memberlist.machine import JoinTarget
 from consulpy.serf.machine import Serf
@@ -106,3 +107,47 @@ class RetryJoin:
         woken: Deferred[None] = Deferred()
         self._clock.callLater(seconds, woken.callback, None)
         return woken
+
+
+def begin(
+    config: RuntimeConfig,
+    reactor: Any,
+    join_pool: Callable[[Sequence[str], bool], Awaitable[int]],
+    give_up: Callable[[str], None],
+    *,
+    servers: bool,
+) -> list[Callable[[], object]]:
+    """Join as the configuration says; what is given back ends that.
+
+    `join_pool(addresses, wan)`; `servers`: whether there is a WAN pool.
+    """
+    stops: list[Callable[[], object]] = []
+    for wan, once, again, interval_s, most in (
+        (False, config.start_join, config.retry_join, config.retry_interval_s, config.retry_max),
+        (True, config.start_join_wan, config.retry_join_wan, config.retry_interval_wan_s, config.retry_max_wan),
+    ):
+        if wan and not servers:
+            continue
+        if once:
+            Deferred.fromCoroutine(_once(lambda once=once, wan=wan: join_pool(list(once), wan), len(once), give_up))  # type: ignore[misc]
+        if again:
+            retry = RetryJoin(
+                reactor,
+                lambda again=again, wan=wan: join_pool(again, wan),  # type: ignore[misc]
+                pool="WAN" if wan else "LAN",
+                interval_s=interval_s,
+                max_attempts=most,
+                gave_up=give_up,
+            )
+            stops.append(retry.stop)
+            Deferred.fromCoroutine(retry.run())
+    return stops
+
+
+async def _once(attempt: Callable[[], Awaitable[int]], addresses: int, give_up: Callable[[str], None]) -> None:
+    try:
+        joined = await attempt()
+    except RPCError as error:
+        give_up(f"could not join: {str(error).strip()}")
+    else:
+        Logger().info("joined through {count} of {all} addresses", count=joined, all=addresses)

@@ -90,7 +90,11 @@ def stats(agent: "Agent") -> dict[str, dict[str, str]]:
 
 def _consul(agent: "Agent") -> dict[str, str]:
     if agent.server is None:
-        return {"acl": "disabled", "known_servers": str(len(agent.router.servers)), "server": "false"}
+        return {
+            "acl": "disabled",
+            "known_servers": str(len(agent.router.servers) if agent.router is not None else 0),
+            "server": "false",
+        }
     return {
         "acl": "disabled",
         "bootstrap": "true",

@@ -22,11 +22,6 @@ class LocalAgent(Protocol):
 
     datacenter: str
     node_name: str
-    caller: Caller
-    #: What `?cached` reads.
-    copies: Copies
-    local: LocalState
-    events: UserEvents
     metrics: Registry
     clock: Clock
     limits: WriteLimits
@@ -34,6 +29,22 @@ class LocalAgent(Protocol):
     translate_wan_addrs: bool
     #: Whether `/v1/agent/metrics?format=prometheus` was switched on.
     prometheus_enabled: bool
+
+    @property
+    def caller(self) -> Caller:
+        """Makes the calls."""
+
+    @property
+    def copies(self) -> Copies:
+        """What `?cached` reads."""
+
+    @property
+    def local(self) -> LocalState:
+        """The services and checks of the agent."""
+
+    @property
+    def events(self) -> UserEvents:
+        """The user events that were heard."""
 
     @property
     def dns_domain(self) -> str:

@@ -1,0 +1,107 @@
+"""The services and checks of this agent, its events, and what keeps the catalog equal to them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from consulpy.agent import report, settings
+from consulpy.agent.disk import DiskThread
+from consulpy.agent.roles import Role, Stops
+from consulpy.checks.runner import Runner
+from consulpy.config.schema import RuntimeConfig
+from consulpy.local.aliases import Aliases
+from consulpy.local.antientropy import AntiEntropy
+from consulpy.local.coordinate import CoordinateSender
+from consulpy.local.events import UserEvents
+from consulpy.local.reaper import Reaper
+from consulpy.local.restore import configure, restore
+from consulpy.local.state import LocalState, Scripts
+from consulpy.local.transport import DirectoryFiles
+from consulpy.serf.machine import Serf
+from consulpy.structs.node import Node
+
+
+@dataclass(slots=True)
+class LocalParts:
+    """`stops`: what ends them, the last one first."""
+
+    state: LocalState
+    events: UserEvents
+    anti_entropy: AntiEntropy
+    coordinates: CoordinateSender
+    stops: Stops = field(default_factory=list)
+
+
+def local_parts(
+    config: RuntimeConfig,
+    reactor: Any,
+    rng: Random,
+    role: Role,
+    lan: Serf,
+    wall_s: Callable[[], float],
+    meta: dict[str, str],
+) -> LocalParts:
+    """All of them, with what files and configuration say. Raises `ConfigError`."""
+    calls = role.own_caller
+    certificates = settings.check_tls(config)
+    files = DirectoryFiles(config.data_dir) if config.data_dir else None
+    disk = DiskThread("services")
+    state = LocalState(
+        Node(
+            id=config.node_id,
+            node=config.node_name,
+            address=config.advertise_addr,
+            datacenter=config.datacenter,
+            tagged_addresses=report.tagged_addresses(config),
+            meta=meta,
+        ),
+        reactor,
+        rng,
+        check_update_interval_s=config.check_update_interval_s,
+        discard_check_output=config.discard_check_output,
+        files=files,
+        wall_s=wall_s,
+        scripts=Scripts(
+            remote=config.enable_script_checks,
+            local=config.enable_script_checks or config.enable_local_script_checks,
+        ),
+        run=disk.run,
+        hand_back=reactor.callFromThread,
+    )
+    state.starter = Runner(
+        reactor,
+        rng,
+        Aliases(state.entries, calls),
+        output_max_bytes=config.check_output_max_size_bytes,
+        tls=certificates,
+    )
+    configure(state, map(dict, config.services), map(dict, config.checks))
+    if files is not None:
+        restore(state, files, wall_s)
+    reaper = Reaper(state, reactor)
+    reaper.start()
+    stops: Stops = [disk.stop, reaper.stop, state.stop]
+    events = UserEvents(config.node_name, lambda: state.services.values(), rng)
+    if not config.disable_remote_exec:
+        from consulpy.agent.remoteexec import RemoteExec  # most agents don't have it
+
+        remote = RemoteExec(reactor, calls, config.datacenter, config.node_name)
+        events.on_remote_exec = remote.asked
+        stops.append(remote.stop)
+
+    def size() -> int:
+        return len(lan.members)
+
+    router = role.router
+    coordinates = CoordinateSender(
+        calls,
+        config.datacenter,
+        config.node_name,
+        reactor,
+        rng,
+        lan.coordinate,
+        size,
+        supported=lambda: router is None or router.all_take_coordinates(),
+    )
+    return LocalParts(state, events, AntiEntropy(calls, state, reactor, rng, size), coordinates, stops)

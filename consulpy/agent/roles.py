@@ -1,0 +1,148 @@
+"""What an agent is in its datacenter: a server with the state, or a client of servers; and who makes its calls."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet.threads import deferToThreadPool
+
+from consulpy.agent.disk import DiskThread
+from consulpy.agent.pools import reporter
+from consulpy.config.schema import RuntimeConfig
+from consulpy.leader.machine import Leader
+from consulpy.metrics.registry import Measures
+from consulpy.rpc.blocking import WaitLimits
+from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
+from consulpy.rpc.copies import Copies
+from consulpy.rpc.copying import CopyingCaller
+from consulpy.rpc.members import host_port
+from consulpy.rpc.pool import Pool as ConnectionPool
+from consulpy.rpc.rate import RateLimit
+from consulpy.rpc.router import Router
+from consulpy.rpc.server import Server
+from consulpy.rpc.transport.dialing import Dialer
+from consulpy.rpc.wan import OtherDatacenters
+from consulpy.serf.machine import Serf
+from consulpy.state.log import LocalLog, Log, MemoryLog
+from consulpy.state.store import Store
+from consulpy.tls.contexts import Tls
+
+Stops = list[Callable[[], object]]
+
+
+@dataclass(slots=True)
+class Role:
+    """`own_caller` makes the calls; the doors go through `caller`, which may have copies in front of it.
+
+    `server` and `leader` of a server; `router` and `dialer` of a client. `stops`: what ends it, the last one first.
+    """
+
+    own_caller: ServerCaller | ClientCaller
+    caller: Caller
+    copies: Copies
+    server: Server | None = None
+    leader: Leader | None = None
+    router: Router | None = None
+    dialer: Dialer | None = None
+    stops: Stops = field(default_factory=list)
+
+
+def open_log(config: RuntimeConfig, reactor: Any, metrics: Measures) -> tuple[Log, Stops]:
+    """The state log: in memory, or in the data directory with one thread that waits for the disk."""
+    store = Store()
+    if config.data_dir is None:
+        return MemoryLog(store, say=reporter("state"), metrics=metrics, seconds=reactor.seconds), []
+    folder = Path(config.data_dir) / "state"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    disk = DiskThread("state-log")
+    log = LocalLog(
+        store,
+        str(folder / "log.sqlite"),
+        run=disk.run,
+        hand_back=reactor.callFromThread,
+        say=reporter("state"),
+        metrics=metrics,
+        seconds=reactor.seconds,
+    )
+    return log, [log.close, disk.stop]
+
+
+def server_role(
+    config: RuntimeConfig,
+    reactor: Any,
+    rng: Random,
+    log: Log,
+    lan: Serf,
+    wan: Serf | None,
+    metrics: Measures,
+    tls: Tls,
+) -> Role:
+    """A server: the state, the leader, and calls to other datacenters."""
+    server = Server(
+        datacenter=config.datacenter,
+        node_name=config.node_name,
+        node_id=config.node_id,
+        rpc_address=host_port(config.advertise_addr, config.ports.server),
+        log=log,
+        clock=reactor,
+        rng=rng,
+        lan=lan,
+        wan=wan,
+        metrics=metrics,
+        hold_timeout_s=config.performance.rpc_hold_timeout_s,
+        waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
+    )
+    caller = ServerCaller(server)
+    role = Role(caller, caller, Copies(caller, reactor), server)
+    if wan is not None:
+        dial: Any = Dialer(reactor, config.bind_addr, tls=tls)
+        connections = ConnectionPool(dial, reactor)
+        role.stops.append(connections.close)
+        server.elsewhere = OtherDatacenters(
+            wan.members.values, connections, rng, log=reporter("rpc.wan"), metrics=metrics
+        )
+
+    def leads() -> None:
+        server.is_leader = True
+        reporter("leader")("info", f"this server leads datacenter {config.datacenter}")
+
+    leader = role.leader = Leader(
+        config.datacenter, config.node_name, log, lan, reactor, on_ready=leads, log=reporter("leader")
+    )
+    server.queue_coordinate = leader.queue_coordinate
+    server.sessions = leader.sessions
+    server.on_restored = leader.restored
+    server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
+    role.stops += [leader.stop, role.copies.close]
+    return role
+
+
+def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: Callable[[], int], tls: Tls) -> Role:
+    """A client: reach the servers that gossip names."""
+    dialer = Dialer(reactor, config.bind_addr, tls=tls)
+    dial: Any = dialer
+    pool = ConnectionPool(dial, reactor)
+    router = Router(
+        config.datacenter,
+        reactor,
+        rng,
+        lambda server: pool.call(server, "Status.Ping", b"\x80"),
+        cluster_size,
+        log=reporter("router"),
+    )
+    router.start()
+    calls = ClientCaller(
+        router,
+        pool,
+        reactor,
+        rng,
+        log=reporter("rpc"),
+        hold_timeout_s=config.performance.rpc_hold_timeout_s,
+        rate=RateLimit(reactor, config.limits.rpc_rate, config.limits.rpc_max_burst),
+    )
+    copies = Copies(calls, reactor, calls)
+    caller = CopyingCaller(calls, copies, config.datacenter)
+    stops: Stops = [pool.close, router.stop, copies.close]
+    return Role(calls, caller, copies, router=router, dialer=dialer, stops=stops)
