@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from itertools import cycle, islice, repeat
 from typing import Final
 
-#: Questions kept; when there are more, all are forgotten (that happens to floods of random names only).
+#: Questions kept for UDP, and for TCP, whose answers are larger; when there are more, all are forgotten (that happens
+#: to floods of random names only).
 ENTRIES_MAX: Final = 20_000
+TCP_ENTRIES_MAX: Final = 500
 #: Different answers collected for one question, how often the set is gone through, and for how many seconds it lives.
 CHOICES: Final = 16
 ROUNDS: Final = 64
@@ -50,10 +52,11 @@ class _Entry:
 
 
 class PacketCache:
-    """Answers to UDP questions."""
+    """Answers to questions that came the same way: UDP and TCP have one each. `most`: how many questions are kept."""
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, version: Version, most: int = ENTRIES_MAX) -> None:
         self._version = version
+        self._most = most
         self._entries: dict[bytes, _Entry] = {}
         self._sets: dict[bytes, _Entry] = {}
         self._collecting: dict[bytes, tuple[Hashable, list[bytes]]] = {}
@@ -80,7 +83,7 @@ class PacketCache:
         """Keep the answer that was made for a packet, if it may be kept."""
         if not made.choices or made.version is None or len(packet) > QUESTION_SIZE_MAX:
             return
-        if len(self) >= ENTRIES_MAX:
+        if len(self) >= self._most:
             self.clear()
         body, kept = packet[2:], made.packet[2:]
         self._entries.pop(body, None)

@@ -1,0 +1,106 @@
+"""One question to a recursor, by UDP or TCP, and its reply."""
+
+import socket
+import struct
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+_DATAGRAM_SIZE_MAX: Final = 65_535
+_SIZE: Final = struct.Struct("!H")
+
+
+@implementer(IReadDescriptor)
+class UdpExchange:
+    """One packet to a recursor, from a port of its own, and its reply. (Twisted's own logs two lines for each port.)"""
+
+    def __init__(self, reactor: Any, address: tuple[str, int], packet: bytes, done: "Deferred[bytes]") -> None:
+        self._reactor, self._packet, self._done = reactor, packet, done
+        self._socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        done.addBoth(self._close)
+        try:
+            self._socket.connect(address)  # only the recursor may answer
+            self._socket.send(packet)
+        except OSError as error:
+            done.errback(error)
+            return
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        """What the reactor waits for."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """Whose fault it is."""
+        return "DNS"
+
+    def doRead(self) -> None:
+        """The reply, unless its id is wrong."""
+        try:
+            reply = self._socket.recv(_DATAGRAM_SIZE_MAX)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._done.errback(error)
+            return
+        if reply[:2] == self._packet[:2]:
+            self._done.callback(reply)
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002
+        """Nobody listens there."""
+        if not self._done.called:
+            self._done.errback(ConnectionRefusedError("connection refused"))
+
+    def _close(self, result: Any) -> Any:
+        self._reactor.removeReader(self)
+        self._socket.close()
+        return result
+
+
+class TcpExchange(Protocol):
+    """One message to a recursor by TCP, and its reply."""
+
+    transport: Any
+
+    def __init__(self, packet: bytes, done: "Deferred[bytes]") -> None:
+        self._packet, self._done = packet, done
+        self._buffer = b""
+
+    @classmethod
+    def begin(
+        cls, reactor: Any, address: tuple[str, int], packet: bytes, timeout_s: float, done: "Deferred[bytes]"
+    ) -> None:
+        """Connect and send."""
+        from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+
+        protocol = cls(packet, done)
+        connecting = connectProtocol(HostnameEndpoint(reactor, *address, timeout=timeout_s), protocol)
+        connecting.addErrback(lambda failure: None if done.called else done.errback(failure))
+        done.addBoth(protocol._close)
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        self.transport.write(_SIZE.pack(len(self._packet)) + self._packet)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Collect one message."""
+        self._buffer += data
+        if len(self._buffer) >= _SIZE.size:
+            end = _SIZE.size + _SIZE.unpack_from(self._buffer)[0]
+            if len(self._buffer) >= end and not self._done.called:
+                self._done.callback(self._buffer[_SIZE.size : end])
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Too early, unless the reply is there."""
+        if not self._done.called:
+            self._done.errback(reason)
+
+    def _close(self, result: Any) -> Any:
+        if self.transport is not None:
+            self.transport.abortConnection()
+        return result

@@ -1,0 +1,99 @@
+"""DNS over TCP: answers from the cache in one write, and nothing read from a client that doesn't read."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from consulpy.dns.cache import Made, PacketCache
+from consulpy.dns.transport.tcp import TCP_PENDING_MAX, TcpFactory
+
+ANSWER = b"x" * 3000
+QUESTION = b"id" + b"q" * 30
+
+
+class Service:
+    """What answers; `late` keeps the answers back."""
+
+    def __init__(self) -> None:
+        self.counters = {"dropped": 0}
+        self.asked = 0
+        self.tcp_cache = PacketCache(lambda _scope: 1)
+        self.waiting: list[Callable[[Made], None]] = []
+
+    def ask(self, packet: bytes, client: str, answered: Any, given_up: Any, *, udp: bool) -> None:
+        self.waiting.append(answered)
+
+    def keep(self) -> None:
+        self.tcp_cache.put(QUESTION, Made(b"id" + ANSWER, 1, ("node", "n"), 1))
+
+
+class Socket(StringTransport):
+    """One that is full after 64 KiB, like Twisted's."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if len(self.value()) > 64 * 1024:
+            self.producer.pauseProducing()
+
+
+def connected(service: Service) -> tuple[Any, Socket, Clock]:
+    clock = Clock()
+    connection, socket = TcpFactory(service, clock).buildProtocol(None), Socket()
+    connection.makeConnection(socket)
+    return connection, socket, clock
+
+
+def message(data: bytes) -> bytes:
+    return struct.pack("!H", len(data)) + data
+
+
+def test_kept_answers_have_the_id_of_their_question() -> None:
+    service = Service()
+    service.keep()
+    connection, socket, _ = connected(service)
+    for byte in message(b"AB" + QUESTION[2:]) + message(b"CD" + QUESTION[2:]):
+        connection.dataReceived(bytes([byte]))
+    assert socket.value() == message(b"AB" + ANSWER) + message(b"CD" + ANSWER)
+    assert service.asked == 2
+
+
+def test_an_answer_is_kept_for_the_next() -> None:
+    service = Service()
+    connection, socket, _ = connected(service)
+    connection.dataReceived(message(QUESTION))
+    service.waiting[0](Made(b"id" + ANSWER, 1, ("node", "n"), 1))
+    connection.dataReceived(message(QUESTION))
+    assert socket.value() == 2 * message(b"id" + ANSWER)
+    assert len(service.waiting) == 1
+
+
+def test_who_does_not_read_is_not_read() -> None:
+    service = Service()
+    service.keep()
+    connection, socket, clock = connected(service)
+    connection.dataReceived(5000 * message(QUESTION))
+    assert socket.producerState == "paused"
+    assert len(socket.value()) < 200_000
+    answered = 0
+    while True:
+        answered += len(socket.value()) // len(message(b"id" + ANSWER))
+        if socket.producerState != "paused":
+            break
+        socket.clear()
+        connection.resumeProducing()
+        clock.advance(0)
+    assert answered == 5000
+
+
+def test_too_many_unanswered_questions_wait() -> None:
+    service = Service()
+    connection, socket, clock = connected(service)
+    connection.dataReceived((TCP_PENDING_MAX + 5) * message(QUESTION))
+    assert (len(service.waiting), socket.producerState) == (TCP_PENDING_MAX, "paused")
+    for answered in service.waiting[:10]:
+        answered(Made(b"id" + b"y"))
+    clock.advance(0)
+    assert (len(service.waiting), socket.producerState) == (TCP_PENDING_MAX + 5, "producing")
