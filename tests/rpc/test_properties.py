@@ -284,3 +284,15 @@ def test_memory_is_bounded_by_what_came(data: bytes) -> None:
 def test_a_list_is_not_made_as_long_as_it_says_in_each_of_its_levels() -> None:
     """A thousand bytes that promise 200 lists of 65535 take room for these, but never that for what is refused."""
     assert peak_of(b"\xdc\xff\xff" * 5000) <= 1024 * 65536 * 8 + 2**20
+
+
+def test_a_packet_of_nested_promises_takes_little() -> None:
+    """500 lists inside each other, each of which says that it fills the largest UDP packet (gossip: `unpack`)."""
+    data = (b"\xdd\x00\x00\xf0\x00" * 500).ljust(65000, b"\xc0")
+    tracemalloc.start()
+    try:
+        with suppress(WireError):
+            unpack(data)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
