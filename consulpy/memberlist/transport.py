@@ -20,6 +20,8 @@ from consulpy.memberlist.delegate import Address, StreamReader
 
 _log = Logger()
 
+#: Connections that may wait to be accepted; a whole pool may come at once.
+BACKLOG: Final = 1024
 #: How many free TCP ports are tried until UDP's of the same number is free too.
 FREE_PORT_TRIES: Final = 10
 
@@ -74,7 +76,7 @@ class GossipTransport(Service):
 
     def _listen(self, factory: Any, tries: int) -> None:
         """TCP and UDP on one port; port 0 takes one that is free for both."""
-        self._tcp = self._reactor.listenTCP(self._port, factory, interface=self._host)
+        self._tcp = self._reactor.listenTCP(self._port, factory, backlog=BACKLOG, interface=self._host)
         try:
             self._udp = self._reactor.listenUDP(self.port, self._datagrams, interface=self._host, maxPacketSize=65536)
         except CannotListenError:

@@ -23,6 +23,7 @@ from consulpy.rpc.budget import ROOM_BYTES, Budget
 from consulpy.rpc.messages import request
 from consulpy.rpc.pool import Pool
 from consulpy.rpc.transport import Dialer, RpcService, connected
+from consulpy.rpc.transport.listening import SNAPSHOTS_AT_ONCE
 from consulpy.rpc.yamux import HEADER, WINDOW, Flag, Type, frame
 from tests.rpc.serving import info, make_server, register
 
@@ -362,3 +363,19 @@ async def test_noise_of_many_kinds_at_once_disturbs_nobody() -> None:
             await found.served()
         assert len(found.lines) <= 150
         assert not any("failed" in line for line in found.lines)
+
+
+@pytest_twisted.ensureDeferred
+async def test_snapshots_are_few_at_a_time() -> None:
+    """Each may keep an archive in memory: who begins many and ends none is refused the next ones."""
+    async with site() as found:
+        begun = [await found.offend(b"\5") for _ in range(SNAPSHOTS_AT_ONCE + 2)]
+        await until(lambda: sum(each.is_closed for each in begun) == 2)
+        assert [line for line in found.lines if "snapshots at once" in line] == found.lines
+        assert len(found.lines) == 2
+        for each in begun:
+            each.transport.loseConnection()
+        await until(lambda: all(each.is_closed for each in begun))
+        again = await found.offend(b"\5")
+        await found.served()
+        assert not again.is_closed

@@ -24,6 +24,8 @@ from consulpy.rpc.call import Caller
 
 #: How many free UDP ports are tried until TCP's of the same number is free too.
 FREE_PORT_TRIES: Final = 10
+#: TCP connections that wait to be accepted.
+BACKLOG: Final = 1024
 #: Questions whose answers are still being made; more are dropped.
 UDP_PENDING_MAX: Final = 4096
 
@@ -105,7 +107,7 @@ class DnsService(Service):
         """UDP and TCP on one port; port 0 takes one that is free for both."""
         udp = UdpSocket(self._reactor, address, port, self)
         try:
-            tcp = self._reactor.listenTCP(udp.address[1], TcpFactory(self, self._reactor), interface=address)
+            tcp = self._reactor.listenTCP(udp.address[1], TcpFactory(self, self._reactor), BACKLOG, address)
         except CannotListenError:
             udp.close()
             if tries <= 1:

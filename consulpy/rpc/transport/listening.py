@@ -43,6 +43,8 @@ _UNSERVED: Final = {
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 #: Connections from one address (`limits.rpc_max_conns_per_client`).
 CONNECTIONS_PER_CLIENT: Final = 100
+#: Snapshots that are saved or restored at the same time: each may keep `ARCHIVE_LIMIT` bytes.
+SNAPSHOTS_AT_ONCE: Final = 8
 #: How long an archive may take to leave the socket once it is written.
 ARCHIVE_FAREWELL_S: Final = 600.0
 #: Connections that may wait to be accepted; a whole datacenter may come at once.
@@ -173,7 +175,10 @@ class RpcProtocol(Connected):
             )
         elif first == PLAIN:
             self._handler = _Plain(self)
+        elif first == SNAPSHOT and len(self.factory.snapshots) >= SNAPSHOTS_AT_ONCE:
+            self.hang_up(f"more than {SNAPSHOTS_AT_ONCE} snapshots at once")
         elif first == SNAPSHOT:
+            self.factory.snapshots.add(self)
             self.timers.start("handshake", self.factory.handshake_timeout_s, self._unasked)
             self._handler = ServingSnapshots(self._server, self.transport.write, self._let_go)
         else:
@@ -258,6 +263,8 @@ class RpcFactory(Factory):
         tls: Tls | None = None,
     ) -> None:
         self.tls = tls
+        #: Connections over which a snapshot is saved or restored.
+        self.snapshots: set[RpcProtocol] = set()
         #: What all connections may keep in memory.
         self.budget = Budget()
         self._reactor = reactor
@@ -285,6 +292,7 @@ class RpcFactory(Factory):
 
     def forget(self, protocol: RpcProtocol, was_counted: bool) -> None:
         """A connection is gone."""
+        self.snapshots.discard(protocol)
         self.protocols.discard(protocol)
         self.budget.forget(protocol)
         host = protocol.transport.getPeer().host
