@@ -24,9 +24,9 @@ from zope.interface import implementer
 from consulpy.errors import RPCError
 from consulpy.http import routes
 from consulpy.http.cache import ReplyCache
-from consulpy.http.channel import refusal
 from consulpy.http.guard import Guard
 from consulpy.http.render import to_bytes
+from consulpy.http.request import refusal
 from consulpy.http.routing import METHODS, ROUTES, Answer, BadQuery, Handler, HttpError, Query, Request
 from consulpy.http.streaming import Stream
 

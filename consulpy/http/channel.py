@@ -1,32 +1,22 @@
-"""Connections of the HTTP API and their limits; between the listener and `app`.
+"""One connection of the HTTP API: its requests are answered from kept bytes, in groups, the short way, or by Twisted.
 
-Each limit has a name: size of headers and body, time that a request may take to arrive, idle time, connections of one
-client. A client that breaks one is told which and cut off; nothing of it reaches a route.
+Each limit has a name: size of headers and body, time that a request may take to arrive, idle time. A client that breaks
+one is told which and cut off; nothing of it reaches a route.
 """
 
-from collections.abc import Callable
 from time import time  # noqa: TID251 - an answer has the date of the wall clock, as Twisted writes it
 from typing import Any, Final
 
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
 
 from consulpy.http import lane
-from consulpy.http.kept import KeptAnswers, Recording, Tee
-from consulpy.http.waiting import Waiting, WaitingRooms
-from consulpy.rpc.snapshots import ARCHIVE_LIMIT
+from consulpy.http.kept import Recording, Tee
+from consulpy.http.request import HEADERS_MAX_BYTES, ApiRequest, refusal
+from consulpy.http.waiting import Waiting
 
-#: Request line and headers together (Go allows 1 MiB; parsing costs us more).
-HEADERS_MAX_BYTES: Final = 64 * 1024
-#: Bodies above this size are refused before they are read: more than any endpoint takes.
-BODY_MAX_BYTES: Final = 8 * 1024 * 1024
-#: The only larger body is the state of a whole cluster.
-SNAPSHOT_PATH: Final = b"/v1/snapshot"
 #: A client that says nothing for this long is cut off, unless it waits for an answer.
 IDLE_TIMEOUT_S: Final = 60.0
 #: The time from the first byte of a request to its last.
@@ -37,71 +27,6 @@ BATCH_MAX_BYTES: Final = 256 * 1024
 BEHIND_MAX_BYTES: Final = HEADERS_MAX_BYTES
 #: How long a refused client may go on sending, so that it reads why before the connection breaks.
 LINGER_S: Final = 0.5
-
-
-def refusal(status: str, text: str) -> bytes:
-    """A whole answer to a request that is not looked at, as Go's server writes it."""
-    body = text.encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-def _relative(uri: bytes) -> bytes:
-    """A request target without scheme and authority (`GET http://host/v1/...`, as clients of proxies ask)."""
-    scheme, there, rest = uri.partition(b"://")
-    if there and scheme.lower() in (b"http", b"https"):
-        return b"/" + rest.partition(b"/")[2]
-    return uri
-
-
-class ApiRequest(Request):
-    """A request whose body has a limit."""
-
-    channel: Any
-    content: Any
-
-    _size = 0
-
-    @property
-    def is_inner(self) -> bool:
-        """Whether the agent asks itself."""
-        return bool(self.channel.is_inner)
-
-    def gotLength(self, length: int | None) -> None:
-        """The headers are there. `length` of the body, None if it comes in chunks."""
-        if length is not None and length > self._limit:
-            self._refuse()
-            length = 0
-        super().gotLength(length)  # type: ignore[no-untyped-call]
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """A part of the body came."""
-        self._size += len(data)
-        if self._size > self._limit:
-            self._refuse()
-        else:
-            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
-
-    @property
-    def _limit(self) -> int:
-        path = getattr(self.channel, "_path", b"").partition(b"?")[0]
-        return ARCHIVE_LIMIT if path == SNAPSHOT_PATH else BODY_MAX_BYTES
-
-    def _refuse(self) -> None:
-        text = f"Request body too large, max size: {self._limit} bytes."
-        self.channel.refuse(refusal("413 Request Entity Too Large", text))
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """The request is whole. (Twisted's own would take bodies of forms apart, which no endpoint wants.)"""
-        self.content.seek(0)
-        self.method, self.uri, self.clientproto = command, _relative(path), version
-        self.path = self.uri.partition(b"?")[0]
-        self.args = {}
-        self.process()  # type: ignore[no-untyped-call]
-
-    def getRequestHostname(self) -> bytes:
-        """What `Host` says means nothing here, and Klein stumbles over odd ones."""
-        return b"localhost"
 
 
 class Channel(HTTPChannel):
@@ -184,7 +109,7 @@ class Channel(HTTPChannel):
         """The answer to a request that took the short way."""
         self._plain = None
         self._hit_s = self.factory.seconds()
-        _send(self.transport, answer)
+        send(self.transport, answer)
         behind, self._behind = self._behind, b""
         if behind:
             if len(behind) > BEHIND_MAX_BYTES:
@@ -195,7 +120,7 @@ class Channel(HTTPChannel):
         """The answer to the request that waited."""
         self._waiting = None
         self._hit_s = self.factory.seconds()
-        _send(self.transport, answer)
+        send(self.transport, answer)
         if closes:
             self.persistent = 0
             self.transport.loseConnection()
@@ -235,7 +160,7 @@ class Channel(HTTPChannel):
                 left = b""
         if answers:
             self._hit_s = self.factory.seconds()
-            _send(self.transport, b"".join(answers) if len(answers) > 1 else answers[0])
+            send(self.transport, b"".join(answers) if len(answers) > 1 else answers[0])
             if closes:
                 self.persistent = 0
                 self.transport.loseConnection()
@@ -338,7 +263,7 @@ class Channel(HTTPChannel):
         self.factory.left(self._client)
 
 
-def _send(transport: Any, data: bytes) -> None:
+def send(transport: Any, data: bytes) -> None:
     """Write at once what the socket takes: no turn of the reactor and no system calls to watch it."""
     if type(transport) is Server and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
         sent = transport.writeSomeData(data)
@@ -346,183 +271,3 @@ def _send(transport: Any, data: bytes) -> None:
             data = data[sent:]
     if data:
         transport.write(data)
-
-
-class Opening(Protocol):
-    """A connection until a request comes that needs a channel, which is ten times as dear.
-
-    Many bring one request whose answer is kept, and close; others bring requests that wait, one after the other.
-    """
-
-    factory: "ApiSite"
-    transport: Any
-
-    _channel: Any = None
-    _timer: Any = None
-    _waiting: Waiting | None = None
-    _behind = b""
-    _closed = False
-
-    def __init__(self, client: str, make_channel: Callable[[], Any]) -> None:
-        self._client = client
-        self._make_channel = make_channel
-
-    def connectionMade(self) -> None:
-        """Wait for the first bytes, not for ever."""
-        self._timer = self.factory.reactor.callLater(IDLE_TIMEOUT_S, self._idle)
-
-    def _idle(self) -> None:
-        self._timer = None
-        self.transport.loseConnection()
-
-    def _stop_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-
-    def dataReceived(self, data: bytes) -> None:
-        """The first bytes, or those behind a request that waited."""
-        if self._channel is not None:
-            self._channel.dataReceived(data)
-            return
-        if self._closed:
-            return
-        if self._waiting is not None:
-            self._behind += data
-            if len(self._behind) > BEHIND_MAX_BYTES:
-                self.transport.abortConnection()
-            return
-        self._stop_timer()
-        if not self._answer_kept(data) and not self._waits(data):
-            self._hand_over(data)
-
-    def _hand_over(self, data: bytes) -> None:
-        """A channel takes the connection with the bytes that came."""
-        self._channel = self.transport.protocol = self._make_channel()
-        self._channel.makeConnection(self.transport)
-        self._channel.dataReceived(data)
-
-    def _answer_kept(self, data: bytes) -> bool:
-        kept, began_s = self.factory.kept, time()
-        if kept is None or not kept.closes(data):
-            return False
-        entry = kept.find(data)
-        if entry is None:
-            return False
-        self._closed = True
-        _send(self.transport, entry.at(int(began_s)))
-        entry.tally[0] += 1
-        entry.tally[1] += 1000 * (time() - began_s)
-        self.transport.loseConnection()
-        return True
-
-    def _waits(self, data: bytes) -> bool:
-        """Whether a request waits in a group now."""
-        rooms = self.factory.waiting
-        if rooms is None or not data.startswith(b"GET /v1/") or data.find(b"\r\n\r\n") + 4 != len(data):
-            return False
-        self._waiting = rooms.join(self, data)
-        return self._waiting is not None
-
-    def woken(self, answer: bytes, closes: bool) -> None:
-        """The answer to the request that waited."""
-        self._waiting = None
-        _send(self.transport, answer)
-        if closes:
-            self._closed = True
-            self.transport.loseConnection()
-            return
-        self.connectionMade()
-        behind, self._behind = self._behind, b""
-        if behind:
-            self.dataReceived(behind)
-
-    def declined(self, head: bytes) -> None:
-        """The request that waited goes the plain way."""
-        self._waiting = None
-        behind, self._behind = self._behind, b""
-        self._hand_over(head + behind)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
-        if self._channel is not None:
-            self._channel.connectionLost(reason)
-            return
-        self._stop_timer()
-        if self._waiting is not None:
-            self._waiting.leave()
-        self.factory.left(self._client)
-
-
-class _OneTooMany(Protocol):
-    """A connection above the limit of its client."""
-
-    def connectionMade(self) -> None:
-        """Say so, and close."""
-        transport: Any = self.transport
-        transport.write(refusal("429 Too Many Requests", "Your IP is issuing too many concurrent connections."))
-        transport.loseConnection()
-
-
-class ApiSite(Site):
-    """Makes channels, and counts them by client.
-
-    `connections_per_client`: 0 for no limit; may be changed at any time (`limits.http_max_conns_per_client`).
-    """
-
-    displayTracebacks = False  # noqa: N815
-    noisy = False
-    protocol: Any = Channel
-
-    def __init__(
-        self, root: IResource, reactor: Any, connections_per_client: int, kept: KeptAnswers | None = None
-    ) -> None:
-        super().__init__(root, requestFactory=ApiRequest, timeout=IDLE_TIMEOUT_S, reactor=reactor)  # type: ignore[no-untyped-call]
-        self.connections_per_client = connections_per_client
-        #: Answers that need not be made again.
-        self.kept = kept
-        #: Requests that wait; None: each waits by itself.
-        self.waiting: WaitingRooms | None = None
-        #: The short way of writes; None: all go the plain way.
-        self.lane: lane.Serve | None = None
-        self.seconds = reactor.seconds
-        #: Connections that were refused.
-        self.refused = 0
-        self._open: dict[str, int] = {}
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A channel for a new connection."""
-        client = getattr(addr, "host", "")
-        count = self._open.get(client, 0)
-        if client and 0 < self.connections_per_client <= count:
-            self.refused += 1
-            return _OneTooMany()
-        self._open[client] = count + 1
-        make_channel = super().buildProtocol
-        opening = Opening(client, lambda: make_channel(addr))  # type: ignore[no-untyped-call]
-        opening.factory = self
-        return opening
-
-    def inner_channel(self) -> Any:
-        """A channel that no client has."""
-        return super().buildProtocol(None)  # type: ignore[no-untyped-call]
-
-    def left(self, client: str) -> None:
-        """A connection of `client` is gone."""
-        count = self._open.get(client, 0)
-        if count > 1:
-            self._open[client] = count - 1
-        else:
-            self._open.pop(client, None)
-
-    def log(self, request: Any) -> None:
-        """No line for each request; `app` has one at the debug level."""
-
-    def startFactory(self) -> None:
-        """No timer for the date of an access log that we don't write."""
-
-    def stopFactory(self) -> None:
-        """Nothing was started."""
-
-
-__all__ = ["BODY_MAX_BYTES", "HEADERS_MAX_BYTES", "IDLE_TIMEOUT_S", "ApiRequest", "ApiSite", "Channel"]

@@ -13,9 +13,9 @@ from twisted.internet.error import CannotListenError
 from consulpy.errors import ConfigError
 from consulpy.http.app import make_site_root
 from consulpy.http.cache import ReplyCache
-from consulpy.http.channel import ApiSite
 from consulpy.http.guard import Guard
 from consulpy.http.kept import KeptAnswers
+from consulpy.http.site import ApiSite
 from consulpy.http.waiting import WaitingRooms
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.tls.contexts import Tls

@@ -5,13 +5,8 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 
-from consulpy.http.channel import (
-    BODY_MAX_BYTES,
-    HEADERS_MAX_BYTES,
-    IDLE_TIMEOUT_S,
-    LINGER_S,
-    REQUEST_TIMEOUT_S,
-)
+from consulpy.http.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
+from consulpy.http.request import BODY_MAX_BYTES, HEADERS_MAX_BYTES
 from tests.http.standin import Asking, Door
 
 

@@ -1,0 +1,79 @@
+"""A request of the HTTP API as it arrives: the limits of its parts, and the answer to one that breaks them."""
+
+from typing import Any, Final
+
+from twisted.web.server import Request
+
+from consulpy.rpc.snapshots import ARCHIVE_LIMIT
+
+#: Request line and headers together (Go allows 1 MiB; parsing costs us more).
+HEADERS_MAX_BYTES: Final = 64 * 1024
+#: Bodies above this size are refused before they are read: more than any endpoint takes.
+BODY_MAX_BYTES: Final = 8 * 1024 * 1024
+#: The only larger body is the state of a whole cluster.
+SNAPSHOT_PATH: Final = b"/v1/snapshot"
+
+
+def refusal(status: str, text: str) -> bytes:
+    """A whole answer to a request that is not looked at, as Go's server writes it."""
+    body = text.encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _relative(uri: bytes) -> bytes:
+    """A request target without scheme and authority (`GET http://host/v1/...`, as clients of proxies ask)."""
+    scheme, there, rest = uri.partition(b"://")
+    if there and scheme.lower() in (b"http", b"https"):
+        return b"/" + rest.partition(b"/")[2]
+    return uri
+
+
+class ApiRequest(Request):
+    """A request whose body has a limit."""
+
+    channel: Any
+    content: Any
+
+    _size = 0
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether the agent asks itself."""
+        return bool(self.channel.is_inner)
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are there. `length` of the body, None if it comes in chunks."""
+        if length is not None and length > self._limit:
+            self._refuse()
+            length = 0
+        super().gotLength(length)  # type: ignore[no-untyped-call]
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A part of the body came."""
+        self._size += len(data)
+        if self._size > self._limit:
+            self._refuse()
+        else:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+    @property
+    def _limit(self) -> int:
+        path = getattr(self.channel, "_path", b"").partition(b"?")[0]
+        return ARCHIVE_LIMIT if path == SNAPSHOT_PATH else BODY_MAX_BYTES
+
+    def _refuse(self) -> None:
+        text = f"Request body too large, max size: {self._limit} bytes."
+        self.channel.refuse(refusal("413 Request Entity Too Large", text))
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """The request is whole. (Twisted's own would take bodies of forms apart, which no endpoint wants.)"""
+        self.content.seek(0)
+        self.method, self.uri, self.clientproto = command, _relative(path), version
+        self.path = self.uri.partition(b"?")[0]
+        self.args = {}
+        self.process()  # type: ignore[no-untyped-call]
+
+    def getRequestHostname(self) -> bytes:
+        """What `Host` says means nothing here, and Klein stumbles over odd ones."""
+        return b"localhost"
