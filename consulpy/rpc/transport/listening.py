@@ -119,6 +119,7 @@ class RpcProtocol(Connected):
         self._is_counted = False
         self._is_closing = False
         self._is_secure = False
+        self._has_complained = False
 
     def connectionMade(self) -> None:
         """Wait for the first byte, if this client may have another connection."""
@@ -212,7 +213,10 @@ class RpcProtocol(Connected):
         )
 
     def _complain(self, why: str) -> None:
-        _log.warn("RPC error with {peer}: {why}", peer=self.peer, why=why)
+        """One line for a connection, however many of its calls are wrong."""
+        if not self._has_complained:
+            self._has_complained = True
+            _log.warn("RPC error with {peer}: {why} (said once for each connection)", peer=self.peer, why=why)
 
     def _kept(self, change: int) -> None:
         """Something is kept for this peer: its unfinished requests, its streams, answers that it did not take yet."""
