@@ -1,6 +1,7 @@
 """Does a pair of consulpy agents answer as real Consul does? Hundreds of recorded exchanges (README.md here)."""
 
 import json
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ PATIENCE_S = 540
 #: What a client passes on to its servers.
 PASSED_ON = ("kv", "session", "txn", "event", "query", "catalog", "health")
 CLIENTS = {"consul": ("127.44.0.5", "127.44.0.6"), "consulpy": ("127.44.0.7", "127.44.0.8")}
+_INDEX = re.compile(r'Index\\*":\d+')
 #: Events that go out together may arrive in any order, from either client.
 BY_CHANCE = {"event/order-of-three"}
 
@@ -86,4 +88,6 @@ def _asked_of_a_client(program: str, place: Path) -> dict[str, list[str]]:
         command = [sys.executable, str(HERE / "conform"), "run", *where, "--addr1", server, "--consul", "consul"]
         only = [word for area in PASSED_ON for word in ("--only", area)]
         host.run(*command, *only, "--json", str(report), "--diffs", "0", check=False, within_s=120)
-        return {case["id"]: case["problems"] for case in json.loads(report.read_text())["cases"]}
+        cases = json.loads(report.read_text())["cases"]
+        # a case that a client cannot pass tells what it saw last, with indexes that depend on the server's start
+        return {case["id"]: [_INDEX.sub("Index", line) for line in case["problems"]] for case in cases}
