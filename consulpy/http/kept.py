@@ -36,6 +36,8 @@ ANSWER_MAX_BYTES: Final = 2 * 1024 * 1024
 #: Requests in one generation of those that were seen once.
 SEEN_MAX: Final = 4096
 
+#: How the rest of a request line begins whose connection may go on.
+PROTOCOL: Final = b"HTTP/1.1\r\n"
 #: Paths whose answers come from the store only; with a slash at the end: all that begin like this.
 STORE_ROUTES: Final = (
     "/v1/catalog/nodes", "/v1/catalog/services", "/v1/catalog/service/", "/v1/catalog/connect/", "/v1/catalog/node/",
@@ -176,8 +178,10 @@ class KeptAnswers:
         """Begin to record how `head`, a whole request, is answered; None if that is not to be kept."""
         if not self.enabled or len(head) > HEAD_MAX_BYTES or self._debugging() or not self._is_repeated(head):
             return None
-        target = head.split(b" ", 2)[1].decode("latin-1")
-        path, _, parameters = target.partition("?")
+        words = head.split(b" ", 2)
+        if len(words) < 3 or not words[2].startswith(PROTOCOL):
+            return None  # older clients wait for the end of the connection
+        path, _, parameters = words[1].decode("latin-1").partition("?")
         try:
             names = Query(parameters).first().keys()
         except (BadQuery, ValueError):

@@ -19,7 +19,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import connectionDone
 
 from consulpy.errors import BadRequest
-from consulpy.http.kept import HARMLESS, HEAD_MAX_BYTES, Tallies, store_route
+from consulpy.http.kept import HARMLESS, HEAD_MAX_BYTES, PROTOCOL, Tallies, store_route
 from consulpy.http.lane import Serve, plain_request
 from consulpy.http.params import index_and_wait
 from consulpy.http.routing import BadQuery, Query
@@ -273,7 +273,8 @@ class _Group:
             self._watch.cancel()
         self._watch = store.watchers.wait(noted, self._changed) if noted.keys else None
         replaced, self._epoch = self._epoch is not store.indexes, store.indexes
-        at = answer.find(_INDEX) + len(_INDEX)
+        head_end = answer.find(b"\r\n\r\n")
+        at = answer.find(_INDEX, 0, head_end) + len(_INDEX)
         waits = at >= len(_INDEX) and self._watch is not None
         self._index = int(answer[at : answer.index(b"\r\n", at)]) if waits else 0
         if waits and not replaced:
@@ -287,7 +288,7 @@ class _Group:
 
     def _send(self, waiting: list[Waiting], answer: bytes) -> None:
         """Answer some now, the others in the next turn. Without an answer they go the plain way."""
-        closes = _CLOSE in answer
+        closes = _CLOSE in answer[: answer.find(b"\r\n\r\n") + 2]
         now, later = waiting[:BATCH], waiting[BATCH:]
         end_s = time()
         for each in now:
@@ -352,14 +353,14 @@ class _Sink:
 def _blocking(head: bytes) -> tuple[bytes, str, QueryOptions] | None:
     """A request that waits as one that doesn't, its route, and how it waits. None if it is not surely one."""
     try:
-        _, target, _ = head.split(b" ", 2)
+        _, target, rest = head.split(b" ", 2)
         path, _, parameters = target.decode("ascii").partition("?")
         query = Query(parameters)
     except (ValueError, BadQuery):
         return None
     route = store_route(path)
     names = query.first().keys()
-    if route is None or "index" not in names or not names <= _PARAMETERS:
+    if route is None or "index" not in names or not names <= _PARAMETERS or not rest.startswith(PROTOCOL):
         return None
     parts = [part for part in parameters.split("&") if part.partition("=")[0] not in ("index", "wait")]
     if len(parts) != sum(len(query.all(name)) for name in names - {"index", "wait"}):

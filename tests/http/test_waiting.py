@@ -226,6 +226,37 @@ def test_both_ways_give_the_same_answer(path: str, more: str) -> None:
     assert answers[0] == answers[1]
 
 
+def test_who_speaks_http_1_0_gets_the_end_of_the_connection_too() -> None:
+    door = filled()
+    for path in ("/v1/kv/a/b?raw", f"/v1/kv/a/b?raw&index={index_of(door, '/v1/kv/a/b')}"):
+        for number in range(4):
+            asking = Asking(door)
+            asking.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            door.tell("PUT /v1/kv/a/b", f"y{number}{len(path)}")
+            turn(door)
+            assert asking.answer is not None
+            assert not asking.transport.connected
+
+
+def test_a_request_line_without_a_protocol_is_refused_each_time() -> None:
+    door = filled()
+    for path in ("/v1/kv/a/b", "/v1/kv/a/b?index=1"):
+        for _ in range(3):
+            asking = Asking(door)
+            asking.send(f"GET {path}\r\n\r\n".encode())
+            assert asking.answer is not None
+            assert asking.answer.status == 400
+
+
+def test_a_value_that_looks_like_a_header_closes_nothing() -> None:
+    door = filled()
+    waiting = wait(door, "/v1/kv/a/b?raw", index_of(door, "/v1/kv/a/b"))
+    door.tell("PUT /v1/kv/a/b", "x\r\nConnection: close\r\nX-Consul-Index: 1\r\n\r\n")
+    turn(door)
+    assert waiting.answer is not None
+    assert waiting.transport.connected
+
+
 def test_everybody_is_counted_once() -> None:
     door = filled()
     index = index_of(door, "/v1/kv/a/b")
