@@ -34,6 +34,8 @@ INCOMING_STREAM_BYTES_MAX: Final = 64 * 1024 * 1024
 #: Bytes that a compound adds for itself, and for each part.
 _COMPOUND_BYTES: Final = 2
 _PART_BYTES: Final = 2
+#: Types that real agents put into a queue before they act on them (docs/wire/gossip.md 5.10).
+_RUMOURS: Final = frozenset({Suspect.TYPE, Alive.TYPE, Dead.TYPE, USER})
 #: Warnings about bad packets: one for each source in this many seconds, and so many sources.
 _COMPLAIN_EVERY_S: Final = 10.0
 _COMPLAINTS_MAX: Final = 256
@@ -240,13 +242,26 @@ class Memberlist:
             return
         self.counters["packets_in"] += 1
         self.counters["bytes_in"] += len(data)
+        rumours: list[bytes] = []
         try:
             for message in self.sealer.open(data):
-                try:
-                    self._message(message, source)
-                except WireError as error:  # what else the packet holds is good all the same
-                    self._bad_packet(source, error)
+                if message[0] in _RUMOURS:
+                    rumours.append(message)
+                else:
+                    self._take(message, source)
         except WireError as error:
+            self._bad_packet(source, error)
+        # As real agents do (docs/wire/gossip.md 5.10): alive before the rest, and the last first. Broadcasts are packed
+        # newest first, so what was said one after the other is heard in that order.
+        rumours.reverse()
+        rumours.sort(key=lambda message: message[0] != Alive.TYPE)
+        for message in rumours:
+            self._take(message, source)
+
+    def _take(self, message: bytes, source: Address) -> None:
+        try:
+            self._message(message, source)
+        except WireError as error:  # what else the packet holds is good all the same
             self._bad_packet(source, error)
 
     def _bad_packet(self, source: Address, error: WireError) -> None:

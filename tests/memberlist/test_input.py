@@ -347,3 +347,16 @@ class TestProperties:
 
 
 DAMAGED = [*vectors("packets_consul"), *vectors("streams")]
+
+
+def test_what_one_packet_tells_is_heard_as_real_agents_hear_it() -> None:
+    """docs/wire/gossip.md 5.10: alive before the rest, the last first, because broadcasts are packed newest first."""
+    lone = Lone()
+    heard: list[str] = []
+    alive = lone.memberlist.list.alive
+    lone.memberlist.list.alive = lambda message: (heard.append(message.node), alive(message))[1]  # type: ignore[method-assign]
+    lone.delegate.notify_message = lambda message: heard.append(message.decode())  # type: ignore[method-assign]
+    parts = [b"\x08three", b"\x08two", Alive(1, "b", "127.10.0.12", 8301, b"", VSN).encode(), b"\x08one"]
+    parts.append(Alive(1, "a", "127.10.0.11", 8301, b"", VSN).encode())
+    lone.get(compound(parts), source=PROBER)
+    assert heard == ["a", "b", "one", "two", "three"]
