@@ -29,26 +29,85 @@ BEHIND_MAX_BYTES: Final = HEADERS_MAX_BYTES
 LINGER_S: Final = 0.5
 
 
-class Channel(HTTPChannel):
+class MayWait:
+    """A connection whose request may wait in a group (`consulpy.http.waiting`); what comes behind it waits too."""
+
+    transport: Any
+    factory: Any
+
+    _waiting: Waiting | None = None
+    _behind = b""
+
+    def _held_back(self, data: bytes) -> bool:
+        """Whether `data` came behind a request that waits."""
+        if self._waiting is None:
+            return False
+        self._behind += data
+        if len(self._behind) > BEHIND_MAX_BYTES:
+            self.transport.abortConnection()
+        return True
+
+    def _waits(self, head: bytes) -> bool:
+        """Whether a whole request waits in a group from now on."""
+        rooms = self.factory.waiting
+        self._waiting = rooms.join(self, head) if rooms is not None else None
+        return self._waiting is not None
+
+    def woken(self, answer: bytes, closes: bool) -> None:
+        """The answer to the request that waited."""
+        self._waiting = None
+        send(self.transport, answer)
+        if closes:
+            self._end()
+            return
+        self._rest()
+        behind = self._take_behind()
+        if behind:
+            self.dataReceived(behind)
+
+    def declined(self, head: bytes) -> None:
+        """The request that waited goes the plain way."""
+        self._waiting = None
+        self._go_plain(head + self._take_behind())
+
+    def _take_behind(self) -> bytes:
+        behind, self._behind = self._behind, b""
+        return behind
+
+    def _leave(self) -> None:
+        """The connection is gone."""
+        if self._waiting is not None:
+            self._waiting.leave()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the client."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """That was the last answer."""
+        raise NotImplementedError
+
+    def _rest(self) -> None:
+        """The next request may come, within the idle time."""
+        raise NotImplementedError
+
+    def _go_plain(self, data: bytes) -> None:
+        """Twisted is to answer."""
+        raise NotImplementedError
+
+
+class Channel(MayWait, HTTPChannel):
     """One connection of one client."""
 
     MAX_LENGTH = HEADERS_MAX_BYTES
     totalHeadersSize = HEADERS_MAX_BYTES  # noqa: N815 - Twisted's names here and below
     requestFactory = ApiRequest  # noqa: N815
 
-    transport: Any
-    factory: Any
-
-    #: Whether this serves the agent itself (`consulpy.http.waiting`).
-    is_inner = False
     _refused = False
     _arrival: Any = None
     _client = ""
-    _waiting: Waiting | None = None
     #: A request that took the short way and is not answered yet.
     _plain: lane.PlainRequest | None = None
-    #: What came behind a request that waits.
-    _behind = b""
     #: Who asks.
     peer: Any = None
     #: When a kept answer was sent last.
@@ -62,12 +121,7 @@ class Channel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of a request, or of several."""
-        if self._refused:
-            return
-        if self._waiting is not None:
-            self._behind += data
-            if len(self._behind) > BEHIND_MAX_BYTES:
-                self.transport.abortConnection()
+        if self._refused or self._held_back(data):
             return
         if self._plain is not None:
             self._behind += data
@@ -83,59 +137,45 @@ class Channel(HTTPChannel):
             if self._plain is not None:
                 self._plain.begin(self, self.factory.lane)
                 return
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        HTTPChannel.dataReceived(self, data)
         if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
             self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._too_slow)  # type: ignore[no-untyped-call]
 
     def _is_idle(self) -> bool:
-        busy = self._handlingRequest or self.is_inner or self._arrival is not None
+        busy = self._handlingRequest or self._arrival is not None
         return bool(not busy and self.persistent and not self._has_part())
 
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether everything that was asked is answered."""
-        return not self.requests and self._plain is None and not self._refused and not self._has_part()
-
     def _waits(self, head: bytes) -> bool:
-        """Whether a request waits in a group now."""
-        rooms = self.factory.waiting
-        self._waiting = rooms.join(self, head) if rooms is not None else None
-        if self._waiting is None:
+        if not super()._waits(head):
             return False
         self.setTimeout(None)  # type: ignore[no-untyped-call]
         return True
 
     def answered(self, answer: bytes) -> None:
         """The answer to a request that took the short way."""
-        self._plain = None
+        plain, self._plain = self._plain, None
         self._hit_s = self.factory.seconds()
         send(self.transport, answer)
-        behind, self._behind = self._behind, b""
+        if plain is not None and plain.closes:
+            self._end()
+            return
+        behind = self._take_behind()
         if behind:
             if len(behind) > BEHIND_MAX_BYTES:
                 self.transport.resumeProducing()
             self.dataReceived(behind)
 
-    def woken(self, answer: bytes, closes: bool) -> None:
-        """The answer to the request that waited."""
-        self._waiting = None
-        self._hit_s = self.factory.seconds()
-        send(self.transport, answer)
-        if closes:
-            self.persistent = 0
-            self.transport.loseConnection()
-            return
-        self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
-        behind, self._behind = self._behind, b""
-        if behind:
-            self.dataReceived(behind)
+    def _end(self) -> None:
+        self.persistent = 0
+        self.transport.loseConnection()
 
-    def declined(self, head: bytes) -> None:
-        """The request that waited goes the plain way."""
-        self._waiting = None
+    def _rest(self) -> None:
+        self._hit_s = self.factory.seconds()
         self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
-        behind, self._behind = self._behind, b""
-        super().dataReceived(head + behind)  # type: ignore[no-untyped-call]
+
+    def _go_plain(self, data: bytes) -> None:
+        self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        HTTPChannel.dataReceived(self, data)
 
     def _answer_kept(self, data: bytes) -> bytes:
         """Answer the requests at the beginning of `data` whose answers are kept; what is left for the slow way."""
@@ -162,8 +202,7 @@ class Channel(HTTPChannel):
             self._hit_s = self.factory.seconds()
             send(self.transport, b"".join(answers) if len(answers) > 1 else answers[0])
             if closes:
-                self.persistent = 0
-                self.transport.loseConnection()
+                self._end()
         if left.find(b"\r\n\r\n") + 4 != len(left):
             return left
         recording = kept.record(left)
@@ -177,7 +216,7 @@ class Channel(HTTPChannel):
         transport = self.transport
         self.transport = tee = Tee(transport)
         try:
-            super().dataReceived(recording.head)  # type: ignore[no-untyped-call]
+            HTTPChannel.dataReceived(self, recording.head)
         finally:
             self.transport = transport
             whole = not self.requests and not self._refused
@@ -254,8 +293,7 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
-        if self._waiting is not None:
-            self._waiting.leave()
+        self._leave()
         if self._plain is not None:
             self._plain.leave()
         self._stop_timer()

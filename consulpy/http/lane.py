@@ -61,6 +61,7 @@ class PlainRequest:
         "_gone",
         "_out",
         "_status",
+        "closes",
         "content",
         "is_inner",
         "method",
@@ -69,7 +70,11 @@ class PlainRequest:
         "uri",
     )
 
-    def __init__(self, method: bytes, target: bytes, path: bytes, fields: dict[str, str], body: bytes) -> None:
+    def __init__(
+        self, method: bytes, target: bytes, path: bytes, fields: dict[str, str], body: bytes, closes: bool
+    ) -> None:
+        #: Whether it is the last one of its connection.
+        self.closes = closes
         #: Whether the agent asks itself.
         self.is_inner = False
         self.method = method
@@ -79,7 +84,8 @@ class PlainRequest:
         self.text = path.decode("ascii")
         self.content = BytesIO(body)
         self._fields = fields
-        self._out = {b"Server": b"consulpy", b"Date": _date(int(time()))}
+        self._out = {b"Connection": b"close"} if closes else {}
+        self._out |= {b"Server": b"consulpy", b"Date": _date(int(time()))}
         self._status = b"200 OK"
         self._gone: Deferred[None] | None = None
         self._connection: Connection | None = None
@@ -151,7 +157,9 @@ class PlainRequest:
         self._finish(b"")
 
 
-_known: dict[bytes, tuple[dict[str, str], int] | None] = {}
+#: What is in a head: headers by lower-case names, the length of the body, whether the connection ends.
+_Head = tuple[dict[str, str], int, bool]
+_known: dict[bytes, _Head | None] = {}
 
 
 def plain_request(data: bytes) -> PlainRequest | None:
@@ -175,11 +183,11 @@ def plain_request(data: bytes) -> PlainRequest | None:
     target = _TARGET.fullmatch(line[1])
     if target is None or target[1].startswith(_STREAMED):
         return None
-    return PlainRequest(line[0], line[1], target[1], known[0], data[end + 4 :])
+    return PlainRequest(line[0], line[1], target[1], known[0], data[end + 4 :], known[2])
 
 
-def _read(head: bytes) -> tuple[dict[str, str], int] | None:
-    """(headers by lower-case names, length of the body) in the lines of a head; None if there is anything special."""
+def _read(head: bytes) -> _Head | None:
+    """The lines of a head; None if there is anything special."""
     fields: dict[bytes, bytes] = {}
     for line in head.split(b"\r\n"):
         name, colon, value = line.partition(b":")
@@ -188,10 +196,11 @@ def _read(head: bytes) -> tuple[dict[str, str], int] | None:
             return None
         fields[name] = value
     length = fields.get(b"content-length", b"0")
-    persists = fields.get(b"connection", b"keep-alive").lower() == b"keep-alive"
-    if b"host" not in fields or not persists or not _LENGTH.fullmatch(length):
+    connection = fields.get(b"connection", b"keep-alive").lower()
+    if b"host" not in fields or connection not in (b"keep-alive", b"close") or not _LENGTH.fullmatch(length):
         return None
-    return {name.decode("ascii"): value.decode("ascii") for name, value in fields.items()}, int(length)
+    texts = {name.decode("ascii"): value.decode("ascii") for name, value in fields.items()}
+    return texts, int(length), connection == b"close"
 
 
 @lru_cache(maxsize=2)

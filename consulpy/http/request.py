@@ -37,10 +37,8 @@ class ApiRequest(Request):
 
     _size = 0
 
-    @property
-    def is_inner(self) -> bool:
-        """Whether the agent asks itself."""
-        return bool(self.channel.is_inner)
+    #: Only plain requests are the agent's own (`consulpy.http.lane`).
+    is_inner = False
 
     def gotLength(self, length: int | None) -> None:
         """The headers are there. `length` of the body, None if it comes in chunks."""

@@ -83,7 +83,7 @@ class HttpService(Service):
         self.site = ApiSite(root, reactor, config.connections_per_client, self.kept)
         server = getattr(agent, "server", None)
         if server is not None:
-            rooms = WaitingRooms(server, reactor, self.site.inner_channel, root.serve, self.kept.tallies, debugging)
+            rooms = WaitingRooms(server, reactor, root.serve, self.kept.tallies, debugging)
             self.site.waiting = rooms
         self.site.lane = root.serve
         self._listeners: list[Any] = []

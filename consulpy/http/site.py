@@ -11,25 +11,22 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from consulpy.http import lane
-from consulpy.http.channel import BEHIND_MAX_BYTES, IDLE_TIMEOUT_S, Channel, send
+from consulpy.http.channel import IDLE_TIMEOUT_S, Channel, MayWait, send
 from consulpy.http.kept import KeptAnswers
 from consulpy.http.request import ApiRequest, refusal
-from consulpy.http.waiting import Waiting, WaitingRooms
+from consulpy.http.waiting import WaitingRooms
 
 
-class Opening(Protocol):
+class Opening(MayWait, Protocol):
     """A connection until a request comes that needs a channel, which is ten times as dear.
 
     Many bring one request whose answer is kept, and close; others bring requests that wait, one after the other.
     """
 
     factory: "ApiSite"
-    transport: Any
 
     _channel: Any = None
     _timer: Any = None
-    _waiting: Waiting | None = None
-    _behind = b""
     _closed = False
 
     def __init__(self, client: str, make_channel: Callable[[], Any]) -> None:
@@ -54,18 +51,13 @@ class Opening(Protocol):
         if self._channel is not None:
             self._channel.dataReceived(data)
             return
-        if self._closed:
-            return
-        if self._waiting is not None:
-            self._behind += data
-            if len(self._behind) > BEHIND_MAX_BYTES:
-                self.transport.abortConnection()
+        if self._closed or self._held_back(data):
             return
         self._stop_timer()
         if not self._answer_kept(data) and not self._waits(data):
-            self._hand_over(data)
+            self._go_plain(data)
 
-    def _hand_over(self, data: bytes) -> None:
+    def _go_plain(self, data: bytes) -> None:
         """A channel takes the connection with the bytes that came."""
         self._channel = self.transport.protocol = self._make_channel()
         self._channel.makeConnection(self.transport)
@@ -78,39 +70,22 @@ class Opening(Protocol):
         entry = kept.find(data)
         if entry is None:
             return False
-        self._closed = True
         send(self.transport, entry.at(int(began_s)))
         entry.tally[0] += 1
         entry.tally[1] += 1000 * (time() - began_s)
-        self.transport.loseConnection()
+        self._end()
         return True
 
-    def _waits(self, data: bytes) -> bool:
-        """Whether a request waits in a group now."""
-        rooms = self.factory.waiting
-        if rooms is None or not data.startswith(b"GET /v1/") or data.find(b"\r\n\r\n") + 4 != len(data):
-            return False
-        self._waiting = rooms.join(self, data)
-        return self._waiting is not None
+    def _waits(self, head: bytes) -> bool:
+        is_one_read = head.startswith(b"GET /v1/") and head.find(b"\r\n\r\n") + 4 == len(head)
+        return is_one_read and super()._waits(head)
 
-    def woken(self, answer: bytes, closes: bool) -> None:
-        """The answer to the request that waited."""
-        self._waiting = None
-        send(self.transport, answer)
-        if closes:
-            self._closed = True
-            self.transport.loseConnection()
-            return
+    def _end(self) -> None:
+        self._closed = True
+        self.transport.loseConnection()
+
+    def _rest(self) -> None:
         self.connectionMade()
-        behind, self._behind = self._behind, b""
-        if behind:
-            self.dataReceived(behind)
-
-    def declined(self, head: bytes) -> None:
-        """The request that waited goes the plain way."""
-        self._waiting = None
-        behind, self._behind = self._behind, b""
-        self._hand_over(head + behind)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
@@ -118,8 +93,7 @@ class Opening(Protocol):
             self._channel.connectionLost(reason)
             return
         self._stop_timer()
-        if self._waiting is not None:
-            self._waiting.leave()
+        self._leave()
         self.factory.left(self._client)
 
 
@@ -152,7 +126,7 @@ class ApiSite(Site):
         self.kept = kept
         #: Requests that wait; None: each waits by itself.
         self.waiting: WaitingRooms | None = None
-        #: The short way of writes; None: all go the plain way.
+        #: The short way of plain requests; None: all go through Twisted.
         self.lane: lane.Serve | None = None
         self.seconds = reactor.seconds
         #: Connections that were refused.
@@ -171,10 +145,6 @@ class ApiSite(Site):
         opening = Opening(client, lambda: make_channel(addr))  # type: ignore[no-untyped-call]
         opening.factory = self
         return opening
-
-    def inner_channel(self) -> Any:
-        """A channel that no client has."""
-        return super().buildProtocol(None)  # type: ignore[no-untyped-call]
 
     def left(self, client: str) -> None:
         """A connection of `client` is gone."""

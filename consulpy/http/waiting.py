@@ -13,10 +13,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from time import time  # noqa: TID251 - latency of requests, as their metrics have it
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from twisted.internet.address import UNIXAddress
-from twisted.internet.protocol import connectionDone
+from typing import TYPE_CHECKING, Final, Protocol
 
 from consulpy.errors import BadRequest
 from consulpy.http.kept import HARMLESS, HEAD_MAX_BYTES, PROTOCOL, Tallies, store_route
@@ -39,7 +36,6 @@ GROUPS_MAX: Final = 16 * 1024
 BATCH: Final = 200
 _PARAMETERS: Final = HARMLESS | {"index", "wait"}
 _INDEX: Final = b"\r\nX-Consul-Index: "
-_CLOSE: Final = b"\r\nConnection: close\r\n"
 
 
 class Connection(Protocol):
@@ -74,15 +70,13 @@ class Waiting:
 class WaitingRooms:
     """The groups of a server's HTTP API.
 
-    `channel()`: a new HTTP channel of the API. `serve`: its endpoints, for plain requests. `debugging()`: whether a
-    line is logged for each request.
+    `serve`: the endpoints, for plain requests. `debugging()`: whether a line is logged for each request.
     """
 
     def __init__(
         self,
         server: "Server",
         clock: "Clock",
-        channel: Callable[[], Any],
         serve: Serve,
         tallies: Tallies,
         debugging: Callable[[], bool],
@@ -90,7 +84,6 @@ class WaitingRooms:
         self._serve = serve
         self.server = server
         self.clock = clock
-        self.channel = channel
         self._tallies = tallies
         self._debugging = debugging
         self._groups: dict[bytes, _Group] = {}
@@ -112,9 +105,10 @@ class WaitingRooms:
         plain, route, options = asked
         group = self._groups.get(plain)
         if group is None:
-            if len(self._groups) >= GROUPS_MAX:
+            first = plain_request(plain)
+            if first is None or len(self._groups) >= GROUPS_MAX:
                 return None
-            group = self._groups[plain] = _Group(self, plain, self._tallies.of(route))
+            group = self._groups[plain] = _Group(self, plain, first.closes, self._tallies.of(route))
         self._idle.pop(plain, None)
         server.calls += 1
         server.waiting += 1
@@ -124,28 +118,17 @@ class WaitingRooms:
 
     def render(self, plain: bytes) -> tuple[bytes, Noted]:
         """The answer to a request that doesn't wait, empty if it isn't there at once; and what it depends on."""
-        self.server.noting = noted = Noted()
-        request = plain_request(plain)
-        if request is not None:
-            ear = _Ear()
-            request.is_inner = True
-            try:
-                request.begin(ear, self._serve)
-            finally:
-                self.server.noting = None
-            if not ear.heard:
-                request.leave()
-            return ear.heard, noted
-        sink, channel = _Sink(), self.channel()
+        request, ear, noted = plain_request(plain), _Ear(), Noted()
+        assert request is not None, "groups are of plain requests"
+        request.is_inner = True
+        self.server.noting = noted
         try:
-            channel.is_inner = True
-            channel.makeConnection(sink)
-            channel.dataReceived(plain)
-            whole = channel.is_at_rest
+            request.begin(ear, self._serve)
         finally:
             self.server.noting = None
-        channel.connectionLost(connectionDone)
-        return b"".join(sink.parts) if whole else b"", noted
+        if not ear.heard:
+            request.leave()
+        return ear.heard, noted
 
     def rest(self, group: "_Group") -> None:
         """Nobody waits in a group any more."""
@@ -170,10 +153,23 @@ class WaitingRooms:
 class _Group:
     """All who ask the same."""
 
-    __slots__ = ("_asking", "_epoch", "_index", "_rooms", "_tally", "_timer", "_until", "_waiting", "_watch", "plain")
+    __slots__ = (
+        "_asking",
+        "_closes",
+        "_epoch",
+        "_index",
+        "_rooms",
+        "_tally",
+        "_timer",
+        "_until",
+        "_waiting",
+        "_watch",
+        "plain",
+    )
 
-    def __init__(self, rooms: WaitingRooms, plain: bytes, tally: list[float]) -> None:
+    def __init__(self, rooms: WaitingRooms, plain: bytes, closes: bool, tally: list[float]) -> None:
         self.plain = plain
+        self._closes = closes
         self._rooms = rooms
         self._tally = tally
         self._waiting: dict[Waiting, None] = {}
@@ -288,7 +284,6 @@ class _Group:
 
     def _send(self, waiting: list[Waiting], answer: bytes) -> None:
         """Answer some now, the others in the next turn. Without an answer they go the plain way."""
-        closes = _CLOSE in answer[: answer.find(b"\r\n\r\n") + 2]
         now, later = waiting[:BATCH], waiting[BATCH:]
         end_s = time()
         for each in now:
@@ -300,7 +295,7 @@ class _Group:
                 continue
             self._tally[0] += 1
             self._tally[1] += 1000 * (end_s - each.began_s)
-            connection.woken(answer, closes)
+            connection.woken(answer, self._closes)
         if later:
             self._rooms.clock.callLater(0, self._send, later, answer)
 
@@ -316,38 +311,6 @@ class _Ear:
     def answered(self, answer: bytes) -> None:
         """The whole answer."""
         self.heard = answer
-
-
-class _Sink:
-    """A transport to nobody."""
-
-    disconnecting = False
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Keep it."""
-        self.parts.append(data)
-
-    def writeSequence(self, parts: list[bytes]) -> None:
-        """Keep them."""
-        self.parts.extend(parts)
-
-    def getPeer(self) -> UNIXAddress:
-        """No network address: nothing that is answered here depends on one."""
-        return UNIXAddress(None)
-
-    getHost = getPeer  # noqa: N815 - Twisted's name
-
-    def loseConnection(self) -> None:
-        """The request said that it is the last one."""
-
-    def _nothing(self, *_args: object) -> None:
-        """What else a channel asks of its transport has no meaning here."""
-
-    setTcpNoDelay = registerProducer = unregisterProducer = abortConnection = _nothing  # noqa: N815
-    pauseProducing = resumeProducing = loseWriteConnection = _nothing  # noqa: N815
 
 
 def _blocking(head: bytes) -> tuple[bytes, str, QueryOptions] | None:

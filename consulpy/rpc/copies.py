@@ -101,6 +101,8 @@ class Copies:
         self._once: set[int] = set()
         self._subjects: dict[Subject, set[_Entry]] = {}
         self._versions: dict[Subject, int] = {}
+        #: What answers that were made from copies, and kept, were asked about.
+        self._asked: set[Subject] = set()
         self._numbers = count(1)
         #: Who tries to reach a server again, how often that failed in a row, and until when nobody tries.
         self._trying: _Entry | None = None
@@ -143,9 +145,15 @@ class Copies:
         return self._copy(entry, hit)
 
     def version(self, subject: Subject) -> Hashable | None:
-        """Equal as long as nothing changed in the copies about something; None while they aren't certain, or none."""
+        """Equal as long as nothing changed in the copies about something; None while they aren't certain, or none.
+
+        To ask for it is to use the copies: who keeps answers that were made from them asks them for nothing else.
+        """
         number = self._versions.get(subject)
-        return None if number is None else (number, self._written())
+        if number is None:
+            return None
+        self._asked.add(subject)
+        return number, self._written()
 
     def close(self) -> None:
         """Forget everything, and ask no more."""
@@ -215,6 +223,7 @@ class Copies:
         entries = self._subjects.get(subject)
         if not entries:
             self._subjects.pop(subject, None)
+            self._asked.discard(subject)
         if entries and all(entry.reply is not None and not entry.failing for entry in entries):
             self._versions[subject] = next(self._numbers)
         else:
@@ -333,6 +342,10 @@ class Copies:
 
     def _refresh(self, entry: _Entry) -> None:
         entry.timer = None
+        if entry.subject in self._asked:
+            self._asked.discard(entry.subject)
+            for each in self._subjects[entry.subject]:
+                each.used_s = self._clock.seconds()
         if self._clock.seconds() - entry.used_s > UNUSED_S and not entry.waiting:
             self._forget(entry)
         elif entry.running is not None:

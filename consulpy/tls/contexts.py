@@ -43,7 +43,7 @@ class Tls:
         if settings.has_certificate:
             incoming_rpc = _incoming(settings, authorities, verify=settings.verify_incoming_rpc)
             incoming_https = _incoming(settings, authorities, verify=settings.verify_incoming_https)
-        outgoing = _outgoing(settings, authorities) if settings.calls_over_tls else None
+        outgoing = _outgoing(settings, authorities) if settings.has_ca else None
 
         def use() -> None:
             self.settings = settings

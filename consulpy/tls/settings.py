@@ -51,23 +51,13 @@ class TlsSettings:
 
     @property
     def has_ca(self) -> bool:
-        """Whether certificates of others can be checked."""
+        """Whether certificates of others can be checked: then servers that take TLS are called over it."""
         return bool(self.ca_file or self.ca_path)
 
     @property
     def has_certificate(self) -> bool:
         """Whether we can show one. As with Consul, one without its key counts as none."""
         return bool(self.cert_file and self.key_file)
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether anything here needs TLS at all."""
-        return self.has_ca or self.has_certificate or self.https
-
-    @property
-    def calls_over_tls(self) -> bool:
-        """Whether servers that take TLS are called over it; a server that says so gossips `use_tls`."""
-        return self.has_ca
 
     def server_name(self, datacenter: str) -> str:
         """The name in the certificates of a datacenter's servers."""

@@ -1,4 +1,4 @@
-"""The short way of writes answers as the plain way does, byte for byte, and takes only what it is sure of."""
+"""The short way answers as the plain way does, byte for byte, and takes only what it is sure of."""
 
 import json
 import re
@@ -91,7 +91,9 @@ def requests_of_cases() -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("line", ["User-Agent: test", "Accept-Encoding: gzip", "X-Consul-Namespace: a", "Origin: a"])
+@pytest.mark.parametrize(
+    "line", ["User-Agent: test", "Accept-Encoding: gzip", "X-Consul-Namespace: a", "Origin: a", "Connection: close"]
+)
 def test_each_request_of_the_conformance_cases_is_answered_alike_both_ways(line: str, taken: list[bytes]) -> None:
     config = {"response_headers": {"X-Site": "one", "server": "two", "ETag": " a\r\nb "}}
     doors = short(**config), plain(**config)
@@ -125,7 +127,6 @@ ODD = (
     b"PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
     b"PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\nx",
     b"PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
-    b"PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
     b"PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx",
     b"PUT /v1/kv/%61 HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx",
     b"PUT /v1/kv/%zz HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx",
@@ -180,6 +181,21 @@ def test_what_is_plain_takes_the_short_way(request_: bytes, taken: list[bytes]) 
     assert told(one, request_, request_) == told(two, request_, request_)
     assert len(taken) == 2
     assert kept(one) == kept(two)
+
+
+@pytest.mark.parametrize(
+    "request_", [put("/v1/kv/a", b"x", "Connection: close"), put("/v1/kv/", b"x", "connection: Close")]
+)
+def test_the_last_request_of_a_connection_ends_it_both_ways(request_: bytes, taken: list[bytes]) -> None:
+    answers = []
+    for door in (short(), plain()):
+        asking = Asking(door)
+        asking.send(request_)
+        assert not asking.transport.connected
+        assert b"\r\nConnection: close\r\n" in asking.raw
+        answers.append(DATE.sub(b"", asking.raw))
+    assert answers[0] == answers[1]
+    assert taken == [request_]
 
 
 def kept(door: Door) -> list[DirEntry]:

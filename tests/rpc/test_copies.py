@@ -278,6 +278,23 @@ def test_what_nobody_asks_for_is_forgotten() -> None:
     assert len(kept.copies) == 0
 
 
+def test_who_asks_for_the_version_uses_the_copy() -> None:
+    """DNS and HTTP keep what they made from a copy, and ask for its version only."""
+    kept = Kept().filled()
+    for _ in range(30):
+        assert kept.copies.version((SERVICE, "web")) is not None
+        kept.clock.advance(UNUSED_S / 10)
+        kept.servers.answer(5)
+        kept.clock.advance(PAUSE_S)
+    assert len(kept.copies) == 1
+    for _ in range(12):
+        kept.clock.advance(UNUSED_S / 10)
+        if not kept.servers.calls[-1][1].called:
+            kept.servers.answer(5)
+        kept.clock.advance(PAUSE_S)
+    assert len(kept.copies) == 0
+
+
 def test_so_it_is_while_no_server_answers() -> None:
     kept = Kept().filled()
     for _ in range(int(UNUSED_S)):
