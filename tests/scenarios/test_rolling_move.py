@@ -24,13 +24,16 @@ FAST = "performance { raft_multiplier = 1 }"
 
 
 def start(host: Host, program: str, name: str, address: str, *flags: str) -> Program:
-    place = ["-node", name, "-bind", address, "-client", address, "-data-dir", f"data-{name}", "-encrypt", KEY]
+    place = ["-node", name, "-bind", address, "-client", address, "-data-dir", f"data-{name}"]
     return host.start(f"{name}-{program}", program, "agent", *place, "-hcl", FAST, *flags)
 
 
-def client(host: Host, program: str, name: str) -> Program:
-    """A client as it is started by its unit file: only the program's name changes in a move."""
-    return start(host, program, name, CLIENTS[name], "-retry-join", SERVER, "-retry-interval", "1s")
+#: As in a unit file: only the program's name changes in a move.
+FLAGS = ("-encrypt", KEY, "-retry-join", SERVER, "-retry-interval", "1s")
+
+
+def client(host: Host, program: str, name: str, *flags: str) -> Program:
+    return start(host, program, name, CLIENTS[name], *flags)
 
 
 class Watcher(threading.Thread):
@@ -87,8 +90,8 @@ def catalog() -> dict[str, Any]:
 
 
 def test_three_clients_are_replaced_one_by_one(host: Host) -> None:
-    start(host, "consul", "server", SERVER, "-server", "-bootstrap-expect", "1")
-    running = {name: client(host, "consul", name) for name in CLIENTS}
+    start(host, "consul", "server", SERVER, "-server", "-bootstrap-expect", "1", "-encrypt", KEY)
+    running = {name: client(host, "consul", name, *FLAGS) for name in CLIENTS}
     eventually(lambda: len(ask(f"{SERVER}:8500/v1/catalog/nodes")) == 4, "all real agents are in the catalog")
     for name in ("client1", "client2"):
         body = {"Name": "web", "ID": f"web-{name}", "Port": 80, "Tags": ["a"], "Meta": {"on": name}}
@@ -104,7 +107,7 @@ def test_three_clients_are_replaced_one_by_one(host: Host) -> None:
     for name, address in CLIENTS.items():
         running[name].terminate()  # a client leaves on it, as on any restart of its unit
         eventually(lambda name=name: members(f"{SERVER}:8500")[name] == "left", f"{name} has left")
-        client(host, "consulpy", name)
+        client(host, "consulpy", name, *FLAGS)
         eventually(lambda name=name: members(f"{SERVER}:8500")[name] == "alive", f"{name} is back as consulpy")
         # A real client that leaves may register itself once more after the server removed it, its check passing: the
         # catalog's answer is the new agent's own only when that has run its checks.
@@ -126,9 +129,9 @@ def test_three_clients_are_replaced_one_by_one(host: Host) -> None:
 
 
 def test_a_crashed_client_is_replaced_too(host: Host) -> None:
-    """No leave, the snapshot and keyring of a dead agent: consulpy is back before anybody reaped it."""
-    start(host, "consul", "server", SERVER, "-server", "-bootstrap-expect", "1")
-    real = client(host, "consul", "client1")
+    """No leave, and no flag for key or join: consulpy comes back by the dead agent's keyring file and snapshot."""
+    start(host, "consul", "server", SERVER, "-server", "-bootstrap-expect", "1", "-encrypt", KEY)
+    real = client(host, "consul", "client1", *FLAGS)
     eventually(lambda: len(ask(f"{SERVER}:8500/v1/catalog/nodes")) == 2, "both are in the catalog")
     register(CLIENTS["client1"], {"Name": "web", "Port": 80})
     ask(f"{CLIENTS['client1']}:8500/v1/agent/maintenance?enable=true&reason=moving", "PUT")
