@@ -1,9 +1,11 @@
 """A UDP socket of the DNS door.
 
-It is read by itself rather than through a Twisted datagram protocol: up to 64 datagrams a wake-up, and a cache hit is
-answered on the spot (134,000 against 115,000 packets a second were measured on one machine).
+It is read by itself rather than through a Twisted datagram protocol: up to 64 datagrams a wake-up (134,000 against
+115,000 packets a second were measured on one machine). What the cache knows is answered when all of them are read: who
+asks on the same machine is woken once for many answers.
 """
 
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -88,17 +90,18 @@ class UdpSocket:
 
     def _read_all(self) -> None:
         receive, send, hit = self._socket.recvfrom, self._socket.sendto, self._cache.get
-        for _ in range(DATAGRAMS_PER_WAKEUP):
-            try:
+        hits: list[tuple[bytes, Any]] = []
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            for _ in range(DATAGRAMS_PER_WAKEUP):
                 packet, source = receive(DATAGRAM_SIZE_MAX)
-            except (BlockingIOError, ConnectionError):
-                return
-            answer = hit(packet)
-            if answer is None:
-                self._service.datagram(packet, source[0], self._replier(source))
-                continue
+                answer = hit(packet)
+                if answer is None:
+                    self._service.datagram(packet, source[0], self._replier(source))
+                else:
+                    hits.append((answer, source))
+        for each in hits:
             try:
-                send(answer, source)
+                send(*each)
             except OSError:
                 self._service.counters["dropped"] += 1
 
