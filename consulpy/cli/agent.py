@@ -1,14 +1,9 @@
 """`consulpy agent`: the same service as `twistd consulpy`, in the foreground."""
 
 import gc
-from typing import Final
 
 from consulpy.cli.registry import Given, command
 from consulpy.config.flags import agent_flags, config_from_argv
-
-#: New objects, and looks at the young ones, between two looks for garbage. A turn of the reactor makes thousands of
-#: objects and soon drops nearly all: with Python's own 700 the whole state is gone through again and again meanwhile.
-_GC_THRESHOLDS: Final = (20_000, 10, 10)
 
 
 @command(
@@ -28,7 +23,4 @@ def agent(given: Given) -> int:
     config = config_from_argv(given.arguments)
     from consulpy.service import run  # only here is Twisted imported
 
-    gc.freeze()
-    gc.enable()
-    gc.set_threshold(*_GC_THRESHOLDS)
     return run(config, lambda: config_from_argv(given.arguments))

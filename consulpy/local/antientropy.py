@@ -1,23 +1,23 @@
 """Anti-entropy: the catalog's idea of this node is made equal to what the agent itself knows.
 
-A *partial* sync sends what changed, at once. A *full* sync reads what the catalog has, compares, and sends the
-differences: at the start, when a server appears, after a failure, and about every minute. docs/wire/rpc.md section 9;
-tests/vectors/rpc/Catalog.Register.json.
+A *partial* sync sends what changed, at once, many changes together. A *full* sync reads what the catalog has, compares,
+and sends the differences: at the start, when a server appears, after a failure, and about every minute.
+docs/wire/rpc.md section 9; tests/vectors/rpc/Catalog.Register.json.
 """
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from random import Random
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import NoLeader, NoServers, RPCError, WireError
 from consulpy.local.compare import compare
-from consulpy.local.entries import CheckEntry, Entries
+from consulpy.local.entries import CheckEntry, Entries, ServiceEntry
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.record import Record
@@ -43,6 +43,10 @@ SCALE_FROM: Final = 128
 _MAX_STALE_NS: Final = 2_000_000_000
 #: A call that is not answered after this many seconds is given up; the next full sync repairs what it left.
 CALL_TIMEOUT_S: Final = 120.0
+#: Partial syncs begin at least so many seconds apart: one alone waits for nothing, a stream of changes goes together.
+SPACING_S: Final = 0.02
+#: How many calls of one sync are under way at once: the servers store together what comes together.
+PARALLEL: Final = 8
 #: After so many refusals in one sync the rest waits for the next one.
 MAX_REFUSED: Final = 16
 
@@ -90,6 +94,7 @@ class AntiEntropy:
         self._full_timer: Timer | None = None
         self._full_at_s = math.inf
         self._partial_timer: Timer | None = None
+        self._partial_began_s = -math.inf
         self._running: Deferred[None] | None = None
         self._server_seen = False
         self._started = False
@@ -121,9 +126,10 @@ class AntiEntropy:
             self._schedule_full(self._random(SERVER_UP_WITHIN_S), no_later=True)
 
     def changed(self) -> None:
-        """Something changed here: partial sync, at the end of this turn of the clock."""
+        """Something changed here: partial sync, at the end of this turn of the clock, or `SPACING_S` after the last."""
         if self._started and self._partial_timer is None:
-            self._partial_timer = self._clock.callLater(0, self._partial)
+            delay_s = max(0.0, self._partial_began_s + SPACING_S - self._clock.seconds())
+            self._partial_timer = self._clock.callLater(delay_s, self._partial)
 
     def _random(self, upto_s: float) -> float:
         return self._rng.uniform(0, upto_s * scale(self._cluster_size()))
@@ -150,6 +156,7 @@ class AntiEntropy:
         self._partial_timer = None
         if self._running is None:
             self.partial_syncs += 1
+            self._partial_began_s = self._clock.seconds()
             self._run(Deferred.fromCoroutine(self._sync_changes()), full=False)
         # else: `_ended` starts the next one
 
@@ -184,11 +191,7 @@ class AntiEntropy:
     def _pending(self) -> bool:
         """Whether anything changed while a sync was under way."""
         entries = self._entries
-        return (
-            not entries.node_in_sync
-            or any(not entry.in_sync for entry in entries.services.values())
-            or any(not entry.in_sync for entry in entries.checks.values())
-        )
+        return not entries.node_in_sync or bool(entries.services_to_tell() or entries.checks_to_tell())
 
     async def _call(self, method: str, request: Record) -> Any:
         waiting = self._caller.call(method, request)
@@ -218,19 +221,41 @@ class AntiEntropy:
         """
         entries = self._entries
         refused: list[RPCError] = []
-        for service_id, service in list(entries.services.items()):
-            if entries.services.get(service_id) is service and not service.in_sync:
-                change = self._deregister_service if service.deleted else self._register_service
-                await self._or_refused(change(service_id), [service], refused)
-        for check_id, check in list(entries.checks.items()):
-            if entries.checks.get(check_id) is check and not check.in_sync:
-                changing = self._deregister_check if check.deleted else self._register_check
-                await self._or_refused(changing(check_id), [check], refused)
+        await self._all(
+            self._or_refused(self._tell_service(service_id, service), [service], refused)
+            for service_id, service in list(entries.services_to_tell().items())
+        )
+        await self._all(
+            self._or_refused(self._tell_check(check_id, check), [check], refused)
+            for check_id, check in list(entries.checks_to_tell().items())
+        )
         if not entries.node_in_sync:
             await self._call("Catalog.Register", self._registration(self._token()))
             entries.node_in_sync = True
         if refused:
             raise refused[0]
+
+    async def _all(self, changes: Iterator[Coroutine[Any, Any, None]]) -> None:
+        """Await all of them, some at once; the first that raises ends all. Each is made when its turn comes."""
+        if not self._entries.node_in_sync:
+            for change in changes:  # it tells of the node, too
+                await change
+                break
+        workers = [Deferred.fromCoroutine(_one_by_one(changes)) for _ in range(PARALLEL)]
+        try:
+            await gatherResults(workers, consumeErrors=True)
+        except FirstError as error:
+            for worker in workers:
+                worker.cancel()
+            error.subFailure.raiseException()
+
+    async def _tell_service(self, service_id: str, entry: ServiceEntry) -> None:
+        if self._entries.services.get(service_id) is entry and not entry.in_sync:
+            await (self._deregister_service if entry.deleted else self._register_service)(service_id)
+
+    async def _tell_check(self, check_id: str, entry: CheckEntry) -> None:
+        if self._entries.checks.get(check_id) is entry and not entry.in_sync:
+            await (self._deregister_check if entry.deleted else self._register_check)(check_id)
 
     async def _or_refused(self, change: Coroutine[Any, Any, None], told: list[Any], refused: list[RPCError]) -> None:
         """Await `change`. What a token may not do is not tried again before it changes; other refusals are noted."""
@@ -318,6 +343,11 @@ class AntiEntropy:
         except RPCError as error:
             if "Unknown service" not in str(error) and "Unknown check" not in str(error):
                 raise
+
+
+async def _one_by_one(changes: Iterator[Coroutine[Any, Any, None]]) -> None:
+    for change in changes:
+        await change
 
 
 def _content(entry: Any) -> Any:

@@ -29,14 +29,17 @@ def _compare_services(entries: Entries, theirs: dict[str, NodeService]) -> None:
         if other is None:
             if entry.deleted:
                 entries.forget_service(service_id)
-            entry.in_sync = False
+            else:
+                entries.service_untold(entry)
         elif not entry.deleted:
             if entry.service.enable_tag_override and list(entry.service.tags or ()) != list(other.tags or ()):
                 entry.service = replace(entry.service, tags=None if other.tags is None else list(other.tags))
             entry.in_sync = same_service(entry.service, other)
+            if not entry.in_sync:
+                entries.service_untold(entry)
     for service_id, other in theirs.items():
         if service_id not in entries.services and service_id != CONSUL_SERVICE:
-            entries.services[service_id] = ServiceEntry(other, deleted=True)
+            entries.add_service(ServiceEntry(other, deleted=True))
 
 
 def _compare_checks(entries: Entries, theirs: dict[str, HealthCheck]) -> None:
@@ -45,11 +48,14 @@ def _compare_checks(entries: Entries, theirs: dict[str, HealthCheck]) -> None:
         if other is None:
             if entry.deleted:
                 entries.forget_check(check_id)
-            entry.in_sync = False
+            else:
+                entries.check_untold(entry)
         elif not entry.deleted:
             # while a changed output is deferred, the difference in output is meant
             ours = replace(entry.check, output=other.output) if entry.deferred is not None else entry.check
             entry.in_sync = same_check(ours, other)
+            if not entry.in_sync:
+                entries.check_untold(entry)
     for check_id, other in theirs.items():
         if check_id not in entries.checks and check_id != SERF_HEALTH:
             entries.put_stranger(check_id, other)

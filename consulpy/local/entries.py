@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable
 from copy import copy
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
 from consulpy.clock import Clock, Timer
 from consulpy.state.watch import Watchers
@@ -39,6 +40,9 @@ class CheckEntry:
     deferred: Timer | None = None
 
 
+_Entry = TypeVar("_Entry", ServiceEntry, CheckEntry)
+
+
 class Entries:
     """All services and checks by id, deleted ones included until the catalog knows.
 
@@ -67,6 +71,29 @@ class Entries:
         self.clock = clock
         self.rng = rng
         self._by_service: dict[str, dict[str, None]] = {}
+        #: Who may be out of sync, by id; who is again, or was replaced, goes when `services_to_tell` looks.
+        self._untold_services: dict[str, ServiceEntry] = {}
+        self._untold_checks: dict[str, CheckEntry] = {}
+
+    def service_untold(self, entry: ServiceEntry) -> None:
+        """The catalog does not know what this service is now."""
+        entry.in_sync = False
+        self._untold_services[entry.service.id] = entry
+
+    def check_untold(self, entry: CheckEntry) -> None:
+        """The catalog does not know what this check is now."""
+        entry.in_sync = False
+        self._untold_checks[entry.check.check_id] = entry
+
+    def services_to_tell(self) -> dict[str, ServiceEntry]:
+        """The services that are out of sync, by id, in the order in which they came to be. Costs nothing for others."""
+        self._untold_services = _still_untold(self._untold_services, self.services)
+        return self._untold_services
+
+    def checks_to_tell(self) -> dict[str, CheckEntry]:
+        """The checks that are out of sync."""
+        self._untold_checks = _still_untold(self._untold_checks, self.checks)
+        return self._untold_checks
 
     def live_services(self) -> dict[str, NodeService]:
         """The services that are registered now, by id."""
@@ -92,8 +119,13 @@ class Entries:
 
     def put_service(self, service: NodeService, token: str) -> None:
         """Register a service, or replace the one of the same id. The catalog is told in any case."""
-        self.services[service.id] = ServiceEntry(service, token)
+        self.add_service(ServiceEntry(service, token))
         self._notify("services", ("service", service.id))
+
+    def add_service(self, entry: ServiceEntry) -> None:
+        """Hold a service that the catalog is to be told of, be it that it is deleted."""
+        self.services[entry.service.id] = entry
+        self.service_untold(entry)
 
     def put_check(self, check: HealthCheck, token: str) -> None:
         """Register a check, or replace the one of the same id."""
@@ -114,17 +146,20 @@ class Entries:
     def _add(self, check_id: str, entry: CheckEntry) -> None:
         self.checks[check_id] = entry
         self._by_service.setdefault(entry.check.service_id, {})[check_id] = None
+        self.check_untold(entry)
 
     def delete_service(self, service_id: str) -> None:
         """Mark a service for deletion from the catalog; it counts as gone at once."""
         entry = self.services[service_id]
-        entry.deleted, entry.in_sync = True, False
+        entry.deleted = True
+        self.service_untold(entry)
         self._notify("services", ("service", service_id))
 
     def delete_check(self, check_id: str) -> None:
         """Mark a check for deletion from the catalog; it counts as gone at once."""
         entry = self.checks[check_id]
-        entry.deleted, entry.in_sync = True, False
+        entry.deleted = True
+        self.check_untold(entry)
         _cancel_deferred(entry)
         self._notify("checks", ("service", entry.check.service_id))
 
@@ -169,7 +204,7 @@ class Entries:
             self.watchers.changed(["checks", ("service", old.service_id)])
             return True
         _cancel_deferred(entry)
-        entry.in_sync = False
+        self.check_untold(entry)
         self._notify("checks", ("service", old.service_id))
         return True
 
@@ -182,7 +217,7 @@ class Entries:
     def _defer_ended(self, check_id: str, entry: CheckEntry) -> None:
         entry.deferred = None
         if self.checks.get(check_id) is entry and not entry.deleted:
-            entry.in_sync = False
+            self.check_untold(entry)
             self.changed()
 
     def stop(self) -> None:
@@ -193,6 +228,10 @@ class Entries:
     def _notify(self, *keys: Hashable) -> None:
         self.watchers.changed(keys)
         self.changed()
+
+
+def _still_untold(marked: dict[str, _Entry], known: dict[str, _Entry]) -> dict[str, _Entry]:
+    return {key: entry for key, entry in marked.items() if not entry.in_sync and known.get(key) is entry}
 
 
 def _cancel_deferred(entry: CheckEntry) -> None:

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from consulpy.errors import NoServers, RPCError
-from consulpy.local.antientropy import AntiEntropy, scale
+from consulpy.local.antientropy import PARALLEL, SPACING_S, AntiEntropy, scale
 from consulpy.local.state import LocalState
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
@@ -46,7 +46,7 @@ class Agent:
 
     def settle(self) -> list[tuple[str, Any]]:
         self.catalog.calls.clear()
-        self.clock.advance(0)
+        self.clock.advance(SPACING_S)
         return self.catalog.calls
 
 
@@ -307,9 +307,80 @@ def test_a_change_while_a_call_is_under_way_is_sent_afterwards() -> None:
 
     held, agent.catalog.held = agent.catalog.held, None
     held[0].callback(None)
-    agent.clock.advance(0)
+    agent.clock.advance(SPACING_S)
 
     assert agent.catalog.checks["a"].status == "critical"
+
+
+def test_one_change_goes_at_once_and_a_stream_of_them_in_groups() -> None:
+    agent = Agent().start()
+    for number in range(5):
+        agent.service(f"s{number}")
+        agent.clock.advance(SPACING_S / 5)
+        assert agent.catalog.methods == ["Catalog.Register"]
+    agent.clock.advance(SPACING_S / 5)
+    assert (agent.catalog.methods, agent.sync.partial_syncs) == (5 * ["Catalog.Register"], 2)
+
+
+def test_services_are_told_some_at_once_and_checks_after_them() -> None:
+    agent = Agent().start()
+    agent.check("of-the-node")
+    for number in range(PARALLEL + 1):
+        agent.service(f"s{number}")
+    held = agent.catalog.held = []
+
+    agent.settle()
+    assert len(held) == PARALLEL
+    held.pop(3).callback(None)
+    assert len(held) == PARALLEL
+    told = [request.service.id for _, request in agent.catalog.calls]
+    assert told == [f"s{number}" for number in range(PARALLEL + 1)]
+    while len(held) > 1:
+        held.pop().callback(None)
+    assert len(agent.catalog.calls) == PARALLEL + 1
+    held.pop().callback(None)
+    assert agent.catalog.calls[-1][1].check.check_id == "of-the-node"
+
+
+def test_what_is_first_to_tell_of_the_node_goes_alone() -> None:
+    agent = Agent()
+    for number in range(3):
+        agent.service(f"s{number}")
+    agent.sync.start()
+    agent.clock.advance(0)
+    registrations = [request for method, request in agent.catalog.calls if method == "Catalog.Register"]
+    assert [request.skip_node_update for request in registrations] == [False, True, True]
+
+
+def test_when_the_servers_are_gone_what_is_under_way_is_given_up_and_tried_again() -> None:
+    agent = Agent().start()
+    for number in range(3):
+        agent.service(f"s{number}")
+    held = agent.catalog.held = []
+    agent.settle()
+    held[1].errback(NoServers())
+    assert agent.sync.failures == 1
+
+    agent.catalog.held = None
+    agent.clock.advance(30)
+    assert set(agent.catalog.services) == {"s0", "s1", "s2"}
+    assert all(entry.in_sync for entry in agent.entries.services.values())
+
+
+def test_what_changed_is_found_without_a_look_at_the_rest() -> None:
+    class Unseen(dict[str, Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError("all services were gone through")
+
+        items = values = __iter__
+
+    agent = Agent().start()
+    for number in range(10):
+        agent.service(f"s{number}")
+    agent.settle()
+    agent.entries.services = Unseen(agent.entries.services)
+    agent.service("s3")
+    assert [request.service.id for _, request in agent.settle()] == ["s3"]
 
 
 def test_what_is_refused_does_not_hold_up_the_rest_and_is_tried_again() -> None:
