@@ -8,11 +8,11 @@ from time import time  # noqa: TID251 - an answer has the date of the wall clock
 from typing import Any, Final
 
 from twisted.internet.protocol import connectionDone
-from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from consulpy.http import lane
+from consulpy.http.accepting import Accepted
 from consulpy.http.kept import Recording, Tee
 from consulpy.http.request import HEADERS_MAX_BYTES, ApiRequest, refusal
 from consulpy.http.waiting import Waiting
@@ -303,7 +303,7 @@ class Channel(MayWait, HTTPChannel):
 
 def send(transport: Any, data: bytes) -> None:
     """Write at once what the socket takes: no turn of the reactor and no system calls to watch it."""
-    if type(transport) is Server and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
+    if isinstance(transport, Accepted) and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
         sent = transport.writeSomeData(data)
         if isinstance(sent, int) and sent >= 0:
             data = data[sent:]

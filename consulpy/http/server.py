@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
 
 from consulpy.errors import ConfigError
+from consulpy.http.accepting import Accepted
 from consulpy.http.app import make_site_root
 from consulpy.http.cache import ReplyCache
 from consulpy.http.guard import Guard
@@ -115,14 +116,16 @@ class HttpService(Service):
         if address.startswith(_UNIX):
             self._listen_unix(address.removeprefix("unix://"))
         elif port > 0:
-            self._listen_tcp("HTTP", address, port, self.site)
+            listener = self._listen_tcp("HTTP", address, port, self.site)
+            listener.transport = Accepted  # what it makes of a connection, as `twisted.internet.tcp.Port` offers
 
-    def _listen_tcp(self, what: str, address: str, port: int, factory: Any) -> None:
+    def _listen_tcp(self, what: str, address: str, port: int, factory: Any) -> Any:
         try:
             listener = self._reactor.listenTCP(port, factory, backlog=BACKLOG, interface=address)
         except CannotListenError as error:
             raise ConfigError(cannot_listen(what, address, port, error)) from None
         self._listeners.append(listener)
+        return listener
 
     def _listen_tls(self, address: str) -> None:
         tls = self._tls

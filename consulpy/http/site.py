@@ -11,6 +11,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from consulpy.http import lane
+from consulpy.http.accepting import Accepted
 from consulpy.http.channel import IDLE_TIMEOUT_S, Channel, MayWait, send
 from consulpy.http.kept import KeptAnswers
 from consulpy.http.request import ApiRequest, refusal
@@ -34,7 +35,14 @@ class Opening(MayWait, Protocol):
         self._make_channel = make_channel
 
     def connectionMade(self) -> None:
-        """Wait for the first bytes, not for ever."""
+        """Read the first bytes if they are here."""
+        if isinstance(self.transport, Accepted):
+            self.transport.begin()
+        if self._channel is None and not self._closed:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next bytes, not for ever."""
         self._timer = self.factory.reactor.callLater(IDLE_TIMEOUT_S, self._idle)
 
     def _idle(self) -> None:
@@ -82,10 +90,10 @@ class Opening(MayWait, Protocol):
 
     def _end(self) -> None:
         self._closed = True
-        self.transport.loseConnection()
-
-    def _rest(self) -> None:
-        self.connectionMade()
+        if isinstance(self.transport, Accepted):
+            self.transport.end()
+        else:
+            self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
