@@ -322,12 +322,10 @@ class Memberlist:
         return picked
 
     def _gossip(self) -> None:
+        if (not len(self.queue) and not self._delegate.has_broadcasts()) or len(self.list) < 2:
+            return
         config = self.config
         budget = config.packet_bytes - _COMPOUND_BYTES - self.sealer.overhead_bytes
-        if len(self.list) < 2:
-            return
-        if not len(self.queue) and not self._delegate.has_broadcasts():
-            return
         now_s = self._clock.seconds()
         oldest_s = now_s - config.gossip_to_the_dead_time_s
 
