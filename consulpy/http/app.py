@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -65,7 +64,6 @@ def make_site_root(
     assert routes
     endpoints = {path: _Endpoint(agent, path, handlers, cache, debugging) for path, handlers in ROUTES.items()}
     added = [(name.encode(), value.encode()) for name, value in headers.items()]
-    app = Klein()
 
     def serve(request: Any, path: str) -> Any:
         endpoint, tail = _find(endpoints, path)
@@ -76,6 +74,14 @@ def make_site_root(
         refused = guard and guard.refuses(request.method.decode("latin-1"), path, _client_of(request))
         return endpoint.refuse(request, refused) if refused else endpoint.serve(request, tail)
 
+    return Front(lambda: _api(serve), serve)
+
+
+def _api(serve: Callable[[Any, str], Any]) -> Resource:
+    """Klein's resource of all routes."""
+    from klein import Klein  # most requests take the short way: a twelfth of the memory at rest is for the others only
+
+    app = Klein()
     app.url_map.merge_slashes = False
 
     # One rule for all: to compile a rule for each path takes werkzeug longer than the rest of the agent's start.
@@ -84,7 +90,8 @@ def make_site_root(
         return serve(request, (b"/" + b"/".join(request.postpath)).decode())
 
     app.handle_errors(Exception)(_route_failed)
-    return Front(app.resource(), serve)
+    resource: Resource = app.resource()
+    return resource
 
 
 def _find(endpoints: dict[str, "_Endpoint"], path: str) -> tuple["_Endpoint | None", str]:
@@ -103,12 +110,16 @@ def _find(endpoints: dict[str, "_Endpoint"], path: str) -> tuple["_Endpoint | No
 
 @implementer(IResource)
 class Front:
-    """What is answered before any route is looked for. `serve(request, path)`: the routes, for `consulpy.http.lane`."""
+    """What is answered before any route is looked for. `make_api()`: Klein's routes, made when first needed.
+
+    `serve(request, path)`: the same routes, for `consulpy.http.lane`.
+    """
 
     isLeaf = True  # noqa: N815 - Twisted's name
 
-    def __init__(self, api: Resource, serve: Callable[[Any, str], Any]) -> None:
-        self._api = api
+    def __init__(self, make_api: Callable[[], Resource], serve: Callable[[Any, str], Any]) -> None:
+        self._make_api = make_api
+        self._api: Resource | None = None
         self.serve = serve
 
     def putChild(self, path: bytes, child: IResource) -> None:
@@ -138,6 +149,8 @@ class Front:
             return _refuse(request)
         if _UNCLEAN.search(text):
             return _redirect(request, _clean(text))
+        if self._api is None:
+            self._api = self._make_api()
         return self._api.render(request)
 
 

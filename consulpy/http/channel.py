@@ -212,14 +212,18 @@ class Channel(MayWait, HTTPChannel):
         return b""
 
     def _record(self, recording: Recording) -> None:
-        """Answer a request the slow way, and keep what it wrote."""
+        """Answer a request, the short way if it may, and keep what was written."""
         transport = self.transport
         self.transport = tee = Tee(transport)
         try:
-            HTTPChannel.dataReceived(self, recording.head)
+            self._plain = lane.plain_request(recording.head) if self.factory.lane is not None else None
+            if self._plain is not None:
+                self._plain.begin(self, self.factory.lane)
+            else:
+                HTTPChannel.dataReceived(self, recording.head)
         finally:
             self.transport = transport
-            whole = not self.requests and not self._refused
+            whole = not self.requests and self._plain is None and not self._refused
             self.factory.kept.end(recording, tee.written if whole else b"")
 
     def timeoutConnection(self) -> None:

@@ -1,0 +1,26 @@
+"""What an agent at rest does not load: it would pay for it in memory and in the time of its start."""
+
+import subprocess
+import sys
+
+import pytest
+
+#: Loaded for the first request that needs them.
+FOR_SOME_REQUESTS = ("klein", "werkzeug")
+
+
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    """The modules of an agent that has just started."""
+    program = "import sys, consulpy.service; print(*sys.modules, sep='\\n')"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    return set(told.stdout.split())
+
+
+def test_the_modules_of_the_doors_are_loaded_from_the_start(loaded: set[str]) -> None:
+    assert {"consulpy.http.app", "consulpy.http.routes.kv", "twisted.web.http", "twisted.names.dns"} <= loaded
+
+
+@pytest.mark.parametrize("name", FOR_SOME_REQUESTS)
+def test_what_only_some_requests_need_is_not(loaded: set[str], name: str) -> None:
+    assert name not in loaded
