@@ -4,7 +4,7 @@ A request that comes alone and is answered from what is kept costs seven system 
 requests again in a second. Everything else is Twisted's.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.tcp import Server
@@ -18,8 +18,12 @@ _DONE: Final = Failure(ConnectionDone())
 class Accepted(Server):
     """The transport of an accepted connection (`Port.transport`); its protocol calls `begin` when it is ready."""
 
-    _begins = True
-    _is_wanted = False
+    #: Beside Twisted's thirty attributes: with more, each connection would have a dict twice as large.
+    __slots__ = ("_begins", "_is_wanted")
+
+    def __init__(self, *arguments: Any) -> None:
+        self._begins, self._is_wanted = True, False
+        super().__init__(*arguments)
 
     def startReading(self) -> None:
         """Be watched, but not before it began."""

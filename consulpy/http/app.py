@@ -17,15 +17,14 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from consulpy.errors import RPCError
 from consulpy.http import routes
 from consulpy.http.cache import ReplyCache
 from consulpy.http.guard import Guard
+from consulpy.http.refusing import refusal
 from consulpy.http.render import to_bytes
-from consulpy.http.request import refusal
 from consulpy.http.routing import METHODS, ROUTES, Answer, BadQuery, Handler, HttpError, Query, Request
 from consulpy.http.streaming import Stream
 
@@ -156,6 +155,8 @@ class Front:
 
 def _refuse(request: Any, why: str = "") -> int:
     """What Go's server does not accept."""
+    from twisted.web.server import NOT_DONE_YET  # loaded: the request is one of its own
+
     status = f"400 Bad Request{why}"
     request.channel.refuse(refusal(status, status))
     return NOT_DONE_YET

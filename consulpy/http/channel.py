@@ -14,7 +14,7 @@ from twisted.web.http import HTTPChannel
 from consulpy.http import lane
 from consulpy.http.accepting import Accepted
 from consulpy.http.kept import Recording, Tee
-from consulpy.http.request import HEADERS_MAX_BYTES, ApiRequest, refusal
+from consulpy.http.refusing import HEADERS_MAX_BYTES, refusal
 from consulpy.http.waiting import Waiting
 
 #: A client that says nothing for this long is cut off, unless it waits for an answer.
@@ -101,7 +101,6 @@ class Channel(MayWait, HTTPChannel):
 
     MAX_LENGTH = HEADERS_MAX_BYTES
     totalHeadersSize = HEADERS_MAX_BYTES  # noqa: N815 - Twisted's names here and below
-    requestFactory = ApiRequest  # noqa: N815
 
     _refused = False
     _arrival: Any = None
@@ -112,6 +111,12 @@ class Channel(MayWait, HTTPChannel):
     peer: Any = None
     #: When a kept answer was sent last.
     _hit_s = -IDLE_TIMEOUT_S
+
+    def requestFactory(self, *arguments: Any) -> Any:  # type: ignore[override]
+        """Twisted calls this for a request that goes the plain way."""
+        from consulpy.http.request import ApiRequest  # it loads twisted.web.server, a twentieth of the memory at rest
+
+        return ApiRequest(*arguments)  # type: ignore[no-untyped-call]
 
     def connectionMade(self) -> None:
         """Twisted calls this."""

@@ -1,24 +1,18 @@
-"""A request of the HTTP API as it arrives: the limits of its parts, and the answer to one that breaks them."""
+"""A request of the HTTP API as it arrives: the limit of its body.
+
+Only what goes the plain way needs Twisted's request, so this is imported for the first of those."""
 
 from typing import Any, Final
 
 from twisted.web.server import Request
 
+from consulpy.http.refusing import refusal
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
 
-#: Request line and headers together (Go allows 1 MiB; parsing costs us more).
-HEADERS_MAX_BYTES: Final = 64 * 1024
 #: Bodies above this size are refused before they are read: more than any endpoint takes.
 BODY_MAX_BYTES: Final = 8 * 1024 * 1024
 #: The only larger body is the state of a whole cluster.
 SNAPSHOT_PATH: Final = b"/v1/snapshot"
-
-
-def refusal(status: str, text: str) -> bytes:
-    """A whole answer to a request that is not looked at, as Go's server writes it."""
-    body = text.encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _relative(uri: bytes) -> bytes:

@@ -7,14 +7,14 @@ from typing import Any
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPFactory
 from twisted.web.resource import IResource
-from twisted.web.server import Site
 
 from consulpy.http import lane
 from consulpy.http.accepting import Accepted
 from consulpy.http.channel import IDLE_TIMEOUT_S, Channel, MayWait, send
 from consulpy.http.kept import KeptAnswers
-from consulpy.http.request import ApiRequest, refusal
+from consulpy.http.refusing import refusal
 from consulpy.http.waiting import WaitingRooms
 
 
@@ -115,8 +115,8 @@ class _OneTooMany(Protocol):
         transport.loseConnection()
 
 
-class ApiSite(Site):
-    """Makes channels, and counts them by client.
+class ApiSite(HTTPFactory):
+    """Makes channels, and counts them by client; to requests it is what `twisted.web.server.Site` would be.
 
     `connections_per_client`: 0 for no limit; may be changed at any time (`limits.http_max_conns_per_client`).
     """
@@ -124,11 +124,13 @@ class ApiSite(Site):
     displayTracebacks = False  # noqa: N815
     noisy = False
     protocol: Any = Channel
+    _parsePOSTFormSubmission = False  # noqa: N815 - newer Twisted's requests look here
 
     def __init__(
         self, root: IResource, reactor: Any, connections_per_client: int, kept: KeptAnswers | None = None
     ) -> None:
-        super().__init__(root, requestFactory=ApiRequest, timeout=IDLE_TIMEOUT_S, reactor=reactor)  # type: ignore[no-untyped-call]
+        super().__init__(timeout=IDLE_TIMEOUT_S, reactor=reactor)
+        self._root = root
         self.connections_per_client = connections_per_client
         #: Answers that need not be made again.
         self.kept = kept
@@ -149,10 +151,19 @@ class ApiSite(Site):
             self.refused += 1
             return _OneTooMany()
         self._open[client] = count + 1
-        make_channel = super().buildProtocol
-        opening = Opening(client, lambda: make_channel(addr))  # type: ignore[no-untyped-call]
+        opening = Opening(client, lambda: self._make_channel(addr))
         opening.factory = self
         return opening
+
+    def _make_channel(self, addr: IAddress | None) -> Any:
+        channel: Any = super().buildProtocol(addr)
+        channel.site = self
+        return channel
+
+    def getResourceFor(self, request: Any) -> IResource:
+        """Twisted's requests ask this: one resource answers all."""
+        request.site = self
+        return self._root
 
     def left(self, client: str) -> None:
         """A connection of `client` is gone."""

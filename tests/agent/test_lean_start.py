@@ -6,7 +6,7 @@ import sys
 import pytest
 
 #: Loaded for the first request that needs them.
-FOR_SOME_REQUESTS = ("klein", "werkzeug")
+FOR_SOME_REQUESTS = ("klein", "werkzeug", "twisted.web.server")
 
 
 @pytest.fixture(scope="module")
