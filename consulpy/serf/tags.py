@@ -3,6 +3,7 @@
 Source: docs/wire/gossip.md 6.7.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,6 +14,8 @@ from consulpy.errors import ConfigError, WireError
 _MAGIC: Final = 0xFF
 #: The most bytes of metadata that memberlist carries.
 META_LIMIT_BYTES: Final = 512
+#: Texts up to this length are nearly always the same for many members, which share them; longer ones are ids.
+_SHARED_MAX: Final = 20
 
 
 def encode_tags(tags: Mapping[str, str]) -> bytes:
@@ -34,7 +37,12 @@ def decode_tags(meta: bytes) -> dict[str, str]:
     if not isinstance(raw, dict):
         return {}
     return {
-        text(key): text(value) if value is not None else ""
+        _shared(key): _shared(value) if value is not None else ""
         for key, value in raw.items()
         if isinstance(key, bytes) and (value is None or isinstance(value, bytes))
     }
+
+
+def _shared(raw: bytes) -> str:
+    found = text(raw)
+    return sys.intern(found) if len(found) <= _SHARED_MAX else found

@@ -60,3 +60,10 @@ def test_a_lamport_clock_is_later_than_all_it_saw() -> None:
     assert clock.increment() == 42
     clock.witness(2**64 - 1)
     assert clock.time() == 2**64 - 1
+
+
+def test_members_share_the_texts_that_they_have_in_common() -> None:
+    one, two = (decode_tags(encode_tags({"build": "1.8.7:bd893c71", "id": owner * 36})) for owner in "ab")
+    for first, second in zip(sorted(one), sorted(two), strict=True):
+        assert first is second
+    assert one["build"] is two["build"]
