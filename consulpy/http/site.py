@@ -36,10 +36,9 @@ class Opening(MayWait, Protocol):
 
     def connectionMade(self) -> None:
         """Read the first bytes if they are here."""
+        self._rest()
         if isinstance(self.transport, Accepted):
             self.transport.begin()
-        if self._channel is None and not self._closed:
-            self._rest()
 
     def _rest(self) -> None:
         """Wait for the next bytes, not for ever."""

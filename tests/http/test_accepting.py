@@ -12,6 +12,9 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from consulpy.http.accepting import Accepted
+from consulpy.http.channel import IDLE_TIMEOUT_S
+from tests.http.standin import Asking, Door
+from tests.http.test_lane import DATE, requests_of_cases
 
 
 class Watching:
@@ -65,10 +68,14 @@ class Ends(Protocol):
 
 
 class Pair:
-    def __init__(self) -> None:
-        ours, self.peer = socket.socketpair()
+    """A connection whose other end is `peer`."""
+
+    def __init__(self, protocol: Any = None) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self.peer = socket.create_connection(listening.getsockname())
+            ours, _ = listening.accept()
         self.peer.settimeout(5)
-        self.reactor, self.protocol = Watching(), Ends()
+        self.reactor, self.protocol = Watching(), protocol or Ends()
         self.transport = Accepted(
             ours, self.protocol, ("127.0.0.1", 1), SimpleNamespace(_realPortNumber=80), 0, self.reactor
         )
@@ -77,6 +84,14 @@ class Pair:
         if first:
             self.peer.sendall(first)
         self.protocol.makeConnection(self.transport)
+
+    def answer(self) -> bytes:
+        """What the peer got when all is written."""
+        while self.transport in self.reactor.writers:
+            if self.transport.doWrite() is not None:
+                self.transport.connectionLost(Failure(ConnectionDone()))
+        self.transport.connectionLost(Failure(ConnectionDone()))
+        return b"".join(iter(lambda: self.peer.recv(1 << 16), b""))
 
 
 @pytest.fixture
@@ -143,3 +158,43 @@ def test_a_peer_that_is_gone_already_is_noticed_by_who_watches(pair: Pair) -> No
     pair.begin()
     assert pair.reactor.readers == {pair.transport}
     assert pair.transport.doRead() is CONNECTION_DONE
+
+
+def test_the_answers_are_the_same_to_those_whose_request_was_here_before() -> None:
+    """For each request of the conformance cases, on connections that stay and on such that close."""
+    doors = Door(connections_per_client=0), Door(connections_per_client=0)
+    address = Asking.address
+    for request in filter(lambda each: len(each) < Accepted.bufferSize, requests_of_cases()):
+        for close in (b"", b"Connection: close\r\n"):
+            data = request.replace(b"\r\n", b"\r\n" + close, 1)
+            later = Asking(doors[0])
+            later.send(data)
+            here = Pair(doors[1].site.buildProtocol(address))
+            here.begin(data)
+            for door in doors:
+                door.agent.clock.advance(0)
+            assert DATE.sub(b"", here.answer()) == DATE.sub(b"", later.raw), data
+            assert bool(close) == (not later.transport.connected)
+            here.peer.close()
+
+
+def test_who_waits_since_the_first_bytes_is_not_idle() -> None:
+    door = Door()
+    for path in ("/v1/kv/none?index=1&wait=10m", "/v1/event/list?index=1&wait=10m"):
+        waiting = Pair(door.site.buildProtocol(Asking.address))
+        waiting.begin(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        door.agent.clock.pump([IDLE_TIMEOUT_S / 2] * 3)
+        assert waiting.reactor.writers == set()
+        assert waiting.transport.connected
+        waiting.answer()
+        waiting.peer.close()
+
+
+def test_who_says_nothing_is_cut_off() -> None:
+    door = Door()
+    silent = Pair(door.site.buildProtocol(Asking.address))
+    silent.begin()
+    door.agent.clock.advance(IDLE_TIMEOUT_S + 1)
+    assert silent.transport.disconnecting
+    assert silent.answer() == b""
+    silent.peer.close()
