@@ -21,6 +21,8 @@ from consulpy.http.waiting import Waiting
 IDLE_TIMEOUT_S: Final = 60.0
 #: The time from the first byte of a request to its last.
 REQUEST_TIMEOUT_S: Final = 120.0
+#: How long a head is kept whose body is on its way; then Twisted goes on, with its own limits.
+BODY_WITHIN_S: Final = 1.0
 #: Kept answers that are written at once; after that the slow way goes on, which waits for who doesn't read.
 BATCH_MAX_BYTES: Final = 256 * 1024
 #: What a client may send behind a request that waits.
@@ -107,6 +109,9 @@ class Channel(MayWait, HTTPChannel):
     _client = ""
     #: A request that took the short way and is not answered yet.
     _plain: lane.PlainRequest | None = None
+    #: A head whose body is on its way, and until when it is kept.
+    _head = b""
+    _head_timer: Any = None
     #: Who asks.
     peer: Any = None
     #: When a kept answer was sent last.
@@ -133,6 +138,8 @@ class Channel(MayWait, HTTPChannel):
             if len(self._behind) > BEHIND_MAX_BYTES:
                 self.transport.pauseProducing()
             return
+        if self._head:
+            data = self._take_head() + data
         if data.startswith(b"GET /v1/") and self.factory.kept is not None and self._is_idle():
             data = self._answer_kept(data)
             if not data or self._waits(data):
@@ -142,6 +149,24 @@ class Channel(MayWait, HTTPChannel):
             if self._plain is not None:
                 self._plain.begin(self, self.factory.lane)
                 return
+            if lane.awaits_body(data):
+                self._head = data
+                self._head_timer = self.callLater(BODY_WITHIN_S, self._body_is_late)  # type: ignore[no-untyped-call]
+                return
+        self._parse(data)
+
+    def _take_head(self) -> bytes:
+        head, self._head = self._head, b""
+        timer, self._head_timer = self._head_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        return head
+
+    def _body_is_late(self) -> None:
+        self._parse(self._take_head())
+
+    def _parse(self, data: bytes) -> None:
+        """Have Twisted read a request, or part of one."""
         HTTPChannel.dataReceived(self, data)
         if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
             self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._too_slow)  # type: ignore[no-untyped-call]
@@ -305,6 +330,7 @@ class Channel(MayWait, HTTPChannel):
         self._leave()
         if self._plain is not None:
             self._plain.leave()
+        self._take_head()
         self._stop_timer()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.left(self._client)

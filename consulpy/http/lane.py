@@ -2,7 +2,8 @@
 
 It is the same endpoint, asked through `PlainRequest` instead of Twisted's request, and the answer has the same bytes.
 Only a request that is there to its last byte, alone, and has nothing in its head that needs a second look comes this
-way; everything else goes the plain way through `channel` and `app`.
+way; everything else goes the plain way through `channel` and `app`. Many clients (Python's `http.client` is one) send
+head and body apart: a head that could come this way is kept for a moment until its body is here.
 """
 
 import re
@@ -24,6 +25,8 @@ _log = Logger()
 HEAD_MAX_BYTES: Final = 4096
 #: Heads (without their first lines) that are known.
 HEADS_MAX: Final = 512
+#: Larger bodies are not waited for.
+BODY_MAX_BYTES: Final = 64 * 1024
 #: How a request begins that may come this way.
 BEGINS: Final = (b"PUT /v1/", b"GET /v1/")
 #: The one path whose answer never ends.
@@ -171,19 +174,33 @@ def plain_request(data: bytes) -> PlainRequest | None:
     line = data[:line_end].split(b" ")
     if len(line) != 3 or line[0] not in (b"GET", b"PUT") or line[2] != b"HTTP/1.1":
         return None
-    rest = data[line_end + 2 : end]
-    try:
-        known = _known[rest]
-    except KeyError:
-        if len(_known) >= HEADS_MAX:
-            _known.clear()
-        known = _known[rest] = _read(rest)
+    known = _look_up(data[line_end + 2 : end])
     if known is None or known[1] != len(data) - end - 4:
         return None
     target = _TARGET.fullmatch(line[1])
     if target is None or target[1].startswith(_STREAMED):
         return None
     return PlainRequest(line[0], line[1], target[1], known[0], data[end + 4 :], known[2])
+
+
+def awaits_body(data: bytes) -> bool:
+    """Whether `data` is a whole head of a request that may come this way when its body is here."""
+    end = data.find(b"\r\n\r\n", 0, HEAD_MAX_BYTES)
+    if end < 0 or end + 4 != len(data):
+        return False
+    known = _look_up(data[data.find(b"\r\n") + 2 : end])
+    return known is not None and 0 < known[1] <= BODY_MAX_BYTES
+
+
+def _look_up(lines: bytes) -> _Head | None:
+    """What the lines of a head say, read once for all requests that have the same ones."""
+    try:
+        return _known[lines]
+    except KeyError:
+        if len(_known) >= HEADS_MAX:
+            _known.clear()
+        read = _known[lines] = _read(lines)
+        return read
 
 
 def _read(head: bytes) -> _Head | None:
@@ -216,4 +233,4 @@ def _shown(name: bytes) -> bytes:
     return next(iter(headers.getAllRawHeaders()))[0]
 
 
-__all__ = ["BEGINS", "PlainRequest", "plain_request"]
+__all__ = ["BEGINS", "PlainRequest", "awaits_body", "plain_request"]

@@ -13,7 +13,8 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from consulpy.errors import RPCError
 from consulpy.http import lane
-from consulpy.http.channel import BEHIND_MAX_BYTES, IDLE_TIMEOUT_S
+from consulpy.http.channel import BEHIND_MAX_BYTES, BODY_WITHIN_S, IDLE_TIMEOUT_S
+from consulpy.http.lane import BODY_MAX_BYTES
 from consulpy.http.server import HttpConfig, HttpService
 from consulpy.structs.kv import DirEntry
 from tests.http.standin import Asking, Door
@@ -196,6 +197,60 @@ def test_the_last_request_of_a_connection_ends_it_both_ways(request_: bytes, tak
         answers.append(DATE.sub(b"", asking.raw))
     assert answers[0] == answers[1]
     assert taken == [request_]
+
+
+def apart(door: Door, *parts: bytes) -> Asking:
+    asking = Asking(door)
+    for part in parts:
+        asking.send(part)
+    return asking
+
+
+def test_a_body_that_comes_after_its_head_is_waited_for(taken: list[bytes]) -> None:
+    request = put("/v1/kv/a", b"value")
+    answers = [DATE.sub(b"", apart(door, request[:-5], request[-5:]).raw) for door in (short(), plain())]
+    assert answers[0] == answers[1]
+    assert taken == [request]
+
+
+@pytest.mark.parametrize("second", [b"val", b"value" + put("/v1/kv/b", b"more")])
+def test_what_is_not_whole_and_alone_after_that_goes_the_plain_way(second: bytes, taken: list[bytes]) -> None:
+    request = put("/v1/kv/a", b"value")
+    door = short()
+    asking = apart(door, request[:-5], second)
+    if second == b"val":
+        assert asking.answer is None
+        asking.send(b"ue")
+    assert asking.answer is not None
+    assert kept(door)[0].value == b"value"
+    assert request not in taken
+
+
+def test_a_body_that_is_late_or_never_comes_has_the_limits_of_all_others(taken: list[bytes]) -> None:
+    request = put("/v1/kv/a", b"value")
+    door = short()
+    late, never, gone = (apart(door, request[:-5]) for _ in range(3))
+    gone.hang_up()
+    door.agent.clock.advance(BODY_WITHIN_S)
+    late.send(request[-5:])
+    assert late.answer is not None
+    door.agent.clock.pump([IDLE_TIMEOUT_S / 2] * 3)
+    assert not never.transport.connected
+    assert taken == []
+    assert not [call for call in door.agent.clock.getDelayedCalls() if "_body_is_late" in str(call.func)]
+
+
+@pytest.mark.parametrize("line", ["Expect: 100-continue", "Connection: upgrade"])
+def test_a_head_that_needs_a_second_look_is_not_kept(line: str) -> None:
+    request = put("/v1/kv/a", b"value", line)
+    answers = [apart(door, request[:-5]).raw for door in (short(), plain())]
+    assert answers[0] == answers[1]
+
+
+def test_a_large_body_is_not_waited_for() -> None:
+    head = put("/v1/kv/a", b"x" * (BODY_MAX_BYTES + 1)).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    assert not lane.awaits_body(head)
+    assert lane.awaits_body(head.replace(str(BODY_MAX_BYTES + 1).encode(), str(BODY_MAX_BYTES).encode()))
 
 
 def kept(door: Door) -> list[DirEntry]:
