@@ -14,8 +14,11 @@ WITHIN_S = 60.0
 
 
 def tasks(settings: Settings) -> list[Task]:
-    """One task with four rows; it starts its own agents."""
-    size = settings.agents
+    """A task of four rows for each number of agents; it starts them itself."""
+    return [_task(size) for size in settings.agents]
+
+
+def _task(size: int) -> Task:
     rows = tuple(
         Row(f"gossip, {size} agents: {what}", "s", "<= 1.0", 2)
         for what in ("all know all after joining", "an event is everywhere", "a leave is known", "a failure is known")
@@ -27,7 +30,7 @@ def tasks(settings: Settings) -> list[Task]:
         directory.mkdir()
         return dict(zip(rows, map(Sample, spread(program, directory, size)), strict=True))
 
-    return [Task(rows, measure, most=3)]
+    return Task(rows, measure, most=3)
 
 
 def spread(program: str, directory: Path, size: int) -> tuple[float, float, float, float]:

@@ -20,7 +20,7 @@ class Settings:
     watchers: tuple[int, ...] = (1000, 2000, 10000)
     members: int = 1000
     rest_s: float = 20.0
-    agents: int = 10
+    agents: tuple[int, ...] = (10, 30)
 
 
 @dataclass(frozen=True)
