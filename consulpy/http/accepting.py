@@ -54,3 +54,13 @@ class Accepted(Server):
             self.connectionLost(_DONE)
         else:
             self.loseConnection()  # type: ignore[no-untyped-call]
+
+
+def send(transport: Any, data: bytes) -> None:
+    """Write at once what the socket takes: no turn of the reactor and no system calls to watch it."""
+    if isinstance(transport, Accepted) and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
+        sent = transport.writeSomeData(data)
+        if isinstance(sent, int) and sent >= 0:
+            data = data[sent:]
+    if data:
+        transport.write(data)

@@ -12,10 +12,10 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from consulpy.http import lane
-from consulpy.http.accepting import Accepted
+from consulpy.http.accepting import send
 from consulpy.http.kept import Recording, Tee
+from consulpy.http.maywait import BEHIND_MAX_BYTES, MayWait
 from consulpy.http.refusing import HEADERS_MAX_BYTES, refusal
-from consulpy.http.waiting import Waiting
 
 #: A client that says nothing for this long is cut off, unless it waits for an answer.
 IDLE_TIMEOUT_S: Final = 60.0
@@ -25,77 +25,8 @@ REQUEST_TIMEOUT_S: Final = 120.0
 BODY_WITHIN_S: Final = 1.0
 #: Kept answers that are written at once; after that the slow way goes on, which waits for who doesn't read.
 BATCH_MAX_BYTES: Final = 256 * 1024
-#: What a client may send behind a request that waits.
-BEHIND_MAX_BYTES: Final = HEADERS_MAX_BYTES
 #: How long a refused client may go on sending, so that it reads why before the connection breaks.
 LINGER_S: Final = 0.5
-
-
-class MayWait:
-    """A connection whose request may wait in a group (`consulpy.http.waiting`); what comes behind it waits too."""
-
-    transport: Any
-    factory: Any
-
-    _waiting: Waiting | None = None
-    _behind = b""
-
-    def _held_back(self, data: bytes) -> bool:
-        """Whether `data` came behind a request that waits."""
-        if self._waiting is None:
-            return False
-        self._behind += data
-        if len(self._behind) > BEHIND_MAX_BYTES:
-            self.transport.abortConnection()
-        return True
-
-    def _waits(self, head: bytes) -> bool:
-        """Whether a whole request waits in a group from now on."""
-        rooms = self.factory.waiting
-        self._waiting = rooms.join(self, head) if rooms is not None else None
-        return self._waiting is not None
-
-    def woken(self, answer: bytes, closes: bool) -> None:
-        """The answer to the request that waited."""
-        self._waiting = None
-        send(self.transport, answer)
-        if closes:
-            self._end()
-            return
-        self._rest()
-        behind = self._take_behind()
-        if behind:
-            self.dataReceived(behind)
-
-    def declined(self, head: bytes) -> None:
-        """The request that waited goes the plain way."""
-        self._waiting = None
-        self._go_plain(head + self._take_behind())
-
-    def _take_behind(self) -> bytes:
-        behind, self._behind = self._behind, b""
-        return behind
-
-    def _leave(self) -> None:
-        """The connection is gone."""
-        if self._waiting is not None:
-            self._waiting.leave()
-
-    def dataReceived(self, data: bytes) -> None:
-        """Bytes of the client."""
-        raise NotImplementedError
-
-    def _end(self) -> None:
-        """That was the last answer."""
-        raise NotImplementedError
-
-    def _rest(self) -> None:
-        """The next request may come, within the idle time."""
-        raise NotImplementedError
-
-    def _go_plain(self, data: bytes) -> None:
-        """Twisted is to answer."""
-        raise NotImplementedError
 
 
 class Channel(MayWait, HTTPChannel):
@@ -334,13 +265,3 @@ class Channel(MayWait, HTTPChannel):
         self._stop_timer()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.left(self._client)
-
-
-def send(transport: Any, data: bytes) -> None:
-    """Write at once what the socket takes: no turn of the reactor and no system calls to watch it."""
-    if isinstance(transport, Accepted) and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
-        sent = transport.writeSomeData(data)
-        if isinstance(sent, int) and sent >= 0:
-            data = data[sent:]
-    if data:
-        transport.write(data)

@@ -11,9 +11,10 @@ from twisted.web.http import HTTPFactory
 from twisted.web.resource import IResource
 
 from consulpy.http import lane
-from consulpy.http.accepting import Accepted
-from consulpy.http.channel import IDLE_TIMEOUT_S, Channel, MayWait, send
+from consulpy.http.accepting import Accepted, send
+from consulpy.http.channel import IDLE_TIMEOUT_S, Channel
 from consulpy.http.kept import KeptAnswers
+from consulpy.http.maywait import MayWait
 from consulpy.http.refusing import refusal
 from consulpy.http.waiting import WaitingRooms
 

@@ -13,8 +13,9 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from consulpy.errors import RPCError
 from consulpy.http import lane
-from consulpy.http.channel import BEHIND_MAX_BYTES, BODY_WITHIN_S, IDLE_TIMEOUT_S
+from consulpy.http.channel import BODY_WITHIN_S, IDLE_TIMEOUT_S
 from consulpy.http.lane import BODY_MAX_BYTES
+from consulpy.http.maywait import BEHIND_MAX_BYTES
 from consulpy.http.server import HttpConfig, HttpService
 from consulpy.structs.kv import DirEntry
 from tests.http.standin import Asking, Door
