@@ -164,18 +164,45 @@ def srv_record(question: Question, row: CheckServiceNode, target: str, ttl: int)
     return record(question.name, dns.SRV, ttl, payload)
 
 
+def srv_group(question: Question, row: CheckServiceNode, config: DnsConfig, ttl: int) -> Group:
+    """An instance's SRV record with the address of its target, if that is known here."""
+    target, ip = srv_target(config, row)
+    extras = [address_record(target, ip, ttl)] if ip is not None else []
+    return Group(srv_record(question, row, target, ttl), extras)
+
+
+def node_meta(config: DnsConfig, row: CheckServiceNode, ttl: int) -> list[dns.RRHeader]:
+    """What goes along with an instance about its node."""
+    if row.node is None or not config.node_meta_txt:
+        return []
+    return meta_records(node_name(config, row.node.node, row.node.datacenter), row.node.meta, ttl)
+
+
+def srv_place(row: CheckServiceNode) -> tuple[str, str, int] | None:
+    """What tells instances apart in SRV answers: of those that are equal only one is named. None: not to be named."""
+    if row.node is None or row.service is None:
+        return None
+    return row.node.node, row.service.address, row.service.port
+
+
 def wants(kind: int, address: IpAddress) -> bool:
     """Whether a node's question of this type is answered with this address."""
     return kind == dns.ALL_RECORDS or kind == (dns.A if address.version == 4 else dns.AAAA)
 
 
+def limits(question: Question, config: DnsConfig, *, udp: bool) -> tuple[int, int]:
+    """How large an answer may be, in bytes, and how many groups it may have at most."""
+    size_max = question.largest_udp if udp else TCP_SIZE_MAX
+    most = size_max // _SMALLEST_RECORD
+    if udp and size_max == _UDP_DEFAULT:
+        most = min(most, config.udp_answer_limit, UDP_ANSWER_LIMIT_MAX)
+    return size_max, most
+
+
 def fit(question: Question, groups: list[Group], config: DnsConfig, *, udp: bool) -> Answer:
     """As many of the groups as may be sent."""
-    kept = groups
-    size_max = question.largest_udp if udp else TCP_SIZE_MAX
-    if udp and size_max == _UDP_DEFAULT:
-        kept = kept[: min(config.udp_answer_limit, UDP_ANSWER_LIMIT_MAX)]
-    kept = kept[: size_max // _SMALLEST_RECORD]
+    size_max, most = limits(question, config, udp=udp)
+    kept = groups[:most]
     if _size(question, kept, config) > size_max:
         fits, too_many = 0, len(kept)
         while too_many - fits > 1:

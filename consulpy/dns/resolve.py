@@ -15,6 +15,7 @@ from consulpy.clock import Clock
 from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
 from consulpy.dns.cache import NODE, SERVICE, Made, Scope, Version
+from consulpy.dns.choice import Choice
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.question import (
     AddressLookup,
@@ -87,6 +88,9 @@ class Resolver:
                 made = Answer(rcode=dns.ESERVER)
         if isinstance(made, bytes):
             return Made(made)
+        if isinstance(made, Choice):
+            packet = made.draw()
+            return Made(packet, made.count, scope, version, made.draw) if scope is not None else Made(packet)
         made.recursion = made.recursion or bool(self.config.recursors)
         packet = encode(question, made, compress=not self.config.disable_compression)
         if scope is None:
@@ -103,7 +107,7 @@ class Resolver:
             return (SERVICE, lookup.service) if plain else None
         return ("", "") if isinstance(lookup, AddressLookup | Transfer | Nothing) else None
 
-    async def _answer(self, question: Question, lookup: Lookup, udp: bool, client: str) -> Answer | bytes:
+    async def _answer(self, question: Question, lookup: Lookup, udp: bool, client: str) -> Answer | Choice | bytes:
         if isinstance(lookup, NodeLookup):
             return await self._node(question, lookup)
         if isinstance(lookup, ServiceLookup):
@@ -159,12 +163,16 @@ class Resolver:
 
     # -- services
 
-    async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> Answer:
+    async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> Answer | Choice:
         rows = await self._instances(lookup)
         if not rows:
             return self._negative()
+        ttl = self.config.ttl_of_service(lookup.service)
+        if all(answers.ip_of(address) is not None for address in set(map(answers.address_of, rows))):
+            choice = Choice(question, rows, self.config, ttl, self._rng, udp=udp)
+            return choice if choice.count else self._negative(dns.OK)
         self._rng.shuffle(rows)
-        return await self._records(question, rows, self.config.ttl_of_service(lookup.service), udp)
+        return await self._records(question, rows, ttl, udp)
 
     async def _records(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int, udp: bool) -> Answer:
         if question.kind == dns.SRV:
@@ -238,23 +246,16 @@ class Resolver:
 
     async def _srv_groups(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int) -> list[Group]:
         groups: list[Group] = []
-        seen: set[tuple[str, str, int]] = set()
+        seen: set[tuple[str, str, int] | None] = {None}
         for row in rows:
-            if row.node is None or row.service is None:
-                continue
-            place = (row.node.node, row.service.address, row.service.port)
+            place = answers.srv_place(row)
             if place in seen:
                 continue
             seen.add(place)
-            target, ip = answers.srv_target(self.config, row)
-            group = Group(answers.srv_record(question, row, target, ttl))
-            if ip is not None:
-                group.extras.append(answers.address_record(target, ip, ttl))
-            else:
-                group.extras += await self._addresses_at(target, ttl)
-            if self.config.node_meta_txt:
-                owner = answers.node_name(self.config, row.node.node, row.node.datacenter)
-                group.extras += answers.meta_records(owner, row.node.meta, ttl)
+            group = answers.srv_group(question, row, self.config, ttl)
+            if not group.extras:
+                group.extras += await self._addresses_at(answers.address_of(row), ttl)
+            group.extras += answers.node_meta(self.config, row, ttl)
             groups.append(group)
         return groups
 

@@ -11,8 +11,10 @@ asked for. What it does not write as Consul does, and so is done here too:
 
 import ipaddress
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import pairwise
 from typing import Any, Final
 
 from twisted.names import dns
@@ -20,10 +22,11 @@ from twisted.names import dns
 from consulpy.errors import WireError
 
 HEADER_SIZE: Final = 12
+#: Offsets from here on can't be pointed at.
+POINTER_LIMIT: Final = 0x4000
 _HEADER: Final = struct.Struct("!6H")
 _SRV_FIXED: Final = struct.Struct("!HHH")
 _OPTION: Final = struct.Struct("!HH")
-_POINTER_LIMIT: Final = 0x4000
 _TEXT_LIMIT: Final = 255
 
 _RESPONSE: Final = 0x8000
@@ -155,18 +158,34 @@ def decode(packet: bytes) -> Question:
 
 def encode(question: Question, answer: Answer, *, compress: bool = True) -> bytes:
     """The packet that answers a question. It may be of any size."""
+    sections = answer.answers, answer.authority, answer.additional
+    records = b"".join(encoded(question, [each for section in sections for each in section], compress=compress))
+    return framed(question, answer, records, *map(len, sections))
+
+
+def encoded(question: Question, records: Iterable[dns.RRHeader], *, compress: bool) -> list[bytes]:
+    """Records as they follow one another behind a question; with `compress` they point at it and at each other."""
     names = _Names() if compress else None
     body = BytesIO()
     body.write(question.section)
     if names is not None:
         plain = question.name.rpartition("\\")[2].partition(".")[2] if "\\" in question.name else question.name
         _remember(names, plain.encode(), HEADER_SIZE + len(question.section) - len(plain) - 6)
-    for section in answer.answers, answer.authority, answer.additional:
-        for each in section:
-            each.encode(body, names)
+    ends = [body.tell()]
+    for each in records:
+        each.encode(body, names)
+        ends.append(body.tell())
+    written = body.getvalue()
+    return [written[begin:end] for begin, end in pairwise(ends)]
+
+
+def framed(
+    question: Question, answer: Answer, records: bytes, answers: int, authority: int = 0, additional: int = 0
+) -> bytes:
+    """The packet around the bytes of records, of which so many are in each section; flags and OPT by `answer`."""
     opt = _opt(question.edns, answer) if question.edns is not None and answer.edns else b""
-    counts = (1, len(answer.answers), len(answer.authority), len(answer.additional) + bool(opt))
-    return _HEADER.pack(question.id, _flags(question, answer), *counts) + body.getvalue() + opt
+    header = _HEADER.pack(question.id, _flags(question, answer), 1, answers, authority, additional + bool(opt))
+    return b"".join((header, question.section, records, opt))
 
 
 def record(name: str | bytes, kind: int, ttl: int, payload: Any) -> dns.RRHeader:
@@ -205,7 +224,7 @@ class _Names(dict[bytes, int]):
     """Where names stand in a packet, as far as a pointer reaches."""
 
     def __setitem__(self, name: bytes, offset: int) -> None:
-        if offset < _POINTER_LIMIT:
+        if offset < POINTER_LIMIT:
             super().__setitem__(name, offset)
 
 
