@@ -224,6 +224,8 @@ class Agent:
             self._stops.append(pool.serf.shutdown)
         if self._role.leader is not None:
             self._role.leader.start()
+        if self.server is not None:
+            self.server.after_restore.append(self._parts.anti_entropy.catalog_replaced)
         self._parts.anti_entropy.start()
         self._stops.append(self._parts.anti_entropy.stop)
         if not config.disable_coordinates:

@@ -113,7 +113,7 @@ def server_role(
     )
     server.queue_coordinate = leader.queue_coordinate
     server.sessions = leader.sessions
-    server.on_restored = leader.restored
+    server.after_restore.append(leader.restored)
     server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
     role.stops += [leader.stop, role.copies.close]
     return role

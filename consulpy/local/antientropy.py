@@ -29,8 +29,10 @@ RETRY_INTERVAL_S: Final = 15.0
 SERVER_UP_WITHIN_S: Final = 3.0
 #: Above this many members the random parts grow.
 SCALE_FROM: Final = 128
-#: Partial syncs begin at least so many seconds apart: one alone waits for nothing, a stream of changes goes together.
+#: Partial syncs of a stream of changes begin so many seconds apart, so that several changes go together; the first few
+#: wait for nothing.
 SPACING_S: Final = 0.02
+UNSPACED: Final = 5
 
 
 class _Local(Protocol):
@@ -70,7 +72,8 @@ class AntiEntropy:
         self._full_timer: Timer | None = None
         self._full_at_s = math.inf
         self._partial_timer: Timer | None = None
-        self._partial_began_s = -math.inf
+        #: Partial syncs that may begin at once, as of when the last one began.
+        self._unspaced, self._partial_began_s = float(UNSPACED), -math.inf
         self._running: Deferred[None] | None = None
         self._server_seen = False
         self._started = False
@@ -101,11 +104,21 @@ class AntiEntropy:
             self._server_seen = True  # others that come meanwhile are served by the same sync
             self._schedule_full(self._random(SERVER_UP_WITHIN_S), no_later=True)
 
+    def catalog_replaced(self) -> None:
+        """A snapshot was restored: whoever came or went after it was made is missing there, or still there."""
+        if self._started:
+            self._schedule_full(0.0, no_later=True)
+
     def changed(self) -> None:
-        """Something changed here: partial sync, at the end of this turn of the clock, or `SPACING_S` after the last."""
+        """Something changed here: partial sync, at the end of this turn of the clock, or when its time comes."""
         if self._started and self._partial_timer is None:
-            delay_s = max(0.0, self._partial_began_s + SPACING_S - self._clock.seconds())
+            delay_s = max(0.0, (1 - self._may_begin()) * SPACING_S)
             self._partial_timer = self._clock.callLater(delay_s, self._partial)
+
+    def _may_begin(self) -> float:
+        """How many partial syncs may begin at once; less than 1: none yet."""
+        rested_s = self._clock.seconds() - self._partial_began_s
+        return min(self._unspaced + rested_s / SPACING_S, UNSPACED)
 
     def _random(self, upto_s: float) -> float:
         return self._rng.uniform(0, upto_s * scale(self._cluster_size()))
@@ -132,7 +145,7 @@ class AntiEntropy:
         self._partial_timer = None
         if self._running is None:
             self.partial_syncs += 1
-            self._partial_began_s = self._clock.seconds()
+            self._unspaced, self._partial_began_s = self._may_begin() - 1, self._clock.seconds()
             self._run(Deferred.fromCoroutine(self._telling.changes()), full=False)
         # else: `_ended` starts the next one
 

@@ -115,7 +115,7 @@ class Server:
         #: How other datacenters are reached; None: not at all.
         self.elsewhere: Elsewhere | None = None
         #: Called when the whole state was replaced by a snapshot.
-        self.on_restored: Callable[[], None] = lambda: None
+        self.after_restore: list[Callable[[], None]] = []
         self._hold_timeout_s = hold_timeout_s
         self._is_leader = False
         self._had_leader = False

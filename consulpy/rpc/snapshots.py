@@ -94,7 +94,8 @@ async def _restore(server: "Server", data: bytes) -> None:
 
     server.log.restore(new, finished)
     await restored
-    server.on_restored()
+    for call in server.after_restore:
+        call()
 
 
 class ServingSnapshots:

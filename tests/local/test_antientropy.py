@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from consulpy.errors import NoServers, RPCError
-from consulpy.local.antientropy import SPACING_S, AntiEntropy, scale
+from consulpy.local.antientropy import SPACING_S, UNSPACED, AntiEntropy, scale
 from consulpy.local.state import LocalState
 from consulpy.local.telling import PARALLEL
 from consulpy.structs.check import HealthCheck
@@ -313,14 +313,47 @@ def test_a_change_while_a_call_is_under_way_is_sent_afterwards() -> None:
     assert agent.catalog.checks["a"].status == "critical"
 
 
-def test_one_change_goes_at_once_and_a_stream_of_them_in_groups() -> None:
+def test_the_first_changes_go_at_once_and_a_stream_of_them_in_groups() -> None:
     agent = Agent().start()
-    for number in range(5):
-        agent.service(f"s{number}")
-        agent.clock.advance(SPACING_S / 5)
-        assert agent.catalog.methods == ["Catalog.Register"]
-    agent.clock.advance(SPACING_S / 5)
-    assert (agent.catalog.methods, agent.sync.partial_syncs) == (5 * ["Catalog.Register"], 2)
+    for number in range(UNSPACED):
+        agent.service(f"first-{number}")
+        agent.clock.advance(0)
+        assert len(agent.catalog.calls) == number + 1
+    syncs = agent.sync.partial_syncs
+
+    for number in range(40):
+        agent.service(f"then-{number}")
+        agent.clock.advance(SPACING_S / 10)
+
+    assert len(agent.catalog.calls) == UNSPACED + 40
+    assert agent.sync.partial_syncs == syncs + 4
+
+
+def test_after_a_pause_changes_go_at_once_again() -> None:
+    agent = Agent().start()
+    for number in range(3 * UNSPACED):
+        agent.service(f"first-{number}")
+        agent.clock.advance(0)
+    agent.clock.advance(UNSPACED * SPACING_S)
+    agent.catalog.calls.clear()
+
+    agent.service("later")
+    agent.clock.advance(0)
+
+    assert len(agent.catalog.calls) == 1
+
+
+def test_a_restored_catalog_is_made_true_at_once() -> None:
+    """A snapshot holds what was there when it was made: a service that is gone, and not one that came after."""
+    agent = Agent().start()
+    agent.service("new")
+    agent.settle()
+    agent.catalog.services = {"old": NodeService(id="old", service="old", weights=Weights())}
+
+    agent.sync.catalog_replaced()
+    agent.settle()
+
+    assert list(agent.catalog.services) == ["new"]
 
 
 def test_services_are_told_some_at_once_and_checks_after_them() -> None:

@@ -67,7 +67,7 @@ def test_a_save_is_answered_at_once_and_restored_elsewhere() -> None:
 
     other = make_server(Clock())
     told: list[str] = []
-    other.on_restored = lambda: told.append("restored")
+    other.after_restore.append(lambda: told.append("restored"))
     restoring = Connection(other)
     restoring.end.data_received(request_bytes(SnapshotRequest(datacenter="dc1", op=RESTORE), data))
     assert not restoring.sent, "an archive is whole when the client closed its half"
