@@ -13,6 +13,7 @@ from twisted.web.resource import IResource
 from consulpy.http import lane
 from consulpy.http.accepting import Accepted, send
 from consulpy.http.channel import IDLE_TIMEOUT_S, Channel
+from consulpy.http.idle import IdleConnections
 from consulpy.http.kept import KeptAnswers
 from consulpy.http.maywait import MayWait
 from consulpy.http.refusing import refusal
@@ -28,7 +29,6 @@ class Opening(MayWait, Protocol):
     factory: "ApiSite"
 
     _channel: Any = None
-    _timer: Any = None
     _closed = False
 
     def __init__(self, client: str, make_channel: Callable[[], Any]) -> None:
@@ -43,16 +43,11 @@ class Opening(MayWait, Protocol):
 
     def _rest(self) -> None:
         """Wait for the next bytes, not for ever."""
-        self._timer = self.factory.reactor.callLater(IDLE_TIMEOUT_S, self._idle)
+        self.factory.idle.rest(self)
 
-    def _idle(self) -> None:
-        self._timer = None
+    def idled(self) -> None:
+        """Nothing came."""
         self.transport.loseConnection()
-
-    def _stop_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
 
     def dataReceived(self, data: bytes) -> None:
         """The first bytes, or those behind a request that waited."""
@@ -61,7 +56,7 @@ class Opening(MayWait, Protocol):
             return
         if self._closed or self._held_back(data):
             return
-        self._stop_timer()
+        self.factory.idle.stir(self)
         if not self._answer_kept(data) and not self._waits(data):
             self._go_plain(data)
 
@@ -100,7 +95,7 @@ class Opening(MayWait, Protocol):
         if self._channel is not None:
             self._channel.connectionLost(reason)
             return
-        self._stop_timer()
+        self.factory.idle.stir(self)
         self._leave()
         self.factory.left(self._client)
 
@@ -139,6 +134,8 @@ class ApiSite(HTTPFactory):
         #: The short way of plain requests; None: all go through Twisted.
         self.lane: lane.Serve | None = None
         self.seconds = reactor.seconds
+        #: Connections that rest and have no channel.
+        self.idle = IdleConnections(reactor, IDLE_TIMEOUT_S)
         #: Connections that were refused.
         self.refused = 0
         self._open: dict[str, int] = {}
@@ -180,4 +177,5 @@ class ApiSite(HTTPFactory):
         """No timer for the date of an access log that we don't write."""
 
     def stopFactory(self) -> None:
-        """Nothing was started."""
+        """No connection is ended any more for being idle."""
+        self.idle.close()
