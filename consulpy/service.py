@@ -26,7 +26,8 @@ from consulpy.errors import ConfigError
 LEAVE_TIMEOUT_S: Final = 15.0
 #: New objects, and looks at the young ones, between two looks for garbage. A turn of the reactor makes thousands of
 #: objects and soon drops nearly all: with Python's own 700 the whole state is gone through again and again meanwhile.
-_GC_THRESHOLDS: Final = (20_000, 10, 10)
+#: What is young for ten looks, as with Python's own second number, is 200,000 objects: a pause of 80 ms.
+_GC_THRESHOLDS: Final = (20_000, 2, 40)
 #: After how many seconds a busy reactor lets a thread go on that has waited for the disk: with Python's own 5 ms a
 #: commit takes so much longer, and all that wait for the next one with it (7 to 9 % of the writes a second).
 _SWITCH_INTERVAL_S: Final = 0.0001
@@ -109,7 +110,6 @@ class AgentService(service.Service):
 def makeService(options: Options) -> service.IService:
     """What twistd runs."""
     config: RuntimeConfig = options["config"]
-    _tune_interpreter()
     return _StopsOnMistakes(config, read_config=options["read_config"])
 
 
@@ -121,13 +121,13 @@ class _StopsOnMistakes(AgentService):
             super().startService()
         except ConfigError as error:
             _complain(error)
+        _tune_interpreter()
 
 
 def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
     """Run an agent in the foreground until it is told to end; its exit status. `read_config()`: for a reload."""
     from twisted.internet import reactor  # noqa: TID251 - an entry module
 
-    _tune_interpreter()
     started = AgentService(config, reactor, read_config)
     print(started.agent.banner(), flush=True)
     sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True), follow=True)
@@ -136,6 +136,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
         started.startService()
     except ConfigError as error:
         _complain(error)
+    _tune_interpreter()
     print("==> consulpy agent running!", flush=True)
     reactor.addSystemEventTrigger("before", "shutdown", started.stopService)
     reactor.run()
@@ -143,7 +144,10 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
 
 
 def _tune_interpreter() -> None:
-    """For a process that is an agent and nothing else; who has an `AgentService` inside keeps what they have set."""
+    """For a process that is an agent and nothing else; who has an `AgentService` inside keeps what they have set.
+
+    To be called when the state is loaded: no look for garbage goes through that any more.
+    """
     gc.freeze()
     gc.enable()
     gc.set_threshold(*_GC_THRESHOLDS)
