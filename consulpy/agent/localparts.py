@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -46,7 +47,7 @@ def local_parts(
     calls = role.own_caller
     certificates = settings.check_tls(config)
     files = DirectoryFiles(config.data_dir) if config.data_dir else None
-    disk = DiskThread("services")
+    disk = DiskThread("services", reactor.seconds)
     state = LocalState(
         Node(
             id=config.node_id,
@@ -68,6 +69,8 @@ def local_parts(
         ),
         run=disk.run,
         hand_back=reactor.callFromThread,
+        at_once=disk.at_once,
+        later=partial(reactor.callLater, 0),
     )
     state.starter = Runner(
         reactor,

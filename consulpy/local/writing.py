@@ -9,6 +9,7 @@ second waits for the next group. So the order is that of the calls, and what is 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any, Final, TypeVar
 
@@ -33,6 +34,8 @@ TIDY_WITHIN_S: Final = 5.0
 _T = TypeVar("_T")
 #: Runs a job on another thread, or back in this one.
 Run = Callable[[Callable[[], None]], None]
+#: Runs a job for so many here, or not: then it is False.
+AtOnce = Callable[[Callable[[], None], int], bool]
 
 
 class _Taken(Exception):
@@ -68,15 +71,28 @@ class _Group:
 
 
 class Writer:
-    """`files`: None keeps nothing. `run`, `hand_back`: to a thread and back; None: everything is done at once."""
+    """`files`: None keeps nothing. `run`, `hand_back`: to a thread and back; None: everything is done at once.
+
+    `at_once(job, size)`: runs it here if that is quicker for so many, and says whether it did. `later`: runs a job when
+    the reactor has read what there is: all that goes together.
+    """
 
     def __init__(
-        self, files: Files | None, clock: Clock, run: Run | None = None, hand_back: Run = lambda job: job()
+        self,
+        files: Files | None,
+        clock: Clock,
+        run: Run | None = None,
+        hand_back: Run = lambda job: job(),
+        at_once: AtOnce = lambda _job, _size: False,
+        later: Callable[[Callable[[], None]], object] = lambda job: job(),
     ) -> None:
         self._files = files
         self._clock = clock
         self._run = run if files is not None else None
         self._hand_back = hand_back
+        self._at_once = at_once
+        self._later = later
+        self._is_due = False  # the next group is made in this turn of the reactor
         self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
         self._planning: _Group | None = None
         self._names: set[str] = set()
@@ -124,7 +140,9 @@ class Writer:
             return fail(RPCError(f"too many registrations are waiting for the disk: {WAITING_LIMIT}"))
         done: Deferred[_T] = Deferred()
         self._waiting.append((change, done))
-        self._next()
+        if not self._is_due and self._under_way is None:
+            self._is_due = True
+            self._later(self._next)
         return done
 
     def settle(self) -> None:
@@ -144,12 +162,17 @@ class Writer:
         self._tidy()
 
     def _next(self) -> None:
+        self._is_due = False
         while self._waiting and self._under_way is None:
             group, refused = self._plan()
             if self._run is None or not group.changes:
                 group.write()
                 self._finish(group)
                 self._tidy()
+            elif not self._waiting and self._at_once(group.write, len(group.answers)):
+                self._finish(group)
+                if self._files is not None and self._files.is_full:
+                    self._run(partial(_tidy, self._files))
             else:
                 self._under_way = group
                 self._run(lambda group=group: self._in_thread(group))  # type: ignore[misc]

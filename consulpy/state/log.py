@@ -25,6 +25,8 @@ from consulpy.state.store import Store
 Done = Callable[[Any], None]
 #: Runs a job on another thread (or, in tests, at once).
 Run = Callable[[Callable[[], None]], None]
+#: Runs a job for so many here, or not: then it is False.
+AtOnce = Callable[[Callable[[], None], int], bool]
 #: `log(level, text)`, level being `info`, `warn` or `error`.
 Say = Callable[[str, str], None]
 
@@ -132,7 +134,9 @@ class LocalLog(_Applying):
     """A log in one SQLite file, committed by one thread at a time; this object itself lives in the reactor's thread.
 
     `run`: runs a job in a thread (`reactor.callInThread`). `hand_back`: runs a job in the reactor's thread
-    (`reactor.callFromThread`). Tests give both `lambda job: job()`.
+    (`reactor.callFromThread`). Tests give both `lambda job: job()`. `at_once(job, size)`: runs it here if that is
+    quicker for so many commands, and says whether it did. `later`: runs a job when the reactor has read what there is:
+    all that goes together.
     `seconds`: the clock by which `metrics` are told how long things take.
     Opening replays the file into `store`. Raises `ConfigError` when the file is in use, or may not be written.
     """
@@ -144,6 +148,8 @@ class LocalLog(_Applying):
         *,
         run: Run,
         hand_back: Run,
+        at_once: AtOnce = lambda _job, _size: False,
+        later: Callable[[Callable[[], None]], object] = lambda job: job(),
         say: Say = lambda _level, _text: None,
         compact_after: int = COMPACT_AFTER,
         metrics: Measures = NOTHING,
@@ -152,6 +158,9 @@ class LocalLog(_Applying):
         super().__init__(store, say, metrics, seconds)
         self._run = run
         self._hand_back = hand_back
+        self._at_once = at_once
+        self._later = later
+        self._is_due = False  # the next commit begins in this turn of the reactor
         self._pending: deque[tuple[bytes, Done]] = deque()
         self._busy = False  # a thread has the file
         self._commit: _Commit | None = None
@@ -172,7 +181,7 @@ class LocalLog(_Applying):
             self._tell(done, RPCError(f"too many writes are waiting for the disk: {PENDING_LIMIT}"))
         else:
             self._pending.append((command.encode(), done))
-            self._write_next()
+            self._write_soon()
 
     def restore(self, new: Store, done: Done) -> None:
         """See `Log.restore`."""
@@ -212,7 +221,13 @@ class LocalLog(_Applying):
         batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH_LIMIT))]
         return _Commit(self._database, self.store.index + 1, batch)
 
+    def _write_soon(self) -> None:
+        if not (self._busy or self._is_due):
+            self._is_due = True
+            self._later(self._write_next)
+
     def _write_next(self) -> None:
+        self._is_due = False
         if self._busy or self._closed:
             return
         if self._restores:
@@ -221,10 +236,19 @@ class LocalLog(_Applying):
             commit = self._commit = self._next_commit()
             commit.began_s = self._seconds()
             self._busy = True
+            if self._compaction is None and self._at_once(commit.write, len(commit.batch)):
+                self._written(commit)
+                if self._pending or self._restores:
+                    self._write_soon()
+                return
 
             def write() -> None:  # in the thread
                 commit.write()
-                self._hand_back(lambda: self._written(commit))
+                self._hand_back(written)
+
+            def written() -> None:
+                self._written(commit)
+                self._write_next()
 
             self._run(write)
 
@@ -248,7 +272,6 @@ class LocalLog(_Applying):
             for done, result in results:
                 self._tell(done, result)
         self._maybe_compact()
-        self._write_next()
 
     # Compaction, between commits; and what replaces the whole state
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,10 +24,15 @@ from tests.local.test_persistence import Starter
 
 
 class Agent:
-    """An agent whose disk works only when it is told to. `root` None: development mode, everything is done at once."""
+    """An agent whose disk works only when it is told to. `root` None: development mode, everything is done at once.
 
-    def __init__(self, root: Path | None) -> None:
+    `quick`: the disk is waited for without the thread, at the end of the turn.
+    """
+
+    def __init__(self, root: Path | None, *, quick: bool = False) -> None:
         self.clock = Clock()
+        self.quick = quick
+        self.groups: list[int] = []
         self.jobs: list[Callable[[], None]] = []
         self.files = None if root is None else DirectoryFiles(root)
         self.local = LocalState(
@@ -37,7 +43,15 @@ class Agent:
             starter=Starter(self.clock),
             run=self.jobs.append,
             hand_back=lambda job: job(),
+            at_once=self._at_once,
+            later=partial(self.clock.callLater, 0) if quick else lambda job: job(),
         )
+
+    def _at_once(self, job: Callable[[], None], size: int) -> bool:
+        if self.quick:
+            self.groups.append(size)
+            job()
+        return self.quick
 
     def do(self, change: Callable[[LocalState], Any]) -> list[Any]:
         """Ask for a change; what it was answered, once it was."""
@@ -281,3 +295,29 @@ def test_together_or_one_by_one_the_outcome_is_the_same(history: list[tuple[tupl
         after = restarted(Path(root)).local
         assert after.services == together.local.services
         assert set(after.checks) == set(together.local.checks)
+
+
+def test_a_quick_disk_is_waited_for_without_the_thread(tmp_path: Path) -> None:
+    agent = Agent(tmp_path, quick=True)
+    answers = [agent.register("web"), agent.register("db")]
+    assert answers == [[], []]
+
+    agent.clock.advance(0)
+
+    assert all(answers)
+    assert (agent.groups, agent.jobs) == ([2], [])
+    assert restarted(tmp_path).local.services.keys() == {"web", "db"}
+
+
+def test_while_others_wait_the_disk_is_the_thread_s(tmp_path: Path) -> None:
+    """Changes of one service go one after the other: the reactor would wait for each of them."""
+    agent = Agent(tmp_path, quick=True)
+    answers = [agent.register("web", port) for port in (1, 2, 3)]
+
+    agent.clock.advance(0)
+    assert (agent.groups, len(agent.jobs)) == ([], 1)
+    agent.work()
+
+    assert all(answers)
+    assert agent.groups == [1]  # nobody waited behind the last one
+    assert agent.local.services["web"].port == 3

@@ -116,6 +116,44 @@ def test_commands_submitted_during_a_commit_share_the_next_one(path: str) -> Non
     log.close()
 
 
+def test_a_quick_disk_is_waited_for_without_the_thread(path: str) -> None:
+    """What the reactor read together is one commit; a command that a result leads to goes into the next one."""
+    turns: list[Any] = []
+    sizes: list[int] = []
+
+    def at_once(job: Any, size: int) -> bool:
+        sizes.append(size)
+        job()
+        return True
+
+    log = opened(path, run=Threads().run, at_once=at_once, later=turns.append)
+    done: list[Any] = []
+    log.submit(node("a"), lambda _: log.submit(node("c"), done.append))
+    log.submit(node("b"), done.append)
+    assert not log.commits
+
+    while turns:
+        turns.pop(0)()
+
+    assert sizes == [2, 1]
+    assert done == [None, None]
+    assert names(log) == ["a", "b", "c"]
+    log.close()
+    with closing(opened(path)) as again:
+        assert names(again) == ["a", "b", "c"]
+
+
+def test_what_the_disk_will_not_do_at_once_is_the_thread_s(path: str) -> None:
+    threads = Threads()
+    log = opened(path, run=threads.run, at_once=lambda _job, _size: False)
+    done: list[Any] = []
+    log.submit(node("a"), done.append)
+    assert not done
+    threads.step()
+    assert done == [None]
+    log.close()
+
+
 def test_nothing_is_acknowledged_or_applied_before_it_is_stored(path: str) -> None:
     threads = Threads()
     log = opened(path, run=threads.run)
