@@ -214,7 +214,6 @@ def fit(question: Question, groups: list[Group], config: DnsConfig, *, udp: bool
         kept = kept[:fits]
     made = _answer_with(kept)
     made.truncated = config.enable_truncate and len(kept) < len(groups)
-    made.choices = max(len(groups), 1)
     return made
 
 

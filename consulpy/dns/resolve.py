@@ -95,7 +95,7 @@ class Resolver:
         packet = encode(question, made, compress=not self.config.disable_compression)
         if scope is None:
             return Made(packet)
-        return Made(packet, made.choices, scope, version)
+        return Made(packet, int(made.lasting), scope, version)
 
     def _scope(self, lookup: Lookup) -> Scope | None:
         """What an answer depends on; None if that is more than one thing of this datacenter."""
@@ -143,7 +143,7 @@ class Resolver:
         if kind in (dns.A, dns.AAAA, dns.ALL_RECORDS):
             address = answers.ip_of(node.address)
             if address is None:
-                made.choices = 0  # where that name leads may change without this node
+                made.lasting = False  # where that name leads may change without this node
                 made.answers.append(answers.alias_record(question.name, node.address, ttl))
                 made.answers += await self._follow(node.address, 1)
             elif answers.wants(kind, address):
@@ -172,7 +172,9 @@ class Resolver:
             choice = Choice(question, rows, self.config, ttl, self._rng, udp=udp)
             return choice if choice.count else self._negative(dns.OK)
         self._rng.shuffle(rows)
-        return await self._records(question, rows, ttl, udp)
+        made = await self._records(question, rows, ttl, udp)
+        made.lasting = False  # where the host names among the addresses lead may change without this service
+        return made
 
     async def _records(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int, udp: bool) -> Answer:
         if question.kind == dns.SRV:
@@ -181,10 +183,7 @@ class Resolver:
             groups = await self._address_groups(question, rows, ttl)
         if not groups:
             return self._negative(dns.OK)
-        made = answers.fit(question, groups, self.config, udp=udp)
-        if any(answers.ip_of(answers.address_of(row)) is None for row in rows):
-            made.choices = 0  # where that name leads may change without this service
-        return made
+        return answers.fit(question, groups, self.config, udp=udp)
 
     async def _query(self, question: Question, lookup: QueryLookup, udp: bool, client: str) -> Answer:
         """The result of a prepared query, in the order in which it comes: servers shuffle, or sort by distance."""

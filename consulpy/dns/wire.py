@@ -103,7 +103,7 @@ class Answer:
     recursion: bool = False
     edns: bool = True
     subnet_scope: bool = False  # whether the answer holds for the client's subnet only
-    choices: int = 1  # of how many records it is one random choice
+    lasting: bool = True  # whether it is true for as long as what was asked about stays as it is
     answers: list[dns.RRHeader] = field(default_factory=list)
     authority: list[dns.RRHeader] = field(default_factory=list)
     additional: list[dns.RRHeader] = field(default_factory=list)

@@ -147,7 +147,7 @@ class AntiEntropy:
             self.partial_syncs += 1
             self._unspaced, self._partial_began_s = self._may_begin() - 1, self._clock.seconds()
             self._run(Deferred.fromCoroutine(self._telling.changes()), full=False)
-        # else: `_ended` starts the next one
+        # else: `_succeeded` starts the next one
 
     def _run(self, sync: Deferred[None], *, full: bool) -> None:
         self._running = sync
