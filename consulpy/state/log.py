@@ -36,6 +36,8 @@ PENDING_LIMIT: Final = 16384
 BATCH_LIMIT: Final = 512
 #: Entries after which the log is compacted into a snapshot (Consul's `raft_snapshot_threshold`).
 COMPACT_AFTER: Final = 16384
+#: And so many for each row of the state, which all go into the snapshot: what a write costs does not grow with them.
+ENTRIES_PER_ROW: Final = 8
 
 
 class Log(Protocol):
@@ -152,6 +154,7 @@ class LocalLog(_Applying):
         later: Callable[[Callable[[], None]], object] = lambda job: job(),
         say: Say = lambda _level, _text: None,
         compact_after: int = COMPACT_AFTER,
+        entries_per_row: int = ENTRIES_PER_ROW,
         metrics: Measures = NOTHING,
         seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
@@ -168,6 +171,7 @@ class LocalLog(_Applying):
         self._restores: deque[tuple[Store, Done]] = deque()
         self._closed = False
         self._compact_after = compact_after
+        self._entries_per_row = entries_per_row
         self._database = Database(path, say)
         self.entries = self._database.load(store, self._replay)
         self.commits = 0
@@ -276,7 +280,9 @@ class LocalLog(_Applying):
     # Compaction, between commits; and what replaces the whole state
 
     def _maybe_compact(self) -> None:
-        if self._compaction is None and not self._closed and self.entries >= self._compact_after:
+        if self._compaction is not None or self._closed or self.entries < self._compact_after:
+            return
+        if self.entries >= self._entries_per_row * self.store.rows:
             snapshot = Snapshot.of(self.store)
             done = partial(self._compacted, snapshot.index)
             self._compaction = Compaction(self._database, snapshot, self._run, self._hand_back, done)

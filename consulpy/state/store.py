@@ -45,6 +45,13 @@ class Store:
         #: Records of a restored snapshot that nothing here acts on (`consulpy.state.snapshot`).
         self.carried: tuple[bytes, ...] = ()
 
+    @property
+    def rows(self) -> int:
+        """About how many rows there are: those of the tables that grow large."""
+        catalog = self.catalog
+        things = len(catalog.nodes_table) + len(catalog.services_table) + len(catalog.checks_table)
+        return things + len(self.kv.table)
+
     @contextmanager
     def change(self, index: int) -> Iterator["Change"]:
         """One atomic change at `index`: everything inside happens, or (when it raises) nothing. Then waiters wake."""

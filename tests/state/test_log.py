@@ -53,7 +53,7 @@ def node(name: str, address: str = "10.0.0.1") -> Register:
 
 
 def opened(path: str, **options: Any) -> LocalLog:
-    return LocalLog(Store(), path, **{"run": inline, "hand_back": inline, **options})
+    return LocalLog(Store(), path, **{"run": inline, "hand_back": inline, "entries_per_row": 0, **options})
 
 
 def register(store: Store, name: str) -> None:
@@ -324,6 +324,21 @@ def test_a_snapshot_of_a_state_that_was_replaced_is_not_finished(path: str) -> N
         assert names(log) == ["other"]
 
 
+def test_of_a_large_state_the_log_grows_longer(path: str) -> None:
+    """All of it goes into each snapshot: a write among a hundred rows must not cost ten times one among ten."""
+    with closing(opened(path, compact_after=10, entries_per_row=2)) as log:
+        for number in range(40):
+            log.submit(node(f"n{number}"), lambda _: None)
+        assert log.entries == 40  # as many rows as entries
+        for number in range(39):
+            log.submit(node("n0", f"10.0.0.{number + 2}"), lambda _: None)
+        assert log.entries == 79
+
+        log.submit(node("n1", "10.0.0.2"), lambda _: None)
+
+        assert log.entries == 0
+
+
 def test_a_long_log_is_compacted_at_start(path: str) -> None:
     with closing(opened(path)) as log:
         for number in range(60):
@@ -467,7 +482,8 @@ from consulpy.state.log import LocalLog
 from consulpy.state.store import Store
 from consulpy.structs.requests import RegisterRequest
 
-log = LocalLog(Store(), sys.argv[1], run=lambda job: job(), hand_back=lambda job: job(), compact_after=40)
+log = LocalLog(Store(), sys.argv[1], run=lambda job: job(), hand_back=lambda job: job(), compact_after=40,
+               entries_per_row=0)
 number = int(sys.argv[2])
 while True:
     command = Register(RegisterRequest(node=f"n{number % 50}", address=str(number)))

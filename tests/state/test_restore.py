@@ -33,7 +33,7 @@ def inline(job: Callable[[], None]) -> None:
 
 
 def opened(path: Path, run: Any = inline, **options: Any) -> LocalLog:
-    return LocalLog(Store(), str(path / "log"), run=run, hand_back=inline, **options)
+    return LocalLog(Store(), str(path / "log"), run=run, hand_back=inline, entries_per_row=0, **options)
 
 
 def test_the_index_goes_beyond_both_states(tmp_path: Path) -> None:
