@@ -280,11 +280,21 @@ class _Exchange:
         )
         self._running = maybeDeferred(_run, handler, self._agent, request)
         web.notifyFinish().addErrback(self._client_left)
-        return self._running.addCallbacks(self._answered, self._failed).addErrback(self._failed).addBoth(self._ended)
+        return self._running.addBoth(self._finished)
 
     def _client_left(self, _: Failure) -> None:
         self._gone = True
         self._running.cancel()
+
+    def _finished(self, result: Any) -> Any:
+        """One callback for all: a chain of them costs as much as the smallest handlers."""
+        try:
+            body = self._failed(result) if isinstance(result, Failure) else self._answered(result)
+        except Exception:
+            body = self._failed(Failure())
+        if isinstance(body, Deferred):
+            return body.addErrback(self._failed).addBoth(self._ended)
+        return self._ended(body)
 
     def _answered(self, answer: Answer) -> Any:
         if self._gone:

@@ -264,9 +264,9 @@ class Registry:
         return int(self._wall_s()) // INTERVAL_S * INTERVAL_S
 
     def _current(self) -> Interval:
-        start_s = self._interval_start()
-        if start_s != self._now.start_s:
-            self._whole, self._now = self._now, Interval(start_s)
+        now = self._now
+        if not now.start_s <= self._wall_s() < now.start_s + INTERVAL_S:
+            self._whole, self._now = now, Interval(self._interval_start())
         return self._now
 
     def _has_room(self, key: Key, known: Mapping[Key, Any]) -> bool:

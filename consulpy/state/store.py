@@ -5,8 +5,7 @@ A change raises index keys to its own index; a read notes in its `WatchSet` the 
 woken exactly when the index of its result moved. Rules: docs/wire/rpc.md 14.
 """
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from consulpy.state.catalog import Catalog
@@ -52,20 +51,11 @@ class Store:
         things = len(catalog.nodes_table) + len(catalog.services_table) + len(catalog.checks_table)
         return things + len(self.kv.table)
 
-    @contextmanager
-    def change(self, index: int) -> Iterator["Change"]:
-        """One atomic change at `index`: everything inside happens, or (when it raises) nothing. Then waiters wake."""
+    def change(self, index: int) -> "Change":
+        """`with` it, one atomic change at `index`: everything inside happens, or (when it raises) nothing."""
         assert index > self.index, f"index {index} was applied already: {self.index}"
-        change = Change(self, index)
         self.index = index
-        try:
-            yield change
-        except BaseException:
-            change._undo()
-            raise
-        for key, delay_ns in change.lock_delays:
-            self.on_lock_delay(key, delay_ns)
-        self.watchers.changed(change.touched)
+        return Change(self, index)
 
     def replace_by(self, other: "Store") -> None:
         """Become `other` (a restored snapshot); everybody who waits is woken."""
@@ -84,7 +74,10 @@ class Store:
 
 
 class Change:
-    """What one command may do to the store: replace rows, raise indexes, name what it touched."""
+    """What one command may do to the store: replace rows, raise indexes, name what it touched.
+
+    A context manager: at its end waiters wake; if it raised, all of it is undone.
+    """
 
     __slots__ = ("_journal", "index", "lock_delays", "store", "touched")
 
@@ -95,6 +88,17 @@ class Change:
         #: Keys whose session was ended, and how long (ns) they stay closed.
         self.lock_delays: list[tuple[str, int]] = []
         self._journal: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> "Change":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is not None:
+            self._undo()
+            return
+        for key, delay_ns in self.lock_delays:
+            self.store.on_lock_delay(key, delay_ns)
+        self.store.watchers.changed(self.touched)
 
     def put(self, table: Table[Row], key: Key, row: Row) -> None:
         """Insert or replace a row."""
