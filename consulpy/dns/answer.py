@@ -186,8 +186,8 @@ def srv_place(row: CheckServiceNode) -> tuple[str, str, int] | None:
 
 
 def wants(kind: int, address: IpAddress) -> bool:
-    """Whether a node's question of this type is answered with this address."""
-    return kind == dns.ALL_RECORDS or kind == (dns.A if address.version == 4 else dns.AAAA)
+    """Whether a question of this type is answered with this address. Seen: who asks a service for TXT gets all."""
+    return kind in (dns.ALL_RECORDS, dns.TXT) or kind == (dns.A if address.version == 4 else dns.AAAA)
 
 
 def limits(question: Question, config: DnsConfig, *, udp: bool) -> tuple[int, int]:

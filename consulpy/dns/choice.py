@@ -58,27 +58,28 @@ class Choice:
         self._question, self._config, self._ttl, self._rng, self._udp = question, config, ttl, rng, udp
         self._rows: list[CheckServiceNode] = []
         self._places: list[object] = []
-        kind = dns.ALL_RECORDS if question.kind == dns.TXT else question.kind  # seen: TXT asks for addresses too
         wanted: dict[str, bool] = {}
         for row in rows:
-            if kind == dns.SRV:
+            if question.kind == dns.SRV:
                 place: object = answers.srv_place(row)
                 named = place is not None
             else:
                 place = address = answers.address_of(row)
                 if address not in wanted:
                     ip = answers.ip_of(address)
-                    wanted[address] = ip is not None and answers.wants(kind, ip)
+                    wanted[address] = ip is not None and answers.wants(question.kind, ip)
                 named = wanted[address]
             if named:
                 self._rows.append(row)
                 self._places.append(place)
         self.count = len(set(self._places))
         self._repeated = self.count < len(self._rows)
-        if kind != dns.SRV and config.a_record_limit:
-            self.count = min(self.count, config.a_record_limit)
+        #: How many of them may be named; fewer than that are cut off for their size.
+        self._allowed = self.count
+        if question.kind != dns.SRV and config.a_record_limit:
+            self._allowed = min(self.count, config.a_record_limit)
         self._size_max, most = answers.limits(question, config, udp=udp)
-        self._most = min(most, self.count)
+        self._most = min(most, self._allowed)
         self._pieces: dict[int, _Piece | None] = {}
         self._firsts: list[int] = []
 
@@ -123,13 +124,13 @@ class Choice:
                 extras.append((_POINTER.pack(_IS_POINTER | offset) if piece.target else b"").join(piece.extras))
                 additional += len(piece.extras) - 1
             at += len(piece.head)
-        answer.truncated = self._config.enable_truncate and len(heads) < self.count
+        answer.truncated = self._config.enable_truncate and len(heads) < self._allowed
         return framed(self._question, answer, b"".join(heads + extras), len(heads), 0, additional)
 
     def _plain(self, order: Sequence[int]) -> bytes:
         groups = [self._group(number) for number in order]
         answer = answers.fit(self._question, groups, self._config, udp=self._udp)
-        answer.truncated = self._config.enable_truncate and len(answer.answers) < self.count
+        answer.truncated = self._config.enable_truncate and len(answer.answers) < self._allowed
         answer.recursion = bool(self._config.recursors)
         return encode(self._question, answer, compress=not self._config.disable_compression)
 

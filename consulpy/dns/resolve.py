@@ -229,7 +229,6 @@ class Resolver:
         return answers.healthy(reply.nodes, self.config.only_passing)
 
     async def _address_groups(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int) -> list[Group]:
-        kind = dns.ALL_RECORDS if question.kind == dns.TXT else question.kind  # seen: TXT asks for addresses too
         limit = self.config.a_record_limit or len(rows)
         groups: list[Group] = []
         for address in dict.fromkeys(map(answers.address_of, rows)):
@@ -239,7 +238,7 @@ class Resolver:
             if ip is None:
                 groups.append(Group(answers.alias_record(question.name, address, ttl)))
                 groups += [Group(found) for found in await self._addresses_at(address, ttl)]
-            elif answers.wants(kind, ip):
+            elif answers.wants(question.kind, ip):
                 groups.append(Group(answers.address_record(question.name, ip, ttl)))
         return groups
 

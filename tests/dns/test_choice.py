@@ -155,6 +155,18 @@ def test_an_address_of_two_instances_comes_first_twice_as_often() -> None:
     assert firsts == {"10.2.0.1": 2000, "10.2.0.2": 1000}
 
 
+def test_one_record_of_many_instances_is_a_choice_too() -> None:
+    """With `a_record_limit` 1 it must not be kept as if there were but one instance: all clients would go there."""
+    config = DnsConfig(a_record_limit=1, enable_truncate=True)
+    made = choice(catalog.packet("web.service.consul", dns.A), [instance(number) for number in range(5)], config)
+
+    answers_of_five = {made.draw() for _ in range(5)}
+
+    assert made.count == 5
+    assert len(answers_of_five) == 5
+    assert {(packet[7], packet[2] & 2) for packet in answers_of_five} == {(1, 0)}  # one record, nothing cut off
+
+
 def test_an_answer_may_be_just_as_large_as_the_client_takes() -> None:
     rows = [instance(number) for number in range(10)]
     whole = choice(catalog.packet("web.service.consul", dns.SRV, 4096), rows).draw()
