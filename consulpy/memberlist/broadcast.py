@@ -45,11 +45,22 @@ _place = attrgetter("place")
 
 
 class BroadcastQueue:
-    """What is to be gossiped. `nodes()`: how many members there are, which sets how often each entry is sent."""
+    """What is to be gossiped. `nodes()`: how many members there are, which sets how often each entry is sent.
 
-    def __init__(self, retransmit_mult: int, nodes: Callable[[], int], *, depth_max: int = DEPTH_MAX) -> None:
+    `queued()` is called after each new entry.
+    """
+
+    def __init__(
+        self,
+        retransmit_mult: int,
+        nodes: Callable[[], int],
+        *,
+        queued: Callable[[], None] = lambda: None,
+        depth_max: int = DEPTH_MAX,
+    ) -> None:
         self._mult = retransmit_mult
         self._nodes = nodes
+        self._queued = queued
         self.depth_max = depth_max
         #: The entries by how often they were sent, each list in the order of `Broadcast.place`.
         self._buckets: dict[int, list[Broadcast]] = {}
@@ -73,6 +84,7 @@ class BroadcastQueue:
         self._insert(entry)
         if self._size > self.depth_max:
             self.prune(self.depth_max)
+        self._queued()
 
     def drop(self, name: str) -> None:
         """Forget what is queued under `name`."""

@@ -55,7 +55,7 @@ class Delegate(Protocol):
         """A user message arrived (without memberlist's type byte). `WireError` may be raised: it costs a log line."""
 
     def has_broadcasts(self) -> bool:
-        """Whether there is any user message to piggyback."""
+        """Whether there is any user message to piggyback. `Memberlist.gossip_soon` must be called when that begins."""
 
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """User messages to piggyback: each costs its length plus `overhead`, all together at most `limit` bytes."""

@@ -3,6 +3,7 @@
 Source: docs/wire/gossip.md 2 to 5.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class Memberlist:
         self._transport = transport
         self._delegate = delegate
         self._log = log or (lambda _level, _text: None)
-        self.queue = BroadcastQueue(config.retransmit_mult, lambda: len(self.list))
+        self.queue = BroadcastQueue(config.retransmit_mult, lambda: len(self.list), queued=self.gossip_soon)
         self.list = Members(config, clock, rng, self.queue, delegate, self._log, metrics)
         self.exchange = StateExchange(self.list)
         self.sealer = Sealer(
@@ -115,6 +116,7 @@ class Memberlist:
         )
         self._prober = Prober(config, clock, self.list, self, delegate, self._log, metrics)
         self._timers: dict[str, Timer] = {}
+        self._gossip_at_s = 0.0
         self._complained: OrderedDict[str, float] = OrderedDict()
         self._leave_done: Callable[[], None] | None = None
         self.incoming_streams = self.incoming_bytes = 0
@@ -169,10 +171,10 @@ class Memberlist:
     def start(self) -> None:
         """Become a member, alone at first (but for those in `list` already)."""
         self.running = True
-        self.list.announce()
         config = self.config
-        self._repeat("probe", config.probe_interval_s, self._prober.probe_next)
-        self._repeat("gossip", config.gossip_interval_s, self._gossip)
+        self._gossip_at_s = self._clock.seconds() + self._rng.random() * config.gossip_interval_s
+        self.list.announce()
+        self._schedule_probe(self._rng.random() * config.probe_interval_s)
         self._schedule_push_pull(self._rng.random() * config.push_pull_interval_s * push_pull_scale(len(self.list)))
 
     def shutdown(self) -> None:
@@ -321,9 +323,23 @@ class Memberlist:
             picked += [bytes((USER,)) + message for message in extra]
         return picked
 
-    def _gossip(self) -> None:
-        if (not len(self.queue) and not self._delegate.has_broadcasts()) or len(self.list) < 2:
+    def gossip_soon(self) -> None:
+        """There is something new to gossip. Gossip has a beat of its own, and who has nothing to say sleeps through it:
+        most of the time, that saves most of the timers of an agent."""
+        timer = self._timers.get("gossip")
+        if not self.running or (timer is not None and timer.active()):
             return
+        now_s, interval_s = self._clock.seconds(), self.config.gossip_interval_s
+        self._gossip_at_s += max(0, math.ceil((now_s - self._gossip_at_s) / interval_s)) * interval_s
+        self._timers["gossip"] = self._clock.callLater(max(0.0, self._gossip_at_s - now_s), self._gossip_tick)
+
+    def _gossip_tick(self) -> None:
+        self._gossip_at_s += self.config.gossip_interval_s
+        if (len(self.queue) or self._delegate.has_broadcasts()) and len(self.list) > 1:
+            self._gossip()
+            self.gossip_soon()
+
+    def _gossip(self) -> None:
         config = self.config
         budget = config.packet_bytes - _COMPOUND_BYTES - self.sealer.overhead_bytes
         now_s = self._clock.seconds()
@@ -451,14 +467,12 @@ class Memberlist:
 
     # -- timers
 
-    def _repeat(self, name: str, interval_s: float, call: Callable[[], None]) -> None:
-        """Call every interval, the first time after a random part of it."""
+    def _schedule_probe(self, delay_s: float) -> None:
+        self._timers["probe"] = self._clock.callLater(delay_s, self._probe_tick)
 
-        def tick() -> None:
-            self._timers[name] = self._clock.callLater(interval_s, tick)
-            call()
-
-        self._timers[name] = self._clock.callLater(self._rng.random() * interval_s, tick)
+    def _probe_tick(self) -> None:
+        self._schedule_probe(self.config.probe_interval_s)
+        self._prober.probe_next()
 
     def _schedule_push_pull(self, delay_s: float) -> None:
         self._timers["push_pull"] = self._clock.callLater(delay_s, self._push_pull_tick)

@@ -16,15 +16,23 @@ EVENTS: Final = "event"
 
 
 class Broadcasts:
-    """The queues, and their guard. `members`: how many members Serf knows, of any status."""
+    """The queues, and their guard. `members`: how many members Serf knows, of any status. `queued()` is called after
+    each new message."""
 
     def __init__(
-        self, config: SerfConfig, retransmit_mult: int, members: Callable[[], int], log: Callable[[str, str], None]
+        self,
+        config: SerfConfig,
+        retransmit_mult: int,
+        members: Callable[[], int],
+        log: Callable[[str, str], None],
+        queued: Callable[[], None],
     ) -> None:
         self._config = config
         self._members = members
         self._log = log
-        self._queues = {name: BroadcastQueue(retransmit_mult, members) for name in (INTENTS, QUERIES, EVENTS)}
+        self._queues = {
+            name: BroadcastQueue(retransmit_mult, members, queued=queued) for name in (INTENTS, QUERIES, EVENTS)
+        }
         self._deep: set[str] = set()
         self._dropped = 0
 

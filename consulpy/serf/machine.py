@@ -116,7 +116,13 @@ class Serf:
         self._coordinate_cache: dict[str, Coord] = {}
         self._coalesce(config)
 
-        self.broadcasts = Broadcasts(config, memberlist.retransmit_mult, lambda: len(self.members), self.log)
+        self.broadcasts = Broadcasts(
+            config,
+            memberlist.retransmit_mult,
+            lambda: len(self.members),
+            self.log,
+            lambda: self.memberlist.gossip_soon(),
+        )
         self.asking = Asking(config, clock, rng)
         self.answering = Answering(config, clock, rng, self.roster, self.local_name, self._send, self._query_event)
         self.keys = KeyManager(self.query, self._alive_nodes)
