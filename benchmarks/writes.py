@@ -15,9 +15,18 @@ PUTS = {
         """'{"Name": "written-' .. at .. '", "Port": ' .. (1 + n % 60000) .. '}'""",
         (">= 2", ">= 2"),
     ),
-    "catalog/register": (
+    "catalog/register, a node": (
         '"/v1/catalog/register"',
         """'{"Node": "written-' .. at .. '", "Address": "10.7.0.1", "NodeMeta": {"n": "' .. n .. '"}}'""",
+        (">= 2", ">= 2"),
+    ),
+    "catalog/register, a service and its check": (
+        '"/v1/catalog/register"',
+        """'{"Node": "written-' .. at .. '", "Address": "10.7.0.1", "NodeMeta": {"external-node": "true"}, "Service": '
+        .. '{"ID": "web1", "Service": "web", "Tags": ["primary", "v1"], "Address": "10.7.0.1", "Meta": '
+        .. '{"version": "4.0"}, "Port": ' .. (1 + n % 60000) .. '}, "Check": {"Node": "written-' .. at .. '", '
+        .. '"CheckID": "service:web1", "Name": "answers", "Notes": "seen from outside", "Status": "passing", '
+        .. '"ServiceID": "web1", "Output": "' .. n .. '"}}'""",
         (">= 2", ">= 2"),
     ),
     "kv": ('"/v1/kv/written/" .. at', "'value ' .. n", ("", ">= 1.0")),
@@ -34,7 +43,7 @@ end
 def tasks(settings: Settings, directory: Path, label: str) -> list[Task]:
     found = []
     for name, (path, body, targets) in PUTS.items():
-        script = directory / f"{name.replace('/', '-')}.lua"
+        script = directory / f"{name.replace('/', '-').replace(' ', '-')}.lua"
         script.write_text(SCRIPT.format(path=path, body=body))
         for connections in CONNECTIONS:
             target = targets[connections > 1]

@@ -103,6 +103,60 @@ class Shape:
     strict: bool = True
     #: Whether records inside are read in the same way; otherwise they accept anything.
     deep: bool = False
+    _members: "dict[type[Record], dict[str, _Member]]" = dataclasses.field(default_factory=dict, init=False)
+
+    def members(self, cls: type[Record]) -> "dict[str, _Member]":
+        """What may stand in the JSON of a `cls`, by its names as they are written and in lower case."""
+        known = self._members.get(cls)
+        if known is None:
+            known = self._members[cls] = {}
+            fields = {member.go: member for member in _members_of(cls, self.durations)}
+            for go_name, member in fields.items():
+                name = go_name.lower()
+                if go_name not in self.without and name not in self.aliases and name not in self.extra:
+                    known[go_name] = known[name] = member
+            for name, go_name in self.aliases.items():
+                if go_name in fields:
+                    known[name] = dataclasses.replace(fields[go_name], is_alias=True)
+        return known
+
+
+#: Reads a value that is not null: with the path for errors, and how records inside are read.
+_Read = Callable[[Any, str, Shape], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Member:
+    """A field, and how its values are read; those that are `exactly` of a type stay as they are."""
+
+    attribute: str
+    go: str
+    read: _Read
+    exactly: type
+    is_alias: bool = False
+
+
+_known_members: dict[tuple[type[Record], frozenset[str]], list[_Member]] = {}
+
+
+def _members_of(cls: type[Record], durations: frozenset[str]) -> list[_Member]:
+    known = _known_members.get((cls, durations))
+    if known is not None:
+        return known
+    hints = typing.get_type_hints(cls)
+    members = _known_members[cls, durations] = []
+    for field in dataclasses.fields(typing.cast(Any, cls)):
+        go_name = field.metadata.get("go") or camel(field.name)
+        kind = _without_none(hints[field.name])
+        if go_name in durations:
+            members.append(_Member(field.name, go_name, lambda value, _path, _inner: duration(value), _Nothing))
+        else:
+            members.append(_Member(field.name, go_name, _reader(kind), kind if kind in (str, bool) else _Nothing))
+    return members
+
+
+class _Nothing:
+    """A type that no value has."""
 
 
 _LENIENT: Final = Shape(strict=False)
@@ -119,48 +173,29 @@ def decode(cls: type[_R], raw: Any, shape: Shape, path: str = "") -> tuple[_R, d
         return record, extra
     if not isinstance(raw, dict):
         raise _mismatch(raw, path, f"structs.{cls.__name__}")
-    fields = _fields(cls)
-    aliased: list[tuple[str, Any]] = []
+    members = shape.members(cls)
+    inner = shape if shape.deep else _LENIENT
+    aliased: list[tuple[_Member, Any]] = []
     for key, value in raw.items():
-        name = key.lower()
-        if name in shape.aliases:
-            aliased.append((shape.aliases[name], value))
+        member = members.get(key) or members.get(name := key.lower())
+        if member is not None:
+            if value is None:
+                continue
+            if member.is_alias:
+                aliased.append((member, value))
+            else:
+                fits = type(value) is member.exactly
+                read = value if fits else member.read(value, path or member.go, inner)
+                setattr(record, member.attribute, read)
         elif name in shape.extra:
-            extra[name] = (
-                value if shape.extra[name] is None else _value(value, shape.extra[name], path or key, _LENIENT)
-            )
-        elif name in fields and fields[name].go not in shape.without:
-            _set(record, fields[name], value, shape, path)
+            reader = shape.extra[name] and _reader(shape.extra[name])
+            extra[name] = reader(value, path or key, _LENIENT) if reader else value
         elif shape.strict:
             raise GoError(f'json: unknown field "{key}"')
-    for go_name, value in aliased:
-        field = fields[go_name.lower()]
-        if not getattr(record, field.name):
-            _set(record, field, value, shape, path)
+    for member, value in aliased:
+        if not getattr(record, member.attribute):
+            setattr(record, member.attribute, member.read(value, path or member.go, inner))
     return record, extra
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Field:
-    name: str
-    go: str
-    kind: Any
-
-
-def _fields(cls: type[Record]) -> dict[str, _Field]:
-    """The fields of `cls` by their JSON names in lower case."""
-    known = _KNOWN.get(cls)
-    if known is None:
-        hints = typing.get_type_hints(cls)
-        known = {}
-        for field in dataclasses.fields(typing.cast(Any, cls)):
-            go_name = field.metadata.get("go") or camel(field.name)
-            known[go_name.lower()] = _Field(field.name, go_name, _without_none(hints[field.name]))
-        _KNOWN[cls] = known
-    return known
-
-
-_KNOWN: dict[type[Record], dict[str, _Field]] = {}
 
 
 def _without_none(kind: Any) -> Any:
@@ -169,47 +204,68 @@ def _without_none(kind: Any) -> Any:
     return kind
 
 
-def _set(record: Record, field: _Field, value: Any, shape: Shape, path: str) -> None:
-    if field.go in shape.durations:
-        setattr(record, field.name, duration(value))
-    elif value is not None:
-        setattr(record, field.name, _value(value, field.kind, path or field.go, shape if shape.deep else _LENIENT))
+def _reader(kind: Any) -> _Read:
+    """How values of a type are read."""
+    if kind is Any:
+        return lambda value, _path, _inner: value
+    if kind is int:
+        return _integer
+    if kind in _SCALARS:
+        return _scalar(*_SCALARS[kind])
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return lambda value, path, inner: decode(kind, value, inner, path)[0]
+    if typing.get_origin(kind) is list:
+        return _list(kind)
+    if typing.get_origin(kind) is dict:
+        return _map(kind)
+    return _no_request_has_it
 
 
-_SCALARS: Final[dict[Any, tuple[Callable[[Any], bool], str]]] = {
-    str: (lambda value: isinstance(value, str), "string"),
-    bool: (lambda value: isinstance(value, bool), "bool"),
-    float: (lambda value: isinstance(value, int | float) and not isinstance(value, bool), "float64"),
+_SCALARS: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
+    str: ((str,), "string"),
+    bool: ((bool,), "bool"),
+    float: ((int, float), "float64"),
 }
 
 
-def _value(value: Any, kind: Any, path: str, inner: Shape) -> Any:
-    """`value` checked against the type of a field."""
-    if kind is Any:
-        return value
-    if kind is int:
-        return _integer(value, path)
-    if kind in _SCALARS:
-        fits, go_type = _SCALARS[kind]
-        if not fits(value):
+def _scalar(accepted: tuple[type, ...], go_type: str) -> _Read:
+    def read(value: Any, path: str, _inner: Shape) -> Any:
+        if type(value) not in accepted:
             raise _mismatch(value, path, go_type)
         return value
-    if isinstance(kind, type) and issubclass(kind, Record):
-        return decode(kind, value, inner, path)[0]
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is list:
+
+    return read
+
+
+def _list(kind: Any) -> _Read:
+    item = _without_none(typing.get_args(kind)[-1])
+    read_item = _reader(item)
+
+    def read(value: Any, path: str, inner: Shape) -> Any:
         if not isinstance(value, list):
             raise _mismatch(value, path, _go_type(kind))
-        item = _without_none(args[0])
-        return [_value(each, item, path, inner) if each is not None else _zero(item) for each in value]
-    assert origin is dict, f"no Go type for {kind}"
-    if not isinstance(value, dict):
-        raise _mismatch(value, path, _go_type(kind))
-    item = _without_none(args[1])
-    return {key: _value(each, item, path, inner) if each is not None else _zero(item) for key, each in value.items()}
+        return [read_item(each, path, inner) if each is not None else _zero(item) for each in value]
+
+    return read
 
 
-def _integer(value: Any, path: str) -> int:
+def _map(kind: Any) -> _Read:
+    item = _without_none(typing.get_args(kind)[-1])
+    read_item = _reader(item)
+
+    def read(value: Any, path: str, inner: Shape) -> Any:
+        if not isinstance(value, dict):
+            raise _mismatch(value, path, _go_type(kind))
+        return {key: read_item(each, path, inner) if each is not None else _zero(item) for key, each in value.items()}
+
+    return read
+
+
+def _no_request_has_it(value: Any, path: str, _inner: Shape) -> Any:
+    raise AssertionError(f"{path}: {type(value).__name__}")
+
+
+def _integer(value: Any, path: str, _inner: Shape) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _mismatch(value, path, "int")
     if isinstance(value, float) or not -_INT64 <= value < _INT64:

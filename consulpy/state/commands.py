@@ -53,7 +53,7 @@ class _WithBody:
 
     def encode(self) -> bytes:
         """Type number and body."""
-        return bytes([self.TYPE]) + bytes(self.body.pack())
+        return bytes([self.TYPE]) + pack(self.body.to_sparse())
 
     @classmethod
     def decode(cls, data: memoryview) -> Self:

@@ -93,11 +93,11 @@ def _expanded(store: "Store", named: list[GatewayService], index: int) -> Iterat
     taken = {(each.service.name.lower(), each.port) for each in named}
     for each in named:
         if each.service.name != WILDCARD:
-            yield each.copied(each.service.name, index)
+            yield each.for_service(each.service.name, index)
             continue
         for name, since in _typical(store).items():
             if (name.lower(), each.port) not in taken:
-                yield each.copied(name, max(index, since), from_wildcard=True)
+                yield each.for_service(name, max(index, since), from_wildcard=True)
 
 
 def _typical(store: "Store") -> dict[str, int]:

@@ -132,12 +132,10 @@ class KV:
 
     def _put(self, change: "Change", entry: DirEntry) -> DirEntry:
         old = self.table.get(entry.key)
-        new = dataclasses.replace(
-            entry,
-            value=entry.value or None,
-            create_index=old.create_index if old is not None else change.index,
-            modify_index=old.modify_index if old is not None else change.index,
-        )
+        new = entry.copied()
+        new.value = entry.value or None
+        new.create_index = old.create_index if old is not None else change.index
+        new.modify_index = old.modify_index if old is not None else change.index
         if new == old:
             return old
         new.modify_index = change.index

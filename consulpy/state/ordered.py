@@ -31,21 +31,14 @@ class Ordered(Table[Row]):
             yield rows[(order[at].decode("utf-8", "surrogateescape"),)]
 
     def _replace(self, key: Key, row: Row | None) -> Row | None:
-        old = self._rows.get(key)
-        raw = _raw(key[0])
-        if old is None and row is not None:
-            self._order.insert(bisect_left(self._order, raw), raw)
-        elif old is not None and row is None:
-            del self._order[bisect_left(self._order, raw)]
-        for group in self.groups.values():
-            if old is not None:
-                group._drop(key, old)
+        old = super()._replace(key, row)
+        if (old is None) is not (row is None):
+            raw = _raw(key[0])
+            at = bisect_left(self._order, raw)
             if row is not None:
-                group._add(key, row)
-        if row is not None:
-            self._rows[key] = row
-        elif old is not None:
-            del self._rows[key]
+                self._order.insert(at, raw)
+            else:
+                del self._order[at]
         return old
 
 

@@ -5,7 +5,6 @@ Consul leaves readers with an old result and an old index, and we do not copy th
 service name, and when a check moves from one service to another, the losing service's index rises here too.
 """
 
-import dataclasses
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
@@ -122,12 +121,10 @@ def put_service(change: "Change", node: str, service: NodeService) -> None:
     key = (node.lower(), service.id.lower())
     old_row = catalog.services_table.get(*key)
     old = old_row.service if old_row is not None else None
-    new = dataclasses.replace(
-        service,
-        weights=service.weights or Weights(),
-        create_index=old.create_index if old is not None else change.index,
-        modify_index=old.modify_index if old is not None else change.index,
-    )
+    new = service.copied()
+    new.weights = service.weights or Weights()
+    new.create_index = old.create_index if old is not None else change.index
+    new.modify_index = old.modify_index if old is not None else change.index
     if new == old:
         return
     new.modify_index = change.index
@@ -192,14 +189,12 @@ def put_check(change: "Change", check: HealthCheck) -> None:
         )
     key = (check.node.lower(), check.check_id.lower())
     old = catalog.checks_table.get(*key)
-    new = dataclasses.replace(
-        check,
-        status=check.status or CRITICAL,
-        service_name=row.service.service if row is not None else check.service_name,
-        service_tags=row.service.tags if row is not None else check.service_tags,
-        create_index=old.create_index if old is not None else change.index,
-        modify_index=old.modify_index if old is not None else change.index,
-    )
+    new = check.copied()
+    new.status = check.status or CRITICAL
+    if row is not None:
+        new.service_name, new.service_tags = row.service.service, row.service.tags
+    new.create_index = old.create_index if old is not None else change.index
+    new.modify_index = old.modify_index if old is not None else change.index
     change.bump(CHECKS)
     if new.status == CRITICAL:
         change.store.sessions.check_failed(change, check.node, check.check_id)

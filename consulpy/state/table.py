@@ -6,7 +6,7 @@ never more than its own row. Keys are lower case where Consul compares without r
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Key = tuple[str, ...]
 Row = TypeVar("Row")
@@ -37,8 +37,7 @@ class Group(Generic[Row]):
         if bucket is None:
             return ()
         if bucket.ordered is None:
-            rows = bucket.rows
-            bucket.ordered = tuple([rows[key] for key in sorted(rows)])
+            bucket.ordered = _in_order(bucket.rows)
         return bucket.ordered
 
     def __contains__(self, value: Hashable) -> bool:
@@ -48,32 +47,36 @@ class Group(Generic[Row]):
         """Every value that some row has."""
         return iter(self._buckets)
 
-    def _add(self, key: Key, row: Row) -> None:
-        for value in self._values(row):
-            bucket = self._buckets.get(value)
-            if bucket is None:
-                bucket = self._buckets[value] = _Bucket()
-            bucket.rows[key] = row
-            bucket.ordered = None
+    def _replace(self, key: Key, old: Row | None, row: Row | None) -> None:
+        """List `row` where `old` was; either may be missing."""
+        values = () if row is None else tuple(self._values(row))
+        for value in () if old is None else self._values(old):
+            if value not in values:
+                bucket = self._buckets[value]
+                del bucket.rows[key]
+                bucket.ordered = None
+                if not bucket.rows:
+                    del self._buckets[value]
+        if row is not None:
+            for value in values:
+                bucket = self._buckets.get(value) or self._buckets.setdefault(value, _Bucket())
+                bucket.rows[key] = row
+                bucket.ordered = None
 
-    def _drop(self, key: Key, row: Row) -> None:
-        for value in self._values(row):
-            bucket = self._buckets[value]
-            del bucket.rows[key]
-            bucket.ordered = None
-            if not bucket.rows:
-                del self._buckets[value]
+
+def _in_order(rows: dict[Key, Row]) -> tuple[Row, ...]:
+    return tuple([rows[key] for key in sorted(rows)])
 
 
 class Table(Generic[Row]):
     """Records by key. Rows are never changed, only replaced, so whoever read one may keep it."""
 
-    __slots__ = ("_all", "_rows", "groups", "name")
+    __slots__ = ("_ordered", "_rows", "groups", "name")
 
     def __init__(self, name: str, /, **groups: Callable[[Row], Iterable[Hashable]]) -> None:
         self.name = name
         self._rows: dict[Key, Row] = {}
-        self._all: Group[Row] = Group(lambda _: (None,))
+        self._ordered: tuple[Row, ...] | None = None
         self.groups: dict[str, Group[Row]] = {group: Group(values) for group, values in groups.items()}
 
     def get(self, *key: str) -> Row | None:
@@ -82,7 +85,9 @@ class Table(Generic[Row]):
 
     def all(self) -> tuple[Row, ...]:
         """Every row, in key order."""
-        return self._all.get(None)
+        if self._ordered is None:
+            self._ordered = _in_order(self._rows)
+        return self._ordered
 
     def unordered(self) -> list[Row]:
         """A copy of all rows in no order: cheap, for a snapshot that is written elsewhere."""
@@ -98,14 +103,11 @@ class Table(Generic[Row]):
     def _replace(self, key: Key, row: Row | None) -> Row | None:
         """Put (or, with None, remove) a row, return the one that was there. Only `Change` and a restore call this."""
         old = self._rows.get(key)
-        indexes: tuple[Group[Any], ...] = (self._all, *self.groups.values())
-        if old is not None:
-            for group in indexes:
-                group._drop(key, old)
         if row is not None:
             self._rows[key] = row
-            for group in indexes:
-                group._add(key, row)
         elif old is not None:
             del self._rows[key]
+        self._ordered = None
+        for group in self.groups.values():
+            group._replace(key, old, row)
         return old

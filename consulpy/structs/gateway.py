@@ -40,7 +40,7 @@ class GatewayService(Record):
     create_index: int = 0
     modify_index: int = 0
 
-    def copied(self, name: str, index: int, *, from_wildcard: bool = False) -> Self:
+    def for_service(self, name: str, index: int, *, from_wildcard: bool = False) -> Self:
         """The same for a service of this name, there since `index`."""
         return dataclasses.replace(
             self, service=ServiceName(name), from_wildcard=from_wildcard, create_index=index, modify_index=index

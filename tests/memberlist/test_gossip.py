@@ -1,5 +1,7 @@
 """When a member gossips: on the beats of its interval while there is something to say (docs/wire/gossip.md 5.7)."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +47,7 @@ def test_news_are_told_at_each_beat_as_often_as_they_should_be() -> None:
     times = beats(lone, 5)
     assert times[0] - 50 <= INTERVAL_S + 0.001
     assert len(times) == retransmit_limit(lone.memberlist.config.retransmit_mult, 3) / 2  # to two receivers at a time
-    assert [after - before for before, after in zip(times, times[1:], strict=False)] == [
+    assert [after - before for before, after in pairwise(times)] == [
         pytest.approx(INTERVAL_S, abs=0.002) for _ in times[1:]
     ]
 

@@ -15,7 +15,7 @@ from consulpy.errors import WireError
 from consulpy.rpc.messages import MAX_CONTAINERS, ObjectReader, RequestHeader, ResponseHeader, reply_of
 from consulpy.rpc.registry import METHODS
 from consulpy.rpc.yamux import HEADER, WINDOW, Connection, Flag, Reason, Stream, Type, frame
-from consulpy.structs.record import _readers
+from consulpy.structs.record import go_names
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.binary(max_size=40),
@@ -226,7 +226,7 @@ def test_any_bytes_are_a_value_or_a_wire_error(noise: bytes) -> None:
 
 def fields_of(record: Any) -> set[str]:
     """The Go names of a record."""
-    return {key.decode() for key in _readers(record)}
+    return {key.decode() for key in go_names(record)}
 
 
 #: Values that stand where a field is, of any type.

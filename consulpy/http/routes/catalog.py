@@ -1,6 +1,6 @@
 """/v1/catalog: nodes and services as the servers know them, and registering external ones."""
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 _Write = TypeVar("_Write", bound=Write)
 
-#: What the definition of a check may say, and which of that are durations (as text or number).
+#: What the definition of a check may say, and how a body is read.
 _DEFINED = frozenset(name.lower() for name in CheckDefinition().to_json())
-_DURATIONS = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"})
+_SHAPE: Final = Shape(durations=frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"}), deep=True)
 
 
 def body_of(request: Request, kind: type[_Write]) -> _Write:
     """The body of a write. Raises `BadRequest` in Go's words."""
     try:
-        return decode(kind, _known_definitions(loads(request.body)), Shape(durations=_DURATIONS, deep=True))[0]
+        return decode(kind, _known_definitions(loads(request.body)), _SHAPE)[0]
     except GoError as error:
         raise BadRequest(f"Request decode failed: {error}") from None
 
@@ -44,9 +44,10 @@ def _known_definitions(body: Any) -> Any:
     if not isinstance(body, dict):
         return body
     for name, value in body.items():
-        for check in {"check": [value], "checks": value}.get(name.lower()) or ():
+        kind = name.lower()
+        for check in [value] if kind == "check" else value if kind == "checks" and isinstance(value, list) else ():
             for inner, definition in check.items() if isinstance(check, dict) else ():
-                if inner.lower() == "definition" and isinstance(definition, dict):
+                if isinstance(definition, dict) and inner.lower() == "definition":
                     check[inner] = {key: each for key, each in definition.items() if key.lower() in _DEFINED}
     return body
 

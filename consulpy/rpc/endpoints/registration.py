@@ -28,12 +28,12 @@ def checked_registration(request: RegisterRequest) -> RegisterRequest:
     if request.id:
         _check_uuid(request.id)
     checks = [*(request.checks or []), *([request.check] if request.check is not None else [])]
-    return dataclasses.replace(
-        request,
-        service=_checked_with_meta(request.service, request.node) if request.service is not None else None,
-        check=None,
-        checks=[_filled_check(check, request.node) for check in checks] or None,
-    )
+    checked = request.copied()
+    if request.service is not None:
+        checked.service = _checked_with_meta(request.service, request.node)
+    checked.check = None
+    checked.checks = [_filled_check(check, request.node) for check in checks] or None
+    return checked
 
 
 def checked_node(name: str, node_id: str) -> None:
@@ -105,12 +105,11 @@ def _faults(service: NodeService) -> list[str]:
 
 
 def _filled_check(check: HealthCheck, node: str) -> HealthCheck:
-    return dataclasses.replace(
-        check,
-        check_id=check.check_id or check.name,
-        node=check.node or node,
-        type=check.type or _type_of(check.definition),
-    )
+    filled = check.copied()
+    filled.check_id = check.check_id or check.name
+    filled.node = check.node or node
+    filled.type = check.type or _type_of(check.definition)
+    return filled
 
 
 def _type_of(definition: CheckDefinition) -> str:

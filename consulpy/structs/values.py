@@ -1,0 +1,108 @@
+"""How an unpacked value becomes one of a Go type, and what Go's decoder says of a value that is none."""
+
+from collections.abc import Callable
+from typing import Any
+
+from consulpy.codec.msgpack import pack
+from consulpy.errors import WireError
+
+#: What Go's decoder says (docs/wire/rpc.md 16). `{byte}`: the first byte of the value, `{kind}`: its kind.
+_NO_TEXT = "readContainerLen: Unrecognized descriptor byte: hex: {byte:x}, dec: {byte}"
+_NO_NUMBER = "Unhandled single-byte unsigned integer value: Unrecognized descriptor byte: {byte:x}"
+_NO_BOOLEAN = "Invalid single-byte value for bool: Unrecognized descriptor byte: {byte:x}"
+CONTAINER = "Only encoded map or array can be decoded into a {}. (valueType: {{kind:x}})"
+
+
+class WrongType(WireError):
+    """A value of another type than its field has. `go`: what Go's decoder says about it."""
+
+    def __init__(self, expected: str, value: Any, go_text: str) -> None:
+        super().__init__(f"{expected}, not {type(value).__name__}")
+        byte = _first_byte(value)
+        self.go = go_text.format(byte=byte, kind=_go_kind(value, byte))
+
+
+def _first_byte(value: Any) -> int:
+    """How a value begins on the wire; large ones are not packed for it."""
+    if isinstance(value, bytes | str):
+        return 0xA0 + len(value) if len(value) < 32 else 0xDA if len(value) < 2**16 else 0xDB
+    if isinstance(value, list | dict):
+        few, many = (0x90, 0xDC) if isinstance(value, list) else (0x80, 0xDE)
+        return few + len(value) if len(value) < 16 else many + (len(value) >= 2**16)
+    return pack(value)[0]
+
+
+def _go_kind(value: Any, byte: int) -> int:
+    """The number that go-msgpack has for a kind of value."""
+    if isinstance(value, bool):
+        return 5
+    if isinstance(value, int):
+        return 3 if 0xCC <= byte <= 0xCF else 2
+    return {float: 4, bytes: 6, str: 6, dict: 9, list: 10}.get(type(value), 12)
+
+
+def as_text(value: Any) -> str:
+    """Text. Raises `WrongType`."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")  # `codec.msgpack.text`, without a call for each
+    if isinstance(value, str):  # already decoded: our own end in the same process
+        return value
+    raise WrongType("text was expected", value, _NO_TEXT)
+
+
+def as_bytes(value: Any) -> bytes:
+    """Bytes. Raises `WrongType`."""
+    if isinstance(value, bytes):
+        return value
+    raise WrongType("bytes were expected", value, CONTAINER.format("slice"))
+
+
+def as_bool(value: Any) -> bool:
+    """A boolean. Raises `WrongType`."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) and value in (0, 1):  # Go takes these
+        return bool(value)
+    raise WrongType("a boolean was expected", value, _NO_BOOLEAN)
+
+
+def as_int(value: Any) -> int:
+    """An integer. Raises `WrongType`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise WrongType("an integer was expected", value, _NO_NUMBER)
+
+
+def as_float(value: Any) -> float:
+    """A number. Raises `WrongType`."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise WrongType("a number was expected", value, _NO_NUMBER)
+
+
+def as_list(value: Any, item: Callable[[Any], Any]) -> list[Any]:
+    """A list, each value read by `item`. Raises `WrongType`."""
+    if isinstance(value, list):
+        return [item(each) for each in value]
+    raise WrongType("a list was expected", value, CONTAINER.format("slice"))
+
+
+def as_map(value: Any, item: Callable[[Any], Any]) -> dict[str, Any]:
+    """A map of texts, each value but nil read by `item`. Raises `WrongType`."""
+    if isinstance(value, dict):
+        return {as_text(key): None if each is None else item(each) for key, each in value.items()}
+    raise WrongType("a map was expected", value, _NO_TEXT)
+
+
+def as_texts(value: Any) -> list[str]:
+    """A list of texts. Raises `WrongType`."""
+    if isinstance(value, list):
+        return [each.decode("utf-8", "surrogateescape") if type(each) is bytes else as_text(each) for each in value]
+    raise WrongType("a list was expected", value, CONTAINER.format("slice"))
+
+
+def as_text_map(value: Any) -> dict[str, Any]:
+    """A map of texts to texts. Raises `WrongType`."""
+    if isinstance(value, dict):
+        return {as_text(key): None if each is None else as_text(each) for key, each in value.items()}
+    raise WrongType("a map was expected", value, _NO_TEXT)

@@ -1,0 +1,134 @@
+"""Records: what is written is read again, in the full form of the wire and in the sparse one of our own files."""
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import consulpy.http.routes
+import consulpy.rpc.endpoints  # noqa: F401 - all records are known once these are loaded
+from consulpy.codec.msgpack import pack, unpack
+from consulpy.errors import WireError
+from consulpy.structs.check import CheckDefinition, HealthCheck
+from consulpy.structs.coordinate import Coord
+from consulpy.structs.record import Record
+from consulpy.structs.requests import NodeRequest, RegisterRequest
+from consulpy.structs.service import NodeService, Weights
+
+SCALARS: dict[Any, st.SearchStrategy[Any]] = {
+    str: st.sampled_from(["", "web", "h\u00f6he", "\udcff"]),
+    bytes: st.sampled_from([b"", b"\xff\x00"]),
+    bool: st.booleans(),
+    int: st.sampled_from([0, 1, -1, 2**63 - 1]),
+    float: st.sampled_from([0.0, -1.5]),
+}
+
+
+def classes(cls: type[Record] = Record) -> Iterator[type[Record]]:
+    """All records that have the common form, and that come again as they went."""
+    for each in cls.__subclasses__():
+        if dataclasses.is_dataclass(each) and each.to_wire is Record.to_wire and of(each) is not None:
+            yield each
+        yield from classes(each)
+
+
+def of(kind: Any, depth: int = 0) -> st.SearchStrategy[Any] | None:
+    """Values of a field's type; None if it holds anything."""
+    arguments = [each for each in typing.get_args(kind) if each is not type(None)]
+    origin = typing.get_origin(kind)
+    if kind in SCALARS:
+        return SCALARS[kind]
+    if origin is list and (item := of(arguments[0], depth)) is not None:
+        return st.lists(item, max_size=2)
+    if origin is dict and (item := of(arguments[1], depth)) is not None:
+        return st.dictionaries(SCALARS[str], item, max_size=2)
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return of_record(kind, depth + 1)
+    if len(arguments) == 1 and origin not in (list, dict) and (item := of(arguments[0], depth)) is not None:
+        return st.none() | item
+    return None
+
+
+def of_record(cls: Any, depth: int) -> st.SearchStrategy[Any] | None:
+    if depth > 4 or cls.to_wire is not Record.to_wire or cls.from_wire.__func__ is not Record.from_wire.__func__:
+        return None
+    fields = {name: of(kind, depth) for name, kind in typing.get_type_hints(cls).items() if name in field_names(cls)}
+    if None in fields.values():
+        return None
+    return st.builds(cls, **typing.cast(Any, fields))
+
+
+def field_names(cls: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(cls)}
+
+
+CLASSES = sorted(set(classes()), key=lambda cls: f"{cls.__module__}.{cls.__qualname__}")
+
+
+def test_most_records_are_tried() -> None:
+    assert len(CLASSES) > 60
+    assert {RegisterRequest, NodeRequest} & set(CLASSES)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(CLASSES).flatmap(of))
+def test_what_is_written_is_read_again(record: Record) -> None:
+    cls = type(record)
+    assert cls.from_wire(unpack(pack(record.to_wire()))) == record
+    assert cls.from_wire(unpack(pack(record.to_sparse()))) == record
+    assert list(record.to_wire()) == sorted(record.to_wire(), key=str.encode)
+    copy = record.copied()
+    assert copy == record
+    assert copy is not record
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_nothing_is_left_of_a_new_record(cls: type[Record]) -> None:
+    assert cls().to_sparse() == ({"Vec": [0.0] * 8} if cls is Coord else {})
+
+
+def test_sparse_is_what_differs_from_a_new_one() -> None:
+    check = HealthCheck(node="n1", definition=CheckDefinition(ttl=5))
+    service = NodeService(id="web", tags=[], weights=Weights(passing=1, warning=0))
+    assert RegisterRequest(node="n1", service=service, checks=[check]).to_sparse() == {
+        "Node": "n1",
+        "Service": {"ID": "web", "Tags": [], "Weights": {"Warning": 0}},
+        "Checks": [{"Node": "n1", "Definition": {"TTL": 5}}],
+    }
+
+
+def test_a_copy_shares_what_is_inside() -> None:
+    service = NodeService(tags=["a"])
+    copy = service.copied()
+    copy.port = 80
+    assert (service.port, copy.tags) == (0, ["a"])
+    assert copy.tags is service.tags
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ({b"Node": 5}, "RegisterRequest.Node: text was expected, not int"),
+        (
+            {b"Service": {b"Port": b"80"}},
+            "RegisterRequest.Service: NodeService.Port: an integer was expected, not bytes",
+        ),
+        ({b"Service": {b"Tags": [b"a", 5]}}, "RegisterRequest.Service: NodeService.Tags: text was expected, not int"),
+        ({b"NodeMeta": {b"a": 5}}, "RegisterRequest.NodeMeta: text was expected, not int"),
+        ({b"NodeMeta": [1]}, "RegisterRequest.NodeMeta: a map was expected, not list"),
+        (5, "RegisterRequest: a map was expected, not int"),
+    ],
+)
+def test_an_error_names_the_field(raw: Any, text: str) -> None:
+    with pytest.raises(WireError, match=f"^{text}$"):
+        RegisterRequest.from_wire(raw)
+
+
+def test_a_struct_may_come_as_an_array_in_declared_order() -> None:
+    assert Weights.from_wire([3, 2]) == Weights(passing=3, warning=2)
+    assert Weights.from_wire([3]) == Weights(passing=3, warning=1)
+    assert Weights.from_wire(None) == Weights()
