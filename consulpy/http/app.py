@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -42,7 +42,7 @@ _UNPRINTABLE: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _UNCLEAN: Final = re.compile(r"//|/\.\.?(?:/|$)")
 #: gzip in `Accept-Encoding`, unless its weight is 0.
 _GZIP: Final = re.compile(
-    rb"(?:^|[,\s])gzip\s*(?:;\s*q\s*=\s*(?!0(?:\.0*)?\s*(?:,|$))[0-9.]+\s*)?(?:,|$)", re.IGNORECASE
+    r"(?:^|[,\s])gzip\s*(?:;\s*q\s*=\s*(?!0(?:\.0*)?\s*(?:,|$))[0-9.]+\s*)?(?:,|$)", re.IGNORECASE
 )
 #: Answers are compressed for the time that it costs, not for the last per cent.
 _GZIP_LEVEL: Final = 1
@@ -223,10 +223,10 @@ class _Endpoint:
         self.agent = agent
         self.cache = cache
         self.debugging = debugging
-        self._handlers = handlers
+        words = path.strip("/").replace("/", ".") + ("._" if path.endswith("/") else "")
+        #: By method, with the name under which it is measured.
+        self._handlers = {method: (handler, f"http.{method}.{words}") for method, handler in handlers.items()}
         self._allowed = ",".join(["OPTIONS", *(method for method in METHODS if method in handlers)]).encode()
-        words = path.strip("/").replace("/", ".")
-        self._metric = f"{words}._" if path.endswith("/") else words
 
     def refuse(self, web: Any, why: str) -> Any:
         """Answer that this agent does not answer that."""
@@ -237,9 +237,10 @@ class _Endpoint:
         """What Klein calls."""
         web.setHeader(b"vary", b"Accept-Encoding")
         method = web.method.decode("latin-1")
-        handler = self._handlers.get(method)
-        if handler is not None:
-            return _Exchange(self, web, f"http.{method}.{self._metric}").run(handler, tail)
+        found = self._handlers.get(method)
+        if found is not None:
+            handler, metric = found
+            return _Exchange(self, web, metric).run(handler, tail)
         web.setHeader(b"allow", self._allowed)
         if method == "OPTIONS":
             return _finish(web, Answer())
@@ -258,7 +259,7 @@ class _Exchange:
         self._began_s = self._agent.clock.seconds()
         self._gone = False
         self._pretty = False
-        self._running: Deferred[Any]
+        self._running: Deferred[Any] | None = None
 
     def run(self, handler: Handler, tail: str) -> Any:
         """Ask the handler; the body to be sent, or a Deferred of it."""
@@ -278,13 +279,20 @@ class _Exchange:
             remote_ip=_client_of(web),
             cache=self._cache,
         )
-        self._running = maybeDeferred(_run, handler, self._agent, request)
-        web.notifyFinish().addErrback(self._client_left)
+        web.when_gone(self._client_left)
+        try:
+            answer = handler(self._agent, request)
+        except Exception:
+            return self._finished(Failure())
+        if isinstance(answer, Answer):
+            return self._finished(answer)
+        self._running = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)  # type: ignore[arg-type]
         return self._running.addBoth(self._finished)
 
-    def _client_left(self, _: Failure) -> None:
+    def _client_left(self) -> None:
         self._gone = True
-        self._running.cancel()
+        if self._running is not None:
+            self._running.cancel()
 
     def _finished(self, result: Any) -> Any:
         """One callback for all: a chain of them costs as much as the smallest handlers."""
@@ -330,13 +338,6 @@ class _Exchange:
         return result
 
 
-def _run(handler: Handler, agent: "LocalAgent", request: Request) -> Any:
-    answer = handler(agent, request)
-    if isinstance(answer, Answer | Deferred):
-        return answer
-    return Deferred.fromCoroutine(answer)  # type: ignore[arg-type]
-
-
 def _answer_to(failure: Failure) -> Answer:
     error = failure.value
     if isinstance(error, RPCError):
@@ -373,7 +374,7 @@ def _finish(web: Any, answer: Answer, pretty: bool = False) -> bytes:
         body, content_type = b"", answer.content_type
     if content_type:
         web.setHeader(b"content-type", content_type.encode())
-    accepted = web.getHeader(b"accept-encoding")
+    accepted = web.getHeader("accept-encoding")
     if body and accepted and _GZIP.search(accepted) and web.method != b"HEAD":
         web.setHeader(b"content-encoding", b"gzip")
         body = gzip.compress(body, _GZIP_LEVEL, mtime=0)

@@ -90,15 +90,12 @@ class PlainRequest:
         self._out = {b"Connection": b"close"} if closes else {}
         self._out |= {b"Server": b"consulpy", b"Date": _date(int(time()))}
         self._status = b"200 OK"
-        self._gone: Deferred[None] | None = None
+        self._gone: Callable[[], None] | None = None
         self._connection: Connection | None = None
 
-    def getHeader(self, name: Any) -> Any:
-        """The value of a header, None if it is not there; text for a text, bytes for bytes."""
-        if isinstance(name, str):
-            return self._fields.get(name.lower())
-        value = self._fields.get(name.decode("latin-1").lower())
-        return None if value is None else value.encode("ascii")
+    def getHeader(self, name: str) -> str | None:
+        """The value of a header, None if it is not there."""
+        return self._fields.get(name.lower())
 
     def setHeader(self, name: bytes, value: bytes) -> None:
         """A header of the answer."""
@@ -112,17 +109,16 @@ class PlainRequest:
         """Who asks."""
         return None if self._connection is None else self._connection.peer
 
-    def notifyFinish(self) -> "Deferred[None]":
-        """Fails if the client goes before it is answered."""
-        self._gone = Deferred()
-        return self._gone
+    def when_gone(self, call: Callable[[], None]) -> None:
+        """Call this if the client goes before it is answered."""
+        self._gone = call
 
     def leave(self) -> None:
         """The connection is lost."""
         self._connection = None
         gone, self._gone = self._gone, None
         if gone is not None:
-            gone.errback(ConnectionError("the client is gone"))
+            gone()
 
     def begin(self, connection: Connection, serve: Serve) -> None:
         """Have it answered on `connection`."""

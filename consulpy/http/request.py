@@ -2,6 +2,7 @@
 
 Only what goes the plain way needs Twisted's request, so this is imported for the first of those."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.web.server import Request
@@ -65,6 +66,10 @@ class ApiRequest(Request):
         self.path = self.uri.partition(b"?")[0]
         self.args = {}
         self.process()  # type: ignore[no-untyped-call]
+
+    def when_gone(self, call: Callable[[], None]) -> None:
+        """Call this if the client goes before it is answered."""
+        self.notifyFinish().addErrback(lambda _: call())
 
     def getRequestHostname(self) -> bytes:
         """What `Host` says means nothing here, and Klein stumbles over odd ones."""

@@ -1,8 +1,8 @@
 """Every change of the state as a command: its number, its body (the RPC request itself), and what it does.
 
-A command is what stands in the log: `u8 type` and the msgpack of its body (docs/wire/rpc.md 15). Applying must give the
-same result on every server and at every replay: times and random values are put in before a command is submitted.
-The tables that they change have a file each.
+A command is what stands in the log: `u8 type` and the msgpack of its body (docs/wire/rpc.md 15), of which all that is
+not set is left out. Applying must give the same result on every server and at every replay: times and random values are
+put in before a command is submitted. The tables that they change have a file each.
 """
 
 from typing import Any, ClassVar, Final, Protocol, Self
