@@ -1,8 +1,8 @@
 """Every change of the state as a command: its number, its body (the RPC request itself), and what it does.
 
-A command is what stands in the log: `u8 type` and the msgpack of its body (docs/wire/rpc.md 15), of which all that is
-not set is left out. Applying must give the same result on every server and at every replay: times and random values are
-put in before a command is submitted. The tables that they change have a file each.
+A command is what stands in the log: `u8 type` and the msgpack of its body (docs/wire/rpc.md 15). Applying must give the
+same result on every server and at every replay: times and random values are put in before a command is submitted.
+The tables that they change have a file each.
 """
 
 from typing import Any, ClassVar, Final, Protocol, Self
@@ -33,8 +33,8 @@ class Command(Protocol):
 
     TYPE: ClassVar[int]
 
-    def encode(self) -> bytes:
-        """Type number and body."""
+    def encode(self, *, sparse: bool = False) -> bytes:
+        """Type number and body, as in a log of Consul's; with `sparse` without what is not set."""
 
     def apply(self, store: Store, index: int) -> Any:
         """Change the store at `index`; give the result, or raise `RPCError` and change nothing but the index."""
@@ -51,9 +51,9 @@ class _WithBody:
     def __init__(self, body: Any) -> None:
         self.body = body
 
-    def encode(self) -> bytes:
-        """Type number and body."""
-        return bytes([self.TYPE]) + pack(self.body.to_sparse())
+    def encode(self, *, sparse: bool = False) -> bytes:
+        """Type number and body; with `sparse` without what is not set."""
+        return bytes([self.TYPE]) + pack(self.body.to_sparse() if sparse else self.body.to_wire())
 
     @classmethod
     def decode(cls, data: memoryview) -> Self:
@@ -98,7 +98,7 @@ class CoordinateBatchUpdate(_WithBody):
 
     TYPE = 6 | IGNORE_IF_UNKNOWN
 
-    def encode(self) -> bytes:
+    def encode(self, *, sparse: bool = False) -> bytes:  # noqa: ARG002 - all of it is always set
         """Type number and an array of coordinates."""
         return bytes([self.TYPE]) + pack([update.to_wire() for update in self.body])
 
@@ -283,7 +283,7 @@ class _Marker:
 
     __slots__ = ()
 
-    def encode(self) -> bytes:
+    def encode(self, *, sparse: bool = False) -> bytes:  # noqa: ARG002 - there is nothing to leave out
         """The type number alone."""
         return bytes([self.TYPE])
 

@@ -110,7 +110,7 @@ class MemoryLog(_Applying):
 
     def submit(self, command: Command, done: Done) -> None:
         """Apply at once; a command submitted by a `done` waits for its turn."""
-        self._queue.append((command.encode(), done))
+        self._queue.append((command.encode(sparse=True), done))
         if self._busy:
             return
         self._busy = True
@@ -184,7 +184,7 @@ class LocalLog(_Applying):
         elif len(self._pending) >= PENDING_LIMIT:
             self._tell(done, RPCError(f"too many writes are waiting for the disk: {PENDING_LIMIT}"))
         else:
-            self._pending.append((command.encode(), done))
+            self._pending.append((command.encode(sparse=True), done))
             self._write_soon()
 
     def restore(self, new: Store, done: Done) -> None:

@@ -28,7 +28,7 @@ class World:
         self.check(PASSING)
 
     def apply(self, command: Any) -> Any:
-        return decode(command.encode()).apply(self.store, self.store.index + 1)
+        return decode(command.encode(sparse=True)).apply(self.store, self.store.index + 1)
 
     def check(self, status: str) -> None:
         check = HealthCheck(node="n", check_id="up", status=status)

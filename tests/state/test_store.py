@@ -43,7 +43,7 @@ class World:
         self.store = Store()
 
     def do(self, command: Any) -> Any:
-        return decode(command.encode()).apply(self.store, self.store.index + 1)
+        return decode(command.encode(sparse=True)).apply(self.store, self.store.index + 1)
 
     def register(self, node: str, address: str = "10.0.0.1", **fields: Any) -> int:
         self.do(Register(RegisterRequest(datacenter="dc1", node=node, address=address, **fields)))
