@@ -32,12 +32,17 @@ def _task(count: int, name: str) -> Task:
     memory = Row(f"{count} watchers of {name}: memory each", "KiB", "<= 0.5", 1)
     woken = Row(f"{count} watchers of {name}: last one woken", "ms", "<= 1.0", 1)
 
+    measured: set[str] = set()
+
     def measure(agent: Running) -> dict[Row, Sample]:
         used_kib, took_s, cpu_s = watch(agent, count, *WATCHED[name])
-        return {memory: Sample(used_kib / count), woken: Sample(1000 * took_s, 1e6 * cpu_s / count)}
+        samples = {woken: Sample(1000 * took_s, 1e6 * cpu_s / count)}
+        if agent.program not in measured:  # memory that one round frees is there for the next
+            measured.add(agent.program)
+            samples[memory] = Sample(used_kib / count)
+        return samples
 
-    # memory that one round frees is there for the next, so only the first of a fresh agent counts
-    return Task((memory, woken), measure, most=1)
+    return Task((memory, woken), measure, most=5)
 
 
 def watch(agent: Running, count: int, query: str, path: str, body: object) -> tuple[float, float, float]:
