@@ -31,7 +31,6 @@ from consulpy.structs.values import (
     as_list,
     as_map,
     as_text,
-    as_text_map,
     as_texts,
 )
 
@@ -316,8 +315,6 @@ def _decoder(kind: Any) -> Callable[[Any], Any]:
         return decode
     if kind == list[str]:
         return as_texts
-    if kind == dict[str, str]:
-        return as_text_map
     if origin is list:
         item = _decoder(_strip_none(args[0]))
         if args[0] is not _strip_none(args[0]):  # list[T | None]: a nil stays one

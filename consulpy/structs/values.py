@@ -99,10 +99,3 @@ def as_texts(value: Any) -> list[str]:
     if isinstance(value, list):
         return [each.decode("utf-8", "surrogateescape") if type(each) is bytes else as_text(each) for each in value]
     raise WrongType("a list was expected", value, CONTAINER.format("slice"))
-
-
-def as_text_map(value: Any) -> dict[str, Any]:
-    """A map of texts to texts. Raises `WrongType`."""
-    if isinstance(value, dict):
-        return {as_text(key): None if each is None else as_text(each) for key, each in value.items()}
-    raise WrongType("a map was expected", value, _NO_TEXT)

@@ -25,6 +25,7 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     int: st.sampled_from([0, 1, -1, 2**63 - 1]),
     float: st.sampled_from([0.0, -1.5]),
+    Any: st.sampled_from([0, 5]),
 }
 
 
@@ -37,7 +38,7 @@ def classes(cls: type[Record] = Record) -> Iterator[type[Record]]:
 
 
 def of(kind: Any, depth: int = 0) -> st.SearchStrategy[Any] | None:
-    """Values of a field's type; None if it holds anything."""
+    """Values of a field's type; None if it is no common one."""
     arguments = [each for each in typing.get_args(kind) if each is not type(None)]
     origin = typing.get_origin(kind)
     if kind in SCALARS:
@@ -71,7 +72,7 @@ CLASSES = sorted(set(classes()), key=lambda cls: f"{cls.__module__}.{cls.__qualn
 
 def test_most_records_are_tried() -> None:
     assert len(CLASSES) > 60
-    assert {RegisterRequest, NodeRequest} & set(CLASSES)
+    assert {RegisterRequest, NodeService, NodeRequest, HealthCheck} <= set(CLASSES)
 
 
 @settings(max_examples=600, deadline=None)
