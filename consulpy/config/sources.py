@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from consulpy.config import hcl
+from consulpy.codec import hcl
 from consulpy.errors import ConfigError
 
 #: A configuration file larger than this is a mistake, in bytes.

@@ -13,6 +13,7 @@ be shown where it is.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,7 +61,12 @@ class Document:
 
 def parse(text: str) -> Document:
     """Read a file. Blocks of one name become a list of them. Raises `SyntaxMistake`."""
-    return _Parser(_tokens(text)).document()
+    return _Parser(_tokens(text), _add).document()
+
+
+def parse_all(text: str) -> Document:
+    """Read a text, keeping what is written twice: each name has the list of all its values. Raises `SyntaxMistake`."""
+    return _Parser(_tokens(text), _append).document()
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -149,8 +155,9 @@ def _escape(text: str, position: int, line: int) -> tuple[str, int]:
 class _Parser:
     """Recursive descent over the tokens."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[_Token], add: Callable[[dict[str, Any], str, Any], None]) -> None:
         self._tokens = tokens
+        self._add = add
         self._next = 0
         self._lines: dict[tuple[str, ...], int] = {}
 
@@ -174,9 +181,9 @@ class _Parser:
             here = (*path, name.value)
             self._lines.setdefault(here, name.line)
             if self._take_if("="):
-                _add(tree, name.value, self._value(here, depth))
+                self._add(tree, name.value, self._value(here, depth))
             else:
-                _add(tree, name.value, self._block(here, depth))
+                self._add(tree, name.value, self._block(here, depth))
             self._take_if(",")
         return tree
 
@@ -189,7 +196,9 @@ class _Parser:
             self._next += 1
             here = (*path, label.value)
             self._lines.setdefault(here, label.line)
-            return {label.value: self._block(here, depth + 1)}
+            labelled: dict[str, Any] = {}
+            self._add(labelled, label.value, self._block(here, depth + 1))
+            return labelled
         if not self._take_if("{"):
             raise self._mistake('"=" or "{"')
         return self._members(path, "}", depth + 1)
@@ -247,3 +256,8 @@ def _add(tree: dict[str, Any], name: str, value: Any) -> None:
         tree[name] = Blocks([before, value])
     else:
         tree[name] = value
+
+
+def _append(tree: dict[str, Any], name: str, value: Any) -> None:
+    """Every value of a name counts."""
+    tree.setdefault(name, []).append(value)

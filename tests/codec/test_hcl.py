@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulpy.config.hcl import SyntaxMistake, parse
+from consulpy.codec.hcl import SyntaxMistake, parse
 
 USUAL = """
 # comment

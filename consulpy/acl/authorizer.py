@@ -1,0 +1,144 @@
+"""Rules, compiled once -> who may do what, in time that does not grow with their number.
+
+For each kind of resource: an exact rule for the name, else the rule with the longest prefix of it, else the default
+policy. The same rule from several policies: `levels.stronger`. Source: docs/wire/acl.md section 3; seen with 1.8.7.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
+from consulpy.acl.levels import DENY, NAMED, READ, SCALARS, WRITE, Level, stronger
+from consulpy.acl.rules import Rules, implied_intentions
+
+Name = TypeVar("Name")
+
+
+class NameRules:
+    """The rules of one kind. `default`: what holds for names that no rule is for."""
+
+    __slots__ = ("_exact", "_levels", "_parents", "_prefixes", "_refusing", "default", "grants_reading")
+
+    def __init__(self, exact: dict[str, Level], prefixes: dict[str, Level], default: Level) -> None:
+        self.default = default
+        self._exact = exact
+        self._prefixes = sorted(prefixes)
+        self._levels = [prefixes[prefix] for prefix in self._prefixes]
+        self._parents = _ancestors(self._prefixes)
+        #: Names of all rules, exact or prefix, that do not grant writing.
+        self._refusing = sorted(
+            name for rules in (exact, prefixes) for name, level in rules.items() if level is not WRITE
+        )
+        #: Whether every name may be read.
+        everything = prefixes.get("", default) >= READ
+        self.grants_reading = everything and all(
+            level >= READ for rules in (exact, prefixes) for level in rules.values()
+        )
+
+    def level(self, name: str) -> Level:
+        """What is granted on one name."""
+        found = self._exact.get(name)
+        return found if found is not None else self.level_of_prefix(name)
+
+    def level_of_prefix(self, name: str) -> Level:
+        """What the longest prefix rule grants on a name, whatever exact rule there is."""
+        at = bisect_right(self._prefixes, name) - 1
+        if at < 0:
+            return self.default
+        if name.startswith(self._prefixes[at]):
+            return self._levels[at]
+        # All rules that match are prefixes of the one found: of those, the longest that the name begins with.
+        ancestors = self._parents[at]
+        fitting = bisect_left(ancestors, True, key=lambda index: not name.startswith(self._prefixes[index]))
+        return self._levels[ancestors[fitting - 1]] if fitting else self.default
+
+    def may_write_below(self, prefix: str) -> bool:
+        """Whether all names with a prefix may be written: no rule below it says anything else."""
+        if self.level_of_prefix(prefix) is not WRITE:
+            return False
+        at = bisect_left(self._refusing, prefix)
+        return at == len(self._refusing) or not self._refusing[at].startswith(prefix)
+
+
+def _ancestors(prefixes: list[str]) -> list[tuple[int, ...]]:
+    """For each of the sorted prefixes, the positions of the others that it begins with, shortest first."""
+    found: list[tuple[int, ...]] = []
+    open_: list[int] = []
+    for index, prefix in enumerate(prefixes):
+        while open_ and not prefix.startswith(prefixes[open_[-1]]):
+            open_.pop()
+        found.append(tuple(open_))
+        open_.append(index)
+    return found
+
+
+class Authorizer:
+    """What a token may do. `named`: rules by kind; `scalars`: what is granted on `acl`, `operator`, `keyring`."""
+
+    __slots__ = ("_named", "_scalars", "is_unrestricted")
+
+    def __init__(self, named: dict[str, NameRules], scalars: dict[str, Level], *, is_unrestricted: bool) -> None:
+        self._named = named
+        self._scalars = scalars
+        #: Everything is allowed whatever is asked: access control is switched off.
+        self.is_unrestricted = is_unrestricted
+
+    def allows(self, kind: str, name: str, level: Level) -> bool:
+        """Whether this may be done with the resource of this name (`""` for those that have none)."""
+        rules = self._named.get(kind)
+        return (self._scalars[kind] if rules is None else rules.level(name)) >= level
+
+    def may_read_all(self, kind: str) -> bool:
+        """Whether every name of a kind may be read: nothing needs to be filtered."""
+        return self._named[kind].grants_reading
+
+    def may_write_keys_below(self, prefix: str) -> bool:
+        """Whether a whole tree of keys may be deleted."""
+        return self._named["key"].may_write_below(prefix)
+
+
+def compile_rules(policies: Iterable[Rules], *, default_allows: bool = False) -> Authorizer:
+    """The authorizer of all these policies together; `default_allows`: the default policy.
+
+    Access control itself is never allowed by default.
+    """
+    exact: dict[str, dict[str, Level]] = {kind: {} for kind in NAMED}
+    prefixes: dict[str, dict[str, Level]] = {kind: {} for kind in NAMED}
+    intentions: dict[tuple[str, bool], Level] = {}
+    scalars: dict[str, Level] = {}
+    for policy in policies:
+        for rule in policy.named:
+            table = prefixes if rule.is_prefix else exact
+            _merge(table[rule.kind], rule.name, rule.level)
+            if rule.intentions is not None:
+                _merge(intentions, (rule.name, rule.is_prefix), rule.intentions)
+        for word, level in policy.scalars:
+            _merge(scalars, word, level)
+    for tables, is_prefix in ((exact, False), (prefixes, True)):
+        tables["intention"] = {
+            name: intentions.get((name, is_prefix), implied_intentions(level))
+            for name, level in tables["service"].items()
+        }
+    default = WRITE if default_allows else DENY
+    named = {kind: NameRules(exact[kind], prefixes[kind], default) for kind in NAMED}
+    for word in SCALARS:
+        scalars.setdefault(word, DENY if word == "acl" else default)
+    return Authorizer(named, scalars, is_unrestricted=False)
+
+
+def _merge(table: dict[Name, Level], name: Name, level: Level) -> None:
+    known = table.get(name)
+    table[name] = level if known is None else stronger(known, level)
+
+
+def _everything(level: Level, *, is_unrestricted: bool) -> Authorizer:
+    named = {kind: NameRules({}, {}, level) for kind in NAMED}
+    return Authorizer(named, dict.fromkeys(SCALARS, level), is_unrestricted=is_unrestricted)
+
+
+#: Access control is off.
+UNRESTRICTED: Final = _everything(WRITE, is_unrestricted=True)
+#: Nothing is allowed.
+DENY_ALL: Final = _everything(DENY, is_unrestricted=False)
+#: Everything is allowed: a down policy.
+ALLOW_ALL: Final = _everything(WRITE, is_unrestricted=False)

@@ -1,0 +1,81 @@
+"""Which rule decides: the plain reading of all rules, one by one, for people who ask why.
+
+`consulpy.acl.authorizer` answers the same from tables; the two are compared over all small policies in its tests.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consulpy.acl.levels import DENY, SCALARS, WRITE, Level, stronger
+from consulpy.acl.rules import Rule, Rules, implied_intentions
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is granted, by which rule (as it would be written) of which policy; no rule: the default policy."""
+
+    level: Level
+    rule: str = ""
+    policy: str = ""
+
+
+def explain(policies: Sequence[tuple[str, Rules]], kind: str, name: str, *, default_allows: bool = False) -> Decision:
+    """What these policies, each with its name, grant together on a resource."""
+    if kind in SCALARS:
+        return _scalar(policies, kind, default_allows and kind != "acl")
+    found = _candidates(policies, kind, name)
+    if not found:
+        return Decision(WRITE if default_allows else DENY)
+    best = max((not rule.is_prefix, len(rule.name)) for _, rule in found)
+    deciding = [each for each in found if (not each[1].is_prefix, len(each[1].name)) == best]
+    if kind == "intention":
+        return _intention(deciding)
+    level = deciding[0][1].level
+    for _, rule in deciding:
+        level = stronger(level, rule.level)
+    policy, rule = next(each for each in deciding if each[1].level is level)
+    return Decision(level, shown(rule), policy)
+
+
+def shown(rule: Rule) -> str:
+    """The rule as it would be written."""
+    word = f"{rule.kind}_prefix" if rule.is_prefix else rule.kind
+    intentions = f', intentions = "{rule.intentions.name.lower()}"' if rule.intentions is not None else ""
+    return f'{word} "{rule.name}" {{ policy = "{rule.level.name.lower()}"{intentions} }}'
+
+
+def _candidates(policies: Sequence[tuple[str, Rules]], kind: str, name: str) -> list[tuple[str, Rule]]:
+    wanted = "service" if kind == "intention" else kind
+    return [
+        (policy, rule)
+        for policy, rules in policies
+        for rule in rules.named
+        if rule.kind == wanted and (name.startswith(rule.name) if rule.is_prefix else name == rule.name)
+    ]
+
+
+def _intention(deciding: list[tuple[str, Rule]]) -> Decision:
+    """Explicit `intentions` of rules of one name count together; without any, what the services' verbs imply."""
+    given = [(policy, rule, rule.intentions) for policy, rule in deciding if rule.intentions is not None]
+    if given:
+        level = given[0][2]
+        for _, _, other in given:
+            level = stronger(level, other)
+        policy, rule = next((policy, rule) for policy, rule, each in given if each is level)
+        return Decision(level, shown(rule), policy)
+    level = deciding[0][1].level
+    for _, rule in deciding:
+        level = stronger(level, rule.level)
+    policy, rule = next(each for each in deciding if each[1].level is level)
+    return Decision(implied_intentions(level), shown(rule), policy)
+
+
+def _scalar(policies: Sequence[tuple[str, Rules]], word: str, default_allows: bool) -> Decision:
+    given = [(policy, level) for policy, rules in policies for known, level in rules.scalars if known == word]
+    if not given:
+        return Decision(WRITE if default_allows else DENY)
+    level = given[0][1]
+    for _, other in given:
+        level = stronger(level, other)
+    policy = next(policy for policy, each in given if each is level)
+    return Decision(level, f'{word} = "{level.name.lower()}"', policy)
