@@ -46,7 +46,7 @@ class Watches:
 
         `base_url`: the agent's HTTP API ("http://127.0.0.1:8500").
         """
-        plans = [_Watch(self._reactor, base_url, definition) for definition in definitions]
+        plans = [_checked(self._reactor, base_url, definition) for definition in definitions]
 
         def start() -> None:
             self.stop()
@@ -59,6 +59,19 @@ class Watches:
         running, self._running = self._running, []
         for each in running:
             each.cancel()
+
+
+def check_watches(definitions: Iterable[Mapping[str, Any]]) -> None:
+    """Raises `ConfigError`, with file and line, for watches that could not be run."""
+    Watches(None).planned("", definitions)
+
+
+def _checked(reactor: Any, base_url: str, definition: Mapping[str, Any]) -> "_Watch":
+    try:
+        return _Watch(reactor, base_url, definition)
+    except ConfigError as error:
+        place = getattr(definition, "place", None)
+        raise ConfigError(f"{place}: {error}") if place else error from None
 
 
 class _Watch:

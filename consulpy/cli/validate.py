@@ -43,6 +43,10 @@ def validate(given: Given) -> int:
         return 1
     try:
         config = validate_files(given.arguments, given.values["config-format"])
+        if config.watches:
+            from consulpy.agent.watches import check_watches  # only here is Twisted imported
+
+            check_watches(config.watches)
     except ConfigError as error:
         given.err(f"Config validation failed: {error}")
         return 1

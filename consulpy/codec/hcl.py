@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from consulpy.codec.blocks import Block, Blocks
+
 #: How deep blocks and lists may be nested.
 DEEPEST: Final = 64
 
@@ -51,22 +53,32 @@ class _Token:
     line: int
 
 
-@dataclass
-class Document:
-    """The tree, and the line of each name in it by its path; members of lists have no path of their own."""
-
-    tree: dict[str, Any]
-    lines: dict[tuple[str, ...], int] = field(default_factory=dict)
-
-
-def parse(text: str) -> Document:
+def parse(text: str) -> Block:
     """Read a file. Blocks of one name become a list of them. Raises `SyntaxMistake`."""
     return _Parser(_tokens(text), _add).document()
 
 
+@dataclass
+class Document:
+    """The tree, and the line of each name in it by its path: where it stands first."""
+
+    tree: Block
+    lines: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._find_lines(self.tree, ())
+
+    def _find_lines(self, block: Block, path: tuple[str, ...]) -> None:
+        for name, values in block.items():
+            self.lines.setdefault((*path, name), block.line_of(name))
+            for value in values:
+                if isinstance(value, Block):
+                    self._find_lines(value, (*path, name))
+
+
 def parse_all(text: str) -> Document:
     """Read a text, keeping what is written twice: each name has the list of all its values. Raises `SyntaxMistake`."""
-    return _Parser(_tokens(text), _append).document()
+    return Document(_Parser(_tokens(text), _append).document())
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -104,15 +116,15 @@ def _number(text: str) -> int | float:
 
 
 def _heredoc(text: str, position: int, mark: str, indented: bool, line: int) -> tuple[str, int]:
-    end = re.compile(rf"^[ \t]*{re.escape(mark)}[ \t]*$", re.MULTILINE).search(text, position)
+    end = re.compile(rf"^[ \t]*(?={re.escape(mark)}[ \t]*$)", re.MULTILINE).search(text, position)
     if end is None:
         raise SyntaxMistake(line, f"the text that begins here has no end: a line {mark} is missing")
-    value = text[position : end.start()]
+    value = text[position : end.end()]
     if indented:
-        rows = value.splitlines(keepends=True)
+        rows = text[position : end.start()].splitlines(keepends=True)
         margin = min((len(row) - len(row.lstrip(" \t")) for row in rows if row.strip()), default=0)
         value = "".join(row[margin:] for row in rows)
-    return value, end.end()
+    return value, end.end() + len(mark)
 
 
 def _quoted(text: str, position: int, line: int) -> tuple[str, int]:
@@ -155,55 +167,49 @@ def _escape(text: str, position: int, line: int) -> tuple[str, int]:
 class _Parser:
     """Recursive descent over the tokens."""
 
-    def __init__(self, tokens: list[_Token], add: Callable[[dict[str, Any], str, Any], None]) -> None:
+    def __init__(self, tokens: list[_Token], add: Callable[[Block, str, Any], None]) -> None:
         self._tokens = tokens
         self._add = add
         self._next = 0
-        self._lines: dict[tuple[str, ...], int] = {}
 
-    def document(self) -> Document:
+    def document(self) -> Block:
         outer = self._take_if("{")
-        tree = self._members((), "}" if outer else "end", 0)
+        tree = self._members("}" if outer else "end", 0)
         if outer and self._peek().kind != "end":
             raise self._mistake("the end of the file")
-        return Document(tree, self._lines)
+        return tree
 
-    def _members(self, path: tuple[str, ...], end: str, depth: int) -> dict[str, Any]:
+    def _members(self, end: str, depth: int) -> Block:
         """Names with values up to `end`, which is taken."""
         if depth > DEEPEST:
             raise SyntaxMistake(self._peek().line, f"blocks may be nested {DEEPEST} deep at most")
-        tree: dict[str, Any] = {}
+        tree = Block(self._tokens[self._next - 1].line if self._next else 1)
         while not self._take_if(end):
             name = self._peek()
             if name.kind not in ("name", "text"):
                 raise self._mistake("a name" if end == "end" else 'a name or "}"')
             self._next += 1
-            here = (*path, name.value)
-            self._lines.setdefault(here, name.line)
-            if self._take_if("="):
-                self._add(tree, name.value, self._value(here, depth))
-            else:
-                self._add(tree, name.value, self._block(here, depth))
+            tree.lines.setdefault(name.value, name.line)
+            self._add(tree, name.value, self._value(depth) if self._take_if("=") else self._block(depth))
             self._take_if(",")
         return tree
 
-    def _block(self, path: tuple[str, ...], depth: int) -> dict[str, Any]:
+    def _block(self, depth: int) -> Block:
         """`{ ... }`, perhaps behind labels, each of which is a block around the next."""
         label = self._peek()
         if depth > DEEPEST:
             raise SyntaxMistake(label.line, f"blocks may be nested {DEEPEST} deep at most")
         if label.kind in ("text", "name"):
             self._next += 1
-            here = (*path, label.value)
-            self._lines.setdefault(here, label.line)
-            labelled: dict[str, Any] = {}
-            self._add(labelled, label.value, self._block(here, depth + 1))
-            return labelled
+            around = Block(label.line)
+            around.lines[label.value] = label.line
+            self._add(around, label.value, self._block(depth + 1))
+            return around
         if not self._take_if("{"):
             raise self._mistake('"=" or "{"')
-        return self._members(path, "}", depth + 1)
+        return self._members("}", depth + 1)
 
-    def _value(self, path: tuple[str, ...], depth: int) -> Any:
+    def _value(self, depth: int) -> Any:
         token = self._peek()
         self._next += 1
         if token.kind in ("text", "number"):
@@ -211,18 +217,18 @@ class _Parser:
         if token.kind == "name" and token.value in ("true", "false"):
             return token.value == "true"
         if token.kind == "{":
-            return self._members(path, "}", depth + 1)
+            return self._members("}", depth + 1)
         if token.kind == "[":
-            return self._list(path, depth + 1)
+            return self._list(depth + 1)
         self._next -= 1
         raise self._mistake("a value (texts are written in quotes)")
 
-    def _list(self, path: tuple[str, ...], depth: int) -> list[Any]:
+    def _list(self, depth: int) -> list[Any]:
         if depth > DEEPEST:
             raise SyntaxMistake(self._peek().line, f"lists may be nested {DEEPEST} deep at most")
         values: list[Any] = []
         while not self._take_if("]"):
-            values.append(self._value(path, depth))
+            values.append(self._value(depth))
             if not self._take_if(",") and self._peek().kind != "]":
                 raise self._mistake('"," or "]"')
         return values
@@ -243,11 +249,7 @@ class _Parser:
         return SyntaxMistake(token.line, f"expected {expected}, not {shown}")
 
 
-class Blocks(list[Any]):
-    """A name that was written as a block several times."""
-
-
-def _add(tree: dict[str, Any], name: str, value: Any) -> None:
+def _add(tree: Block, name: str, value: Any) -> None:
     """The last value of a name counts; blocks of one name are collected."""
     before = tree.get(name)
     if isinstance(value, dict) and isinstance(before, Blocks):

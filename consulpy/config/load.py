@@ -59,6 +59,6 @@ def validate_files(paths: Sequence[str], file_format: str = "", host: Host | Non
 
 def _given(values: dict[str, object]) -> Reading:
     """Values that are checked already, among readings."""
-    reading = Reading(Source("flags", {}))
+    reading = Reading(Source("flags"))
     reading.values = dict(values)
     return reading

@@ -4,14 +4,14 @@ Source: Consul's documentation of `-config-file` and `-config-dir`; the order is
 alphabetical in a folder. Only `.json` and `.hcl` files of a folder count.
 """
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from consulpy.codec import hcl
+from consulpy.codec.blocks import Block, line_of
+from consulpy.config import json_text
 from consulpy.errors import ConfigError
 
 #: A configuration file larger than this is a mistake, in bytes.
@@ -24,12 +24,13 @@ class Source:
     """One tree of settings and where it came from: a file, a fragment, or the flags."""
 
     origin: str
-    tree: dict[str, Any]
-    lines: dict[tuple[str, ...], int] = field(default_factory=dict)
+    tree: Block = field(default_factory=Block)
+    #: Lines for the log.
+    warnings: list[str] = field(default_factory=list)
 
-    def place(self, *path: str) -> str:
-        """Where a key was written, for an error: "web.hcl:12"."""
-        line = self.lines.get(path)
+    def place(self, block: Block, name: str = "") -> str:
+        """Where a name of a block was written, for an error: "web.hcl:12"."""
+        line = line_of(block, name)
         return f"{self.origin}:{line}" if line else self.origin
 
 
@@ -66,41 +67,42 @@ def read_file(path: str, file_format: str = "") -> Source:
 
 
 def parse(origin: str, text: str, file_format: str) -> Source:
-    """The settings in a text ("hcl" or "json"). Raises `ConfigError` naming origin and line."""
+    """The settings in a text ("hcl" or "json"); one of no bytes has none. Raises `ConfigError` naming origin and line.
+
+    A text in HCL may be JSON as well: it begins with a brace then, a comma may stand behind the last item of a block,
+    and only its first value counts, as in Consul.
+    """
+    plain = text.removeprefix("\ufeff")
+    if not plain:
+        return Source(origin)
     if file_format == "json":
-        return _parse_json(origin, text)
+        return _parse_json(origin, plain, strict=True)
+    if plain.lstrip().startswith("{"):
+        try:
+            return Source(origin, hcl.parse(plain))
+        except hcl.SyntaxMistake:
+            return _parse_json(origin, plain, strict=False)
     try:
-        document = hcl.parse(text)
+        return Source(origin, hcl.parse(plain))
     except hcl.SyntaxMistake as mistake:
         raise ConfigError(f"failed to parse {origin}:{mistake.line}: {mistake}") from None
-    return Source(origin, document.tree, document.lines)
 
 
-def _parse_json(origin: str, text: str) -> Source:
+def _parse_json(origin: str, text: str, *, strict: bool) -> Source:
     try:
-        tree = json.loads(text.removeprefix("\ufeff"))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"failed to parse {origin}:{error.lineno}:{error.colno}: {error.msg}") from None
-    except RecursionError:
-        raise ConfigError(f"failed to parse {origin}: blocks are nested too deep") from None
-    if not isinstance(tree, dict):
+        tree, end = json_text.parse(text, strict=strict)
+    except json_text.JsonMistake as mistake:
+        place = "".join(f":{number}" for number in (mistake.line, mistake.column) if number)
+        raise ConfigError(f"failed to parse {origin}{place}: {mistake}") from None
+    if tree is None:
+        return Source(origin)
+    if not isinstance(tree, Block):
         raise ConfigError(f"failed to parse {origin}: expected one block {{...}} around all settings")
-    lines: dict[tuple[str, ...], int] = {}
-    _find_lines(text, tree, (), 0, lines)
-    return Source(origin, tree, lines)
-
-
-def _find_lines(text: str, tree: dict[str, Any], path: tuple[str, ...], start: int, lines: dict[Any, int]) -> None:
-    """The line of each name, sought behind that of the block around it: the JSON reader doesn't tell."""
-    for name, value in tree.items():
-        found = re.compile(re.escape(json.dumps(name)) + r"\s*:").search(text, start)
-        if found is None:
-            continue
-        here = (*path, name)
-        lines[here] = text.count("\n", 0, found.start()) + 1
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, dict) and len(path) < hcl.DEEPEST:
-                _find_lines(text, inner, here, found.end(), lines)
+    source = Source(origin, tree)
+    if text[end:].strip():
+        line = text.count("\n", 0, end) + 1
+        source.warnings.append(f"{origin}:{line}: what follows the first JSON value has no effect")
+    return source
 
 
 def read_all(paths: Sequence[str], file_format: str = "") -> list[Source]:

@@ -133,6 +133,8 @@ def _check_addresses(config: RuntimeConfig) -> None:
     ):
         for network in networks:
             try:
+                if "/" not in network:
+                    raise ValueError("a single address is no network")
                 ipaddress.ip_network(network, strict=False)
             except ValueError:
                 raise ConfigError(f"{spelling(path)}: expected a network such as 10.0.0.0/8, not {network!r}") from None
@@ -255,6 +257,30 @@ _LEAST: Final[dict[str, float]] = {
 }
 
 
+def _check_definitions(config: RuntimeConfig) -> None:
+    """What only all files together tell of services and checks: scripts that are off, checks of unknown services."""
+    if not config.services and not config.checks:
+        return
+    from consulpy.config.definitions import Definition
+
+    ids = {one.get("ID") or one["Name"] for one in config.services}
+    sidecars = (one for one in config.services if "SidecarService" in one.get("Connect", {}))
+    ids |= {f"{one.get('ID') or one['Name']}-sidecar-proxy" for one in sidecars}
+    scripts = config.enable_script_checks or config.enable_local_script_checks
+    definitions = [one for one in (*config.services, *config.checks) if isinstance(one, Definition)]
+    for one in definitions:
+        inner = one.get("Connect", {}).get("SidecarService", {})
+        checks = [one, *(check for each in (one, inner) for check in (each.get("Check"), *each.get("Checks", ())))]
+        if not scripts and any(check and check.get("ScriptArgs") for check in checks):
+            raise one.place.fault(
+                "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or "
+                "'enable_local_script_checks' to true"
+            )
+    for one in definitions:
+        if one.get("ServiceID") and one["ServiceID"] not in ids:
+            raise one.place.fault(f'ServiceID "{one["ServiceID"]}" does not exist')
+
+
 def _check_data(config: RuntimeConfig) -> None:
     if config.data_dir is None and not config.dev_mode:
         raise ConfigError("data_dir cannot be empty: say with -data-dir where to keep the agent's state, or use -dev")
@@ -288,4 +314,5 @@ _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_tls,
     _check_logging,
     _check_numbers,
+    _check_definitions,
 )

@@ -6,12 +6,14 @@ An unknown name is an error that says file, line and the nearest known name.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
+from consulpy.codec.blocks import Block
 from consulpy.config import known
 from consulpy.config.durations import parse_duration
 from consulpy.config.key import Key, Kind, Support
+from consulpy.config.place import Place
 from consulpy.config.schema import KEYS
 from consulpy.config.sources import Source
 from consulpy.errors import ConfigError
@@ -40,114 +42,79 @@ class Reading:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.values: dict[str, Any] = {}
-        self.warnings: list[str] = []
+        self.warnings = [*source.warnings]
         self._walk(source.tree, ())
 
-    def _walk(self, tree: Mapping[str, Any], written: tuple[str, ...]) -> None:
-        for name, value in tree.items():
+    def _walk(self, tree: Block, written: tuple[str, ...]) -> None:
+        for name, value in sorted(
+            tree.items(), key=lambda item: item[0].lower() in known.SAME
+        ):  # single ones come last
             here = (*written, name)
             path = ".".join(here).lower()
             path = known.SAME.get(path, path)
+            place = Place(self.source.origin, tree.line_of(name), ".".join(here))
             if value is None:
                 continue
             if path in KEYS:
-                self._take(path, value, here)
+                self._take(path, value, place)
             elif path in _BLOCKS or path in _IGNORED_BLOCKS or (path == "acl"):
-                self._walk_block(value, here, path)
+                self._walk_block(value, here, place)
             elif path in known.REFUSED:
-                self._refuse(path, value, here)
+                self._refuse(path, value, place)
             elif path in known.IGNORED or any(
                 f"{'.'.join(here[:count]).lower()}.*" in known.IGNORED for count in range(1, len(here))
             ):
-                self.warnings.append(f"{self.source.place(*here)}: {path} is not supported yet and has no effect")
+                self.warnings.append(f"{place}: {path} is not supported yet and has no effect")
             else:
-                self._unknown(path, here)
+                self._unknown(path, place)
 
-    def _walk_block(self, value: Any, here: tuple[str, ...], path: str) -> None:
+    def _walk_block(self, value: Any, here: tuple[str, ...], place: Place) -> None:
         blocks = value if isinstance(value, list) else [value]
         for block in blocks:
-            if not isinstance(block, dict):
-                raise self._wrong(path, here, Kind.BLOCK.value, block)
+            if not isinstance(block, Block):
+                raise place.wrong(Kind.BLOCK.value, block)
             self._walk(block, here)
 
-    def _unknown(self, path: str, here: tuple[str, ...]) -> None:
+    def _unknown(self, path: str, place: Place) -> None:
         block = path.rpartition(".")[0]
         near = nearest(path, [name for name in _ALL_NAMES if name.rpartition(".")[0] == block])
         hint = f"; did you mean {near}?" if near else ""
-        raise ConfigError(f"{self.source.place(*here)}: invalid config key {'.'.join(here)}{hint}")
+        raise ConfigError(f"{place}: invalid config key {place.path}{hint}")
 
-    def _refuse(self, path: str, value: Any, here: tuple[str, ...]) -> None:
+    def _refuse(self, path: str, value: Any, place: Place) -> None:
         if value in known.HARMLESS:
             return
         missing = known.REFUSED[path]
-        raise ConfigError(
-            f"{self.source.place(*here)}: {path}: {missing} not supported yet; remove the key to go on without"
-        )
+        raise ConfigError(f"{place}: {path}: {missing} not supported yet; remove the key to go on without")
 
-    def _take(self, path: str, value: Any, here: tuple[str, ...]) -> None:
+    def _take(self, path: str, value: Any, place: Place) -> None:
         key = KEYS[path][1]
         if key.support is Support.IGNORED:
-            self.warnings.append(f"{self.source.place(*here)}: {path} is not supported yet and has no effect")
-        found: Any = (
-            self._definitions(path, value, here) if key.kind is Kind.BLOCKS else self._convert(key, value, here)
-        )
+            self.warnings.append(f"{place}: {path} is not supported yet and has no effect")
+        found = self._definitions(path, value, place) if key.kind is Kind.BLOCKS else self._convert(key, value, place)
         if path in self.values and isinstance(found, tuple):
             found = self.values[path] + found
         elif path in self.values and isinstance(found, dict):
             found = self.values[path] | found
         self.values[path] = found
 
-    def _convert(self, key: Key, value: Any, here: tuple[str, ...]) -> Any:
+    def _convert(self, key: Key, value: Any, place: Place) -> Any:
         try:
             return convert(key.kind, value)
         except ValueError as error:
-            expected = str(error) or key.kind.value
-            raise self._wrong(key.path, here, expected, value) from None
+            expected = str(error)
+            if expected.startswith("expected"):
+                raise place.fault(expected) from None
+            raise place.wrong(expected or key.kind.value, value) from None
 
-    def _wrong(self, path: str, here: tuple[str, ...], expected: str, value: Any) -> ConfigError:
-        shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
-        if expected.startswith("expected"):
-            return ConfigError(f"{self.source.place(*here)}: {path}: {expected}")
-        return ConfigError(f"{self.source.place(*here)}: {path}: expected {expected}, not {shown}")
-
-    def _definitions(self, path: str, value: Any, here: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    def _definitions(self, path: str, value: Any, place: Place) -> tuple[Any, ...]:
         """Service, check and watch definitions: one block or several."""
-        blocks = value if isinstance(value, list) else [value]
-        for block in blocks:
-            if not isinstance(block, dict):
-                raise self._wrong(path, here, Kind.BLOCKS.value, block)
-        if path == "services":
-            return tuple(self._service(block, here) for block in blocks)
-        if path == "checks":
-            return tuple(self._names(block, here, known.CHECK, "check") for block in blocks)
-        return tuple(dict(block) for block in blocks)
+        from consulpy.config import definitions
 
-    def _service(self, block: dict[str, Any], here: tuple[str, ...]) -> dict[str, Any]:
-        found = self._names(block, here, known.SERVICE, "service")
-        if not found.get("name") and not found.get("id"):
-            raise ConfigError(f"{self.source.place(*here)}: a service needs a name")
-        for name in ("check", "checks"):
-            inner = found.get(name)
-            if isinstance(inner, dict):
-                found[name] = self._names(inner, (*here, name), known.CHECK, "check")
-            elif isinstance(inner, list):
-                found[name] = [
-                    self._names(one, (*here, name), known.CHECK, "check") if isinstance(one, dict) else one
-                    for one in inner
-                ]
-        return found
-
-    def _names(self, block: dict[str, Any], here: tuple[str, ...], names: frozenset[str], what: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in block.items():
-            known_as = known.DEFINITION_SAME.get(name.lower(), name.lower())
-            if known_as not in names:
-                near = nearest(known_as, names)
-                hint = f"; did you mean {near}?" if near else ""
-                place = self.source.place(*here, name)
-                raise ConfigError(f"{place}: invalid config key {'.'.join(here)}.{name} of a {what}{hint}")
-            found[known_as] = value
-        return found
+        read = {"services": definitions.service, "checks": definitions.check, "watches": definitions.watch}[path]
+        if isinstance(value, list):
+            return tuple(read(one, place.item(at, one)) for at, one in enumerate(value) if one is not None)
+        return (read(value, place),)
 
 
 def convert(kind: Kind, value: Any) -> Any:

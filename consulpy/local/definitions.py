@@ -116,7 +116,7 @@ def service_from_config(raw: dict[str, Any]) -> ServiceDefinition:
     try:
         return _service(raw, shape, inner, config=True)
     except GoError as error:
-        raise BadRequest(f"service {raw.get('name') or raw.get('id') or '?'!r}: {error}") from None
+        raise BadRequest(f"service {raw.get('Name') or raw.get('ID') or '?'!r}: {error}") from None
 
 
 def check_from_config(raw: dict[str, Any]) -> CheckDefinition:
@@ -124,7 +124,7 @@ def check_from_config(raw: dict[str, Any]) -> CheckDefinition:
     try:
         return _check(raw, Shape(_DURATIONS, _CONFIG_CHECK_ALIASES))
     except GoError as error:
-        raise BadRequest(f"check {raw.get('name') or raw.get('id') or '?'!r}: {error}") from None
+        raise BadRequest(f"check {raw.get('Name') or raw.get('ID') or '?'!r}: {error}") from None
 
 
 def _check(raw: Any, shape: Shape) -> CheckDefinition:
@@ -141,7 +141,7 @@ def _inner_check(raw: Any, shape: Shape, config: bool) -> CheckType:
     if not config:
         return decode(CheckType, raw, shape, "Check")[0]
     definition = _check(raw, shape)
-    if not (raw or {}).get("id") and not (raw or {}).get("check_id"):
+    if not any(value for name, value in (raw or {}).items() if name.lower() in ("id", "check_id", "checkid")):
         definition.type.check_id = ""  # a check of a service is not called after its name
     return definition.type
 

@@ -46,7 +46,7 @@ def configure(local: LocalState, services: Iterable[dict[str, Any]], checks: Ite
     except RPCError as error:
         local.configured_services |= before_services
         local.configured_checks |= before_checks
-        raise ConfigError(f"{raw.get('name') or raw.get('id') or raw}: {error}") from None
+        raise ConfigError(f"{raw.get('Name') or raw.get('ID') or raw}: {error}") from None
     for check_id in before_checks - local.configured_checks:
         local.deregister_check(check_id)
     for service_id in before_services - local.configured_services:

@@ -163,7 +163,7 @@ class LocalState:
         self._carry_out(plan)
 
     def _plan_service(self, definition: ServiceDefinition, plan: _Plan, replace_checks: bool) -> None:
-        check_service(definition)
+        check_service(definition, from_api=not plan.local)
         service = copy(definition.service)
         service.id = service.id or service.service
         service.weights = service.weights or Weights()
@@ -221,9 +221,9 @@ class LocalState:
     def register_check(self, definition: CheckDefinition, *, local: bool = False) -> None:
         """Register a check of the node or of a registered service. Raises `BadRequest` and `RPCError`."""
         check, kind = definition.check, definition.type
-        if not check.name:
+        if not check.name and not (local and check.check_id):
             raise BadRequest("Missing check name")
-        if check.status and check.status not in STATUSES:
+        if not local and check.status and check.status not in STATUSES:
             raise BadRequest("Bad check status")
         check_type(kind)
         self._allow(kind, local)

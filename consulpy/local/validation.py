@@ -19,18 +19,21 @@ CONNECT_PROXY: Final = "connect-proxy"
 _WEIGHT_MAX: Final = 65535
 
 
-def check_service(definition: ServiceDefinition) -> None:
-    """Raise `BadRequest` if this service may not be registered."""
+def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> None:
+    """Raise `BadRequest` if this service may not be registered.
+
+    Only the API (`from_api`) minds an address such as 0.0.0.0 and an unknown status: configuration files may say both.
+    """
     service = definition.service
     if not service.service:
         raise BadRequest("Missing service name")
-    if _is_any(service.address):
+    if from_api and _is_any(service.address):
         raise BadRequest("Invalid service address")
     check_meta(service.meta or {})
     if service.weights is not None:
-        _check_weights(service.weights)
+        check_weights(service.weights)
     for kind in definition.checks:
-        if kind.status and kind.status not in STATUSES:
+        if from_api and kind.status and kind.status not in STATUSES:
             raise BadRequest("Status for checks must 'passing', 'warning', 'critical'")
         check_type(kind)
     _check_proxy(service)
@@ -67,7 +70,8 @@ def check_meta(meta: Mapping[str, str]) -> None:
         raise BadRequest(f"Invalid Service Meta: {fault}")
 
 
-def _check_weights(weights: Weights) -> None:
+def check_weights(weights: Weights) -> None:
+    """Raise `BadRequest` if a service may not have these weights."""
     if weights.passing < 1:
         raise BadRequest("Invalid Weights: Passing must be greater than 0")
     if weights.warning < 0:

@@ -30,7 +30,7 @@ EOF
 
 
 def test_a_usual_file() -> None:
-    assert parse(USUAL).tree == {
+    assert parse(USUAL) == {
         "datacenter": "dc1",
         "quoted": 1,
         "ports": {"http": -1, "dns": 8600},
@@ -47,8 +47,8 @@ def test_a_usual_file() -> None:
 
 
 def test_names_know_their_lines() -> None:
-    lines = parse("a = 1\n\nports {\n  http = 1\n}\nt = <<E\nx\nE\nlast = 1").lines
-    assert (lines[("a",)], lines[("ports", "http")], lines[("last",)]) == (1, 4, 9)
+    found = parse("a = 1\n\nports {\n  http = 1\n}\nt = <<E\nx\nE\nlast = 1")
+    assert (found.line_of("a"), found["ports"].line_of("http"), found.line_of("last")) == (1, 4, 9)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_nesting_has_a_bound() -> None:
 @given(st.text(alphabet='ab"={}[],\n\\$<E/*#1.- ', max_size=60))
 def test_any_text_is_a_tree_or_a_mistake(text: str) -> None:
     try:
-        tree = parse(text).tree
+        tree = parse(text)
     except SyntaxMistake as caught:
         mistake = caught
     else:

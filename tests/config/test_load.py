@@ -110,8 +110,8 @@ def test_service_and_check_definitions() -> None:
     config = hcl(
         'service { Name = "a" EnableTagOverride = true }\nservices = [{ name = "b" }]\ncheck { name = "c" ttl = "1s" }'
     )
-    assert config.services == ({"name": "a", "enable_tag_override": True}, {"name": "b"})
-    assert config.checks == ({"name": "c", "ttl": "1s"},)
+    assert config.services == ({"Name": "b"}, {"Name": "a", "EnableTagOverride": True}), "in the API's form"
+    assert config.checks == ({"Name": "c", "TTL": "1s"},)
 
 
 def test_what_has_no_effect_is_said() -> None:
@@ -208,7 +208,7 @@ def test_a_mistake_in_a_file_has_its_line(text: str, why: str) -> None:
         ('{"datacenter": "a",}', r"x.json:1:\d+"),
         ('{\n "ports": {\n  "htp": 1}}', "x.json:3: invalid config key ports.htp"),
         ("[1]", "expected one block"),
-        ("", "failed to parse .*x.json:1:1"),
+        ("\n", "failed to parse .*x.json:2:1"),
         ('{"a":' * 3000, "x.json"),
     ],
 )

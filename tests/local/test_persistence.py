@@ -218,7 +218,7 @@ def test_a_reload_drops_what_the_configuration_no_longer_has(tmp_path: Path) -> 
 def test_a_wrong_definition_is_named() -> None:
     local = LocalState(node(), Clock(), Fraction())
     with pytest.raises(ConfigError, match="web: service 'web': json: unknown field \"prot\""):
-        configure(local, [{"name": "web", "prot": 80}], [])
+        configure(local, [{"Name": "web", "prot": 80}], [])
 
 
 def test_development_mode_keeps_nothing() -> None:

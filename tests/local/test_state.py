@@ -485,3 +485,17 @@ def test_configuration_speaks_snake_case() -> None:
     assert agent.starter.running["k"].kind.success_before_passing == 3
     upstreams = agent.local.services["web-sidecar-proxy"].proxy.upstreams
     assert upstreams == [{"DestinationName": "db", "DestinationType": "service", "LocalBindPort": 1}]
+
+
+def test_a_file_may_say_what_only_the_api_refuses() -> None:
+    """Seen: a real agent starts with an address of 0.0.0.0, an unknown status, and a check that has an id only."""
+    agent = Agent()
+    body = {"Name": "web", "Address": "0.0.0.0", "Check": {"ID": "w", "TTL": "1m", "Status": "nope"}}
+    agent.local.register_service(service_from_config(body), local=True)
+    agent.local.register_check(check_from_config({"ID": "k", "TTL": "1m", "Status": "odd"}), local=True)
+    assert agent.local.services["web"].address == "0.0.0.0"
+    assert {key: check.status for key, check in agent.local.checks.items()} == {"w": "nope", "k": "odd"}
+    with pytest.raises(BadRequest, match="Invalid service address"):
+        agent.local.register_service(service_from_config(body))
+    with pytest.raises(BadRequest, match="Missing check name"):
+        agent.local.register_check(check_from_config({"ID": "k", "TTL": "1m"}))

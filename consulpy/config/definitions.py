@@ -1,0 +1,348 @@
+"""Definitions of services and checks in configuration files: their schema, and their reading into the HTTP API's form.
+
+    service { name = "web" checks { ttl = "10s" } }   ->   {"Name": "web", "Checks": [{"TTL": "10s"}]}
+
+The schema decides what is a list and what is a block: one block where a list belongs is a list of one, and a list of
+one block where a block belongs is that block. Names are read without regard to case and underscores. Source: what
+`consulpy validate` and agents of Consul 1.8.7 take and refuse; names of newer versions are taken when they ask for
+nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from consulpy.config.place import Place
+from consulpy.errors import ConfigError, RPCError
+from consulpy.local.godecode import GoError, duration
+
+#: How a value is read: the value, where it stands; gives it in the API's form. Raises `ConfigError`.
+Read = Callable[[Any, Place], Any]
+
+
+class Definition(dict[str, Any]):
+    """A service or check in the API's form, and where it was written."""
+
+    def __init__(self, members: Mapping[str, Any], place: Place) -> None:
+        super().__init__(members)
+        self.place = place
+
+
+def text(value: Any, place: Place) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise place.wrong("a text", value)
+    return value
+
+
+def switch(value: Any, place: Place) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise place.wrong("true or false", value)
+    return value
+
+
+def whole(value: Any, place: Place) -> int:
+    """A whole number that Go's int holds; 80.0 is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1 << 63 or value != int(value):
+        raise place.wrong("a whole number", value)
+    return int(value)
+
+
+def duration_text(value: Any, place: Place) -> str:
+    """A duration such as "10s"; it stays a text. Empty means none."""
+    try:
+        if text(value, place):
+            duration(value)
+    except GoError as error:
+        raise place.fault(f'invalid duration: "{value}": {error}') from None
+    return str(value)
+
+
+def anything(value: Any, place: Place) -> Any:
+    """What is not ours to understand; a list of one block is that block, as Consul has it."""
+    if isinstance(value, list):
+        if len(value) == 1 and isinstance(value[0], dict):
+            return anything(value[0], place)
+        return [anything(one, place) for one in value]
+    return {name: anything(one, place) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def list_of(read: Read, zero: Any = None) -> Read:
+    """A list; one block counts as a list of one. `zero` stands for null."""
+
+    def read_list(value: Any, place: Place) -> list[Any]:
+        if isinstance(value, dict) and zero is None:
+            return [read(value, place.item(0, value))]
+        if not isinstance(value, list):
+            raise place.wrong("a list", value)
+        items = enumerate(value)
+        return [zero if one is None and zero is not None else read(one, place.item(at, one)) for at, one in items]
+
+    return read_list
+
+
+def one_block(value: Any, place: Place) -> dict[str, Any]:
+    """A block; a list of one block is that block."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(one, dict) for one in value):
+        raise place.fault(f"expected one block, not {len(value)}")
+    if not isinstance(value, dict):
+        raise place.wrong("a block", value)
+    return value
+
+
+def map_of(read: Read) -> Read:
+    """A block whose names are free."""
+
+    def read_map(value: Any, place: Place) -> dict[str, Any]:
+        block = one_block(value, place)
+        return {name: read(one, place.at(name, block)) for name, one in block.items() if one is not None}
+
+    return read_map
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A block with these names. `what`: how errors call it. `check`: says what is wrong with the block as a whole.
+
+    `default`: what stands for a name that is missing.
+    """
+
+    what: str
+    fields: Mapping[str, Read]
+    check: Callable[[dict[str, Any]], str] | None = None
+    default: Mapping[str, Any] = field(default_factory=dict)
+    #: Names by their lower case without underscores.
+    names: dict[str, str] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.names.update({_plain(name): name for name in self.fields})
+
+    def __call__(self, value: Any, place: Place) -> dict[str, Any]:
+        """Read a block. Raises `ConfigError` with file and line."""
+        block = one_block(value, place)
+        found = dict(self.default)
+        for name in sorted(block, key=lambda name: ("_" in name, name.islower())):  # the last spelling counts
+            if block[name] is None:
+                continue
+            here = place.at(name, block)
+            plain = _plain(name)
+            known = self.names.get(_ALIASES.get(plain, plain))
+            if known is not None:
+                found[go_name(known)] = self.fields[known](block[name], here)
+            elif plain not in NEWER:
+                raise _unknown(self, name, here)
+            elif block[name] not in _SAYS_NOTHING:
+                raise here.fault(f"not supported: a {self.what} has it since Consul {NEWER[plain]}")
+        fault = self.check(found) if self.check else ""
+        if fault:
+            raise place.fault(fault)
+        return found
+
+
+def _unknown(block: Fields, name: str, here: Place) -> ConfigError:
+    import difflib
+
+    near = difflib.get_close_matches(name.lower(), sorted(block.fields), n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    if block.what == "check" and name.lower() == "script":
+        hint = '; since Consul 1.1 a program is args = ["sh", "-c", "..."]'
+    return ConfigError(f"{here}: invalid config key {here.path} of a {block.what}{hint}")
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+_UPPER: Final = {"id": "ID", "http": "HTTP", "tcp": "TCP", "ttl": "TTL", "tls": "TLS", "grpc": "GRPC"}
+#: Other spellings of names in checks, by their lower case without underscores.
+_ALIASES: Final = {"scriptargs": "args"}
+
+
+def go_name(name: str) -> str:
+    """The API's spelling: "docker_container_id" -> "DockerContainerID"."""
+    if name == "args":
+        return "ScriptArgs"
+    return "".join(_UPPER.get(word, word.capitalize()) for word in name.split("_"))
+
+
+#: Names of newer versions of Consul, by their lower case without underscores, and the version that brought each.
+NEWER: Final[Mapping[str, str]] = {
+    "namespace": "1.7 (Enterprise)",
+    "destinationnamespace": "1.7 (Enterprise)",
+    "exposedport": "1.10",
+    "socketpath": "1.10",
+    "localservicesocketpath": "1.10",
+    "localbindsocketpath": "1.10",
+    "localbindsocketmode": "1.10",
+    "h2ping": "1.10",
+    "h2pingusetls": "1.10",
+    "tlsservername": "1.10",
+    "mode": "1.10",
+    "transparentproxy": "1.10",
+    "centrallyconfigured": "1.10",
+    "failuresbeforewarning": "1.11",
+    "disableredirects": "1.11.5",
+    "partition": "1.11 (Enterprise)",
+    "destinationpartition": "1.11 (Enterprise)",
+    "udp": "1.13",
+    "peername": "1.13",
+    "destinationpeer": "1.14",
+    "tcpusetls": "1.16.2",
+    "osservice": "1.16",
+    "envoyextensions": "1.16",
+    "accesslogs": "1.15",
+    "locality": "1.17",
+    "ports": "1.22",
+}
+_SAYS_NOTHING: Final[tuple[object, ...]] = ("", 0, False, [], {}, "default")
+
+
+def _fault_of_check(found: dict[str, Any]) -> str:
+    """What Consul says at its start of a check that could not run."""
+    from consulpy.local.definitions import check_from_config
+    from consulpy.local.validation import check_type
+
+    try:
+        check_type(check_from_config(found).type)
+    except RPCError as error:
+        return str(error)
+    return ""
+
+
+def _fault_of_weights(found: dict[str, Any]) -> str:
+    from consulpy.local.validation import check_weights
+    from consulpy.structs.service import Weights
+
+    try:
+        check_weights(Weights(found["Passing"], found["Warning"]))
+    except RPCError as error:
+        return str(error)
+    return ""
+
+
+def _meta(value: Any, place: Place) -> dict[str, str]:
+    from consulpy.structs.meta import fault_of
+
+    found: dict[str, str] = map_of(text)(value, place)
+    fault = fault_of(found)
+    if fault:
+        raise place.fault(fault)
+    return found
+
+
+def _mesh_mode(value: Any, place: Place) -> str:
+    mode = text(value, place)
+    if mode not in ("", "none", "local", "remote"):
+        raise place.fault(f'Invalid Mesh Gateway Mode: "{mode}"')
+    return mode
+
+
+def _fault_of_sidecar(found: dict[str, Any]) -> str:
+    if found.get("ID"):
+        return "sidecar_service can't specify an ID"
+    if "SidecarService" in found.get("Connect", {}):
+        return "sidecar_service can't have a nested sidecar_service"
+    return ""
+
+
+def _fault_of_service(found: dict[str, Any]) -> str:
+    """What the agent would say of it at its start: its name, and its proxy's port and destination."""
+    from consulpy.local.definitions import service_from_config
+    from consulpy.local.validation import check_service
+
+    if not found.get("Name"):
+        return "a service needs a name"
+    try:
+        check_service(service_from_config(found), from_api=False)
+    except RPCError as error:
+        lines = [line.strip("\t* ") for line in str(error).splitlines()]
+        return "; ".join(line for line in lines if line and "occurred:" not in line)
+    return ""
+
+
+_CHECK: Final[Mapping[str, Read]] = {
+    **dict.fromkeys(("id", "name", "notes", "service_id", "token", "status", "http", "method", "body", "tcp"), text),
+    **dict.fromkeys(("docker_container_id", "shell", "grpc", "alias_node", "alias_service"), text),
+    **dict.fromkeys(("interval", "timeout", "ttl", "deregister_critical_service_after"), duration_text),
+    **dict.fromkeys(("grpc_use_tls", "tls_skip_verify"), switch),
+    **dict.fromkeys(("success_before_passing", "failures_before_critical", "output_max_size"), whole),
+    "args": list_of(text, ""),
+    "header": map_of(list_of(text, "")),
+}
+CHECK: Final = Fields("check", _CHECK, _fault_of_check)
+#: `check` of a service, where an empty block counts as none.
+_INNER_CHECK: Final = Fields("check", _CHECK, lambda found: _fault_of_check(found) if found else "")
+_MESH_GATEWAY: Final = Fields("mesh gateway", {"mode": _mesh_mode})
+_UPSTREAM: Final = Fields(
+    "upstream",
+    {
+        **dict.fromkeys(("destination_type", "destination_namespace", "destination_name", "datacenter"), text),
+        "local_bind_address": text,
+        "local_bind_port": whole,
+        "config": map_of(anything),
+        "mesh_gateway": _MESH_GATEWAY,
+    },
+)
+_EXPOSED_PATH: Final = Fields(
+    "path",
+    {"path": text, "protocol": text, "listener_port": whole, "local_path_port": whole},
+    default={"ListenerPort": 0, "Path": "", "LocalPathPort": 0, "ParsedFromCheck": False},
+)
+_PROXY: Final = Fields(
+    "proxy",
+    {
+        **dict.fromkeys(("destination_service_name", "destination_service_id", "local_service_address"), text),
+        "local_service_port": whole,
+        "config": map_of(anything),
+        "upstreams": list_of(_UPSTREAM),
+        "mesh_gateway": _MESH_GATEWAY,
+        "expose": Fields("block", {"checks": switch, "paths": list_of(_EXPOSED_PATH)}),
+    },
+)
+_SERVICE: Final[dict[str, Read]] = {
+    **dict.fromkeys(("kind", "id", "name", "address", "token"), text),
+    "tags": list_of(text, ""),
+    "tagged_addresses": map_of(Fields("tagged address", {"address": text, "port": whole})),
+    "meta": _meta,
+    "port": whole,
+    "enable_tag_override": switch,
+    "weights": Fields(
+        "weights block",
+        {"passing": whole, "warning": whole},
+        _fault_of_weights,
+        default={"Passing": 1, "Warning": 1},
+    ),
+    "check": _INNER_CHECK,
+    "checks": list_of(CHECK),
+    "proxy": _PROXY,
+}
+
+
+def _sidecar(value: Any, place: Place) -> dict[str, Any]:
+    return _SIDECAR(value, place)
+
+
+_CONNECT: Final = Fields("connect block", {"native": switch, "sidecar_service": _sidecar})
+_SIDECAR: Final = Fields("sidecar service", {**_SERVICE, "connect": _CONNECT}, _fault_of_sidecar)
+SERVICE: Final = Fields("service", {**_SERVICE, "connect": _CONNECT}, _fault_of_service)
+
+
+def service(value: Any, place: Place) -> Definition:
+    """A service definition in the API's form. Raises `ConfigError` with file and line."""
+    return Definition(SERVICE(value, place), place)
+
+
+def check(value: Any, place: Place) -> Definition:
+    """A check definition in the API's form. Raises `ConfigError` with file and line."""
+    found = CHECK(value, place)
+    if not found.get("Name") and not found.get("ID"):
+        raise place.fault("a check needs a name")
+    return Definition(found, place)
+
+
+def watch(value: Any, place: Place) -> Definition:
+    """A watch: its parameters depend on its type and are checked by what runs it."""
+    return Definition(map_of(anything)(value, place), place)

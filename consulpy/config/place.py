@@ -1,0 +1,36 @@
+"""Where a setting stands, for errors that name file and line."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from consulpy.codec.blocks import line_of
+from consulpy.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands: the file, the line (0: not known), and the path of names that leads to it."""
+
+    origin: str
+    line: int
+    path: str
+
+    def at(self, name: str, block: Any) -> "Place":
+        """A name in a block."""
+        return Place(self.origin, line_of(block, name) or self.line, f"{self.path}.{name}" if self.path else name)
+
+    def item(self, index: int, value: Any) -> "Place":
+        """An item of a list."""
+        return Place(self.origin, line_of(value) or self.line, f"{self.path}[{index}]")
+
+    def __str__(self) -> str:
+        return f"{self.origin}:{self.line}" if self.line else self.origin
+
+    def wrong(self, expected: str, value: Any) -> ConfigError:
+        """The error for a value of another type."""
+        shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
+        return ConfigError(f"{self}: {self.path}: expected {expected}, not {shown}")
+
+    def fault(self, why: object) -> ConfigError:
+        """Any other error."""
+        return ConfigError(f"{self}: {self.path}: {why}")
