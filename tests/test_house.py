@@ -7,6 +7,7 @@ from pathlib import Path
 FLOORS = [
     {"clock", "errors"},
     {"codec", "metrics"},
+    {"gocompat"},
     {"structs"},
     {"filter"},
     {"memberlist", "raft", "state", "acl", "tls", "client"},

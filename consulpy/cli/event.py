@@ -10,7 +10,7 @@ from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.config.goflags import Flag
 from consulpy.errors import RPCError
-from consulpy.local.regexp import compile_regexp
+from consulpy.gocompat.regexp import compile_regexp
 
 #: The flags that say which agents are meant, for whatever is told by an event.
 FILTERS: Final = ("node", "service", "tag")
@@ -20,7 +20,8 @@ def filter_fault(values: Mapping[str, Any]) -> str:
     """What is wrong with these flags, in the official program's words; empty if nothing is."""
     for name in FILTERS:
         try:
-            compile_regexp(values[name])
+            if values[name]:
+                compile_regexp(values[name])
         except RPCError as error:
             return f"Failed to compile {name} filter regexp: {error}"
     if values["tag"] and not values["service"]:

@@ -9,7 +9,7 @@ from consulpy.cli.tables import table
 from consulpy.client import ClientError
 from consulpy.config.goflags import Flag, switch
 from consulpy.errors import RPCError
-from consulpy.local.regexp import compile_regexp
+from consulpy.gocompat.regexp import compile_regexp
 
 _STATUS: Final = ("none", "alive", "leaving", "left", "failed")
 _KIND: Final = {"node": "client", "consul": "server"}
@@ -68,7 +68,7 @@ def members(given: Given) -> int:
     except ClientError as error:
         say(error, "Error retrieving members")
         return 1
-    chosen = [member for member in found if status.search(_STATUS[member["Status"]])]
+    chosen = [member for member in found if status.matches(_STATUS[member["Status"]])]
     for member in chosen:
         _name_segment(member.setdefault("Tags", {}) or {})
     chosen.sort(key=lambda member: (member["Tags"].get("segment", ""), member["Name"]))

@@ -1,7 +1,7 @@
 """`?filter=` expressions over records: `Service.Port == 80 and "a" in Service.Tags`.
 
 `compile_filter` reads an expression (`grammar`), checks it against a record type (`selectors`) and gives a predicate;
-patterns of `matches` are RE2's (`pattern`). Language and texts were seen on real Consul 1.8.7.
+patterns of `matches` are those of `gocompat.regexp`. Language and texts were seen on real Consul 1.8.7.
 """
 
 from collections.abc import Callable

@@ -35,7 +35,7 @@ from consulpy.filter.grammar import (
     Not,
 )
 from consulpy.filter.literals import boolean, integer, quoted
-from consulpy.filter.pattern import compile_pattern
+from consulpy.gocompat.regexp import BadRegexp, Regexp, compile_regexp
 from consulpy.structs.record import Record, camel
 
 Predicate = Callable[[Any], bool]
@@ -136,8 +136,8 @@ def _compare(match: Match, kind: Any) -> Predicate:
         return lambda found: not found
     assert value is not None
     if operator == MATCHES:
-        pattern = compile_pattern(value)
-        return lambda found: pattern(_text(found))
+        matches = _pattern(value).matches
+        return lambda found: matches(_text(found))
     if operator == IN:
         if kind is str:
             return lambda found: value in _text(found)
@@ -208,3 +208,11 @@ def _is_record(kind: Any) -> bool:
 
 def _is_struct(kind: Any) -> bool:
     return isinstance(kind, _Untyped) or _is_record(kind)
+
+
+def _pattern(text: str) -> Regexp:
+    """The regular expression of `matches`. Raises `FilterError`."""
+    try:
+        return compile_regexp(text)
+    except BadRegexp as error:
+        raise FilterError(f"Failed to compile regular expression {quoted(text)}: {error}") from None

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from consulpy.codec.msgpack import text, unpack
 from consulpy.errors import BadRequest, RPCError, WireError
-from consulpy.local.regexp import BadRegexp, compile_regexp
+from consulpy.gocompat.regexp import BadRegexp, compile_regexp
 from consulpy.state.watch import Watchers, WatchSet
 from consulpy.structs.record import Record
 from consulpy.structs.requests import EventFireRequest
@@ -107,8 +107,10 @@ class Event:
         if self.tag_filter and not self.service_filter:
             raise RPCError("Cannot provide tag filter without service filter")
         for kind in ("node", "service", "tag"):
+            pattern = getattr(self, f"{kind}_filter")
             try:
-                compile_regexp(getattr(self, f"{kind}_filter"))
+                if pattern:
+                    compile_regexp(pattern)
             except BadRegexp as error:
                 raise RPCError(f"Invalid {kind} filter: {error}") from None
 
@@ -117,14 +119,14 @@ class Event:
 
         Raises `BadRegexp` for a filter that does not compile.
         """
-        if self.node_filter and not compile_regexp(self.node_filter).search(node_name):
+        if self.node_filter and not compile_regexp(self.node_filter).matches(node_name):
             return False
         if not self.service_filter:
             return True
         name, tag = compile_regexp(self.service_filter), compile_regexp(self.tag_filter)
         return any(
-            name.search(service.service)
-            and (not self.tag_filter or any(tag.search(each) for each in service.tags or ()))
+            name.matches(service.service)
+            and (not self.tag_filter or any(tag.matches(each) for each in service.tags or ()))
             for service in services
         )
 

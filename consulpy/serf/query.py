@@ -11,7 +11,7 @@ from typing import Final
 from consulpy.clock import Timer
 from consulpy.codec.msgpack import pack, pack_map, text, unpack
 from consulpy.errors import WireError
-from consulpy.serf.expression import compile_expression
+from consulpy.gocompat.regexp import BadRegexp, compile_regexp
 
 _FILTER_NODES: Final = 0
 _FILTER_TAG: Final = 1
@@ -68,9 +68,8 @@ def _matches(encoded: bytes, name: str, tags: dict[str, str]) -> bool:
             return isinstance(body, list) and name.encode("utf-8", "surrogateescape") in body
         if encoded[0] == _FILTER_TAG and isinstance(body, dict):
             tag, expression = text(body.get(b"Tag") or b""), text(body.get(b"Expr") or b"")
-            pattern = compile_expression(expression)
-            return pattern is not None and pattern.search(tags.get(tag, ""))
-    except (WireError, AttributeError):
+            return compile_regexp(expression).matches(tags.get(tag, ""))
+    except (WireError, BadRegexp, AttributeError):
         return False
     return False
 

@@ -8,21 +8,14 @@ import copy
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
-from re import _constants, _parser  # type: ignore[attr-defined]
-from typing import Any, Final
+from typing import Final
 
 from consulpy.errors import RPCError
-from consulpy.filter.errors import FilterError
-from consulpy.filter.pattern import compile_pattern
+from consulpy.gocompat.regexp import BadRegexp, Regexp, compile_regexp
 from consulpy.structs.options import QuerySource
 from consulpy.structs.query import PreparedQuery, QueryService
 
 NAME_PREFIX_MATCH: Final = "name_prefix_match"
-
-#: A longer name is not matched with an expression, in characters: no name of DNS is longer.
-LONGEST_NAME: Final = 255
-#: Unbounded repetitions in one expression: Python's matcher takes time to this power.
-MOST_REPEATS: Final = 4
 
 _PART: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 _MATCH: Final = re.compile(r"match\(\s*([0-9]{1,9})\s*\)")
@@ -42,9 +35,8 @@ def check_template(query: PreparedQuery) -> None:
         raise RPCError(f"failed compiling template: Bad Template.Type '{query.template.type}'")
     try:
         _expression(query.template.regexp)
-    except (ValueError, re.error, RecursionError, OverflowError, FilterError) as error:
-        text = str(error).partition(f'"{query.template.regexp}": ')[2] or str(error)
-        raise RPCError(f"failed compiling template: Bad Regexp: {text}") from None
+    except BadRegexp as error:
+        raise RPCError(f"failed compiling template: Bad Regexp: {error}") from None
     for path, text in _texts(query.service):
         try:
             _interpolated(text, lambda _: "")
@@ -55,7 +47,7 @@ def check_template(query: PreparedQuery) -> None:
 def render(query: PreparedQuery, name: str, source: QuerySource) -> PreparedQuery:
     """The query that `name` means; `source`: the agent that asks. Raises `RPCError`."""
     expression = _expression(query.template.regexp)
-    found = expression.search(name) if expression is not None and len(name) <= LONGEST_NAME else None
+    groups = (expression.find(name) if expression is not None else None) or []
     variables = {
         "name.full": name,
         "name.prefix": query.name,
@@ -68,7 +60,7 @@ def render(query: PreparedQuery, name: str, source: QuerySource) -> PreparedQuer
         if group is None:
             return variables[what]
         number = int(group[1])
-        return (found[number] or "") if found is not None and number <= found.re.groups else ""
+        return groups[number] if number < len(groups) else ""
 
     service = _rendered(query.service, lambda text: _interpolated(text, value))
     if query.template.remove_empty_tags:
@@ -76,40 +68,9 @@ def render(query: PreparedQuery, name: str, source: QuerySource) -> PreparedQuer
     return dataclasses.replace(query, service=service)
 
 
-def _expression(regexp: str) -> "re.Pattern[str] | None":
-    """The expression, None for an empty one. Raises `ValueError`, `re.error`."""
-    if not regexp:
-        return None
-    compile_pattern(regexp)  # Go's syntax, and Go's words for what is wrong with it
-    repeats, nested = _repeats(_parser.parse(regexp), inside=False)
-    if nested or repeats > MOST_REPEATS:
-        raise ValueError(f"too many repetitions in `{regexp}`")
-    return re.compile(regexp)
-
-
-def _repeats(tree: Any, *, inside: bool) -> tuple[int, bool]:
-    """(how many unbounded repetitions there are, whether one stands in another)."""
-    count, nested = 0, False
-    for node in tree:
-        if not isinstance(node, tuple):
-            continue
-        kind, arguments = node
-        is_repeat = kind in (_constants.MAX_REPEAT, _constants.MIN_REPEAT) and arguments[1] > 1
-        count += is_repeat
-        nested = nested or (is_repeat and inside)
-        for part in _inner(arguments):
-            more, deeper = _repeats(part, inside=inside or is_repeat)
-            count, nested = count + more, nested or deeper
-    return count, nested
-
-
-def _inner(arguments: Any) -> Iterator[Any]:
-    """The parts of an expression inside one of its nodes."""
-    if isinstance(arguments, _parser.SubPattern):
-        yield arguments
-    elif isinstance(arguments, list | tuple):
-        for each in arguments:
-            yield from _inner(each)
+def _expression(regexp: str) -> Regexp | None:
+    """The template's regular expression, None for an empty one. Raises `BadRegexp`."""
+    return compile_regexp(regexp) if regexp else None
 
 
 def _interpolated(text: str, value: Value) -> str:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 #: Loaded for the first request that needs them.
-FOR_SOME_REQUESTS = ("klein", "werkzeug", "twisted.web.server")
+FOR_SOME_REQUESTS = ("klein", "werkzeug", "twisted.web.server", "re2")
 
 
 @pytest.fixture(scope="module")

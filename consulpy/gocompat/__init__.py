@@ -1,0 +1,1 @@
+"""What must equal Go: regular expressions; durations, times, JSON and flags join them here."""
