@@ -47,7 +47,7 @@ def local_parts(
     calls = role.own_caller
     certificates = settings.check_tls(config)
     files = DirectoryFiles(config.data_dir) if config.data_dir else None
-    disk = DiskThread("services", reactor.seconds)
+    disk = DiskThread("services", reactor.seconds, reactor.callFromThread)
     state = LocalState(
         Node(
             id=config.node_id,
@@ -69,7 +69,7 @@ def local_parts(
         ),
         run=disk.run,
         hand_back=reactor.callFromThread,
-        at_once=disk.at_once,
+        call=disk.call,
         later=partial(reactor.callLater, 0),
     )
     state.starter = Runner(

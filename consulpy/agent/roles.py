@@ -56,12 +56,12 @@ def open_log(config: RuntimeConfig, reactor: Any, metrics: Measures) -> tuple[Lo
         return MemoryLog(store, say=reporter("state"), metrics=metrics, seconds=reactor.seconds), []
     folder = Path(config.data_dir) / "state"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    disk = DiskThread("state-log", reactor.seconds)
+    disk = DiskThread("state-log", reactor.seconds, reactor.callFromThread)
     log = LocalLog(
         store,
         str(folder / "log.sqlite"),
         run=disk.run,
-        at_once=disk.at_once,
+        call=disk.call,
         # in a crowd the thread is not to wait for the end of a turn: what comes meanwhile goes together anyway
         later=lambda job: reactor.callLater(0, job) if disk.is_quiet else job(),
         hand_back=reactor.callFromThread,

@@ -20,7 +20,7 @@ from consulpy.local.entries import Entries
 from consulpy.local.files import CHECKS, SERVICES, STATES, Files, SavedCheck, SavedService, SavedState, path_of
 from consulpy.local.sidecar import ID_SUFFIX, complete
 from consulpy.local.validation import STATUSES, check_service, check_type
-from consulpy.local.writing import AtOnce, Run, Writer
+from consulpy.local.writing import Call, Run, Writer
 from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE, HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.node import Node
@@ -86,7 +86,7 @@ class LocalState:
 
     `node`: the agent as the catalog is to have it. `files`: where they are kept, None in development mode. `starter`:
     runs the checks; without it they only have the status that they are given. `wall_s()`: seconds since 1970.
-    `run`, `hand_back`, `at_once`, `later`: to the thread that waits for the disk and back (`consulpy.local.writing`).
+    `run`, `hand_back`, `call`, `later`: to the thread that waits for the disk and back (`consulpy.local.writing`).
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class LocalState:
         default_token: str = "",
         run: Run | None = None,
         hand_back: Run = lambda job: job(),
-        at_once: AtOnce = lambda _job, _size: False,
+        call: Call | None = None,
         later: Callable[[Callable[[], None]], object] = lambda job: job(),
     ) -> None:
         self.entries = Entries(
@@ -114,7 +114,7 @@ class LocalState:
             check_update_interval_s=check_update_interval_s,
             discard_check_output=discard_check_output,
         )
-        self._writer = Writer(files, clock, run, hand_back, at_once, later)
+        self._writer = Writer(files, clock, run, hand_back, call, later)
         #: `soon(change)`: have one of the methods below called, written and done together with others; a Deferred of
         #: what it returns. Called by themselves they wait for the disk.
         self.soon = self._writer.soon

@@ -34,8 +34,9 @@ TIDY_WITHIN_S: Final = 5.0
 _T = TypeVar("_T")
 #: Runs a job on another thread, or back in this one.
 Run = Callable[[Callable[[], None]], None]
-#: Runs a job for so many here, or not: then it is False.
-AtOnce = Callable[[Callable[[], None], int], bool]
+#: `call(job, done, count)`: runs `job`, which is for `count` requests, on another thread, then `done` here, before or
+#: after it returns (`consulpy.agent.disk.DiskThread.call`).
+Call = Callable[[Callable[[], None], Callable[[], None], int], None]
 
 
 class _Taken(Exception):
@@ -73,8 +74,8 @@ class _Group:
 class Writer:
     """`files`: None keeps nothing. `run`, `hand_back`: to a thread and back; None: everything is done at once.
 
-    `at_once(job, size)`: runs it here if that is quicker for so many, and says whether it did. `later`: runs a job when
-    the reactor has read what there is: all that goes together.
+    `call`: both in one, which may wait a moment for the result (None: made of the two). `later`: runs a job when the
+    reactor has read what there is: all that goes together.
     """
 
     def __init__(
@@ -83,14 +84,14 @@ class Writer:
         clock: Clock,
         run: Run | None = None,
         hand_back: Run = lambda job: job(),
-        at_once: AtOnce = lambda _job, _size: False,
+        call: Call | None = None,
         later: Callable[[Callable[[], None]], object] = lambda job: job(),
     ) -> None:
         self._files = files
         self._clock = clock
         self._run = run if files is not None else None
         self._hand_back = hand_back
-        self._at_once = at_once
+        self._call = call or self._run_and_hand_back
         self._later = later
         self._is_due = False  # the next group is made in this turn of the reactor
         self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
@@ -169,13 +170,11 @@ class Writer:
                 group.write()
                 self._finish(group)
                 self._tidy()
-            elif not self._waiting and self._at_once(group.write, len(group.answers)):
-                self._finish(group)
-                if self._files is not None and self._files.is_full:
-                    self._run(partial(_tidy, self._files))
             else:
                 self._under_way = group
-                self._run(lambda group=group: self._in_thread(group))  # type: ignore[misc]
+                # while others wait, the reactor would wait for each of them
+                call = self._run_and_hand_back if self._waiting else self._call
+                call(group.write, partial(self._finish, group), len(group.answers))
             for done, failure in refused:
                 _answer(done, failure)
 
@@ -202,11 +201,13 @@ class Writer:
             self._planning = None
         return group, refused
 
-    def _in_thread(self, group: _Group) -> None:
-        group.write()
-        self._hand_back(lambda: self._finish(group))
-        if self._files is not None and self._files.is_full:
-            _tidy(self._files)
+    def _run_and_hand_back(self, job: Callable[[], None], done: Callable[[], None], _count: int) -> None:
+        def in_thread() -> None:
+            job()
+            self._hand_back(done)
+
+        assert self._run is not None
+        self._run(in_thread)
 
     def _finish(self, group: _Group) -> None:
         """A group is on disk: do it; or tell everybody in it why it is not."""
@@ -222,6 +223,8 @@ class Writer:
                     effect()
                 except Exception:
                     _log.failure("a change that is on disk could not be done")
+        if self._run is not None and self._files is not None and self._files.is_full:
+            self._run(partial(_tidy, self._files))
         self._next()
         self._tidy_later()
         for done, result in group.answers:

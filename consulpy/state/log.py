@@ -10,6 +10,7 @@ Raft serves the same `submit` later. `MemoryLog` is for `-dev`: nothing survives
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import repeat
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -25,8 +26,9 @@ from consulpy.state.store import Store
 Done = Callable[[Any], None]
 #: Runs a job on another thread (or, in tests, at once).
 Run = Callable[[Callable[[], None]], None]
-#: Runs a job for so many here, or not: then it is False.
-AtOnce = Callable[[Callable[[], None], int], bool]
+#: `call(job, done, count, meanwhile)`: runs `job`, which is for `count` requests, on another thread and `meanwhile`
+#: here; then `done` here, before or after it returns (`consulpy.agent.disk.DiskThread.call`).
+Call = Callable[[Callable[[], None], Callable[[], None], int, Callable[[], None]], None]
 #: `log(level, text)`, level being `info`, `warn` or `error`.
 Say = Callable[[str, str], None]
 
@@ -67,10 +69,11 @@ class _Applying:
         self._metrics = metrics
         self._seconds = seconds
 
-    def _apply(self, index: int, data: bytes) -> Any:
-        """Apply one stored entry; an error of the command is its result."""
+    def _apply(self, index: int, data: bytes, command: Command | None = None) -> Any:
+        """Apply one stored entry, `command` if it is decoded already; an error of the command is its result."""
         try:
-            command = decode(data)
+            if command is None:
+                command = decode(data)
             began_s = self._seconds()
             result = command.apply(self.store, index)
             self._metrics.sample(*applied(command, 1000 * (self._seconds() - began_s)))
@@ -136,9 +139,9 @@ class LocalLog(_Applying):
     """A log in one SQLite file, committed by one thread at a time; this object itself lives in the reactor's thread.
 
     `run`: runs a job in a thread (`reactor.callInThread`). `hand_back`: runs a job in the reactor's thread
-    (`reactor.callFromThread`). Tests give both `lambda job: job()`. `at_once(job, size)`: runs it here if that is
-    quicker for so many commands, and says whether it did. `later`: runs a job when the reactor has read what there is:
-    all that goes together.
+    (`reactor.callFromThread`). Tests give both `lambda job: job()`. `call`: both in one, which may wait a moment for
+    the result (None: made of the two). `later`: runs a job when the reactor has read what there is: all that goes
+    together.
     `seconds`: the clock by which `metrics` are told how long things take.
     Opening replays the file into `store`. Raises `ConfigError` when the file is in use, or may not be written.
     """
@@ -150,7 +153,7 @@ class LocalLog(_Applying):
         *,
         run: Run,
         hand_back: Run,
-        at_once: AtOnce = lambda _job, _size: False,
+        call: Call | None = None,
         later: Callable[[Callable[[], None]], object] = lambda job: job(),
         say: Say = lambda _level, _text: None,
         compact_after: int = COMPACT_AFTER,
@@ -161,7 +164,7 @@ class LocalLog(_Applying):
         super().__init__(store, say, metrics, seconds)
         self._run = run
         self._hand_back = hand_back
-        self._at_once = at_once
+        self._call = call or self._run_and_hand_back
         self._later = later
         self._is_due = False  # the next commit begins in this turn of the reactor
         self._pending: deque[tuple[bytes, Done]] = deque()
@@ -240,21 +243,27 @@ class LocalLog(_Applying):
             commit = self._commit = self._next_commit()
             commit.began_s = self._seconds()
             self._busy = True
-            if self._compaction is None and self._at_once(commit.write, len(commit.batch)):
-                self._written(commit)
-                if self._pending or self._restores:
-                    self._write_soon()
-                return
-
-            def write() -> None:  # in the thread
-                commit.write()
-                self._hand_back(written)
+            is_inside = True
 
             def written() -> None:
                 self._written(commit)
-                self._write_next()
+                if not is_inside:
+                    self._write_next()
+                elif self._pending or self._restores:
+                    self._write_soon()
 
-            self._run(write)
+            self._call(commit.write, written, len(commit.batch), commit.decode)
+            is_inside = False
+
+    def _run_and_hand_back(
+        self, job: Callable[[], None], done: Callable[[], None], _count: int, meanwhile: Callable[[], None]
+    ) -> None:
+        def in_thread() -> None:
+            job()
+            self._hand_back(done)
+
+        self._run(in_thread)
+        meanwhile()
 
     def _written(self, commit: "_Commit") -> None:
         """Apply a stored batch in order, or tell everybody in it why it could not be stored."""
@@ -272,7 +281,11 @@ class LocalLog(_Applying):
                 self._tell(done, commit.error)
         else:
             self.entries += len(commit.batch)
-            results = [(done, self._apply(self.store.index + 1, data)) for data, done in commit.batch]
+            commands = commit.commands or repeat(None)
+            results = [
+                (done, self._apply(self.store.index + 1, data, command))
+                for (data, done), command in zip(commit.batch, commands, strict=False)
+            ]
             for done, result in results:
                 self._tell(done, result)
         self._maybe_compact()
@@ -336,6 +349,8 @@ class _Commit:
         self.error: Exception | None = None
         self.told = False
         self.began_s = 0.0
+        #: The batch decoded, None for what cannot be; empty until `decode`.
+        self.commands: list[Command | None] = []
         self._database = database
         self._first = first
         self._written = False
@@ -347,3 +362,14 @@ class _Commit:
             if not self._written:
                 self.error = self._database.append(self._first, [data for data, _ in self.batch])
                 self._written = True
+
+    def decode(self) -> None:
+        """Decode the batch: the reactor has time for it while the disk works."""
+        self.commands = [_decoded(data) for data, _ in self.batch]
+
+
+def _decoded(data: bytes) -> Command | None:
+    try:
+        return decode(data)
+    except Exception:  # applying it says why
+        return None

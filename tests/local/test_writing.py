@@ -26,7 +26,7 @@ from tests.local.test_persistence import Starter
 class Agent:
     """An agent whose disk works only when it is told to. `root` None: development mode, everything is done at once.
 
-    `quick`: the disk is waited for without the thread, at the end of the turn.
+    `quick`: its results are waited for, at the end of the turn.
     """
 
     def __init__(self, root: Path | None, *, quick: bool = False) -> None:
@@ -43,15 +43,14 @@ class Agent:
             starter=Starter(self.clock),
             run=self.jobs.append,
             hand_back=lambda job: job(),
-            at_once=self._at_once,
+            call=self._call if quick else None,
             later=partial(self.clock.callLater, 0) if quick else lambda job: job(),
         )
 
-    def _at_once(self, job: Callable[[], None], size: int) -> bool:
-        if self.quick:
-            self.groups.append(size)
-            job()
-        return self.quick
+    def _call(self, job: Callable[[], None], done: Callable[[], None], size: int) -> None:
+        self.groups.append(size)
+        job()
+        done()
 
     def do(self, change: Callable[[LocalState], Any]) -> list[Any]:
         """Ask for a change; what it was answered, once it was."""
@@ -297,7 +296,7 @@ def test_together_or_one_by_one_the_outcome_is_the_same(history: list[tuple[tupl
         assert set(after.checks) == set(together.local.checks)
 
 
-def test_a_quick_disk_is_waited_for_without_the_thread(tmp_path: Path) -> None:
+def test_what_a_turn_brings_is_one_group_whose_result_is_waited_for(tmp_path: Path) -> None:
     agent = Agent(tmp_path, quick=True)
     answers = [agent.register("web"), agent.register("db")]
     assert answers == [[], []]
@@ -309,7 +308,7 @@ def test_a_quick_disk_is_waited_for_without_the_thread(tmp_path: Path) -> None:
     assert restarted(tmp_path).local.services.keys() == {"web", "db"}
 
 
-def test_while_others_wait_the_disk_is_the_thread_s(tmp_path: Path) -> None:
+def test_while_others_wait_no_result_is_waited_for(tmp_path: Path) -> None:
     """Changes of one service go one after the other: the reactor would wait for each of them."""
     agent = Agent(tmp_path, quick=True)
     answers = [agent.register("web", port) for port in (1, 2, 3)]

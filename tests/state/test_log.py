@@ -116,17 +116,18 @@ def test_commands_submitted_during_a_commit_share_the_next_one(path: str) -> Non
     log.close()
 
 
-def test_a_quick_disk_is_waited_for_without_the_thread(path: str) -> None:
+def test_a_result_that_is_waited_for_is_applied_at_once(path: str) -> None:
     """What the reactor read together is one commit; a command that a result leads to goes into the next one."""
     turns: list[Any] = []
     sizes: list[int] = []
 
-    def at_once(job: Any, size: int) -> bool:
+    def call(job: Any, done: Any, size: int, meanwhile: Any) -> None:
         sizes.append(size)
+        meanwhile()
         job()
-        return True
+        done()
 
-    log = opened(path, run=Threads().run, at_once=at_once, later=turns.append)
+    log = opened(path, run=Threads().run, call=call, later=turns.append)
     done: list[Any] = []
     log.submit(node("a"), lambda _: log.submit(node("c"), done.append))
     log.submit(node("b"), done.append)
@@ -143,9 +144,9 @@ def test_a_quick_disk_is_waited_for_without_the_thread(path: str) -> None:
         assert names(again) == ["a", "b", "c"]
 
 
-def test_what_the_disk_will_not_do_at_once_is_the_thread_s(path: str) -> None:
+def test_a_result_that_comes_later_is_applied_then(path: str) -> None:
     threads = Threads()
-    log = opened(path, run=threads.run, at_once=lambda _job, _size: False)
+    log = opened(path, run=threads.run)
     done: list[Any] = []
     log.submit(node("a"), done.append)
     assert not done
