@@ -11,12 +11,14 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredLock, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from consulpy.agent import joining, keyoperations, logs, report, settings, telemetry
 from consulpy.agent.datadir import DataDirectoryLock
+from consulpy.agent.disk import DiskThread
 from consulpy.agent.localparts import LocalParts, local_parts
 from consulpy.agent.pools import Pool, lan_pool, wan_pool
 from consulpy.agent.roles import Role, client_role, open_log, server_role
@@ -28,7 +30,7 @@ from consulpy.dns.transport import DnsService
 from consulpy.errors import ConfigError, NoServers, RPCError
 from consulpy.http.server import HttpService
 from consulpy.local.events import UserEvents
-from consulpy.local.restore import configure
+from consulpy.local.restore import reconfigure
 from consulpy.local.state import LocalState
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
@@ -86,6 +88,7 @@ class Agent:
         self._watches: Watches | None = None
         self._stops: list[Callable[[], object]] = []
         self._leaving: Deferred[None] | None = None
+        self._reloads = DeferredLock()  # one at a time
         self._lan_pool: Pool
         self._wan_pool: Pool | None = None
         self._role: Role
@@ -208,9 +211,11 @@ class Agent:
         if config.server:
             log, stops = open_log(config, reactor, self.metrics)
             self._stops += stops
-        self._lan_pool = lan_pool(config, reactor, rng, self._lan_event, self.metrics)
+        disk = DiskThread("gossip-files", reactor.seconds, reactor.callFromThread)
+        self._stops.append(disk.stop)
+        self._lan_pool = lan_pool(config, reactor, rng, disk, self._lan_event, self.metrics)
         if config.server:
-            self._wan_pool = wan_pool(config, reactor, rng, lambda _event: None)
+            self._wan_pool = wan_pool(config, reactor, rng, disk, lambda _event: None)
             self._role = server_role(config, reactor, rng, log, self.lan, self.wan, self.metrics, self._tls)
         else:
             self._role = client_role(config, reactor, rng, self._cluster_size, self._tls)
@@ -375,15 +380,18 @@ class Agent:
 
     def reload(self) -> "Deferred[None]":
         """Read the configuration again and apply what can be applied. Fails with `RPCError`."""
-        return maybeDeferred(self._reload)
+        return self._reloads.run(lambda: Deferred.fromCoroutine(self._reload()))
 
-    def _reload(self) -> None:
-        try:
+    async def _reload(self) -> None:
+        def read() -> tuple[RuntimeConfig, Callable[[], None]]:  # in a thread: files may be slow
             # without a data directory each reading would make up another node id
             fresh = dataclasses.replace(self._read_config(), node_id=self.config.node_id)
-            secure = self._tls.planned(tls_settings(fresh))
+            return fresh, self._tls.planned(tls_settings(fresh))
+
+        try:
+            fresh, secure = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), read)
             watch = self._planned(fresh)  # before anything changes: all of it is applied, or nothing
-            configure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
+            await reconfigure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
         except ConfigError as error:
             raise RPCError(f"the configuration was not reloaded: {error}") from None
         if fresh.watches != self.config.watches:

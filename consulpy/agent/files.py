@@ -1,19 +1,23 @@
 """Files that an agent keeps for its operator: its pid (`pid_file`) and its log (`log_file`, with rotation)."""
 
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import globalLogPublisher
 from twisted.python.logfile import LogFile
 
+from consulpy.agent.disk import DiskThread
 from consulpy.agent.logs import LogSink
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 
 #: The name of the log in a `log_file` that is a folder, as Consul's.
 LOG_NAME = "consul.log"
+#: Lines of the log that wait for the disk; more are dropped, and counted.
+LINES_MAX: Final = 10_000
 
 
 class _RotatedLog(LogFile):
@@ -46,12 +50,26 @@ class _RotatedLog(LogFile):
 
 
 class AgentFiles:
-    """Written from now until `close`. `seconds()`: a clock. Raises `ConfigError` where a file can't be made."""
+    """Written from now until `close`. Raises `ConfigError` where a file can't be made.
 
-    def __init__(self, config: RuntimeConfig, seconds: Callable[[], float]) -> None:
+    `seconds()`: a clock. `run`: runs a job on the thread that waits for the disk (None: one of its own).
+    """
+
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        seconds: Callable[[], float],
+        run: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
         self._seconds = seconds
         self._pid_file = Path(config.pid_file) if config.pid_file else None
         self._log: Any = None
+        self._disk = DiskThread("log-file", seconds)
+        self._run = run or self._disk.run
+        self._lines: deque[str] = deque()
+        self._is_writing = False
+        #: Lines that did not fit into `LINES_MAX`; counted in the log when it goes on.
+        self._dropped = 0
         self._sink: LogSink | None = None
         try:
             if self._pid_file is not None:
@@ -80,7 +98,22 @@ class AgentFiles:
         globalLogPublisher.addObserver(self._sink)
 
     def _write(self, line: str) -> None:
-        self._log.write(line + "\n")
+        """Have a line written in the disk's thread, with all that wait by then."""
+        if len(self._lines) >= LINES_MAX:
+            self._dropped += 1
+            return
+        self._lines.append(line)
+        if not self._is_writing:
+            self._is_writing = True
+            self._run(self._write_lines)
+
+    def _write_lines(self) -> None:  # in the thread
+        self._is_writing = False  # first: a line that comes from here on has the thread called again
+        dropped, self._dropped = self._dropped, 0
+        while self._lines:
+            self._log.write(self._lines.popleft() + "\n")
+        if dropped:
+            self._log.write(f"[WARN] {dropped} lines of the log were dropped: the disk was too slow\n")
         self._log.flush()
 
     def close(self) -> None:
@@ -88,6 +121,7 @@ class AgentFiles:
         if self._sink is not None:
             globalLogPublisher.removeObserver(self._sink)
             self._sink = None
+            self._disk.stop()
             self._log.close()
         if self._pid_file is not None:
             self._pid_file.unlink(missing_ok=True)

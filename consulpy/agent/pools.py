@@ -6,12 +6,14 @@ Source: docs/wire/gossip.md 9 (which names, ports, tags and timings Consul uses 
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from twisted.logger import Logger, LogLevel
 
+from consulpy.agent.disk import DiskThread
 from consulpy.agent.keyrings import KeyringFile
 from consulpy.config.schema import RuntimeConfig
 from consulpy.memberlist.config import MemberlistConfig
@@ -43,7 +45,12 @@ def reporter(pool: str) -> Callable[[str, str], None]:
 
 
 def lan_pool(
-    config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callable[[Event], None], metrics: Measures = NOTHING
+    config: RuntimeConfig,
+    reactor: Any,
+    rng: Random,
+    disk: DiskThread,
+    on_event: Callable[[Event], None],
+    metrics: Measures = NOTHING,
 ) -> Pool:
     """The pool of all agents of the datacenter."""
     tags = agent_tags(config, wan=False)
@@ -62,11 +69,13 @@ def lan_pool(
         known=lambda: made[0].serf.members if made else {},
     )
     port = config.ports.serf_lan
-    made.append(_pool(config, reactor, rng, on_event, "local", members, bind, port, tags, check, metrics))
+    made.append(_pool(config, reactor, rng, disk, on_event, "local", members, bind, port, tags, check, metrics))
     return made[0]
 
 
-def wan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callable[[Event], None]) -> Pool:
+def wan_pool(
+    config: RuntimeConfig, reactor: Any, rng: Random, disk: DiskThread, on_event: Callable[[Event], None]
+) -> Pool:
     """The pool of the servers of all datacenters."""
     tags = agent_tags(config, wan=True)
     members = MemberlistConfig.wan(
@@ -76,7 +85,8 @@ def wan_pool(config: RuntimeConfig, reactor: Any, rng: Random, on_event: Callabl
         **{"gossip_nodes": 3, **_gossip(config, config.gossip_wan, config.serf_wan_allowed_cidrs)},
     )
     bind = config.serf_wan_bind or config.bind_addr
-    return _pool(config, reactor, rng, on_event, "remote", members, bind, config.ports.serf_wan, tags, check_wan_merge)
+    port = config.ports.serf_wan
+    return _pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check_wan_merge)
 
 
 def _gossip(config: RuntimeConfig, timings: Any, cidrs: Sequence[str]) -> dict[str, Any]:
@@ -103,6 +113,7 @@ def _pool(
     config: RuntimeConfig,
     reactor: Any,
     rng: Random,
+    disk: DiskThread,
     on_event: Callable[[Event], None],
     file_name: str,
     members: MemberlistConfig,
@@ -135,10 +146,23 @@ def _pool(
         on_event,
         check_merge=check,
         check_alive=lambda member: check([member]),
-        snapshot=SnapshotFile(folder / f"{file_name}.snapshot") if folder else None,
-        save_keyring=keyring_file.save,
+        snapshot=SnapshotFile(folder / f"{file_name}.snapshot", disk.run) if folder else None,
+        save_keyring=partial(_save, keyring_file, disk),
         log=reporter("serf.wan" if wan else "serf.lan"),
         metrics=metrics,
     )
     transport.attach(serf.memberlist)
     return Pool(serf, transport, port)
+
+
+def _save(file: KeyringFile, disk: DiskThread, keys: list[bytes], done: Callable[[Exception | None], None]) -> None:
+    """Store a changed keyring; see `consulpy.serf.keys.SaveKeyring`."""
+    errors: list[Exception] = []
+
+    def save() -> None:
+        try:
+            file.save(keys)
+        except OSError as error:
+            errors.append(error)
+
+    disk.call(save, lambda: done(errors[0] if errors else None))

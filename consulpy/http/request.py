@@ -3,6 +3,7 @@
 Only what goes the plain way needs Twisted's request, so this is imported for the first of those."""
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, Final
 
 from twisted.web.server import Request
@@ -40,7 +41,7 @@ class ApiRequest(Request):
         if length is not None and length > self._limit:
             self._refuse()
             length = 0
-        super().gotLength(length)  # type: ignore[no-untyped-call]
+        self.content = BytesIO()  # Twisted would have a file on disk for a large one, and the reactor wait for it
 
     def handleContentChunk(self, data: bytes) -> None:
         """A part of the body came."""

@@ -8,7 +8,6 @@ from typing import Final
 from twisted.logger import Logger
 
 from consulpy.clock import Clock, Timer
-from consulpy.errors import RPCError
 from consulpy.local.state import LocalState
 
 _log = Logger()
@@ -55,7 +54,9 @@ class Reaper:
             check=check_id,
             critical_s=critical_s,
         )
-        try:
-            self._local.deregister_service(service_id)
-        except RPCError as error:
-            _log.error("cannot deregister service {service}: {error}", service=service_id, error=str(error))
+        done = self._local.soon(lambda: self._local.deregister_service(service_id))
+        done.addErrback(
+            lambda failure: _log.error(
+                "cannot deregister service {service}: {error}", service=service_id, error=failure.getErrorMessage()
+            )
+        )

@@ -6,9 +6,12 @@ out, except where the last word on a TTL check still holds.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from consulpy.errors import ConfigError, RPCError, WireError
 from consulpy.local.definitions import check_from_config, service_from_config
@@ -30,27 +33,48 @@ class Restored:
     damaged: list[str] = field(default_factory=list)
 
 
+#: Has a change done; fires when it is.
+_Do = Callable[[Callable[[], None]], "Deferred[None]"]
+
+
 def configure(local: LocalState, services: Iterable[dict[str, Any]], checks: Iterable[dict[str, Any]]) -> None:
-    """Make the configured services and checks those of the configuration; called at the start and at each reload.
+    """Make the configured services and checks those of the configuration, at once: for the start of an agent.
 
     Raises `ConfigError` naming the definition that is wrong; those before it are in place then.
     """
+    failures: list[Failure] = []
+    changes = _configure(local, services, checks, lambda change: maybeDeferred(change))
+    Deferred.fromCoroutine(changes).addErrback(failures.append)
+    if failures:
+        failures[0].raiseException()
+
+
+async def reconfigure(local: LocalState, services: Iterable[dict[str, Any]], checks: Iterable[dict[str, Any]]) -> None:
+    """The same for a reload, while the agent runs: each change waits for the disk without stopping anybody."""
+    await _configure(local, services, checks, local.soon)
+
+
+async def _configure(
+    local: LocalState, services: Iterable[dict[str, Any]], checks: Iterable[dict[str, Any]], do: _Do
+) -> None:
     before_services, before_checks = set(local.configured_services), set(local.configured_checks)
     local.configured_services.clear()
     local.configured_checks.clear()
     try:
         for raw in services:
-            local.register_service(service_from_config(raw), local=True)
+            service = service_from_config(raw)
+            await do(partial(local.register_service, service, local=True))
         for raw in checks:
-            local.register_check(check_from_config(raw), local=True)
+            check = check_from_config(raw)
+            await do(partial(local.register_check, check, local=True))
     except RPCError as error:
         local.configured_services |= before_services
         local.configured_checks |= before_checks
         raise ConfigError(f"{raw.get('Name') or raw.get('ID') or raw}: {error}") from None
     for check_id in before_checks - local.configured_checks:
-        local.deregister_check(check_id)
+        await do(partial(local.deregister_check, check_id))
     for service_id in before_services - local.configured_services:
-        local.deregister_service(service_id)
+        await do(partial(local.deregister_service, service_id))
 
 
 def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Restored:

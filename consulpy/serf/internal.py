@@ -9,26 +9,29 @@ from typing import TYPE_CHECKING
 from consulpy.errors import WireError
 from consulpy.serf.conflict import CONFLICT, NameContest, Verdict, answer_conflict_query
 from consulpy.serf.events import QueryEvent
-from consulpy.serf.keys import KEY_QUERIES, answer_key_query
+from consulpy.serf.keys import KEY_QUERIES, SaveKeyring, answer_key_query
 from consulpy.serf.query import QueryResult
 
 if TYPE_CHECKING:
     from consulpy.serf.machine import Serf
 
 
-def answer(serf: "Serf", event: QueryEvent, save_keyring: Callable[[list[bytes]], None] | None) -> None:
+def answer(serf: "Serf", event: QueryEvent, save_keyring: SaveKeyring | None) -> None:
     """Answer a query among Serfs, if it wants an answer."""
-    reply: bytes | None = None
-    if event.name in KEY_QUERIES:
-        fits = lambda reply: serf.answering.fits(event, reply)  # noqa: E731 - one line says it
-        reply = answer_key_query(event.name, event.payload, serf.memberlist.keyring, save_keyring, fits)
-    elif event.name == CONFLICT:
-        reply = answer_conflict_query(event.payload, serf.members, serf.local_name)
-    if reply is not None:
+
+    def respond(reply: bytes) -> None:
         try:
             event.respond(reply)
         except ValueError as error:
             serf.log("warn", f"query {event.name}: {error}")
+
+    if event.name in KEY_QUERIES:
+        fits = lambda reply: serf.answering.fits(event, reply)  # noqa: E731 - one line says it
+        answer_key_query(event.name, event.payload, serf.memberlist.keyring, save_keyring, fits, respond)
+    elif event.name == CONFLICT:
+        reply = answer_conflict_query(event.payload, serf.members, serf.local_name)
+        if reply is not None:
+            respond(reply)
 
 
 def contest_name(serf: "Serf", lost: Callable[[str], None]) -> None:

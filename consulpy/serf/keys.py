@@ -138,37 +138,53 @@ def _count(answer: KeyResponse, name: str, payload: bytes) -> None:
         answer.primary_keys[message.primary_key] = answer.primary_keys.get(message.primary_key, 0) + 1
 
 
+#: `save(keys, done)`: stores the changed ring, then calls `done` with what went wrong, None if it is stored.
+SaveKeyring = Callable[[list[bytes], Callable[[Exception | None], None]], None]
+
+
 def answer_key_query(
     name: str,
     payload: bytes,
     keyring: "Keyring | None",
-    save: Callable[[list[bytes]], None] | None,
+    save: SaveKeyring | None,
     fits: Callable[[bytes], bool],
-) -> bytes:
-    """Our answer to the key query `name`. `save` stores the changed ring; `fits`: whether an answer may be sent."""
+    answer: Callable[[bytes], None],
+) -> None:
+    """Call `answer` with our answer to the key query `name`, a changed ring being stored before.
+
+    `fits`: whether an answer may be sent.
+    """
     if name == LIST:
-        return _list_keys(keyring, fits)
-    response = KeyResponseMessage()
-    if keyring is None:
-        response.message = _NO_KEYRING
-        return response.encode()
+        answer(_list_keys(keyring, fits))
+        return
+
+    def done(error: Exception | None) -> None:
+        answer(KeyResponseMessage(result=error is None, message=str(error) if error else "").encode())
+
     try:
-        request = decode(payload)
-        if not isinstance(request, KeyRequest) or not request.key:
-            raise WireError("the query holds no key")
-        if name == INSTALL:
-            keyring.add(request.key)
-        elif name == USE:
-            keyring.use(request.key)
-        else:
-            keyring.remove(request.key)
-        if save is not None:
-            save(list(keyring.keys))
-    except (ConsulpyError, ValueError, OSError) as error:
-        response.message = str(error)
+        _change(name, payload, keyring)
+    except (ConsulpyError, ValueError) as error:
+        done(error)
+        return
+    if save is None or keyring is None:
+        done(None)
     else:
-        response.result = True
-    return response.encode()
+        save(list(keyring.keys), done)
+
+
+def _change(name: str, payload: bytes, keyring: "Keyring | None") -> None:
+    """Change the ring as a query wants. Raises `ConsulpyError` or `ValueError`."""
+    if keyring is None:
+        raise ValueError(_NO_KEYRING)
+    request = decode(payload)
+    if not isinstance(request, KeyRequest) or not request.key:
+        raise WireError("the query holds no key")
+    if name == INSTALL:
+        keyring.add(request.key)
+    elif name == USE:
+        keyring.use(request.key)
+    else:
+        keyring.remove(request.key)
 
 
 def _list_keys(keyring: "Keyring | None", fits: Callable[[bytes], bool]) -> bytes:

@@ -36,7 +36,7 @@ from consulpy.serf.events import (
     RecentBuffer,
     UserEvent,
 )
-from consulpy.serf.keys import KeyManager
+from consulpy.serf.keys import KeyManager, SaveKeyring
 from consulpy.serf.lamport import LamportClock
 from consulpy.serf.leaving import Leaving
 from consulpy.serf.members import Member, Status
@@ -69,7 +69,7 @@ class Serf:
 
     `on_event` gets every event, one after the other. `check_merge` sees all members of a join's push/pull,
     `check_alive` each alive member; both refuse by raising `MergeRefused`. `snapshot`: where to keep the members for
-    a rejoin after a restart. `save_keyring` is called with all keys, primary first, after a key operation changed them.
+    a rejoin after a restart. `save_keyring(keys, done)` stores all keys, primary first, after a key operation.
     `on_shutdown(why)` is called if this Serf stops by itself (it lost its name).
 
     Raises `ConfigError` for tags that are too long.
@@ -87,7 +87,7 @@ class Serf:
         check_merge: Callable[[list[Member]], None] | None = None,
         check_alive: Callable[[Member], None] | None = None,
         snapshot: SnapshotStore | None = None,
-        save_keyring: Callable[[list[bytes]], None] | None = None,
+        save_keyring: SaveKeyring | None = None,
         on_shutdown: Callable[[str], None] | None = None,
         log: Callable[[str, str], None] | None = None,
         metrics: Measures = NOTHING,

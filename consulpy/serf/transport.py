@@ -4,6 +4,8 @@ Source: docs/wire/gossip.md 6.11. (Serf's packets go through memberlist's transp
 """
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,12 +18,18 @@ READ_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
 class SnapshotFile:
-    """A `SnapshotStore` on disk."""
+    """A `SnapshotStore` on disk.
 
-    def __init__(self, path: Path) -> None:
+    `run`: runs jobs in their order on the thread that waits for the disk. Only `read` and `set_aside`, which come
+    before any other, work in the caller's thread.
+    """
+
+    def __init__(self, path: Path, run: Callable[[Callable[[], None]], None] = lambda job: job()) -> None:
         self._path = path
+        self._run = run
         self._file: BinaryIO | None = None
         self._pending: list[bytes] = []
+        self._is_flushing = False
         self._log = Logger()
 
     def read(self) -> str:
@@ -42,9 +50,31 @@ class SnapshotFile:
         self._pending.append(text.encode("utf-8", "surrogateescape"))
 
     def flush(self) -> None:
-        """Hand what waits to the operating system."""
+        """Hand what waits to the operating system. While an earlier flush is under way it waits for the next one."""
+        if self._pending and not self._is_flushing:
+            self._is_flushing = True
+            self._run(partial(self._flush, self._take()))
+
+    def replace(self, text: str) -> None:
+        """Write `text` to a new file and rename it over the old one."""
+        self._run(partial(self._replace, self._take(), text.encode("utf-8", "surrogateescape")))
+
+    def sync(self) -> None:
+        """Write what is pending through to the disk."""
+        self._run(partial(self._sync, self._take()))
+
+    def _take(self) -> bytes:
         data = b"".join(self._pending)
         self._pending.clear()
+        return data
+
+    # In the disk's thread
+
+    def _flush(self, data: bytes) -> None:
+        self._write(data)
+        self._is_flushing = False
+
+    def _write(self, data: bytes) -> None:
         if data and self._file is not None:
             try:
                 self._file.write(data)
@@ -52,13 +82,12 @@ class SnapshotFile:
             except OSError as error:
                 self._complain(error)
 
-    def replace(self, text: str) -> None:
-        """Write `text` to a new file and rename it over the old one."""
-        self.flush()
+    def _replace(self, pending: bytes, data: bytes) -> None:
+        self._write(pending)  # if the new file cannot be written the old one goes on
         draft = self._path.with_name(self._path.name + ".compact")
         try:
             with draft.open("wb") as file:
-                file.write(text.encode("utf-8", "surrogateescape"))
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._path)
@@ -69,9 +98,8 @@ class SnapshotFile:
         except OSError as error:
             self._complain(error)
 
-    def sync(self) -> None:
-        """Write what is pending through to the disk."""
-        self.flush()
+    def _sync(self, pending: bytes) -> None:
+        self._write(pending)
         try:
             if self._file is not None:
                 os.fsync(self._file.fileno())
@@ -100,7 +128,10 @@ class SnapshotFile:
 
     def close(self) -> None:
         """Write what is left and close."""
-        self.flush()
+        self._run(partial(self._close, self._take()))
+
+    def _close(self, pending: bytes) -> None:
+        self._write(pending)
         file, self._file = self._file, None
         if file is not None:
             file.close()

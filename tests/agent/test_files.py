@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+import threading
 from pathlib import Path
 
 import pytest
 from twisted.logger import Logger
+from twisted.python.logfile import LogFile
 
 from consulpy.agent.files import AgentFiles
 from consulpy.config.schema import RuntimeConfig
@@ -36,6 +38,25 @@ def test_the_log_goes_into_a_file_too(tmp_path: Path, rotate_bytes: int) -> None
     assert (len(written) > 1) == bool(rotate_bytes)
 
 
+def test_lines_wait_for_a_disk_that_hangs_and_too_many_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, path = threading.Event(), tmp_path / "agent.log"
+    monkeypatch.setattr("consulpy.agent.files.LINES_MAX", 3)
+    files = AgentFiles(dataclasses.replace(RuntimeConfig(), log_file=str(path)), lambda: 0.0)
+    monkeypatch.setattr(LogFile, "write", lambda self, text: go_on.wait(10) and self._file.write(text.encode()))
+
+    for number in range(12):
+        Logger("consulpy.serf").warn("line {number}", number=number)
+    assert path.read_text() == "", "nobody waited"
+    go_on.set()
+    files.close()
+
+    text = path.read_text()
+    assert text.count(": line ") in (3, 4)
+    assert f"{12 - text.count(': line ')} lines of the log were dropped" in text
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="missing"):
         AgentFiles(dataclasses.replace(RuntimeConfig(), pid_file=str(tmp_path / "missing" / "agent.pid")), lambda: 0.0)
@@ -48,7 +69,7 @@ def test_the_log_begins_anew_after_its_time(tmp_path: Path, most: int, kept: int
     config = dataclasses.replace(
         RuntimeConfig(), log_file=str(tmp_path / "agent.log"), log_rotate_duration_s=3600.0, log_rotate_max_files=most
     )
-    files = AgentFiles(config, lambda: now_s)
+    files = AgentFiles(config, lambda: now_s, lambda job: job())
     for hour in range(4):
         now_s = hour * 3600.0 + 1.0
         Logger("consulpy.serf").warn("hour {hour}", hour=hour)

@@ -1,6 +1,7 @@
 """Whom a query is for, what the asker keeps, key and name queries (docs/wire/gossip.md 6.5)."""
 
 import base64
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -90,13 +91,21 @@ ONE, TWO = b"1" * 16, b"2" * 32
 
 def key_query(name: str, keyring: Keyring | None, key: bytes = b"", limit: int = 1024) -> KeyResponseMessage:
     saved.clear()
-    reply = answer_key_query(name, KeyRequest(key).encode(), keyring, saved.append, lambda reply: len(reply) <= limit)
+    replies: list[bytes] = []
+    fits = lambda reply: len(reply) <= limit  # noqa: E731
+    answer_key_query(name, KeyRequest(key).encode(), keyring, save, fits, replies.append)
+    (reply,) = replies
     message = decode(reply)
     assert isinstance(message, KeyResponseMessage)
     return message
 
 
 saved: list[list[bytes]] = []
+
+
+def save(keys: list[bytes], done: Callable[[Exception | None], None]) -> None:
+    saved.append(keys)
+    done(None)
 
 
 def test_keys_are_installed_used_and_removed_and_saved_each_time() -> None:
@@ -124,9 +133,27 @@ def test_a_key_operation_that_fails_says_why(name: str, key: bytes, message: str
     assert saved == []
 
 
+@pytest.mark.parametrize("error", [None, OSError(28, "No space left on device")])
+def test_a_changed_ring_is_answered_for_when_it_is_stored(error: Exception | None) -> None:
+    waiting: list[Callable[[Exception | None], None]] = []
+    replies: list[bytes] = []
+    ring = Keyring([ONE])
+    payload = KeyRequest(TWO).encode()
+    answer_key_query(INSTALL, payload, ring, lambda _, done: waiting.append(done), lambda _: True, replies.append)
+    assert replies == []
+
+    waiting[0](error)
+
+    answer = decode(replies[0])
+    assert isinstance(answer, KeyResponseMessage)
+    assert (answer.result, answer.message) == (error is None, str(error) if error else "")
+
+
 def test_a_key_query_without_a_payload_is_answered() -> None:
     """Section 11: it crashes real agents."""
-    reply = decode(answer_key_query(INSTALL, b"", Keyring([ONE]), None, lambda _: True))
+    replies: list[bytes] = []
+    answer_key_query(INSTALL, b"", Keyring([ONE]), None, lambda _: True, replies.append)
+    reply = decode(replies[0])
     assert isinstance(reply, KeyResponseMessage)
     assert not reply.result
 

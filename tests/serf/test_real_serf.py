@@ -261,7 +261,12 @@ async def test_keys_are_rotated_by_either_side(agents: list[Agent], tmp_path: Pa
     serf_agent(agents, tmp_path, f"-encrypt={KEY}")
     saved: list[list[bytes]] = []
     keyring = Keyring([base64.b64decode(KEY)])
-    async with running(Ours(agents_config(), keyring=keyring, save_keyring=saved.append)) as ours:
+
+    def save(keys: list[bytes], done: Callable[[Exception | None], None]) -> None:
+        saved.append(keys)
+        done(None)
+
+    async with running(Ours(agents_config(), keyring=keyring, save_keyring=save)) as ours:
         await both_alive(ours, 7946)
         assert f"{KEY}  [2/2]" in await serf("keys", "-list")
         await serf("keys", f"-install={OTHER_KEY}")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,30 @@ def test_the_file_is_made_and_appended_to(tmp_path: Path) -> None:
     again.append("clock: 1\n")
     again.close()
     assert path.read_text().endswith("clock: 1\n")
+
+
+def test_no_write_or_flush_happens_in_the_caller_s_thread(tmp_path: Path) -> None:
+    """Each is a job for the disk's thread, in order; lines that come later are not in what was handed over before."""
+    jobs: list[Callable[[], None]] = []
+    path = tmp_path / "local.snapshot"
+    file = SnapshotFile(path, jobs.append)
+    file.read()
+    file.append("clock: 1\n")
+    file.flush()
+    file.append("clock: 2\n")
+    file.flush()  # while one is under way no second one is handed over
+    file.replace("clock: 3\n")
+    file.append("clock: 4\n")
+    file.sync()
+    file.close()
+    assert path.read_text() == ""
+    assert len(jobs) == 4
+
+    seen = []
+    for job in jobs:
+        job()
+        seen.append(path.read_text())
+    assert seen == ["clock: 1\n", "clock: 3\n", "clock: 3\nclock: 4\n", "clock: 3\nclock: 4\n"]
 
 
 def test_a_rewrite_leaves_no_draft(tmp_path: Path) -> None:
