@@ -5,11 +5,14 @@ same result on every server and at every replay: times and random values are put
 The tables that they change have a file each.
 """
 
-from typing import Any, ClassVar, Final, Protocol, Self
+from typing import Any, ClassVar, Final, Self
 
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.errors import RPCError, WireError
 from consulpy.state import registration, txn
+from consulpy.state.acl_commands import ACL_COMMANDS
+from consulpy.state.command import BodyCommand
+from consulpy.state.command import Command as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
 from consulpy.state.store import Store
 from consulpy.structs import kv as verbs
@@ -19,7 +22,6 @@ from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.kv import KVRequest, TombstoneRequest
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.query import QueryRequest
-from consulpy.structs.record import Record
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.session import CREATE, DESTROY, SessionRequest
 from consulpy.structs.txn import TxnReply, TxnRequest
@@ -28,48 +30,7 @@ from consulpy.structs.txn import TxnReply, TxnRequest
 IGNORE_IF_UNKNOWN: Final = 128
 
 
-class Command(Protocol):
-    """One entry of the log."""
-
-    TYPE: ClassVar[int]
-
-    def encode(self, *, sparse: bool = False) -> bytes:
-        """Type number and body, as in a log of Consul's; with `sparse` without what is not set."""
-
-    def apply(self, store: Store, index: int) -> Any:
-        """Change the store at `index`; give the result, or raise `RPCError` and change nothing but the index."""
-
-
-class _WithBody:
-    """What all commands share whose body is one record."""
-
-    TYPE: ClassVar[int]
-    BODY: ClassVar[type[Record]]
-
-    __slots__ = ("body",)
-
-    def __init__(self, body: Any) -> None:
-        self.body = body
-
-    def encode(self, *, sparse: bool = False) -> bytes:
-        """Type number and body; with `sparse` without what is not set."""
-        return bytes([self.TYPE]) + pack(self.body.to_sparse() if sparse else self.body.to_wire())
-
-    @classmethod
-    def decode(cls, data: memoryview) -> Self:
-        """The command with this body. Raises `WireError`."""
-        return cls(cls.BODY.unpack(data))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.body!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.body == other.body
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-class Register(_WithBody):
+class Register(BodyCommand):
     """Write a node, and with it a service and checks."""
 
     TYPE = 0
@@ -81,7 +42,7 @@ class Register(_WithBody):
             registration.register(change, self.body)
 
 
-class Deregister(_WithBody):
+class Deregister(BodyCommand):
     """Remove a service, a check, or a node with everything on it."""
 
     TYPE = 1
@@ -93,7 +54,7 @@ class Deregister(_WithBody):
             registration.deregister(change, self.body)
 
 
-class CoordinateBatchUpdate(_WithBody):
+class CoordinateBatchUpdate(BodyCommand):
     """Write the coordinates that came in since the last batch. `body` is a list of `Coordinate`."""
 
     TYPE = 6 | IGNORE_IF_UNKNOWN
@@ -116,7 +77,7 @@ class CoordinateBatchUpdate(_WithBody):
             store.coordinates.update(change, self.body)
 
 
-class Autopilot(_WithBody):
+class Autopilot(BodyCommand):
     """Write the autopilot configuration; answers whether a check-and-set matched."""
 
     TYPE = 9
@@ -128,7 +89,7 @@ class Autopilot(_WithBody):
             return store.operator.set_autopilot(change, self.body.config, check_and_set=self.body.cas)
 
 
-class PreparedQuery(_WithBody):
+class PreparedQuery(BodyCommand):
     """Write or remove a prepared query."""
 
     TYPE = 7
@@ -152,7 +113,7 @@ def _has_session(store: Store, session: str) -> bool:
     return bool(session) and store.sessions.table.get(session.lower()) is not None
 
 
-class KVS(_WithBody):
+class KVS(BodyCommand):
     """Change a key, or all keys under a prefix; answers whether a check-and-set or a lock was done."""
 
     TYPE = 2
@@ -181,7 +142,7 @@ class KVS(_WithBody):
         return None
 
 
-class Session(_WithBody):
+class Session(BodyCommand):
     """Make or end a session; answers its id, or nothing."""
 
     TYPE = 3
@@ -200,7 +161,7 @@ class Session(_WithBody):
             raise RPCError(f"Invalid session operation '{op}'")
 
 
-class Tombstone(_WithBody):
+class Tombstone(BodyCommand):
     """Forget old deletions of keys."""
 
     TYPE = 5
@@ -214,7 +175,7 @@ class Tombstone(_WithBody):
             store.kv.tombstones.reap(change, self.body.reap_index)
 
 
-class Txn(_WithBody):
+class Txn(BodyCommand):
     """Do several operations, or none of them; answers with results or errors."""
 
     TYPE = 8
@@ -225,7 +186,7 @@ class Txn(_WithBody):
         return txn.run(store, index, self.body.ops or [])
 
 
-class Intention(_WithBody):
+class Intention(BodyCommand):
     """Write or remove an intention."""
 
     TYPE = 12
@@ -245,7 +206,7 @@ class Intention(_WithBody):
                 raise RPCError(f"Invalid Intention operation '{request.op}'")
 
 
-class ConfigEntry(_WithBody):
+class ConfigEntry(BodyCommand):
     """Write or remove a config entry; answers whether it was written."""
 
     TYPE = 22
@@ -263,7 +224,7 @@ class ConfigEntry(_WithBody):
             raise RPCError(f"invalid config entry operation type: {request.op}")
 
 
-class FederationState(_WithBody):
+class FederationState(BodyCommand):
     """Write the federation state of one datacenter."""
 
     TYPE = 30
@@ -339,6 +300,7 @@ COMMANDS: Final[dict[int, Any]] = {
         Configuration,
         Noop,
         Barrier,
+        *ACL_COMMANDS,
     )
 }
 

@@ -1,22 +1,38 @@
 """The whole state as a list of records, and back: what a log is compacted into.
 
 Records and their order are those of Consul's `state.bin` (docs/wire/rpc.md 15): `u8 type` and msgpack; nodes, services
-and checks as Register bodies, coordinates, sessions, keys, tombstones, autopilot, federation states, and at the end
-the index of every key.
+and checks as Register bodies, coordinates, sessions, what access control knows, keys, tombstones, autopilot, federation
+states, and at the end the index of every key.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+import dataclasses
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from consulpy.codec.msgpack import pack, unpack_from
 from consulpy.errors import WireError
 from consulpy.state import commands
+from consulpy.state.acl import BOOTSTRAP
+from consulpy.state.acl import tables_of as acl_tables
+from consulpy.state.acl_commands import (
+    AclBootstrap,
+    AuthMethodSet,
+    BindingRuleSet,
+    LegacyAclChange,
+    PolicySet,
+    RoleSet,
+    TokenSet,
+    legacy_token,
+)
 from consulpy.state.catalog import Instance
 from consulpy.state.commands import Autopilot, CoordinateBatchUpdate, FederationState, Register
 from consulpy.state.config_entry import UPSERT, entry_key
 from consulpy.state.operator import AUTOPILOT
 from consulpy.state.store import Store
+from consulpy.state.table import Table
+from consulpy.structs.acl import AuthMethod, BindingRule, LegacyAcl, Policy, Role, Token
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.config_entry import EntryRequest
 from consulpy.structs.coordinate import Coordinate
@@ -34,9 +50,9 @@ from consulpy.structs.session import Session
 INDEX: Final = 16
 #: Half-written large values of a Raft log; there are none here.
 CHUNKING: Final = 29
-#: What real Consul has besides and nothing here acts on (old ACLs, areas, Connect's CA, ACLs): kept as it is, so that
-#: a snapshot that comes from there can go back.
-CARRIED: Final = frozenset({4, 10, 11, 13, 14, 15, 17, 19, 21, 23, 25, 27})
+#: What real Consul has besides and nothing here acts on (areas, Connect's CA): kept as it is, so that a snapshot that
+#: comes from there can go back.
+CARRIED: Final = frozenset({10, 13, 14, 15, 21})
 #: How index keys that are not tables are spelt in a snapshot: the prefix and the rest.
 _PREFIXES: Final = {"service": "service.", "kind": "service_kind.", "connect": "service_connect."}
 #: How a snapshot spells the kind of ordinary services.
@@ -68,6 +84,8 @@ class Snapshot:
     queries: list[PreparedQuery]
     intentions: list[Intention]
     config_entries: list[Any]
+    #: Tokens, policies, roles, binding rules and auth methods, each with the type of its records.
+    acl: list[tuple[int, list[Any]]]
     carried: tuple[bytes, ...]
     indexes: list[tuple[Hashable, int]]
 
@@ -88,6 +106,10 @@ class Snapshot:
             queries=store.queries.table.unordered(),
             intentions=store.intentions.table.unordered(),
             config_entries=store.config_entries.table.unordered(),
+            acl=[
+                (kind, [store.acl.shown(row) for row in rows] if kind in _WITH_LINKS else rows)
+                for kind, rows in zip(_ACL_RECORDS, map(Table.unordered, acl_tables(store.acl)), strict=True)
+            ],
             carried=store.carried,
             indexes=list(store.indexes.items()),
         )
@@ -111,6 +133,9 @@ class Snapshot:
             yield bytes([CoordinateBatchUpdate.TYPE & 127]) + pack([coordinate.to_wire()])
         for session in sorted(self.sessions, key=lambda session: session.id):
             yield bytes([commands.Session.TYPE]) + session.pack()
+        for kind, rows in self.acl:
+            for packed in sorted(row.pack() for row in rows):
+                yield bytes([kind]) + packed
         for kind, entries in ((commands.KVS.TYPE, self.keys), (commands.Tombstone.TYPE, self.tombstones)):
             for entry in sorted(entries, key=lambda entry: entry.key):
                 yield bytes([kind]) + entry.pack()
@@ -235,12 +260,39 @@ def _restore_federation_state(store: Store, raw: object) -> None:
     store.operator.federation_table._replace((state.datacenter,), state)
 
 
+def _restore_acl(store: Store, raw: object, kind: int) -> None:
+    record: Any = _ACL_RECORDS[kind].from_wire(raw)
+    table = dict(zip(_ACL_RECORDS, acl_tables(store.acl), strict=True))[kind]
+    key = record.secret_id if kind == TokenSet.TYPE else getattr(record, "id", None) or record.name
+    table._replace((key if kind == TokenSet.TYPE else key.lower(),), record)
+
+
+def _restore_legacy_acl(store: Store, raw: object) -> None:
+    token = legacy_token(LegacyAcl.from_wire(raw))
+    store.acl.tokens._replace((token.secret_id,), dataclasses.replace(token, hash=token.content_hash()))
+
+
+def _restore_legacy_bootstrap(store: Store, raw: object) -> None:
+    store.indexes._replace(BOOTSTRAP, LegacyAcl.from_wire(raw).modify_index)
+
+
 def _restore_index(store: Store, raw: object) -> None:
     entry = IndexEntry.from_wire(raw)
     store.indexes._replace(_read_key(entry.key), entry.value)
 
 
-_RESTORE: Final = {
+#: The records of access control by their types, in the order of `acl_tables`.
+_ACL_RECORDS: Final[dict[int, type[Record]]] = {
+    TokenSet.TYPE: Token,
+    PolicySet.TYPE: Policy,
+    RoleSet.TYPE: Role,
+    BindingRuleSet.TYPE: BindingRule,
+    AuthMethodSet.TYPE: AuthMethod,
+}
+#: Those that show the names of what they are linked with.
+_WITH_LINKS: Final = (TokenSet.TYPE, RoleSet.TYPE)
+
+_RESTORE: Final[dict[int, Callable[[Store, object], None]]] = {
     Register.TYPE: _restore_registration,
     CoordinateBatchUpdate.TYPE & 127: _restore_coordinates,
     commands.Session.TYPE: _restore_session,
@@ -251,7 +303,10 @@ _RESTORE: Final = {
     commands.Intention.TYPE: _restore_intention,
     commands.ConfigEntry.TYPE: _restore_config_entry,
     FederationState.TYPE: _restore_federation_state,
+    LegacyAclChange.TYPE: _restore_legacy_acl,
+    AclBootstrap.TYPE: _restore_legacy_bootstrap,
     INDEX: _restore_index,
+    **{kind: partial(_restore_acl, kind=kind) for kind in _ACL_RECORDS},
 }
 
 

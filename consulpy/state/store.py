@@ -8,6 +8,7 @@ woken exactly when the index of its result moved. Rules: docs/wire/rpc.md 14.
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from consulpy.state.acl import Acl
 from consulpy.state.catalog import Catalog
 from consulpy.state.config_entry import ConfigEntries
 from consulpy.state.coordinate import Coordinates
@@ -41,6 +42,7 @@ class Store:
         self.queries = Queries(self.indexes)
         self.sessions = Sessions(self.indexes)
         self.kv = KV(self.indexes, self.sessions)
+        self.acl = Acl(self.indexes)
         #: Records of a restored snapshot that nothing here acts on (`consulpy.state.snapshot`).
         self.carried: tuple[bytes, ...] = ()
 
@@ -69,6 +71,7 @@ class Store:
         self.queries = other.queries
         self.sessions = other.sessions
         self.kv = other.kv
+        self.acl = other.acl
         self.carried = other.carried
         self.watchers.changed([RESTORED])
 

@@ -114,6 +114,6 @@ def test_a_record_that_is_cut_short_is_named() -> None:
 
 
 def test_what_nothing_here_acts_on_goes_back_as_it_came() -> None:
-    token = b"\x11" + b"\x81\xaaAccessorID\xa1x"
-    store = restore(9, [token])
-    assert token in list(Snapshot.of(store).records())
+    root = b"\x0d" + b"\x81\xa2ID\xa1x"
+    store = restore(9, [root])
+    assert root in list(Snapshot.of(store).records())

@@ -1,0 +1,360 @@
+"""Tokens, policies, roles, auth methods and binding rules: five tables, and what holds between them.
+
+Links are ids; the names that are stored with them are those of the time of writing, and are made true when a row is
+read: a renamed policy shows its new name in all its holders, a deleted one disappears from them. Source: the answers
+and snapshots of 1.8.7 (docs/wire/acl.md sections 1 and 9).
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from consulpy.errors import RPCError
+from consulpy.state.indexes import Indexes
+from consulpy.state.table import Table
+from consulpy.state.watch import WatchSet
+from consulpy.structs.acl import (
+    ANONYMOUS_ACCESSOR,
+    GLOBAL_MANAGEMENT_ID,
+    AuthMethod,
+    BindingRule,
+    Link,
+    Policy,
+    Role,
+    Token,
+)
+from consulpy.structs.acl_requests import Bootstrap, TokenBatchSet
+from consulpy.structs.gotime import unix_s
+
+if TYPE_CHECKING:
+    from consulpy.state.store import Change
+
+TOKENS: Final = "acl-tokens"
+POLICIES: Final = "acl-policies"
+ROLES: Final = "acl-roles"
+BINDING_RULES: Final = "acl-binding-rules"
+AUTH_METHODS: Final = "acl-auth-methods"
+#: The index of the entry that bootstrapped: who knows it may do that again.
+BOOTSTRAP: Final = "acl-token-bootstrap"
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_Holder = TypeVar("_Holder", Token, Role)
+
+
+class Acl:
+    """All that access control knows."""
+
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
+        self.tokens: Table[Token] = Table(
+            TOKENS,
+            accessor=lambda row: (row.accessor_id.lower(),) if row.accessor_id else (),
+            policy=lambda row: [link.id for link in row.policies or ()],
+            role=lambda row: [link.id for link in row.roles or ()],
+            method=lambda row: (row.auth_method.lower(),) if row.auth_method else (),
+            expires=lambda row: ("",) if row.expiration_time is not None else (),
+        )
+        self.policies: Table[Policy] = Table(POLICIES, name=lambda row: (row.name.lower(),))
+        self.roles: Table[Role] = Table(
+            ROLES, name=lambda row: (row.name.lower(),), policy=lambda row: [link.id for link in row.policies or ()]
+        )
+        self.binding_rules: Table[BindingRule] = Table(BINDING_RULES, method=lambda row: (row.auth_method.lower(),))
+        self.auth_methods: Table[AuthMethod] = Table(AUTH_METHODS)
+
+    # -- reading
+
+    def index(self, watch: WatchSet | None, *tables: str) -> int:
+        """The index of a result that was made from these tables."""
+        return self._indexes.max(watch, *tables)
+
+    @property
+    def reset_index(self) -> int:
+        """The index of the last bootstrap, 0 if there was none."""
+        return self._indexes.get(BOOTSTRAP)
+
+    def token(self, secret: str) -> Token | None:
+        """The token with this secret, as it is stored."""
+        return self.tokens.get(secret)
+
+    def token_by_accessor(self, accessor: str) -> Token | None:
+        """The token with this accessor, as it is stored. Raises `RPCError` for a text that is no id."""
+        _check_uuid(accessor, "acl token")
+        found = self.tokens.by("accessor", accessor.lower())
+        return found[0] if found else None
+
+    def policy(self, policy_id: str) -> Policy | None:
+        """A policy by its id. Raises `RPCError` for a text that is no id."""
+        _check_uuid(policy_id, "acl policy")
+        return self.policies.get(policy_id.lower())
+
+    def policy_named(self, name: str) -> Policy | None:
+        """A policy by its name, without regard to case."""
+        found = self.policies.by("name", name.lower())
+        return found[0] if found else None
+
+    def role(self, role_id: str) -> Role | None:
+        """A role by its id, as it is stored. Raises `RPCError` for a text that is no id."""
+        _check_uuid(role_id, "acl role")
+        return self.roles.get(role_id.lower())
+
+    def role_named(self, name: str) -> Role | None:
+        """A role by its name, as it is stored, without regard to case."""
+        found = self.roles.by("name", name.lower())
+        return found[0] if found else None
+
+    def binding_rule(self, rule_id: str) -> BindingRule | None:
+        """A binding rule by its id. Raises `RPCError` for a text that is no id."""
+        _check_uuid(rule_id, "acl binding rule")
+        return self.binding_rules.get(rule_id.lower())
+
+    def auth_method(self, name: str) -> AuthMethod | None:
+        """An auth method by its name, without regard to case."""
+        return self.auth_methods.get(name.lower())
+
+    def shown(self, holder: _Holder) -> _Holder:
+        """A token or role with the links that exist, under their names of now."""
+        policies = _true_links(holder.policies, self.policies)
+        roles = _true_links(holder.roles, self.roles) if isinstance(holder, Token) else None
+        if isinstance(holder, Token):
+            if policies is holder.policies and roles is holder.roles:
+                return holder
+            return dataclasses.replace(holder, policies=policies, roles=roles)
+        return holder if policies is holder.policies else dataclasses.replace(holder, policies=policies)
+
+    def expired(self, now_s: float, *, local: bool) -> list[Token]:
+        """Tokens whose time is over; `now_s` in seconds since 1970."""
+        rows = self.tokens.by("expires", "")
+        return [row for row in rows if row.local is local and is_expired(row, now_s)]
+
+    # -- tokens
+
+    def set_tokens(self, change: "Change", request: TokenBatchSet, *, legacy: bool = False) -> None:
+        """Write tokens. Raises `RPCError`."""
+        for token in request.tokens or ():
+            self._set_token(change, token, request, legacy=legacy)
+
+    def bootstrap(self, change: "Change", request: Bootstrap) -> None:
+        """Write the first management token, or another first one for who knows the reset index. Raises `RPCError`."""
+        existing = self.reset_index
+        if existing:
+            if not request.reset_index:
+                raise RPCError("ACL bootstrap no longer allowed")
+            if request.reset_index != existing:
+                raise RPCError("Invalid bootstrap reset index")
+        self._set_token(change, request.token, TokenBatchSet())
+        change.bump(BOOTSTRAP)
+
+    def _set_token(self, change: "Change", token: Token, request: TokenBatchSet, *, legacy: bool = False) -> None:
+        if not token.secret_id:
+            raise RPCError("Missing ACL Token SecretID")
+        if not legacy and not token.accessor_id:
+            raise RPCError("Missing ACL Token AccessorID")
+        if request.from_replication and token.local:
+            raise RPCError("Cannot replicate local tokens")
+        original = self.tokens.get(token.secret_id)
+        if request.cas and token.modify_index != (original.modify_index if original is not None else 0):
+            return
+        if legacy and original is not None:
+            if original.policies or original.roles or original.service_identities or original.node_identities:
+                raise RPCError("failed inserting acl token: cannot use legacy endpoint to modify a non-legacy token")
+            token = dataclasses.replace(token, accessor_id=original.accessor_id)
+        token = self._linked_token(token, request)
+        if original is not None and original.accessor_id and token.accessor_id != original.accessor_id:
+            raise RPCError("The ACL Token AccessorID field is immutable")
+        new = dataclasses.replace(
+            token,
+            hash=token.hash or token.content_hash(),
+            create_index=original.create_index if original is not None else change.index,
+            modify_index=change.index,
+        )
+        change.put(self.tokens, (new.secret_id,), new)
+        change.bump(TOKENS)
+
+    def _linked_token(self, token: Token, request: TokenBatchSet) -> Token:
+        may_miss = request.allow_missing_links
+        policies = _linked(token.policies, self.policies, "Token", "policies", "policy", may_miss=may_miss)
+        roles = _linked(token.roles, self.roles, "Token", "roles", "role", may_miss=may_miss)
+        if token.auth_method and not request.from_replication and self.auth_method(token.auth_method) is None:
+            raise RPCError(f"No such auth method with Name: {token.auth_method}")
+        _check_identities("Token", token)
+        identities = (*(token.service_identities or ()), *(token.node_identities or ()))
+        held = [*_existing(policies, self.policies), *_existing(roles, self.roles), *identities]
+        if request.prohibit_unprivileged and not held:
+            raise RPCError("Permission denied")
+        return dataclasses.replace(token, policies=policies, roles=roles)
+
+    def delete_tokens(self, change: "Change", accessors: Iterable[str]) -> None:
+        """Remove tokens by accessor, if they are there. Raises `RPCError`."""
+        for accessor in accessors:
+            found = self.tokens.by("accessor", accessor.lower())
+            if found:
+                self._delete_token(change, found[0])
+
+    def delete_token_by_secret(self, change: "Change", secret: str) -> None:
+        """Remove a token, if it is there. Raises `RPCError`."""
+        found = self.tokens.get(secret)
+        if found is not None:
+            self._delete_token(change, found)
+
+    def _delete_token(self, change: "Change", token: Token) -> None:
+        if token.accessor_id == ANONYMOUS_ACCESSOR:
+            raise RPCError("Deletion of the builtin anonymous token is not permitted")
+        change.remove(self.tokens, (token.secret_id,))
+        change.bump(TOKENS)
+
+    # -- policies and roles
+
+    def set_policy(self, change: "Change", policy: Policy) -> None:
+        """Write a policy. Raises `RPCError`."""
+        if not policy.id:
+            raise RPCError("Missing ACL Policy ID")
+        if not policy.name:
+            raise RPCError("Missing ACL Policy Name")
+        existing = self.policies.get(policy.id.lower())
+        if existing is not None and policy.id == GLOBAL_MANAGEMENT_ID:
+            builtin = "the builtin global-management policy is not permitted"
+            if policy.rules != existing.rules:
+                raise RPCError(f"Changing the Rules for {builtin}")
+            if policy.datacenters:
+                raise RPCError(f"Changing the Datacenters of {builtin}")
+        named = self.policy_named(policy.name)
+        if named is not None and named.id != policy.id:
+            raise RPCError(f'A policy with name "{policy.name}" already exists')
+        _put(change, self.policies, policy.id.lower(), policy, existing, policy.hash or policy.content_hash())
+
+    def delete_policy(self, change: "Change", policy_id: str) -> None:
+        """Remove a policy, if it is there. Raises `RPCError`."""
+        if policy_id == GLOBAL_MANAGEMENT_ID:
+            raise RPCError("Deletion of the builtin global-management policy is not permitted")
+        _remove(change, self.policies, policy_id.lower())
+
+    def set_role(self, change: "Change", role: Role, *, allow_missing_links: bool = False) -> None:
+        """Write a role. Raises `RPCError`."""
+        if not role.id:
+            raise RPCError("Missing ACL Role ID")
+        if not role.name:
+            raise RPCError("Missing ACL Role Name")
+        existing = self.roles.get(role.id.lower())
+        named = self.role_named(role.name)
+        if named is not None and named.id != role.id:
+            raise RPCError(f'A role with name "{role.name}" already exists')
+        policies = _linked(role.policies, self.policies, "Role", "policies", "policy", may_miss=allow_missing_links)
+        _check_identities("Role", role)
+        role = dataclasses.replace(role, policies=policies)
+        _put(change, self.roles, role.id.lower(), role, existing, role.hash or role.content_hash())
+
+    def delete_role(self, change: "Change", role_id: str) -> None:
+        """Remove a role, if it is there."""
+        _remove(change, self.roles, role_id.lower())
+
+    # -- binding rules and auth methods
+
+    def set_binding_rule(self, change: "Change", rule: BindingRule) -> None:
+        """Write a binding rule. Raises `RPCError`."""
+        if not rule.id:
+            raise RPCError("Missing ACL Binding Rule ID")
+        if not rule.auth_method:
+            raise RPCError("Missing ACL Binding Rule Auth Method")
+        if self.auth_method(rule.auth_method) is None:
+            raise RPCError("failed inserting acl binding rule: auth method not found")
+        existing = self.binding_rules.get(rule.id.lower())
+        if existing is not None and existing.auth_method != rule.auth_method:
+            raise RPCError("the AuthMethod field of an ACL Binding Rule is immutable")
+        _put(change, self.binding_rules, rule.id.lower(), rule, existing)
+
+    def delete_binding_rule(self, change: "Change", rule_id: str) -> None:
+        """Remove a binding rule, if it is there."""
+        _remove(change, self.binding_rules, rule_id.lower())
+
+    def set_auth_method(self, change: "Change", method: AuthMethod) -> None:
+        """Write an auth method. Raises `RPCError`."""
+        if not method.name:
+            raise RPCError("Missing ACL Auth Method Name")
+        if not method.type:
+            raise RPCError("Missing ACL Auth Method Type")
+        _put(change, self.auth_methods, method.name.lower(), method, self.auth_method(method.name))
+
+    def delete_auth_method(self, change: "Change", name: str) -> None:
+        """Remove an auth method with its binding rules and the tokens of its logins, if it is there."""
+        if self.auth_method(name) is None:
+            return
+        for rule in self.binding_rules.by("method", name.lower()):
+            self.delete_binding_rule(change, rule.id)
+        for token in self.tokens.by("method", name.lower()):
+            self._delete_token(change, token)
+        _remove(change, self.auth_methods, name.lower())
+
+
+def is_expired(token: Token, now_s: float) -> bool:
+    """Whether its time is over; `now_s` in seconds since 1970."""
+    return token.expiration_time is not None and unix_s(token.expiration_time) <= now_s
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text is written as ids are."""
+    return _UUID.fullmatch(text) is not None
+
+
+def _check_uuid(text: str, what: str) -> None:
+    if len(text) != 36:
+        raise RPCError(f"failed {what} lookup: index error: UUID must be 36 characters")
+    if _UUID.fullmatch(text) is None:
+        raise RPCError(f"failed {what} lookup: index error: Invalid UUID element: {text}")
+
+
+def _put(change: "Change", table: Table[Any], key: str, row: Any, old: Any, content_hash: bytes | None = None) -> None:
+    """Write a row with its indexes and, if it has one, its hash."""
+    created = old.create_index if old is not None else change.index
+    extra = {"hash": content_hash} if content_hash is not None else {}
+    change.put(table, (key,), dataclasses.replace(row, create_index=created, modify_index=change.index, **extra))
+    change.bump(table.name)
+
+
+def _remove(change: "Change", table: Table[Any], key: str) -> None:
+    if table.get(key) is not None:
+        change.remove(table, (key,))
+        change.bump(table.name)
+
+
+def _linked(
+    links: list[Link] | None, table: Table[Any], holder: str, plural: str, singular: str, *, may_miss: bool
+) -> list[Link] | None:
+    """The links with the names of what they lead to. Raises `RPCError`."""
+    found = []
+    for link in links or ():
+        if not link.id:
+            raise RPCError(f"Encountered a {holder} with {plural} linked by Name in the state store")
+        row = table.get(link.id.lower())
+        if row is None and not may_miss:
+            raise RPCError(f"No such {singular} with ID: {link.id}")
+        found.append(Link(link.id, row.name) if row is not None else link)
+    return found or None
+
+
+def _existing(links: list[Link] | None, table: Table[Any]) -> list[Link]:
+    return [link for link in links or () if table.get(link.id.lower()) is not None]
+
+
+def _true_links(links: list[Link] | None, table: Table[Any]) -> list[Link] | None:
+    """The links that lead somewhere, with the names of now; the very list if nothing changed."""
+    if not links:
+        return links
+    rows = [(link, table.get(link.id.lower())) for link in links]
+    if all(row is not None and row.name == link.name for link, row in rows):
+        return links
+    return [Link(link.id, row.name) for link, row in rows if row is not None] or None
+
+
+def _check_identities(holder: str, row: Token | Role) -> None:
+    if any(not each.service_name for each in row.service_identities or ()):
+        raise RPCError(f"Encountered a {holder} with an empty service identity name in the state store")
+    if any(not each.node_name for each in row.node_identities or ()):
+        raise RPCError(f"Encountered a {holder} with an empty node identity name in the state store")
+    if any(not each.datacenter for each in row.node_identities or ()):
+        raise RPCError(f"Encountered a {holder} with an empty node identity datacenter in the state store")
+
+
+def tables_of(acl: Acl) -> Sequence[Table[Any]]:
+    """All tables, in the order of a snapshot's records."""
+    return (acl.tokens, acl.policies, acl.roles, acl.binding_rules, acl.auth_methods)

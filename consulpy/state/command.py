@@ -1,0 +1,48 @@
+"""What a command of the log is, and what all have in common whose body is one record."""
+
+from typing import Any, ClassVar, Protocol, Self
+
+from consulpy.codec.msgpack import pack
+from consulpy.state.store import Store
+from consulpy.structs.record import Record
+
+
+class Command(Protocol):
+    """One entry of the log."""
+
+    TYPE: ClassVar[int]
+
+    def encode(self, *, sparse: bool = False) -> bytes:
+        """Type number and body, as in a log of Consul's; with `sparse` without what is not set."""
+
+    def apply(self, store: Store, index: int) -> Any:
+        """Change the store at `index`; give the result, or raise `RPCError` and change nothing but the index."""
+
+
+class BodyCommand:
+    """A command whose body is one record."""
+
+    TYPE: ClassVar[int]
+    BODY: ClassVar[type[Record]]
+
+    __slots__ = ("body",)
+
+    def __init__(self, body: Any) -> None:
+        self.body = body
+
+    def encode(self, *, sparse: bool = False) -> bytes:
+        """Type number and body; with `sparse` without what is not set."""
+        return bytes([self.TYPE]) + pack(self.body.to_sparse() if sparse else self.body.to_wire())
+
+    @classmethod
+    def decode(cls, data: memoryview) -> Self:
+        """The command with this body. Raises `WireError`."""
+        return cls(cls.BODY.unpack(data))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.body!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.body == other.body
+
+    __hash__ = None  # type: ignore[assignment]

@@ -1,0 +1,329 @@
+"""Tokens, policies, roles, auth methods and binding rules (docs/wire/acl.md section 1).
+
+A token's secret is its password; everything that is shown or logged names it by its accessor.
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+from consulpy.structs.gotime import ZERO_TIME, go_time_json, shown_duration
+from consulpy.structs.record import Record, go
+
+GLOBAL_MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
+ANONYMOUS_ACCESSOR: Final = "00000000-0000-0000-0000-000000000002"
+ANONYMOUS_SECRET: Final = "anonymous"
+#: Ids with this prefix cannot be chosen.
+RESERVED_PREFIX: Final = "00000000-0000-0000-0000-0000000000"
+#: What is shown in place of a secret.
+HIDDEN: Final = "<hidden>"
+#: Types of legacy tokens.
+CLIENT: Final = "client"
+MANAGEMENT: Final = "management"
+
+GLOBAL_MANAGEMENT_RULES: Final = """
+acl = "write"
+agent_prefix "" {
+\tpolicy = "write"
+}
+event_prefix "" {
+\tpolicy = "write"
+}
+key_prefix "" {
+\tpolicy = "write"
+}
+keyring = "write"
+node_prefix "" {
+\tpolicy = "write"
+}
+operator = "write"
+query_prefix "" {
+\tpolicy = "write"
+}
+service_prefix "" {
+\tpolicy = "write"
+\tintentions = "write"
+}
+session_prefix "" {
+\tpolicy = "write"
+}"""
+
+
+@dataclass(slots=True)
+class Link(Record):
+    """A reference to a policy or role: by id in the store, by either in requests."""
+
+    id: str = go("ID", default="")
+    name: str = ""
+
+
+@dataclass(slots=True)
+class ServiceIdentity(Record):
+    """The rights of one service; in all datacenters if none is named."""
+
+    service_name: str = ""
+    datacenters: list[str] | None = go(omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
+class NodeIdentity(Record):
+    """The rights of one node in one datacenter."""
+
+    node_name: str = ""
+    datacenter: str = ""
+
+
+@dataclass(slots=True)
+class Token(Record):
+    """One token. Times as in `gotime`; `expiration_ttl` (ns) is input only; `type` and `rules` are legacy."""
+
+    accessor_id: str = go("AccessorID", default="")
+    secret_id: str = go("SecretID", default="")
+    description: str = ""
+    policies: list[Link] | None = go(omit_empty=True, default=None)
+    roles: list[Link] | None = go(omit_empty=True, default=None)
+    service_identities: list[ServiceIdentity] | None = go(omit_empty=True, default=None)
+    node_identities: list[NodeIdentity] | None = go(omit_empty=True, default=None)
+    type: str = go(json="-", default="")
+    rules: str = go(omit_empty=True, default="")
+    local: bool = False
+    auth_method: str = go(omit_empty=True, default="")
+    expiration_time: bytes | None = go(omit_empty=True, json_as=go_time_json, default=None)
+    expiration_ttl: int = go("ExpirationTTL", omit_empty=True, json_as=shown_duration, default=0)
+    create_time: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    hash: bytes | None = go(omit_empty=True, default=None)
+    create_index: int = 0
+    modify_index: int = 0
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether it has rules of its own, as all had before 1.4."""
+        return bool(self.rules)
+
+    def content_hash(self) -> bytes:
+        """What `hash` has to be."""
+        parts = [self.description, self.type, self.rules, "local" if self.local else "global"]
+        parts += [link.id for link in (*(self.policies or ()), *(self.roles or ()))]
+        return _hash([*parts, *_identities(self.service_identities, self.node_identities)])
+
+
+@dataclass(slots=True)
+class TokenStub(Record):
+    """A token in a list."""
+
+    accessor_id: str = go("AccessorID", default="")
+    description: str = ""
+    policies: list[Link] | None = go(omit_empty=True, default=None)
+    roles: list[Link] | None = go(omit_empty=True, default=None)
+    service_identities: list[ServiceIdentity] | None = go(omit_empty=True, default=None)
+    node_identities: list[NodeIdentity] | None = go(omit_empty=True, default=None)
+    local: bool = False
+    auth_method: str = go(omit_empty=True, default="")
+    expiration_time: bytes | None = go(omit_empty=True, json_as=go_time_json, default=None)
+    create_time: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    hash: bytes | None = None
+    create_index: int = 0
+    modify_index: int = 0
+    legacy: bool = go(omit_empty=True, default=False)
+
+    @classmethod
+    def of(cls, token: Token) -> "TokenStub":
+        """The stub of a token."""
+        return cls(
+            accessor_id=token.accessor_id,
+            description=token.description,
+            policies=token.policies,
+            roles=token.roles,
+            service_identities=token.service_identities,
+            node_identities=token.node_identities,
+            local=token.local,
+            auth_method=token.auth_method,
+            expiration_time=token.expiration_time,
+            create_time=token.create_time,
+            hash=token.hash,
+            create_index=token.create_index,
+            modify_index=token.modify_index,
+            legacy=token.is_legacy,
+        )
+
+
+@dataclass(slots=True)
+class Policy(Record):
+    """Rules under a name. `datacenters`: where it counts, everywhere if none is named. `syntax` 1: legacy rules."""
+
+    id: str = go("ID", default="")
+    name: str = ""
+    description: str = ""
+    rules: str = ""
+    syntax: int = go(json="-", default=0)
+    datacenters: list[str] | None = go(omit_empty=True, default=None)
+    hash: bytes | None = None
+    create_index: int = 0
+    modify_index: int = 0
+
+    def content_hash(self) -> bytes:
+        """What `hash` has to be."""
+        return _hash([self.name, self.description, self.rules, *(self.datacenters or ())])
+
+
+@dataclass(slots=True)
+class PolicyStub(Record):
+    """A policy in a list."""
+
+    id: str = go("ID", default="")
+    name: str = ""
+    description: str = ""
+    datacenters: list[str] | None = None
+    hash: bytes | None = None
+    create_index: int = 0
+    modify_index: int = 0
+
+    @classmethod
+    def of(cls, policy: Policy) -> "PolicyStub":
+        """The stub of a policy."""
+        return cls(
+            id=policy.id,
+            name=policy.name,
+            description=policy.description,
+            datacenters=policy.datacenters,
+            hash=policy.hash,
+            create_index=policy.create_index,
+            modify_index=policy.modify_index,
+        )
+
+
+@dataclass(slots=True)
+class Role(Record):
+    """Policies and identities under a name."""
+
+    id: str = go("ID", default="")
+    name: str = ""
+    description: str = ""
+    policies: list[Link] | None = go(omit_empty=True, default=None)
+    service_identities: list[ServiceIdentity] | None = go(omit_empty=True, default=None)
+    node_identities: list[NodeIdentity] | None = go(omit_empty=True, default=None)
+    hash: bytes | None = None
+    create_index: int = 0
+    modify_index: int = 0
+
+    def content_hash(self) -> bytes:
+        """What `hash` has to be."""
+        links = [link.id for link in self.policies or ()]
+        identities = _identities(self.service_identities, self.node_identities)
+        return _hash([self.name, self.description, *links, *identities])
+
+
+@dataclass(slots=True)
+class BindingRule(Record):
+    """What a login of an auth method is given if `selector` (a filter expression) holds for its identity."""
+
+    id: str = go("ID", default="")
+    description: str = ""
+    auth_method: str = ""
+    selector: str = ""
+    bind_type: str = ""
+    bind_name: str = ""
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class AuthMethod(Record):
+    """Who else may vouch for a caller. `max_token_ttl` in ns."""
+
+    name: str = ""
+    type: str = ""
+    display_name: str = go(omit_empty=True, default="")
+    description: str = ""
+    max_token_ttl: int = go("MaxTokenTTL", omit_empty=True, json_as=shown_duration, default=0)
+    token_locality: str = go(omit_empty=True, default="")
+    config: dict[str, Any] | None = None
+    create_index: int = 0
+    modify_index: int = 0
+
+
+@dataclass(slots=True)
+class AuthMethodStub(Record):
+    """An auth method in a list."""
+
+    name: str = ""
+    type: str = ""
+    display_name: str = go(omit_empty=True, default="")
+    description: str = ""
+    create_index: int = 0
+    modify_index: int = 0
+
+    @classmethod
+    def of(cls, method: AuthMethod) -> "AuthMethodStub":
+        """The stub of an auth method."""
+        return cls(
+            name=method.name,
+            type=method.type,
+            display_name=method.display_name,
+            description=method.description,
+            create_index=method.create_index,
+            modify_index=method.modify_index,
+        )
+
+
+@dataclass(slots=True)
+class LegacyAcl(Record):
+    """A token as it was before 1.4; `id` is the secret."""
+
+    create_index: int = 0
+    modify_index: int = 0
+    id: str = go("ID", default="")
+    name: str = ""
+    type: str = ""
+    rules: str = ""
+
+
+def global_management() -> Policy:
+    """The policy that is always there."""
+    policy = Policy(
+        id=GLOBAL_MANAGEMENT_ID,
+        name="global-management",
+        description="Builtin Policy that grants unlimited access",
+        rules=GLOBAL_MANAGEMENT_RULES,
+    )
+    policy.hash = policy.content_hash()
+    return policy
+
+
+def anonymous_token(create_time: bytes) -> Token:
+    """The token of callers who have none."""
+    token = Token(
+        accessor_id=ANONYMOUS_ACCESSOR,
+        secret_id=ANONYMOUS_SECRET,
+        description="Anonymous Token",
+        create_time=create_time,
+    )
+    token.hash = token.content_hash()
+    return token
+
+
+def management_token(accessor: str, secret: str, description: str, create_time: bytes) -> Token:
+    """A token that may do everything."""
+    token = Token(
+        accessor_id=accessor,
+        secret_id=secret,
+        description=description,
+        policies=[Link(GLOBAL_MANAGEMENT_ID)],
+        type=MANAGEMENT,
+        create_time=create_time,
+    )
+    token.hash = token.content_hash()
+    return token
+
+
+def _identities(services: list[ServiceIdentity] | None, nodes: list[NodeIdentity] | None) -> list[str]:
+    parts: list[str] = []
+    for service in services or ():
+        parts += [service.service_name, *(service.datacenters or ())]
+    for node in nodes or ():
+        parts += [node.node_name, node.datacenter]
+    return parts
+
+
+def _hash(parts: list[str]) -> bytes:
+    return blake2b("".join(parts).encode("utf-8", "surrogateescape"), digest_size=32).digest()

@@ -1,0 +1,457 @@
+"""Requests and replies of ACL.*, and the bodies of their log entries (docs/wire/acl.md sections 8 and 9)."""
+
+from dataclasses import dataclass, field
+
+from consulpy.structs.acl import (
+    AuthMethod,
+    AuthMethodStub,
+    BindingRule,
+    LegacyAcl,
+    Policy,
+    PolicyStub,
+    Role,
+    Token,
+    TokenStub,
+)
+from consulpy.structs.gotime import ZERO_TIME, go_time_json
+from consulpy.structs.record import Record, go
+from consulpy.structs.requests import Read, Reply, SpecificRequest, Write
+
+#: Kinds of ids in a `TokenReadRequest`.
+BY_SECRET = "secret"
+BY_ACCESSOR = "accessor"
+
+# -- bodies of log entries
+
+
+@dataclass(slots=True)
+class TokenBatchSet(Record):
+    """Type 17. `cas`: only tokens whose ModifyIndex is still the given one."""
+
+    tokens: list[Token] | None = None
+    cas: bool = go("CAS", default=False)
+    allow_missing_links: bool = False
+    prohibit_unprivileged: bool = False
+    from_replication: bool = False
+
+
+@dataclass(slots=True)
+class TokenBatchDelete(Record):
+    """Type 18, by accessor."""
+
+    token_ids: list[str] | None = go("TokenIDs", default=None)
+
+
+@dataclass(slots=True)
+class PolicyBatchSet(Record):
+    """Type 19."""
+
+    policies: list[Policy] | None = None
+
+
+@dataclass(slots=True)
+class PolicyBatchDelete(Record):
+    """Type 20."""
+
+    policy_ids: list[str] | None = go("PolicyIDs", default=None)
+
+
+@dataclass(slots=True)
+class RoleBatchSet(Record):
+    """Type 23."""
+
+    roles: list[Role] | None = None
+    allow_missing_links: bool = False
+
+
+@dataclass(slots=True)
+class RoleBatchDelete(Record):
+    """Type 24."""
+
+    role_ids: list[str] | None = go("RoleIDs", default=None)
+
+
+@dataclass(slots=True)
+class BindingRuleBatchSet(Record):
+    """Type 25."""
+
+    binding_rules: list[BindingRule] | None = None
+
+
+@dataclass(slots=True)
+class BindingRuleBatchDelete(Record):
+    """Type 26."""
+
+    binding_rule_ids: list[str] | None = go("BindingRuleIDs", default=None)
+
+
+@dataclass(slots=True)
+class AuthMethodBatchSet(Record):
+    """Type 27."""
+
+    auth_methods: list[AuthMethod] | None = None
+
+
+@dataclass(slots=True)
+class AuthMethodBatchDelete(Record):
+    """Type 28."""
+
+    auth_method_names: list[str] | None = None
+
+
+@dataclass(slots=True)
+class Bootstrap(Record):
+    """Type 11. `reset_index`: the index of the bootstrap that this one replaces, 0 for the first one."""
+
+    reset_index: int = 0
+    token: Token = field(default_factory=Token)
+
+
+@dataclass(slots=True)
+class LegacyRequest(Write):
+    """ACL.Apply, and type 4."""
+
+    op: str = ""
+    acl: LegacyAcl = go("ACL", default_factory=LegacyAcl)
+
+
+# -- tokens
+
+
+@dataclass(slots=True)
+class TokenReadRequest(Read):
+    """ACL.TokenRead."""
+
+    token_id: str = go("TokenID", default="")
+    token_id_type: str = go("TokenIDType", default="")
+
+
+@dataclass(slots=True)
+class TokenReply(Reply):
+    """ACL.TokenRead; nil for an accessor that nobody has. `redacted`: the secret is not shown."""
+
+    token: Token | None = None
+    redacted: bool = False
+    source_datacenter: str = ""
+
+
+@dataclass(slots=True)
+class TokenListRequest(Read):
+    """ACL.TokenList: those with a policy, role (ids) or auth method (name), if given."""
+
+    include_local: bool = False
+    include_global: bool = False
+    policy: str = ""
+    role: str = ""
+    auth_method: str = ""
+
+
+@dataclass(slots=True)
+class TokenListReply(Reply):
+    """ACL.TokenList."""
+
+    tokens: list[TokenStub] | None = None
+
+
+@dataclass(slots=True)
+class TokenBatchRequest(Read):
+    """ACL.TokenBatchRead, by accessor."""
+
+    accessor_ids: list[str] | None = go("AccessorIDs", default=None)
+
+
+@dataclass(slots=True)
+class TokenBatchReply(Reply):
+    """ACL.TokenBatchRead."""
+
+    tokens: list[Token] | None = None
+    redacted: bool = False
+    removed: bool = False
+
+
+@dataclass(slots=True)
+class TokenSetRequest(Write):
+    """ACL.TokenSet and ACL.TokenClone. `create`: the caller may choose the ids."""
+
+    acl_token: Token = go("ACLToken", default_factory=Token)
+    create: bool = False
+
+
+@dataclass(slots=True)
+class TokenDeleteRequest(Write):
+    """ACL.TokenDelete, by accessor."""
+
+    token_id: str = go("TokenID", default="")
+
+
+# -- policies
+
+
+@dataclass(slots=True)
+class PolicyReadRequest(Read):
+    """ACL.PolicyRead, by id or name."""
+
+    policy_id: str = go("PolicyID", default="")
+    policy_name: str = ""
+
+
+@dataclass(slots=True)
+class PolicyReply(Reply):
+    """ACL.PolicyRead."""
+
+    policy: Policy | None = None
+
+
+@dataclass(slots=True)
+class PolicyListReply(Reply):
+    """ACL.PolicyList."""
+
+    policies: list[PolicyStub] | None = None
+
+
+@dataclass(slots=True)
+class PolicyBatchRequest(Read):
+    """ACL.PolicyResolve and ACL.PolicyBatchRead."""
+
+    policy_ids: list[str] | None = go("PolicyIDs", default=None)
+
+
+@dataclass(slots=True)
+class PolicyBatchReply(Reply):
+    """ACL.PolicyResolve and ACL.PolicyBatchRead."""
+
+    policies: list[Policy] | None = None
+
+
+@dataclass(slots=True)
+class PolicySetRequest(Write):
+    """ACL.PolicySet; without an id it creates."""
+
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(slots=True)
+class PolicyDeleteRequest(Write):
+    """ACL.PolicyDelete."""
+
+    policy_id: str = go("PolicyID", default="")
+
+
+# -- roles
+
+
+@dataclass(slots=True)
+class RoleReadRequest(Read):
+    """ACL.RoleRead, by id or name."""
+
+    role_id: str = go("RoleID", default="")
+    role_name: str = ""
+
+
+@dataclass(slots=True)
+class RoleReply(Reply):
+    """ACL.RoleRead."""
+
+    role: Role | None = None
+
+
+@dataclass(slots=True)
+class RoleListRequest(Read):
+    """ACL.RoleList: those with a policy (its id), if given."""
+
+    policy: str = ""
+
+
+@dataclass(slots=True)
+class RolesReply(Reply):
+    """ACL.RoleList, ACL.RoleResolve and ACL.RoleBatchRead."""
+
+    roles: list[Role] | None = None
+
+
+@dataclass(slots=True)
+class RoleBatchRequest(Read):
+    """ACL.RoleResolve and ACL.RoleBatchRead."""
+
+    role_ids: list[str] | None = go("RoleIDs", default=None)
+
+
+@dataclass(slots=True)
+class RoleSetRequest(Write):
+    """ACL.RoleSet; without an id it creates."""
+
+    role: Role = field(default_factory=Role)
+
+
+@dataclass(slots=True)
+class RoleDeleteRequest(Write):
+    """ACL.RoleDelete."""
+
+    role_id: str = go("RoleID", default="")
+
+
+# -- binding rules and auth methods
+
+
+@dataclass(slots=True)
+class BindingRuleReadRequest(Read):
+    """ACL.BindingRuleRead."""
+
+    binding_rule_id: str = go("BindingRuleID", default="")
+
+
+@dataclass(slots=True)
+class BindingRuleReply(Reply):
+    """ACL.BindingRuleRead."""
+
+    binding_rule: BindingRule | None = None
+
+
+@dataclass(slots=True)
+class BindingRuleListRequest(Read):
+    """ACL.BindingRuleList: those of an auth method, if given."""
+
+    auth_method: str = ""
+
+
+@dataclass(slots=True)
+class BindingRuleListReply(Reply):
+    """ACL.BindingRuleList."""
+
+    binding_rules: list[BindingRule] | None = None
+
+
+@dataclass(slots=True)
+class BindingRuleSetRequest(Write):
+    """ACL.BindingRuleSet; without an id it creates."""
+
+    binding_rule: BindingRule = field(default_factory=BindingRule)
+
+
+@dataclass(slots=True)
+class BindingRuleDeleteRequest(Write):
+    """ACL.BindingRuleDelete."""
+
+    binding_rule_id: str = go("BindingRuleID", default="")
+
+
+@dataclass(slots=True)
+class AuthMethodReadRequest(Read):
+    """ACL.AuthMethodRead."""
+
+    auth_method_name: str = ""
+
+
+@dataclass(slots=True)
+class AuthMethodReply(Reply):
+    """ACL.AuthMethodRead."""
+
+    auth_method: AuthMethod | None = None
+
+
+@dataclass(slots=True)
+class AuthMethodListReply(Reply):
+    """ACL.AuthMethodList."""
+
+    auth_methods: list[AuthMethodStub] | None = None
+
+
+@dataclass(slots=True)
+class AuthMethodSetRequest(Write):
+    """ACL.AuthMethodSet."""
+
+    auth_method: AuthMethod = field(default_factory=AuthMethod)
+
+
+@dataclass(slots=True)
+class AuthMethodDeleteRequest(Write):
+    """ACL.AuthMethodDelete."""
+
+    auth_method_name: str = ""
+
+
+# -- login, bootstrap, replication
+
+
+@dataclass(slots=True)
+class LoginParams(Record):
+    """Who logs in, by what."""
+
+    auth_method: str = ""
+    bearer_token: str = ""
+    meta: dict[str, str] | None = None
+
+
+@dataclass(slots=True)
+class LoginRequest(Write):
+    """ACL.Login."""
+
+    auth: LoginParams | None = None
+
+
+@dataclass(slots=True)
+class LogoutRequest(Write):
+    """ACL.Logout."""
+
+
+@dataclass(slots=True)
+class BootstrapRequest(SpecificRequest):
+    """ACL.BootstrapTokens."""
+
+
+@dataclass(slots=True)
+class ReplicationStatus(Record):
+    """ACL.ReplicationStatus."""
+
+    enabled: bool = False
+    running: bool = False
+    source_datacenter: str = ""
+    replication_type: str = ""
+    replicated_index: int = 0
+    replicated_role_index: int = 0
+    replicated_token_index: int = 0
+    last_success: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    last_error: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+
+
+# -- legacy
+
+
+@dataclass(slots=True)
+class LegacyReadRequest(Read):
+    """ACL.Get."""
+
+    acl: str = go("ACL", default="")
+
+
+@dataclass(slots=True)
+class LegacyAclsReply(Reply):
+    """ACL.Get and ACL.List."""
+
+    acls: list[LegacyAcl] | None = go("ACLs", default=None)
+
+
+# -- what a token may do, for programs that decide by it
+
+
+@dataclass(slots=True)
+class AuthorizationQuestion(Record):
+    """One question of ACL.Authorize: may the token do this?"""
+
+    resource: str = ""
+    segment: str = go(omit_empty=True, default="")
+    access: str = ""
+
+
+@dataclass(slots=True)
+class AuthorizationAnswer(AuthorizationQuestion):
+    """The question with its answer."""
+
+    allow: bool = False
+
+
+@dataclass(slots=True)
+class AuthorizeRequest(Read):
+    """ACL.Authorize."""
+
+    requests: list[AuthorizationQuestion] | None = None
