@@ -7,6 +7,7 @@ import gc
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from twisted.application import service
@@ -17,8 +18,8 @@ from twisted.python import usage
 from consulpy.agent import Agent
 from consulpy.agent.files import AgentFiles
 from consulpy.agent.logs import LogSink
-from consulpy.config.flags import config_from_argv
-from consulpy.config.goflags import HelpWanted
+from consulpy.config.flags import agent_flags, config_from_argv
+from consulpy.config.goflags import HelpWanted, flags_help
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 
@@ -31,6 +32,10 @@ _GC_THRESHOLDS: Final = (20_000, 2, 40)
 #: After how many seconds a busy reactor lets a thread go on that has waited for the disk: with Python's own 5 ms a
 #: commit takes so much longer, and all that wait for the next one with it (7 to 9 % of the writes a second).
 _SWITCH_INTERVAL_S: Final = 0.0001
+_USAGE: Final = """Usage: twistd [twistd options] consulpy [options]
+
+  Runs an agent; `twistd -n` keeps it in the foreground. The options are those
+  of `consulpy agent`."""
 
 
 class Options(usage.Options):
@@ -157,8 +162,10 @@ def _tune_interpreter() -> None:
 def _config(argv: list[str]) -> RuntimeConfig:
     try:
         return config_from_argv(argv)
-    except HelpWanted as wanted:
-        print(wanted)
+    except HelpWanted:
+        flags = sorted(agent_flags().flags.values(), key=lambda flag: flag.name)
+        with suppress(BrokenPipeError):
+            print(f"{_USAGE}\n\nOptions (one dash or two)\n\n{flags_help(flags)}", flush=True)
         raise SystemExit(0) from None
     except ConfigError as error:
         _complain(error)

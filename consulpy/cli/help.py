@@ -1,12 +1,10 @@
 """Help texts in the form of Consul's."""
 
 import textwrap
-from collections.abc import Iterable
 
 from consulpy.cli.registry import COMMANDS, GROUPS, Command, Group
-from consulpy.config.goflags import Flag
+from consulpy.config.goflags import flags_help
 
-_WIDTH = 67
 _COLUMN = 15
 
 
@@ -23,7 +21,7 @@ def of_command(one: Command) -> str:
     parts = [f"Usage: consulpy {one.usage}", textwrap.indent(one.about.strip("\n"), "  ")]
     for title, flags in (("HTTP API Options", one.client_flags), ("Command Options", one.own_flags)):
         if flags:
-            parts += [title, _flags(flags)]
+            parts += [title, flags_help(flags)]
     return "\n\n".join(parts)
 
 
@@ -35,13 +33,3 @@ def of_group(one: Group) -> str:
     rows = "\n".join(f"    {name:<14}{names[name].synopsis}" for name in sorted(names))
     about = textwrap.indent(one.about.strip("\n"), "  ")
     return f"Usage: consulpy {one.name} <subcommand> [options] [args]\n\n{about}\n\nSubcommands:\n{rows}"
-
-
-def _flags(flags: Iterable[Flag]) -> str:
-    shown = []
-    for flag in flags:
-        if not flag.hidden:
-            value = "" if flag.is_switch else f"=<{flag.placeholder}>"
-            text = textwrap.fill(flag.doc, _WIDTH, break_on_hyphens=False)
-            shown.append(f"  -{flag.name}{value}\n{textwrap.indent(text, '     ')}")
-    return "\n\n".join(shown)

@@ -6,7 +6,8 @@ can do neither `-server=false` nor values that begin with a dash.
 """
 
 import difflib
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from consulpy.errors import ConfigError
 
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
+#: Characters in a line of a flag's description.
+_HELP_WIDTH: Final = 67
 
 
 class HelpWanted(Exception):
@@ -118,3 +121,14 @@ def _converted(flag: Flag, text: str) -> Any:
         return flag.convert(text)
     except ValueError as error:
         raise ConfigError(f'invalid value "{text}" for flag -{flag.name}: {error}') from None
+
+
+def flags_help(flags: Iterable[Flag]) -> str:
+    """The flags with their descriptions, in the form of Consul's help texts; hidden ones are left out."""
+    shown = []
+    for flag in flags:
+        if not flag.hidden:
+            value = "" if flag.is_switch else f"=<{flag.placeholder}>"
+            text = textwrap.fill(flag.doc, _HELP_WIDTH, break_on_hyphens=False)
+            shown.append(f"  -{flag.name}{value}\n{textwrap.indent(text, '     ')}")
+    return "\n\n".join(shown)
