@@ -65,8 +65,7 @@ class Answering:
 
     def receive(self, query: QueryMessage) -> bool:
         """A query arrived; whether to pass it on. Raises `WireError` if nobody could be answered."""
-        self.ltime.witness(query.ltime)
-        if not self.recent.accept(query.ltime, query.id, self.ltime.time()):
+        if not self.recent.accept_from(self.ltime, query.ltime, query.id):
             return False
         rebroadcast = not query.flags & FLAG_NO_BROADCAST
         tags = self._roster.members[self._local_name].tags if self._local_name in self._roster.members else {}

@@ -140,7 +140,7 @@ class SerfDelegate:
             event_ltime=serf.event_ltime.time(),
             events=[
                 PastEvents(ltime, [PastEvent(name, payload) for name, payload in events])
-                for ltime, events in serf.recent_events.past()
+                for ltime, events in serf.recent_events.past(serf.event_ltime.time())
             ],
             query_ltime=serf.answering.ltime.time(),
         )
@@ -161,7 +161,7 @@ class SerfDelegate:
         for name in left:
             serf.take_left_elsewhere(name, status_ltimes.get(name) or 0)
         for name, ltime in status_ltimes.items():
-            if name not in left:
+            if name not in left and not serf.ltime.is_far_ahead(ltime or 0):
                 serf.take_join_intent(JoinIntent(ltime or 0, name))
         if join and serf.ignores_old_events:
             serf.recent_events.min_time = max(serf.recent_events.min_time, decoded.event_ltime)

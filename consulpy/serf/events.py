@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
+from consulpy.serf.lamport import HONEST_MAX, MAX_TIME, LamportClock
 from consulpy.serf.members import Member
 
 #: Queries whose name starts so are answered by Serf itself.
@@ -72,7 +73,9 @@ class RecentBuffer(Generic[Identity]):
     """A ring by Lamport time that tells copies from news.
 
     Each slot holds one Lamport time and what was seen at it; a later time takes the slot over. What is older than
-    `size` times, or than `min_time`, is refused, as it could not be told from a copy any more.
+    `size` times, or than `min_time`, is refused, as it could not be told from a copy any more. Times above
+    `HONEST_MAX` have slots of their own: a forged one and an honest one that took turns in a slot would be passed on
+    for ever.
     """
 
     #: The most different messages of one Lamport time; more are refused.
@@ -88,13 +91,27 @@ class RecentBuffer(Generic[Identity]):
         #: How many messages were refused because their slot was full.
         self.refused = 0
 
+    def is_copy(self, ltime: int, identity: Identity) -> bool:
+        """Whether this was accepted before, and is still remembered."""
+        slot = self._slots.get(self._place(ltime))
+        return slot is not None and slot[0] == ltime and identity in slot[1]
+
+    def accept_from(self, clock: LamportClock, ltime: int, identity: Identity) -> bool:
+        """Whether this is news; if so `clock` witnesses it, and it is remembered. A copy moves no clock."""
+        if self.is_copy(ltime, identity):
+            return False
+        if clock.witness(ltime):
+            self.min_time = 0  # what follows has low times again
+        return self.accept(ltime, identity, clock.time())
+
     def accept(self, ltime: int, identity: Identity, now: int) -> bool:
         """Whether this is news; if so it is remembered. `now`: the clock, after it witnessed `ltime`."""
         if ltime < self.min_time or (now > self._size and ltime < now - self._size):
             return False
-        slot = self._slots.get(ltime % self._size)
+        place = self._place(ltime)
+        slot = self._slots.get(place)
         if slot is None or slot[0] != ltime:
-            self._slots[ltime % self._size] = (ltime, {identity: None})
+            self._slots[place] = (ltime, {identity: None})
             return True
         seen = slot[1]
         if identity in seen:
@@ -105,7 +122,14 @@ class RecentBuffer(Generic[Identity]):
         seen[identity] = None
         return True
 
-    def past(self) -> Iterator[tuple[int, list[Identity]]]:
-        """All that is remembered: Lamport times, in order, and what was seen at them."""
+    def past(self, now: int = MAX_TIME) -> Iterator[tuple[int, list[Identity]]]:
+        """All that is remembered: Lamport times before `now`, in order, and what was seen at them.
+
+        Later ones are from before the clock fell back: whose clock hears of them falls back once more.
+        """
         for ltime, seen in sorted(self._slots.values(), key=lambda slot: slot[0]):
-            yield ltime, list(seen)
+            if ltime < now:
+                yield ltime, list(seen)
+
+    def _place(self, ltime: int) -> int:
+        return ltime % self._size + (self._size if ltime >= HONEST_MAX else 0)

@@ -45,6 +45,10 @@ class IntentBuffer:
         """The intent about a member that has just appeared."""
         return self._intents.pop(name, None)
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._intents.clear()
+
     def expire(self, now_s: float) -> None:
         """Forget what is too old."""
         for name, intent in list(self._intents.items()):

@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from consulpy.clock import Clock
+from consulpy.errors import WireError
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Address, Transport
 from consulpy.memberlist.machine import JoinTarget, Memberlist
@@ -219,11 +220,15 @@ class Serf:
         replayed = self.snapshot.load()
         for line in replayed.ignored[:10]:
             self.log("warn", f"snapshot: unrecognized line {line!r}")
+        for name in replayed.forgotten:
+            self.log(
+                "warn", f"snapshot: {name} shows a time that no cluster reaches; the others' times are taken instead"
+            )
         self.ltime.witness(replayed.clock)
         self.event_ltime.witness(replayed.event_clock)
         self.answering.ltime.witness(replayed.query_clock)
-        self.recent_events.min_time = replayed.event_clock + 1
-        self.answering.recent.min_time = replayed.query_clock + 1
+        self.recent_events.min_time = replayed.event_clock + 1 if replayed.event_clock else 0
+        self.answering.recent.min_time = replayed.query_clock + 1 if replayed.query_clock else 0
         return replayed
 
     def _rejoin(self, previous: list[tuple[str, Address]]) -> None:
@@ -319,20 +324,32 @@ class Serf:
             self.broadcasts.intent(intent.encode())
 
     def take_leave_intent(self, intent: LeaveIntent) -> bool:
-        """Somebody means to leave, or is declared gone; whether to pass it on."""
-        self.ltime.witness(intent.ltime)
+        """Somebody means to leave, or is declared gone; whether to pass it on. `WireError`: the time is absurd."""
+        self._witness_intent(intent)
         outcome = self.roster.leave_intent(intent, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds())
         if outcome.refute:
             self._broadcast_join(self.ltime.time())
         return outcome.rebroadcast
 
     def take_join_intent(self, intent: JoinIntent) -> bool:
-        """Somebody is here; whether to pass it on."""
-        self.ltime.witness(intent.ltime)
+        """Somebody is here; whether to pass it on. Raises `WireError` for an absurd time."""
+        self._witness_intent(intent)
         return self.roster.join_intent(intent, self.clock.seconds()).rebroadcast
+
+    def _witness_intent(self, intent: LeaveIntent | JoinIntent) -> None:
+        """See its time. An absurd one is refused: nothing that the member says later would ever be newer."""
+        if self.ltime.is_far_ahead(intent.ltime):
+            self.metrics.incr("serf.intent.refused")
+            raise WireError(
+                f"an intent of {intent.node!r} at {intent.ltime}, while our clock is at {self.ltime.time()}"
+            )
+        if self.ltime.witness(intent.ltime):
+            self.roster.forget_times()
 
     def take_left_elsewhere(self, name: str, ltime: int) -> None:
         """A push/pull partner lists a member as left."""
+        if self.ltime.is_far_ahead(ltime):
+            ltime = self.ltime.time()
         outcome = self.roster.left_elsewhere(name, ltime, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds())
         if outcome.rebroadcast or outcome.refute:
             self.ltime.witness(ltime + 1)
@@ -367,9 +384,8 @@ class Serf:
 
     def take_user_event(self, event: UserEventMessage) -> bool:
         """A user event arrived; whether it is news, and to be passed on."""
-        self.event_ltime.witness(event.ltime)
         identity = (event.name, event.payload or None)
-        if not self.recent_events.accept(event.ltime, identity, self.event_ltime.time()):
+        if not self.recent_events.accept_from(self.event_ltime, event.ltime, identity):
             return False
         if self.snapshot is not None:
             self.snapshot.user_event(event.ltime)

@@ -142,6 +142,12 @@ class Roster:
             return Outcome()
         return self.leave_intent(LeaveIntent(min(ltime + 1, 2**64 - 1), name), we_stay=we_stay, now_s=now_s)
 
+    def forget_times(self) -> None:
+        """The clock fell back: whatever a member says next is newer than all that it said before."""
+        for member in self.members.values():
+            member.status_ltime = 0
+        self.intents.clear()
+
     # Forgetting
 
     def erase(self, member: Member) -> None:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from consulpy.errors import WireError
 from consulpy.memberlist.delegate import Address
 from consulpy.serf.events import MemberEvent, MemberEventKind
+from consulpy.serf.lamport import HONEST_MAX, is_newer
 
 #: A file is rewritten when it is larger than this, or than `COMPACT_BYTES_PER_MEMBER` for each member.
 COMPACT_MIN_BYTES: Final = 128 * 1024
@@ -56,6 +57,8 @@ class Replayed:
     query_clock: int = 0
     #: Lines that were not understood.
     ignored: list[str] = field(default_factory=list)
+    #: The clocks whose times were forged, and are forgotten.
+    forgotten: list[str] = field(default_factory=list)
 
 
 def format_address(address: Address) -> str:
@@ -87,6 +90,10 @@ def replay(text: str, rejoin_after_leave: bool) -> Replayed:
             found.ignored.append(line)
     if lines and not understood:
         raise SnapshotDamaged("it has no line that is understood")
+    for clock in ("clock", "event_clock", "query_clock"):
+        if getattr(found, clock) >= HONEST_MAX:
+            setattr(found, clock, 0)
+            found.forgotten.append(clock.replace("_", "-"))
     return found
 
 
@@ -170,19 +177,19 @@ class Snapshot:
 
     def update_clock(self, clock: int) -> None:
         """The member clock shows `clock`: whatever is before it was seen."""
-        if clock - 1 > self._clock and not self._leaving:
+        if is_newer(clock - 1, self._clock) and not self._leaving:
             self._clock = clock - 1
             self._append(f"clock: {self._clock}\n")
 
     def user_event(self, ltime: int) -> None:
         """A user event of this time was told."""
-        if ltime > self._event_clock and not self._leaving:
+        if is_newer(ltime, self._event_clock) and not self._leaving:
             self._event_clock = ltime
             self._append(f"event-clock: {ltime}\n")
 
     def query(self, ltime: int) -> None:
         """A query of this time was told."""
-        if ltime > self._query_clock and not self._leaving:
+        if is_newer(ltime, self._query_clock) and not self._leaving:
             self._query_clock = ltime
             self._append(f"query-clock: {ltime}\n")
 
