@@ -12,6 +12,8 @@ import orjson
 from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from consulpy.codec.printable import printable
+
 #: Consul's levels, the most talkative first, and the least of Twisted's levels that each shows.
 LEVELS: Final = {"TRACE": 0, "DEBUG": 0, "INFO": 1, "WARN": 2, "ERR": 3, "ERROR": 3}
 
@@ -20,19 +22,24 @@ _WORD: Final = ("[DEBUG]", "[INFO] ", "[WARN] ", "[ERROR]")
 
 
 def log_line(event: dict[str, Any], as_json: bool = False) -> str:
-    """One event as one line, without its end."""
+    """One event as one line, without its end; a traceback's further lines are indented, as no first line is."""
     stamp = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     level = _WORD[_RANK.get(event.get("log_level"), 1)]
     module = _module(str(event.get("log_namespace", "")))
-    text = formatEvent(event)
+    text = printable(formatEvent(event))
     failure = event.get("log_failure")
     if failure is not None:
-        text = f"{text}: {failure.getTraceback()}" if text else failure.getTraceback()
+        traceback = _indented(failure.getTraceback())
+        text = f"{text}: {traceback}" if text else traceback
     if as_json:
         word = level.strip(" []").lower()
         shown = {"@level": word, "@message": text, "@module": module, "@timestamp": stamp}
         return orjson.dumps(shown).decode()
     return f"{stamp} {level} {module}: {text}"
+
+
+def _indented(traceback: str) -> str:
+    return "\n    ".join(printable(line) for line in traceback.splitlines())
 
 
 def _module(namespace: str) -> str:

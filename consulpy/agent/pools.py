@@ -20,7 +20,7 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.rpc.members import agent_tags, check_lan_merge, check_wan_merge
+from consulpy.rpc.members import Nobody, agent_tags, check_lan_merge, wan_merge_check
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event
 from consulpy.serf.machine import Serf
@@ -66,7 +66,7 @@ def lan_pool(
         config.node_id,
         config.advertise_addr,
         config.datacenter,
-        known=lambda: made[0].serf.members if made else {},
+        known=lambda: made[0].serf.roster if made else Nobody(),
     )
     port = config.ports.serf_lan
     made.append(_pool(config, reactor, rng, disk, on_event, "local", members, bind, port, tags, check, metrics))
@@ -84,9 +84,13 @@ def wan_pool(
         # Consul's WAN pool has the LAN's number of gossip nodes
         **{"gossip_nodes": 3, **_gossip(config, config.gossip_wan, config.serf_wan_allowed_cidrs)},
     )
-    bind = config.serf_wan_bind or config.bind_addr
-    port = config.ports.serf_wan
-    return _pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check_wan_merge)
+    bind, port = config.serf_wan_bind or config.bind_addr, config.ports.serf_wan
+    made: list[Pool] = []
+    check = wan_merge_check(
+        members.name, config.node_id, config.advertise_addr_wan, known=lambda: made[0].serf.roster if made else Nobody()
+    )
+    made.append(_pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check))
+    return made[0]
 
 
 def _gossip(config: RuntimeConfig, timings: Any, cidrs: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.cli.tables import table
 from consulpy.client import ClientError
+from consulpy.codec.printable import printable
 from consulpy.config.goflags import Flag, switch
 
 group(
@@ -205,7 +206,7 @@ def services(given: Given) -> int:
     if given.values["tags"]:
         given.out(table([[name, ",".join(sorted(found[name]))] for name in sorted(found)]))
     else:
-        given.out("\n".join(sorted(found)))
+        given.out("\n".join(map(printable, sorted(found))))
     return 0
 
 

@@ -13,6 +13,7 @@ from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.client.api import key_path
+from consulpy.codec.printable import printable
 from consulpy.config.durations import parse_duration
 from consulpy.config.goflags import Flag, switch
 
@@ -147,6 +148,7 @@ class _Run:
                 if entry["Key"] in seen or not what:
                     continue
                 seen.add(entry["Key"])
+                node = printable(node)
                 last_s = _now_s()
                 text = base64.b64decode(entry["Value"] or "").decode("utf-8", "replace")
                 if what == "ack":

@@ -6,6 +6,7 @@ from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
+from consulpy.codec.printable import printable
 
 
 @command(
@@ -31,5 +32,5 @@ def info(given: Given) -> int:
     for name in sorted(stats):
         given.out(f"{name}:")
         for key in sorted(stats[name]):
-            given.out(f"\t{key} = {stats[name][key]}")
+            given.out("\t" + printable(f"{key} = {stats[name][key]}"))
     return 0

@@ -6,6 +6,7 @@ from typing import Any, Final
 from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
+from consulpy.codec.printable import printable
 from consulpy.config.goflags import Flag, switch, whole
 
 #: Action -> HTTP method, and the line that is printed first.
@@ -121,5 +122,7 @@ def _pool(pool: dict[str, Any], which: str) -> str:
     name = "WAN" if pool.get("WAN") else f"{pool['Datacenter']} (LAN){segment}"
     lines = ["", f"{name}:"]
     lines += [f"  {key} [{count}/{pool['NumNodes']}]" for key, count in sorted((pool.get(which) or {}).items())]
-    lines += [f"  {node}: {text}" for node, text in sorted((pool.get("Messages") or {}).items())]
+    lines += [
+        printable(f"{node}: {text}").join(("  ", "")) for node, text in sorted((pool.get("Messages") or {}).items())
+    ]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from typing import Any, Final
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
+from consulpy.codec.printable import printable
 from consulpy.config.goflags import Flag, switch
 
 _NODE: Final = "_node_maintenance"
@@ -85,6 +86,7 @@ def _show(given: Given) -> int:
 
 def _show_check(given: Given, check: dict[str, Any], node: str) -> None:
     if check["CheckID"] == _NODE:
-        given.out(f"Node:\n  Name:   {node}\n  Reason: {check['Notes']}\n")
+        given.out(f"Node:\n  Name:   {printable(node)}\n  Reason: {printable(check['Notes'])}\n")
     elif str(check["CheckID"]).startswith(_SERVICE):
-        given.out(f"Service:\n  ID:     {check['ServiceID']}\n  Reason: {check['Notes']}\n")
+        service = printable(check["ServiceID"])
+        given.out(f"Service:\n  ID:     {service}\n  Reason: {printable(check['Notes'])}\n")

@@ -3,6 +3,7 @@
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
+from consulpy.codec.printable import printable
 from consulpy.config.goflags import Flag, switch
 
 
@@ -26,7 +27,7 @@ def monitor(given: Given) -> int:
     """Print lines until one side ends."""
     try:
         for line in given.client.monitor(given.values["log-level"], given.values["log-json"]):
-            given.out(line)
+            given.out(printable(line))
     except ClientError as error:
         say(error, "Error starting monitor")
         return 1

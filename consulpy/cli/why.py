@@ -8,6 +8,7 @@ from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import AnswerError, ClientError
+from consulpy.codec.printable import printable
 
 
 @command(
@@ -59,7 +60,7 @@ def line(event: dict[str, Any]) -> str:
         peer,
         event.get("Detail"),
     )
-    return "  ".join(part for part in parts if part).rstrip()
+    return printable("  ".join(part for part in parts if part).rstrip())
 
 
 def _moment(at_s: float) -> str:

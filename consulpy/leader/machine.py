@@ -191,6 +191,9 @@ class Leader:
             self._writing[name] = (member,)
             return
         store = self._log.store
+        node_id = member.tags.get("id", "") if member is not None else ""
+        if rules.has_others_node(store, self._pool.members, name, node_id):
+            return
         commands = rules.gone(store, self._who, name) if member is None else rules.reconcile(store, self._who, member)
         for command in commands:
             self._writing[name] = None

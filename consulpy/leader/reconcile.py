@@ -3,10 +3,11 @@
 The rules and the exact records are those of docs/wire/rpc.md 13, seen in the log of real servers.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from consulpy.rpc.members import ServerInfo, server_of
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Command, Deregister, Register
 from consulpy.state.store import Store
@@ -29,12 +30,27 @@ class Leader:
 
 def is_server(member: Member) -> bool:
     """Whether the member is a Consul server (of any datacenter)."""
-    return member.tags.get("role") == "consul"
+    return server_of(member) is not None
 
 
 def concerns(leader: Leader, member: Member) -> bool:
-    """Whether the member belongs into this leader's catalog: agents of its datacenter, nothing else that gossips."""
-    return member.tags.get("role") in ("node", "consul") and member.tags.get("dc") == leader.datacenter
+    """Whether the member belongs into this leader's catalog: agents of its datacenter, nothing else that gossips.
+
+    Who says that it is a server with tags that mean nothing is not an agent, as for real Consul.
+    """
+    is_agent = member.tags.get("role") == "node" or is_server(member)
+    return is_agent and member.tags.get("dc") == leader.datacenter
+
+
+def has_others_node(store: Store, members: Mapping[str, Member], name: str, node_id: str = "") -> bool:
+    """Whether the node that a member would change is that of another one, which is alive.
+
+    The catalog does not tell names and ids apart by capitals, gossip does.
+    """
+    nodes = [store.catalog.nodes_table.get(name.lower())]
+    nodes += store.catalog.nodes_table.by("id", node_id.lower()) if node_id else ()
+    holders = (members.get(node.node) for node in nodes if node is not None and node.node != name)
+    return any(holder is not None and holder.status == Status.ALIVE for holder in holders)
 
 
 def reconcile(store: Store, leader: Leader, member: Member) -> list[Command]:
@@ -52,7 +68,7 @@ def reconcile(store: Store, leader: Leader, member: Member) -> list[Command]:
 
 def gone(store: Store, leader: Leader, name: str) -> list[Command]:
     """What must be written because a member left, or was forgotten. A leader never deregisters itself."""
-    if name == leader.node_name or not store.catalog.has_node(name):
+    if name.lower() == leader.node_name.lower() or not store.catalog.has_node(name):
         return []
     return [Deregister(DeregisterRequest(datacenter=leader.datacenter, node=name))]
 
@@ -65,7 +81,8 @@ def forgotten(store: Store, members: Container[str]) -> list[str]:
 
 def _alive(store: Store, leader: Leader, member: Member) -> list[Command]:
     node = store.catalog.nodes_table.get(member.name.lower())
-    service = _consul_service(member) if is_server(member) else None
+    server = server_of(member)
+    service = _consul_service(member, server) if server is not None else None
     if (
         node is not None
         and node.address == member.address
@@ -115,14 +132,13 @@ def _has_service(store: Store, member: Member, service: NodeService) -> bool:
     return known is not None and known.port == service.port and known.meta == service.meta
 
 
-def _consul_service(member: Member) -> NodeService:
+def _consul_service(member: Member, server: ServerInfo) -> NodeService:
     """The service that every server has. Its metadata are texts; the serf_protocol ones are memberlist's versions."""
     tags = member.tags
-    port = tags.get("port", "")
     return NodeService(
         id=CONSUL_SERVICE,
         service=CONSUL_SERVICE,
-        port=int(port) if port.isascii() and port.isdigit() else 0,
+        port=server.port,
         weights=Weights(1, 1),
         meta={
             "non_voter": "true" if tags.get("nonvoter") == "1" else "false",

@@ -13,7 +13,8 @@ from consulpy.errors import MergeRefused
 from consulpy.serf.members import Member, Status
 
 _BUILD: Final = re.compile(r"\d+\.\d+\.\d+")
-_WHOLE: Final = re.compile(r"[+-]?\d{1,18}")
+_WHOLE: Final = re.compile(r"[0-9]{1,9}")
+_PORT_MAX: Final = 65535
 #: Agents before this build made node ids that were not unique.
 _UNIQUE_IDS_SINCE: Final = (0, 8, 5)
 #: Prefixes of tags that announce a feature (`ft_fs`), and an address in a network segment.
@@ -65,14 +66,19 @@ def host_port(address: str, port: int) -> str:
 
 
 def server_of(member: Member) -> ServerInfo | None:
-    """The server that a member is; None for a client, and for one whose tags have a value that does not parse."""
+    """The server that a member is; None for a client, and for one whose tags have a value that means nothing.
+
+    Real Consul takes any integer, as port 70000 or -1.
+    """
     tags = member.tags
     if tags.get("role") != "consul":
         return None
     build = _build_of(tags)
     try:
-        port, version = _whole(tags["port"]), _whole(tags["vsn"])
+        port, version = _port(tags["port"]), _whole(tags["vsn"])
         optional = {name: _whole(tags[name]) for name in _OPTIONAL_NUMBERS if name in tags}
+        if optional.get("wan_join_port"):
+            _port(tags["wan_join_port"])
         for name, value in tags.items():
             if name.startswith(_FEATURE):
                 _whole(value)
@@ -102,7 +108,7 @@ def server_of(member: Member) -> ServerInfo | None:
     )
 
 
-#: Tags that may be missing, but must be integers where they are present.
+#: Tags that may be missing, but must be whole numbers where they are present.
 _OPTIONAL_NUMBERS: Final = ("expect", "wan_join_port", "raft_vsn", "vsn_min", "vsn_max")
 
 
@@ -112,11 +118,18 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    port = _whole(text)
+    if not 0 < port <= _PORT_MAX:
+        raise ValueError(text)
+    return port
+
+
 def _check_segment_address(text: str) -> None:
     host, _, port = text.rpartition(":")
     if not host:
         raise ValueError(text)
-    _whole(port)
+    _port(port)
 
 
 def _build_of(tags: Mapping[str, str]) -> tuple[int, int, int] | None:
@@ -206,6 +219,28 @@ def agent_tags(agent: AgentFacts, *, wan: bool = False) -> dict[str, str]:
 Check = Callable[[Sequence[Member]], None]
 
 
+class Known(Protocol):
+    """The members that a pool has (`consulpy.serf.roster.Roster`); names and ids in whatever capitals."""
+
+    def named_like(self, name: str) -> Member | None:
+        """The member of a name."""
+
+    def with_node_id(self, node_id: str) -> Member | None:
+        """The member with an id."""
+
+
+class Nobody:
+    """No members yet."""
+
+    def named_like(self, name: str) -> Member | None:  # noqa: ARG002
+        """Nobody."""
+        return None
+
+    def with_node_id(self, node_id: str) -> Member | None:  # noqa: ARG002
+        """Nobody."""
+        return None
+
+
 def check_lan_merge(
     node_name: str,
     node_id: str,
@@ -213,35 +248,38 @@ def check_lan_merge(
     datacenter: str,
     *,
     segment: str = "",
-    known: Callable[[], Mapping[str, Member]] = dict,
+    known: Callable[[], Known] = Nobody,
 ) -> Check:
     """The check of members that want into our LAN pool (a join's whole list, or one alive message).
 
-    `known` gives the members that we have, by name. The check raises `MergeRefused` with Consul's texts. One rule is
-    ours: a *name* that a live member has is not given to another node id at another address. Real Consul lets both
-    fight for it, with neither operator being told.
+    `known` gives the members that we have. The check raises `MergeRefused` with Consul's texts. One rule is ours: a
+    *name* or an *id* that a live member has is not given to another node at another address. Real Consul lets both
+    fight for it, with neither operator being told; and as it tells names apart by capitals in gossip, but not in its
+    catalog and DNS, anybody can have a member's entries with its name in other capitals.
     """
+    own = Member(node_name, address, tags={"id": node_id}, status=Status.ALIVE)
 
     def check(members: Sequence[Member]) -> None:
         ours = known()
         by_id: dict[str, Member] = {}
         for member in members:
             if member.status is not Status.LEFT:
-                _check_id(member, node_name, node_id, by_id)
-                _check_name(member, node_name, node_id, address, ours)
+                _check_id(member, own, by_id)
             _check_place(member, datacenter, segment)
+        for member in members:
+            _check_holders(member, own, ours)
 
     return check
 
 
-def _check_id(member: Member, node_name: str, node_id: str, by_id: dict[str, Member]) -> None:
+def _check_id(member: Member, own: Member, by_id: dict[str, Member]) -> None:
     """No two members have one id."""
     member_id = member.tags.get("id", "")
     if not member_id:
         return
-    if member_id == node_id and member.name != node_name:
+    if member_id.lower() == own.tags["id"].lower() and member.name != own.name:
         raise MergeRefused(f"Member '{member.name}' has conflicting node ID '{member_id}' with this agent's ID")
-    other = by_id.setdefault(member_id, member)
+    other = by_id.setdefault(member_id.lower(), member)
     if other is not member and other.name != member.name and _has_unique_id(other) and _has_unique_id(member):
         raise MergeRefused(f"Member '{member.name}' has conflicting node ID '{member_id}' with member '{other.name}'")
 
@@ -251,23 +289,39 @@ def _has_unique_id(member: Member) -> bool:
     return build is not None and build >= _UNIQUE_IDS_SINCE
 
 
-def _check_name(member: Member, node_name: str, node_id: str, address: str, known: Mapping[str, Member]) -> None:
-    """A name stays with who has it while that one lives; a dead one's may be taken over."""
-    member_id = member.tags.get("id", "")
-    if not member_id or member.is_gone:
+def _check_holders(member: Member, own: Member, known: Known) -> None:
+    """A name and an id stay with who has them while that one lives; a dead one's may be taken over."""
+    if member.is_gone:
         return
-    if member.name == node_name:
-        holder_id, holder_address = node_id, address
-    else:
-        holder = known.get(member.name)
-        if holder is None or holder.status is not Status.ALIVE:
-            return
-        holder_id, holder_address = holder.tags.get("id", ""), holder.address
-    if holder_id and holder_id != member_id and holder_address != member.address:
+    holder = own if member.name.lower() == own.name.lower() else known.named_like(member.name)
+    if holder is not None and holder.status is Status.ALIVE and _are_two(member, holder):
         raise MergeRefused(
-            f"Member '{member.name}' at {member.address} (node ID '{member_id}') has the name of a live member at "
-            f"{holder_address} (node ID '{holder_id}'): give one of them another node_name"
+            f"{_described(member)} has the name of a live member at {holder.address} "
+            f"(node ID '{holder.tags.get('id', '')}'): give one of them another node_name"
         )
+    holder = known.with_node_id(member.tags.get("id", ""))
+    if (
+        holder is not None
+        and holder.name != member.name
+        and holder.status is Status.ALIVE
+        and holder.address != member.address
+        and _has_unique_id(holder)
+    ):
+        raise MergeRefused(
+            f"{_described(member)} has the node ID of a live member, '{holder.name}' at {holder.address}"
+        )
+
+
+def _are_two(member: Member, holder: Member) -> bool:
+    """Whether a member with the name of `holder`, in whatever capitals, is somebody else."""
+    theirs, id_ = holder.tags.get("id", "").lower(), member.tags.get("id", "").lower()
+    if member.name != holder.name:
+        return not id_ or id_ != theirs or holder.address != member.address
+    return bool(id_ and theirs) and id_ != theirs and holder.address != member.address
+
+
+def _described(member: Member) -> str:
+    return f"Member '{member.name}' at {member.address} (node ID '{member.tags.get('id', '')}')"
 
 
 def _check_place(member: Member, datacenter: str, segment: str) -> None:
@@ -284,7 +338,20 @@ def _check_place(member: Member, datacenter: str, segment: str) -> None:
 
 
 def check_wan_merge(members: Sequence[Member]) -> None:
-    """The check of members that want into our WAN pool: servers only. Raises `MergeRefused` with Consul's text."""
+    """The check of members that want into a WAN pool: servers only. Raises `MergeRefused` with Consul's text."""
     for member in members:
         if server_of(member) is None:
             raise MergeRefused(f"Member '{member.name}' is not a server")
+
+
+def wan_merge_check(name: str, node_id: str, address: str, *, known: Callable[[], Known] = Nobody) -> Check:
+    """The check of members that want into our WAN pool, where we are `name`: as `check_lan_merge`'s, for servers."""
+    own = Member(name, address, tags={"id": node_id}, status=Status.ALIVE)
+
+    def check(members: Sequence[Member]) -> None:
+        check_wan_merge(members)
+        ours = known()
+        for member in members:
+            _check_holders(member, own, ours)
+
+    return check

@@ -48,7 +48,6 @@ class LamportClock:
         """Whether no honest message has this time."""
         return seen - self._time > JUMP_MAX
 
-
     def _pass(self, time: int) -> None:
         self._time = time + 1 if time < MAX_TIME else self._honest
         if self._time < HONEST_MAX:

@@ -41,6 +41,16 @@ class Roster:
         self._local_name = local_name
         self._tell = tell
         self._counts = dict.fromkeys(Status, 0)
+        self._by_folded_name: dict[str, Member] = {}
+        self._by_node_id: dict[str, Member] = {}
+
+    def named_like(self, name: str) -> Member | None:
+        """The member of this name, in whatever capitals: Consul's catalog and DNS do not tell them apart."""
+        return self._by_folded_name.get(name.lower())
+
+    def with_node_id(self, node_id: str) -> Member | None:
+        """The member with this `id` tag, in whatever capitals."""
+        return self._by_node_id.get(node_id.lower())
 
     def count(self, status: Status) -> int:
         """How many members have this status."""
@@ -69,7 +79,7 @@ class Roster:
             member.leave_time_s = 0.0
             member.prune_when_left = False
             self._set_status(member, Status.ALIVE)
-        _refresh(member, node)
+        self._refresh(member, node)
         self.version += 1
         self._happened(MemberEventKind.JOIN, member)
 
@@ -89,7 +99,7 @@ class Roster:
         """A member changed its metadata."""
         member = self.members.get(node.name)
         if member is not None:
-            _refresh(member, node)
+            self._refresh(member, node)
             self.version += 1
             self._happened(MemberEventKind.UPDATE, member)
 
@@ -154,6 +164,7 @@ class Roster:
         """Forget a member."""
         if self.members.get(member.name) is member:
             del self.members[member.name]
+            self._forget_keys(member)
             self.version += 1
             self._counts[member.status] -= 1
             self._happened(MemberEventKind.REAP, member)
@@ -165,6 +176,21 @@ class Roster:
             if now_s - member.leave_time_s > limit_s:
                 self.erase(member)
         self.intents.expire(now_s)
+
+    def _refresh(self, member: Member, node: "Node") -> None:
+        self._forget_keys(member)
+        _refresh(member, node)
+        keys = ((self._by_folded_name, member.name), (self._by_node_id, member.tags.get("id", "")))
+        for index, key in keys:
+            known = index.get(key.lower())
+            if key and (known is None or known.is_gone):
+                index[key.lower()] = member
+
+    def _forget_keys(self, member: Member) -> None:
+        keys = ((self._by_folded_name, member.name), (self._by_node_id, member.tags.get("id", "")))
+        for index, key in keys:
+            if index.get(key.lower()) is member:
+                del index[key.lower()]
 
     def _happened(self, kind: MemberEventKind, member: Member) -> None:
         self._tell(MemberEvent(kind, [replace(member)]))  # as it is now: who hears of it later must not see more

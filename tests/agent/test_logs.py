@@ -1,9 +1,13 @@
 """Log lines look like Consul's."""
 
 import orjson
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
 
 from consulpy.agent.logs import log_line, stream
+from consulpy.cli.tables import table
 
 EVENT = {
     "log_time": 1_700_000_000.1234,
@@ -37,3 +41,32 @@ def test_a_stream_shows_its_level_and_above_until_it_ends() -> None:
     cancel()
     log.info("too late")
     assert [line.partition(" ")[2] for line in lines] == ["[INFO]  agent.dns: shown"]
+
+
+HOSTILE = "n1\n2023-11-14T22:13:20.123Z [INFO]  agent: all is well\x1b[2K\r\u202eevil\u2028\x9b\udcff"
+
+
+def test_a_name_from_outside_forges_no_line() -> None:
+    line = log_line(EVENT | {"what": HOSTILE})
+    assert line.isprintable()
+    assert "n1\\n2023" in line
+    assert line.endswith("\\x1b[2K\\r\\u202eevil\\u2028\\x9b\\xff happened")
+    assert orjson.loads(log_line(EVENT | {"what": HOSTILE}, as_json=True))["@message"] == line.partition("serf: ")[2]
+
+
+def test_the_lines_of_a_traceback_look_like_no_first_line() -> None:
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        failure = Failure()
+    first, *others = log_line(EVENT | {"log_failure": failure}).split("\n")
+    assert first.endswith("something happened: Traceback (most recent call last):")
+    assert others
+    assert all(line.startswith("    ") and line.isprintable() for line in others)
+
+
+@given(st.text())
+def test_whatever_is_said_is_one_printable_line(text: str) -> None:
+    assert log_line(EVENT | {"what": text}).isprintable()
+    assert all(line.isprintable() for line in table([["a", text], [text, "b"]], ["One", "Two"]).split("\n"))
+    assert len(table([["a", text], [text, "b"]], ["One", "Two"]).split("\n")) == 3

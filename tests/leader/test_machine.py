@@ -61,7 +61,7 @@ class World:
         self.clock, self.log, self.pool = Clock(), SlowLog(), Pool()
         self.said: list[str] = []
         self.ready: list[int] = []
-        self.put(member("s1", role="consul", port="8300", raft_vsn="3"))
+        self.put(member("s1", role="consul", port="8300", vsn="2", raft_vsn="3"))
         self.leader = self.elect()
 
     def elect(self) -> Leader:
@@ -230,7 +230,7 @@ def test_a_leader_whose_log_fails_at_the_start_tries_again(world: World) -> None
 
 def test_a_second_server_is_said_once(world: World) -> None:
     world.leader.start()
-    other = world.put(member("s2", role="consul", port="8300"))
+    other = world.put(member("s2", role="consul", port="8300", vsn="2"))
     for _ in range(3):
         world.tell(MemberEventKind.UPDATE, other)
     assert len([text for text in world.said if "second server" in text]) == 1
@@ -286,3 +286,36 @@ def test_a_flood_of_coordinates_is_bounded(world: World) -> None:
     assert world.leader.coordinates.dropped == 10
     world.clock.advance(5)
     assert world.log.submitted == [CoordinateBatchUpdate.__name__] * BATCHES
+
+
+@pytest.mark.parametrize("status", [Status.ALIVE, Status.FAILED, Status.LEFT])
+@pytest.mark.parametrize(("name", "node_id"), [("C1", "other"), ("C1", ""), ("thief", "C1-ID"), ("S1", "")])
+def test_a_member_with_a_live_ones_name_or_id_in_other_capitals_changes_nothing(
+    world: World, status: Status, name: str, node_id: str
+) -> None:
+    """Gossip tells capitals apart, the catalog does not: the node stays with the one that has it."""
+    world.leader.start()
+    world.leader.member_event(MemberEvent(MemberEventKind.JOIN, [world.put(member("c1", id="c1-id"))]))
+    before = world.log.store.index
+    kinds = {
+        Status.ALIVE: MemberEventKind.JOIN,
+        Status.FAILED: MemberEventKind.FAILED,
+        Status.LEFT: MemberEventKind.LEAVE,
+    }
+    thief = world.put(member(name, status, id=node_id))
+    thief.address = "127.66.6.6"
+    world.leader.member_event(MemberEvent(kinds[status], [thief]))
+    world.leader.member_event(MemberEvent(MemberEventKind.REAP, [world.pool.members.pop(name)]))
+    world.clock.advance(61.0)
+    assert world.log.store.index == before
+    assert sorted(world.nodes()) == ["c1", "s1"]
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "", "x"])
+def test_a_server_with_senseless_tags_is_no_member_of_the_datacenter(world: World, port: str) -> None:
+    world.leader.start()
+    before = world.log.store.index
+    odd = world.put(member("s2", role="consul", port=port, vsn="2"))
+    world.leader.member_event(MemberEvent(MemberEventKind.JOIN, [odd]))
+    assert world.log.store.index == before
+    assert not world.log.store.catalog.has_node("s2")

@@ -30,7 +30,9 @@ def member(name: str, status: Status = Status.ALIVE, **tags: str) -> Member:
 
 
 def server(name: str = "r3", status: Status = Status.ALIVE, **tags: str) -> Member:
-    found = member(name, status, **{"role": "consul", "id": SERVER_ID, "port": "8300", "raft_vsn": "3", **tags})
+    found = member(
+        name, status, **{"role": "consul", "id": SERVER_ID, "port": "8300", "vsn": "2", "raft_vsn": "3", **tags}
+    )
     found.address = "127.20.1.3"
     return found
 

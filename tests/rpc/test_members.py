@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from consulpy.errors import MergeRefused
-from consulpy.rpc.members import agent_tags, check_lan_merge, check_wan_merge, server_of
+from consulpy.memberlist.members import Member as Node
+from consulpy.memberlist.members import State
+from consulpy.rpc.members import Check, agent_tags, check_lan_merge, check_wan_merge, server_of, wan_merge_check
 from consulpy.serf.members import Member, Status
+from consulpy.serf.roster import Roster
+from consulpy.serf.tags import encode_tags
 
 SERVER = {
     "role": "consul",
@@ -51,6 +55,20 @@ def member(name: str, tags: dict[str, str], address: str = "127.33.0.9", status:
     return Member(name, address, 8301, tags, status)
 
 
+def node(of: Member) -> Node:
+    return Node(of.name, of.address, of.port, encode_tags(of.tags), (1, 5, 2, 2, 5, 4), 1, State.ALIVE, 0.0)
+
+
+def checking(*known: Member) -> Check:
+    """The check of "me" (node id "one", 127.33.0.1), to whom these members are known."""
+    roster = Roster("me", 300.0, lambda _event: None)
+    for each in known:
+        roster.joined(node(each), 0.0, 0.0)
+        if each.is_gone:
+            roster.gone(node(each), 0.0)
+    return check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: roster)
+
+
 def test_a_real_servers_tags_are_read() -> None:
     server = server_of(member("s1", SERVER | {"expect": "3", "use_tls": "1"}))
     assert server is not None
@@ -74,6 +92,19 @@ def test_a_real_servers_tags_are_read() -> None:
         {"ft_fs": "yes"},
         {"expect": "3.5"},
         {"sl_a": "b"},
+        {"port": "70000"},
+        {"port": "0"},
+        {"port": "-1"},
+        {"port": "+8300"},
+        {"port": "8300 "},
+        {"port": "8³"},
+        {"port": "9" * 5000},
+        {"vsn": "-2"},
+        {"vsn": "9" * 30},
+        {"expect": "-3"},
+        {"raft_vsn": "x"},
+        {"wan_join_port": "70000"},
+        {"sl_a": "127.0.0.1:70000"},
     ],
 )
 def test_one_bad_value_makes_a_member_no_server(change: dict[str, str]) -> None:
@@ -110,8 +141,7 @@ def test_our_tags_are_those_of_a_real_agent() -> None:
     ],
 )
 def test_what_may_not_join_the_lan(members: list[Member], text: str) -> None:
-    known = {"c1": member("c1", CLIENT, "127.33.0.5")}
-    check = check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: known)
+    check = checking(member("c1", CLIENT, "127.33.0.5"))
     with pytest.raises(MergeRefused) as caught:
         check(members)
     assert str(caught.value) == text
@@ -119,11 +149,10 @@ def test_what_may_not_join_the_lan(members: list[Member], text: str) -> None:
 
 def test_what_may_join_the_lan() -> None:
     """Plain Serf agents, ourselves, who left, a dead member's name under a new id, an old id at a new address."""
-    known = {
-        "dead": member("dead", CLIENT | {"id": "old"}, "127.33.0.5", Status.FAILED),
-        "moved": member("moved", CLIENT | {"id": "same"}, "127.33.0.6"),
-    }
-    check = check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: known)
+    check = checking(
+        member("dead", CLIENT | {"id": "old"}, "127.33.0.5", Status.FAILED),
+        member("moved", CLIENT | {"id": "same"}, "127.33.0.6"),
+    )
     check(
         [
             member("plain", {}),
@@ -139,3 +168,45 @@ def test_only_servers_join_the_wan() -> None:
     check_wan_merge([member("s1.dc1", SERVER), member("s1.dc2", SERVER | {"dc": "dc2"})])
     with pytest.raises(MergeRefused, match="Member 'c1' is not a server"):
         check_wan_merge([member("c1", CLIENT)])
+
+
+@pytest.mark.parametrize(
+    "thief",
+    [
+        member("ME", SERVER | {"id": "three"}),
+        member("Me", {}),
+        member("C1", CLIENT | {"id": "three"}),
+        member("C1", CLIENT),
+        member("C1", {}),
+        member("x", CLIENT | {"id": "ONE"}),
+        member("x", CLIENT | {"id": "TWO"}),
+        member("x", SERVER | {"id": "two"}),
+        member("c1", CLIENT | {"id": "Three"}),
+    ],
+    ids=lambda thief: f"{thief.name}-{thief.tags.get('id', '')}",
+)
+def test_a_live_members_name_or_id_is_not_taken_in_other_capitals(thief: Member) -> None:
+    """Consul's catalog and DNS do not tell capitals apart: real agents give such a member the other one's entries."""
+    with pytest.raises(MergeRefused, match=r"has the name of|has the node ID of|conflicting node ID"):
+        checking(member("c1", CLIENT, "127.33.0.5"))([thief])
+
+
+@pytest.mark.parametrize(
+    "heir",
+    [
+        member("C1", CLIENT | {"id": "three"}),
+        member("x", CLIENT),
+        member("C1", CLIENT, "127.33.0.5"),
+    ],
+    ids=["the name of a dead member", "the id of a dead member", "the same agent, renamed"],
+)
+def test_a_dead_members_name_and_id_may_be_taken_over(heir: Member) -> None:
+    status = Status.ALIVE if heir.address == "127.33.0.5" else Status.FAILED
+    checking(member("c1", CLIENT, "127.33.0.5", status))([heir])
+
+
+def test_the_wan_pool_has_one_member_of_a_name_in_whatever_capitals() -> None:
+    check = wan_merge_check("s1.dc1", "one", "127.33.0.1")
+    check([member("s1.dc1", SERVER, "127.33.0.1"), member("s2.dc1", SERVER | {"id": "other"})])
+    with pytest.raises(MergeRefused, match="has the name of a live member"):
+        check([member("S1.DC1", SERVER | {"id": "other"})])
