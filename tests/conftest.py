@@ -1,13 +1,33 @@
 """What all tests share: where the real peers are, and that nothing may be skipped where everything is installed."""
 
+import ctypes
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 VECTORS = Path(__file__).parent / "vectors"
+_CLONE_NEWNET = 0x40000000  # linux/sched.h; os.unshare came with Python 3.12
+
+
+def pytest_configure() -> None:
+    """As root each test process gets its own network: fixed addresses of two runs or two workers never meet."""
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
+        return
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:
+        return  # not allowed here: the tests run in the network that is there
+    for words in (
+        "link set lo up",
+        "link add eth0 type veth peer name eth1",  # a host with one private address, as most are
+        "addr add 10.77.0.1/24 dev eth0",
+        "link set eth0 up",
+        "link set eth1 up",
+    ):
+        subprocess.run(["ip", *words.split()], check=True)
 
 
 @pytest.hookimpl(hookwrapper=True)
