@@ -9,8 +9,9 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from consulpy.config.advertise import address_to_advertise
 from consulpy.config.schema import KEYS, RuntimeConfig
-from consulpy.config.templates import is_private, render
+from consulpy.config.templates import NoAddress, render
 from consulpy.config.transport import Host
 from consulpy.errors import ConfigError
 
@@ -31,6 +32,8 @@ DEV: Final[Mapping[str, Any]] = {
     "gossip_wan.suspicion_mult": 3,
 }
 _ANY: Final = ("0.0.0.0", "::", "[::]")
+#: Stands for an address that only the host could tell, when none is asked (`consulpy validate`).
+UNKNOWN_ADDRESS: Final = "127.0.0.1"
 #: Keys whose value is one address, perhaps as a template.
 _ADDRESS_KEYS: Final = (
     "bind_addr",
@@ -100,13 +103,18 @@ def _addresses(found: dict[str, Any], host: Host) -> None:
     version = 6 if ":" in bind else 4
     advertise = found.get("advertise_addr") or found.get(f"advertise_addr_ipv{version}")
     if not advertise:
-        advertise = bind if bind not in _ANY else _address_to_advertise(bind, host)
+        advertise = bind if bind not in _ANY else _advertised(bind, host)
     found["advertise_addr"] = advertise
     found["advertise_addr_wan"] = (
         found.get("advertise_addr_wan") or found.get(f"advertise_addr_wan_ipv{version}") or advertise
     )
     found["serf_lan"] = found.get("serf_lan") or bind
     found["serf_wan"] = found.get("serf_wan") or bind
+
+
+def _advertised(bind: str, host: Host) -> str:
+    found = host.addresses()
+    return UNKNOWN_ADDRESS if found is None else address_to_advertise(bind, found)
 
 
 def _one_address(path: str, text: str, host: Host) -> str:
@@ -133,33 +141,20 @@ def _many_addresses(path: str, text: str, host: Host) -> str:
 
 
 def _rendered(path: str, text: str, host: Host) -> str:
+    found = host.addresses() if "{{" in text else ()
     try:
-        shown = render(text, host.addresses() if "{{" in text else ())
+        shown = render(text, found or ())
+    except NoAddress as error:
+        if found is None:
+            return UNKNOWN_ADDRESS
+        raise ConfigError(f"{spelling(path)}: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{spelling(path)}: {error}") from None
+    if found is None and not shown:
+        return UNKNOWN_ADDRESS
     if not shown:
         raise ConfigError(f"{spelling(path)} cannot be empty: no address of this host fits {text!r}")
     return shown
-
-
-def _address_to_advertise(bind: str, host: Host) -> str:
-    """The one private address, as Consul looks for it; the one public IPv6 address when bound to ::."""
-    usable = [one for one in host.addresses() if one.usable]
-    if bind == "0.0.0.0":
-        fitting = [str(one.address) for one in usable if one.private and one.address.version == 4]
-        what = "private IPv4"
-    else:
-        fitting = [str(one.address) for one in usable if one.address.version == 6 and not is_private(one.address)]
-        what = "public IPv6"
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise ConfigError(
-            f"Multiple {what} addresses found ({', '.join(fitting)}). "
-            "Please configure one with 'bind' and/or 'advertise'."
-        )
-    others = ", ".join(str(one.address) for one in usable) or "none"
-    raise ConfigError(f"No {what} address found: give one with -advertise or -bind; this host has: {others}")
 
 
 def _targets(path: str, texts: Sequence[str], host: Host) -> tuple[str, ...]:

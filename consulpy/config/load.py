@@ -13,7 +13,7 @@ from consulpy.config.key import Kind
 from consulpy.config.nodeid import node_id
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.sources import Source, parse, read_path
-from consulpy.config.transport import Host, ThisHost
+from consulpy.config.transport import AnyHost, Host, ThisHost
 from consulpy.config.validate import check_host, validate, warnings
 from consulpy.config.values import Reading, merge
 from consulpy.errors import ConfigError
@@ -51,10 +51,10 @@ def read(flags: AgentFlags, host: Host) -> RuntimeConfig:
 
 
 def validate_files(paths: Sequence[str], file_format: str = "", host: Host | None = None) -> RuntimeConfig:
-    """Are these files a configuration that could run? Raises `ConfigError` that says why not."""
+    """Are these files a configuration that could run, on some host? Raises `ConfigError` that says why not."""
     if not paths:
         raise ConfigError("Must specify at least one config file or directory")
-    return read(AgentFlags(config_paths=tuple(paths), config_format=file_format), host or ThisHost())
+    return read(AgentFlags(config_paths=tuple(paths), config_format=file_format), host or AnyHost())
 
 
 def _given(values: dict[str, object]) -> Reading:

@@ -14,8 +14,14 @@ from typing import Final
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Shared by providers with their customers (RFC 6598); Consul takes it for private, Python does not.
-_SHARED: Final = ipaddress.ip_network("100.64.0.0/10")
+#: The IPv4 networks of RFC 6890 that hosts may forward; Python's notion of private is another one.
+_PRIVATE: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+    )
+)
+_RFC: Final = {"1918": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), "6598": ("100.64.0.0/10",)}
 _TEMPLATE: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _WORD: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`|([^\s"`|]+)')
 
@@ -28,11 +34,18 @@ class InterfaceAddress:
     address: IPAddress
     prefix_length: int
     up: bool = True
+    #: Whether the interface is the loopback.
+    loopback: bool = False
 
     @property
     def private(self) -> bool:
         """Whether it is of a network that is not routed on the internet."""
         return is_private(self.address)
+
+    @property
+    def public(self) -> bool:
+        """Whether it is of a network that is routed on the internet."""
+        return is_public(self.address)
 
     @property
     def usable(self) -> bool:
@@ -41,8 +54,19 @@ class InterfaceAddress:
 
 
 def is_private(address: IPAddress) -> bool:
-    """Whether Consul takes it for private: the blocks of RFC 6890, documentation networks among them."""
-    return address.is_private or (address.version == 4 and address in _SHARED)
+    """Whether go-sockaddr takes it for private: a network of RFC 6890 that hosts may forward (seen with 1.8.7)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return any(address in network for network in _PRIVATE)
+    return address.is_private
+
+
+def is_public(address: IPAddress) -> bool:
+    """Whether go-sockaddr takes it for public: of no network of RFC 6890."""
+    return not (is_private(address) or address.is_private or address.is_reserved)
+
+
+class NoAddress(ValueError):
+    """The template is sound, but this host has nothing that fits."""
 
 
 def render(text: str, found: Sequence[InterfaceAddress]) -> str:
@@ -123,8 +147,10 @@ def _matches(one: InterfaceAddress, what: str, wanted: str) -> bool:
         return one.address.version == network.version and one.address in network
     if what == "type":
         return wanted.lower() in ("ip", f"ipv{one.address.version}")
-    if what == "rfc" and wanted in ("1918", "6890"):
-        return one.private
+    if what == "rfc" and wanted == "6890":
+        return not one.public
+    if what == "rfc" and wanted in _RFC:
+        return one.address.version == 4 and any(one.address in ipaddress.ip_network(each) for each in _RFC[wanted])
     if what == "flags":
         return all(flag != "loopback" or one.address.is_loopback for flag in wanted.lower().split("|"))
     raise ValueError(f"{what!r} is nothing to select by: expected name, address, network, type, rfc or flags")
@@ -156,7 +182,7 @@ def _of_interface(found: Sequence[InterfaceAddress], arguments: list[str], every
     fitting = [one for one in found if re.fullmatch(arguments[0], one.interface) and not one.address.is_link_local]
     if not fitting:
         names = ", ".join(sorted({one.interface for one in found}))
-        raise ValueError(f"this host has no interface {arguments[0]!r} with an address; it has: {names}")
+        raise NoAddress(f"this host has no interface {arguments[0]!r} with an address; it has: {names}")
     fitting.sort(key=lambda one: one.address.version)
     return " ".join(str(one.address) for one in (fitting if every else fitting[:1]))
 
@@ -164,8 +190,8 @@ def _of_interface(found: Sequence[InterfaceAddress], arguments: list[str], every
 _ADDRESSES: Final[dict[str, Callable[[Sequence[InterfaceAddress], list[str]], str]]] = {
     "GetPrivateIP": lambda found, _: _first(found, lambda one: one.private),
     "GetPrivateIPs": lambda found, _: " ".join(str(one.address) for one in found if one.usable and one.private),
-    "GetPublicIP": lambda found, _: _first(found, lambda one: not one.private),
-    "GetPublicIPs": lambda found, _: " ".join(str(one.address) for one in found if one.usable and not one.private),
+    "GetPublicIP": lambda found, _: _first(found, lambda one: one.public),
+    "GetPublicIPs": lambda found, _: " ".join(str(one.address) for one in found if one.usable and one.public),
     "GetInterfaceIP": lambda found, arguments: _of_interface(found, arguments, every=False),
     "GetInterfaceIPs": lambda found, arguments: _of_interface(found, arguments, every=True),
 }
@@ -173,5 +199,5 @@ _LISTS: Final[dict[str, Callable[[Sequence[InterfaceAddress]], list[InterfaceAdd
     "GetAllInterfaces": list,
     "GetDefaultInterfaces": lambda found: [one for one in found if one.usable],
     "GetPrivateInterfaces": lambda found: [one for one in found if one.usable and one.private],
-    "GetPublicInterfaces": lambda found: [one for one in found if one.usable and not one.private],
+    "GetPublicInterfaces": lambda found: [one for one in found if one.usable and one.public],
 }

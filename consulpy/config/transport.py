@@ -3,6 +3,7 @@
 The only file of this room that opens sockets; everything else takes a `Host` by argument.
 """
 
+import array
 import fcntl
 import ipaddress
 import socket
@@ -12,10 +13,13 @@ from typing import Final, Protocol
 
 from consulpy.config.templates import InterfaceAddress
 
-_SIOCGIFADDR: Final = 0x8915
+_SIOCGIFCONF: Final = 0x8912
 _SIOCGIFNETMASK: Final = 0x891B
 _SIOCGIFFLAGS: Final = 0x8913
 _IFF_UP: Final = 1
+_IFF_LOOPBACK: Final = 8
+#: Size of the kernel's `struct ifreq` on 64 bits: 16 of the name, 24 of the value.
+_IFREQ_BYTES: Final = 40
 
 
 class Host(Protocol):
@@ -24,14 +28,33 @@ class Host(Protocol):
     def name(self) -> str:
         """The host's name."""
 
-    def addresses(self) -> list[InterfaceAddress]:
-        """The addresses of all interfaces."""
+    def addresses(self) -> list[InterfaceAddress] | None:
+        """The addresses of all interfaces; None if they are not to be asked for."""
 
     def owns(self, address: str) -> bool:
         """Whether a program here may listen at this IP address."""
 
     def machine_id(self) -> str:
         """What tells this machine from others for ever, or ""."""
+
+
+class AnyHost:
+    """Any machine: configurations are validated for it without a look at this one's addresses."""
+
+    def name(self) -> str:
+        """This host's name: every other one would do."""
+        return socket.gethostname()
+
+    def addresses(self) -> None:
+        """Not known."""
+
+    def owns(self, address: str) -> bool:
+        """It may be."""
+        return bool(address)
+
+    def machine_id(self) -> str:
+        """Not known."""
+        return ""
 
 
 class ThisHost:
@@ -68,19 +91,43 @@ class ThisHost:
 
 
 def _ipv4_addresses() -> list[InterfaceAddress]:
+    """All addresses of all interfaces, in the kernel's order; an alias such as eth0:1 is one more of eth0."""
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        for _, name in socket.if_nameindex():
-            request = struct.pack("256s", name.encode()[:15])
+        for row in _interface_rows(asking):
+            label, address = row[:16].rstrip(b"\0"), row[20:24]
+            request = struct.pack("16s16s8x", label, row[16:32])
             try:
-                address = fcntl.ioctl(asking, _SIOCGIFADDR, request)[20:24]
                 mask = fcntl.ioctl(asking, _SIOCGIFNETMASK, request)[20:24]
-                flags = struct.unpack("H", fcntl.ioctl(asking, _SIOCGIFFLAGS, request)[16:18])[0]
-            except OSError:  # an interface without an IPv4 address
+            except OSError:  # it is gone meanwhile
                 continue
+            name = label.decode("utf-8", "replace").partition(":")[0]
+            flags = _flags(asking, name)
             length = int.from_bytes(mask, "big").bit_count()
-            found.append(InterfaceAddress(name, ipaddress.IPv4Address(address), length, bool(flags & _IFF_UP)))
+            up, loopback = bool(flags & _IFF_UP), bool(flags & _IFF_LOOPBACK)
+            found.append(InterfaceAddress(name, ipaddress.IPv4Address(address), length, up, loopback))
     return found
+
+
+def _interface_rows(asking: socket.socket) -> list[bytes]:
+    """SIOCGIFCONF: a `struct ifreq` for each IPv4 address; asked for again with twice the space while it was full."""
+    size = 64 * _IFREQ_BYTES
+    while True:
+        space = array.array("B", bytes(size))
+        address, _ = space.buffer_info()
+        used = struct.unpack("iP", fcntl.ioctl(asking, _SIOCGIFCONF, struct.pack("iP", size, address)))[0]
+        if used < size:
+            rows = space.tobytes()[:used]
+            return [rows[at : at + _IFREQ_BYTES] for at in range(0, used, _IFREQ_BYTES)]
+        size *= 2
+
+
+def _flags(asking: socket.socket, name: str) -> int:
+    try:
+        answer = fcntl.ioctl(asking, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()[:15]))
+    except OSError:
+        return 0
+    return int(struct.unpack("H", answer[16:18])[0])
 
 
 def _ipv6_addresses() -> list[InterfaceAddress]:
@@ -89,7 +136,11 @@ def _ipv6_addresses() -> list[InterfaceAddress]:
     except OSError:
         return []
     found = []
-    for row in rows:
-        digits, _, length, _, _, name = row.split()
-        found.append(InterfaceAddress(name, ipaddress.IPv6Address(bytes.fromhex(digits)), int(length, 16)))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for row in rows:
+            digits, _, length, _, _, name = row.split()
+            flags = _flags(asking, name)
+            address = ipaddress.IPv6Address(bytes.fromhex(digits))
+            up, loopback = bool(flags & _IFF_UP), bool(flags & _IFF_LOOPBACK)
+            found.append(InterfaceAddress(name, address, int(length, 16), up, loopback))
     return found

@@ -43,7 +43,7 @@ def check_host(config: RuntimeConfig, host: Host) -> None:
         *(("client_addr", address) for address in config.client_addrs if not address.startswith(("unix://", "/"))),
     ):
         if address and not host.owns(address):
-            has = ", ".join(str(one.address) for one in host.addresses() if one.up)
+            has = ", ".join(str(one.address) for one in host.addresses() or () if one.up)
             raise ConfigError(f"{spelling(path)}: this host does not have the address {address}; it has: {has}")
 
 

@@ -6,7 +6,7 @@ from consulpy.config.templates import InterfaceAddress
 
 
 def interface(name: str, address: str, length: int = 24) -> InterfaceAddress:
-    return InterfaceAddress(name, ipaddress.ip_address(address), length)
+    return InterfaceAddress(name, ipaddress.ip_address(address), length, loopback=name == "lo")
 
 
 class FakeHost:

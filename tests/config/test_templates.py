@@ -57,7 +57,18 @@ def test_a_mistake_says_what_was_expected(text: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "private"), [("192.0.2.2", True), ("100.64.0.1", True), ("8.8.8.8", False), ("fd00::2", True)]
+    ("text", "private"),
+    [
+        ("10.0.0.1", True),
+        ("100.64.0.1", True),
+        ("192.88.99.1", True),
+        ("198.18.0.1", True),
+        ("192.0.2.2", False),
+        ("198.51.100.1", False),
+        ("240.0.0.1", False),
+        ("8.8.8.8", False),
+        ("fd00::2", True),
+    ],
 )
-def test_private_is_what_consul_takes_for_private(text: str, private: bool) -> None:
+def test_private_is_what_templates_of_consul_take_for_private(text: str, private: bool) -> None:
     assert is_private(interface("x", text).address) is private
