@@ -5,7 +5,6 @@ pools, port 8300 and `call`, the leader, the services of this agent, then the do
 """
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -20,6 +19,7 @@ from consulpy.agent import joining, keyoperations, logs, report, settings, telem
 from consulpy.agent.datadir import DataDirectoryLock
 from consulpy.agent.disk import DiskThread
 from consulpy.agent.localparts import LocalParts, local_parts
+from consulpy.agent.monotonic import use_monotonic_time, wall_s
 from consulpy.agent.pools import Pool, lan_pool, wan_pool
 from consulpy.agent.roles import Role, client_role, open_log, server_role
 from consulpy.agent.versions import of_copies, of_state
@@ -58,7 +58,8 @@ _LAST_WORDS_S: Final = 0.1
 class Agent:
     """One agent.
 
-    `reactor`: Twisted's. `shut_down(status)`: ends the program, called after a leave and when joining failed for good.
+    `reactor`: Twisted's, whose timers are made monotonic (see `consulpy.agent.monotonic`). `shut_down(status)`: ends
+    the program, called after a leave and when joining failed for good.
     `read_config()`: the configuration as it is written now, for a reload.
     """
 
@@ -77,8 +78,9 @@ class Agent:
         self._reactor = reactor
         self._shut_down = shut_down
         self._rng = rng or Random()
+        use_monotonic_time(reactor)
         self.clock = reactor
-        self.metrics = Registry(self._wall_s, telemetry.rules(config.telemetry))
+        self.metrics = Registry(wall_s, telemetry.rules(config.telemetry))
         self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
         self.limits = settings.writes(config)
         self.translate_wan_addrs = config.translate_wan_addrs
@@ -189,7 +191,9 @@ class Agent:
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
         """What was seen of a member: who suspected it, who confirmed, who refuted. None for one never heard of."""
         seen = self.lan.timeline(name)
-        return [event.to_json() for event in seen] if seen or name in self.lan.members else None
+        to_wall_s = wall_s() - self.clock.seconds()
+        shown = [event.to_json() | {"At": event.at_s + to_wall_s} for event in seen]
+        return shown if seen or name in self.lan.members else None
 
     # -- a life
 
@@ -220,7 +224,7 @@ class Agent:
         else:
             self._role = client_role(config, reactor, rng, self._cluster_size, self._tls)
         self._stops += self._role.stops
-        self._parts = local_parts(config, reactor, rng, self._role, self.lan, self._wall_s, self.node_meta)
+        self._parts = local_parts(config, reactor, rng, self._role, self.lan, wall_s, self.node_meta)
         self._stops += self._parts.stops
         self._listen()
         self._measure()
@@ -276,7 +280,9 @@ class Agent:
             )
             self._run(rpc)
         version = of_copies(self.copies, lambda: dns.config) if self.server is None else of_state(self.server)
-        dns = DnsService(self._reactor, settings.dns(config), self.caller, rng=self._rng, version=version)
+        dns = DnsService(
+            self._reactor, settings.dns(config), self.caller, rng=self._rng, version=version, wall_s=wall_s
+        )
         if config.ports.dns > 0:
             self._run(dns)
             self.dns = dns
@@ -329,9 +335,6 @@ class Agent:
 
     def _cluster_size(self) -> int:
         return len(self.lan.members)
-
-    def _wall_s(self) -> float:
-        return time.time()  # noqa: TID251 - the one place where the world's time comes in
 
     # -- what users ask for
 

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.disk import DiskThread
+from consulpy.agent.monotonic import wall_s
 from consulpy.agent.pools import reporter
 from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.machine import Leader
@@ -96,6 +97,7 @@ def server_role(
         metrics=metrics,
         hold_timeout_s=config.performance.rpc_hold_timeout_s,
         waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
+        wall_s=wall_s,
     )
     caller = ServerCaller(server)
     role = Role(caller, caller, Copies(caller, reactor), server)
@@ -112,7 +114,7 @@ def server_role(
         reporter("leader")("info", f"this server leads datacenter {config.datacenter}")
 
     leader = role.leader = Leader(
-        config.datacenter, config.node_name, log, lan, reactor, on_ready=leads, log=reporter("leader")
+        config.datacenter, config.node_name, log, lan, reactor, on_ready=leads, log=reporter("leader"), wall_s=wall_s
     )
     server.queue_coordinate = leader.queue_coordinate
     server.sessions = leader.sessions

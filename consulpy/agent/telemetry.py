@@ -96,7 +96,7 @@ class Telemetry:
 def measure(agent: "Agent", telemetry: Telemetry) -> None:
     """Ask every room for what it counts."""
     registry = agent.metrics
-    _runtime(registry)
+    _runtime(registry, agent.clock)
     for serf in filter(None, (agent.lan, agent.wan)):
         _gossip(registry, serf, telemetry)
     _dns(agent)
@@ -109,16 +109,26 @@ def measure(agent: "Agent", telemetry: Telemetry) -> None:
         _server(agent)
 
 
-def _runtime(registry: Registry) -> None:
+def _runtime(registry: Registry, reactor: Any) -> None:
     registry.watch("runtime.sys_bytes", _resident_bytes)
+    registry.watch("runtime.descriptors", _descriptors)
+    registry.watch("runtime.timers", lambda: len(reactor.getDelayedCalls()))
     registry.watch("runtime.total_gc_runs", lambda: sum(each["collections"] for each in gc.get_stats()))
+
+
+def _descriptors() -> float:
+    """How many file descriptors this process has open; 0 where that cannot be seen."""
+    try:
+        return len(list(Path("/proc/self/fd").iterdir()))
+    except OSError:
+        return 0
 
 
 def _resident_bytes() -> float:
     """The memory that this process has, in bytes."""
     try:
         return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
-    except OSError:  # not on Linux
+    except OSError:  # not on Linux, or no descriptor is free
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -86,8 +86,9 @@ class IntervalCheck:
     def stop(self) -> None:
         """End; a run under way is given up and reports nothing."""
         self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
         run, self._run = self._run, None
         if run is not None:
             run.cancel()

@@ -16,7 +16,7 @@ class TTLCheck:
         self._report = report
         self._clock = clock
         self._last_output = ""
-        self._timer: Timer = clock.callLater(ttl_s, self._expired)
+        self._timer: Timer | None = clock.callLater(ttl_s, self._expired)
 
     def update(self, status: str, output: str) -> None:
         """Somebody says how it stands; the time to live begins anew."""
@@ -31,10 +31,12 @@ class TTLCheck:
 
     def stop(self) -> None:
         """End it."""
-        if self._timer.active():
-            self._timer.cancel()
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
     def _expired(self) -> None:
+        self._timer = None  # a call that was made still holds this check
         output = "TTL expired"
         if self._last_output:
             output += f" (last output before timeout follows): {self._last_output}"

@@ -4,14 +4,13 @@ Reads go through `caller`, any server may answer them (`allow_stale`); an answer
 of the leader. An unknown datacenter is an unknown name; any other failure is SERVFAIL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 
 from twisted.logger import Logger
 from twisted.names import dns
 
-from consulpy.clock import Clock
 from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
 from consulpy.dns.cache import NODE, SERVICE, Made, Scope, Version
@@ -56,15 +55,21 @@ _log = Logger()
 class Resolver:
     """Answers questions. `config` may be replaced at any time; it holds for the questions after.
 
-    `version`: see `cache.Version`.
+    `version`: see `cache.Version`. `wall_s()`: seconds since 1970, which are the serial numbers of SOA records.
     """
 
     def __init__(
-        self, config: DnsConfig, caller: Caller, clock: Clock, rng: Random, recursor: Recursor, version: Version
+        self,
+        config: DnsConfig,
+        caller: Caller,
+        wall_s: Callable[[], float],
+        rng: Random,
+        recursor: Recursor,
+        version: Version,
     ) -> None:
         self.config = config
         self._caller = caller
-        self._clock = clock
+        self._wall_s = wall_s
         self._rng = rng
         self._recursor = recursor
         self._version = version
@@ -351,7 +356,7 @@ class Resolver:
         return reply
 
     def _soa(self) -> dns.RRHeader:
-        return answers.soa_record(self.config, int(self._clock.seconds()) & 0xFFFFFFFF)
+        return answers.soa_record(self.config, int(self._wall_s()) & 0xFFFFFFFF)
 
     def _negative(self, rcode: int = dns.ENAME) -> Answer:
-        return answers.negative(self.config, int(self._clock.seconds()) & 0xFFFFFFFF, rcode)
+        return answers.negative(self.config, int(self._wall_s()) & 0xFFFFFFFF, rcode)

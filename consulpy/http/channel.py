@@ -140,8 +140,9 @@ class Channel(MayWait, HTTPChannel):
 
     def _answer_kept(self, data: bytes) -> bytes:
         """Answer the requests at the beginning of `data` whose answers are kept; what is left for the slow way."""
-        kept, began_s = self.factory.kept, time()
-        second, answers, left, closes = int(began_s), [], data, False
+        kept, seconds = self.factory.kept, self.factory.seconds
+        began_s = seconds()
+        second, answers, left, closes = int(time()), [], data, False
         size = 0
         while left and size < BATCH_MAX_BYTES:
             end = left.find(b"\r\n\r\n") + 4
@@ -155,12 +156,12 @@ class Channel(MayWait, HTTPChannel):
             size += len(entry.answer)
             tally = entry.tally
             tally[0] += 1
-            tally[1] += 1000 * (time() - began_s)
+            tally[1] += 1000 * (seconds() - began_s)
             left, closes = left[end:], entry.closes
             if closes:
                 left = b""
         if answers:
-            self._hit_s = self.factory.seconds()
+            self._hit_s = seconds()
             send(self.transport, b"".join(answers) if len(answers) > 1 else answers[0])
             if closes:
                 self._end()

@@ -67,15 +67,15 @@ class Opening(MayWait, Protocol):
         self._channel.dataReceived(data)
 
     def _answer_kept(self, data: bytes) -> bool:
-        kept, began_s = self.factory.kept, time()
+        kept, began_s = self.factory.kept, self.factory.seconds()
         if kept is None or not kept.closes(data):
             return False
         entry = kept.find(data)
         if entry is None:
             return False
-        send(self.transport, entry.at(int(began_s)))
+        send(self.transport, entry.at(int(time())))
         entry.tally[0] += 1
-        entry.tally[1] += 1000 * (time() - began_s)
+        entry.tally[1] += 1000 * (self.factory.seconds() - began_s)
         self._end()
         return True
 

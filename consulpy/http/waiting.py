@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
-from time import time  # noqa: TID251 - latency of requests, as their metrics have it
 from typing import TYPE_CHECKING, Final, Protocol
 
 from consulpy.errors import BadRequest
@@ -53,12 +52,12 @@ class Waiting:
 
     __slots__ = ("began_s", "connection", "group", "head", "index")
 
-    def __init__(self, connection: Connection, group: "_Group", head: bytes, index: int) -> None:
+    def __init__(self, connection: Connection, group: "_Group", head: bytes, index: int, began_s: float) -> None:
         self.connection: Connection | None = connection
         self.group = group
         self.head = head
         self.index = index
-        self.began_s = time()
+        self.began_s = began_s
 
     def leave(self) -> None:
         """Wait no more."""
@@ -112,7 +111,7 @@ class WaitingRooms:
         self._idle.pop(plain, None)
         server.calls += 1
         server.waiting += 1
-        waiting = Waiting(connection, group, head, options.min_query_index)
+        waiting = Waiting(connection, group, head, options.min_query_index, self.clock.seconds())
         group.take(waiting, wait_s(options.max_query_time, server.rng, server.waits))
         return waiting
 
@@ -285,7 +284,7 @@ class _Group:
     def _send(self, waiting: list[Waiting], answer: bytes) -> None:
         """Answer some now, the others in the next turn. Without an answer they go the plain way."""
         now, later = waiting[:BATCH], waiting[BATCH:]
-        end_s = time()
+        end_s = self._rooms.clock.seconds()
         for each in now:
             connection, each.connection = each.connection, None
             if connection is None:

@@ -39,7 +39,8 @@ class Pool(Protocol):
 class Leader:
     """One term of office.
 
-    `on_ready` is called once, when the leader may be named to others and answer them; `log(level, text)`.
+    `on_ready` is called once, when the leader may be named to others and answer them; `log(level, text)`;
+    `wall_s()`: seconds since 1970 (by default the clock's).
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Leader:
         *,
         on_ready: Callable[[], None] = lambda: None,
         log: Callable[[str, str], None] = lambda _level, _text: None,
+        wall_s: Callable[[], float] | None = None,
     ) -> None:
+        self._wall_s = wall_s or clock.seconds
         self._who = rules.Leader(datacenter, node_name)
         self._log = state_log
         self._pool = pool
@@ -151,7 +154,7 @@ class Leader:
         if own is not None:
             steps += rules.reconcile(store, self._who, own)
         if store.operator.federation_table.get(datacenter) is None:
-            state = State(datacenter=datacenter, updated_at=go_time(self._clock.seconds()))
+            state = State(datacenter=datacenter, updated_at=go_time(self._wall_s()))
             request = FederationStateRequest(datacenter=datacenter, state=state)
             steps.append(FederationState(request))
         return steps

@@ -379,6 +379,7 @@ class LocalState:
         run = self._runs.pop(check_id, None)
         if run is not None and run.running is not None:
             run.running.stop()
+            run.running = None  # it holds `report`, which holds the run: a cycle is freed by the garbage collector only
 
     def stop(self) -> None:
         """Stop all checks and timers, and write what waits; what is registered stays."""

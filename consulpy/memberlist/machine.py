@@ -81,6 +81,7 @@ class IncomingStream:
         """The connection is gone."""
         if not self._refused:
             self._refused = True
+            self._reader.close()
             self._memberlist.stream_closed(self._source, self._bytes)
 
 
@@ -416,6 +417,7 @@ class Memberlist:
         reader = MessageReader(self.sealer)
 
         def finished(error: Exception | None) -> None:
+            reader.close()
             reply = reader.message
             done(error is None and isinstance(reply, Ack) and reply.seq_no == seq_no)
 
@@ -427,6 +429,7 @@ class Memberlist:
         began_s = self._clock.seconds()
 
         def finished(error: Exception | None) -> None:
+            reader.close()
             if error is None and self.running:
                 try:
                     self._take_reply(reader.message, join)

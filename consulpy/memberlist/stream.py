@@ -122,6 +122,10 @@ class MessageReader:
             raise WireError(f"msgpack: {error or type(error).__name__}") from None
         return False
 
+    def close(self) -> None:
+        """No more bytes come. Frees what was kept: the unfinished steps hold this object, and it holds them."""
+        self._steps.close()
+
     # Each step is a generator that yields while bytes are missing.
 
     def _read(self) -> Generator[None, None, StreamMessage]:

@@ -219,7 +219,8 @@ class _Exchange(ClientFactory):
             return
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
-        self.connector.disconnect()
+        connector, self.connector = self.connector, None  # it holds this object: a cycle
+        connector.disconnect()
         done(error)
 
 

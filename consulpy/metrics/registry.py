@@ -17,6 +17,11 @@ INTERVAL_S: Final = 10
 #: they never take the room of all names.
 NAMES_MAX: Final = 4096
 LABELLED_MAX: Final = 3072
+#: A name with labels that was not measured for so many intervals, or up to twice as many, is forgotten: labels name
+#: services, which come and go.
+LABELLED_INTERVALS: Final = 60
+#: How names begin that end with the name of a user event.
+_EVENTS: Final = "serf.events."
 #: How many of the last values of a sample are kept for quantiles.
 RECENT_MAX: Final = 512
 
@@ -139,6 +144,9 @@ class Registry:
         self.recent: dict[Key, deque[float]] = {}
         #: Values whose name came when there were too many already.
         self.dropped = 0
+        #: Names with labels that were measured since the last look, and the intervals since then.
+        self._measured: set[Key] = set()
+        self._intervals = 0
 
     def incr(self, name: str, value: float = 1, labels: Mapping[str, str] | None = None) -> None:
         """`value` more of something."""
@@ -232,6 +240,8 @@ class Registry:
 
     def _count(self, key: Key, value: float, times: int) -> None:
         if self._has_room(key, self.totals):
+            if _is_variable(key):
+                self._measured.add(key)
             _added(self._current().counters, key, value, times)
             self.totals[key] = self.totals.get(key, 0.0) + value * times
             if self.sinks:
@@ -244,6 +254,8 @@ class Registry:
                 return
             total = self.sample_totals[key] = Aggregate()
             self.recent[key] = deque(maxlen=RECENT_MAX)
+        if _is_variable(key):
+            self._measured.add(key)
         total.add(value, times)
         _added(self._current().samples, key, value, times)
         self.recent[key].append(value)
@@ -267,13 +279,29 @@ class Registry:
         now = self._now
         if not now.start_s <= self._wall_s() < now.start_s + INTERVAL_S:
             self._whole, self._now = now, Interval(self._interval_start())
+            self._intervals += 1
+            if self._intervals >= LABELLED_INTERVALS:
+                self._forget_unmeasured()
         return self._now
 
+    def _forget_unmeasured(self) -> None:
+        """Drop the totals of names with labels that nobody measured lately; they begin again at 0."""
+        for table in (self.totals, self.sample_totals, self.recent):
+            for key in [key for key in table if _is_variable(key) and key not in self._measured]:
+                del table[key]
+        self._measured = set()
+        self._intervals = 0
+
     def _has_room(self, key: Key, known: Mapping[Key, Any]) -> bool:
-        if key in known or len(known) < (LABELLED_MAX if key[1] else NAMES_MAX):
+        if key in known or len(known) < (LABELLED_MAX if _is_variable(key) else NAMES_MAX):
             return True
         self.dropped += 1
         return False
+
+
+def _is_variable(key: Key) -> bool:
+    """Whether users choose the labels, or the name itself (of an event)."""
+    return bool(key[1]) or key[0].startswith(_EVENTS)
 
 
 def _added(values: dict[Key, Aggregate], key: Key, value: float, times: int) -> None:

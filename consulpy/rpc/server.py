@@ -88,6 +88,7 @@ class Server:
         hold_timeout_s: float = HOLD_TIMEOUT_S,
         metrics: Measures = NOTHING,
         waits: WaitLimits = DEFAULT_WAITS,
+        wall_s: Callable[[], float] | None = None,
     ) -> None:
         #: How long reads may wait.
         self.waits = waits
@@ -100,8 +101,10 @@ class Server:
         self.rpc_address = rpc_address
         self.log = log
         self.clock = clock
-        #: When this server was made, in seconds of the clock.
-        self.started_s = clock.seconds()
+        #: Seconds since 1970, for what people read and Consul's formats hold; by default the clock's.
+        self.wall_s = wall_s or clock.seconds
+        #: When this server was made, in seconds since 1970.
+        self.started_s = self.wall_s()
         self.rng = rng
         self.lan = lan
         self.wan = wan

@@ -66,7 +66,7 @@ async def _perform(server: "Server", request: SnapshotRequest, data: bytes) -> t
 async def _save(server: "Server") -> tuple[QueryMeta, bytes]:
     snapshot = Snapshot.of(server.store)
     voters = [Voter(server.node_id, server.rpc_address)]
-    unix_ms = int(server.clock.seconds() * 1000)
+    unix_ms = int(server.wall_s() * 1000)
 
     def write() -> bytes:
         return archive.write(snapshot.index, _TERM, voters, snapshot.records(), unix_ms=unix_ms)

@@ -47,7 +47,7 @@ def resolver(config: str, rng: Random | None = None) -> Resolver:
         raise AssertionError("there is no recursor")
 
     rng = rng or Random(1)
-    return Resolver(CONFIGS[config], caller, Clock(), rng, Recursor(no_recursor, rng), lambda _: None)
+    return Resolver(CONFIGS[config], caller, Clock().seconds, rng, Recursor(no_recursor, rng), lambda _: None)
 
 
 RESOLVERS = {config: resolver(config) for config in CONFIGS}
@@ -134,7 +134,7 @@ def test_over_tcp_pointers_stay_in_reach() -> None:
     ]
     rng = Random(2)
     recursor = RESOLVERS["plain"]._recursor
-    asked = Resolver(DnsConfig(), FakeCaller("10.0.0.1", registrations), Clock(), rng, recursor, lambda _: None)
+    asked = Resolver(DnsConfig(), FakeCaller("10.0.0.1", registrations), Clock().seconds, rng, recursor, lambda _: None)
 
     answer = ask(asked, catalog.packet("huge.service.consul", dns.SRV), udp=False)
 

@@ -61,7 +61,7 @@ def choice(packet: bytes, rows: list[CheckServiceNode], config: DnsConfig | None
 def plainly(packet: bytes, rows: list[CheckServiceNode], config: DnsConfig, *, udp: bool) -> bytes:
     """What is made of instances in the order in which they come, as for prepared queries."""
     rng, question = Random(1), decode(packet)
-    resolver = Resolver(config, FakeCaller("10.0.0.1", []), Clock(), rng, Recursor(None, rng), lambda _: None)  # type: ignore[arg-type]
+    resolver = Resolver(config, FakeCaller("10.0.0.1", []), Clock().seconds, rng, Recursor(None, rng), lambda _: None)  # type: ignore[arg-type]
     made: list[Any] = []
     Deferred.fromCoroutine(resolver._records(question, rows, TTL, udp)).addBoth(made.append)
     return encode(question, made[0], compress=not config.disable_compression)

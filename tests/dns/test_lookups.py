@@ -60,7 +60,7 @@ class Recursors:
 def ask(config: DnsConfig, calls: Calls, question: bytes, recursors: Recursors | None = None) -> tuple[Any, int]:
     """The decoded answer, and of how many records it is a choice (0: may not be kept)."""
     recursor = Recursor((recursors or Recursors()).exchange, Random(1))
-    resolver = Resolver(config, calls, Clock(), Random(1), recursor, lambda _: 1)
+    resolver = Resolver(config, calls, Clock().seconds, Random(1), recursor, lambda _: 1)
     out: list[Any] = []
     Deferred.fromCoroutine(resolver.respond(decode(question), udp=True, client="198.51.100.7")).addBoth(out.append)
     (made,) = out

@@ -1,6 +1,7 @@
 """What a memberlist does with odd, broken and hostile input (tests/vectors/gossip/{tolerance,malformed}.json)."""
 
 import base64
+import gc
 import resource
 from typing import Any
 
@@ -360,3 +361,20 @@ def test_what_one_packet_tells_is_heard_as_real_agents_hear_it() -> None:
     parts.append(Alive(1, "a", "127.10.0.11", 8301, b"", VSN).encode())
     lone.get(compound(parts), source=PROBER)
     assert heard == ["a", "b", "one", "two", "three"]
+
+
+def test_a_stream_that_ends_early_is_freed_at_once() -> None:
+    """Each has a buffer of 16 KiB: whoever only looks whether the port is open would make us grow."""
+    lone = Lone()
+    gc.collect()
+    gc.disable()
+    try:
+        for data in (b"", b"\x06", b"\x06\x83\xa5Nodes", bytes(20)) * 5:
+            incoming = lone.memberlist.stream_opened(PROBER)
+            if data:
+                incoming.feed(data)
+            incoming.closed()
+        del incoming
+        assert not [each for each in gc.get_objects() if isinstance(each, MessageReader)]
+    finally:
+        gc.enable()

@@ -136,6 +136,26 @@ def test_what_users_ask_for_never_takes_the_room_of_all_names() -> None:
     assert metrics.dropped == module.NAMES_MAX + 10 - module.LABELLED_MAX
 
 
+def test_names_of_services_and_events_that_are_gone_are_forgotten() -> None:
+    wall = Wall()
+    metrics = Registry(wall)
+    for _ in range(10):
+        for number in range(module.LABELLED_MAX // 4):
+            metrics.incr("health.service.query", 1, {"service": f"{wall.now_s}-{number}"})
+            metrics.incr(f"serf.events.{wall.now_s}-{number}")
+            metrics.sample("some.time", 1.0, {"service": f"{wall.now_s}-{number}"})
+        metrics.incr("lasting", 1, {"service": "web"})
+        metrics.incr("rpc.request")
+        for _ in range(2 * module.LABELLED_INTERVALS):
+            wall.now_s += module.INTERVAL_S
+            metrics.incr("lasting", 1, {"service": "web"})
+    assert metrics.dropped == 0
+    assert set(metrics.totals) == {("lasting", (("service", "web"),)), ("rpc.request", ())}
+    assert not metrics.sample_totals
+    assert not metrics.recent
+    assert metrics.totals["rpc.request", ()] == 10
+
+
 def test_reading_sends_nothing() -> None:
     """Only a tick tells sinks the gauges, however often somebody looks."""
     metrics = Registry(Wall())

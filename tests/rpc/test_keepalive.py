@@ -1,15 +1,16 @@
 """Both ends of a connection ask every 30 seconds whether the other is there. Source: docs/wire/rpc.md 2."""
 
+import gc
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from consulpy.rpc.session import CallingEnd
-from consulpy.rpc.transport.connected import ANSWER_TIMEOUT_S, KEEP_ALIVE_S, WRITE_TIMEOUT_S
+from consulpy.rpc.session import CallingEnd, ServingEnd
+from consulpy.rpc.transport.connected import ANSWER_TIMEOUT_S, KEEP_ALIVE_S, WRITE_TIMEOUT_S, Multiplexer
 from consulpy.rpc.transport.dialing import DialedProtocol
-from consulpy.rpc.transport.listening import RpcFactory
+from consulpy.rpc.transport.listening import RpcFactory, RpcProtocol
 from consulpy.rpc.yamux import HEADER, Flag, Type, frame
 from tests.rpc.serving import make_server
 
@@ -144,3 +145,21 @@ def test_a_connection_that_is_lost_leaves_no_timer(clock: Clock) -> None:
         _, wire = end(clock)
         wire.abortConnection()
     assert not clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("end", [dialed, listened])
+def test_a_connection_that_is_lost_is_freed_at_once(end: Any, clock: Clock) -> None:
+    """Connections live long: in a reference cycle each would stay until the collector looks at what is old."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            protocol, wire = end(clock)
+            protocol.dataReceived(frame(Type.WINDOW_UPDATE, Flag.SYN, 1, 0) if end is listened else b"")
+            wire.abortConnection()
+            wire.protocol = wire.producer = None  # as Twisted's do
+        del protocol, wire
+        kinds = (Multiplexer, DialedProtocol, RpcProtocol, ServingEnd)
+        assert not [each for each in gc.get_objects() if isinstance(each, kinds)]
+    finally:
+        gc.enable()

@@ -38,7 +38,7 @@ class DnsService(Service):
     """Answers on every address of the configuration.
 
     `version`: names the state that answers are made from, so that they can be kept (`cache.Version`); left out where
-    there is no state to name, as in a client agent.
+    there is no state to name, as in a client agent. `wall_s()`: seconds since 1970, for serial numbers.
     """
 
     def __init__(
@@ -49,10 +49,13 @@ class DnsService(Service):
         *,
         rng: Random | None = None,
         version: Version = lambda _scope: None,
+        wall_s: Callable[[], float] | None = None,
     ) -> None:
         self._reactor = reactor
         rng = rng or Random()
-        self._resolver = Resolver(config, caller, reactor, rng, Recursor(self._exchange, rng), version)
+        self._resolver = Resolver(
+            config, caller, wall_s or reactor.seconds, rng, Recursor(self._exchange, rng), version
+        )
         self._cache = PacketCache(version)
         self._tcp_cache = PacketCache(version, TCP_ENTRIES_MAX)
         self._udp: list[UdpSocket] = []

@@ -42,7 +42,7 @@ def apply(server: "Server", request: IntentionRequest) -> Any:
     if request.intention is None:
         raise RPCError("Must provide an intention")
     intention = dataclasses.replace(request.intention)
-    now = go_time(server.clock.seconds())
+    now = go_time(server.wall_s())
     if request.op == "create":
         if intention.id:
             raise RPCError("ID must be empty when creating a new intention")

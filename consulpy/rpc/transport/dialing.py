@@ -50,8 +50,9 @@ class DialedProtocol(Connected):
         self._is_closed = True
         self.timers.stop_all()
         self.on_closed()
-        if self._multiplexer is not None:
-            self._multiplexer.lost()
+        multiplexer, self._multiplexer = self._multiplexer, None
+        if multiplexer is not None:
+            multiplexer.lost()
 
     @property
     def is_usable(self) -> bool:

@@ -1,6 +1,7 @@
 """The listener on 8300 with its switch on the first byte (docs/wire/rpc.md 1)."""
 
 from collections import Counter
+from functools import partial
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -114,7 +115,9 @@ class RpcProtocol(Connected):
         self._server = server
         self._handler: Multiplexer | _Plain | ServingSnapshots | None = None
         self._room = Room()
-        self._turns = Turns(reactor.seconds, lambda call: self.timers.start("turn", 0, call))
+        self._turns = Turns(
+            reactor.seconds, partial(self.timers.start, "turn", 0)
+        )  # no reference to this object: a cycle
         self._streams = 0
         self._is_counted = False
         self._is_closing = False
@@ -248,8 +251,9 @@ class RpcProtocol(Connected):
         """Nobody is there any more."""
         self._is_closing = True
         self.timers.stop_all()
-        if self._handler is not None:
-            self._handler.lost()
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.lost()
         self.factory.forget(self, self._is_counted)
 
 

@@ -112,6 +112,7 @@ class Connection:
             stream.lost(reason)
         for stream in streams:  # only now: there would be room for others' answers
             stream.drop_pending()
+        self._on_open = self._on_pong = None  # their owner holds this connection: a cycle
 
     # What the peer does
 

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Churn for some minutes against one server of ours: how much memory, descriptors and timers it gains in each.
+
+    benchmarks/soak.py [--minutes N] [--rate N] [--consulpy PATH] [--warm-up N] [--only WORK,WORK]
+
+Services with TTL checks come and go on the agent, nodes in the catalog, keys, sessions and their locks, watchers,
+events; connections to HTTP, DNS and port 8300 are opened and closed. The slope is that of the least squares after the
+warm-up (a third of the time): a program that keeps nothing shows one near zero. The exit status is 1 for a slope of
+memory above 0.2 MiB a minute, or of descriptors or timers above 1.
+"""
+
+import argparse
+import http.client
+import json
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import agents
+from agents import Running, server
+from table import OURS
+
+SAMPLE_S = 5.0
+#: Slopes per minute above which something is kept.
+LIMITS = {"memory": 0.2, "descriptors": 1.0, "timers": 1.0}
+IDS, NAMES, LIVE = 600, 40, 300
+_YAMUX_PING = b"\4" + struct.pack("!BBHII", 0, 2, 1, 0, 0)
+
+
+class Client:
+    """One kept connection to the agent's HTTP API."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._connection = http.client.HTTPConnection(address, 8500, timeout=30)
+
+    def call(self, method: str, path: str, body: object = None) -> bytes:
+        """The body of the answer. Raises `RuntimeError` for a status of 400 and above."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        self._connection.request(method, path, data)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status >= 400:
+            raise RuntimeError(f"{method} {path}: {answer.status} {content[:200]!r}")
+        return content
+
+
+def services(client: Client, turn: int) -> None:
+    """One service with a TTL check comes, an older one goes."""
+    name, new, old = f"name{turn % NAMES}", turn % IDS, (turn - LIVE) % IDS
+    check = {"TTL": "10m"}
+    client.call("PUT", "/v1/agent/service/register", {"ID": f"id{new}", "Name": name, "Port": 80, "Check": check})
+    client.call("PUT", f"/v1/agent/check/pass/service:id{new}")
+    client.call("PUT", f"/v1/agent/service/deregister/id{old}")
+
+
+def nodes(client: Client, turn: int) -> None:
+    """A node of the catalog comes and goes; its names never come again."""
+    body = {"Node": f"node{turn}", "Address": "10.0.0.1", "Service": {"Service": f"once{turn}", "Port": 1}}
+    client.call("PUT", "/v1/catalog/register", body)
+    client.call("GET", f"/v1/health/service/once{turn}")
+    client.call("PUT", "/v1/catalog/deregister", {"Node": f"node{turn}"})
+
+
+def keys(client: Client, turn: int) -> None:
+    """A key comes and goes, and with it a session that held it."""
+    session = json.loads(client.call("PUT", "/v1/session/create", {"TTL": "30s", "LockDelay": "1s"}))["ID"]
+    client.call("PUT", f"/v1/kv/soak/{turn}?acquire={session}", b"x" * 100)
+    client.call("PUT", f"/v1/session/destroy/{session}")
+    client.call("DELETE", f"/v1/kv/soak/{turn}")
+
+
+def watchers(client: Client, turn: int) -> None:
+    """Somebody waits, and goes away or is answered; an event is fired."""
+    index = 10**9 if turn % 2 else 1
+    with socket.create_connection((client.address, 8500), timeout=10) as watching:
+        target = f"/v1/health/service/watched{turn}?index={index}&wait=10s"
+        watching.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        client.call("PUT", f"/v1/event/fire/soak{turn % NAMES}", b"x")
+
+
+def connections(client: Client, turn: int) -> None:
+    """Connections that ask something, or nothing, and close."""
+    name = b"".join(bytes([len(part)]) + part for part in (b"x%d" % turn, b"service", b"consul")) + b"\0"
+    question = struct.pack("!6H", turn % 65536, 0x100, 1, 0, 0, 0) + name + struct.pack("!2H", 1, 1)
+    http_bytes = b"GET /v1/kv/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    said = {8500: http_bytes, 8600: struct.pack("!H", len(question)) + question, 8300: _YAMUX_PING, 8301: b""}
+    for port, data in said.items():
+        with socket.create_connection((client.address, port), timeout=10) as connection:
+            connection.sendall(data)
+            if data:
+                connection.recv(65536)
+    with socket.create_connection((client.address, 8500), timeout=10):
+        """Nothing is asked."""
+
+
+WORK: dict[str, tuple[Callable[[Client, int], None], int]] = {
+    "services": (services, 1),
+    "nodes": (nodes, 10),
+    "keys": (keys, 10),
+    "watchers": (watchers, 20),
+    "connections": (connections, 20),
+}
+
+
+def sample(agent: Running) -> dict[str, float]:
+    """Memory in MiB, descriptors, and timers."""
+    process = Path(f"/proc/{agent.process.pid}")
+    gauges = json.loads(agent.http("/v1/agent/metrics") or b"{}").get("Gauges", [])
+    timers = next((gauge["Value"] for gauge in gauges if gauge["Name"].endswith("runtime.timers")), 0)
+    pages = int((process / "statm").read_text().split()[1])
+    return {"memory": pages * 4096 / 2**20, "descriptors": len(list((process / "fd").iterdir())), "timers": timers}
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    """Of the least squares, per minute; `points` are (seconds, value)."""
+    count = len(points)
+    middle = sum(at for at, _ in points) / count
+    mean = sum(value for _, value in points) / count
+    spread = sum((at - middle) ** 2 for at, _ in points)
+    return 60 * sum((at - middle) * (value - mean) for at, value in points) / spread if spread else 0.0
+
+
+def churn(agent: Running, minutes: float, rate: float, words: list[str]) -> list[tuple[float, dict[str, float]]]:
+    """(seconds, what `sample` saw) every 5 s, while everything in `words` is done."""
+    client, seen = Client(agent.address), []
+    began_s, turn, sampled_s = time.monotonic(), 0, 0.0
+    while (now_s := time.monotonic() - began_s) < 60 * minutes:
+        for word in words:
+            work, every = WORK[word]
+            if turn % every == 0:
+                work(client, turn)
+        turn += 1
+        if now_s - sampled_s >= SAMPLE_S:
+            sampled_s = now_s
+            seen.append((now_s, sample(agent)))
+            shown = "  ".join(f"{name} {value:.1f}" for name, value in seen[-1][1].items())
+            print(f"{now_s:6.0f} s  {turn} turns  {shown}", flush=True)
+        time.sleep(max(0.0, began_s + turn / rate - time.monotonic()))
+    return seen
+
+
+def main() -> int:
+    """Run it; 1 if something grows."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--rate", type=float, default=100.0, help="turns a second: services that come and go")
+    parser.add_argument("--consulpy", default=agents.PROGRAMS[OURS])
+    parser.add_argument("--warm-up", type=float, default=1 / 3, help="the part of the time that does not count")
+    parser.add_argument("--only", default=",".join(WORK), help="some of: " + ",".join(WORK))
+    given = parser.parse_args()
+    agents.PROGRAMS[OURS] = given.consulpy
+    with agents.workplace() as directory:
+        agent = server(OURS, directory)
+        try:
+            agent.wait(agent.leads)
+            seen = churn(agent, given.minutes, given.rate, given.only.split(","))
+        finally:
+            agent.close()
+    counted = [(at, values) for at, values in seen if at >= 60 * given.minutes * given.warm_up]
+    slopes = {name: slope([(at, values[name]) for at, values in counted]) for name in LIMITS}
+    for name, value in slopes.items():
+        print(f"{name}: {value:+.3f} a minute (limit {LIMITS[name]:g})")
+    return int(any(slopes[name] > limit for name, limit in LIMITS.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
