@@ -50,32 +50,6 @@ _OPPOSITE: Final = {NOT_EQUAL: EQUAL, NOT_IN: IN, NOT_MATCHES: MATCHES, IS_NOT_E
 _NO_SELECTORS: Final = frozenset(("CreateIndex", "ModifyIndex", "Definition"))
 
 
-@dataclasses.dataclass(slots=True, frozen=True)
-class _Untyped:
-    """A struct that we carry as a plain dict: its fields by Go name."""
-
-    fields: dict[str, Any]
-
-
-#: Lists whose records we only carry: attribute name -> their fields.
-_CARRIED: Final = {
-    "upstreams": _Untyped(
-        {
-            "DestinationType": str,
-            "DestinationNamespace": str,
-            "DestinationName": str,
-            "Datacenter": str,
-            "LocalBindAddress": str,
-            "LocalBindPort": int,
-            "MeshGateway": _Untyped({"Mode": str}),
-        }
-    ),
-    "paths": _Untyped(
-        {"ListenerPort": int, "Path": str, "LocalPathPort": int, "Protocol": str, "ParsedFromCheck": bool}
-    ),
-}
-
-
 def predicate(expression: Expression, record: type[Record]) -> Predicate:
     """What says whether `expression` holds for a record of this type. Raises `FilterError`."""
     if isinstance(expression, Match):
@@ -95,17 +69,14 @@ def _walk(match: Match, kind: Any, depth: int) -> Predicate:
     if depth == len(match.selector):
         return _compare(match, kind)
     step = match.selector[depth]
-    if isinstance(kind, _Untyped):
-        if step in kind.fields:
-            return _through_member(step, _walk(match, kind.fields[step], depth + 1))
-    elif _is_record(kind):
+    if _is_record(kind):
         found = _selectors(kind).get(step)
         if found is not None:
             return _through_field(found[0], _walk(match, found[1], depth + 1))
     elif typing.get_origin(kind) is dict:
         value = typing.get_args(kind)[1]
         return _through_key(step, _walk(match, value, depth + 1), _OF_MISSING.get(match.operator, True))
-    elif typing.get_origin(kind) is list and _is_struct(typing.get_args(kind)[0]):
+    elif typing.get_origin(kind) is list and _is_record(typing.get_args(kind)[0]):
         each = _walk(match, typing.get_args(kind)[0], depth)
         return lambda values: any(each(value) for value in values or ())
     raise FilterError(f"Selector {quoted('.'.join(match.selector[: depth + 1]))} is not valid")
@@ -113,11 +84,6 @@ def _walk(match: Match, kind: Any, depth: int) -> Predicate:
 
 def _through_field(name: str, inner: Predicate) -> Predicate:
     return lambda row: inner(None if row is None else getattr(row, name))
-
-
-def _through_member(name: str, inner: Predicate) -> Predicate:
-    wire_name = name.encode()
-    return lambda row: inner((row or {}).get(name, (row or {}).get(wire_name)))
 
 
 def _through_key(key: str, inner: Predicate, of_missing: bool) -> Predicate:
@@ -170,7 +136,7 @@ def _operators(kind: Any) -> frozenset[str]:
     if typing.get_origin(kind) is dict:
         return _MANY
     if typing.get_origin(kind) is list:
-        return _EMPTINESS if _is_struct(typing.get_args(kind)[0]) else _MANY
+        return _EMPTINESS if _is_record(typing.get_args(kind)[0]) else _MANY
     return frozenset()
 
 
@@ -181,19 +147,10 @@ def _selectors(kind: type[Record]) -> dict[str, tuple[str, Any]]:
     for field in dataclasses.fields(typing.cast(Any, kind)):
         name = field.metadata.get("go") or camel(field.name)
         hidden = field.metadata.get("json") == "-" or name in _NO_SELECTORS
-        inner = _selectable(_without_none(hints[field.name]), field.name)
-        if inner is not None and not hidden:
+        inner = _without_none(hints[field.name])
+        if Any not in (inner, *typing.get_args(inner)) and not hidden:  # nothing is known of what is opaque
             found[name] = (field.name, inner)
     return found
-
-
-def _selectable(kind: Any, attribute: str) -> Any:
-    """The type as far as selectors are concerned; None for what is opaque."""
-    arguments = typing.get_args(kind)
-    if Any in (kind, *arguments):
-        carried = _CARRIED.get(attribute)
-        return None if carried is None else types.GenericAlias(list, (carried,))
-    return kind
 
 
 def _without_none(kind: Any) -> Any:
@@ -204,10 +161,6 @@ def _without_none(kind: Any) -> Any:
 
 def _is_record(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Record)
-
-
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, _Untyped) or _is_record(kind)
 
 
 def _pattern(text: str) -> Regexp:

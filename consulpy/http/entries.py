@@ -9,18 +9,22 @@ import typing
 from typing import Any, Final
 
 from consulpy.local.godecode import GoError
+from consulpy.structs import newer
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.gotime import GoDurationError, go_duration
 from consulpy.structs.record import Record, camel
 
 _DURATIONS: Final = frozenset({"connect_timeout", "request_timeout"})
+_KINDS: Final = {bool: "bool", str: "string", list: "slice"}
 #: Set by the servers, never by users.
 _OURS: Final = frozenset({"create_index", "modify_index"})
 
 
 def entry_of(raw: Any) -> Any:
     """The entry in a JSON object. Raises `GoError`."""
-    if not isinstance(raw, dict):
+    if raw is not None and not isinstance(raw, dict):
+        raise GoError(f"'' expected a map, got '{_KINDS.get(type(raw), 'float64')}'")
+    if raw is None:
         raise GoError("Payload does not contain a kind/Kind key at the top level")
     kind = raw.get("Kind", raw.get("kind"))
     if kind is None:
@@ -34,7 +38,7 @@ def entry_of(raw: Any) -> Any:
     entry = _record(known, raw, "", unknown)
     if unknown:
         count = f"{len(unknown)} error{'s' if len(unknown) > 1 else ''} occurred:"
-        raise GoError("\n".join([count, *(f'\t* invalid config key "{each}"' for each in unknown), "", ""]))
+        raise GoError("\n".join([count, *(f"\t* {each}" for each in unknown), "", ""]))
     return entry
 
 
@@ -50,15 +54,27 @@ def _record(cls: type[Any], raw: Any, path: str, unknown: list[str]) -> Any:
     for key, value in raw.items():
         found = fields.get(key.replace("_", "").lower())
         where = f"{path}.{key}" if path else key
-        if found is None or found[0] in _OURS:
-            if found is None:
-                unknown.append(where)
+        if found is None:
+            _note_unknown(cls, key, value, where, unknown)
+        elif found[0] in _OURS:
+            continue
         elif value is not None:
             name, shown, kind = found
             inner = f"{path}.{shown}" if path else shown
             decoded = _duration(inner, value) if name in _DURATIONS else _value(kind, value, inner, unknown)
             setattr(record, name, decoded)
     return record
+
+
+def _note_unknown(cls: type[Any], key: str, value: Any, where: str, unknown: list[str]) -> None:
+    """Add what is said of a field that is neither ours nor a newer one without a meaning."""
+    since = newer.version_of(key, newer.fields_of(cls.__name__))
+    if since is None:
+        unknown.append(f'invalid config key "{where}"')
+    elif not newer.says_nothing(key, value):
+        words = newer.reason(key, since)
+        separator = ", " if words.endswith("feature") else " - "
+        unknown.append(f'invalid config key "{where}"{separator}{words[0].lower()}{words[1:]}')
 
 
 def _value(kind: Any, value: Any, path: str, unknown: list[str]) -> Any:
@@ -69,11 +85,13 @@ def _value(kind: Any, value: Any, path: str, unknown: list[str]) -> Any:
     if kind in (str, int, bool, float):
         return _scalar(kind, value, path)
     if isinstance(kind, type) and issubclass(kind, Record):
+        value = _only(value)
         return _record(kind, value, path, unknown)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:
         items = value if isinstance(value, list) else [value]
         return [_value(args[0], each, f"{path}[{number}]", unknown) for number, each in enumerate(items)]
+    value = _only(value)
     if not isinstance(value, dict):
         raise _mismatch(path, "map", value)
     return {key: _value(args[1], each, f"{path}[{key}]", unknown) for key, each in value.items()}
@@ -81,6 +99,7 @@ def _value(kind: Any, value: Any, path: str, unknown: list[str]) -> Any:
 
 def _scalar(kind: type[Any], value: Any, path: str) -> Any:
     """A text from a number, a number from a text, a boolean from either."""
+    value = _only(value)
     if isinstance(value, dict | list) or value is None:
         raise _mismatch(path, kind.__name__, value)
     if kind is str:
@@ -88,20 +107,33 @@ def _scalar(kind: type[Any], value: Any, path: str) -> Any:
     if kind is bool and isinstance(value, str):
         known = {"1": True, "t": True, "true": True, "": False, "0": False, "f": False, "false": False}
         if value.lower() not in known:
-            raise GoError(f"1 error(s) decoding:\n\n* cannot parse '{path}' as bool: {value!r}")
+            raise _unparsable(path, "bool", value)
         return known[value.lower()]
     try:
         return kind(value or 0) if isinstance(value, str) else kind(value)
     except (ValueError, OverflowError):
-        raise GoError(f"1 error(s) decoding:\n\n* cannot parse '{path}' as {kind.__name__}: {value!r}") from None
+        raise _unparsable(path, kind.__name__, value) from None
+
+
+def _unparsable(path: str, kind: str, value: Any) -> GoError:
+    fault = f'strconv.Parse{kind.capitalize()}: parsing "{value}": invalid syntax'
+    return GoError(f"1 error(s) decoding:\n\n* cannot parse '{path}' as {kind}: {fault}")
+
+
+def _only(value: Any) -> Any:
+    """The only item of a list, which stands for it where no list is wanted."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _duration(path: str, value: Any) -> int:
+    value = _only(value)
     if isinstance(value, str):
         try:
             return go_duration(value)
         except GoDurationError as error:
             raise GoError(f"1 error(s) decoding:\n\n* error decoding '{path}': {error}") from None
+    if isinstance(value, dict | list):
+        raise _mismatch(path, "time.Duration", value)
     return int(_scalar(int, value, path))
 
 
@@ -110,5 +142,5 @@ def _mismatch(path: str, wanted: str, value: Any) -> GoError:
     given = shown.get(type(value), "float64")
     if wanted == "map":
         return GoError(f"1 error(s) decoding:\n\n* '{path}' expected a map, got '{given}'")
-    wanted = {"str": "string"}.get(wanted, wanted)
+    wanted = {"str": "string", "float": "float32"}.get(wanted, wanted)
     return GoError(f"1 error(s) decoding:\n\n* '{path}' expected type '{wanted}', got unconvertible type '{given}'")

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from consulpy.errors import BadRequest
-from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.local.godecode import GoError, Shape, decode, loads, record_reader
+from consulpy.local.shapes import ADDRESS, DURATIONS, PROXY, WEIGHTS, aux_struct
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
+from consulpy.structs.newer import fields_of
 from consulpy.structs.record import Record, go
 from consulpy.structs.service import ConnectProxy, NodeService, ServiceAddress, ServiceConnect, Weights
 
-_DURATIONS: Final = frozenset({"Interval", "Timeout", "TTL", "DeregisterCriticalServiceAfter"})
 _CHECK_ALIASES: Final = {
     "args": "ScriptArgs",
     "script_args": "ScriptArgs",
@@ -22,14 +23,6 @@ _CHECK_ALIASES: Final = {
     "docker_container_id": "DockerContainerID",
     "tls_skip_verify": "TLSSkipVerify",
 }
-#: A check inside a service registration.
-_INNER_CHECK: Final = Shape(_DURATIONS, _CHECK_ALIASES, extra={"serviceid": str, "service_id": str})
-#: A check registered by itself.
-_OUTER_CHECK: Final = Shape(
-    _DURATIONS,
-    _CHECK_ALIASES | {"service_id": "ServiceID"},
-    without=frozenset({"CheckID", "ProxyHTTP", "ProxyGRPC"}),
-)
 _CONFIG_CHECK_ALIASES: Final = _CHECK_ALIASES | {
     "alias_node": "AliasNode",
     "alias_service": "AliasService",
@@ -39,6 +32,20 @@ _CONFIG_CHECK_ALIASES: Final = _CHECK_ALIASES | {
     "output_max_size": "OutputMaxSize",
     "service_id": "ServiceID",
 }
+_CHECK_STRUCT: Final = (
+    "Interval interface {}",
+    "Timeout interface {}",
+    "TTL interface {}",
+    "DeregisterCriticalServiceAfter interface {}",
+    'Args []string "json:\\"args\\""',
+    'ScriptArgsSnake []string "json:\\"script_args\\""',
+    'DeregisterCriticalServiceAfterSnake interface {} "json:\\"deregister_critical_service_after\\""',
+    'DockerContainerIDSnake string "json:\\"docker_container_id\\""',
+    'TLSSkipVerifySnake bool "json:\\"tls_skip_verify\\""',
+)
+_SERVICE_ID: Final = 'ServiceIDSnake string "json:\\"service_id\\""'
+_CONNECT: Final = aux_struct('SidecarServiceSnake *structs.ServiceDefinition "json:\\"sidecar_service\\""')
+_CHECK_NEWER: Final = fields_of("CheckType")
 
 
 @dataclass(slots=True)
@@ -57,6 +64,12 @@ class _CheckBody(CheckType):
 
 
 @dataclass(slots=True)
+class _ConnectBody(Record):
+    native: bool = False
+    sidecar_service: "_ServiceBody | None" = None
+
+
+@dataclass(slots=True)
 class _ServiceBody(Record):
     kind: str = ""
     id: str = go("ID", default="")
@@ -66,22 +79,97 @@ class _ServiceBody(Record):
     tagged_addresses: dict[str, ServiceAddress] | None = None
     meta: dict[str, str] | None = None
     port: int = 0
+    check: _CheckBody | None = None
+    checks: list[_CheckBody] | None = None
     weights: _WeightsBody | None = None
     token: str = ""
     enable_tag_override: bool = False
     proxy: ConnectProxy = field(default_factory=ConnectProxy)
+    connect: _ConnectBody | None = None
 
 
-_SERVICE: Final = Shape(
-    aliases={"enable_tag_override": "EnableTagOverride", "tagged_addresses": "TaggedAddresses"},
-    extra={"check": None, "checks": None, "connect": None},
+#: A check registered by itself.
+_OUTER_CHECK: Final = Shape(
+    aux_struct(*_CHECK_STRUCT, _SERVICE_ID),
+    types={"ID": "types.CheckID"},
+    custom=True,
+    durations=DURATIONS,
+    aliases=_CHECK_ALIASES | {"service_id": "ServiceID"},
+    without=frozenset({"CheckID", "ProxyHTTP", "ProxyGRPC"}),
+    newer=_CHECK_NEWER,
 )
+#: A check inside a service registration.
+_INNER_CHECK: Final = Shape(
+    aux_struct(*_CHECK_STRUCT, 'ServiceID string "json:\\"ServiceID\\""', _SERVICE_ID),
+    types={"CheckID": "types.CheckID"},
+    custom=True,
+    durations=DURATIONS,
+    aliases=_CHECK_ALIASES | {"service_id": "ServiceID"},
+    without=frozenset({"ID", "Token"}),
+    newer=_CHECK_NEWER,
+)
+_CONFIG_CHECK: Final = Shape(custom=True, durations=DURATIONS, aliases=_CONFIG_CHECK_ALIASES, newer=_CHECK_NEWER)
+#: In a service's check `id` is its id too.
+_CONFIG_INNER_CHECK: Final = Shape(
+    custom=True,
+    durations=DURATIONS,
+    aliases=_CONFIG_CHECK_ALIASES | {"check_id": "CheckID", "id": "CheckID"},
+    newer=_CHECK_NEWER,
+)
+
+
+def _service_shape(check: Shape) -> Shape:
+    """The shape of a service whose checks have the shape `check`; that of its sidecar is the same."""
+    inner: dict[type[Record], Shape] = {
+        _CheckBody: check,
+        _WeightsBody: WEIGHTS,
+        ServiceAddress: ADDRESS,
+        ConnectProxy: PROXY,
+    }
+    shape = Shape(
+        aux_struct(
+            'EnableTagOverrideSnake bool "json:\\"enable_tag_override\\""',
+            'TaggedAddressesSnake map[string]structs.ServiceAddress "json:\\"tagged_addresses\\""',
+        ),
+        custom=True,
+        aliases={"enable_tag_override": "EnableTagOverride", "tagged_addresses": "TaggedAddresses"},
+        types={"Checks": "structs.CheckTypes", "Kind": "structs.ServiceKind"},
+        newer=fields_of("NodeService"),
+        inner=inner,
+    )
+    inner[_ConnectBody] = Shape(
+        _CONNECT,
+        custom=True,
+        aliases={"sidecar_service": "SidecarService"},
+        newer=fields_of("ServiceConnect"),
+        inner={_ServiceBody: shape},
+    )
+    return shape
+
+
+_SERVICE: Final = _service_shape(_INNER_CHECK)
+
+
+def _checked_sidecar(value: Any) -> Any:
+    record_reader(_ServiceBody, _SERVICE)(value)
+    return value
+
+
+#: `Connect` of a service in the catalog, which keeps the definition of a sidecar as it came.
+CATALOG_CONNECT: Final = Shape(
+    _CONNECT,
+    custom=True,
+    aliases={"sidecar_service": "SidecarService"},
+    readers={"SidecarService": _checked_sidecar},
+    newer=fields_of("ServiceConnect"),
+)
+_CONFIG_SERVICE: Final = _service_shape(_CONFIG_INNER_CHECK)
 
 
 def service_from_body(body: bytes) -> ServiceDefinition:
     """The body of `/v1/agent/service/register`. Raises `BadRequest`: `Request decode failed: ...`."""
     try:
-        return _service(loads(body), _SERVICE, _INNER_CHECK)
+        return _service(decode(_ServiceBody, loads(body), _SERVICE))
     except GoError as error:
         raise BadRequest(f"Request decode failed: {error}") from None
 
@@ -97,7 +185,7 @@ def check_from_body(body: bytes) -> CheckDefinition:
 def update_from_body(body: bytes) -> tuple[str, str]:
     """(status, output) in the body of `/v1/agent/check/update`. Raises `BadRequest`."""
     try:
-        update, _ = decode(_UpdateBody, loads(body), Shape())
+        update = decode(_UpdateBody, loads(body), _UPDATE)
     except GoError as error:
         raise BadRequest(f"Request decode failed: {error}") from None
     return update.status, update.output
@@ -109,12 +197,13 @@ class _UpdateBody(Record):
     output: str = ""
 
 
+_UPDATE: Final = Shape("agent.checkUpdate")
+
+
 def service_from_config(raw: dict[str, Any]) -> ServiceDefinition:
     """A `service` of a configuration file. Raises `BadRequest` naming the member that is wrong."""
-    shape = Shape(aliases=_SERVICE.aliases, extra=_SERVICE.extra)
-    inner = Shape(_DURATIONS, _CONFIG_CHECK_ALIASES | {"check_id": "CheckID", "id": "CheckID"})
     try:
-        return _service(raw, shape, inner, config=True)
+        return _service(decode(_ServiceBody, raw, _CONFIG_SERVICE))
     except GoError as error:
         raise BadRequest(f"service {raw.get('Name') or raw.get('ID') or '?'!r}: {error}") from None
 
@@ -122,47 +211,33 @@ def service_from_config(raw: dict[str, Any]) -> ServiceDefinition:
 def check_from_config(raw: dict[str, Any]) -> CheckDefinition:
     """A `check` of a configuration file. Raises `BadRequest` naming the member that is wrong."""
     try:
-        return _check(raw, Shape(_DURATIONS, _CONFIG_CHECK_ALIASES))
+        return _check(raw, _CONFIG_CHECK)
     except GoError as error:
         raise BadRequest(f"check {raw.get('Name') or raw.get('ID') or '?'!r}: {error}") from None
 
 
 def _check(raw: Any, shape: Shape) -> CheckDefinition:
-    body, _ = decode(_CheckBody, raw, shape)
-    kind = CheckType(**{each.name: getattr(body, each.name) for each in fields(CheckType)})
-    kind.check_id = body.id or body.check_id or body.name
+    body = decode(_CheckBody, raw, shape)
+    kind = _type_of(body)
+    kind.check_id = kind.check_id or body.name
     check = HealthCheck(
         check_id=kind.check_id, name=body.name, status=body.status, notes=body.notes, service_id=body.service_id
     )
     return CheckDefinition(check, kind, body.token)
 
 
-def _inner_check(raw: Any, shape: Shape, config: bool) -> CheckType:
-    if not config:
-        return decode(CheckType, raw, shape, "Check")[0]
-    definition = _check(raw, shape)
-    if not any(value for name, value in (raw or {}).items() if name.lower() in ("id", "check_id", "checkid")):
-        definition.type.check_id = ""  # a check of a service is not called after its name
-    return definition.type
+def _type_of(body: _CheckBody) -> CheckType:
+    kind = CheckType(**{each.name: getattr(body, each.name) for each in fields(CheckType)})
+    kind.check_id = body.id or body.check_id
+    return kind
 
 
-def _service(raw: Any, shape: Shape, checks: Shape, *, config: bool = False) -> ServiceDefinition:
-    body, extra = decode(_ServiceBody, raw, shape)
-    kinds = []
-    single = extra.get("check")
-    if single is not None:
-        kind = _inner_check(single, checks, config)
-        if kind != CheckType():  # an empty check counts as none
-            kinds.append(kind)
-    several = extra.get("checks")
-    if several is not None:
-        if not isinstance(several, list):
-            raise GoError(
-                f"json: cannot unmarshal {_kind(several)} into Go struct field .Checks of type structs.CheckTypes"
-            )
-        kinds += [_inner_check(each, checks, config) for each in several]
+def _service(body: _ServiceBody) -> ServiceDefinition:
+    kinds = [_type_of(each) for each in body.checks or ()]
+    if body.check is not None and (kind := _type_of(body.check)) != CheckType():  # an empty check counts as none
+        kinds.insert(0, kind)
     weights = None if body.weights is None else Weights(body.weights.passing, body.weights.warning)
-    native, sidecar = _connect(extra.get("connect"), shape, checks, config)
+    connect = body.connect or _ConnectBody()
     service = NodeService(
         kind=body.kind,
         id=body.id,
@@ -175,61 +250,9 @@ def _service(raw: Any, shape: Shape, checks: Shape, *, config: bool = False) -> 
         weights=weights,
         enable_tag_override=body.enable_tag_override,
         proxy=body.proxy,
-        connect=ServiceConnect(native=native),
+        connect=ServiceConnect(native=connect.native),
     )
-    service.proxy.upstreams = _upstreams(service.proxy.upstreams)
+    for upstream in service.proxy.upstreams or ():
+        upstream.destination_type = upstream.destination_type or "service"
+    sidecar = None if connect.sidecar_service is None else _service(connect.sidecar_service)
     return ServiceDefinition(service, kinds, body.token, sidecar)
-
-
-def _kind(value: Any) -> str:
-    return {dict: "object", str: "string", bool: "bool"}.get(type(value), "number")
-
-
-def _connect(raw: Any, shape: Shape, checks: Shape, config: bool) -> tuple[bool, ServiceDefinition | None]:
-    """(native, sidecar); members that are not known are ignored here, as Consul does."""
-    if raw is None:
-        return False, None
-    if not isinstance(raw, dict):
-        raise GoError(
-            f"json: cannot unmarshal {_kind(raw)} into Go struct field .Connect of type structs.ServiceConnect"
-        )
-    members = {key.lower().replace("_", ""): value for key, value in raw.items()}
-    native, sidecar = members.get("native"), members.get("sidecarservice")
-    if native is not None and not isinstance(native, bool):
-        raise GoError(f"json: cannot unmarshal {_kind(native)} into Go struct field .Connect of type bool")
-    return bool(native), None if sidecar is None else _service(sidecar, shape, checks, config=config)
-
-
-#: Members of an upstream, by their names in lower case without underscores.
-_UPSTREAM: Final = {
-    name.lower(): name
-    for name in (
-        "Config",
-        "Datacenter",
-        "DestinationName",
-        "DestinationNamespace",
-        "DestinationType",
-        "LocalBindAddress",
-        "LocalBindPort",
-        "MeshGateway",
-    )
-}
-
-
-def _upstreams(raw: list[Any] | None) -> list[Any] | None:
-    """Upstreams under Go's names, as they go to the servers."""
-    if raw is None:
-        return None
-    upstreams = []
-    for each in raw:
-        if not isinstance(each, dict):
-            raise GoError("json: cannot unmarshal into Go struct field .Proxy of type structs.Upstream")
-        known = {_UPSTREAM.get(key.lower().replace("_", ""), ""): value for key, value in each.items()}
-        known.pop("", None)
-        for key, value in known.items():
-            wanted = int if key == "LocalBindPort" else dict if key in ("Config", "MeshGateway") else str
-            if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
-                go_type = {int: "int", dict: "map[string]interface {}", str: "string"}[wanted]
-                raise GoError(f"json: cannot unmarshal {_kind(value)} into Go struct field .Proxy of type {go_type}")
-        upstreams.append(dict(sorted({"DestinationType": "service", **known}.items())))
-    return upstreams

@@ -145,6 +145,6 @@ def _load(data: bytes) -> dict[str, Any]:
 
 def _record(cls: Any, raw: Any, shape: Shape) -> Any:
     try:
-        return decode(cls, raw, shape)[0]
+        return decode(cls, raw, shape)
     except GoError as error:
         raise WireError(str(error)) from None

@@ -5,13 +5,15 @@ of a real agent.
 """
 
 import dataclasses
+import difflib
 import json
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from consulpy.structs import newer
 from consulpy.structs.record import Record, camel
 
 _R = TypeVar("_R", bound=Record)
@@ -29,6 +31,8 @@ _UNITS: Final = {
 }
 _PART: Final = re.compile(r"(\d*)(?:\.(\d*))?([a-zµμ]*)", re.IGNORECASE)
 _INT64: Final = 1 << 63
+#: From which likeness on (0 to 1) a name is taken for another one misspelled.
+_ALIKE: Final = 0.75
 
 
 class GoError(Exception):
@@ -89,31 +93,53 @@ def duration(value: Any) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
-    """How a record is read.
+    """How a record is read, as Go's struct of the same fields is.
 
-    `durations`: fields (by Go name) that are durations. `aliases`: other spellings (lower case) -> Go name, which lose
-    against the proper spelling. `without`: fields that are not accepted. `extra`: members that are accepted besides,
-    with how to read them; the values are returned beside the record. `strict`: whether an unknown member is an error.
+    `name`: Go's name of the struct, with its package. `custom`: whether Go reads it with an `UnmarshalJSON` of its own;
+    errors inside then name the field that holds it, and no more. `durations`: fields (by Go name) that are durations;
+    `strict_durations`: other types than texts and numbers are errors there, not 0.
+    `unsigned`: fields of type uint64; `types`: fields whose type has another name. `aliases`: other spellings (lower
+    case) -> Go name, which lose against the proper spelling. `without`: fields that are not accepted. `ignored`: names
+    (lower case) of texts that are accepted and not used. `newer`: names of later versions (`consulpy.structs.newer`).
+    `inner`: shapes of the records inside. `readers`: what reads the values of fields (by Go name) in its own way.
+    `strict`: whether an unknown member is an error. `foreign_allowed`: only one that looks like a misspelled field is.
     """
 
+    name: str = ""
+    custom: bool = False
     durations: frozenset[str] = frozenset()
+    strict_durations: bool = False
+    unsigned: frozenset[str] = frozenset()
+    types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     without: frozenset[str] = frozenset()
-    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
+    newer: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    inner: "Mapping[type[Record], Shape]" = dataclasses.field(default_factory=dict)
+    readers: "Mapping[str, _Read]" = dataclasses.field(default_factory=dict)
     strict: bool = True
-    #: Whether records inside are read in the same way; otherwise they accept anything.
-    deep: bool = False
+    foreign_allowed: bool = False
     _members: "dict[type[Record], dict[str, _Member]]" = dataclasses.field(default_factory=dict, init=False)
+
+    @property
+    def struct(self) -> str:
+        """What errors call it."""
+        return "" if self.custom else self.name.rpartition(".")[2]
+
+    def of(self, cls: type[Record]) -> "Shape":
+        """The shape of a record inside."""
+        found = self.inner.get(cls)
+        return found if found is not None else _STRICT if self.strict else _LENIENT
 
     def members(self, cls: type[Record]) -> "dict[str, _Member]":
         """What may stand in the JSON of a `cls`, by its names as they are written and in lower case."""
         known = self._members.get(cls)
         if known is None:
             known = self._members[cls] = {}
-            fields = {member.go: member for member in _members_of(cls, self.durations)}
+            fields = {member.go: member for member in _members_of(cls, self)}
             for go_name, member in fields.items():
                 name = go_name.lower()
-                if go_name not in self.without and name not in self.aliases and name not in self.extra:
+                if go_name not in self.without and name not in self.aliases:
                     known[go_name] = known[name] = member
             for name, go_name in self.aliases.items():
                 if go_name in fields:
@@ -121,8 +147,8 @@ class Shape:
         return known
 
 
-#: Reads a value that is not null: with the path for errors, and how records inside are read.
-_Read = Callable[[Any, str, Shape], Any]
+#: Reads a value that is not null.
+_Read = Callable[[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,23 +162,29 @@ class _Member:
     is_alias: bool = False
 
 
-_known_members: dict[tuple[type[Record], frozenset[str]], list[_Member]] = {}
-
-
-def _members_of(cls: type[Record], durations: frozenset[str]) -> list[_Member]:
-    known = _known_members.get((cls, durations))
-    if known is not None:
-        return known
+def _members_of(cls: type[Record], shape: Shape) -> list[_Member]:
     hints = typing.get_type_hints(cls)
-    members = _known_members[cls, durations] = []
+    members = []
     for field in dataclasses.fields(typing.cast(Any, cls)):
         go_name = field.metadata.get("go") or camel(field.name)
         kind = _without_none(hints[field.name])
-        if go_name in durations:
-            members.append(_Member(field.name, go_name, lambda value, _path, _inner: duration(value), _Nothing))
+        go_type, exactly = shape.types.get(go_name, ""), _Nothing
+        if go_name in shape.durations:
+            read: _Read = _strict_duration if shape.strict_durations else duration
+        elif go_name in shape.readers:
+            read = shape.readers[go_name]
+        elif go_name in shape.unsigned:
+            read = _unsigned(go_type or "uint64")
         else:
-            members.append(_Member(field.name, go_name, _reader(kind), kind if kind in (str, bool) else _Nothing))
+            read, exactly = _reader(kind, shape, go_type), kind if kind in (str, bool) else _Nothing
+        members.append(_Member(field.name, go_name, read, exactly))
     return members
+
+
+def _strict_duration(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise GoError(f"strconv.ParseFloat: parsing {json.dumps(json.dumps(value))}: invalid syntax")
+    return duration(value)
 
 
 class _Nothing:
@@ -160,42 +192,91 @@ class _Nothing:
 
 
 _LENIENT: Final = Shape(strict=False)
+_STRICT: Final = Shape()
 
 
-def decode(cls: type[_R], raw: Any, shape: Shape, path: str = "") -> tuple[_R, dict[str, Any]]:
-    """(record, extra members) from parsed JSON; null gives an empty record. Raises `GoError`.
+class UnknownField(GoError):
+    """A member that no field of the struct has, or one of a later version that asks for something."""
 
-    `path`: the outermost member that this is part of, for the text of an error.
+
+class Mismatch(GoError):
+    """A value of another type than its field's: Go's `UnmarshalTypeError`.
+
+    `value`: what was found; `struct`: the innermost struct, None outside of any; `path`: the fields that led there.
     """
+
+    def __init__(self, value: str, go_type: str) -> None:
+        super().__init__(value)
+        self.value, self.go_type = value, go_type
+        self.struct: str | None = None
+        self.path: list[str] = []
+
+    def within(self, struct: str, field: str) -> None:
+        """It happened in this field of this struct."""
+        if self.struct is None:
+            self.struct = struct
+        self.path.insert(0, field)
+
+    def forget_path(self) -> None:
+        """An `UnmarshalJSON` of a struct's own gave it on: what it knew of the place is lost."""
+        self.struct, self.path = None, []
+
+    def __str__(self) -> str:
+        where = f"struct field {self.struct or ''}.{'.'.join(self.path)}" if self.path else "value"
+        return f"json: cannot unmarshal {self.value} into Go {where} of type {self.go_type}"
+
+
+def decode(cls: type[_R], raw: Any, shape: Shape) -> _R:
+    """The record in parsed JSON; null gives an empty one. Raises `GoError`, without having changed anything."""
     record = cls()
-    extra: dict[str, Any] = {}
     if raw is None:
-        return record, extra
+        return record
     if not isinstance(raw, dict):
-        raise _mismatch(raw, path, f"structs.{cls.__name__}")
+        raise mismatch(raw, shape.name or f"structs.{cls.__name__}")
     members = shape.members(cls)
-    inner = shape if shape.deep else _LENIENT
     aliased: list[tuple[_Member, Any]] = []
     for key, value in raw.items():
-        member = members.get(key) or members.get(name := key.lower())
-        if member is not None:
-            if value is None:
-                continue
-            if member.is_alias:
-                aliased.append((member, value))
-            else:
-                fits = type(value) is member.exactly
-                read = value if fits else member.read(value, path or member.go, inner)
-                setattr(record, member.attribute, read)
-        elif name in shape.extra:
-            reader = shape.extra[name] and _reader(shape.extra[name])
-            extra[name] = reader(value, path or key, _LENIENT) if reader else value
-        elif shape.strict:
-            raise GoError(f'json: unknown field "{key}"')
+        member = members.get(key) or members.get(key.lower())
+        if member is None:
+            if shape.strict:
+                _refuse_unknown(key, value, shape, members)
+        elif value is None:
+            continue
+        elif member.is_alias:
+            aliased.append((member, value))
+        else:
+            fits = type(value) is member.exactly
+            setattr(record, member.attribute, value if fits else _read_field(member, value, shape))
     for member, value in aliased:
         if not getattr(record, member.attribute):
-            setattr(record, member.attribute, member.read(value, path or member.go, inner))
-    return record, extra
+            setattr(record, member.attribute, _read_field(member, value, shape))
+    return record
+
+
+def _read_field(member: _Member, value: Any, shape: Shape) -> Any:
+    try:
+        return member.read(value)
+    except Mismatch as error:
+        error.within(shape.struct, member.go)
+        raise
+
+
+def _refuse_unknown(key: str, value: Any, shape: Shape, known: Iterable[str]) -> None:
+    """Raises `GoError` for a member that is neither ignored nor a newer one that says nothing."""
+    name = key.lower()
+    if name in shape.ignored:
+        if not isinstance(value, str | None):
+            error = mismatch(value, "string")
+            error.within(shape.struct, key)
+            raise error
+        return
+    since = newer.version_of(name, shape.newer)
+    if since is None:
+        if shape.foreign_allowed and not difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
+            return
+        raise UnknownField(f'json: unknown field "{key}"')
+    if not newer.says_nothing(name, value):
+        raise UnknownField(f'json: unknown field "{key}" - {newer.reason(name, since)}')
 
 
 def _without_none(kind: Any) -> Any:
@@ -204,21 +285,22 @@ def _without_none(kind: Any) -> Any:
     return kind
 
 
-def _reader(kind: Any) -> _Read:
-    """How values of a type are read."""
+def _reader(kind: Any, outer: Shape, named: str = "") -> _Read:
+    """How values of a type are read, inside of a record of the shape `outer`. `named`: Go's name of the type."""
     if kind is Any:
-        return lambda value, _path, _inner: value
+        return lambda value: value
     if kind is int:
         return _integer
     if kind in _SCALARS:
-        return _scalar(*_SCALARS[kind])
+        accepted, go_type = _SCALARS[kind]
+        return _scalar(accepted, named or go_type)
     if isinstance(kind, type) and issubclass(kind, Record):
-        return lambda value, path, inner: decode(kind, value, inner, path)[0]
+        return record_reader(kind, outer.of(kind))
     if typing.get_origin(kind) is list:
-        return _list(kind)
+        return _list(kind, outer, named)
     if typing.get_origin(kind) is dict:
-        return _map(kind)
-    return _no_request_has_it
+        return _map(kind, outer, named)
+    return _never_in_requests
 
 
 _SCALARS: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
@@ -229,47 +311,70 @@ _SCALARS: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
 
 
 def _scalar(accepted: tuple[type, ...], go_type: str) -> _Read:
-    def read(value: Any, path: str, _inner: Shape) -> Any:
+    def read(value: Any) -> Any:
         if type(value) not in accepted:
-            raise _mismatch(value, path, go_type)
+            raise mismatch(value, go_type)
         return value
 
     return read
 
 
-def _list(kind: Any) -> _Read:
-    item = _without_none(typing.get_args(kind)[-1])
-    read_item = _reader(item)
+def record_reader(kind: type[Record], shape: Shape) -> _Read:
+    """What reads values as records of this kind."""
 
-    def read(value: Any, path: str, inner: Shape) -> Any:
+    def read(value: Any) -> Any:
+        try:
+            return decode(kind, value, shape)
+        except Mismatch as error:
+            if shape.custom:
+                error.forget_path()
+            raise
+
+    return read
+
+
+def _list(kind: Any, outer: Shape, named: str) -> _Read:
+    item = _without_none(typing.get_args(kind)[-1])
+    read_item = _reader(item, outer, named[2:] if named.startswith("[]") else "")
+    go_type = named or _go_type(kind, outer)
+
+    def read(value: Any) -> Any:
         if not isinstance(value, list):
-            raise _mismatch(value, path, _go_type(kind))
-        return [read_item(each, path, inner) if each is not None else _zero(item) for each in value]
+            raise mismatch(value, go_type)
+        return [read_item(each) if each is not None else _zero(item) for each in value]
 
     return read
 
 
-def _map(kind: Any) -> _Read:
+def _map(kind: Any, outer: Shape, named: str) -> _Read:
     item = _without_none(typing.get_args(kind)[-1])
-    read_item = _reader(item)
+    read_item, go_type = _reader(item, outer), named or _go_type(kind, outer)
 
-    def read(value: Any, path: str, inner: Shape) -> Any:
+    def read(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise _mismatch(value, path, _go_type(kind))
-        return {key: read_item(each, path, inner) if each is not None else _zero(item) for key, each in value.items()}
+            raise mismatch(value, go_type)
+        return {key: read_item(each) if each is not None else _zero(item) for key, each in value.items()}
 
     return read
 
 
-def _no_request_has_it(value: Any, path: str, _inner: Shape) -> Any:
-    raise AssertionError(f"{path}: {type(value).__name__}")
+def _never_in_requests(value: Any) -> Any:
+    raise AssertionError(f"no request has a {type(value).__name__} here")
 
 
-def _integer(value: Any, path: str, _inner: Shape) -> int:
+def _integer(value: Any) -> int:
+    return _whole(value, "int", -_INT64, _INT64)
+
+
+def _unsigned(go_type: str) -> _Read:
+    return lambda value: _whole(value, go_type, 0, 2 * _INT64)
+
+
+def _whole(value: Any, go_type: str, least: int, above: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _mismatch(value, path, "int")
-    if isinstance(value, float) or not -_INT64 <= value < _INT64:
-        raise GoError(f"json: cannot unmarshal number {value} into Go struct field .{path} of type int")
+        raise mismatch(value, go_type)
+    if isinstance(value, float) or not least <= value < above:
+        raise Mismatch(f"number {value}", go_type)
     return value
 
 
@@ -277,21 +382,20 @@ def _zero(kind: Any) -> Any:
     return kind() if kind in (str, int, bool, float) or (isinstance(kind, type) and issubclass(kind, Record)) else None
 
 
-def _go_type(kind: Any) -> str:
+def _go_type(kind: Any, outer: Shape) -> str:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:
-        return "[]" + _go_type(_without_none(args[0]))
+        return "[]" + _go_type(_without_none(args[0]), outer)
     if origin is dict:
-        return "map[string]" + _go_type(_without_none(args[1]))
+        return "map[string]" + _go_type(_without_none(args[1]), outer)
     if isinstance(kind, type) and issubclass(kind, Record):
-        return f"structs.{kind.__name__}"
+        return outer.of(kind).name or f"structs.{kind.__name__}"
     return {str: "string", int: "int", bool: "bool", float: "float64"}.get(kind, "interface {}")
 
 
-def _mismatch(value: Any, path: str, go_type: str) -> GoError:
-    kind = "bool" if isinstance(value, bool) else _JSON_KINDS.get(type(value), "number")
-    where = f"struct field .{path}" if path else "value"
-    return GoError(f"json: cannot unmarshal {kind} into Go {where} of type {go_type}")
+def mismatch(value: Any, go_type: str) -> Mismatch:
+    """What Go says of a value that is none of `go_type`."""
+    return Mismatch("bool" if isinstance(value, bool) else _JSON_KINDS.get(type(value), "number"), go_type)
 
 
 _JSON_KINDS: Final = {str: "string", list: "array", dict: "object", type(None): "null"}

@@ -23,6 +23,8 @@ from consulpy.structs.service import NodeService
 MAINTENANCE: Final = "maintenance"
 #: The HTTP status for each aggregated status.
 HTTP_STATUS: Final = {PASSING: 200, WARNING: 429, CRITICAL: 503, MAINTENANCE: 503}
+#: What the agent's API leaves out of an upstream while it is empty.
+_LEFT_OUT: Final = ("DestinationType", "Datacenter", "LocalBindPort", "Config")
 _WORST_FIRST: Final = (MAINTENANCE, CRITICAL, WARNING, PASSING)
 
 
@@ -79,6 +81,10 @@ def service_json(service: NodeService) -> dict[str, Any]:
     shown["EnableTagOverride"] = service.enable_tag_override
     if service.kind:
         shown["Proxy"] = full["Proxy"]
+        for upstream in shown["Proxy"].get("Upstreams", ()):
+            for name in _LEFT_OUT:
+                if not upstream.get(name):
+                    upstream.pop(name, None)
     if service.connect.native:
         shown["Connect"] = full["Connect"]
     return shown

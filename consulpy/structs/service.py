@@ -35,11 +35,37 @@ class MeshGateway(Record):
 
 
 @dataclass(slots=True)
+class Upstream(Record):
+    """A service that a proxy leads to, and where it listens for it."""
+
+    destination_type: str = ""
+    destination_namespace: str = go(omit_empty=True, default="")
+    destination_name: str = ""
+    datacenter: str = ""
+    local_bind_address: str = go(omit_empty=True, default="")
+    local_bind_port: int = 0
+    config: dict[str, Any] | None = None
+    mesh_gateway: MeshGateway = go(default_factory=MeshGateway)
+    ingress_hosts: list[str] | None = go(json="-", default=None)
+
+
+@dataclass(slots=True)
+class ExposePath(Record):
+    """A path that a proxy lets through without Connect."""
+
+    listener_port: int = go(omit_empty=True, default=0)
+    path: str = go(omit_empty=True, default="")
+    local_path_port: int = go(omit_empty=True, default=0)
+    protocol: str = go(omit_empty=True, default="")
+    parsed_from_check: bool = False
+
+
+@dataclass(slots=True)
 class Expose(Record):
     """Paths that a proxy lets through without Connect."""
 
     checks: bool = go(omit_empty=True, default=False)
-    paths: list[Any] | None = go(omit_empty=True, default=None)
+    paths: list[ExposePath] | None = go(omit_empty=True, default=None)
 
 
 @dataclass(slots=True)
@@ -51,7 +77,7 @@ class ConnectProxy(Record):
     local_service_address: str = go(omit_empty=True, default="")
     local_service_port: int = go(omit_empty=True, default=0)
     config: dict[str, Any] | None = go(omit_empty=True, default=None)
-    upstreams: list[Any] | None = go(omit_empty=True, default=None)
+    upstreams: list[Upstream] | None = go(omit_empty=True, default=None)
     mesh_gateway: MeshGateway = go(default_factory=MeshGateway)
     expose: Expose = go(default_factory=Expose)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from consulpy.filter import FilterError, compile_filter
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
-from consulpy.structs.service import CheckServiceNode, ConnectProxy, NodeService, ServiceNode, Weights
+from consulpy.structs.service import CheckServiceNode, ConnectProxy, NodeService, ServiceNode, Upstream, Weights
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "filter" / "expressions.json").read_text())["cases"]
 
@@ -67,16 +67,16 @@ def test_a_list_of_records_holds_if_any_of_them_does() -> None:
     assert not holds(CheckServiceNode(checks=None))
 
 
-def test_carried_structs_are_read_in_both_forms() -> None:
-    """Upstreams come with text keys from JSON and with bytes from the wire."""
+def test_upstreams_are_records_of_a_list() -> None:
     holds = compile_filter("Proxy.Upstreams.LocalBindPort == 80 and Proxy.Upstreams.DestinationName == db", NodeService)
 
-    def with_upstreams(*upstreams: Any) -> NodeService:
+    def with_upstreams(*upstreams: Upstream) -> NodeService:
         return NodeService(proxy=ConnectProxy(upstreams=list(upstreams)))
 
-    assert holds(with_upstreams({"DestinationName": "db", "LocalBindPort": 80}))
-    assert holds(with_upstreams({b"DestinationName": b"db", b"LocalBindPort": 80}))
-    assert not holds(with_upstreams({"DestinationName": "web"}))
+    assert holds(with_upstreams(Upstream(destination_name="db", local_bind_port=80)))
+    assert not holds(with_upstreams(Upstream(destination_name="web")))
+    with pytest.raises(FilterError, match="not valid"):
+        compile_filter("Proxy.Upstreams.Config.a == b", NodeService)
 
 
 def test_lazily_a_bad_selector_matters_only_when_there_is_a_record() -> None:

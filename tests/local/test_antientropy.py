@@ -14,7 +14,7 @@ from consulpy.local.telling import PARALLEL
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.requests import NodeRequest, RegisterRequest
-from consulpy.structs.service import ConnectProxy, NodeService, Weights
+from consulpy.structs.service import ConnectProxy, NodeService, Upstream, Weights
 from tests.local.fakes import FakeCatalog, Fraction, node
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "rpc"
@@ -263,14 +263,13 @@ def test_nil_and_empty_are_no_difference() -> None:
 
 
 def test_what_a_server_fills_into_an_upstream_is_no_difference() -> None:
-    """Seen: a real server stores Datacenter "" and MeshGateway {Mode ""} where we sent neither."""
+    """A server that stores an empty list or map where we sent none."""
     agent = Agent().start()
     agent.entries.put_service(
-        NodeService(id="w", service="w", proxy=ConnectProxy(upstreams=[{"DestinationName": "db"}])), ""
+        NodeService(id="w", service="w", proxy=ConnectProxy(upstreams=[Upstream(destination_name="db")])), ""
     )
     agent.settle()
-    theirs = {"Config": None, "Datacenter": "", "DestinationName": "db", "MeshGateway": {"Mode": ""}}
-    agent.catalog.services["w"].proxy.upstreams = [theirs]
+    agent.catalog.services["w"].proxy.upstreams = [Upstream(destination_name="db", config={}, ingress_hosts=[])]
 
     agent.catalog.calls.clear()
     agent.clock.advance(90)

@@ -24,6 +24,7 @@ from consulpy.local.health import content_hash, health_json, service_json
 from consulpy.local.reaper import Reaper
 from consulpy.local.state import LocalState, Scripts
 from consulpy.structs.definition import CheckType
+from consulpy.structs.service import Upstream
 from tests.local.fakes import Fraction, node
 
 
@@ -157,6 +158,10 @@ def test_snake_case_is_understood_where_consul_does() -> None:
             "json: cannot unmarshal string into Go struct field .Check of type []string",
         ),
         (
+            b'{"Name":"x","Connect":{"Foo":1}}',
+            'json: unknown field "Foo"',
+        ),
+        (
             b'{"Name":"x","Connect":{"Native":5}}',
             "json: cannot unmarshal number into Go struct field .Connect of type bool",
         ),
@@ -170,7 +175,7 @@ def test_bodies_are_decoded_strictly_in_gos_words(body: bytes, text: str) -> Non
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"Name":"x"} trailing', b'{"NAME":"x","eNableTagoverride":true}', b'{"Name":"x","Connect":{"Foo":1}}'],
+    [b'{"Name":"x"} trailing', b'{"NAME":"x","eNableTagoverride":true}'],
 )
 def test_what_consul_lets_pass_passes(body: bytes) -> None:
     assert service_from_body(body).service.service == "x"
@@ -484,7 +489,9 @@ def test_configuration_speaks_snake_case() -> None:
     agent.local.register_service(definition, local=True)
     assert agent.starter.running["k"].kind.success_before_passing == 3
     upstreams = agent.local.services["web-sidecar-proxy"].proxy.upstreams
-    assert upstreams == [{"DestinationName": "db", "DestinationType": "service", "LocalBindPort": 1}]
+    shown = service_json(agent.local.services["web-sidecar-proxy"])["Proxy"]["Upstreams"]
+    assert shown == [{"DestinationType": "service", "DestinationName": "db", "LocalBindPort": 1, "MeshGateway": {}}]
+    assert upstreams == [Upstream(destination_type="service", destination_name="db", local_bind_port=1)]
 
 
 def test_a_file_may_say_what_only_the_api_refuses() -> None:

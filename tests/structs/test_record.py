@@ -55,7 +55,7 @@ def of(kind: Any, depth: int = 0) -> st.SearchStrategy[Any] | None:
 
 
 def of_record(cls: Any, depth: int) -> st.SearchStrategy[Any] | None:
-    if depth > 4 or cls.to_wire is not Record.to_wire or cls.from_wire.__func__ is not Record.from_wire.__func__:
+    if depth > 6 or cls.to_wire is not Record.to_wire or cls.from_wire.__func__ is not Record.from_wire.__func__:
         return None
     fields = {name: of(kind, depth) for name, kind in typing.get_type_hints(cls).items() if name in field_names(cls)}
     if None in fields.values():

@@ -1,16 +1,18 @@
 """/v1/catalog: nodes and services as the servers know them, and registering external ones."""
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest
 from consulpy.http import render
+from consulpy.http.body_shapes import STRUCTS
 from consulpy.http.params import fill_write, options, refuse_namespaces
 from consulpy.http.reads import cache_headers, read
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
-from consulpy.structs.check import CheckDefinition
+from consulpy.local.shapes import INDEXES, aux_struct
+from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import (
     DatacentersRequest,
     DeregisterRequest,
@@ -26,37 +28,35 @@ if TYPE_CHECKING:
 
 _Write = TypeVar("_Write", bound=Write)
 
-#: What the definition of a check may say, and how a body is read.
-_DEFINED = frozenset(name.lower() for name in CheckDefinition().to_json())
-_SHAPE: Final = Shape(durations=frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"}), deep=True)
+_REGISTER: Final = Shape(
+    "structs.RegisterRequest",
+    unsigned=INDEXES,
+    types={"ID": "types.NodeID", "Checks": "structs.HealthChecks"},
+    newer=fields_of("RegisterRequest"),
+    inner=STRUCTS,
+)
+_DEREGISTER: Final = Shape(
+    aux_struct("Address string"),
+    custom=True,
+    types={"CheckID": "types.CheckID"},
+    ignored=frozenset({"address"}),
+    newer=fields_of("DeregisterRequest"),
+)
 
 
-def body_of(request: Request, kind: type[_Write]) -> _Write:
+def body_of(request: Request, kind: type[_Write], shape: Shape) -> _Write:
     """The body of a write. Raises `BadRequest` in Go's words."""
     try:
-        return decode(kind, _known_definitions(loads(request.body)), _SHAPE)[0]
+        return decode(kind, loads(request.body), shape)
     except GoError as error:
         raise BadRequest(f"Request decode failed: {error}") from None
-
-
-def _known_definitions(body: Any) -> Any:
-    """The body without what the definitions of its checks have besides: only there Consul accepts unknown members."""
-    if not isinstance(body, dict):
-        return body
-    for name, value in body.items():
-        kind = name.lower()
-        for check in [value] if kind == "check" else value if kind == "checks" and isinstance(value, list) else ():
-            for inner, definition in check.items() if isinstance(check, dict) else ():
-                if isinstance(definition, dict) and inner.lower() == "definition":
-                    check[inner] = {key: each for key, each in definition.items() if key.lower() in _DEFINED}
-    return body
 
 
 @route("PUT", "/v1/catalog/register")
 def register(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
     """Register a node, and with it a service and checks."""
     refuse_namespaces(request)
-    body = body_of(request, RegisterRequest)
+    body = body_of(request, RegisterRequest, _REGISTER)
     done = agent.caller.call("Catalog.Register", fill_write(agent, request, body))
     return done.addCallback(lambda _: Answer(True))
 
@@ -65,7 +65,7 @@ def register(agent: "LocalAgent", request: Request) -> "Deferred[Answer]":
 async def deregister(agent: "LocalAgent", request: Request) -> Answer:
     """Remove a node, a service or a check."""
     refuse_namespaces(request)
-    body = body_of(request, DeregisterRequest)
+    body = body_of(request, DeregisterRequest, _DEREGISTER)
     await agent.caller.call("Catalog.Deregister", fill_write(agent, request, body))
     return Answer(True)
 

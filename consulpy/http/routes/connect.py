@@ -1,6 +1,7 @@
 """/v1/connect and /v1/agent/connect: intentions are kept; what needs the mesh itself says that it is off."""
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -8,7 +9,8 @@ from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.http.params import fill, fill_write
 from consulpy.http.reads import meta_headers, read
 from consulpy.http.routing import Answer, Request, route
-from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.local.godecode import GoError, Shape, UnknownField, decode, loads
+from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.intention import (
     CONSUL_SOURCE,
     DEFAULT_NAMESPACE,
@@ -19,12 +21,22 @@ from consulpy.structs.intention import (
     Match,
     MatchEntry,
 )
+from consulpy.structs.newer import fields_of
+from consulpy.structs.record import Record, go
 from consulpy.structs.requests import SpecificRequest, Write
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
-_LENIENT: Final = Shape(strict=False, without=frozenset({"CreatedAt", "UpdatedAt", "Hash"}))
+_INTENTION: Final = Shape(
+    aux_struct("Hash string", "CreatedAt string", "UpdatedAt string"),
+    custom=True,
+    unsigned=INDEXES,
+    types={"Action": "structs.IntentionAction", "SourceType": "structs.IntentionSourceType"},
+    without=frozenset({"CreatedAt", "UpdatedAt", "Hash"}),
+    ignored=frozenset({"createdat", "updatedat", "hash"}),  # the servers' affair
+    newer=fields_of("Intention"),
+)
 _SERVICE_IDENTITY: Final = re.compile(r"/ns/([^/]+)/dc/([^/]+)/svc/([^/]+)")
 
 
@@ -47,7 +59,9 @@ async def list_all(agent: "LocalAgent", request: Request) -> Answer:
 
 def _intention_in(request: Request) -> Intention:
     try:
-        return decode(Intention, loads(request.body), _LENIENT)[0]
+        return decode(Intention, loads(request.body), _INTENTION)
+    except UnknownField as error:
+        raise BadRequest(f"Failed to decode request body: {error}") from None
     except GoError as error:
         raise RPCError(f"Failed to decode request body: {error}") from None
 
@@ -171,28 +185,60 @@ async def configuration(agent: "LocalAgent", request: Request) -> Answer:
     return await _ask(agent, request, "ConnectCA.ConfigurationGet")
 
 
+@dataclass(slots=True)
+class _CaConfiguration(Record):
+    """How the mesh signs."""
+
+    cluster_id: str = go("ClusterID", default="")
+    provider: str = ""
+    config: dict[str, Any] | None = None
+    state: dict[str, str] | None = None
+    force_without_cross_signing: bool = False
+    create_index: int = 0
+    modify_index: int = 0
+
+
+_CA_CONFIGURATION: Final = Shape(
+    aux_struct('ForceWithoutCrossSigningSnake bool "json:\\"force_without_cross_signing\\""'),
+    custom=True,
+    unsigned=INDEXES,
+    aliases={"force_without_cross_signing": "ForceWithoutCrossSigning"},
+)
+
+
 @route("PUT", "/v1/connect/ca/configuration")
 async def configure(agent: "LocalAgent", request: Request) -> Answer:
     """Change how the mesh signs."""
     try:
-        loads(request.body)
+        decode(_CaConfiguration, loads(request.body), _CA_CONFIGURATION)
     except GoError as error:
         raise BadRequest(f"Bad request: Request decode failed: {error}") from None
     await agent.caller.call("ConnectCA.ConfigurationSet", fill_write(agent, request, Write()))
     return Answer()
 
 
+@dataclass(slots=True)
+class _AuthorizeBody(Record):
+    """A client's certificate, and whom it wants to connect to."""
+
+    target: str = ""
+    client_cert_uri: str = go("ClientCertURI", default="")
+    client_cert_serial: str = ""
+
+
+_AUTHORIZE: Final = Shape("structs.ConnectAuthorizeRequest", newer=fields_of("AuthorizeBody"))
+
+
 @route("POST", "/v1/agent/connect/authorize")
 async def authorize(agent: "LocalAgent", request: Request) -> Answer:
     """Whether a client with this certificate may connect to a service of this agent."""
     try:
-        given = loads(request.body)
+        body = decode(_AuthorizeBody, loads(request.body), _AUTHORIZE)
     except GoError as error:
         raise BadRequest(f"Bad request: Request decode failed: {error}") from None
-    body = {key.lower(): value for key, value in given.items()} if isinstance(given, dict) else {}
-    if not body.get("target"):
+    if not body.target:
         raise BadRequest("Bad request: Target service must be specified")
-    identity = urlsplit(str(body.get("clientcerturi") or ""))
+    identity = urlsplit(body.client_cert_uri)
     if identity.scheme != "spiffe":
         raise BadRequest("Bad request: ClientCertURI not a valid Connect identifier")
     if _SERVICE_IDENTITY.fullmatch(unquote(identity.path)) is None:

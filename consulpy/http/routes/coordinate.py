@@ -1,17 +1,41 @@
 """/v1/coordinate: where nodes and datacenters are on the network."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.http import render
 from consulpy.http.params import fill_write
 from consulpy.http.reads import read
 from consulpy.http.routes.catalog import body_of
 from consulpy.http.routing import Answer, HttpError, Request, route
-from consulpy.structs.coordinate import Coordinate, DatacenterCoordinates
+from consulpy.local.godecode import Shape
+from consulpy.structs.coordinate import Coord, Coordinate, DatacenterCoordinates
+from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import CoordinateUpdateRequest, Empty, NodeRequest, SpecificRequest
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
+
+
+@dataclass(slots=True)
+class _GivenCoord(Coord):
+    """A coordinate of which nothing is assumed."""
+
+    vec: list[float] = field(default_factory=list)
+    error: float = 0.0
+    height: float = 0.0
+
+
+@dataclass(slots=True)
+class _UpdateBody(CoordinateUpdateRequest):
+    coord: _GivenCoord | None = None
+
+
+_UPDATE: Final = Shape(
+    "structs.CoordinateUpdateRequest",
+    newer=fields_of("Coordinate"),
+    inner={_GivenCoord: Shape("coordinate.Coordinate")},
+)
 
 
 @route("GET", "/v1/coordinate/datacenters")
@@ -54,7 +78,7 @@ def _all(found: list[Coordinate] | None, segment: str | None) -> list[dict[str, 
 @route("PUT", "/v1/coordinate/update")
 async def update(agent: "LocalAgent", request: Request) -> Answer:
     """Say where a node is."""
-    body = body_of(request, CoordinateUpdateRequest)
+    body = body_of(request, _UpdateBody, _UPDATE)
     if body.coord is None:  # real Consul breaks the connection
         raise HttpError(400, "Missing Coord")
     await agent.caller.call("Coordinate.Update", fill_write(agent, request, body))

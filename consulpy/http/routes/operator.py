@@ -8,9 +8,11 @@ from consulpy.errors import BadRequest
 from consulpy.http.params import fill, fill_write, quoted, token
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
 from consulpy.structs.gotime import shown_duration
 from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
+from consulpy.structs.record import Record
 from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:
@@ -20,15 +22,24 @@ _OPERATIONS = {"GET": "list", "POST": "install", "PUT": "use", "DELETE": "remove
 _RELAY_MAX: Final = 5
 
 
+@dataclasses.dataclass(slots=True)
+class _Key(Record):
+    """A gossip key, in base64."""
+
+    key: str = ""
+
+
+_KEY: Final = Shape("agent.keyringArgs")
+
+
 async def _keyring(agent: "LocalAgent", request: Request) -> Answer:
     relay_factor = _relay_factor(request.query.get("relay-factor"))
     operation, key = _OPERATIONS[request.method], ""
     if operation != "list":
         try:
-            body: Any = loads(request.body)
+            key = decode(_Key, loads(request.body), _KEY).key
         except GoError as error:
             raise BadRequest(f"Bad request: Request decode failed: {error}") from None
-        key = str(body.get("Key", "")) if isinstance(body, dict) else ""
     found = await agent.keyring(operation, key, relay_factor)
     return Answer(found) if operation == "list" else Answer()
 
@@ -49,7 +60,13 @@ for _method in _OPERATIONS:
     route(_method, "/v1/operator/keyring")(_keyring)
 
 
-_DURATIONS: Final = Shape(durations=frozenset({"LastContactThreshold", "ServerStabilizationTime"}), strict=False)
+_AUTOPILOT: Final = Shape(
+    "api.AutopilotConfiguration",
+    durations=frozenset({"LastContactThreshold", "ServerStabilizationTime"}),
+    strict_durations=True,
+    unsigned=INDEXES | {"MaxTrailingLogs", "MinQuorum"},
+    types={"MinQuorum": "uint"},
+)
 
 
 async def _ask(agent: "LocalAgent", request: Request, method: str) -> Any:
@@ -86,7 +103,7 @@ async def autopilot(agent: "LocalAgent", request: Request) -> Answer:
     """The autopilot configuration; durations as text."""
     config = await _ask(agent, request, "Operator.AutopilotGetConfiguration")
     shown = config.to_json()
-    for name in _DURATIONS.durations:
+    for name in _AUTOPILOT.durations:
         shown[name] = shown_duration(shown[name])
     return Answer(shown)
 
@@ -96,7 +113,7 @@ async def set_autopilot(agent: "LocalAgent", request: Request) -> Answer:
     """Write it; what the body does not name becomes zero, not a default."""
     try:
         given = loads(request.body)
-        config, _ = decode(AutopilotConfig, given, _DURATIONS)
+        config = decode(AutopilotConfig, given, _AUTOPILOT)
     except GoError as error:
         raise BadRequest(f"Bad request: Error parsing autopilot config: {error}") from None
     named = {name.lower() for name in given or ()}

@@ -9,26 +9,46 @@ from consulpy.http.params import fill, fill_write
 from consulpy.http.reads import consistency_of, meta_headers, read, wan_headers
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
+from consulpy.local.shapes import INDEXES
+from consulpy.structs.newer import fields_of
 from consulpy.structs.options import QuerySource
 from consulpy.structs.query import (
     PreparedQuery,
+    QueryDns,
     QueryExecuteRequest,
+    QueryFailover,
     QueryGetRequest,
     QueryRequest,
+    QueryService,
+    QueryTemplate,
 )
 from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
 
-_LENIENT: Final = Shape(strict=False)
+_QUERY: Final = Shape(
+    "structs.PreparedQuery",
+    unsigned=INDEXES,
+    newer=fields_of("PreparedQuery"),
+    inner={
+        QueryTemplate: Shape("structs.QueryTemplateOptions"),
+        QueryDns: Shape("structs.QueryDNSOptions"),
+        QueryService: Shape(
+            "structs.ServiceQuery",
+            types={"IgnoreCheckIDs": "[]types.CheckID"},
+            newer=fields_of("QueryService"),
+            inner={QueryFailover: Shape("structs.QueryDatacenterOptions", newer=fields_of("QueryFailover"))},
+        ),
+    },
+)
 _NOT_FOUND: Final = "Query not found"
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def _query_in(request: Request) -> PreparedQuery:
     try:
-        return decode(PreparedQuery, loads(request.body), _LENIENT)[0]
+        return decode(PreparedQuery, loads(request.body), _QUERY)
     except GoError as error:
         raise HttpError(400, f"Request decode failed: {error}") from None
 

@@ -7,13 +7,16 @@ from consulpy.http.params import fill, fill_write, refuse_namespaces
 from consulpy.http.reads import read
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, duration, loads
+from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.check import SERF_HEALTH
+from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import NodeRequest, Read
 from consulpy.structs.session import (
     CREATE,
     DESTROY,
     LOCK_DELAY_NS,
     RELEASE,
+    ServiceCheck,
     Session,
     SessionReadRequest,
     SessionRequest,
@@ -24,7 +27,16 @@ if TYPE_CHECKING:
 
 #: A lock delay that is a number below this is meant in seconds.
 _SECONDS_BELOW: Final = 1000
-_SHAPE: Final = Shape(strict=False, durations=frozenset({"LockDelay"}))
+_SHAPE: Final = Shape(
+    aux_struct("LockDelay interface {}"),
+    custom=True,
+    durations=frozenset({"LockDelay"}),
+    unsigned=INDEXES,
+    types={"Behavior": "structs.SessionBehavior", "Checks": "[]types.CheckID"},
+    newer=fields_of("Session"),
+    foreign_allowed=True,
+    inner={ServiceCheck: Shape("structs.ServiceCheck", newer=fields_of("ServiceCheck"))},
+)
 
 
 def _session_in(agent: "LocalAgent", request: Request) -> Session:
@@ -33,7 +45,7 @@ def _session_in(agent: "LocalAgent", request: Request) -> Session:
         return session
     try:
         raw = loads(request.body)
-        given = decode(Session, raw, _SHAPE)[0]
+        given = decode(Session, raw, _SHAPE)
         names = {name.lower(): value for name, value in raw.items()} if isinstance(raw, dict) else {}
         for name, field in _FIELDS.items():
             if names.get(name) is not None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest
 from consulpy.http import render
+from consulpy.http.body_shapes import API
 from consulpy.http.params import fill, fill_write, quoted
 from consulpy.http.routes.kv import refuse_large
 from consulpy.http.routing import Answer, HttpError, Request, route
-from consulpy.local.godecode import GoError, Shape, decode, loads
-from consulpy.structs.check import HealthCheck
+from consulpy.local.godecode import GoError, Shape, decode, loads, mismatch
 from consulpy.structs.kv import DirEntry
-from consulpy.structs.node import Node
-from consulpy.structs.record import Record
+from consulpy.structs.newer import fields_of
+from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Read
 from consulpy.structs.service import NodeService
 from consulpy.structs.txn import (
@@ -32,9 +32,6 @@ from consulpy.structs.txn import (
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
-
-_DURATIONS: Final = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"})
-_SHAPE: Final = Shape(strict=False, durations=_DURATIONS, deep=True)
 
 
 @route("PUT", "/v1/txn")
@@ -96,19 +93,37 @@ class _Key(Record):
 
 
 @dataclass(slots=True)
-class _Verb(Record):
-    """What operations on nodes, services and checks say beside the record."""
+class _Operation(Record):
+    """One operation as JSON writes it: one of these."""
 
-    verb: str = ""
-    node: str = ""
+    kv: _Key | None = go("KV", default=None)
+    node: NodeOp | None = None
+    service: ServiceOp | None = None
+    check: CheckOp | None = None
+
+
+_OPERATION: Final = Shape(
+    "api.TxnOp",
+    inner={
+        _Key: Shape(
+            "api.KVTxnOp",
+            unsigned=frozenset({"Flags", "Index"}),
+            types={"Verb": "api.KVOp", "Value": "[]uint8"},
+            newer=fields_of("KVOp"),
+        ),
+        NodeOp: Shape("api.NodeTxnOp", types={"Verb": "api.NodeOp"}, inner=API),
+        ServiceOp: Shape("api.ServiceTxnOp", types={"Verb": "api.ServiceOp"}, inner=API),
+        CheckOp: Shape("api.CheckTxnOp", types={"Verb": "api.CheckOp"}, inner=API),
+    },
+)
 
 
 def _operations(agent: "LocalAgent", request: Request) -> list[TxnOp]:
     try:
         raw = loads(request.body)
         if raw is not None and not isinstance(raw, list):
-            raise GoError("json: cannot unmarshal object into Go value of type api.TxnOps")
-        found = [_operation(agent, request, each or {}) for each in raw or ()]
+            raise mismatch(raw, "api.TxnOps")
+        found = [_operation(agent, request, decode(_Operation, each, _OPERATION)) for each in raw or ()]
     except GoError as error:
         raise BadRequest(f"Failed to parse body: {error}") from None
     most = agent.limits.txn_operations
@@ -117,35 +132,23 @@ def _operations(agent: "LocalAgent", request: Request) -> list[TxnOp]:
     return [operation for operation in found if operation is not None]
 
 
-def _operation(agent: "LocalAgent", request: Request, raw: Any) -> TxnOp | None:
+def _operation(agent: "LocalAgent", request: Request, given: _Operation) -> TxnOp | None:
     """One operation; None for one that says nothing."""
-    if not isinstance(raw, dict):
-        raise GoError("json: cannot unmarshal value into Go value of type api.TxnOp")
-    parts = {name.lower(): value for name, value in raw.items() if value is not None}
-    for value in parts.values():
-        if not isinstance(value, dict):
-            raise GoError("json: cannot unmarshal value into Go struct field of type api.TxnOp")
-    datacenter = request.query.get("dc") or agent.datacenter
-    if "kv" in parts:
-        return TxnOp(kv=_on_key(parts["kv"], agent.limits.value_bytes))
-    verb = _Verb()
-    inner: dict[str, Any] = {}
-    for name in ("node", "service", "check"):
-        if name in parts:
-            verb = decode(_Verb, {key: each for key, each in parts[name].items() if key.lower() != name}, _SHAPE)[0]
-            inner = {key.lower(): each for key, each in parts[name].items()}.get(name) or {}
-            break
-    if "node" in parts:
-        node = decode(Node, inner, _SHAPE)[0]
-        node.datacenter = node.datacenter or datacenter
-        return TxnOp(node=NodeOp(verb=verb.verb, node=node))
-    if "service" in parts:
-        return TxnOp(service=ServiceOp(verb.verb, verb.node, _carried(decode(NodeService, inner, _SHAPE)[0])))
-    if "check" in parts:
-        check = decode(HealthCheck, inner, _SHAPE)[0]
-        check.type = ""
-        return TxnOp(check=CheckOp(verb=verb.verb, check=check))
-    return None
+    names = [name for name in ("KV", "Node", "Service", "Check") if getattr(given, name.lower()) is not None]
+    if len(names) > 1:  # Consul does the first and says nothing of the others
+        raise GoError(f"an operation has one of {' and '.join(names)}")
+    if given.kv is not None:
+        return TxnOp(kv=_on_key(given.kv, agent.limits.value_bytes))
+    if given.node is not None:
+        node = given.node.node
+        node.datacenter = node.datacenter or request.query.get("dc") or agent.datacenter
+    elif given.service is not None:
+        given.service.service = _carried(given.service.service)
+    elif given.check is not None:
+        given.check.check.type = ""
+    else:
+        return None
+    return TxnOp(node=given.node, service=given.service, check=given.check)
 
 
 def _carried(given: NodeService) -> NodeService:
@@ -163,8 +166,7 @@ def _carried(given: NodeService) -> NodeService:
     )
 
 
-def _on_key(raw: dict[str, Any], limit: int) -> KVOp:
-    given = decode(_Key, raw, _SHAPE)[0]
+def _on_key(given: _Key, limit: int) -> KVOp:
     try:
         value = base64.b64decode(given.value, validate=True)
     except (binascii.Error, ValueError):

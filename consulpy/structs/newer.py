@@ -1,0 +1,144 @@
+"""Field names of Consul versions after 1.8.7 in the bodies of HTTP requests, by struct, with the version they came in.
+
+Newer client libraries always send some of them. A field of this table is taken while its value is empty and refused,
+with its name and version, when it asks for something. Names of no version are refused by the decoders anyway.
+Sources: Consul's changelog, and the public `api` package of versions 1.9 to 1.22.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+#: Fields of the enterprise edition that all structs have.
+_TENANCY: Final = {"Namespace": "1.7 Enterprise", "Partition": "1.11 Enterprise"}
+_CATALOG: Final = _TENANCY | {"PeerName": "1.14", "Locality": "1.16"}
+_CHECK: Final = {
+    "H2PING": "1.10",
+    "H2PingUseTLS": "1.10",
+    "TLSServerName": "1.10",
+    "FailuresBeforeWarning": "1.11",
+    "DisableRedirects": "1.11.5",
+    "UDP": "1.13",
+    "TCPUseTLS": "1.16.2",
+    "OSService": "1.16",
+}
+_HTTP_HEADERS: Final = {"RequestHeaders": "1.11", "ResponseHeaders": "1.11"}
+_INGRESS_LIMITS: Final = {
+    "MaxConnections": "1.13",
+    "MaxPendingRequests": "1.13",
+    "MaxConcurrentRequests": "1.13",
+    "PassiveHealthCheck": "1.15",
+}
+_ENTRY: Final = _TENANCY | {"Hash": "1.19"}
+
+#: Struct -> field -> version. The structs have the names of our records.
+NEWER: Final[dict[str, dict[str, str]]] = {
+    "RegisterRequest": _CATALOG,
+    "DeregisterRequest": _CATALOG,
+    "Node": _CATALOG,
+    "NodeService": _CATALOG | {"SocketPath": "1.10", "Ports": "1.22"},
+    "HealthCheck": _CATALOG | {"ExposedPort": "1.10", "Interval": "1.10", "Timeout": "1.10"},
+    "CheckDefinition": _CHECK,
+    "CheckType": _CHECK | _TENANCY | {"ExposedPort": "1.10"},
+    "ServiceConnect": {"PeerMeta": "1.14"},
+    "ConnectProxy": {
+        "Mode": "1.10",
+        "TransparentProxy": "1.10",
+        "LocalServiceSocketPath": "1.10",
+        "AccessLogs": "1.15",
+        "EnvoyExtensions": "1.15",
+        "MutualTLSMode": "1.16",
+    },
+    "Upstream": {
+        "CentrallyConfigured": "1.10",
+        "LocalBindSocketPath": "1.10",
+        "LocalBindSocketMode": "1.10",
+        "DestinationPartition": "1.11 Enterprise",
+        "DestinationPeer": "1.13",
+    },
+    "Session": _TENANCY,
+    "ServiceCheck": _TENANCY,
+    "KVOp": _TENANCY,
+    "PreparedQuery": _TENANCY,
+    "QueryService": _TENANCY | {"Peer": "1.14", "SamenessGroup": "1.16 Enterprise"},
+    "QueryFailover": {"Targets": "1.14"},
+    "Intention": {
+        "Permissions": "1.9",
+        "SourcePartition": "1.11 Enterprise",
+        "DestinationPartition": "1.11 Enterprise",
+        "SourcePeer": "1.14",
+        "SourceSamenessGroup": "1.16 Enterprise",
+    },
+    "AuthorizeBody": _TENANCY | {"TargetNamespace": "1.7 Enterprise", "TargetPartition": "1.11 Enterprise"},
+    "Coordinate": {"Partition": "1.11 Enterprise"},
+    # config entries
+    "ServiceDefaults": _ENTRY
+    | {
+        "Mode": "1.10",
+        "TransparentProxy": "1.10",
+        "UpstreamConfig": "1.10",
+        "Destination": "1.13",
+        "MaxInboundConnections": "1.13",
+        "LocalConnectTimeoutMs": "1.13",
+        "LocalRequestTimeoutMs": "1.13",
+        "BalanceInboundConnections": "1.14",
+        "EnvoyExtensions": "1.15",
+        "MutualTLSMode": "1.16",
+        "RateLimits": "1.17",
+    },
+    "ProxyDefaults": _ENTRY
+    | {
+        "Mode": "1.10",
+        "TransparentProxy": "1.10",
+        "AccessLogs": "1.15",
+        "EnvoyExtensions": "1.15",
+        "FailoverPolicy": "1.16",
+        "PrioritizeByLocality": "1.16",
+        "MutualTLSMode": "1.16",
+    },
+    "ServiceRouter": _ENTRY,
+    "RouteHttp": {"CaseInsensitive": "1.17"},
+    "RouteDestination": _HTTP_HEADERS | {"Partition": "1.11 Enterprise", "IdleTimeout": "1.14", "RetryOn": "1.14"},
+    "ServiceSplitter": _ENTRY,
+    "Split": _HTTP_HEADERS | {"Partition": "1.11 Enterprise"},
+    "ServiceResolver": _ENTRY | {"LoadBalancer": "1.9", "RequestTimeout": "1.16", "PrioritizeByLocality": "1.16"},
+    "Redirect": {"Partition": "1.11 Enterprise", "Peer": "1.14", "SamenessGroup": "1.16 Enterprise"},
+    "Failover": {"Targets": "1.14", "Policy": "1.16", "SamenessGroup": "1.16 Enterprise"},
+    "IngressGateway": _ENTRY | {"Defaults": "1.13"},
+    "GatewayTls": {"SDS": "1.11", "TLSMinVersion": "1.12", "TLSMaxVersion": "1.12", "CipherSuites": "1.12"},
+    "IngressListener": {"TLS": "1.11"},
+    "IngressService": _TENANCY | _HTTP_HEADERS | _INGRESS_LIMITS | {"TLS": "1.11"},
+    "TerminatingGateway": _ENTRY,
+    "LinkedService": {"Namespace": "1.7 Enterprise", "DisableAutoHostRewrite": "1.20"},
+}
+
+#: Names of tenancy, of which `default` says nothing: it is where everything is.
+_TENANTS: Final = ("namespace", "partition")
+_ENTERPRISE: Final = {"namespace": "Namespaces are", "partition": "Partitions are"}
+
+
+def fields_of(struct: str) -> Mapping[str, str]:
+    """The newer fields of a struct: name in lower case without underscores -> version."""
+    return {name.lower(): version for name, version in NEWER.get(struct, {}).items()}
+
+
+def version_of(name: str, fields: Mapping[str, str]) -> str | None:
+    """The version in which a name came, None for one of no version. `fields`: as `fields_of` gives them."""
+    return fields.get(name.lower().replace("_", ""))
+
+
+def says_nothing(name: str, value: Any) -> bool:
+    """Whether a value asks for nothing: null, "", 0, false, or empty all the way down."""
+    if isinstance(value, dict):
+        return all(says_nothing(key, each) for key, each in value.items())
+    if value == "default" and isinstance(value, str):
+        return name.lower().replace("_", "").endswith(_TENANTS)
+    return not value
+
+
+def reason(name: str, version: str) -> str:
+    """Why a field that asks for something is refused."""
+    plain = name.lower().replace("_", "")
+    for tenant, words in _ENTERPRISE.items():
+        if plain == tenant:
+            return f"{words} a Consul Enterprise feature"
+    return f"it came with Consul {version} and is not supported here"
