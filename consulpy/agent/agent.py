@@ -252,7 +252,7 @@ class Agent:
 
             self._watches = Watches(self._reactor)
             self._stops.append(self._watches.stop)
-        return self._watches.planned(settings.own_url(config) if config.watches else "", config.watches)
+        return self._watches.planned(config, lambda: self._tls.own_api)
 
     def _measure(self) -> None:
         beat = telemetry.Telemetry(self.config.telemetry, self.metrics, self._reactor)

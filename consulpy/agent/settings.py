@@ -6,7 +6,6 @@ from consulpy.dns.config import DnsConfig, SoaConfig
 from consulpy.errors import ConfigError
 from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig
-from consulpy.rpc.members import host_port
 
 
 def http(config: RuntimeConfig) -> HttpConfig:
@@ -47,15 +46,6 @@ def check_tls(config: RuntimeConfig) -> AgentTls | None:
         raise ConfigError(text) from None
     check(own)
     return own
-
-
-def own_url(config: RuntimeConfig) -> str:
-    """Where an agent reaches its own HTTP API. Raises `ConfigError` where it has none."""
-    if config.ports.http <= 0:
-        raise ConfigError("watches need the HTTP API of this agent: ports.http is off")
-    host = next((each for each in http(config).addresses if not each.startswith(("/", "unix://"))), "127.0.0.1")
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://{host_port(address, config.ports.http)}"
 
 
 def dns(config: RuntimeConfig) -> DnsConfig:

@@ -5,7 +5,8 @@ runs nothing. The next question waits until the handler is done. After a failure
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -17,8 +18,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from consulpy.agent.local_endpoint import LocalEndpoint
 from consulpy.client.watching import question, retry_pause_s, shown
 from consulpy.config.durations import parse_duration
+from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 
 _log = Logger()
@@ -41,12 +44,15 @@ class Watches:
         self._reactor = reactor
         self._running: list[Deferred[None]] = []
 
-    def planned(self, base_url: str, definitions: Iterable[Mapping[str, Any]]) -> Callable[[], None]:
-        """Check these; what is given runs them, and no others from then on. Raises `ConfigError`.
+    def planned(
+        self, config: RuntimeConfig, context: Callable[[], ssl.SSLContext | None] = lambda: None
+    ) -> Callable[[], None]:
+        """Check the watches of `config`; what is given runs them, and no others from then on. Raises `ConfigError`.
 
-        `base_url`: the agent's HTTP API ("http://127.0.0.1:8500").
+        `context()`: for TLS to this agent's own API.
         """
-        plans = [_checked(self._reactor, base_url, definition) for definition in definitions]
+        api = LocalEndpoint(self._reactor, config, context) if config.watches else None
+        plans = [_checked(self._reactor, api, definition) for definition in config.watches]
 
         def start() -> None:
             self.stop()
@@ -61,14 +67,15 @@ class Watches:
             each.cancel()
 
 
-def check_watches(definitions: Iterable[Mapping[str, Any]]) -> None:
+def check_watches(config: RuntimeConfig) -> None:
     """Raises `ConfigError`, with file and line, for watches that could not be run."""
-    Watches(None).planned("", definitions)
+    Watches(None).planned(config)
 
 
-def _checked(reactor: Any, base_url: str, definition: Mapping[str, Any]) -> "_Watch":
+def _checked(reactor: Any, api: LocalEndpoint | None, definition: Mapping[str, Any]) -> "_Watch":
+    assert api is not None, "there is one where there are watches"
     try:
-        return _Watch(reactor, base_url, definition)
+        return _Watch(reactor, api, definition)
     except ConfigError as error:
         place = getattr(definition, "place", None)
         raise ConfigError(f"{place}: {error}") if place else error from None
@@ -77,8 +84,9 @@ def _checked(reactor: Any, base_url: str, definition: Mapping[str, Any]) -> "_Wa
 class _Watch:
     """One watch. Raises `ConfigError` for a definition that can't be run."""
 
-    def __init__(self, reactor: Any, base_url: str, definition: Mapping[str, Any]) -> None:
+    def __init__(self, reactor: Any, api: LocalEndpoint, definition: Mapping[str, Any]) -> None:
         self._reactor = reactor
+        self._api = api
         self._kind = str(definition.get("type") or "")
         unknown = sorted(set(definition) - {*_PARAMETERS, *_HANDLED_BY})
         if unknown:
@@ -96,7 +104,7 @@ class _Watch:
             [(name, one) for name, value in pairs if value is not None and (value != "" or name == "recurse")
              for one in (value if isinstance(value, list) else [value])]
         )  # fmt: skip
-        self._url = f"{base_url}{path}"
+        self._url = f"{api.base_url}{path}"
         self._token = str(definition.get("token") or "")
         self._handler = _handler(reactor, definition)
 
@@ -135,13 +143,13 @@ class _Watch:
             _log.error("watch {kind}: its handler: {error}", kind=self._kind, error=error)
 
     async def _ask(self, index: int) -> tuple[int, bytes]:
-        from twisted.web.client import Agent, readBody
+        from twisted.web.client import readBody
         from twisted.web.http_headers import Headers
 
         query = "&".join(part for part in (self._query, f"index={index}" if index else "") if part)
         headers = Headers({"X-Consul-Token": [self._token]} if self._token else {})
         url = f"{self._url}?{query}" if query else self._url
-        response = await Agent(self._reactor).request(b"GET", url.encode(), headers)
+        response = await self._api.agent().request(b"GET", url.encode(), headers)
         body = await readBody(response)
         if response.code not in (200, 404):
             raise ValueError(f"{response.code}: {body.decode('utf-8', 'replace').strip()}")

@@ -46,7 +46,7 @@ def validate(given: Given) -> int:
         if config.watches:
             from consulpy.agent.watches import check_watches  # only here is Twisted imported
 
-            check_watches(config.watches)
+            check_watches(config)
     except ConfigError as error:
         given.err(f"Config validation failed: {error}")
         return 1

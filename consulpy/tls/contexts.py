@@ -44,12 +44,15 @@ class Tls:
             incoming_rpc = _incoming(settings, authorities, verify=settings.verify_incoming_rpc)
             incoming_https = _incoming(settings, authorities, verify=settings.verify_incoming_https)
         outgoing = _outgoing(settings, authorities) if settings.has_ca else None
+        own_api = _own_api(settings, authorities) if settings.has_certificate and settings.https else None
 
         def use() -> None:
             self.settings = settings
             #: For connections that are made to us; None: we have no certificate to show.
             self.incoming_rpc: ssl.SSLContext | None = incoming_rpc
             self.incoming_https: ssl.SSLContext | None = incoming_https
+            #: For connections to our own HTTPS port; None: we have none.
+            self.own_api: ssl.SSLContext | None = own_api
             self._outgoing = outgoing
 
         return use
@@ -79,6 +82,13 @@ def _outgoing(settings: TlsSettings, authorities: str) -> ssl.SSLContext:
     context.check_hostname = settings.verify_server_hostname
     if not settings.verify_outgoing:
         context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _own_api(settings: TlsSettings, authorities: str) -> ssl.SSLContext:
+    """For calls to our own HTTPS port: what we show there is trusted, whatever the name in it (seldom 127.0.0.1)."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, settings, f"{authorities}\n{_certificates(settings.cert_file)}")
+    context.check_hostname = False
     return context
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from consulpy.tls.authority import create_authority, create_certificate
 from tests.scenarios.programs import ask, eventually, hosts
 
 ADDRESS = f"127.81.{os.getpid() % 250 + 1}.1"
@@ -100,7 +101,10 @@ def test_a_handler_that_fails_does_not_end_its_watch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("watch", "why"),
     [
-        ({"type": "nodes", "args": ["true"], "off": True}, "watches need the HTTP API of this agent"),
+        (
+            {"type": "nodes", "args": ["true"], "off": True},
+            "watches need the HTTP API of this agent: ports.http and ports.https are off",
+        ),
         ({"type": "nope", "args": ["true"]}, "Unsupported watch type: nope"),
         ({"type": "nodes"}, "a watch needs args"),
         ({"type": "nodes", "args": ["true"], "handler": "true"}, "only one of args and handler"),
@@ -118,3 +122,37 @@ def test_what_could_never_run_is_refused_at_the_start(tmp_path: Path, watch: dic
         done = host.run("consulpy", "agent", "-dev", *flags, check=False)
         assert done.returncode == 1
         assert why in done.stdout + done.stderr
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """An authority, and a certificate that does not name the address where the agent listens."""
+    ca = create_authority(10)
+    pair = create_certificate(ca, "server", "server.dc1.consul", days=10)
+    files = {"ca_file": ca.certificate, "cert_file": pair.certificate, "key_file": pair.key}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return {name: str(folder / name) for name in files}
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_an_agent_finds_its_own_api_over_https(tmp_path: Path, verify: bool) -> None:
+    given: dict[str, Any] = certificates(tmp_path)
+    if not verify:
+        del given["ca_file"]  # what it shows itself is trusted all the same
+    given |= {"ports": {"http": -1, "https": 8501}, "verify_incoming_https": verify}
+    finds_its_own_api(tmp_path, given)
+
+
+def test_an_agent_finds_its_own_api_over_a_unix_socket(tmp_path: Path) -> None:
+    finds_its_own_api(tmp_path, {"addresses": {"http": f"unix://{tmp_path}/http.sock"}, "ports": {"http": -1}})
+
+
+def finds_its_own_api(tmp_path: Path, given: dict[str, Any]) -> None:
+    """The watch's handler gets the node."""
+    seen = tmp_path / "seen"
+    given["watches"] = [{"type": "nodes", "args": ["sh", "-c", f"cat > {seen}"]}]
+    (tmp_path / "agent.json").write_text(json.dumps(given))
+    with hosts(tmp_path, None) as (host,):
+        flags = ["-bind", ADDRESS, "-client", ADDRESS, "-node", "one", "-config-file", str(tmp_path / "agent.json")]
+        host.start("agent", "consulpy", "agent", "-dev", *flags)
+        eventually(lambda: json.loads(seen.read_text())[0]["Node"] == "one", "the handler ran")
