@@ -25,6 +25,7 @@ def http(config: RuntimeConfig) -> HttpConfig:
         tuple(config.addresses.https.split()) or config.client_addrs,
         config.ports.https,
         config.limits.https_handshake_timeout_s,
+        config.ui_config.allowed_hosts,
     )
 
 

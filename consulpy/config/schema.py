@@ -20,6 +20,7 @@ from consulpy.config.sections import (
     Performance,
     Ports,
     Telemetry,
+    UiSettings,
     UnixSockets,
 )
 
@@ -115,6 +116,7 @@ class RuntimeConfig:
     )
     dns_config: DnsSettings = section(DnsSettings)
     http_config: HttpSettings = section(HttpSettings)
+    ui_config: UiSettings = section(UiSettings)
 
     start_join: tuple[str, ...] = key(
         Kind.TEXTS, (), "Address of an agent to join at start time. Can be specified multiple times.", flag="join"

@@ -154,6 +154,15 @@ class HttpSettings:
 
 
 @dataclass(frozen=True)
+class UiSettings:
+    """Pages that use the API from a browser."""
+
+    allowed_hosts: tuple[str, ...] = key(
+        Kind.TEXTS, (), "Hosts whose pages may change something; without it those of this host, and of IP addresses."
+    )
+
+
+@dataclass(frozen=True)
 class UnixSockets:
     """Owner and mode of the sockets of unix:// listeners."""
 

@@ -23,6 +23,8 @@ from consulpy.errors import RPCError
 from consulpy.http import routes
 from consulpy.http.cache import ReplyCache
 from consulpy.http.guard import Guard
+from consulpy.http.lane import HOST
+from consulpy.http.origin import Origins
 from consulpy.http.refusing import refusal
 from consulpy.http.render import to_bytes
 from consulpy.http.routing import METHODS, ROUTES, Answer, BadQuery, Handler, HttpError, Query, Request
@@ -54,6 +56,7 @@ def make_site_root(
     headers: dict[str, str],
     cache: ReplyCache | None = None,
     guard: Guard | None = None,
+    origins: Origins | None = None,
     debugging: Callable[[], bool] = lambda: True,
 ) -> "Front":
     """The root of the API; `headers` are added to what routes answer, `cache` is what `?cached` reads.
@@ -70,7 +73,8 @@ def make_site_root(
             return _not_found(request, path)
         for name, value in added:
             request.setHeader(name, value)
-        refused = guard and guard.refuses(request.method.decode("latin-1"), path, _client_of(request))
+        refused = guard.refuses(request.method.decode("latin-1"), path, _client_of(request)) if guard else ""
+        refused = refused or (origins.refuses(request) if origins else "")
         return endpoint.refuse(request, refused) if refused else endpoint.serve(request, tail)
 
     return Front(lambda: _api(serve), serve)
@@ -131,8 +135,16 @@ class Front:
         """Answer, or let Klein do it."""
         request.defaultContentType = None
         request.setHeader(b"server", b"consulpy")
-        if request.clientproto == b"HTTP/1.1" and not request.requestHeaders.hasHeader(b"host"):
+        hosts = request.requestHeaders.getRawHeaders(b"host") or []
+        if request.clientproto == b"HTTP/1.1" and not hosts:
             return _refuse(request, ": missing required Host header")
+        if len(hosts) > 1:
+            return _refuse(request, ": too many Host headers")
+        if hosts and not HOST.fullmatch(hosts[0]):
+            return _refuse(request, ": malformed Host header")
+        if (request.getHeader(b"expect") or b"100-continue").lower() != b"100-continue":
+            request.setResponseCode(417)
+            return _whole(request, b"")
         if _BAD_ESCAPE.search(request.path) or not request.path.startswith(b"/"):
             return _refuse(request)
         if request.path == b"/":

@@ -4,6 +4,7 @@ Each limit has a name: size of headers and body, time that a request may take to
 one is told which and cut off; nothing of it reaches a route.
 """
 
+import re
 from time import time  # noqa: TID251 - an answer has the date of the wall clock, as Twisted writes it
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ REQUEST_TIMEOUT_S: Final = 120.0
 BODY_WITHIN_S: Final = 1.0
 #: Kept answers that are written at once; after that the slow way goes on, which waits for who doesn't read.
 BATCH_MAX_BYTES: Final = 256 * 1024
+#: More digits are no length of anything.
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 #: How long a refused client may go on sending, so that it reads why before the connection breaks.
 LINGER_S: Final = 0.5
 
@@ -98,9 +101,14 @@ class Channel(MayWait, HTTPChannel):
 
     def _parse(self, data: bytes) -> None:
         """Have Twisted read a request, or part of one."""
-        HTTPChannel.dataReceived(self, data)
+        self._read(data)
         if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
             self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._too_slow)  # type: ignore[no-untyped-call]
+
+    def _read(self, data: bytes) -> None:
+        HTTPChannel.dataReceived(self, data)
+        if not self._refused and self.line_mode and b"\n" in self._buffer:  # without \r: no line would ever be whole
+            self._respondToBadRequestAndDisconnect()
 
     def _is_idle(self) -> bool:
         busy = self._handlingRequest or self._arrival is not None
@@ -136,7 +144,7 @@ class Channel(MayWait, HTTPChannel):
 
     def _go_plain(self, data: bytes) -> None:
         self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
-        HTTPChannel.dataReceived(self, data)
+        self._read(data)
 
     def _answer_kept(self, data: bytes) -> bytes:
         """Answer the requests at the beginning of `data` whose answers are kept; what is left for the slow way."""
@@ -193,6 +201,9 @@ class Channel(MayWait, HTTPChannel):
         left_s = self._hit_s + IDLE_TIMEOUT_S - self.factory.seconds() if self._plain is None else IDLE_TIMEOUT_S
         if left_s > 0:
             self.setTimeout(left_s)  # type: ignore[no-untyped-call]
+        elif self._has_part() and not self._refused and not self._handlingRequest:
+            text = f"Nothing more of the request arrived within {IDLE_TIMEOUT_S:g} s."
+            self.refuse(refusal("408 Request Timeout", text))
         else:
             super().timeoutConnection()  # type: ignore[no-untyped-call]
 
@@ -212,8 +223,26 @@ class Channel(MayWait, HTTPChannel):
             return
         if self._receivedHeaderSize + len(line) > HEADERS_MAX_BYTES:
             self._headers_too_large()
+        elif b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t"):  # RFC 9112, 2.2 and 5.2
+            self._respondToBadRequestAndDisconnect()
         else:
             super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def headerReceived(self, line: bytes) -> bool:
+        """A header field: how long the body is must be said once, and plainly (RFC 9112, 6)."""
+        name, _, value = line.partition(b":")
+        name, value = name.lower(), value.strip(b" \t").lower()
+        if name == b"transfer-encoding":
+            if value != b"chunked":
+                self.refuse(refusal("501 Not Implemented", "Unsupported transfer encoding"))
+                return False
+            is_sound = self._version == b"HTTP/1.1"
+        else:
+            is_sound = name != b"content-length" or _LENGTH.fullmatch(value) is not None
+        if not is_sound:
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
 
     def rawDataReceived(self, data: bytes) -> None:
         """A part of a body, or of the next request."""

@@ -36,6 +36,8 @@ _STREAMED: Final = b"/v1/agent/monitor"
 _TARGET: Final = re.compile(rb"(?!.*/\.\.?(?:[/?]|\Z))(/v1(?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)+/?)(?:\?[!-~]*)?")
 _NAME: Final = re.compile(rb"[A-Za-z0-9-]+")
 _VALUE: Final = re.compile(rb"[!-~](?:[ -~]*[!-~])?|")
+#: What may stand in `Host` (as Go's `httpguts.ValidHostHeader`).
+HOST: Final = re.compile(rb"[A-Za-z0-9!$%&'()*+,.:;=\[\]_~-]*")
 _LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,8}")
 #: Headers that change how the request or its connection is to be treated.
 _SPECIAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
@@ -210,7 +212,11 @@ def _read(head: bytes) -> _Head | None:
         fields[name] = value
     length = fields.get(b"content-length", b"0")
     connection = fields.get(b"connection", b"keep-alive").lower()
-    if b"host" not in fields or connection not in (b"keep-alive", b"close") or not _LENGTH.fullmatch(length):
+    if (
+        not HOST.fullmatch(fields.get(b"host", b" "))
+        or connection not in (b"keep-alive", b"close")
+        or not _LENGTH.fullmatch(length)
+    ):
         return None
     texts = {name.decode("ascii"): value.decode("ascii") for name, value in fields.items()}
     return texts, int(length), connection == b"close"

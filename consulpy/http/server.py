@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from consulpy.http.app import make_site_root
 from consulpy.http.cache import ReplyCache
 from consulpy.http.guard import Guard
 from consulpy.http.kept import KeptAnswers
+from consulpy.http.origin import Origins
 from consulpy.http.site import ApiSite
 from consulpy.http.waiting import WaitingRooms
 from consulpy.memberlist.transport import cannot_listen
@@ -59,6 +61,8 @@ class HttpConfig:
     https_port: int = 0
     #: Seconds (`limits.https_handshake_timeout`); 0: no limit.
     https_handshake_timeout_s: float = 5.0
+    #: Hosts whose pages may change state through a browser (`ui_config.allowed_hosts`).
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class HttpService(Service):
@@ -79,7 +83,9 @@ class HttpService(Service):
         #: Answers that need not be made again.
         self.kept = KeptAnswers(agent, debugging)
         guard = Guard(config.block_endpoints, config.allow_write_from)
-        root = make_site_root(agent, dict(config.response_headers), cache, guard, debugging)
+        name = socket.gethostname()
+        origins = Origins(config.allowed_hosts, (name, name.partition(".")[0], agent.node_name))
+        root = make_site_root(agent, dict(config.response_headers), cache, guard, origins, debugging)
         #: What makes the connections; its limit may be changed while it runs.
         self.site = ApiSite(root, reactor, config.connections_per_client, self.kept)
         server = getattr(agent, "server", None)

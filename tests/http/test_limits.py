@@ -145,7 +145,7 @@ def test_what_is_no_http_costs_its_own_connection(door: Door, data: bytes) -> No
     assert door.ask("GET /v1/status/leader").status == 200
 
 
-@pytest.mark.parametrize("host", ["", "a..b", "xn--a", "\x80", "[::1", "a" * 300])
+@pytest.mark.parametrize("host", ["", "a..b", "xn--a", "[::1", "a" * 300])
 def test_any_host_header_will_do(door: Door, host: Any) -> None:
     asking = begun(door, b"GET /v1/status/leader HTTP/1.1\r\nHost: " + host.encode("latin-1") + b"\r\n\r\n")
     assert asking.answer is not None

@@ -1,0 +1,81 @@
+"""Requests that a page of another site has a browser send: what changes state is refused, whoever runs the browser.
+
+Browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`); tools say neither and are not concerned. A page
+that reaches us under a name of its own (DNS rebinding) is of the same site for the browser, so the name must be ours.
+Source: Fetch Metadata Request Headers section 2.4; RFC 6454 section 7 for `Origin`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from consulpy.codec.printable import printable
+
+READS: Final = (b"GET", b"HEAD", b"OPTIONS")
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::[0-9]*)?")
+
+
+class Origins:
+    """`allowed`: hosts whose pages may change state (`ui_config.allowed_hosts`). `own`: names of this host."""
+
+    def __init__(self, allowed: Iterable[str] = (), own: Iterable[str] = ()) -> None:
+        self._allowed = {_folded(name) for name in allowed}
+        self._own = {"localhost", *(_folded(name) for name in own if name)}
+
+    def refuses(self, web: Any) -> str:
+        """Why a request is not answered (status 403), or "". `web`: `method`, `getHeader(name)`."""
+        if web.method in READS:
+            return ""
+        site, origin = web.getHeader("sec-fetch-site"), web.getHeader("origin")
+        if site is None and origin is None:
+            return ""
+        host = _host_of_origin(origin or "")
+        if host in self._allowed:
+            return ""
+        if site is not None:
+            is_foreign = site.strip().lower() == "cross-site"
+        else:
+            is_foreign = host is None or host not in _hosts_asked(web) or not self._is_ours(host)
+        if not is_foreign:
+            return ""
+        whose = f"Origin {printable(origin)[:200]!r}" if origin else "Sec-Fetch-Site: cross-site"
+        return (
+            f"Refused: a page of another site makes this request ({whose}). "
+            "ui_config.allowed_hosts names the hosts whose pages may change something."
+        )
+
+    def _is_ours(self, host: str) -> bool:
+        if host in self._own or host == "consul" or host.endswith(".consul"):
+            return True
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+
+def _folded(host: str) -> str:
+    return host.strip().lower().removesuffix(".")
+
+
+def _host_of_origin(origin: str) -> str | None:
+    """`https://Ui.example:443` -> `ui.example`; None for `null` and what is no origin."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return None
+    return _host(parts.netloc) if parts.scheme and parts.netloc and "@" not in parts.netloc else None
+
+
+def _host(text: str) -> str | None:
+    """A host without its port."""
+    found = _HOST.fullmatch(text.strip())
+    return _folded(found[1]) if found else None
+
+
+def _hosts_asked(web: Any) -> set[str]:
+    """The names under which the browser, or a proxy before us, was asked."""
+    given = [web.getHeader("host") or "", *(web.getHeader("x-forwarded-host") or "").split(",")]
+    return {host for host in map(_host, given) if host is not None}
