@@ -43,11 +43,12 @@ def _indented(traceback: str) -> str:
 
 
 def _module(namespace: str) -> str:
-    """`consulpy.memberlist.machine` -> `agent.memberlist`; what is not ours keeps its name."""
+    """`consulpy.memberlist.machine` -> `agent.memberlist`; the gossip pools have their own names, `agent.serf.lan`."""
     parts = namespace.split(".")
     if parts[0] != "consulpy":
         return parts[0] or "agent"
-    return ".".join(["agent", *(part for part in parts[1:2] if part not in ("agent", "service"))])
+    named = parts[1:3] if parts[2:] in (["lan"], ["wan"]) else parts[1:2]
+    return ".".join(["agent", *(part for part in named if part not in ("agent", "service"))])
 
 
 #: Observers that want each line at the debug level.

@@ -57,7 +57,8 @@ _META = Flag(
 )
 
 
-def _no_arguments(given: Given) -> None:
+def no_arguments(given: Given) -> None:
+    """Raise `Mistake` if there are arguments."""
     if given.arguments:
         raise Mistake(f"Too many arguments (expected 0, got {len(given.arguments)})")
 
@@ -81,7 +82,7 @@ servers in this datacenter to the servers in the other datacenters.
 )
 def datacenters(given: Given) -> int:
     """One name a line."""
-    _no_arguments(given)
+    no_arguments(given)
     try:
         found = given.client.datacenters()
     except ClientError as error:
@@ -122,7 +123,7 @@ datacenter of the local agent is queried.
 )
 def nodes(given: Given) -> int:
     """Nodes as a table."""
-    _no_arguments(given)
+    no_arguments(given)
     values = given.values
     asked = {
         **given.query,
@@ -190,7 +191,7 @@ datacenter of the local agent is queried.
 )
 def services(given: Given) -> int:
     """Names, perhaps with tags."""
-    _no_arguments(given)
+    no_arguments(given)
     node = given.values["node"]
     try:
         found = _of_node(given, node) if node else given.client.services(**given.query, **{"node-meta": _meta(given)})

@@ -1,8 +1,26 @@
 """`consulpy join`."""
 
+from typing import Final
+
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.config.goflags import Flag, switch
+
+#: Default ports on which nobody can be joined -> what they are for.
+_OTHER_PORTS: Final = {
+    "8300": "for calls between servers and agents",
+    "8500": "the HTTP API",
+    "8501": "the HTTPS API",
+    "8502": "gRPC",
+    "8600": "DNS",
+}
+
+
+def _port_hint(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host or port not in _OTHER_PORTS:
+        return ""
+    return f"Port {port} is {_OTHER_PORTS[port]}; agents are joined on their gossip port: {host}:8301 (WAN: 8302)."
 
 
 @command(
@@ -27,7 +45,7 @@ def join(given: Given) -> int:
             joined += 1
         except ClientError as error:
             given.err(f"Error joining address '{address}': {error}")
-            hint = getattr(error, "hint", hint)
+            hint = getattr(error, "hint", "") or _port_hint(address) or hint
     if joined:
         given.out(f"Successfully joined cluster by contacting {joined} nodes.")
         return 0

@@ -256,6 +256,9 @@ the CAS operation on:
 def put(given: Given) -> int:
     """Write one key."""
     values = given.values
+    if given.arguments and given.arguments[0].startswith("/"):
+        given.err(f"Error! Failed writing data: Invalid key. Key must not begin with a '/': {given.arguments[0]}")
+        return 1
     try:
         key, data = _key_and_data(given)
         if values["base64"]:

@@ -14,6 +14,13 @@ from consulpy.errors import ConfigError, ConsulpyError
 
 #: Files of this room that are no commands.
 _NO_COMMANDS: Final = ("completion", "help", "locks", "main", "registry", "tables")
+#: Commands of Consul that consulpy does not have yet -> what they are for.
+_NOT_YET: Final = {
+    "acl": "access control is",
+    "connect": "Connect's certificates and proxies are",
+    "login": "access control is",
+    "logout": "access control is",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,12 +31,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         complete()
     try:
-        return _dispatch(words)
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read our output went away
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of our output has gone
+        _discard_output()
         return 1
+    except OSError as error:
+        _discard_output()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"consulpy: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+def _discard_output() -> None:
+    """What is buffered for an output that fails is not tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(words: list[str]) -> int:
@@ -45,6 +64,9 @@ def _dispatch(words: list[str]) -> int:
 
         print(overview())
         return 0 if words else 127
+    if words[0] in _NOT_YET:
+        print(f"consulpy {words[0]}: {_NOT_YET[words[0]]} not supported yet", file=sys.stderr)
+        return 1
     _load(words[0])
     if words[0] in GROUPS:
         return _in_group(words)

@@ -24,6 +24,8 @@ For more examples, ask for subcommand help or view the documentation.
 """,
 )
 
+#: Names at the top of a file that only a request body of the HTTP API has there.
+_OF_THE_API: Final = frozenset({"Name", "ID", "Service", "Tags", "Port", "Address", "Meta", "Check", "Checks"})
 _ID: Final = Flag("id", "ID of the service.", default="", placeholder="string")
 
 
@@ -172,37 +174,9 @@ def _from_files(given: Given) -> Iterable[dict[str, Any]]:
         if path.rpartition(".")[2] not in [suffix[1:] for suffix in SUFFIXES] and "." in path.rpartition("/")[2]:
             raise ConfigError(f"{path}: expected a name that ends in .hcl or .json")
         for source in read_path(path):
-            for definition in Reading(source).values.get("services", ()):
-                yield to_api(definition)
-
-
-#: Words of the files that the API writes in another way than by capitals alone.
-_WORDS: Final = {
-    "id": "ID",
-    "http": "HTTP",
-    "tcp": "TCP",
-    "ttl": "TTL",
-    "grpc": "GRPC",
-    "tls": "TLS",
-    "service_id": "ServiceID",
-    "check_id": "CheckID",
-    "docker_container_id": "DockerContainerID",
-    "grpc_use_tls": "GRPCUseTLS",
-    "tls_skip_verify": "TLSSkipVerify",
-    "tls_server_name": "TLSServerName",
-}
-#: Blocks whose names belong to the user.
-_FREE: Final = ("meta", "header", "config", "tagged_addresses")
-
-
-def to_api(tree: dict[str, Any]) -> dict[str, Any]:
-    """`enable_tag_override` -> `EnableTagOverride`, in all blocks but those with names of the user's."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        word = _WORDS.get(name) or "".join(part.capitalize() for part in name.split("_"))
-        if name not in _FREE and isinstance(value, dict):
-            value = to_api(value)
-        elif name not in _FREE and isinstance(value, list):
-            value = [to_api(one) if isinstance(one, dict) else one for one in value]
-        found[word] = value
-    return found
+            if source.tree.keys() & _OF_THE_API:
+                raise ConfigError(
+                    f"{path}: this is a service as the HTTP API takes it; in a file it stands in a block: "
+                    '{"service": {"name": ...}}'
+                )
+            yield from Reading(source).values.get("services", ())

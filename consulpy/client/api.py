@@ -163,6 +163,10 @@ class Client:
         """PUT, its answer decoded."""
         return self._exchange("PUT", path, params, body, raw_body)
 
+    def post(self, path: str, params: Mapping[str, Any] | None, body: Mapping[str, Any]) -> Any:
+        """POST, its answer decoded."""
+        return self._exchange("POST", path, params, body)
+
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """DELETE, its answer decoded."""
         return self._exchange("DELETE", path, params)
@@ -183,7 +187,13 @@ class Client:
 
 
 def key_path(key: str) -> str:
-    """The path of a key, or of a prefix of keys."""
+    """The path of a key, or of a prefix of keys. Raises `ClientError` for one that no path can name.
+
+    Agents clean paths as Go's ServeMux does: empty parts, `.` and `..` never reach the key-value store.
+    """
+    parts = key.split("/")
+    if "" in parts[:-1] or "." in parts or ".." in parts:
+        raise ClientError(f"the path of a request cannot name the key {key!r}: it has an empty part, . or ..")
     return f"/v1/kv/{quote(key, safe='/:')}"
 
 

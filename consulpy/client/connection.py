@@ -102,7 +102,7 @@ class Connection:
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             text = f"{self._shown(method, path, params)}: {self._dialled(error)}"
-            raise NoAgent(text, self._hint()) from None
+            raise NoAgent(text, self._hint(error)) from None
 
     def _shown(self, method: str, path: str, params: Mapping[str, Any] | None) -> str:
         return f'{method.capitalize()} "{self.settings.url}{_target(path, params)}"'
@@ -115,7 +115,12 @@ class Connection:
             return f"dial {network} {self.settings.address}: {_GO_WORDS[error.errno]}"
         return _reason(error)
 
-    def _hint(self) -> str:
+    def _hint(self, error: Exception) -> str:
+        if isinstance(error, http.client.HTTPException | ConnectionResetError | TimeoutError):
+            return (
+                f"What listens at {self.settings.address} does not speak HTTP: -http-addr and CONSUL_HTTP_ADDR name "
+                "the HTTP API of an agent (port 8500; 8600 is DNS, 8301 and 8302 are gossip, 8300 is for servers)."
+            )
         return (
             f"No agent answers at {self.settings.address}: start one (consulpy agent -dev), or say where it listens "
             "with -http-addr or CONSUL_HTTP_ADDR."
@@ -133,8 +138,10 @@ def _target(path: str, params: Mapping[str, Any] | None) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "EOF"
     if isinstance(error, http.client.HTTPException):
-        return f"this is no HTTP answer of an agent: {error!r}"
+        return f"this is no HTTP answer: {str(error).strip() or type(error).__name__}"
     return str(getattr(error, "strerror", None) or error).lower()
 
 

@@ -38,6 +38,13 @@ def whole(text: str) -> int:
         raise ValueError("expected a whole number") from None
 
 
+def unsigned(text: str) -> int:
+    """A whole number from 0 on. Raises `ValueError`."""
+    if not text.isascii() or not text.isdecimal():
+        raise ValueError("expected a whole number, 0 or more")
+    return int(text)
+
+
 def pair(text: str) -> tuple[str, str]:
     """`key:value`; the value may be missing."""
     name, _, value = text.partition(":")

@@ -22,6 +22,10 @@ def test_a_line_has_time_level_and_room() -> None:
     assert log_line(EVENT) == "2023-11-14T22:13:20.123Z [WARN]  agent.serf: something happened"
 
 
+def test_the_gossip_pools_have_names_of_their_own() -> None:
+    assert "[WARN]  agent.serf.wan: " in log_line({**EVENT, "log_namespace": "consulpy.serf.wan"})
+
+
 def test_a_line_as_json() -> None:
     assert orjson.loads(log_line(EVENT, as_json=True)) == {
         "@level": "warn",

@@ -12,7 +12,6 @@ from consulpy.cli import completion
 from consulpy.cli.main import load_all, main
 from consulpy.cli.registry import COMMANDS, Given
 from consulpy.cli.rtt import distance_s
-from consulpy.cli.services import to_api
 from consulpy.cli.tables import table
 from consulpy.cli.why import line, why
 from tests.cli.real import ROOT, environment
@@ -141,19 +140,6 @@ def test_the_distance_of_two_coordinates() -> None:
     assert distance_s(one, {**other, "Adjustment": -1.0}) == pytest.approx(0.008), (
         "an adjustment never makes it negative"
     )
-
-
-def test_words_of_files_become_words_of_the_api() -> None:
-    tree = {
-        "id": "a",
-        "meta": {"a_b": "c"},
-        "checks": [{"ttl": "1s", "deregister_critical_service_after": "1m", "http": "x"}],
-    }
-    assert to_api(tree) == {
-        "ID": "a",
-        "Meta": {"a_b": "c"},
-        "Checks": [{"TTL": "1s", "DeregisterCriticalServiceAfter": "1m", "HTTP": "x"}],
-    }
 
 
 EVENT = {"At": 1_700_000_000.5, "What": "suspect", "Incarnation": 3, "Peer": "b", "Detail": "no ack to probe 7"}

@@ -97,3 +97,12 @@ def test_too_many_unanswered_questions_wait() -> None:
         answered(Made(b"id" + b"y"))
     clock.advance(0)
     assert (len(service.waiting), socket.producerState) == (TCP_PENDING_MAX + 5, "producing")
+
+
+def test_another_protocol_is_closed_at_once() -> None:
+    """The first two letters of `GET` would announce a query of 18,245 bytes."""
+    connection, socket, _ = connected(Service())
+
+    connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+
+    assert socket.disconnecting

@@ -17,6 +17,8 @@ from consulpy.dns.wire import HEADER_SIZE
 
 #: Questions of one connection whose answers are still being made; the others wait.
 TCP_PENDING_MAX: Final = 128
+#: A longer message is no query, but another protocol: the connection is closed. (A query of one name has 300 bytes.)
+QUERY_MAX_BYTES: Final = 4096
 TCP_CONNECTIONS_MAX: Final = 1024
 #: A connection over which nothing came for so long is closed, in seconds.
 TCP_IDLE_TIMEOUT_S: Final = 8.0
@@ -85,7 +87,11 @@ class TcpConnection(Protocol, TimeoutMixin):
         buffer, start, answers, size = self._buffer, 0, [], 0
         service = self._factory.service
         while self._pending < TCP_PENDING_MAX and not self._full and len(buffer) - start >= _SIZE.size:
-            end = start + _SIZE.size + _SIZE.unpack_from(buffer, start)[0]
+            size_of_query = _SIZE.unpack_from(buffer, start)[0]
+            if size_of_query > QUERY_MAX_BYTES:
+                self.transport.loseConnection()
+                return
+            end = start + _SIZE.size + size_of_query
             if len(buffer) < end:
                 break
             message, start = buffer[start + _SIZE.size : end], end

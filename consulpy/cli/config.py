@@ -1,0 +1,223 @@
+"""`consulpy config list|read|write|delete`: centralized config entries."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from consulpy.cli.main import say
+from consulpy.cli.registry import Given, command, group
+from consulpy.client import ClientError
+from consulpy.config.goflags import Flag, switch, unsigned
+from consulpy.config.sources import parse
+from consulpy.errors import ConfigError
+from consulpy.http.entries import entry_of
+from consulpy.local.godecode import GoError
+
+group(
+    "config",
+    "Interact with Consul's Centralized Configurations",
+    """
+This command has subcommands for interacting with Consul's Centralized
+Configuration system. Here are some simple examples, and more detailed
+examples are available in the subcommands or the documentation.
+
+Write a config:
+
+  $ consulpy config write web.serviceconf.hcl
+
+Read a config:
+
+  $ consulpy config read -kind service-defaults -name web
+
+List all configs for a type:
+
+  $ consulpy config list -kind service-defaults
+
+Delete a config:
+
+  $ consulpy config delete -kind service-defaults -name web
+
+For more examples, ask for subcommand help or view the documentation.
+""",
+)
+
+_INDENT: Final = 4
+
+
+def _kind(doc: str) -> Flag:
+    return Flag("kind", doc, default="", placeholder="string")
+
+
+def _name(doc: str) -> Flag:
+    return Flag("name", doc, default="", placeholder="string")
+
+
+def _missing(given: Given, *names: str) -> bool:
+    """Say which of the flags `names` is missing, if any."""
+    for name in names:
+        if not given.values[name]:
+            given.err(f"Must specify the -{name} parameter")
+            return True
+    return False
+
+
+@command(
+    "config list",
+    "List centralized config entries of a given kind",
+    usage="config list [options] -kind <config kind>",
+    about="""
+Lists all of the config entries for a given kind. The -kind parameter
+is required.
+
+Example:
+
+  $ consulpy config list -kind service-defaults
+""",
+    flags=[_kind("The kind of configurations to list.")],
+    asks_agent=True,
+    asks_servers=True,
+)
+def list_entries(given: Given) -> int:
+    """A name a line."""
+    if _missing(given, "kind"):
+        return 1
+    kind = given.values["kind"]
+    try:
+        entries = given.client.get(f"/v1/config/{kind}", given.query) or []
+    except ClientError as error:
+        say(error, f'Error listing config entries for kind "{kind}"')
+        return 1
+    for entry in entries:
+        given.out(entry["Name"])
+    return 0
+
+
+@command(
+    "config read",
+    "Read a centralized config entry",
+    usage="config read [options] -kind <config kind> -name <config name>",
+    about="""
+Reads the config entry specified by the given kind and name and outputs its
+JSON representation.
+
+Example:
+
+  $ consulpy config read -kind proxy-defaults -name global
+""",
+    flags=[_kind("The kind of configuration to read."), _name("The name of configuration to read.")],
+    asks_agent=True,
+    asks_servers=True,
+)
+def read(given: Given) -> int:
+    """The entry as JSON."""
+    if _missing(given, "kind", "name"):
+        return 1
+    kind, name = given.values["kind"], given.values["name"]
+    try:
+        entry = given.client.get(f"/v1/config/{kind}/{name}", given.query)
+    except ClientError as error:
+        say(error, f"Error reading config entry {kind}/{name}")
+        return 1
+    given.out(json.dumps(entry, indent=_INDENT, ensure_ascii=False))
+    return 0
+
+
+@command(
+    "config write",
+    "Create or update a centralized config entry",
+    usage="config write [options] <configuration>",
+    about="""
+Request a config entry to be created or updated. The configuration
+argument is either a file path or '-' to indicate that the config
+should be read from stdin. The data should be either in HCL or
+JSON form.
+
+Example (from file):
+
+  $ consulpy config write web.service.hcl
+
+Example (from stdin):
+
+  $ consulpy config write -
+""",
+    flags=[
+        Flag(
+            "cas",
+            "Perform a Check-And-Set operation. Specifying this value also requires the -modify-index flag to be set. "
+            "The default value is false.",
+            switch,
+            default=False,
+        ),
+        Flag(
+            "modify-index",
+            "Unsigned integer representing the ModifyIndex of the config entry. This is used in combination with the "
+            "-cas flag.",
+            unsigned,
+            default=0,
+            placeholder="uint",
+        ),
+    ],
+    asks_agent=True,
+    asks_servers=True,
+)
+def write(given: Given) -> int:
+    """Check the entry here, then have it written."""
+    if len(given.arguments) != 1:
+        given.err("Must provide exactly one positional argument to specify the config entry to write")
+        return 1
+    try:
+        text = _text_of(given.arguments[0])
+    except OSError as error:
+        given.err(f"Failed to load data: Failed to read file: open {error.filename}: {str(error.strerror).lower()}")
+        return 1
+    try:
+        raw: Any = parse(given.arguments[0], text, "hcl").tree
+        entry = entry_of(raw)
+    except (GoError, ConfigError) as error:
+        given.err(f"Failed to decode config entry input: {error}")
+        return 1
+    params = {"dc": given.query["dc"], "cas": given.values["modify-index"] if given.values["cas"] else None}
+    try:
+        written = given.client.put("/v1/config", params, raw)
+    except ClientError as error:
+        say(error, f"Error writing config entry {entry.kind}/{entry.name}")
+        return 1
+    if not written:
+        given.err(f"Config entry not updated: {entry.kind}/{entry.name}")
+        return 1
+    given.out(f"Config entry written: {entry.kind}/{entry.name}")
+    return 0
+
+
+def _text_of(path: str) -> str:
+    return sys.stdin.read() if path == "-" else Path(path).read_text(errors="surrogateescape")
+
+
+@command(
+    "config delete",
+    "Delete a centralized config entry",
+    usage="config delete [options] -kind <config kind> -name <config name>",
+    about="""
+Deletes the configuration entry specified by the kind and name.
+
+Example:
+
+  $ consulpy config delete -kind service-defaults -name web
+""",
+    flags=[_kind("The kind of configuration to delete."), _name("The name of configuration to delete.")],
+    asks_agent=True,
+    asks_servers=True,
+)
+def delete(given: Given) -> int:
+    """Whether it was there or not."""
+    if _missing(given, "kind", "name"):
+        return 1
+    kind, name = given.values["kind"], given.values["name"]
+    try:
+        given.client.delete(f"/v1/config/{kind}/{name}", {"dc": given.query["dc"]})
+    except ClientError as error:
+        say(error, f"Error deleting config entry {kind}/{name}")
+        return 1
+    given.out(f"Config entry deleted: {kind}/{name}")
+    return 0

@@ -1,0 +1,235 @@
+"""`consulpy operator raft|autopilot ...`."""
+
+import json
+from typing import Any, Final
+
+from consulpy.cli.catalog import no_arguments
+from consulpy.cli.main import say
+from consulpy.cli.members import FORMAT
+from consulpy.cli.registry import Given, command, group
+from consulpy.cli.tables import table
+from consulpy.client import ClientError
+from consulpy.config.durations import format_duration, parse_duration
+from consulpy.config.goflags import Flag, switch, unsigned
+
+group(
+    "operator",
+    "Provides cluster-level tools for Consul operators",
+    """
+Provides cluster-level tools for Consul operators, such as interacting with
+the Raft subsystem. NOTE: Use this command with extreme caution, as improper
+use could lead to a Consul outage and even loss of data.
+
+Run consulpy operator <subcommand> with no arguments for help on that
+subcommand.
+""",
+)
+group(
+    "operator raft",
+    "Provides cluster-level tools for Consul operators",
+    """
+The Raft operator command shows the servers of a quorum, and in rare cases
+recovers it by removing invalid ones.
+""",
+)
+group(
+    "operator autopilot",
+    "Provides tools for modifying Autopilot configuration",
+    """
+The Autopilot operator command is used to interact with Consul's Autopilot
+subsystem. The command can be used to view or modify the current configuration.
+""",
+)
+
+
+@command(
+    "operator raft list-peers",
+    "Display the current Raft peer configuration",
+    usage="operator raft list-peers [options]",
+    about="""
+Displays the current Raft peer configuration.
+""",
+    flags=[FORMAT],
+    asks_agent=True,
+    asks_servers=True,
+)
+def list_peers(given: Given) -> int:
+    """The servers, with their roles."""
+    try:
+        found = given.client.get("/v1/operator/raft/configuration", given.query)
+    except ClientError as error:
+        say(error, "Error getting peers: Failed to retrieve raft configuration")
+        return 1
+    if given.values["format"] == "json":
+        given.out(json.dumps(found["Servers"], indent=4))
+        return 0
+    rows = [["Node", "ID", "Address", "State", "Voter", "RaftProtocol"]]
+    for server in found["Servers"]:
+        state = "leader" if server["Leader"] else "follower"
+        voter = "true" if server["Voter"] else "false"
+        rows.append([server["Node"], server["ID"], server["Address"], state, voter, server["ProtocolVersion"]])
+    given.out(table(rows))
+    return 0
+
+
+@command(
+    "operator raft remove-peer",
+    "Remove a Consul server from the Raft configuration",
+    usage="operator raft remove-peer [options]",
+    about="""
+Remove the Consul server with given -address from the Raft configuration.
+
+There are rare cases where a peer may be left behind in the Raft quorum even
+though the server is no longer present and known to the cluster. This command
+removes the failed server, so that it no longer affects the quorum. If the
+server still shows in the output of "consulpy members", it is preferable to
+run "consulpy force-leave" instead of this command.
+""",
+    flags=[
+        Flag("address", "The address to remove from the Raft configuration.", default="", placeholder="string"),
+        Flag("id", "The ID to remove from the Raft configuration.", default="", placeholder="string"),
+    ],
+    asks_agent=True,
+    asks_servers=True,
+)
+def remove_peer(given: Given) -> int:
+    """By address or by id."""
+    address, server_id = given.values["address"], given.values["id"]
+    if not address and not server_id:
+        given.err("Error removing peer: an address or id is required for the peer to remove")
+        return 1
+    if address and server_id:
+        given.err("Error removing peer: cannot give both an address and id")
+        return 1
+    named = {"address": address} if address else {"id": server_id}
+    try:
+        given.client.delete("/v1/operator/raft/peer", named | given.query)
+    except ClientError as error:
+        say(error, "Error removing peer")
+        return 1
+    given.out(f"Removed peer with {'address' if address else 'id'} {address or server_id!r}".replace("'", '"'))
+    return 0
+
+
+def _duration(text: str) -> str:
+    """A duration in Go's shortest spelling. Raises `ValueError`."""
+    return format_duration(parse_duration(text))
+
+
+#: Key of the API's answer -> the flag that sets it, how its text is read, and its help.
+_SETTINGS: Final = (
+    ("CleanupDeadServers", Flag(
+        "cleanup-dead-servers",
+        "Controls whether Consul will automatically remove dead servers when new ones are successfully added. Must be "
+        "one of `true|false`.",
+        switch, placeholder="true|false",
+    )),
+    ("LastContactThreshold", Flag(
+        "last-contact-threshold",
+        "Controls the maximum amount of time a server can go without contact from the leader before being considered "
+        "unhealthy. Must be a duration value such as `200ms`.",
+        _duration, placeholder="200ms",
+    )),
+    ("MaxTrailingLogs", Flag(
+        "max-trailing-logs",
+        "Controls the maximum number of log entries that a server can trail the leader by before being considered "
+        "unhealthy.",
+        unsigned,
+    )),
+    ("MinQuorum", Flag(
+        "min-quorum",
+        "Sets the minimum number of servers required in a cluster before autopilot is allowed to prune dead servers.",
+        unsigned,
+    )),
+    ("ServerStabilizationTime", Flag(
+        "server-stabilization-time",
+        "Controls the minimum amount of time a server must be stable in the 'healthy' state before being added to the "
+        "cluster. Only takes effect if all servers are running Raft protocol version 3 or higher. Must be a duration "
+        "value such as `10s`.",
+        _duration, placeholder="10s",
+    )),
+    ("RedundancyZoneTag", Flag(
+        "redundancy-zone-tag",
+        "(Enterprise-only) Controls the node_meta tag name used for separating servers into different redundancy "
+        "zones.",
+    )),
+    ("DisableUpgradeMigration", Flag(
+        "disable-upgrade-migration",
+        "(Enterprise-only) Controls whether Consul will avoid promoting new servers until it can perform a migration. "
+        "Must be one of `true|false`.",
+        switch, placeholder="true|false",
+    )),
+    ("UpgradeVersionTag", Flag(
+        "upgrade-version-tag",
+        "(Enterprise-only) The node_meta tag to use for version info when performing upgrade migrations. If left "
+        "blank, the Consul version will be used.",
+    )),
+)  # fmt: skip
+
+
+@command(
+    "operator autopilot get-config",
+    "Display the current Autopilot configuration",
+    usage="operator autopilot get-config [options]",
+    about="""
+Displays the current Autopilot configuration.
+""",
+    flags=[FORMAT],
+    asks_agent=True,
+    asks_servers=True,
+)
+def get_config(given: Given) -> int:
+    """A line for each setting."""
+    no_arguments(given)
+    try:
+        found = given.client.get("/v1/operator/autopilot/configuration", given.query)
+    except ClientError as error:
+        say(error, "Error querying Autopilot configuration")
+        return 1
+    if given.values["format"] == "json":
+        given.out(json.dumps(found, indent=4))
+        return 0
+    for name, flag in _SETTINGS:
+        given.out(f"{name} = {_shown(found[name], flag)}")
+    return 0
+
+
+def _shown(value: Any, flag: Flag) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if flag.convert is str else str(value)
+
+
+@command(
+    "operator autopilot set-config",
+    "Modify the current Autopilot configuration",
+    usage="operator autopilot set-config [options]",
+    about="""
+Modifies the current Autopilot configuration. Settings that are not given
+stay as they are; nothing is written if somebody else changed them meanwhile.
+""",
+    flags=[flag for _, flag in _SETTINGS],
+    asks_agent=True,
+    asks_servers=True,
+)
+def set_config(given: Given) -> int:
+    """Read, change, and write under the index that was read."""
+    no_arguments(given)
+    client, path = given.client, "/v1/operator/autopilot/configuration"
+    try:
+        settings = client.get(path, given.query)
+        for name, flag in _SETTINGS:
+            value = given.values[flag.name]
+            if value is not None:
+                settings[name] = value
+        params = {"cas": settings.pop("ModifyIndex", 0), "dc": given.query["dc"]}
+        settings.pop("CreateIndex", None)
+        written = client.put(path, params, settings)
+    except ClientError as error:
+        say(error, "Error setting Autopilot configuration")
+        return 1
+    if not written:
+        given.err("Configuration could not be atomically updated, please try again")
+        return 1
+    given.out("Configuration updated!")
+    return 0
