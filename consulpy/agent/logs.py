@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublish
 from zope.interface import implementer
 
 from consulpy.codec.printable import printable
+from consulpy.codec.secrets import text_without_secrets
 
 #: Consul's levels, the most talkative first, and the least of Twisted's levels that each shows.
 LEVELS: Final = {"TRACE": 0, "DEBUG": 0, "INFO": 1, "WARN": 2, "ERR": 3, "ERROR": 3}
@@ -26,7 +27,7 @@ def log_line(event: dict[str, Any], as_json: bool = False) -> str:
     stamp = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     level = _WORD[_RANK.get(event.get("log_level"), 1)]
     module = _module(str(event.get("log_namespace", "")))
-    text = printable(formatEvent(event))
+    text = printable(text_without_secrets(formatEvent(event)))
     failure = event.get("log_failure")
     if failure is not None:
         traceback = _indented(failure.getTraceback())
@@ -39,7 +40,7 @@ def log_line(event: dict[str, Any], as_json: bool = False) -> str:
 
 
 def _indented(traceback: str) -> str:
-    return "\n    ".join(printable(line) for line in traceback.splitlines())
+    return "\n    ".join(printable(text_without_secrets(line)) for line in traceback.splitlines())
 
 
 def _module(namespace: str) -> str:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consulpy import CONSUL_VERSION, VERSION
+from consulpy.codec.secrets import HIDDEN, without_secrets
+from consulpy.config.key import is_secret
 from consulpy.config.schema import RuntimeConfig
 
 if TYPE_CHECKING:
     from consulpy.agent.agent import Agent
-
-#: Settings whose value nobody may read back.
-_HIDDEN = {"encrypt": "EncryptKey"}
 
 
 def banner(config: RuntimeConfig) -> str:
@@ -149,7 +148,7 @@ def debug_config(config: RuntimeConfig) -> dict[str, Any]:
         "TaggedAddresses": tagged_addresses(config),
         "Version": CONSUL_VERSION,
     }
-    return dict(sorted(shown.items()))
+    return {name: without_secrets(shown[name], name) for name in sorted(shown)}
 
 
 def tagged_addresses(config: RuntimeConfig) -> dict[str, str]:
@@ -161,12 +160,12 @@ def tagged_addresses(config: RuntimeConfig) -> dict[str, str]:
 
 
 def _plain(settings: Any) -> dict[str, Any]:
-    """A frozen dataclass as plain values, without what is secret."""
+    """A frozen dataclass as plain values; a secret one's is hidden."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if field.name in _HIDDEN:
-            continue
+        if is_secret(field):
+            value = HIDDEN
         if isinstance(value, Mapping):
             value = dict(value)
         elif isinstance(value, tuple):

@@ -6,9 +6,10 @@ runs nothing. The next question waits until the handler is done. After a failure
 
 import os
 import ssl
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 import orjson
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 
 from consulpy.agent.local_endpoint import LocalEndpoint
 from consulpy.client.watching import question, retry_pause_s, shown
+from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.durations import parse_duration
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
@@ -218,6 +220,17 @@ class _Process(ProcessProtocol):
             self.ended.callback(None)
 
 
+def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
+    """`http://user:password@host/`: the URL without them, and the header field that says them."""
+    parts = urlsplit(url)
+    userinfo, there, host = parts.netloc.rpartition("@")
+    if not there:
+        return url, {}
+    user, _, password = userinfo.partition(":")
+    said = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return parts._replace(netloc=host).geturl(), {"Authorization": f"Basic {said}"}
+
+
 class _HttpHandler:
     """Calls a URL with the result as its body and the index as X-Consul-Index."""
 
@@ -225,9 +238,11 @@ class _HttpHandler:
         self._reactor = reactor
         self._url = str(settings.get("path") or "")
         if not self._url.startswith(("http://", "https://")):
-            raise ConfigError(f"watches: http_handler_config: path must be a URL, not {self._url!r}")
+            shown_url = text_without_secrets(repr(self._url))
+            raise ConfigError(f"watches: http_handler_config: path must be a URL, not {shown_url}")
+        self._url, authorization = _without_userinfo(self._url)
         self._method = str(settings.get("method") or "POST")
-        self._headers: Mapping[str, Any] = settings.get("header") or {}
+        self._headers: Mapping[str, Any] = {**authorization, **(settings.get("header") or {})}
         try:
             self._timeout_s = parse_duration(str(settings.get("timeout") or f"{HTTP_TIMEOUT_S:g}s"))
         except ValueError as error:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
+from consulpy.codec.secrets import text_without_secrets, without_secrets
 from consulpy.config.durations import format_duration, parse_duration
 from consulpy.config.goflags import Flag, switch
 
@@ -152,7 +153,7 @@ class _LogFile:
     def write(self, line: str) -> None:
         with self._lock:
             if self._file is not None:
-                self._file.write(line + "\n")
+                self._file.write(text_without_secrets(line) + "\n")
 
     def close(self) -> None:
         with self._lock:
@@ -288,6 +289,7 @@ class _Capture:
             self._given.err(f"{place.name}: {error}")
 
     def _write(self, place: Path, value: Any) -> None:
+        value = without_secrets(value)  # an agent of real Consul shows some
         place.write_text(json.dumps(value, indent="\t"), encoding="utf-8")
 
     def end(self) -> None:

@@ -50,6 +50,12 @@ class Key:
 
 
 _META: Final = "consulpy key"
+_SECRET: Final = "consulpy secret"
+
+
+def is_secret(field: "dataclasses.Field[Any]") -> bool:
+    """Whether the value of a field is shown nowhere."""
+    return bool(field.metadata.get(_SECRET))
 
 
 def key(
@@ -62,10 +68,14 @@ def key(
     reloadable: bool = False,
     support: Support = Support.USED,
     placeholder: str = "value",
+    secret: bool = False,
 ) -> Any:
-    """Declare a dataclass field as a key. `wire` is needed where the field's name differs (units, plurals)."""
+    """Declare a dataclass field as a key. `wire` is needed where the field's name differs (units, plurals).
+
+    `secret`: the value is shown nowhere.
+    """
     about = {"wire": wire, "kind": kind, "flag": flag, "doc": doc, "reloadable": reloadable, "support": support}
-    meta = {_META: {**about, "placeholder": placeholder}}
+    meta = {_META: {**about, "placeholder": placeholder}, _SECRET: secret}
     if isinstance(default, Mapping):  # dataclasses want a factory for what has no hash
         return dataclasses.field(default_factory=dict, metadata=meta)
     return dataclasses.field(default=default, metadata=meta)

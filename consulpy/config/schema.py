@@ -174,7 +174,7 @@ class RuntimeConfig:
     sync_coordinate_rate_target: float = 64.0
     protocol: int = key(Kind.WHOLE, 2, "Sets the protocol version. Defaults to latest.", flag="protocol")
 
-    encrypt: str = key(Kind.TEXT, "", "Provides the gossip encryption key.", flag="encrypt")
+    encrypt: str = key(Kind.TEXT, "", "Provides the gossip encryption key.", flag="encrypt", secret=True)
     encrypt_verify_incoming: bool = key(Kind.SWITCH, True)
     encrypt_verify_outgoing: bool = key(Kind.SWITCH, True)
     disable_keyring_file: bool = key(

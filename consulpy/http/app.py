@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
 
+from consulpy.codec.secrets import target_without_secrets
 from consulpy.errors import RPCError
 from consulpy.http import routes
 from consulpy.http.cache import ReplyCache
@@ -343,7 +344,7 @@ class _Exchange:
             _log.debug(
                 "Request finished: method={method} url={url} from={source} latency={latency:.3f}ms",
                 method=self._web.method.decode("latin-1"),
-                url=self._web.uri.decode("latin-1"),
+                url=target_without_secrets(self._web.uri.decode("latin-1")),
                 source=_client_of(self._web),
                 latency=took_ms,
             )

@@ -1,0 +1,76 @@
+"""What is hidden wherever something is shown: logs, `/v1/agent/self`, the debug archive, error texts.
+
+Hidden is by kind, not by list: whatever a field's name calls a token, a secret, a password or a key; the values of
+header fields; the user and password of any URL; what follows `/v1/acl/WORD/` in a path. A field of the configuration
+may say itself that it is secret (`consulpy.config.key`). Real Consul's logs say `<hidden>`, its reports `hidden`.
+"""
+
+import re
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+HIDDEN: Final = "hidden"
+HIDDEN_IN_TEXT: Final = "<hidden>"
+_NAME: Final = r"[\w.-]*(?:tokens?|secrets?|passw(?:or)?d|passphrase|credentials?|_key|-key|apikey|accesskey|secretid)"
+_SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE)
+#: `EncryptKey`, `KeyFile`; not `Key`.
+_KEY_NAME: Final = re.compile(r".*[a-z]Key|KeyFile|key_file")
+_HEADERS: Final = ("header", "headers")
+#: `secret_access_key=x`, `?token=x`, `password="x y"`.
+_PAIR: Final = re.compile(rf"""(\b{_NAME}[\w.-]*=)("[^"]*"|'[^']*'|[^\s&"',;)]+)""", re.IGNORECASE)
+#: `"Token": "x"` in JSON; `Authorization: Bearer x`, `X-Consul-Token: x`.
+_JSON_PAIR: Final = re.compile(rf"""("{_NAME}"\s*:\s*)"(?:[^"\\]|\\.)*\"""", re.IGNORECASE)
+_FIELD: Final = re.compile(r"(\b(?:authorization|x-consul-token):\s*)(?:(?:basic|bearer)\s+)?[^\s\"',]+", re.IGNORECASE)
+_USERINFO: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#\"'@]*@", re.IGNORECASE)
+_ACL_PATH: Final = re.compile(r"(/v1/acl/[^/\s?]+/)([^\s?\"']+)", re.IGNORECASE)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of this name holds a secret."""
+    return bool(_SECRET_NAME.fullmatch(name) or _KEY_NAME.fullmatch(name))
+
+
+def text_without_secrets(text: str) -> str:
+    """A line for people, without the secrets in it."""
+    if "=" in text:
+        text = _PAIR.sub(rf"\1{HIDDEN_IN_TEXT}", text)
+    if ":" in text:
+        text = _FIELD.sub(rf"\1{HIDDEN_IN_TEXT}", _JSON_PAIR.sub(rf'\1"{HIDDEN_IN_TEXT}"', text))
+    if "@" in text:
+        text = _USERINFO.sub(rf"\1{HIDDEN_IN_TEXT}@", text)
+    if "/acl/" in text:
+        text = _ACL_PATH.sub(rf"\1{HIDDEN_IN_TEXT}", text)
+    return text
+
+
+def target_without_secrets(target: str) -> str:
+    """A request target. Names and paths mean what they mean unquoted: `?tok%65n=x` is a token."""
+    path, mark, query = target.partition("?")
+    clean = unquote_plus(path) if "%" in path else path
+    if "/acl/" in clean.lower():
+        path = _ACL_PATH.sub(rf"\1{HIDDEN_IN_TEXT}", clean)
+    if mark:
+        query = "&".join(map(_pair_without_secret, re.split("[&;]", query)))
+    return text_without_secrets(path) + mark + query
+
+
+def _pair_without_secret(pair: str) -> str:
+    name, there, _ = pair.partition("=")
+    return f"{name}={HIDDEN_IN_TEXT}" if there and is_secret(unquote_plus(name)) else text_without_secrets(pair)
+
+
+def without_secrets(value: Any, name: str = "") -> Any:
+    """A report, JSON's kinds of values, without the secrets in it. `name`: that of the field that holds `value`."""
+    if isinstance(value, dict):
+        if name.lower() in _HEADERS or is_secret(name):
+            return {each: _hidden(values) for each, values in value.items()}
+        return {each: without_secrets(inner, each) for each, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(inner, name) for inner in value]
+    if isinstance(value, str):
+        return HIDDEN if value and is_secret(name) else text_without_secrets(value)
+    return value
+
+
+def _hidden(value: Any) -> Any:
+    return [HIDDEN] * len(value) if isinstance(value, list | tuple) else HIDDEN
