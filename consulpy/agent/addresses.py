@@ -62,11 +62,22 @@ class _Addresses:
             self._done.errback(ConfigError(f"lookup {self._host}: no such host"))
 
 
+def _is_host_name(host: str) -> bool:
+    """Whether the resolver can look it up: it never answers for what can't be encoded (an empty or too long label)."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
+
+
 def resolve(reactor: IReactorPluggableNameResolver, host: str) -> "Deferred[list[str]]":
     """All IP addresses of `host`, which may be one already. Fails with `ConfigError` for an unknown name."""
     done: Deferred[list[str]] = Deferred()
     try:
         done.callback([str(ipaddress.ip_address(host))])
     except ValueError:
-        reactor.nameResolver.resolveHostName(_Addresses(host, done), host)
+        if _is_host_name(host):
+            reactor.nameResolver.resolveHostName(_Addresses(host, done), host)
+        else:
+            done.errback(ConfigError(f"lookup {host}: no such host"))
     return done

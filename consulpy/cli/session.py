@@ -34,7 +34,7 @@ def _one(given: Given, what: str) -> str:
             if not given.arguments
             else f"Too many arguments (expected 1, got {len(given.arguments)})"
         )
-    return str(quote(given.arguments[0], safe=""))
+    return str(quote(given.arguments[0], safe="", errors="surrogateescape"))
 
 
 def _none(given: Given) -> None:

@@ -194,11 +194,11 @@ def key_path(key: str) -> str:
     parts = key.split("/")
     if "" in parts[:-1] or "." in parts or ".." in parts:
         raise ClientError(f"the path of a request cannot name the key {key!r}: it has an empty part, . or ..")
-    return f"/v1/kv/{quote(key, safe='/:')}"
+    return f"/v1/kv/{quote(key, safe='/:', errors='surrogateescape')}"
 
 
 def _part(text: str) -> str:
-    return quote(text, safe=":")
+    return quote(text, safe=":", errors="surrogateescape")
 
 
 def _error(answer: Answer) -> AnswerError:

@@ -132,7 +132,7 @@ def _target(path: str, params: Mapping[str, Any] | None) -> str:
     for name, value in sorted((params or {}).items()):
         values = value if isinstance(value, list | tuple) else [value]
         pairs += [(name, str(one)) for one in values if one is not None]
-    return f"{path}?{urlencode(pairs)}" if pairs else path
+    return f"{path}?{urlencode(pairs, errors='surrogateescape')}" if pairs else path
 
 
 def _reason(error: Exception) -> str:

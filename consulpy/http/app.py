@@ -27,7 +27,7 @@ from consulpy.http.guard import Guard
 from consulpy.http.lane import HOST
 from consulpy.http.origin import Origins
 from consulpy.http.refusing import refusal
-from consulpy.http.render import to_bytes
+from consulpy.http.render import text_bytes, to_bytes
 from consulpy.http.routing import METHODS, ROUTES, Answer, BadQuery, Handler, HttpError, Query, Request
 from consulpy.http.streaming import Stream
 
@@ -40,7 +40,8 @@ _TEXT: Final = "text/plain; charset=utf-8"
 #: What listens here.
 _ROOT: Final = b"Consul Agent"
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
-_UNPRINTABLE: Final = re.compile(rb"[\x00-\x1f\x7f]")
+#: Bytes of a path that are no UTF-8.
+_NO_TEXT: Final = re.compile("[\udc80-\udcff]")
 #: A path that has a shorter spelling.
 _UNCLEAN: Final = re.compile(r"//|/\.\.?(?:/|$)")
 #: gzip in `Accept-Encoding`, unless its weight is 0.
@@ -91,7 +92,7 @@ def _api(serve: Callable[[Any, str], Any]) -> Resource:
     # One rule for all: to compile a rule for each path takes werkzeug longer than the rest of the agent's start.
     @app.route("/", branch=True)
     def serve_any(request: Any) -> Any:
-        return serve(request, (b"/" + b"/".join(request.postpath)).decode())
+        return serve(request, request.text)
 
     app.handle_errors(Exception)(_route_failed)
     resource: Resource = app.resource()
@@ -152,18 +153,22 @@ class Front:
             request.setHeader(b"content-type", _TEXT.encode())
             return _whole(request, _ROOT)
         path = b"/" + b"/".join(request.postpath)
-        if _UNPRINTABLE.search(path):
+        text = path.decode("utf-8", "surrogateescape")
+        if not _printable(text):
             request.setResponseCode(400)
             return _whole(request, b"")
-        try:
-            text = path.decode()
-        except UnicodeDecodeError:  # names in the catalog are text
-            return _refuse(request)
         if _UNCLEAN.search(text):
             return _redirect(request, _clean(text))
         if self._api is None:
             self._api = self._make_api()
+        # Klein refuses paths that are no UTF-8, and its only rule takes any
+        request.text, request.postpath = text, [b""]
         return self._api.render(request)
+
+
+def _printable(path: str) -> bool:
+    """Whether Go would print all of a path; it prints bytes that are no UTF-8 as U+FFFD."""
+    return path.isprintable() or _NO_TEXT.sub("", path).isprintable()
 
 
 def _refuse(request: Any, why: str = "") -> int:
@@ -191,7 +196,7 @@ def _whole(request: Any, body: bytes) -> bytes:
 def _redirect(request: Any, path: str) -> bytes:
     """301, with a line of HTML where somebody may read it."""
     query = request.uri.partition(b"?")[2].decode("latin-1")
-    location = quote(path, safe="/:@!$&'()*+,;=-._~") + (f"?{query}" if query else "")
+    location = quote(path, safe="/:@!$&'()*+,;=-._~", errors="surrogateescape") + (f"?{query}" if query else "")
     request.setResponseCode(301)
     request.setHeader(b"location", location.encode())
     if request.method not in (b"GET", b"HEAD"):
@@ -284,7 +289,7 @@ class _Exchange:
         self._pretty = "pretty" in query
         request = Request(
             method=web.method.decode(),
-            path=web.path.decode("utf-8", "replace"),
+            path=web.path.decode("utf-8", "surrogateescape"),
             tail=tail,
             query=query,
             header=lambda name: web.getHeader(name) or "",
@@ -378,7 +383,7 @@ def _finish(web: Any, answer: Answer, pretty: bool = False) -> bytes:
     if answer.raw is not None:
         body, content_type = answer.raw, answer.content_type
     elif answer.text is not None:
-        body = answer.text.encode("utf-8", "replace")
+        body = text_bytes(answer.text)
         content_type = answer.content_type or _TEXT
     elif answer.body is not None or answer.null:
         body = to_bytes(answer.body, pretty)

@@ -30,6 +30,8 @@ BATCH_MAX_BYTES: Final = 256 * 1024
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 #: How long a refused client may go on sending, so that it reads why before the connection breaks.
 LINGER_S: Final = 0.5
+#: Bytes that a request line has only escaped.
+_NO_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
 class Channel(MayWait, HTTPChannel):
@@ -226,6 +228,8 @@ class Channel(MayWait, HTTPChannel):
         elif b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t"):  # RFC 9112, 2.2 and 5.2
             self._respondToBadRequestAndDisconnect()
         else:
+            if not line.isascii() and not hasattr(self, "_path"):  # a first line, which curl and others do not escape
+                line = _NO_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), line)
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
     def headerReceived(self, line: bytes) -> bool:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from consulpy.errors import BadRequest
+from consulpy.filter.literals import quoted
 from consulpy.http.routing import Query, Request
 from consulpy.local.api import truth
 from consulpy.local.godecode import GoError, duration
@@ -76,11 +77,6 @@ def _consistency(request: Request, found: QueryOptions) -> None:
         raise BadRequest("Cannot specify ?stale with ?consistent, conflicting semantics.")
     if found.require_consistent and found.use_cache:
         raise BadRequest("Cannot specify ?cached with ?consistent, conflicting semantics.")
-
-
-def quoted(value: str) -> str:
-    """A text as Go's `%q` shows it."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _cache_control(request: Request, found: QueryOptions) -> None:

@@ -1,6 +1,7 @@
 """Answers as bytes: JSON as Go writes it, plain or pretty, and where an empty list is shown for none."""
 
 import json
+import re
 from typing import Any, Final
 
 import orjson
@@ -12,6 +13,9 @@ from consulpy.structs.service import CheckServiceNode, NodeService, ServiceNode
 
 #: Go escapes these in JSON, so that it may stand in HTML.
 _ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
+
+#: What stands in a text for bytes that were no UTF-8.
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 #: Whole numbers from here on are written with an exponent.
 _WHOLE_MAX: Final = 1e15
@@ -33,11 +37,16 @@ def to_bytes(body: Any, pretty: bool) -> bytes:
 
 
 def _loosely(text: str) -> bytes:
-    """UTF-8, with a replacement character for each byte that is none, as in Go."""
+    """JSON in UTF-8, with an escaped replacement character for each byte that is none, as in Go."""
+    return _SURROGATES.sub(r"\\ufffd", text).encode()
+
+
+def text_bytes(text: str) -> bytes:
+    """A plain text in UTF-8, with the bytes that were none as they came."""
     try:
-        return text.encode()
+        return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+        return text.encode("utf-8", "replace")
 
 
 def number(value: float) -> float:

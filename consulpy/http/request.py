@@ -31,6 +31,9 @@ class ApiRequest(Request):
     channel: Any
     content: Any
 
+    #: The path as text, once it is known to be one of the API.
+    text = ""
+
     _size = 0
 
     #: Only plain requests are the agent's own (`consulpy.http.lane`).

@@ -40,7 +40,7 @@ class Query:
             return
         if _bad_escape(text):
             raise BadQuery(text)
-        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000):
+        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000, errors="surrogateescape"):
             self._values.setdefault(name, []).append(value)
 
     def __contains__(self, name: str) -> bool:

@@ -140,7 +140,7 @@ class Leader:
         for command in steps[:-1]:
             self._write(command)
         if steps:
-            self._log.submit(steps[-1], self._lead)
+            self._log.submit(steps[-1], self._first_written)
         else:
             self._lead(None)
 
@@ -158,6 +158,16 @@ class Leader:
             request = FederationStateRequest(datacenter=datacenter, state=state)
             steps.append(FederationState(request))
         return steps
+
+    def _first_written(self, result: Any) -> None:
+        """What a new leader writes may be refused (its name may be another node's in a foreign snapshot): it leads all
+        the same, if only the log can be written.
+        """
+        self._written(result)
+        if isinstance(result, Exception) and self._running:
+            self._log.submit(Barrier(), self._lead)
+        else:
+            self._lead(result)
 
     def _lead(self, result: Any) -> None:
         if not self._running:

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from consulpy.clock import Clock
 from consulpy.errors import BadRequest, NotFound, RPCError
+from consulpy.filter.literals import quoted
 from consulpy.local.entries import Entries
 from consulpy.local.files import CHECKS, SERVICES, STATES, Files, SavedCheck, SavedService, SavedState, path_of
 from consulpy.local.sidecar import ID_SUFFIX, complete
@@ -251,7 +252,7 @@ class LocalState:
         self._writer.touch(_check(check_id))
         run = self._runs.get(check_id)
         if run is None or run.type.kind != "ttl" or run.running is None:
-            raise RPCError(f'CheckID "{check_id}" does not have associated TTL')
+            raise RPCError(f"CheckID {quoted(check_id)} does not have associated TTL")
         run.running.update(status, output)
         check = self.entries.check(check_id)
         if check is not None:

@@ -53,7 +53,7 @@ class KV:
     def keys(self, watch: WatchSet | None, prefix: str, separator: str) -> tuple[int, list[str]]:
         """The keys under a prefix, each only up to the first `separator` after it, once."""
         index, entries = self.under(watch, prefix)
-        return index, list(dict.fromkeys(_cut(entry.key, len(prefix), separator) for entry in entries))
+        return index, list(dict.fromkeys(_cut(entry.key, prefix, separator) for entry in entries))
 
     def _table_index(self) -> int:
         return self._indexes.max(None, KVS, TOMBSTONES)
@@ -151,6 +151,16 @@ class KV:
         change.bump(KVS)
 
 
-def _cut(key: str, start: int, separator: str) -> str:
-    at = key.find(separator, start) if separator else -1
+def _cut(key: str, prefix: str, separator: str) -> str:
+    if not separator:
+        return key
+    if not (prefix.isprintable() and separator.isprintable()):  # perhaps bytes, which may be parts of characters
+        raw, mark = _raw(key), _raw(separator)
+        at = raw.find(mark, len(_raw(prefix)))
+        return key if at < 0 else raw[: at + len(mark)].decode("utf-8", "surrogateescape")
+    at = key.find(separator, len(prefix))
     return key if at < 0 else key[: at + len(separator)]
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

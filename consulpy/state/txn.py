@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import ConsulpyError, RPCError
+from consulpy.filter.literals import quoted
 from consulpy.state import registration
 from consulpy.structs import kv as verbs
 from consulpy.structs.kv import DirEntry
@@ -66,11 +67,6 @@ def _one(change: "Change", operation: TxnOp) -> list[TxnResult]:
     if operation.check is not None:
         return _on_check(change, operation.check)
     return []
-
-
-def quoted(value: str) -> str:
-    """A text as Go's `%q` shows it, as far as names need it."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
 
 
 # Keys

@@ -15,14 +15,14 @@ _KV: Final = "kv"
 _KV_PREFIX: Final = "kv-prefix"
 
 
-def kv_key(key: str) -> tuple[str, str]:
+def kv_key(key: str) -> tuple[str, bytes]:
     """What a read of one key of the key/value store depends on; its change also wakes who reads a prefix of it."""
-    return (_KV, key)
+    return (_KV, key.encode("utf-8", "surrogateescape"))  # a prefix may end inside a character
 
 
-def kv_prefix(prefix: str) -> tuple[str, str]:
+def kv_prefix(prefix: str) -> tuple[str, bytes]:
     """What a read of all keys under a prefix depends on."""
-    return (_KV_PREFIX, prefix)
+    return (_KV_PREFIX, prefix.encode("utf-8", "surrogateescape"))
 
 
 class WatchSet:
@@ -87,7 +87,7 @@ class Watchers:
             self._wake(key)
             if type(key) is tuple and key[0] == _KV:
                 for length in [length for length in self._prefix_lengths if length <= len(key[1])]:
-                    self._wake(kv_prefix(key[1][:length]))
+                    self._wake((_KV_PREFIX, key[1][:length]))
 
     def _wake(self, key: Hashable) -> None:
         for waiter in list(self._by_key.get(key, ())):

@@ -1,10 +1,12 @@
 """Addresses to join, as docs/wire/gossip.md 6.8 lists them."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulpy.agent.addresses import JoinAddress
+from consulpy.agent.addresses import JoinAddress, resolve
 from consulpy.errors import ConfigError
 
 
@@ -28,6 +30,15 @@ def test_every_spelling_is_understood(text: str, expected: JoinAddress) -> None:
 def test_what_is_no_address_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="no address to join"):
         JoinAddress.parse(text, 8301)
+
+
+@pytest.mark.parametrize("host", ["a..b", ".", "a" * 64, "x\udce9", "a" * 64 + ".example"])
+def test_a_name_that_no_resolver_takes_is_answered_at_once(host: str) -> None:
+    """Twisted's resolver fails in its thread and never answers."""
+    reactor: Any = None
+    errors: list[Any] = []
+    resolve(reactor, host).addErrback(errors.append)
+    assert "no such host" in str(errors[0].value)
 
 
 @given(st.text())

@@ -11,11 +11,12 @@ from consulpy.leader.coordinates import BATCH_SIZE, BATCHES
 from consulpy.leader.machine import Leader
 from consulpy.serf.events import MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.members import Member, Status
-from consulpy.state.commands import Command, CoordinateBatchUpdate
+from consulpy.state.commands import Command, CoordinateBatchUpdate, Register
 from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
+from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord
-from consulpy.structs.requests import CoordinateUpdateRequest
+from consulpy.structs.requests import CoordinateUpdateRequest, RegisterRequest
 
 
 class SlowLog:
@@ -226,6 +227,21 @@ def test_a_leader_whose_log_fails_at_the_start_tries_again(world: World) -> None
     world.clock.advance(1)
     assert world.leader.ready
     assert any("cannot lead" in text for text in world.said)
+
+
+def test_a_server_whose_name_is_anothers_in_the_state_leads_all_the_same(world: World) -> None:
+    """The state of another cluster was restored, whose server had this one's name; seen: real Consul leads."""
+    world.pool.members.clear()
+    world.leader.start()
+    world.leader.stop()
+    other = RegisterRequest(datacenter="dc1", node="s1", id="cf000000-0000-0000-0000-0000000000ff", address="10.9.9.9")
+    other.check = HealthCheck(check_id="serfHealth", name="Serf Health Status", status="passing", node="s1")
+    world.log.submit(Register(other), lambda _: None)
+    own_id = "cf000000-0000-0000-0000-0000000000aa"
+    world.put(member("s1", role="consul", port="8300", vsn="2", raft_vsn="3", id=own_id))
+    world.leader.start()
+    assert world.leader.ready
+    assert any("reserved by node" in text for text in world.said)
 
 
 def test_a_second_server_is_said_once(world: World) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consulpy.errors import BadRequest
+from consulpy.filter.literals import quoted
 from consulpy.http.entries import entry_of
 from consulpy.http.params import fill, fill_write
 from consulpy.http.reads import meta_headers, read
@@ -33,7 +34,7 @@ async def get(agent: "LocalAgent", request: Request) -> Answer:
     reply = await agent.caller.call("ConfigEntry.Get", query)
     headers = meta_headers(reply.meta)
     if reply.entry is None:
-        raise HttpError(404, f'Config entry not found for "{kind}" / "{name}"', headers)
+        raise HttpError(404, f"Config entry not found for {quoted(kind)} / {quoted(name)}", headers)
     return Answer(reply.entry.to_json(), headers=headers)
 
 

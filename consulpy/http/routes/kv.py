@@ -113,8 +113,12 @@ def _refuse_together(request: Request, *names: str) -> None:
     query = request.query
     if sum(name in query for name in names) > 1:
         pairs = [(name, value) for name in sorted(query.first()) for value in query.all(name)]
-        shown = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs)
+        shown = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in pairs)
         raise BadRequest(f"Conflicting flags: {shown}")
+
+
+def _escaped(text: str) -> str:
+    return quote_plus(text, errors="surrogateescape")
 
 
 def unsigned(text: str) -> int:

@@ -5,7 +5,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest
-from consulpy.http.params import fill, fill_write, quoted, token
+from consulpy.filter.literals import quoted
+from consulpy.http.params import fill, fill_write, token
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES

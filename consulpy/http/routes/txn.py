@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest
+from consulpy.filter.literals import quoted
 from consulpy.http import render
 from consulpy.http.body_shapes import API
-from consulpy.http.params import fill, fill_write, quoted
+from consulpy.http.params import fill, fill_write
 from consulpy.http.routes.kv import refuse_large
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads, mismatch
