@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any, Final
 
+from consulpy.cli import signals
 from consulpy.cli.event import FILTERS, filter_fault
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
@@ -62,13 +63,14 @@ def execute(given: Given) -> int:
         given.err(wrong)
         return 1
     try:
-        run = _Run(given)
-        try:
-            return run.run(job)
-        except KeyboardInterrupt:
-            return 2
-        finally:
-            run.end()
+        with signals.raised():
+            run = _Run(given)
+            try:
+                return run.run(job)
+            except KeyboardInterrupt:
+                return 2
+            finally:
+                run.end()
     except ClientError as error:
         say(error, "Error executing")
         return 1

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import threading
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any
 
+from consulpy.cli import signals
 from consulpy.cli.locks import InUse, Lock, Semaphore
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command
@@ -16,12 +17,9 @@ from consulpy.client import ClientError
 from consulpy.config.durations import parse_duration
 from consulpy.config.goflags import Flag, switch, whole
 
-#: Between the two signals to a child that lost its lock, in seconds; well below the servers' lock-delay.
-_GRACE_S: Final = 5.0
-
 
 class _Shutdown(Exception):
-    """SIGINT or SIGTERM while waiting for the lock."""
+    """A signal to end while waiting for the lock."""
 
 
 def duration(text: str) -> float:
@@ -129,7 +127,7 @@ class _Run:
 
     def run(self) -> int:
         """The exit status."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *signals.ENDING):
             signal.signal(number, self._signalled)
         self._tell("Attempting lock acquisition")
         try:
@@ -171,7 +169,9 @@ class _Run:
         if stdin is None:
             self._tell("Stdin passed to handler process")
         try:
-            child = subprocess.Popen(words, stdin=stdin, env={**os.environ, "CONSUL_LOCK_HELD": "true"})
+            environment = {**os.environ, "CONSUL_LOCK_HELD": "true"}
+            # who reads the terminal stays in its foreground group
+            child = subprocess.Popen(words, stdin=stdin, env=environment, start_new_session=stdin is not None)
         except OSError as error:
             self._given.err(f"Error starting handler: fork/exec {words[0]}: {str(error.strerror).lower()}")
             return True
@@ -193,14 +193,11 @@ class _Run:
 
     def _kill(self, child: subprocess.Popen[bytes]) -> None:
         self._tell(f"Terminating child pid {child.pid}")
-        child.terminate()
-        try:
-            child.wait(_GRACE_S)
-            self._tell("Child terminated")
-        except subprocess.TimeoutExpired:
-            self._tell(f"Child did not exit after grace period of {_GRACE_S:g}s")
-            self._tell(f"Killing child pid {child.pid}")
-            child.kill()
+        if self._given.values["pass-stdin"]:
+            _end(child)
+        else:
+            signals.end_group(child)
+        self._tell("Child terminated")
 
     def _release(self) -> bool:
         try:
@@ -217,6 +214,14 @@ class _Run:
             self._given.err(f"Lock cleanup failed: {error}")
             return False
         return True
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(signals.GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 def _status(code: int) -> str:

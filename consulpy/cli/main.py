@@ -13,7 +13,7 @@ from consulpy.config.goflags import HelpWanted
 from consulpy.errors import ConfigError, ConsulpyError
 
 #: Files of this room that are no commands.
-_NO_COMMANDS: Final = ("completion", "help", "locks", "main", "registry", "tables")
+_NO_COMMANDS: Final = ("completion", "help", "locks", "main", "registry", "signals", "tables")
 #: Commands of Consul that consulpy does not have yet -> what they are for.
 _NOT_YET: Final = {
     "acl": "access control is",
@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _dispatch(words)
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interrupt:
+        return getattr(interrupt, "exit_status", 130)
     except BrokenPipeError:  # the reader of our output has gone
         _discard_output()
         return 1

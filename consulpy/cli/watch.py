@@ -6,6 +6,7 @@ import subprocess
 import time
 from typing import Any, Final
 
+from consulpy.cli import signals
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
@@ -91,7 +92,8 @@ def watch(given: Given) -> int:
             given.out(json.dumps(result, indent=4))
             return 0
         if result != before or index == 0:
-            _run(given, found_index, result)
+            with signals.raised():
+                _run(given, found_index, result)
         before = result
         index = found_index if found_index >= index else 0  # an index that goes back means: begin anew
 
@@ -103,6 +105,12 @@ def _run(given: Given, index: int, result: Any) -> None:
         child = [os.environ.get("SHELL", "/bin/sh"), "-c", " ".join(given.arguments)]
     environment = {**os.environ, "CONSUL_INDEX": str(index)}
     try:
-        subprocess.run(child, input=json.dumps(result).encode(), env=environment, check=False)
+        process = subprocess.Popen(child, stdin=subprocess.PIPE, env=environment, start_new_session=True)
     except OSError as error:
         given.err(f"Error executing handler: {error}")
+        return
+    try:
+        process.communicate(json.dumps(result).encode())
+    except KeyboardInterrupt:
+        signals.end_group(process)
+        raise
