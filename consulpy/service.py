@@ -16,6 +16,7 @@ from twisted.logger import Logger, globalLogBeginner
 from twisted.python import usage
 
 from consulpy.agent import Agent
+from consulpy.agent.descriptors import raise_limit
 from consulpy.agent.files import AgentFiles
 from consulpy.agent.logs import LogSink
 from consulpy.config.flags import agent_flags, config_from_argv
@@ -122,6 +123,7 @@ class _StopsOnMistakes(AgentService):
     """Under twistd a mistake found while starting ends the program with one line instead of a traceback."""
 
     def startService(self) -> None:
+        raise_limit()
         try:
             super().startService()
         except ConfigError as error:
@@ -137,6 +139,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
     print(started.agent.banner(), flush=True)
     sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True), follow=True)
     globalLogBeginner.beginLoggingTo([sink], redirectStandardIO=False, discardBuffer=False)
+    raise_limit()
     try:
         started.startService()
     except ConfigError as error:

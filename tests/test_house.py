@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOORS = [
-    {"clock", "errors"},
+    {"clock", "connections", "errors"},
     {"codec", "metrics"},
     {"gocompat"},
     {"structs"},

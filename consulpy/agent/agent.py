@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from consulpy.agent import joining, keyoperations, logs, report, settings, telemetry
 from consulpy.agent.datadir import DataDirectoryLock
+from consulpy.agent.descriptors import connection_table
 from consulpy.agent.disk import DiskThread
 from consulpy.agent.localparts import LocalParts, local_parts
 from consulpy.agent.monotonic import use_monotonic_time, wall_s
@@ -268,6 +269,7 @@ class Agent:
         for pool in self._pools():
             self._run(pool.transport)
         config = self.config
+        connections = connection_table(self._reactor.seconds)
         if self.server is not None:
             rpc = RpcService(
                 self._reactor,
@@ -277,16 +279,23 @@ class Agent:
                 connections_per_client=config.limits.rpc_max_conns_per_client,
                 handshake_timeout_s=config.limits.rpc_handshake_timeout_s,
                 tls=self._tls,
+                connections=connections,
             )
             self._run(rpc)
         version = of_copies(self.copies, lambda: dns.config) if self.server is None else of_state(self.server)
         dns = DnsService(
-            self._reactor, settings.dns(config), self.caller, rng=self._rng, version=version, wall_s=wall_s
+            self._reactor,
+            settings.dns(config),
+            self.caller,
+            rng=self._rng,
+            version=version,
+            wall_s=wall_s,
+            connections=connections,
         )
         if config.ports.dns > 0:
             self._run(dns)
             self.dns = dns
-        self._http = HttpService(self._reactor, settings.http(config), self, logs.debugging, self._tls)
+        self._http = HttpService(self._reactor, settings.http(config), self, logs.debugging, self._tls, connections)
         self._run(self._http)
 
     def _run(self, service: Any) -> None:

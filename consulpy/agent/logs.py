@@ -12,6 +12,7 @@ import orjson
 from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from consulpy.agent.descriptors import SAY_EVERY_S, OncePer, is_exhaustion
 from consulpy.codec.printable import printable
 from consulpy.codec.secrets import text_without_secrets
 
@@ -81,6 +82,7 @@ class LogSink:
     def __init__(self, level: str, as_json: bool, write: Callable[[str], None], *, follow: bool = False) -> None:
         self._as_json = as_json
         self._write = write
+        self._exhausted = OncePer(SAY_EVERY_S)
         self.set_level(level)
         if follow:
             _following.add(self)
@@ -93,9 +95,20 @@ class LogSink:
     def __call__(self, event: dict[str, Any]) -> None:
         """Take one event."""
         rank = _RANK.get(event.get("log_level"), 1)
+        if is_exhaustion(event):
+            self._say_exhausted(event)
+            return
         noise = rank <= _RANK[LogLevel.info] and str(event.get("log_namespace", "")).startswith(_NOISY)
         if rank >= self._least and not noise:
             self._write(log_line(event, self._as_json))
+
+    def _say_exhausted(self, event: dict[str, Any]) -> None:
+        """One line instead of one, perhaps with a traceback, for each connection, question and check."""
+        if self._least <= _RANK[LogLevel.warn] and self._exhausted.may(event["log_time"]):
+            text = f"out of file descriptors (ulimit -n); said once in {SAY_EVERY_S:g} s"
+            shown = {**event, "log_format": "{text}", "text": text, "log_failure": None, "log_level": LogLevel.warn}
+            shown["log_namespace"] = "consulpy.agent"
+            self._write(log_line(shown, self._as_json))
 
 
 #: Twisted reports each connection and factory at the info level; nobody who runs an agent wants that.

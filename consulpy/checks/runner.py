@@ -103,6 +103,10 @@ class IntervalCheck:
         except CheckFailed as error:
             self._ended(error.result())
             return
+        except Exception as error:  # no descriptor is free, or our own fault: the next run comes all the same
+            _log.failure("check {check} could not begin", check=self._check_id)
+            self._ended(Result(CRITICAL, str(error)))
+            return
         self._run = run
         self._timer = self._clock.callLater(self._probe.timeout_s, self._give_up, run)
         run.addCallbacks(self._finished, self._failed, callbackArgs=(run,), errbackArgs=(run,))

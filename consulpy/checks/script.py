@@ -61,9 +61,16 @@ class Script:
             reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
             raise CheckFailed(f"fork/exec {arguments[0]}: {reason}") from None
         assert self._process.stdout is not None
+        try:
+            exit_descriptor = os.pidfd_open(self._process.pid)
+        except OSError as error:  # no descriptor is free: what runs cannot be watched
+            self._kill_group()
+            self._process.stdout.close()
+            self._process.wait()
+            raise CheckFailed(f"fork/exec {arguments[0]}: {os.strerror(error.errno or 0).lower()}") from None
         os.set_blocking(self._process.stdout.fileno(), False)
         self._output = _Descriptor(self._process.stdout.fileno(), self._read)
-        self._exit = _Descriptor(os.pidfd_open(self._process.pid), self._exited)
+        self._exit = _Descriptor(exit_descriptor, self._exited)
         reactor.addReader(self._output)
         reactor.addReader(self._exit)
         self.ended: Deferred[Result] = Deferred(lambda _: self._kill())

@@ -12,6 +12,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from consulpy.connections import close_now
 from consulpy.http import lane
 from consulpy.http.accepting import send
 from consulpy.http.kept import Recording, Tee
@@ -42,7 +43,6 @@ class Channel(MayWait, HTTPChannel):
 
     _refused = False
     _arrival: Any = None
-    _client = ""
     #: A request that took the short way and is not answered yet.
     _plain: lane.PlainRequest | None = None
     #: A head whose body is on its way, and until when it is kept.
@@ -63,10 +63,10 @@ class Channel(MayWait, HTTPChannel):
         """Twisted calls this."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self.peer = self.transport.getPeer()
-        self._client = getattr(self.peer, "host", "")
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of a request, or of several."""
+        self.factory.connections.touch(self)
         if self._refused or self._held_back(data):
             return
         if self._plain is not None:
@@ -126,6 +126,7 @@ class Channel(MayWait, HTTPChannel):
         """The answer to a request that took the short way."""
         plain, self._plain = self._plain, None
         self._hit_s = self.factory.seconds()
+        self.factory.connections.touch(self)
         send(self.transport, answer)
         if plain is not None and plain.closes:
             self._end()
@@ -142,6 +143,7 @@ class Channel(MayWait, HTTPChannel):
 
     def _rest(self) -> None:
         self._hit_s = self.factory.seconds()
+        self.factory.connections.touch(self)
         self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
 
     def _go_plain(self, data: bytes) -> None:
@@ -298,4 +300,12 @@ class Channel(MayWait, HTTPChannel):
         self._take_head()
         self._stop_timer()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        self.factory.left(self._client)
+        self.factory.connections.leave(self)
+
+    def is_idle(self) -> bool:
+        """Whether no answer is waited for (`ConnectionTable`): a request may have begun."""
+        return not (self._handlingRequest or self._plain is not None or self._waiting is not None)
+
+    def evict(self) -> None:
+        """Others need the place."""
+        close_now(self.transport)

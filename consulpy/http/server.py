@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
 
+from consulpy.connections import ConnectionTable
 from consulpy.errors import ConfigError
 from consulpy.http.accepting import Accepted
 from consulpy.http.app import make_site_root
@@ -66,7 +67,10 @@ class HttpConfig:
 
 
 class HttpService(Service):
-    """Answers the HTTP API of `agent`. `debugging()`: whether a line is logged for each request. `tls`: for HTTPS."""
+    """Answers the HTTP API of `agent`. `debugging()`: whether a line is logged for each request. `tls`: for HTTPS.
+
+    `connections`: where those of its clients are counted.
+    """
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class HttpService(Service):
         agent: "LocalAgent",
         debugging: Callable[[], bool] = lambda: False,
         tls: Tls | None = None,
+        connections: ConnectionTable | None = None,
     ) -> None:
         self._reactor = reactor
         self._tls = tls
@@ -87,7 +92,7 @@ class HttpService(Service):
         origins = Origins(config.allowed_hosts, (name, name.partition(".")[0], agent.node_name))
         root = make_site_root(agent, dict(config.response_headers), cache, guard, origins, debugging)
         #: What makes the connections; its limit may be changed while it runs.
-        self.site = ApiSite(root, reactor, config.connections_per_client, self.kept)
+        self.site = ApiSite(root, reactor, config.connections_per_client, self.kept, connections)
         server = getattr(agent, "server", None)
         if server is not None:
             rooms = WaitingRooms(server, reactor, root.serve, self.kept.tallies, debugging)

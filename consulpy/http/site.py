@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from time import time  # noqa: TID251 - an answer has the date of the wall clock, as Twisted writes it
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, connectionDone
@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPFactory
 from twisted.web.resource import IResource
 
+from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.http import lane
 from consulpy.http.accepting import Accepted, send
 from consulpy.http.channel import IDLE_TIMEOUT_S, Channel
@@ -18,6 +19,9 @@ from consulpy.http.kept import KeptAnswers
 from consulpy.http.maywait import MayWait
 from consulpy.http.refusing import refusal
 from consulpy.http.waiting import WaitingRooms
+
+#: The name of this listener in the table of connections.
+LISTENER: Final = "http"
 
 
 class Opening(MayWait, Protocol):
@@ -31,8 +35,7 @@ class Opening(MayWait, Protocol):
     _channel: Any = None
     _closed = False
 
-    def __init__(self, client: str, make_channel: Callable[[], Any]) -> None:
-        self._client = client
+    def __init__(self, make_channel: Callable[[], Any]) -> None:
         self._make_channel = make_channel
 
     def connectionMade(self) -> None:
@@ -44,6 +47,7 @@ class Opening(MayWait, Protocol):
     def _rest(self) -> None:
         """Wait for the next bytes, not for ever."""
         self.factory.idle.rest(self)
+        self.factory.connections.touch(self)
 
     def idled(self) -> None:
         """Nothing came."""
@@ -63,6 +67,7 @@ class Opening(MayWait, Protocol):
     def _go_plain(self, data: bytes) -> None:
         """A channel takes the connection with the bytes that came."""
         self._channel = self.transport.protocol = self._make_channel()
+        self.factory.connections.replace(self, self._channel)
         self._channel.makeConnection(self.transport)
         self._channel.dataReceived(data)
 
@@ -97,7 +102,15 @@ class Opening(MayWait, Protocol):
             return
         self.factory.idle.stir(self)
         self._leave()
-        self.factory.left(self._client)
+        self.factory.connections.leave(self)
+
+    def is_idle(self) -> bool:
+        """Whether no answer is waited for (`ConnectionTable`)."""
+        return not (self._closed or self._waiting is not None)
+
+    def evict(self) -> None:
+        """Others need the place."""
+        close_now(self.transport)
 
 
 class _OneTooMany(Protocol):
@@ -122,7 +135,12 @@ class ApiSite(HTTPFactory):
     _parsePOSTFormSubmission = False  # noqa: N815 - newer Twisted's requests look here
 
     def __init__(
-        self, root: IResource, reactor: Any, connections_per_client: int, kept: KeptAnswers | None = None
+        self,
+        root: IResource,
+        reactor: Any,
+        connections_per_client: int,
+        kept: KeptAnswers | None = None,
+        connections: ConnectionTable | None = None,
     ) -> None:
         super().__init__(timeout=IDLE_TIMEOUT_S, reactor=reactor)
         self._root = root
@@ -138,18 +156,20 @@ class ApiSite(HTTPFactory):
         self.idle = IdleConnections(reactor, IDLE_TIMEOUT_S)
         #: Connections that were refused.
         self.refused = 0
-        self._open: dict[str, int] = {}
+        #: Connections of all clients; shared with other listeners.
+        self.connections = ConnectionTable(UNLIMITED) if connections is None else connections
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A channel for a new connection."""
         client = getattr(addr, "host", "")
-        count = self._open.get(client, 0)
-        if client and 0 < self.connections_per_client <= count:
+        if client and 0 < self.connections_per_client <= self.connections.of_client(LISTENER, client):
             self.refused += 1
             return _OneTooMany()
-        self._open[client] = count + 1
-        opening = Opening(client, lambda: self._make_channel(addr))
+        opening = Opening(lambda: self._make_channel(addr))
         opening.factory = self
+        if not self.connections.enter(opening, LISTENER, client):
+            self.refused += 1
+            return None
         return opening
 
     def _make_channel(self, addr: IAddress | None) -> Any:
@@ -161,14 +181,6 @@ class ApiSite(HTTPFactory):
         """Twisted's requests ask this: one resource answers all."""
         request.site = self
         return self._root
-
-    def left(self, client: str) -> None:
-        """A connection of `client` is gone."""
-        count = self._open.get(client, 0)
-        if count > 1:
-            self._open[client] = count - 1
-        else:
-            self._open.pop(client, None)
 
     def log(self, request: Any) -> None:
         """No line for each request; `app` has one at the debug level."""

@@ -74,3 +74,23 @@ def test_whatever_is_said_is_one_printable_line(text: str) -> None:
     assert log_line(EVENT | {"what": text}).isprintable()
     assert all(line.isprintable() for line in table([["a", text], [text, "b"]], ["One", "Two"]).split("\n"))
     assert len(table([["a", text], [text, "b"]], ["One", "Two"]).split("\n")) == 3
+
+
+def test_without_file_descriptors_one_line_says_so() -> None:
+    lines: list[str] = []
+    cancel = stream("info", False, lines.append)
+    log, twisted = Logger("consulpy.dns.recursor"), Logger("twisted.internet.tcp")
+    missing = OSError(24, "Too many open files")
+    for _ in range(5):
+        log.warn("recursor {recursor} failed: {error}", recursor="10.0.0.1", error=missing)
+        log.error("cannot write: {error}", error=str(missing))
+        log.failure("check broke", Failure(missing))
+        twisted.info("EMFILE encountered; releasing reserved file descriptor.")
+        twisted.info("Could not accept new connection ({acceptError})", acceptError="EMFILE")
+        twisted.failure("Could not re-reserve EMFILE recovery file descriptor.", Failure(missing))
+    log.warn("recursor {recursor} failed: {error}", recursor="10.0.0.1", error="something else, Too many open files")
+    cancel()
+    assert [line.partition(" ")[2] for line in lines] == [
+        "[WARN]  agent: out of file descriptors (ulimit -n); said once in 30 s",
+        "[WARN]  agent.dns: recursor 10.0.0.1 failed: something else, Too many open files",
+    ]

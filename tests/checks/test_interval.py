@@ -133,3 +133,12 @@ def test_the_tail_of_the_output_is_kept() -> None:
 )
 def test_durations_are_shown_as_go_does(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text
+
+
+def test_a_run_that_cannot_begin_does_not_end_the_check() -> None:
+    probe = FakeProbe(OSError(24, "Too many open files"))
+    clock, check, said = started(probe)
+    clock.pump([5, 10, 10])
+    assert probe.runs == 3
+    assert said == [("critical", "[Errno 24] Too many open files"), ("passing", "ok"), ("passing", "ok")]
+    check.stop()

@@ -4,11 +4,18 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from consulpy.connections import ConnectionTable
 from consulpy.dns.cache import Made, PacketCache
-from consulpy.dns.transport.tcp import TCP_PENDING_MAX, TcpFactory
+from consulpy.dns.transport.tcp import (
+    TCP_CONNECTIONS_MAX,
+    TCP_CONNECTIONS_PER_CLIENT,
+    TCP_PENDING_MAX,
+    TcpFactory,
+)
 
 ANSWER = b"x" * 3000
 QUESTION = b"id" + b"q" * 30
@@ -106,3 +113,61 @@ def test_another_protocol_is_closed_at_once() -> None:
     connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
 
     assert socket.disconnecting
+
+
+class Client(Socket):
+    """A connection from an address; what is aborted is lost."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.protocol.connectionLost()
+
+
+def client(factory: TcpFactory, host: str) -> Client:
+    made = Client(peerAddress=IPv4Address("TCP", host, 1))
+    made.protocol = factory.buildProtocol(None)
+    made.protocol.makeConnection(made)
+    return made
+
+
+def is_served(made: Client) -> bool:
+    made.protocol.dataReceived(message(QUESTION))
+    return bool(made.value())
+
+
+def test_idle_connections_of_one_address_shut_nobody_out() -> None:
+    service = Service()
+    service.keep()
+    factory = TcpFactory(service, Clock(), ConnectionTable(10_000))
+    before = client(factory, "10.0.0.2")
+    idle = [client(factory, "10.0.0.1") for _ in range(1100)]
+    assert sum(not each.aborted for each in idle) == TCP_CONNECTIONS_PER_CLIENT
+    assert not any(each.aborted for each in idle[-TCP_CONNECTIONS_PER_CLIENT:]), "the oldest idle ones went"
+    assert is_served(client(factory, "10.0.0.3"))
+    assert is_served(before)
+    assert is_served(client(factory, "10.0.0.1"))
+
+
+def test_idle_connections_of_many_addresses_shut_nobody_out() -> None:
+    service = Service()
+    service.keep()
+    factory = TcpFactory(service, Clock())
+    idle = [client(factory, f"10.0.{number % 7}.{number % 250}") for number in range(2 * TCP_CONNECTIONS_MAX)]
+    assert sum(not each.aborted for each in idle) <= TCP_CONNECTIONS_MAX
+    assert is_served(client(factory, "10.1.0.1"))
+    for each in idle:
+        if not each.aborted:
+            each.abortConnection()
+
+
+def test_who_waits_for_an_answer_keeps_the_connection() -> None:
+    service = Service()
+    factory = TcpFactory(service, Clock())
+    waiting = [client(factory, "10.0.0.1") for _ in range(TCP_CONNECTIONS_PER_CLIENT)]
+    for each in waiting:
+        each.protocol.dataReceived(message(QUESTION))
+    assert client(factory, "10.0.0.1").aborted
+    assert not any(each.aborted for each in waiting)
+    assert service.counters["dropped"] == 1

@@ -312,10 +312,10 @@ def test_after_any_changes_both_ways_say_the_same(changes: list[tuple[str, str, 
 
 def test_a_connection_that_says_nothing_is_cut_off_and_counted_no_more(door: Door) -> None:
     asking = Asking(door)
-    assert door.site._open == {"127.0.0.9": 1}
+    assert door.site.connections.of_client("http", "127.0.0.9") == 1
     door.agent.clock.advance(IDLE_TIMEOUT_S)
     assert not asking.transport.connected
-    assert door.site._open == {}
+    assert len(door.site.connections) == 0
 
 
 def test_connections_are_counted_until_they_end_whoever_answered(door: Door) -> None:
@@ -323,7 +323,7 @@ def test_connections_are_counted_until_they_end_whoever_answered(door: Door) -> 
     warm(door, head)
     hits = door.service.kept.hits
     assert [sent(door, head).count(b"HTTP/1.1 200") for _ in range(3)] == [1, 1, 1]
-    assert (door.service.kept.hits, door.site._open) == (hits + 3, {})
+    assert (door.service.kept.hits, len(door.site.connections)) == (hits + 3, 0)
 
 
 def test_who_asks_for_much_at_once_gets_a_part_of_it_the_slow_way(door: Door) -> None:

@@ -155,3 +155,30 @@ def test_any_host_header_will_do(door: Door, host: Any) -> None:
 def test_several_requests_on_one_connection(door: Door) -> None:
     asking = begun(door, b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
     assert asking.raw.count(b"HTTP/1.1 200 OK") == 3
+
+
+class Counted(Asking):
+    """A connection that ends as Twisted's do when it is aborted."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
+        self.transport.abortConnection = self.hang_up
+
+
+def test_when_all_connections_are_in_use_the_one_idle_for_longest_goes() -> None:
+    door = Door(connections_per_client=0)
+    door.site.connections.total = 6
+    silent, partly, slow, waiting, asked, kept = (Counted(door) for _ in range(6))
+    partly.send(b"GET /v1/status/lea")
+    slow.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+    waiting.send(b"GET /v1/event/list?index=1&wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
+    asked.send(b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n")
+    kept.send(b"GET /v1/catalog/nodes?index=1000&wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
+    for gone in (silent, partly, slow, asked):
+        assert gone.transport.connected
+        Counted(door).send(b"GET /v1/catalog/nodes?index=1000&wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert not gone.transport.connected
+    assert waiting.transport.connected, "it waits for an answer"
+    assert kept.transport.connected
+    assert door.site.buildProtocol(Asking.address) is None, "all wait for an answer"
+    assert len(door.site.connections) == 6

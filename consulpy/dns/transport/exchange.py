@@ -20,7 +20,11 @@ class UdpExchange:
 
     def __init__(self, reactor: Any, address: tuple[str, int], packet: bytes, done: "Deferred[bytes]") -> None:
         self._reactor, self._packet, self._done = reactor, packet, done
-        self._socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        except OSError as error:  # no descriptor is free
+            done.errback(error)
+            return
         self._socket.setblocking(False)
         done.addBoth(self._close)
         try:

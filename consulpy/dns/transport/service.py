@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from consulpy.connections import UNLIMITED, ConnectionTable
 from consulpy.dns.cache import CHOICES_LIFE_S, TCP_ENTRIES_MAX, Made, PacketCache, Version
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
@@ -50,8 +51,10 @@ class DnsService(Service):
         rng: Random | None = None,
         version: Version = lambda _scope: None,
         wall_s: Callable[[], float] | None = None,
+        connections: ConnectionTable | None = None,
     ) -> None:
         self._reactor = reactor
+        self._connections = ConnectionTable(UNLIMITED) if connections is None else connections
         rng = rng or Random()
         self._resolver = Resolver(
             config, caller, wall_s or reactor.seconds, rng, Recursor(self._exchange, rng), version
@@ -110,7 +113,9 @@ class DnsService(Service):
         """UDP and TCP on one port; port 0 takes one that is free for both."""
         udp = UdpSocket(self._reactor, address, port, self)
         try:
-            tcp = self._reactor.listenTCP(udp.address[1], TcpFactory(self, self._reactor), BACKLOG, address)
+            tcp = self._reactor.listenTCP(
+                udp.address[1], TcpFactory(self, self._reactor, self._connections), BACKLOG, address
+            )
         except CannotListenError:
             udp.close()
             if tries <= 1:

@@ -12,6 +12,7 @@ from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.dns.cache import Made, PacketCache
 from consulpy.dns.wire import HEADER_SIZE
 
@@ -19,7 +20,11 @@ from consulpy.dns.wire import HEADER_SIZE
 TCP_PENDING_MAX: Final = 128
 #: A longer message is no query, but another protocol: the connection is closed. (A query of one name has 300 bytes.)
 QUERY_MAX_BYTES: Final = 4096
+#: Connections of all clients, and of one; then the one that was idle for longest is closed for a new one.
 TCP_CONNECTIONS_MAX: Final = 1024
+TCP_CONNECTIONS_PER_CLIENT: Final = 256
+#: The name of this listener in the table of connections.
+LISTENER: Final = "dns"
 #: A connection over which nothing came for so long is closed, in seconds.
 TCP_IDLE_TIMEOUT_S: Final = 8.0
 #: Answers are handed on in pieces of about this size, in bytes: then it shows whether the client reads them.
@@ -68,10 +73,9 @@ class TcpConnection(Protocol, TimeoutMixin):
         return self._factory.reactor.callLater(period, func)
 
     def connectionMade(self) -> None:
-        """Refuse one too many."""
+        """Refuse one too many: if all others wait for an answer."""
         self._client = str(getattr(self.transport.getPeer(), "host", ""))
-        self._factory.connections += 1
-        if self._factory.connections > TCP_CONNECTIONS_MAX:
+        if not self._factory.enter(self, self._client):
             self._factory.service.counters["dropped"] += 1
             self.transport.abortConnection()
             return
@@ -81,6 +85,7 @@ class TcpConnection(Protocol, TimeoutMixin):
     def dataReceived(self, data: bytes) -> None:
         """Answer every whole message."""
         self._buffer += data
+        self._factory.connections.touch(self)
         self._read()
 
     def _read(self) -> None:
@@ -144,6 +149,7 @@ class TcpConnection(Protocol, TimeoutMixin):
         answer = made.packet
         self._pending -= 1
         if self.connected:
+            self._factory.connections.touch(self)
             self.transport.write(_SIZE.pack(len(answer)) + answer)
             self.resetTimeout()  # type: ignore[no-untyped-call]
             if self._paused:
@@ -159,8 +165,16 @@ class TcpConnection(Protocol, TimeoutMixin):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Gone."""
-        self._factory.connections -= 1
+        self._factory.connections.leave(self)
         self.setTimeout(None)  # type: ignore[no-untyped-call]
+
+    def is_idle(self) -> bool:
+        """Whether no answer is waited for (`ConnectionTable`)."""
+        return not self._pending
+
+    def evict(self) -> None:
+        """Others need the place."""
+        close_now(self.transport)
 
 
 class TcpFactory(Factory):
@@ -168,10 +182,21 @@ class TcpFactory(Factory):
 
     noisy = False
 
-    def __init__(self, service: Door, reactor: Any) -> None:
+    def __init__(self, service: Door, reactor: Any, connections: ConnectionTable | None = None) -> None:
         self.service = service
         self.reactor = reactor
-        self.connections = 0
+        #: Connections of all clients; shared with other listeners.
+        self.connections = ConnectionTable(UNLIMITED) if connections is None else connections
+
+    def enter(self, connection: TcpConnection, client: str) -> bool:
+        """Count a new connection; another one may have to go for it. False if none can."""
+        table = self.connections
+        if table.of_client(LISTENER, client) >= TCP_CONNECTIONS_PER_CLIENT:
+            if not table.make_place(LISTENER, client):
+                return False
+        elif table.of_listener(LISTENER) >= TCP_CONNECTIONS_MAX and not table.make_place(LISTENER):
+            return False
+        return table.enter(connection, LISTENER, client)
 
     def buildProtocol(self, addr: Any) -> TcpConnection:  # noqa: ARG002
         """One connection."""

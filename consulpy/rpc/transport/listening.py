@@ -1,6 +1,5 @@
 """The listener on 8300 with its switch on the first byte (docs/wire/rpc.md 1)."""
 
-from collections import Counter
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import WireError
 from consulpy.rpc import yamux
 from consulpy.rpc.budget import Budget, Room
@@ -42,6 +42,8 @@ _UNSERVED: Final = {
 }
 #: A connection that has not said what it is after so many seconds is closed (`limits.rpc_handshake_timeout`).
 HANDSHAKE_TIMEOUT_S: Final = 5.0
+#: The name of this listener in the table of connections.
+LISTENER: Final = "rpc"
 #: Connections from one address (`limits.rpc_max_conns_per_client`).
 CONNECTIONS_PER_CLIENT: Final = 100
 #: Snapshots that are saved or restored at the same time: each may keep `ARCHIVE_LIMIT` bytes.
@@ -119,7 +121,6 @@ class RpcProtocol(Connected):
             reactor.seconds, partial(self.timers.start, "turn", 0)
         )  # no reference to this object: a cycle
         self._streams = 0
-        self._is_counted = False
         self._is_closing = False
         self._is_secure = False
         self._has_complained = False
@@ -127,13 +128,11 @@ class RpcProtocol(Connected):
     def connectionMade(self) -> None:
         """Wait for the first byte, if this client may have another connection."""
         super().connectionMade()
-        self._is_counted = self.factory.count(self)
-        if self._is_counted:
-            self.timers.start("handshake", self.factory.handshake_timeout_s, self.abort, "it said nothing")
+        refused = self.factory.count(self)
+        if refused:
+            self.hang_up(refused)
         else:
-            self.hang_up(
-                f"more than {self.factory.limit} connections from one client (limits.rpc_max_conns_per_client)"
-            )
+            self.timers.start("handshake", self.factory.handshake_timeout_s, self.abort, "it said nothing")
 
     def dataReceived(self, data: bytes) -> None:
         """The first byte decides who gets the rest."""
@@ -254,7 +253,15 @@ class RpcProtocol(Connected):
         handler, self._handler = self._handler, None
         if handler is not None:
             handler.lost()
-        self.factory.forget(self, self._is_counted)
+        self.factory.forget(self)
+
+    def is_idle(self) -> bool:
+        """Whether it has not said yet what it is (`ConnectionTable`)."""
+        return self._handler is None
+
+    def evict(self) -> None:
+        """Others need the place."""
+        close_now(self.transport)
 
 
 class RpcFactory(Factory):
@@ -269,6 +276,7 @@ class RpcFactory(Factory):
         connections_per_client: int,
         handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
         tls: Tls | None = None,
+        connections: ConnectionTable | None = None,
     ) -> None:
         self.tls = tls
         #: Connections over which a snapshot is saved or restored.
@@ -280,7 +288,8 @@ class RpcFactory(Factory):
         #: Connections of one client, 0 for any number; seconds until one must have said what it is.
         self.limit = connections_per_client
         self.handshake_timeout_s = handshake_timeout_s
-        self._by_client: Counter[str] = Counter()
+        #: Connections of all clients; shared with other listeners.
+        self.connections = ConnectionTable(UNLIMITED) if connections is None else connections
         self.protocols: set[RpcProtocol] = set()
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: ARG002
@@ -289,25 +298,22 @@ class RpcFactory(Factory):
         protocol.factory = self
         return protocol
 
-    def count(self, protocol: RpcProtocol) -> bool:
-        """Another connection; False if its client has too many."""
+    def count(self, protocol: RpcProtocol) -> str:
+        """Another connection; why it is one too many, or nothing."""
         self.protocols.add(protocol)
-        host = protocol.transport.getPeer().host
-        if 0 < self.limit <= self._by_client[host]:
-            return False
-        self._by_client[host] += 1
-        return True
+        client = protocol.transport.getPeer().host
+        if 0 < self.limit <= self.connections.of_client(LISTENER, client):
+            return f"more than {self.limit} connections from one client (limits.rpc_max_conns_per_client)"
+        if not self.connections.enter(protocol, LISTENER, client):
+            return f"more than {self.connections.total} connections (the limit of file descriptors, ulimit -n)"
+        return ""
 
-    def forget(self, protocol: RpcProtocol, was_counted: bool) -> None:
+    def forget(self, protocol: RpcProtocol) -> None:
         """A connection is gone."""
         self.snapshots.discard(protocol)
         self.protocols.discard(protocol)
         self.budget.forget(protocol)
-        host = protocol.transport.getPeer().host
-        if was_counted:
-            self._by_client[host] -= 1
-            if not self._by_client[host]:
-                del self._by_client[host]
+        self.connections.leave(protocol)
 
 
 class RpcService(Service):
@@ -323,11 +329,12 @@ class RpcService(Service):
         connections_per_client: int = CONNECTIONS_PER_CLIENT,
         handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
         tls: Tls | None = None,
+        connections: ConnectionTable | None = None,
     ) -> None:
         self._reactor = reactor
         self._host = host
         self.port = port
-        self.factory = RpcFactory(reactor, server, connections_per_client, handshake_timeout_s, tls)
+        self.factory = RpcFactory(reactor, server, connections_per_client, handshake_timeout_s, tls, connections)
         self._listener: Any = None
 
     def startService(self) -> None:
