@@ -1,0 +1,104 @@
+"""A follower takes entries of its leader (docs/wire/raft.md 5)."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.raft.interfaces import Respond, Role
+from consulpy.raft.messages import AppendEntries, AppendEntriesReply, LogEntry
+
+if TYPE_CHECKING:
+    from consulpy.raft.machine import Raft
+
+
+def receive(raft: "Raft", request: AppendEntries, respond: Respond) -> None:
+    """Answer an append or heartbeat: at once what says nothing about the log, the rest when it is durable."""
+    # Taken before this request's entries: a leader steps back from here.
+    reply = AppendEntriesReply(last_log=raft.log.last_index, term=raft.term)
+    if request.term < raft.term:
+        _respond_soon(raft, reply, respond)
+        return
+    if request.term == raft.term and raft.leadership is not None:
+        raft.observer.log("error", f"{request.leader} leads in our own term {raft.term}: two clusters were joined")
+        _respond_soon(raft, reply, respond)
+        return
+    if request.term > raft.term or raft.role is not Role.FOLLOWER:
+        raft.follow(request.term)
+        reply.term = raft.term
+    raft.elections.leader_heard()
+    raft.set_leader(request.leader)
+    if request.is_heartbeat:
+        reply.success = True
+        raft.contact_s = raft.clock.seconds()
+        _respond_soon(raft, reply, respond)
+        return
+    if raft.snapshots.is_installing:  # nothing else may change the log now
+        _respond_soon(raft, reply, respond)
+        return
+    previous = (request.prev_log_entry, request.prev_log_term)
+    if raft.log.term(previous[0]) != previous[1] and previous != raft.accepted_end:
+        reply.no_retry_backoff = True
+        _respond_soon(raft, reply, respond)
+        return
+    entries = request.entries or []
+    if not _are_sound(raft, request, entries) or not _take(raft, entries):
+        _respond_soon(raft, reply, respond)
+        return
+    _commit(raft, request, len(entries))
+    raft.contact_s = raft.clock.seconds()
+    reply.success = True
+    raft.persistence.after(lambda: respond(reply, ""))
+
+
+def _respond_soon(raft: "Raft", reply: AppendEntriesReply, respond: Respond) -> None:
+    """Answer as soon as the term in the answer is durable."""
+    if reply.term <= raft.durable_term:
+        respond(reply, "")
+    else:
+        raft.persistence.after(lambda: respond(reply, ""))
+
+
+def _are_sound(raft: "Raft", request: AppendEntries, entries: list[LogEntry]) -> bool:
+    """Whether entries follow each other without a gap, in terms that never fall. Real servers do not look."""
+    index, term = request.prev_log_entry, request.prev_log_term
+    for entry in entries:
+        index += 1
+        if entry.index != index or not term <= entry.term <= request.term:
+            raft.observer.log(
+                "error",
+                f"{request.leader} sent entry {entry.index} of term {entry.term} where {index} was expected "
+                f"after term {term}: refused",
+            )
+            return False
+        term = entry.term
+    return True
+
+
+def _take(raft: "Raft", entries: list[LogEntry]) -> bool:
+    """Append what is new, after cutting what differs; False if committed entries would have to go."""
+    for position, entry in enumerate(entries):
+        if entry.index <= raft.log.last_index:
+            known = raft.log.term(entry.index)
+            if known == entry.term or (known is None and entry.index <= raft.log.snapshot_index):
+                continue
+            if entry.index <= raft.commit_index:
+                raft.observer.log(
+                    "error",
+                    f"{raft.known_leader} sent entry {entry.index} of term {entry.term}, which is committed here with "
+                    f"term {known}: it belongs to another cluster, or this server's data do",
+                )
+                return False
+            raft.truncate(entry.index)
+        raft.append(entries[position:])
+        break
+    return True
+
+
+def _commit(raft: "Raft", request: AppendEntries, count: int) -> None:
+    """Take over the leader's commit index, as far as this leader has shown its log to equal ours."""
+    if raft.verified_term != request.term:
+        raft.verified_term, raft.verified_index = request.term, 0
+    raft.verified_index = max(raft.verified_index, request.prev_log_entry + count)
+    last = request.entries[-1] if request.entries else None
+    raft.accepted_end = (request.prev_log_entry, request.prev_log_term) if last is None else (last.index, last.term)
+    index = min(request.leader_commit_index, raft.verified_index, raft.log.last_index)
+    if index > raft.commit_index:
+        raft.commit(index)

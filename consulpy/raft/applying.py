@@ -1,0 +1,114 @@
+"""Committed entries change the state, some in each turn, so that heartbeats never wait behind them."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.clock import Timer
+from consulpy.raft.interfaces import Finished, UnknownCommand
+from consulpy.raft.messages import COMMAND, ENTRY_TYPES, LogEntry
+
+if TYPE_CHECKING:
+    from consulpy.raft.machine import Raft
+
+#: How much is read from storage at a time, in bytes.
+_READ_BYTES = 1 << 20
+
+
+class Applying:
+    """Applies entries in order, once each. `index`: the last one that the state contains."""
+
+    def __init__(self, raft: "Raft") -> None:
+        self._raft = raft
+        self.index = 0
+        self._timer: Timer | None = None
+        self._is_reading = self._is_running = False
+        self._generation = 0
+        self._waiting: list[tuple[int, Finished]] = []
+
+    def run(self) -> None:
+        """Apply what is committed; the rest of many in later turns."""
+        if self._is_reading or self._is_running or self._timer is not None or self._raft.halted:
+            return
+        self._is_running = True
+        try:
+            self._run_some()
+        finally:
+            self._is_running = False
+        if self.index < self._raft.commit_index and not self._is_reading and not self._raft.halted:
+            self._timer = self._raft.clock.callLater(0, self._next_turn)
+
+    def when_applied(self, index: int, finished: Finished) -> None:
+        """Call `finished(None)` once the state contains `index`."""
+        if index <= self.index:
+            finished(None)
+        else:
+            self._waiting.append((index, finished))
+
+    def replaced(self, index: int) -> None:
+        """The state was replaced by one at `index`."""
+        self.index = index
+        self._generation += 1
+        self._is_reading = False
+        self._release()
+        self.run()
+
+    def stop(self) -> None:
+        """Apply no more."""
+        self._generation += 1
+        self._is_reading = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _next_turn(self) -> None:
+        self._timer = None
+        self.run()
+
+    def _run_some(self) -> None:
+        raft = self._raft
+        count = min(raft.settings.apply_entries, raft.commit_index - self.index)
+        if count <= 0:
+            return
+        entries = raft.log.cached(self.index + 1, count, _READ_BYTES)
+        if entries is None:
+            self._is_reading = True
+            generation = self._generation
+            count = min(count, raft.log.stored_count(self.index + 1))
+            raft.storage.read(self.index + 1, count, _READ_BYTES, lambda found: self._found(generation, found))
+        else:
+            self._apply(entries)
+
+    def _found(self, generation: int, entries: list[LogEntry] | Exception) -> None:
+        if generation != self._generation:
+            return
+        self._is_reading = False
+        if isinstance(entries, Exception):
+            self._raft.halt(f"entry {self.index + 1} cannot be read: {entries}")
+        else:
+            self._apply(entries)
+            self.run()
+
+    def _apply(self, entries: list[LogEntry]) -> None:
+        raft = self._raft
+        if (strange := next((entry for entry in entries if entry.type not in ENTRY_TYPES), None)) is not None:
+            raft.halt(f"entry {strange.index} is of the unknown type {strange.type}")
+            return
+        commands = [entry for entry in entries if entry.type == COMMAND]
+        try:
+            results = iter(raft.state_machine.apply(commands) if commands else [])
+        except UnknownCommand as error:
+            raft.halt(str(error))
+            return
+        self.index = entries[-1].index
+        waiting = raft.waiting
+        for entry in entries:
+            result = next(results) if entry.type == COMMAND else None
+            finished = waiting.pop(entry.index, None)
+            if finished is not None:
+                finished(result)
+        self._release()
+
+    def _release(self) -> None:
+        if self._waiting:
+            due = [finished for index, finished in self._waiting if index <= self.index]
+            self._waiting = [each for each in self._waiting if each[0] > self.index]
+            for finished in due:
+                finished(None)

@@ -1,0 +1,342 @@
+"""Elections: when a server stands, whom it asks before, how it counts, and for whom it votes (docs/wire/raft.md 6, 7).
+
+    leader silent -> survey: does a majority know no leader, and is our log no older? -> candidacy -> office
+    TimeoutNow, or the leader's program has ended -> candidacy with LeadershipTransfer
+
+The survey is not part of Raft: it keeps a server that comes back from raising its term and so unseating a leader that
+all others hear. It uses calls that real servers answer too (`Status.Leader`, `Status.RaftStats`).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from consulpy.clock import Timer
+from consulpy.raft.configuration import Server
+from consulpy.raft.interfaces import Respond, Role, Unreachable
+from consulpy.raft.messages import PeerState, RequestVote, RequestVoteReply
+from consulpy.structs.record import Record
+
+if TYPE_CHECKING:
+    from consulpy.raft.machine import Raft
+
+#: The least time that a timer is set to, in seconds: a smaller one may leave a clock where it is.
+TIMER_LEAST_S: Final = 0.001
+#: After so many surveys that others did not answer, although they can be reached, an election is tried nevertheless.
+SURVEYS_BEFORE_STANDING: Final = 3
+
+
+class Elections:
+    """The timer of a follower, and what it leads to."""
+
+    def __init__(self, raft: "Raft") -> None:
+        self._raft = raft
+        self._timer: Timer | None = None
+        self._timeout_s = 0.0
+        self._survey: Survey | None = None
+        self._candidacy: Candidacy | None = None
+        self._unanswered = 0
+        self._has_complained = False
+
+    def start(self) -> None:
+        """Wait for a leader."""
+        self.restart()
+
+    def restart(self) -> None:
+        """Wait for a whole new timeout, a random one."""
+        self._cancel_timer()
+        timeout_s = self._raft.settings.heartbeat_timeout_s
+        self._timeout_s = timeout_s * (1 + self._raft.rng.random())
+        self._timer = self._raft.clock.callLater(self._timeout_s, self._timed_out)
+
+    def stop(self) -> None:
+        """Stand no more, and wait for nobody."""
+        self.withdraw()
+        self._cancel_timer()
+
+    def withdraw(self) -> None:
+        """End a candidacy or survey."""
+        if self._candidacy is not None:
+            self._candidacy.stop()
+            self._candidacy = None
+        self.leader_heard()
+
+    def leader_heard(self) -> None:
+        """There is a leader: no need to ask."""
+        self._unanswered = 0
+        if self._survey is not None:
+            self._survey.stop()
+            self._survey = None
+            if self._timer is None:
+                self.restart()
+
+    def stand_now(self) -> None:
+        """TimeoutNow: the leader wants this server in its place."""
+        if self._may_stand(counting_own_vote=True) and self._raft.leadership is None:
+            self._stand(transfer=True)
+
+    def stand_after_death(self, leader: str) -> None:
+        """The leader's program has ended: stand soon, unless another one does."""
+        wait_s = self._raft.rng.random() * self._raft.settings.death_wait_s
+        term = self._raft.term
+
+        def begin() -> None:
+            raft = self._raft
+            if raft.term == term and raft.role is Role.FOLLOWER and self._survey is None and self._may_stand():
+                self._cancel_timer()
+                self._begin_survey(dead=leader)
+
+        self._raft.clock.callLater(wait_s, begin)
+
+    # -- votes for others
+
+    def receive_vote_request(self, request: RequestVote, respond: Respond) -> None:
+        """Answer a candidate; membership is not looked at, for it may be newer than our configuration."""
+        raft = self._raft
+        leader = raft.known_leader
+        if raft.halted or (leader and leader != request.candidate and not request.leadership_transfer):
+            self._refuse(respond)
+            return
+        if request.term < raft.term:
+            self._refuse(respond)
+            return
+        if request.term > raft.term:
+            raft.follow(request.term)
+        reply = RequestVoteReply(term=raft.term)
+        has_voted = raft.voted_term == raft.term
+        own = (raft.log.last_term, raft.log.last_index)
+        if has_voted:
+            reply.granted = raft.voted_for == request.candidate
+        elif (request.last_log_term, request.last_log_index) >= own:
+            raft.vote(request.candidate)
+            raft.contact_s = raft.clock.seconds()
+            reply.granted = True
+        raft.persistence.after(lambda: respond(reply, ""))
+
+    def _refuse(self, respond: Respond) -> None:
+        reply = RequestVoteReply(term=self._raft.term)
+        if reply.term <= self._raft.durable_term:
+            respond(reply, "")
+        else:
+            self._raft.persistence.after(lambda: respond(reply, ""))
+
+    # -- standing
+
+    def _timed_out(self) -> None:
+        self._timer = None
+        raft = self._raft
+        remaining_s = self._timeout_s - raft.since_contact_s
+        if remaining_s > 0:
+            self._timer = raft.clock.callLater(max(remaining_s, TIMER_LEAST_S), self._timed_out)
+            return
+        raft.set_leader("")  # first of all: who knows a leader refuses everybody else
+        if not self._may_stand():
+            self.restart()
+            return
+        raft.observer.log("warn", f"heartbeat timeout reached, asking the others before an election: term={raft.term}")
+        self._begin_survey()
+
+    def _may_stand(self, *, counting_own_vote: bool = False) -> bool:
+        raft = self._raft
+        configurations = raft.configurations
+        if raft.halted or raft.snapshots.is_installing:
+            return False
+        why = ""
+        if not configurations.latest.servers:
+            why = "no known peers, aborting election"
+        elif not raft.is_voter and (
+            # One that an uncommitted configuration leaves out may be needed to commit it.
+            counting_own_vote or configurations.is_stable or not configurations.committed.is_voter(raft.server_id)
+        ):
+            why = "not part of stable configuration, aborting election"
+        if why and not self._has_complained:
+            raft.observer.log("warn", why)
+        self._has_complained = bool(why)
+        return not why
+
+    def _begin_survey(self, dead: str = "") -> None:
+        self._survey = Survey(self._raft, dead, self._survey_over)
+        self._survey.start()
+
+    def _survey_over(self, survey: "Survey") -> None:
+        if self._survey is not survey:
+            return
+        self._survey = None
+        if survey.has_majority:
+            self._stand(transfer=bool(survey.dead))
+            return
+        self._unanswered = self._unanswered + 1 if survey.may_have_majority else 0
+        if self._unanswered >= SURVEYS_BEFORE_STANDING:
+            self._stand(transfer=False)
+        else:
+            self.restart()
+
+    def _stand(self, *, transfer: bool) -> None:
+        self.withdraw()
+        self._cancel_timer()
+        self._unanswered = 0
+        self._candidacy = Candidacy(self._raft, transfer, self._not_elected)
+        self._candidacy.start()
+        self._raft.persistence.flush()
+
+    def _not_elected(self) -> None:
+        """Nobody won in time: ask again, and stand in another term."""
+        self._candidacy = None
+        self._raft.become(Role.FOLLOWER)
+        if self._may_stand():
+            self._begin_survey()
+        else:
+            self.restart()
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+
+class Survey:
+    """Asks the other voters whether an election would have a chance. `dead`: a leader that is known to be gone."""
+
+    def __init__(self, raft: "Raft", dead: str, over: Callable[["Survey"], None]) -> None:
+        self._raft = raft
+        self.dead = dead
+        self._over: Callable[[Survey], None] | None = over
+        self._own = (raft.log.last_term, raft.log.last_index)
+        self._voters = raft.configurations.latest.voters
+        self._willing = int(raft.is_voter)
+        self._unclear = 0
+        self._open = 0
+        self._timer: Timer | None = None
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether a majority would vote for us."""
+        return self._willing >= len(self._voters) // 2 + 1
+
+    @property
+    def may_have_majority(self) -> bool:
+        """Whether one might, since some could be reached but did not say."""
+        return self._willing + self._unclear >= len(self._voters) // 2 + 1
+
+    def start(self) -> None:
+        """Ask."""
+        raft = self._raft
+        others = [server for server in self._voters if server.id != raft.server_id]
+        self._open = len(others)
+        self._timer = raft.clock.callLater(raft.settings.survey_timeout_s, self._time_is_up)
+        if not others:
+            self._finish()
+        for server in others:
+            if server.address != self.dead:
+                raft.sender.survey(server, self._answered)
+            else:
+                self._open -= 1
+
+    def stop(self) -> None:
+        """Say nothing more."""
+        self._over = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _answered(self, answer: Record | Exception) -> None:
+        if self._over is None:
+            return
+        self._open -= 1
+        if isinstance(answer, PeerState):
+            knows_none = answer.leader in ("", self._raft.address, self.dead)
+            is_not_newer = (answer.last_log_term, answer.last_log_index) <= self._own
+            self._willing += knows_none and is_not_newer
+        elif not isinstance(answer, Unreachable):
+            self._unclear += 1
+        if self.has_majority or not self._open:
+            self._finish()
+
+    def _time_is_up(self) -> None:
+        self._unclear += self._open
+        self._finish()
+
+    def _finish(self) -> None:
+        over = self._over
+        self.stop()
+        if over is not None:
+            over(self)
+
+
+class Candidacy:
+    """One round of an election, in one term."""
+
+    def __init__(self, raft: "Raft", transfer: bool, not_elected: Callable[[], None]) -> None:
+        self._raft = raft
+        self._transfer = transfer
+        self._not_elected = not_elected
+        self._votes: set[str] = set()
+        self._voters = {server.id: server for server in raft.configurations.latest.voters}
+        self._is_over = False
+        self._timer: Timer | None = None
+        self.term = raft.term + 1
+
+    def start(self) -> None:
+        """Take the next term, vote for ourselves, and ask all other voters once that is durable."""
+        raft = self._raft
+        raft.set_leader("")
+        raft.set_term(self.term)
+        raft.become(Role.CANDIDATE)
+        raft.observer.log("info", f"entering candidate state: term={self.term}")
+        if raft.server_id in self._voters:
+            raft.vote(raft.address)
+        timeout_s = raft.settings.election_timeout_s * (1 + raft.rng.random())
+        self._timer = raft.clock.callLater(timeout_s, self._time_is_up)
+        raft.persistence.after(self._ask)
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._is_over = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _ask(self) -> None:
+        if self._is_over:
+            return
+        raft = self._raft
+        request = RequestVote(
+            candidate=raft.address,
+            last_log_index=raft.log.last_index,
+            last_log_term=raft.log.last_term,
+            leadership_transfer=self._transfer,
+            term=self.term,
+        )
+        for server in self._voters.values():
+            if server.id == raft.server_id:
+                self._count(server.id)
+            else:
+                raft.sender.call(server, request, self._receiver(server))
+
+    def _receiver(self, server: Server) -> Callable[[Record | Exception], None]:
+        def answered(reply: Record | Exception) -> None:
+            if self._is_over or not isinstance(reply, RequestVoteReply):
+                return
+            if reply.term > self.term:
+                self._raft.follow(reply.term)
+                self._raft.persistence.flush()
+            elif reply.granted and reply.term == self.term:
+                self._count(server.id)
+
+        return answered
+
+    def _count(self, server_id: str) -> None:
+        if self._is_over:
+            return
+        self._votes.add(server_id)
+        if len(self._votes) >= len(self._voters) // 2 + 1:
+            self.stop()
+            self._raft.observer.log(
+                "info", f"election won: term={self.term} votes={len(self._votes)} of {len(self._voters)}"
+            )
+            self._raft.lead()
+
+    def _time_is_up(self) -> None:
+        if not self._is_over:
+            self.stop()
+            self._raft.observer.log(
+                "warn", f"election timeout reached: term={self.term} votes={len(self._votes)} of {len(self._voters)}"
+            )
+            self._not_elected()

@@ -1,0 +1,141 @@
+"""What the machine is handed: who carries its calls to other servers, what the log drives, and its settings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from consulpy.errors import RPCError
+from consulpy.raft.configuration import Server
+from consulpy.raft.messages import LogEntry, Request
+from consulpy.raft.storage import SnapshotReader
+from consulpy.structs.record import Record
+
+#: Takes the answer to a call, or why there is none.
+Answered = Callable[[Record | Exception], None]
+#: `respond(reply, error)`: answers a call of a peer; with an error the reply may be None.
+Respond = Callable[[Record | None, str], None]
+#: Takes the result of a proposal or change, or the exception that stopped it.
+Finished = Callable[[Any], None]
+
+
+class Role(StrEnum):
+    """What a server is, in the words of `consul info`."""
+
+    FOLLOWER = "Follower"
+    CANDIDATE = "Candidate"
+    LEADER = "Leader"
+    SHUTDOWN = "Shutdown"
+
+
+class NotLeader(RPCError):
+    """This server does not lead; nothing was done."""
+
+    def __init__(self, text: str = "node is not the leader") -> None:
+        super().__init__(text)
+
+
+class LeadershipLost(RPCError):
+    """The office ended while an entry was not committed yet: it may be committed later, or never."""
+
+    def __init__(self, text: str = "leadership lost while committing log") -> None:
+        super().__init__(text)
+
+
+class Unreachable(Exception):
+    """No connection to a server could be made: it cannot vote either."""
+
+
+class UnknownCommand(Exception):
+    """A committed command that this server cannot apply; raised by a state machine, which then changed nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Timings in seconds (Consul's at `raft_multiplier` 1), and limits."""
+
+    heartbeat_timeout_s: float = 1.0
+    election_timeout_s: float = 1.0
+    lease_s: float = 0.5
+    #: An append without entries is sent after a random time between these.
+    commit_interval_s: tuple[float, float] = (0.05, 0.1)
+    #: How long the answers of other voters are waited for before an election.
+    survey_timeout_s: float = 0.5
+    #: Random wait before standing once the leader is known to be dead, at most.
+    death_wait_s: float = 0.05
+    #: How long a removed server is still told the commit index.
+    farewell_s: float = 5.0
+    #: Clocks may differ by this fraction.
+    clock_drift: float = 0.1
+    #: Entries since the last snapshot that make another one; how often that is looked at; entries kept beside it.
+    snapshot_threshold: int = 16384
+    snapshot_interval_s: float = 30.0
+    trailing_logs: int = 10240
+    #: Limits of one append, and of appends without an answer.
+    append_entries: int = 1024
+    append_bytes: int = 1 << 20
+    in_flight: int = 64
+    in_flight_bytes: int = 8 << 20
+    #: Entries that are applied in one turn.
+    apply_entries: int = 256
+    #: Proposals that may wait to be committed.
+    proposals: int = 16384
+
+    @classmethod
+    def scaled(cls, multiplier: float, **more: Any) -> "Settings":
+        """With Consul's `raft_multiplier`."""
+        return cls(heartbeat_timeout_s=multiplier, election_timeout_s=multiplier, lease_s=0.5 * multiplier, **more)
+
+
+class Sender(Protocol):
+    """Carries calls. Answers come later, in this thread, never from within the call."""
+
+    def call(self, server: Server, request: Request, answered: Answered) -> None:
+        """Send a request. Appends that are no heartbeats stay in order; heartbeats never wait behind them."""
+
+    def install(self, server: Server, request: Request, snapshot: SnapshotReader, answered: Answered) -> None:
+        """Send an `InstallSnapshot` with the state after it, over a connection of its own."""
+
+    def survey(self, server: Server, answered: Answered) -> None:
+        """Ask for its `PeerState`. `Unreachable` if there is no connection."""
+
+    def abort(self, server: Server) -> None:
+        """Forget the appends to this server that are under way; their answers may or may not come."""
+
+
+class StateMachine(Protocol):
+    """What committed commands change."""
+
+    def apply(self, entries: Sequence[LogEntry]) -> list[Any]:
+        """Apply commands in order; their results. Raises `UnknownCommand` before any of them is applied."""
+
+    def capture(self) -> Any:
+        """The state as it is now, for `Storage.save_snapshot`; cheap."""
+
+    def restore(self, state: Any, index: int) -> None:
+        """Become the state that `Storage` gave, which is at `index`."""
+
+
+class Observer:
+    """Told of what happens; all of it may be ignored."""
+
+    def log(self, level: str, text: str) -> None:
+        """One line for the operator; `level` is `debug`, `info`, `warn` or `error`."""
+
+    def role_changed(self, role: Role, term: int) -> None:
+        """This server is something else now."""
+
+    def leader_changed(self, address: str) -> None:
+        """Another leader is known, or none ("")."""
+
+    def ready(self) -> None:
+        """This server leads, and has applied everything from before its office."""
+
+    def configuration_changed(self) -> None:
+        """The newest configuration is another one."""
+
+    def heartbeat_failed(self, server: Server, error: Exception) -> None:
+        """A heartbeat to this server got no answer."""
+
+    def sample(self, name: str, value: float, **labels: str) -> None:
+        """A measured value under Consul's name, in milliseconds where it is a time."""

@@ -1,0 +1,122 @@
+"""What must be durable before something is said: updates go to storage one at a time, and actions wait for theirs.
+
+While one update is being written, all that comes goes together into the next one (group commit).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from consulpy.clock import Clock
+from consulpy.raft.log import RaftLog
+from consulpy.raft.messages import LogEntry
+from consulpy.raft.storage import HardState, Storage, Update
+
+#: Pause before a failed write is tried again, in seconds.
+RETRY_S: Final = 1.0
+
+Action = Callable[[], None]
+
+
+class Persistence:
+    """Collects changes of hard state and log, writes them, and runs the actions that wait for them.
+
+    A failed write is repeated until it succeeds; nothing that waits for it happens before. `on_error` is called for
+    each failure, `on_durable` after each write.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        log: RaftLog,
+        clock: Clock,
+        on_durable: Action,
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._storage = storage
+        self._log = log
+        self._clock = clock
+        self._on_durable = on_durable
+        self._on_error = on_error
+        self._next = Update()
+        self._next_actions: list[Action] = []
+        self._current: Update | None = None
+        self._current_actions: list[Action] = []
+        self._is_closed = False
+        #: The last log index that is stored.
+        self.durable_index = 0
+        #: Whether the last write failed.
+        self.is_failing = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything is durable."""
+        return self._current is None and self._next.is_empty
+
+    def set_hard_state(self, state: HardState) -> None:
+        """Store another term or vote."""
+        self._next.hard_state = state
+
+    def append(self, entries: list[LogEntry]) -> None:
+        """Add entries to the log, and store them."""
+        self._log.append(entries)
+        self._next.entries += entries
+
+    def truncate(self, index: int) -> None:
+        """Cut the log from `index` on, here and in storage."""
+        self._log.truncate(index)
+        update = self._next
+        while update.entries and update.entries[-1].index >= index:
+            update.entries.pop()
+        if not update.entries:  # else what is cut was never asked to be stored
+            update.truncate_from = index if update.truncate_from is None else min(index, update.truncate_from)
+        self.durable_index = min(self.durable_index, index - 1)
+
+    def after(self, action: Action) -> None:
+        """Run `action` once all that was changed so far is durable; at once if it is."""
+        if not self._next.is_empty:
+            self._next_actions.append(action)
+        elif self._current is not None:
+            self._current_actions.append(action)
+        else:
+            action()
+
+    def flush(self) -> None:
+        """Begin to write what was collected, unless a write is running."""
+        while self._current is None and not self._next.is_empty and not self._is_closed:
+            self._current, self._next = self._next, Update()
+            self._current_actions, self._next_actions = self._next_actions, []
+            self._write()
+
+    def close(self) -> None:
+        """Write no more; nothing that waits happens."""
+        self._is_closed = True
+        self._next_actions, self._current_actions = [], []
+
+    def _write(self) -> None:
+        update = self._current
+        if update is None or self._is_closed:
+            return
+        self._storage.write(update, self._written)
+
+    def _written(self, error: Exception | None) -> None:
+        update = self._current
+        if update is None or self._is_closed:
+            return
+        if error is not None:
+            self.is_failing = True
+            self._on_error(error)
+            self._clock.callLater(RETRY_S, self._write)
+            return
+        self.is_failing = False
+        if update.entries:
+            durable = update.entries[-1].index
+            if self._next.truncate_from is not None:
+                durable = min(durable, self._next.truncate_from - 1)
+            self.durable_index = durable
+        self._current = None
+        actions, self._current_actions = self._current_actions, []
+        for action in actions:
+            action()
+        self._log.evict(self.durable_index)
+        self._on_durable()
+        self.flush()

@@ -1,0 +1,408 @@
+"""A leader's work for one other server: its log, heartbeats, snapshots (docs/wire/raft.md 8).
+
+    call and wait --first success--> pipelined --any failure--> call and wait
+
+`next`: the first entry that was not sent. `match`: up to where the server is known to have stored our log.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from consulpy.clock import Timer
+from consulpy.raft.configuration import Server
+from consulpy.raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    LogEntry,
+)
+from consulpy.raft.storage import SnapshotReader
+from consulpy.structs.record import Record
+
+if TYPE_CHECKING:
+    from consulpy.raft.leadership import Leadership
+    from consulpy.raft.machine import Raft
+
+#: Pauses after failed calls: the first, and the longest of appends and of heartbeats, in seconds. (Real servers wait up
+#: to 10.24 s, so that one which comes back may stand for election before it hears its leader.)
+BACKOFF_FIRST_S: Final = 0.01
+BACKOFF_MOST_S: Final = 2.56
+HEARTBEAT_BACKOFF_MOST_S: Final = 0.64
+#: The least time between two appends that only carry the commit index, in seconds.
+COMMIT_PAUSE_S: Final = 0.001
+
+
+def backoff_s(failures: int, most_s: float) -> float:
+    """The pause after so many failures in a row."""
+    return min(BACKOFF_FIRST_S * 2 ** min(max(failures - 2, 0), 20), most_s) if failures > 1 else BACKOFF_FIRST_S
+
+
+class Replication:
+    """Brings one server's log up to ours, for one term of office."""
+
+    def __init__(self, raft: "Raft", office: "Leadership", server: Server) -> None:
+        self._raft = raft
+        self._office = office
+        self.server = server
+        self.next = raft.log.last_index + 1
+        self.match = 0
+        #: When it was last heard, and when the last request was sent that it obeyed.
+        self.contact_s = self.confirmed_s = raft.clock.seconds()
+        self.confirmed_s -= raft.settings.lease_s
+        self.is_dismissed = False
+        self.heartbeat = Heartbeat(raft, office, self)
+        self._confirmed_next = self.next
+        self._is_pipelined = False
+        #: Raised with every failure: answers to what was sent before mean nothing any more.
+        self._generation = 0
+        self._in_flight = 0
+        self._in_flight_bytes = 0
+        self._failures = 0
+        self._is_busy = False  # reading from storage, or sending a snapshot
+        self._is_stopped = False
+        self._sent_commit = -1
+        self._pause: Timer | None = None
+        self._commit_timer: Timer | None = None
+        self._idle_timer: Timer | None = None
+        self._farewell_index = 0
+        self._farewell_timer: Timer | None = None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it answers."""
+        return self._failures == 0 and self._is_pipelined
+
+    def start(self) -> None:
+        """Begin: find out where its log differs, and send heartbeats."""
+        self._rearm()
+        self.heartbeat.send_now()
+        self.send(even_empty=True)
+
+    def stop(self) -> None:
+        """Send nothing more; answers have no effect."""
+        self._is_stopped = True
+        self._generation += 1
+        self.heartbeat.stop()
+        for timer in (self._pause, self._commit_timer, self._idle_timer, self._farewell_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+
+    def dismiss(self) -> None:
+        """It was removed: go on until it knows that this is committed, for some seconds; else it stands for ever."""
+        if not self.is_dismissed:
+            self.is_dismissed = True
+            self._farewell_index = self._raft.configurations.latest_index
+            self._farewell_timer = self._raft.clock.callLater(self._raft.settings.farewell_s, self._leave)
+
+    def readmit(self) -> None:
+        """It was added again."""
+        if self.is_dismissed:
+            self.is_dismissed = False
+            if self._farewell_timer is not None and self._farewell_timer.active():
+                self._farewell_timer.cancel()
+
+    def _leave(self) -> None:
+        self.stop()
+        self._office.forget(self)
+
+    def retry_now(self) -> None:
+        """It is said to be there: wait no longer."""
+        self._failures = min(self._failures, 1)
+        self.heartbeat.retry_now()
+        if self._pause is not None and self._pause.active():
+            self._pause.cancel()
+            self._pause_over()
+
+    # -- sending
+
+    def send(self, *, even_empty: bool = False) -> None:
+        """Send entries that it does not have, as many requests as may be open; or one without entries."""
+        raft = self._raft
+        settings = raft.settings
+        while not (self._is_stopped or self._is_busy or (self._pause is not None and self._pause.active())):
+            limit = settings.in_flight if self._is_pipelined else 1
+            if self._in_flight >= limit or self._in_flight_bytes >= settings.in_flight_bytes:
+                return
+            has_entries = self.next <= raft.log.last_index
+            if not (has_entries or even_empty):
+                return
+            even_empty = False
+            if self.next < raft.log.first_index or raft.log.term(self.next - 1) is None:
+                self._send_snapshot()
+                return
+            entries = raft.log.cached(self.next, settings.append_entries, settings.append_bytes)
+            if entries is None:
+                self._read()
+                return
+            self._send_entries(entries)
+
+    def _send_entries(self, entries: list[LogEntry]) -> None:
+        raft = self._raft
+        previous = self.next - 1
+        last = previous + len(entries)
+        request = AppendEntries(
+            entries=entries,
+            leader=raft.address,
+            # Real followers commit up to their own last entry: nothing is named that this request does not prove.
+            leader_commit_index=min(raft.commit_index, last),
+            prev_log_entry=previous,
+            prev_log_term=raft.log.term(previous) or 0,
+            term=self._office.term,
+        )
+        size = sum(len(entry.data or b"") for entry in entries)
+        self._in_flight += 1
+        self._in_flight_bytes += size
+        self._sent_commit = max(self._sent_commit, request.leader_commit_index)
+        if self._is_pipelined:
+            self.next = last + 1
+        generation, office_round, sent_s = self._generation, self._office.round, raft.clock.seconds()
+
+        def answered(reply: Record | Exception) -> None:
+            if generation != self._generation or self._is_stopped or self._office.is_over:
+                return
+            self._in_flight -= 1
+            self._in_flight_bytes -= size
+            self._answered(request, reply, last, office_round, sent_s)
+            raft.persistence.flush()
+
+        self._rearm()
+        raft.sender.call(self.server, request, answered)
+
+    def _answered(
+        self, request: AppendEntries, reply: Record | Exception, last: int, office_round: int, sent_s: float
+    ) -> None:
+        raft = self._raft
+        if not isinstance(reply, AppendEntriesReply):
+            self._failed(str(reply))
+            return
+        if reply.term > self._office.term:
+            self._office.step_down(reply.term, f"{self.server.address} is in term {reply.term}")
+            return
+        self.contact_s = raft.clock.seconds()
+        if reply.success:
+            self._failures = 0
+            self.confirmed_s = max(self.confirmed_s, sent_s)
+            self._confirmed_next = max(self._confirmed_next, last + 1) if self._is_pipelined else last + 1
+            if not self._is_pipelined:
+                self._is_pipelined = True
+                self.next = last + 1
+            self._office.confirmed(self.server.id, office_round)
+            self._stored(last if request.entries else 0, request.leader_commit_index)
+            return
+        self._generation += 1
+        self._in_flight = self._in_flight_bytes = 0
+        self._is_pipelined = False
+        before = request.prev_log_entry + 1
+        self.next = self._confirmed_next = max(min(before - 1, reply.last_log + 1), 1)
+        if reply.no_retry_backoff and self.next < before:
+            self._failures = 0
+            self.send(even_empty=True)
+        else:
+            self._back_off()
+
+    def _stored(self, last: int, commit_index: int) -> None:
+        """It has stored our log up to `last`, and knows this commit index."""
+        if self.is_dismissed and commit_index >= self._farewell_index:
+            self._leave()
+            return
+        if last > self.match:
+            self.match = last
+            self._office.matched(self)
+        self.send()
+
+    def _failed(self, why: str) -> None:
+        if not self._failures:
+            self._raft.observer.log("warn", f"failed to append entries to {self.server.address}: {why}")
+        self._generation += 1
+        self._in_flight = self._in_flight_bytes = 0
+        self._is_pipelined = False
+        self.next = self._confirmed_next
+        self._raft.sender.abort(self.server)
+        self._back_off()
+
+    def _back_off(self) -> None:
+        self._failures += 1
+        self._pause = self._raft.clock.callLater(backoff_s(self._failures, BACKOFF_MOST_S), self._pause_over)
+
+    def _pause_over(self) -> None:
+        self._pause = None
+        self.send(even_empty=True)
+
+    def _read(self) -> None:
+        """Entries that are not in memory any more."""
+        self._is_busy = True
+        generation = self._generation
+        settings = self._raft.settings
+        count = min(settings.append_entries, self._raft.log.stored_count(self.next))
+
+        def found(entries: list[LogEntry] | Exception) -> None:
+            self._is_busy = False
+            if self._is_stopped:
+                return
+            if generation != self._generation:
+                self.send(even_empty=True)
+            elif isinstance(entries, Exception):
+                self._failed(str(entries))
+            else:
+                self._send_entries(entries)
+                self.send()
+
+        self._raft.storage.read(self.next, count, settings.append_bytes, found)
+
+    def _rearm(self) -> None:
+        """Send an append without entries, if nothing else is sent for a while."""
+        if self._idle_timer is not None and self._idle_timer.active():
+            self._idle_timer.cancel()
+        least_s, most_s = self._raft.settings.commit_interval_s
+        pause_s = least_s + self._raft.rng.random() * (most_s - least_s)
+        self._idle_timer = self._raft.clock.callLater(pause_s, self._idle)
+
+    def _idle(self) -> None:
+        self._rearm()
+        if not self._in_flight:
+            self.send(even_empty=True)
+
+    # -- the commit index
+
+    def commit_moved(self) -> None:
+        """Send the commit index soon, unless entries do so."""
+        if self._is_pipelined and (self._commit_timer is None or not self._commit_timer.active()):
+            self._commit_timer = self._raft.clock.callLater(COMMIT_PAUSE_S, self.send_commit)
+
+    def send_commit(self) -> None:
+        """Send the commit index now, if it is news."""
+        known = min(self._raft.commit_index, self.next - 1)
+        if known > self._sent_commit and not self._is_stopped:
+            self.send(even_empty=True)
+
+    # -- snapshots
+
+    def _send_snapshot(self) -> None:
+        self._is_busy = True
+        self._raft.storage.open_snapshot(self._snapshot_opened)
+
+    def _snapshot_opened(self, reader: SnapshotReader | Exception) -> None:
+        if self._is_stopped:
+            return
+        if isinstance(reader, Exception):
+            self._is_busy = False
+            self._failed(f"the snapshot cannot be read: {reader}")
+            return
+        raft, meta = self._raft, reader.meta
+        if meta.index <= self.match:  # never back, and a newer one is needed
+            self._is_busy = False
+            raft.snapshots.take()
+            self._failed("it has more than the snapshot")
+            return
+        request = InstallSnapshot(
+            configuration=meta.configuration.pack(),
+            configuration_index=meta.configuration_index,
+            last_log_index=meta.index,
+            last_log_term=meta.term,
+            leader=raft.address,
+            peers=meta.configuration.pack_peers(),
+            size=reader.size,
+            term=self._office.term,
+        )
+        raft.observer.log("info", f"sending a snapshot to {self.server.address}: index={meta.index} size={reader.size}")
+        sent_s = raft.clock.seconds()
+
+        def answered(reply: Record | Exception) -> None:
+            self._is_busy = False
+            if not (self._is_stopped or self._office.is_over):
+                self._installed(meta.index, reply, sent_s)
+                raft.persistence.flush()
+
+        raft.sender.install(self.server, request, reader, answered)
+
+    def _installed(self, index: int, reply: Record | Exception, sent_s: float) -> None:
+        if not isinstance(reply, InstallSnapshotReply):
+            self._failed(f"the snapshot was not installed: {reply}")
+        elif reply.term > self._office.term:
+            self._office.step_down(reply.term, f"{self.server.address} is in term {reply.term}")
+        elif not reply.success:
+            self.contact_s = self._raft.clock.seconds()
+            self._failed("the snapshot was refused")
+        else:
+            self.contact_s = self._raft.clock.seconds()
+            self.confirmed_s = max(self.confirmed_s, sent_s)
+            self._failures = 0
+            self.next = self._confirmed_next = index + 1
+            if index > self.match:
+                self.match = index
+                self._office.matched(self)
+            self.send(even_empty=True)
+
+
+class Heartbeat:
+    """Heartbeats to one server: one after the other, on a connection where nothing else waits."""
+
+    def __init__(self, raft: "Raft", office: "Leadership", replication: Replication) -> None:
+        self._raft = raft
+        self._office = office
+        self._replication = replication
+        self._timer: Timer | None = None
+        self._is_open = False
+        self._is_wanted = False
+        self._failures = 0
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._is_stopped = True
+        self._cancel()
+
+    def retry_now(self) -> None:
+        """Wait no longer after a failure."""
+        self._failures = 0
+        self.send_now()
+
+    def send_now(self) -> None:
+        """Send one, now or as soon as the last one is answered."""
+        if self._is_stopped:
+            return
+        if self._is_open:
+            self._is_wanted = True
+            return
+        self._cancel()
+        self._is_open = True
+        raft = self._raft
+        sent_s, office_round = raft.clock.seconds(), self._office.round
+        server = self._replication.server
+
+        def answered(reply: Record | Exception) -> None:
+            self._is_open = False
+            if not (self._is_stopped or self._office.is_over):
+                self._answered(reply, sent_s, office_round)
+
+        raft.sender.call(server, AppendEntries(leader=raft.address, term=self._office.term), answered)
+
+    def _answered(self, reply: Record | Exception, sent_s: float, office_round: int) -> None:
+        raft, replication = self._raft, self._replication
+        if not isinstance(reply, AppendEntriesReply):
+            self._failures += 1
+            if isinstance(reply, Exception):
+                raft.observer.heartbeat_failed(replication.server, reply)
+            self._schedule(backoff_s(self._failures, HEARTBEAT_BACKOFF_MOST_S))
+            return
+        self._failures = 0
+        replication.contact_s = raft.clock.seconds()
+        if reply.success:
+            replication.confirmed_s = max(replication.confirmed_s, sent_s)
+            self._office.confirmed(replication.server.id, office_round)
+        # A higher term is ignored here, as real leaders do: the answer to an append ends the office.
+        if self._is_wanted:
+            self._is_wanted = False
+            self.send_now()
+        else:
+            self._schedule(raft.settings.heartbeat_timeout_s / 10 * (1 + raft.rng.random()))
+
+    def _schedule(self, pause_s: float) -> None:
+        if not self._is_stopped:
+            self._cancel()
+            self._timer = self._raft.clock.callLater(pause_s, self.send_now)
+
+    def _cancel(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()

@@ -1,0 +1,199 @@
+"""Snapshots: taken when the log has grown, installed when a leader sends one, restored when an operator does so.
+
+Source: docs/wire/raft.md 10. A snapshot at or below our commit index changes nothing here: the state never goes back.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from consulpy.clock import Timer
+from consulpy.errors import WireError
+from consulpy.raft.configuration import Configuration
+from consulpy.raft.interfaces import Finished, LeadershipLost, NotLeader, Respond, Role
+from consulpy.raft.messages import NOOP, SNAPSHOT_VERSION, InstallSnapshot, InstallSnapshotReply
+from consulpy.raft.storage import SnapshotMeta
+
+if TYPE_CHECKING:
+    from consulpy.raft.machine import Raft
+
+
+class Snapshots:
+    """All that concerns snapshots on one server."""
+
+    def __init__(self, raft: "Raft") -> None:
+        self._raft = raft
+        self._timer: Timer | None = None
+        self._is_saving = False
+        #: Whether the log is being replaced: nothing else may change it now.
+        self.is_installing = False
+
+    def start(self) -> None:
+        """Look from time to time whether the log has grown."""
+        interval_s = self._raft.settings.snapshot_interval_s
+        self._timer = self._raft.clock.callLater(interval_s * (1 + self._raft.rng.random()), self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        raft = self._raft
+        if raft.log.last_index - raft.log.snapshot_index >= raft.settings.snapshot_threshold:
+            self.take()
+        self.start()
+
+    # -- taking
+
+    def take(self, finished: Finished = lambda _: None) -> None:
+        """Store the state as it is now, and let go of older entries; `finished` gets None or an exception."""
+        raft = self._raft
+        index = raft.applied_index
+        configurations = raft.configurations
+        if self._is_saving or self.is_installing:
+            finished(NotLeader("a snapshot is being stored already"))
+            return
+        if index <= raft.log.snapshot_index or configurations.committed_index > index:
+            finished(None)  # nothing new, or only a configuration that the state does not contain yet
+            return
+        meta = SnapshotMeta(index, raft.log.term(index) or 0, configurations.committed, configurations.committed_index)
+        keep_from = min(index, max(raft.log.last_index - raft.settings.trailing_logs, 0)) + 1
+        self._is_saving = True
+
+        def saved(error: Exception | None) -> None:
+            self._is_saving = False
+            if raft.role is Role.SHUTDOWN:
+                return
+            if error is not None:
+                raft.observer.log("warn", f"no snapshot could be taken: {error}")
+            elif index > raft.log.snapshot_index:
+                raft.log.compact(index, meta.term, keep_from)
+                raft.observer.log("info", f"snapshot taken: index={index} first_entry={raft.log.first_index}")
+            finished(error)
+
+        raft.storage.save_snapshot(meta, raft.state_machine.capture(), keep_from, saved)
+
+    # -- installing
+
+    def refusal(self, request: InstallSnapshot) -> tuple[InstallSnapshotReply, str] | None:
+        """The answer that needs no body: nothing is to be installed; None if the body is wanted."""
+        raft = self._raft
+        reply = InstallSnapshotReply(term=raft.term)
+        if not 0 <= request.snapshot_version <= SNAPSHOT_VERSION:
+            return reply, f"unsupported snapshot version {request.snapshot_version}"
+        if request.term < raft.term or (request.term == raft.term and raft.leadership is not None):
+            return reply, ""
+        return None
+
+    def receive(self, request: InstallSnapshot, body: Any, respond: Respond) -> None:
+        """Install what a leader sent. `body`: what storage makes a state of, or an exception."""
+        raft = self._raft
+
+        def answer(reply: InstallSnapshotReply, error: str = "") -> None:
+            """The term in it is to be durable."""
+            raft.persistence.after(lambda: respond(reply, error))
+
+        refusal = self.refusal(request)
+        if refusal is not None:
+            answer(*refusal)
+            return
+        if request.term > raft.term or raft.role is not Role.FOLLOWER:
+            raft.follow(request.term)
+        raft.elections.leader_heard()
+        raft.set_leader(request.leader)
+        reply = InstallSnapshotReply(term=raft.term)
+        if isinstance(body, Exception):
+            answer(reply, str(body))
+            return
+        try:
+            configuration = Configuration.unpack(request.configuration or b"")
+        except WireError as error:
+            answer(reply, f"the configuration cannot be read: {error}")
+            return
+        if request.last_log_index <= raft.commit_index:
+            raft.contact_s = raft.clock.seconds()
+            raft.accepted_end = (request.last_log_index, request.last_log_term)
+            reply.success = True
+            answer(reply)
+            return
+        if self.is_installing:
+            answer(reply, "another snapshot is being installed")
+            return
+        meta = SnapshotMeta(request.last_log_index, request.last_log_term, configuration, request.configuration_index)
+        self.is_installing = True
+        raft.persistence.after(lambda: self._install(meta, body, reply, respond))
+
+    def _install(self, meta: SnapshotMeta, body: Any, reply: InstallSnapshotReply, respond: Respond) -> None:
+        raft = self._raft
+        if raft.role is Role.SHUTDOWN:
+            return
+        keep = raft.log.term(meta.index) == meta.term
+
+        def installed(state: Any) -> None:
+            self.is_installing = False
+            if raft.role is Role.SHUTDOWN:
+                return
+            if isinstance(state, Exception):
+                raft.observer.log("error", f"the snapshot up to {meta.index} was not installed: {state}")
+                respond(reply, f"failed to restore snapshot {meta.term}-{meta.index}: {state}")
+                return
+            self._replace(meta, state, keep=keep)
+            raft.observer.log("info", f"installed a snapshot: index={meta.index} term={meta.term}")
+            raft.contact_s = raft.clock.seconds()
+            reply.success = True
+            raft.persistence.after(lambda: respond(reply, ""))
+            raft.persistence.flush()
+
+        raft.storage.install_snapshot(meta, body, keep_entries=keep, done=installed)
+
+    def _replace(self, meta: SnapshotMeta, state: Any, *, keep: bool) -> None:
+        """Become what the snapshot contains. `keep`: entries after it stay."""
+        raft = self._raft
+        if keep:
+            raft.log.compact(meta.index, meta.term, meta.index + 1)
+        else:
+            raft.log.reset(meta.index, meta.term)
+            raft.persistence.durable_index = meta.index
+        if not keep or raft.configurations.latest_index <= meta.configuration_index:
+            raft.configurations.replace(meta.configuration, meta.configuration_index)
+            raft.observer.configuration_changed()
+        raft.commit_index = max(raft.commit_index, meta.index)
+        raft.state_machine.restore(state, meta.index)
+        raft.applying.replaced(meta.index)
+
+    # -- restoring
+
+    def restore(self, state: Any, finished: Finished) -> None:
+        """Put another state in the place of the present one, on the leader, at an index of its own.
+
+        `finished(None)` once a majority has it. The entry at that index exists nowhere: followers get a snapshot.
+        """
+        raft = self._raft
+        office = raft.leadership
+        if office is None or self.is_installing:
+            finished(NotLeader())
+            return
+        if not raft.configurations.is_stable or raft.commit_index < office.first_index:
+            finished(NotLeader("cannot restore a snapshot while the configuration changes"))
+            return
+        index = raft.log.last_index + 1
+        configurations = raft.configurations
+        meta = SnapshotMeta(index, office.term, configurations.latest, configurations.latest_index)
+        for waiting in sorted(raft.waiting):
+            if waiting > raft.commit_index:
+                raft.waiting.pop(waiting)(LeadershipLost("snapshot restored while committing log"))
+        self.is_installing = True
+
+        def save() -> None:
+            raft.storage.save_snapshot(meta, state, index + 1, saved)
+
+        def saved(error: Exception | None) -> None:
+            self.is_installing = False
+            if raft.role is Role.SHUTDOWN:
+                return
+            if error is not None:
+                finished(error)
+                return
+            self._replace(meta, state, keep=False)
+            raft.propose_entry(NOOP, None, finished)
+
+        raft.persistence.after(save)

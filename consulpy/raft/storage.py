@@ -1,0 +1,97 @@
+"""What a server stores, as the machine asks for it; `persistence.py` decides what waits for it.
+
+Writes happen in the order in which they are asked for, one at a time. A crash may lose what was not reported as done,
+but never part of one update.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from consulpy.raft.configuration import Configuration
+from consulpy.raft.messages import LogEntry
+
+Done = Callable[[Exception | None], None]
+
+
+@dataclass(slots=True, frozen=True)
+class HardState:
+    """The current term, and for whom this server voted in which term."""
+
+    term: int = 0
+    voted_term: int = 0
+    voted_for: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class SnapshotMeta:
+    """What a snapshot of the state contains: everything up to `index`, and the configuration of that moment."""
+
+    index: int
+    term: int
+    configuration: Configuration
+    configuration_index: int
+
+
+@dataclass(slots=True)
+class Update:
+    """One atomic write: first the hard state, then the cut, then the new entries."""
+
+    hard_state: HardState | None = None
+    truncate_from: int | None = None
+    entries: list[LogEntry] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return self.hard_state is None and self.truncate_from is None and not self.entries
+
+
+@dataclass(slots=True)
+class StoredState:
+    """What is found at the start. `entries`: all that are stored, in order; `state`: of the newest snapshot."""
+
+    hard_state: HardState = HardState()
+    snapshot: SnapshotMeta | None = None
+    state: Any = None
+    entries: Iterable[LogEntry] = ()
+
+
+class SnapshotReader(Protocol):
+    """A stored snapshot that is being sent."""
+
+    meta: SnapshotMeta
+    #: Size of its state on the wire, in bytes.
+    size: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """A part of the state."""
+
+
+class Storage(Protocol):
+    """Where everything durable is. The callbacks come in the machine's thread, at once or later."""
+
+    def load(self) -> StoredState:
+        """What is stored."""
+
+    def write(self, update: Update, done: Done) -> None:
+        """Make an update durable."""
+
+    def read(
+        self, first: int, most_entries: int, most_bytes: int, done: Callable[[list[LogEntry] | Exception], None]
+    ) -> None:
+        """Entries from `first` on, at least one, which must exist."""
+
+    def save_snapshot(self, meta: SnapshotMeta, state: Any, keep_from: int, done: Done) -> None:
+        """Store what the state machine captured, then drop the entries before `keep_from`."""
+
+    def install_snapshot(
+        self, meta: SnapshotMeta, body: Any, *, keep_entries: bool, done: Callable[[Any], None]
+    ) -> None:
+        """Store a snapshot that a leader sent, in the place of the entries up to its index, or of all entries.
+
+        `done` gets the state for the state machine, or an exception when the body is no state or is not stored.
+        """
+
+    def open_snapshot(self, done: Callable[["SnapshotReader | Exception"], None]) -> None:
+        """The newest snapshot, to send it."""
