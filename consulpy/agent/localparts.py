@@ -1,5 +1,6 @@
 """The services and checks of this agent, its events, and what keeps the catalog equal to them."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -76,6 +77,7 @@ def local_parts(
         reactor,
         rng,
         Aliases(state.entries, calls),
+        docker_host=os.environ.get("DOCKER_HOST", ""),
         output_max_bytes=config.check_output_max_size_bytes,
         tls=certificates,
     )

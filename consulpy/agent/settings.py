@@ -40,11 +40,8 @@ def check_tls(config: RuntimeConfig) -> AgentTls | None:
     if not config.enable_agent_tls_for_checks:
         return None
     own = AgentTls.read(config.ca_file, config.ca_path, config.cert_file, config.key_file)
-    try:
-        from consulpy.checks.tls import check  # only who asks for TLS waits for its library
-    except ImportError:
-        text = 'enable_agent_tls_for_checks needs pyOpenSSL, which is not installed: pip install "consulpy[tls]"'
-        raise ConfigError(text) from None
+    from consulpy.checks.tls import check  # only who asks for TLS waits for it
+
     check(own)
     return own
 

@@ -33,8 +33,11 @@ class AliasSource(Protocol):
     def watch_local(self, service_id: str, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` once, at the next change of the service or any check; the result cancels it."""
 
-    def remote_node(self, node: str, index: int) -> Deferred[tuple[int, list[HealthCheck], set[str]]]:
-        """(index, checks, ids of services) of another node; blocks until its index passes `index`."""
+    def remote_node(self, node: str, index: int) -> Deferred[tuple[int, list[HealthCheck], set[str] | None]]:
+        """(index, checks, ids of services) of another node, None for the ids if there is no such node.
+
+        Blocks until its index passes `index`.
+        """
 
 
 class AliasCheck:
@@ -101,11 +104,16 @@ class AliasCheck:
         if not self._stopped and self._timer is None:
             self._timer = self._clock.callLater(0, self._look)
 
-    def _answered(self, answer: tuple[int, list[HealthCheck], set[str]]) -> None:
+    def _answered(self, answer: tuple[int, list[HealthCheck], set[str] | None]) -> None:
         index, checks, services = answer
         if self._stopped:
             return
-        self._judge(checks, not self._service_id or self._service_id in services)
+        if services is None:
+            self._report(CRITICAL, f"Node {self._node} could not be found")
+        elif self._service_id:
+            self._judge(checks, self._service_id in services)
+        else:  # as in Consul: nothing says that such a node is well
+            self._judge(checks, any(not check.service_id for check in checks))
         moved = index > self._index
         self._index = index if index >= self._index else 0
         # a query that did not block must not become a busy loop
@@ -115,7 +123,7 @@ class AliasCheck:
         if self._stopped:
             failure.trap(CancelledError, Exception)
             return
-        self._report(CRITICAL, f"Failure checking the alias: {failure.getErrorMessage()}")
+        self._report(CRITICAL, f"Failure checking aliased node or service: {failure.getErrorMessage()}")
         self._index = 0
         self._timer = self._clock.callLater(RETRY_S, self._look)
 

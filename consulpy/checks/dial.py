@@ -6,6 +6,7 @@ thread at a time, and these threads serve nothing else.
 
 import errno
 import os
+import re
 import socket
 from ipaddress import ip_address
 from threading import Thread
@@ -18,6 +19,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from zope.interface import implementer
 
 from consulpy.checks.result import CheckFailed
+from consulpy.checks.url import ascii_host
 
 #: How many names may be looked up at the same time.
 LOOKUPS_MAX: Final = 16
@@ -27,20 +29,39 @@ class DialError(CheckFailed):
     """`dial tcp 127.0.0.1:1: connect: connection refused`."""
 
 
-def split_host_port(target: str) -> tuple[str, int]:
-    """`host:port` or `[address]:port`. Raises `DialError` in Go's words."""
-    host, separator, port = target.rpartition(":")
-    if not separator or host.count("[") != host.count("]"):
-        raise DialError(f"dial tcp: address {target}: missing port in address")
-    if host.startswith("[") and host.endswith("]"):
+def split_host_port(target: str) -> tuple[str, str]:
+    """`host:port` or `[address]:port`; either may be empty. Raises `DialError` in Go's words."""
+    host, colon, port = target.rpartition(":")
+    fault = ""
+    if not colon:
+        fault = "missing port"
+    elif target.startswith("["):
+        end = target.find("]")
+        if end < 0:
+            fault = "missing ']'"
+        elif end + 1 != len(host):
+            fault = "too many colons" if target[end + 1 : end + 2] == ":" else "missing port"
         host = host[1:-1]
     elif ":" in host:
-        raise DialError(f"dial tcp: address {target}: too many colons in address")
-    if not port.isdigit():
-        raise DialError(f"dial tcp: lookup tcp/{port}: nodename nor servname provided, or not known")
-    if int(port) > 65535:
+        fault = "too many colons"
+    if not fault and ("[" in host or "]" in host):
+        fault = f"unexpected '{'[' if '[' in host else ']'}'"
+    if fault:
+        raise DialError(f"dial tcp: address {target}: {fault} in address")
+    return host, port
+
+
+def port_number(port: str) -> int | None:
+    """The number that `port` is, 0 for "", None for a name. Raises `DialError` for one that is none."""
+    if not port:
+        return 0
+    if not re.fullmatch("[+-]?[0-9]+", port):
+        return None
+    # int() refuses thousands of digits; none of them is a port
+    number = int(port) if len(port.lstrip("+-0")) < 6 else -1
+    if not 0 <= number <= 65535:
         raise DialError(f"dial tcp: address {port}: invalid port")
-    return host or "127.0.0.1", int(port)
+    return number
 
 
 def is_address(host: str) -> bool:
@@ -52,58 +73,107 @@ def is_address(host: str) -> bool:
     return True
 
 
+def literal_address(host: str) -> str | None:
+    """The address that `host` is as Go reads it, None for a name. Raises `DialError` for a zone that is not there."""
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){3}", host) and all(int(part) < 256 for part in host.split(".")):
+        return ".".join(str(int(part)) for part in host.split("."))  # also with leading zeros, which are not octal
+    if not is_address(host):
+        return None
+    address, _, zone = host.partition("%")
+    if zone and ip_address(address).is_link_local:
+        try:
+            if not zone.isdigit():
+                socket.if_nametoindex(zone)
+        except OSError:
+            raise DialError(f"dial tcp [{host}]: connect: invalid argument") from None
+        return host
+    return address
+
+
+def is_host_name(host: str) -> bool:
+    """Whether a name can be looked up. The C library would take `*`, `1` and `0x7f.1` for addresses."""
+    name = ascii_host(host).removesuffix(".")
+    labels = name.split(".")
+    return (
+        len(name) < 254
+        and all(re.fullmatch("[A-Za-z0-9_-]{1,63}", label) for label in labels)
+        and not re.fullmatch("0[xX][0-9A-Fa-f]*|[0-9]+", labels[-1])
+    )
+
+
 class Dialer:
     """Makes the connections of all checks of an agent."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._lookups: dict[str, list[Deferred[str]]] = {}
+        self._lookups: dict[tuple[str, str], list[Deferred[tuple[list[str], int]]]] = {}
 
-    def endpoint(self, host: str, port: int, timeout_s: float) -> "DialEndpoint":
+    def endpoint(self, host: str, port: str, timeout_s: float) -> "DialEndpoint":
         """Where `host:port` is, for Twisted's clients; fails with `DialError`."""
         return DialEndpoint(self, self._reactor, host, port, timeout_s)
 
-    def look_up(self, host: str) -> Deferred[str]:
-        """An address of `host`. Fails with `DialError`."""
-        if is_address(host):
-            return succeed(host)
-        waiter: Deferred[str] = Deferred(lambda d: self._lookups.get(host, []).remove(d))
-        waiters = self._lookups.get(host)
+    def look_up(self, host: str, port: str = "") -> Deferred[tuple[list[str], int]]:
+        """The addresses of `host` and the number of `port`. Fails with `DialError`."""
+        try:
+            number = port_number(port)
+            address = literal_address(host) if host else "127.0.0.1"
+        except DialError as error:
+            return fail(error)
+        if address is not None and number is not None:
+            return succeed(([address], number))
+        if address is None and not is_host_name(host):
+            return fail(DialError(f"dial tcp: lookup {host}: no such host"))
+        key = host, port
+        waiter: Deferred[tuple[list[str], int]] = Deferred(lambda d: self._lookups.get(key, []).remove(d))
+        waiters = self._lookups.get(key)
         if waiters is not None:
             waiters.append(waiter)
             return waiter
         if len(self._lookups) >= LOOKUPS_MAX:
             return fail(DialError(f"dial tcp: lookup {host}: too many names are being looked up"))
-        self._lookups[host] = [waiter]
+        self._lookups[key] = [waiter]
+        known = [address] if address is not None else []
         # a daemon: nobody waits at the end of the process for a name server that hangs
-        Thread(target=self._in_thread, args=(host,), name=f"lookup {host}", daemon=True).start()
+        Thread(target=self._in_thread, args=(key, known, number), name=f"lookup {host}", daemon=True).start()
         return waiter
 
-    def _in_thread(self, host: str) -> None:
+    def _in_thread(self, key: tuple[str, str], addresses: list[str], number: int | None) -> None:
+        host, port = key
+        found: tuple[list[str], int] | DialError
         try:
-            found = _address_of(host)
-        except (OSError, UnicodeError):
-            found = ""
-        self._reactor.callFromThread(self._looked_up, host, found)
+            found = addresses or _addresses_of(host), _port_of(port) if number is None else number
+        except DialError as error:
+            found = error
+        self._reactor.callFromThread(self._looked_up, key, found)
 
-    def _looked_up(self, host: str, address: str) -> None:
-        for waiter in self._lookups.pop(host, []):
-            if address:
-                waiter.callback(address)
+    def _looked_up(self, key: tuple[str, str], found: tuple[list[str], int] | DialError) -> None:
+        for waiter in self._lookups.pop(key, []):
+            if isinstance(found, DialError):
+                waiter.errback(found)
             else:
-                waiter.errback(DialError(f"dial tcp: lookup {host}: no such host"))
+                waiter.callback(found)
 
 
-def _address_of(host: str) -> str:
-    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-    return str(found[0][4][0])
+def _addresses_of(host: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(ascii_host(host), 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise DialError(f"dial tcp: lookup {host}: no such host") from None
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+def _port_of(name: str) -> int:
+    try:
+        return socket.getservbyname(name, "tcp")
+    except (OSError, UnicodeError, ValueError):
+        raise DialError(f"dial tcp: address tcp/{name}: unknown port") from None
 
 
 @implementer(IStreamClientEndpoint)
 class DialEndpoint:
-    """One target, looked up and connected to anew each time."""
+    """One target, looked up and connected to anew each time; of several addresses the first that takes it."""
 
-    def __init__(self, dialer: Dialer, reactor: Any, host: str, port: int, timeout_s: float) -> None:
+    def __init__(self, dialer: Dialer, reactor: Any, host: str, port: str, timeout_s: float) -> None:
         self._dialer = dialer
         self._reactor = reactor
         self._host = host
@@ -116,23 +186,37 @@ class DialEndpoint:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        address = await self._dialer.look_up(self._host)
+        addresses, port = await self._dialer.look_up(self._host, self._port)
+        first: DialError | None = None
+        for address in addresses:
+            try:
+                # each has its share of the time: one that is silent must not keep the others from being tried
+                return await self._connect_to(address, port, factory, self._timeout_s / len(addresses))
+            except DialError as error:
+                first = first or error
+        raise first or DialError(f"dial tcp: lookup {self._host}: no such host")
+
+    async def _connect_to(self, address: str, port: int, factory: IProtocolFactory, timeout_s: float) -> IProtocol:
         kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-        shown = f"[{address}]:{self._port}" if ":" in address else f"{address}:{self._port}"
+        shown = f"[{address}]" if ":" in address else address if self._host else ""
         try:
-            protocol: IProtocol = await kind(self._reactor, address, self._port, timeout=self._timeout_s).connect(
-                factory
-            )
+            protocol: IProtocol = await kind(self._reactor, address, port, timeout=timeout_s).connect(factory)
         except CancelledError:
             raise
         except (ConnectError, OSError) as error:
-            raise DialError(f"dial tcp {shown}: {why(error)}") from None
+            raise DialError(f"dial tcp {shown}:{port}: {why(error)}") from None
         return protocol
 
 
 def hush(factory: Any) -> None:
     """Keep Twisted from logging two lines for each run of a check."""
     factory.noisy = False
+
+
+def finish(protocol: Any) -> None:
+    """Hang up in order: the peer sees the end of the stream, no reset."""
+    if protocol.transport is not None:
+        protocol.transport.loseConnection()
 
 
 def abort(protocol: Any) -> None:

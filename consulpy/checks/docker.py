@@ -1,22 +1,25 @@
-"""Docker checks: a program run inside a container through Docker's socket (its HTTP API: exec create, start, inspect).
+"""Docker checks: a program run inside a container through Docker's HTTP API (exec create, start, inspect).
 
-Exit code 0 passes, 1 warns, else critical, as for scripts.
+Exit code 0 passes, 1 warns, else critical, as for scripts. Where Docker listens is said as in `DOCKER_HOST`:
+`unix:///path` or `tcp://host:port`. Unlike in Consul the program's errors are shown too, and a run has a timeout.
 """
 
 import json
+from io import BytesIO
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.web.client import URI, Agent, FileBodyProducer
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.web.client import Agent, FileBodyProducer
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory
-from zope.interface import implementer
 
-from consulpy.checks.dial import hush, why
-from consulpy.checks.http import Body, read
+from consulpy.checks.dial import Dialer, DialError, split_host_port, why
+from consulpy.checks.failure import reason
+from consulpy.checks.http import OneEndpoint, read
+from consulpy.checks.http_body import BodyTail
 from consulpy.checks.result import CheckFailed, Result, Tail, seconds_text
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
@@ -24,27 +27,44 @@ from consulpy.structs.definition import CheckType
 #: How much of an answer that is not the program's output is read, in bytes.
 _ANSWER_MAX_BYTES: Final = 1 << 20
 _FRAME_HEADER_BYTES: Final = 8
+_STOPPED: Final = 409
 
 
 class DockerProbe:
     """Runs the arguments of `kind` in its container."""
 
-    def __init__(self, reactor: Any, socket_path: str, kind: CheckType, timeout_s: float) -> None:
-        self._agent = Agent.usingEndpointFactory(reactor, _Socket(reactor, socket_path))
-        self._socket_path = socket_path
+    def __init__(self, reactor: Any, dialer: Dialer, host: str, kind: CheckType, timeout_s: float) -> None:
+        self._reactor = reactor
+        self._dialer = dialer
+        self._host = host
         self._kind = kind
         self.timeout_s = timeout_s
+        self._output = Tail(kind.output_max_size)
 
     def check(self) -> None:
-        """Whether it can run shows only when it is run."""
+        """Raise `CheckFailed` for a place where Docker cannot listen."""
+        self._endpoint()
+
+    def _endpoint(self) -> IStreamClientEndpoint:
+        protocol, found, place = self._host.partition("://")
+        if not found or protocol not in ("unix", "tcp"):
+            raise CheckFailed(f"unable to parse docker host `{self._host}`")
+        if protocol == "unix":
+            return UNIXClientEndpoint(self._reactor, place)
+        host, port = split_host_port(place.partition("/")[0])
+        endpoint: IStreamClientEndpoint = self._dialer.endpoint(host, port, self.timeout_s + 1)
+        return endpoint
 
     def run(self) -> Deferred[Result]:
         """Run the program once."""
+        self._output = Tail(self._kind.output_max_size)
         return Deferred.fromCoroutine(self._run())
 
     def timed_out(self) -> Result:
-        """What is reported when a run was given up."""
-        return Result(CRITICAL, f"Timed out ({seconds_text(self.timeout_s)}) running check")
+        """What is reported when a run was given up: with what the program printed until then."""
+        text = f"Timed out ({seconds_text(self.timeout_s)}) running check"
+        output = self._output.captured
+        return Result(CRITICAL, f"{text}\n\n{output}" if output else text)
 
     async def _run(self) -> Result:
         container = self._kind.docker_container_id
@@ -55,68 +75,79 @@ class DockerProbe:
             "Tty": False,
             "Cmd": self._kind.script_args,
         }
-        what = f"create exec failed for container {container}"
-        created = await self._json(what, "POST", f"/containers/{container}/exec", wanted, (201,))
-        exec_id = str(created.get("Id", ""))
-        what = f"start exec failed for container {container}"
-        raw = Tail(_ANSWER_MAX_BYTES)
-        await self._request(what, "POST", f"/exec/{exec_id}/start", {"Detach": False, "Tty": False}, (200,), raw)
-        output = Tail(self._kind.output_max_size)
-        output.write(unframed(raw.data))
-        what = f"inspect exec failed for container {container}"
-        inspected = await self._json(what, "GET", f"/exec/{exec_id}/json", None, (200,))
+        path = f"/containers/{quote_plus(container, errors='replace')}/exec"
+        created = await self._json("create", "POST", path, wanted, 201)
+        exec_id = quote(str(created.get("Id", "")), "")
+        frames = FramedTail(self._output)
+        await self._request("start", "POST", f"/exec/{exec_id}/start", {"Detach": False, "Tty": False}, 200, frames)
+        inspected = await self._json("inspect", "GET", f"/exec/{exec_id}/json", None, 200)
         status = {0: PASSING, 1: WARNING}.get(inspected.get("ExitCode", -1), CRITICAL)
-        return Result(status, output.captured)
+        return Result(status, self._output.captured)
 
-    async def _json(self, what: str, method: str, path: str, body: Any, wanted: tuple[int, ...]) -> dict[str, Any]:
+    async def _json(self, step: str, method: str, path: str, body: Any, wanted: int) -> dict[str, Any]:
         tail = Tail(_ANSWER_MAX_BYTES)
-        await self._request(what, method, path, body, wanted, tail)
+        await self._request(step, method, path, body, wanted, BodyTail(tail))
         try:
             answer = json.loads(tail.data)
-        except ValueError as error:
-            raise CheckFailed(f"{what}: {error}") from None
+        except ValueError:
+            answer = None
         if not isinstance(answer, dict):
-            raise CheckFailed(f"{what}: no JSON object")
+            container = self._kind.docker_container_id
+            raise CheckFailed(f"{step} exec response for container {container} cannot be parsed")
         return answer
 
-    async def _request(self, what: str, method: str, path: str, body: Any, wanted: tuple[int, ...], tail: Tail) -> None:
-        shown = f'{method.capitalize()} "http://{self._socket_path.replace("/", "%2F")}{path}"'
-        producer = None if body is None else FileBodyProducer(Body(json.dumps(body).encode()))
+    async def _request(self, step: str, method: str, path: str, body: Any, wanted: int, taken: BodyTail) -> None:
+        what = f"{step} exec failed for container {self._kind.docker_container_id}"
+        place = self._host.partition("://")[2]
+        shown = f'{method.capitalize()} "http://{quote(place, ":") if place.startswith("/") else place}{path}"'
+        producer = None if body is None else FileBodyProducer(BytesIO(json.dumps(body).encode()))
         headers = Headers({"Content-Type": ["application/json"], "Host": ["docker"]})
+        connection = OneEndpoint(self._endpoint())
+        agent = Agent.usingEndpointFactory(self._reactor, connection)
         try:
-            response = await self._agent.request(method.encode(), b"http://docker" + path.encode(), headers, producer)
-            await read(response, tail)
+            response = await agent.request(method.encode(), b"http://docker" + path.encode(), headers, producer)
+            if response.code != wanted:
+                taken = BodyTail(Tail(_ANSWER_MAX_BYTES))
+            await read(response, connection, taken)
         except CancelledError:
             raise
-        except ConnectError as error:
-            raise CheckFailed(f"{what}: {shown}: dial unix {self._socket_path}: {why(error)}") from None
-        except Exception as error:
+        except DialError as error:
             raise CheckFailed(f"{what}: {shown}: {error}") from None
-        if response.code not in wanted:
-            raise CheckFailed(f"{what} with status {response.code}: {tail.text}")
+        except ConnectError as error:
+            raise CheckFailed(f"{what}: {shown}: dial unix {place}: {why(error)}") from None
+        except Exception as error:
+            raise CheckFailed(f"{what}: {shown}: {reason(error)}") from None
+        if response.code != wanted:
+            raise CheckFailed(self._refusal(step, response.code, taken.tail.text))
+
+    def _refusal(self, step: str, code: int, said: str) -> str:
+        """What it means that Docker refused a step."""
+        container = self._kind.docker_container_id
+        if code == _STOPPED:
+            return f"{step} exec failed since container {container} is paused or stopped"
+        if code == 404 and step == "create":
+            return f"create exec failed for unknown container {container}"
+        return f"{step} exec failed for container {container} with status {code}: {said}"
 
 
-def unframed(stream: bytes) -> bytes:
-    """The output inside Docker's frames: stream number, three zeros, length (u32), data."""
-    out, at = b"", 0
-    while at + _FRAME_HEADER_BYTES <= len(stream):
-        size = int.from_bytes(stream[at + 4 : at + 8], "big")
-        out += stream[at + 8 : at + 8 + size]
-        at += 8 + size
-    return out
+class FramedTail(BodyTail):
+    """The output inside Docker's frames: stream number, three zeros, length (u32), data; both streams, to the end."""
 
+    def __init__(self, tail: Tail) -> None:
+        super().__init__(tail)
+        self._header = b""
+        self._left = 0
 
-@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
-class _Socket:
-    """All URLs lead to Docker's socket."""
-
-    def __init__(self, reactor: Any, path: str) -> None:
-        self._endpoint = UNIXClientEndpoint(reactor, path)
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002 - Twisted's interface
-        return self
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        hush(protocolFactory)
-        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
-        return connecting
+    def write(self, data: bytes) -> bool:
+        """Take more."""
+        while data:
+            if self._left:
+                part, data = data[: self._left], data[self._left :]
+                self._left -= len(part)
+                self.tail.write(part)
+                continue
+            missing = _FRAME_HEADER_BYTES - len(self._header)
+            self._header, data = self._header + data[:missing], data[missing:]
+            if len(self._header) == _FRAME_HEADER_BYTES:
+                self._left, self._header = int.from_bytes(self._header[4:], "big"), b""
+        return True

@@ -5,15 +5,16 @@ Target: `host:port` or `host:port/service`. The request is one small message (fi
 """
 
 from typing import Any, Final
+from urllib.parse import unquote
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from consulpy.checks.agenttls import AgentTls
-from consulpy.checks.dial import Dialer, DialError, abort, split_host_port
-from consulpy.checks.result import CheckFailed, Result, seconds_text
+from consulpy.checks.dial import Dialer, DialError, finish, split_host_port
+from consulpy.checks.failure import reason as reason_of
+from consulpy.checks.result import CheckFailed, Result
 from consulpy.errors import BadRequest
 from consulpy.structs.check import CRITICAL, PASSING
 from consulpy.structs.definition import CheckType
@@ -28,6 +29,9 @@ except ImportError:
     HAVE_H2 = False
 
 _SERVING: Final = 1
+_FRAME_HEADER_BYTES: Final = 9
+#: The type of a frame is its fourth byte; a server's first one is SETTINGS (RFC 9113, 3.4).
+_SETTINGS: Final = b"\x04"
 #: Names of gRPC's status codes.
 _CODES: Final = (
     "OK",
@@ -58,19 +62,14 @@ class GrpcProbe:
     def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None) -> None:
         self._own = own
         if not HAVE_H2:
-            raise BadRequest("Invalid check: gRPC checks need the Python library h2, which is not installed")
+            raise BadRequest("Invalid check: gRPC checks need h2, which is not installed: pip install h2")
         self._dialer = dialer
         self._kind = kind
         self.timeout_s = timeout_s
         self._target, _, self._service = kind.grpc.partition("/")
 
     def check(self) -> None:
-        """Raise `DialError` for what is no address."""
-        split_host_port(self._target)
-        if self._kind.grpc_use_tls:
-            from consulpy.checks.http import need_tls
-
-            need_tls()
+        """Whether it can run shows only when it is run."""
 
     def run(self) -> Deferred[Result]:
         """Ask once."""
@@ -78,20 +77,23 @@ class GrpcProbe:
 
     def timed_out(self) -> Result:
         """As a gRPC client says it."""
-        text = f"rpc error: code = DeadlineExceeded desc = no answer in {seconds_text(self.timeout_s)}"
-        return Result(CRITICAL, text)
+        return Result(CRITICAL, "rpc error: code = DeadlineExceeded desc = context deadline exceeded")
 
     async def _run(self) -> Result:
         try:
             host, port = split_host_port(self._target)
             endpoint: Any = self._dialer.endpoint(host, port, self.timeout_s + 1)
             if self._kind.grpc_use_tls:
-                from consulpy.checks.tls import tls_for
+                from consulpy.checks.tls import TlsEndpoint
 
-                endpoint = wrapClientTLS(tls_for(host, not self._kind.tls_skip_verify, [b"h2"], self._own), endpoint)
+                verify = not self._kind.tls_skip_verify
+                endpoint = TlsEndpoint(endpoint, host, self._own, verify=verify, protocols=("h2",))
             call: Any = await endpoint.connect(Factory.forProtocol(HealthCall))
         except DialError as error:
             text = f'connection error: desc = "transport: Error while dialing {error}"'
+            raise CheckFailed(f"rpc error: code = Unavailable desc = {text}") from None
+        except CheckFailed as error:
+            text = f'connection error: desc = "transport: authentication handshake failed: {error}"'
             raise CheckFailed(f"rpc error: code = Unavailable desc = {text}") from None
         try:
             status = await call.ask(self._target, self._service, "https" if self._kind.grpc_use_tls else "http")
@@ -108,6 +110,7 @@ class HealthCall(Protocol):
     """One connection, one question."""
 
     def __init__(self) -> None:
+        self._first = b""
         self._http2 = h2.connection.H2Connection()
         self._answer: Deferred[int] | None = None
         self._body = b""
@@ -135,10 +138,15 @@ class HealthCall(Protocol):
     def hang_up(self) -> None:
         """End the connection; nothing is reported any more."""
         self._answer = None
-        abort(self)
+        finish(self)
 
     def dataReceived(self, data: bytes) -> None:
         """More of the answer."""
+        if len(self._first) < _FRAME_HEADER_BYTES:
+            self._first += data
+            if self._first[3:4] not in (b"", _SETTINGS):  # what is no HTTP/2 may never make a whole frame
+                self._fail("Unavailable", "the server does not speak HTTP/2")
+                return
         try:
             events = self._http2.receive_data(data)
         except h2.exceptions.ProtocolError as error:
@@ -149,9 +157,10 @@ class HealthCall(Protocol):
         if self.transport is not None:
             self.transport.write(self._http2.data_to_send())
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's signature
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The server hung up."""
-        self._fail("Unavailable", "connection closed")
+        why = reason_of(reason.value)
+        self._fail("Unavailable", "connection closed" if why == "EOF" else why)
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, h2.events.DataReceived):
@@ -172,7 +181,7 @@ class HealthCall(Protocol):
         if code != "0":
             number = int(code) if code.isdigit() else 2
             name = _CODES[number] if number < len(_CODES) else f"Code({code})"
-            self._fail(name, headers.get("grpc-message", ""))
+            self._fail(name, unquote(headers.get("grpc-message", "")))
         elif status != "200":
             self._fail("Unknown", f"the server answered HTTP {status}")
 

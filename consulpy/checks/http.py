@@ -1,38 +1,32 @@
 """HTTP checks: 2xx passes, 429 warns, all else is critical. Redirects are followed, the connection is not kept."""
 
-from importlib.util import find_spec
+from io import BytesIO
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web.client import (
-    URI,
-    Agent,
-    BrowserLikeRedirectAgent,
-    FileBodyProducer,
-    ResponseDone,
-    ResponseFailed,
-    ResponseNeverReceived,
-)
-from twisted.web.error import InfiniteRedirection
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import URI, Agent, FileBodyProducer, ResponseDone
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from consulpy.checks.agenttls import AgentTls
-from consulpy.checks.dial import Dialer, abort
+from consulpy.checks.dial import Dialer, abort, hush
+from consulpy.checks.failure import NOT_TLS, reason
+from consulpy.checks.http_body import BodyTail
+from consulpy.checks.http_request import HttpRequest
 from consulpy.checks.result import CheckFailed, Result, Tail
+from consulpy.filter.literals import quoted
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
 
-#: So many redirects are followed, as by Go.
-REDIRECTS_MAX: Final = 10
-_DEFAULT_HEADERS: Final = {"User-Agent": "Consul Health Check", "Accept": "text/plain, text/*, */*"}
+#: How many requests a run makes at most: one and its redirects, as in Go.
+REQUESTS_MAX: Final = 10
+_BROKEN: Final = "net/http: HTTP/1.x transport connection broken: "
+#: A status code has three digits.
+_CODES: Final = range(100, 1000)
 
 
 class HttpProbe:
@@ -41,70 +35,88 @@ class HttpProbe:
     def __init__(
         self, reactor: Any, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None
     ) -> None:
+        self._reactor = reactor
+        self._dialer = dialer
+        self._own = own
         self._kind = kind
-        self._url = kind.http
-        self._method = (kind.method or "GET").upper()
         self.timeout_s = timeout_s
-        endpoints = Endpoints(dialer, timeout_s + 1, verify=not kind.tls_skip_verify, own=own)
-        agent = Agent.usingEndpointFactory(reactor, endpoints)
-        self._agent = BrowserLikeRedirectAgent(agent, redirectLimit=REDIRECTS_MAX)
+        #: The answer whose body is being read, and what is there of it.
+        self._reading: tuple[IResponse, Tail] | None = None
+        self._connection = OneEndpoint(None)
+
+    def check(self) -> None:
+        """Whether it can run shows only when it is run."""
 
     def run(self) -> Deferred[Result]:
-        """Make one request. Raises `CheckFailed` for what is no URL."""
-        self.check()
+        """Make one request, and those to which it is redirected."""
+        self._reading = None
         return Deferred.fromCoroutine(self._run())
 
     def timed_out(self) -> Result:
-        """As Go's client says it."""
-        return Result(
-            CRITICAL,
-            f'{self._verb} "{self._url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
-        )
-
-    @property
-    def _verb(self) -> str:
-        return self._method.capitalize()
-
-    def check(self) -> None:
-        """Raise `CheckFailed` for what is no URL."""
+        """As Go's client says it; an answer whose body does not end counts by its status."""
+        if self._reading is not None:
+            return self._result(*self._reading)
         try:
-            parts = urlsplit(self._url)
-            usable = parts.hostname and (parts.port is None or parts.port >= 0)
-        except ValueError as error:
-            raise CheckFailed(f'parse "{self._url}": {error}') from None
-        if parts.scheme not in ("http", "https"):
-            raise CheckFailed(f'{self._verb} "{self._url}": unsupported protocol scheme "{parts.scheme}"')
-        if not usable:
-            raise CheckFailed(f'{self._verb} "{self._url}": http: no Host in request URL')
-        if parts.scheme == "https":
-            need_tls()
-        if not self._url.isascii() or any(character <= " " for character in self._url):
-            raise CheckFailed(f'parse "{self._url}": net/url: invalid character in URL')
-
-    def _headers(self) -> Headers:
-        headers = Headers({name: [value] for name, value in _DEFAULT_HEADERS.items()})
-        for name, values in (self._kind.header or {}).items():
-            headers.setRawHeaders(name, list(values))
-        return headers
+            shown = HttpRequest.of(self._kind).shown
+        except CheckFailed as error:
+            return error.result()
+        return Result(CRITICAL, f"{shown}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
 
     async def _run(self) -> Result:
-        body = FileBodyProducer(Body(self._kind.body.encode())) if self._kind.body else None
-        try:
-            response = await self._agent.request(self._method.encode(), self._url.encode(), self._headers(), body)
-            tail = await read(response, Tail(self._kind.output_max_size))
-        except CancelledError:
-            raise
-        except Exception as error:
-            raise CheckFailed(f'{self._verb} "{self._url}": {_reason(error)}') from None
-        phrase = response.phrase.decode("latin-1")
-        output = f"HTTP {self._method} {self._url}: {response.code} {phrase} Output: {tail.text}"
+        request = HttpRequest.of(self._kind)
+        for _ in range(REQUESTS_MAX):
+            try:
+                request.check()
+                response = await self._send(request)
+                if response.code not in _CODES:
+                    raise CheckFailed(f"{_BROKEN}malformed HTTP status code {quoted(str(response.code))}")
+                location = response.headers.getRawHeaders(b"location", [b""])[0].decode("latin-1")
+                following = request.redirected(response.code, location)
+            except CancelledError:
+                raise
+            except Exception as error:
+                self._connection.abort()
+                raise CheckFailed(f"{request.shown}: {_reason(error)}") from None
+            if following is None:
+                return await self._read(request, response)
+            self._connection.abort()
+            request = following
+        verb = request.shown.partition(" ")[0]
+        raise CheckFailed(f"{verb} {quoted(location)}: stopped after {REQUESTS_MAX} redirects")
+
+    async def _send(self, request: HttpRequest) -> IResponse:
+        headers = Headers()
+        for name, value in request.fields():
+            headers.addRawHeader(name.encode(), value.encode("utf-8", "replace"))
+        body = FileBodyProducer(BytesIO(request.body.encode("utf-8", "replace"))) if request.body else None
+        self._connection = OneEndpoint(self._endpoint(request))
+        agent = Agent.usingEndpointFactory(self._reactor, self._connection)
+        # where it leads is decided by the endpoint, and by the Host field what the server is told
+        uri = b"http://check" + request.url.target.encode()
+        response: IResponse = await agent.request(request.method.encode(), uri, headers, body)
+        return response
+
+    def _endpoint(self, request: HttpRequest) -> IStreamClientEndpoint:
+        host, port = request.url.address
+        endpoint: IStreamClientEndpoint = self._dialer.endpoint(host, port, self.timeout_s + 1)
+        if request.url.scheme != "https":
+            return endpoint
+        from consulpy.checks.tls import TlsEndpoint
+
+        return TlsEndpoint(endpoint, host, self._own, verify=not self._kind.tls_skip_verify)
+
+    async def _read(self, request: HttpRequest, response: IResponse) -> Result:
+        tail = Tail(self._kind.output_max_size)
+        self._reading = response, tail
+        encoding = response.headers.getRawHeaders(b"content-encoding", [b""])[0].lower()
+        await read(response, self._connection, BodyTail(tail, gzip=request.may_be_compressed and encoding == b"gzip"))
+        return self._result(response, tail)
+
+    def _result(self, response: IResponse, tail: Tail) -> Result:
+        phrase = response.phrase.decode("utf-8", "replace")
+        method = self._kind.method or "GET"
+        output = f"HTTP {method} {self._kind.http}: {response.code} {phrase} Output: {tail.text}"
         return Result(_status(response.code), output)
-
-
-def need_tls() -> None:
-    """Raise `CheckFailed` if TLS is not installed."""
-    if find_spec("OpenSSL") is None:
-        raise CheckFailed('checks over TLS need pyOpenSSL, which is not installed: pip install "consulpy[tls]"')
 
 
 def _status(code: int) -> str:
@@ -113,95 +125,70 @@ def _status(code: int) -> str:
     return WARNING if code == 429 else CRITICAL
 
 
-def _reason(error: Exception) -> str:
-    """What made a request fail, in Go's words where there are any."""
-    if isinstance(error, ResponseFailed | ResponseNeverReceived) and error.reasons:
-        inner = error.reasons[0].value
-        if isinstance(inner, InfiniteRedirection):
-            return f"stopped after {REDIRECTS_MAX} redirects"
-        if type(inner).__module__ == "OpenSSL.SSL":
-            said = ", ".join(part[-1] for part in inner.args[0]) if inner.args and inner.args[0] else "handshake failed"
-            if "wrong version number" in said or "packet length" in said or "http request" in said:
-                return "http: server gave HTTP response to HTTPS client"
-            return f"x509: {said}"
-        return "EOF" if "Connection" in type(inner).__name__ else str(inner)
-    return str(error) or type(error).__name__
+def _reason(error: BaseException) -> str:
+    """Why there is no answer to a request, in Go's words where there are any."""
+    reasons = getattr(error, "reasons", None)  # of Twisted's ResponseFailed and its kin
+    inner = reasons[0].value if reasons else error
+    name = type(inner).__name__
+    if name == "ParseError":
+        line = inner.args[1].decode("utf-8", "replace") if len(inner.args) > 1 else ""
+        words = line.split(" ")
+        if len(words) > 1:
+            return f"{_BROKEN}malformed HTTP status code {quoted(words[1])}"
+        return f"{_BROKEN}malformed HTTP response {quoted(line)}"
+    if isinstance(inner, ValueError) and not isinstance(inner, UnicodeError):
+        return f"{_BROKEN}malformed MIME header"
+    said = reason(inner)
+    return "http: server gave HTTP response to HTTPS client" if said == NOT_TLS else said
 
 
-async def read(response: IResponse, tail: Tail) -> Tail:
-    """Take the whole body of `response` into `tail`."""
-    done: Deferred[None] = Deferred(lambda _: reader.stop())
-    reader = _Reader(tail, done)
-    response.deliverBody(reader)
+async def read(response: IResponse, connection: "OneEndpoint", body: BodyTail) -> None:
+    """Take the body of `response`, as far as it comes: what is wrong with it does not matter."""
+    done: Deferred[None] = Deferred(lambda _: connection.abort())
+    response.deliverBody(_Reader(body, connection, done))
     await done
-    return tail
 
 
 class _Reader(Protocol):
-    def __init__(self, tail: Tail, done: Deferred[None]) -> None:
-        self._tail = tail
-        self._done: Deferred[None] | None = done
+    def __init__(self, body: BodyTail, connection: "OneEndpoint", done: Deferred[None]) -> None:
+        self._body = body
+        self._connection = connection
+        self._done = done
 
     def dataReceived(self, data: bytes) -> None:
-        self._tail.write(data)
+        if not self._done.called and not self._body.write(data):
+            self._done.callback(None)
+            self._connection.abort()
 
-    def stop(self) -> None:
-        self._done = None
-        abort(self)
-
-    def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: B008 - Twisted's signature
-        done, self._done = self._done, None
-        if done is None:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            done.callback(None)
-        else:
-            done.errback(reason)
+    def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: ARG002,B008 - Twisted's
+        if not self._done.called:
+            self._done.callback(None)
 
 
-class Body:
-    """A body as the file that `FileBodyProducer` wants."""
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
+class OneEndpoint:
+    """All URLs lead to one endpoint, for Twisted's HTTP client; one connection is made."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
+    def __init__(self, endpoint: IStreamClientEndpoint | None) -> None:
+        self._endpoint = endpoint
+        self._protocol: Any = None
 
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        end = len(self._data) if size < 0 else self._at + size
-        part = self._data[self._at : end]
-        self._at += len(part)
-        return part
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002 - Twisted's interface
+        """The endpoint."""
+        return self
 
-    def seek(self, at: int, whence: int = 0) -> int:
-        """Go elsewhere."""
-        self._at = at + (len(self._data) if whence == 2 else self._at if whence == 1 else 0)
-        return self._at
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect, and log nothing about it."""
+        assert self._endpoint is not None
+        hush(protocolFactory)
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting.addCallback(self._connected)
 
-    def tell(self) -> int:
-        """Where we are."""
-        return self._at
+    def _connected(self, protocol: IProtocol) -> IProtocol:
+        self._protocol = protocol
+        return protocol
 
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-@implementer(IAgentEndpointFactory)
-class Endpoints:
-    """Where a URL leads, for Twisted's HTTP client. `verify`: whether a server's certificate must be good."""
-
-    def __init__(self, dialer: Dialer, timeout_s: float, *, verify: bool, own: AgentTls | None = None) -> None:
-        self._own = own
-        self._dialer = dialer
-        self._timeout_s = timeout_s
-        self._verify = verify
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """The endpoint, through TLS for https."""
-        host = uri.host.decode("ascii").strip("[]")
-        endpoint: IStreamClientEndpoint = self._dialer.endpoint(host, uri.port, self._timeout_s)
-        if uri.scheme != b"https":
-            return endpoint
-        from consulpy.checks.tls import tls_for
-
-        return wrapClientTLS(tls_for(host, self._verify, own=self._own), endpoint)
+    def abort(self) -> None:
+        """Hang up at once, whatever comes; nothing if there is no connection."""
+        if self._protocol is not None:
+            abort(self._protocol)

@@ -137,13 +137,15 @@ class IntervalCheck:
             self._timer.cancel()
         self._timer = self._clock.callLater(self._interval_s, self._start_run)
         if self._thresholds.passes(result.status):
-            self._report(result.status, result.output)
+            # a definition may hold what is no Unicode text, and its parts stand in the output
+            self._report(result.status, result.output.encode("utf-8", "replace").decode())
 
 
 class Runner:
     """Starts checks. `reactor`: for their connections, processes and timers. `aliases`: what alias checks look at.
 
-    `docker_socket`: where Docker listens. A type whose optional library is missing is refused with `BadRequest`.
+    `docker_host`: where Docker listens, as in its variable of that name. A type whose library is missing is refused
+    with `BadRequest`.
     """
 
     def __init__(
@@ -153,7 +155,7 @@ class Runner:
         aliases: AliasSource,
         *,
         clock: Clock | None = None,
-        docker_socket: str = "/var/run/docker.sock",
+        docker_host: str = "",
         output_max_bytes: int = OUTPUT_MAX_BYTES,
         tls: AgentTls | None = None,
     ) -> None:
@@ -163,7 +165,7 @@ class Runner:
         self._clock: Clock = clock or reactor
         self._rng = rng
         self._aliases = aliases
-        self._docker_socket = docker_socket
+        self._docker_host = docker_host or "unix:///var/run/docker.sock"
         self._dialer = Dialer(reactor)
 
     def start(self, check_id: str, kind: CheckType, service_id: str, report: Report) -> Running:  # noqa: ARG002
@@ -182,7 +184,10 @@ class Runner:
         return check
 
     def check_type(self, kind: CheckType) -> None:
-        """Raise `BadRequest` for a check that could never run: no URL, no address, a library that is missing."""
+        """Raise `BadRequest` for a check that could never run here: a library that is missing.
+
+        What is no URL or no address is taken, as by Consul, and is critical when it is run.
+        """
         if kind.kind in ("ttl", "alias"):
             return
         try:
@@ -209,7 +214,7 @@ class Runner:
             case "docker":
                 from consulpy.checks.docker import DockerProbe
 
-                return DockerProbe(self._reactor, self._docker_socket, kind, timeout_s)
+                return DockerProbe(self._reactor, self._dialer, self._docker_host, kind, timeout_s)
             case "script":
                 from consulpy.checks.script import ScriptProbe
 

@@ -1,83 +1,119 @@
-"""TLS for checks. Imports pyOpenSSL, which costs memory and start-up time: only for checks that need it.
+"""TLS of checks, by the standard library's `ssl` over `consulpy.tls.transport`; as Go's client does it.
 
-Without it (`pip install "consulpy[tls]"`) checks over TLS are refused when they are registered.
+What it costs to load is paid by agents with such checks only; contexts are kept, as the system's certificates are slow
+to read.
 """
 
-from typing import Any
+import os
+import ssl
+from functools import lru_cache
+from typing import Any, Final
 
-from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import (
-    Certificate,
-    CertificateOptions,
-    PrivateCertificate,
-    optionsForClientTLS,
-    trustRootFromCertificates,
-)
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from consulpy.checks.agenttls import AgentTls
-from consulpy.checks.dial import is_address
+from consulpy.checks.dial import hush, is_address
+from consulpy.checks.failure import tls_reason
+from consulpy.checks.result import CheckFailed
+from consulpy.checks.url import ascii_host
 from consulpy.errors import ConfigError
+from consulpy.tls.transport import HandshakeFailed, Secured
 
-_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_OWN: Final = "enable_agent_tls_for_checks: "
 
 
-def tls_for(
-    host: str, verify: bool, protocols: list[bytes] | None = None, own: AgentTls | None = None
-) -> IOpenSSLClientConnectionCreator:
-    """TLS to `host`; without `verify` any certificate will do. `protocols`: for ALPN. `own`: the agent's files.
+@lru_cache(maxsize=16)
+def context_for(own: AgentTls | None, protocols: tuple[str, ...], *, verify: bool) -> ssl.SSLContext:
+    """What a client may offer and trust; without `verify` any certificate will do. `protocols`: for ALPN.
 
-    Raises `ConfigError` for files that hold no certificate.
+    Raises `ConfigError` for files that hold no certificate or key.
     """
-    mine = _own_certificate(own)
-    if verify:
-        trusted = trustRootFromCertificates(_certificates(own)) if own is not None and own.authorities else None
-        return optionsForClientTLS(host, trustRoot=trusted, clientCertificate=mine, acceptableProtocols=protocols)
-    options: dict[str, Any] = {}
-    if mine is not None:
-        options = {"privateKey": mine.privateKey.original, "certificate": mine.original}
-    return _Unverified(host, CertificateOptions(verify=False, acceptableProtocols=protocols, **options))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        # a server that nobody verifies may be as old as Consul's client takes them
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    elif own is None or not own.authorities:
+        context.load_default_certs()
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    if own is not None:
+        _load(context, own)
+    return context
 
 
 def check(own: AgentTls) -> None:
     """Raise `ConfigError` for files that hold no certificate or key."""
-    _certificates(own)
-    _own_certificate(own)
+    context_for(own, (), verify=True)
 
 
-def _certificates(own: AgentTls) -> list[Certificate]:
-    found = []
+def _load(context: ssl.SSLContext, own: AgentTls) -> None:
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go: an intermediate that is trusted is enough
     for text in own.authorities:
-        parts = [_BEGIN + part for part in text.split(_BEGIN)[1:]]
         try:
-            found += [Certificate.loadPEM(part) for part in parts]
-        except SSL.Error:
-            parts = []
-        if not parts:
-            raise ConfigError("enable_agent_tls_for_checks: ca_file or ca_path: no certificate in PEM form")
-    return found
-
-
-def _own_certificate(own: AgentTls | None) -> PrivateCertificate | None:
-    if own is None or not own.certificate:
-        return None
+            context.load_verify_locations(cadata=text.decode("ascii", "replace"))
+        except (ssl.SSLError, ValueError):
+            raise ConfigError(f"{_OWN}ca_file or ca_path: no certificate in PEM form") from None
+    if not own.certificate:
+        return
+    # `ssl` reads a certificate and its key from a file only; this one is in memory
+    place = os.memfd_create("check certificate")
     try:
-        loaded: PrivateCertificate = PrivateCertificate.loadPEM(own.key + b"\n" + own.certificate)
-    except (SSL.Error, ValueError):
-        raise ConfigError("enable_agent_tls_for_checks: cert_file and key_file hold no certificate and key") from None
-    return loaded
+        os.write(place, own.key + b"\n" + own.certificate)
+        context.load_cert_chain(f"/proc/self/fd/{place}", password=lambda: "")
+    except (ssl.SSLError, OSError):
+        raise ConfigError(f"{_OWN}cert_file and key_file hold no certificate and key") from None
+    finally:
+        os.close(place)
 
 
-@implementer(IOpenSSLClientConnectionCreator)
-class _Unverified:
-    def __init__(self, host: str, options: CertificateOptions) -> None:
+@implementer(IStreamClientEndpoint)
+class TlsEndpoint:
+    """`endpoint` with TLS to `host` on top. Fails with `CheckFailed`."""
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        host: str,
+        own: AgentTls | None,
+        *,
+        verify: bool,
+        protocols: tuple[str, ...] = (),
+    ) -> None:
+        self._endpoint = endpoint
         self._host = host
-        self._context = options.getContext()
+        self._context = context_for(own, protocols, verify=verify)
+        self._verify = verify
 
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        connection = SSL.Connection(self._context, None)
-        connection.set_app_data(tlsProtocol)
-        if not is_address(self._host):
-            connection.set_tlsext_host_name(self._host.encode("idna"))
-        return connection
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect, and shake hands."""
+        hush(protocolFactory)
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        name = ascii_host(self._host).partition("%")[0].removesuffix(".") or None
+        if name is not None and is_address(name) and not self._verify:
+            name = None
+        layer: Any = await self._endpoint.connect(_Layers(self._context, factory, name))
+        try:
+            protocol: IProtocol = await layer.secured
+        except HandshakeFailed as error:
+            raise CheckFailed(tls_reason(str(error), self._host)) from None
+        return protocol
+
+
+class _Layers(Factory):
+    """Puts TLS under the protocols of another factory."""
+
+    def __init__(self, context: ssl.SSLContext, inner: Any, name: str | None) -> None:
+        self._context = context
+        self._inner = inner
+        self._name = name
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return Secured(self._context, self._inner.buildProtocol(addr), server_side=False, name=self._name)

@@ -50,15 +50,19 @@ class Aliases:
         watch.add("checks", ("service", service_id))
         return self._entries.watchers.wait(watch, call).cancel
 
-    def remote_node(self, node: str, index: int) -> Deferred[tuple[int, list[HealthCheck], set[str]]]:
-        """(index, checks, ids of services) of another node; blocks until its index passes `index`."""
+    def remote_node(self, node: str, index: int) -> Deferred[tuple[int, list[HealthCheck], set[str] | None]]:
+        """(index, checks, ids of services) of another node, None for the ids if there is no such node.
+
+        Blocks until its index passes `index`.
+        """
         return Deferred.fromCoroutine(self._remote_node(node, index))
 
-    async def _remote_node(self, node: str, index: int) -> tuple[int, list[HealthCheck], set[str]]:
+    async def _remote_node(self, node: str, index: int) -> tuple[int, list[HealthCheck], set[str] | None]:
         checks: HealthChecksReply = await self._caller.call("Health.NodeChecks", self._read(node, index))
         services: NodeServicesReply = await self._caller.call("Catalog.NodeServices", self._read(node, 0))
-        known = services.node_services.services if services.node_services is not None else None
-        return checks.meta.index, checks.health_checks or [], set(known or ())
+        found = services.node_services
+        known = None if found is None or found.node is None else set(found.services or ())
+        return checks.meta.index, checks.health_checks or [], known
 
     def _read(self, node: str, index: int) -> NodeRequest:
         options = QueryOptions(

@@ -54,6 +54,8 @@ class Secured(Protocol):
         self._waiting_bytes = 0
         self._is_secured = self._is_over = self._says_no_more = self._hears_no_more = False
         self._then_lose: Callable[[], None] | None = None
+        #: What was wrong with the connection after the handshake.
+        self._fault: HandshakeFailed | None = None
 
     @classmethod
     def over(cls, context: ssl.SSLContext, protocol: Any) -> "Secured":
@@ -92,7 +94,7 @@ class Secured(Protocol):
         if not self._is_secured:
             self._refuse("the connection ended during the TLS handshake")
         if self._is_secured or self._server_side:
-            self.protocol.connectionLost(reason)
+            self.protocol.connectionLost(reason if self._fault is None else Failure(self._fault))
 
     def _shake(self) -> None:
         try:
@@ -151,6 +153,8 @@ class Secured(Protocol):
         self._is_over = True
         self._flush()  # the alert that says why
         peer = self.transport.getPeer()
+        if self._is_secured:
+            self._fault = HandshakeFailed(why)  # a listener may refuse the caller's certificate only now
         if self._is_secured or self._server_side:
             _log.warn("TLS with {host}:{port} failed: {why}", host=peer.host, port=peer.port, why=why)
         self._refuse(why)

@@ -7,6 +7,8 @@ import pytest
 
 #: Loaded for the first request that needs them.
 FOR_SOME_REQUESTS = ("klein", "werkzeug", "twisted.web.server", "re2")
+#: Loaded for the first check that needs them.
+FOR_SOME_CHECKS = ("twisted.web.client", "consulpy.checks.grpc", "consulpy.checks.tls", "consulpy.checks.docker")
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +23,6 @@ def test_the_modules_of_the_doors_are_loaded_from_the_start(loaded: set[str]) ->
     assert {"consulpy.http.app", "consulpy.http.routes.kv", "twisted.web.http", "twisted.names.dns"} <= loaded
 
 
-@pytest.mark.parametrize("name", FOR_SOME_REQUESTS)
-def test_what_only_some_requests_need_is_not(loaded: set[str], name: str) -> None:
+@pytest.mark.parametrize("name", FOR_SOME_REQUESTS + FOR_SOME_CHECKS)
+def test_what_only_some_requests_or_checks_need_is_not(loaded: set[str], name: str) -> None:
     assert name not in loaded

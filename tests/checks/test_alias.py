@@ -110,6 +110,28 @@ def test_a_servers_own_consul_is_looked_for_in_the_catalog() -> None:
     assert alias.said == [("passing", "All checks passing.")]
 
 
+@pytest.mark.parametrize(
+    ("service", "checks", "services", "said"),
+    [
+        ("web", [], None, ("critical", "Node there could not be found")),
+        ("", [], None, ("critical", "Node there could not be found")),
+        ("", [], {"web"}, ("critical", "Service  could not be found on node there")),
+        ("", [check("a", "passing")], {"web"}, ("critical", "Service  could not be found on node there")),
+        ("", [check("n", "passing", "")], {"web"}, ("passing", "All checks passing.")),
+        ("web", [], {"web"}, ("passing", "No checks found.")),
+        ("web", [check("n", "warning", "")], {"web"}, ("warning", 'Aliased check "n" failing: out')),
+        ("none", [check("n", "passing", "")], {"web"}, ("critical", "Service none could not be found on node there")),
+    ],
+)
+def test_a_node_that_is_not_there_or_of_which_nothing_is_known_is_no_passing_one(
+    service: str, checks: list[HealthCheck], services: set[str] | None, said: tuple[str, str]
+) -> None:
+    """As Consul judges them; for the first two it ends with a fault of its own (1.8.7)."""
+    alias = Alias("there", service)
+    alias.source.queries[-1][2].callback((3, checks, services))
+    assert alias.said == [said]
+
+
 def test_a_failed_query_is_critical_and_repeated() -> None:
     alias = Alias("there", "web")
     alias.source.queries[-1][2].errback(NoServers())

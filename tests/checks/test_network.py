@@ -5,6 +5,7 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,18 +16,20 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from consulpy.checks import grpc
+from consulpy.checks import dial, grpc
 from consulpy.checks.dial import Dialer, DialError, split_host_port
-from consulpy.checks.docker import DockerProbe
+from consulpy.checks.docker import DockerProbe, FramedTail
 from consulpy.checks.grpc import GrpcProbe
 from consulpy.checks.http import HttpProbe
-from consulpy.checks.result import CheckFailed, Probe, Result
+from consulpy.checks.result import CheckFailed, Probe, Result, Tail
 from consulpy.checks.runner import Runner
-from consulpy.checks.script import ScriptProbe
+from consulpy.checks.script import LINGERING_MAX, ScriptProbe
 from consulpy.checks.tcp import TcpProbe
 from consulpy.errors import BadRequest
 from consulpy.structs.definition import CheckType
@@ -87,8 +90,8 @@ def http(url: str, **fields: Any) -> HttpProbe:
 async def test_http_says_who_asks_and_what_it_got(listen: Callable[[Any], int]) -> None:
     url = f"http://{HOST}:{listen(Site(Echo()))}/echo"
     result = await outcome(http(url, method="put", header={"X-Cf": ["hi"]}, body="text"))
-    said = f"PUT text Consul Health Check text/plain, text/*, */* hi {url.split('/')[2]}"
-    assert result == Result("passing", f"HTTP PUT {url}: 200 OK Output: {said}")
+    said = f"put text Consul Health Check text/plain, text/*, */* hi {url.split('/')[2]}"
+    assert result == Result("passing", f"HTTP put {url}: 200 OK Output: {said}")
 
 
 @pytest.mark.parametrize(
@@ -143,8 +146,7 @@ async def test_https_to_a_plain_server(listen: Callable[[Any], int], skip_verify
 @pytest.mark.parametrize("url", ["127.37.0.5:8099/ok", "ftp://x/", "http://", "http://x:99999/", "http://x/ y", "::"])
 @pytest_twisted.ensureDeferred
 async def test_http_what_is_no_url_is_critical(url: str) -> None:
-    with pytest.raises(CheckFailed):
-        http(url).run()
+    assert (await outcome(http(url))).status == "critical"
 
 
 @pytest_twisted.ensureDeferred
@@ -168,6 +170,78 @@ async def test_tcp_connects_and_hangs_up(listen: Callable[[Any], int]) -> None:
     assert result == Result("passing", f"TCP connect {target}: Success")
 
 
+class Farewell(Protocol):
+    """Notes how its peer hung up; `greeting` is sent at once."""
+
+    greeting = b""
+
+    def __init__(self, ended: "Deferred[Any]") -> None:
+        self.ended = ended
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(self.greeting)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(reason.type)
+
+
+@pytest_twisted.ensureDeferred
+async def test_tcp_ends_with_a_plain_end_of_the_stream(listen: Callable[[Any], int]) -> None:
+    """Servers count resets as errors and fill their logs with them."""
+    ended: Deferred[Any] = Deferred()
+    target = f"{HOST}:{listen(Factory.forProtocol(partial(Farewell, ended)))}"
+    assert (await outcome(TcpProbe(Dialer(reactor), target, 5))).status == "passing"
+    assert await ended is ConnectionDone
+
+
+@pytest.mark.parametrize(
+    ("target", "output"),
+    [
+        ("{host}:+{port}", "TCP connect {target}: Success"),
+        ("{host}:00{port}", "TCP connect {target}: Success"),
+        ("[{host}]:{port}", "TCP connect {target}: Success"),
+        ("0127.37.0.3:{port}", "TCP connect {target}: Success"),
+        ("{host}:", "dial tcp {host}:0: connect: connection refused"),
+        (":1", "dial tcp :1: connect: connection refused"),
+        ("{host}:tcpmux", "dial tcp {host}:1: connect: connection refused"),
+        ("{host}:nosuch", "dial tcp: address tcp/nosuch: unknown port"),
+        ("{host}: 80", "dial tcp: address tcp/ 80: unknown port"),
+        ("{host}:٨٠", "dial tcp: address tcp/٨٠: unknown port"),
+        ("{host}:65536", "dial tcp: address 65536: invalid port"),
+        ("{host}:-1", "dial tcp: address -1: invalid port"),
+        ("{host}:" + "9" * 5000, "dial tcp: address " + "9" * 5000 + ": invalid port"),
+        ("{host}", "dial tcp: address {host}: missing port in address"),
+        ("::1:80", "dial tcp: address ::1:80: too many colons in address"),
+        ("[::1:80", "dial tcp: address [::1:80: missing ']' in address"),
+        ("[::1]x:80", "dial tcp: address [::1]x:80: missing port in address"),
+        ("[fe80::1%nope]:80", "dial tcp [fe80::1%nope]: connect: invalid argument"),
+        ("*:80", "dial tcp: lookup *: no such host"),
+        ("127.1:80", "dial tcp: lookup 127.1: no such host"),
+        ("2131036417:80", "dial tcp: lookup 2131036417: no such host"),
+        ("0x7f000001:80", "dial tcp: lookup 0x7f000001: no such host"),
+        ("a b:80", "dial tcp: lookup a b: no such host"),
+        ("a" * 64 + ".b:80", "dial tcp: lookup " + "a" * 64 + ".b: no such host"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_tcp_addresses_of_all_kinds(listen: Callable[[Any], int], target: str, output: str) -> None:
+    """As Go's dialer reads them; the C library would take some for other addresses."""
+    parts = {"host": HOST, "port": listen(Factory.forProtocol(Protocol))}
+    target = target.format(**parts)
+    result = await outcome(TcpProbe(Dialer(reactor), target, 5))
+    assert result.output == output.format(target=target, **parts)
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_addresses_of_a_name_are_tried(listen: Callable[[Any], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial, "_addresses_of", lambda _: ["127.37.0.99", HOST])
+    target = f"name:{listen(Factory.forProtocol(Protocol))}"
+    assert (await outcome(TcpProbe(Dialer(reactor), target, 5))).status == "passing"
+    refused = await outcome(TcpProbe(Dialer(reactor), "name:1", 5))
+    assert refused.output == "dial tcp 127.37.0.99:1: connect: connection refused"
+
+
 @pytest_twisted.ensureDeferred
 async def test_tcp_refused() -> None:
     result = await outcome(TcpProbe(Dialer(reactor), f"{HOST}:1", 5))
@@ -188,14 +262,14 @@ async def test_names_are_looked_up_apart(listen: Callable[[Any], int]) -> None:
     [
         ("nonsense", "dial tcp: address nonsense: missing port in address"),
         ("1:2:3", "dial tcp: address 1:2:3: too many colons in address"),
-        ("x:99999", "dial tcp: address 99999: invalid port"),
+        ("[::1", "dial tcp: address [::1: missing ']' in address"),
     ],
 )
 def test_targets_are_checked_in_gos_words(target: str, error: str) -> None:
     with pytest.raises(DialError) as caught:
         split_host_port(target)
     assert str(caught.value) == error
-    assert split_host_port("[::1]:80") == ("::1", 80)
+    assert split_host_port("[::1]:80") == ("::1", "80")
 
 
 def script(*arguments: str, output_max: int = 0, timeout_s: float = 5) -> ScriptProbe:
@@ -215,11 +289,21 @@ async def test_script_keeps_the_end_of_a_long_output() -> None:
     assert result == Result("critical", "Captured 4096 of 9000 bytes\n...\n" + "y\n" * 2048)
 
 
+@pytest.mark.parametrize(
+    ("program", "output"),
+    [
+        ("/nonexist", "fork/exec /nonexist: no such file or directory"),
+        ("nonexist", 'exec: "nonexist": executable file not found in $PATH'),
+        ("./nonexist", "fork/exec ./nonexist: no such file or directory"),
+        ("", "fork/exec : no such file or directory"),
+        ("/tmp", "fork/exec /tmp: permission denied"),
+        ("a\0b", "fork/exec a\0b: invalid argument"),
+        ("\ud800", "fork/exec \ud800: invalid argument"),
+    ],
+)
 @pytest_twisted.ensureDeferred
-async def test_script_that_cannot_start() -> None:
-    assert (await outcome(script("/nonexist"))).output == "fork/exec /nonexist: no such file or directory"
-    assert (await outcome(script(""))).status == "critical"
-    assert (await outcome(script("a\0b"))).status == "critical"
+async def test_script_that_cannot_start(program: str, output: str) -> None:
+    assert await outcome(script(program)) == Result("critical", output)
 
 
 def moment() -> Deferred[None]:
@@ -253,9 +337,58 @@ async def test_script_is_killed_with_all_that_it_started(tmp_path: Path) -> None
 
 
 @pytest_twisted.ensureDeferred
-async def test_script_that_leaves_something_in_the_background_ends_all_the_same() -> None:
-    result = await outcome(script("sh", "-c", "sleep 1000 & echo done"))
-    assert result == Result("passing", "done\n")
+async def test_what_a_script_printed_before_its_timeout_is_shown() -> None:
+    """Of both streams, as Consul shows it."""
+    probe = script("sh", "-c", "echo out; echo err >&2; sleep 1000", timeout_s=1)
+    run = probe.run()
+    run.addErrback(lambda _: None)
+    while "err" not in probe.timed_out().output:
+        await moment()
+    run.cancel()
+    assert probe.timed_out() == Result("critical", "Timed out (1s) running check\n\nout\nerr\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_output_of_one_run_is_not_shown_of_the_next() -> None:
+    probe = script("sh", "-c", "echo out")
+    await probe.run()
+    probe._arguments = ["/nonexist"]
+    assert (await outcome(probe)).status == "critical"
+    assert "out\n" not in probe.timed_out().output
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_script_leaves_in_the_background_lives_on(tmp_path: Path) -> None:
+    """The script ends at once; its child may go on printing, which nobody sees."""
+    pids, printed = tmp_path / "pids", tmp_path / "printed"
+    child = f"sleep 0.2; echo more; echo more; touch {printed}; exec sleep 1000"
+    result = await outcome(script("sh", "-c", f"(echo $$; {child}) & echo $! > {pids}; echo done"))
+    assert result.status == "passing"
+    assert "done\n" in result.output
+    pid = pids.read_text().strip()
+    try:
+        while not printed.exists():
+            await moment()
+        assert is_running(pid)
+    finally:
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_left_by_many_runs_holds_few_descriptors(tmp_path: Path) -> None:
+    probe = script("sh", "-c", f"sleep 1000 & echo $! >> {tmp_path}/pids")
+    before = descriptors()
+    try:
+        for _ in range(2 * LINGERING_MAX):
+            assert (await outcome(probe)).status == "passing"
+        assert descriptors() <= before + LINGERING_MAX
+    finally:
+        for pid in (tmp_path / "pids").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
 
 
 class HealthServer(Protocol):
@@ -332,12 +465,18 @@ def test_grpc_without_its_library_is_refused_at_registration(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "kind", [CheckType(http="::bad"), CheckType(tcp="nonsense"), CheckType(grpc="x"), CheckType(http="ftp://x/")]
+    "kind",
+    [CheckType(http="::bad"), CheckType(tcp="nonsense"), CheckType(grpc="x"), CheckType(http="ftp://x/")],
 )
-def test_what_could_never_run_is_refused_at_registration(kind: CheckType) -> None:
-    runner = Runner(reactor, Random(1), aliases=None)  # type: ignore[arg-type]
-    with pytest.raises(BadRequest, match="Invalid check: "):
-        runner.check_type(kind)
+def test_what_is_no_address_is_taken_at_registration_as_by_consul(kind: CheckType) -> None:
+    """It is critical when it runs; refusing it would keep an agent from starting with files that Consul takes."""
+    Runner(reactor, Random(1), aliases=None).check_type(kind)  # type: ignore[arg-type]
+
+
+def test_a_docker_host_that_is_none_is_refused_at_registration() -> None:
+    runner = Runner(reactor, Random(1), aliases=None, docker_host="nonsense")  # type: ignore[arg-type]
+    with pytest.raises(BadRequest, match="unable to parse docker host `nonsense`"):
+        runner.check_type(CheckType(docker_container_id="c", script_args=["true"]))
 
 
 class Docker(Resource):
@@ -348,7 +487,11 @@ class Docker(Resource):
         if path == "/containers/gone/exec":
             request.setResponseCode(404)
             return b'{"message":"No such container: gone"}'
+        if path in ("/containers/stopped/exec", "/containers/broken/exec"):
+            request.setResponseCode(409 if "stopped" in path else 500)
+            return b"oh"
         if path.endswith("/exec"):
+            assert path in ("/containers/c/exec", "/containers/a%2F..%2Fb+c%3Fd/exec")
             request.setResponseCode(201)
             return json.dumps({"Id": json.loads(body)["Cmd"][0]}).encode()
         if path.endswith("/start"):
@@ -365,12 +508,15 @@ OUTPUT = ((1, b"out"), (2, b"err"))
         ("c", "0", Result("passing", "outerr")),
         ("c", "1", Result("warning", "outerr")),
         ("c", "7", Result("critical", "outerr")),
+        ("stopped", "0", Result("critical", "create exec failed since container stopped is paused or stopped")),
+        ("a/../b c?d", "0", Result("passing", "outerr")),
+        ("broken", "0", Result("critical", "create exec failed for container broken with status 500: oh")),
         (
             "gone",
             "0",
             Result(
                 "critical",
-                'create exec failed for container gone with status 404: {"message":"No such container: gone"}',
+                "create exec failed for unknown container gone",
             ),
         ),
     ],
@@ -381,15 +527,31 @@ async def test_docker_runs_inside_the_container(tmp_path: Path, container: str, 
     port = reactor.listenUNIX(path, Site(Docker()))
     try:
         kind = CheckType(docker_container_id=container, script_args=[code])
-        assert await outcome(DockerProbe(reactor, path, kind, 5)) == result
+        assert await outcome(DockerProbe(reactor, Dialer(reactor), f"unix://{path}", kind, 5)) == result
     finally:
         await port.stopListening()
+
+
+def test_dockers_frames_are_taken_apart_wherever_they_are_cut() -> None:
+    stream = b"".join(bytes([kind, 0, 0, 0]) + struct.pack(">I", len(data)) + data for kind, data in OUTPUT) + b"\1"
+    for size in range(1, len(stream) + 1):
+        frames = FramedTail(Tail(100))
+        for at in range(0, len(stream), size):
+            assert frames.write(stream[at : at + size])
+        assert frames.tail.data == b"outerr"
+
+
+@pytest_twisted.ensureDeferred
+async def test_docker_over_tcp(listen: Callable[[Any], int]) -> None:
+    kind = CheckType(docker_container_id="c", script_args=["1"])
+    place = f"tcp://{HOST}:{listen(Site(Docker()))}"
+    assert await outcome(DockerProbe(reactor, Dialer(reactor), place, kind, 5)) == Result("warning", "outerr")
 
 
 @pytest_twisted.ensureDeferred
 async def test_docker_that_is_not_there() -> None:
     kind = CheckType(docker_container_id="x", script_args=["true"])
-    result = await outcome(DockerProbe(reactor, "/var/run/no-docker.sock", kind, 5))
+    result = await outcome(DockerProbe(reactor, Dialer(reactor), "unix:///var/run/no-docker.sock", kind, 5))
     assert result.output == (
         'create exec failed for container x: Post "http://%2Fvar%2Frun%2Fno-docker.sock/containers/x/exec": '
         "dial unix /var/run/no-docker.sock: connect: no such file or directory"

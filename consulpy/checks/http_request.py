@@ -1,0 +1,128 @@
+"""What an HTTP check sends, and where a redirect leads, by the rules of Go's HTTP client. Pure.
+
+Each request is one connection. User information in the URL becomes an Authorization header unless the check has one.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from consulpy.checks.result import CheckFailed
+from consulpy.checks.url import Url, UrlError, ascii_host, parse
+from consulpy.filter.literals import quoted
+from consulpy.structs.definition import CheckType
+
+USER_AGENT: Final = "Consul Health Check"
+ACCEPT: Final = "text/plain, text/*, */*"
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+#: Headers that the client writes itself.
+_OWN: Final = frozenset(("host", "content-length", "transfer-encoding", "trailer"))
+#: Headers that another host is not told.
+_SECRET: Final = frozenset(("authorization", "www-authenticate", "cookie", "cookie2"))
+#: Status of a redirect -> whether method and body stay.
+_REDIRECTS: Final = {301: False, 302: False, 303: False, 307: True, 308: True}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request. `headers`: as the check has them; `host`: what stands in Host if not the URL's."""
+
+    method: str
+    url: Url
+    headers: tuple[tuple[str, str], ...] = ()
+    host: str = ""
+    body: str = ""
+    referer: str = ""
+
+    @classmethod
+    def of(cls, kind: CheckType) -> "HttpRequest":
+        """The first request of a check. Raises `CheckFailed` for what is no method or no URL."""
+        method = kind.method or "GET"
+        if not _TOKEN.fullmatch(method):
+            raise CheckFailed(f"net/http: invalid method {quoted(method)}")
+        try:
+            url = parse(kind.http)
+        except UrlError as error:
+            raise CheckFailed(f"parse {quoted(kind.http)}: {error}") from None
+        headers = tuple((name, value) for name, values in (kind.header or {}).items() for value in values)
+        host = next((value for name, value in headers if name.lower() == "host"), "")
+        return cls(method, url, headers, host, kind.body)
+
+    @property
+    def shown(self) -> str:
+        """How errors name it: `Get "http://host/path"`."""
+        return f"{self.method[:1]}{self.method[1:].lower()} {quoted(self.url.shown)}"
+
+    def check(self) -> None:
+        """Raise `CheckFailed` for what cannot be sent."""
+        for name, value in self.headers if self.url.scheme in ("http", "https") else ():
+            if not _TOKEN.fullmatch(name):
+                raise CheckFailed(f"net/http: invalid header field name {quoted(name)}")
+            if _NOT_IN_A_VALUE.search(value):
+                raise CheckFailed(f"net/http: invalid header field value {quoted(value)} for key {name}")
+        if self.url.scheme not in ("http", "https"):
+            raise CheckFailed(f"unsupported protocol scheme {quoted(self.url.scheme)}")
+        if not self.url.host:
+            raise CheckFailed("http: no Host in request URL")
+
+    @property
+    def may_be_compressed(self) -> bool:
+        """Whether the answer is asked for in gzip, to be undone here."""
+        names = {name.lower() for name, _ in self.headers}
+        return self.method != "HEAD" and not names & {"accept-encoding", "range"}
+
+    def fields(self) -> Iterator[tuple[str, str]]:
+        """Names and values of all header fields but those of the connection and the body."""
+        # a host name ends where a path or a blank begins, as Go cuts it
+        host = re.split("[ /]", self.host)[0]
+        name, colon, port = host.partition(":")
+        yield "Host", ascii_host(name) + colon + port if host else self.url.host_header
+        given = [(name, value.strip(" \t")) for name, value in self.headers if name.lower() not in _OWN]
+        names = {name.lower() for name, value in given if value}
+        for name, value in (("user-agent", USER_AGENT), ("accept", ACCEPT)):
+            if name not in names:
+                yield name, value
+                given = [each for each in given if each[0].lower() != name]
+        if "authorization" not in names and self.url.user is not None:
+            yield "Authorization", self.url.authorization
+        if "referer" not in names and self.referer:
+            yield "Referer", self.referer
+        if self.may_be_compressed:
+            yield "Accept-Encoding", "gzip"
+        yield from given
+
+    def redirected(self, status: int, location: str) -> "HttpRequest | None":
+        """The request that follows an answer; None if none does. Raises `CheckFailed`."""
+        same = _REDIRECTS.get(status)
+        if same is None or (same and not location):
+            return None
+        if not location:
+            raise CheckFailed(f"{status} response missing Location header")
+        try:
+            url = self.url.join(location)
+            absolute = bool(parse(location).scheme)
+        except UrlError as error:
+            shown = quoted(location)
+            raise CheckFailed(f"failed to parse Location header {shown}: parse {shown}: {error}") from None
+        method = self.method if same or self.method == "HEAD" else "GET"
+        headers = self.headers
+        if not _within(url, self.url):
+            headers = tuple(each for each in headers if each[0].lower() not in _SECRET)
+        return replace(
+            self,
+            method=method,
+            url=url,
+            headers=headers,
+            host="" if absolute else self.host,
+            body=self.body if same else "",
+            referer="" if self.url.scheme == "https" and url.scheme == "http" else self.url.referer,
+        )
+
+
+def _within(url: Url, other: Url) -> bool:
+    """Whether a URL is on the same host and port as another, or on one below its name."""
+    (host, port), (base, base_port) = url.address, other.address
+    host, base = ascii_host(host).lower(), ascii_host(base).lower()
+    return port == base_port and (host == base or host.endswith("." + base))

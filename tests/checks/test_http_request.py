@@ -1,0 +1,144 @@
+"""What HTTP checks send and where redirects lead: the rules of Go's HTTP client, as seen of a real agent."""
+
+from typing import Any
+
+import pytest
+
+from consulpy.checks.http_request import HttpRequest
+from consulpy.checks.result import CheckFailed
+from consulpy.structs.definition import CheckType
+
+URL = "http://h:1/a"
+
+
+def request(url: str = URL, **fields: Any) -> HttpRequest:
+    return HttpRequest.of(CheckType(http=url, **fields))
+
+
+def sent(url: str = URL, **fields: Any) -> list[tuple[str, str]]:
+    return list(request(url, **fields).fields())
+
+
+DEFAULTS = [
+    ("Host", "h:1"),
+    ("user-agent", "Consul Health Check"),
+    ("accept", "text/plain, text/*, */*"),
+    ("Accept-Encoding", "gzip"),
+]
+
+
+def test_a_request_without_headers() -> None:
+    assert sent() == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "values"),
+    [
+        ({"Host": ["other"]}, "host", ["other"]),
+        ({"host": ["other:99"]}, "host", ["other:99"]),
+        ({"Host": ["a", "b"]}, "host", ["a"]),
+        ({"Host": [""]}, "host", ["h:1"]),
+        ({"Host": ["a b"]}, "host", ["a"]),
+        ({"Host": ["bücher.example:1"]}, "host", ["xn--bcher-kva.example:1"]),
+        ({"User-Agent": ["mine"]}, "user-agent", ["mine"]),
+        ({"User-Agent": [""]}, "user-agent", ["Consul Health Check"]),
+        ({"ACCEPT": ["a/b", "c/d"]}, "accept", ["a/b", "c/d"]),
+        ({"X-A": ["1", "2"], "x-a": ["3"]}, "x-a", ["1", "2", "3"]),
+        ({"X": ["  a  "]}, "x", ["a"]),
+        ({"X": []}, "x", []),
+        ({"Content-Length": ["5"]}, "content-length", []),
+        ({"Transfer-Encoding": ["chunked"]}, "transfer-encoding", []),
+        ({"Accept-Encoding": ["br"]}, "accept-encoding", ["br"]),
+        ({"Range": ["bytes=0-1"]}, "accept-encoding", []),
+    ],
+)
+def test_headers_of_the_check(header: dict[str, list[str]], name: str, values: list[str]) -> None:
+    assert [value for key, value in sent(header=header) if key.lower() == name] == values
+
+
+@pytest.mark.parametrize("header", [{}, {"X": ["1"]}])
+def test_user_information_is_sent_unless_the_check_has_its_own(header: dict[str, list[str]]) -> None:
+    own = {"authorization": ["Bearer x"]}
+    assert ("Authorization", "Basic dTpw") in sent("http://u:p@h:1/", header=header)
+    fields = sent("http://u:p@h:1/", header={**header, **own})
+    assert [value for name, value in fields if name.lower() == "authorization"] == ["Bearer x"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"method": "Po St"}, 'net/http: invalid method "Po St"'),
+        ({"method": "GET\r\nX: y"}, 'net/http: invalid method "GET\\r\\nX: y"'),
+        ({"url": "http://h/%zz"}, 'parse "http://h/%zz": invalid URL escape "%zz"'),
+        ({"header": {"X A": ["1"]}}, 'net/http: invalid header field name "X A"'),
+        ({"header": {"": ["1"]}}, 'net/http: invalid header field name ""'),
+        ({"header": {"X": ["a\r\nY: b"]}}, 'net/http: invalid header field value "a\\r\\nY: b" for key X'),
+        ({"header": {"Host": ["a\nb"]}}, 'net/http: invalid header field value "a\\nb" for key Host'),
+        ({"url": "ftp://h/"}, 'unsupported protocol scheme "ftp"'),
+        ({"url": "h/x"}, 'unsupported protocol scheme ""'),
+        ({"url": "http://u:p@/"}, "http: no Host in request URL"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_in_gos_words(fields: dict[str, Any], error: str) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        request(**fields).check()
+    assert str(caught.value) == error
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "following"),
+    [
+        ("GET", 301, "GET"),
+        ("POST", 302, "GET"),
+        ("PUT", 303, "GET"),
+        ("HEAD", 302, "HEAD"),
+        ("POST", 307, "POST"),
+        ("DELETE", 308, "DELETE"),
+    ],
+)
+def test_method_and_body_of_a_redirect(method: str, status: int, following: str) -> None:
+    found = request(method=method, body="b").redirected(status, "/y")
+    assert found is not None
+    kept = status in (307, 308)
+    assert (found.method, found.body, found.referer) == (following, "b" if kept else "", URL)
+
+
+@pytest.mark.parametrize("status", [200, 300, 304, 305, 306, 399])
+def test_other_answers_are_no_redirects(status: int) -> None:
+    assert request().redirected(status, "/y") is None
+
+
+@pytest.mark.parametrize(
+    ("location", "error"),
+    [
+        ("", "302 response missing Location header"),
+        ("http://[::1/", 'failed to parse Location header "http://[::1/": parse "http://[::1/": missing \']\' in host'),
+    ],
+)
+def test_a_redirect_that_leads_nowhere(location: str, error: str) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        request().redirected(302, location)
+    assert str(caught.value) == error
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [("/x", True), ("http://h:1/x", True), ("http://sub.h:1/x", True), ("http://h:2/x", False), ("http://o/x", False)],
+)
+def test_secrets_are_told_to_the_same_host_only(location: str, told: bool) -> None:
+    header = {"Authorization": ["Bearer x"], "cookie": ["a=b"], "X-A": ["1"]}
+    found = request(header=header).redirected(302, location)
+    assert found is not None
+    names = {name.lower() for name, _ in found.fields()}
+    assert ("authorization" in names, "cookie" in names, "x-a" in names) == (told, told, True)
+
+
+def test_passwords_and_referers_do_not_go_elsewhere() -> None:
+    first = request("https://u:p@h/a", header={"Host": ["name"]})
+    same, other = first.redirected(302, "/b"), first.redirected(302, "http://o/b")
+    assert same is not None
+    assert other is not None
+    assert ("Authorization", "Basic dTpw") in list(same.fields())
+    assert (same.host, same.referer) == ("name", "https://h/a")
+    assert (other.host, other.referer) == ("", "")
+    assert "Authorization" not in dict(other.fields())
