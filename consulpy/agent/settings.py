@@ -3,7 +3,6 @@
 from consulpy.checks.agenttls import AgentTls
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.config import DnsConfig, SoaConfig
-from consulpy.errors import ConfigError
 from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig
 
