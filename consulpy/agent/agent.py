@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredLock, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -378,6 +379,8 @@ class Agent:
             pool.serf.leave(lambda left=left: left.callback(None))  # type: ignore[misc]
             await left
         if self.server is not None:
+            # clients that don't know yet that we are gone are still served
+            await deferLater(self._reactor, self.config.performance.leave_drain_time_s)
             self.server.is_leader = False
         self._reactor.callLater(_LAST_WORDS_S, self._shut_down, 0)
 

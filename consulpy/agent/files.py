@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import globalLogPublisher
 from twisted.python.logfile import LogFile
@@ -13,6 +13,9 @@ from consulpy.agent.disk import DiskThread
 from consulpy.agent.logs import LogSink
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from consulpy.agent.syslog import SyslogSink
 
 #: The name of the log in a `log_file` that is a folder, as Consul's.
 LOG_NAME = "consul.log"
@@ -71,6 +74,7 @@ class AgentFiles:
         #: Lines that did not fit into `LINES_MAX`; counted in the log when it goes on.
         self._dropped = 0
         self._sink: LogSink | None = None
+        self._syslog: SyslogSink | None = None
         try:
             if self._pid_file is not None:
                 self._pid_file.write_text(str(os.getpid()))
@@ -78,6 +82,18 @@ class AgentFiles:
                 self._open_log(config)
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}: choose another pid_file or log_file") from None
+        if config.enable_syslog:
+            self._open_syslog(config)
+
+    def _open_syslog(self, config: RuntimeConfig) -> None:
+        from consulpy.agent.syslog import SyslogSink
+
+        try:
+            self._syslog = SyslogSink(config)
+        except ConfigError:
+            self.close()
+            raise
+        globalLogPublisher.addObserver(self._syslog)
 
     def _open_log(self, config: RuntimeConfig) -> None:
         """A new file after `log_rotate_duration`, and whenever `log_rotate_bytes` are written."""
@@ -123,6 +139,10 @@ class AgentFiles:
             self._sink = None
             self._disk.stop()
             self._log.close()
+        if self._syslog is not None:
+            globalLogPublisher.removeObserver(self._syslog)
+            self._syslog.close()
+            self._syslog = None
         if self._pid_file is not None:
             self._pid_file.unlink(missing_ok=True)
             self._pid_file = None

@@ -100,7 +100,10 @@ class LogSink:
             return
         noise = rank <= _RANK[LogLevel.info] and str(event.get("log_namespace", "")).startswith(_NOISY)
         if rank >= self._least and not noise:
-            self._write(log_line(event, self._as_json))
+            self._emit(event, log_line(event, self._as_json))
+
+    def _emit(self, _event: dict[str, Any], line: str) -> None:
+        self._write(line)
 
     def _say_exhausted(self, event: dict[str, Any]) -> None:
         """One line instead of one, perhaps with a traceback, for each connection, question and check."""

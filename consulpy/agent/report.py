@@ -153,7 +153,7 @@ def debug_config(config: RuntimeConfig) -> dict[str, Any]:
 
 def tagged_addresses(config: RuntimeConfig) -> dict[str, str]:
     """The agent's addresses by their names in the catalog."""
-    found = {"lan": config.advertise_addr, "wan": config.advertise_addr_wan}
+    found = {**config.tagged_addresses, "lan": config.advertise_addr, "wan": config.advertise_addr_wan}
     for name in ("lan", "wan"):
         found[f"{name}_ipv{6 if ':' in found[name] else 4}"] = found[name]
     return found

@@ -28,6 +28,7 @@ from consulpy.rpc.wan import OtherDatacenters
 from consulpy.serf.machine import Serf
 from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
+from consulpy.structs.session import TTL_MIN_NS
 from consulpy.tls.contexts import Tls
 
 Stops = list[Callable[[], object]]
@@ -96,6 +97,7 @@ def server_role(
         wan=wan,
         metrics=metrics,
         hold_timeout_s=config.performance.rpc_hold_timeout_s,
+        session_ttl_min_ns=round(config.session_ttl_min_s * 1e9) or TTL_MIN_NS,
         waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
         wall_s=wall_s,
     )

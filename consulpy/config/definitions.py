@@ -15,6 +15,7 @@ from typing import Any, Final
 from consulpy.config.place import Place
 from consulpy.errors import ConfigError, RPCError
 from consulpy.local.godecode import GoError, duration
+from consulpy.structs import newer
 
 #: How a value is read: the value, where it stands; gives it in the API's form. Raises `ConfigError`.
 Read = Callable[[Any, Place], Any]
@@ -114,6 +115,8 @@ class Fields:
     fields: Mapping[str, Read]
     check: Callable[[dict[str, Any]], str] | None = None
     default: Mapping[str, Any] = field(default_factory=dict)
+    #: Its name in the table of fields that newer versions have.
+    struct: str = ""
     #: Names by their lower case without underscores.
     names: dict[str, str] = field(default_factory=dict, init=False)
 
@@ -132,10 +135,10 @@ class Fields:
             known = self.names.get(_ALIASES.get(plain, plain))
             if known is not None:
                 found[go_name(known)] = self.fields[known](block[name], here)
-            elif plain not in NEWER:
+            elif (version := newer.version_of(name, newer.fields_of(self.struct))) is None:
                 raise _unknown(self, name, here)
-            elif block[name] not in _SAYS_NOTHING:
-                raise here.fault(f"not supported: a {self.what} has it since Consul {NEWER[plain]}")
+            elif not newer.says_nothing(name, block[name]):
+                raise here.fault(newer.reason(name, version))
         fault = self.check(found) if self.check else ""
         if fault:
             raise place.fault(fault)
@@ -166,38 +169,6 @@ def go_name(name: str) -> str:
     if name == "args":
         return "ScriptArgs"
     return "".join(_UPPER.get(word, word.capitalize()) for word in name.split("_"))
-
-
-#: Names of newer versions of Consul, by their lower case without underscores, and the version that brought each.
-NEWER: Final[Mapping[str, str]] = {
-    "namespace": "1.7 (Enterprise)",
-    "destinationnamespace": "1.7 (Enterprise)",
-    "exposedport": "1.10",
-    "socketpath": "1.10",
-    "localservicesocketpath": "1.10",
-    "localbindsocketpath": "1.10",
-    "localbindsocketmode": "1.10",
-    "h2ping": "1.10",
-    "h2pingusetls": "1.10",
-    "tlsservername": "1.10",
-    "mode": "1.10",
-    "transparentproxy": "1.10",
-    "centrallyconfigured": "1.10",
-    "failuresbeforewarning": "1.11",
-    "disableredirects": "1.11.5",
-    "partition": "1.11 (Enterprise)",
-    "destinationpartition": "1.11 (Enterprise)",
-    "udp": "1.13",
-    "peername": "1.13",
-    "destinationpeer": "1.14",
-    "tcpusetls": "1.16.2",
-    "osservice": "1.16",
-    "envoyextensions": "1.16",
-    "accesslogs": "1.15",
-    "locality": "1.17",
-    "ports": "1.22",
-}
-_SAYS_NOTHING: Final[tuple[object, ...]] = ("", 0, False, [], {}, "default")
 
 
 def _fault_of_check(found: dict[str, Any]) -> str:
@@ -272,9 +243,9 @@ _CHECK: Final[Mapping[str, Read]] = {
     "args": list_of(text, ""),
     "header": map_of(list_of(text, "")),
 }
-CHECK: Final = Fields("check", _CHECK, _fault_of_check)
+CHECK: Final = Fields("check", _CHECK, _fault_of_check, struct="CheckType")
 #: `check` of a service, where an empty block counts as none.
-_INNER_CHECK: Final = Fields("check", _CHECK, lambda found: _fault_of_check(found) if found else "")
+_INNER_CHECK: Final = Fields("check", _CHECK, lambda found: _fault_of_check(found) if found else "", struct="CheckType")
 _MESH_GATEWAY: Final = Fields("mesh gateway", {"mode": _mesh_mode})
 _UPSTREAM: Final = Fields(
     "upstream",
@@ -285,6 +256,7 @@ _UPSTREAM: Final = Fields(
         "config": map_of(anything),
         "mesh_gateway": _MESH_GATEWAY,
     },
+    struct="Upstream",
 )
 _EXPOSED_PATH: Final = Fields(
     "path",
@@ -301,6 +273,7 @@ _PROXY: Final = Fields(
         "mesh_gateway": _MESH_GATEWAY,
         "expose": Fields("block", {"checks": switch, "paths": list_of(_EXPOSED_PATH)}),
     },
+    struct="ConnectProxy",
 )
 _SERVICE: Final[dict[str, Read]] = {
     **dict.fromkeys(("kind", "id", "name", "address", "token"), text),
@@ -325,9 +298,9 @@ def _sidecar(value: Any, place: Place) -> dict[str, Any]:
     return _SIDECAR(value, place)
 
 
-_CONNECT: Final = Fields("connect block", {"native": switch, "sidecar_service": _sidecar})
-_SIDECAR: Final = Fields("sidecar service", {**_SERVICE, "connect": _CONNECT}, _fault_of_sidecar)
-SERVICE: Final = Fields("service", {**_SERVICE, "connect": _CONNECT}, _fault_of_service)
+_CONNECT: Final = Fields("connect block", {"native": switch, "sidecar_service": _sidecar}, struct="ServiceConnect")
+_SIDECAR: Final = Fields("sidecar service", {**_SERVICE, "connect": _CONNECT}, _fault_of_sidecar, struct="NodeService")
+SERVICE: Final = Fields("service", {**_SERVICE, "connect": _CONNECT}, _fault_of_service, struct="NodeService")
 
 
 def service(value: Any, place: Place) -> Definition:

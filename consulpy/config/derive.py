@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from consulpy.config import tls_blocks
 from consulpy.config.advertise import address_to_advertise
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.templates import NoAddress, render
@@ -75,8 +76,12 @@ def derive(
         _targets(path, found.get(path, ()), host)
         for path in ("start_join", "start_join_wan", "retry_join", "retry_join_wan")
     )
+    notes = [*warnings, *tls_blocks.warnings_of(found)]
+    https_tls = tls_blocks.fold(found)
     config: RuntimeConfig = _build(RuntimeConfig, found, ())
-    return dataclasses.replace(config, dev_mode=dev_mode, config_files=tuple(files), warnings=tuple(warnings))
+    return dataclasses.replace(
+        config, dev_mode=dev_mode, config_files=tuple(files), warnings=tuple(notes), https_tls=https_tls
+    )
 
 
 def _name_and_bootstrap(found: dict[str, Any], host: Host) -> None:

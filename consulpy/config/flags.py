@@ -22,6 +22,7 @@ _CONVERT: Final[Mapping[Kind, Callable[[str], Any]]] = {
 
 #: Flags of Consul's agent that change nothing here, and what each would have been for.
 _WITHOUT_EFFECT: Final = (
+    Flag("auto-reload-config", "Watches the configuration files and reloads them.", switch, hidden=True),
     Flag("primary-gateway", "Address of a mesh gateway in the primary datacenter.", many=True, hidden=True),
     Flag("raft-protocol", "Sets the Raft protocol version. Defaults to latest.", whole, hidden=True),
     Flag("segment", "(Enterprise-only) Sets the network segment to join.", hidden=True),

@@ -1,10 +1,15 @@
-"""Keys that Consul 1.8 knows and this program does not act on yet, so that real files are read without false alarms.
+"""Keys that versions of Consul know and this program does not act on, so that real files are read without false alarms.
 
-REFUSED ones would leave the user less safe, or with a different cluster, than the file says; the others do no harm.
-A name that ends in ".*" stands for a whole block.
+REFUSED ones would leave the user less safe, or with a different cluster, than the file says; QUIET ones ask for what is
+so anyway; the others do no harm and are warned of. What each holds is checked all the same. A name that ends in ".*"
+stands for a whole block whose names are free. Source: what `consulpy validate` of Consul 1.8.7 takes, and for newer
+keys its changelog.
 """
 
+from collections.abc import Mapping
 from typing import Final
+
+from consulpy.config.key import Kind
 
 #: Key -> what is missing, as the error tells it. A value that switches the thing off is accepted.
 REFUSED: Final[dict[str, str]] = {
@@ -16,133 +21,147 @@ REFUSED: Final[dict[str, str]] = {
     "auto_encrypt.tls": "certificates from the servers",
     "auto_encrypt.allow_tls": "certificates for the clients",
     "auto_config.enabled": "automatic configuration",
-    "connect.enabled": "Connect",
     "non_voting_server": "a server without a vote (Consul Enterprise)",
+    "read_replica": "a server without a vote (Consul Enterprise)",
     "segment": "network segments (Consul Enterprise)",
     "segments": "network segments (Consul Enterprise)",
+    "partition": "admin partitions (Consul Enterprise)",
+    "limits.request_limits.mode": "limits of the rate of requests",
 }
 
 #: Values of refused keys that ask for nothing.
 HARMLESS: Final[tuple[object, ...]] = (False, "", "allow", None, [], {}, 0)
+#: The one partition and segment that there is without the enterprise edition.
+HARMLESS_OF: Final[Mapping[str, tuple[object, ...]]] = {
+    "partition": ("default",),
+    "segment": ("<default>",),
+    "limits.request_limits.mode": ("disabled",),
+}
+#: Values of refused keys that leave nobody less safe, but ask for something.
+WARNED_OF: Final[Mapping[str, tuple[object, ...]]] = {"limits.request_limits.mode": ("permissive",)}
 
-#: Known, read, without effect.
-IGNORED: Final = frozenset(
-    {
-        "acl.*",
-        "acl_agent_master_token",
-        "acl_agent_token",
-        "acl_down_policy",
-        "acl_enforce_version_8",
-        "acl_enable_key_list_policy",
-        "acl_replication_token",
-        "acl_token",
-        "acl_ttl",
-        "auto_config.*",
-        "auto_encrypt.*",
-        "autopilot.*",
-        "cache.*",
-        "config_entries.*",
-        "connect.*",
-        "disable_anonymous_signature",
-        "disable_http_unprintable_char_filter",
-        "disable_update_check",
-        "enable_acl_replication",
-        "enable_central_service_config",
-        "primary_gateways",
-        "primary_gateways_interval",
-        "raft_protocol",
-        "raft_snapshot_interval",
-        "raft_snapshot_threshold",
-        "raft_trailing_logs",
-        "rpc.*",
-        "session_ttl_min",
-        "syslog_facility",
-        "tagged_addresses",
-        "telemetry.*",
-        "ui",
-        "ui_config.*",
-        "ui_content_path",
-        "ui_dir",
-        "audit.*",
-        "dns_config.prefer_namespace",
-        "gossip_lan.*",
-        "gossip_wan.*",
-        "ports.proxy_min_port",
-        "ports.proxy_max_port",
-    }
-)
+_TEXT, _SWITCH, _WHOLE, _NUMBER = Kind.TEXT, Kind.SWITCH, Kind.WHOLE, Kind.NUMBER
+_DURATION, _TEXTS = Kind.DURATION, Kind.TEXTS
+
+#: Known, read, without effect; with what each holds (None: anything).
+IGNORED: Final[Mapping[str, Kind | None]] = {
+    **dict.fromkeys(("acl.down_policy", "acl.disabled_ttl"), _TEXT),
+    **dict.fromkeys(("acl.enable_key_list_policy", "acl.enable_token_persistence"), _SWITCH),
+    **dict.fromkeys(("acl.enable_token_replication", "acl.msp_disable_bootstrap"), _SWITCH),
+    **dict.fromkeys(("acl.policy_ttl", "acl.role_ttl", "acl.token_ttl"), _DURATION),
+    **dict.fromkeys(("acl.tokens.agent", "acl.tokens.agent_master", "acl.tokens.default"), _TEXT),
+    **dict.fromkeys(("acl.tokens.master", "acl.tokens.replication"), _TEXT),
+    "acl.tokens.managed_service_provider": None,
+    **dict.fromkeys(("acl.tokens.initial_management", "acl.tokens.agent_recovery"), _TEXT),  # since 1.11
+    **dict.fromkeys(("acl.tokens.config_file_service_registration", "acl.tokens.dns"), _TEXT),
+    **dict.fromkeys(("acl_agent_master_token", "acl_agent_token", "acl_down_policy", "acl_replication_token"), _TEXT),
+    **dict.fromkeys(("acl_enforce_version_8", "acl_enable_key_list_policy", "enable_acl_replication"), _SWITCH),
+    "acl_token": _TEXT,
+    "acl_ttl": _DURATION,
+    **dict.fromkeys(("auto_config.intro_token", "auto_config.intro_token_file"), _TEXT),
+    **dict.fromkeys(("auto_config.server_addresses", "auto_config.dns_sans", "auto_config.ip_sans"), _TEXTS),
+    "auto_config.authorization.*": None,
+    **dict.fromkeys(("auto_encrypt.dns_san", "auto_encrypt.ip_san"), _TEXTS),
+    **dict.fromkeys(("autopilot.cleanup_dead_servers", "autopilot.disable_upgrade_migration"), _SWITCH),
+    **dict.fromkeys(("autopilot.last_contact_threshold", "autopilot.server_stabilization_time"), _DURATION),
+    **dict.fromkeys(("autopilot.max_trailing_logs", "autopilot.min_quorum"), _WHOLE),
+    **dict.fromkeys(("autopilot.redundancy_zone_tag", "autopilot.upgrade_version_tag"), _TEXT),
+    "cache.entry_fetch_max_burst": _WHOLE,
+    "cache.entry_fetch_rate": _NUMBER,
+    "config_entries.bootstrap": None,
+    "connect.ca_provider": _TEXT,
+    "connect.ca_config.*": None,
+    "connect.enabled": _SWITCH,
+    "connect.enable_mesh_gateway_wan_federation": _SWITCH,
+    "connect.test_ca_leaf_root_change_spread": _DURATION,
+    **dict.fromkeys(("disable_anonymous_signature", "disable_update_check"), _SWITCH),
+    **dict.fromkeys(("disable_http_unprintable_char_filter", "enable_central_service_config"), _SWITCH),
+    "dns_config.prefer_namespace": _SWITCH,
+    "primary_gateways": _TEXTS,
+    "primary_gateways_interval": _DURATION,
+    **dict.fromkeys(("raft_protocol", "raft_snapshot_threshold", "raft_trailing_logs"), _WHOLE),
+    "raft_snapshot_interval": _DURATION,
+    **dict.fromkeys(("telemetry.circonus_api_app", "telemetry.circonus_api_token"), _TEXT),
+    **dict.fromkeys(("telemetry.circonus_api_url", "telemetry.circonus_broker_id"), _TEXT),
+    **dict.fromkeys(("telemetry.circonus_broker_select_tag", "telemetry.circonus_check_display_name"), _TEXT),
+    **dict.fromkeys(("telemetry.circonus_check_force_metric_activation", "telemetry.circonus_check_id"), _TEXT),
+    **dict.fromkeys(("telemetry.circonus_check_instance_id", "telemetry.circonus_check_search_tag"), _TEXT),
+    **dict.fromkeys(("telemetry.circonus_check_tags", "telemetry.circonus_submission_interval"), _TEXT),
+    "telemetry.circonus_submission_url": _TEXT,
+    "ui": _SWITCH,
+    **dict.fromkeys(("ui_content_path", "ui_dir"), _TEXT),
+    "audit.enabled": _SWITCH,
+    "audit.sink.*": None,
+    **dict.fromkeys(("ports.proxy_min_port", "ports.proxy_max_port"), _WHOLE),
+    **dict.fromkeys(("revision", "version", "version_prerelease"), _TEXT),
+    **dict.fromkeys(("ae_interval", "check_deregister_interval_min", "sync_coordinate_interval_min"), _DURATION),
+    **dict.fromkeys(("check_reap_interval",), _DURATION),
+    "sync_coordinate_rate_target": _NUMBER,
+    "consul.*": None,
+    # of newer versions
+    "use_streaming_backend": _SWITCH,  # 1.9
+    "rpc.enable_streaming": _SWITCH,
+    "advertise_reconnect_timeout": _DURATION,
+    **dict.fromkeys(("ui_config.metrics_provider", "ui_config.metrics_provider_options_json"), _TEXT),
+    "ui_config.metrics_provider_files": _TEXTS,
+    **dict.fromkeys(("ui_config.metrics_proxy", "ui_config.dashboard_url_templates")),
+    "raft_prevote_disabled": _SWITCH,
+    "recursor_strategy": _TEXT,  # 1.11
+    "auto_reload_config": _SWITCH,  # 1.12
+    "ports.grpc_tls": _WHOLE,  # 1.14
+    "addresses.grpc_tls": _TEXT,
+    "peering.enabled": _SWITCH,
+    "xds.*": None,
+    "license_path": _TEXT,
+    "limits.rpc_client_timeout": _DURATION,
+    **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate"), _NUMBER),  # 1.15
+    "tls.grpc.*": None,
+    "limits.http_max_request_body_size": _WHOLE,
+    "raft_logstore.*": None,
+    **dict.fromkeys(("performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"), _DURATION),
+    "locality.*": None,
+    "experiments": _TEXTS,
+    "server_rejoin_age_max": _DURATION,
+    "default_intention_policy": _TEXT,
+    "reporting.*": None,
+    "cloud.*": None,
+    "log_sublevels.*": None,
+    "disable_kv_key_validation": _SWITCH,
+    # of older versions
+    "telemetry.disable_compat_1.9": _SWITCH,
+    "connect.enable_serverless_plugin": _SWITCH,
+}
+
+#: Values that ask for what is so anyway: nothing is said of them.
+QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
+    **dict.fromkeys(("disable_anonymous_signature", "disable_update_check")),
+    **dict.fromkeys(("acl_enforce_version_8", "use_streaming_backend", "rpc.enable_streaming")),
+    **dict.fromkeys(("revision", "version", "version_prerelease", "telemetry.disable_compat_1.9")),
+    **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate")),
+    **dict.fromkeys(("connect.enable_mesh_gateway_wan_federation", "connect.enable_serverless_plugin"), (False,)),
+    **dict.fromkeys(("peering.enabled", "ui", "auto_reload_config"), (False,)),
+    "connect.enabled": (False,),
+    "enable_central_service_config": (True,),
+    "raft_protocol": (3,),
+    "disable_kv_key_validation": (True,),
+    "raft_prevote_disabled": (True,),
+    "recursor_strategy": ("", "sequential"),
+    "ports.grpc_tls": (-1, 0),
+}
+
+#: What is said of a block, once, instead of "not supported yet and has no effect".
+REASONS: Final[Mapping[str, str]] = {
+    "connect": "Connect is not supported yet: its endpoints say that it is off, and there is no service mesh",
+    "peering": "cluster peering is not supported: the agent goes on without",
+    "tls.grpc": "there is no gRPC listener here, so nothing to secure",
+    "xds": "there is no service mesh here, so nothing to tune",
+}
 
 #: Other spellings of a key: the one in `schema` is on the right.
-SAME: Final[dict[str, str]] = {"service": "services", "check": "checks"}
-
-#: What a definition of a service may say.
-SERVICE: Final = frozenset(
-    {
-        "id",
-        "name",
-        "tags",
-        "address",
-        "tagged_addresses",
-        "meta",
-        "port",
-        "check",
-        "checks",
-        "token",
-        "weights",
-        "enable_tag_override",
-        "proxy",
-        "connect",
-        "kind",
-        "namespace",
-    }
-)
-#: What a definition of a check may say.
-CHECK: Final = frozenset(
-    {
-        "id",
-        "name",
-        "notes",
-        "service_id",
-        "token",
-        "status",
-        "args",
-        "script",
-        "http",
-        "header",
-        "method",
-        "body",
-        "tcp",
-        "interval",
-        "docker_container_id",
-        "shell",
-        "grpc",
-        "grpc_use_tls",
-        "tls_server_name",
-        "tls_skip_verify",
-        "alias_node",
-        "alias_service",
-        "timeout",
-        "ttl",
-        "success_before_passing",
-        "failures_before_critical",
-        "deregister_critical_service_after",
-        "output_max_size",
-        "check_id",
-        "namespace",
-    }
-)
-#: Older spellings in definitions, as Consul translates them.
-DEFINITION_SAME: Final[dict[str, str]] = {
-    "deregistercriticalserviceafter": "deregister_critical_service_after",
-    "dockercontainerid": "docker_container_id",
-    "enabletagoverride": "enable_tag_override",
-    "scriptargs": "args",
-    "serviceid": "service_id",
-    "tlsskipverify": "tls_skip_verify",
-    "taggedaddresses": "tagged_addresses",
-    "aliasnode": "alias_node",
-    "aliasservice": "alias_service",
-    "checkid": "check_id",
-    "grpcusetls": "grpc_use_tls",
-    "outputmaxsize": "output_max_size",
+SAME: Final[dict[str, str]] = {
+    "service": "services",
+    "check": "checks",
+    "ui_config.dir": "ui_dir",
+    "ui_config.content_path": "ui_content_path",
+    "ui_config.enabled": "ui",
 }

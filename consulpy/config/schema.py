@@ -4,6 +4,7 @@ Files, flags, help texts, checks and the reload report derive from this table. R
 which `consulpy.agent` fills from here. Key names and help texts are Consul's.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +21,7 @@ from consulpy.config.sections import (
     Performance,
     Ports,
     Telemetry,
+    TlsBlocks,
     UiSettings,
     UnixSockets,
 )
@@ -193,7 +195,8 @@ class RuntimeConfig:
     log_rotate_max_files: int = key(
         Kind.WHOLE, 0, "Maximum number of log file archives to keep", flag="log-rotate-max-files"
     )
-    enable_syslog: bool = key(Kind.SWITCH, False, "Enables logging to syslog.", flag="syslog", support=Support.IGNORED)
+    enable_syslog: bool = key(Kind.SWITCH, False, "Enables logging to syslog.", flag="syslog")
+    syslog_facility: str = key(Kind.TEXT, "LOCAL0", "Facility of what goes to syslog.")
     pid_file: str = key(Kind.TEXT, "", "Path to file to store agent PID.", flag="pid-file")
     enable_debug: bool = key(Kind.SWITCH, False)
     telemetry: Telemetry = section(Telemetry)
@@ -219,6 +222,9 @@ class RuntimeConfig:
     )
     discard_check_output: bool = key(Kind.SWITCH, False, reloadable=True)
     discovery_max_stale_s: float = key(Kind.DURATION, 0.0, wire="discovery_max_stale", reloadable=True)
+    session_ttl_min_s: float = key(Kind.DURATION, 10.0, "Shortest TTL of a session.", wire="session_ttl_min")
+    #: Named addresses of this node, beside `lan` and `wan`.
+    tagged_addresses: Mapping[str, str] = key(Kind.TEXT_MAP, NOTHING)
     default_query_time_s: float = key(
         Kind.DURATION,
         300.0,
@@ -249,6 +255,9 @@ class RuntimeConfig:
     tls_min_version: str = key(Kind.TEXT, "tls12", reloadable=True)
     tls_cipher_suites: str = key(Kind.TEXT, "", "Go's names, separated by commas; not for TLS 1.3.", reloadable=True)
     tls_prefer_server_cipher_suites: bool = key(Kind.SWITCH, False, reloadable=True)
+    tls: TlsBlocks = section(TlsBlocks)
+    #: What HTTPS has of its own where `tls.https` says so, by the names of the flat keys.
+    https_tls: Mapping[str, str] = dataclasses.field(default_factory=dict)
     server_name: str = key(Kind.TEXT, "", "Overrides the name for the certificates.", support=Support.IGNORED)
     performance: Performance = section(Performance)
     limits: Limits = section(Limits)

@@ -84,9 +84,7 @@ class DnsSettings:
 class Performance:
     """Trade of speed and load."""
 
-    leave_drain_time_s: float = key(
-        Kind.DURATION, 5.0, "Keep serving after a leave for so long.", support=Support.IGNORED
-    )
+    leave_drain_time_s: float = key(Kind.DURATION, 5.0, "A server keeps serving after a leave for so long.")
     raft_multiplier: int = key(Kind.WHOLE, 5, "Scales Raft's timings; 1 is the fastest.", support=Support.IGNORED)
     rpc_hold_timeout_s: float = key(Kind.DURATION, 7.0, "How long a request waits for a leader.")
 
@@ -169,3 +167,33 @@ class UnixSockets:
     user: str = key(Kind.TEXT, "")
     group: str = key(Kind.TEXT, "")
     mode: str = key(Kind.TEXT, "")
+
+
+@dataclass(frozen=True)
+class TlsOf:
+    """TLS of one listener and its callers, or of all: Consul's form since 1.12. None: as `tls.defaults` has it."""
+
+    ca_file: str | None = key(Kind.TEXT, reloadable=True)
+    ca_path: str | None = key(Kind.TEXT, reloadable=True)
+    cert_file: str | None = key(Kind.TEXT, reloadable=True)
+    key_file: str | None = key(Kind.TEXT, reloadable=True)
+    tls_min_version: str | None = key(Kind.TEXT, reloadable=True)
+    tls_cipher_suites: str | None = key(Kind.TEXT, reloadable=True)
+    verify_incoming: bool | None = key(Kind.SWITCH, reloadable=True)
+    verify_outgoing: bool | None = key(Kind.SWITCH, reloadable=True)
+
+
+@dataclass(frozen=True)
+class TlsOfRpc(TlsOf):
+    """Of the server port, 8300."""
+
+    verify_server_hostname: bool | None = key(Kind.SWITCH, reloadable=True)
+
+
+@dataclass(frozen=True)
+class TlsBlocks:
+    """The block `tls`; `config.tls_blocks` puts it into the flat keys."""
+
+    defaults: TlsOfRpc = section(TlsOfRpc)
+    internal_rpc: TlsOfRpc = section(TlsOfRpc)
+    https: TlsOf = section(TlsOf)

@@ -3,6 +3,8 @@
 from consulpy.config.schema import RuntimeConfig
 from consulpy.tls.settings import TlsSettings
 
+_TLS_SETTING = {"tls_min_version": "min_version", "tls_cipher_suites": "cipher_suites"}
+
 
 def tls_settings(config: RuntimeConfig) -> TlsSettings:
     """TLS: `verify_incoming` is both doors, and whoever asks for a server's name asks for its certificate."""
@@ -20,4 +22,5 @@ def tls_settings(config: RuntimeConfig) -> TlsSettings:
         cipher_suites=config.tls_cipher_suites,
         prefer_server_cipher_suites=config.tls_prefer_server_cipher_suites,
         https=config.ports.https > 0,
+        https_own={_TLS_SETTING.get(name, name): value for name, value in config.https_tls.items()},
     )

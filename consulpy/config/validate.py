@@ -237,6 +237,7 @@ _LEAST: Final[dict[str, float]] = {
     "retry_interval": 0.001,
     "retry_interval_wan": 0.001,
     "retry_max": 0,
+    "performance.leave_drain_time": 0,
     "retry_max_wan": 0,
     "check_output_max_size": 1,
     "dns_config.a_record_limit": 0,

@@ -6,34 +6,42 @@ An unknown name is an error that says file, line and the nearest known name.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from consulpy.codec.blocks import Block
 from consulpy.config import known
 from consulpy.config.durations import parse_duration
-from consulpy.config.key import Key, Kind, Support
+from consulpy.config.key import Kind, Support
 from consulpy.config.place import Place
 from consulpy.config.schema import KEYS
 from consulpy.config.sources import Source
 from consulpy.errors import ConfigError
 
-_BLOCKS: Final = {path.rpartition(".")[0] for path in KEYS if "." in path} | {"dns_config.soa"}
-_IGNORED_BLOCKS: Final = {name.removesuffix(".*") for name in known.IGNORED if name.endswith(".*")}
-_ALL_NAMES: Final = (
-    KEYS.keys()
-    | _BLOCKS
-    | known.REFUSED.keys()
-    | known.SAME.keys()
-    | (known.IGNORED - {"telemetry.*"})
-    | _IGNORED_BLOCKS
-)
+#: All blocks, also those around others.
+_BLOCKS: Final = {
+    path[: dot.start()]
+    for path in (*KEYS, *known.REFUSED, *known.IGNORED, *known.SAME)
+    for dot in re.finditer(r"\.", path)
+}
+#: Blocks whose names are free.
+FREE_BLOCKS: Final = {name.removesuffix(".*") for name in known.IGNORED if name.endswith(".*")}
+#: Every name that a file may have, blocks too; those in free blocks have no entry.
+ALL_NAMES: Final = {
+    name for name in (*KEYS, *_BLOCKS, *known.REFUSED, *known.SAME, *known.IGNORED) if not name.endswith("*")
+}
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """The known name that was probably meant, or ""."""
     found = difflib.get_close_matches(name, sorted(choices), n=1, cutoff=0.6)
     return found[0] if found else ""
+
+
+def _single_ones_last(item: tuple[str, Any]) -> bool:
+    """`service` comes after `services`, as in Consul: of two with one id the last counts."""
+    return item[0].lower() in ("service", "check")
 
 
 class Reading:
@@ -46,9 +54,7 @@ class Reading:
         self._walk(source.tree, ())
 
     def _walk(self, tree: Block, written: tuple[str, ...]) -> None:
-        for name, value in sorted(
-            tree.items(), key=lambda item: item[0].lower() in known.SAME
-        ):  # single ones come last
+        for name, value in sorted(tree.items(), key=_single_ones_last):
             here = (*written, name)
             path = ".".join(here).lower()
             path = known.SAME.get(path, path)
@@ -57,16 +63,38 @@ class Reading:
                 continue
             if path in KEYS:
                 self._take(path, value, place)
-            elif path in _BLOCKS or path in _IGNORED_BLOCKS or (path == "acl"):
+            elif path in FREE_BLOCKS:
+                self._ignore(path, value, place)
+            elif path in _BLOCKS:
                 self._walk_block(value, here, place)
             elif path in known.REFUSED:
                 self._refuse(path, value, place)
-            elif path in known.IGNORED or any(
-                f"{'.'.join(here[:count]).lower()}.*" in known.IGNORED for count in range(1, len(here))
-            ):
-                self.warnings.append(f"{place}: {path} is not supported yet and has no effect")
+            elif path in known.IGNORED:
+                self._ignore(path, value, place)
             else:
                 self._unknown(path, place)
+
+    def _ignore(self, path: str, value: Any, place: Place) -> None:
+        """Check what a key without effect holds, and say that it has none, unless it asks for nothing."""
+        kind = known.IGNORED.get(path)
+        if path in FREE_BLOCKS and not all(
+            isinstance(one, dict) for one in (value if isinstance(value, list) else [value])
+        ):
+            raise place.wrong(Kind.BLOCK.value, value)
+        if kind is not None:
+            value = self._convert(kind, value, place)
+        if value in ("", (), [], {}) or (path in known.QUIET and (known.QUIET[path] or (value,)).count(value)):
+            return
+        self._warn(path, place)
+
+    def _warn(self, path: str, place: Place) -> None:
+        block = next(
+            (above for above in (path, path.rpartition(".")[0], path.partition(".")[0]) if above in known.REASONS), ""
+        )
+        if not block:
+            self.warnings.append(f"{place}: {path} is not supported yet and has no effect")
+        elif not any(line.endswith(known.REASONS[block]) for line in self.warnings):
+            self.warnings.append(f"{place}: {known.REASONS[block]}")
 
     def _walk_block(self, value: Any, here: tuple[str, ...], place: Place) -> None:
         blocks = value if isinstance(value, list) else [value]
@@ -77,12 +105,15 @@ class Reading:
 
     def _unknown(self, path: str, place: Place) -> None:
         block = path.rpartition(".")[0]
-        near = nearest(path, [name for name in _ALL_NAMES if name.rpartition(".")[0] == block])
+        near = nearest(path, [name for name in ALL_NAMES if name.rpartition(".")[0] == block])
         hint = f"; did you mean {near}?" if near else ""
         raise ConfigError(f"{place}: invalid config key {place.path}{hint}")
 
     def _refuse(self, path: str, value: Any, place: Place) -> None:
-        if value in known.HARMLESS:
+        if value in known.HARMLESS or value in known.HARMLESS_OF.get(path, ()):
+            return
+        if value in known.WARNED_OF.get(path, ()):
+            self._warn(path, place)
             return
         missing = known.REFUSED[path]
         raise ConfigError(f"{place}: {path}: {missing} not supported yet; remove the key to go on without")
@@ -90,22 +121,24 @@ class Reading:
     def _take(self, path: str, value: Any, place: Place) -> None:
         key = KEYS[path][1]
         if key.support is Support.IGNORED:
-            self.warnings.append(f"{place}: {path} is not supported yet and has no effect")
-        found = self._definitions(path, value, place) if key.kind is Kind.BLOCKS else self._convert(key, value, place)
+            self._warn(path, place)
+        found = (
+            self._definitions(path, value, place) if key.kind is Kind.BLOCKS else self._convert(key.kind, value, place)
+        )
         if path in self.values and isinstance(found, tuple):
             found = self.values[path] + found
         elif path in self.values and isinstance(found, dict):
             found = self.values[path] | found
         self.values[path] = found
 
-    def _convert(self, key: Key, value: Any, place: Place) -> Any:
+    def _convert(self, kind: Kind, value: Any, place: Place) -> Any:
         try:
-            return convert(key.kind, value)
+            return convert(kind, value)
         except ValueError as error:
             expected = str(error)
             if expected.startswith("expected"):
                 raise place.fault(expected) from None
-            raise place.wrong(expected or key.kind.value, value) from None
+            raise place.wrong(expected or kind.value, value) from None
 
     def _definitions(self, path: str, value: Any, place: Place) -> tuple[Any, ...]:
         """Service, check and watch definitions: one block or several."""

@@ -22,7 +22,7 @@ from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.record import Record
 from consulpy.structs.requests import CoordinateUpdateRequest
-from consulpy.structs.session import Session
+from consulpy.structs.session import TTL_MIN_NS, Session
 
 if TYPE_CHECKING:
     from consulpy.serf.machine import Serf
@@ -86,6 +86,7 @@ class Server:
         wan: "Serf | None" = None,
         queue_coordinate: Callable[[CoordinateUpdateRequest], None] = lambda _update: None,
         hold_timeout_s: float = HOLD_TIMEOUT_S,
+        session_ttl_min_ns: int = TTL_MIN_NS,
         metrics: Measures = NOTHING,
         waits: WaitLimits = DEFAULT_WAITS,
         wall_s: Callable[[], float] | None = None,
@@ -120,6 +121,8 @@ class Server:
         #: Called when the whole state was replaced by a snapshot.
         self.after_restore: list[Callable[[], None]] = []
         self._hold_timeout_s = hold_timeout_s
+        #: The shortest TTL that a session may have (`session_ttl_min`).
+        self.session_ttl_min_ns = session_ttl_min_ns
         self._is_leader = False
         self._had_leader = False
         self._held: dict[Deferred[None], Timer] = {}

@@ -42,9 +42,13 @@ class Tls:
         incoming_rpc = incoming_https = None
         if settings.has_certificate:
             incoming_rpc = _incoming(settings, authorities, verify=settings.verify_incoming_rpc)
-            incoming_https = _incoming(settings, authorities, verify=settings.verify_incoming_https)
+        https, https_authorities = settings.of_https, authorities
+        if https is not settings:
+            https_authorities = _authorities(https) if https.https else ""
+        if https.has_certificate and (https.https or https is settings):
+            incoming_https = _incoming(https, https_authorities, verify=https.verify_incoming_https)
         outgoing = _outgoing(settings, authorities) if settings.has_ca else None
-        own_api = _own_api(settings, authorities) if settings.has_certificate and settings.https else None
+        own_api = _own_api(https, https_authorities) if https.has_certificate and https.https else None
 
         def use() -> None:
             self.settings = settings

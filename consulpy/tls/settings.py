@@ -4,8 +4,8 @@ Rules and texts: seen with Consul 1.8.7.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from consulpy.errors import ConfigError
 
@@ -48,6 +48,14 @@ class TlsSettings:
     cipher_suites: str = ""
     prefer_server_cipher_suites: bool = False
     https: bool = False
+    #: Settings that HTTPS has of its own, by their names here.
+    https_own: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def of_https(self) -> "TlsSettings":
+        """The same with what HTTPS has of its own."""
+        changes: dict[str, Any] = {**self.https_own, "https_own": {}}
+        return replace(self, **changes) if self.https_own else self
 
     @property
     def has_ca(self) -> bool:
@@ -80,7 +88,9 @@ class TlsSettings:
                 raise ConfigError(f'tls_cipher_suites: invalid tls cipher suites: unsupported cipher "{name}"')
         if self.verify_outgoing and not self.has_ca:
             raise ConfigError("VerifyOutgoing set, and no CA certificate provided! (ca_file or ca_path)")
-        if self.verify_incoming_rpc or self.verify_incoming_https:
+        if self.https_own and self.https:
+            replace(self.of_https, verify_incoming_rpc=False, verify_outgoing=False).check()
+        if self.verify_incoming_rpc or (self.verify_incoming_https and not self.https_own):
             if not self.has_ca:
                 raise ConfigError("VerifyIncoming set but no CA certificates were provided (ca_file or ca_path)")
             if not self.has_certificate:
@@ -88,7 +98,7 @@ class TlsSettings:
                     "VerifyIncoming requires either a Cert and Key pair in the configuration file, or "
                     "auto_encrypt/auto_config be enabled (cert_file, key_file)"
                 )
-        if self.https and not self.has_certificate:
+        if self.https and not self.of_https.has_certificate:
             raise ConfigError("ports.https (-https-port): HTTPS needs cert_file and key_file")
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import consulpy
-from consulpy.config import known
 from consulpy.config.key import Support
 from consulpy.config.schema import KEYS
+from consulpy.config.values import ALL_NAMES, FREE_BLOCKS
 
 PACKAGE = Path(consulpy.__file__).parent
 #: Where keys are declared and checked: to be named there is not to be used.
@@ -39,15 +39,7 @@ def test_a_key_that_nothing_uses_is_marked_and_so_warns_at_the_start() -> None:
 
 
 def is_known(path: str) -> bool:
-    parts = path.split(".")
-    above = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
-    return (
-        path in KEYS
-        or path in known.SAME
-        or path in known.IGNORED
-        or any(part in known.REFUSED or f"{part}.*" in known.IGNORED for part in above)
-        or any(key.startswith(f"{path}.") for key in KEYS)
-    )
+    return path in ALL_NAMES or any(path.startswith(f"{block}.") for block in (*FREE_BLOCKS, "segments"))
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTED if path not in NOT_REALLY])

@@ -9,7 +9,7 @@ from consulpy.rpc.endpoints.uuids import new_uuid
 from consulpy.rpc.registry import read, write
 from consulpy.state.commands import Session as Command
 from consulpy.state.watch import WatchSet
-from consulpy.structs.gotime import GoDurationError, go_duration
+from consulpy.structs.gotime import GoDurationError, go_duration, shown_duration
 from consulpy.structs.requests import NodeRequest
 from consulpy.structs.session import (
     CREATE,
@@ -17,7 +17,6 @@ from consulpy.structs.session import (
     DESTROY,
     RELEASE,
     TTL_MAX_NS,
-    TTL_MIN_NS,
     Session,
     SessionReadRequest,
     SessionRequest,
@@ -38,7 +37,7 @@ def apply(server: "Server", request: SessionRequest) -> Any:
         raise RPCError("Must provide Node")
     if session.behavior not in ("", RELEASE, DELETE_KEYS):
         raise RPCError(f"Invalid Behavior setting '{session.behavior}'")
-    _check_ttl(session.ttl)
+    _check_ttl(session.ttl, server.session_ttl_min_ns)
     if request.op == CREATE:
         session_id = new_uuid(server.rng)
         while server.store.sessions.table.get(session_id) is not None:
@@ -59,15 +58,15 @@ def apply(server: "Server", request: SessionRequest) -> Any:
     return server.submit(command).addCallback(applied)
 
 
-def _check_ttl(text: str) -> None:
+def _check_ttl(text: str, min_ns: int) -> None:
     if not text:
         return
     try:
         ttl_ns = go_duration(text)
     except GoDurationError as error:
         raise RPCError(f"Session TTL '{text}' invalid: {error}") from None
-    if ttl_ns and not TTL_MIN_NS <= ttl_ns <= TTL_MAX_NS:
-        raise RPCError(f"Invalid Session TTL '{ttl_ns}', must be between [10s=24h0m0s]")
+    if ttl_ns and not min_ns <= ttl_ns <= TTL_MAX_NS:
+        raise RPCError(f"Invalid Session TTL '{ttl_ns}', must be between [{shown_duration(min_ns)}=24h0m0s]")
 
 
 def _reply(index: int, sessions: Sequence[Session]) -> SessionsReply:

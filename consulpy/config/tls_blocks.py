@@ -1,0 +1,54 @@
+"""The block `tls` (since Consul 1.12) into the flat keys of before, which this program acts on (pure).
+
+    tls { defaults { ca_file = "ca.pem" } https { verify_incoming = false } }
+
+What `internal_rpc` or `https` does not say is in `defaults`, then in the flat keys. Where HTTPS has other files than
+port 8300, they are told beside the flat keys.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+#: What port 8300 and HTTPS may each have of their own.
+_SHARED: Final = ("ca_file", "ca_path", "cert_file", "key_file", "tls_min_version", "tls_cipher_suites")
+_FLAT: Final = (*_SHARED, "verify_incoming", "verify_outgoing", "verify_server_hostname")
+_VERSIONS: Final = {"TLSv1_0": "tls10", "TLSv1_1": "tls11", "TLSv1_2": "tls12", "TLSv1_3": "tls13", "TLS_AUTO": "tls12"}
+_DEFAULT: Final = {"tls_min_version": "tls12"}
+
+
+def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
+    """Flat keys that the block overrides."""
+    for name in _FLAT:
+        nested = [path for path in found if path.startswith("tls.") and path.endswith(f".{name}")]
+        if name in found and nested:
+            yield f"{name} is given at the top and as {' and '.join(sorted(nested))}: the latter counts"
+
+
+def fold(found: dict[str, Any]) -> dict[str, str]:
+    """Put what the block says into the flat keys of `found`; gives what HTTPS has of its own, by flat key."""
+    if not any(path.startswith("tls.") for path in found):
+        return {}
+    before = dict(found)
+
+    def of(block: str, name: str) -> Any:
+        value = before.get(f"tls.{block}.{name}", before.get(f"tls.defaults.{name}"))
+        return _VERSIONS.get(str(value), value) if name == "tls_min_version" else value
+
+    overrides = {}
+    for name in _SHARED:
+        flat = before.get(name, _DEFAULT.get(name, ""))
+        rpc, https = (flat if value is None else value for value in (of("internal_rpc", name), of("https", name)))
+        found[name] = rpc
+        if https != rpc:
+            overrides[name] = https
+    everywhere = found.pop("verify_incoming", False)
+    for block, path in (("internal_rpc", "verify_incoming_rpc"), ("https", "verify_incoming_https")):
+        nested = of(block, "verify_incoming")
+        found[path] = (everywhere or before.get(path, False)) if nested is None else nested
+    outgoing = of("internal_rpc", "verify_outgoing")
+    if outgoing is not None:
+        found["verify_outgoing"] = outgoing
+    hostname = before.get("tls.internal_rpc.verify_server_hostname", before.get("tls.defaults.verify_server_hostname"))
+    if hostname is not None:
+        found["verify_server_hostname"] = hostname
+    return overrides
