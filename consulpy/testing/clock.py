@@ -104,3 +104,32 @@ class HeapClock:
             self._heap[:] = [entry for entry in self._heap if entry[2].active()]
             heapq.heapify(self._heap)
             self._garbage = 0
+
+
+class NodeClock:
+    """One node's own clocks beside the simulation's time: a monotonic one, and a wall clock that may be wrong and jump.
+
+    `began_s`: what the monotonic clock shows at the start of the simulation. `skew_s`: by how much the wall clock is
+    ahead of the right time.
+    """
+
+    #: Seconds since 1970 at the start of a simulation.
+    EPOCH_S: Final = 1_700_000_000.0
+
+    def __init__(self, clock: HeapClock, began_s: float = 0.0, skew_s: float = 0.0) -> None:
+        self._clock = clock
+        self._began_s = began_s
+        self.skew_s = skew_s
+        self.callLater = clock.callLater
+
+    def seconds(self) -> float:
+        """The monotonic time; only differences mean anything."""
+        return self._clock.seconds() + self._began_s
+
+    def wall_s(self) -> float:
+        """Seconds since 1970, as this node believes."""
+        return self.EPOCH_S + self._clock.seconds() + self.skew_s
+
+    def jump(self, by_s: float) -> None:
+        """Somebody sets the wall clock."""
+        self.skew_s += by_s

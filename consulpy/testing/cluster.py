@@ -12,7 +12,7 @@ from consulpy.memberlist.delegate import Address
 from consulpy.memberlist.machine import JoinTarget, Memberlist
 from consulpy.memberlist.members import Member, State
 from consulpy.memberlist.messages import NodeState
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.clock import HeapClock, NodeClock
 from consulpy.testing.network import Conditions, Host, Network
 
 
@@ -104,8 +104,9 @@ class SimulatedNode:
         self.delegate = RecordingDelegate()
         self.log: list[tuple[str, str]] = []
         rng = Random(f"{cluster.seed} {config.name} {number}")
+        self.clock = cluster.clock_of(number)
         self.memberlist = Memberlist(
-            config, cluster.clock, rng, host, self.delegate, log=lambda level, text: self.log.append((level, text))
+            config, self.clock, rng, host, self.delegate, log=lambda level, text: self.log.append((level, text))
         )
         host.attach(self.memberlist)
 
@@ -135,7 +136,9 @@ class Cluster:
     """Members n0, n1 ... at 10.0.0.1, 10.0.0.2 ...; everything random comes from `seed`.
 
     `settled`: everybody knows everybody from the start, as after a long time, without the work of joining. Otherwise
-    each is alone. `changes` are made to the LAN settings.
+    each is alone. With `skew` the members' clocks differ: their monotonic clocks began up to so many seconds ago, their
+    wall clocks (`SimulatedNode.clock.wall_s`) are wrong by up to so many, either way. `changes` are made to the LAN
+    settings.
     """
 
     def __init__(
@@ -145,6 +148,7 @@ class Cluster:
         conditions: Conditions | None = None,
         *,
         settled: bool = False,
+        skew: float = 0.0,
         **changes: Any,
     ) -> None:
         self.seed = seed
@@ -152,6 +156,7 @@ class Cluster:
         self.network = Network(self.clock, seed, conditions)
         self.nodes: list[SimulatedNode] = []
         self._changes = changes
+        self._skew_s = skew
         for _ in range(size):
             self._make("", None, {})
         everybody = [first_state(node.memberlist.config) for node in self.nodes] if settled else []
@@ -175,6 +180,11 @@ class Cluster:
         node = SimulatedNode(self, number, config, self.network.host(found))
         self.nodes.append(node)
         return node
+
+    def clock_of(self, number: int) -> NodeClock:
+        """The clocks of a member."""
+        rng, most_s = Random(f"{self.seed} clocks {number}"), self._skew_s
+        return NodeClock(self.clock, rng.uniform(0, most_s), rng.uniform(-most_s, most_s))
 
     def join_all(self) -> None:
         """Everybody joins the first one."""

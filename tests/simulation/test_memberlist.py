@@ -133,6 +133,28 @@ def test_a_member_restarts_at_its_old_address_at_once() -> None:
     assert {node.memberlist.members["n4"].meta for node in cluster.nodes} == {b"new"}
 
 
+def test_clocks_that_differ_and_are_set_change_nothing() -> None:
+    """Nothing that goes over the wire is a time, and no timer follows a wall clock."""
+    size, hour_s = 30, 3600
+    plain, skewed = Cluster(size, SEED, settled=True), Cluster(size, SEED, settled=True, skew=1000 * hour_s)
+    seen = []
+    for cluster in (plain, skewed):
+        for node, by_s in zip(cluster.nodes, (hour_s, -hour_s) * size, strict=False):
+            cluster.run(1)
+            before_s = node.clock.wall_s()
+            node.clock.jump(by_s)
+            assert node.clock.wall_s() == before_s + by_s
+        assert cluster.agree()
+        victim = cluster.nodes[2]
+        victim.host.crash()
+        died_s = cluster.clock.seconds()
+        assert cluster.clock.advance_until(lambda: everybody_thinks(cluster, victim.name, State.DEAD), 60)  # noqa: B023
+        seen.append((cluster.clock.seconds() - died_s, [sorted(node.delegate.events) for node in cluster.nodes]))
+    assert len({round(node.clock.wall_s()) for node in skewed.nodes}) > size // 2
+    assert seen[0][0] == pytest.approx(seen[1][0], abs=3)
+    assert seen[0][1] == seen[1][1]
+
+
 def test_the_same_seed_gives_the_same_run() -> None:
     def run(seed: int) -> tuple[int, int, list[list[str]]]:
         cluster = Cluster(12, seed, Conditions(loss=0.1, duplication=0.1))

@@ -1,7 +1,8 @@
 """Whole agents without sockets: gossip, local state, anti-entropy, leader and store on one clock and one bad network.
 
 A hundred agents with ten services each live through changes, crashes, restarts, partitions and lost packets and calls.
-When the network is well again, the catalog has exactly what the agents have. All chance comes from the seed.
+The nodes' clocks differ and are set by an hour meanwhile. When the network is well again, the catalog has exactly what
+the agents have. All chance comes from the seed.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,12 +36,14 @@ from consulpy.state.store import Store
 from consulpy.structs.definition import CheckType
 from consulpy.structs.node import Node
 from consulpy.structs.record import Record
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.clock import HeapClock, NodeClock
 from consulpy.testing.network import Conditions, Network
 
 assert endpoints
 SERVER = ("10.0.0.1", 7946)
 AGENTS, SERVICES = 100, 10
+#: Clocks of nodes differ by up to so many seconds, and are set by so many.
+SKEW_S, JUMP_S = 100_000, 3600
 
 
 class Disk:
@@ -107,7 +110,7 @@ class Line:
 class Starter:
     """Runs TTL checks."""
 
-    def __init__(self, clock: HeapClock) -> None:
+    def __init__(self, clock: NodeClock) -> None:
         self.clock = clock
 
     def check_type(self, kind: CheckType) -> None:
@@ -117,7 +120,15 @@ class Starter:
         return TTLCheck(kind.ttl / 1e9, 0, report, self.clock)
 
 
-def serf(world: "World", name: str, address: tuple[str, int], told: Callable[[Event], None], *, server: bool) -> Serf:
+def serf(
+    world: "World",
+    clock: NodeClock,
+    name: str,
+    address: tuple[str, int],
+    told: Callable[[Event], None],
+    *,
+    server: bool,
+) -> Serf:
     """A member of the pool with the tags of an agent."""
     ports = SimpleNamespace(server=8300, serf_wan=8302)
     facts: Any = SimpleNamespace(
@@ -132,7 +143,7 @@ def serf(world: "World", name: str, address: tuple[str, int], told: Callable[[Ev
     config = SerfConfig.consul(tags=agent_tags(facts))
     host = world.network.host(address)
     member = MemberlistConfig.lan(name=name, advertise=address)
-    found = Serf(config, member, world.clock, Random(world.rng.random()), host, told)
+    found = Serf(config, member, clock, Random(world.rng.random()), host, told)
     host.attach(found.memberlist)
     found.start()
     return found
@@ -150,13 +161,14 @@ class Agent:
         self.world, self.number, self.name = world, number, f"a{number}"
         self.address = (f"10.0.1.{number + 1}", 7946)
         self.disk = Disk()
+        self.clock = world.node_clock()
         self.running = False
         self.start()
         for service in range(SERVICES):
             self.register(service, 8000)
 
     def start(self) -> None:
-        world, clock = self.world, self.world.clock
+        world, clock = self.world, self.clock
         here = self.address[0]
         node = Node(
             id=identity(self.address), node=self.name, address=here, datacenter="dc1",
@@ -165,10 +177,10 @@ class Agent:
         )  # fmt: skip
         rng = Random(world.rng.random())
         self.local = LocalState(
-            node, clock, rng, check_update_interval_s=20, files=self.disk, starter=Starter(clock), wall_s=clock.seconds
+            node, clock, rng, check_update_interval_s=20, files=self.disk, starter=Starter(clock), wall_s=clock.wall_s
         )
-        restore(self.local, self.disk, clock.seconds)
-        self.serf = serf(world, self.name, self.address, lambda _event: None, server=False)
+        restore(self.local, self.disk, clock.wall_s)
+        self.serf = serf(world, clock, self.name, self.address, lambda _event: None, server=False)
         self.serf.join([JoinTarget(SERVER)], True, lambda _count, _errors: None)
         self.line = Line(world, self.address)
         self.sync = AntiEntropy(self.line, self.local, clock, rng, lambda: len(self.serf.members))
@@ -205,18 +217,23 @@ class World:
 
     def __init__(self, seed: int, agents: int) -> None:
         self.rng = Random(seed)
+        self.clock_rng = Random(f"{seed} clocks")
         self.clock = HeapClock()
         self.network = Network(self.clock, seed, Conditions(loss=0.02, duplication=0.02))
         self.log = MemoryLog(Store())
-        self.serf = serf(self, "s1", SERVER, self.told, server=True)
+        self.own_clock = clock = self.node_clock()
+        self.serf = serf(self, clock, "s1", SERVER, self.told, server=True)
         self.server = Server(
             datacenter="dc1", node_name="s1", node_id=identity(SERVER), rpc_address="10.0.0.1:8300", log=self.log,
-            clock=self.clock, rng=self.rng, lan=self.serf,
+            clock=clock, rng=self.rng, lan=self.serf, wall_s=clock.wall_s,
         )  # fmt: skip
         self.caller = ServerCaller(self.server)
-        self.leader = Leader("dc1", "s1", self.log, self.serf, self.clock, on_ready=self.lead)
+        self.leader = Leader("dc1", "s1", self.log, self.serf, clock, on_ready=self.lead, wall_s=clock.wall_s)
         self.leader.start()
         self.agents = [Agent(self, number) for number in range(agents)]
+
+    def node_clock(self) -> NodeClock:
+        return NodeClock(self.clock, self.clock_rng.uniform(0, SKEW_S), self.clock_rng.uniform(-SKEW_S, SKEW_S))
 
     def told(self, event: Event) -> None:
         if hasattr(self, "leader"):
@@ -228,6 +245,9 @@ class World:
     def trouble(self) -> None:
         """Fifteen seconds in which things go wrong."""
         rng = self.rng
+        clocks = [self.own_clock, *(agent.clock for agent in self.agents)]
+        for clock in self.clock_rng.sample(clocks, len(clocks) // 4):
+            clock.jump(self.clock_rng.choice((-JUMP_S, JUMP_S)))
         for agent in rng.sample(self.agents, len(self.agents) // 10):
             if agent.running:
                 agent.crash()
