@@ -13,7 +13,7 @@ class DataDirectoryLock:
     def __init__(self, directory: Path) -> None:
         path = directory / "consulpy.lock"
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True, mode=0o755)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError(

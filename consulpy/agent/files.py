@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: The name of the log in a `log_file` that is a folder, as Consul's.
 LOG_NAME = "consul.log"
+#: What the umask leaves of it; the same for the pid file: no more than others may read it.
+LOG_MODE: Final = 0o640
+PID_MODE: Final = 0o644
 #: Lines of the log that wait for the disk; more are dropped, and counted.
 LINES_MAX: Final = 10_000
 
@@ -38,6 +41,11 @@ class _RotatedLog(LogFile):
         self._keep_none = most < 0
         kept = 1 if self._keep_none else most or None
         super().__init__(name, folder, size or None, maxRotatedFiles=kept)  # type: ignore[no-untyped-call]
+
+    def _openFile(self) -> None:
+        """A new file has Consul's mode. (Twisted's own way to say one changes the umask of all threads.)"""
+        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, LOG_MODE))
+        super()._openFile()  # type: ignore[no-untyped-call]
 
     def shouldRotate(self) -> bool:
         """Twisted asks before each write."""
@@ -77,7 +85,8 @@ class AgentFiles:
         self._syslog: SyslogSink | None = None
         try:
             if self._pid_file is not None:
-                self._pid_file.write_text(str(os.getpid()))
+                with open(self._pid_file, "w", opener=lambda path, flags: os.open(path, flags, PID_MODE)) as file:
+                    file.write(str(os.getpid()))
             if config.log_file:
                 self._open_log(config)
         except OSError as error:
@@ -101,7 +110,7 @@ class AgentFiles:
         folder, name = (
             (place, LOG_NAME) if config.log_file.endswith("/") or place.is_dir() else (place.parent, place.name)
         )
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         self._log = _RotatedLog(
             name,
             str(folder),

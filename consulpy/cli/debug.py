@@ -219,7 +219,7 @@ class _Capture:
 
     def begin(self) -> None:
         """Make the folder and its index."""
-        self.folder.mkdir(mode=0o755, parents=True)
+        self.folder.mkdir(mode=0o700, parents=True)
         index = {
             "Version": 1,
             "AgentVersion": self._version,
@@ -298,6 +298,7 @@ class _Capture:
 
     def pack(self) -> Path:
         """The folder as a compressed archive in its place."""
+        self._archive.touch(mode=0o600)
         with tarfile.open(self._archive, "w:gz") as archive:
             archive.add(self.folder, self.folder.name)
         rmtree(self.folder)

@@ -41,7 +41,7 @@ def _keep(path: Path, chosen: str) -> None:
     """Write the file so that a crash leaves the old one or the new one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("w", encoding="ascii") as file:
+        with open(aside, "w", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(chosen)
             file.flush()
             os.fsync(file.fileno())

@@ -298,7 +298,7 @@ def _check_data_dir(data_dir: str | None) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigError(f'data_dir "{data_dir}" is not a directory (-data-dir)')
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True, mode=0o755)
     except OSError as error:
         raise ConfigError(f"data_dir (-data-dir): cannot make {data_dir}: {error.strerror}") from None
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):

@@ -43,7 +43,7 @@ class DirectoryFiles:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o755)
         self._lock = RLock()
         #: What stands in the journal only, by path.
         self._pending: dict[str, bytes | None] = {}
@@ -194,7 +194,7 @@ def _changes_in(line: bytes) -> dict[str, bytes | None] | None:
 
 
 def _write(place: Path, data: bytes, durable: bool) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
+    _make_private(place.parent)
     beside = place.with_suffix(_TEMPORARY)
     with open(beside, "wb", opener=_private) as file:
         file.write(data)
@@ -202,6 +202,17 @@ def _write(place: Path, data: bytes, durable: bool) -> None:
         if durable:
             os.fsync(file.fileno())
     beside.replace(place)
+
+
+def _make_private(folder: Path) -> None:
+    """A folder, and those above it that are missing: nobody else may look into them."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        _make_private(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
 
 
 def _sync_folder(folder: Path) -> None:

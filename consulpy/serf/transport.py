@@ -35,8 +35,8 @@ class SnapshotFile:
     def read(self) -> str:
         """The file's text, the file being made if it is missing. Raises `ConfigError`."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a+b")
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = _open_to_append(self._path)
             size = self._path.stat().st_size
             if size > READ_LIMIT_BYTES:
                 self.set_aside(f"it has {size} bytes")
@@ -86,7 +86,7 @@ class SnapshotFile:
         self._write(pending)  # if the new file cannot be written the old one goes on
         draft = self._path.with_name(self._path.name + ".compact")
         try:
-            with draft.open("wb") as file:
+            with open(draft, "wb", opener=_as_consul) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -94,7 +94,7 @@ class SnapshotFile:
             _sync_directory(self._path.parent)
             if self._file is not None:
                 self._file.close()
-            self._file = self._path.open("a+b")
+            self._file = _open_to_append(self._path)
         except OSError as error:
             self._complain(error)
 
@@ -116,7 +116,7 @@ class SnapshotFile:
             if self._file is not None:
                 self._file.close()
             self._path.replace(aside)
-            self._file = self._path.open("a+b")
+            self._file = _open_to_append(self._path)
         except OSError as error:
             raise ConfigError(f"failed to set aside snapshot {self._path}: {error.strerror or error}") from None
         self._log.error(
@@ -147,3 +147,12 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open_to_append(path: Path) -> BinaryIO:
+    return os.fdopen(_as_consul(str(path), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC), "a+b")
+
+
+def _as_consul(path: str, flags: int) -> int:
+    """The mode of real agents' files."""
+    return os.open(path, flags, 0o644)
