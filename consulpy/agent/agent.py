@@ -352,7 +352,11 @@ class Agent:
         pool = self._wan_pool if wan else self._lan_pool
         if pool is None:
             raise RPCError("Must be a server to join WAN cluster")
-        return await joining.join(self._reactor, pool.serf, addresses, pool.default_port)
+        name = "WAN" if wan else "LAN"
+        _log.info("({name}) joining: {addresses}", name=name, addresses=", ".join(addresses))
+        joined = await joining.join(self._reactor, pool.serf, addresses, pool.default_port)
+        _log.info("({name}) joined: number_of_nodes={count}", name=name, count=joined)
+        return joined
 
     def join(self, addresses: list[str], wan: bool) -> "Deferred[int]":
         """Join a pool through any of `addresses`; how many worked. Fails with `RPCError`."""

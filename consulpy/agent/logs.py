@@ -16,17 +16,23 @@ from consulpy.agent.descriptors import SAY_EVERY_S, OncePer, is_exhaustion
 from consulpy.codec.printable import printable
 from consulpy.codec.secrets import text_without_secrets
 
-#: Consul's levels, the most talkative first, and the least of Twisted's levels that each shows.
-LEVELS: Final = {"TRACE": 0, "DEBUG": 0, "INFO": 1, "WARN": 2, "ERR": 3, "ERROR": 3}
+#: Consul's levels, the most talkative first, and the least rank that each shows.
+LEVELS: Final = {"TRACE": -1, "DEBUG": 0, "INFO": 1, "WARN": 2, "ERR": 3, "ERROR": 3}
 
 _RANK: Final = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 3}
-_WORD: Final = ("[DEBUG]", "[INFO] ", "[WARN] ", "[ERROR]")
+#: By rank; the last one is that of -1.
+_WORD: Final = ("[DEBUG]", "[INFO] ", "[WARN] ", "[ERROR]", "[TRACE]")
+
+
+def _rank(event: dict[str, Any]) -> int:
+    """How important an event is; -1 for debug events that have `trace` set, as Twisted has no such level."""
+    return -1 if event.get("trace") else _RANK.get(event.get("log_level"), 1)
 
 
 def log_line(event: dict[str, Any], as_json: bool = False) -> str:
     """One event as one line, without its end; a traceback's further lines are indented, as no first line is."""
     stamp = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    level = _WORD[_RANK.get(event.get("log_level"), 1)]
+    level = _WORD[_rank(event)]
     module = _module(str(event.get("log_namespace", "")))
     text = printable(text_without_secrets(formatEvent(event)))
     failure = event.get("log_failure")
@@ -90,11 +96,11 @@ class LogSink:
     def set_level(self, level: str) -> None:
         """Write what is at least as important as this from now on. KeyError for an unknown level."""
         self._least = LEVELS[level.upper()]
-        (_debugging.add if self._least == 0 else _debugging.discard)(self)
+        (_debugging.add if self._least <= 0 else _debugging.discard)(self)
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take one event."""
-        rank = _RANK.get(event.get("log_level"), 1)
+        rank = _rank(event)
         if is_exhaustion(event):
             self._say_exhausted(event)
             return

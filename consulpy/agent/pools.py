@@ -38,10 +38,17 @@ class Pool:
 
 
 def reporter(pool: str) -> Callable[[str, str], None]:
-    """How a pure machine logs: `log(level, text)`."""
+    """How a pure machine logs: `log(level, text)`; `level` is "trace", "debug", "info", "warn" or "error"."""
     log = Logger(f"consulpy.{pool}")
     levels = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
-    return lambda level, text: log.emit(levels[level], "{text}", text=text)
+
+    def report(level: str, text: str) -> None:
+        if level == "trace":
+            log.debug("{text}", text=text, trace=True)
+        else:
+            log.emit(levels[level], "{text}", text=text)
+
+    return report
 
 
 def lan_pool(

@@ -105,7 +105,7 @@ def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Res
     found.unknown = [check_id for check_id in found.checks if _is_unknown(local, check_id)]
     files.commit(gone, durable=False)
     files.tidy()
-    _log.info(
+    _log.debug(
         "restored {services} services and {checks} checks from disk; not known yet: {unknown}",
         services=len(found.services),
         checks=len(found.checks),

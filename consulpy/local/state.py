@@ -22,7 +22,7 @@ from consulpy.local.files import CHECKS, SERVICES, STATES, Files, SavedCheck, Sa
 from consulpy.local.sidecar import ID_SUFFIX, complete
 from consulpy.local.validation import STATUSES, check_service, check_type
 from consulpy.local.writing import Call, Run, Writer
-from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE, HealthCheck
+from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, PASSING, SERVICE_MAINTENANCE, HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.node import Node
 from consulpy.structs.service import NodeService, ServiceAddress, Weights
@@ -363,6 +363,7 @@ class LocalState:
 
             def report(status: str, output: str) -> None:
                 if self._runs.get(check.check_id) is run:  # a run that was under way when it was stopped
+                    _log_status(self.entries.check(check.check_id), status)
                     self.entries.update_check(check.check_id, status, output)
 
             try:
@@ -388,6 +389,18 @@ class LocalState:
         for check_id in list(self._runs):
             self._stop_run(check_id)
         self.entries.stop()
+
+
+def _log_status(check: HealthCheck | None, status: str) -> None:
+    """A line for each change of a check's status, a trace line for each result that changes nothing."""
+    if check is None:
+        return
+    if check.status == status:
+        _log.debug("check {check} is still {status}", check=check.check_id, status=status, trace=True)
+    elif status == PASSING:
+        _log.info("check {check} is now {status}", check=check.check_id, status=status)
+    else:
+        _log.warn("check {check} is now {status}", check=check.check_id, status=status)
 
 
 def _service(service_id: str) -> str:

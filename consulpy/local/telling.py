@@ -27,6 +27,9 @@ from consulpy.structs.requests import (
 
 _log = Logger()
 
+#: Names of services and checks in one log line.
+SHOWN_MAX: Final = 10
+
 #: What a sync may read that is this old, in nanoseconds.
 _MAX_STALE_NS: Final = 2_000_000_000
 #: A call that is not answered after this many seconds is given up; the next full sync repairs what it left.
@@ -76,9 +79,13 @@ class Telling:
         """
         entries = self._entries
         refused: list[RPCError] = []
+        services, checks = entries.services_to_tell(), entries.checks_to_tell()
+        named = [f"service {name}" for name in services] + [f"check {name}" for name in checks]
+        if not entries.node_in_sync:
+            named.append("node info")
         await self._all(
             self._or_refused(self._tell_service(service_id, service), [service], refused)
-            for service_id, service in list(entries.services_to_tell().items())
+            for service_id, service in list(services.items())
         )
         await self._all(
             self._or_refused(self._tell_check(check_id, check), [check], refused)
@@ -87,6 +94,9 @@ class Telling:
         if not entries.node_in_sync:
             await self._call("Catalog.Register", self._registration(self._token()))
             entries.node_in_sync = True
+        if named:
+            more = f" and {len(named) - SHOWN_MAX} more" if len(named) > SHOWN_MAX else ""
+            _log.debug("sent to the catalog: {names}{more}", names=", ".join(named[:SHOWN_MAX]), more=more)
         if refused:
             raise refused[0]
 

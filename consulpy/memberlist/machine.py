@@ -386,6 +386,8 @@ class Memberlist:
         if isinstance(message, PushPull):
             if message.bad_nodes:
                 self.complain(source, f"{len(message.bad_nodes)} nodes of a push/pull: {message.bad_nodes[0]}")
+            else:
+                self._log("debug", f"push/pull from {source[0]}:{source[1]}, {len(message.nodes)} members")
             try:
                 self._check_merge(message, message.join)
             except MergeRefused as error:
@@ -486,6 +488,7 @@ class Memberlist:
         if not partners:
             return
         name = partners[0].name
+        self._log("debug", f"push/pull with {name}")
 
         def finished(error: Exception | None) -> None:
             if error is not None and self.running:

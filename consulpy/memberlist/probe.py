@@ -134,6 +134,7 @@ class Prober:
     def _ask_others(self, seq_no: int, probe: _Probe, deadline_s: float) -> None:
         config, target = self._config, probe.member
         probe.indirect = True
+        self._log("debug", f"failed ping: {target.name} (no ack within {config.probe_timeout_s:g} s), asking others")
         left_s = max(deadline_s - self._clock.seconds(), 0.0)
         probe.timer = self._clock.callLater(left_s, self._failed, seq_no, probe)
         address, port = config.advertise
@@ -179,6 +180,7 @@ class Prober:
             self._members.awareness.apply(-1)
             if not waiting.indirect:
                 rtt_s = self._clock.seconds() - waiting.sent_s
+                self._log("trace", f"probe of {waiting.member.name}: ack after {1000 * rtt_s:.1f} ms")
                 self._delegate.notify_ping_complete(waiting.member, rtt_s, ack.payload)
         elif waiting is not None:
             self._relay(ack.seq_no, waiting, answered=True)

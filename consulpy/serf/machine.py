@@ -293,7 +293,7 @@ class Serf:
         if self.state is State.SHUTDOWN:
             return
         if self.state is State.ALIVE:
-            self.log("warn", "shutdown without a leave")
+            self.log("info", "shutting down without a leave")
         self.state = State.SHUTDOWN
         if self._leaving is not None:
             self._leaving.stop()

@@ -26,6 +26,18 @@ def test_the_gossip_pools_have_names_of_their_own() -> None:
     assert "[WARN]  agent.serf.wan: " in log_line({**EVENT, "log_namespace": "consulpy.serf.wan"})
 
 
+def test_trace_lines_are_shown_at_their_own_level_only() -> None:
+    shown: dict[str, list[str]] = {"trace": [], "debug": []}
+    cancels = [stream(level, False, lines.append) for level, lines in shown.items()]
+
+    Logger("consulpy.serf").debug("probed", trace=True)
+    for cancel in cancels:
+        cancel()
+
+    assert [line[25:] for line in shown["trace"]] == ["[TRACE] agent.serf: probed"]
+    assert shown["debug"] == []
+
+
 def test_a_line_as_json() -> None:
     assert orjson.loads(log_line(EVENT, as_json=True)) == {
         "@level": "warn",
