@@ -6,7 +6,7 @@ Order: instances come in a new random order each time. Cut: over UDP a client wi
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from twisted.names import dns
@@ -133,6 +133,23 @@ def address_of(row: CheckServiceNode) -> str:
     """Where an instance is: its own address, else its node's."""
     service, node = row.service or NodeService(), row.node or Node()
     return service.address or node.address
+
+
+def without_own_name(rows: Sequence[CheckServiceNode], name: str) -> list[CheckServiceNode]:
+    """The instances, those whose address is the very `name` that is asked for with their node's address instead."""
+    name = name.lower().removesuffix(".")
+    return [_at_its_node(row) if _is_at(row, name) else row for row in rows]
+
+
+def _is_at(row: CheckServiceNode, name: str) -> bool:
+    return row.service is not None and row.service.address.lower().removesuffix(".") == name
+
+
+def _at_its_node(row: CheckServiceNode) -> CheckServiceNode:
+    """An instance without an address of its own, if that of its node is one."""
+    if row.service is None or row.node is None or ip_of(row.node.address) is None:
+        return row
+    return replace(row, service=replace(row.service, address=""))
 
 
 def weight_of(row: CheckServiceNode) -> int:

@@ -40,10 +40,10 @@ class Recursor:
         flags = reply[3] | _RECURSION_AVAILABLE
         return question.packet[:2] + reply[2:3] + bytes([flags]) + reply[4:]
 
-    async def addresses(self, host: str, config: DnsConfig) -> list[dns.RRHeader]:
-        """The records that answer for the address of a host; empty if no recursor knows."""
+    async def addresses(self, host: str, config: DnsConfig, family: int) -> list[dns.RRHeader]:
+        """The records that answer for the addresses of a host (`family`: A or AAAA); empty if no recursor knows."""
         message = dns.Message(recDes=1)
-        query = dns.Query(b"", dns.A, dns.IN)
+        query = dns.Query(b"", family, dns.IN)
         query.name.name = host.removesuffix(".").encode("utf-8", "surrogateescape")
         message.queries.append(query)
         reply = await self._ask(message.toStr(), config, udp=True)

@@ -120,9 +120,7 @@ class Resolver:
         if isinstance(lookup, QueryLookup):
             return await self._query(question, lookup, udp, client)
         if isinstance(lookup, AddressLookup):
-            found = lookup.address
-            ttl = int(self.config.node_ttl_s)
-            return Answer(answers=[answers.address_record(question.name, found, ttl)] if found else [])
+            return self._address(question, lookup)
         if isinstance(lookup, AuthorityLookup):
             return await self._authority(question)
         if isinstance(lookup, ReverseLookup):
@@ -134,6 +132,15 @@ class Resolver:
                 return Answer(rcode=dns.EREFUSED, authoritative=False, edns=False)
             return await self._recursor.forward(question, self.config, udp=udp)
         return self._negative()
+
+    def _address(self, question: Question, lookup: AddressLookup) -> Answer:
+        """An address of the other family, or none, is no answer: unlike in Consul, which sends the one there is."""
+        found = lookup.address
+        if found is None:
+            return Answer()
+        if question.kind == dns.TXT or not answers.wants(question.kind, found):
+            return self._negative(dns.OK)
+        return Answer(answers=[answers.address_record(question.name, found, int(self.config.node_ttl_s))])
 
     # -- nodes
 
@@ -150,7 +157,7 @@ class Resolver:
             if address is None:
                 made.lasting = False  # where that name leads may change without this node
                 made.answers.append(answers.alias_record(question.name, node.address, ttl))
-                made.answers += await self._follow(node.address, 1)
+                made.answers += await self._follow(node.address, 1, kind)
             elif answers.wants(kind, address):
                 made.answers.append(answers.address_record(question.name, address, ttl))
         if kind in (dns.TXT, dns.ALL_RECORDS):
@@ -169,7 +176,7 @@ class Resolver:
     # -- services
 
     async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> Answer | Choice:
-        rows = await self._instances(lookup)
+        rows = answers.without_own_name(await self._instances(lookup), question.name)
         if not rows:
             return self._negative()
         ttl = self.config.ttl_of_service(lookup.service)
@@ -205,7 +212,7 @@ class Resolver:
             if _NO_QUERY in str(error):
                 return self._negative()
             raise
-        rows = reply.nodes or ()
+        rows = answers.without_own_name(reply.nodes or (), question.name)
         if rows:
             made = await self._records(question, rows, self._ttl_of_query(reply), udp)
         else:
@@ -242,7 +249,7 @@ class Resolver:
             ip = answers.ip_of(address)
             if ip is None:
                 groups.append(Group(answers.alias_record(question.name, address, ttl)))
-                groups += [Group(found) for found in await self._addresses_at(address, ttl)]
+                groups += [Group(found) for found in await self._addresses_at(address, ttl, question.kind)]
             elif answers.wants(question.kind, ip):
                 groups.append(Group(answers.address_record(question.name, ip, ttl)))
         return groups
@@ -257,7 +264,7 @@ class Resolver:
             seen.add(place)
             group = answers.srv_group(question, row, self.config, ttl)
             if not group.extras:
-                group.extras += await self._addresses_at(answers.address_of(row), ttl)
+                group.extras += await self._addresses_at(answers.address_of(row), ttl, question.kind)
             group.extras += answers.node_meta(self.config, row, ttl)
             groups.append(group)
         return groups
@@ -296,18 +303,21 @@ class Resolver:
 
     # -- host names instead of addresses
 
-    async def _addresses_at(self, host: str, ttl: int) -> list[dns.RRHeader]:
+    async def _addresses_at(self, host: str, ttl: int, kind: int) -> list[dns.RRHeader]:
         """Those that lead to addresses, to be kept no longer than the answer that they belong to."""
-        found = [each for each in await self._follow(host, 1) if each.type in (dns.A, dns.AAAA, dns.CNAME)]
+        found = [each for each in await self._follow(host, 1, kind) if each.type in (dns.A, dns.AAAA, dns.CNAME)]
         for each in found:
             each.ttl = ttl
         return found
 
-    async def _follow(self, host: str, depth: int) -> list[dns.RRHeader]:
-        """What is known under a host name: from our own domain, else from a recursor; empty if that leads nowhere."""
+    async def _follow(self, host: str, depth: int, kind: int) -> list[dns.RRHeader]:
+        """What is known under a host name: from our own domain, else from a recursor; empty if that leads nowhere.
+
+        `kind`: the type of the question that led here.
+        """
         lookup = lookup_of(host, dns.ALL_RECORDS, self.config)
         if isinstance(lookup, Foreign):
-            return await self._recursor.addresses(host, self.config) if self.config.recursors else []
+            return await self._elsewhere(host, kind) if self.config.recursors else []
         if depth > ALIAS_DEPTH_MAX:
             return []
         ttl = int(self.config.node_ttl_s)
@@ -321,7 +331,7 @@ class Resolver:
                     found = answers.meta_records(host, node.meta, ttl)
             elif isinstance(lookup, ServiceLookup):
                 ttl = self.config.ttl_of_service(lookup.service)
-                rows = await self._instances(lookup)
+                rows = answers.without_own_name(await self._instances(lookup), host)
                 self._rng.shuffle(rows)
                 addresses = list(dict.fromkeys(map(answers.address_of, rows)))
             elif isinstance(lookup, AddressLookup) and lookup.address is not None:
@@ -335,8 +345,22 @@ class Resolver:
                 records.append(answers.address_record(host, ip, ttl))
             else:
                 records.append(answers.alias_record(host, address, ttl))
-                records += await self._follow(address, depth + 1)
+                records += await self._follow(address, depth + 1, kind)
         return records + found
+
+    async def _elsewhere(self, host: str, kind: int) -> list[dns.RRHeader]:
+        """What the recursors know of a host: addresses of the family that was asked for, else of the other.
+
+        Consul asks for IPv4 alone. Those who ask for it get nothing else.
+        """
+        families = {dns.A: (dns.A,), dns.AAAA: (dns.AAAA, dns.A)}.get(kind, (dns.A, dns.AAAA))
+        first: list[dns.RRHeader] = []
+        for family in families:
+            found = await self._recursor.addresses(host, self.config, family)
+            if any(each.type == family for each in found):
+                return found
+            first = first or found
+        return first
 
     # -- helpers
 

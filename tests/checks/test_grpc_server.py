@@ -5,10 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 import pytest
 import pytest_twisted
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from twisted.internet import reactor as _reactor
 
 from consulpy.checks.agenttls import AgentTls
@@ -17,6 +15,11 @@ from consulpy.checks.grpc import GrpcProbe
 from consulpy.checks.result import CheckFailed, Result
 from consulpy.structs.definition import CheckType
 from consulpy.tls.authority import create_authority, create_certificate
+
+grpc = pytest.importorskip("grpc")
+health = pytest.importorskip("grpc_health.v1.health")
+health_pb2 = pytest.importorskip("grpc_health.v1.health_pb2")
+health_pb2_grpc = pytest.importorskip("grpc_health.v1.health_pb2_grpc")
 
 reactor: Any = _reactor
 HOST = "127.37.0.5"

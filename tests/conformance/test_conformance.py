@@ -14,6 +14,8 @@ HERE = Path(__file__).parent
 ONE, TWO, PEER = "127.44.0.1", "127.44.0.2", "127.44.0.3"
 #: Areas with cases that depend on chance or on seconds: so many of them may differ in one run.
 MAY_DIFFER = {"blocking": 1, "cli": 1, "dns-service": 1, "peer": 1, "session": 1}
+#: Cases in which real Consul is wrong, and we differ on purpose (SURPRISES.md).
+BETTER = {"dns-node/addr-wrong-type"}
 PATIENCE_S = 540
 #: What a client passes on to its servers.
 PASSED_ON = ("kv", "session", "txn", "event", "query", "catalog", "health")
@@ -48,9 +50,8 @@ def test_a_pair_answers_as_consul_does(tmp_path: Path) -> None:
         cases = json.loads(report.read_text())["cases"]
         areas = sorted({case["area"] for case in cases})
         assert areas == sorted(path.stem for path in (HERE / "golden").glob("*.json"))
-        differing = {
-            area: [case["id"] for case in cases if case["area"] == area and not case["passed"]] for area in areas
-        }
+        failed = [case for case in cases if not case["passed"] and case["id"] not in BETTER]
+        differing = {area: [case["id"] for case in failed if case["area"] == area] for area in areas}
         too_many = {area: ids for area, ids in differing.items() if len(ids) > MAY_DIFFER.get(area, 0)}
         assert not too_many, f"{too_many}\n{done.stdout}"
 
@@ -63,7 +64,7 @@ def test_a_client_of_a_real_server_answers_as_the_real_client_does(tmp_path: Pat
         theirs, ours = both.map(lambda program: _asked_of_a_client(program, tmp_path / program), CLIENTS)
     assert len(ours) >= 300
     differing = {case: (ours[case], theirs[case]) for case in ours if ours[case] != theirs[case]}
-    assert not differing
+    assert set(differing) <= BETTER, differing
 
 
 def _asked_of_a_client(program: str, place: Path) -> dict[str, list[str]]:

@@ -34,9 +34,15 @@ CONFIGS = {
         node_meta_txt=False,
     ),
 }
-#: Consul answers these under the main domain's name, so that no resolver takes the answer.
-NOT_COPIED = {"0a000001.addr.@ alt", "fd000001000000000000000000000001.addr.@ alt"}
-CASES = [(config, label) for config in CONFIGS for label in RECORDED[config]["answers"] if label not in NOT_COPIED]
+FOUR, SIX = "0a000001.addr.@", "fd000001000000000000000000000001.addr.@"
+#: Consul sends the address that it has also to those who asked for another type; those of `alt` are asked for SRV.
+WRONG_TYPES = {
+    f"{name} {word}"
+    for name, own in ((FOUR, "A"), (SIX, "AAAA"))
+    for word in (*catalog.TYPES, "alt")
+    if word not in (own, "ANY", "NS", "SOA")
+}
+CASES = [(config, label) for config in CONFIGS for label in RECORDED[config]["answers"] if label not in WRONG_TYPES]
 SIZES = [(config, label) for config in CONFIGS for label in RECORDED[config]["sizes"]]
 
 
@@ -103,6 +109,18 @@ def test_large_answers_are_cut_where_consul_cuts_them(config: str, label: str) -
     assert (len(answer), len(decoded.answers)) == (recorded["size"], recorded["answers"]) or recorded["size"] > int(
         size
     )
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("label", sorted(WRONG_TYPES))
+def test_an_address_is_no_answer_for_those_who_asked_for_another_type(config: str, label: str) -> None:
+    """RFC 2308, 2.2: NOERROR without an answer, and the SOA."""
+    if label not in (questions := catalog.questions(config)):
+        return
+    decoded = dns.Message()
+    decoded.fromStr(ask(RESOLVERS[config], questions[label]))
+    found = [[each.type for each in part] for part in (decoded.answers, decoded.authority, decoded.additional)]
+    assert (decoded.rCode, found) == (dns.OK, [[], [dns.SOA], []])
 
 
 def test_an_address_in_the_alternative_domain_is_answered_under_the_name_that_was_asked() -> None:

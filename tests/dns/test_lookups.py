@@ -239,6 +239,79 @@ def test_a_service_at_another_name_of_ours_is_not_kept(kind: int) -> None:
     assert choices == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "families", "asked"),
+    [
+        (dns.A, {dns.A, dns.AAAA}, [dns.A]),
+        (dns.AAAA, {dns.A, dns.AAAA}, [dns.AAAA]),
+        (dns.AAAA, {dns.AAAA}, [dns.AAAA]),
+        (dns.AAAA, {dns.A}, [dns.AAAA, dns.A]),
+        (dns.A, {dns.AAAA}, [dns.A]),
+        (dns.SRV, {dns.AAAA}, [dns.A, dns.AAAA]),
+        (dns.ALL_RECORDS, {dns.AAAA}, [dns.A, dns.AAAA]),
+        (dns.SRV, {dns.A, dns.AAAA}, [dns.A]),
+    ],
+)
+def test_a_host_elsewhere_is_followed_to_the_family_that_was_asked_for(
+    kind: int, families: set[int], asked: list[int]
+) -> None:
+    """Consul asks recursors for IPv4 alone, so that AAAA leads nowhere where a host has nothing else."""
+    row = instance("n")
+    assert row.service is not None
+    row.service.address = "www.example.com"
+    wanted = []
+
+    def some(message: dns.Message) -> None:
+        wanted.append(message.queries[0].type)
+        if wanted[-1] in families:
+            record = dns.Record_A("192.0.2.7") if wanted[-1] == dns.A else dns.Record_AAAA("2001:db8::7")
+            message.answers.append(dns.RRHeader(b"www.example.com", wanted[-1], payload=record))
+
+    config = DnsConfig(recursors=("192.0.2.1",))
+    calls = Calls(lambda *_: CheckServiceNodesReply(nodes=[row]))
+    message, _ = ask(config, calls, packet("web.service.consul", kind), Recursors(**{"192.0.2.1": some}))
+
+    assert wanted == asked
+    found = {each.type for each in (*message.answers, *message.additional)} & {dns.A, dns.AAAA}
+    assert found == ({asked[-1]} & families)
+
+
+@pytest.mark.parametrize(
+    "own", ["web.service.consul", "web.service.consul.", "WEB.Service.Consul", "web.service.dc1.consul"]
+)
+@pytest.mark.parametrize("kind", [dns.A, dns.SRV, dns.AAAA, dns.MX])
+def test_a_service_at_its_own_name_is_at_its_nodes_address(own: str, kind: int) -> None:
+    """dc1's name is another one than was asked for: there is one alias to it, and none back."""
+    row = instance("n")
+    assert row.service is not None
+    assert row.node is not None
+    row.service.address, row.node.address = own, "10.1.1.1"
+    calls = Calls(lambda *_: CheckServiceNodesReply(nodes=[row]))
+
+    message, _ = ask(DnsConfig(), calls, packet("web.service.consul", kind))
+
+    aliases = [each for each in message.answers if each.type == dns.CNAME]
+    assert len(aliases) == (1 if "dc1" in own and kind != dns.SRV else 0)
+    addresses = [each for each in (*message.answers, *message.additional) if each.type == dns.A]
+    assert len(addresses) == (1 if kind in (dns.A, dns.SRV) or "dc1" in own else 0)
+    assert all(each.payload.dottedQuad() == "10.1.1.1" for each in addresses)
+    targets = [str(each.payload.target) for each in message.answers if each.type == dns.SRV]
+    assert targets == ([] if kind != dns.SRV else [own] if "dc1" in own else ["n.node.dc1.consul"])
+
+
+def test_a_service_at_its_own_name_on_a_node_that_has_no_address_is_a_circle_that_ends() -> None:
+    row = instance("n")
+    assert row.service is not None
+    assert row.node is not None
+    row.service.address = row.node.address = "web.service.consul"
+    calls = Calls(lambda *_: CheckServiceNodesReply(nodes=[row]))
+
+    message, _ = ask(DnsConfig(), calls, packet("web.service.consul", dns.A))
+
+    assert {each.type for each in message.answers} == {dns.CNAME}
+    assert len(calls.requests) < 6
+
+
 def test_names_that_lead_in_a_circle_come_to_an_end() -> None:
     calls = Calls(lambda _method, request: node(request.node, f"{request.node}.node.consul"))
 
