@@ -61,8 +61,10 @@ class SnapshotReader(Protocol):
     """A stored snapshot that is being sent."""
 
     meta: SnapshotMeta
-    #: Size of its state on the wire, in bytes.
-    size: int
+
+    @property
+    def size(self) -> int:
+        """Size of its state on the wire, in bytes."""
 
     def read(self, offset: int, size: int) -> bytes:
         """A part of the state."""

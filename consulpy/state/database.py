@@ -56,6 +56,9 @@ class Unreadable(Exception):
 class Database:
     """The open file. Its methods may be called from any thread; one waits for the other."""
 
+    #: The newest format that this class reads, and the one that it writes.
+    format = FORMAT
+
     def __init__(self, path: str, say: Callable[[str, str], None]) -> None:
         self.path = Path(path)
         self._say = say
@@ -162,7 +165,7 @@ class Database:
             connection.execute("DELETE FROM snapshot")
             connection.executemany(
                 "INSERT INTO snapshot VALUES (?, ?, ?)",
-                ((number, index, part) for number, part in enumerate(_parts(records))),
+                ((number, index, part) for number, part in enumerate(pack_parts(records))),
             )
             connection.execute("DELETE FROM entries WHERE idx <= ?", (index,))
             connection.execute("COMMIT")
@@ -176,7 +179,7 @@ class Database:
             "SELECT idx, data FROM snapshot WHERE idx = (SELECT min(idx) FROM snapshot) ORDER BY part"
         ).fetchall()
         if rows:
-            store.replace_by(snapshots.restore(rows[0][0], _records(data for _, data in rows)))
+            store.replace_by(snapshots.restore(rows[0][0], unpack_parts(data for _, data in rows)))
         count = 0
         entries = self._connection.execute("SELECT idx, data FROM entries WHERE idx > ? ORDER BY idx", (store.index,))
         for first, row in entries:
@@ -244,10 +247,10 @@ class Database:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={FORMAT}")
+            connection.execute(f"PRAGMA user_version={self.format}")
         elif application_id != APPLICATION_ID:
             raise Unreadable("it is another program's database")
-        elif version > FORMAT:
+        elif version > self.format:
             raise ConfigError(f"{self.path} was written by a newer consulpy: use that one, or another -data-dir")
         elif version < FORMAT:
             connection.execute(f"PRAGMA user_version={FORMAT}")
@@ -280,7 +283,7 @@ class Database:
 _STALE: Final = RPCError("the state was replaced meanwhile")
 
 
-def _parts(records: Sequence[bytes]) -> Iterator[bytes]:
+def pack_parts(records: Sequence[bytes]) -> Iterator[bytes]:
     """Records packed together into rows of about `PART_BYTES`."""
     part: list[bytes] = []
     size = 0
@@ -303,7 +306,8 @@ def _commands(row: bytes) -> list[bytes]:
     return commands
 
 
-def _records(parts: Iterator[bytes]) -> Iterator[bytes]:
+def unpack_parts(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The records in rows that `pack_parts` made. Raises `WireError`."""
     for part in parts:
         records = unpack(part)
         if not isinstance(records, list):

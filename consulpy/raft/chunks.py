@@ -1,0 +1,60 @@
+"""Commands that were too large for one entry: their parts in several (go-raftchunking, docs/wire/raft.md 19).
+
+`extensions` of each part is a protobuf: 1 = number of the operation, 2 = number of the part, 3 = how many there are.
+"""
+
+from consulpy.errors import WireError
+from consulpy.raft.messages import LogEntry
+
+#: Parts of one command that are accepted: 512 KiB each.
+PARTS_LIMIT = 1024
+
+
+class Chunks:
+    """Parts that wait for the rest of their command. Parts of an older term are given up."""
+
+    def __init__(self) -> None:
+        self._term = 0
+        self._parts: dict[int, dict[int, bytes]] = {}
+
+    def add(self, entry: LogEntry) -> bytes | None:
+        """The whole command if this was its last part. Raises `WireError`."""
+        fields = _varints(entry.extensions or b"")
+        operation, number, count = fields.get(1, 0), fields.get(2, 0), fields.get(3, 0)
+        if not 0 <= number < count <= PARTS_LIMIT:
+            raise WireError(f"part {number} of {count}")
+        if entry.term != self._term:
+            self._term = entry.term
+            self._parts.clear()
+        parts = self._parts.setdefault(operation, {})
+        parts[number] = entry.data or b""
+        if len(parts) < count:
+            return None
+        del self._parts[operation]
+        return b"".join(parts[each] for each in range(count))
+
+
+def _varints(data: bytes) -> dict[int, int]:
+    """The varint fields of a protobuf message. Raises `WireError` for other ones."""
+    fields: dict[int, int] = {}
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            if position >= len(data) or shift > 63:
+                raise WireError("extensions of an entry are cut short")
+            byte = data[position]
+            position += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while position < len(data):
+        key = varint()
+        if key & 7:
+            raise WireError(f"extensions of an entry have a field of wire type {key & 7}")
+        fields[key >> 3] = varint()
+    return fields

@@ -1,0 +1,101 @@
+"""What committed commands change: the `Store`. Real servers do the same with the same entries, index by index.
+
+A command that only newer or differently configured servers know must not be passed over, or this server's state would
+silently differ: it raises `UnknownCommand`, unless its type says that it may be ignored.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from consulpy.codec.msgpack import unpack
+from consulpy.errors import ConsulpyError, RPCError, WireError
+from consulpy.metrics.registry import NOTHING, Measures
+from consulpy.raft.chunks import Chunks
+from consulpy.raft.interfaces import UnknownCommand
+from consulpy.raft.messages import LogEntry
+from consulpy.state.commands import COMMANDS, IGNORE_IF_UNKNOWN, Command, decode
+from consulpy.state.measures import applied
+from consulpy.state.snapshot import Snapshot
+from consulpy.state.store import Store
+
+#: Types that stand for entries of other kinds in a single server's log, and are never in a quorum's.
+_MARKERS: Final = range(64, IGNORE_IF_UNKNOWN)
+
+Say = Callable[[str, str], None]
+
+
+class StoreMachine:
+    """A `StateMachine`. `say(level, text)`; `seconds`: the clock by which `metrics` are told how long things take."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        say: Say = lambda _level, _text: None,
+        metrics: Measures = NOTHING,
+        seconds: Callable[[], float] = lambda: 0.0,
+        restored: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.store = store
+        self._say = say
+        self._metrics = metrics
+        self._seconds = seconds
+        self._restored = restored
+        self._chunks = Chunks()
+
+    def apply(self, entries: Sequence[LogEntry]) -> list[Any]:
+        """See `StateMachine.apply`. The result of a command that was refused is its error."""
+        decoded = [self._decode(entry) for entry in entries]
+        return [
+            None if command is None else self._apply(entry.index, command)
+            for entry, command in zip(entries, decoded, strict=True)
+        ]
+
+    def capture(self) -> Snapshot:
+        """See `StateMachine.capture`."""
+        return Snapshot.of(self.store)
+
+    def restore(self, state: Store, index: int) -> None:
+        """See `StateMachine.restore`."""
+        state.index = index
+        self.store.replace_by(state)
+        self._chunks = Chunks()
+        self._restored()
+
+    def _decode(self, entry: LogEntry) -> Command | None:
+        """The command of an entry; None if there is nothing to apply at its index. Raises `UnknownCommand`."""
+        data = entry.data or b""
+        try:
+            whole = self._chunks.add(entry) if entry.extensions else data
+            if whole is None:
+                return None
+            kind = whole[0] if whole else 0
+            if kind in _MARKERS or (kind < IGNORE_IF_UNKNOWN and kind not in COMMANDS):
+                raise UnknownCommand(
+                    f"entry {entry.index} is a command of type {kind}, which this version does not know"
+                )
+            return decode(whole)
+        except WireError as error:
+            kind = data[0] if data else -1
+            raise UnknownCommand(f"entry {entry.index}, a command of type {kind}, cannot be read: {error}") from None
+
+    def _apply(self, index: int, command: Command) -> Any:
+        try:
+            began_s = self._seconds()
+            result = command.apply(self.store, index)
+            self._metrics.sample(*applied(command, 1000 * (self._seconds() - began_s)))
+            return result
+        except ConsulpyError as error:
+            return error
+        except Exception as error:  # our own fault in one command must not end all writing
+            self._say("error", f"command {index} could not be applied: {type(error).__name__}: {error}")
+            return RPCError(f"internal error: {error}")
+
+
+def is_known_command(data: bytes) -> bool:
+    """Whether real servers know this command; nothing else may ever be proposed to them."""
+    try:
+        unpack(memoryview(data)[1:])
+    except WireError:
+        return False
+    return bool(data) and data[0] not in _MARKERS and (data[0] in COMMANDS or data[0] >= IGNORE_IF_UNKNOWN)

@@ -1,0 +1,114 @@
+"""What committed commands change, and which ones stop a server rather than be passed over."""
+
+import json
+from typing import Any
+
+import pytest
+
+from consulpy.raft.chunks import Chunks
+from consulpy.raft.interfaces import UnknownCommand
+from consulpy.raft.messages import LogEntry
+from consulpy.raft.state_machine import StoreMachine, is_known_command
+from consulpy.state.commands import KVS, Barrier, Register
+from consulpy.state.store import Store
+from consulpy.structs.kv import DirEntry, KVRequest
+from tests.conftest import VECTORS
+
+
+def machine() -> StoreMachine:
+    return StoreMachine(Store())
+
+
+def command(index: int, data: bytes, extensions: bytes | None = None, term: int = 1) -> LogEntry:
+    return LogEntry(data, extensions, index, term, 0)
+
+
+def put(key: str, value: bytes) -> bytes:
+    return KVS(KVRequest(op="set", dir_ent=DirEntry(key=key, value=value))).encode()
+
+
+def value(machine: StoreMachine, key: str) -> Any:
+    return machine.store.kv.table.get(key)
+
+
+def test_commands_happen_at_the_index_of_their_entry() -> None:
+    one = machine()
+    assert one.apply([command(5, put("a", b"1")), command(9, put("b", b"2"))]) == [None, None]
+    assert (value(one, "a").modify_index, value(one, "b").modify_index) == (5, 9)
+
+
+def test_a_refused_command_is_a_result_and_the_next_one_happens() -> None:
+    one = machine()
+    refused = KVS(KVRequest(op="nonsense", dir_ent=DirEntry(key="a"))).encode()
+    results = one.apply([command(1, refused), command(2, put("b", b"2"))])
+    assert "nonsense" in str(results[0])
+    assert value(one, "b").modify_index == 2
+
+
+@pytest.mark.parametrize("kind", [13, 99, 127, Barrier.TYPE])
+def test_an_unknown_command_stops_everything_before_anything_happens(kind: int) -> None:
+    one = machine()
+    with pytest.raises(UnknownCommand, match=f"entry 2 is a command of type {kind}"):
+        one.apply([command(1, put("a", b"1")), command(2, bytes([kind]) + b"\x80")])
+    assert value(one, "a") is None
+
+
+def test_one_that_may_be_ignored_is() -> None:
+    one = machine()
+    one.apply([command(1, b"\x95\xc0"), command(2, put("a", b"1"))])
+    assert value(one, "a").modify_index == 2
+
+
+def test_a_body_that_does_not_decode_stops_too() -> None:
+    with pytest.raises(UnknownCommand, match="cannot be read"):
+        machine().apply([command(1, b"\x02\x91")])
+
+
+def test_a_large_command_comes_in_parts_and_happens_with_the_last() -> None:
+    chunks = json.loads((VECTORS / "raft" / "chunked_entries.json").read_text())["entries"]
+    whole = put("big", b"y" * 1_300_000)
+    one, position = machine(), 0
+    for number, chunk in enumerate(chunks):
+        size = chunk["data_length"] if number < 2 else len(whole) - position
+        data, position = whole[position : position + size], position + size
+        assert value(one, "big") is None
+        one.apply([command(chunk["index"], data, bytes.fromhex(chunk["extensions_hex"]))])
+    assert value(one, "big").modify_index == 53
+    assert value(one, "big").value == b"y" * 1_300_000
+
+
+def test_parts_of_an_older_term_are_given_up() -> None:
+    chunks = Chunks()
+    assert chunks.add(command(1, b"a", b"\x08\x01\x10\x00\x18\x02", term=1)) is None
+    assert chunks.add(command(2, b"b", b"\x08\x01\x10\x01\x18\x02", term=2)) is None
+    assert chunks.add(command(3, b"a", b"\x08\x01\x10\x00\x18\x02", term=2)) == b"ab"
+
+
+@pytest.mark.parametrize("extensions", [b"\x08", b"\x0a\x01x", b"\x18\x00", b"\x10\x05\x18\x02", b"\xff" * 20])
+def test_strange_parts_stop(extensions: bytes) -> None:
+    with pytest.raises(UnknownCommand):
+        machine().apply([command(1, b"a", extensions)])
+
+
+def test_what_may_be_proposed_is_what_real_servers_know() -> None:
+    assert is_known_command(put("a", b"1"))
+    assert is_known_command(bytes([Register.TYPE]) + b"\x80")
+    assert not is_known_command(Barrier().encode())
+    assert not is_known_command(b"\x63\x80")
+    assert not is_known_command(b"\x02\x91")
+    assert not is_known_command(b"")
+
+
+def test_entries_of_a_real_log_apply() -> None:
+    """As far as this version has their tables; the first one that it lacks stops it."""
+    entries = json.loads((VECTORS / "raft" / "raft_log_acl_connect.json").read_text())["entries"]
+    one = machine()
+    stopped = []
+    for each in entries:
+        if each["type"] == 0:
+            try:
+                one.apply([command(each["index"], bytes.fromhex(each["data_hex"]))])
+            except UnknownCommand:
+                stopped.append(each["fsm_type"])
+    assert set(stopped) <= {13}
+    assert one.store.index > 30
