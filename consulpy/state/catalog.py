@@ -204,7 +204,7 @@ class Catalog:
         """The index of a question about one service (docs/wire/rpc.md 14).
 
         A known service has its own. An unknown one has that of the last disappearance of any service, and before
-        there ever was one, that of the tables. (What Connect clients reach keeps an index when it disappears.)
+        there ever was one, that of the tables.
         """
         key = connect_key(name) if connect else service_key(name)
         if rows:

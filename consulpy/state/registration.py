@@ -163,6 +163,9 @@ def _bump_lost(change: "Change", old: Instance) -> None:
     change.bump(*index_keys(old)[1:])
     change.forget(service_key(name))
     change.bump(EXTINCTION)
+    for reached in connect_names(old):
+        if reached not in change.store.catalog.services_table.groups["connect"]:
+            change.forget(connect_key(reached))  # answers have the larger of it and of the extinction: the same
 
 
 def _bump_services_on(change: "Change", node: str) -> None:

@@ -180,6 +180,25 @@ def test_where_consul_leaves_a_stale_answer_the_loser_moves_too(world: World) ->
     assert catalog.check_service_nodes(None, "web") == (now, [])
 
 
+def test_names_that_vanish_leave_no_index(world: World) -> None:
+    """Their answers have the index of the last disappearance of any service."""
+    world.register("a", service=service("lasting"))
+    known = set()
+    for number in range(50):
+        name = f"once{number}"
+        native = service(name, connect=ServiceConnect(native=True))
+        world.register(f"node{number}", service=native, check=check(f"node{number}", "c", service_id=name))
+        proxy = service(f"{name}-proxy", kind="connect-proxy", proxy=ConnectProxy(destination_service_name=name))
+        world.register("a", service=proxy)
+        now = world.deregister(f"node{number}")
+        assert world.store.catalog.check_service_nodes(None, name) == (now, [])
+        now = world.deregister("a", service_id=proxy.id)
+        assert world.store.catalog.check_service_nodes(None, name, connect=True) == (now, [])
+        known |= {key for key, _ in world.store.indexes.items() if number == 0}
+    assert {key for key, _ in world.store.indexes.items()} == known
+    assert not [key for key in known if "once" in str(key)]
+
+
 def test_a_proxy_is_found_under_what_it_leads_to(world: World) -> None:
     catalog = world.store.catalog
     proxy = NodeService(
