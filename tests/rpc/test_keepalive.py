@@ -147,7 +147,13 @@ def test_a_connection_that_is_lost_leaves_no_timer(clock: Clock) -> None:
     assert not clock.getDelayedCalls()
 
 
-@pytest.mark.parametrize("end", [dialed, listened])
+def plain(clock: Clock) -> tuple[Any, Wire]:
+    protocol, wire = served(clock)
+    protocol.dataReceived(b"\x00")
+    return protocol, wire
+
+
+@pytest.mark.parametrize("end", [dialed, listened, plain])
 def test_a_connection_that_is_lost_is_freed_at_once(end: Any, clock: Clock) -> None:
     """Connections live long: in a reference cycle each would stay until the collector looks at what is old."""
     gc.collect()

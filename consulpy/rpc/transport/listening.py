@@ -78,6 +78,7 @@ class _Plain:
 
     def lost(self) -> None:
         self.end.lost("EOF")
+        del self.end  # it holds this object: a cycle
 
     def send(self, data: bytes) -> None:
         self._protocol.transport.write(data)
