@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
 from twisted.python import usage
 
-from consulpy.agent import Agent
+from consulpy.agent import Agent, watchdog
 from consulpy.agent.descriptors import raise_limit
 from consulpy.agent.files import AgentFiles
 from consulpy.agent.logs import LogSink
@@ -129,6 +129,7 @@ class _StopsOnMistakes(AgentService):
         except ConfigError as error:
             _complain(error)
         _tune_interpreter()
+        watchdog.install(self._reactor, self.agent.metrics)
 
 
 def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
@@ -145,6 +146,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
     except ConfigError as error:
         _complain(error)
     _tune_interpreter()
+    watchdog.install(reactor, started.agent.metrics)
     print("==> consulpy agent running!", flush=True)
     reactor.addSystemEventTrigger("before", "shutdown", started.stopService)
     reactor.run()

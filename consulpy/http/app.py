@@ -8,12 +8,12 @@ and text.
 import gzip
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -25,6 +25,7 @@ from consulpy.http import routes
 from consulpy.http.cache import ReplyCache
 from consulpy.http.guard import Guard
 from consulpy.http.lane import HOST
+from consulpy.http.large import GZIP_LEVEL, LARGE_BYTES, Parts, Rendering, is_large, json_parts, sliced
 from consulpy.http.origin import Origins
 from consulpy.http.refusing import refusal
 from consulpy.http.render import text_bytes, to_bytes
@@ -48,8 +49,8 @@ _UNCLEAN: Final = re.compile(r"//|/\.\.?(?:/|$)")
 _GZIP: Final = re.compile(
     r"(?:^|[,\s])gzip\s*(?:;\s*q\s*=\s*(?!0(?:\.0*)?\s*(?:,|$))[0-9.]+\s*)?(?:,|$)", re.IGNORECASE
 )
-#: Answers are compressed for the time that it costs, not for the last per cent.
-_GZIP_LEVEL: Final = 1
+#: Runs a costly job where it stops nobody; a Deferred of its result.
+InThread = Callable[[Callable[[], Any]], Deferred[Any]]
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -60,13 +61,16 @@ def make_site_root(
     guard: Guard | None = None,
     origins: Origins | None = None,
     debugging: Callable[[], bool] = lambda: True,
+    in_thread: InThread = maybeDeferred,
 ) -> "Front":
     """The root of the API; `headers` are added to what routes answer, `cache` is what `?cached` reads.
 
-    `debugging()`: whether a line is logged for each request.
+    `debugging()`: whether a line is logged for each request. `in_thread`: runs the rendering of a large answer.
     """
     assert routes
-    endpoints = {path: _Endpoint(agent, path, handlers, cache, debugging) for path, handlers in ROUTES.items()}
+    endpoints = {
+        path: _Endpoint(agent, path, handlers, cache, debugging, in_thread) for path, handlers in ROUTES.items()
+    }
     added = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     def serve(request: Any, path: str) -> Any:
@@ -237,8 +241,10 @@ class _Endpoint:
         handlers: dict[str, Handler],
         cache: ReplyCache | None,
         debugging: Callable[[], bool],
+        in_thread: InThread,
     ) -> None:
         self.agent = agent
+        self.in_thread = in_thread
         self.cache = cache
         self.debugging = debugging
         words = path.strip("/").replace("/", ".") + ("._" if path.endswith("/") else "")
@@ -278,6 +284,8 @@ class _Exchange:
         self._gone = False
         self._pretty = False
         self._running: Deferred[Any] | None = None
+        self._rendering: Rendering | None = None
+        self._in_thread = endpoint.in_thread
 
     def run(self, handler: Handler, tail: str) -> Any:
         """Ask the handler; the body to be sent, or a Deferred of it."""
@@ -309,6 +317,8 @@ class _Exchange:
 
     def _client_left(self) -> None:
         self._gone = True
+        if self._rendering is not None:
+            self._rendering.cancelled = True
         if self._running is not None:
             self._running.cancel()
 
@@ -327,7 +337,26 @@ class _Exchange:
             return b""
         if answer.stream is not None:
             return self._stream(answer)
-        return _finish(self._web, answer, self._pretty)
+        if answer.raw is None and is_large(answer.body):
+            return self._render(answer, json_parts(answer.body, self._pretty))
+        body = _body(answer, self._pretty)
+        if len(body) > LARGE_BYTES:
+            return self._render(answer, sliced(body))
+        if _starts(self._web, answer, bool(body)):
+            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+        return _whole(self._web, body)
+
+    def _render(self, answer: Answer, parts: Iterable[bytes]) -> "Deferred[Any]":
+        """Have a large body made and compressed in a thread; then it is sent in parts."""
+        web = self._web
+        rendering = self._rendering = Rendering(parts, compress=_starts(web, answer, has_body=True))
+        return self._in_thread(rendering.run).addCallback(self._rendered)
+
+    def _rendered(self, body: Parts) -> Any:
+        if self._gone:
+            return b""
+        self._web.setHeader(b"content-length", str(body.size).encode())
+        return b"" if self._web.method == b"HEAD" else self._web.send_parts(body)
 
     def _stream(self, answer: Answer) -> "Deferred[bytes]":
         web = self._web
@@ -377,26 +406,38 @@ def _answer_to(failure: Failure) -> Answer:
 
 def _finish(web: Any, answer: Answer, pretty: bool = False) -> bytes:
     """Set status and headers; the body."""
-    web.setResponseCode(answer.status, _REASONS.get(answer.status, b"Unknown"))
-    for name, value in answer.headers.items():
-        web.setHeader(name.encode(), value.encode("utf-8", "replace"))
-    if answer.raw is not None:
-        body, content_type = answer.raw, answer.content_type
-    elif answer.text is not None:
-        body = text_bytes(answer.text)
-        content_type = answer.content_type or _TEXT
-    elif answer.body is not None or answer.null:
-        body = to_bytes(answer.body, pretty)
-        content_type = answer.content_type or "application/json"
-    else:
-        body, content_type = b"", answer.content_type
-    if content_type:
-        web.setHeader(b"content-type", content_type.encode())
-    accepted = web.getHeader("accept-encoding")
-    if body and accepted and _GZIP.search(accepted) and web.method != b"HEAD":
-        web.setHeader(b"content-encoding", b"gzip")
-        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+    body = _body(answer, pretty)
+    if _starts(web, answer, bool(body)):
+        body = gzip.compress(body, GZIP_LEVEL, mtime=0)
     return _whole(web, body)
 
 
-__all__ = ["make_site_root"]
+def _body(answer: Answer, pretty: bool) -> bytes:
+    if answer.raw is not None:
+        return answer.raw
+    if answer.text is not None:
+        return text_bytes(answer.text)
+    return to_bytes(answer.body, pretty) if answer.body is not None or answer.null else b""
+
+
+def _starts(web: Any, answer: Answer, has_body: bool) -> bool:
+    """Set status and headers, but for the length; whether the body is to be compressed."""
+    web.setResponseCode(answer.status, _REASONS.get(answer.status, b"Unknown"))
+    for name, value in answer.headers.items():
+        web.setHeader(name.encode(), value.encode("utf-8", "replace"))
+    content_type = answer.content_type
+    if not content_type and answer.raw is None:
+        if answer.text is not None:
+            content_type = _TEXT
+        elif answer.body is not None or answer.null:
+            content_type = "application/json"
+    if content_type:
+        web.setHeader(b"content-type", content_type.encode())
+    accepted = web.getHeader("accept-encoding")
+    if not (has_body and accepted and _GZIP.search(accepted)) or web.method == b"HEAD":
+        return False
+    web.setHeader(b"content-encoding", b"gzip")
+    return True
+
+
+__all__ = ["InThread", "make_site_root"]

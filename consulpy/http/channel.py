@@ -16,6 +16,7 @@ from consulpy.connections import close_now
 from consulpy.http import lane
 from consulpy.http.accepting import send
 from consulpy.http.kept import Recording, Tee
+from consulpy.http.large import Parts, Producer
 from consulpy.http.maywait import BEHIND_MAX_BYTES, MayWait
 from consulpy.http.refusing import HEADERS_MAX_BYTES, refusal
 
@@ -45,6 +46,8 @@ class Channel(MayWait, HTTPChannel):
     _arrival: Any = None
     #: A request that took the short way and is not answered yet.
     _plain: lane.PlainRequest | None = None
+    #: Whether its answer is large, and on its way.
+    _sends_parts = False
     #: A head whose body is on its way, and until when it is kept.
     _head = b""
     _head_timer: Any = None
@@ -137,6 +140,22 @@ class Channel(MayWait, HTTPChannel):
                 self.transport.resumeProducing()
             self.dataReceived(behind)
 
+    def answered_in_parts(self, head: bytes, body: Parts) -> None:
+        """The same for a large answer. Until the last part is written the request is under way."""
+        self._hit_s = self.factory.seconds()
+        self._sends_parts = True
+        self.transport.write(head)
+        Producer(body, self, self._sent).start()
+
+    def write(self, data: bytes) -> None:
+        """What a producer of ours writes: each part is a sign of life of the client that took those before."""
+        self._hit_s = self.factory.seconds()
+        super().write(data)  # type: ignore[no-untyped-call]
+
+    def _sent(self) -> None:
+        self._sends_parts = False
+        self.answered(b"")
+
     def _end(self) -> None:
         self.persistent = 0
         self.transport.loseConnection()
@@ -202,7 +221,8 @@ class Channel(MayWait, HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """Nothing came for a while, unless it was answered without touching the timer."""
-        left_s = self._hit_s + IDLE_TIMEOUT_S - self.factory.seconds() if self._plain is None else IDLE_TIMEOUT_S
+        waits = self._plain is not None and not self._sends_parts
+        left_s = IDLE_TIMEOUT_S if waits else self._hit_s + IDLE_TIMEOUT_S - self.factory.seconds()
         if left_s > 0:
             self.setTimeout(left_s)  # type: ignore[no-untyped-call]
         elif self._has_part() and not self._refused and not self._handlingRequest:

@@ -19,6 +19,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, datetimeToString
 from twisted.web.http_headers import Headers
 
+from consulpy.http.large import Parts
+
 _log = Logger()
 
 #: Larger heads go the plain way.
@@ -55,6 +57,9 @@ class Connection(Protocol):
 
     def answered(self, answer: bytes) -> None:
         """The whole answer. Not called for a request that left."""
+
+    def answered_in_parts(self, head: bytes, body: Parts) -> None:
+        """A large answer: the head, and the body that is written as the client takes it."""
 
 
 class PlainRequest:
@@ -135,7 +140,11 @@ class PlainRequest:
         else:
             self._finish(body)
 
-    def _finish(self, body: bytes) -> None:
+    def send_parts(self, body: Parts) -> Parts:
+        """The result of an endpoint that gives its body in parts."""
+        return body
+
+    def _finish(self, body: bytes | Parts) -> None:
         connection = self._connection
         if connection is None:
             return
@@ -148,7 +157,10 @@ class PlainRequest:
                 b": ",
                 value if value.isascii() and value.isalnum() else b" ".join(value.splitlines()),
             )
-        connection.answered(b"".join([*head, b"\r\n\r\n", body]))
+        if isinstance(body, Parts):
+            connection.answered_in_parts(b"".join([*head, b"\r\n\r\n"]), body)
+        else:
+            connection.answered(b"".join([*head, b"\r\n\r\n", body]))
 
     def _fail(self, failure: Failure) -> None:
         """Our own fault, outside of any handler."""

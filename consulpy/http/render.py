@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import orjson
@@ -9,7 +10,7 @@ import orjson
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord, Coordinate
 from consulpy.structs.node import Node
-from consulpy.structs.service import CheckServiceNode, NodeService, ServiceNode
+from consulpy.structs.service import CheckServiceNode, NodeInfo, NodeService, ServiceNode
 
 #: Go escapes these in JSON, so that it may stand in HTML.
 _ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
@@ -20,20 +21,103 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 #: Whole numbers from here on are written with an exponent.
 _WHOLE_MAX: Final = 1e15
 
+#: The most rows that are rendered in one piece of a large answer: about a millisecond.
+_PART_ROWS: Final = 64
+#: About the bytes of a check without its output, or of a service.
+_RECORD_BYTES: Final = 400
+
+
+class Rows:
+    """A JSON list whose elements are made when it is rendered: `show(row)` of each row.
+
+    `size(row)`: about how many bytes a row has, where that may be many.
+    """
+
+    __slots__ = ("rows", "show", "size")
+
+    def __init__(
+        self, rows: Sequence[Any], show: Callable[[Any], Any], size: Callable[[Any], int] | None = None
+    ) -> None:
+        self.rows = rows
+        self.show = show
+        self.size = size
+
+    def shown(self) -> list[Any]:
+        """All elements."""
+        return list(map(self.show, self.rows))
+
 
 def to_bytes(body: Any, pretty: bool) -> bytes:
     """`body` as JSON; pretty: indented by four blanks, with a line end."""
+    if isinstance(body, Rows):
+        body = body.shown()
     if pretty:
-        shown = _loosely(json.dumps(body, indent=4, ensure_ascii=False) + "\n")
-    else:
-        try:
-            shown = orjson.dumps(body)
-        except TypeError:  # text that is no UTF-8, or an integer beyond 64 bits
-            shown = _loosely(json.dumps(body, separators=(",", ":"), ensure_ascii=False))
+        return _escaped(_loosely(json.dumps(body, indent=4, ensure_ascii=False, default=_default) + "\n"))
+    return _escaped(_compact(body))
+
+
+def _compact(body: Any) -> bytes:
+    try:
+        return orjson.dumps(body, default=_default)
+    except TypeError:  # text that is no UTF-8, or an integer beyond 64 bits
+        return _loosely(json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=_default))
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Rows):
+        return value.shown()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _escaped(shown: bytes) -> bytes:
     for plain, escaped in _ESCAPES:
         if plain in shown:
             shown = shown.replace(plain, escaped)
     return shown
+
+
+def joined_parts(body: Any, pretty: bool, part_bytes: int) -> Iterator[bytes]:
+    """The same bytes as of `to_bytes`, for `Rows` and for a map that has some among its values, in parts.
+
+    A part has about `part_bytes` of rows; what else is in a map is not divided.
+    """
+    if isinstance(body, Rows):
+        yield from _list_parts(body, pretty, part_bytes, 0)
+    elif not body:
+        yield _compact(body)
+    else:
+        between = b"{"
+        for key, value in body.items():
+            yield between + (b"\n    " if pretty else b"") + _escaped(_compact(key)) + (b": " if pretty else b":")
+            if isinstance(value, Rows):
+                yield from _list_parts(value, pretty, part_bytes, 1)
+            else:
+                yield _indented(to_bytes(value, pretty), 1) if pretty else to_bytes(value, pretty)
+            between = b","
+        yield b"\n}" if pretty else b"}"
+    if pretty:
+        yield b"\n"
+
+
+def _list_parts(body: Rows, pretty: bool, part_bytes: int, depth: int) -> Iterator[bytes]:
+    """A list, its line end left out; `depth`: how deep it stands."""
+    rows, size, begin, at = body.rows, body.size, b"[", 0
+    while at < len(rows):
+        weight, end = 0, at
+        while end < min(at + _PART_ROWS, len(rows)) and (weight < part_bytes or end == at):
+            weight += size(rows[end]) if size is not None else 0
+            end += 1
+        shown = to_bytes(list(map(body.show, rows[at:end])), pretty)
+        # without the brackets, and what stands between them and the first and last element
+        yield begin + (_indented(shown, depth)[1 : -2 - 4 * depth] if pretty else shown[1:-1])
+        begin, at = b",", end
+    closing = b"\n" + b"    " * depth + b"]" if pretty else b"]"
+    yield closing if rows else b"[]"
+
+
+def _indented(shown: bytes, depth: int) -> bytes:
+    """Pretty JSON without its line end, as it looks `depth` levels deeper."""
+    return shown.rstrip(b"\n").replace(b"\n", b"\n" + b"    " * depth)
 
 
 def _loosely(text: str) -> bytes:
@@ -73,14 +157,18 @@ def coordinate(found: Coordinate) -> dict[str, Any]:
     }
 
 
-def nodes(found: list[Node] | None) -> list[dict[str, Any]]:
+def nodes(found: list[Node] | None) -> Rows:
     """A list of nodes; never null."""
-    return [node.to_json() for node in found or ()]
+    return Rows(found or (), Node.to_json)
 
 
-def checks(found: list[HealthCheck] | None) -> list[dict[str, Any]]:
+def checks(found: list[HealthCheck] | None) -> Rows:
     """A list of checks; never null, nor their tags."""
-    return [check(each) for each in found or ()]
+    return Rows(found or (), check, _output_bytes)
+
+
+def _output_bytes(found: HealthCheck) -> int:
+    return _RECORD_BYTES + len(found.output)
 
 
 def check(found: HealthCheck) -> dict[str, Any]:
@@ -99,24 +187,42 @@ def service(found: NodeService) -> dict[str, Any]:
     return shown
 
 
-def service_nodes(found: list[ServiceNode] | None) -> list[dict[str, Any]]:
+def service_nodes(found: list[ServiceNode] | None) -> Rows:
     """Instances of a service with their nodes; never null, nor their tags and metadata."""
-    shown = [each.to_json() for each in found or ()]
-    for each in shown:
-        if each["ServiceTags"] is None:
-            each["ServiceTags"] = []
-        if each["ServiceMeta"] is None:
-            each["ServiceMeta"] = {}
+    return Rows(found or (), _service_node)
+
+
+def _service_node(found: ServiceNode) -> dict[str, Any]:
+    shown = found.to_json()
+    if shown["ServiceTags"] is None:
+        shown["ServiceTags"] = []
+    if shown["ServiceMeta"] is None:
+        shown["ServiceMeta"] = {}
     return shown
 
 
-def check_service_nodes(found: list[CheckServiceNode] | None) -> list[dict[str, Any]]:
+def check_service_nodes(found: list[CheckServiceNode] | None) -> Rows:
     """Instances of a service with their nodes and checks; never null."""
-    return [
-        {
-            "Node": each.node.to_json() if each.node else None,
-            "Service": service(each.service) if each.service else None,
-            "Checks": checks(each.checks),
-        }
-        for each in found or ()
-    ]
+    return Rows(found or (), _check_service_node, _instance_bytes)
+
+
+def _check_service_node(found: CheckServiceNode) -> dict[str, Any]:
+    return {
+        "Node": found.node.to_json() if found.node else None,
+        "Service": service(found.service) if found.service else None,
+        "Checks": [check(each) for each in found.checks or ()],
+    }
+
+
+def _instance_bytes(found: CheckServiceNode) -> int:
+    return checks_bytes(found.checks)
+
+
+def checks_bytes(found: list[HealthCheck] | None) -> int:
+    """About how many bytes some checks have."""
+    return sum(_RECORD_BYTES + len(each.output) for each in found or ())
+
+
+def node_info_bytes(found: NodeInfo) -> int:
+    """About how many bytes a node has with everything on it."""
+    return _RECORD_BYTES * len(found.services or ()) + checks_bytes(found.checks)

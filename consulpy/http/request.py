@@ -6,8 +6,10 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
+from consulpy.http.large import Parts, Producer
 from consulpy.http.refusing import refusal
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
 
@@ -74,6 +76,12 @@ class ApiRequest(Request):
     def when_gone(self, call: Callable[[], None]) -> None:
         """Call this if the client goes before it is answered."""
         self.notifyFinish().addErrback(lambda _: call())
+
+    def send_parts(self, body: Parts) -> "Deferred[bytes]":
+        """Write a large body as the client takes it; fires, with nothing more to write, at its end."""
+        sent: Deferred[bytes] = Deferred()
+        Producer(body, self, lambda: sent.callback(b"")).start()
+        return sent
 
     def getRequestHostname(self) -> bytes:
         """What `Host` says means nothing here, and Klein stumbles over odd ones."""

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 
 from consulpy.connections import ConnectionTable
 from consulpy.errors import ConfigError
 from consulpy.http.accepting import Accepted
-from consulpy.http.app import make_site_root
+from consulpy.http.app import InThread, make_site_root
 from consulpy.http.cache import ReplyCache
 from consulpy.http.guard import Guard
 from consulpy.http.kept import KeptAnswers
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Connections that wait to be accepted.
 BACKLOG: Final = 1024
+#: Large answers that are rendered at a time: more would only hold more memory, and the interpreter from each other.
+RENDERING_THREADS: Final = 2
 _UNIX: Final = ("unix://", "/")
 
 
@@ -67,9 +72,10 @@ class HttpConfig:
 
 
 class HttpService(Service):
-    """Answers the HTTP API of `agent`. `debugging()`: whether a line is logged for each request. `tls`: for HTTPS.
+    """Answers the HTTP API of `agent`.
 
-    `connections`: where those of its clients are counted.
+    `debugging()`: whether a line is logged for each request. `tls`: for HTTPS. `connections`: where those of its
+    clients are counted. `in_thread`: renders large answers (None: in threads of its own).
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class HttpService(Service):
         debugging: Callable[[], bool] = lambda: False,
         tls: Tls | None = None,
         connections: ConnectionTable | None = None,
+        in_thread: InThread | None = None,
     ) -> None:
         self._reactor = reactor
         self._tls = tls
@@ -90,7 +97,10 @@ class HttpService(Service):
         guard = Guard(config.block_endpoints, config.allow_write_from)
         name = socket.gethostname()
         origins = Origins(config.allowed_hosts, (name, name.partition(".")[0], agent.node_name))
-        root = make_site_root(agent, dict(config.response_headers), cache, guard, origins, debugging)
+        self._pool: ThreadPool | None = None
+        root = make_site_root(
+            agent, dict(config.response_headers), cache, guard, origins, debugging, in_thread or self._in_thread
+        )
         #: What makes the connections; its limit may be changed while it runs.
         self.site = ApiSite(root, reactor, config.connections_per_client, self.kept, connections)
         server = getattr(agent, "server", None)
@@ -99,6 +109,12 @@ class HttpService(Service):
             self.site.waiting = rooms
         self.site.lane = root.serve
         self._listeners: list[Any] = []
+
+    def _in_thread(self, job: Callable[[], Any]) -> "Deferred[Any]":
+        if self._pool is None:  # most agents have no large answers
+            self._pool = ThreadPool(minthreads=0, maxthreads=RENDERING_THREADS, name="large-answers")
+            self._pool.start()
+        return deferToThreadPool(self._reactor, self._pool, job)
 
     def reconfigure(self, config: HttpConfig) -> None:
         """Take what a reload can change: the limit of connections. Kept answers are made anew."""
@@ -173,6 +189,9 @@ class HttpService(Service):
         if self.site.waiting is not None:
             self.site.waiting.close()
         self.kept.close()
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
 
 
 def _give(path: str, user: str, group: str) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from consulpy.errors import BadRequest
 from consulpy.http.kept import HARMLESS, HEAD_MAX_BYTES, PROTOCOL, Tallies, store_route
 from consulpy.http.lane import Serve, plain_request
+from consulpy.http.large import Parts
 from consulpy.http.params import index_and_wait
 from consulpy.http.routing import BadQuery, Query
 from consulpy.rpc.blocking import wait_s
@@ -310,6 +311,9 @@ class _Ear:
     def answered(self, answer: bytes) -> None:
         """The whole answer."""
         self.heard = answer
+
+    def answered_in_parts(self, head: bytes, body: Parts) -> None:
+        """A large one is never there at once: who waits for it goes the plain way."""
 
 
 def _blocking(head: bytes) -> tuple[bytes, str, QueryOptions] | None:

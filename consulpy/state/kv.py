@@ -6,6 +6,7 @@ changed key concerns without going through all who wait.
 
 import dataclasses
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import RPCError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from consulpy.state.store import Change
 
 KVS: Final = "kvs"
+_KEY: Final = attrgetter("key")
+_MODIFY_INDEX: Final = attrgetter("modify_index")
 
 
 class KV:
@@ -44,15 +47,17 @@ class KV:
         """All entries under a prefix, by key."""
         if watch is not None:
             watch.add(kv_prefix(prefix))
-        found = list(self.table.under(prefix))
+        found = self.table.under(prefix)
         if not prefix:
             return self._table_index(), found
-        newest = max((entry.modify_index for entry in found), default=0)
+        newest = max(map(_MODIFY_INDEX, found), default=0)
         return max(newest, self.tombstones.max_index(prefix)) or self._table_index(), found
 
     def keys(self, watch: WatchSet | None, prefix: str, separator: str) -> tuple[int, list[str]]:
         """The keys under a prefix, each only up to the first `separator` after it, once."""
         index, entries = self.under(watch, prefix)
+        if not separator:
+            return index, list(map(_KEY, entries))
         return index, list(dict.fromkeys(_cut(entry.key, prefix, separator) for entry in entries))
 
     def _table_index(self) -> int:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
@@ -216,9 +216,10 @@ class Asking:
 class Door:
     """The HTTP API of a stand-in."""
 
-    def __init__(self, agent: StandIn | None = None, **config: Any) -> None:
+    def __init__(self, agent: StandIn | None = None, in_thread: Any = maybeDeferred, **config: Any) -> None:
         self.agent = agent or StandIn().start()
-        self.service = HttpService(self.agent.clock, HttpConfig(addresses=(), port=0, **config), self.agent)
+        settings = HttpConfig(addresses=(), port=0, **config)
+        self.service = HttpService(self.agent.clock, settings, self.agent, in_thread=in_thread)
         self.site = self.service.site
 
     def begin(self, request: str, body: bytes | str | dict[str, Any] = b"", **headers: str) -> Asking:

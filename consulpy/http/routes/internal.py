@@ -29,7 +29,7 @@ def _shown(info: NodeInfo) -> dict[str, Any]:
 async def nodes(agent: "LocalAgent", request: Request) -> Answer:
     """All nodes with everything on them."""
     reply, headers = await read(agent, request, "Internal.NodeDump", SpecificRequest(), consistency=False)
-    return Answer([_shown(info) for info in reply.dump or ()], headers=headers)
+    return Answer(render.Rows(reply.dump or (), _shown, render.node_info_bytes), headers=headers)
 
 
 @route("GET", "/v1/internal/ui/node/")

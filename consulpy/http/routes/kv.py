@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http import reads
 from consulpy.http.params import fill, fill_write, refuse_namespaces
+from consulpy.http.render import Rows
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.structs.kv import (
     CAS,
@@ -51,7 +52,11 @@ async def get(agent: "LocalAgent", request: Request) -> Answer:
     if "raw" in query:
         value = reply.entries[0].value or b""
         return Answer(raw=value, content_type="text/plain", headers={**headers, **_RAW_HEADERS})
-    return Answer([entry.to_json() for entry in reply.entries], headers=headers)
+    return Answer(Rows(reply.entries, DirEntry.to_json, _value_bytes), headers=headers)
+
+
+def _value_bytes(entry: DirEntry) -> int:
+    return len(entry.value or b"")
 
 
 @route("PUT", "/v1/kv/")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.errors import BadRequest, NotFound
 from consulpy.http.params import fill, fill_write, refuse_namespaces
 from consulpy.http.reads import read
+from consulpy.http.render import Rows
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, duration, loads
 from consulpy.local.shapes import INDEXES, aux_struct
@@ -132,4 +133,4 @@ async def _read(agent: "LocalAgent", request: Request, method: str, body: Read, 
 
 
 def _shown(reply: Any, headers: dict[str, str]) -> Answer:
-    return Answer([session.to_json() for session in reply.sessions or ()], headers=headers)
+    return Answer(Rows(reply.sessions or (), Session.to_json), headers=headers)

@@ -1,0 +1,148 @@
+"""A watchdog of the reactor: how long its turns take, and what ran in those that took too long.
+
+A turn is what the reactor does between two waits: timers that are due, results of threads, bytes that came. Gossip, DNS
+and HTTP wait for it. Each turn is counted (`runtime.reactor_turn`, in milliseconds); one above `LATE_S` gets a line in
+the log that names the calls in which it was at `LATE_S`.
+
+The reactor's poller is wrapped, and an interval timer of the system is set for each turn: when it expires a signal
+shows where the reactor is. So nothing runs, and nobody wakes, while the reactor waits: a turn costs 2 microseconds.
+"""
+
+import gc
+import signal
+from collections.abc import Callable
+from threading import current_thread, main_thread
+from time import perf_counter
+from types import FrameType
+from typing import Any, Final
+
+from twisted.logger import Logger
+
+from consulpy.metrics.registry import Registry
+
+_log = Logger()
+
+#: A turn of more than this is late, in seconds.
+LATE_S: Final = 0.2
+#: At the most one line in so many seconds; the turns between are counted.
+LOG_INTERVAL_S: Final = 10.0
+#: Turns above this are samples of their own, in seconds: their extremes are shown. Of the others only the mean is.
+_LONG_S: Final = 0.01
+#: How many calls a line names, the innermost first.
+_CALLS_MAX: Final = 6
+_PACKAGE: Final = __name__.partition(".")[0]
+
+
+class Watchdog:
+    """Watches one reactor. `seconds`: a monotonic clock; `warn(text)` gets the lines.
+
+    `set_timer(seconds)`: has `expired` called after so many seconds, 0 for never (`signal.setitimer`).
+    """
+
+    def __init__(
+        self,
+        metrics: Registry,
+        *,
+        seconds: Callable[[], float] = perf_counter,
+        set_timer: Callable[[float], object] = lambda after_s: signal.setitimer(signal.ITIMER_REAL, after_s),
+        warn: Callable[[str], None] = lambda text: _log.warn("{text}", text=text),
+    ) -> None:
+        self._metrics = metrics
+        self._seconds = seconds
+        self._set_timer = set_timer
+        self._warn = warn
+        #: Short turns, and how long all of them took in milliseconds.
+        self._count, self._total_ms = 0, 0.0
+        self._began_s = seconds()
+        self._where = ""
+        self._collecting_since_s = self._collected_s = 0.0
+        self._unlogged = 0
+        self._logged_s = -LOG_INTERVAL_S
+        metrics.pull("runtime.reactor_turn", lambda: (self._count, self._total_ms), samples=True)
+
+    def wrap(self, poll: Callable[[float, int], Any]) -> Callable[[float, int], Any]:
+        """`poll` of the reactor, the turns between its calls being watched."""
+        seconds, set_timer = self._seconds, self._set_timer
+
+        def watched(timeout: float, maximum: int) -> Any:
+            set_timer(0)
+            took_s = seconds() - self._began_s
+            if took_s < _LONG_S:
+                self._count += 1
+                self._total_ms += 1000 * took_s
+            else:
+                self._long(took_s)
+            try:
+                return poll(timeout, maximum)
+            finally:
+                self._began_s, self._collected_s = seconds(), 0.0
+                set_timer(LATE_S)
+
+        self._began_s = seconds()
+        return watched
+
+    def expired(self, _signal: int, frame: FrameType | None) -> None:
+        """The turn is late, and here it is."""
+        self._where = _calls(frame)
+
+    def collecting(self, phase: str, _info: dict[str, int]) -> None:
+        """The garbage collector begins or ends (`gc.callbacks`); what it interrupts is not at fault."""
+        now_s = self._seconds()
+        if phase == "start":
+            self._collecting_since_s = now_s
+        else:
+            self._collected_s += now_s - self._collecting_since_s
+
+    def _long(self, took_s: float) -> None:
+        self._metrics.sample("runtime.reactor_turn", 1000 * took_s)
+        where, self._where = self._where, ""
+        if took_s < LATE_S:
+            return
+        now_s = self._seconds()
+        if now_s - self._logged_s < LOG_INTERVAL_S:
+            self._unlogged += 1
+            return
+        others, self._unlogged, self._logged_s = self._unlogged, 0, now_s
+        text = f"a turn of the reactor took {took_s:.3f} s"
+        if self._collected_s > _LONG_S:
+            text += f", {self._collected_s:.3f} s of it garbage collection"
+        text += f"; after {LATE_S} s it was in {where or 'nothing of ours'}"
+        self._warn(text + (f" ({others} more since the last such line)" if others else ""))
+
+
+def _calls(frame: FrameType | None) -> str:
+    """The innermost call, and ours around it."""
+    found: list[str] = []
+    while frame is not None and len(found) < _CALLS_MAX:
+        module = str(frame.f_globals.get("__name__", ""))
+        if not found or module.partition(".")[0] == _PACKAGE:
+            found.append(f"{module}:{frame.f_lineno} {frame.f_code.co_qualname}")
+        frame = frame.f_back
+    return " < ".join(found)
+
+
+def install(reactor: Any, metrics: Registry) -> None:
+    """Watch `reactor`, if it is one that can be, and this the main thread; for a process that is an agent only."""
+    poller: Any = getattr(reactor, "_poller", None)
+    is_free = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    if not hasattr(poller, "poll") or current_thread() is not main_thread() or not is_free:
+        return
+    watchdog = Watchdog(metrics)
+    signal.signal(signal.SIGALRM, watchdog.expired)
+    gc.callbacks.append(watchdog.collecting)
+    reactor._poller = _Poller(poller, watchdog.wrap(poller.poll))
+
+
+class _Poller:
+    """The reactor's poller with another `poll`."""
+
+    def __init__(self, poller: Any, poll: Callable[[float, int], Any]) -> None:
+        self.poll = poll
+        self.register = poller.register
+        self.modify = poller.modify
+        self.unregister = poller.unregister
+        self.close = poller.close
+        self.fileno = poller.fileno
+
+
+__all__ = ["LATE_S", "LOG_INTERVAL_S", "Watchdog", "install"]

@@ -1,0 +1,34 @@
+"""A table in the order of its keys' bytes: prefixes are read as a sorted list would have them."""
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consulpy.state.ordered import Ordered
+
+
+@dataclass(frozen=True)
+class Row:
+    key: str
+    number: int
+
+
+KEYS = st.text("a/b\xff\U0010ffff\udcff", max_size=4)
+
+
+@given(st.lists(st.tuples(KEYS, st.integers(0, 3), st.booleans()), max_size=30), KEYS)
+def test_a_prefix_gives_its_rows_as_they_stand_in_key_order(changes: list[tuple[str, int, bool]], prefix: str) -> None:
+    table: Ordered[Row] = Ordered("rows")
+    rows: dict[str, Row] = {}
+    for key, number, removed in changes:
+        table._replace((key,), None if removed else Row(key, number))
+        rows.pop(key, None)
+        if not removed:
+            rows[key] = Row(key, number)
+
+    in_order = sorted(rows.values(), key=lambda row: row.key.encode("utf-8", "surrogateescape"))
+    raw = prefix.encode("utf-8", "surrogateescape")
+    wanted = [row for row in in_order if row.key.encode("utf-8", "surrogateescape").startswith(raw)]
+    assert table.under(prefix) == wanted
+    assert table.all() == tuple(in_order)
