@@ -5,6 +5,7 @@ clusters of a thousand nodes. Nothing below the entry modules reads time in any 
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Protocol
 
 
@@ -26,3 +27,15 @@ class Clock(Protocol):
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> Timer:  # noqa: A002
         """Call `callable` after `delay` seconds."""
+
+
+class Turn:
+    """The turn of the reactor that is under way: what it does between two waits for the network.
+
+    `began_s`: when it began, by the reactor's clock; infinite where nobody watches turns (`consulpy.agent.watchdog`).
+    """
+
+    __slots__ = ("began_s",)
+
+    def __init__(self) -> None:
+        self.began_s = inf

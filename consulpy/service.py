@@ -129,7 +129,7 @@ class _StopsOnMistakes(AgentService):
         except ConfigError as error:
             _complain(error)
         _tune_interpreter()
-        watchdog.install(self._reactor, self.agent.metrics)
+        watchdog.install(self._reactor, self.agent.metrics, self.agent.turn)
 
 
 def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
@@ -146,7 +146,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
     except ConfigError as error:
         _complain(error)
     _tune_interpreter()
-    watchdog.install(reactor, started.agent.metrics)
+    watchdog.install(reactor, started.agent.metrics, started.agent.turn)
     print("==> consulpy agent running!", flush=True)
     reactor.addSystemEventTrigger("before", "shutdown", started.stopService)
     reactor.run()

@@ -25,6 +25,7 @@ from consulpy.agent.monotonic import use_monotonic_time, wall_s
 from consulpy.agent.pools import Pool, lan_pool, wan_pool
 from consulpy.agent.roles import Role, client_role, open_log, server_role
 from consulpy.agent.versions import of_copies, of_state
+from consulpy.clock import Turn
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.tls import tls_settings
@@ -82,6 +83,7 @@ class Agent:
         self._rng = rng or Random()
         use_monotonic_time(reactor)
         self.clock = reactor
+        self.turn = Turn()
         self.metrics = Registry(wall_s, telemetry.rules(config.telemetry))
         self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
         self.limits = settings.writes(config)

@@ -11,13 +11,14 @@ shows where the reactor is. So nothing runs, and nobody wakes, while the reactor
 import gc
 import signal
 from collections.abc import Callable
+from functools import partial
 from threading import current_thread, main_thread
-from time import perf_counter
 from types import FrameType
 from typing import Any, Final
 
 from twisted.logger import Logger
 
+from consulpy.clock import Turn
 from consulpy.metrics.registry import Registry
 
 _log = Logger()
@@ -30,11 +31,12 @@ LOG_INTERVAL_S: Final = 10.0
 _LONG_S: Final = 0.01
 #: How many calls a line names, the innermost first.
 _CALLS_MAX: Final = 6
+_SET_TIMER: Final = partial(signal.setitimer, signal.ITIMER_REAL)
 _PACKAGE: Final = __name__.partition(".")[0]
 
 
 class Watchdog:
-    """Watches one reactor. `seconds`: a monotonic clock; `warn(text)` gets the lines.
+    """Watches one reactor. `seconds`: its monotonic clock; `warn(text)` gets the lines; `turn`: kept up to date.
 
     `set_timer(seconds)`: has `expired` called after so many seconds, 0 for never (`signal.setitimer`).
     """
@@ -42,18 +44,19 @@ class Watchdog:
     def __init__(
         self,
         metrics: Registry,
+        turn: Turn,
+        seconds: Callable[[], float],
         *,
-        seconds: Callable[[], float] = perf_counter,
-        set_timer: Callable[[float], object] = lambda after_s: signal.setitimer(signal.ITIMER_REAL, after_s),
+        set_timer: Callable[[float], object] = _SET_TIMER,
         warn: Callable[[str], None] = lambda text: _log.warn("{text}", text=text),
     ) -> None:
         self._metrics = metrics
+        self._turn = turn
         self._seconds = seconds
         self._set_timer = set_timer
         self._warn = warn
         #: Short turns, and how long all of them took in milliseconds.
         self._count, self._total_ms = 0, 0.0
-        self._began_s = seconds()
         self._where = ""
         self._collecting_since_s = self._collected_s = 0.0
         self._unlogged = 0
@@ -62,11 +65,11 @@ class Watchdog:
 
     def wrap(self, poll: Callable[[float, int], Any]) -> Callable[[float, int], Any]:
         """`poll` of the reactor, the turns between its calls being watched."""
-        seconds, set_timer = self._seconds, self._set_timer
+        seconds, set_timer, turn = self._seconds, self._set_timer, self._turn
 
         def watched(timeout: float, maximum: int) -> Any:
             set_timer(0)
-            took_s = seconds() - self._began_s
+            took_s = seconds() - turn.began_s
             if took_s < _LONG_S:
                 self._count += 1
                 self._total_ms += 1000 * took_s
@@ -75,10 +78,10 @@ class Watchdog:
             try:
                 return poll(timeout, maximum)
             finally:
-                self._began_s, self._collected_s = seconds(), 0.0
+                turn.began_s, self._collected_s = seconds(), 0.0
                 set_timer(LATE_S)
 
-        self._began_s = seconds()
+        turn.began_s = seconds()
         return watched
 
     def expired(self, _signal: int, frame: FrameType | None) -> None:
@@ -121,13 +124,13 @@ def _calls(frame: FrameType | None) -> str:
     return " < ".join(found)
 
 
-def install(reactor: Any, metrics: Registry) -> None:
+def install(reactor: Any, metrics: Registry, turn: Turn) -> None:
     """Watch `reactor`, if it is one that can be, and this the main thread; for a process that is an agent only."""
     poller: Any = getattr(reactor, "_poller", None)
     is_free = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
     if not hasattr(poller, "poll") or current_thread() is not main_thread() or not is_free:
         return
-    watchdog = Watchdog(metrics)
+    watchdog = Watchdog(metrics, turn, reactor.seconds)
     signal.signal(signal.SIGALRM, watchdog.expired)
     gc.callbacks.append(watchdog.collecting)
     reactor._poller = _Poller(poller, watchdog.wrap(poller.poll))

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Clock
+from consulpy.clock import Clock, Turn
 from consulpy.http.limits import WriteLimits
 from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
@@ -24,6 +24,8 @@ class LocalAgent(Protocol):
     node_name: str
     metrics: Registry
     clock: Clock
+    #: The reactor's turn that is under way.
+    turn: Turn
     limits: WriteLimits
     #: Whether addresses of other datacenters are those for the WAN.
     translate_wan_addrs: bool

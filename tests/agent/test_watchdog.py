@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from consulpy.agent.watchdog import LATE_S, LOG_INTERVAL_S, Watchdog
+from consulpy.clock import Turn
 from consulpy.metrics.registry import Registry
 
 NAME = "consul.runtime.reactor_turn"
@@ -21,8 +22,9 @@ class Reactor:
         self.lines: list[str] = []
         self.timer_s = 0.0
         self.metrics = Registry(lambda: 0.0)
+        self.current = Turn()
         self.watchdog = Watchdog(
-            self.metrics, seconds=lambda: self.now_s, set_timer=self.set_timer, warn=self.lines.append
+            self.metrics, self.current, lambda: self.now_s, set_timer=self.set_timer, warn=self.lines.append
         )
         self.poll = self.watchdog.wrap(self.wait)
 
@@ -37,6 +39,7 @@ class Reactor:
     def turn(self, takes_s: float) -> None:
         assert self.poll(1.0, 5) == "events"
         assert self.timer_s == LATE_S
+        assert self.current.began_s == self.now_s
         self.now_s += takes_s
         if takes_s > LATE_S:
             self.watchdog.expired(signal.SIGALRM, sys._getframe())
@@ -106,6 +109,7 @@ from time import perf_counter
 from twisted.internet import reactor
 from twisted.logger import formatEvent, globalLogPublisher
 from consulpy.agent.watchdog import install
+from consulpy.clock import Turn
 from consulpy.metrics.registry import Registry
 
 def busy():
@@ -114,7 +118,7 @@ def busy():
         pass
 
 globalLogPublisher.addObserver(lambda event: print(formatEvent(event)))
-install(reactor, Registry(lambda: 0.0))
+install(reactor, Registry(lambda: 0.0), Turn())
 reactor.callWhenRunning(lambda: reactor.callLater(0.3, busy))
 reactor.callWhenRunning(lambda: reactor.callLater(1.2, reactor.stop))
 reactor.run()

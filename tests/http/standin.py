@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
 from consulpy.checks.runner import Runner
+from consulpy.clock import Turn
 from consulpy.errors import NotFound, RPCError
 from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig, HttpService
@@ -76,6 +77,7 @@ class StandIn:
 
     def __init__(self, clock: Any = None, address: str = "127.35.0.1", two: str = "127.35.0.2") -> None:
         self.clock = clock or Clock()
+        self.turn = Turn()
         self.datacenter, self.node_name = "dc1", "agent-one"
         self.prometheus_enabled = False
         self.limits = WriteLimits()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from consulpy.http.app import TURN_MAX_S
 from consulpy.http.channel import IDLE_TIMEOUT_S
 from consulpy.http.large import LARGE_BYTES, LARGE_ROWS, PART_BYTES, Parts, Rendering, is_large, json_parts, sliced
 from consulpy.http.render import Rows, to_bytes
@@ -170,3 +171,21 @@ def test_a_whole_body_is_compressed_in_parts_too() -> None:
     made = Rendering(sliced(body), compress=True).run()
     assert gzip.decompress(b"".join(made.parts)) == body
     assert Parts(list(sliced(body))).size == len(body)
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_request_in_a_long_turn_waits_for_the_next_one(short: bool) -> None:
+    """So costly reads that come together are made one in a turn, and gossip is read between them."""
+    door = filled(Elsewhere(), short=short)
+    agent = door.agent
+    agent.turn.began_s = agent.clock.seconds() - TURN_MAX_S - 0.01
+    asking = door.begin("GET /v1/status/leader")
+    gone = door.begin("GET /v1/status/leader")
+    gone.hang_up()
+    agent.clock.callLater(0, lambda: setattr(agent.turn, "began_s", agent.clock.seconds()))
+    assert asking.raw == b""
+
+    agent.clock.advance(0)
+
+    assert asking.raw.endswith(b':8300"')
+    assert gone.raw == b""
