@@ -8,6 +8,7 @@ The reactor's poller is wrapped, and an interval timer of the system is set for 
 shows where the reactor is. So nothing runs, and nobody wakes, while the reactor waits: a turn costs 2 microseconds.
 """
 
+import atexit
 import gc
 import signal
 from collections.abc import Callable
@@ -132,8 +133,16 @@ def install(reactor: Any, metrics: Registry, turn: Turn) -> None:
         return
     watchdog = Watchdog(metrics, turn, reactor.seconds)
     signal.signal(signal.SIGALRM, watchdog.expired)
+    atexit.register(_stop)
+    reactor.addSystemEventTrigger("after", "shutdown", _stop)
     gc.callbacks.append(watchdog.collecting)
     reactor._poller = _Poller(poller, watchdog.wrap(poller.poll))
+
+
+def _stop() -> None:
+    """An end that takes its time is not to be ended by the timer, once Python's handlers of signals are gone."""
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    _SET_TIMER(0)
 
 
 class _Poller:

@@ -105,7 +105,8 @@ def test_a_poll_that_fails_leaves_the_watch_in_order() -> None:
 
 
 PROGRAM = """
-from time import perf_counter
+import sys
+from time import perf_counter, sleep
 from twisted.internet import reactor
 from twisted.logger import formatEvent, globalLogPublisher
 from consulpy.agent.watchdog import install
@@ -122,6 +123,16 @@ install(reactor, Registry(lambda: 0.0), Turn())
 reactor.callWhenRunning(lambda: reactor.callLater(0.3, busy))
 reactor.callWhenRunning(lambda: reactor.callLater(1.2, reactor.stop))
 reactor.run()
+
+
+class Slow:
+    def __del__(self, sleep=sleep):
+        print("a slow end")
+        sleep(0.4)
+        print("the end")
+
+
+sys.modules["slow"] = Slow()
 """
 
 
@@ -130,3 +141,4 @@ def test_a_real_reactor_is_watched_by_the_system_s_timer() -> None:
     (line,) = [line for line in done.stdout.splitlines() if "a turn of the reactor took" in line]
     assert "it was in __main__:" in line
     assert " busy" in line
+    assert done.stdout.endswith("the end\n"), "no timer ends a process whose end takes long"
