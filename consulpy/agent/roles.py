@@ -1,6 +1,6 @@
 """What an agent is in its datacenter: a server with the state, or a client of servers; and who makes its calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -28,6 +28,7 @@ from consulpy.rpc.wan import OtherDatacenters
 from consulpy.serf.machine import Serf
 from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
+from consulpy.structs.config_entry import Entry
 from consulpy.structs.session import TTL_MIN_NS
 from consulpy.tls.contexts import Tls
 
@@ -116,7 +117,15 @@ def server_role(
         reporter("leader")("info", f"this server leads datacenter {config.datacenter}")
 
     leader = role.leader = Leader(
-        config.datacenter, config.node_name, log, lan, reactor, on_ready=leads, log=reporter("leader"), wall_s=wall_s
+        config.datacenter,
+        config.node_name,
+        log,
+        lan,
+        reactor,
+        on_ready=leads,
+        log=reporter("leader"),
+        wall_s=wall_s,
+        bootstrap_entries=_bootstrap_entries(config),
     )
     server.queue_coordinate = leader.queue_coordinate
     server.sessions = leader.sessions
@@ -124,6 +133,14 @@ def server_role(
     server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
     role.stops += [leader.stop, role.copies.close]
     return role
+
+
+def _bootstrap_entries(config: RuntimeConfig) -> Sequence[Entry]:
+    if not config.config_entries.bootstrap:
+        return ()
+    from consulpy.config.bootstrap_entries import entries_of
+
+    return entries_of(config.config_entries.bootstrap)
 
 
 def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: Callable[[], int], tls: Tls) -> Role:

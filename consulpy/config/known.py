@@ -68,7 +68,6 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     **dict.fromkeys(("autopilot.redundancy_zone_tag", "autopilot.upgrade_version_tag"), _TEXT),
     "cache.entry_fetch_max_burst": _WHOLE,
     "cache.entry_fetch_rate": _NUMBER,
-    "config_entries.bootstrap": None,
     "connect.ca_provider": _TEXT,
     "connect.ca_config.*": None,
     "connect.enabled": _SWITCH,

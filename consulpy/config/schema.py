@@ -13,6 +13,7 @@ from consulpy.config.key import Key, Kind, Support, key, keys_of, section
 from consulpy.config.sections import (
     NOTHING,
     Addresses,
+    ConfigEntries,
     DnsSettings,
     GossipLan,
     GossipWan,
@@ -205,6 +206,7 @@ class RuntimeConfig:
     services: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     checks: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     watches: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
+    config_entries: ConfigEntries = section(ConfigEntries)
     enable_script_checks: bool = key(Kind.SWITCH, False, "Enables health check scripts.", flag="enable-script-checks")
     enable_local_script_checks: bool = key(
         Kind.SWITCH,

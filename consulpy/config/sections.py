@@ -197,3 +197,10 @@ class TlsBlocks:
     defaults: TlsOfRpc = section(TlsOfRpc)
     internal_rpc: TlsOfRpc = section(TlsOfRpc)
     https: TlsOf = section(TlsOf)
+
+
+@dataclass(frozen=True)
+class ConfigEntries:
+    """Config entries that a server brings along."""
+
+    bootstrap: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), "Written by a leader that does not find them.")

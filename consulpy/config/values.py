@@ -144,7 +144,12 @@ class Reading:
         """Service, check and watch definitions: one block or several."""
         from consulpy.config import definitions
 
-        read = {"services": definitions.service, "checks": definitions.check, "watches": definitions.watch}[path]
+        if path == "config_entries.bootstrap":
+            from consulpy.config.bootstrap_entries import read as read_entry  # only here are the endpoints imported
+
+            read = read_entry
+        else:
+            read = {"services": definitions.service, "checks": definitions.check, "watches": definitions.watch}[path]
         if isinstance(value, list):
             return tuple(read(one, place.item(at, one)) for at, one in enumerate(value) if one is not None)
         return (read(value, place),)

@@ -5,7 +5,7 @@ Taking office, entry by entry (docs/wire/rpc.md 13): in a new log the configurat
 none. Only then is the leader `ready`; until then calls are answered with `No cluster leader`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from consulpy.clock import Clock, Timer
@@ -15,8 +15,10 @@ from consulpy.leader.sessions import SessionTimers
 from consulpy.leader.tombstones import TombstoneReaper
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
-from consulpy.state.commands import Autopilot, Barrier, Command, Configuration, FederationState, Noop
+from consulpy.state.commands import Autopilot, Barrier, Command, ConfigEntry, Configuration, FederationState, Noop
+from consulpy.state.config_entry import UPSERT
 from consulpy.state.log import Log
+from consulpy.structs.config_entry import Entry, EntryRequest
 from consulpy.structs.gotime import go_time
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
@@ -39,6 +41,7 @@ class Pool(Protocol):
 class Leader:
     """One term of office.
 
+    `bootstrap_entries`: config entries that are written if there are none of their kind and name.
     `on_ready` is called once, when the leader may be named to others and answer them; `log(level, text)`;
     `wall_s()`: seconds since 1970 (by default the clock's).
     """
@@ -54,7 +57,9 @@ class Leader:
         on_ready: Callable[[], None] = lambda: None,
         log: Callable[[str, str], None] = lambda _level, _text: None,
         wall_s: Callable[[], float] | None = None,
+        bootstrap_entries: Sequence[Entry] = (),
     ) -> None:
+        self._bootstrap_entries = bootstrap_entries
         self._wall_s = wall_s or clock.seconds
         self._who = rules.Leader(datacenter, node_name)
         self._log = state_log
@@ -150,13 +155,16 @@ class Leader:
         steps: list[Command] = []
         if store.operator.autopilot(None)[1] is None:
             steps.append(Autopilot(AutopilotSetRequest()))
+        for entry in self._bootstrap_entries:
+            if store.config_entries.get(None, entry.kind, entry.name)[1] is None:
+                request = EntryRequest(datacenter=datacenter, op=UPSERT, entry=entry, leading_kind=entry.kind)
+                steps.append(ConfigEntry(request))
         own = self._pool.members.get(self._who.node_name)
         if own is not None:
             steps += rules.reconcile(store, self._who, own)
         if store.operator.federation_table.get(datacenter) is None:
             state = State(datacenter=datacenter, updated_at=go_time(self._wall_s()))
-            request = FederationStateRequest(datacenter=datacenter, state=state)
-            steps.append(FederationState(request))
+            steps.append(FederationState(FederationStateRequest(datacenter=datacenter, state=state)))
         return steps
 
     def _first_written(self, result: Any) -> None:

@@ -176,3 +176,18 @@ tls {{
         value = given[f"https_{name.removesuffix('_file')}"]
         with pytest.raises(ConfigError, match=why):
             settings(text.replace(f'{name} = "{value}"', f'{name} = ""'))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('kind = "foo" name = "x"', r"1:2: config_entries.bootstrap: invalid config entry kind: foo"),
+        ('name = "x"', "Payload does not contain a kind/Kind key at the top level"),
+        ('kind = "service-defaults" name = "x" foo = 1', 'invalid config key "foo"'),
+        ('kind = "service-splitter" name = "x" splits { weight = 50 }', "sum of all split weights must be 100"),
+        ('kind = "service-defaults"', "Name is required"),
+    ],
+)
+def test_config_entries_are_checked(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        hcl(f"config_entries {{\n bootstrap {{ {text} }} }}")

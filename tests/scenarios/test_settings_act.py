@@ -43,3 +43,24 @@ def test_sessions_and_addresses_and_the_time_to_leave(tmp_path: Path) -> None:
         assert leaving.returncode == 0
         assert program.process.wait(30) == 0
         assert time.monotonic() - before > 3
+
+
+def test_config_entries_that_are_missing_are_written(tmp_path: Path) -> None:
+    text = """config_entries {
+  bootstrap { kind = "proxy-defaults" name = "global" config { a = 1 b { c = 2 } } mesh_gateway { mode = "local" } }
+  bootstrap { Kind = "service-splitter" Name = "web" Splits { weight = 100 } }
+}"""
+    (tmp_path / "entries.hcl").write_text(text)
+    flags = ["-bind", ADDRESS, "-client", ADDRESS, "-config-file", str(tmp_path / "entries.hcl")]
+    with hosts(tmp_path, None) as (host,):
+        server = ["agent", "-server", "-bootstrap-expect", "1", "-data-dir", "data", *flags]
+        program = host.start("agent", "consulpy", *server)
+        found = eventually(lambda: ask(f"{HTTP}/v1/config/proxy-defaults/global"), "it was written")
+        assert (found["Config"], found["MeshGateway"]) == ({"a": 1, "b": {"c": 2}}, {"Mode": "local"})
+        assert ask(f"{HTTP}/v1/config/service-splitter/web")["Splits"][0]["Weight"] == 100
+        changed = {"Kind": "proxy-defaults", "Name": "global", "Config": {"a": 5}}
+        assert ask(f"{HTTP}/v1/config", "PUT", json.dumps(changed).encode()) is True
+        program.interrupt()
+        host.start("again", "consulpy", *server)
+        eventually(lambda: ask(f"{HTTP}/v1/status/leader"), "it leads again")
+        assert ask(f"{HTTP}/v1/config/proxy-defaults/global")["Config"] == {"a": 5}, "what is there stays"

@@ -1,0 +1,35 @@
+"""Config entries that a leader writes when they are not there yet (`config_entries { bootstrap {} }`)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from consulpy.config.definitions import Definition, anything, map_of
+from consulpy.config.place import Place
+from consulpy.errors import RPCError
+from consulpy.http.entries import entry_of
+from consulpy.local.godecode import GoError
+from consulpy.rpc.endpoints.config_entry import check, normalized
+from consulpy.structs.config_entry import Entry
+
+
+def read(value: Any, place: Place) -> Definition:
+    """An entry as it was written, in the form of the HTTP API. Raises `ConfigError` for one that means nothing."""
+    found: dict[str, Any] = map_of(anything)(value, place)
+    try:
+        _entry(found)
+    except (GoError, RPCError) as error:
+        words = " ".join(line.strip("\t* ") for line in str(error).splitlines() if "occurred:" not in line)
+        raise place.fault(words.strip()) from None
+    return Definition(found, place)
+
+
+def entries_of(raws: Iterable[Mapping[str, Any]]) -> list[Entry]:
+    """The entries of definitions that `read` took."""
+    return [_entry(dict(raw)) for raw in raws]
+
+
+def _entry(raw: dict[str, Any]) -> Entry:
+    entry = entry_of(raw)
+    entry = normalized(entry, entry.kind)
+    check(entry)
+    return entry  # type: ignore[no-any-return]
