@@ -38,7 +38,7 @@ def check_tls(config: RuntimeConfig) -> AgentTls | None:
     """What checks over TLS use; None for the system's certificates. Raises `ConfigError`."""
     if not config.enable_agent_tls_for_checks:
         return None
-    own = AgentTls.read(config.ca_file, config.ca_path, config.cert_file, config.key_file)
+    own = AgentTls.read(config.ca_file, config.ca_path, config.cert_file, config.key_file, config.server_name)
     from consulpy.checks.tls import check  # only who asks for TLS waits for it
 
     check(own)
@@ -69,5 +69,7 @@ def dns(config: RuntimeConfig) -> DnsConfig:
         node_meta_txt=given.enable_additional_node_meta_txt,
         allow_stale=given.allow_stale,
         max_stale_s=given.max_stale_s,
+        use_cache=given.use_cache,
+        cache_max_age_s=given.cache_max_age_s,
         soa=SoaConfig(given.soa.refresh_s, given.soa.retry_s, given.soa.expire_s, given.soa.min_ttl_s),
     )

@@ -13,9 +13,11 @@ class AgentTls:
     authorities: tuple[bytes, ...] = ()
     certificate: bytes = b""
     key: bytes = b""
+    #: The name that a verified certificate must have, and that is asked for; "": the checked host's.
+    server_name: str = ""
 
     @classmethod
-    def read(cls, ca_file: str, ca_path: str, cert_file: str, key_file: str) -> "AgentTls":
+    def read(cls, ca_file: str, ca_path: str, cert_file: str, key_file: str, server_name: str = "") -> "AgentTls":
         """Read the files, those that are named. Raises `ConfigError` naming the one that can't be."""
         places = [Path(ca_file)] if ca_file else []
         try:
@@ -28,4 +30,4 @@ class AgentTls:
             raise ConfigError(f"enable_agent_tls_for_checks: {error.filename}: {error.strerror}") from None
         if bool(certificate) != bool(key):
             raise ConfigError("enable_agent_tls_for_checks: cert_file and key_file are needed together")
-        return cls(authorities, certificate, key)
+        return cls(authorities, certificate, key, server_name)

@@ -86,7 +86,7 @@ class TlsEndpoint:
         protocols: tuple[str, ...] = (),
     ) -> None:
         self._endpoint = endpoint
-        self._host = host
+        self._host = (own.server_name if own is not None else "") or host
         self._context = context_for(own, protocols, verify=verify)
         self._verify = verify
 

@@ -67,6 +67,7 @@ def derive(
     found = {**DEV, **values} if dev_mode else dict(values)
     if dev_mode:
         found.pop("data_dir", None)
+    one_expected = found.get("bootstrap_expect") == 1 and found.get("server", False)
     _name_and_bootstrap(found, host)
     _addresses(found, host)
     for path in ("domain", "alt_domain"):
@@ -76,7 +77,8 @@ def derive(
         _targets(path, found.get(path, ()), host)
         for path in ("start_join", "start_join_wan", "retry_join", "retry_join_wan")
     )
-    notes = [*warnings, *tls_blocks.warnings_of(found)]
+    expected_one = ["BootstrapExpect is set to 1; this is the same as Bootstrap mode."] if one_expected else []
+    notes = [*warnings, *expected_one, *tls_blocks.warnings_of(found)]
     https_tls = tls_blocks.fold(found)
     config: RuntimeConfig = _build(RuntimeConfig, found, ())
     return dataclasses.replace(

@@ -131,6 +131,11 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "connect.enable_serverless_plugin": _SWITCH,
 }
 
+#: The only values that a key without effect may have, and what is said of others.
+ALLOWED: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
+    "connect.ca_provider": (("", "consul", "vault", "aws-pca"), "{} is not a valid CA provider"),
+}
+
 #: Values that ask for what is so anyway: nothing is said of them.
 QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     **dict.fromkeys(("disable_anonymous_signature", "disable_update_check")),

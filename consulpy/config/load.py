@@ -15,7 +15,7 @@ from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.sources import Source, parse, read_path
 from consulpy.config.transport import AnyHost, Host, ThisHost
 from consulpy.config.validate import check_host, validate, warnings
-from consulpy.config.values import Reading, merge
+from consulpy.config.values import Reading, merge, placed
 from consulpy.errors import ConfigError
 
 _STRUNG: tuple[Kind, ...] = (Kind.TEXTS, Kind.BLOCKS)
@@ -45,8 +45,12 @@ def read(flags: AgentFlags, host: Host) -> RuntimeConfig:
         values["data_dir"] = str(Path(values["data_dir"]).expanduser().absolute())
     notes = [*flags.warnings, *(line for reading in readings for line in reading.warnings)]
     files = [str(Path(path).absolute()) for path in flags.config_paths]
-    config = derive(values, host, dev_mode=flags.dev, files=files, warnings=notes)
-    validate(config)
+    places = {path: place for reading in readings for path, place in reading.places.items() if path not in single}
+    try:
+        config = derive(values, host, dev_mode=flags.dev, files=files, warnings=notes)
+        validate(config)
+    except ConfigError as error:
+        raise placed(error, places) from None
     return dataclasses.replace(config, warnings=(*config.warnings, *warnings(config)))
 
 

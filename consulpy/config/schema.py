@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from consulpy.config.key import Key, Kind, Support, key, keys_of, section
+from consulpy.config.key import Key, Kind, key, keys_of, section
 from consulpy.config.sections import (
     NOTHING,
     Addresses,
@@ -260,7 +260,7 @@ class RuntimeConfig:
     tls: TlsBlocks = section(TlsBlocks)
     #: What HTTPS has of its own where `tls.https` says so, by the names of the flat keys.
     https_tls: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    server_name: str = key(Kind.TEXT, "", "Overrides the name for the certificates.", support=Support.IGNORED)
+    server_name: str = key(Kind.TEXT, "", "Name in the certificates of what checks with the agent's TLS call.")
     performance: Performance = section(Performance)
     limits: Limits = section(Limits)
 

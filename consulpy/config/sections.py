@@ -75,8 +75,8 @@ class DnsSettings:
     recursor_timeout_s: float = key(Kind.DURATION, 2.0, "How long to wait for a recursor.", reloadable=True)
     udp_answer_limit: int = key(Kind.WHOLE, 3, "Most records in a UDP answer without EDNS.", reloadable=True)
     enable_additional_node_meta_txt: bool = key(Kind.SWITCH, True, "Add node metadata as TXT.", reloadable=True)
-    use_cache: bool = key(Kind.SWITCH, False, "Answer from the agent's cache.", support=Support.IGNORED)
-    cache_max_age_s: float = key(Kind.DURATION, 0.0, "Oldest cached answer.", reloadable=True, support=Support.IGNORED)
+    use_cache: bool = key(Kind.SWITCH, False, "Answer from the agent's cache.", reloadable=True)
+    cache_max_age_s: float = key(Kind.DURATION, 0.0, "Oldest cached answer; 0: any.", reloadable=True)
     soa: Soa = section(Soa)
 
 

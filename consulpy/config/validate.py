@@ -7,6 +7,7 @@ write there?) is asked in `check_host`, so that `consulpy validate` can leave it
 import base64
 import binascii
 import ipaddress
+import json
 import os
 import re
 import uuid
@@ -51,6 +52,11 @@ def check_host(config: RuntimeConfig, host: Host) -> None:
 
 def warnings(config: RuntimeConfig) -> Iterator[str]:
     """Lines for the log: what is allowed but probably not meant."""
+    if config.bootstrap:
+        yield "bootstrap = true: do not enable unless necessary"
+    for rule in config.telemetry.prefix_filter:
+        if not rule.startswith(("+", "-")):
+            yield f"Filter rule must begin with either '+' or '-': {json.dumps(rule)}"
     if not _LABEL.fullmatch(config.node_name) or "_" in config.node_name:
         yield (
             f'Node name "{config.node_name}" will not be discoverable via DNS due to invalid characters. Valid '
@@ -159,11 +165,21 @@ def _is_recursor(text: str) -> bool:
     return not port or (port.isdecimal() and 0 < int(port) < 65536)
 
 
+def _check_sockets(config: RuntimeConfig) -> None:
+    unix = ("unix://", "/")
+    if any(address.startswith(unix) for address in config.addresses.dns.split()):
+        raise ConfigError("addresses.dns: DNS address cannot be a unix socket")
+    http = config.addresses.http.split() or config.client_addrs
+    mode = config.unix_sockets.mode
+    if any(address.startswith(unix) for address in http) and mode and not re.fullmatch("[0-7]+", mode):
+        raise ConfigError(f"unix_sockets.mode: expected octal digits such as 0660, not {mode!r}")
+
+
 def _check_ports(config: RuntimeConfig) -> None:
     ports = config.ports
     for name in ("dns", "http", "https", "grpc", "serf_lan", "serf_wan", "server"):
         port = getattr(ports, name)
-        if not -1 <= port <= 65535:
+        if port > 65535:
             raise ConfigError(f"{spelling(f'ports.{name}')}: invalid port: {port}; expected 1 to 65535, or -1 for none")
     if ports.serf_lan < 1:
         raise ConfigError(f"{spelling('ports.serf_lan')}: expected 1 to 65535: an agent cannot do without gossip")
@@ -229,6 +245,8 @@ def _check_numbers(config: RuntimeConfig) -> None:
         least = _LEAST.get(key.path)
         if least is None and key.path.endswith(("interval", "timeout", "_time", "_ttl", "_stale", "max_age")):
             least = 0
+        if key.path == "performance.raft_multiplier" and not 1 <= value <= 10:
+            raise ConfigError(f"{key.path} cannot be {value}. Must be between 1 and 10")
         if least is not None and isinstance(value, int | float) and value < least:
             raise ConfigError(f"{spelling(key.path)}: expected at least {least}, not {value:g}")
 
@@ -328,6 +346,7 @@ _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_meta,
     _check_servers,
     _check_addresses,
+    _check_sockets,
     _check_ports,
     _check_domain,
     _check_encryption,

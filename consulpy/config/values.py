@@ -7,7 +7,7 @@ An unknown name is an error that says file, line and the nearest known name.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from consulpy.codec.blocks import Block
@@ -50,6 +50,8 @@ class Reading:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.values: dict[str, Any] = {}
+        #: Where each key was written.
+        self.places: dict[str, str] = {}
         self.warnings = [*source.warnings]
         self._walk(source.tree, ())
 
@@ -83,6 +85,9 @@ class Reading:
             raise place.wrong(Kind.BLOCK.value, value)
         if kind is not None:
             value = self._convert(kind, value, place)
+        allowed, complaint = known.ALLOWED.get(path, ((value,), ""))
+        if value not in allowed:
+            raise place.fault(complaint.format(value))
         if value in ("", (), [], {}) or (path in known.QUIET and (known.QUIET[path] or (value,)).count(value)):
             return
         self._warn(path, place)
@@ -120,6 +125,7 @@ class Reading:
 
     def _take(self, path: str, value: Any, place: Place) -> None:
         key = KEYS[path][1]
+        self.places[path] = str(place)
         if key.support is Support.IGNORED:
             self._warn(path, place)
         found = (
@@ -200,3 +206,14 @@ def merge(readings: Iterable[Reading]) -> dict[str, Any]:
             else:
                 merged[path] = value
     return merged
+
+
+def placed(error: ConfigError, places: Mapping[str, str]) -> ConfigError:
+    """An error about settings as a whole, with the place of the first key that it names, if a file has that key."""
+    text = str(error)
+    if any(text.startswith(f"{place}:") for place in places.values()):
+        return error
+    for word in re.findall(r"[a-z][a-z0-9_.]*[a-z0-9_]", text):
+        if word in places:
+            return ConfigError(f"{places[word]}: {text}")
+    return error

@@ -43,6 +43,10 @@ class DnsConfig:
     node_meta_txt: bool = True
     allow_stale: bool = True
     max_stale_s: float = 87600 * 3600.0
+    #: Whether a client agent answers from its cache from the second question on, whatever else was asked; and what is
+    #: too old for it, in seconds (0: nothing).
+    use_cache: bool = False
+    cache_max_age_s: float = 0.0
     soa: SoaConfig = field(default_factory=SoaConfig)
 
     @property

@@ -368,6 +368,8 @@ class Resolver:
         options = request.options
         if self.config.allow_stale:
             options.allow_stale, options.max_stale_duration = True, int(self.config.max_stale_s * _NS_PER_S)
+        if self.config.use_cache:
+            options.use_cache, options.max_age = True, int(self.config.cache_max_age_s * _NS_PER_S)
         reply = await self._caller.call(method, request)
         if self.config.allow_stale and reply.meta.last_contact > self.config.max_stale_s * _NS_PER_S:
             options.allow_stale, options.max_stale_duration = False, 0

@@ -1,8 +1,9 @@
 """`CopyingCaller`: what a client agent's doors read through, so that repeated questions don't cross the network.
 
-Reads of catalog and health that take a stale answer are answered from `Copies` once they were asked twice; all else
-goes to a server. A read that names the most that it may be stale (`?max_stale`, `discovery_max_stale`,
-`dns_config.max_stale`) gets nothing older while a server can be reached. Who wrote through this agent reads that.
+Reads of catalog and health that take a stale answer are answered from `Copies` once they were asked twice, or at once
+if they ask for the cache (`dns_config.use_cache`); all else goes to a server. A read that names the most that it may be
+stale (`?max_stale`, `discovery_max_stale`, `dns_config.max_stale`) gets nothing older while a server can be reached.
+Who wrote through this agent reads that.
 """
 
 from typing import Any, Final
@@ -46,4 +47,4 @@ class CopyingCaller:
         return self._caller.call(method, request)
 
     async def _copy(self, method: str, request: Read) -> Any:
-        return (await self._copies.read(method, request, keep_first=False)).reply
+        return (await self._copies.read(method, request, keep_first=request.options.use_cache)).reply

@@ -116,6 +116,17 @@ async def test_who_trusts_but_shows_nothing_is_not_answered(folder: Path, port: 
         await probe(port, AgentTls.read(str(folder / "ca.pem"), "", "", "")).run()
 
 
+@pytest_twisted.ensureDeferred
+async def test_server_name_is_the_name_that_is_verified(folder: Path, port: int) -> None:
+    """The certificate names the address; `server_name` asks for another one, as in a real agent."""
+    names = (str(folder / "ca.pem"), "", str(folder / "agent.pem"), str(folder / "agent-key.pem"))
+    assert (await probe(port, AgentTls.read(*names, server_name=HOST)).run()).status == "passing"
+    with pytest.raises(CheckFailed, match=r"x509: .*other\.example"):
+        await probe(port, AgentTls.read(*names, server_name="other.example")).run()
+    result = await probe(port, AgentTls.read(*names, server_name="other.example"), skip_verify=True).run()
+    assert result.status == "passing"
+
+
 def test_files_that_cannot_be_used_are_named(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.pem: No such file"):
         AgentTls.read(str(folder / "nowhere.pem"), "", "", "")

@@ -218,6 +218,45 @@ def test_a_mistake_in_json_has_its_line(tmp_path: Path, text: str, why: str) -> 
         read(read_flags(["-data-dir", "/x", "-config-file", str(tmp_path / "x.json")]), FakeHost())
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('\ndatacenter = "A B"', '-hcl 1:2: datacenter cannot be "a b"'),
+        ("ports {\n\n http = 70000 }", r"-hcl 1:3: ports.http \(-http-port\): invalid port"),
+        ('\nencrypt = "abc"', "-hcl 1:2: encrypt has invalid key"),
+        ('node_meta {\n "consul-x" = "y" }', "-hcl 1:1: node_meta invalid"),
+        ("\nbootstrap = true", "-hcl 1:2: 'bootstrap = true' requires"),
+        ('\nbind_addr = "{{ GetPrivateIPP }}"', r"-hcl 1:2: bind_addr \(-bind\): 'GetPrivateIPP' is no function"),
+        ("performance {\n raft_multiplier = 11 }", "-hcl 1:2: performance.raft_multiplier cannot be 11"),
+        ('addresses { dns = "unix:///x" }', "-hcl 1:1: addresses.dns: DNS address cannot be a unix socket"),
+        ('client_addr = "/x"\nunix_sockets { mode = "abc" }', "-hcl 1:2: unix_sockets.mode: expected octal digits"),
+        ('connect {\n ca_provider = "nope" }', "-hcl 1:2: connect.ca_provider: nope is not a valid CA provider"),
+    ],
+)
+def test_a_mistake_that_only_all_settings_together_show_has_its_line_too(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        hcl(text)
+
+
+def test_a_flag_that_overrides_the_file_is_no_mistake_of_the_file() -> None:
+    with pytest.raises(ConfigError, match=r"^ports.http \(-http-port\): invalid port: 70000"):
+        hcl("ports { http = 80 }", "-http-port", "70000")
+
+
+def test_consul_warns_of_these_too() -> None:
+    assert hcl("server = true\nbootstrap_expect = 1").warnings == (
+        "BootstrapExpect is set to 1; this is the same as Bootstrap mode.",
+        "bootstrap = true: do not enable unless necessary",
+    )
+    assert hcl('telemetry { prefix_filter = ["x", "+a"] }').warnings == (
+        "Filter rule must begin with either '+' or '-': \"x\"",
+    )
+
+
+def test_any_port_below_one_is_off() -> None:
+    assert hcl("ports { http = -2 dns = -5 }").ports.http == -2
+
+
 def test_a_bind_address_of_another_host(data: list[str]) -> None:
     with pytest.raises(
         ConfigError, match=r"bind_addr \(-bind\): this host does not have the address 10.9.9.9; it has: .*10.0.0.5"

@@ -129,6 +129,19 @@ def test_an_answer_that_is_too_old_is_asked_again_of_the_leader() -> None:
     assert stale == [True, False]
 
 
+def test_reads_ask_for_the_cache_if_the_configuration_says_so() -> None:
+    asked: list[tuple[bool, int]] = []
+
+    def answer(method: str, request: Any) -> Reply:
+        asked.append((request.options.use_cache, request.options.max_age))
+        return node("web")
+
+    for config in (DnsConfig(use_cache=True, cache_max_age_s=5), DnsConfig()):
+        ask(config, Calls(answer), packet("web.node.consul", dns.A))
+
+    assert asked == [(True, 5_000_000_000), (False, 0)]
+
+
 def test_a_prepared_query_keeps_its_order_and_has_its_own_ttl() -> None:
     rows = [instance(f"n{number}", address=f"10.0.0.{number}") for number in range(3)]
     reply = QueryExecuteReply(service="web", nodes=rows, dns=QueryDns(ttl="1m30s"), datacenter="dc1")

@@ -377,6 +377,16 @@ def called(kept: Kept, method: str, request: Any) -> list[Any]:
     return got
 
 
+def test_a_stale_read_that_asks_for_the_cache_is_copied_at_once() -> None:
+    kept = Kept()
+    for _ in range(2):
+        request = NodeRequest(datacenter="dc1", node="n")
+        request.options.allow_stale = request.options.use_cache = True
+        if not called(kept, "Catalog.ServiceNodes", request):
+            kept.servers.answer(5)
+    assert (len(kept.copies), kept.copies.hits) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("method", "stale", "datacenter", "copied"),
     [
