@@ -32,14 +32,29 @@ def _compare_services(entries: Entries, theirs: dict[str, NodeService]) -> None:
             else:
                 entries.service_untold(entry)
         elif not entry.deleted:
-            if entry.service.enable_tag_override and list(entry.service.tags or ()) != list(other.tags or ()):
-                entry.service = replace(entry.service, tags=None if other.tags is None else list(other.tags))
+            keep_tags(entry, other)
             entry.in_sync = same_service(entry.service, other)
             if not entry.in_sync:
                 entries.service_untold(entry)
     for service_id, other in theirs.items():
         if service_id not in entries.services and service_id != CONSUL_SERVICE:
             entries.add_service(ServiceEntry(other, deleted=True))
+
+
+def keep_tags(entry: ServiceEntry, other: NodeService) -> None:
+    """With EnableTagOverride: take over tags that somebody else has set in the catalog (`other`: the service there).
+
+    Tags that the catalog has from us give way to new ones of ours. Real Consul overwrites the others' whenever it
+    sends the service, until a full sync.
+    """
+    if not entry.service.enable_tag_override:
+        return
+    ours, theirs = list(entry.service.tags or ()), list(other.tags or ())
+    if ours != theirs and theirs != entry.own_tags:
+        entry.service = replace(entry.service, tags=None if other.tags is None else theirs)
+        entry.tags_overridden = True
+    elif ours == theirs and not entry.tags_overridden:
+        entry.own_tags = ours
 
 
 def _compare_checks(entries: Entries, theirs: dict[str, HealthCheck]) -> None:

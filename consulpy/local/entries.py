@@ -25,6 +25,10 @@ class ServiceEntry:
     token: str = ""
     in_sync: bool = False
     deleted: bool = False
+    #: With EnableTagOverride: the tags of ours that the catalog had last (None: not known), and whether those of
+    #: `service` are not ours but the catalog's, where somebody else has set them.
+    own_tags: list[str] | None = None
+    tags_overridden: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +99,12 @@ class Entries:
         self._untold_checks = _still_untold(self._untold_checks, self.checks)
         return self._untold_checks
 
+    def overridable(self) -> set[str]:
+        """The services that are to be told, or checks of which are, and whose tags others may set in the catalog."""
+        of_checks = (entry.check.service_id for entry in self.checks_to_tell().values())
+        known = (self.service(service_id) for service_id in {*self.services_to_tell(), *of_checks})
+        return {service.id for service in known if service is not None and service.enable_tag_override}
+
     def live_services(self) -> dict[str, NodeService]:
         """The services that are registered now, by id."""
         return {key: entry.service for key, entry in self.services.items() if not entry.deleted}
@@ -119,7 +129,9 @@ class Entries:
 
     def put_service(self, service: NodeService, token: str) -> None:
         """Register a service, or replace the one of the same id. The catalog is told in any case."""
-        self.add_service(ServiceEntry(service, token))
+        old = self.services.get(service.id)
+        own_tags = old.own_tags if old is not None else None
+        self.add_service(ServiceEntry(service, token, own_tags=own_tags))
         self._notify("services", ("service", service.id))
 
     def add_service(self, entry: ServiceEntry) -> None:

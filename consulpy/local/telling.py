@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from consulpy.clock import Clock
 from consulpy.errors import NoLeader, NoServers, RPCError
-from consulpy.local.compare import compare
+from consulpy.local.compare import compare, keep_tags
 from consulpy.local.entries import CheckEntry, Entries, ServiceEntry
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryOptions
@@ -24,6 +24,7 @@ from consulpy.structs.requests import (
     NodeServiceListReply,
     RegisterRequest,
 )
+from consulpy.structs.service import NodeService
 
 _log = Logger()
 
@@ -61,18 +62,33 @@ class Telling:
 
     async def everything(self) -> None:
         """Read what the catalog has, and send the differences. Raises `RPCError` and others that calls do."""
-        services: NodeServiceListReply = await self._call("Catalog.NodeServiceList", self._read())
-        checks: HealthChecksReply = await self._call("Health.NodeChecks", self._read())
+        # tags that were set in the catalog are taken over: what is read must not be older than what we sent
+        stale = not any(service.enable_tag_override for service in self._entries.live_services().values())
+        services: NodeServiceListReply = await self._call("Catalog.NodeServiceList", self._read(stale=stale))
+        checks: HealthChecksReply = await self._call("Health.NodeChecks", self._read(stale=True))
         theirs = services.node_services
         compare(self._entries, theirs.node, theirs.services or (), checks.health_checks or ())
-        await self.changes()
+        await self._send_changes()
 
-    def _read(self) -> NodeRequest:
+    def _read(self, *, stale: bool) -> NodeRequest:
         node = self._entries.node
-        options = QueryOptions(token=self._token(), allow_stale=True, max_stale_duration=_MAX_STALE_NS)
+        options = QueryOptions(token=self._token())
+        if stale:
+            options.allow_stale, options.max_stale_duration = True, _MAX_STALE_NS
         return NodeRequest(datacenter=node.datacenter, node=node.node, options=options)
 
     async def changes(self) -> None:
+        """Send what changed; services whose tags others may set go with the tags that the catalog has now."""
+        concerned = self._entries.overridable()
+        if concerned:
+            reply: NodeServiceListReply = await self._call("Catalog.NodeServiceList", self._read(stale=False))
+            for other in reply.node_services.services or ():
+                entry = self._entries.services.get(other.id)
+                if other.id in concerned and entry is not None and not entry.deleted:
+                    keep_tags(entry, other)
+        await self._send_changes()
+
+    async def _send_changes(self) -> None:
         """Send everything that is not in sync: services with their checks, other checks, the node by itself last.
 
         What the servers refuse does not keep the rest from being sent; the first refusal is raised at the end.
@@ -187,9 +203,16 @@ class Telling:
         before = [_content(entry) for entry in told]
         await self._call("Catalog.Register", request)
         self._entries.node_in_sync = True
+        if request.service is not None:
+            self._sent_tags(request.service)
         for entry, content in zip(told, before, strict=True):
             if _content(entry) is content and not entry.deleted:
                 entry.in_sync = True
+
+    def _sent_tags(self, service: NodeService) -> None:
+        entry = self._entries.services.get(service.id)
+        if entry is not None and service.enable_tag_override and not entry.tags_overridden:
+            entry.own_tags = list(service.tags or ())
 
     async def _deregister_service(self, service_id: str) -> None:
         entry = self._entries.services[service_id]

@@ -1,6 +1,7 @@
 """docs/wire/rpc.md section 9: what an agent sends to the catalog about itself, and when."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,119 @@ def test_with_tag_override_the_catalogs_tags_win() -> None:
 
     assert agent.catalog.services["web"].tags == ["outside"]
     assert agent.local.services["web"].tags == ["outside"]
+
+
+def another_port(agent: Agent) -> None:
+    agent.service("web", tags=["a"], port=81, enable_tag_override=True)
+
+
+def other_tags_too(agent: Agent) -> None:
+    agent.service("web", tags=["c"], port=81, enable_tag_override=True)
+
+
+def a_check_changes(agent: Agent) -> None:
+    agent.entries.update_check("k", "critical", "oh")
+
+
+def a_check_comes(agent: Agent) -> None:
+    agent.check("new", "web")
+
+
+def deregistered_and_registered(agent: Agent) -> None:
+    """As when its file is read again."""
+    agent.entries.delete_service("web")
+    agent.service("web", tags=["a"], enable_tag_override=True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    "change", [another_port, other_tags_too, a_check_changes, a_check_comes, deregistered_and_registered]
+)
+@pytest.mark.parametrize("synced", [False, True])
+def test_tags_set_in_the_catalog_survive_every_update(
+    change: Callable[[Agent], None], times: int, synced: bool
+) -> None:
+    """With EnableTagOverride. Real Consul overwrites them whenever it sends the service before a full sync."""
+    agent = Agent().start()
+    agent.service("web", tags=["a"], enable_tag_override=True)
+    agent.check("k", "web")
+    agent.settle()
+    agent.catalog.services["web"].tags = ["outside"]
+    if synced:
+        agent.clock.advance(120)
+
+    for _ in range(times):
+        change(agent)
+        agent.settle()
+        assert agent.catalog.services["web"].tags == ["outside"]
+    agent.clock.advance(120)
+
+    assert agent.catalog.services["web"].tags == ["outside"]
+    assert agent.local.services["web"].tags == ["outside"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_tags_set_in_the_catalog_survive_a_restart(restarted: bool) -> None:
+    """The new process knows its own tags only, from its file or its disk."""
+    before = Agent().start()
+    before.service("web", tags=["a"], enable_tag_override=True)
+    before.settle()
+    before.catalog.services["web"].tags = ["outside"]
+    before.sync.stop()
+
+    agent = Agent()
+    agent.catalog = agent.sync._telling._caller = before.catalog
+    agent.service("web", tags=["a"], port=81, enable_tag_override=True)
+    agent.start()
+    agent.settle()
+    if restarted:
+        agent.service("web", tags=["a"], port=82, enable_tag_override=True)
+        agent.settle()
+
+    assert (agent.catalog.services["web"].tags, agent.catalog.services["web"].port) == (["outside"], 81 + restarted)
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_new_tags_of_ours_replace_those_that_the_catalog_has_from_us(synced: bool) -> None:
+    agent = Agent().start()
+    for tags in (["a"], ["b"], [], ["c", "d"]):
+        agent.service("web", tags=tags, enable_tag_override=True)
+        agent.settle()
+        if synced:
+            agent.clock.advance(120)
+        assert (agent.catalog.services["web"].tags or []) == tags
+
+
+def test_new_tags_of_ours_replace_those_that_were_there_before_a_restart() -> None:
+    before = Agent().start()
+    before.service("web", tags=["a"], enable_tag_override=True)
+    before.settle()
+    before.sync.stop()
+    agent = Agent()
+    agent.catalog = agent.sync._telling._caller = before.catalog
+    agent.service("web", tags=["a"], enable_tag_override=True)
+    agent.start()
+
+    agent.service("web", tags=["b"], enable_tag_override=True)
+    agent.settle()
+
+    assert agent.catalog.services["web"].tags == ["b"]
+
+
+def test_without_tag_override_nothing_is_read_before_a_change_is_sent() -> None:
+    agent = Agent().start()
+    agent.service("web", tags=["a"])
+    assert [method for method, _ in agent.settle()] == ["Catalog.Register"]
+
+
+def test_tags_are_not_taken_over_from_a_stale_answer() -> None:
+    agent = Agent().start()
+    agent.service("web", tags=["a"], enable_tag_override=True)
+    agent.settle()
+    agent.catalog.calls.clear()
+    agent.clock.advance(120)
+    stale = {method: request.options.allow_stale for method, request in agent.catalog.calls}
+    assert (stale["Catalog.NodeServiceList"], stale["Health.NodeChecks"]) == (False, True)
 
 
 def test_changed_node_metadata_is_repaired() -> None:
