@@ -23,11 +23,11 @@ from consulpy.codec.secrets import target_without_secrets
 from consulpy.errors import RPCError
 from consulpy.http import routes
 from consulpy.http.cache import ReplyCache
+from consulpy.http.errors import error_response
 from consulpy.http.guard import Guard
 from consulpy.http.lane import HOST
 from consulpy.http.large import GZIP_LEVEL, LARGE_BYTES, Parts, Rendering, is_large, json_parts, sliced
 from consulpy.http.origin import Origins
-from consulpy.http.refusing import refusal
 from consulpy.http.render import text_bytes, to_bytes
 from consulpy.http.routing import METHODS, ROUTES, Answer, BadQuery, Handler, HttpError, Query, Request
 from consulpy.http.streaming import Stream
@@ -182,7 +182,7 @@ def _refuse(request: Any, why: str = "") -> int:
     from twisted.web.server import NOT_DONE_YET  # loaded: the request is one of its own
 
     status = f"400 Bad Request{why}"
-    request.channel.refuse(refusal(status, status))
+    request.channel.refuse(error_response(status, status))
     return NOT_DONE_YET
 
 

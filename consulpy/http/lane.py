@@ -55,10 +55,10 @@ class Connection(Protocol):
     def peer(self) -> Any:
         """The client's address, an `IAddress`."""
 
-    def answered(self, answer: bytes) -> None:
+    def response_ready(self, answer: bytes) -> None:
         """The whole answer. Not called for a request that left."""
 
-    def answered_in_parts(self, head: bytes, body: Parts) -> None:
+    def response_in_parts(self, head: bytes, body: Parts) -> None:
         """A large answer: the head, and the body that is written as the client takes it."""
 
 
@@ -158,9 +158,9 @@ class PlainRequest:
                 value if value.isascii() and value.isalnum() else b" ".join(value.splitlines()),
             )
         if isinstance(body, Parts):
-            connection.answered_in_parts(b"".join([*head, b"\r\n\r\n"]), body)
+            connection.response_in_parts(b"".join([*head, b"\r\n\r\n"]), body)
         else:
-            connection.answered(b"".join([*head, b"\r\n\r\n", body]))
+            connection.response_ready(b"".join([*head, b"\r\n\r\n", body]))
 
     def _fail(self, failure: Failure) -> None:
         """Our own fault, outside of any handler."""

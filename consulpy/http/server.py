@@ -16,13 +16,14 @@ from twisted.python.threadpool import ThreadPool
 
 from consulpy.connections import ConnectionTable
 from consulpy.errors import ConfigError
-from consulpy.http.accepting import Accepted
 from consulpy.http.app import InThread, make_site_root
 from consulpy.http.cache import ReplyCache
+from consulpy.http.connection.dispatch import Dispatcher
+from consulpy.http.connection.factory import HttpFactory
+from consulpy.http.connection.transport import EagerTransport
 from consulpy.http.guard import Guard
 from consulpy.http.kept import KeptAnswers
 from consulpy.http.origin import Origins
-from consulpy.http.site import ApiSite
 from consulpy.http.waiting import WaitingRooms
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.tls.contexts import Tls
@@ -101,13 +102,13 @@ class HttpService(Service):
         root = make_site_root(
             agent, dict(config.response_headers), cache, guard, origins, debugging, in_thread or self._in_thread
         )
-        #: What makes the connections; its limit may be changed while it runs.
-        self.site = ApiSite(root, reactor, config.connections_per_client, self.kept, connections)
         server = getattr(agent, "server", None)
+        groups = None
         if server is not None:
-            rooms = WaitingRooms(server, reactor, root.serve, self.kept.tallies, debugging)
-            self.site.waiting = rooms
-        self.site.lane = root.serve
+            groups = WaitingRooms(server, reactor, root.serve, self.kept.tallies, debugging)
+        dispatcher = Dispatcher(self.kept, groups, root.serve, reactor.seconds)
+        #: The factory of connections.
+        self.factory = HttpFactory(root, reactor, config.connections_per_client, dispatcher, connections)
         self._listeners: list[Any] = []
 
     def _in_thread(self, job: Callable[[], Any]) -> "Deferred[Any]":
@@ -118,7 +119,7 @@ class HttpService(Service):
 
     def reconfigure(self, config: HttpConfig) -> None:
         """Take what a reload can change: the limit of connections. Kept answers are made anew."""
-        self.site.connections_per_client = config.connections_per_client
+        self.factory.connections_per_client = config.connections_per_client
         self.kept.clear()
 
     @property
@@ -143,8 +144,8 @@ class HttpService(Service):
         if address.startswith(_UNIX):
             self._listen_unix(address.removeprefix("unix://"))
         elif port > 0:
-            listener = self._listen_tcp("HTTP", address, port, self.site)
-            listener.transport = Accepted  # what it makes of a connection, as `twisted.internet.tcp.Port` offers
+            listener = self._listen_tcp("HTTP", address, port, self.factory)
+            listener.transport = EagerTransport  # of accepted connections, as `twisted.internet.tcp.Port` offers
 
     def _listen_tcp(self, what: str, address: str, port: int, factory: Any) -> Any:
         try:
@@ -160,7 +161,7 @@ class HttpService(Service):
             return
 
         factory = SecuringFactory(
-            self.site, lambda: tls.incoming_https, self._reactor, self._config.https_handshake_timeout_s
+            self.factory, lambda: tls.incoming_https, self._reactor, self._config.https_handshake_timeout_s
         )
         self._listen_tcp("HTTPS", address, self._config.https_port, factory)
 
@@ -175,7 +176,7 @@ class HttpService(Service):
                 f"unix_sockets.mode: octal digits such as 0660 are expected, not {config.socket_mode!r}"
             ) from None
         try:
-            self._listeners.append(self._reactor.listenUNIX(path, self.site, backlog=BACKLOG, mode=mode))
+            self._listeners.append(self._reactor.listenUNIX(path, self.factory, backlog=BACKLOG, mode=mode))
         except CannotListenError as error:
             raise ConfigError(f"HTTP: cannot listen on the unix socket {path}: {error.socketError}") from None
         _give(path, config.socket_user, config.socket_group)
@@ -186,8 +187,9 @@ class HttpService(Service):
         for listener in self._listeners:
             listener.stopListening()
         self._listeners.clear()
-        if self.site.waiting is not None:
-            self.site.waiting.close()
+        groups = self.factory.dispatcher.groups
+        if groups is not None:
+            groups.close()
         self.kept.close()
         if self._pool is not None:
             self._pool.stop()

@@ -10,11 +10,13 @@ What is not surely a read of the store, and whatever must be seen on its own way
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 
 from consulpy.errors import BadRequest
+from consulpy.http.errors import HEADERS_MAX_BYTES
 from consulpy.http.kept import HARMLESS, HEAD_MAX_BYTES, PROTOCOL, Tallies, store_route
 from consulpy.http.lane import Serve, plain_request
 from consulpy.http.large import Parts
@@ -34,6 +36,8 @@ IDLE_GROUPS_MAX: Final = 1024
 GROUPS_MAX: Final = 16 * 1024
 #: Who is answered in one turn; the others in the next, after whatever else there is to do.
 BATCH: Final = 200
+#: Bytes that a client may send behind a request before that is answered.
+PIPELINED_MAX_BYTES: Final = HEADERS_MAX_BYTES
 _PARAMETERS: Final = HARMLESS | {"index", "wait"}
 _INDEX: Final = b"\r\nX-Consul-Index: "
 
@@ -41,17 +45,28 @@ _INDEX: Final = b"\r\nX-Consul-Index: "
 class Connection(Protocol):
     """A connection whose request may wait."""
 
-    def woken(self, answer: bytes, closes: bool) -> None:
-        """The whole answer, and whether the connection ends with it."""
+    def respond(self, response: bytes, pipelined: bytes, closes: bool) -> None:
+        """The whole response, what came behind the request, and whether the connection ends."""
 
-    def declined(self, head: bytes) -> None:
-        """The request has to go the plain way after all."""
+    def fall_back(self, data: bytes) -> None:
+        """The request, and what came behind it, has to go through Twisted after all."""
+
+
+@dataclass(slots=True)
+class BlockingRead:
+    """A whole request that waits: `head` as it came, `plain` without its index and wait."""
+
+    head: bytes
+    plain: bytes
+    route: str
+    options: QueryOptions
+    closes: bool
 
 
 class Waiting:
     """One who waits. `leave` when the connection is lost."""
 
-    __slots__ = ("began_s", "connection", "group", "head", "index")
+    __slots__ = ("began_s", "connection", "group", "head", "index", "pipelined")
 
     def __init__(self, connection: Connection, group: "_Group", head: bytes, index: int, began_s: float) -> None:
         self.connection: Connection | None = connection
@@ -59,6 +74,13 @@ class Waiting:
         self.head = head
         self.index = index
         self.began_s = began_s
+        #: What came behind the request.
+        self.pipelined = b""
+
+    def hold(self, data: bytes) -> bool:
+        """Keep what came behind the request; False if that is more than `PIPELINED_MAX_BYTES`."""
+        self.pipelined += data
+        return len(self.pipelined) <= PIPELINED_MAX_BYTES
 
     def leave(self) -> None:
         """Wait no more."""
@@ -94,26 +116,33 @@ class WaitingRooms:
     def __len__(self) -> int:
         return len(self._groups)
 
-    def join(self, connection: Connection, head: bytes) -> Waiting | None:
-        """Take a request, exactly one head, that waits; None if it is something else."""
-        server = self.server
-        if not server.is_leader or len(head) > HEAD_MAX_BYTES or self._debugging():
+    def match(self, head: bytes) -> BlockingRead | None:
+        """`head` as a request that may wait in a group; None for anything else. Changes nothing."""
+        if not self.server.is_leader or len(head) > HEAD_MAX_BYTES or self._debugging():
             return None
         asked = _blocking(head)
         if asked is None:
             return None
         plain, route, options = asked
         group = self._groups.get(plain)
+        if group is not None:
+            return BlockingRead(head, plain, route, options, group.closes)
+        request = plain_request(plain)
+        if request is None or len(self._groups) >= GROUPS_MAX:
+            return None
+        return BlockingRead(head, plain, route, options, request.closes)
+
+    def join(self, connection: Connection, read: BlockingRead) -> Waiting:
+        """Have a request wait that `match` found just now."""
+        server, plain = self.server, read.plain
+        group = self._groups.get(plain)
         if group is None:
-            first = plain_request(plain)
-            if first is None or len(self._groups) >= GROUPS_MAX:
-                return None
-            group = self._groups[plain] = _Group(self, plain, first.closes, self._tallies.of(route))
+            group = self._groups[plain] = _Group(self, plain, read.closes, self._tallies.of(read.route))
         self._idle.pop(plain, None)
         server.calls += 1
         server.waiting += 1
-        waiting = Waiting(connection, group, head, options.min_query_index, self.clock.seconds())
-        group.take(waiting, wait_s(options.max_query_time, server.rng, server.waits))
+        waiting = Waiting(connection, group, read.head, read.options.min_query_index, self.clock.seconds())
+        group.take(waiting, wait_s(read.options.max_query_time, server.rng, server.waits))
         return waiting
 
     def render(self, plain: bytes) -> tuple[bytes, Noted]:
@@ -155,7 +184,6 @@ class _Group:
 
     __slots__ = (
         "_asking",
-        "_closes",
         "_epoch",
         "_index",
         "_rooms",
@@ -164,12 +192,13 @@ class _Group:
         "_until",
         "_waiting",
         "_watch",
+        "closes",
         "plain",
     )
 
     def __init__(self, rooms: WaitingRooms, plain: bytes, closes: bool, tally: list[float]) -> None:
         self.plain = plain
-        self._closes = closes
+        self.closes = closes
         self._rooms = rooms
         self._tally = tally
         self._waiting: dict[Waiting, None] = {}
@@ -291,11 +320,11 @@ class _Group:
             if connection is None:
                 continue
             if not answer:
-                connection.declined(each.head)
+                connection.fall_back(each.head + each.pipelined)
                 continue
             self._tally[0] += 1
             self._tally[1] += 1000 * (end_s - each.began_s)
-            connection.woken(answer, self._closes)
+            connection.respond(answer, each.pipelined, self.closes)
         if later:
             self._rooms.clock.callLater(0, self._send, later, answer)
 
@@ -308,11 +337,11 @@ class _Ear:
     def __init__(self) -> None:
         self.heard = b""
 
-    def answered(self, answer: bytes) -> None:
+    def response_ready(self, answer: bytes) -> None:
         """The whole answer."""
         self.heard = answer
 
-    def answered_in_parts(self, head: bytes, body: Parts) -> None:
+    def response_in_parts(self, head: bytes, body: Parts) -> None:
         """A large one is never there at once: who waits for it goes the plain way."""
 
 

@@ -222,7 +222,7 @@ class Door:
         self.agent = agent or StandIn().start()
         settings = HttpConfig(addresses=(), port=0, **config)
         self.service = HttpService(self.agent.clock, settings, self.agent, in_thread=in_thread)
-        self.site = self.service.site
+        self.site = self.service.factory
 
     def begin(self, request: str, body: bytes | str | dict[str, Any] = b"", **headers: str) -> Asking:
         """Send `METHOD /path`; keyword arguments are headers (`Accept_Encoding=...`)."""

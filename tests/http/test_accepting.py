@@ -11,8 +11,8 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from consulpy.http.accepting import Accepted
-from consulpy.http.channel import IDLE_TIMEOUT_S
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S
+from consulpy.http.connection.transport import EagerTransport
 from tests.http.standin import Asking, Door
 from tests.http.test_lane import DATE, requests_of_cases
 
@@ -43,7 +43,7 @@ class Watching:
 class Ends(Protocol):
     """Does with its transport what the first bytes say."""
 
-    transport: Accepted
+    transport: EagerTransport
     lost: Failure | None = None
     more = b""
 
@@ -76,7 +76,7 @@ class Pair:
             ours, _ = listening.accept()
         self.peer.settimeout(5)
         self.reactor, self.protocol = Watching(), protocol or Ends()
-        self.transport = Accepted(
+        self.transport = EagerTransport(
             ours, self.protocol, ("127.0.0.1", 1), SimpleNamespace(_realPortNumber=80), 0, self.reactor
         )
 
@@ -164,7 +164,7 @@ def test_the_answers_are_the_same_to_those_whose_request_was_here_before() -> No
     """For each request of the conformance cases, on connections that stay and on such that close."""
     doors = Door(connections_per_client=0), Door(connections_per_client=0)
     address = Asking.address
-    for request in filter(lambda each: len(each) < Accepted.bufferSize, requests_of_cases()):
+    for request in filter(lambda each: len(each) < EagerTransport.bufferSize, requests_of_cases()):
         for close in (b"", b"Connection: close\r\n"):
             data = request.replace(b"\r\n", b"\r\n" + close, 1)
             later = Asking(doors[0])

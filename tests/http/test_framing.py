@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogEvent, globalLogPublisher
 
-from consulpy.http.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
 from tests.http.standin import Asking, Door
 
 SMUGGLED = b"PUT /v1/kv/smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
@@ -160,3 +160,13 @@ def test_any_bytes_end_in_an_answer_or_are_awaited_no_longer_than_allowed(
         assert asking.raw.startswith(b"HTTP/1.1 "), "nobody is left without an answer"
     ends = [answer for answer in asking.raw.split(b"HTTP/1.1 ")[1:] if answer.startswith(b"400")]
     assert all(b"Traceback" not in answer for answer in ends)
+
+
+@pytest.mark.parametrize("data", [b"\x06\x84\xa4Node", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"\x00", b"\xff" * 40])
+def test_another_protocol_is_refused_at_once(data: bytes) -> None:
+    """A gossip agent that joins this port, or a client that speaks TLS, waits for us to speak."""
+    client = Asking(Door())
+
+    client.send(data)
+
+    assert client.raw.startswith(b"HTTP/1.1 400 Bad Request\r\n")

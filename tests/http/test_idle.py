@@ -2,7 +2,7 @@
 
 from twisted.internet.task import Clock
 
-from consulpy.http.idle import IdleConnections
+from consulpy.http.connection.idle_timeout import IdleTimeouts
 
 WITHIN_S = 60.0
 
@@ -14,16 +14,16 @@ class Connection:
         self._clock = clock
         self.ended_s: float | None = None
 
-    def idled(self) -> None:
+    def timed_out(self) -> None:
         self.ended_s = self._clock.seconds()
 
 
 def test_each_is_ended_after_its_own_time_with_one_timer() -> None:
     clock = Clock()
-    idle = IdleConnections(clock, WITHIN_S)
+    idle = IdleTimeouts(clock, WITHIN_S)
     connections = [Connection(clock) for _ in range(5)]
     for connection in connections:
-        idle.rest(connection)
+        idle.start(connection)
         assert len(clock.getDelayedCalls()) == 1
         clock.advance(1)
 
@@ -36,14 +36,14 @@ def test_each_is_ended_after_its_own_time_with_one_timer() -> None:
 
 def test_who_stirs_is_not_ended_and_may_rest_again() -> None:
     clock = Clock()
-    idle = IdleConnections(clock, WITHIN_S)
+    idle = IdleTimeouts(clock, WITHIN_S)
     first, second = Connection(clock), Connection(clock)
-    idle.rest(first)
-    idle.rest(second)
+    idle.start(first)
+    idle.start(second)
     clock.advance(30)
-    idle.stir(first)
-    idle.stir(first)
-    idle.rest(first)
+    idle.cancel(first)
+    idle.cancel(first)
+    idle.start(first)
 
     clock.pump([0.5] * 200)
 
@@ -52,9 +52,9 @@ def test_who_stirs_is_not_ended_and_may_rest_again() -> None:
 
 def test_closing_leaves_everybody_alone() -> None:
     clock = Clock()
-    idle = IdleConnections(clock, WITHIN_S)
+    idle = IdleTimeouts(clock, WITHIN_S)
     connection = Connection(clock)
-    idle.rest(connection)
+    idle.start(connection)
 
     idle.close()
     clock.advance(2 * WITHIN_S)

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 
 from consulpy.errors import NoServers
 from consulpy.http import kept
-from consulpy.http.channel import IDLE_TIMEOUT_S
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.copies import Copies
 from consulpy.rpc.copying import CopyingCaller
@@ -162,7 +162,7 @@ def test_what_follows_a_request_that_closes_is_not_answered(door: Door) -> None:
 def test_a_kept_answer_has_the_date_of_now(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     head = head_of("/v1/kv/a")
     warm(door, head)
-    monkeypatch.setattr("consulpy.http.channel.time", lambda: 1_000_000_000.5)
+    monkeypatch.setattr("consulpy.http.connection.dispatch.time", lambda: 1_000_000_000.5)
     assert b"\r\nDate: Sun, 09 Sep 2001 01:46:40 GMT\r\n" in sent(door, head)
 
 

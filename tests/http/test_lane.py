@@ -13,10 +13,10 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from consulpy.errors import RPCError
 from consulpy.http import lane
-from consulpy.http.channel import BODY_WITHIN_S, IDLE_TIMEOUT_S
+from consulpy.http.connection.channel import BODY_WITHIN_S, IDLE_TIMEOUT_S
 from consulpy.http.lane import BODY_MAX_BYTES
-from consulpy.http.maywait import BEHIND_MAX_BYTES
 from consulpy.http.server import HttpConfig, HttpService
+from consulpy.http.waiting import PIPELINED_MAX_BYTES
 from consulpy.structs.kv import DirEntry
 from tests.http.standin import Asking, Door
 
@@ -36,7 +36,7 @@ def short(**config: Any) -> Door:
 
 def plain(**config: Any) -> Door:
     door = Door(**config)
-    door.site.lane = None
+    door.site.dispatcher.serve = None
     return door
 
 
@@ -304,9 +304,9 @@ def test_each_way_logs_the_same_line() -> None:
     globalLogPublisher.addObserver(observe)
     try:
         for door in (short(), plain()):
-            lane_of_door, agent = door.site.lane, door.agent
-            door.site = HttpService(agent.clock, HttpConfig((), 0), agent, lambda: True).site
-            door.site.lane = lane_of_door and door.site.lane
+            lane_of_door, agent = door.site.dispatcher.serve, door.agent
+            door.site = HttpService(agent.clock, HttpConfig((), 0), agent, lambda: True).factory
+            door.site.dispatcher.serve = lane_of_door and door.site.dispatcher.serve
             told(door, put("/v1/kv/a?flags=1", b"x"))
     finally:
         globalLogPublisher.removeObserver(observe)
@@ -361,7 +361,7 @@ def test_who_sends_much_behind_a_write_is_not_read_until_it_is_answered(slow: Do
     asking = Asking(slow)
     asking.send(put("/v1/kv/a", b"x"))
     assert asking.transport.producerState == "producing"
-    asking.send(put("/v1/kv/b", b"x" * (BEHIND_MAX_BYTES + 1)))
+    asking.send(put("/v1/kv/b", b"x" * (PIPELINED_MAX_BYTES + 1)))
     assert asking.transport.producerState == "paused"
     slow.agent.caller.calls[0].callback(True)
     assert asking.transport.producerState == "producing"
@@ -396,7 +396,7 @@ def test_our_own_fault_is_an_empty_500(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_request: Any, _path: str) -> None:
         raise ZeroDivisionError
 
-    door.site.lane = broken
+    door.site.dispatcher.serve = broken
     answer = told(door, put("/v1/kv/a", b"x"))
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert answer.endswith(b"\r\nContent-Length: 0\r\n\r\n")

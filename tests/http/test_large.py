@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from consulpy.http.app import TURN_MAX_S
-from consulpy.http.channel import IDLE_TIMEOUT_S
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S
 from consulpy.http.large import LARGE_BYTES, LARGE_ROWS, PART_BYTES, Parts, Rendering, is_large, json_parts, sliced
 from consulpy.http.render import Rows, to_bytes
 from tests.http.standin import Door
@@ -84,7 +84,7 @@ class Elsewhere:
 def filled(in_thread: Any, *, short: bool) -> Door:
     door = Door(in_thread=in_thread)
     if not short:
-        door.site.lane = None
+        door.site.dispatcher.serve = None
     for number in range(COUNT):
         door.tell(f"PUT /v1/kv/big/{number}", bytes([65 + number]) * VALUE_BYTES)
     return door

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 
-from consulpy.http.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
-from consulpy.http.refusing import HEADERS_MAX_BYTES
-from consulpy.http.request import BODY_MAX_BYTES
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
+from consulpy.http.connection.request import BODY_MAX_BYTES
+from consulpy.http.errors import HEADERS_MAX_BYTES
 from tests.http.standin import Asking, Door
 
 

@@ -160,14 +160,14 @@ def test_who_leaves_waits_no_more() -> None:
     assert door.agent.server.waiting == 0
     door.tell("PUT /v1/kv/a/b", "y")
     assert len(door.agent.server.store.watchers) == 0
-    assert len(door.site.waiting) == 0
+    assert len(door.site.dispatcher.groups) == 0
 
 
 def test_groups_in_which_nobody_waits_are_bounded() -> None:
     door = filled()
     for number in range(IDLE_GROUPS_MAX + 5):
         wait(door, f"/v1/kv/k{number}", 10_000).hang_up()
-    assert len(door.site.waiting) == IDLE_GROUPS_MAX
+    assert len(door.site.dispatcher.groups) == IDLE_GROUPS_MAX
 
 
 def test_a_restored_state_answers_everybody() -> None:
@@ -216,7 +216,7 @@ def test_both_ways_give_the_same_answer(path: str, more: str) -> None:
     for together in (True, False):
         door = filled()
         if not together:
-            door.site.waiting = None
+            door.site.dispatcher.groups = None
         waiting = wait(door, path, 1, more, Accept_Encoding="gzip")
         door.tell("PUT /v1/kv/a/b", "y")
         register(door, "web", "m")

@@ -6,7 +6,7 @@ from typing import Final
 HEADERS_MAX_BYTES: Final = 64 * 1024
 
 
-def refusal(status: str, text: str) -> bytes:
+def error_response(status: str, text: str) -> bytes:
     """A whole answer to a request that is not looked at, as Go's server writes it."""
     body = text.encode()
     head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"

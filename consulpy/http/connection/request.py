@@ -9,8 +9,8 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
+from consulpy.http.errors import error_response
 from consulpy.http.large import Parts, Producer
-from consulpy.http.refusing import refusal
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
 
 #: Bodies above this size are refused before they are read: more than any endpoint takes.
@@ -63,7 +63,7 @@ class ApiRequest(Request):
 
     def _refuse(self) -> None:
         text = f"Request body too large, max size: {self._limit} bytes."
-        self.channel.refuse(refusal("413 Request Entity Too Large", text))
+        self.channel.refuse(error_response("413 Request Entity Too Large", text))
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The request is whole. (Twisted's own would take bodies of forms apart, which no endpoint wants.)"""

@@ -1,7 +1,7 @@
-"""Accepted connections are read at once: what came with them needs no watching, and who is answered may go at once.
+"""The transport of accepted connections: read once before the reactor watches them, closed without another turn of it.
 
-A request that comes alone and is answered from what is kept costs seven system calls instead of twelve: half as many
-requests again in a second. Everything else is Twisted's.
+A connection with one request whose response is cached costs seven system calls instead of twelve: half as many requests
+again in a second. Everything else is Twisted's.
 """
 
 from typing import Any, Final
@@ -15,7 +15,7 @@ _log = Logger()
 _DONE: Final = Failure(ConnectionDone())
 
 
-class Accepted(Server):
+class EagerTransport(Server):
     """The transport of an accepted connection (`Port.transport`); its protocol calls `begin` when it is ready."""
 
     #: Beside Twisted's thirty attributes: with more, each connection would have a dict twice as large.
@@ -56,9 +56,10 @@ class Accepted(Server):
             self.loseConnection()  # type: ignore[no-untyped-call]
 
 
-def send(transport: Any, data: bytes) -> None:
-    """Write at once what the socket takes: no turn of the reactor and no system calls to watch it."""
-    if isinstance(transport, Accepted) and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
+def try_write(transport: Any, data: bytes) -> None:
+    """Write without waiting for the reactor; buffer what the socket does not accept."""
+    eager = isinstance(transport, EagerTransport)
+    if eager and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
         sent = transport.writeSomeData(data)
         if isinstance(sent, int) and sent >= 0:
             data = data[sent:]

@@ -1,0 +1,332 @@
+"""A connection of the HTTP API that Twisted parses, and the limits of what a client may send.
+
+Limits: size of the head, time that a request may take to arrive, idle time. A client that exceeds one gets the status
+that says so (408, 431), and the connection ends; nothing of that request reaches a route.
+"""
+
+import re
+from typing import Any, Final
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+from consulpy.connections import close_now
+from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Fast, Full
+from consulpy.http.connection.transport import try_write
+from consulpy.http.errors import HEADERS_MAX_BYTES, error_response
+from consulpy.http.kept import Recording, Tee
+from consulpy.http.lane import PlainRequest
+from consulpy.http.large import Parts, Producer
+from consulpy.http.waiting import PIPELINED_MAX_BYTES, BlockingRead, Waiting
+
+#: A client that says nothing for this long is cut off, unless it waits for an answer.
+IDLE_TIMEOUT_S: Final = 60.0
+#: The time from the first byte of a request to its last.
+REQUEST_TIMEOUT_S: Final = 120.0
+#: How long the head of a request for the fast path waits for its body, in seconds; then Twisted parses it.
+BODY_WITHIN_S: Final = 1.0
+#: More digits are no length of anything.
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+#: How long a refused client may go on sending, so that it reads why before the connection breaks.
+LINGER_S: Final = 0.5
+#: Bytes that a request line has only escaped.
+_NO_ASCII: Final = re.compile(rb"[\x80-\xff]")
+#: What a request may begin with: a method's letters (RFC 9110, 5.6.2) or an empty line.
+_BEGINNING: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")
+
+
+class Channel(HTTPChannel):
+    """Carries out what the dispatcher decides, and parses all else with Twisted."""
+
+    transport: Any
+    factory: Any
+
+    MAX_LENGTH = HEADERS_MAX_BYTES
+    totalHeadersSize = HEADERS_MAX_BYTES  # noqa: N815 - Twisted's names here and below
+
+    _refused = False
+    _arrival: Any = None
+    #: The request on the fast path whose response is not ready.
+    _pending: PlainRequest | None = None
+    #: Whether its response is large, and is being written.
+    _writes_parts = False
+    #: The blocking query that waits in a group.
+    _blocked: Waiting | None = None
+    #: What came behind the pending request.
+    _pipelined = b""
+    #: A head whose body is on its way, and the timer of its wait.
+    _head = b""
+    _head_timer: Any = None
+    #: The client's address.
+    peer: Any = None
+    #: When a response was last sent without touching Twisted's idle timer.
+    _active_s = -IDLE_TIMEOUT_S
+
+    def requestFactory(self, *arguments: Any) -> Any:  # type: ignore[override]
+        """A request as Twisted parses it."""
+        from consulpy.http.connection.request import (
+            ApiRequest,  # it loads twisted.web.server, a twentieth of the memory at rest
+        )
+
+        return ApiRequest(*arguments)  # type: ignore[no-untyped-call]
+
+    def connectionMade(self) -> None:
+        """The connection is there."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self.peer = self.transport.getPeer()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of a request, or of several."""
+        self.factory.connections.touch(self)
+        if self._refused:
+            return
+        if self._blocked is not None:
+            if not self._blocked.hold(data):
+                self.transport.abortConnection()
+            return
+        if self._pending is not None:
+            self._pipelined += data
+            if len(self._pipelined) > PIPELINED_MAX_BYTES:
+                self.transport.pauseProducing()
+            return
+        if self._head:
+            data = self._take_head() + data
+        if self._is_ready():
+            self.perform(self.factory.dispatcher.decide(data))
+        else:
+            self.parse(data)
+
+    def perform(self, decision: Decision) -> None:
+        """Carry out a decision about bytes that begin with a request."""
+        dispatcher = self.factory.dispatcher
+        while isinstance(decision, Cached):
+            self._active_s = self.factory.seconds()
+            try_write(self.transport, decision.response)
+            if decision.closes:
+                self._close_gracefully()
+                return
+            if not decision.rest:
+                return
+            decision = dispatcher.decide(decision.rest, look_up=False)
+        if isinstance(decision, BlockingRead):
+            self._blocked = dispatcher.groups.join(self, decision)
+            self.setTimeout(None)  # type: ignore[no-untyped-call]
+        elif isinstance(decision, AwaitBody):
+            self._head = decision.head
+            self._head_timer = self.callLater(BODY_WITHIN_S, self._body_is_late)  # type: ignore[no-untyped-call]
+        elif decision.fill is not None:
+            self._fill_cache(decision, decision.fill)
+        else:
+            self._serve(decision)
+
+    def _serve(self, decision: Fast | Full) -> None:
+        if isinstance(decision, Fast):
+            self._pending = decision.request
+            decision.request.begin(self, self.factory.dispatcher.serve)
+        else:
+            self.parse(decision.data)
+
+    def _fill_cache(self, decision: Fast | Full, fill: Recording) -> None:
+        """Serve a whole request, and cache its response if that is written at once."""
+        transport = self.transport
+        self.transport = recording = Tee(transport)
+        try:
+            self._serve(decision)
+        finally:
+            self.transport = transport
+            is_whole = not self.requests and self._pending is None and not self._refused
+            self.factory.dispatcher.cache.end(fill, recording.written if is_whole else b"")
+
+    def _take_head(self) -> bytes:
+        head, self._head = self._head, b""
+        timer, self._head_timer = self._head_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        return head
+
+    def _body_is_late(self) -> None:
+        self.parse(self._take_head())
+
+    def parse(self, data: bytes) -> None:
+        """Have Twisted read a request, or part of one."""
+        if not self._has_part() and not self._handlingRequest and not _BEGINNING.match(data):
+            self._respondToBadRequestAndDisconnect()  # another protocol, which may wait for us to speak
+            return
+        HTTPChannel.dataReceived(self, data)
+        if not self._refused and self.line_mode and b"\n" in self._buffer:  # without \r: no line would ever be whole
+            self._respondToBadRequestAndDisconnect()
+        if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
+            self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._too_slow)  # type: ignore[no-untyped-call]
+
+    def _is_ready(self) -> bool:
+        """Whether the next bytes begin a request, and all before it are answered."""
+        busy = self._handlingRequest or self._arrival is not None
+        return bool(not busy and self.persistent and not self._has_part())
+
+    def response_ready(self, response: bytes) -> None:
+        """The response to the pending request of the fast path."""
+        pending, self._pending = self._pending, None
+        self._active_s = self.factory.seconds()
+        self.factory.connections.touch(self)
+        try_write(self.transport, response)
+        if pending is not None and pending.closes:
+            self._close_gracefully()
+            return
+        pipelined, self._pipelined = self._pipelined, b""
+        if pipelined:
+            if len(pipelined) > PIPELINED_MAX_BYTES:
+                self.transport.resumeProducing()
+            self.dataReceived(pipelined)
+
+    def response_in_parts(self, head: bytes, body: Parts) -> None:
+        """A large response to the pending request; it is pending until the last part is written."""
+        self._active_s = self.factory.seconds()
+        self._writes_parts = True
+        self.transport.write(head)
+        Producer(body, self, self._parts_written).start()
+
+    def write(self, data: bytes) -> None:
+        """Write a part: that the client took those before is a sign of life."""
+        self._active_s = self.factory.seconds()
+        super().write(data)  # type: ignore[no-untyped-call]
+
+    def _parts_written(self) -> None:
+        self._writes_parts = False
+        self.response_ready(b"")
+
+    def respond(self, response: bytes, pipelined: bytes, closes: bool) -> None:
+        """The response to the blocking query; `pipelined`: what came behind it."""
+        self._blocked = None
+        try_write(self.transport, response)
+        if closes:
+            self._close_gracefully()
+            return
+        self._active_s = self.factory.seconds()
+        self.factory.connections.touch(self)
+        self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        if pipelined:
+            self.dataReceived(pipelined)
+
+    def fall_back(self, data: bytes) -> None:
+        """The blocking query, and what came behind it, goes through Twisted."""
+        self._blocked = None
+        self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        self.parse(data)
+
+    def _close_gracefully(self) -> None:
+        self.persistent = 0
+        self.transport.loseConnection()
+
+    def timeoutConnection(self) -> None:
+        """Twisted's idle timer ended; responses of the cache and the fast path do not restart it."""
+        waits = self._pending is not None and not self._writes_parts
+        left_s = IDLE_TIMEOUT_S if waits else self._active_s + IDLE_TIMEOUT_S - self.factory.seconds()
+        if left_s > 0:
+            self.setTimeout(left_s)  # type: ignore[no-untyped-call]
+        elif self._has_part() and not self._refused and not self._handlingRequest:
+            text = f"Nothing more of the request arrived within {IDLE_TIMEOUT_S:g} s."
+            self.refuse(error_response("408 Request Timeout", text))
+        else:
+            super().timeoutConnection()  # type: ignore[no-untyped-call]
+
+    def _has_part(self) -> bool:
+        """Whether a request has begun and is not whole."""
+        return bool(self._receivedHeaderSize or self._buffer or self.requests)
+
+    def allContentReceived(self) -> None:
+        """A request is whole."""
+        self._stop_timer()
+        if not self._refused:
+            super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of the head."""
+        if self._refused:
+            return
+        if self._receivedHeaderSize + len(line) > HEADERS_MAX_BYTES:
+            self._headers_too_large()
+        elif b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t"):  # RFC 9112, 2.2 and 5.2
+            self._respondToBadRequestAndDisconnect()
+        else:
+            if not line.isascii() and not hasattr(self, "_path"):  # a first line, which curl and others do not escape
+                line = _NO_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), line)
+            super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def headerReceived(self, line: bytes) -> bool:
+        """A header field: how long the body is must be said once, and plainly (RFC 9112, 6)."""
+        name, _, value = line.partition(b":")
+        name, value = name.lower(), value.strip(b" \t").lower()
+        if name == b"transfer-encoding":
+            if value != b"chunked":
+                self.refuse(error_response("501 Not Implemented", "Unsupported transfer encoding"))
+                return False
+            is_sound = self._version == b"HTTP/1.1"
+        else:
+            is_sound = name != b"content-length" or _LENGTH.fullmatch(value) is not None
+        if not is_sound:
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """A part of a body, or of the next request."""
+        if not self._refused:
+            super().rawDataReceived(data)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Twisted's own goes on parsing what follows.
+        self.refuse(error_response("400 Bad Request", "400 Bad Request"))
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002
+        """A line without an end."""
+        self._headers_too_large()
+
+    def _headers_too_large(self) -> None:
+        text = "431 Request Header Fields Too Large"
+        self.refuse(error_response(text, text))
+
+    def _too_slow(self) -> None:
+        self._arrival = None
+        text = f"The request took more than {REQUEST_TIMEOUT_S:g} s to arrive."
+        self.refuse(error_response("408 Request Timeout", text))
+
+    def refuse(self, answer: bytes) -> None:
+        """Send `answer`, read nothing more, and close."""
+        if self._refused:
+            return
+        self._refused = True
+        self._stop_timer()
+        self.transport.write(answer)
+        half_close = getattr(self.transport, "loseWriteConnection", None)
+        if half_close is not None:
+            half_close()
+        self._abortingCall = self.callLater(LINGER_S, self._close)  # type: ignore[no-untyped-call]
+
+    def _close(self) -> None:
+        self._abortingCall = None
+        self.transport.abortConnection()
+
+    def _stop_timer(self) -> None:
+        timer, self._arrival = self._arrival, None
+        if timer is not None:
+            timer.cancel()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        if self._blocked is not None:
+            self._blocked.leave()
+        if self._pending is not None:
+            self._pending.leave()
+        self._take_head()
+        self._stop_timer()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.factory.connections.leave(self)
+
+    def is_idle(self) -> bool:
+        """Whether no response is due (`ConnectionTable`); a request may have begun."""
+        return not (self._handlingRequest or self._pending is not None or self._blocked is not None)
+
+    def evict(self) -> None:
+        """Close at once: the table of connections is full."""
+        close_now(self.transport)

@@ -1,0 +1,124 @@
+"""What answers the bytes of a connection: response cache, blocking group, fast path, or Twisted; the order stands here.
+
+It only decides; `protocol` and `channel` carry it out. No connection is known here, so it is tested with bytes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import time  # noqa: TID251 - a response has the date of the wall clock, as Twisted writes it
+from typing import Final
+
+from consulpy.http import lane
+from consulpy.http.kept import KeptAnswers, Recording
+from consulpy.http.lane import BEGINS, PlainRequest, Serve
+from consulpy.http.waiting import BlockingRead, WaitingRooms
+
+#: Cached responses, in bytes, that are written at once; what follows goes through Twisted, which has backpressure.
+BATCH_MAX_BYTES: Final = 256 * 1024
+_READ: Final = b"GET /v1/"
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+@dataclass(slots=True)
+class Cached:
+    """The responses to one request or several, from the cache; `rest`: the bytes behind these requests.
+
+    `closes`: the connection ends with them.
+    """
+
+    response: bytes
+    rest: bytes
+    closes: bool
+
+
+@dataclass(slots=True)
+class Fast:
+    """A whole request for the fast path; `fill`: its response is to be cached."""
+
+    request: PlainRequest
+    fill: Recording | None
+
+
+@dataclass(slots=True)
+class AwaitBody:
+    """The whole head of a request that takes the fast path when its body is there."""
+
+    head: bytes
+
+
+@dataclass(slots=True)
+class Full:
+    """Bytes that Twisted has to parse; `fill`: they are one whole request, whose response is to be cached."""
+
+    data: bytes
+    fill: Recording | None
+
+
+#: `BlockingRead`: a whole read that waits in a group.
+Decision = Cached | BlockingRead | Fast | AwaitBody | Full
+
+
+class Dispatcher:
+    """Decides for all connections of a listener. `cache`, `groups`, `serve` (the fast path): None for none.
+
+    `seconds`: the clock that metrics are measured with.
+    """
+
+    def __init__(
+        self,
+        cache: KeptAnswers | None,
+        groups: WaitingRooms | None,
+        serve: Serve | None,
+        seconds: Callable[[], float],
+    ) -> None:
+        self.cache = cache
+        self.groups = groups
+        self.serve = serve
+        self._seconds = seconds
+
+    def decide(self, data: bytes, *, look_up: bool = True) -> Decision:
+        """What to do with `data`, which begins with a request while none before it is unanswered.
+
+        `look_up`: False where the cache was asked for these bytes already.
+        """
+        fill = None
+        if data.startswith(_READ):
+            if self.cache is not None:
+                cached = self._cached(self.cache, data) if look_up else None
+                if cached is not None:
+                    return cached
+                if data.find(_HEAD_END) + 4 == len(data):
+                    fill = self.cache.record(data)
+            if fill is None and self.groups is not None:
+                blocking = self.groups.match(data)
+                if blocking is not None:
+                    return blocking
+        if self.serve is not None and data.startswith(BEGINS):
+            request = lane.plain_request(data)
+            if request is not None:
+                return Fast(request, fill)
+            if lane.awaits_body(data):
+                return AwaitBody(data)
+        return Full(data, fill)
+
+    def _cached(self, cache: KeptAnswers, data: bytes) -> Cached | None:
+        """The responses to the requests at the beginning of `data`, as far as the cache has them."""
+        began_s, second = self._seconds(), int(time())
+        responses: list[bytes] = []
+        rest, closes, size = data, False, 0
+        while rest and not closes and size < BATCH_MAX_BYTES:
+            end = rest.find(_HEAD_END) + 4
+            if end < 4:
+                break
+            entry = cache.find(rest if end == len(rest) else rest[:end])
+            if entry is None:
+                break
+            responses.append(entry.at(second))
+            size += len(entry.answer)
+            tally = entry.tally
+            tally[0] += 1
+            tally[1] += 1000 * (self._seconds() - began_s)
+            rest, closes = rest[end:], entry.closes
+        if not responses:
+            return None
+        return Cached(b"".join(responses) if len(responses) > 1 else responses[0], rest, closes)

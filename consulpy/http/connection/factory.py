@@ -1,0 +1,82 @@
+"""The factory of HTTP connections: what they share, and the limits of how many there may be."""
+
+from typing import Any, Final
+
+from twisted.internet.interfaces import IAddress
+from twisted.web.http import HTTPFactory
+from twisted.web.resource import IResource
+
+from consulpy.connections import UNLIMITED, ConnectionTable
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S, Channel
+from consulpy.http.connection.dispatch import Dispatcher
+from consulpy.http.connection.idle_timeout import IdleTimeouts
+from consulpy.http.connection.protocol import InitialProtocol, LimitExceeded
+
+#: The name of this listener in the table of connections.
+LISTENER: Final = "http"
+
+
+class HttpFactory(HTTPFactory):
+    """Builds the protocols of connections; to requests it is what `twisted.web.server.Site` would be.
+
+    `dispatcher`: None sends everything through Twisted. `connections_per_client`: 0 for no limit; may be changed at any
+    time (`limits.http_max_conns_per_client`).
+    """
+
+    displayTracebacks = False  # noqa: N815
+    noisy = False
+    protocol: Any = Channel
+    _parsePOSTFormSubmission = False  # noqa: N815 - newer Twisted's requests look here
+
+    def __init__(
+        self,
+        root: IResource,
+        reactor: Any,
+        connections_per_client: int,
+        dispatcher: Dispatcher | None = None,
+        connections: ConnectionTable | None = None,
+    ) -> None:
+        super().__init__(timeout=IDLE_TIMEOUT_S, reactor=reactor)
+        self._root = root
+        self.connections_per_client = connections_per_client
+        self.dispatcher = dispatcher or Dispatcher(None, None, None, reactor.seconds)
+        self.seconds = reactor.seconds
+        #: Timeouts of connections without a channel.
+        self.idle = IdleTimeouts(reactor, IDLE_TIMEOUT_S)
+        #: Connections that were refused.
+        self.refused = 0
+        #: Connections of all clients; shared with other listeners.
+        self.connections = ConnectionTable(UNLIMITED) if connections is None else connections
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """The protocol of a new connection; None refuses it."""
+        client = getattr(addr, "host", "")
+        if client and 0 < self.connections_per_client <= self.connections.of_client(LISTENER, client):
+            self.refused += 1
+            return LimitExceeded()
+        protocol = InitialProtocol(lambda: self._make_channel(addr))
+        protocol.factory = self
+        if not self.connections.enter(protocol, LISTENER, client):
+            self.refused += 1
+            return None
+        return protocol
+
+    def _make_channel(self, addr: IAddress | None) -> Any:
+        channel: Any = super().buildProtocol(addr)
+        channel.site = self
+        return channel
+
+    def getResourceFor(self, request: Any) -> IResource:
+        """The one resource that answers all of Twisted's requests."""
+        request.site = self
+        return self._root
+
+    def log(self, request: Any) -> None:
+        """No access log; `app` logs requests at the debug level."""
+
+    def startFactory(self) -> None:
+        """Start no timer for the date of an access log."""
+
+    def stopFactory(self) -> None:
+        """Cancel the idle timeouts."""
+        self.idle.close()

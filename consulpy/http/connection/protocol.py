@@ -1,0 +1,127 @@
+"""The protocol of a new connection, until a request comes that needs a channel, which costs ten times as much.
+
+Many clients send one request whose response is cached, and close; others send blocking queries, one after the other.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from consulpy.connections import close_now
+from consulpy.http.connection.dispatch import Cached
+from consulpy.http.connection.transport import EagerTransport, try_write
+from consulpy.http.errors import error_response
+from consulpy.http.waiting import BlockingRead, Waiting
+
+if TYPE_CHECKING:
+    from consulpy.http.connection.channel import Channel
+
+
+class InitialProtocol(Protocol):
+    """A connection without a channel. `make_channel()`: the channel that takes it over."""
+
+    factory: Any
+    transport: Any
+
+    _channel: "Channel | None" = None
+    _closed = False
+    #: The blocking query that waits in a group.
+    _blocked: Waiting | None = None
+
+    def __init__(self, make_channel: "Callable[[], Channel]") -> None:
+        self._make_channel = make_channel
+
+    def connectionMade(self) -> None:
+        """Read the first bytes if they are there."""
+        self._start_idle_timer()
+        if isinstance(self.transport, EagerTransport):
+            self.transport.begin()
+
+    def _start_idle_timer(self) -> None:
+        self.factory.idle.start(self)
+        self.factory.connections.touch(self)
+
+    def timed_out(self) -> None:
+        """Nothing came within the idle timeout."""
+        self.transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """The first bytes, or those behind a blocking query."""
+        if self._channel is not None:
+            self._channel.dataReceived(data)
+            return
+        if self._closed:
+            return
+        if self._blocked is not None:
+            if not self._blocked.hold(data):
+                self.transport.abortConnection()
+            return
+        self.factory.idle.cancel(self)
+        decision = self.factory.dispatcher.decide(data)
+        if isinstance(decision, Cached) and decision.closes:
+            try_write(self.transport, decision.response)
+            self._close()
+        elif isinstance(decision, BlockingRead):
+            self._blocked = self.factory.dispatcher.groups.join(self, decision)
+        else:
+            self._hand_over().perform(decision)
+
+    def _hand_over(self) -> "Channel":
+        """A channel takes the connection over."""
+        channel = self._channel = self.transport.protocol = self._make_channel()
+        self.factory.connections.replace(self, channel)
+        channel.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+        return channel
+
+    def respond(self, response: bytes, pipelined: bytes, closes: bool) -> None:
+        """The response to the blocking query; `pipelined`: what came behind it."""
+        self._blocked = None
+        try_write(self.transport, response)
+        if closes:
+            self._close()
+            return
+        self._start_idle_timer()
+        if pipelined:
+            self.dataReceived(pipelined)
+
+    def fall_back(self, data: bytes) -> None:
+        """The blocking query, and what came behind it, goes through Twisted."""
+        self._blocked = None
+        self._hand_over().parse(data)
+
+    def _close(self) -> None:
+        self._closed = True
+        if isinstance(self.transport, EagerTransport):
+            self.transport.end()
+        else:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        if self._channel is not None:
+            self._channel.connectionLost(reason)
+            return
+        self.factory.idle.cancel(self)
+        if self._blocked is not None:
+            self._blocked.leave()
+        self.factory.connections.leave(self)
+
+    def is_idle(self) -> bool:
+        """Whether no response is due (`ConnectionTable`)."""
+        return not (self._closed or self._blocked is not None)
+
+    def evict(self) -> None:
+        """Close at once: the table of connections is full."""
+        close_now(self.transport)
+
+
+class LimitExceeded(Protocol):
+    """A connection above the limit of its client: 429, and the end."""
+
+    def connectionMade(self) -> None:
+        """Refuse, and close."""
+        transport: Any = self.transport
+        transport.write(error_response("429 Too Many Requests", "Your IP is issuing too many concurrent connections."))
+        transport.loseConnection()
