@@ -1,6 +1,7 @@
 """Names that are not ours: asked of the configured recursors, one after the other. Pure; packets go out by `exchange`.
 
-A recursor that fails, or answers neither NOERROR nor NXDOMAIN, is passed over. When none is left: SERVFAIL.
+A recursor that fails, answers neither NOERROR nor NXDOMAIN, or sends what is no whole reply to the question, is passed
+over. When none is left: SERVFAIL.
 """
 
 import struct
@@ -13,7 +14,8 @@ from twisted.logger import Logger
 from twisted.names import dns
 
 from consulpy.dns.config import DnsConfig
-from consulpy.dns.wire import HEADER_SIZE, Answer, Question
+from consulpy.dns.reply import answers, is_whole
+from consulpy.dns.wire import Answer, Question
 
 #: (host, port), the packet, whether by UDP, seconds to wait -> the reply; fails when there is none in time.
 Exchange = Callable[[tuple[str, int], bytes, bool, float], "Deferred[bytes]"]
@@ -65,7 +67,9 @@ class Recursor:
             except Exception as error:  # whatever went wrong, the next may do better
                 _log.warn("recursor {recursor} failed: {error}", recursor=recursor, error=error)
                 continue
-            if len(reply) >= HEADER_SIZE and reply[:2] == number and reply[3] & _RCODE in (dns.OK, dns.ENAME):
+            if not answers(number + packet[2:], reply) or not is_whole(reply):
+                _log.warn("recursor {recursor} sent no whole reply to the question", recursor=recursor)
+            elif reply[3] & _RCODE in (dns.OK, dns.ENAME):
                 return reply
         return None
 

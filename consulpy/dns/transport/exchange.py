@@ -10,6 +10,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from consulpy.dns.reply import answers
+
 _DATAGRAM_SIZE_MAX: Final = 65_535
 _SIZE: Final = struct.Struct("!H")
 
@@ -44,7 +46,7 @@ class UdpExchange:
         return "DNS"
 
     def doRead(self) -> None:
-        """The reply, unless its id is wrong."""
+        """The reply; what answers another question may be forged, and the reply still come."""
         try:
             reply = self._socket.recv(_DATAGRAM_SIZE_MAX)
         except BlockingIOError:
@@ -52,7 +54,7 @@ class UdpExchange:
         except OSError as error:
             self._done.errback(error)
             return
-        if reply[:2] == self._packet[:2]:
+        if answers(self._packet, reply):
             self._done.callback(reply)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002
