@@ -12,6 +12,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from consulpy.codec.strict_json import parse
 from consulpy.errors import ConfigError
 
 _log = Logger()
@@ -53,7 +54,7 @@ class KeyringFile:
                 self.save(given)
             return given
         try:
-            keys = [decode_key(text) for text in json.loads(path.read_text())]
+            keys = [decode_key(text) for text in parse(path.read_text())]
         except (ValueError, TypeError, OSError, ConfigError) as error:
             raise ConfigError(f"{path}: no list of base64 keys ({error}); repair it or move it away") from None
         if given and given[0] not in keys:

@@ -21,6 +21,7 @@ from consulpy.checks.failure import reason
 from consulpy.checks.http import OneEndpoint, read
 from consulpy.checks.http_body import BodyTail
 from consulpy.checks.result import CheckFailed, Result, Tail, seconds_text
+from consulpy.codec.strict_json import parse
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
 
@@ -88,7 +89,7 @@ class DockerProbe:
         tail = Tail(_ANSWER_MAX_BYTES)
         await self._request(step, method, path, body, wanted, BodyTail(tail))
         try:
-            answer = json.loads(tail.data)
+            answer = parse(tail.data)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):

@@ -179,7 +179,7 @@ class HealthCall(Protocol):
         status = headers.get(":status", "200")
         code = headers.get("grpc-status", "0")
         if code != "0":
-            number = int(code) if code.isdigit() else 2
+            number = int(code) if code.isdecimal() and len(code) < 10 else 2
             name = _CODES[number] if number < len(_CODES) else f"Code({code})"
             self._fail(name, unquote(headers.get("grpc-message", "")))
         elif status != "200":

@@ -1,6 +1,5 @@
 """`consulpy intention create|check|get|match|delete`."""
 
-import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from consulpy.cli.catalog import equals_pair
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command, group
 from consulpy.client import AnswerError, ClientError
+from consulpy.codec.strict_json import JsonFault, parse
 from consulpy.config.goflags import Flag, switch
 
 group(
@@ -177,10 +177,9 @@ def _from_files(paths: list[str]) -> list[dict[str, Any]]:
     for path in paths:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(errors="replace")
         try:
-            intention = json.loads(text)
-        except ValueError as error:
-            at_end = getattr(error, "pos", 0) >= len(text.rstrip())
-            raise ValueError("unexpected EOF" if at_end else f"{path}: {error}") from None
+            intention = parse(text)
+        except JsonFault as error:
+            raise ValueError("unexpected EOF" if error.at_end else f"{path}: {error}") from None
         if not isinstance(intention, dict):
             raise ValueError(f"{path}: expected an intention as a JSON object")
         found.append({"SourceName": "", "DestinationName": "", "Action": ""} | intention)

@@ -11,6 +11,7 @@ from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.client import AnswerError, ClientError
 from consulpy.client.api import key_path
+from consulpy.codec.strict_json import parse
 from consulpy.config.goflags import Flag, switch
 
 group(
@@ -421,7 +422,7 @@ def import_(given: Given) -> int:
             data = Path(data[1:]).read_text()
         elif data == "-":
             data = sys.stdin.read()
-        entries = [(str(each["key"]), int(each["flags"]), base64.b64decode(each["value"])) for each in json.loads(data)]
+        entries = [(str(each["key"]), int(each["flags"]), base64.b64decode(each["value"])) for each in parse(data)]
     except OSError as error:
         given.err(_unreadable(error))
         return 1

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from consulpy.client.api import Client, Json, key_path
 from consulpy.client.connection import AnswerError, ClientError, NoAgent
+from consulpy.codec.strict_json import parse
 
 LOCK_FLAGS: Final = 0x2DDCCBC058A50C18
 SEMAPHORE_FLAGS: Final = 0xE0F69A2BAA414DE0
@@ -237,7 +238,7 @@ def _same_use(entry: Json, flags: int, use: str) -> None:
 
 def _decoded(entry: Json) -> tuple[int, list[str]]:
     try:
-        state = json.loads(base64.b64decode(entry["Value"] or ""))
+        state = parse(base64.b64decode(entry["Value"] or ""))
         return int(state["Limit"]), [str(holder) for holder, held in (state["Holders"] or {}).items() if held]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Conflict(f"{entry['Key']} holds no semaphore's state") from None

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from consulpy.client.connection import Answer, AnswerError, ClientError, Connection
 from consulpy.client.settings import ClientSettings
+from consulpy.codec.strict_json import parse
 
 Json = dict[str, Any]
 
@@ -211,6 +212,6 @@ def _decoded(answer: Answer) -> Any:
     if not answer.body.strip():
         return None
     try:
-        return json.loads(answer.body)
+        return parse(answer.body)
     except ValueError:
         raise ClientError(f"expected JSON from the agent, not {answer.body[:80]!r}") from None

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consulpy.codec.blocks import Block, Blocks
+from consulpy.codec.strict_json import JsonFault, float_of, whole_of
 
 #: How deep blocks and lists may be nested.
 DEEPEST: Final = 64
@@ -99,7 +100,7 @@ def _tokens(text: str) -> list[_Token]:
             value, position = _quoted(text, position, line)
             found.append(_Token("text", value, started))
         elif kind == "number":
-            found.append(_Token("number", _number(match[0]), started))
+            found.append(_Token("number", _number(match[0], line), started))
         elif kind == "name":
             found.append(_Token("name", match[0], started))
         elif kind == "sign":
@@ -109,10 +110,13 @@ def _tokens(text: str) -> list[_Token]:
     return found
 
 
-def _number(text: str) -> int | float:
-    if re.fullmatch(r"[-+]?\d+", text):
-        return int(text)
-    return int(text, 16) if "x" in text.lower() else float(text)
+def _number(text: str, line: int) -> int | float:
+    try:
+        if re.fullmatch(r"[-+]?\d+", text):
+            return whole_of(text)
+        return int(text, 16) if "x" in text.lower() else float_of(text)
+    except JsonFault as fault:
+        raise SyntaxMistake(line, str(fault)) from None
 
 
 def _heredoc(text: str, position: int, mark: str, indented: bool, line: int) -> tuple[str, int]:

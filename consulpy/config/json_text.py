@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from consulpy.codec.blocks import Block
+from consulpy.codec.strict_json import JsonFault, float_of, no_constant, whole_of
 
 _BLANK: Final = re.compile(r"[ \t\n\r]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -41,15 +42,15 @@ def parse(text: str, *, strict: bool = True) -> tuple[Any, int]:
         raise JsonMistake(error.lineno, error.colno, error.msg) from None
     except RecursionError:
         raise JsonMistake(0, 0, "blocks are nested too deep") from None
-    except ValueError as error:  # a number of more digits than Python converts
-        raise JsonMistake(0, 0, str(error).partition(":")[0]) from None
+    except JsonFault as fault:  # a number that is none, or that nothing holds
+        raise JsonMistake(0, 0, str(fault)) from None
 
 
 class _Decoder(json.JSONDecoder):
     """Reads one text; knows where its lines end."""
 
     def __init__(self, text: str, strict: bool) -> None:
-        super().__init__(parse_constant=_no_constant)
+        super().__init__(parse_constant=no_constant, parse_float=float_of, parse_int=whole_of)
         self._strict = strict
         self._ends = [match.start() for match in re.finditer("\n", text)]
         scan_text: Any = json.decoder.scanstring  # type: ignore[attr-defined]
@@ -94,7 +95,3 @@ def _skip(text: str, at: int) -> int:
 
 def _whole_characters(text: str, at: int) -> tuple[str, int]:
     return _SURROGATE.sub("\ufffd", text), at
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")

@@ -11,6 +11,7 @@ from typing import Final
 
 from consulpy.codec import hcl
 from consulpy.codec.blocks import Block, line_of
+from consulpy.codec.strict_json import DEPTH_MAX, is_deep
 from consulpy.config import json_text
 from consulpy.errors import ConfigError
 
@@ -94,6 +95,8 @@ def _parse_json(origin: str, text: str, *, strict: bool) -> Source:
     except json_text.JsonMistake as mistake:
         place = "".join(f":{number}" for number in (mistake.line, mistake.column) if number)
         raise ConfigError(f"failed to parse {origin}{place}: {mistake}") from None
+    if is_deep(tree):
+        raise ConfigError(f"failed to parse {origin}: blocks may be nested {DEPTH_MAX} deep at most")
     if tree is None:
         return Source(origin)
     if not isinstance(tree, Block):

@@ -162,7 +162,7 @@ def _is_recursor(text: str) -> bool:
         ipaddress.ip_address(host)
     except ValueError:
         return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*", host) is not None and "." in host
-    return not port or (port.isdecimal() and 0 < int(port) < 65536)
+    return not port or (port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536)
 
 
 def _check_sockets(config: RuntimeConfig) -> None:

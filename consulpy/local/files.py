@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from consulpy.codec.strict_json import parse
 from consulpy.errors import WireError
 from consulpy.local.godecode import GoError, Shape, decode
 from consulpy.structs.check import HealthCheck
@@ -135,7 +136,7 @@ def dump(value: Any) -> bytes:
 
 def _load(data: bytes) -> dict[str, Any]:
     try:
-        raw = json.loads(data)
+        raw = parse(data)
     except (ValueError, RecursionError) as error:
         raise WireError(f"no JSON: {error}") from None
     if not isinstance(raw, dict):

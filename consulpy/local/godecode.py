@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from consulpy.codec.strict_json import JsonFault, first_value
 from consulpy.structs import newer
 from consulpy.structs.record import Record, camel
 
@@ -31,6 +32,8 @@ _UNITS: Final = {
 }
 _PART: Final = re.compile(r"(\d*)(?:\.(\d*))?([a-zµμ]*)", re.IGNORECASE)
 _INT64: Final = 1 << 63
+#: More digits are beyond an int64, or below a nanosecond.
+_DIGITS_MAX: Final = 30
 #: From which likeness on (0 to 1) a name is taken for another one misspelled.
 _ALIKE: Final = 0.75
 
@@ -45,21 +48,15 @@ def loads(body: bytes) -> Any:
     if not text:
         raise GoError("EOF")
     try:
-        return _DECODER.raw_decode(text)[0]
-    except json.JSONDecodeError as error:
-        if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
+        return first_value(text)
+    except JsonFault as fault:
+        if fault.at_end:
             raise GoError("unexpected EOF") from None
-        position = f"line {error.lineno}, column {error.colno}"
-        raise GoError(f"invalid character {text[error.pos]!r} at {position}: {error.msg.lower()}") from None
-    except RecursionError:
-        raise GoError("exceeded max depth") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise GoError(f"invalid character {name[0]!r} looking for beginning of value")
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+        if fault.position < 0:
+            raise GoError(f"json: {fault}" if str(fault).startswith("cannot") else str(fault)) from None
+        before, said = text[: fault.position], str(fault).partition(": line ")[0]
+        position = f"line {before.count(chr(10)) + 1}, column {fault.position - before.rfind(chr(10))}"
+        raise GoError(f"invalid character {text[fault.position]!r} at {position}: {said.lower()}") from None
 
 
 def duration(value: Any) -> int:
@@ -82,8 +79,11 @@ def duration(value: Any) -> int:
             raise GoError(f'time: missing unit in duration "{value}"')
         if unit not in _UNITS:
             raise GoError(f'time: unknown unit "{unit}" in duration "{value}"')
+        if len(whole) > _DIGITS_MAX:
+            raise GoError(f'time: invalid duration "{value}"')
         total += int(whole or "0") * _UNITS[unit]
         if fraction:
+            fraction = fraction[:_DIGITS_MAX]
             total += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
         at = part.end()
     if at == 0 or total >= _INT64:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgpack
 
 from consulpy.codec.msgpack import pack
+from consulpy.codec.strict_json import parse
 from consulpy.errors import RPCError, WireError
 
 META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
@@ -88,7 +89,7 @@ def read(data: bytes) -> Archive:
     files = _files(_decompressed(data))
     _check_sums(files)
     try:
-        meta = json.loads(files[META])
+        meta = parse(files[META])
         index, term, version = int(meta["Index"]), int(meta["Term"]), int(meta["Version"])
         snapshot_id, size = str(meta["ID"]), int(meta["Size"])
     except (ValueError, KeyError, TypeError) as error:

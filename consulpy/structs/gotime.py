@@ -15,6 +15,8 @@ _YEAR_1: Final = datetime(1, 1, 1, tzinfo=UTC)
 #: The largest second that a calendar of four digits has.
 _LAST_S: Final = 315_537_897_599
 
+#: More digits are beyond an int64, or below a nanosecond.
+_DIGITS_MAX: Final = 30
 _PART: Final = re.compile(r"(\d*)(?:\.(\d*))?([a-zµμ]*)", re.IGNORECASE)
 _UNITS: Final = {
     "ns": 1,
@@ -109,8 +111,11 @@ def go_duration(text: str) -> int:
             raise GoDurationError(f'time: missing unit in duration "{text}"')
         if unit not in _UNITS:
             raise GoDurationError(f'time: unknown unit "{unit}" in duration "{text}"')
+        if len(whole) > _DIGITS_MAX:
+            raise GoDurationError(f'time: invalid duration "{text}"')
         total += int(whole or "0") * _UNITS[unit]
         if fraction:
+            fraction = fraction[:_DIGITS_MAX]
             total += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
         at = part.end()
     if at == 0 or total >= 1 << 63:

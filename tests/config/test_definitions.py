@@ -197,8 +197,8 @@ def test_a_file_that_loads(tmp_path: Path, name: str, text: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('{"ports": {"http": NaN}}', "NaN is no number"),
-        ('{"ports": {"http": ' + "1" * 5000 + "}}", "Exceeds the limit"),
+        ('{"ports": {"http": NaN}}', "invalid character .N."),
+        ('{"ports": {"http": ' + "1" * 5000 + "}}", "cannot unmarshal number"),
         ('{"a": 1} {"b": 2}', "x.json:1:10: Extra data"),
         ('{"a" 1}', "Expecting ':'"),
         ('{"a":}', "Expecting value"),

@@ -48,8 +48,10 @@ async def put(agent: "LocalAgent", request: Request) -> Answer:
     body = fill_write(agent, request, EntryRequest(op="upsert", entry=entry, leading_kind=entry.kind))
     if "cas" in request.query:
         text = request.query.get("cas")
-        if not text.isdecimal():
-            raise BadRequest(f'Bad request: strconv.ParseUint: parsing "{text}": invalid syntax')
+        is_number = text.isascii() and text.isdecimal()
+        if not is_number or len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:
+            fault = "value out of range" if is_number else "invalid syntax"
+            raise BadRequest(f'Bad request: strconv.ParseUint: parsing "{text}": {fault}')
         body.op, entry.modify_index = "upsert-cas", int(text)
     return Answer(await agent.caller.call("ConfigEntry.Apply", body))
 

@@ -124,8 +124,9 @@ async def set_autopilot(agent: "LocalAgent", request: Request) -> Answer:
     body = fill_write(agent, request, AutopilotSetRequest(config=config))
     if "cas" in request.query:
         text = request.query.get("cas")
-        if not text.isdecimal() or int(text) >= 1 << 64:
-            fault = "value out of range" if text.isdecimal() else "invalid syntax"
+        is_number = text.isascii() and text.isdecimal()
+        if not is_number or len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:
+            fault = "value out of range" if is_number else "invalid syntax"
             raise BadRequest(f'Bad request: Error parsing cas value: strconv.ParseUint: parsing "{text}": {fault}')
         body.cas, config.modify_index = True, int(text)
     written = await agent.caller.call("Operator.AutopilotSetConfiguration", body)
