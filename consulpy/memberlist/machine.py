@@ -79,9 +79,9 @@ class IncomingStream:
 
     def closed(self) -> None:
         """The connection is gone."""
+        self._reader.close()
         if not self._refused:
             self._refused = True
-            self._reader.close()
             self._memberlist.stream_closed(self._source, self._bytes)
 
 

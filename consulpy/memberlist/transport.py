@@ -15,13 +15,17 @@ from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import ConfigError, WireError
 from consulpy.memberlist.delegate import Address, StreamReader
+from consulpy.memberlist.machine import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 
 _log = Logger()
 
 #: Connections that may wait to be accepted; a whole pool may come at once.
 BACKLOG: Final = 1024
+#: The name of this listener in the table of connections.
+LISTENER: Final = "gossip"
 #: How many free TCP ports are tried until UDP's of the same number is free too.
 FREE_PORT_TRIES: Final = 10
 
@@ -49,6 +53,8 @@ class GossipTransport(Service):
         self._port = port
         self.stream_timeout_s = stream_timeout_s
         self.machine: _Machine | None = None
+        #: Streams of peers whose requests are not whole yet.
+        self.connections = ConnectionTable(UNLIMITED)
         self._datagrams = _Datagrams(self)
         self._udp: Any = None
         self._tcp: Any = None
@@ -162,12 +168,30 @@ class _IncomingStream(StreamProtocol):
         if owner.machine is None:
             transport.abortConnection()
             return
+        self._enter(owner.connections, peer.host)
         self._stream = owner.machine.stream_opened((peer.host, peer.port))
         self._timer = owner._reactor.callLater(owner.stream_timeout_s, transport.abortConnection)
+
+    def _enter(self, table: ConnectionTable, source: str) -> None:
+        """Count this connection; where there are too many, the one that was silent for longest goes."""
+        if table.of_client(LISTENER, source) >= INCOMING_STREAMS_PER_SOURCE_MAX:
+            table.make_place(LISTENER, source)
+        elif table.of_listener(LISTENER) >= INCOMING_STREAMS_MAX:
+            table.make_place(LISTENER)
+        table.enter(self, LISTENER, source)
+
+    def is_idle(self) -> bool:
+        """Whether the request is not whole yet (`ConnectionTable`)."""
+        return self._stream is not None
+
+    def evict(self) -> None:
+        """Others need the place."""
+        close_now(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._stream is None:
             return
+        self.factory.owner.connections.touch(self)
         try:
             reply = self._stream.feed(data)
         except Exception:  # our own fault; the process goes on
@@ -180,6 +204,7 @@ class _IncomingStream(StreamProtocol):
             self._end()
 
     def connectionLost(self, reason: Failure = Failure(ConnectError())) -> None:  # noqa: ARG002, B008
+        self.factory.owner.connections.leave(self)
         self._end()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
