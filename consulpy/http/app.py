@@ -110,6 +110,8 @@ def _find(endpoints: dict[str, "_Endpoint"], path: str) -> tuple["_Endpoint | No
     found = endpoints.get(path)
     if found is not None:
         return found, ""
+    if f"{path}/" in endpoints:  # what lacks only the slash is sent there, whatever shorter path there is
+        return None, ""
     end = path.rfind("/")
     while end > 0:
         found = endpoints.get(path[: end + 1])
@@ -267,10 +269,20 @@ class _Endpoint:
         if found is not None:
             handler, metric = found
             return _Exchange(self, web, metric).run(handler, tail)
+        if _query(web) is None:
+            return _finish(web, Answer(status=500))
         web.setHeader(b"allow", self._allowed)
         if method == "OPTIONS":
             return _finish(web, Answer())
         return _finish(web, Answer(text=f"method {method} not allowed", status=405))
+
+
+def _query(web: Any) -> Query | None:
+    """The parameters of a request; None if one has a bad escape."""
+    try:
+        return Query(web.uri.partition(b"?")[2].decode("utf-8", "surrogateescape"))
+    except (BadQuery, ValueError):
+        return None
 
 
 class _Exchange:
@@ -299,9 +311,8 @@ class _Exchange:
 
     def _run(self, handler: Handler, tail: str) -> Any:
         web = self._web
-        try:
-            query = Query(web.uri.partition(b"?")[2].decode("utf-8", "surrogateescape"))
-        except (BadQuery, ValueError):
+        query = _query(web)
+        if query is None:
             return _finish(web, Answer(status=500))
         self._pretty = "pretty" in query
         request = Request(

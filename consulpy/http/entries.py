@@ -26,9 +26,9 @@ def entry_of(raw: Any) -> Any:
         raise GoError(f"'' expected a map, got '{_KINDS.get(type(raw), 'float64')}'")
     if raw is None:
         raise GoError("Payload does not contain a kind/Kind key at the top level")
-    kind = raw.get("Kind", raw.get("kind"))
-    if kind is None:
+    if "Kind" not in raw and "kind" not in raw:
         raise GoError("Payload does not contain a kind/Kind key at the top level")
+    kind = raw.get("Kind", raw.get("kind"))
     if not isinstance(kind, str):
         raise GoError("Kind value in payload is not a string")
     known = KINDS.get(kind)
@@ -89,9 +89,9 @@ def _value(kind: Any, value: Any, path: str, unknown: list[str]) -> Any:
         return _record(kind, value, path, unknown)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:
-        items = value if isinstance(value, list) else [value]
+        items = value if isinstance(value, list) else [] if value == {} else [value]
         return [_value(args[0], each, f"{path}[{number}]", unknown) for number, each in enumerate(items)]
-    value = _only(value)
+    value = {} if value == [] else _only(value)
     if not isinstance(value, dict):
         raise _mismatch(path, "map", value)
     return {key: _value(args[1], each, f"{path}[{key}]", unknown) for key, each in value.items()}
@@ -110,7 +110,7 @@ def _scalar(kind: type[Any], value: Any, path: str) -> Any:
             raise _unparsable(path, "bool", value)
         return known[value.lower()]
     try:
-        return kind(value or 0) if isinstance(value, str) else kind(value)
+        return kind(value)
     except (ValueError, OverflowError):
         raise _unparsable(path, kind.__name__, value) from None
 
@@ -141,6 +141,7 @@ def _mismatch(path: str, wanted: str, value: Any) -> GoError:
     shown = {dict: "map[string]interface {}", list: "[]interface {}", str: "string", bool: "bool"}
     given = shown.get(type(value), "float64")
     if wanted == "map":
+        given = "slice" if isinstance(value, list) else given
         return GoError(f"1 error(s) decoding:\n\n* '{path}' expected a map, got '{given}'")
     wanted = {"str": "string", "float": "float32"}.get(wanted, wanted)
     return GoError(f"1 error(s) decoding:\n\n* '{path}' expected type '{wanted}', got unconvertible type '{given}'")

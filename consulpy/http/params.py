@@ -39,10 +39,17 @@ def token(request: Request) -> str:
 
 def options(request: Request) -> QueryOptions:
     """The options of a read. Raises `BadRequest`."""
-    found = QueryOptions(token=token(request), filter=request.query.get("filter"))
-    _consistency(request, found)
+    found = consistency(request)
+    found.filter = request.query.get("filter")
     _cache_control(request, found)
     index_and_wait(request.query, found)
+    return found
+
+
+def consistency(request: Request) -> QueryOptions:
+    """The options of a read that never waits: token and consistency. Raises `BadRequest`."""
+    found = QueryOptions(token=token(request))
+    _consistency(request, found)
     return found
 
 

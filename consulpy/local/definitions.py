@@ -229,6 +229,7 @@ def _check(raw: Any, shape: Shape) -> CheckDefinition:
 def _type_of(body: _CheckBody) -> CheckType:
     kind = CheckType(**{each.name: getattr(body, each.name) for each in fields(CheckType)})
     kind.check_id = body.id or body.check_id
+    kind.script_args = kind.script_args or None
     return kind
 
 

@@ -103,18 +103,24 @@ def read(data: bytes) -> Archive:
 
 def _decompressed(data: bytes) -> bytes:
     """The tar. A bomb is refused before it fills the memory."""
+    if not data:
+        raise BadArchive("failed to decompress snapshot: EOF")
     unzip = zlib.decompressobj(wbits=31)
     parts, size, rest = [], 0, data
     try:
-        while not unzip.eof:
+        while True:
             part = unzip.decompress(rest, _STEP)
-            rest = unzip.unconsumed_tail
+            rest, done = unzip.unconsumed_tail, unzip.eof
             size += len(part)
             if size > STATE_LIMIT:
                 raise BadArchive(f"failed to decompress snapshot: more than {STATE_LIMIT} bytes")
-            if not part and not rest and not unzip.eof:
+            if not part and not rest and not done:
                 raise BadArchive("failed to decompress snapshot: unexpected EOF")
             parts.append(part)
+            if done and not unzip.unused_data:
+                break
+            if done:  # gzip files may follow each other; anything else is damage
+                rest, unzip = unzip.unused_data, zlib.decompressobj(wbits=31)
     except zlib.error:
         short = len(data) < 10  # Go reads the whole header first
         raise BadArchive(
@@ -125,8 +131,9 @@ def _decompressed(data: bytes) -> bytes:
 
 def _files(tar: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
+    end = 0
     try:
-        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
+        with tarfile.open(fileobj=io.BytesIO(tar or bytes(_TAR_END)), mode="r:") as archive:
             for member in archive:
                 if member.name not in (META, STATE, SUMS):
                     raise BadArchive(f'failed to read snapshot file: unexpected file "{member.name}" in snapshot')
@@ -134,28 +141,28 @@ def _files(tar: bytes) -> dict[str, bytes]:
                 found = file.read() if file is not None else b""
                 if file is None or len(found) != member.size:
                     raise BadArchive("failed to read snapshot file: failed to read snapshot: unexpected EOF")
-                files[member.name] = found
+                files[member.name] = files.get(member.name, b"") + found
+            end = archive.offset
     except tarfile.TarError as error:
         raise BadArchive(f"failed to read snapshot file: failed reading snapshot: {error}") from None
-    missing = [name for name in (META, STATE, SUMS) if name not in files]
-    if missing:
-        raise BadArchive(f'failed to read snapshot file: "{missing[0]}" is missing')
-    return files
+    if tar[end:].strip(b"\0"):
+        raise BadArchive(f"{len(tar) - end - _TAR_END} unread uncompressed bytes remain")
+    return {name: files.get(name, b"") for name in (META, STATE, SUMS)}
 
 
 def _check_sums(files: dict[str, bytes]) -> None:
     wanted: dict[str, str] = {}
-    for line in files[SUMS].decode("utf-8", "replace").removesuffix("\n").split("\n"):
+    for line in files[SUMS].decode("utf-8", "replace").splitlines():
         digest, _, name = line.partition("  ")
         wanted[name] = digest
-    for name in (META, STATE):
-        if name not in wanted:
-            raise _integrity(f'list missing hash for "{name}"')
-        if hashlib.sha256(files[name]).hexdigest() != wanted[name]:
-            raise _integrity(f'hash check failed for "{name}"')
     for name in wanted:
         if name not in (META, STATE):
+            raise _integrity(f'list missing hash for "{name}"')
+    for name in (META, STATE):
+        if name not in wanted:
             raise _integrity(f'file missing for "{name}"')
+        if hashlib.sha256(files[name]).hexdigest() != wanted[name]:
+            raise _integrity(f'hash check failed for "{name}"')
 
 
 def _integrity(text: str) -> BadArchive:

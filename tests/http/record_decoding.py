@@ -1,6 +1,6 @@
 """Record what real Consul says of request bodies with wrong types and unknown fields, into decoding.json.
 
-    python tests/http/record_decoding.py http://ADDRESS:8500
+    python -m tests.http.record_decoding http://ADDRESS:8500
 
 wants a single server. Every field of every body that the API decodes gets values of other types, every level an unknown
 field. Only what Consul refuses while it decodes is kept: nothing of it depends on the server's state.
@@ -127,11 +127,11 @@ def cases() -> Iterator[tuple[str, str, Any]]:
                 yield method, path, value
 
 
-def ask(place: str, method: str, path: str, body: Any) -> tuple[int, str]:
-    """Status and text of an answer; 0 if the connection broke."""
+def ask(place: str, method: str, path: str, body: Any, *, plain: bool = False) -> tuple[int, str]:
+    """Status and text of an answer; 0 if the connection broke. `plain`: the body is sent as it is, not as JSON."""
     connection = http.client.HTTPConnection(place, timeout=20)
     try:
-        connection.request(method, path, json.dumps(body))
+        connection.request(method, path, body if isinstance(body, str) and plain else json.dumps(body))
         response = connection.getresponse()
         return response.status, response.read().decode()
     except http.client.HTTPException:

@@ -22,12 +22,13 @@ STATE = bytes.fromhex(REAL["state_bin_hex"])
 VOTER = Voter("11111111-2222-3333-4444-555555555501", "127.0.0.1:8300")
 
 
-def real_archive(**changed: bytes) -> bytes:
-    """The archive of a real server, with some of its files changed."""
+def real_archive(again: str = "", **changed: bytes) -> bytes:
+    """The archive of a real server, with some of its files changed; the file `again` stands in it twice."""
     files = {"meta.json": REAL["meta_json"].encode(), "state.bin": STATE, "SHA256SUMS": REAL["sha256sums"].encode()}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, data in {**files, **changed}.items():
+        files |= changed
+        for name, data in [*files.items(), *((name, files[name]) for name in (again,) if name)]:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
@@ -74,14 +75,20 @@ def test_meta_data_say_what_raft_says() -> None:
     ("data", "text"),
     [
         (b"garbage", "failed to decompress snapshot: unexpected EOF"),
-        (b"", "failed to decompress snapshot: unexpected EOF"),
+        (b"", "failed to decompress snapshot: EOF"),
         (b"no archive, but long enough", "failed to decompress snapshot: gzip: invalid header"),
         (real_archive()[:-200], "failed to decompress snapshot: unexpected EOF"),
         (gzip.compress(b"x" * 2000), "failed to read snapshot file: failed reading snapshot"),
         (real_archive(**{"state.bin": STATE[:-1] + b"x"}), 'hash check failed for "state.bin"'),
         (real_archive(**{"meta.json": b"{}"}), 'hash check failed for "meta.json"'),
         (real_archive(other=b"{}"), 'unexpected file "other" in snapshot'),
-        (real_archive(SHA256SUMS=b""), 'list missing hash for "meta.json"'),
+        (real_archive(SHA256SUMS=b""), 'file missing for "meta.json"'),
+        (real_archive(SHA256SUMS=b"00  else"), 'list missing hash for "else"'),
+        (gzip.compress(b""), 'failed checking integrity of snapshot: file missing for "meta.json"'),
+        (real_archive() + b"junk", "failed to decompress snapshot"),
+        (real_archive() + real_archive(), "unread uncompressed bytes remain"),
+        (real_archive() + gzip.compress(b"junk"), "unread uncompressed bytes remain"),
+        (real_archive("state.bin"), 'hash check failed for "state.bin"'),
     ],
 )
 def test_damage_is_told_in_consuls_words(data: bytes, text: str) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from consulpy.http.params import refuse_namespaces, token
+from consulpy.http.params import index_and_wait, refuse_namespaces, token
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local import api, blocking
+from consulpy.structs.options import QueryOptions
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -44,6 +45,7 @@ async def service(agent: "LocalAgent", request: Request) -> Answer:
     """One service; waits while it shows what `?hash=` says."""
     refuse_namespaces(request)
     query = request.query
+    index_and_wait(query, QueryOptions())
     return shown(await blocking.service(agent.local, request.tail, query.get("hash"), query.get("wait")))
 
 

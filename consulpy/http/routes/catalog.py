@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from consulpy.errors import BadRequest
 from consulpy.http import render
 from consulpy.http.body_shapes import STRUCTS
-from consulpy.http.params import fill_write, options, refuse_namespaces
+from consulpy.http.params import consistency, fill_write, refuse_namespaces
 from consulpy.http.reads import cache_headers, read
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
@@ -73,7 +73,7 @@ async def deregister(agent: "LocalAgent", request: Request) -> Answer:
 @route("GET", "/v1/catalog/datacenters")
 async def datacenters(agent: "LocalAgent", request: Request) -> Answer:
     """The names of all datacenters, the nearest first."""
-    asked = options(request)
+    asked = consistency(request)
     if asked.use_cache and request.cache is not None:
         found, age_s = await request.cache.datacenters()
         return Answer(found, headers=cache_headers(age_s))

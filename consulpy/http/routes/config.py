@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
 from consulpy.http.entries import entry_of
-from consulpy.http.params import fill, fill_write
+from consulpy.http.params import fill, fill_write, refuse_namespaces
 from consulpy.http.reads import meta_headers, read
+from consulpy.http.routes.kv import unsigned
 from consulpy.http.routing import Answer, HttpError, Request, route
-from consulpy.local.godecode import GoError, loads
+from consulpy.local.godecode import GoError, loads, mismatch
 from consulpy.structs.config_entry import KINDS, Entry, EntryQuery, EntryRequest
-from consulpy.structs.requests import Read
+from consulpy.structs.requests import Read, SpecificRequest
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -23,12 +24,14 @@ def _kind_and_name(request: Request) -> tuple[str, str]:
 
 @route("GET", "/v1/config/")
 async def get(agent: "LocalAgent", request: Request) -> Answer:
-    """One entry, or all of a kind."""
+    """One entry, all of a kind, or (no kind) all there are."""
+    refuse_namespaces(request)
     kind, name = _kind_and_name(request)
-    if not kind:
-        raise HttpError(404, "Must provide either a kind or both kind and name")
+    if not request.tail:
+        reply = await agent.caller.call("ConfigEntry.ListAll", fill(agent, request, SpecificRequest()))
+        return Answer([entry.to_json() for entry in reply.entries], headers=meta_headers(reply.meta))
     query = fill(agent, request, EntryQuery(kind=kind, name=name))
-    if not name:
+    if "/" not in request.tail:
         found = await agent.caller.call("ConfigEntry.List", query)
         return Answer([entry.to_json() for entry in found.entries], headers=meta_headers(found.meta))
     reply = await agent.caller.call("ConfigEntry.Get", query)
@@ -41,30 +44,27 @@ async def get(agent: "LocalAgent", request: Request) -> Answer:
 @route("PUT", "/v1/config")
 async def put(agent: "LocalAgent", request: Request) -> Answer:
     """Write an entry; with `?cas=` only if nobody changed it."""
+    refuse_namespaces(request)
     try:
         entry = entry_of(loads(request.body))
     except GoError as error:
         raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
     body = fill_write(agent, request, EntryRequest(op="upsert", entry=entry, leading_kind=entry.kind))
-    if "cas" in request.query:
-        text = request.query.get("cas")
-        is_number = text.isascii() and text.isdecimal()
-        if not is_number or len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:
-            fault = "value out of range" if is_number else "invalid syntax"
-            raise BadRequest(f'Bad request: strconv.ParseUint: parsing "{text}": {fault}')
-        body.op, entry.modify_index = "upsert-cas", int(text)
+    if request.query.get("cas"):
+        body.op, entry.modify_index = "upsert-cas", unsigned(request.query.get("cas"))
     return Answer(await agent.caller.call("ConfigEntry.Apply", body))
 
 
 @route("DELETE", "/v1/config/")
 async def delete(agent: "LocalAgent", request: Request) -> Answer:
     """Remove an entry."""
+    refuse_namespaces(request)
     kind, name = _kind_and_name(request)
-    if not kind or not name:
+    if "/" not in request.tail:
         raise HttpError(404, "Must provide both a kind and name to delete")
     known = KINDS.get(kind)
     if known is None:
-        raise BadRequest(f"Bad request: invalid config entry kind: {kind}")
+        raise BadRequest(f"invalid config entry kind: {kind}")
     entry: Entry = known(name=name)
     await agent.caller.call(
         "ConfigEntry.Delete", fill_write(agent, request, EntryRequest(entry=entry, leading_kind=kind))
@@ -73,9 +73,17 @@ async def delete(agent: "LocalAgent", request: Request) -> Answer:
 
 
 async def _discovery_chain(agent: "LocalAgent", request: Request) -> Answer:
-    if not request.tail:
-        raise BadRequest("Bad request: Missing chain name")
-    await read(agent, request, "DiscoveryChain.Get", Read(), consistency=False)
+    if request.method == "POST":
+        refuse_namespaces(request)
+        fill(agent, request, Read())
+        try:
+            raw = loads(request.body)
+            if raw is not None and not isinstance(raw, dict):
+                raise mismatch(raw, "map[string]interface {}")
+        except GoError as error:
+            raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
+    missing = "Bad request: Missing chain name"
+    await read(agent, request, "DiscoveryChain.Get", Read(), missing=missing, consistency=False)
     return Answer()
 
 

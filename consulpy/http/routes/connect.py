@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from consulpy.errors import BadRequest, NotFound, RPCError
-from consulpy.http.params import fill, fill_write
+from consulpy.filter.literals import quoted
+from consulpy.http.params import fill, fill_write, refuse_namespaces
 from consulpy.http.reads import meta_headers, read
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, UnknownField, decode, loads
@@ -57,12 +58,14 @@ async def list_all(agent: "LocalAgent", request: Request) -> Answer:
     return Answer([shown(each) for each in reply.intentions or ()], headers=headers)
 
 
-def _intention_in(request: Request) -> Intention:
+def _intention_in(request: Request, *, changing: bool = False) -> Intention:
     try:
         return decode(Intention, loads(request.body), _INTENTION)
-    except UnknownField as error:
-        raise BadRequest(f"Failed to decode request body: {error}") from None
     except GoError as error:
+        if changing:
+            raise BadRequest(f"Bad request: Request decode failed: {error}") from None
+        if isinstance(error, UnknownField):
+            raise BadRequest(f"Failed to decode request body: {error}") from None
         raise RPCError(f"Failed to decode request body: {error}") from None
 
 
@@ -99,7 +102,7 @@ async def get(agent: "LocalAgent", request: Request) -> Answer:
 @route("PUT", "/v1/connect/intentions/")
 async def update(agent: "LocalAgent", request: Request) -> Answer:
     """Change an intention; what the body does not name is emptied."""
-    intention = _intention_in(request)
+    intention = _intention_in(request, changing=True)
     intention.id = request.tail
     body = fill_write(agent, request, IntentionRequest(op="update", intention=intention))
     return Answer({"ID": await agent.caller.call("Intention.Apply", body)})
@@ -120,17 +123,18 @@ def _parameter(request: Request, name: str) -> str:
     return value
 
 
-def _named(text: str) -> MatchEntry:
+def _named(text: str, parameter: str = "name") -> MatchEntry:
     """A name, or a namespace, a slash and a name. Raises `RPCError`."""
     parts = text.split("/")
     if len(parts) > 2:
-        raise RPCError(f'name "{text}" is invalid: can contain at most one "/"')
+        raise RPCError(f"{parameter} {quoted(text)} is invalid: input can contain at most one '/'")
     return MatchEntry(parts[0], parts[1]) if len(parts) == 2 else MatchEntry(DEFAULT_NAMESPACE, text)
 
 
 @route("GET", "/v1/connect/intentions/match")
 async def match(agent: "LocalAgent", request: Request) -> Answer:
     """The intentions with these names as source or destination."""
+    fill(agent, request, SpecificRequest())  # mistakes in the options of a read are found first
     side = _parameter(request, "by")
     if side not in ("source", "destination"):
         raise RPCError("'by' parameter must be one of 'source' or 'destination'")
@@ -138,14 +142,17 @@ async def match(agent: "LocalAgent", request: Request) -> Answer:
     names = request.query.all("name")
     query = IntentionQuery(match=Match(side, [_named(name) for name in names]))
     reply = await agent.caller.call("Intention.Match", _query(agent, request, query))
-    found = {name: [shown(each) for each in rows or ()] for name, rows in zip(names, reply.matches, strict=False)}
+    found = {
+        name: [shown(each) for each in rows] if rows else None for name, rows in zip(names, reply.matches, strict=False)
+    }
     return Answer(found)
 
 
 @route("GET", "/v1/connect/intentions/check")
 async def check(agent: "LocalAgent", request: Request) -> Answer:
     """Whether a service may talk to another one."""
-    source, destination = _named(_parameter(request, "source")), _named(_parameter(request, "destination"))
+    fill(agent, request, SpecificRequest())
+    source, destination = (_named(_parameter(request, side), side) for side in ("source", "destination"))
     kind = request.query.get("source-type") or CONSUL_SOURCE
     asked = IntentionCheck(source.namespace, source.name, destination.namespace, destination.name, kind)
     reply = await agent.caller.call("Intention.Check", _query(agent, request, IntentionQuery(check=asked)))
@@ -176,6 +183,7 @@ async def agent_roots(agent: "LocalAgent", request: Request) -> Answer:
 @route("GET", "/v1/agent/connect/ca/leaf/")
 async def leaf(agent: "LocalAgent", request: Request) -> Answer:
     """A certificate for a service of this agent."""
+    refuse_namespaces(request)
     return await _ask(agent, request, "ConnectCA.Roots")
 
 
@@ -232,6 +240,7 @@ _AUTHORIZE: Final = Shape("structs.ConnectAuthorizeRequest", newer=fields_of("Au
 @route("POST", "/v1/agent/connect/authorize")
 async def authorize(agent: "LocalAgent", request: Request) -> Answer:
     """Whether a client with this certificate may connect to a service of this agent."""
+    refuse_namespaces(request)
     try:
         body = decode(_AuthorizeBody, loads(request.body), _AUTHORIZE)
     except GoError as error:

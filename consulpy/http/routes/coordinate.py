@@ -59,9 +59,7 @@ async def nodes(agent: "LocalAgent", request: Request) -> Answer:
 async def node(agent: "LocalAgent", request: Request) -> Answer:
     """The coordinates of one node; 404 for one without."""
     body = NodeRequest(node=request.tail)
-    reply, headers = await read(
-        agent, request, "Coordinate.Node", body, missing="Missing node name", namespaces=False, consistency=False
-    )
+    reply, headers = await read(agent, request, "Coordinate.Node", body, namespaces=False, consistency=False)
     found = _all(reply.coordinates, _segment(request))
     return Answer(found, headers=headers) if found else Answer(status=404)
 

@@ -35,10 +35,9 @@ async def nodes(agent: "LocalAgent", request: Request) -> Answer:
 @route("GET", "/v1/internal/ui/node/")
 async def node(agent: "LocalAgent", request: Request) -> Answer:
     """One node with everything on it."""
-    if not request.tail:
-        raise BadRequest("Missing node name")
     body = NodeRequest(node=request.tail)
-    reply, headers = await read(agent, request, "Internal.NodeInfo", body, consistency=False)
+    missing = "Missing node name"
+    reply, headers = await read(agent, request, "Internal.NodeInfo", body, missing=missing, consistency=False)
     return Answer(_shown(reply.dump[0]), headers=headers) if reply.dump else Answer(status=404)
 
 
@@ -141,7 +140,7 @@ async def mesh_gateways(agent: "LocalAgent", request: Request) -> Answer:
 async def federation_state(agent: "LocalAgent", request: Request) -> Answer:
     """What the servers keep of one datacenter."""
     if not request.tail:
-        raise BadRequest("Missing datacenter name")
+        raise BadRequest("Bad request: Missing datacenter name")
     asked = fill(agent, request, SpecificRequest())
     body = FederationStateQuery(asked.datacenter, request.tail, asked.options)
     reply = await agent.caller.call("FederationState.Get", body)

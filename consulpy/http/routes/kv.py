@@ -49,7 +49,7 @@ async def get(agent: "LocalAgent", request: Request) -> Answer:
     reply, headers = await _read(agent, request, method, KeyRequest(key=request.tail), missing)
     if not reply.entries:
         return Answer(status=404, headers=headers)
-    if "raw" in query:
+    if "raw" in query and not recurse:
         value = reply.entries[0].value or b""
         return Answer(raw=value, content_type="text/plain", headers={**headers, **_RAW_HEADERS})
     return Answer(Rows(reply.entries, DirEntry.to_json, _value_bytes), headers=headers)

@@ -34,13 +34,13 @@ _KEY: Final = Shape("agent.keyringArgs")
 
 
 async def _keyring(agent: "LocalAgent", request: Request) -> Answer:
-    relay_factor = _relay_factor(request.query.get("relay-factor"))
     operation, key = _OPERATIONS[request.method], ""
     if operation != "list":
         try:
             key = decode(_Key, loads(request.body), _KEY).key
         except GoError as error:
             raise BadRequest(f"Bad request: Request decode failed: {error}") from None
+    relay_factor = _relay_factor(request.query.get("relay-factor"))
     found = await agent.keyring(operation, key, relay_factor)
     return Answer(found) if operation == "list" else Answer()
 
@@ -117,7 +117,7 @@ async def set_autopilot(agent: "LocalAgent", request: Request) -> Answer:
         config = decode(AutopilotConfig, given, _AUTOPILOT)
     except GoError as error:
         raise BadRequest(f"Bad request: Error parsing autopilot config: {error}") from None
-    named = {name.lower() for name in given or ()}
+    named = {name.lower() for name, value in (given or {}).items() if value is not None}
     for field in dataclasses.fields(AutopilotConfig):
         if field.name.replace("_", "") not in named:
             setattr(config, field.name, type(getattr(config, field.name))())

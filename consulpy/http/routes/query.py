@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import NotFound, RPCError
+from consulpy.filter.literals import quoted
 from consulpy.http.params import fill, fill_write
 from consulpy.http.reads import consistency_of, meta_headers, read, wan_headers
 from consulpy.http.routing import Answer, HttpError, Request, route
+from consulpy.local.api import truth
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES
 from consulpy.structs.newer import fields_of
@@ -78,7 +80,7 @@ async def get(agent: "LocalAgent", request: Request, query_id: str) -> Answer:
 
 async def update(agent: "LocalAgent", request: Request, query_id: str) -> Answer:
     """Write another one in its place."""
-    query = _query_in(request)
+    query = _query_in(request) if request.body else PreparedQuery()
     query.id = query_id
     await agent.caller.call("PreparedQuery.Apply", fill_write(agent, request, QueryRequest(op="update", query=query)))
     return Answer()
@@ -111,13 +113,18 @@ def _asked(agent: "LocalAgent", request: Request, id_or_name: str) -> QueryExecu
         if _WHOLE.fullmatch(limit) is None:
             raise RPCError(f'Bad limit: strconv.Atoi: parsing "{limit}": invalid syntax')
         asked.limit = int(limit)
-    asked.connect = request.query.get("connect") == "true"
     return asked
 
 
 async def execute(agent: "LocalAgent", request: Request, id_or_name: str) -> Answer:
     """The instances that it asks for."""
     asked = _asked(agent, request, id_or_name)
+    connect = request.query.get("connect")
+    wanted = truth(connect) if connect else False
+    if wanted is None:
+        fault = f"strconv.ParseBool: parsing {quoted(connect)}: invalid syntax"
+        raise RPCError(f"Error parsing 'connect' value: {fault}")
+    asked.connect = wanted
     try:
         reply = await agent.caller.call("PreparedQuery.Execute", asked)
     except RPCError as error:
@@ -156,14 +163,15 @@ _ACTIONS: Final[dict[str, dict[str, _Item]]] = {
 
 async def item(agent: "LocalAgent", request: Request) -> Answer:
     """Everything below `/v1/query/`: Klein sees one path, Consul three."""
-    suffix = next(suffix for suffix in _ACTIONS if request.tail.endswith(suffix))
+    path = f"/{request.tail}"
+    suffix = next(suffix for suffix in _ACTIONS if path.endswith(suffix))
     actions = _ACTIONS[suffix]
     if request.method == "OPTIONS":
         return Answer({}, headers={"Allow": ",".join(["OPTIONS", *actions])})
     action = actions.get(request.method)
     if action is None:
         raise HttpError(405, f"method {request.method} not allowed", {"Allow": ",".join(actions)})
-    return await action(agent, request, request.tail.removesuffix(suffix))
+    return await action(agent, request, path.removesuffix(suffix)[1:])
 
 
 for _method in ("GET", "PUT", "POST", "DELETE", "OPTIONS"):

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 @route("PUT", "/v1/txn")
 async def txn(agent: "LocalAgent", request: Request) -> Answer:
     """Do them. 409 with all mistakes when there are any; then nothing was done."""
-    asked = fill(agent, request, Read())
     limits = agent.limits
     refuse_large(request, max(limits.txn_bytes, limits.value_bytes), "txn_max_req_len")
     operations = _operations(agent, request)
     if all(_only_reads(operation) for operation in operations):
+        asked = fill(agent, request, Read())
         body = TxnReadRequest(datacenter=asked.datacenter, ops=operations, options=asked.options)
         reply = await agent.caller.call("Txn.Read", body)
         meta = reply.meta.to_json()

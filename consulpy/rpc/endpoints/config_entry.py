@@ -1,9 +1,10 @@
 """ConfigEntry.*: settings of services and proxies, kept and answered (docs/wire/rpc.md 10)."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
+from consulpy.filter.literals import quoted
 from consulpy.rpc.registry import read, write
 from consulpy.state.commands import ConfigEntry as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
@@ -18,14 +19,19 @@ from consulpy.structs.config_entry import (
     EntryQuery,
     EntryReply,
     EntryRequest,
+    Failover,
+    IngressGateway,
     ProxyDefaults,
+    Redirect,
     ServiceConfigReply,
     ServiceConfigRequest,
     ServiceDefaults,
     ServiceResolver,
     ServiceSplitter,
+    TerminatingGateway,
     UpstreamConfig,
 )
+from consulpy.structs.gotime import shown_duration
 from consulpy.structs.requests import Empty, SpecificRequest
 
 if TYPE_CHECKING:
@@ -73,10 +79,18 @@ def normalized(entry: Any, kind: str) -> Any:
     return new
 
 
+#: What is said of an entry without a name, if it isn't that the name is required.
+_NAMELESS: Final = {
+    SERVICE_DEFAULTS: "serviceName is required",
+    "terminating-gateway": "serviceName is required",
+    "ingress-gateway": "failed inserting config entry: object missing primary index",
+}
+
+
 def check(entry: Any) -> None:
     """Raises `RPCError` for an entry that means nothing."""
     if not entry.name:
-        raise RPCError("Name is required")
+        raise RPCError(_NAMELESS.get(entry.kind, "Name is required"))
     if isinstance(entry, ServiceSplitter):
         if not entry.splits:
             raise RPCError("no splits configured")
@@ -91,6 +105,22 @@ def check(entry: Any) -> None:
             raise RPCError("Subset defined with empty name")
         if entry.redirect is not None and entry.failover:
             raise RPCError("Redirect and Failover cannot be combined")
+        if entry.redirect == Redirect():
+            raise RPCError("Redirect is empty")
+        for name, failover in (entry.failover or {}).items():
+            if failover == Failover(datacenters=failover.datacenters) and not failover.datacenters:
+                text = "one of Service, ServiceSubset, Namespace, or Datacenters is required"
+                raise RPCError(f"Bad Failover[{quoted(name)}] {text}")
+            if "" in (failover.datacenters or ()):
+                raise RPCError(f"Bad Failover[{quoted(name)}].Datacenters: found empty datacenter")
+        if entry.connect_timeout < 0:
+            raise RPCError(f"Bad ConnectTimeout '{shown_duration(entry.connect_timeout)}', must be >= 0")
+    if isinstance(entry, IngressGateway):
+        for listener in entry.listeners or ():
+            if not listener.services:
+                raise RPCError(f"No service declared for listener with port {listener.port}")
+    if isinstance(entry, TerminatingGateway) and any(not each.name for each in entry.services or ()):
+        raise RPCError("Service name cannot be blank.")
 
 
 @read("ConfigEntry.Get", EntryQuery, EntryReply)
