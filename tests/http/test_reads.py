@@ -146,7 +146,6 @@ def test_where_there_never_were_namespaces_they_do_not_matter(path: str) -> None
         ("health/checks/", "Missing service name"),
         ("health/state/", "Missing check state"),
         ("health/service/?passing=x", "Missing service name"),
-        ("coordinate/node/", "Missing node name"),
         ("health/node/?index=x", "Invalid index"),
         ("health/service/x?passing=maybe", "Invalid value for ?passing"),
     ],
