@@ -25,6 +25,7 @@ from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member
+from consulpy.serf.roster import Holders
 from consulpy.serf.transport import SnapshotFile
 
 
@@ -73,7 +74,7 @@ def lan_pool(
         config.node_id,
         config.advertise_addr,
         config.datacenter,
-        known=lambda: made[0].serf.roster if made else Nobody(),
+        known=lambda: Holders(made[0].serf.roster, reactor.seconds) if made else Nobody(),
     )
     port = config.ports.serf_lan
     made.append(_pool(config, reactor, rng, disk, on_event, "local", members, bind, port, tags, check, metrics))
@@ -94,7 +95,10 @@ def wan_pool(
     bind, port = config.serf_wan_bind or config.bind_addr, config.ports.serf_wan
     made: list[Pool] = []
     check = wan_merge_check(
-        members.name, config.node_id, config.advertise_addr_wan, known=lambda: made[0].serf.roster if made else Nobody()
+        members.name,
+        config.node_id,
+        config.advertise_addr_wan,
+        known=lambda: Holders(made[0].serf.roster, reactor.seconds) if made else Nobody(),
     )
     made.append(_pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check))
     return made[0]

@@ -220,7 +220,7 @@ Check = Callable[[Sequence[Member]], None]
 
 
 class Known(Protocol):
-    """The members that a pool has (`consulpy.serf.roster.Roster`); names and ids in whatever capitals."""
+    """The members that a pool has (`consulpy.serf.roster.Holders`); names and ids in whatever capitals."""
 
     def named_like(self, name: str) -> Member | None:
         """The member of a name."""
@@ -267,7 +267,7 @@ def check_lan_merge(
                 _check_id(member, own, by_id)
             _check_place(member, datacenter, segment)
         for member in members:
-            _check_holders(member, own, ours)
+            _check_holders(member, own, ours, is_alone=len(members) == 1)
 
     return check
 
@@ -277,9 +277,9 @@ def _check_id(member: Member, own: Member, by_id: dict[str, Member]) -> None:
     member_id = member.tags.get("id", "")
     if not member_id:
         return
-    if member_id.lower() == own.tags["id"].lower() and member.name != own.name:
+    if member_id == own.tags["id"] and member.name != own.name:
         raise MergeRefused(f"Member '{member.name}' has conflicting node ID '{member_id}' with this agent's ID")
-    other = by_id.setdefault(member_id.lower(), member)
+    other = by_id.setdefault(member_id, member)
     if other is not member and other.name != member.name and _has_unique_id(other) and _has_unique_id(member):
         raise MergeRefused(f"Member '{member.name}' has conflicting node ID '{member_id}' with member '{other.name}'")
 
@@ -289,27 +289,37 @@ def _has_unique_id(member: Member) -> bool:
     return build is not None and build >= _UNIQUE_IDS_SINCE
 
 
-def _check_holders(member: Member, own: Member, known: Known) -> None:
-    """A name and an id stay with who has them while that one lives; a dead one's may be taken over."""
+def _check_holders(member: Member, own: Member, known: Known, *, is_alone: bool) -> None:
+    """A name and an id stay with who has them while that one lives; a dead one's may be taken over.
+
+    In a list of several only exactly the same names have the whole join refused: real agents may have let in what we
+    leave out later, one by one.
+    """
     if member.is_gone:
         return
     holder = own if member.name.lower() == own.name.lower() else known.named_like(member.name)
+    if holder is not None and not is_alone and member.name != holder.name:
+        return
     if holder is not None and holder.status is Status.ALIVE and _are_two(member, holder):
         raise MergeRefused(
             f"{_described(member)} has the name of a live member at {holder.address} "
             f"(node ID '{holder.tags.get('id', '')}'): give one of them another node_name"
         )
-    holder = known.with_node_id(member.tags.get("id", ""))
-    if (
-        holder is not None
-        and holder.name != member.name
-        and holder.status is Status.ALIVE
-        and holder.address != member.address
-        and _has_unique_id(holder)
-    ):
+    holder = _holder_of_id(member, own, known) if is_alone else None
+    if holder is not None and holder.name != member.name and holder.status is Status.ALIVE:
         raise MergeRefused(
             f"{_described(member)} has the node ID of a live member, '{holder.name}' at {holder.address}"
         )
+
+
+def _holder_of_id(member: Member, own: Member, known: Known) -> Member | None:
+    """Who else has the id of a member. One who is at the same address is the same agent under its last name."""
+    member_id = member.tags.get("id", "").lower()
+    if member_id and member_id == own.tags["id"].lower():
+        return own
+    holder = known.with_node_id(member_id)
+    is_other = holder is not None and holder.address != member.address and _has_unique_id(holder)
+    return holder if is_other else None
 
 
 def _are_two(member: Member, holder: Member) -> bool:
@@ -352,6 +362,6 @@ def wan_merge_check(name: str, node_id: str, address: str, *, known: Callable[[]
         check_wan_merge(members)
         ours = known()
         for member in members:
-            _check_holders(member, own, ours)
+            _check_holders(member, own, ours, is_alone=len(members) == 1)
 
     return check

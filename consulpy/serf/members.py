@@ -41,6 +41,8 @@ class Member:
     delegate_cur: int = 0
     #: The Lamport time of the last intent that was taken.
     status_ltime: int = 0
+    #: When it came, or came back, in the clock's seconds.
+    since_s: float = 0.0
     #: When it failed or left, in the clock's seconds; 0 while it is here.
     leave_time_s: float = 0.0
     #: Erase it as soon as it has left (an operator asked for that with -prune while it was still here).

@@ -6,7 +6,7 @@ Source: docs/wire/gossip.md 6.2, 6.3, 6.9, and section 11 for where we differ fr
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.intents import IntentBuffer
@@ -16,6 +16,10 @@ from consulpy.serf.tags import decode_tags
 
 if TYPE_CHECKING:
     from consulpy.memberlist.members import Member as Node
+
+
+#: How long a member has to be here until a name is its own.
+SETTLED_S: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -79,6 +83,7 @@ class Roster:
             member.leave_time_s = 0.0
             member.prune_when_left = False
             self._set_status(member, Status.ALIVE)
+        member.since_s = now_s
         self._refresh(member, node)
         self.version += 1
         self._happened(MemberEventKind.JOIN, member)
@@ -200,6 +205,28 @@ class Roster:
         self._counts[status] += 1
         self.version += 1
         member.status = status
+
+
+class Holders:
+    """Who has had a name or an id long enough to keep it, in whatever capitals. `seconds()`: the roster's clock.
+
+    Who came with a push/pull has no more right to a name than who came with it under the same one.
+    """
+
+    def __init__(self, roster: Roster, seconds: Callable[[], float]) -> None:
+        self._roster = roster
+        self._seconds = seconds
+
+    def named_like(self, name: str) -> Member | None:
+        """The member of a name."""
+        return self._settled(self._roster.named_like(name))
+
+    def with_node_id(self, node_id: str) -> Member | None:
+        """The member with an `id` tag."""
+        return self._settled(self._roster.with_node_id(node_id))
+
+    def _settled(self, member: Member | None) -> Member | None:
+        return None if member is None or self._seconds() - member.since_s < SETTLED_S else member
 
 
 def _refresh(member: Member, node: "Node") -> None:

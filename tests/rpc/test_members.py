@@ -9,7 +9,7 @@ from consulpy.memberlist.members import Member as Node
 from consulpy.memberlist.members import State
 from consulpy.rpc.members import Check, agent_tags, check_lan_merge, check_wan_merge, server_of, wan_merge_check
 from consulpy.serf.members import Member, Status
-from consulpy.serf.roster import Roster
+from consulpy.serf.roster import SETTLED_S, Holders, Roster
 from consulpy.serf.tags import encode_tags
 
 SERVER = {
@@ -59,14 +59,14 @@ def node(of: Member) -> Node:
     return Node(of.name, of.address, of.port, encode_tags(of.tags), (1, 5, 2, 2, 5, 4), 1, State.ALIVE, 0.0)
 
 
-def checking(*known: Member) -> Check:
-    """The check of "me" (node id "one", 127.33.0.1), to whom these members are known."""
+def checking(*known: Member, now_s: float = SETTLED_S) -> Check:
+    """The check of "me" (node id "one", 127.33.0.1), to whom these members are known since second 0."""
     roster = Roster("me", 300.0, lambda _event: None)
     for each in known:
         roster.joined(node(each), 0.0, 0.0)
         if each.is_gone:
             roster.gone(node(each), 0.0)
-    return check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: roster)
+    return check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: Holders(roster, lambda: now_s))
 
 
 def test_a_real_servers_tags_are_read() -> None:
@@ -210,3 +210,13 @@ def test_the_wan_pool_has_one_member_of_a_name_in_whatever_capitals() -> None:
     check([member("s1.dc1", SERVER, "127.33.0.1"), member("s2.dc1", SERVER | {"id": "other"})])
     with pytest.raises(MergeRefused, match="has the name of a live member"):
         check([member("S1.DC1", SERVER | {"id": "other"})])
+
+
+def test_who_came_together_keep_their_names_and_no_join_is_refused_for_them() -> None:
+    """Real agents let both in, and a new agent cannot know who was first; the leader's catalog knows."""
+    both = [member("c1", CLIENT, "127.33.0.5"), member("C1", CLIENT | {"id": "three"})]
+    checking()(both)
+    checking(both[0], now_s=1.0)([both[1]])
+    checking(both[1], now_s=1.0)([both[0]])
+    checking(both[0])([*both, member("x", CLIENT | {"id": "x"})])
+    checking()([member("ME", {}), member("y", CLIENT | {"id": "ONE"}), *both])

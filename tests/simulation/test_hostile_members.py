@@ -14,6 +14,7 @@ from consulpy.rpc.members import Nobody, agent_tags, check_lan_merge, server_of
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
+from consulpy.serf.roster import SETTLED_S, Holders
 from consulpy.serf.tags import encode_tags
 from consulpy.state.store import Store
 from consulpy.testing.clock import HeapClock
@@ -70,7 +71,13 @@ class Server:
         address = ("10.0.0.1", 8301)
         host = Network(clock, 1).host(address)
         made: list[Serf] = []
-        check = check_lan_merge("server", OWN_ID, address[0], "dc1", known=lambda: made[0].roster if made else Nobody())
+        check = check_lan_merge(
+            "server",
+            OWN_ID,
+            address[0],
+            "dc1",
+            known=lambda: Holders(made[0].roster, clock.seconds) if made else Nobody(),
+        )
         self.serf = Serf(
             SerfConfig.consul(tags=SANE),
             MemberlistConfig.lan(name="server", advertise=address),
@@ -85,7 +92,7 @@ class Server:
         made.append(self.serf)
         host.attach(self.serf.memberlist)
         self.serf.start()
-        clock.advance(1)
+        clock.advance(SETTLED_S)
 
     def log(self, _level: str, text: str) -> None:
         event = {"log_time": 0.0, "log_namespace": "consulpy.serf", "log_format": "{text}", "text": text}
