@@ -18,6 +18,7 @@ from consulpy.checks.failure import NOT_TLS, reason
 from consulpy.checks.http_body import BodyTail
 from consulpy.checks.http_request import HttpRequest
 from consulpy.checks.result import CheckFailed, Result, Tail
+from consulpy.codec.secrets import url_without_password
 from consulpy.filter.literals import quoted
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
@@ -115,7 +116,8 @@ class HttpProbe:
     def _result(self, response: IResponse, tail: Tail) -> Result:
         phrase = response.phrase.decode("utf-8", "replace")
         method = self._kind.method or "GET"
-        output = f"HTTP {method} {self._kind.http}: {response.code} {phrase} Output: {tail.text}"
+        url = url_without_password(self._kind.http)  # who reads the catalog need not know it
+        output = f"HTTP {method} {url}: {response.code} {phrase} Output: {tail.text}"
         return Result(_status(response.code), output)
 
 

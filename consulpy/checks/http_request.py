@@ -10,6 +10,7 @@ from typing import Final
 
 from consulpy.checks.result import CheckFailed
 from consulpy.checks.url import Url, UrlError, ascii_host, parse
+from consulpy.codec.secrets import url_without_password
 from consulpy.filter.literals import quoted
 from consulpy.structs.definition import CheckType
 
@@ -45,7 +46,7 @@ class HttpRequest:
         try:
             url = parse(kind.http)
         except UrlError as error:
-            raise CheckFailed(f"parse {quoted(kind.http)}: {error}") from None
+            raise CheckFailed(f"parse {quoted(url_without_password(kind.http))}: {error}") from None
         headers = tuple((name, value) for name, values in (kind.header or {}).items() for value in values)
         host = next((value for name, value in headers if name.lower() == "host"), "")
         return cls(method, url, headers, host, kind.body)

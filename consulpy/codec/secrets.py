@@ -22,6 +22,7 @@ _PAIR: Final = re.compile(rf"""(\b{_NAME}[\w.-]*=)("[^"]*"|'[^']*'|[^\s&"',;)]+)
 _JSON_PAIR: Final = re.compile(rf"""("{_NAME}"\s*:\s*)"(?:[^"\\]|\\.)*\"""", re.IGNORECASE)
 _FIELD: Final = re.compile(r"(\b(?:authorization|x-consul-token):\s*)(?:(?:basic|bearer)\s+)?[^\s\"',]+", re.IGNORECASE)
 _USERINFO: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#\"'@]*@", re.IGNORECASE)
+_PASSWORD: Final = re.compile(r"(://[^/?#@:]*:)[^/?#]*@")
 _ACL_PATH: Final = re.compile(r"(/v1/acl/[^/\s?]+/)([^\s?\"']+)", re.IGNORECASE)
 
 
@@ -41,6 +42,11 @@ def text_without_secrets(text: str) -> str:
     if "/acl/" in text:
         text = _ACL_PATH.sub(rf"\1{HIDDEN_IN_TEXT}", text)
     return text
+
+
+def url_without_password(url: str) -> str:
+    """A URL with `***` for its password, as Go shows it, whether it is a good one or not."""
+    return _PASSWORD.sub(r"\1***@", url) if "@" in url else url
 
 
 def target_without_secrets(target: str) -> str:

@@ -160,3 +160,13 @@ async def test_ten_requests_and_no_more(server: Callable[..., str]) -> None:
 async def test_an_error_names_the_url_that_was_tried(server: Callable[..., str], location: bytes, output: str) -> None:
     url = server(b"HTTP/1.1 302 Found\r\nLocation: %s\r\n\r\n" % location)
     assert (await outcome(url)).output.startswith(output)
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_outcome_shows_the_password_of_the_url(server: Callable[..., str]) -> None:
+    """Better than real Consul, whose output of a good answer does."""
+    url = server(b"HTTP/1.1 200 OK\r\n\r\nx")
+    good = await outcome(url.replace("http://", "http://u:s3kret@"))
+    assert good.output == f"HTTP GET {url.replace('http://', 'http://u:***@')}: 200 OK Output: x"
+    for wrong in ("http://u:s3 kret@h/", "ftp://u:s3kret@h/", f"http://u:s3kret@{HOST}:1/"):
+        assert "kret" not in (await outcome(wrong)).output

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from consulpy.agent.logs import log_line
 from consulpy.agent.report import debug_config
-from consulpy.codec.secrets import is_secret, target_without_secrets, text_without_secrets, without_secrets
+from consulpy.codec.secrets import (
+    is_secret,
+    target_without_secrets,
+    text_without_secrets,
+    url_without_password,
+    without_secrets,
+)
 from consulpy.config.schema import RuntimeConfig
 
 S = "s3kret"
@@ -132,3 +138,17 @@ def test_names() -> None:
     )
     assert not any(map(is_secret, ["Key", "key", "Node", "TokenTTL", "Keys", "monkey", "Prefix"]))
     assert not re.search(S, text_without_secrets(f"https://:{S}@h"))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"http://u:{S}@h/?a@b", "http://u:***@h/?a@b"),
+        (f"http://u:{S}@x@h/", "http://u:***@h/"),
+        (f"http://:{S} x@h", "http://:***@h"),
+        ("http://u@h/a:b@c", "http://u@h/a:b@c"),
+        ("http://h/", "http://h/"),
+    ],
+)
+def test_the_password_of_a_url(url: str, shown: str) -> None:
+    assert url_without_password(url) == shown
