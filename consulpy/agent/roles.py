@@ -165,6 +165,7 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
         log=reporter("rpc"),
         hold_timeout_s=config.performance.rpc_hold_timeout_s,
         rate=RateLimit(reactor, config.limits.rpc_rate, config.limits.rpc_max_burst),
+        in_thread=lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job),
     )
     copies = Copies(calls, reactor, calls)
     caller = CopyingCaller(calls, copies, config.datacenter)

@@ -5,16 +5,17 @@ Errors are `RPCError`s whose text is what Consul shows. Source: docs/wire/rpc.md
 """
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from consulpy.clock import Clock
 from consulpy.errors import NobodyAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.members import ServerInfo
-from consulpy.rpc.messages import reply_of
+from consulpy.rpc.messages import is_large, reply_of
 from consulpy.rpc.rate import RateLimit
 from consulpy.rpc.registry import Method
 from consulpy.rpc.server import HOLD_TIMEOUT_S, Server
@@ -79,7 +80,7 @@ class Connections(Protocol):
 class ClientCaller:
     """Calls to whichever server is there, repeated where Consul repeats them.
 
-    `log(level, text)` gets one line for each failed try.
+    `log(level, text)` gets one line for each failed try. `in_thread`: runs the decoding of a large reply.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class ClientCaller:
         log: Callable[[str, str], None] = lambda _level, _text: None,
         hold_timeout_s: float = HOLD_TIMEOUT_S,
         rate: RateLimit | None = None,
+        in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] = maybeDeferred,
     ) -> None:
+        self._in_thread = in_thread
         #: How many calls may be made; another one may be put here at any time.
         self.rate = rate or RateLimit(clock)
         self._router = router
@@ -130,7 +133,10 @@ class ClientCaller:
             if server is None:
                 raise NoServers
             try:
-                return reply_of(method.reply, await self._pool.call(server, method.name, body))
+                raw = await self._pool.call(server, method.name, body)
+                if is_large(raw):
+                    return await self._in_thread(partial(reply_of, method.reply, raw))
+                return reply_of(method.reply, raw)
             except WireError as error:
                 failure = RPCError(f"rpc error making call: codec.decoder: {error}")
             except RPCError as error:

@@ -4,6 +4,7 @@ request  = {"Seq": uint, "ServiceMethod": "Catalog.Register"}, then its body
 response = {"Error": text, "Seq": uint, "ServiceMethod": text}, then its body ({} with an error)
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,13 +12,18 @@ import msgpack
 
 from consulpy.codec.msgpack import pack, text
 from consulpy.errors import WireError
-from consulpy.structs.record import Record
+from consulpy.structs.record import Record, record_lists
 
 #: The largest request that a server takes, header and body together, in bytes (the largest of Consul's own are
 #: transactions: 64 values of 512 kB would be 32 MB, but real ones are limited to 512 kB in all by default).
 MAX_REQUEST_BYTES: Final = 32 * 2**20
 #: The largest response that a caller takes, in bytes.
 MAX_RESPONSE_BYTES: Final = 512 * 2**20
+#: Replies with more records than the first are packed in parts of so many bytes; with more than the second a caller
+#: decodes them in a thread.
+PART_ROWS: Final = 64
+LARGE_ROWS: Final = 4096
+PART_BYTES: Final = 512 * 1024
 #: How many maps and lists one request may hold, and how many values one of them: a few bytes on the wire are many in
 #: memory, and a list is made as long as it says it is.
 MAX_CONTAINERS: Final = 2**17
@@ -74,6 +80,49 @@ def wire_value(reply: Any) -> Any:
 def pack_reply(reply: Any) -> bytes:
     """The body of a response."""
     return pack(wire_value(reply))
+
+
+def reply_parts(reply: Any) -> Iterator[bytes] | None:
+    """The body of a response with a list of more than `PART_ROWS` records, in parts of about `PART_BYTES`; else None.
+
+    A part is made when it is asked for: records in a reply are never changed.
+    """
+    large = _large_list(reply)
+    return None if large is None else _parts(reply, *large)
+
+
+def _parts(reply: Record, name: str, key: str) -> Iterator[bytes]:
+    rest = reply.copied()
+    setattr(rest, name, [])
+    fields = rest.to_wire()
+    packer = msgpack.Packer(use_bin_type=False, unicode_errors="surrogateescape")
+    part = bytearray(packer.pack_map_header(len(fields)))
+    for field, value in fields.items():
+        part += packer.pack(field)
+        if field != key:
+            part += packer.pack(value)
+            continue
+        rows = getattr(reply, name)
+        part += packer.pack_array_header(len(rows))
+        for row in rows:
+            part += packer.pack(row.to_wire())
+            if len(part) >= PART_BYTES:
+                yield bytes(part)
+                part.clear()
+    yield bytes(part)
+
+
+def _large_list(reply: Any) -> tuple[str, str] | None:
+    if isinstance(reply, Record):
+        for name, key in record_lists(type(reply)):
+            if len(getattr(reply, name) or ()) > PART_ROWS:
+                return name, key
+    return None
+
+
+def is_large(raw: Any) -> bool:
+    """Whether an unpacked reply has so many records that `reply_of` takes long."""
+    return isinstance(raw, dict) and any(isinstance(each, list) and len(each) > LARGE_ROWS for each in raw.values())
 
 
 def reply_of(kind: Any, raw: Any) -> Any:

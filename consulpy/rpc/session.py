@@ -4,7 +4,7 @@
 the next. Both are pure: they stand on a `Channel`, which is a yamux stream or a plain connection.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -21,6 +21,7 @@ from consulpy.rpc.messages import (
     ResponseHeader,
     error_response,
     pack_reply,
+    reply_parts,
     request,
     response,
 )
@@ -94,6 +95,9 @@ class ServingEnd:
         self._ended = False
         self._closed = False
         self._is_working = False
+        #: What is left of a large answer; whether some of it is being sent.
+        self._parts: Iterator[bytes] | None = None
+        self._is_sending = False
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller. While a call is being answered they wait, and so does the caller's window."""
@@ -106,8 +110,11 @@ class ServingEnd:
         self._read(data)
 
     def drained(self) -> None:
-        """The caller took the answer: its next call is read."""
-        if not self._closed and not self._is_busy and not self._is_working:
+        """The caller took the answer, or a part of it: the next part is sent, or its next call is read."""
+        if self._parts is not None:
+            if not self._is_sending:
+                self._send_parts()
+        elif not self._closed and not self._is_busy and not self._is_working:
             self._go_on()
 
     def ended(self) -> None:
@@ -122,6 +129,7 @@ class ServingEnd:
     def lost(self, reason: str) -> None:  # noqa: ARG002
         """The stream is gone."""
         self._closed = True
+        self._parts = None
         self._leave()
         self._account()
         self._drop_call()
@@ -215,11 +223,37 @@ class ServingEnd:
         if self._closed:
             return
         try:
-            self._channel.send(response(header.seq, header.service_method, pack_reply(reply)))
+            parts = reply_parts(reply)
+            body = next(parts) if parts is not None else pack_reply(reply)
+            self._parts = parts
+            self._channel.send(response(header.seq, header.service_method, body))
         except Exception:
             _log.failure("the answer to {method} cannot be packed", method=header.service_method)
             self._close()
-        self._next()
+        if self._parts is None:
+            self._next()
+        else:
+            self._may_drop_call = False
+            self._send_parts()
+
+    def _send_parts(self) -> None:
+        """Send of a large answer what the caller takes now."""
+        self._is_sending = True
+        try:
+            while self._parts is not None and not self._closed and self._channel.is_clear:
+                part = next(self._parts, None)
+                if part is not None:
+                    self._channel.send(part)
+                else:
+                    self._parts = None
+        except Exception:
+            _log.failure("the answer to a call cannot be packed")
+            self._parts = None
+            self._close()
+        finally:
+            self._is_sending = False
+        if self._parts is None:
+            self._next()
 
     def _failed(self, failure: Failure, header: RequestHeader) -> None:
         if self._closed:

@@ -123,7 +123,7 @@ class KV:
         if keys:
             if prefix:
                 self.tombstones.add(change, prefix)
-            self._remove(change, keys)
+            self._remove(change, reversed(keys))  # from the end: little moves in the ordered table
 
     def end_session(self, change: "Change", session: str, *, delete: bool) -> list[str]:
         """A session ended: release or delete the keys that it held, and name them."""

@@ -178,6 +178,18 @@ def _fields(cls: type[Record]) -> tuple[_Field, ...]:
 
 
 @_once_per_class
+def record_lists(cls: type[Record]) -> tuple[tuple[str, str], ...]:
+    """Name and Go name of each field that is a list of records, and that `to_wire` writes as one."""
+    if cls.to_wire is not Record.to_wire:
+        return ()
+    return tuple(
+        (field.name, field.go)
+        for field in _fields(cls)
+        if typing.get_origin(field.kind) is list and _is_record(typing.get_args(field.kind)[0]) and not field.inline
+    )
+
+
+@_once_per_class
 def _writer(cls: type[Record]) -> Callable[[Any], Any]:
     """`to_wire` of a class."""
     source = Source("to_wire", "record")

@@ -10,7 +10,9 @@ from twisted.internet.task import Clock
 from consulpy.errors import NoServers, RPCError
 from consulpy.rpc.call import ClientCaller
 from consulpy.rpc.members import ServerInfo
+from consulpy.rpc.messages import LARGE_ROWS
 from consulpy.rpc.rate import RateLimit
+from consulpy.structs.kv import KeyRequest
 from consulpy.structs.requests import RegisterRequest, SpecificRequest
 
 REFUSED = (
@@ -80,3 +82,27 @@ def test_no_servers_and_too_many_calls() -> None:
     assert not isinstance(outcome(clock, limited.call("Catalog.ListNodes", SpecificRequest()))[0], RPCError)
     (error,) = outcome(clock, limited.call("Catalog.ListNodes", SpecificRequest()))
     assert str(error) == "RPC rate limit exceeded"
+
+
+@pytest.mark.parametrize(("rows", "jobs"), [(LARGE_ROWS, 0), (LARGE_ROWS + 1, 1)])
+def test_a_large_reply_is_decoded_in_a_thread(rows: int, jobs: int) -> None:
+    ran: list[Any] = []
+
+    def in_thread(job: Any) -> "Deferred[Any]":
+        ran.append(job)
+        return succeed(job())
+
+    raw = {b"Entries": [{b"Key": b"k%d" % at} for at in range(rows)]}
+    clock = Clock()
+    called = caller(Servers(one=[raw]), clock, in_thread=in_thread).call("KVS.List", KeyRequest())
+    (reply,) = outcome(clock, called, within_s=0)
+    assert [entry.key for entry in reply.entries] == [f"k{at}" for at in range(rows)]
+    assert len(ran) == jobs
+
+
+def test_a_large_reply_of_the_wrong_type_is_an_error_of_the_call() -> None:
+    raw = {b"Entries": [5] * (LARGE_ROWS + 1)}
+    clock = Clock()
+    (error,) = outcome(clock, caller(Servers(one=[raw]), clock).call("KVS.List", KeyRequest()))
+    assert isinstance(error, RPCError)
+    assert "codec.decoder" in str(error)
