@@ -73,7 +73,7 @@ def is_address(host: str) -> bool:
     return True
 
 
-def literal_address(host: str) -> str | None:
+def literal_address(host: str, port: int | None = None) -> str | None:
     """The address that `host` is as Go reads it, None for a name. Raises `DialError` for a zone that is not there."""
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){3}", host) and all(int(part) < 256 for part in host.split(".")):
         return ".".join(str(int(part)) for part in host.split("."))  # also with leading zeros, which are not octal
@@ -85,7 +85,7 @@ def literal_address(host: str) -> str | None:
             if not zone.isdigit():
                 socket.if_nametoindex(zone)
         except OSError:
-            raise DialError(f"dial tcp [{host}]: connect: invalid argument") from None
+            raise DialError(f"dial tcp [{host}]:{port or 0}: connect: invalid argument") from None
         return host
     return address
 
@@ -116,7 +116,7 @@ class Dialer:
         """The addresses of `host` and the number of `port`. Fails with `DialError`."""
         try:
             number = port_number(port)
-            address = literal_address(host) if host else "127.0.0.1"
+            address = literal_address(host, number) if host else "127.0.0.1"
         except DialError as error:
             return fail(error)
         if address is not None and number is not None:

@@ -47,14 +47,13 @@ def keep_tags(entry: ServiceEntry, other: NodeService) -> None:
     Tags that the catalog has from us give way to new ones of ours. Real Consul overwrites the others' whenever it
     sends the service, until a full sync.
     """
-    if not entry.service.enable_tag_override:
-        return
-    ours, theirs = list(entry.service.tags or ()), list(other.tags or ())
-    if ours != theirs and theirs != entry.own_tags:
-        entry.service = replace(entry.service, tags=None if other.tags is None else theirs)
+    ours, theirs = entry.service.tags or [], other.tags or []
+    if ours == theirs:
+        if not entry.tags_overridden:
+            entry.own_tags = ours
+    elif entry.service.enable_tag_override and theirs != entry.own_tags:
+        entry.service = replace(entry.service, tags=theirs)
         entry.tags_overridden = True
-    elif ours == theirs and not entry.tags_overridden:
-        entry.own_tags = ours
 
 
 def _compare_checks(entries: Entries, theirs: dict[str, HealthCheck]) -> None:

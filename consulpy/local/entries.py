@@ -25,8 +25,8 @@ class ServiceEntry:
     token: str = ""
     in_sync: bool = False
     deleted: bool = False
-    #: With EnableTagOverride: the tags of ours that the catalog had last (None: not known), and whether those of
-    #: `service` are not ours but the catalog's, where somebody else has set them.
+    #: The tags of ours that the catalog had last (None: not known), and whether those of `service` are not ours but the
+    #: catalog's, where somebody else has set them (EnableTagOverride).
     own_tags: list[str] | None = None
     tags_overridden: bool = False
 

@@ -211,8 +211,8 @@ class Telling:
 
     def _sent_tags(self, service: NodeService) -> None:
         entry = self._entries.services.get(service.id)
-        if entry is not None and service.enable_tag_override and not entry.tags_overridden:
-            entry.own_tags = list(service.tags or ())
+        if entry is not None and not entry.tags_overridden:
+            entry.own_tags = service.tags or []
 
     async def _deregister_service(self, service_id: str) -> None:
         entry = self._entries.services[service_id]

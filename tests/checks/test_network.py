@@ -215,7 +215,7 @@ async def test_tcp_ends_with_a_plain_end_of_the_stream(listen: Callable[[Any], i
         ("::1:80", "dial tcp: address ::1:80: too many colons in address"),
         ("[::1:80", "dial tcp: address [::1:80: missing ']' in address"),
         ("[::1]x:80", "dial tcp: address [::1]x:80: missing port in address"),
-        ("[fe80::1%nope]:80", "dial tcp [fe80::1%nope]: connect: invalid argument"),
+        ("[fe80::1%nope]:80", "dial tcp [fe80::1%nope]:80: connect: invalid argument"),
         ("*:80", "dial tcp: lookup *: no such host"),
         ("127.1:80", "dial tcp: lookup 127.1: no such host"),
         ("2131036417:80", "dial tcp: lookup 2131036417: no such host"),

@@ -387,6 +387,25 @@ def test_new_tags_of_ours_replace_those_that_were_there_before_a_restart() -> No
     assert agent.catalog.services["web"].tags == ["b"]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_tags_that_come_with_the_override_are_ours(restarted: bool) -> None:
+    """The catalog has those from before the override, which nobody else has set."""
+    agent = before = Agent().start()
+    before.service("web", tags=["a"])
+    before.settle()
+    if restarted:
+        before.sync.stop()
+        agent = Agent()
+        agent.catalog = agent.sync._telling._caller = before.catalog
+        agent.service("web", tags=["a"])
+        agent.start()
+
+    agent.service("web", tags=["x", "y"], enable_tag_override=True)
+    agent.settle()
+
+    assert agent.catalog.services["web"].tags == ["x", "y"]
+
+
 def test_without_tag_override_nothing_is_read_before_a_change_is_sent() -> None:
     agent = Agent().start()
     agent.service("web", tags=["a"])
