@@ -19,6 +19,7 @@ from consulpy.agent import Agent, watchdog
 from consulpy.agent.descriptors import raise_limit
 from consulpy.agent.files import AgentFiles
 from consulpy.agent.logs import LogSink
+from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.flags import agent_flags, config_from_argv
 from consulpy.config.goflags import HelpWanted, flags_help
 from consulpy.config.schema import RuntimeConfig
@@ -177,5 +178,5 @@ def _config(argv: list[str]) -> RuntimeConfig:
 
 
 def _complain(error: ConfigError) -> NoReturn:
-    print(f"consulpy: {error}", file=sys.stderr)
+    print(text_without_secrets(f"consulpy: {error}"), file=sys.stderr)
     raise SystemExit(1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.goflags import Flag, FlagSet, switch
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Given:
 
     def err(self, text: str) -> None:
         """A line of an error."""
-        print(text, file=sys.stderr, flush=True)
+        print(text_without_secrets(text), file=sys.stderr, flush=True)
 
     @cached_property
     def client(self) -> "Client":

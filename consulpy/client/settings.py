@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from consulpy.errors import ConfigError
 
@@ -46,12 +47,13 @@ class ClientSettings:
             return environment.get(variable, "") if value is None else str(value)
 
         over_tls = _switch(environment, "CONSUL_HTTP_SSL", default=False)
-        scheme, address = _address(given("http-addr", "CONSUL_HTTP_ADDR") or DEFAULT_ADDRESS, over_tls)
+        where, userinfo = _without_userinfo(given("http-addr", "CONSUL_HTTP_ADDR") or DEFAULT_ADDRESS)
+        scheme, address = _address(where, over_tls)
         settings = cls(
             scheme=scheme,
             address=address,
             token=_token(given("token", "CONSUL_HTTP_TOKEN"), given("token-file", "CONSUL_HTTP_TOKEN_FILE")),
-            basic_auth=environment.get("CONSUL_HTTP_AUTH", ""),
+            basic_auth=environment.get("CONSUL_HTTP_AUTH", "") or userinfo,
             ca_file=given("ca-file", "CONSUL_CACERT"),
             ca_path=given("ca-path", "CONSUL_CAPATH"),
             client_cert=given("client-cert", "CONSUL_CLIENT_CERT"),
@@ -62,6 +64,15 @@ class ClientSettings:
         if bool(settings.client_cert) != bool(settings.client_key):
             raise ConfigError("-client-cert and -client-key: expected both or neither")
         return settings
+
+
+def _without_userinfo(text: str) -> tuple[str, str]:
+    """`http://user:password@host:1` -> `http://host:1`, `user:password`, which no message is to show."""
+    before, separator, rest = text.rpartition("://")
+    userinfo, _, host = rest.rpartition("@")
+    if before == "unix" or not userinfo:
+        return text, ""
+    return f"{before}{separator}{host}", unquote(userinfo)
 
 
 def _address(text: str, over_tls: bool) -> tuple[str, str]:

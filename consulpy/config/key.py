@@ -47,15 +47,16 @@ class Key:
     reloadable: bool
     support: Support
     placeholder: str
+    #: Whether the value is shown nowhere.
+    secret: bool = False
 
 
 _META: Final = "consulpy key"
-_SECRET: Final = "consulpy secret"
 
 
 def is_secret(field: "dataclasses.Field[Any]") -> bool:
     """Whether the value of a field is shown nowhere."""
-    return bool(field.metadata.get(_SECRET))
+    return bool(field.metadata.get(_META, {}).get("secret"))
 
 
 def key(
@@ -75,7 +76,7 @@ def key(
     `secret`: the value is shown nowhere.
     """
     about = {"wire": wire, "kind": kind, "flag": flag, "doc": doc, "reloadable": reloadable, "support": support}
-    meta = {_META: {**about, "placeholder": placeholder}, _SECRET: secret}
+    meta = {_META: {**about, "placeholder": placeholder, "secret": secret}}
     if isinstance(default, Mapping):  # dataclasses want a factory for what has no hash
         return dataclasses.field(default_factory=dict, metadata=meta)
     return dataclasses.field(default=default, metadata=meta)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consulpy.codec.blocks import line_of
+from consulpy.codec.secrets import is_secret
 from consulpy.errors import ConfigError
 
 
@@ -26,9 +27,11 @@ class Place:
     def __str__(self) -> str:
         return f"{self.origin}:{self.line}" if self.line else self.origin
 
-    def wrong(self, expected: str, value: Any) -> ConfigError:
-        """The error for a value of another type."""
+    def wrong(self, expected: str, value: Any, *, secret: bool = False) -> ConfigError:
+        """The error for a value of another type. One that is secret, as declared or by its name, is not shown."""
         shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
+        if secret or any(is_secret(name.partition("[")[0]) for name in self.path.split(".")):
+            shown = f"what is there ({type(value).__name__})"
         return ConfigError(f"{self}: {self.path}: expected {expected}, not {shown}")
 
     def fault(self, why: object) -> ConfigError:

@@ -128,23 +128,24 @@ class Reading:
         self.places[path] = str(place)
         if key.support is Support.IGNORED:
             self._warn(path, place)
-        found = (
-            self._definitions(path, value, place) if key.kind is Kind.BLOCKS else self._convert(key.kind, value, place)
-        )
+        if key.kind is Kind.BLOCKS:
+            found: Any = self._definitions(path, value, place)
+        else:
+            found = self._convert(key.kind, value, place, secret=key.secret)
         if path in self.values and isinstance(found, tuple):
             found = self.values[path] + found
         elif path in self.values and isinstance(found, dict):
             found = self.values[path] | found
         self.values[path] = found
 
-    def _convert(self, kind: Kind, value: Any, place: Place) -> Any:
+    def _convert(self, kind: Kind, value: Any, place: Place, *, secret: bool = False) -> Any:
         try:
             return convert(kind, value)
         except ValueError as error:
             expected = str(error)
             if expected.startswith("expected"):
                 raise place.fault(expected) from None
-            raise place.wrong(expected or kind.value, value) from None
+            raise place.wrong(expected or kind.value, value, secret=secret) from None
 
     def _definitions(self, path: str, value: Any, place: Place) -> tuple[Any, ...]:
         """Service, check and watch definitions: one block or several."""

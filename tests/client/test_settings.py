@@ -46,3 +46,10 @@ def test_the_token_comes_from_flag_environment_or_file(tmp_path: Path) -> None:
 def test_a_mistake_is_named(flags: dict[str, str], environment: dict[str, str], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         ClientSettings.of(flags, environment)
+
+
+def test_user_information_of_an_address_is_basic_authentication_and_in_no_message() -> None:
+    settings = ClientSettings.of({"http-addr": "http://u:p%40ss@host:80"}, {})
+    assert (settings.url, settings.basic_auth) == ("http://host:80", "u:p@ss")
+    assert ClientSettings.of({"http-addr": "u:x@host:80"}, {"CONSUL_HTTP_AUTH": "a:b"}).basic_auth == "a:b"
+    assert ClientSettings.of({"http-addr": "unix:///run/a@b.sock"}, {}).address == "/run/a@b.sock"

@@ -240,3 +240,20 @@ def test_a_watch_that_cannot_run_is_found_by_validate(
     told = capsys.readouterr().err
     assert f"{tmp_path}/w.hcl:3: watches" in told
     assert why in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'encrypt = ["s3kret", "x"]',
+        'service { name = "a" token = ["s3kret"] }',
+        'check { name = "a" ttl = "1s" token = ["s3kret"] }',
+        'telemetry { circonus_api_token = ["s3kret"] }',
+        'acl { tokens { replication = ["s3kret"] } } watches = [{ type = "x" token = "s3kret" }]',
+    ],
+)
+def test_no_error_shows_a_secret(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.hcl").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        validate_files([str(tmp_path / "x.hcl")], host=FakeHost())
+    assert "s3kret" not in str(caught.value)
