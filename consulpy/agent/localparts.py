@@ -7,7 +7,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from consulpy.agent import report, settings
+from consulpy.agent import settings
+from consulpy.agent.debug_config import tagged_addresses
 from consulpy.agent.disk import DiskThread
 from consulpy.agent.roles import Role, Stops
 from consulpy.checks.runner import Runner
@@ -55,7 +56,7 @@ def local_parts(
             node=config.node_name,
             address=config.advertise_addr,
             datacenter=config.datacenter,
-            tagged_addresses=report.tagged_addresses(config),
+            tagged_addresses=tagged_addresses(config),
             meta=meta,
         ),
         reactor,

@@ -1,16 +1,13 @@
 """What an agent says of itself: `/v1/agent/self`, `consul info`, the banner at its start."""
 
-import dataclasses
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consulpy import CONSUL_VERSION, VERSION
-from consulpy.codec.secrets import HIDDEN, without_secrets
-from consulpy.config.key import is_secret
+from consulpy.agent.debug_config import debug_config
 from consulpy.config.schema import RuntimeConfig
 
 if TYPE_CHECKING:
@@ -117,69 +114,6 @@ def _log(agent: "Agent") -> dict[str, str]:
         "protocol_version": "3",
         "state": "Leader" if agent.server.is_leader else "Follower",
     }
-
-
-def debug_config(config: RuntimeConfig) -> dict[str, Any]:
-    """The configuration under Consul's names: our own keys in camel case, and those whose Consul names differ."""
-    shown = {_go_name(name): value for name, value in _plain(config).items() if not isinstance(value, dict)}
-    for room, prefix in (("dns_config", "DNS"), ("gossip_lan", "GossipLAN"), ("gossip_wan", "GossipWAN")):
-        for name, value in _plain(getattr(config, room)).items():
-            shown[prefix + _go_name(name)] = value
-    for tokens in ("Agent", "AgentMaster", "Master", "Replication", ""):
-        shown[f"ACL{tokens}Token"] = "hidden"
-    ports = config.ports
-    shown |= {
-        "AdvertiseAddrLAN": config.advertise_addr,
-        "AdvertiseAddrWAN": config.advertise_addr_wan,
-        "ClientAddrs": list(config.client_addrs),
-        "DNSDomain": config.domain,
-        "DNSPort": ports.dns,
-        "DNSRecursors": list(config.recursors),
-        "EncryptKey": "hidden",
-        "HTTPPort": ports.http,
-        "HTTPSPort": ports.https,
-        "KVMaxValueSize": config.limits.kv_max_value_size_bytes,
-        "TxnMaxReqLen": config.limits.txn_max_req_len_bytes,
-        "NodeMeta": dict(config.node_meta),
-        "SerfPortLAN": ports.serf_lan,
-        "SerfPortWAN": ports.serf_wan,
-        "ServerMode": config.server,
-        "ServerPort": ports.server,
-        "TaggedAddresses": tagged_addresses(config),
-        "Version": CONSUL_VERSION,
-    }
-    return {name: without_secrets(shown[name], name) for name in sorted(shown)}
-
-
-def tagged_addresses(config: RuntimeConfig) -> dict[str, str]:
-    """The agent's addresses by their names in the catalog."""
-    found = {**config.tagged_addresses, "lan": config.advertise_addr, "wan": config.advertise_addr_wan}
-    for name in ("lan", "wan"):
-        found[f"{name}_ipv{6 if ':' in found[name] else 4}"] = found[name]
-    return found
-
-
-def _plain(settings: Any) -> dict[str, Any]:
-    """A frozen dataclass as plain values; a secret one's is hidden."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if is_secret(field):
-            value = HIDDEN
-        if isinstance(value, Mapping):
-            value = dict(value)
-        elif isinstance(value, tuple):
-            value = [dict(each) if isinstance(each, Mapping) else each for each in value]
-        elif dataclasses.is_dataclass(value):
-            continue
-        found[field.name] = value
-    return found
-
-
-def _go_name(name: str) -> str:
-    """`udp_answer_limit` -> `UDPAnswerLimit`."""
-    words = {"udp": "UDP", "ttl": "TTL", "id": "ID", "dns": "DNS", "lan": "LAN", "wan": "WAN", "addr": "Addr", "s": ""}
-    return "".join(words.get(part, part.capitalize()) for part in name.split("_"))
 
 
 def host_report() -> dict[str, Any]:

@@ -236,7 +236,9 @@ class LocalState:
                 raise RPCError(f'ServiceID "{check.service_id}" does not exist')
         check.check_id = check.check_id or check.name
         plan = _Plan(local=local)
-        plan.checks.append((self._filled(check, kind.kind, service), kind, definition.token))
+        # seen: a check of its own in a file has no type; an alias keeps its own, by which others tell that it is none
+        shown = "" if local and not kind.is_alias else kind.kind
+        plan.checks.append((self._filled(check, shown, service), kind, definition.token))
         self._carry_out(plan)
 
     def deregister_check(self, check_id: str) -> None:

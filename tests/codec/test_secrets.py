@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consulpy.agent.debug_config import debug_config
 from consulpy.agent.logs import log_line
-from consulpy.agent.report import debug_config
 from consulpy.codec.secrets import (
     is_secret,
     target_without_secrets,

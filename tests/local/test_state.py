@@ -506,3 +506,13 @@ def test_a_file_may_say_what_only_the_api_refuses() -> None:
         agent.local.register_service(service_from_config(body))
     with pytest.raises(BadRequest, match="Missing check name"):
         agent.local.register_check(check_from_config({"ID": "k", "TTL": "1m"}))
+
+
+def test_only_a_check_of_its_own_in_a_file_has_no_type() -> None:
+    """Seen in a real agent's /v1/agent/checks."""
+    agent = Agent()
+    agent.local.register_check(check_from_config({"ID": "f", "TTL": "1m"}), local=True)
+    service = service_from_config({"Name": "web", "Check": {"ID": "s", "TTL": "1m"}})
+    agent.local.register_service(service, local=True)
+    agent.local.register_check(check_from_body(b'{"Name":"a","TTL":"1m"}'))
+    assert {key: check.type for key, check in agent.local.checks.items()} == {"f": "", "s": "ttl", "a": "ttl"}
