@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from consulpy.errors import MergeRefused
+from consulpy.memberlist.machine import MERGE_NODES
 from consulpy.memberlist.members import Member, State
 from consulpy.memberlist.messages import Alive, Dead, Err, NodeState, Suspect
 from consulpy.memberlist.stream import MessageReader, PushPull, encode_nodes, push_pull
@@ -306,6 +307,25 @@ class TestPushPull:
         own = NodeState("c1", "127.10.0.2", 8301, b"tags", 1, State.ALIVE, VSN)
         assert reply == PushPull(True, [own], b"serf")
         assert lone.memberlist.members["n2"].state is State.ALIVE
+
+    def test_a_large_state_is_merged_some_nodes_in_a_turn_and_then_the_layer_s_above(self) -> None:
+        lone = Lone(push_pull_interval_s=1e9, probe_interval_s=1e9)
+        nodes = [replace(node(f"n{number}"), address=f"127.10.1.{number % 250}") for number in range(MERGE_NODES + 5)]
+        exchange(lone, *nodes, state=b"theirs")
+        assert len(lone.memberlist.members) == 1 + MERGE_NODES
+        assert lone.delegate.remote_states == []
+        lone.clock.advance(0.001)
+        assert len(lone.memberlist.members) == 1 + MERGE_NODES + 5
+        assert lone.delegate.remote_states == [(b"theirs", True)]
+
+    def test_what_is_left_of_a_state_is_not_merged_after_the_end(self) -> None:
+        lone = Lone(push_pull_interval_s=1e9, probe_interval_s=1e9)
+        nodes = [replace(node(f"n{number}"), address=f"127.10.1.{number % 250}") for number in range(MERGE_NODES + 5)]
+        exchange(lone, *nodes, state=b"theirs")
+        lone.memberlist.shutdown()
+        lone.clock.advance(0.001)
+        assert len(lone.memberlist.members) == 1 + MERGE_NODES
+        assert lone.delegate.remote_states == []
 
     def test_the_dead_are_only_suspected_and_who_left_has_left(self) -> None:
         lone = Lone()
