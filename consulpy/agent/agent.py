@@ -23,7 +23,7 @@ from consulpy.agent.disk import DiskThread
 from consulpy.agent.localparts import LocalParts, local_parts
 from consulpy.agent.monotonic import use_monotonic_time, wall_s
 from consulpy.agent.pools import Pool, lan_pool, wan_pool
-from consulpy.agent.roles import Role, client_role, open_log, server_role
+from consulpy.agent.roles import Role, client_role, open_log, open_quorum, server_role
 from consulpy.agent.versions import of_copies, of_state
 from consulpy.clock import Turn
 from consulpy.config.reload import compare
@@ -46,16 +46,21 @@ from consulpy.rpc.snapshots import SnapshotRequest, perform
 from consulpy.rpc.transport import RpcService
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.machine import Serf
+from consulpy.state.log import Log
 from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
+    from consulpy.agent.quorum import QuorumServer
     from consulpy.agent.watches import Watches
 
 _log = Logger()
 
 #: The least pause between the answer to a leave and the end of the program, in seconds: the answer has to get out.
 _LAST_WORDS_S: Final = 0.1
+#: How often, and in which pauses in seconds, a server that leaves looks whether its quorum has removed it.
+_REMOVAL_CHECKS: Final = 50
+_REMOVAL_CHECK_S: Final = 0.1
 
 
 class Agent:
@@ -116,6 +121,11 @@ class Agent:
     def server(self) -> Server | None:
         """The server that this agent is."""
         return self._role.server
+
+    @property
+    def quorum(self) -> "QuorumServer | None":
+        """The quorum that this server is one of."""
+        return self._role.quorum
 
     @property
     def router(self) -> Router | None:
@@ -216,7 +226,10 @@ class Agent:
         self._tls = Tls(tls_settings(config))
         if config.data_dir is not None:
             self._stops.append(DataDirectoryLock(Path(config.data_dir)).release)
-        if config.server:
+        quorum = open_quorum(config, reactor, rng, self.metrics) if config.server else None
+        if quorum is not None:
+            log: Log = quorum.log
+        elif config.server:
             log, stops = open_log(config, reactor, self.metrics)
             self._stops += stops
         disk = DiskThread("gossip-files", reactor.seconds, reactor.callFromThread)
@@ -224,7 +237,7 @@ class Agent:
         self._lan_pool = lan_pool(config, reactor, rng, disk, self._lan_event, self.metrics)
         if config.server:
             self._wan_pool = wan_pool(config, reactor, rng, disk, lambda _event: None)
-            self._role = server_role(config, reactor, rng, log, self.lan, self.wan, self.metrics, self._tls)
+            self._role = server_role(config, reactor, rng, log, self.lan, self.wan, self.metrics, self._tls, quorum)
         else:
             self._role = client_role(config, reactor, rng, self._cluster_size, self._tls)
         self._stops += self._role.stops
@@ -235,6 +248,8 @@ class Agent:
         for pool in self._pools():
             pool.serf.start()
             self._stops.append(pool.serf.shutdown)
+        if self._role.quorum is not None:
+            self._role.quorum.start()
         if self._role.leader is not None:
             self._role.leader.start()
         if self.server is not None:
@@ -284,8 +299,13 @@ class Agent:
                 tls=self._tls,
                 connections=connections,
             )
+            if self._role.quorum is not None:
+                rpc.factory.raft = self._role.quorum.stream
             self._run(rpc)
-        version = of_copies(self.copies, lambda: dns.config) if self.server is None else of_state(self.server)
+        if self.server is None:
+            version = of_copies(self.copies, lambda: dns.config)
+        else:
+            version = of_state(self.server, lambda: dns.config)
         dns = DnsService(
             self._reactor,
             settings.dns(config),
@@ -313,8 +333,11 @@ class Agent:
         self._shut_down(1)
 
     def stop(self) -> "Deferred[None]":
-        """Stop everything at once, the last that was started first."""
-        return self._stop_all()
+        """Stop everything, the last that was started first; a leader hands over before."""
+        quorum = self._role.quorum if hasattr(self, "_role") else None
+        if quorum is None:
+            return self._stop_all()
+        return quorum.hand_over().addCallback(lambda _: self._stop_all())
 
     def _stop_all(self) -> "Deferred[None]":
         stops, self._stops = self._stops[::-1], []
@@ -340,7 +363,9 @@ class Agent:
                 "member {what}: {name} {address}", what=event.kind.value, name=member.name, address=member.address
             )
         role = self._role
-        if role.leader is not None:
+        if role.quorum is not None:
+            role.quorum.member_event(event)
+        elif role.leader is not None:
             role.leader.member_event(event)
         elif role.router is not None and role.router.member_event(event):
             self._parts.anti_entropy.server_appeared()
@@ -380,6 +405,9 @@ class Agent:
     async def _leave(self) -> None:
         _log.info("leaving")
         self._parts.anti_entropy.stop()
+        quorum = self._role.quorum
+        if quorum is not None:
+            await quorum.hand_over()
         for pool in reversed(self._pools()):
             left: Deferred[None] = Deferred()
             pool.serf.leave(lambda left=left: left.callback(None))  # type: ignore[misc]
@@ -387,6 +415,10 @@ class Agent:
         if self.server is not None:
             # clients that don't know yet that we are gone are still served
             await deferLater(self._reactor, self.config.performance.leave_drain_time_s)
+            for _ in range(_REMOVAL_CHECKS if quorum is not None else 0):
+                if quorum is None or quorum.is_removed:
+                    break
+                await deferLater(self._reactor, _REMOVAL_CHECK_S)
             self.server.is_leader = False
         self._reactor.callLater(_LAST_WORDS_S, self._shut_down, 0)
 

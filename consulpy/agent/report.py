@@ -93,7 +93,7 @@ def _consul(agent: "Agent") -> dict[str, str]:
         }
     return {
         "acl": "disabled",
-        "bootstrap": "true",
+        "bootstrap": "true" if agent.config.bootstrap else "false",
         "known_datacenters": "1",
         "leader": "true" if agent.server.is_leader else "false",
         "leader_addr": agent.server.leader_address,
@@ -104,6 +104,8 @@ def _consul(agent: "Agent") -> dict[str, str]:
 def _log(agent: "Agent") -> dict[str, str]:
     """The state log under the names of Raft's statistics, as far as they mean something for a single server."""
     assert agent.server is not None
+    if agent.quorum is not None:
+        return agent.quorum.stats()
     index = str(agent.server.store.index)
     return {
         "applied_index": index,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.threads import deferToThreadPool
 
@@ -26,11 +26,15 @@ from consulpy.rpc.server import Server
 from consulpy.rpc.transport.dialing import Dialer
 from consulpy.rpc.wan import OtherDatacenters
 from consulpy.serf.machine import Serf
+from consulpy.state.database import is_of_quorum
 from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.config_entry import Entry
 from consulpy.structs.session import TTL_MIN_NS
 from consulpy.tls.contexts import Tls
+
+if TYPE_CHECKING:
+    from consulpy.agent.quorum import QuorumServer
 
 Stops = list[Callable[[], object]]
 
@@ -39,7 +43,8 @@ Stops = list[Callable[[], object]]
 class Role:
     """`own_caller` makes the calls; the doors go through `caller`, which may have copies in front of it.
 
-    `server` and `leader` of a server; `router` and `dialer` of a client. `stops`: what ends it, the last one first.
+    `server` and `leader` or `quorum` of a server; `router` and `dialer` of a client. `stops`: what ends it, the last
+    one first.
     """
 
     own_caller: ServerCaller | ClientCaller
@@ -49,7 +54,21 @@ class Role:
     leader: Leader | None = None
     router: Router | None = None
     dialer: Dialer | None = None
+    quorum: "QuorumServer | None" = None
     stops: Stops = field(default_factory=list)
+
+
+def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measures) -> "QuorumServer | None":
+    """What makes a server one of a quorum; None for one that is alone, as it was begun."""
+    if config.data_dir is None:
+        return None
+    path = Path(config.data_dir) / "state" / "log.sqlite"
+    if config.bootstrap and not is_of_quorum(path):
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    from consulpy.agent.quorum import QuorumServer
+
+    return QuorumServer(config, reactor, rng, metrics, path.parent)
 
 
 def open_log(config: RuntimeConfig, reactor: Any, metrics: Measures) -> tuple[Log, Stops]:
@@ -84,6 +103,7 @@ def server_role(
     wan: Serf | None,
     metrics: Measures,
     tls: Tls,
+    quorum: "QuorumServer | None" = None,
 ) -> Role:
     """A server: the state, the leader, and calls to other datacenters."""
     server = Server(
@@ -103,11 +123,12 @@ def server_role(
         wall_s=wall_s,
     )
     caller = ServerCaller(server)
-    role = Role(caller, caller, Copies(caller, reactor), server)
+    role = Role(caller, caller, Copies(caller, reactor), server, quorum=quorum)
+    dialer = Dialer(reactor, config.bind_addr, tls=tls)
+    dial: Any = dialer
+    connections = ConnectionPool(dial, reactor)
+    role.stops.append(connections.close)
     if wan is not None:
-        dial: Any = Dialer(reactor, config.bind_addr, tls=tls)
-        connections = ConnectionPool(dial, reactor)
-        role.stops.append(connections.close)
         server.elsewhere = OtherDatacenters(
             wan.members.values, connections, rng, log=reporter("rpc.wan"), metrics=metrics
         )
@@ -116,22 +137,31 @@ def server_role(
         server.is_leader = True
         reporter("leader")("info", f"this server leads datacenter {config.datacenter}")
 
-    leader = role.leader = Leader(
-        config.datacenter,
-        config.node_name,
-        log,
-        lan,
-        reactor,
-        on_ready=leads,
-        log=reporter("leader"),
-        wall_s=wall_s,
-        bootstrap_entries=_bootstrap_entries(config),
-    )
+    def make_leader(ready: Callable[[], None]) -> Leader:
+        return Leader(
+            config.datacenter,
+            config.node_name,
+            log,
+            lan,
+            reactor,
+            on_ready=ready,
+            log=reporter("leader"),
+            wall_s=wall_s,
+            bootstrap_entries=_bootstrap_entries(config),
+            alone=quorum is None,
+        )
+
+    server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
+    role.stops.append(role.copies.close)
+    if quorum is not None:
+        quorum.attach(server, lan, dialer, connections, make_leader)
+        role.stops.append(quorum.stop)
+        return role
+    leader = role.leader = make_leader(leads)
     server.queue_coordinate = leader.queue_coordinate
     server.sessions = leader.sessions
     server.after_restore.append(leader.restored)
-    server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
-    role.stops += [leader.stop, role.copies.close]
+    role.stops.append(leader.stop)
     return role
 
 

@@ -9,10 +9,18 @@ from consulpy.rpc.server import Server
 from consulpy.state.indexes import NODES, service_key
 
 
-def of_state(server: Server) -> Callable[[Scope], Hashable]:
-    """Names the state of a node, of a service with its nodes and checks, or of the list of nodes (any other scope)."""
+def of_state(server: Server, config: Callable[[], DnsConfig]) -> Callable[[Scope], Hashable | None]:
+    """Names the state of a node, of a service with its nodes and checks, or of the list of nodes (any other scope).
 
-    def version(scope: Scope) -> Hashable:
+    `config()`: how names are answered now. A follower's state counts as far as stale answers are allowed.
+    """
+
+    def version(scope: Scope) -> Hashable | None:
+        quorum = server.quorum
+        if quorum is not None and not server.is_leader:
+            now = config()
+            if not now.allow_stale or quorum.last_contact_ns > now.max_stale_s * 1e9:
+                return None
         kind, name = scope
         store = server.store
         if kind == SERVICE:  # raised by whatever changes the answer to Health.ServiceNodes

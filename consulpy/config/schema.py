@@ -62,6 +62,9 @@ class RuntimeConfig:
     data_dir: str | None = key(Kind.TEXT, None, "Path to a data directory to store agent state.", flag="data-dir")
     server: bool = key(Kind.SWITCH, False, "Switches agent to server mode.", flag="server")
     bootstrap: bool = key(Kind.SWITCH, False, "Sets server to bootstrap mode.", flag="bootstrap")
+    raft_snapshot_interval_s: float = key(Kind.DURATION, 0.0, "How often a server looks whether to compact; 0: 30 s.")
+    raft_snapshot_threshold: int = key(Kind.WHOLE, 0, "Log entries that are compacted into a snapshot; 0: 16384.")
+    raft_trailing_logs: int = key(Kind.WHOLE, 0, "Log entries kept beside a snapshot; 0: 10240.")
     bootstrap_expect: int = key(Kind.WHOLE, 0, "Sets server to expect bootstrap mode.", flag="bootstrap-expect")
     #: -dev was given: a server in memory, on loopback. No key in files.
     dev_mode: bool = False

@@ -85,7 +85,7 @@ class Performance:
     """Trade of speed and load."""
 
     leave_drain_time_s: float = key(Kind.DURATION, 5.0, "A server keeps serving after a leave for so long.")
-    raft_multiplier: int = key(Kind.WHOLE, 5, "Scales Raft's timings; 1 is the fastest.", support=Support.IGNORED)
+    raft_multiplier: int = key(Kind.WHOLE, 5, "Scales Raft's timings; 1 is the fastest.")
     rpc_hold_timeout_s: float = key(Kind.DURATION, 7.0, "How long a request waits for a leader.")
 
 

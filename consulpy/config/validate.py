@@ -68,6 +68,15 @@ def warnings(config: RuntimeConfig) -> Iterator[str]:
             "enable-local-script-checks instead, see https://www.hashicorp.com/blog/"
             "protecting-consul-from-rce-risk-in-specific-configurations/"
         )
+    if config.bootstrap_expect == 2:
+        yield "bootstrap_expect = 2: A cluster with 2 servers will provide no failure tolerance."
+    elif config.bootstrap_expect > 1 and config.bootstrap_expect % 2 == 0:
+        yield (
+            "bootstrap_expect is even number: A cluster with an even number of servers does not achieve optimum fault "
+            "tolerance."
+        )
+    if config.bootstrap_expect > 1:
+        yield f"bootstrap_expect > 0: expecting {config.bootstrap_expect} servers"
     if bool(config.cert_file) != bool(config.key_file):
         yield "cert_file and key_file have no effect without each other: no port speaks TLS"
 
@@ -115,15 +124,10 @@ def _check_servers(config: RuntimeConfig) -> None:
         raise ConfigError("'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive")
     if config.dev_mode and config.bootstrap_expect:
         raise ConfigError("'bootstrap_expect' not allowed in dev mode")
-    if config.bootstrap_expect > 1:
+    if not 1 <= config.performance.raft_multiplier <= _RAFT_MULTIPLIER_MAX:
         raise ConfigError(
-            f"bootstrap_expect (-bootstrap-expect): {config.bootstrap_expect} servers are not supported yet: "
-            "expected 1, one server in the datacenter"
-        )
-    if config.server and not config.bootstrap and not config.dev_mode:
-        raise ConfigError(
-            "server (-server): joining other servers is not supported yet: add -bootstrap-expect 1 for the one server "
-            "of the datacenter, or leave -server out for a client agent"
+            f"performance.raft_multiplier cannot be {config.performance.raft_multiplier}. "
+            f"Must be between 1 and {_RAFT_MULTIPLIER_MAX}"
         )
     if config.protocol not in (2, 3):
         raise ConfigError(f"{spelling('protocol')}: expected 2 or 3, not {config.protocol}")
@@ -323,6 +327,8 @@ def _check_data_dir(data_dir: str | None) -> None:
         raise ConfigError(f"data_dir (-data-dir): {data_dir} may not be written by this user")
 
 
+#: Raft's timings may be so many times the shortest ones.
+_RAFT_MULTIPLIER_MAX: Final = 10
 #: What a server of the official Consul keeps its data in, below the data directory (raft.db; since 1.15 a log in wal/).
 _RAFT: Final = ("raft/raft.db", "raft/wal", "raft/wal-meta.db", "raft/snapshots/*")
 

@@ -199,11 +199,10 @@ class KeptAnswers:
             return self._noted(head, path, None, lambda: roster.version)
         if server is None:
             return self._copied(head, path) if "stale" in names and "dc" not in names else None
-        leader = lambda: server.leader_address  # noqa: E731
         if path in _STATUS:
-            return self._noted(head, path, None, leader)
+            return self._noted(head, path, None, lambda: (server.leader_address, *server.peers))
         route = store_route(path)
-        return self._noted(head, route, Noted(), leader) if route is not None else None
+        return self._noted(head, route, Noted(), lambda: server.reads_valid_for) if route is not None else None
 
     def _copied(self, head: bytes, path: str) -> Recording | None:
         """On a client agent: what is made from a copy is true for as long as that is certain."""

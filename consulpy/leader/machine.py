@@ -43,7 +43,7 @@ class Leader:
 
     `bootstrap_entries`: config entries that are written if there are none of their kind and name.
     `on_ready` is called once, when the leader may be named to others and answer them; `log(level, text)`;
-    `wall_s()`: seconds since 1970 (by default the clock's).
+    `wall_s()`: seconds since 1970 (by default the clock's). `alone`: no other server can be part of this.
     """
 
     def __init__(
@@ -58,9 +58,11 @@ class Leader:
         log: Callable[[str, str], None] = lambda _level, _text: None,
         wall_s: Callable[[], float] | None = None,
         bootstrap_entries: Sequence[Entry] = (),
+        alone: bool = True,
     ) -> None:
         self._bootstrap_entries = bootstrap_entries
         self._wall_s = wall_s or clock.seconds
+        self._alone = alone
         self._who = rules.Leader(datacenter, node_name)
         self._log = state_log
         self._pool = pool
@@ -236,7 +238,7 @@ class Leader:
     def _watch_for_other_servers(self, member: Member) -> None:
         """A second server is beyond us until there is Raft: say so, once for each."""
         name = member.name
-        if name == self._who.node_name or not rules.is_server(member):
+        if not self._alone or name == self._who.node_name or not rules.is_server(member):
             return
         if member.status != Status.ALIVE:
             self._other_servers.discard(name)

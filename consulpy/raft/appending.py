@@ -17,7 +17,7 @@ def receive(raft: "Raft", request: AppendEntries, respond: Respond) -> None:
         _respond_soon(raft, reply, respond)
         return
     if request.term == raft.term and raft.leadership is not None:
-        raft.observer.log("error", f"{request.leader} leads in our own term {raft.term}: two clusters were joined")
+        raft.observer.say("error", f"{request.leader} leads in our own term {raft.term}: two clusters were joined")
         _respond_soon(raft, reply, respond)
         return
     if request.term > raft.term or raft.role is not Role.FOLLOWER:
@@ -62,7 +62,7 @@ def _are_sound(raft: "Raft", request: AppendEntries, entries: list[LogEntry]) ->
     for entry in entries:
         index += 1
         if entry.index != index or not term <= entry.term <= request.term:
-            raft.observer.log(
+            raft.observer.say(
                 "error",
                 f"{request.leader} sent entry {entry.index} of term {entry.term} where {index} was expected "
                 f"after term {term}: refused",
@@ -80,7 +80,7 @@ def _take(raft: "Raft", entries: list[LogEntry]) -> bool:
             if known == entry.term or (known is None and entry.index <= raft.log.snapshot_index):
                 continue
             if entry.index <= raft.commit_index:
-                raft.observer.log(
+                raft.observer.say(
                     "error",
                     f"{raft.known_leader} sent entry {entry.index} of term {entry.term}, which is committed here with "
                     f"term {known}: it belongs to another cluster, or this server's data do",

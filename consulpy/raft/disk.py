@@ -195,6 +195,8 @@ class RaftDatabase(Database):
         error = self._transaction([*statements, (f"PRAGMA user_version={FORMAT}", ())])
         if error is not None:
             raise error
+        # The version is looked for in the file itself before it is opened.
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _write_all(self, update: Update, rows: list[tuple[int, bytes]]) -> None:
         connection = self._connection

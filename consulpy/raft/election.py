@@ -132,7 +132,7 @@ class Elections:
         if not self._may_stand():
             self.restart()
             return
-        raft.observer.log("warn", f"heartbeat timeout reached, asking the others before an election: term={raft.term}")
+        raft.observer.say("warn", f"heartbeat timeout reached, asking the others before an election: term={raft.term}")
         self._begin_survey()
 
     def _may_stand(self, *, counting_own_vote: bool = False) -> bool:
@@ -149,7 +149,7 @@ class Elections:
         ):
             why = "not part of stable configuration, aborting election"
         if why and not self._has_complained:
-            raft.observer.log("warn", why)
+            raft.observer.say("warn", why)
         self._has_complained = bool(why)
         return not why
 
@@ -280,7 +280,7 @@ class Candidacy:
         raft.set_leader("")
         raft.set_term(self.term)
         raft.become(Role.CANDIDATE)
-        raft.observer.log("info", f"entering candidate state: term={self.term}")
+        raft.observer.say("info", f"entering candidate state: term={self.term}")
         if raft.server_id in self._voters:
             raft.vote(raft.address)
         timeout_s = raft.settings.election_timeout_s * (1 + raft.rng.random())
@@ -328,7 +328,7 @@ class Candidacy:
         self._votes.add(server_id)
         if len(self._votes) >= len(self._voters) // 2 + 1:
             self.stop()
-            self._raft.observer.log(
+            self._raft.observer.say(
                 "info", f"election won: term={self.term} votes={len(self._votes)} of {len(self._voters)}"
             )
             self._raft.lead()
@@ -336,7 +336,7 @@ class Candidacy:
     def _time_is_up(self) -> None:
         if not self._is_over:
             self.stop()
-            self._raft.observer.log(
+            self._raft.observer.say(
                 "warn", f"election timeout reached: term={self.term} votes={len(self._votes)} of {len(self._voters)}"
             )
             self._not_elected()

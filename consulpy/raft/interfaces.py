@@ -119,7 +119,7 @@ class StateMachine(Protocol):
 class Observer:
     """Told of what happens; all of it may be ignored."""
 
-    def log(self, level: str, text: str) -> None:
+    def say(self, level: str, text: str) -> None:
         """One line for the operator; `level` is `debug`, `info`, `warn` or `error`."""
 
     def role_changed(self, role: Role, term: int) -> None:

@@ -78,7 +78,7 @@ class Leadership:
     def step_down(self, term: int, why: str) -> None:
         """End the office, with a higher term if one was seen."""
         if not self.is_over:
-            self._raft.observer.log("warn", f"stepping down: term={self.term}: {why}")
+            self._raft.observer.say("warn", f"stepping down: term={self.term}: {why}")
             self._raft.follow(max(term, self._raft.term))
             self._raft.persistence.flush()
 
@@ -333,7 +333,7 @@ class _Transfer:
         raft = self._raft
         if replication is self._target and not self._was_sent and replication.match >= raft.log.last_index:
             self._was_sent = True
-            raft.observer.log("info", f"handing over to {replication.server.address}: term={self._office.term}")
+            raft.observer.say("info", f"handing over to {replication.server.address}: term={self._office.term}")
             raft.sender.call(replication.server, TimeoutNow(), self._answered)
 
     def office_over(self) -> None:

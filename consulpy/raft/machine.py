@@ -330,7 +330,7 @@ class Raft:
         """Take no part in elections any more: this server cannot follow what the quorum does. Its data stay."""
         if not self.halted:
             self.halted = why
-            self.observer.log("error", f"this server stops voting: {why}")
+            self.observer.say("error", f"this server stops voting: {why}")
             if self.leadership is not None:
                 self.leadership.abdicate()
 
@@ -352,6 +352,6 @@ class Raft:
             self.leadership.advance_commit()
 
     def _store_failed(self, error: Exception) -> None:
-        self.observer.log("error", f"the log could not be stored: {error}")
+        self.observer.say("error", f"the log could not be stored: {error}")
         if self.leadership is not None:
             self.leadership.disk_failed(error)

@@ -212,7 +212,7 @@ class Replication:
 
     def _failed(self, why: str) -> None:
         if not self._failures:
-            self._raft.observer.log("warn", f"failed to append entries to {self.server.address}: {why}")
+            self._raft.observer.say("warn", f"failed to append entries to {self.server.address}: {why}")
         self._generation += 1
         self._in_flight = self._in_flight_bytes = 0
         self._is_pipelined = False
@@ -304,7 +304,7 @@ class Replication:
             size=reader.size,
             term=self._office.term,
         )
-        raft.observer.log("info", f"sending a snapshot to {self.server.address}: index={meta.index} size={reader.size}")
+        raft.observer.say("info", f"sending a snapshot to {self.server.address}: index={meta.index} size={reader.size}")
         sent_s = raft.clock.seconds()
 
         def answered(reply: Record | Exception) -> None:

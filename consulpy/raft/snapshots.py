@@ -64,10 +64,10 @@ class Snapshots:
             if raft.role is Role.SHUTDOWN:
                 return
             if error is not None:
-                raft.observer.log("warn", f"no snapshot could be taken: {error}")
+                raft.observer.say("warn", f"no snapshot could be taken: {error}")
             elif index > raft.log.snapshot_index:
                 raft.log.compact(index, meta.term, keep_from)
-                raft.observer.log("info", f"snapshot taken: index={index} first_entry={raft.log.first_index}")
+                raft.observer.say("info", f"snapshot taken: index={index} first_entry={raft.log.first_index}")
             finished(error)
 
         raft.storage.save_snapshot(meta, raft.state_machine.capture(), keep_from, saved)
@@ -133,11 +133,11 @@ class Snapshots:
             if raft.role is Role.SHUTDOWN:
                 return
             if isinstance(state, Exception):
-                raft.observer.log("error", f"the snapshot up to {meta.index} was not installed: {state}")
+                raft.observer.say("error", f"the snapshot up to {meta.index} was not installed: {state}")
                 respond(reply, f"failed to restore snapshot {meta.term}-{meta.index}: {state}")
                 return
             self._replace(meta, state, keep=keep)
-            raft.observer.log("info", f"installed a snapshot: index={meta.index} term={meta.term}")
+            raft.observer.say("info", f"installed a snapshot: index={meta.index} term={meta.term}")
             raft.contact_s = raft.clock.seconds()
             reply.success = True
             raft.persistence.after(lambda: respond(reply, ""))

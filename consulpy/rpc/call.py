@@ -151,7 +151,7 @@ class ClientCaller:
             if not may_repeat(request, str(failure)) or self._clock.seconds() - first_s >= self._hold_timeout_s:
                 self.failures += 1
                 raise failure
-            await _pause(self._clock, self._rng.random() * self._hold_timeout_s / JITTER_FRACTION)
+            await pause(self._clock, self._rng.random() * self._hold_timeout_s / JITTER_FRACTION)
 
 
 def was_not_sent(error: str) -> bool:
@@ -170,7 +170,8 @@ def may_repeat(request: Record, error: str) -> bool:
     return _NO_LEADER in error or (is_read and any(text in error for text in _CONNECTION_CLOSED))
 
 
-def _pause(clock: Clock, pause_s: float) -> "Deferred[None]":
+def pause(clock: Clock, pause_s: float) -> "Deferred[None]":
+    """Fires after so many seconds."""
     done: Deferred[None] = Deferred(lambda _: timer.cancel())
     timer = clock.callLater(pause_s, done.callback, None)
     return done

@@ -4,7 +4,7 @@ A call names a datacenter; reads may wait; what is not stale needs a leader, for
 reply's `QueryMeta` is filled in here. Source: docs/wire/rpc.md 6 and 7.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -25,6 +25,7 @@ from consulpy.structs.requests import CoordinateUpdateRequest
 from consulpy.structs.session import TTL_MIN_NS, Session
 
 if TYPE_CHECKING:
+    from consulpy.rpc.forward import Quorum
     from consulpy.serf.machine import Serf
 
 #: How long a call is held while there is no leader, in seconds (Consul's `performance.rpc_hold_timeout`).
@@ -118,6 +119,8 @@ class Server:
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
         #: How other datacenters are reached; None: not at all.
         self.elsewhere: Elsewhere | None = None
+        #: The quorum that this server is one of; None: it is the only server.
+        self.quorum: Quorum | None = None
         #: Called when the whole state was replaced by a snapshot.
         self.after_restore: list[Callable[[], None]] = []
         self._hold_timeout_s = hold_timeout_s
@@ -150,11 +153,25 @@ class Server:
     @property
     def leader_address(self) -> str:
         """The leader's "ip:8300", empty when there is none."""
+        if self.quorum is not None:
+            return self.quorum.leader_address
         return self.rpc_address if self._is_leader else ""
 
     @property
+    def reads_valid_for(self) -> Hashable | None:
+        """Names the term in which a leader's answers stay true as long as its state does; None: no answer does.
+
+        A follower's answers say how long ago it heard its leader, and a leader may have been unseated.
+        """
+        if self.quorum is None:
+            return self.leader_address
+        return self.quorum.term if self._is_leader and self.quorum.has_lease else None
+
+    @property
     def peers(self) -> list[str]:
-        """The "ip:8300" of all servers of the quorum: ourselves."""
+        """The "ip:8300" of all servers of the quorum."""
+        if self.quorum is not None:
+            return self.quorum.peers
         return [self.rpc_address]
 
     def submit(self, command: Command) -> "Deferred[Any]":
@@ -186,10 +203,23 @@ class Server:
         if datacenter is not None and datacenter != self.datacenter:
             return self._forward(datacenter, method, request)
         options = getattr(request, "options", None)
+        if self.quorum is not None:
+            return self._answer_in_quorum(self.quorum, method, request)
         stale = options is not None and options.allow_stale and self._had_leader
         if self._is_leader or stale:
             return self._answer(method, request)
         return self._leader_wanted().addCallback(lambda _: self._answer(method, request))
+
+    def _answer_in_quorum(self, quorum: "Quorum", method: Method, request: Record) -> "Deferred[Any]":
+        """What the leader alone may answer is passed to it; what it answers from memory is confirmed, if need be."""
+        options = getattr(request, "options", None)
+        if options is not None and options.allow_stale and (self._is_leader or quorum.had_contact):
+            return self._answer(method, request)
+        if not self._is_leader:
+            return quorum.forward(method, request)
+        if method.kind is Kind.READ and options is not None and (options.require_consistent or not quorum.has_lease):
+            return quorum.confirm().addCallback(lambda _: self._answer(method, request))
+        return self._answer(method, request)
 
     def _forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
         if self.elsewhere is None:
@@ -224,7 +254,7 @@ class Server:
         if meta is not None:
             meta.index = max(meta.index, 1)
             meta.known_leader = bool(self.leader_address)
-            meta.last_contact = 0
+            meta.last_contact = self.quorum.last_contact_ns if self.quorum is not None else 0
         return reply
 
     def _leader_wanted(self) -> "Deferred[None]":

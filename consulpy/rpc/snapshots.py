@@ -54,7 +54,9 @@ async def _perform(server: "Server", request: SnapshotRequest, data: bytes) -> t
     if request.datacenter != server.datacenter:
         raise NoPathToDatacenter
     if not server.is_leader and not (request.allow_stale and request.op == SAVE):
-        raise NoLeader
+        if server.quorum is None:
+            raise NoLeader
+        return await server.quorum.snapshot(request, data)
     if request.op == SAVE:
         return await _save(server)
     if request.op == RESTORE:
@@ -65,11 +67,14 @@ async def _perform(server: "Server", request: SnapshotRequest, data: bytes) -> t
 
 async def _save(server: "Server") -> tuple[QueryMeta, bytes]:
     snapshot = Snapshot.of(server.store)
-    voters = [Voter(server.node_id, server.rpc_address)]
+    voters, term = [Voter(server.node_id, server.rpc_address)], _TERM
+    if server.quorum is not None:
+        voters = [Voter(each.id, each.address) for each in server.quorum.servers() if each.is_voter]
+        term = server.quorum.last_term
     unix_ms = int(server.wall_s() * 1000)
 
     def write() -> bytes:
-        return archive.write(snapshot.index, _TERM, voters, snapshot.records(), unix_ms=unix_ms)
+        return archive.write(snapshot.index, term, voters, snapshot.records(), unix_ms=unix_ms)
 
     made = await server.in_thread(write)
     return QueryMeta(index=snapshot.index, known_leader=bool(server.leader_address)), made
@@ -94,8 +99,9 @@ async def _restore(server: "Server", data: bytes) -> None:
 
     server.log.restore(new, finished)
     await restored
-    for call in server.after_restore:
-        call()
+    if server.quorum is None:  # else each server of it does so when it has the new state
+        for call in server.after_restore:
+            call()
 
 
 class ServingSnapshots:

@@ -279,6 +279,16 @@ class Database:
         self._say("error", f"{self.path} cannot be used ({why}); it was kept as {aside}, and the state begins empty")
 
 
+def is_of_quorum(path: Path) -> bool:
+    """Whether there is a file here whose state belongs to a quorum (`consulpy.raft.disk`)."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError:  # there is none, or opening it says why
+        return False
+    return int.from_bytes(header[60:64], "big") > FORMAT and int.from_bytes(header[68:72], "big") == APPLICATION_ID
+
+
 #: The answer to whoever goes on with a snapshot of a state that was replaced.
 _STALE: Final = RPCError("the state was replaced meanwhile")
 

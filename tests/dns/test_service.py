@@ -75,7 +75,7 @@ def caller() -> FakeCaller:
 
 @pytest.fixture
 def service(caller: FakeCaller) -> Iterator[DnsService]:
-    version = of_state(caller.server)  # type: ignore[arg-type]
+    version = of_state(caller.server, DnsConfig)  # type: ignore[arg-type]
     made = DnsService(reactor, DnsConfig(port=0), caller, rng=Random(1), version=version)
     made.startService()
     yield made

@@ -42,6 +42,9 @@ class Pool:
 class Server:
     """What handlers get as `server`."""
 
+    #: It is alone.
+    quorum = None
+
     def __init__(self) -> None:
         self.datacenter = "dc1"
         self.node_name = "s1"

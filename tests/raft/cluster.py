@@ -231,7 +231,7 @@ class Story(Observer):
         self._clock = clock
         self._lines = lines
 
-    def log(self, level: str, text: str) -> None:
+    def say(self, level: str, text: str) -> None:
         if self._lines is not None:
             self._lines.append(f"{self._clock.seconds():8.3f} {self._name} [{level}] {text}")
 

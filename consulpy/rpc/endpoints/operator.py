@@ -39,25 +39,52 @@ _LAST_VOTER = "Need at least one voter in configuration: {[]}"
 
 @write("Operator.RaftGetConfiguration", SpecificRequest, RaftConfiguration)
 def raft_configuration(server: "Server", request: SpecificRequest) -> RaftConfiguration:  # noqa: ARG001
-    """The servers of the quorum: this one."""
-    own = RaftServer(server.node_id, server.node_name, server.rpc_address, leader=server.is_leader)
-    return RaftConfiguration(servers=[own])
+    """The servers of the quorum, in the order in which they were added."""
+    if server.quorum is None:
+        own = RaftServer(server.node_id, server.node_name, server.rpc_address, leader=server.is_leader)
+        return RaftConfiguration(servers=[own])
+    members = server.lan.members.values() if server.lan is not None else ()
+    names = {member.tags.get("id"): member for member in members if member.tags.get("role") == "consul"}
+    leader = server.leader_address
+    shown = []
+    for each in server.quorum.servers():
+        member = names.get(each.id)
+        shown.append(
+            RaftServer(
+                each.id,
+                member.name if member is not None else "(unknown)",
+                each.address,
+                leader=each.address == leader,
+                protocol_version=member.tags.get("raft_vsn", "") if member is not None else "",
+                voter=each.is_voter,
+            )
+        )
+    return RaftConfiguration(servers=shown)
 
 
 @write("Operator.RaftRemovePeerByAddress", RaftPeerRequest, Empty)
-def remove_peer_by_address(server: "Server", request: RaftPeerRequest) -> Empty:
-    """Take a server out of the quorum: the last one cannot go, and there are no others."""
-    if request.address != server.rpc_address:
-        raise RPCError(f'address "{request.address}" was not found in the Raft configuration')
-    raise RPCError(_LAST_VOTER)
+def remove_peer_by_address(server: "Server", request: RaftPeerRequest) -> Any:
+    """Take a server out of the quorum, but not the last one."""
+    return _remove_peer(server, "address", request.address)
 
 
 @write("Operator.RaftRemovePeerByID", RaftPeerRequest, Empty)
-def remove_peer_by_id(server: "Server", request: RaftPeerRequest) -> Empty:
+def remove_peer_by_id(server: "Server", request: RaftPeerRequest) -> Any:
     """The same, by the node's id."""
-    if request.id != server.node_id:
-        raise RPCError(f'id "{request.id}" was not found in the Raft configuration')
-    raise RPCError(_LAST_VOTER)
+    return _remove_peer(server, "id", request.id)
+
+
+def _remove_peer(server: "Server", key: str, value: str) -> Any:
+    if server.quorum is not None:
+        found = [each.id for each in server.quorum.servers() if getattr(each, key) == value]
+        is_known, is_last = bool(found), len(server.peers) == 1
+    else:
+        is_known, is_last = value == (server.node_id if key == "id" else server.rpc_address), True
+    if not is_known:
+        raise RPCError(f'{key} "{value}" was not found in the Raft configuration')
+    if is_last or server.quorum is None:
+        raise RPCError(_LAST_VOTER)
+    return server.quorum.remove(found[0]).addCallback(lambda _: Empty())
 
 
 @write("Operator.AutopilotGetConfiguration", SpecificRequest, AutopilotConfig)
@@ -78,7 +105,9 @@ def set_autopilot_configuration(server: "Server", request: AutopilotSetRequest) 
 
 @write("Operator.ServerHealth", SpecificRequest, ClusterHealth)
 def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth:  # noqa: ARG001
-    """How the servers do: whoever answers is alive, and nothing can lag behind it."""
+    """How the servers do; of one that is alone: whoever answers is alive, and nothing can lag behind it."""
+    if server.quorum is not None:
+        return _quorum_health(server.quorum.health())
     member = server.lan.members.get(server.node_name) if server.lan is not None else None
     own = ServerHealth(
         id=server.node_id,
@@ -94,6 +123,14 @@ def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth: 
         stable_since=go_time(server.started_s),
     )
     return ClusterHealth(healthy=True, failure_tolerance=0, servers=[own])
+
+
+def _quorum_health(servers: list[ServerHealth]) -> ClusterHealth:
+    """As Consul counts: how many more voters may fail."""
+    voters = sum(each.voter for each in servers)
+    healthy = sum(each.voter and each.healthy for each in servers)
+    tolerance = max(healthy - (voters // 2 + 1), 0)
+    return ClusterHealth(healthy=all(each.healthy for each in servers), failure_tolerance=tolerance, servers=servers)
 
 
 def _version_of(member: Member | None) -> str:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consulpy.rpc.registry import local
+from consulpy.structs.gotime import shown_duration
 from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
 if TYPE_CHECKING:
@@ -33,4 +34,8 @@ def peers(server: "Server", request: SpecificRequest) -> list[str]:  # noqa: ARG
 @local("Status.RaftStats", Empty, RaftStats)
 def raft_stats(server: "Server", request: Empty) -> RaftStats:  # noqa: ARG001
     """How far this server's log is."""
+    quorum = server.quorum
+    if quorum is not None:
+        contact = shown_duration(quorum.last_contact_ns) if quorum.had_contact or server.is_leader else "never"
+        return RaftStats(last_contact=contact, last_index=quorum.last_index, last_term=quorum.last_term)
     return RaftStats(last_contact="0", last_index=server.store.index, last_term=_TERM)

@@ -139,6 +139,10 @@ class Dialer:
         """Connect. Fails with `DialFailed`, the text as Go says it."""
         return cast("Deferred[DialedProtocol]", self._connect(server, lambda: DialedProtocol(self._reactor)))
 
+    def connect(self, server: ServerInfo, protocol: Callable[[], Protocol]) -> "Deferred[Any]":
+        """A connection that speaks something else. Fails with `DialFailed`."""
+        return self._connect(server, protocol)
+
     def snapshot(
         self, server: ServerInfo, request: SnapshotRequest, data: bytes
     ) -> "Deferred[tuple[QueryMeta, bytes]]":

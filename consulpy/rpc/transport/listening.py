@@ -1,5 +1,6 @@
 """The listener on 8300 with its switch on the first byte (docs/wire/rpc.md 1)."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from zope.interface import implementer
 
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import WireError
+from consulpy.raft.transport import RaftStream
 from consulpy.rpc import yamux
 from consulpy.rpc.budget import Budget, Room
 from consulpy.rpc.dispatch import serve
@@ -36,7 +38,7 @@ from consulpy.tls.transport import Secured
 _log = Logger()
 
 _UNSERVED: Final = {
-    RAFT: "Raft is not spoken here yet",
+    RAFT: "Raft is not spoken by a server that is alone",
     TLS: "TLS is not configured, or spoken already",
     7: "no certificates are given out here (auto_encrypt)",
 }
@@ -54,6 +56,9 @@ ARCHIVE_FAREWELL_S: Final = 600.0
 BACKLOG: Final = 1024
 #: What an open stream costs at least, in bytes (measured: 1.1 kB without a call).
 STREAM_BYTES: Final = 2048
+
+
+MakeRaftStream = Callable[[Callable[[bytes], object], Callable[[bool], object]], RaftStream]
 
 
 @implementer(IPushProducer)
@@ -116,7 +121,7 @@ class RpcProtocol(Connected):
     def __init__(self, reactor: Any, server: Server) -> None:
         super().__init__(reactor)
         self._server = server
-        self._handler: Multiplexer | _Plain | ServingSnapshots | None = None
+        self._handler: Multiplexer | _Plain | ServingSnapshots | RaftStream | None = None
         self._room = Room()
         self._turns = Turns(
             reactor.seconds, partial(self.timers.start, "turn", 0)
@@ -179,6 +184,8 @@ class RpcProtocol(Connected):
             )
         elif first == PLAIN:
             self._handler = _Plain(self)
+        elif first == RAFT and self.factory.raft is not None:
+            self._handler = self.factory.raft(self.transport.write, self._set_reading)
         elif first == SNAPSHOT and len(self.factory.snapshots) >= SNAPSHOTS_AT_ONCE:
             self.hang_up(f"more than {SNAPSHOTS_AT_ONCE} snapshots at once")
         elif first == SNAPSHOT:
@@ -187,6 +194,13 @@ class RpcProtocol(Connected):
             self._handler = ServingSnapshots(self._server, self.transport.write, self._let_go)
         else:
             self.hang_up(_UNSERVED.get(first, f"unrecognized RPC byte: {first}"))
+
+    def _set_reading(self, reads: bool) -> None:
+        """Read on, or let TCP hold the peer back."""
+        if reads:
+            self.transport.resumeProducing()
+        else:
+            self.transport.pauseProducing()
 
     def _unasked(self) -> None:
         if isinstance(self._handler, ServingSnapshots) and not self._handler.is_asked:
@@ -280,6 +294,8 @@ class RpcFactory(Factory):
         connections: ConnectionTable | None = None,
     ) -> None:
         self.tls = tls
+        #: Makes what answers Raft on a connection, of its `write` and of what lets it read; None: there is no quorum.
+        self.raft: MakeRaftStream | None = None
         #: Connections over which a snapshot is saved or restored.
         self.snapshots: set[RpcProtocol] = set()
         #: What all connections may keep in memory.

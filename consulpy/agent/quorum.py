@@ -1,0 +1,508 @@
+"""A server as one of a quorum: Raft's machine with its storage and connections, and what follows from an office."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from consulpy.agent.disk import DiskThread
+from consulpy.agent.pools import reporter
+from consulpy.config.schema import RuntimeConfig
+from consulpy.errors import NoLeader, RPCError, WireError
+from consulpy.leader.machine import Leader
+from consulpy.leader.servers import QuorumServers, contact_ns
+from consulpy.metrics.registry import Measures
+from consulpy.raft.configuration import Configuration
+from consulpy.raft.configuration import Server as RaftServer
+from consulpy.raft.disk import RaftDatabase
+from consulpy.raft.interfaces import Answered, NotLeader, Observer, Role, Settings, Unreachable
+from consulpy.raft.machine import Raft
+from consulpy.raft.messages import PeerState
+from consulpy.raft.replicated_log import ReplicatedLog
+from consulpy.raft.state_machine import StoreMachine
+from consulpy.raft.store_storage import StoreStorage
+from consulpy.raft.transport import LeaderWatch, Peers, RaftStream
+from consulpy.rpc.forward import LeaderForwarder
+from consulpy.rpc.members import ServerInfo, host_port, server_of
+from consulpy.rpc.messages import reply_of
+from consulpy.rpc.pool import Pool as ConnectionPool
+from consulpy.rpc.registry import Method
+from consulpy.rpc.server import Server
+from consulpy.rpc.snapshots import SnapshotRequest
+from consulpy.rpc.transport.dialing import Dialer
+from consulpy.serf.events import Event, MemberEvent
+from consulpy.serf.machine import Serf
+from consulpy.serf.members import Member, Status
+from consulpy.state.store import Store
+from consulpy.structs.gotime import go_time, shown_duration
+from consulpy.structs.operator import AutopilotConfig, ServerHealth
+from consulpy.structs.options import QueryMeta
+from consulpy.structs.record import Record
+from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
+
+#: Tries to learn from the other servers whether there is a quorum already, before one is begun.
+BOOTSTRAP_TRIES: Final = 6
+_say = reporter("raft")
+
+MakeLeader = Callable[[Callable[[], None]], Leader]
+
+
+class QuorumServer(Observer):
+    """Everything that makes a server one of a quorum. `metrics`: the agent's.
+
+    Built in three steps, as its parts need each other: opened (the log), attached (gossip, calls), started.
+    """
+
+    def __init__(self, config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measures, folder: Path) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._rng = rng
+        self._metrics = metrics
+        self.store = Store()
+        self.log = ReplicatedLog(self.store)
+        self._own = RaftServer(host_port(config.advertise_addr, config.ports.server), config.node_id)
+        self._disk = DiskThread("raft-log", reactor.seconds, reactor.callFromThread)
+        self._database = RaftDatabase(str(folder / "log.sqlite"), _say)
+        self._storage = StoreStorage(self._database, self._own, self._disk.run, reactor.callFromThread, self._disk.call)
+        self._tries = 0
+        self._is_beginning = False
+        self._leader: Leader | None = None
+
+    def attach(self, server: Server, lan: Serf, dialer: Dialer, pool: ConnectionPool, make_leader: MakeLeader) -> None:
+        """Meet the other parts of the agent. `make_leader(ready)`: the work of one office on the catalog."""
+        config, reactor = self._config, self._reactor
+        self._server = server
+        self._lan = lan
+        self._pool = pool
+        self._dialer = dialer
+        self._make_leader = make_leader
+        self._peers = Peers(reactor, self._dial, self._survey)
+        machine = StoreMachine(
+            self.store, say=reporter("state"), metrics=self._metrics, seconds=reactor.seconds, restored=self._restored
+        )
+        self.raft = self.log.raft = Raft(
+            config.node_id,
+            self._own.address,
+            _settings(config),
+            clock=reactor,
+            rng=self._rng,
+            storage=self._storage,
+            sender=self._peers,
+            state_machine=machine,
+            observer=self,
+        )
+        self._watch = LeaderWatch(lambda: self.raft.known_leader, self._refuses, self.raft.leader_died)
+        self._forwarder = LeaderForwarder(
+            self._leader_info, pool, reactor, self._rng, config.performance.rpc_hold_timeout_s
+        )
+        self.servers_work = QuorumServers(
+            self.raft,
+            config.datacenter,
+            lan.members.values,
+            reactor,
+            self._ask_stats,
+            self._autopilot,
+            reporter("autopilot"),
+        )
+        server.quorum = self
+
+    def start(self) -> None:
+        """Load what is stored and take part."""
+        self.raft.start()
+        if self._config.bootstrap and not self.raft.log.last_index:
+            self.raft.bootstrap(Configuration.of([self._own]))
+
+    def stop(self) -> None:
+        """Take part no more; everything that was acknowledged is stored."""
+        self._end_office()
+        self.raft.stop()
+        self._peers.close()
+        self._disk.stop()
+        self._storage.close()
+
+    def hand_over(self) -> "Deferred[None]":
+        """If we lead, let another server do so, so that nobody waits for an election; fires when that is over."""
+        done, finished = _awaited()
+        office = self.raft.leadership
+        if office is None or len(self.raft.configurations.latest.voters) < 2:
+            finished(None)
+        else:
+            office.transfer(finished)
+        return done.addErrback(lambda failure: _say("warn", f"the office was not handed over: {failure.value}"))
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether this server is in the configuration no more, or alone in it."""
+        servers = self.raft.configurations.latest.servers
+        return len(servers) < 2 or all(server.id != self._config.node_id for server in servers)
+
+    def stream(self, write: Callable[[bytes], object], set_reading: Callable[[bool], object]) -> RaftStream:
+        """What answers Raft on one connection."""
+        raft = self.raft
+        stream = RaftStream(
+            raft.handle,
+            lambda request: raft.snapshots.refusal(request) is not None,
+            write,
+            set_reading,
+            self._watch.lost,
+        )
+        self._watch.opened(stream)
+        return stream
+
+    # -- what the server asks (consulpy.rpc.forward.Quorum)
+
+    @property
+    def leader_address(self) -> str:
+        """See `Quorum`. While we take office, we are not named."""
+        address = self.raft.known_leader
+        return "" if address == self._own.address and not self._server.is_leader else address
+
+    @property
+    def peers(self) -> list[str]:
+        """See `Quorum`."""
+        return [server.address for server in self.raft.configurations.latest.servers]
+
+    @property
+    def last_contact_ns(self) -> int:
+        """See `Quorum`."""
+        if self.raft.leadership is not None or self.raft.contact_s is None:
+            return 0
+        return int(self.raft.since_contact_s * 1e9)
+
+    @property
+    def had_contact(self) -> bool:
+        """See `Quorum`."""
+        return self.raft.contact_s is not None
+
+    @property
+    def has_lease(self) -> bool:
+        """See `Quorum`."""
+        return self.raft.leadership is not None and self.raft.leadership.has_lease
+
+    @property
+    def term(self) -> int:
+        """See `Quorum`."""
+        return self.raft.term
+
+    @property
+    def last_index(self) -> int:
+        """See `Quorum`."""
+        return self.raft.log.last_index
+
+    @property
+    def last_term(self) -> int:
+        """See `Quorum`."""
+        return self.raft.log.last_term
+
+    def confirm(self) -> "Deferred[None]":
+        """See `Quorum`."""
+        done, finished = _awaited()
+        office = self.raft.leadership
+        index = self.raft.commit_index
+
+        def verified(result: Any) -> None:
+            if isinstance(result, Exception):
+                finished(result)
+            else:
+                self.raft.applying.when_applied(index, finished)
+
+        if office is None:
+            finished(NotLeader())
+        else:
+            office.verify(verified)
+        return done
+
+    def forward(self, method: Method, request: Record) -> "Deferred[Any]":
+        """See `Quorum`."""
+        return self._forwarder.call(self._server, method, request)
+
+    def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+        """See `Quorum`."""
+        leader = self._leader_info()
+        return self._dialer.snapshot(leader, request, data) if leader is not None else fail(NoLeader())
+
+    def servers(self) -> list[RaftServer]:
+        """See `Quorum`."""
+        return list(self.raft.configurations.latest.servers)
+
+    def health(self) -> list[ServerHealth]:
+        """See `Quorum`."""
+        seen = self.servers_work.health
+        if not seen:
+            raise RPCError("autopilot has not looked at the servers yet")
+        to_wall_s = self._server.wall_s() - self._reactor.seconds()
+        found = []
+        for server in self.servers():
+            each = seen.get(server.id)
+            if each is None:
+                continue
+            stats = each.stats or RaftStats()
+            found.append(
+                ServerHealth(
+                    id=server.id,
+                    name=each.info.name,
+                    address=server.address,
+                    serf_status=int(each.status),
+                    version=".".join(map(str, each.info.build)),
+                    leader=server.id == self._config.node_id,
+                    last_contact=contact_ns(stats) or 0,
+                    last_term=stats.last_term,
+                    last_index=stats.last_index,
+                    healthy=each.is_healthy,
+                    voter=server.is_voter,
+                    stable_since=go_time(each.stable_since_s + to_wall_s),
+                )
+            )
+        return found
+
+    def remove(self, server_id: str) -> "Deferred[None]":
+        """See `Quorum`."""
+        done, finished = _awaited()
+        office = self.raft.leadership
+        if office is None:
+            finished(NoLeader())
+        else:
+            office.change_configuration(lambda now: now.without(server_id), finished)
+        return done
+
+    def transfer(self, server_id: str) -> "Deferred[None]":
+        """See `Quorum`."""
+        done, finished = _awaited()
+        office = self.raft.leadership
+        if office is None:
+            finished(NoLeader())
+        else:
+            office.transfer(finished, server_id)
+        return done
+
+    def stats(self) -> dict[str, str]:
+        """The statistics that `consul info` shows under `raft`."""
+        raft = self.raft
+        log, configurations = raft.log, raft.configurations
+        voters = configurations.latest.voters
+        others = sum(server.id != raft.server_id for server in voters) if raft.is_voter else 0
+        if raft.leadership is not None:
+            contact = "0"
+        else:
+            contact = "never" if raft.contact_s is None else shown_duration(self.last_contact_ns)
+        return {
+            "applied_index": str(raft.applied_index),
+            "commit_index": str(raft.commit_index),
+            "fsm_pending": str(raft.commit_index - raft.applied_index),
+            "last_contact": contact,
+            "last_log_index": str(log.last_index),
+            "last_log_term": str(log.last_term),
+            "last_snapshot_index": str(log.snapshot_index),
+            "last_snapshot_term": str(log.snapshot_term),
+            "latest_configuration_index": str(configurations.latest_index),
+            "num_peers": str(others),
+            "protocol_version": "3",
+            "protocol_version_max": "3",
+            "protocol_version_min": "0",
+            "snapshot_version_max": "1",
+            "snapshot_version_min": "0",
+            "state": raft.role.value,
+            "term": str(raft.term),
+        }
+
+    # -- what the machine tells
+
+    def say(self, level: str, text: str) -> None:
+        """See `Observer`."""
+        _say(level, text)
+
+    def role_changed(self, role: Role, term: int) -> None:
+        """See `Observer`."""
+        _say("info", f"entering {role.value.lower()} state: term={term}")
+        self._metrics.incr(f"raft.state.{role.value.lower()}")
+        if role is not Role.LEADER:
+            self._end_office()
+
+    def leader_changed(self, address: str) -> None:
+        """See `Observer`."""
+        if address and address != self._own.address:
+            _say("info", f"new leader elected: {address}")
+
+    def ready(self) -> None:
+        """See `Observer`: everything from before our office is applied."""
+        self._end_office()
+
+        def leads() -> None:
+            if self._leader is leader and self.raft.leadership is not None:
+                self._server.is_leader = True
+                self.servers_work.start()
+                _say("info", f"this server leads datacenter {self._config.datacenter}: term={self.raft.term}")
+
+        leader = self._leader = self._make_leader(leads)
+        self._server.queue_coordinate = leader.queue_coordinate
+        self._server.sessions = leader.sessions
+        leader.start()
+
+    def heartbeat_failed(self, server: RaftServer, error: Exception) -> None:  # noqa: ARG002
+        """See `Observer`."""
+        self._metrics.incr("raft.replication.heartbeat.failed")
+
+    def _end_office(self) -> None:
+        leader, self._leader = self._leader, None
+        if leader is not None:
+            leader.stop()
+            self.servers_work.stop()
+        self._server.is_leader = False
+
+    def _restored(self) -> None:
+        for job in self._server.after_restore:
+            job()
+        if self._leader is not None:
+            self._leader.restored()
+
+    # -- other servers
+
+    def member_event(self, event: Event) -> None:
+        """Gossip told something."""
+        if isinstance(event, MemberEvent):
+            if self._leader is not None:
+                self._leader.member_event(event)
+            self.servers_work.member_event(event)
+            self._maybe_begin()
+
+    def _members(self) -> list[tuple[ServerInfo, Member]]:
+        found = [(server_of(member), member) for member in self._lan.members.values()]
+        return [
+            (info, member) for info, member in found if info is not None and info.datacenter == self._config.datacenter
+        ]
+
+    def _info(self, server: RaftServer) -> ServerInfo:
+        """Where a server is: what gossip says of its id, or else the configuration."""
+        for info, member in self._members():
+            if info.id == server.id and member.status is Status.ALIVE:
+                return info
+        host, _, port = server.address.rpartition(":")
+        return ServerInfo(
+            server.id, host.strip("[]"), int(port or 0), self._config.datacenter, use_tls=self._config.uses_tls
+        )
+
+    def _leader_info(self) -> ServerInfo | None:
+        address = self.leader_address
+        if not address or address == self._own.address:
+            return None
+        for server in self.raft.configurations.latest.servers:
+            if server.address == address:
+                return self._info(server)
+        return next((info for info, _ in self._members() if info.rpc_address == address), None)
+
+    def _dial(self, server: RaftServer, make: Callable[[], Any]) -> "Deferred[Any]":
+        return self._dialer.connect(self._info(server), make)
+
+    def _refuses(self, address: str, answered: Callable[[bool], None]) -> None:
+        server = next((each for each in self.raft.configurations.latest.servers if each.address == address), None)
+        if server is None:
+            return
+        made = self._dial(server, Protocol)
+        made.addCallbacks(
+            lambda protocol: protocol.transport.abortConnection(),
+            lambda failure: answered("refused" in str(failure.value)),
+        )
+
+    def _survey(self, server: RaftServer, answered: Answered) -> None:
+        Deferred.fromCoroutine(self._ask_state(server)).addCallbacks(
+            answered, lambda failure: answered(_reason(failure))
+        )
+
+    async def _ask_state(self, server: RaftServer) -> PeerState:
+        info = self._info(server)
+        body = SpecificRequest(datacenter=self._config.datacenter).pack()
+        leader = reply_of(str, await self._pool.call(info, "Status.Leader", body))
+        stats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
+        return PeerState(leader, stats.last_index, stats.last_term)
+
+    def _ask_stats(self, info: ServerInfo, answered: Callable[[RaftStats | None], None]) -> None:
+        async def ask() -> RaftStats:
+            found: RaftStats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
+            return found
+
+        asking = Deferred.fromCoroutine(ask())
+        asking.addTimeout(1.0, self._reactor)
+        asking.addCallbacks(answered, lambda _: answered(None))
+
+    def _autopilot(self) -> AutopilotConfig:
+        return self.store.operator.autopilot(None)[1] or AutopilotConfig()
+
+    # -- beginning a quorum
+
+    def _maybe_begin(self) -> None:
+        """`bootstrap_expect`: begin once so many servers are there, and none of them knows a quorum."""
+        expect = self._config.bootstrap_expect
+        if expect < 2 or self._is_beginning or self._tries >= BOOTSTRAP_TRIES or self.raft.log.last_index:
+            return
+        servers = [info for info, member in self._members() if member.status is Status.ALIVE]
+        for info in servers:
+            if info.bootstrap or info.expect not in (0, expect):
+                _say("error", f"{info.name} expects another number of servers ({info.expect}) or is in bootstrap mode")
+                return
+        if sum(not info.nonvoter for info in servers) >= expect:
+            self._is_beginning = True
+            self._tries = 0
+            Deferred.fromCoroutine(self._begin(servers)).addErrback(
+                lambda failure: _say("error", f"no quorum was begun: {failure.value}")
+            )
+
+    async def _begin(self, servers: list[ServerInfo]) -> None:
+        body = SpecificRequest(datacenter=self._config.datacenter).pack()
+        for info in servers:
+            if info.id == self._config.node_id:
+                continue
+            try:
+                peers = reply_of(list, await self._pool.call(info, "Status.Peers", body))
+            except (RPCError, WireError) as error:
+                self._tries += 1
+                self._is_beginning = False
+                _say("warn", f"{info.name} did not say whether there is a quorum, will retry: {error}")
+                self._reactor.callLater(2 ** (self._tries - 1), self._maybe_begin)
+                return
+            if peers:
+                self._tries = BOOTSTRAP_TRIES
+                _say("info", f"existing Raft peers reported by {info.name}, disabling bootstrap mode")
+                return
+        if not self.raft.log.last_index and not self.raft.term:
+            found = [RaftServer(info.rpc_address, info.id, int(info.nonvoter)) for info in servers]
+            _say("info", f"found the expected number of servers, beginning a quorum of {len(found)}")
+            self.raft.bootstrap(Configuration.of(found))
+
+
+def _settings(config: RuntimeConfig) -> Settings:
+    """Timings and limits as configured; 0 stands for the default."""
+    limits = {
+        "snapshot_threshold": config.raft_snapshot_threshold,
+        "snapshot_interval_s": config.raft_snapshot_interval_s,
+        "trailing_logs": config.raft_trailing_logs,
+    }
+    return Settings.scaled(
+        float(config.performance.raft_multiplier), **{name: value for name, value in limits.items() if value}
+    )
+
+
+def _awaited() -> "tuple[Deferred[None], Callable[[Any], None]]":
+    """A Deferred, and what ends it with a result or exception; whoever waits may go away meanwhile."""
+    done: Deferred[None] = Deferred(lambda _: None)
+
+    def finished(result: Any) -> None:
+        if done.called:
+            return
+        if isinstance(result, NotLeader):
+            done.errback(NoLeader())
+        elif isinstance(result, Exception):
+            done.errback(result if isinstance(result, RPCError) else RPCError(str(result)))
+        else:
+            done.callback(None)
+
+    return done, finished
+
+
+def _reason(failure: Failure) -> Exception:
+    text = str(failure.value)
+    unreachable = "failed to get conn" in text or "rpc error getting client" in text
+    return Unreachable(text) if unreachable else RPCError(text)

@@ -1,0 +1,240 @@
+"""The leader's care for the servers of the quorum: who joins, who leaves, who is promoted (docs/wire/raft.md 12).
+
+Gossip says which servers there are; the configuration of the log, which of them replicate it and vote. Every change is
+one server.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from consulpy.clock import Clock, Timer
+from consulpy.raft.configuration import Configuration, Server
+from consulpy.raft.leadership import Leadership
+from consulpy.raft.machine import Raft
+from consulpy.rpc.members import ServerInfo, server_of
+from consulpy.serf.events import Event, MemberEvent, MemberEventKind
+from consulpy.serf.members import Member, Status
+from consulpy.structs.gotime import go_duration
+from consulpy.structs.operator import AutopilotConfig
+from consulpy.structs.requests import RaftStats
+
+#: How often servers are asked how they are, promoted or cleaned up, and compared with gossip, in seconds.
+STATS_S: Final = 2.0
+CLEANUP_S: Final = 10.0
+SWEEP_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class ServerHealth:
+    """What is known of one server. `stable_since_s`: of the clock; `stats` None: it did not answer."""
+
+    info: ServerInfo
+    status: Status
+    stats: RaftStats | None
+    is_healthy: bool
+    stable_since_s: float
+
+
+class QuorumServers:
+    """One office's work. `stats(server, answered)`: asks for `Status.RaftStats`, with None for no answer."""
+
+    def __init__(
+        self,
+        raft: Raft,
+        datacenter: str,
+        members: Callable[[], Iterable[Member]],
+        clock: Clock,
+        stats: Callable[[ServerInfo, Callable[[RaftStats | None], None]], None],
+        settings: Callable[[], AutopilotConfig],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._raft = raft
+        self._datacenter = datacenter
+        self._members = members
+        self._clock = clock
+        self._stats = stats
+        self._settings = settings
+        self._say = say
+        self._office: Leadership | None = None
+        self._timers: dict[str, Timer] = {}
+        #: By server id; empty until the first round.
+        self.health: dict[str, ServerHealth] = {}
+
+    def start(self) -> None:
+        """Begin an office."""
+        self.stop()
+        self._office = self._raft.leadership
+        self._every("stats", STATS_S, self._ask_all)
+        self._every("cleanup", CLEANUP_S, self._clean_up)
+        self._sweep()
+
+    def stop(self) -> None:
+        """The office is over."""
+        self._office = None
+        self.health = {}
+        for timer in self._timers.values():
+            if timer.active():
+                timer.cancel()
+        self._timers.clear()
+
+    def member_event(self, event: Event) -> None:
+        """Gossip says that servers came or went."""
+        if self._office is None or not isinstance(event, MemberEvent):
+            return
+        for member in event.members:
+            info = self._server(member)
+            if info is None:
+                continue
+            if event.kind in (MemberEventKind.LEAVE, MemberEventKind.REAP):
+                self._remove(info.id, f"{info.name} left")
+            elif member.status is Status.ALIVE:
+                self._join(info)
+                self._raft.peer_returned(info.id)
+
+    # -- joining and leaving
+
+    def _server(self, member: Member) -> ServerInfo | None:
+        info = server_of(member)
+        return info if info is not None and info.datacenter == self._datacenter and info.id else None
+
+    def _sweep(self) -> None:
+        self._timers["sweep"] = self._clock.callLater(SWEEP_S, self._sweep)
+        for member in list(self._members()):
+            info = self._server(member)
+            if info is None:
+                continue
+            if member.status is Status.ALIVE:
+                self._join(info)
+            elif member.status is Status.LEFT:
+                self._remove(info.id, f"{info.name} left")
+
+    def _join(self, info: ServerInfo) -> None:
+        """Let a server replicate the log, if it does not yet, from where it is now."""
+        if info.id == self._raft.server_id:
+            return
+        if info.raft_version < 3:
+            self._say("error", f"{info.name} speaks an old version of Raft ({info.raft_version}): it is not added")
+            return
+        if info.bootstrap and self._is_bootstrap():
+            self._say("error", f"{info.name} and this server are both in bootstrap mode: only one may be; not added")
+            return
+        for known in self._raft.configurations.latest.servers:
+            if known.id == info.id and known.address == info.rpc_address:
+                return
+            if known.id == info.id or known.address == info.rpc_address:
+                self._say("info", f"{known.id} at {known.address} is replaced by {info.id} at {info.rpc_address}")
+                self._change(partial(_without, known.id))
+        self._say("info", f"adding server {info.name} ({info.rpc_address})")
+        self._change(lambda now: now.with_nonvoter(info.id, info.rpc_address))
+
+    def _is_bootstrap(self) -> bool:
+        own = (self._server(member) for member in self._members())
+        return any(info is not None and info.id == self._raft.server_id and info.bootstrap for info in own)
+
+    def _remove(self, server_id: str, why: str) -> None:
+        if server_id != self._raft.server_id and self._raft.configurations.latest.server(server_id) is not None:
+            self._say("info", f"removing server {server_id}: {why}")
+            self._change(partial(_without, server_id))
+
+    def _change(self, change: Callable[[Configuration], Configuration]) -> None:
+        office = self._office
+        if office is not None and not office.is_over:
+            office.change_configuration(change, self._changed)
+
+    def _changed(self, result: Any) -> None:
+        if isinstance(result, Exception):
+            self._say("warn", f"the servers of the quorum were not changed: {result}")
+
+    # -- autopilot
+
+    def _every(self, name: str, pause_s: float, call: Callable[[], None]) -> None:
+        def again() -> None:
+            self._every(name, pause_s, call)
+            call()
+
+        self._timers[name] = self._clock.callLater(pause_s, again)
+
+    def _ask_all(self) -> None:
+        for member in list(self._members()):
+            info = self._server(member)
+            if info is None or member.status is Status.LEFT:
+                continue
+            if info.id == self._raft.server_id:
+                own = RaftStats("0", self._raft.log.last_index, self._raft.log.last_term)
+                self._heard(info, member.status, own)
+            else:
+                self._ask(info, member.status)
+
+    def _ask(self, info: ServerInfo, status: Status) -> None:
+        office = self._office
+
+        def answered(stats: RaftStats | None) -> None:
+            if self._office is office and office is not None:
+                self._heard(info, status, stats)
+
+        self._stats(info, answered)
+
+    def _heard(self, info: ServerInfo, status: Status, stats: RaftStats | None) -> None:
+        now_s = self._clock.seconds()
+        is_healthy = status is Status.ALIVE and stats is not None and self._is_healthy(stats)
+        known = self.health.get(info.id)
+        since_s = known.stable_since_s if known is not None and known.is_healthy == is_healthy else now_s
+        self.health[info.id] = ServerHealth(info, status, stats, is_healthy, since_s)
+
+    def _is_healthy(self, stats: RaftStats) -> bool:
+        settings, log = self._settings(), self._raft.log
+        contact = contact_ns(stats)
+        return (
+            contact is not None
+            and contact <= settings.last_contact_threshold
+            and stats.last_term == log.last_term
+            and stats.last_index + settings.max_trailing_logs >= log.last_index
+        )
+
+    def _clean_up(self) -> None:
+        """Promote who is well for long enough; remove who is dead or unknown, never too many."""
+        settings, now_s = self._settings(), self._clock.seconds()
+        servers = self._raft.configurations.latest.servers
+        known = {info.id: member for member in self._members() if (info := self._server(member)) is not None}
+        for server in servers:
+            health = self.health.get(server.id)
+            if server.is_voter or health is None or not health.is_healthy or health.info.nonvoter:
+                continue
+            if now_s - health.stable_since_s >= settings.server_stabilization_time / 1e9:
+                self._say("info", f"promoting {health.info.name} ({server.address}) to voter")
+                self._change(partial(_promoted, server))
+        if not settings.cleanup_dead_servers:
+            return
+        dead = [
+            server
+            for server in servers
+            if server.id != self._raft.server_id
+            and (server.id not in known or known[server.id].status is Status.FAILED)
+        ]
+        voters = self._raft.configurations.latest.voters
+        removable = (len(voters) - 1) // 2
+        if (
+            dead
+            and sum(server.is_voter for server in dead) <= removable
+            and len(voters) - len(dead) >= settings.min_quorum
+        ):
+            for server in dead:
+                self._remove(server.id, "it failed" if server.id in known else "it is no member")
+
+
+def _without(server_id: str, now: Configuration) -> Configuration:
+    return now.without(server_id)
+
+
+def _promoted(server: Server, now: Configuration) -> Configuration:
+    return now.with_voter(server.id, server.address)
+
+
+def contact_ns(stats: RaftStats) -> int | None:
+    """How long ago a server heard its leader; None for "never" and what is no duration."""
+    try:
+        return go_duration(stats.last_contact)
+    except ValueError:
+        return None

@@ -1,0 +1,129 @@
+"""Calls that only the leader answers, passed to it by another server of the quorum (docs/wire/raft.md 18).
+
+While there is no leader a call is held; what cannot have happened is repeated, and reads whose connection broke.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+
+from consulpy.clock import Clock
+from consulpy.errors import NoLeader, RPCError, WireError
+from consulpy.rpc.call import JITTER_FRACTION, Connections, may_repeat, pause, was_not_sent
+from consulpy.rpc.members import ServerInfo
+from consulpy.rpc.messages import reply_of
+from consulpy.rpc.registry import Method
+from consulpy.structs.record import Record
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+    from consulpy.rpc.snapshots import SnapshotRequest
+    from consulpy.structs.operator import ServerHealth
+    from consulpy.structs.options import QueryMeta
+
+#: The longest pause between two looks for a leader, in seconds.
+_PAUSE_MOST_S: Final = 0.25
+
+
+class Quorum(Protocol):
+    """What a `Server` needs of the quorum that it is one of."""
+
+    @property
+    def leader_address(self) -> str:
+        """The "ip:port" of the leader that is known, "" for none."""
+
+    @property
+    def peers(self) -> list[str]:
+        """The "ip:port" of all servers of the quorum; empty before it has begun."""
+
+    @property
+    def last_contact_ns(self) -> int:
+        """Nanoseconds since the leader was heard; 0 on the leader."""
+
+    @property
+    def had_contact(self) -> bool:
+        """Whether a leader was ever heard: only then is there something stale to read."""
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether nobody else can lead now."""
+
+    @property
+    def term(self) -> int:
+        """The current term."""
+
+    @property
+    def last_index(self) -> int:
+        """The last index of the log."""
+
+    @property
+    def last_term(self) -> int:
+        """Its term."""
+
+    def confirm(self) -> "Deferred[None]":
+        """Have a majority confirm that we lead, and the state be as new as that. Fails with `NoLeader`."""
+
+    def forward(self, method: Method, request: Record) -> "Deferred[Any]":
+        """Have the leader answer. Fails with `RPCError`."""
+
+    def snapshot(self, request: "SnapshotRequest", data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+        """Have the leader save or restore. Fails with `RPCError`."""
+
+    def servers(self) -> list[Any]:
+        """The servers of the configuration: id, address, suffrage."""
+
+    def health(self) -> "list[ServerHealth]":
+        """How the servers do, as autopilot saw them last. Raises `RPCError` before it has looked."""
+
+    def remove(self, server_id: str) -> "Deferred[None]":
+        """Take a server out. Fails with `RPCError`."""
+
+    def transfer(self, server_id: str) -> "Deferred[None]":
+        """Hand the office over, to this server or (with "") to the best one. Fails with `RPCError`."""
+
+
+class LeaderForwarder:
+    """Calls to the leader. `leader()`: the server to ask, None while there is none that can be asked."""
+
+    def __init__(
+        self,
+        leader: Callable[[], ServerInfo | None],
+        pool: Connections,
+        clock: Clock,
+        rng: Random,
+        hold_timeout_s: float,
+    ) -> None:
+        self._leader = leader
+        self._pool = pool
+        self._clock = clock
+        self._rng = rng
+        self._hold_timeout_s = hold_timeout_s
+
+    def call(self, server: "Server", method: Method, request: Record) -> "Deferred[Any]":
+        """The leader's reply, or our own if `server` leads by then. Fails with `RPCError`."""
+        return Deferred.fromCoroutine(self._call(server, method, request))
+
+    async def _call(self, server: "Server", method: Method, request: Record) -> Any:
+        first_s = self._clock.seconds()
+        body = b""
+        while True:
+            if server.is_leader:
+                return await server.handle(method, request)
+            failure: RPCError = NoLeader()
+            leader = self._leader()
+            if leader is not None:
+                try:
+                    body = body or request.pack()
+                    return reply_of(method.reply, await self._pool.call(leader, method.name, body))
+                except WireError as error:
+                    failure = RPCError(f"rpc error making call: codec.decoder: {error}")
+                except RPCError as error:
+                    failure = error
+                if not (was_not_sent(str(failure)) or may_repeat(request, str(failure))):
+                    raise failure
+            if self._clock.seconds() - first_s >= self._hold_timeout_s:
+                raise failure
+            pause_s = min(self._hold_timeout_s / JITTER_FRACTION, _PAUSE_MOST_S)
+            await pause(self._clock, self._rng.random() * pause_s)
