@@ -9,6 +9,7 @@ from typing import Final
 
 from consulpy import cli
 from consulpy.cli.registry import COMMANDS, GROUPS, Command, Given, Mistake
+from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.goflags import HelpWanted
 from consulpy.errors import ConfigError, ConsulpyError
 
@@ -89,7 +90,7 @@ def run(found: Command, words: Sequence[str]) -> int:
     except Mistake as mistake:
         print(f"{mistake}\n\nFor help: consulpy {found.name} -h", file=sys.stderr)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        print(text_without_secrets(str(error)), file=sys.stderr)
     except ConsulpyError as error:
         say(error, "Error")
     return 1
@@ -97,7 +98,7 @@ def run(found: Command, words: Sequence[str]) -> int:
 
 def say(error: ConsulpyError, before: str) -> None:
     """An error of the client, with what to do about it where that is known."""
-    print(f"{before}: {error}", file=sys.stderr)
+    print(text_without_secrets(f"{before}: {error}"), file=sys.stderr)
     hint = getattr(error, "hint", "")
     if hint:
         print(hint, file=sys.stderr)

@@ -184,3 +184,20 @@ def test_completion_is_put_into_the_start_file_once(tmp_path: Path, monkeypatch:
     assert text.count("register-python-argcomplete consulpy") == 1
     assert main(["-autocomplete-uninstall"]) == 0
     assert (tmp_path / ".bashrc").read_text() == "alias ll='ls -l'\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["agent", "-dev", "-retry-join", "provider=aws tag_key=a secret_access_key=s3kret"],
+        ["agent", "-dev", "-hcl", 'telemetry { circonus_api_token = ["s3kret"] }'],
+        ["members", "-http-addr", "http://u:s3kret@127.0.0.1:1"],
+        ["kv", "get", "-http-addr", "u:s3kret@127.0.0.1:1", "a"],
+    ],
+    ids=" ".join,
+)
+def test_no_error_shows_a_secret(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert shown.err
+    assert "s3kret" not in shown.err + shown.out
