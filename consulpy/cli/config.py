@@ -8,6 +8,7 @@ from typing import Any, Final
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command, group
 from consulpy.client import ClientError
+from consulpy.codec.printable import printable
 from consulpy.config.goflags import Flag, switch, unsigned
 from consulpy.config.sources import parse
 from consulpy.errors import ConfigError
@@ -89,7 +90,7 @@ def list_entries(given: Given) -> int:
         say(error, f'Error listing config entries for kind "{kind}"')
         return 1
     for entry in entries:
-        given.out(entry["Name"])
+        given.out(printable(entry["Name"]))
     return 0
 
 

@@ -9,6 +9,7 @@ from consulpy.cli.catalog import equals_pair
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command, group
 from consulpy.client import AnswerError, ClientError
+from consulpy.codec.printable import printable
 from consulpy.codec.strict_json import JsonFault, parse
 from consulpy.config.goflags import Flag, switch
 
@@ -155,7 +156,7 @@ def _create(given: Given, intention: dict[str, Any]) -> bool:
     except ClientError as error:
         say(error, f'Error creating intention "{_shown(intention)}"')
         return False
-    given.out(f"Created: {_shown(intention)}")
+    given.out(f"Created: {printable(_shown(intention))}")
     return True
 
 
@@ -249,7 +250,7 @@ def match(given: Given) -> int:
         say(error, "Error matching the connection")
         return 1
     for intention in found.get(name) or []:
-        given.out(_shown(intention))
+        given.out(printable(_shown(intention)))
     return 0
 
 
@@ -305,7 +306,7 @@ def get(given: Given) -> int:
     ]
     width = max(len(name) for name, _ in rows) + 2
     for name, value in rows:
-        given.out(f"{name:<{width}}{value}")
+        given.out(printable(f"{name:<{width}}{value}"))
     return 0
 
 

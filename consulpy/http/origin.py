@@ -18,10 +18,13 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::[0-9]*)?")
 
 
 class Origins:
-    """`allowed`: hosts whose pages may change state (`ui_config.allowed_hosts`). `own`: names of this host."""
+    """`allowed`: hosts whose pages may change state (`ui_config.allowed_hosts`); of an origin only the host counts.
+
+    `own`: names of this host.
+    """
 
     def __init__(self, allowed: Iterable[str] = (), own: Iterable[str] = ()) -> None:
-        self._allowed = {_folded(name) for name in allowed}
+        self._allowed = {_host_of_origin(name) or _host(name) or name for name in allowed}
         self._own = {"localhost", *(_folded(name) for name in own if name)}
 
     def refuses(self, web: Any) -> str:

@@ -10,7 +10,7 @@ EVIL = "http://evil.example"
 
 @pytest.fixture(scope="module")
 def door() -> Door:
-    return Door(allowed_hosts=("ui.example",))
+    return Door(allowed_hosts=("ui.example", "https://Whole.example:8443/", "port.example:80"))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,8 @@ def door() -> Door:
         ({"Sec_Fetch_Site": "none"}, True),
         ({"Origin": "https://ui.example"}, True),
         ({"Origin": "https://ui.example:8443", "Sec_Fetch_Site": "cross-site"}, True),
+        ({"Origin": "https://whole.example", "Sec_Fetch_Site": "cross-site"}, True),
+        ({"Origin": "http://port.example", "Sec_Fetch_Site": "cross-site"}, True),
         ({"Origin": "https://other.ui.example", "Sec_Fetch_Site": "cross-site"}, False),
         ({"Origin": "http://10.0.0.7:8500", "X_Forwarded_Host": "10.0.0.7:8500"}, True),
         ({"Origin": "http://10.0.0.7:8500", "X_Forwarded_Host": "a, 10.0.0.7"}, True),
