@@ -39,11 +39,27 @@ class Group:
 
 
 def ip_of(text: str) -> IpAddress | None:
-    """The address that a text is, None for a host name."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
+    """The address that a text is, None for a host name.
+
+    As Go's `ParseIP` 1.14: an IPv4 address mapped into IPv6 is the former, zeros may lead its numbers; with a zone,
+    which no record can say, it is none.
+    """
+    if "%" in text:
         return None
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return _with_zeros(text)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
+
+
+def _with_zeros(text: str) -> IpAddress | None:
+    parts = text.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+        return None
+    numbers = list(map(int, parts))
+    return ipaddress.IPv4Address(bytes(numbers)) if max(numbers) < 256 else None
 
 
 def address_record(owner: str, address: IpAddress, ttl: int) -> dns.RRHeader:

@@ -1,6 +1,7 @@
 """Lookups whose answer is more than one read: other datacenters, prepared queries, recursors, staleness."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from random import Random
 from typing import Any
 
@@ -287,6 +288,34 @@ def test_a_host_elsewhere_is_followed_to_the_family_that_was_asked_for(
     assert wanted == asked
     found = {each.type for each in (*message.answers, *message.additional)} & {dns.A, dns.AAAA}
     assert found == ({asked[-1]} & families)
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("::ffff:10.2.0.7", [(dns.A, "10.2.0.7")]),
+        ("010.002.0.8", [(dns.A, "10.2.0.8")]),
+        ("FD00::000B", [(dns.AAAA, "fd00::b")]),
+        ("fe80::1%eth0", [(dns.CNAME, "fe80::1%eth0")]),
+        ("10.2.0.256", [(dns.CNAME, "10.2.0.256")]),
+        ("10.2.1", [(dns.CNAME, "10.2.1")]),
+        ("\u0661.2.3.4", [(dns.CNAME, "\u0661.2.3.4")]),
+    ],
+)
+@pytest.mark.parametrize("of_node", [False, True])
+def test_addresses_are_read_as_go_reads_them(address: str, found: list[tuple[int, str]], of_node: bool) -> None:
+    row = instance("n", address=address)
+    calls = Calls(lambda *_: node("n", address) if of_node else CheckServiceNodesReply(nodes=[row]))
+    name = "n.node.consul" if of_node else "web.service.consul"
+
+    message, _ = ask(DnsConfig(), calls, packet(name, dns.ALL_RECORDS))
+
+    shown = {
+        dns.A: lambda payload: payload.dottedQuad(),
+        dns.AAAA: lambda payload: str(ip_address(payload.address)),
+        dns.CNAME: lambda payload: payload.name.name.decode(),
+    }
+    assert [(each.type, shown[each.type](each.payload)) for each in message.answers] == found
 
 
 @pytest.mark.parametrize(
