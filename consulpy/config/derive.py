@@ -70,6 +70,9 @@ def derive(
     one_expected = found.get("bootstrap_expect") == 1 and found.get("server", False)
     _name_and_bootstrap(found, host)
     _addresses(found, host)
+    for path, value in found.items():
+        if path.startswith("ports."):
+            found[path] = max(value, -1)  # as Consul: every number below 1 is off
     for path in ("domain", "alt_domain"):
         if found.get(path):
             found[path] = found[path].rstrip(".").lower() + "."

@@ -255,7 +255,8 @@ def test_consul_warns_of_these_too() -> None:
 
 
 def test_any_port_below_one_is_off() -> None:
-    assert hcl("ports { http = -2 dns = -5 }").ports.http == -2
+    ports = hcl("ports { http = -2 dns = -5 serf_wan = 0 }").ports
+    assert (ports.http, ports.dns, ports.serf_wan) == (-1, -1, 0)
 
 
 def test_a_bind_address_of_another_host(data: list[str]) -> None:
