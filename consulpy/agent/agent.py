@@ -236,7 +236,8 @@ class Agent:
         self._stops.append(disk.stop)
         self._lan_pool = lan_pool(config, reactor, rng, disk, self._lan_event, self.metrics)
         if config.server:
-            self._wan_pool = wan_pool(config, reactor, rng, disk, lambda _event: None)
+            if config.ports.serf_wan > 0:
+                self._wan_pool = wan_pool(config, reactor, rng, disk, lambda _event: None)
             self._role = server_role(config, reactor, rng, log, self.lan, self.wan, self.metrics, self._tls, quorum)
         else:
             self._role = client_role(config, reactor, rng, self._cluster_size, self._tls)
@@ -378,7 +379,9 @@ class Agent:
     async def _join(self, addresses: Sequence[str], wan: bool) -> int:
         pool = self._wan_pool if wan else self._lan_pool
         if pool is None:
-            raise RPCError("Must be a server to join WAN cluster")
+            raise RPCError(
+                "Must be a server to join WAN cluster" if self.server is None else "WAN Federation is disabled"
+            )
         name = "WAN" if wan else "LAN"
         _log.info("({name}) joining: {addresses}", name=name, addresses=", ".join(addresses))
         joined = await joining.join(self._reactor, pool.serf, addresses, pool.default_port)

@@ -64,3 +64,14 @@ def test_config_entries_that_are_missing_are_written(tmp_path: Path) -> None:
         host.start("again", "consulpy", *server)
         eventually(lambda: ask(f"{HTTP}/v1/status/leader"), "it leads again")
         assert ask(f"{HTTP}/v1/config/proxy-defaults/global")["Config"] == {"a": 5}, "what is there stays"
+
+
+def test_a_server_without_a_wan_port_has_no_wan_pool(tmp_path: Path) -> None:
+    flags = file_of(tmp_path, {"ports": {"serf_wan": -1, "dns": -5, "https": -2}})
+    with hosts(tmp_path, None) as (host,):
+        host.start("agent", "consulpy", "agent", "-dev", *flags)
+        eventually(lambda: ask(f"{HTTP}/v1/status/leader"), "it leads")
+        assert ask(f"{HTTP}/v1/agent/members?wan=1") is None
+        assert ask(f"{HTTP}/v1/catalog/datacenters") == ["dc1"]
+        with pytest.raises(ValueError, match="WAN Federation is disabled"):
+            ask(f"{HTTP}/v1/agent/join/127.0.0.2?wan=1", "PUT")
