@@ -28,7 +28,7 @@ _TOKEN: Final = re.compile(
       (?P<blank>[ \t\r\ufeff]+ | \#[^\n]* | //[^\n]* | /\*.*?\*/)
     | (?P<line>\n)
     | (?P<heredoc><<-?[^\S\n]*(?P<mark>\w+)[^\S\n]*\n)
-    | (?P<number>[-+]?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.]))
+    | (?P<number>-?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.]))
     | (?P<name>[^\W\d][\w.\-]*)
     | (?P<text>")
     | (?P<sign>[={}\[\],])
@@ -112,7 +112,7 @@ def _tokens(text: str) -> list[_Token]:
 
 def _number(text: str, line: int) -> int | float:
     try:
-        if re.fullmatch(r"[-+]?\d+", text):
+        if re.fullmatch(r"-?\d+", text):
             return whole_of(text)
         return int(text, 16) if "x" in text.lower() else float_of(text)
     except JsonFault as fault:
@@ -235,6 +235,8 @@ class _Parser:
             values.append(self._value(depth))
             if not self._take_if(",") and self._peek().kind != "]":
                 raise self._mistake('"," or "]"')
+            while self._take_if(","):
+                pass  # as Consul: several commas are one
         return values
 
     def _peek(self) -> _Token:
@@ -254,10 +256,14 @@ class _Parser:
 
 
 def _add(tree: Block, name: str, value: Any) -> None:
-    """The last value of a name counts; blocks of one name are collected."""
+    """The last value of a name counts; blocks and lists of one name are collected."""
     before = tree.get(name)
-    if isinstance(value, dict) and isinstance(before, Blocks):
-        before.append(value)
+    if isinstance(value, list) and isinstance(before, list):
+        tree[name] = [*before, *value]
+    elif isinstance(value, list) and isinstance(before, dict):
+        tree[name] = Blocks([before, *value])
+    elif isinstance(value, dict) and isinstance(before, list):
+        tree[name] = Blocks([*before, value])
     elif isinstance(value, dict) and isinstance(before, dict):
         tree[name] = Blocks([before, value])
     else:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from consulpy.config.place import Place
 from consulpy.errors import ConfigError, RPCError
 from consulpy.local.godecode import GoError, duration
+from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
 from consulpy.structs import newer
 
 #: How a value is read: the value, where it stands; gives it in the API's form. Raises `ConfigError`.
@@ -204,6 +205,12 @@ def _meta(value: Any, place: Place) -> dict[str, str]:
     return found
 
 
+def _service_kind(value: Any, place: Place) -> str:
+    """The kinds that there are; any other is a plain service, as in Consul."""
+    kind = text(value, place)
+    return kind if kind == CONNECT_PROXY or kind in GATEWAYS else ""
+
+
 def _mesh_mode(value: Any, place: Place) -> str:
     mode = text(value, place)
     if mode not in ("", "none", "local", "remote"):
@@ -244,8 +251,6 @@ _CHECK: Final[Mapping[str, Read]] = {
     "header": map_of(list_of(text, "")),
 }
 CHECK: Final = Fields("check", _CHECK, _fault_of_check, struct="CheckType")
-#: `check` of a service, where an empty block counts as none.
-_INNER_CHECK: Final = Fields("check", _CHECK, lambda found: _fault_of_check(found) if found else "", struct="CheckType")
 _MESH_GATEWAY: Final = Fields("mesh gateway", {"mode": _mesh_mode})
 _UPSTREAM: Final = Fields(
     "upstream",
@@ -261,7 +266,6 @@ _UPSTREAM: Final = Fields(
 _EXPOSED_PATH: Final = Fields(
     "path",
     {"path": text, "protocol": text, "listener_port": whole, "local_path_port": whole},
-    default={"ListenerPort": 0, "Path": "", "LocalPathPort": 0, "ParsedFromCheck": False},
 )
 _PROXY: Final = Fields(
     "proxy",
@@ -276,7 +280,8 @@ _PROXY: Final = Fields(
     struct="ConnectProxy",
 )
 _SERVICE: Final[dict[str, Read]] = {
-    **dict.fromkeys(("kind", "id", "name", "address", "token"), text),
+    **dict.fromkeys(("id", "name", "address", "token"), text),
+    "kind": _service_kind,
     "tags": list_of(text, ""),
     "tagged_addresses": map_of(Fields("tagged address", {"address": text, "port": whole})),
     "meta": _meta,
@@ -288,7 +293,7 @@ _SERVICE: Final[dict[str, Read]] = {
         _fault_of_weights,
         default={"Passing": 1, "Warning": 1},
     ),
-    "check": _INNER_CHECK,
+    "check": CHECK,
     "checks": list_of(CHECK),
     "proxy": _PROXY,
 }

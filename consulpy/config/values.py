@@ -63,7 +63,9 @@ class Reading:
             place = Place(self.source.origin, tree.line_of(name), ".".join(here))
             if value is None:
                 continue
-            if path in KEYS:
+            if "." in name and path not in known.IGNORED:
+                self._unknown(path, place)
+            elif path in KEYS:
                 self._take(path, value, place)
             elif path in FREE_BLOCKS:
                 self._ignore(path, value, place)
@@ -158,7 +160,7 @@ class Reading:
         else:
             read = {"services": definitions.service, "checks": definitions.check, "watches": definitions.watch}[path]
         if isinstance(value, list):
-            return tuple(read(one, place.item(at, one)) for at, one in enumerate(value) if one is not None)
+            return tuple(read({} if one is None else one, place.item(at, one)) for at, one in enumerate(value))
         return (read(value, place),)
 
 

@@ -8,7 +8,8 @@ from copy import deepcopy
 from typing import Final
 
 from consulpy.errors import BadRequest, RPCError
-from consulpy.local.validation import CONNECT_PROXY, listed
+from consulpy.local.proxy_validation import CONNECT_PROXY
+from consulpy.local.validation import listed
 from consulpy.structs.definition import CheckType, ServiceDefinition
 from consulpy.structs.service import NodeService
 

@@ -8,14 +8,13 @@ from ipaddress import ip_address
 from typing import Final
 
 from consulpy.errors import BadRequest
+from consulpy.local.proxy_validation import faults_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType, ServiceDefinition
 from consulpy.structs.meta import fault_of
-from consulpy.structs.service import NodeService, Weights
+from consulpy.structs.service import Weights
 
 STATUSES: Final = (PASSING, WARNING, CRITICAL)
-#: The kind of a service that is a Connect proxy.
-CONNECT_PROXY: Final = "connect-proxy"
 _WEIGHT_MAX: Final = 65535
 
 
@@ -36,7 +35,11 @@ def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> No
         if from_api and kind.status and kind.status not in STATUSES:
             raise BadRequest("Status for checks must 'passing', 'warning', 'critical'")
         check_type(kind)
-    _check_proxy(service)
+    # as a file's sidecar is completed by the agent itself, nobody looks at what it leads to
+    if from_api or not service.locally_registered_as_sidecar:
+        faults = faults_of(definition)
+        if faults:
+            raise BadRequest(listed(faults))
 
 
 def check_type(kind: CheckType) -> None:
@@ -78,20 +81,6 @@ def check_weights(weights: Weights) -> None:
         raise BadRequest("Invalid Weights: Warning must be greater or equal than 0")
     if weights.passing > _WEIGHT_MAX or weights.warning > _WEIGHT_MAX:
         raise BadRequest(f"Invalid Weights: DNS Weight must be between 0 and {_WEIGHT_MAX}")
-
-
-def _check_proxy(service: NodeService) -> None:
-    if service.kind != CONNECT_PROXY:
-        return
-    faults = []
-    if not service.proxy.destination_service_name:
-        faults.append("Proxy.DestinationServiceName must be non-empty for Connect proxy services")
-    if service.port == 0:
-        faults.append("Port must be set for a Connect proxy")
-    if service.connect.native:
-        faults.append("A Proxy cannot also be Connect Native, only typical services")
-    if faults:
-        raise BadRequest(listed(faults))
 
 
 def listed(faults: list[str]) -> str:

@@ -39,7 +39,7 @@ TTL = {"TTL": "10m"}
         (
             'proxy { expose { paths { path = "/x" } } }',
             ("Proxy", "Expose", "Paths"),
-            [{"ListenerPort": 0, "Path": "/x", "LocalPathPort": 0, "ParsedFromCheck": False}],
+            [{"Path": "/x"}],
         ),
         ('connect { sidecar_service { checks { ttl = "10m" } } }', ("Connect", "SidecarService", "Checks"), [TTL]),
         ("connect { sidecar_service {} }", ("Connect", "SidecarService"), {}),
@@ -113,6 +113,7 @@ def test_single_services_come_last_as_in_consul() -> None:
             r"upstreams\[0\].local_bind_port: expected a whole number",
         ),
         ('proxy { mesh_gateway { mode = "foo" } }', 3, 'Invalid Mesh Gateway Mode: "foo"'),
+        ('proxy {\n expose { paths { path = "/a" } } }\n kind = "connect-proxy"\n port = 1', 1, "must be non-empty"),
         ('tagged_addresses { lan = "x" }', 3, "tagged_addresses.lan: expected a block"),
         ('check { ttl = "1s" }\ncheck { ttl = "2s" }', 3, "expected one block, not 2"),
         (
@@ -257,3 +258,54 @@ def test_no_error_shows_a_secret(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         validate_files([str(tmp_path / "x.hcl")], host=FakeHost())
     assert "s3kret" not in str(caught.value)
+
+
+PROXY = 'name = "p" kind = "connect-proxy" port = 1 proxy { destination_service_name = "w" %s }'
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (PROXY % 'upstreams { destination_name = "q" }', "upstream local bind port cannot be zero"),
+        (PROXY % "upstreams { local_bind_port = 1 }", "upstream destination name cannot be empty"),
+        (
+            PROXY % 'upstreams { destination_name = "q" local_bind_port = 1 destination_type = "foo" }',
+            'unknown upstream destination type: "foo"',
+        ),
+        (
+            PROXY % 'upstreams { destination_name = "q" local_bind_port = 1 }\n'
+            'upstreams { destination_name = "q" local_bind_port = 2 }',
+            r'duplicates of \[type="service", name="q", namespace="", datacenter=""\]',
+        ),
+        (
+            PROXY % 'upstreams { destination_name = "q" local_bind_port = 1 }\n'
+            'upstreams { destination_name = "r" local_bind_port = 1 }',
+            'bind address and port; "127.0.0.1:1" is specified twice',
+        ),
+        (PROXY % 'expose { paths { path = "/a" } }', "expose.paths: invalid listener port: 0"),
+        (PROXY % "expose { paths { listener_port = 1 } }", "expose.paths: empty path exposed"),
+        (
+            PROXY % 'expose { paths { path = "/a" listener_port = 1 protocol = "tcp" } }',
+            r"protocol 'tcp' not supported for path: /a, must be in: \[http http2\]",
+        ),
+        ('name = "g" kind = "mesh-gateway"', "Port must be non-zero for a mesh-gateway"),
+        (
+            'name = "g" kind = "ingress-gateway" proxy { local_service_port = 1 destination_service_name = "x" }',
+            "DestinationServiceName configuration is invalid for a ingress-gateway; The Proxy.LocalServicePort",
+        ),
+        (
+            'name = "g" kind = "terminating-gateway" port = 1 connect { sidecar_service {} }',
+            "A terminating-gateway cannot have a sidecar service defined",
+        ),
+    ],
+)
+def test_a_proxy_that_cannot_be_has_file_and_line(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"^web.hcl:2: service: .*{why}"):
+        services(f"\nservice {{ {text} }}")
+
+
+def test_two_proxies_upstreams_that_differ_are_taken() -> None:
+    upstreams = 'upstreams { destination_name = "q" local_bind_port = 1 datacenter = "%s" local_bind_address = "%s" }'
+    assert services(f"service {{ {PROXY % f'{upstreams % (1, 1)}{upstreams % (2, 2)}'} }}")
+    assert services('service { name = "g" kind = "ingress-gateway" }')
+    assert services('service { name = "a" kind = "foo" }')[0]["Kind"] == "", "as in Consul"

@@ -1,0 +1,96 @@
+"""What a proxy or a gateway may say in its registration, in Consul's words (pure; seen with `consul validate`)."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from consulpy.structs.definition import ServiceDefinition
+from consulpy.structs.service import ExposePath, Upstream
+
+#: The kind of a service that is a Connect proxy.
+CONNECT_PROXY: Final = "connect-proxy"
+GATEWAYS: Final = ("mesh-gateway", "terminating-gateway", "ingress-gateway")
+_LOOPBACK: Final = "127.0.0.1"
+_PROTOCOLS: Final = ("", "http", "http2")
+
+
+def faults_of(definition: ServiceDefinition) -> list[str]:
+    """What is wrong with a proxy or a gateway; nothing of a plain service."""
+    if definition.service.kind == CONNECT_PROXY:
+        return [*_of_proxy(definition)]
+    return [*_of_gateway(definition)] if definition.service.kind in GATEWAYS else []
+
+
+def _of_proxy(definition: ServiceDefinition) -> Iterator[str]:
+    service = definition.service
+    if not service.proxy.destination_service_name:
+        yield "Proxy.DestinationServiceName must be non-empty for Connect proxy services"
+    if service.port == 0:
+        yield "Port must be set for a Connect proxy"
+    if service.connect.native:
+        yield "A Proxy cannot also be Connect Native, only typical services"
+    yield from _of_upstreams(service.proxy.upstreams or ())
+    yield from _of_paths(service.proxy.expose.paths or ())
+
+
+def _of_upstreams(upstreams: Iterable[Upstream]) -> Iterator[str]:
+    targets: set[str] = set()
+    places: set[str] = set()
+    for upstream in upstreams:
+        kind = upstream.destination_type or "service"
+        if kind not in ("service", "prepared_query"):
+            yield f'unknown upstream destination type: "{kind}"'
+            continue
+        if not upstream.destination_name:
+            yield "upstream destination name cannot be empty"
+            continue
+        if upstream.local_bind_port == 0:
+            yield "upstream local bind port cannot be zero"
+            continue
+        place = f"{upstream.local_bind_address or _LOOPBACK}:{upstream.local_bind_port}"
+        if place in places:
+            yield f'upstreams cannot contain duplicates by local bind address and port; "{place}" is specified twice'
+            continue
+        places.add(place)
+        target = (
+            f'[type="{kind}", name="{upstream.destination_name}", namespace="{upstream.destination_namespace}", '
+            f'datacenter="{upstream.datacenter}"]'
+        )
+        if target in targets:
+            yield f"upstreams cannot contain duplicates of {target}"
+        targets.add(target)
+
+
+def _of_paths(paths: Iterable[ExposePath]) -> Iterator[str]:
+    names: set[str] = set()
+    ports: set[int] = set()
+    for path in paths:
+        if not path.path:
+            yield "expose.paths: empty path exposed"
+        if path.path in names:
+            yield "expose.paths: duplicate paths exposed"
+        names.add(path.path)
+        if path.listener_port in ports:
+            yield "expose.paths: duplicate listener ports exposed"
+        ports.add(path.listener_port)
+        if not 0 < path.listener_port <= 65535:
+            yield f"expose.paths: invalid listener port: {path.listener_port}"
+        if path.protocol.lower() not in _PROTOCOLS:
+            yield f"protocol '{path.protocol}' not supported for path: {path.path}, must be in: [http http2]"
+
+
+def _of_gateway(definition: ServiceDefinition) -> Iterator[str]:
+    service = definition.service
+    kind, proxy = service.kind, service.proxy
+    if service.port == 0 and kind != "ingress-gateway":
+        yield f"Port must be non-zero for a {kind}"
+    if definition.sidecar is not None:
+        yield f"A {kind} cannot have a sidecar service defined"
+    for name, value in (
+        ("DestinationServiceName", proxy.destination_service_name),
+        ("DestinationServiceID", proxy.destination_service_id),
+        ("LocalServiceAddress", proxy.local_service_address),
+        ("LocalServicePort", proxy.local_service_port),
+        ("Upstreams", proxy.upstreams),
+    ):
+        if value:
+            yield f"The Proxy.{name} configuration is invalid for a {kind}"
