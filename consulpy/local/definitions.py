@@ -5,6 +5,7 @@ takes snake case for all. Seen in the answers of a real agent, the refusals too.
 """
 
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Final
 
 from consulpy.errors import BadRequest
@@ -226,8 +227,11 @@ def _check(raw: Any, shape: Shape) -> CheckDefinition:
     return CheckDefinition(check, kind, body.token)
 
 
+_fields_of_type: Final = attrgetter(*(each.name for each in fields(CheckType)))
+
+
 def _type_of(body: _CheckBody) -> CheckType:
-    kind = CheckType(**{each.name: getattr(body, each.name) for each in fields(CheckType)})
+    kind = CheckType(*_fields_of_type(body))
     kind.check_id = body.id or body.check_id
     kind.script_args = kind.script_args or None
     return kind
