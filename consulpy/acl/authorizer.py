@@ -13,11 +13,23 @@ from consulpy.acl.rules import Rules, implied_intentions
 
 Name = TypeVar("Name")
 
+#: The name of all services in intentions. No rule is for it: to write it one has to write all, to read it, any.
+EVERY_SERVICE: Final = "*"
+
 
 class NameRules:
     """The rules of one kind. `default`: what holds for names that no rule is for."""
 
-    __slots__ = ("_exact", "_levels", "_parents", "_prefixes", "_refusing", "default", "grants_reading")
+    __slots__ = (
+        "_exact",
+        "_levels",
+        "_parents",
+        "_prefixes",
+        "_refusing",
+        "default",
+        "grants_anything",
+        "grants_reading",
+    )
 
     def __init__(self, exact: dict[str, Level], prefixes: dict[str, Level], default: Level) -> None:
         self.default = default
@@ -28,6 +40,10 @@ class NameRules:
         #: Names of all rules, exact or prefix, that do not grant writing.
         self._refusing = sorted(
             name for rules in (exact, prefixes) for name, level in rules.items() if level is not WRITE
+        )
+        #: Whether any name may be read.
+        self.grants_anything = prefixes.get("", default) >= READ or any(
+            level >= READ for rules in (exact, prefixes) for level in rules.values()
         )
         #: Whether every name may be read.
         everything = prefixes.get("", default) >= READ
@@ -86,7 +102,11 @@ class Authorizer:
     def allows(self, kind: str, name: str, level: Level) -> bool:
         """Whether this may be done with the resource of this name (`""` for those that have none)."""
         rules = self._named.get(kind)
-        return (self._scalars[kind] if rules is None else rules.level(name)) >= level
+        if rules is None:
+            return self._scalars[kind] >= level
+        if name == EVERY_SERVICE and kind == "intention":
+            return rules.may_write_below("") if level is WRITE else rules.grants_anything
+        return rules.level(name) >= level
 
     def may_read_all(self, kind: str) -> bool:
         """Whether every name of a kind may be read: nothing needs to be filtered."""

@@ -6,7 +6,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consulpy.acl.levels import DENY, SCALARS, WRITE, Level, stronger
+from consulpy.acl.authorizer import EVERY_SERVICE
+from consulpy.acl.levels import DENY, READ, SCALARS, WRITE, Level, stronger
 from consulpy.acl.rules import Rule, Rules, implied_intentions
 
 
@@ -23,6 +24,8 @@ def explain(policies: Sequence[tuple[str, Rules]], kind: str, name: str, *, defa
     """What these policies, each with its name, grant together on a resource."""
     if kind in SCALARS:
         return _scalar(policies, kind, default_allows and kind != "acl")
+    if kind == "intention" and name == EVERY_SERVICE:
+        return _every_service(policies, default_allows)
     found = _candidates(policies, kind, name)
     if not found:
         return Decision(WRITE if default_allows else DENY)
@@ -35,6 +38,23 @@ def explain(policies: Sequence[tuple[str, Rules]], kind: str, name: str, *, defa
         level = stronger(level, rule.level)
     policy, rule = next(each for each in deciding if each[1].level is level)
     return Decision(level, shown(rule), policy)
+
+
+def _every_service(policies: Sequence[tuple[str, Rules]], default_allows: bool) -> Decision:
+    """Written by who may write all, read by who may read any."""
+    names = {(rule.name, rule.is_prefix) for _, rules in policies for rule in rules.named if rule.kind == "service"}
+    each = [
+        _intention([(policy, rule) for policy, rules in policies for rule in rules.named
+                    if rule.kind == "service" and (rule.name, rule.is_prefix) == name])
+        for name in sorted(names)
+    ]  # fmt: skip
+    if ("", True) not in names:
+        each.append(Decision(WRITE if default_allows else DENY))
+    least = min(each, key=lambda decision: decision.level)
+    most = max(each, key=lambda decision: decision.level)
+    if least.level is WRITE:
+        return least
+    return Decision(READ, most.rule, most.policy) if most.level >= READ else Decision(DENY, least.rule, least.policy)
 
 
 def shown(rule: Rule) -> str:

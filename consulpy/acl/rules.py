@@ -111,13 +111,31 @@ def _rule(word: str, kind: str, is_prefix: bool, label: str, members: dict[str, 
     for name, values in members.items():
         if name.lower() in texts and (name.lower() == "policy" or kind == "service"):
             texts[name.lower()] = [_text(f"{word} {_quoted(label)}", value) for value in values][-1]
-    shown = f"{_quoted(texts['policy'])} for {_quoted(label)}"
+    shown = _go_rule(kind, label, texts)
     level = _level(word, texts["policy"], may_list=kind == "key", shown=shown)
     intentions = None
     if texts["intentions"]:
-        shown = f"{_quoted(texts['intentions'])} for {_quoted(label)}"
         intentions = _level(f"{word} intentions", texts["intentions"], may_list=False, shown=shown)
     return Rule(kind, label, is_prefix, level, intentions)
+
+
+#: How Go names the rules of each kind, and their names.
+_GO_RULES: Final = {
+    "agent": ("AgentRule", "Node"),
+    "event": ("EventRule", "Event"),
+    "key": ("KeyRule", "Prefix"),
+    "node": ("NodeRule", "Name"),
+    "query": ("PreparedQueryRule", "Prefix"),
+    "service": ("ServiceRule", "Name"),
+    "session": ("SessionRule", "Node"),
+}
+
+
+def _go_rule(kind: str, label: str, texts: dict[str, str]) -> str:
+    """A rule as Consul's errors show it."""
+    struct, name = _GO_RULES[kind]
+    intentions = f", Intentions:{_quoted(texts['intentions'])}" if kind == "service" else ""
+    return f"&acl.{struct}{{{name}:{_quoted(label)}, Policy:{_quoted(texts['policy'])}{intentions}}}"
 
 
 def _level(word: str, verb: str, *, may_list: bool, shown: str) -> Level:

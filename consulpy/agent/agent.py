@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from consulpy.agent import joining, keyoperations, logs, report, settings, telemetry
+from consulpy.agent import access, joining, keyoperations, logs, report, settings, telemetry
 from consulpy.agent.datadir import DataDirectoryLock
 from consulpy.agent.descriptors import connection_table
 from consulpy.agent.disk import DiskThread
@@ -32,9 +32,11 @@ from consulpy.config.tls import tls_settings
 from consulpy.dns.transport import DnsService
 from consulpy.errors import ConfigError, NoServers, RPCError
 from consulpy.http.server import HttpService
+from consulpy.local.access import AgentAccess
 from consulpy.local.events import UserEvents
 from consulpy.local.restore import reconfigure
 from consulpy.local.state import LocalState
+from consulpy.local.tokens import AgentTokens
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
@@ -103,6 +105,8 @@ class Agent:
         self._lan_pool: Pool
         self._wan_pool: Pool | None = None
         self._role: Role
+        self._tokens: AgentTokens
+        self.access: AgentAccess
         self._parts: LocalParts
 
     # -- what the doors ask
@@ -226,6 +230,7 @@ class Agent:
         self._tls = Tls(tls_settings(config))
         if config.data_dir is not None:
             self._stops.append(DataDirectoryLock(Path(config.data_dir)).release)
+        self._tokens = access.agent_tokens(config, lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job))
         quorum = open_quorum(config, reactor, rng, self.metrics) if config.server else None
         if quorum is not None:
             log: Log = quorum.log
@@ -242,7 +247,8 @@ class Agent:
         else:
             self._role = client_role(config, reactor, rng, self._cluster_size, self._tls)
         self._stops += self._role.stops
-        self._parts = local_parts(config, reactor, rng, self._role, self.lan, wall_s, self.node_meta)
+        self.access = access.agent_access(config, reactor, self._tokens, self.server, self.own_caller)
+        self._parts = local_parts(config, reactor, rng, self._role, self.lan, wall_s, self.node_meta, self._tokens)
         self._stops += self._parts.stops
         self._listen()
         self._measure()
@@ -255,6 +261,7 @@ class Agent:
             self._role.leader.start()
         if self.server is not None:
             self.server.after_restore.append(self._parts.anti_entropy.catalog_replaced)
+        self._tokens.changed.append(self._parts.anti_entropy.tokens_changed)
         self._parts.anti_entropy.start()
         self._stops.append(self._parts.anti_entropy.stop)
         if not config.disable_coordinates:
@@ -304,9 +311,9 @@ class Agent:
                 rpc.factory.raft = self._role.quorum.stream
             self._run(rpc)
         if self.server is None:
-            version = of_copies(self.copies, lambda: dns.config)
+            version = of_copies(self.copies, lambda: dns.config, self.access)
         else:
-            version = of_state(self.server, lambda: dns.config)
+            version = of_state(self.server, lambda: dns.config, self._tokens)
         dns = DnsService(
             self._reactor,
             settings.dns(config),
@@ -315,6 +322,7 @@ class Agent:
             version=version,
             wall_s=wall_s,
             connections=connections,
+            token=lambda: self._tokens.default,
         )
         if config.ports.dns > 0:
             self._run(dns)
@@ -457,6 +465,7 @@ class Agent:
         if isinstance(self.own_caller, ClientCaller):
             self.own_caller.rate = RateLimit(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
         self.config = fresh
+        access.reconfigure(self._tokens, fresh)
         self.metrics.rules = telemetry.rules(fresh.telemetry)
         self.local.entries.discard_check_output = fresh.discard_check_output
         self._http.reconfigure(settings.http(fresh))

@@ -10,21 +10,12 @@ from typing import Any, Final
 from consulpy import CONSUL_VERSION
 from consulpy.codec.secrets import HIDDEN, without_secrets
 from consulpy.config.schema import RuntimeConfig
+from consulpy.config.sections import AclSettings
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.structs.gotime import shown_duration
 
-#: Settings of what this agent does not do: ACLs, automatic configuration, the mesh, segments, a web page.
+#: Settings of what this agent does not do: automatic configuration, the mesh, segments, a web page.
 _UNUSED: Final[dict[str, Any]] = {
-    "ACLDefaultPolicy": "allow",
-    "ACLDisabledTTL": "2m0s",
-    "ACLDownPolicy": "extend-cache",
-    "ACLEnableKeyListPolicy": False,
-    "ACLEnableTokenPersistence": False,
-    "ACLPolicyTTL": "30s",
-    "ACLRoleTTL": "0s",
-    "ACLTokenReplication": False,
-    "ACLTokenTTL": "30s",
-    "ACLsEnabled": False,
     "AutoConfig": {"Enabled": False},
     "AutoEncryptAllowTLS": False,
     "AutoEncryptDNSSAN": [],
@@ -72,6 +63,7 @@ def debug_config(config: RuntimeConfig) -> dict[str, Any]:
     """All of Consul's settings by name, in alphabetical order."""
     shown = {
         **_UNUSED,
+        **_acl(config),
         **_node(config),
         **_listeners(config),
         **_checks_and_queries(config),
@@ -112,6 +104,24 @@ def _urls(config: RuntimeConfig, own: str, port: int, *schemes: str) -> list[str
 
 def _plain(blocks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [dict(block) for block in blocks]
+
+
+def _acl(config: RuntimeConfig) -> dict[str, Any]:
+    """Access control, without any secret."""
+    acl = config.acl
+    return {
+        "ACLsEnabled": acl.enabled,
+        "ACLDefaultPolicy": acl.default_policy,
+        "ACLDownPolicy": acl.down_policy,
+        "ACLDisabledTTL": "2m0s",
+        "ACLEnableKeyListPolicy": acl.enable_key_list_policy,
+        "ACLEnableTokenPersistence": acl.enable_token_persistence,
+        "ACLTokenReplication": acl.enable_token_replication,
+        "ACLTokenTTL": _time(acl.token_ttl_s),
+        "ACLPolicyTTL": _time(acl.policy_ttl_s),
+        # The real one shows what is written here and uses 30 s where nothing is.
+        "ACLRoleTTL": "0s" if acl.role_ttl_s == AclSettings.role_ttl_s else _time(acl.role_ttl_s),
+    }
 
 
 def _node(config: RuntimeConfig) -> dict[str, Any]:

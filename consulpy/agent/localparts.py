@@ -20,6 +20,7 @@ from consulpy.local.events import UserEvents
 from consulpy.local.reaper import Reaper
 from consulpy.local.restore import configure, restore
 from consulpy.local.state import LocalState, Scripts
+from consulpy.local.tokens import AgentTokens
 from consulpy.local.transport import DirectoryFiles
 from consulpy.serf.machine import Serf
 from consulpy.structs.node import Node
@@ -44,6 +45,7 @@ def local_parts(
     lan: Serf,
     wall_s: Callable[[], float],
     meta: dict[str, str],
+    tokens: AgentTokens,
 ) -> LocalParts:
     """All of them, with what files and configuration say. Raises `ConfigError`."""
     calls = role.own_caller
@@ -77,7 +79,7 @@ def local_parts(
     state.starter = Runner(
         reactor,
         rng,
-        Aliases(state.entries, calls),
+        Aliases(state.entries, calls, lambda: tokens.agent),
         docker_host=os.environ.get("DOCKER_HOST", ""),
         output_max_bytes=config.check_output_max_size_bytes,
         tls=certificates,
@@ -108,6 +110,10 @@ def local_parts(
         rng,
         lan.coordinate,
         size,
+        token=lambda: tokens.agent,
         supported=lambda: router is None or router.all_take_coordinates(),
     )
-    return LocalParts(state, events, AntiEntropy(calls, state, reactor, rng, size), coordinates, stops)
+    anti_entropy = AntiEntropy(
+        calls, state, reactor, rng, size, token=lambda: tokens.agent, default_token=lambda: tokens.default
+    )
+    return LocalParts(state, events, anti_entropy, coordinates, stops)

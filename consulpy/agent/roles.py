@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.threads import deferToThreadPool
 
+from consulpy.agent.access import acl_duties, server_guard
 from consulpy.agent.disk import DiskThread
 from consulpy.agent.monotonic import wall_s
 from consulpy.agent.pools import reporter
+from consulpy.agent.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.machine import Leader
 from consulpy.metrics.registry import Measures
@@ -106,6 +108,7 @@ def server_role(
     quorum: "QuorumServer | None" = None,
 ) -> Role:
     """A server: the state, the leader, and calls to other datacenters."""
+    guard = server_guard(config, log)
     server = Server(
         datacenter=config.datacenter,
         node_name=config.node_name,
@@ -121,7 +124,10 @@ def server_role(
         session_ttl_min_ns=round(config.session_ttl_min_s * 1e9) or TTL_MIN_NS,
         waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
         wall_s=wall_s,
+        guard=guard,
     )
+    if config.data_dir is not None:
+        server.reset_file = AclResetFile(config.data_dir)
     caller = ServerCaller(server)
     role = Role(caller, caller, Copies(caller, reactor), server, quorum=quorum)
     dialer = Dialer(reactor, config.bind_addr, tls=tls)
@@ -149,6 +155,7 @@ def server_role(
             wall_s=wall_s,
             bootstrap_entries=_bootstrap_entries(config),
             alone=quorum is None,
+            acl=acl_duties(config, log, reactor),
         )
 
     server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
@@ -198,6 +205,7 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
         in_thread=lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job),
     )
     copies = Copies(calls, reactor, calls)
-    caller = CopyingCaller(calls, copies, config.datacenter)
+    # With access control a client cannot know when a reader's rights change: it asks a server each time.
+    caller: Caller = calls if config.acl.enabled else CopyingCaller(calls, copies, config.datacenter)
     stops: Stops = [pool.close, router.stop, copies.close]
     return Role(calls, caller, copies, router=router, dialer=dialer, stops=stops)

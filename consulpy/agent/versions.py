@@ -4,15 +4,24 @@ from collections.abc import Callable, Hashable
 
 from consulpy.dns.cache import NODE, SERVICE, Scope
 from consulpy.dns.config import DnsConfig
+from consulpy.errors import RPCError
+from consulpy.local.access import AgentAccess
+from consulpy.local.tokens import AgentTokens
 from consulpy.rpc.copies import AGE_MAX_S, Copies
 from consulpy.rpc.server import Server
+from consulpy.state.acl import POLICIES, ROLES, TOKENS
 from consulpy.state.indexes import NODES, service_key
+from consulpy.state.watch import WatchSet
 
 
-def of_state(server: Server, config: Callable[[], DnsConfig]) -> Callable[[Scope], Hashable | None]:
+def of_state(
+    server: Server, config: Callable[[], DnsConfig], tokens: AgentTokens
+) -> Callable[[Scope], Hashable | None]:
     """Names the state of a node, of a service with its nodes and checks, or of the list of nodes (any other scope).
 
     `config()`: how names are answered now. A follower's state counts as far as stale answers are allowed.
+    With access control also what decides what may be seen of it: all tokens, policies and roles, and which token is
+    the agent's own. Where that token ends with time, nothing is kept.
     """
 
     def version(scope: Scope) -> Hashable | None:
@@ -30,19 +39,32 @@ def of_state(server: Server, config: Callable[[], DnsConfig]) -> Callable[[Scope
             index = node.modify_index if node is not None else 0
         else:
             index = store.indexes.get(NODES)
+        if server.guard.is_on:
+            watch = WatchSet()
+            try:
+                server.guard.resolve(tokens.default, watch)
+            except RPCError:
+                return None
+            rights = store.acl.index(None, TOKENS, POLICIES, ROLES)
+            return (store.indexes, index, rights, tokens.version) if watch.is_lasting else None
         return store.indexes, index  # the first is another one after a snapshot was restored
 
     return version
 
 
-def of_copies(copies: Copies, config: Callable[[], DnsConfig]) -> Callable[[Scope], Hashable | None]:
+def of_copies(
+    copies: Copies, config: Callable[[], DnsConfig], access: AgentAccess
+) -> Callable[[Scope], Hashable | None]:
     """Names the state of a node or a service, as far as there are fresh copies of all that was asked about it.
 
-    `config()`: how names are answered now. Where answers must be younger than copies can be, none is kept.
+    `config()`: how names are answered now. Where answers must be younger than copies can be, none is kept; nor with
+    access control: nothing here says when rights change.
     """
 
     def version(scope: Scope) -> Hashable | None:
         now = config()
+        if access.is_on:
+            return None
         return copies.version(scope) if now.allow_stale and now.max_stale_s >= AGE_MAX_S else None
 
     return version

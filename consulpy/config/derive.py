@@ -94,6 +94,9 @@ def _name_and_bootstrap(found: dict[str, Any], host: Host) -> None:
         found["node_name"] = host.name()
     found["node_name"] = found["node_name"].strip()
     found["datacenter"] = found.get("datacenter", "dc1").lower()
+    if found.get("acl_datacenter"):
+        found.setdefault("acl.enabled", True)
+        found.setdefault("primary_datacenter", found["acl_datacenter"])
     found["primary_datacenter"] = found.get("primary_datacenter", "").lower() or found["datacenter"]
     if found.get("bootstrap_expect") == 1 and found.get("server") and not found.get("bootstrap"):
         # the same as -bootstrap, and Consul says so in its tags too

@@ -14,10 +14,7 @@ from consulpy.config.key import Kind
 #: Key -> what is missing, as the error tells it. A value that switches the thing off is accepted.
 REFUSED: Final[dict[str, str]] = {
     "acl.enabled": "access control lists",
-    "acl.default_policy": "access control lists",
     "acl_datacenter": "access control lists",
-    "acl_default_policy": "access control lists",
-    "acl_master_token": "access control lists",
     "auto_encrypt.tls": "certificates from the servers",
     "auto_encrypt.allow_tls": "certificates for the clients",
     "auto_config.enabled": "automatic configuration",
@@ -45,19 +42,12 @@ _DURATION, _TEXTS = Kind.DURATION, Kind.TEXTS
 
 #: Known, read, without effect; with what each holds (None: anything).
 IGNORED: Final[Mapping[str, Kind | None]] = {
-    **dict.fromkeys(("acl.down_policy", "acl.disabled_ttl"), _TEXT),
-    **dict.fromkeys(("acl.enable_key_list_policy", "acl.enable_token_persistence"), _SWITCH),
-    **dict.fromkeys(("acl.enable_token_replication", "acl.msp_disable_bootstrap"), _SWITCH),
-    **dict.fromkeys(("acl.policy_ttl", "acl.role_ttl", "acl.token_ttl"), _DURATION),
-    **dict.fromkeys(("acl.tokens.agent", "acl.tokens.agent_master", "acl.tokens.default"), _TEXT),
-    **dict.fromkeys(("acl.tokens.master", "acl.tokens.replication"), _TEXT),
+    "acl.disabled_ttl": _TEXT,
+    "acl.msp_disable_bootstrap": _SWITCH,
     "acl.tokens.managed_service_provider": None,
     **dict.fromkeys(("acl.tokens.initial_management", "acl.tokens.agent_recovery"), _TEXT),  # since 1.11
     **dict.fromkeys(("acl.tokens.config_file_service_registration", "acl.tokens.dns"), _TEXT),
-    **dict.fromkeys(("acl_agent_master_token", "acl_agent_token", "acl_down_policy", "acl_replication_token"), _TEXT),
-    **dict.fromkeys(("acl_enforce_version_8", "acl_enable_key_list_policy", "enable_acl_replication"), _SWITCH),
-    "acl_token": _TEXT,
-    "acl_ttl": _DURATION,
+    "acl_enforce_version_8": _SWITCH,
     **dict.fromkeys(("auto_config.intro_token", "auto_config.intro_token_file"), _TEXT),
     **dict.fromkeys(("auto_config.server_addresses", "auto_config.dns_sans", "auto_config.ip_sans"), _TEXTS),
     "auto_config.authorization.*": None,
@@ -167,4 +157,15 @@ SAME: Final[dict[str, str]] = {
     "ui_config.dir": "ui_dir",
     "ui_config.content_path": "ui_content_path",
     "ui_config.enabled": "ui",
+    # before 1.4
+    "acl_agent_master_token": "acl.tokens.agent_master",
+    "acl_agent_token": "acl.tokens.agent",
+    "acl_default_policy": "acl.default_policy",
+    "acl_down_policy": "acl.down_policy",
+    "acl_enable_key_list_policy": "acl.enable_key_list_policy",
+    "acl_master_token": "acl.tokens.master",
+    "acl_replication_token": "acl.tokens.replication",
+    "acl_token": "acl.tokens.default",
+    "acl_ttl": "acl.token_ttl",
+    "enable_acl_replication": "acl.enable_token_replication",
 }

@@ -12,6 +12,7 @@ from typing import Any, Final
 from consulpy.config.key import Key, Kind, key, keys_of, section
 from consulpy.config.sections import (
     NOTHING,
+    AclSettings,
     Addresses,
     ConfigEntries,
     DnsSettings,
@@ -36,6 +37,8 @@ class RuntimeConfig:
 
     datacenter: str = key(Kind.TEXT, "dc1", "Datacenter of the agent.", flag="datacenter")
     primary_datacenter: str = key(Kind.TEXT, "")
+    acl: AclSettings = section(AclSettings)
+    acl_datacenter: str = key(Kind.TEXT, "", "Before 1.4: access control is on, and this is the primary datacenter.")
     node_name: str = key(Kind.TEXT, "", "Name of this node. Must be unique in the cluster.", flag="node")
     node_id: str = key(
         Kind.TEXT,

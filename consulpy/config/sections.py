@@ -105,6 +105,35 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class AclTokens:
+    """Tokens of the agent itself; each may also be set over HTTP."""
+
+    master: str = key(Kind.TEXT, "", "Secret of the management token that the first leader makes.")
+    agent_master: str = key(Kind.TEXT, "", "Rights on this agent alone, also without servers.", reloadable=True)
+    default: str = key(Kind.TEXT, "", "For requests without a token, and DNS.", reloadable=True)
+    agent: str = key(Kind.TEXT, "", "For what the agent tells of its node; else the default one.", reloadable=True)
+    replication: str = key(Kind.TEXT, "", "For copying from the primary datacenter.", reloadable=True)
+
+
+@dataclass(frozen=True)
+class AclSettings:
+    """Access control."""
+
+    enabled: bool = key(Kind.SWITCH, False, "Whether there is access control.")
+    default_policy: str = key(Kind.TEXT, "allow", "What holds where no rule says anything: allow or deny.")
+    down_policy: str = key(Kind.TEXT, "extend-cache", "What a client does without servers.")
+    token_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client keeps a token.", wire="token_ttl")
+    policy_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client keeps a policy.", wire="policy_ttl")
+    role_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client keeps a role.", wire="role_ttl")
+    enable_key_list_policy: bool = key(Kind.SWITCH, False, "Whether listing keys is a right of its own.")
+    enable_token_persistence: bool = key(Kind.SWITCH, False, "Keep tokens that were set over HTTP.")
+    enable_token_replication: bool = key(
+        Kind.SWITCH, False, "Copy tokens from the primary datacenter.", support=Support.IGNORED
+    )
+    tokens: AclTokens = section(AclTokens)
+
+
+@dataclass(frozen=True)
 class GossipLan:
     """Timing of the LAN pool; None keeps memberlist's LAN profile (docs/wire/gossip.md 5.10)."""
 

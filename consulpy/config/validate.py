@@ -111,6 +111,20 @@ def _check_meta(config: RuntimeConfig) -> None:
         raise ConfigError(f"node_meta invalid: {fault}")
 
 
+def _check_acl(config: RuntimeConfig) -> None:
+    acl = config.acl
+    if acl.default_policy not in ("allow", "deny"):
+        raise ConfigError(f"acl.default_policy: expected allow or deny, not {acl.default_policy!r}")
+    policies = ("allow", "deny", "extend-cache", "async-cache")
+    if acl.down_policy not in policies:
+        raise ConfigError(f"acl.down_policy: expected one of {', '.join(policies)}, not {acl.down_policy!r}")
+    tokens = acl.tokens
+    if tokens.agent_master and tokens.agent_master in (tokens.default, tokens.agent):
+        raise ConfigError(
+            "acl.tokens.agent_master: expected another token than default and agent: it has no rights on servers"
+        )
+
+
 def _check_servers(config: RuntimeConfig) -> None:
     if config.bootstrap_expect < 0:
         raise ConfigError(

@@ -63,6 +63,8 @@ class Reading:
             place = Place(self.source.origin, tree.line_of(name), ".".join(here))
             if value is None:
                 continue
+            if path in known.REFUSED and path in KEYS:
+                self._refuse(path, value, place)
             if "." in name and path not in known.IGNORED:
                 self._unknown(path, place)
             elif path in KEYS:

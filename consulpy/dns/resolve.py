@@ -66,6 +66,7 @@ class Resolver:
         rng: Random,
         recursor: Recursor,
         version: Version,
+        token: Callable[[], str] = lambda: "",
     ) -> None:
         self.config = config
         self._caller = caller
@@ -73,6 +74,7 @@ class Resolver:
         self._rng = rng
         self._recursor = recursor
         self._version = version
+        self._token = token
 
     async def respond(self, question: Question, *, udp: bool, client: str = "") -> Made:
         """The packet that answers.
@@ -272,7 +274,12 @@ class Resolver:
     # -- the domain, and addresses
 
     async def _authority(self, question: Question) -> Answer:
-        rows = await self._instances(ServiceLookup(CONSUL_SERVICE, self.config.datacenter))
+        try:
+            rows = await self._instances(ServiceLookup(CONSUL_SERVICE, self.config.datacenter))
+        except RPCError:
+            if question.kind == dns.NS:
+                raise
+            rows = []  # whose zone it is we know without the servers
         self._rng.shuffle(rows)
         servers, glue = answers.name_servers(self.config, rows)
         if question.kind == dns.NS:
@@ -366,6 +373,7 @@ class Resolver:
 
     async def _read(self, method: str, request: Any) -> Any:
         options = request.options
+        options.token = self._token()
         if self.config.allow_stale:
             options.allow_stale, options.max_stale_duration = True, int(self.config.max_stale_s * _NS_PER_S)
         if self.config.use_cache:

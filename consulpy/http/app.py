@@ -22,15 +22,29 @@ from zope.interface import implementer
 from consulpy.codec.secrets import target_without_secrets
 from consulpy.errors import RPCError
 from consulpy.http import routes
+from consulpy.http.agent_rights import Rights, refused_unless_named, rights_of
 from consulpy.http.cache import ReplyCache
 from consulpy.http.errors import error_response
 from consulpy.http.guard import Guard
 from consulpy.http.lane import HOST
 from consulpy.http.large import GZIP_LEVEL, LARGE_BYTES, Parts, Rendering, is_large, json_parts, sliced
 from consulpy.http.origin import Origins
+from consulpy.http.params import token
+from consulpy.http.refused import OWN, denied_headers, is_refusal
 from consulpy.http.render import text_bytes, to_bytes
-from consulpy.http.routing import METHODS, ROUTES, Answer, BadQuery, Handler, HttpError, Query, Request
+from consulpy.http.routing import (
+    METHODS,
+    ROUTES,
+    Answer,
+    BadQuery,
+    Handler,
+    HttpError,
+    PlainError,
+    Query,
+    Request,
+)
 from consulpy.http.streaming import Stream
+from consulpy.rpc.acl.denied import Denied
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -253,7 +267,10 @@ class _Endpoint:
         self.debugging = debugging
         words = path.strip("/").replace("/", ".") + ("._" if path.endswith("/") else "")
         #: By method, with the name under which it is measured.
-        self._handlers = {method: (handler, f"http.{method}.{words}") for method, handler in handlers.items()}
+        self._handlers = {
+            method: (handler, f"http.{method}.{words}", refused_unless_named(rights_of(method, path)))
+            for method, handler in handlers.items()
+        }
         self._allowed = ",".join(["OPTIONS", *(method for method in METHODS if method in handlers)]).encode()
 
     def refuse(self, web: Any, why: str) -> Any:
@@ -267,8 +284,8 @@ class _Endpoint:
         method = web.method.decode("latin-1")
         found = self._handlers.get(method)
         if found is not None:
-            handler, metric = found
-            return _Exchange(self, web, metric).run(handler, tail)
+            handler, metric, rights = found
+            return _Exchange(self, web, metric).run(handler, tail, rights)
         if _query(web) is None:
             return _finish(web, Answer(status=500))
         web.setHeader(b"allow", self._allowed)
@@ -301,15 +318,15 @@ class _Exchange:
         self._rendering: Rendering | None = None
         self._in_thread = endpoint.in_thread
 
-    def run(self, handler: Handler, tail: str) -> Any:
+    def run(self, handler: Handler, tail: str, rights: Rights) -> Any:
         """Ask the handler; the body to be sent, or a Deferred of it."""
         web = self._web
         if self._began_s - self._agent.turn.began_s > TURN_MAX_S and not web.is_inner:
-            return self._run_later(handler, tail)
+            return self._run_later(handler, tail, rights)
         web.when_gone(self._client_left)
-        return self._run(handler, tail)
+        return self._run(handler, tail, rights)
 
-    def _run(self, handler: Handler, tail: str) -> Any:
+    def _run(self, handler: Handler, tail: str, rights: Rights) -> Any:
         web = self._web
         query = _query(web)
         if query is None:
@@ -324,17 +341,21 @@ class _Exchange:
             body=web.content.read(),
             remote_ip=_client_of(web),
             cache=self._cache,
+            default_token=self._agent.access.tokens.default,
         )
         try:
-            answer = handler(self._agent, request)
+            if rights.is_judged_here and self._agent.access.is_on:
+                answer: Any = self._judged(handler, request, rights)
+            else:
+                answer = handler(self._agent, request)
         except Exception:
             return self._finished(Failure())
         if isinstance(answer, Answer):
             return self._finished(answer)
-        self._running = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)  # type: ignore[arg-type]
+        self._running = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
         return self._running.addBoth(self._finished)
 
-    def _run_later(self, handler: Handler, tail: str) -> "Deferred[Any]":
+    def _run_later(self, handler: Handler, tail: str, rights: Rights) -> "Deferred[Any]":
         """The turn has been long: gossip and DNS come first, then this, in the next turn or a later one."""
         clock = self._agent.clock
 
@@ -348,7 +369,25 @@ class _Exchange:
         done: Deferred[Any] = Deferred(lambda _: waiting[0].cancel())
         self._running = done
         self._web.when_gone(self._client_left)
-        return done.addCallbacks(lambda _: self._run(handler, tail), self._finished)
+        return done.addCallbacks(lambda _: self._run(handler, tail, rights), self._finished)
+
+    async def _judged(self, handler: Handler, request: Request, rights: Rights) -> Answer:
+        """The answer, if the agent lets the caller have it."""
+        agent, secret = self._agent, token(request)
+        identity = await agent.access.identity(secret)
+        try:
+            if rights.before is not None:
+                rights.before(identity.authorizer, agent, request)
+            answer = handler(agent, request)
+            if not isinstance(answer, Answer):
+                answer = await answer
+            if rights.after is not None:
+                identity = await agent.access.identity(secret)  # it may have waited for long
+                answer = rights.after(identity.authorizer, agent, answer)
+        except Denied as error:
+            error.accessor = error.accessor or identity.token.accessor_id
+            raise
+        return answer
 
     def _client_left(self) -> None:
         self._gone = True
@@ -423,12 +462,12 @@ class _Exchange:
 def _answer_to(failure: Failure) -> Answer:
     error = failure.value
     if isinstance(error, RPCError):
-        status, headers = error.http_status, {}
+        status, headers = error.http_status, denied_headers(error)
         if isinstance(error, HttpError):
             status, headers = error.status, error.headers
         text = str(error)
         # Errors of servers keep only their text on the way here.
-        if "Permission denied" in text or "ACL not found" in text:
+        if is_refusal(text) and not isinstance(error, PlainError):
             status = 403
         elif "RPC rate limit exceeded" in text:
             status = 429
@@ -459,6 +498,8 @@ def _starts(web: Any, answer: Answer, has_body: bool) -> bool:
     """Set status and headers, but for the length; whether the body is to be compressed."""
     web.setResponseCode(answer.status, _REASONS.get(answer.status, b"Unknown"))
     for name, value in answer.headers.items():
+        if name.startswith(OWN) and not web.getHeader("user-agent"):
+            continue
         web.setHeader(name.encode(), value.encode("utf-8", "replace"))
     content_type = answer.content_type
     if not content_type and answer.raw is None:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from consulpy.clock import Clock
+from consulpy.local.access import AgentAccess
 from consulpy.rpc.call import Caller
 from consulpy.rpc.copies import Copies, Copy
 from consulpy.structs.requests import DatacentersRequest, Read
@@ -14,15 +15,25 @@ DATACENTERS_S: Final = 60.0
 class ReplyCache:
     """The kept answers of one agent."""
 
-    def __init__(self, copies: Copies, caller: Caller, clock: Clock) -> None:
+    def __init__(self, copies: Copies, caller: Caller, clock: Clock, access: AgentAccess) -> None:
+        self._access = access
         self._copies = copies
         self._caller = caller
         self._clock = clock
         self._datacenters: tuple[float, list[str]] | None = None
 
     async def read(self, method: str, request: Read) -> Copy:
-        """The answer to a read, kept from now on. Raises `RPCError`."""
-        return await self._copies.read(method, request)
+        """The answer to a read, kept from now on. Raises `RPCError`.
+
+        With access control it is only for those who have the rights that it was made with, as far as this agent knows
+        them; a reader who waited is judged again.
+        """
+        if not self._access.is_on:
+            return await self._copies.read(method, request)
+        rights = await self._access.rights(request.options.token)
+        found = await self._copies.read(method, request, rights=rights)
+        now = await self._access.rights(request.options.token)
+        return found if now == rights else await self._copies.read(method, request, rights=now)
 
     async def datacenters(self) -> tuple[list[str], float | None]:
         """The names of all datacenters, and their age in seconds if they were kept."""

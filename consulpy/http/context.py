@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 
 from consulpy.clock import Clock, Turn
 from consulpy.http.limits import WriteLimits
+from consulpy.local.access import AgentAccess
 from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
 from consulpy.metrics.registry import Registry
@@ -35,6 +36,10 @@ class LocalAgent(Protocol):
     @property
     def caller(self) -> Caller:
         """Makes the calls."""
+
+    @property
+    def access(self) -> AgentAccess:
+        """Who may use the agent's own endpoints, and the agent's own tokens."""
 
     @property
     def copies(self) -> Copies:

@@ -192,6 +192,9 @@ class KeptAnswers:
 
     def _recording(self, head: bytes, path: str, names: Iterable[str]) -> Recording | None:
         server = self._server
+        access = self._agent.access
+        if access.is_on and (path == _MEMBERS or server is None):
+            return None  # nothing here says when the rights of its readers change
         if path == _MEMBERS:
             roster = getattr(self._agent.wan if "wan" in names else self._agent.lan, "roster", None)
             if roster is None:
@@ -202,7 +205,14 @@ class KeptAnswers:
         if path in _STATUS:
             return self._noted(head, path, None, lambda: (server.leader_address, *server.peers))
         route = store_route(path)
-        return self._noted(head, route, Noted(), lambda: server.reads_valid_for) if route is not None else None
+        if route is None:
+            return None
+
+        def valid_for() -> Hashable:
+            found = server.reads_valid_for
+            return None if found is None else (found, access.tokens.version)
+
+        return self._noted(head, route, Noted(), valid_for)
 
     def _copied(self, head: bytes, path: str) -> Recording | None:
         """On a client agent: what is made from a copy is true for as long as that is certain."""
@@ -226,7 +236,11 @@ class KeptAnswers:
         # 404: the index of a key that is not there rises with each other key, of which nobody is woken.
         if not answer.startswith(b"HTTP/1.1 200 ") or len(answer) > ANSWER_MAX_BYTES:
             return
-        if (watch is not None and not watch.keys) or recording.seen is None or recording.version() != recording.seen:
+        if (
+            (watch is not None and not (watch.keys and watch.is_lasting))
+            or recording.seen is None
+            or recording.version() != recording.seen
+        ):
             return
         at = answer.find(_DATE) + len(_DATE)
         if answer[at : at + _DATE_SIZE] not in (datetimeToString(int(time())), datetimeToString(int(time()) - 1)):

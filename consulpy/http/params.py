@@ -28,13 +28,10 @@ _Write = TypeVar("_Write", bound=Write)
 
 
 def token(request: Request) -> str:
-    """The ACL token: a parameter, a header, or an Authorization header."""
-    bearer = request.header("Authorization")
-    return (
-        request.query.get("token")
-        or request.header("X-Consul-Token")
-        or (bearer.removeprefix("Bearer ").strip() if bearer.startswith("Bearer ") else "")
-    )
+    """The ACL token: a parameter, a header, an Authorization header, or the agent's default one."""
+    scheme, _, rest = request.header("Authorization").partition(" ")
+    bearer = rest.lstrip(" ").partition(" ")[0] if scheme.lower() == "bearer" else ""
+    return request.query.get("token") or request.header("X-Consul-Token") or bearer or request.default_token
 
 
 def options(request: Request) -> QueryOptions:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http.params import fill, refuse_namespaces
+from consulpy.http.refused import denied_headers
 from consulpy.http.routing import HttpError, Request
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Read
@@ -47,7 +48,8 @@ async def read(
         else:
             reply = await _fresh(agent, method, body)
     except RPCError as error:
-        raise HttpError(error.http_status, str(error), meta_headers(QueryMeta())) from None
+        headers = meta_headers(QueryMeta()) | denied_headers(error)
+        raise HttpError(error.http_status, str(error), headers) from None
     headers |= meta_headers(reply.meta) | wan_headers(agent, reply, body.datacenter)
     if consistency:
         headers["X-Consul-Effective-Consistency"] = consistency_of(body.options)

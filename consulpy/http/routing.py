@@ -27,6 +27,10 @@ class HttpError(RPCError):
         self.headers = dict(headers or {})
 
 
+class PlainError(HttpError):
+    """An error whose status stands, whatever its text says."""
+
+
 class BadQuery(Exception):
     """A query string with a bad escape."""
 
@@ -86,6 +90,8 @@ class Request:
     remote_ip: str
     #: What `?cached` reads; None: nothing is kept.
     cache: "ReplyCache | None" = None
+    #: The token of requests that bring none.
+    default_token: str = ""
 
 
 @dataclass(slots=True)

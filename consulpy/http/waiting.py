@@ -300,7 +300,8 @@ class _Group:
         replaced, self._epoch = self._epoch is not store.indexes, store.indexes
         head_end = answer.find(b"\r\n\r\n")
         at = answer.find(_INDEX, 0, head_end) + len(_INDEX)
-        waits = at >= len(_INDEX) and self._watch is not None
+        is_refused = not answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
+        waits = at >= len(_INDEX) and self._watch is not None and not is_refused
         self._index = int(answer[at : answer.index(b"\r\n", at)]) if waits else 0
         if waits and not replaced:
             late = set(due or ())

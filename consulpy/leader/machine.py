@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from consulpy.clock import Clock, Timer
 from consulpy.leader import reconcile as rules
+from consulpy.leader.acl import AclDuties
 from consulpy.leader.coordinates import CoordinateBatches
 from consulpy.leader.sessions import SessionTimers
 from consulpy.leader.tombstones import TombstoneReaper
@@ -44,6 +45,8 @@ class Leader:
     `bootstrap_entries`: config entries that are written if there are none of their kind and name.
     `on_ready` is called once, when the leader may be named to others and answer them; `log(level, text)`;
     `wall_s()`: seconds since 1970 (by default the clock's). `alone`: no other server can be part of this.
+    `acl(write)`: what is to be done for access control, None
+    if that is off.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Leader:
         wall_s: Callable[[], float] | None = None,
         bootstrap_entries: Sequence[Entry] = (),
         alone: bool = True,
+        acl: Callable[[Callable[[Command], None]], AclDuties] | None = None,
     ) -> None:
         self._bootstrap_entries = bootstrap_entries
         self._wall_s = wall_s or clock.seconds
@@ -77,6 +81,7 @@ class Leader:
         self.ready = False
         self.coordinates = CoordinateBatches(clock, self._write)
         self.sessions = SessionTimers(datacenter, state_log.store, clock, self._write)
+        self._acl = acl(self._write) if acl is not None else None
         self._tombstones = TombstoneReaper(datacenter, state_log.store, clock, self._write)
 
     def start(self) -> None:
@@ -113,6 +118,8 @@ class Leader:
         self.coordinates.stop()
         self.sessions.stop()
         self._tombstones.stop()
+        if self._acl is not None:
+            self._acl.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -154,7 +161,7 @@ class Leader:
     def _first_writes(self) -> list[Command]:
         """What a new leader finds missing."""
         store, datacenter = self._log.store, self._who.datacenter
-        steps: list[Command] = []
+        steps: list[Command] = self._acl.first_writes() if self._acl is not None else []
         if store.operator.autopilot(None)[1] is None:
             steps.append(Autopilot(AutopilotSetRequest()))
         for entry in self._bootstrap_entries:
@@ -189,6 +196,8 @@ class Leader:
         self.coordinates.start()
         self.sessions.start()
         self._tombstones.start()
+        if self._acl is not None:
+            self._acl.start()
         self._on_ready()
         self._sweep()
 

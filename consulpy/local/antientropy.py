@@ -50,7 +50,8 @@ def scale(cluster_size: int) -> int:
 class AntiEntropy:
     """Keeps the catalog equal to `local` from `start` to `stop`.
 
-    `cluster_size()`: members of the LAN pool. `token()`: the agent's own token, for what has none of its own.
+    `cluster_size()`: members of the LAN pool. `token()`: the agent's own token, for its node;
+    `default_token()`: for services and checks that have none of their own.
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class AntiEntropy:
         cluster_size: Callable[[], int],
         *,
         token: Callable[[], str] = lambda: "",
+        default_token: Callable[[], str] = lambda: "",
         call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._entries = local.entries
-        self._telling = Telling(caller, local.entries, clock, token, call_timeout_s)
+        self._telling = Telling(caller, local.entries, clock, token, call_timeout_s, default_token)
         self._clock = clock
         self._rng = rng
         self._cluster_size = cluster_size
@@ -106,6 +108,11 @@ class AntiEntropy:
 
     def catalog_replaced(self) -> None:
         """A snapshot was restored: whoever came or went after it was made is missing there, or still there."""
+        if self._started:
+            self._schedule_full(0.0, no_later=True)
+
+    def tokens_changed(self) -> None:
+        """The agent has other tokens: what was refused may be allowed now."""
         if self._started:
             self._schedule_full(0.0, no_later=True)
 

@@ -49,11 +49,22 @@ class Caller(Protocol):
 
 
 class Telling:
-    """Tells the catalog. `token()`: the agent's own, for what has none of its own; `call_timeout_s`: of each call."""
+    """Tells the catalog. `call_timeout_s`: of each call.
+
+    `token()`: the agent's own, for its node and what it reads; `default_token()`: for services and checks that were
+    registered without one.
+    """
 
     def __init__(
-        self, caller: Caller, entries: Entries, clock: Clock, token: Callable[[], str], call_timeout_s: float
+        self,
+        caller: Caller,
+        entries: Entries,
+        clock: Clock,
+        token: Callable[[], str],
+        call_timeout_s: float,
+        default_token: Callable[[], str] = lambda: "",
     ) -> None:
+        self._default_token = default_token
         self._caller = caller
         self._entries = entries
         self._clock = clock
@@ -108,13 +119,21 @@ class Telling:
             for check_id, check in list(entries.checks_to_tell().items())
         )
         if not entries.node_in_sync:
-            await self._call("Catalog.Register", self._registration(self._token()))
-            entries.node_in_sync = True
+            await self._or_refused(self._tell_node(), [], refused)
         if named:
             more = f" and {len(named) - SHOWN_MAX} more" if len(named) > SHOWN_MAX else ""
             _log.debug("sent to the catalog: {names}{more}", names=", ".join(named[:SHOWN_MAX]), more=more)
         if refused:
             raise refused[0]
+
+    async def _tell_node(self) -> None:
+        entries = self._entries
+        try:
+            await self._call("Catalog.Register", self._registration(self._token()))
+        except RPCError as error:
+            entries.node_in_sync = is_refusal(str(error))  # services may be told of without it
+            raise
+        entries.node_in_sync = True
 
     async def _call(self, method: str, request: Record) -> Any:
         waiting = self._caller.call(method, request)
@@ -154,7 +173,7 @@ class Telling:
         except (NoServers, NoLeader):
             raise
         except RPCError as error:
-            if any(text in str(error) for text in ("Permission denied", "ACL not found")):
+            if is_refusal(str(error)):
                 _log.warn("anti-entropy: {error}", error=str(error))
                 for entry in told:
                     entry.in_sync = True
@@ -173,7 +192,7 @@ class Telling:
             tagged_addresses=node.tagged_addresses,
             node_meta=node.meta,
             skip_node_update=self._entries.node_in_sync,
-            token=token or self._token(),
+            token=token or self._default_token(),
         )
 
     async def _register_service(self, service_id: str) -> None:
@@ -233,13 +252,18 @@ class Telling:
             node=node.node,
             service_id=service_id,
             check_id=check_id,
-            token=token or self._token(),
+            token=token or self._default_token(),
         )
         try:
             await self._call("Catalog.Deregister", request)
         except RPCError as error:
             if "Unknown service" not in str(error) and "Unknown check" not in str(error):
                 raise
+
+
+def is_refusal(text: str) -> bool:
+    """Whether an error says that a token may not do this, or does not exist."""
+    return "Permission denied" in text or "ACL not found" in text
 
 
 async def _one_by_one(changes: Iterator[Coroutine[Any, Any, None]]) -> None:

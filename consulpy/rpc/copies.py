@@ -87,6 +87,8 @@ class _Entry:
     timer: Timer | None = None
     waiting: list[Deferred[Any]] = field(default_factory=list)
     forgotten: bool = False
+    #: For whose rights it was made.
+    rights: Hashable = None
 
 
 class Copies:
@@ -115,13 +117,20 @@ class Copies:
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def read(self, method: str, request: Read, *, keep_first: bool = True) -> Copy:
+    async def read(self, method: str, request: Read, *, keep_first: bool = True, rights: Hashable = None) -> Copy:
         """The answer to a read. With an index it waits for a newer one, like a blocking read.
 
+        `rights`: what the reader may see; a copy that was made for other rights is forgotten.
         It is kept from now on; without `keep_first` only if the same was asked before. Raises `RPCError` when there is
         no answer and none can be had.
         """
         entry = self._entry(method, request, keep_first)
+        if entry is not None and entry.rights != rights:
+            if entry.reply is not None or entry.running is not None:
+                self._forget(entry)
+                entry = self._entry(method, request, keep_first)
+            if entry is not None:
+                entry.rights = rights
         if entry is None:
             self.misses += 1
             reply = await self._caller.call(method, request)

@@ -155,6 +155,14 @@ class Ports(Protocol):
         """WAN gossip."""
 
 
+class AclFacts(Protocol):
+    """Whether there is access control."""
+
+    @property
+    def enabled(self) -> bool:
+        """`acl.enabled`."""
+
+
 class AgentFacts(Protocol):
     """The part of an agent's configuration that is gossiped (`config.schema.RuntimeConfig` has it)."""
 
@@ -179,6 +187,10 @@ class AgentFacts(Protocol):
         """-bootstrap-expect; 1 is the same as -bootstrap."""
 
     @property
+    def acl(self) -> AclFacts:
+        """Access control."""
+
+    @property
     def ports(self) -> Ports:
         """Our ports."""
 
@@ -198,7 +210,7 @@ def agent_tags(agent: AgentFacts, *, wan: bool = False) -> dict[str, str]:
         "vsn_min": "2",
         "vsn_max": "3",
         "build": f"{CONSUL_VERSION}:",
-        "acls": "0",
+        "acls": "1" if agent.acl.enabled else "0",
     }
     if not agent.server:
         return tags

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from consulpy.clock import Clock, Timer
 from consulpy.errors import NoLeader, NoPathToDatacenter
 from consulpy.metrics.registry import NOTHING, Measures
+from consulpy.rpc.acl.guard import Guard, NoGuard
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, WaitLimits, wait_s
 from consulpy.rpc.registry import Kind, Method
 from consulpy.state.commands import Command
@@ -48,6 +49,27 @@ class SessionTimes(Protocol):
 
     def is_closed(self, key: str) -> bool:
         """Whether a lock on `key` has to wait."""
+
+
+class ResetFile(Protocol):
+    """The file by which an operator allows another bootstrap (`consulpy.agent.acl_reset_file`)."""
+
+    def read(self) -> int:
+        """The reset index in it, 0 for none."""
+
+    def remove(self) -> None:
+        """It was used."""
+
+
+class NoResetFile:
+    """A server that keeps nothing on disk."""
+
+    def read(self) -> int:
+        """There is none."""
+        return 0
+
+    def remove(self) -> None:
+        """There is none."""
 
 
 class Noted(WatchSet):
@@ -91,7 +113,10 @@ class Server:
         metrics: Measures = NOTHING,
         waits: WaitLimits = DEFAULT_WAITS,
         wall_s: Callable[[], float] | None = None,
+        guard: Guard | NoGuard | None = None,
     ) -> None:
+        #: Judges every call.
+        self.guard = guard or NoGuard()
         #: How long reads may wait.
         self.waits = waits
         self.metrics = metrics
@@ -121,6 +146,8 @@ class Server:
         self.elsewhere: Elsewhere | None = None
         #: The quorum that this server is one of; None: it is the only server.
         self.quorum: Quorum | None = None
+        #: By which an operator allows another bootstrap of access control.
+        self.reset_file: ResetFile = NoResetFile()
         #: Called when the whole state was replaced by a snapshot.
         self.after_restore: list[Callable[[], None]] = []
         self._hold_timeout_s = hold_timeout_s
@@ -199,7 +226,7 @@ class Server:
         if method.kind is Kind.LOCAL:
             if datacenter and datacenter != self.datacenter:
                 return self._forward(datacenter, method, request)
-            return maybeDeferred(method.handler, self, request)
+            return self.guard.invoke(self, method, request)
         if datacenter is not None and datacenter != self.datacenter:
             return self._forward(datacenter, method, request)
         options = getattr(request, "options", None)
@@ -228,13 +255,13 @@ class Server:
 
     def _answer(self, method: Method, request: Record) -> "Deferred[Any]":
         if method.kind is Kind.WRITE:
-            return maybeDeferred(method.handler, self, request)
+            return self.guard.invoke(self, method, request)
         options = getattr(request, "options", None)
         min_index = options.min_query_index if options is not None else 0
 
         def run(watch: WatchSet | None) -> Any:
             self.queries += 1
-            return self._with_meta(method.handler(self, request, watch))
+            return self._with_meta(self.guard.read(self, method, request, watch))
 
         if not min_index or options is None:
             return maybeDeferred(run, self.noting)

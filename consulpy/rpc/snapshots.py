@@ -53,6 +53,7 @@ def perform(server: "Server", request: SnapshotRequest, data: bytes) -> "Deferre
 async def _perform(server: "Server", request: SnapshotRequest, data: bytes) -> tuple[QueryMeta, bytes]:
     if request.datacenter != server.datacenter:
         raise NoPathToDatacenter
+    server.guard.require_snapshot(request.token)
     if not server.is_leader and not (request.allow_stale and request.op == SAVE):
         if server.quorum is None:
             raise NoLeader

@@ -53,6 +53,7 @@ class Acl:
             policy=lambda row: [link.id for link in row.policies or ()],
             role=lambda row: [link.id for link in row.roles or ()],
             method=lambda row: (row.auth_method.lower(),) if row.auth_method else (),
+            unnamed=lambda row: () if row.accessor_id else ("",),
             expires=lambda row: ("",) if row.expiration_time is not None else (),
         )
         self.policies: Table[Policy] = Table(POLICIES, name=lambda row: (row.name.lower(),))
@@ -156,7 +157,7 @@ class Acl:
         if request.cas and token.modify_index != (original.modify_index if original is not None else 0):
             return
         if legacy and original is not None:
-            if original.policies or original.roles or original.service_identities or original.node_identities:
+            if original.uses_new_fields:
                 raise RPCError("failed inserting acl token: cannot use legacy endpoint to modify a non-legacy token")
             token = dataclasses.replace(token, accessor_id=original.accessor_id)
         token = self._linked_token(token, request)
@@ -289,11 +290,6 @@ class Acl:
 def is_expired(token: Token, now_s: float) -> bool:
     """Whether its time is over; `now_s` in seconds since 1970."""
     return token.expiration_time is not None and unix_s(token.expiration_time) <= now_s
-
-
-def is_uuid(text: str) -> bool:
-    """Whether a text is written as ids are."""
-    return _UUID.fullmatch(text) is not None
 
 
 def _check_uuid(text: str, what: str) -> None:

@@ -28,10 +28,12 @@ def kv_prefix(prefix: str) -> tuple[str, bytes]:
 class WatchSet:
     """The keys that one read depends on. A read that nobody will wait for is given None instead."""
 
-    __slots__ = ("keys",)
+    __slots__ = ("is_lasting", "keys")
 
     def __init__(self) -> None:
         self.keys: set[Hashable] = set()
+        #: Whether the result stays true until one of the keys changes; if not, it also ends with time.
+        self.is_lasting = True
 
     def add(self, *keys: Hashable) -> None:
         """The result depends on these."""

@@ -100,6 +100,11 @@ class Token(Record):
         """Whether it has rules of its own, as all had before 1.4."""
         return bool(self.rules)
 
+    @property
+    def uses_new_fields(self) -> bool:
+        """Whether it has what tokens did not have before 1.4."""
+        return not self.type or bool(self.roles or self.service_identities or self.node_identities)
+
     def content_hash(self) -> bytes:
         """What `hash` has to be."""
         parts = [self.description, self.type, self.rules, "local" if self.local else "global"]
@@ -234,7 +239,7 @@ class AuthMethod(Record):
     name: str = ""
     type: str = ""
     display_name: str = go(omit_empty=True, default="")
-    description: str = ""
+    description: str = go(omit_empty=True, default="")
     max_token_ttl: int = go("MaxTokenTTL", omit_empty=True, json_as=shown_duration, default=0)
     token_locality: str = go(omit_empty=True, default="")
     config: dict[str, Any] | None = None
@@ -249,7 +254,7 @@ class AuthMethodStub(Record):
     name: str = ""
     type: str = ""
     display_name: str = go(omit_empty=True, default="")
-    description: str = ""
+    description: str = go(omit_empty=True, default="")
     create_index: int = 0
     modify_index: int = 0
 
@@ -270,12 +275,12 @@ class AuthMethodStub(Record):
 class LegacyAcl(Record):
     """A token as it was before 1.4; `id` is the secret."""
 
-    create_index: int = 0
-    modify_index: int = 0
     id: str = go("ID", default="")
     name: str = ""
     type: str = ""
     rules: str = ""
+    create_index: int = 0
+    modify_index: int = 0
 
 
 def global_management() -> Policy:

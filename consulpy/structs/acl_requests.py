@@ -1,6 +1,7 @@
 """Requests and replies of ACL.*, and the bodies of their log entries (docs/wire/acl.md sections 8 and 9)."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from consulpy.structs.acl import (
     AuthMethod,
@@ -425,6 +426,14 @@ class LegacyReadRequest(Read):
 
 
 @dataclass(slots=True)
+class LegacyPolicyRequest(Read):
+    """ACL.GetPolicy."""
+
+    acl: str = go("ACL", default="")
+    etag: str = go("ETag", default="")
+
+
+@dataclass(slots=True)
 class LegacyAclsReply(Reply):
     """ACL.Get and ACL.List."""
 
@@ -455,3 +464,19 @@ class AuthorizeRequest(Read):
     """ACL.Authorize."""
 
     requests: list[AuthorizationQuestion] | None = None
+
+
+@dataclass(slots=True)
+class AuthorizeReply(Record):
+    """ACL.Authorize: a bare list on the wire."""
+
+    answers: list[AuthorizationAnswer] | None = None
+
+    def to_wire(self) -> Any:
+        """The list."""
+        return [each.to_wire() for each in self.answers or ()]
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> "AuthorizeReply":
+        """The reply in a list. Raises `WireError`."""
+        return cls([AuthorizationAnswer.from_wire(each) for each in raw or ()])

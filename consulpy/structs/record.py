@@ -350,20 +350,20 @@ def _renderer(kind: Any) -> Callable[[Any], Any] | None:
     if kind is bytes:
         return lambda value: base64.b64encode(value).decode()
     if kind is Any:
-        return _plain
+        return plain
     if _is_record(kind):
         return lambda value: value.to_json()
     return _nested(kind, _renderer, sort=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value without a type, whose texts may still be bytes as they came over the wire."""
     if isinstance(value, bytes):
         return text(value)
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, dict):
-        return {_plain(key): _plain(each) for key, each in value.items()}
+        return {plain(key): plain(each) for key, each in value.items()}
     return value
 
 

@@ -136,3 +136,19 @@ def test_the_fixed_ones() -> None:
     assert not ALLOW_ALL.is_unrestricted
     assert UNRESTRICTED.is_unrestricted
     assert UNRESTRICTED.may_write_keys_below("")
+
+
+@pytest.mark.parametrize("default_allows", [False, True])
+def test_every_service_is_written_by_who_may_write_all_and_read_by_who_may_read_any(default_allows: bool) -> None:
+    rules = [
+        Rule("service", name, is_prefix, READ, level)
+        for name, is_prefix, level in product(("", "a", "*"), (False, True), (DENY, READ, WRITE))
+    ]
+    for pair in combinations(rules, 2):
+        policies = [Rules((rule,)) for rule in pair]
+        compiled = compile_rules(policies, default_allows=default_allows)
+        level = explain([("", each) for each in policies], "intention", "*", default_allows=default_allows).level
+        for asked in (READ, WRITE):
+            assert compiled.allows("intention", "*", asked) is (level >= asked), pair
+    only_named = authorizer_of('service "*" { policy = "write" intentions = "write" }')
+    assert not only_named.allows("intention", "*", WRITE)

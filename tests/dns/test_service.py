@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from consulpy.agent.versions import of_state
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.transport import DnsService
+from consulpy.local.tokens import AgentTokens
 from tests.dns import catalog
 from tests.dns.caller import FakeCaller
 
@@ -75,7 +76,7 @@ def caller() -> FakeCaller:
 
 @pytest.fixture
 def service(caller: FakeCaller) -> Iterator[DnsService]:
-    version = of_state(caller.server, DnsConfig)  # type: ignore[arg-type]
+    version = of_state(caller.server, DnsConfig, AgentTokens())  # type: ignore[arg-type]
     made = DnsService(reactor, DnsConfig(port=0), caller, rng=Random(1), version=version)
     made.startService()
     yield made

@@ -9,6 +9,7 @@ import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
 from consulpy.codec.msgpack import pack
 from consulpy.errors import RPCError
 from consulpy.metrics.registry import NOTHING
+from consulpy.rpc.acl.guard import NoGuard
 from consulpy.rpc.registry import METHODS, Kind
 from consulpy.serf.members import Member
 from consulpy.state.log import MemoryLog
@@ -59,6 +60,7 @@ class Server:
         self.sessions: Any = None
         self.metrics = NOTHING
         self.noting = None
+        self.guard = NoGuard()
 
     def submit(self, command: Any) -> "Deferred[Any]":
         results: list[Any] = []

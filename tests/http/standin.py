@@ -20,10 +20,12 @@ from consulpy.errors import NotFound, RPCError
 from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig, HttpService
 from consulpy.leader.machine import Leader
+from consulpy.local.access import AgentAccess
 from consulpy.local.aliases import Aliases
 from consulpy.local.antientropy import AntiEntropy
 from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
+from consulpy.local.tokens import AgentTokens
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.copies import Copies
@@ -79,6 +81,7 @@ class StandIn:
         self.clock = clock or Clock()
         self.turn = Turn()
         self.datacenter, self.node_name = "dc1", "agent-one"
+        self.access = AgentAccess(AgentTokens(), "agent-one")
         self.prometheus_enabled = False
         self.limits = WriteLimits()
         self.translate_wan_addrs = False

@@ -114,7 +114,7 @@ def test_the_most_exact_intention_decides(door: Door) -> None:
     ("request_", "status", "text"),
     [
         ("GET /v1/connect/intentions/x", 400, "failed intention lookup: index error: UUID must be 36 characters"),
-        (f"DELETE /v1/connect/intentions/{ID}", 500, f"Cannot modify non-existent intention: '{ID}'"),
+        (f"DELETE /v1/connect/intentions/{ID}", 500, f"Cannot delete non-existent intention: '{ID}'"),
         ("GET /v1/connect/intentions/check?source=a", 500, "required query parameter 'destination' not set"),
         ("GET /v1/connect/intentions/match?by=source&name=a/b/c", 500, "can contain at most one '/'"),
         ("GET /v1/agent/connect/ca/leaf/web", 500, "Connect must be enabled in order to use this endpoint"),

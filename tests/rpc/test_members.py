@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from consulpy.config.sections import AclSettings
 from consulpy.errors import MergeRefused
 from consulpy.memberlist.members import Member as Node
 from consulpy.memberlist.members import State
@@ -49,6 +50,7 @@ class Facts:
     bootstrap_expect: int = 0
     ports: Ports = field(default_factory=Ports)
     uses_tls: bool = False
+    acl: AclSettings = field(default_factory=AclSettings)
 
 
 def member(name: str, tags: dict[str, str], address: str = "127.33.0.9", status: Status = Status.ALIVE) -> Member:

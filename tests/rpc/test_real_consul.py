@@ -183,6 +183,7 @@ class Facts:
     server = bootstrap = True
     bootstrap_expect = 0
     uses_tls = False
+    acl = SimpleNamespace(enabled=False)
 
     def __init__(self, port: int, wan: int) -> None:
         self.ports = SimpleNamespace(server=port, serf_wan=wan)

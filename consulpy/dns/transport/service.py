@@ -39,7 +39,8 @@ class DnsService(Service):
     """Answers on every address of the configuration.
 
     `version`: names the state that answers are made from, so that they can be kept (`cache.Version`); left out where
-    there is no state to name, as in a client agent. `wall_s()`: seconds since 1970, for serial numbers.
+    there is no state to name, as in a client agent. `wall_s()`: seconds since 1970, for serial numbers. `token()`:
+    whose rights answers are made by.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class DnsService(Service):
         version: Version = lambda _scope: None,
         wall_s: Callable[[], float] | None = None,
         connections: ConnectionTable | None = None,
+        token: Callable[[], str] = lambda: "",
     ) -> None:
         self._reactor = reactor
         self._connections = ConnectionTable(UNLIMITED) if connections is None else connections
         rng = rng or Random()
         self._resolver = Resolver(
-            config, caller, wall_s or reactor.seconds, rng, Recursor(self._exchange, rng), version
+            config, caller, wall_s or reactor.seconds, rng, Recursor(self._exchange, rng), version, token
         )
         self._cache = PacketCache(version)
         self._tcp_cache = PacketCache(version, TCP_ENTRIES_MAX)

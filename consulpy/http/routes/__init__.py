@@ -2,6 +2,9 @@
 
 from consulpy.http.routes import (
     acl,
+    acl_auth,
+    acl_legacy,
+    acl_pending,
     agent,
     agent_check,
     agent_health,
@@ -24,6 +27,9 @@ from consulpy.http.routes import (
 
 __all__ = [
     "acl",
+    "acl_auth",
+    "acl_legacy",
+    "acl_pending",
     "agent",
     "agent_check",
     "agent_health",

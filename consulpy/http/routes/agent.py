@@ -1,5 +1,6 @@
 """/v1/agent: this agent itself, its pools, its log."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -10,7 +11,9 @@ from consulpy.http.params import token
 from consulpy.http.routes.agent_service import written
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local import api
+from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.metrics.prometheus import render as prometheus
+from consulpy.structs.record import Record
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -110,10 +113,26 @@ def host(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
     return Answer(agent.host_report())
 
 
+@dataclass(slots=True)
+class _TokenBody(Record):
+    token: str = ""
+
+
 @route("PUT", "/v1/agent/token/")
-def set_token(agent: "LocalAgent", request: Request) -> Answer:  # noqa: ARG001
-    """Tokens of the agent's own: there are none without ACLs."""
-    raise HttpError(401, "ACL support disabled")
+async def set_token(agent: "LocalAgent", request: Request) -> Answer:
+    """Change one of the agent's own tokens; an empty one removes it."""
+    if not agent.access.is_on:
+        raise HttpError(401, "ACL support disabled")
+    try:
+        body = decode(_TokenBody, loads(request.body), Shape("api.AgentToken"))
+    except GoError as error:
+        raise BadRequest(f"Request decode failed: {error}") from None
+    try:
+        kept = agent.access.tokens.set(request.tail, body.token)
+    except KeyError:
+        raise HttpError(404, f'Token "{request.tail}" is unknown') from None
+    await kept
+    return Answer()
 
 
 @route("GET", "/v1/agent/timeline/")

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from consulpy.errors import BadRequest
+from consulpy.errors import BadRequest, RPCError
 from consulpy.http.params import index_and_wait, token
-from consulpy.http.routing import Answer, Request, route
+from consulpy.http.refused import denied_headers
+from consulpy.http.routing import Answer, HttpError, PlainError, Request, route
 from consulpy.local.events import Event
 from consulpy.rpc.blocking import wait_s
 from consulpy.state.watch import WatchSet
@@ -30,7 +31,12 @@ async def fire(agent: "LocalAgent", request: Request) -> Answer:
         tag_filter=query.get("tag"),
     )
     datacenter = query.get("dc") or agent.datacenter
-    fired = await agent.events.fire(agent.caller, datacenter, event, token(request))
+    try:
+        fired = await agent.events.fire(agent.caller, datacenter, event, token(request))
+    except RPCError as error:
+        if not str(error).endswith("Permission denied"):
+            raise PlainError(500, str(error)) from None
+        raise HttpError(403, "Permission denied", denied_headers(error)) from None
     return Answer(fired.to_json())
 
 

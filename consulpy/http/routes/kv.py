@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http import reads
 from consulpy.http.params import fill, fill_write, refuse_namespaces
+from consulpy.http.refused import HEADER as DENIED_HEADER
 from consulpy.http.render import Rows
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.structs.kv import (
@@ -43,7 +44,8 @@ async def get(agent: "LocalAgent", request: Request) -> Answer:
         separator = query.get("separator") or query.get("seperator")
         body = KeyListRequest(prefix=request.tail, seperator=separator)
         reply, headers = await _read(agent, request, "KVS.ListKeys", body)
-        return Answer(reply.keys, status=200 if reply.keys else 404, headers=headers)
+        is_there = bool(reply.keys or not request.tail)
+        return Answer(reply.keys or [] if is_there else None, status=200 if is_there else 404, headers=headers)
     recurse = "recurse" in query
     method, missing = ("KVS.List", "") if recurse else ("KVS.Get", _MISSING)
     reply, headers = await _read(agent, request, method, KeyRequest(key=request.tail), missing)
@@ -102,7 +104,8 @@ async def _read(
     try:
         return await reads.read(agent, request, method, body, missing=missing, consistency=False)
     except HttpError as error:
-        raise HttpError(error.status, str(error)) from None
+        missing_right = {name: value for name, value in error.headers.items() if name == DENIED_HEADER}
+        raise HttpError(error.status, str(error), missing_right) from None
 
 
 def _check(agent: "LocalAgent", request: Request, missing: str) -> None:

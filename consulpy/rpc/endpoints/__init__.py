@@ -1,6 +1,11 @@
 """The RPC methods, one file for each of Consul's nouns. Importing this package registers them all."""
 
 from consulpy.rpc.endpoints import (
+    acl,
+    acl_auth,
+    acl_legacy,
+    acl_policy,
+    acl_token,
     catalog,
     config_entry,
     connect,
@@ -17,6 +22,11 @@ from consulpy.rpc.endpoints import (
 )
 
 __all__ = [
+    "acl",
+    "acl_auth",
+    "acl_legacy",
+    "acl_policy",
+    "acl_token",
     "catalog",
     "config_entry",
     "connect",

@@ -50,7 +50,8 @@ def apply(server: "Server", request: IntentionRequest) -> Any:
     else:
         check_uuid(intention.id, "Intention lookup failed: failed intention lookup")
         if server.store.intentions.get(None, intention.id)[1] is None:
-            raise RPCError(f"Cannot modify non-existent intention: '{intention.id}'")
+            verb = "delete" if request.op == "delete" else "modify"
+            raise RPCError(f"Cannot {verb} non-existent intention: '{intention.id}'")
     if request.op in ("create", "update"):
         intention.updated_at = now
         intention.source_type = intention.source_type or CONSUL_SOURCE
@@ -142,7 +143,7 @@ def match(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> 
 
 @write("Intention.Check", IntentionQuery, CheckReply)
 def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
-    """Whether a source may talk to a destination: the first intention decides, without one (and ACLs) it may."""
+    """Whether a source may talk to a destination: the first intention decides, without one the default policy."""
     asked = request.check
     if asked is None:
         raise RPCError("Check must be specified on args")
@@ -153,7 +154,7 @@ def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
     for intention in found:
         if _covers(intention, asked.source_ns or DEFAULT_NAMESPACE, asked.source_name):
             return CheckReply(intention.action == ALLOW)
-    return CheckReply(True)
+    return CheckReply(server.guard.default_allows)
 
 
 def _covers(intention: Intention, namespace: str, name: str) -> bool:

@@ -1,0 +1,150 @@
+"""The configuration of auth methods: what is in it, and what is wrong with it, in Consul's words.
+
+Members are read as Consul reads them: unknown ones are refused, a text stands for a list of one.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt import DecodeError, get_unverified_header
+
+#: Algorithms that a JWT may be signed with: public keys only.
+ALGORITHMS: Final = frozenset(
+    {"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
+)
+
+_Config = TypeVar("_Config", "JwtConfig", "KubernetesConfig")
+
+
+class BadConfig(ValueError):
+    """A configuration that cannot be used."""
+
+
+@dataclass(slots=True)
+class JwtConfig:
+    """Of an auth method of type jwt. Leeways in nanoseconds."""
+
+    JWTValidationPubKeys: list[str] = field(default_factory=list)
+    JWTSupportedAlgs: list[str] = field(default_factory=list)
+    JWKSURL: str = ""
+    JWKSCACert: str = ""
+    OIDCDiscoveryURL: str = ""
+    OIDCDiscoveryCACert: str = ""
+    BoundIssuer: str = ""
+    BoundAudiences: list[str] = field(default_factory=list)
+    ClaimMappings: dict[str, str] = field(default_factory=dict)
+    ListClaimMappings: dict[str, str] = field(default_factory=dict)
+    ExpirationLeeway: int = 0
+    NotBeforeLeeway: int = 0
+    ClockSkewLeeway: int = 0
+    #: The parsed keys.
+    keys: list[Any] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class KubernetesConfig:
+    """Of an auth method of type kubernetes."""
+
+    Host: str = ""
+    CACert: str = ""
+    ServiceAccountJWT: str = ""
+
+
+def jwt_config(given: dict[str, Any] | None) -> JwtConfig:
+    """The configuration of a jwt method. Raises `BadConfig`."""
+    config = _read(JwtConfig, given)
+    sources = (config.JWTValidationPubKeys, config.JWKSURL, config.OIDCDiscoveryURL)
+    if sum(bool(each) for each in sources) != 1:
+        raise BadConfig(
+            "exactly one of 'JWTValidationPubKeys', 'JWKSURL', or 'OIDCDiscoveryURL' must be set for type \"jwt\""
+        )
+    for algorithm in config.JWTSupportedAlgs:
+        if algorithm not in ALGORITHMS:
+            raise BadConfig(f"Invalid supported algorithm: {algorithm}")
+    for what, mappings in (("ClaimMappings", config.ClaimMappings), ("ListClaimMappings", config.ListClaimMappings)):
+        seen: set[str] = set()
+        for name in mappings.values():
+            if name in seen:
+                raise BadConfig(f'{what} contains multiple mappings for key "{name}"')
+            seen.add(name)
+    if not config.JWTValidationPubKeys:
+        raise BadConfig("keys from a URL (JWKSURL, OIDCDiscoveryURL) are not supported yet: give JWTValidationPubKeys")
+    for at, text in enumerate(config.JWTValidationPubKeys):
+        config.keys.append(_public_key(at, text))
+    return config
+
+
+def kubernetes_config(given: dict[str, Any] | None) -> KubernetesConfig:
+    """The configuration of a kubernetes method. Raises `BadConfig`."""
+    config = _read(KubernetesConfig, given)
+    if not config.Host:
+        raise BadConfig("Config.Host is required")
+    if not config.CACert:
+        raise BadConfig("Config.CACert is required")
+    try:
+        x509.load_pem_x509_certificate(config.CACert.encode())
+    except ValueError:
+        raise BadConfig(
+            "error parsing kubernetes ca cert: data does not contain any valid RSA or ECDSA certificates"
+        ) from None
+    if not config.ServiceAccountJWT:
+        raise BadConfig("Config.ServiceAccountJWT is required")
+    try:
+        get_unverified_header(config.ServiceAccountJWT)
+    except DecodeError as error:
+        raise BadConfig(f"Config.ServiceAccountJWT is not a valid JWT: square/go-jose: {error}") from None
+    return config
+
+
+def _public_key(at: int, text: str) -> Any:
+    """A key in PEM form, or that of a certificate."""
+    data = text.encode()
+    try:
+        key: Any = load_pem_public_key(data)
+    except ValueError:
+        try:
+            key = x509.load_pem_x509_certificate(data).public_key()
+        except ValueError:
+            key = None
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+        raise BadConfig(
+            f"error parsing public key JWTValidationPubKeys[{at}]: data does not contain any valid RSA, ECDSA, or "
+            "ED25519 public keys"
+        )
+    return key
+
+
+def _read(kind: type[_Config], given: dict[str, Any] | None) -> _Config:
+    """The members by name, without regard to case. Raises `BadConfig`."""
+    known = {each.name.lower(): each.name for each in fields(kind) if each.name != "keys"}
+    config = kind()
+    for name, value in (given or {}).items():
+        member = known.get(name.lower())
+        if member is None:
+            raise BadConfig(f"error decoding config: 1 error(s) decoding:\n\n* '' has invalid keys: {name}")
+        if value is not None:
+            setattr(config, member, _converted(member, type(getattr(config, member)), value))
+    return config
+
+
+def _converted(member: str, wanted: type, value: Any) -> Any:
+    if wanted is list:
+        values = value if isinstance(value, list) else [value]
+        return [_converted(member, str, each) for each in values]
+    if wanted is dict:
+        if isinstance(value, dict):
+            return {key: _converted(member, str, each) for key, each in value.items()}
+    elif wanted is int:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return int(value)
+    elif isinstance(value, str):
+        return value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    got = type(value).__name__
+    raise BadConfig(
+        f"error decoding config: 1 error(s) decoding:\n\n* '{member}' expected {wanted.__name__}, got {got}"
+    )

@@ -1,0 +1,72 @@
+"""Binding rules: which of them hold for who logs in, and the names that they give (docs/wire/acl.md section 13)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from consulpy.structs.record import Record, go
+
+#: What a rule may bind to.
+BIND_TYPES: Final = ("service", "node", "role")
+_PART: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
+_VARIABLE: Final = re.compile(r"\s*([A-Za-z_][\w.\-]*)\s*")
+
+
+class BadBindName(ValueError):
+    """A name that cannot be computed."""
+
+
+@dataclass(slots=True)
+class JwtIdentity(Record):
+    """Who a JWT says that its bearer is, as selectors see it."""
+
+    values: dict[str, str] = go("value", default_factory=dict)
+    lists: dict[str, list[str]] = go("list", default_factory=dict)
+
+    def variables(self) -> dict[str, str]:
+        """What names may be made of."""
+        return {f"value.{name}": value for name, value in self.values.items()}
+
+
+@dataclass(slots=True)
+class ServiceAccount(Record):
+    """A service account of Kubernetes."""
+
+    namespace: str = go("namespace", default="")
+    name: str = go("name", default="")
+    uid: str = go("uid", default="")
+
+
+@dataclass(slots=True)
+class KubernetesIdentity(Record):
+    """Who Kubernetes says that a bearer is, as selectors see it."""
+
+    serviceaccount: ServiceAccount = go("serviceaccount", default_factory=ServiceAccount)
+
+    def variables(self) -> dict[str, str]:
+        """What names may be made of."""
+        account = self.serviceaccount
+        return {
+            "serviceaccount.namespace": account.namespace,
+            "serviceaccount.name": account.name,
+            "serviceaccount.uid": account.uid,
+        }
+
+
+AuthIdentity = JwtIdentity | KubernetesIdentity
+
+
+def bind_name(template: str, bind_type: str, variables: Mapping[str, str]) -> str:
+    """The name that a rule gives: `${value.team}-web`. Raises `BadBindName` for a variable that there is not."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[0] == "$${":
+            return "${"
+        variable = _VARIABLE.fullmatch(match[1] or "")
+        if variable is None or variable[1] not in variables:
+            raise BadBindName(f"unknown variable accessed: {(match[1] or '').strip()}")
+        return variables[variable[1]]
+
+    name = _PART.sub(replaced, template)
+    return name.lower() if bind_type in ("service", "node") else name

@@ -1,0 +1,92 @@
+"""Access control of an agent, out of its configuration: who judges calls and resolves tokens, and its own tokens."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredLock
+
+from consulpy.agent.monotonic import wall_s
+from consulpy.agent.token_file import read_tokens, write_tokens
+from consulpy.config.schema import RuntimeConfig
+from consulpy.leader.acl import AclDuties
+from consulpy.local.access import AgentAccess
+from consulpy.local.tokens import AgentTokens
+from consulpy.rpc.acl.guard import Guard, NoGuard
+from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
+from consulpy.rpc.acl.resolver import Authorizers, StateResolver
+from consulpy.rpc.call import Caller
+from consulpy.rpc.server import Server
+from consulpy.state.command import Command
+from consulpy.state.log import Log
+
+
+def server_guard(config: RuntimeConfig, log: Log) -> Guard | NoGuard:
+    """Who judges the calls to a server."""
+    if not config.acl.enabled:
+        return NoGuard()
+    default_allows = config.acl.default_policy == "allow"
+    authorizers = Authorizers(default_allows=default_allows)
+    resolver = StateResolver(lambda: log.store, config.datacenter, wall_s, authorizers)
+    return Guard(resolver, default_allows=default_allows, lists_keys_by_right=config.acl.enable_key_list_policy)
+
+
+def acl_duties(
+    config: RuntimeConfig, log: Log, reactor: Any
+) -> Callable[[Callable[[Command], None]], AclDuties] | None:
+    """What the leader does for access control; None if it is off."""
+    if not config.acl.enabled:
+        return None
+    return lambda write: AclDuties(log.store, reactor, wall_s, write, master=config.acl.tokens.master)
+
+
+def agent_tokens(config: RuntimeConfig, in_thread: Callable[[Callable[[], None]], "Deferred[None]"]) -> AgentTokens:
+    """The agent's own tokens: those that were set over HTTP, else those of the configuration. Raises `ConfigError`.
+
+    `in_thread(job)`: runs a job that waits for the disk.
+    """
+    data_dir, acl = config.data_dir, config.acl
+    if data_dir is None or not (acl.enabled and acl.enable_token_persistence):
+        tokens = AgentTokens()
+        tokens.configure(_configured(config))
+        return tokens
+    folder = data_dir
+    one_by_one = DeferredLock()
+    tokens = AgentTokens(lambda found: one_by_one.run(in_thread, partial(write_tokens, folder, found)))
+    tokens.configure(_configured(config), read_tokens(folder))
+    return tokens
+
+
+def reconfigure(tokens: AgentTokens, config: RuntimeConfig) -> None:
+    """Take the tokens of another configuration."""
+    tokens.configure(_configured(config))
+
+
+def _configured(config: RuntimeConfig) -> dict[str, str]:
+    found = dataclasses.asdict(config.acl.tokens)
+    return {name: found[name] for name in ("default", "agent", "agent_master", "replication")}
+
+
+def agent_access(
+    config: RuntimeConfig, reactor: Any, tokens: AgentTokens, server: Server | None, caller: Caller
+) -> AgentAccess:
+    """Who may use the agent's own endpoints."""
+    if not config.acl.enabled:
+        return AgentAccess(tokens, config.node_name)
+    if server is not None:
+        return AgentAccess(tokens, config.node_name, server.guard.resolve)
+    acl = config.acl
+    remote = RemoteResolver(
+        caller,
+        reactor,
+        wall_s,
+        config.primary_datacenter,
+        config.datacenter,
+        Authorizers(default_allows=acl.default_policy == "allow"),
+        token_ttl_s=acl.token_ttl_s,
+        policy_ttl_s=acl.policy_ttl_s,
+        role_ttl_s=acl.role_ttl_s,
+        down=DOWN_POLICIES[acl.down_policy],
+    )
+    return AgentAccess(tokens, config.node_name, remote.resolve)

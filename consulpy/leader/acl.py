@@ -1,0 +1,112 @@
+"""What the leader does for access control: what is built in, expired tokens, tokens from before 1.4 (acl.md 10)."""
+
+import dataclasses
+from collections.abc import Callable
+from random import Random, SystemRandom
+from typing import Any, Final
+
+from consulpy.clock import Clock, Timer
+from consulpy.rpc.endpoints.uuids import new_uuid
+from consulpy.state.acl_commands import AclBootstrap, PolicySet, TokenDelete, TokenSet
+from consulpy.state.command import Command
+from consulpy.state.store import Store
+from consulpy.structs.acl import (
+    ANONYMOUS_SECRET,
+    GLOBAL_MANAGEMENT_ID,
+    GLOBAL_MANAGEMENT_RULES,
+    MANAGEMENT,
+    Link,
+    anonymous_token,
+    global_management,
+    management_token,
+)
+from consulpy.structs.acl_requests import Bootstrap, PolicyBatchSet, TokenBatchDelete, TokenBatchSet
+from consulpy.structs.gotime import go_time
+
+#: Seconds between two looks at what there is to do.
+INTERVAL_S: Final = 1.0
+#: Tokens in one command.
+BATCH: Final = 4096
+UPGRADE_BATCH: Final = 128
+_SECRETS: Final = SystemRandom()
+
+
+class AclDuties:
+    """`master`: the secret of the management token of the configuration, "" for none. `write(command)`: propose it."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        wall_s: Callable[[], float],
+        write: Callable[[Command], None],
+        *,
+        master: str = "",
+        rng: Random = _SECRETS,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._wall_s = wall_s
+        self._write = write
+        self._master = master
+        self._rng = rng
+        self._timer: Timer | None = None
+
+    def first_writes(self) -> list[Command]:
+        """What a new leader finds missing."""
+        acl = self._store.acl
+        now = go_time(self._wall_s())
+        steps: list[Command] = []
+        policy = acl.policies.get(GLOBAL_MANAGEMENT_ID)
+        if policy is None or policy.rules != GLOBAL_MANAGEMENT_RULES:
+            fresh = global_management()
+            if policy is not None:
+                fresh = dataclasses.replace(fresh, name=policy.name, description=policy.description)
+                fresh.hash = fresh.content_hash()
+            steps.append(PolicySet(PolicyBatchSet([fresh])))
+        if self._master and acl.token(self._master) is None:
+            token = management_token(new_uuid(self._rng), self._master, "Master Token", now)
+            can_bootstrap = not acl.reset_index
+            steps.append(
+                AclBootstrap(Bootstrap(token=token)) if can_bootstrap else TokenSet(TokenBatchSet(tokens=[token]))
+            )
+        if acl.token(ANONYMOUS_SECRET) is None:
+            steps.append(TokenSet(TokenBatchSet(tokens=[anonymous_token(now)])))
+        return steps
+
+    def start(self) -> None:
+        """Begin to look for expired and old tokens."""
+        if self._timer is None:
+            self._timer = self._clock.callLater(INTERVAL_S, self._look)
+
+    def stop(self) -> None:
+        """Do no more."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = self._clock.callLater(INTERVAL_S, self._look)
+        self._reap()
+        self._upgrade()
+
+    def _reap(self) -> None:
+        """Remove tokens whose time is over."""
+        now_s = self._wall_s()
+        expired = [*self._store.acl.expired(now_s, local=True), *self._store.acl.expired(now_s, local=False)]
+        if expired:
+            accessors = [token.accessor_id for token in expired[:BATCH]]
+            self._write(TokenDelete(TokenBatchDelete(accessors)))
+
+    def _upgrade(self) -> None:
+        """Give tokens from before 1.4 an accessor, and management tokens among them their policy."""
+        rows: list[Any] = []
+        for token in self._store.acl.tokens.by("unnamed", "")[:UPGRADE_BATCH]:
+            policies = token.policies
+            if token.type == MANAGEMENT and not policies:
+                policies = [Link(GLOBAL_MANAGEMENT_ID)]
+            fresh = dataclasses.replace(token, accessor_id=new_uuid(self._rng), policies=policies, create_index=0)
+            fresh.hash = fresh.content_hash()
+            rows.append(fresh)
+        if rows:
+            self._write(TokenSet(TokenBatchSet(tokens=rows, cas=True)))

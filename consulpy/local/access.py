@@ -1,0 +1,46 @@
+"""Who may use the agent's own endpoints: a request's token, the agent's default one, or its emergency token."""
+
+import hmac
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from consulpy.acl.authorizer import UNRESTRICTED, compile_rules
+from consulpy.acl.identities import agent_master
+from consulpy.local.tokens import AgentTokens
+from consulpy.rpc.acl.resolver import Identity
+from consulpy.structs.acl import Token
+
+
+class AgentAccess:
+    """`resolve(secret)`: the identity or an awaitable of it (`consulpy.rpc.acl`); None: access control is off."""
+
+    def __init__(self, tokens: AgentTokens, node_name: str, resolve: Callable[[str], Any] | None = None) -> None:
+        self.tokens = tokens
+        self._resolve = resolve
+        self._master = Identity(
+            Token(accessor_id="agent-master", description="Agent Master Token"),
+            compile_rules([agent_master(node_name)]),
+        )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is access control."""
+        return self._resolve is not None
+
+    async def identity(self, secret: str) -> Identity:
+        """Whose token it is, and what it may do on this agent. Raises `RPCError`."""
+        if self._resolve is None:
+            return Identity(Token(), UNRESTRICTED)
+        master = self.tokens.agent_master
+        if secret and master and hmac.compare_digest(secret.encode(), master.encode()):
+            return self._master
+        found = self._resolve(secret or self.tokens.default)
+        identity: Identity = found if isinstance(found, Identity) else await Deferred.fromCoroutine(found)
+        return identity
+
+    async def rights(self, secret: str) -> Hashable:
+        """Equal as long as a token may do the same. Raises `RPCError`."""
+        identity = await self.identity(secret)
+        return identity.authorizer, identity.epoch

@@ -1,0 +1,156 @@
+"""The seam where every call is judged: in process, from port 8300 or from another datacenter, all come through here.
+
+`Guard` asks the table of `consulpy.rpc.acl.table`; `NoGuard` stands in its place where access control is off.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+
+from consulpy.acl.authorizer import UNRESTRICTED, Authorizer
+from consulpy.acl.levels import WRITE
+from consulpy.errors import PermissionDenied, RPCError
+from consulpy.rpc.acl.denied import Denied, require
+from consulpy.rpc.acl.resolver import Identity
+from consulpy.rpc.acl.table import ACCESS, Access
+from consulpy.rpc.registry import Method
+from consulpy.state.watch import WatchSet
+from consulpy.structs.acl import Token
+from consulpy.structs.record import Record
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+_log = Logger()
+
+
+class Resolver(Protocol):
+    """Finds what a token may do (`consulpy.rpc.acl.resolver`)."""
+
+    def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:
+        """The token and its rights. Raises `RPCError`."""
+
+
+class NoGuard:
+    """Access control is off: everything is answered."""
+
+    #: Whether there is access control.
+    is_on = False
+    #: Whether listing keys is a right of its own.
+    lists_keys_by_right = False
+    #: What holds where no rule says anything.
+    default_allows = True
+
+    def read(self, server: "Server", method: Method, request: Record, watch: WatchSet | None) -> Any:
+        """Have a read answered."""
+        return method.handler(server, request, watch)
+
+    def invoke(self, server: "Server", method: Method, request: Record) -> "Deferred[Any]":
+        """Have any other method answered."""
+        return maybeDeferred(method.handler, server, request)
+
+    def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:  # noqa: ARG002
+        """An identity that may do everything."""
+        return Identity(Token(), UNRESTRICTED)
+
+    def require_snapshot(self, secret: str) -> None:
+        """Anybody may save and restore."""
+
+
+class Guard:
+    """Access control is on. `lists_keys_by_right`: `acl.enable_key_list_policy`."""
+
+    is_on = True
+
+    def __init__(self, resolver: Resolver, *, default_allows: bool, lists_keys_by_right: bool = False) -> None:
+        self._resolver = resolver
+        self.default_allows = default_allows
+        self.lists_keys_by_right = lists_keys_by_right
+
+    def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:
+        """The token and its rights. Raises `RPCError`."""
+        return self._resolver.resolve(secret, watch)
+
+    def require_snapshot(self, secret: str) -> None:
+        """Saving and restoring the whole state, with all secrets in it. Raises `RPCError`."""
+        identity = self.resolve(secret)
+        try:
+            require(identity.authorizer, "acl", "", WRITE)
+        except Denied as error:
+            raise _explained(error, identity.token, "snapshot") from None
+
+    def read(self, server: "Server", method: Method, request: Record, watch: WatchSet | None) -> Any:
+        """Have a read answered, as far as its token may see it. Raises `RPCError`."""
+        access = _access(method)
+        if access.is_open:
+            return method.handler(server, request, watch)
+        authorizer, settled = self._judge(access, server, method, request, watch)
+        if settled is not None:
+            return settled
+        reply = method.handler(server, request, watch)
+        return reply if access.after is None else self._after(access, authorizer, server, method, request, reply)
+
+    def invoke(self, server: "Server", method: Method, request: Record) -> "Deferred[Any]":
+        """Have any other method answered, if its token allows it. Fails with `RPCError`."""
+        return maybeDeferred(self._invoke, server, method, request)
+
+    def _invoke(self, server: "Server", method: Method, request: Record) -> Any:
+        access = _access(method)
+        if access.is_open:
+            return method.handler(server, request)
+        authorizer, settled = self._judge(access, server, method, request, None)
+        if settled is not None:
+            return settled
+        reply = method.handler(server, request)
+        if access.after is None:
+            return reply
+        if isinstance(reply, Deferred):
+            return reply.addCallback(lambda found: self._after(access, authorizer, server, method, request, found))
+        return self._after(access, authorizer, server, method, request, reply)
+
+    def _judge(
+        self, access: Access, server: "Server", method: Method, request: Record, watch: WatchSet | None
+    ) -> tuple[Authorizer, Any]:
+        identity = self.resolve(token_of(request), watch)
+        if access.check is None:
+            return identity.authorizer, None
+        try:
+            return identity.authorizer, access.check(identity.authorizer, server, request)
+        except Denied as error:
+            raise _explained(error, identity.token, method.name) from None
+
+    def _after(
+        self, access: Access, authorizer: Authorizer, server: "Server", method: Method, request: Record, reply: Any
+    ) -> Any:
+        assert access.after is not None
+        try:
+            return access.after(authorizer, server, request, reply)
+        except Denied as error:
+            raise _explained(error, self.resolve(token_of(request)).token, method.name) from None
+
+
+def token_of(request: Record) -> str:
+    """The secret that a call carries."""
+    options = getattr(request, "options", None)
+    found: str = options.token if options is not None else getattr(request, "token", "")
+    return found
+
+
+def _access(method: Method) -> Access:
+    access = ACCESS.get(method.name)
+    if access is None:
+        raise PermissionDenied
+    return access
+
+
+def _explained(error: Denied, token: Token, what: str) -> RPCError:
+    """The refusal, with whose token it was; secrets are never shown."""
+    error.accessor = token.accessor_id
+    _log.debug(
+        "{method} refused: the token with accessor {accessor} lacks {missing}",
+        method=what,
+        accessor=token.accessor_id,
+        missing=error.missing,
+    )
+    return error

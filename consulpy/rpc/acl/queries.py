@@ -1,0 +1,70 @@
+"""What may be seen of prepared queries and of what they find (docs/wire/acl.md section 6)."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from consulpy.acl.authorizer import Authorizer
+from consulpy.acl.levels import READ
+from consulpy.rpc.acl.denied import Denied
+from consulpy.rpc.acl.filters import filter_reply, query_prefix, redacted, visible_queries
+from consulpy.structs.query import (
+    PreparedQuery,
+    QueriesReply,
+    QueryExecuteRemoteRequest,
+    QueryExecuteReply,
+    QueryExecuteRequest,
+    QueryExplainReply,
+    QueryGetRequest,
+)
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+
+def got(authorizer: Authorizer, _server: "Server", _request: QueryGetRequest, reply: QueriesReply) -> QueriesReply:
+    """PreparedQuery.Get: who knows the id of one without a name may see it."""
+    return dataclasses.replace(reply, queries=[_seen(authorizer, query) for query in reply.queries or ()])
+
+
+def explained(
+    authorizer: Authorizer, _server: "Server", _request: QueryExecuteRequest, reply: QueryExplainReply
+) -> QueryExplainReply:
+    """PreparedQuery.Explain: as in a list of all."""
+    visible = visible_queries(authorizer, [reply.query])
+    if not visible:
+        raise Denied("query", reply.query.name, READ)
+    return dataclasses.replace(reply, query=visible[0])
+
+
+def _seen(authorizer: Authorizer, query: PreparedQuery) -> PreparedQuery:
+    if query_prefix(query) is None:
+        return redacted(authorizer, query)
+    visible = visible_queries(authorizer, [query])
+    if not visible:
+        raise Denied("query", query.name, READ)
+    return visible[0]
+
+
+def executed(
+    authorizer: Authorizer, server: "Server", request: QueryExecuteRequest, reply: QueryExecuteReply
+) -> QueryExecuteReply:
+    """PreparedQuery.Execute: by the query's own token, if it has one. Other datacenters have filtered theirs."""
+    if reply.datacenter != server.datacenter:
+        return reply
+    query = server.store.queries.resolve(request.query_id_or_name, request.agent)
+    return _by_own_token(authorizer, server, query, reply)
+
+
+def executed_remotely(
+    authorizer: Authorizer, server: "Server", request: QueryExecuteRemoteRequest, reply: QueryExecuteReply
+) -> QueryExecuteReply:
+    """PreparedQuery.ExecuteRemote."""
+    return _by_own_token(authorizer, server, request.query, reply)
+
+
+def _by_own_token(
+    authorizer: Authorizer, server: "Server", query: PreparedQuery | None, reply: QueryExecuteReply
+) -> QueryExecuteReply:
+    if query is not None and query.token:
+        authorizer = server.guard.resolve(query.token).authorizer
+    return filter_reply(authorizer, reply)

@@ -1,0 +1,156 @@
+"""The one table of what each RPC method wants: who is asked for a right, and whose reply is filtered.
+
+A method that is not here is refused where access control is on, and a test names it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from consulpy.acl.levels import READ, WRITE
+from consulpy.rpc.acl import checks, queries, registration, transactions
+from consulpy.rpc.acl.checks import scalar
+from consulpy.rpc.acl.filters import filter_reply
+
+#: `check(authorizer, server, request)`: raises `Denied`, or gives the reply if that is settled already.
+Check = Callable[[Any, Any, Any], Any]
+#: `after(authorizer, server, request, reply)`: what may be seen of a reply, or raises `Denied`.
+After = Callable[[Any, Any, Any, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a method wants. `check`: before it is answered; `after`: what may be seen of its reply.
+
+    `is_open`: it wants nothing, not even a token that exists.
+    """
+
+    check: Check | None = None
+    after: After | None = None
+    is_open: bool = False
+
+
+def _by_type(authorizer: Any, _server: Any, _request: Any, reply: Any) -> Any:
+    return filter_reply(authorizer, reply)
+
+
+#: Wants nothing.
+OPEN: Final = Access(is_open=True)
+#: Its reply loses what may not be seen.
+FILTERED: Final = Access(after=_by_type)
+
+_OPERATOR_READ: Final = Access(scalar("operator", READ))
+_OPERATOR_WRITE: Final = Access(scalar("operator", WRITE))
+
+_ACL_READ: Final = Access(scalar("acl", READ))
+_ACL_WRITE: Final = Access(scalar("acl", WRITE))
+#: Any token that exists.
+_ANY_TOKEN: Final = Access()
+
+ACCESS: Final[dict[str, Access]] = {
+    "ACL.Apply": _ACL_WRITE,
+    "ACL.AuthMethodDelete": _ACL_WRITE,
+    "ACL.AuthMethodList": _ACL_READ,
+    "ACL.AuthMethodRead": _ACL_READ,
+    "ACL.AuthMethodSet": _ACL_WRITE,
+    "ACL.Authorize": _ANY_TOKEN,
+    "ACL.BindingRuleDelete": _ACL_WRITE,
+    "ACL.BindingRuleList": _ACL_READ,
+    "ACL.BindingRuleRead": _ACL_READ,
+    "ACL.BindingRuleSet": _ACL_WRITE,
+    "ACL.BootstrapTokens": OPEN,
+    "ACL.Get": OPEN,  # who knows the secret
+    "ACL.GetPolicy": OPEN,  # answers nothing
+    "ACL.List": _ACL_WRITE,
+    "ACL.Login": OPEN,
+    "ACL.Logout": OPEN,  # only the token that asks goes
+    "ACL.PolicyBatchRead": _ACL_READ,
+    "ACL.PolicyDelete": _ACL_WRITE,
+    "ACL.PolicyList": _ACL_READ,
+    "ACL.PolicyRead": _ACL_READ,
+    "ACL.PolicyResolve": _ANY_TOKEN,  # those of the token that asks
+    "ACL.PolicySet": _ACL_WRITE,
+    "ACL.ReplicationStatus": OPEN,
+    "ACL.RoleBatchRead": _ACL_READ,
+    "ACL.RoleDelete": _ACL_WRITE,
+    "ACL.RoleList": _ACL_READ,
+    "ACL.RoleRead": _ACL_READ,
+    "ACL.RoleResolve": _ANY_TOKEN,  # those of the token that asks
+    "ACL.RoleSet": _ACL_WRITE,
+    "ACL.TokenBatchRead": _ACL_READ,
+    "ACL.TokenClone": _ACL_WRITE,
+    "ACL.TokenDelete": _ACL_WRITE,
+    "ACL.TokenList": _ACL_READ,
+    "ACL.TokenRead": OPEN,  # who knows the secret; by accessor it asks for acl:read itself
+    "ACL.TokenSet": _ACL_WRITE,
+    "Catalog.Register": Access(registration.register),
+    "Catalog.Deregister": Access(registration.deregister),
+    "Catalog.GatewayServices": Access(checks.gateway, after=_by_type),
+    "Catalog.ListDatacenters": OPEN,
+    "Catalog.ListNodes": FILTERED,
+    "Catalog.ListServices": FILTERED,
+    "Catalog.NodeServiceList": FILTERED,
+    "Catalog.NodeServices": FILTERED,
+    "Catalog.ServiceNodes": FILTERED,
+    "ConfigEntry.Apply": Access(checks.config_write),
+    "ConfigEntry.Delete": Access(checks.config_write),
+    "ConfigEntry.Get": Access(checks.config_read),
+    "ConfigEntry.List": FILTERED,
+    "ConfigEntry.ListAll": FILTERED,
+    "ConfigEntry.ResolveServiceConfig": Access(checks.service_config),
+    # Connect is off: these say so, to everybody.
+    "ConnectCA.ConfigurationGet": OPEN,
+    "ConnectCA.ConfigurationSet": OPEN,
+    "ConnectCA.Roots": OPEN,
+    "ConnectCA.Sign": OPEN,
+    "ConnectCA.SignIntermediate": OPEN,
+    "DiscoveryChain.Get": OPEN,
+    "Coordinate.ListDatacenters": OPEN,
+    "Coordinate.ListNodes": FILTERED,
+    "Coordinate.Node": Access(checks.node_read),
+    "Coordinate.Update": Access(checks.coordinate),
+    "FederationState.Get": _OPERATOR_READ,
+    "FederationState.List": _OPERATOR_READ,
+    "FederationState.ListMeshGateways": FILTERED,
+    "Health.ChecksInState": FILTERED,
+    "Health.NodeChecks": FILTERED,
+    "Health.ServiceChecks": FILTERED,
+    "Health.ServiceNodes": FILTERED,
+    "Intention.Apply": Access(checks.intention_change),
+    "Intention.Check": Access(checks.intention_check),
+    "Intention.Get": Access(after=checks.intention_seen),
+    "Intention.List": FILTERED,
+    "Intention.Match": Access(checks.intention_match),
+    "Internal.EventFire": Access(checks.event),
+    "Internal.GatewayServiceDump": FILTERED,
+    "Internal.NodeDump": FILTERED,
+    "Internal.NodeInfo": FILTERED,
+    "Internal.ServiceDump": FILTERED,
+    "KVS.Apply": Access(checks.key_write),
+    "KVS.Get": Access(checks.key_read),
+    "KVS.List": Access(checks.key_list, after=_by_type),
+    "KVS.ListKeys": Access(checks.key_list, after=_by_type),
+    "Operator.AutopilotGetConfiguration": _OPERATOR_READ,
+    "Operator.AutopilotSetConfiguration": _OPERATOR_WRITE,
+    "Operator.RaftGetConfiguration": _OPERATOR_READ,
+    "Operator.RaftRemovePeerByAddress": _OPERATOR_WRITE,
+    "Operator.RaftRemovePeerByID": _OPERATOR_WRITE,
+    "Operator.ServerHealth": _OPERATOR_READ,
+    "PreparedQuery.Apply": Access(checks.query_change),
+    "PreparedQuery.Execute": Access(after=queries.executed),
+    "PreparedQuery.ExecuteRemote": Access(after=queries.executed_remotely),
+    "PreparedQuery.Explain": Access(after=queries.explained),
+    "PreparedQuery.Get": Access(after=queries.got),
+    "PreparedQuery.List": FILTERED,
+    "Session.Apply": Access(checks.session_change),
+    "Session.Get": FILTERED,
+    "Session.List": FILTERED,
+    "Session.NodeSessions": FILTERED,
+    "Session.Renew": Access(checks.session_renewal),
+    "Status.Leader": OPEN,
+    "Status.Peers": OPEN,
+    "Status.Ping": OPEN,
+    "Status.RaftStats": OPEN,
+    "Txn.Apply": Access(transactions.check, after=_by_type),
+    "Txn.Read": Access(transactions.check, after=_by_type),
+}

@@ -1,0 +1,99 @@
+"""What a transaction wants, operation by operation: one that may not be done refuses all (acl.md section 6)."""
+
+from typing import TYPE_CHECKING, Any
+
+from consulpy.acl.authorizer import Authorizer
+from consulpy.acl.levels import WRITE
+from consulpy.errors import RPCError
+from consulpy.rpc.acl.checks import key_change
+from consulpy.rpc.acl.denied import require
+from consulpy.structs import kv as verbs
+from consulpy.structs.txn import (
+    CheckOp,
+    KVOp,
+    NodeOp,
+    ServiceOp,
+    TxnError,
+    TxnOp,
+    TxnReadReply,
+    TxnReadRequest,
+    TxnReply,
+    TxnRequest,
+)
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+
+def check(authorizer: Authorizer, server: "Server", request: TxnRequest | TxnReadRequest) -> Any:
+    """Txn.Apply and Txn.Read: a reply with the errors, if there are any."""
+    errors = txn_errors(authorizer, server, request.ops or [])
+    if not errors:
+        return None
+    return TxnReply(errors=errors) if isinstance(request, TxnRequest) else TxnReadReply(errors=errors)
+
+
+def txn_errors(authorizer: Authorizer, server: "Server", operations: list[TxnOp]) -> list[TxnError]:
+    """Why operations of a transaction are refused, by their positions."""
+    errors = []
+    for position, operation in enumerate(operations):
+        try:
+            _txn_operation(authorizer, server, operation)
+        except RPCError as error:
+            errors.append(TxnError(position, str(error)))
+    return errors
+
+
+def _txn_operation(authorizer: Authorizer, server: "Server", operation: TxnOp) -> None:
+    if operation.kv is not None:
+        kv: KVOp = operation.kv
+        key_change(authorizer, kv.verb, kv.dir_ent.key)
+    elif operation.node is not None:
+        node: NodeOp = operation.node
+        if node.verb != verbs.GET:
+            _node_operation(authorizer, server, node)
+    elif operation.service is not None:
+        service: ServiceOp = operation.service
+        if service.verb != verbs.GET:
+            _service_operation(authorizer, server, service)
+    elif operation.check is not None:
+        check: CheckOp = operation.check
+        if check.verb != verbs.GET:
+            _check_operation(authorizer, server, check)
+
+
+def _node_operation(authorizer: Authorizer, server: "Server", operation: NodeOp) -> None:
+    """A node may be named by its id alone."""
+    name = operation.node.node
+    if not name and operation.node.id:
+        rows = server.store.catalog.nodes_table.all()
+        name = next((row.node for row in rows if row.id.lower() == operation.node.id.lower()), "")
+    require(authorizer, "node", name, WRITE)
+
+
+def _service_operation(authorizer: Authorizer, server: "Server", operation: ServiceOp) -> None:
+    service = operation.service
+    key = (operation.node.lower(), (service.id or service.service).lower())
+    existing = server.store.catalog.services_table.get(*key)
+    if existing is not None:
+        require(authorizer, "service", existing.service.service, WRITE)
+    if service.service or existing is None:
+        require(authorizer, "service", service.service, WRITE)
+
+
+def _check_operation(authorizer: Authorizer, server: "Server", operation: CheckOp) -> None:
+    """By the service of the check, as it is and as it will be; else by its node."""
+    check = operation.check
+    existing = server.store.catalog.check(check.node, check.check_id) if check.check_id else None
+    service = check.service_name
+    if not service and check.service_id:
+        row = server.store.catalog.services_table.get(check.node.lower(), check.service_id.lower())
+        service = row.service.service if row is not None else ""
+    if existing is not None and existing.service_name:
+        require(authorizer, "service", existing.service_name, WRITE)
+        if not service:
+            return
+    if service:
+        require(authorizer, "service", service, WRITE)
+    else:
+        require(authorizer, "node", check.node, WRITE)
