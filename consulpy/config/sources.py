@@ -43,9 +43,16 @@ def read_path(path: str, file_format: str = "") -> list[Source]:
             names = sorted(found for found in place.iterdir() if found.is_file())
         except OSError as error:
             raise ConfigError(f"config: ReadDir failed on {path}: {error.strerror}") from None
-        chosen = [found for found in names if found.suffix in SUFFIXES or file_format]
-        return [read_file(str(found), file_format) for found in chosen]
+        return [
+            read_file(str(found), file_format) if found.suffix in SUFFIXES or file_format else _skipped(found)
+            for found in names
+        ]
     return [read_file(path, file_format)]
+
+
+def _skipped(path: Path) -> Source:
+    text = f"skipping file {path}, extension must be .hcl or .json, or config format must be set"
+    return Source(str(path), warnings=[text])
 
 
 def read_file(path: str, file_format: str = "") -> Source:

@@ -99,6 +99,9 @@ def test_flags_over_files_over_dev(tmp_path: Path) -> None:
         'node_meta { y = "2" }',
     ]
     config = load(argv, FakeHost())
+    assert config.warnings[0] == (
+        f"skipping file {tmp_path}/ignored.txt, extension must be .hcl or .json, or config format must be set"
+    )
     assert config.datacenter == "json", "files in alphabetical order, later ones win"
     assert config.log_level == "ERR"
     assert config.retry_join == ("flag", "a", "b"), "lists are strung together, those of flags first"
