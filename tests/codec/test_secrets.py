@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -152,3 +153,31 @@ def test_names() -> None:
 )
 def test_the_password_of_a_url(url: str, shown: str) -> None:
     assert url_without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a.",
+        "a-",
+        "a",
+        "token",
+        "://",
+        "_key",
+        '"token":',
+        'token":"',
+        "authorization:",
+        "/v1/acl/",
+        "http://u:",
+        "x=' ",
+    ],
+)
+def test_hostile_texts_take_time_in_proportion_to_their_size(part: str) -> None:
+    """Names of members and requests end up in lines of the log: with 64 KiB, quadratic time would be minutes."""
+    began_s = time.process_time()
+    for text in (part * (65_536 // len(part)) + end for end in ("=", "=@:", '"', "@")):
+        text_without_secrets(text)
+        target_without_secrets(text)
+        url_without_password(text)
+        is_secret(text)
+    assert time.process_time() - began_s < 5
