@@ -55,7 +55,8 @@ class DiskThread:
     def call(self, job: Job, done: Job, size: int = 1, meanwhile: Job | None = None) -> None:
         """Run `job` in the thread, then `done` in the reactor's: before this returns if the job is quick.
 
-        `size`: how many concurrent requests it is for. `meanwhile`: runs here while the thread works.
+        `size`: how many concurrent requests it is for. `meanwhile`: may run here while the thread
+        wakes, where its result is waited for (else it would only keep the interpreter from the thread).
         `job` must not raise.
         """
         if size > CONCURRENT_MAX:
@@ -71,8 +72,6 @@ class DiskThread:
             self._hand_back(done)
 
         self._queue(in_thread)
-        if meanwhile is not None:
-            meanwhile()
 
     def _call_and_wait(self, job: Job, done: Job, meanwhile: Job | None) -> None:
         over, claim = Lock(), Lock()
