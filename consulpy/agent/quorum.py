@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from consulpy.agent.disk import DiskThread
 from consulpy.agent.pools import reporter
 from consulpy.config.schema import RuntimeConfig
-from consulpy.errors import NoLeader, RPCError, WireError
+from consulpy.errors import ConfigError, NoLeader, RPCError, WireError
 from consulpy.leader.machine import Leader
 from consulpy.leader.servers import QuorumServers, contact_ns
 from consulpy.metrics.registry import Measures
@@ -22,8 +22,10 @@ from consulpy.raft.disk import RaftDatabase
 from consulpy.raft.interfaces import Answered, NotLeader, Observer, Role, Settings, Unreachable
 from consulpy.raft.machine import Raft
 from consulpy.raft.messages import PeerState
+from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
 from consulpy.raft.replicated_log import ReplicatedLog
 from consulpy.raft.state_machine import StoreMachine
+from consulpy.raft.storage import StoredState
 from consulpy.raft.store_storage import StoreStorage
 from consulpy.raft.transport import LeaderWatch, Peers, RaftStream
 from consulpy.rpc.forward import LeaderForwarder
@@ -111,10 +113,25 @@ class QuorumServer(Observer):
         server.quorum = self
 
     def start(self) -> None:
-        """Load what is stored and take part."""
+        """Load what is stored and take part. Raises `ConfigError` for what cannot be read."""
+        data_dir = Path(self._config.data_dir or "")
+        if is_real_server(data_dir):
+            self._take_over(data_dir)
         self.raft.start()
         if self._config.bootstrap and not self.raft.log.last_index:
             self.raft.bootstrap(Configuration.of([self._own]))
+
+    def _take_over(self, data_dir: Path) -> None:
+        """Go on in the place of a real server, whose term, vote, snapshot and log become ours."""
+        stored = self._storage.load()
+        if stored == StoredState(entries=[]):
+            found = read_real_server(data_dir)
+            error = self._database.adopt(found.hard_state, found.snapshot, found.records, found.entries)
+            if error is not None:
+                raise ConfigError(f"the data of the real server in {data_dir} were not taken over: {error}")
+            last = found.entries[-1].index if found.entries else found.snapshot.index if found.snapshot else 0
+            _say("info", f"took over the data of a real server: term={found.hard_state.term} last_log_index={last}")
+        _say("info", f"the real server's log is in {set_aside(data_dir)} now; that program must not use it again")
 
     def stop(self) -> None:
         """Take part no more; everything that was acknowledged is stored."""

@@ -16,6 +16,7 @@ from consulpy.agent.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.machine import Leader
 from consulpy.metrics.registry import Measures
+from consulpy.raft.raft_db_file import is_real_server
 from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
 from consulpy.rpc.copies import Copies
@@ -65,7 +66,7 @@ def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measu
     if config.data_dir is None:
         return None
     path = Path(config.data_dir) / "state" / "log.sqlite"
-    if config.bootstrap and not is_of_quorum(path):
+    if config.bootstrap and not is_of_quorum(path) and not is_real_server(Path(config.data_dir)):
         return None
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     from consulpy.agent.quorum import QuorumServer

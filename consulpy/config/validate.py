@@ -37,8 +37,6 @@ def validate(config: RuntimeConfig) -> None:
 def check_host(config: RuntimeConfig, host: Host) -> None:
     """Is this the host for it? Bind addresses are its own, the data directory may be written. Raises `ConfigError`."""
     _check_data_dir(config.data_dir)
-    if config.server and config.data_dir is not None:
-        _check_no_raft(Path(config.data_dir))
     for path, address in (
         ("bind_addr", config.bind_addr),
         ("serf_lan", config.serf_lan_bind),
@@ -343,23 +341,6 @@ def _check_data_dir(data_dir: str | None) -> None:
 
 #: Raft's timings may be so many times the shortest ones.
 _RAFT_MULTIPLIER_MAX: Final = 10
-#: What a server of the official Consul keeps its data in, below the data directory (raft.db; since 1.15 a log in wal/).
-_RAFT: Final = ("raft/raft.db", "raft/wal", "raft/wal-meta.db", "raft/snapshots/*")
-
-
-def _check_no_raft(data_dir: Path) -> None:
-    """A server that begins here would come up empty beside another server's data. Raises `ConfigError`."""
-    if (data_dir / "state").exists():  # this program has been the server here before
-        return
-    found = next((path for pattern in _RAFT for path in sorted(data_dir.glob(pattern))), None)
-    if found is not None:
-        raise ConfigError(
-            f"data_dir (-data-dir): {data_dir} holds the data of a server of the official Consul ({found}), which is "
-            'not read here. To take it over: run "consul snapshot save FILE" while that server runs, start this agent '
-            'with an empty data directory, and run "consulpy snapshot restore FILE"'
-        )
-
-
 _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_data,
     _check_identity,

@@ -63,6 +63,21 @@ class RaftDatabase(Database):
                 self._take_over(own, replay)
             return self._load_raft()
 
+    def adopt(
+        self, hard_state: HardState, meta: SnapshotMeta | None, records: Sequence[bytes], entries: Sequence[LogEntry]
+    ) -> Exception | None:
+        """Store what another program had stored, all of it or nothing, in a file that is loaded and empty."""
+        with self._lock:
+            statements: list[tuple[str, tuple[Any, ...]]] = [_put("hard_state", _pack_hard_state(hard_state))]
+            if meta is not None:
+                statements += [
+                    ("INSERT INTO snapshot VALUES (?, ?, ?)", (number, meta.index, part))
+                    for number, part in enumerate(pack_parts(records))
+                ]
+                statements.append(_put("snapshot", _pack_meta(meta)))
+            statements += [("INSERT INTO entries VALUES (?, ?)", row) for row in _rows(entries)]
+            return self._transaction(statements)
+
     def write(self, update: Update) -> Exception | None:
         """Make an update durable, all of it or nothing."""
         with self._lock:

@@ -292,21 +292,6 @@ def test_a_data_directory_that_may_not_be_written(tmp_path: Path, monkeypatch: p
         load(["-data-dir", str(tmp_path)], FakeHost())
 
 
-@pytest.mark.parametrize("name", ["raft/raft.db", "raft/wal/00000000.wal", "raft/snapshots/2-7-1/meta.json"])
-def test_a_server_refuses_the_data_directory_of_a_real_server(tmp_path: Path, name: str) -> None:
-    """It would start empty. A client agent may have it, and so may a server that was here before."""
-    (tmp_path / name).parent.mkdir(parents=True)
-    (tmp_path / name).write_text("x")
-    (tmp_path / "raft" / "peers.info").write_text("x")
-    server = ["-data-dir", str(tmp_path), "-server", "-bootstrap-expect", "1"]
-    with pytest.raises(ConfigError, match=r"data of a server of the official Consul \(.*raft/.* snapshot restore FILE"):
-        load(server, FakeHost())
-    assert not (tmp_path / "node-id").exists(), "nothing was written"
-    assert load(server[:2], FakeHost())
-    (tmp_path / "state").mkdir()
-    assert load(server, FakeHost()).server
-
-
 def test_the_raft_folder_of_a_client_agent_is_no_servers(tmp_path: Path) -> None:
     (tmp_path / "raft").mkdir()
     assert load(["-data-dir", str(tmp_path), "-server", "-bootstrap-expect", "1"], FakeHost()).server

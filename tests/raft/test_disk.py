@@ -1,5 +1,6 @@
 """What a server of a quorum stores: the SQLite file against a plain model; and files of single servers."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ from consulpy.errors import ConfigError
 from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.disk import TAKEN_OVER_TERM, RaftDatabase
 from consulpy.raft.messages import BARRIER, CONFIGURATION, NOOP, LogEntry
+from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
 from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
 from consulpy.raft.store_storage import StoreStorage
 from consulpy.state.commands import KVS
@@ -20,6 +22,7 @@ from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 from consulpy.structs.kv import DirEntry, KVRequest
 from tests.raft.simulated import Disk
+from tests.raft.test_boltdb import FILE as RAFT_DB
 
 OWN = Server("127.0.0.1:8300", "own")
 CONFIGURATION_OF_ONE = Configuration.of([OWN])
@@ -215,3 +218,60 @@ def test_a_failed_write_leaves_nothing_behind(path: Path) -> None:
     again = Opened(path)
     assert again.found.hard_state.term == 1
     assert [each.data for each in again.entries] == [b"one"]
+
+
+def test_a_real_servers_directory_is_adopted(tmp_path: Path) -> None:
+    folder = tmp_path / "raft"
+    snapshots = folder / "snapshots"
+    for name, index, is_whole in (("3-40-1", 40, True), ("4-45-2", 45, True), ("4-46-3", 46, False)):
+        (snapshots / name).mkdir(parents=True)
+        store = Store()
+        put(f"up to {index}").apply(store, 1)
+        state = pack({"LastIndex": index}) + b"".join(Snapshot.of(store).records())
+        (snapshots / name / "state.bin").write_bytes(state if is_whole else state[:-3])
+        servers = [{"Suffrage": 0, "ID": "own", "Address": "127.0.0.1:8300"}]
+        term = int(name[0])
+        meta = {"Index": index, "Term": term, "Configuration": {"Servers": servers}, "ConfigurationIndex": 1}
+        (snapshots / name / "meta.json").write_text(json.dumps(meta | {"Size": len(state)}))
+    (folder / "raft.db").write_bytes(RAFT_DB)
+    assert is_real_server(tmp_path)
+    found = read_real_server(tmp_path)
+    assert found.snapshot == SnapshotMeta(45, 4, CONFIGURATION_OF_ONE, 1)
+
+    opened = Opened(tmp_path / "log.sqlite")
+    assert opened.database.adopt(found.hard_state, found.snapshot, found.records, found.entries) is None
+    opened.database.close()
+    again = Opened(tmp_path / "log.sqlite")
+    assert again.found.hard_state == found.hard_state
+    assert again.found.hard_state.term == 4
+    assert again.found.snapshot == found.snapshot
+    assert again.found.state.kv.table.get("up to 45") is not None
+    assert again.entries == found.entries
+    assert set_aside(tmp_path).name == "raft.taken-over"
+    assert not is_real_server(tmp_path)
+
+
+def test_a_real_servers_log_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "raft").mkdir()
+    (tmp_path / "raft" / "raft.db").write_bytes(RAFT_DB[:5000])
+    with pytest.raises(ConfigError, match="join as a new one"):
+        read_real_server(tmp_path)
+    (tmp_path / "raft" / "raft.db").write_bytes(RAFT_DB)
+    with pytest.raises(ConfigError, match=r"begins at \d+, its snapshot ends at 0"):
+        read_real_server(tmp_path)
+    (tmp_path / "raft" / "wal").mkdir()
+    with pytest.raises(ConfigError, match="newer version"):
+        read_real_server(tmp_path)
+    assert (tmp_path / "raft" / "raft.db").read_bytes() == RAFT_DB
+
+
+@pytest.mark.parametrize("name", ["raft/raft.db", "raft/wal/00000000.wal", "raft/snapshots/2-7-1/meta.json"])
+def test_whatever_a_real_server_leaves_is_noticed(tmp_path: Path, name: str) -> None:
+    """Else a server would start empty beside it."""
+    (tmp_path / "raft").mkdir()
+    assert not is_real_server(tmp_path), "a client agent's"
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("x")
+    assert is_real_server(tmp_path)
+    with pytest.raises(ConfigError, match="join as a new one"):
+        read_real_server(tmp_path)

@@ -285,3 +285,49 @@ def test_a_snapshot_is_saved_and_restored_through_any_server(host: Host, mix: st
             keys: Callable[[], Any] = lambda reader=reader: sorted(ask(quorum.url(reader, "kv/?keys&stale")))  # noqa: E731
             eventually(lambda keys=keys: keys() == ["old1", "old2", "old3"], f"the state on server {reader}")
         eventually(lambda number=number: quorum.put(number, "old1", "y"), "a write after the restore")
+
+
+def test_three_real_servers_are_replaced_in_place_one_by_one_while_a_client_writes(host: Host) -> None:
+    """The same data directory, node id, address, term, vote and log: no server joins or leaves the quorum."""
+    quorum = Quorum(host, (REAL, REAL, REAL))
+    for number in quorum.kinds:
+        quorum.start(number)
+    eventually(quorum.leader, "a leader that all name")
+    snapshot_of(host, quorum, 1, "made")
+    before = ask(quorum.url(1, "operator/raft/configuration"))["Servers"]
+    writer = Writer(quorum)
+    writer.start()
+    for number in quorum.kinds:
+        time.sleep(1)
+        quorum.running.pop(number).terminate()
+        quorum.kinds[number] = OWN
+        quorum.start(number)
+        eventually(lambda number=number: quorum.put(number, "moved", str(number)), f"a write through the new {number}")
+        eventually(lambda number=number: quorum.value(number, "moved") == str(number), "which it has itself")
+        eventually(quorum.leader, "a leader that all name")
+    time.sleep(1)
+    writer.stop()
+    writer.check()
+    after = ask(quorum.url(1, "operator/raft/configuration"))["Servers"]
+    names = lambda servers: sorted((each["ID"], each["Address"], each["Voter"]) for each in servers)  # noqa: E731
+    assert names(after) == names(before)
+
+
+def test_a_server_that_was_alone_grows_to_three(host: Host) -> None:
+    quorum = Quorum(host, (OWN, OWN, REAL))
+    quorum.start(1, "-bootstrap-expect", "1")
+    eventually(lambda: quorum.put(1, "alone", "x"), "a server")
+    quorum.running.pop(1).terminate()
+    quorum.start(1, "-rejoin")
+    eventually(lambda: quorum.value(1, "alone", "") == "x", "its state as one of a quorum")
+    quorum.start(2, "-rejoin")
+    quorum.start(3, "-rejoin")
+
+    def voters() -> set[str]:
+        found = ask(quorum.url(1, "operator/raft/configuration"))["Servers"]
+        return {server["Node"] for server in found if server["Voter"]}
+
+    eventually(lambda: voters() == {"n1", "n2", "n3"}, "three voters")
+    quorum.running.pop(1).kill()
+    eventually(lambda: quorum.put(2, "more", "y"), "a write without the first one")
+    assert quorum.value(3, "alone", "") == "x"

@@ -1,0 +1,56 @@
+"""A real server's raft.db is read: term, vote and log; damaged files are errors, and nothing else."""
+
+import base64
+import contextlib
+import gzip
+import json
+from random import Random
+
+import pytest
+
+from consulpy.errors import WireError
+from consulpy.raft.boltdb import BoltFile, read_raft_db
+from consulpy.raft.storage import HardState
+from tests.conftest import VECTORS
+
+VECTOR = json.loads((VECTORS / "raft" / "raft_db.json").read_text())
+FILE = gzip.decompress(base64.b64decode(VECTOR["file_gzip_base64"]))
+
+
+def test_a_captured_file_has_its_buckets() -> None:
+    file = BoltFile(FILE)
+    assert {key.decode(): value.hex() for key, value in file.bucket(b"conf")} == VECTOR["conf"]
+    logs = {str(int.from_bytes(key, "big")): value.hex() for key, value in file.bucket(b"logs")}
+    assert VECTOR["logs"].items() <= logs.items()
+    assert list(file.bucket(b"nothing")) == []
+
+
+def test_term_vote_and_entries() -> None:
+    hard, entries = read_raft_db(FILE)
+    candidate = bytes.fromhex(VECTOR["conf"]["LastVoteCand"]).decode()
+    assert hard == HardState(4, 4, candidate)
+    assert [entry.index for entry in entries] == list(range(entries[0].index, entries[-1].index + 1))
+    assert entries[-1].index == max(map(int, VECTOR["logs"]))
+
+
+@pytest.mark.parametrize("data", [b"", b"no database", bytes(100_000), FILE[:4096], FILE[4096:]])
+def test_what_is_no_database_is_an_error(data: bytes) -> None:
+    with pytest.raises(WireError):
+        read_raft_db(data)
+
+
+def test_damaged_files_raise_nothing_else() -> None:
+    rng = Random(5)
+    for _ in range(300):
+        damaged = bytearray(FILE)
+        for _ in range(rng.randrange(1, 20)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        with contextlib.suppress(WireError):
+            read_raft_db(bytes(damaged[: rng.choice([len(damaged), rng.randrange(len(damaged))])]))
+
+
+def test_one_damaged_meta_page_is_made_up_by_the_other() -> None:
+    for offset in (20, 4096 + 20):
+        damaged = bytearray(FILE)
+        damaged[offset] ^= 0xFF
+        assert read_raft_db(bytes(damaged))[1]
