@@ -108,11 +108,15 @@ class Limits:
 class AclTokens:
     """Tokens of the agent itself; each may also be set over HTTP."""
 
-    master: str = key(Kind.TEXT, "", "Secret of the management token that the first leader makes.")
-    agent_master: str = key(Kind.TEXT, "", "Rights on this agent alone, also without servers.", reloadable=True)
-    default: str = key(Kind.TEXT, "", "For requests without a token, and DNS.", reloadable=True)
-    agent: str = key(Kind.TEXT, "", "For what the agent tells of its node; else the default one.", reloadable=True)
-    replication: str = key(Kind.TEXT, "", "For copying from the primary datacenter.", reloadable=True)
+    master: str = key(Kind.TEXT, "", "Secret of the management token that the first leader makes.", secret=True)
+    agent_master: str = key(
+        Kind.TEXT, "", "Rights on this agent alone, also without servers.", reloadable=True, secret=True
+    )
+    default: str = key(Kind.TEXT, "", "For requests without a token, and DNS.", reloadable=True, secret=True)
+    agent: str = key(
+        Kind.TEXT, "", "For what the agent tells of its node; else the default one.", reloadable=True, secret=True
+    )
+    replication: str = key(Kind.TEXT, "", "For copying from the primary datacenter.", reloadable=True, secret=True)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from consulpy.codec.secrets import (
     url_without_password,
     without_secrets,
 )
-from consulpy.config.schema import RuntimeConfig
+from consulpy.config.schema import KEYS, RuntimeConfig
 
 S = "s3kret"
 
@@ -181,3 +181,11 @@ def test_hostile_texts_take_time_in_proportion_to_their_size(part: str) -> None:
         url_without_password(text)
         is_secret(text)
     assert time.process_time() - began_s < 5
+
+
+def test_the_agents_own_tokens_and_keys_are_declared_secret() -> None:
+    declared = {path for path, (_, key) in KEYS.items() if key.secret}
+    assert declared == {
+        "encrypt",
+        *(f"acl.tokens.{name}" for name in ("master", "agent_master", "default", "agent", "replication")),
+    }
