@@ -52,6 +52,8 @@ def warnings(config: RuntimeConfig) -> Iterator[str]:
     """Lines for the log: what is allowed but probably not meant."""
     if config.bootstrap:
         yield "bootstrap = true: do not enable unless necessary"
+    if config.ports.https > 0 and any(each.startswith(("unix://", "/")) for each in config.addresses.https.split()):
+        yield "addresses.https: HTTPS on a unix socket is not supported yet: nothing listens there"
     for rule in config.telemetry.prefix_filter:
         if not rule.startswith(("+", "-")):
             yield f"Filter rule must begin with either '+' or '-': {json.dumps(rule)}"

@@ -252,6 +252,8 @@ def test_consul_warns_of_these_too() -> None:
         "BootstrapExpect is set to 1; this is the same as Bootstrap mode.",
         "bootstrap = true: do not enable unless necessary",
     )
+    https = 'ports { https = 1 }\naddresses { https = "unix:///x" }\ncert_file = "c"\nkey_file = "k"'
+    assert hcl(https).warnings[0].startswith("addresses.https: HTTPS on a unix socket is not supported yet")
     assert hcl('telemetry { prefix_filter = ["x", "+a"] }').warnings == (
         "Filter rule must begin with either '+' or '-': \"x\"",
     )
