@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
 from twisted.python import usage
 
-from consulpy.agent import Agent, watchdog
+from consulpy.agent import Agent, systemd, watchdog
 from consulpy.agent.descriptors import raise_limit
 from consulpy.agent.files import AgentFiles
 from consulpy.agent.logs import LogSink
@@ -131,6 +131,7 @@ class _StopsOnMistakes(AgentService):
             _complain(error)
         _tune_interpreter()
         watchdog.install(self._reactor, self.agent.metrics, self.agent.turn)
+        systemd.install(self._reactor, self.agent)
 
 
 def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
@@ -148,6 +149,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
         _complain(error)
     _tune_interpreter()
     watchdog.install(reactor, started.agent.metrics, started.agent.turn)
+    systemd.install(reactor, started.agent)
     print("==> consulpy agent running!", flush=True)
     reactor.addSystemEventTrigger("before", "shutdown", started.stopService)
     reactor.run()

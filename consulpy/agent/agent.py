@@ -99,6 +99,8 @@ class Agent:
         #: The DNS door, if it is open.
         self.dns: DnsService | None = None
         self._watches: Watches | None = None
+        #: Called with `joined` (the LAN pool), `reloading`, `reloaded` and `stopping`.
+        self.state_changed: Callable[[str], None] = lambda _state: None
         self._stops: list[Callable[[], object]] = []
         self._leaving: Deferred[None] | None = None
         self._reloads = DeferredLock()  # one at a time
@@ -394,6 +396,8 @@ class Agent:
         _log.info("({name}) joining: {addresses}", name=name, addresses=", ".join(addresses))
         joined = await joining.join(self._reactor, pool.serf, addresses, pool.default_port)
         _log.info("({name}) joined: number_of_nodes={count}", name=name, count=joined)
+        if not wan:
+            self.state_changed("joined")
         return joined
 
     def join(self, addresses: list[str], wan: bool) -> "Deferred[int]":
@@ -415,6 +419,7 @@ class Agent:
 
     async def _leave(self) -> None:
         _log.info("leaving")
+        self.state_changed("stopping")
         self._parts.anti_entropy.stop()
         quorum = self._role.quorum
         if quorum is not None:
@@ -444,7 +449,14 @@ class Agent:
 
     def reload(self) -> "Deferred[None]":
         """Read the configuration again and apply what can be applied. Fails with `RPCError`."""
-        return self._reloads.run(lambda: Deferred.fromCoroutine(self._reload()))
+        return self._reloads.run(lambda: Deferred.fromCoroutine(self._notified_reload()))
+
+    async def _notified_reload(self) -> None:
+        self.state_changed("reloading")
+        try:
+            await self._reload()
+        finally:
+            self.state_changed("reloaded")
 
     async def _reload(self) -> None:
         def read() -> tuple[RuntimeConfig, Callable[[], None]]:  # in a thread: files may be slow
