@@ -15,6 +15,8 @@ from consulpy.structs.service import CheckServiceNode, NodeInfo, NodeService, Se
 #: Go escapes these in JSON, so that it may stand in HTML.
 _ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
 
+#: The blanks before a line; no text has a line end of its own in JSON.
+_INDENT: Final = re.compile(rb"^( +)", re.MULTILINE)
 #: What stands in a text for bytes that were no UTF-8.
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
@@ -51,9 +53,14 @@ def to_bytes(body: Any, pretty: bool) -> bytes:
     """`body` as JSON; pretty: indented by four blanks, with a line end."""
     if isinstance(body, Rows):
         body = body.shown()
-    if pretty:
-        return _escaped(_loosely(json.dumps(body, indent=4, ensure_ascii=False, default=_default) + "\n"))
-    return _escaped(_compact(body))
+    return _escaped(_pretty(body) + b"\n" if pretty else _compact(body))
+
+
+def _pretty(body: Any) -> bytes:
+    try:
+        return _INDENT.sub(rb"\1\1", orjson.dumps(body, default=_default, option=orjson.OPT_INDENT_2))
+    except TypeError:
+        return _loosely(json.dumps(body, indent=4, ensure_ascii=False, default=_default))
 
 
 def _compact(body: Any) -> bytes:

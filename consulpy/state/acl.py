@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from consulpy.errors import RPCError
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
+from consulpy.state.uuid_index import check_uuid
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import (
     ANONYMOUS_ACCESSOR,
@@ -293,10 +294,7 @@ def is_expired(token: Token, now_s: float) -> bool:
 
 
 def _check_uuid(text: str, what: str) -> None:
-    if len(text) != 36:
-        raise RPCError(f"failed {what} lookup: index error: UUID must be 36 characters")
-    if _UUID.fullmatch(text) is None:
-        raise RPCError(f"failed {what} lookup: index error: Invalid UUID element: {text}")
+    check_uuid(text, f"failed {what} lookup")
 
 
 def _put(change: "Change", table: Table[Any], key: str, row: Any, old: Any, content_hash: bytes | None = None) -> None:

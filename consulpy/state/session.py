@@ -5,13 +5,13 @@ lock delay) are not part of the state: the leader counts them (`consulpy.leader.
 """
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import RPCError
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
+from consulpy.state.uuid_index import check_uuid
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import CRITICAL
 from consulpy.structs.session import DELETE_KEYS, RELEASE, Session
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from consulpy.state.store import Change
 
 SESSIONS: Final = "sessions"
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Sessions:
@@ -36,10 +35,7 @@ class Sessions:
 
     def find(self, session_id: str) -> Session | None:
         """One by its id. Raises `RPCError` for a text that is no id."""
-        if len(session_id) != 36:
-            raise RPCError("failed session lookup: index error: UUID must be 36 characters")
-        if _UUID.fullmatch(session_id) is None:
-            raise RPCError(f"failed session lookup: index error: Invalid UUID element: {session_id}")
+        check_uuid(session_id, "failed session lookup")
         return self.table.get(session_id.lower())
 
     def get(self, watch: WatchSet | None, session_id: str) -> tuple[int, Session | None]:

@@ -110,3 +110,40 @@ def test_without_a_kind_all_config_entries_are_listed() -> None:
 def test_entries_that_mean_nothing_are_refused(body: dict[str, Any], text: str) -> None:
     answer = Door().ask("PUT /v1/config", body)
     assert (answer.status, answer.text) == (500, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("x", "UUID must be 36 characters"),
+        ("z" * 36, "Invalid UUID: encoding/hex: invalid byte: U+007A 'z'"),
+        ("0" * 31 + "-----", 'UUID should have maximum of 4 "-"; got 5'),
+        ("0" * 35 + "-", "Input (without hyphens) must be even length"),
+        ("0" * 34 + "%C3%A9", "Invalid UUID: encoding/hex: invalid byte: U+00C3 'Ã'"),
+    ],
+)
+def test_what_is_no_id_is_refused_as_the_index_of_ids_does(text: str, fault: str) -> None:
+    door = Door()
+    for path, what in (("session/info", "session"), ("query", "prepared query"), ("connect/intentions", "intention")):
+        answer = door.ask(f"GET /v1/{path}/{text}")
+        assert answer.text.endswith(f"failed {what} lookup: index error: {fault}")
+    body = {"Name": "q", "Service": {"Service": "s"}, "Session": "x"}
+    answer = door.ask("POST /v1/query", body)
+    assert (answer.status, answer.text) == (500, "invalid session: index error: UUID must be 36 characters")
+
+
+def test_pretty_answers_have_the_numbers_of_plain_ones() -> None:
+    door = Door()
+    door.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1"})
+    coord = {"Vec": [0] * 8, "Error": 1.5, "Adjustment": 0, "Height": 1e-5}
+    door.tell("PUT /v1/coordinate/update", {"Node": "n", "Coord": coord})
+    door.agent.clock.advance(10)
+    assert '"Height": 0.00001\n' in door.ask("GET /v1/coordinate/nodes?pretty").text
+
+
+def test_the_web_page_sees_null_where_there_are_no_tags() -> None:
+    door = Door()
+    check = {"Name": "c", "Status": "passing"}
+    door.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "a", "Service": {"Service": "s"}, "Check": check})
+    node = door.ask("GET /v1/internal/ui/node/n").json
+    assert (node["Services"][0]["Tags"], node["Checks"][0]["ServiceTags"]) == (None, None)

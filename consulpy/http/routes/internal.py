@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def _shown(info: NodeInfo) -> dict[str, Any]:
     shown = info.to_json()
-    shown["Services"] = [render.service(each) for each in info.services or ()]
-    shown["Checks"] = render.checks(info.checks)
+    shown["Services"] = [each.to_json() for each in info.services or ()]  # their tags may be null here
+    shown["Checks"] = [each.to_json() for each in info.checks or ()]
     return shown
 
 

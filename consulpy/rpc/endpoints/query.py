@@ -60,6 +60,8 @@ def apply(server: "Server", request: QueryRequest) -> Any:
             check(query)
         except RPCError as error:
             raise RPCError(f"Invalid prepared query: {error}") from None
+        if query.session:
+            check_uuid(query.session, "invalid session")
     elif request.op != "delete":
         raise RPCError(f"Unknown prepared query operation: {request.op}")
     command = QueryRequest(
