@@ -8,7 +8,7 @@ and text.
 import gzip
 import posixpath
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -32,6 +32,7 @@ from consulpy.http.origin import Origins
 from consulpy.http.params import token
 from consulpy.http.refused import OWN, denied_headers, is_refusal
 from consulpy.http.render import text_bytes, to_bytes
+from consulpy.http.router import klein_resource
 from consulpy.http.routing import (
     METHODS,
     ROUTES,
@@ -89,48 +90,34 @@ def make_site_root(
     }
     added = [(name.encode(), value.encode()) for name, value in headers.items()]
 
-    def serve(request: Any, path: str) -> Any:
-        endpoint, tail = _find(endpoints, path)
-        if endpoint is None:
-            return _not_found(request, path)
+    def respond(request: Any, path: str, tail: str) -> Any:
         for name, value in added:
             request.setHeader(name, value)
-        refused = guard.refuses(request.method.decode("latin-1"), path, _client_of(request)) if guard else ""
+        whole = path + tail
+        refused = guard.refuses(request.method.decode("latin-1"), whole, _client_of(request)) if guard else ""
         refused = refused or (origins.refuses(request) if origins else "")
-        return endpoint.refuse(request, refused) if refused else endpoint.serve(request, tail)
+        return endpoints[path].refuse(request, refused) if refused else endpoints[path].serve(request, tail)
 
-    return Front(lambda: _api(serve), serve)
+    def serve(request: Any, path: str) -> Any:
+        found, tail = _find(endpoints, path)
+        return _not_found(request, path) if found is None else respond(request, found, tail)
 
+    def make_api() -> Resource:
+        return klein_resource(endpoints, respond, lambda request: _not_found(request, request.text), _redirect)
 
-def _api(serve: Callable[[Any, str], Any]) -> Resource:
-    """Klein's resource of all routes."""
-    from klein import Klein  # most requests take the short way: a twelfth of the memory at rest is for the others only
-
-    app = Klein()
-    app.url_map.merge_slashes = False
-
-    # One rule for all: to compile a rule for each path takes werkzeug longer than the rest of the agent's start.
-    @app.route("/", branch=True)
-    def serve_any(request: Any) -> Any:
-        return serve(request, request.text)
-
-    app.handle_errors(Exception)(_route_failed)
-    resource: Resource = app.resource()
-    return resource
+    return Front(make_api, serve)
 
 
-def _find(endpoints: dict[str, "_Endpoint"], path: str) -> tuple["_Endpoint | None", str]:
-    """The endpoint of a path, and what follows it; the longest prefix wins."""
-    found = endpoints.get(path)
-    if found is not None:
-        return found, ""
+def _find(endpoints: Mapping[str, "_Endpoint"], path: str) -> tuple[str | None, str]:
+    """The path of the endpoint that answers `path`, and what follows it; the longest one wins, as in Klein's routes."""
+    if path in endpoints:
+        return path, ""
     if f"{path}/" in endpoints:  # what lacks only the slash is sent there, whatever shorter path there is
         return None, ""
     end = path.rfind("/")
     while end > 0:
-        found = endpoints.get(path[: end + 1])
-        if found is not None:
-            return found, path[end + 1 :]
+        if path[: end + 1] in endpoints:
+            return path[: end + 1], path[end + 1 :]
         end = path.rfind("/", 0, end)
     return None, ""
 
@@ -183,8 +170,8 @@ class Front:
             return _redirect(request, _clean(text))
         if self._api is None:
             self._api = self._make_api()
-        # Klein refuses paths that are no UTF-8, and its only rule takes any
-        request.text, request.postpath = text, [b""]
+        # Klein matches texts only: bytes that are no UTF-8 are in `text`
+        request.text, request.postpath = text, text.encode("utf-8", "replace").split(b"/")[1:]
         return self._api.render(request)
 
 
@@ -227,13 +214,6 @@ def _redirect(request: Any, path: str) -> bytes:
     for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&#34;"), ("'", "&#39;")):
         location = location.replace(plain, escaped)
     return _whole(request, f'<a href="{location}">Moved Permanently</a>.\n\n'.encode())
-
-
-def _route_failed(request: Any, failure: Failure) -> bytes:
-    """Our own fault, outside of any handler."""
-    _log.failure("a route failed", failure)
-    request.setResponseCode(500)
-    return _whole(request, b"")
 
 
 def _not_found(request: Any, path: str) -> bytes:
