@@ -36,7 +36,7 @@ __all__ = [
     "internal",
     "kvs",
     "operator",
-    "query",
+    "prepared_query",
     "session",
     "status",
     "txn",
