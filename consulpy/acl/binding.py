@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from consulpy.structs.record import Record, go
+from consulpy.codec.record import Record, go
 
 #: What a rule may bind to.
 BIND_TYPES: Final = ("service", "node", "role")

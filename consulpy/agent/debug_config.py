@@ -11,8 +11,8 @@ from consulpy import CONSUL_VERSION
 from consulpy.codec.secrets import HIDDEN, without_secrets
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.sections import AclSettings
+from consulpy.gocompat.time import shown_duration
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.structs.gotime import shown_duration
 
 #: Settings of what this agent does not do: automatic configuration, the mesh, segments, a web page.
 _UNUSED: Final[dict[str, Any]] = {

@@ -11,8 +11,10 @@ from twisted.python.failure import Failure
 
 from consulpy.agent.disk import DiskThread
 from consulpy.agent.pools import reporter
+from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, NoLeader, RPCError, WireError
+from consulpy.gocompat.time import go_time, shown_duration
 from consulpy.leader.machine import Leader
 from consulpy.leader.servers import QuorumServers, contact_ns
 from consulpy.metrics.registry import Measures
@@ -40,10 +42,8 @@ from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member, Status
 from consulpy.state.store import Store
-from consulpy.structs.gotime import go_time, shown_duration
 from consulpy.structs.operator import AutopilotConfig, ServerHealth
 from consulpy.structs.options import QueryMeta
-from consulpy.structs.record import Record
 from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
 #: Tries to learn from the other servers whether there is a quorum already, before one is begun.

@@ -196,7 +196,7 @@ def _fault_of_weights(found: dict[str, Any]) -> str:
 
 
 def _meta(value: Any, place: Place) -> dict[str, str]:
-    from consulpy.structs.meta import fault_of
+    from consulpy.structs.metadata import fault_of
 
     found: dict[str, str] = map_of(text)(value, place)
     fault = fault_of(found)

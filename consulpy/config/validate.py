@@ -20,7 +20,7 @@ from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.tls import tls_settings
 from consulpy.config.transport import Host
 from consulpy.errors import ConfigError
-from consulpy.structs.meta import fault_of
+from consulpy.structs.metadata import fault_of
 
 LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR")
 #: A node's name goes into every gossip packet; docs/wire/gossip.md 3.

@@ -32,14 +32,14 @@ from consulpy.dns.question import (
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
+from consulpy.gocompat.time import GoDurationError, go_duration
 from consulpy.rpc.call import Caller
-from consulpy.structs.gotime import GoDurationError, go_duration
 from consulpy.structs.node import Node
 from consulpy.structs.options import QuerySource
-from consulpy.structs.query import QueryExecuteReply, QueryExecuteRequest
+from consulpy.structs.prepared_query import QueryExecuteReply, QueryExecuteRequest
 from consulpy.structs.requests import NodeRequest, ServiceRequest, SpecificRequest
 from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
-from consulpy.structs.wan import translate
+from consulpy.structs.translate import translate
 
 #: How many host names that are names of this domain again are followed.
 ALIAS_DEPTH_MAX: Final = 3

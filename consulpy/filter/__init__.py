@@ -7,10 +7,10 @@ patterns of `matches` are those of `gocompat.regexp`. Language and texts were se
 from collections.abc import Callable
 from typing import TypeVar
 
+from consulpy.codec.record import Record
 from consulpy.filter.errors import FilterError
 from consulpy.filter.evaluate import predicate
 from consulpy.filter.grammar import parse
-from consulpy.structs.record import Record
 
 __all__ = ["FilterError", "compile_filter"]
 

@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Final
 
+from consulpy.codec.record import Record, camel
 from consulpy.filter.errors import FilterError
 from consulpy.filter.grammar import (
     EQUAL,
@@ -36,7 +37,6 @@ from consulpy.filter.grammar import (
 )
 from consulpy.filter.literals import boolean, integer, quoted
 from consulpy.gocompat.regexp import BadRegexp, Regexp, compile_regexp
-from consulpy.structs.record import Record, camel
 
 Predicate = Callable[[Any], bool]
 

@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
+from consulpy.gocompat.time import go_time
 from consulpy.http.routing import Request
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES, aux_struct
@@ -19,8 +21,6 @@ from consulpy.structs.acl import (
     Token,
 )
 from consulpy.structs.acl_requests import AuthorizationQuestion, LoginParams
-from consulpy.structs.gotime import go_time
-from consulpy.structs.record import Record
 
 _Body = TypeVar("_Body", bound=Record)
 

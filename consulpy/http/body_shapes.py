@@ -7,13 +7,13 @@ transactions do. Seen in the answers of real Consul 1.8.7.
 from dataclasses import replace
 from typing import Final
 
+from consulpy.codec.record import Record
 from consulpy.local.definitions import CATALOG_CONNECT
 from consulpy.local.godecode import Shape
 from consulpy.local.shapes import ADDRESS, DURATIONS, INDEXES, PROXY, WEIGHTS, aux_struct
 from consulpy.structs.check import CheckDefinition, HealthCheck
 from consulpy.structs.newer import fields_of
 from consulpy.structs.node import Node
-from consulpy.structs.record import Record
 from consulpy.structs.service import (
     ConnectProxy,
     Expose,

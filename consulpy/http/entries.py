@@ -8,11 +8,11 @@ import types
 import typing
 from typing import Any, Final
 
+from consulpy.codec.record import Record, camel
+from consulpy.gocompat.time import GoDurationError, go_duration
 from consulpy.local.godecode import GoError
 from consulpy.structs import newer
 from consulpy.structs.config_entry import KINDS
-from consulpy.structs.gotime import GoDurationError, go_duration
-from consulpy.structs.record import Record, camel
 
 _DURATIONS: Final = frozenset({"connect_timeout", "request_timeout"})
 _KINDS: Final = {bool: "bool", str: "string", list: "slice"}

@@ -11,7 +11,7 @@ from consulpy.http.refused import denied_headers
 from consulpy.http.routing import HttpError, Request
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Read
-from consulpy.structs.wan import translate
+from consulpy.structs.translate import translate
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent

@@ -6,6 +6,7 @@ from random import Random, SystemRandom
 from typing import Any, Final
 
 from consulpy.clock import Clock, Timer
+from consulpy.gocompat.time import go_time
 from consulpy.rpc.endpoints.uuids import new_uuid
 from consulpy.state.acl_commands import AclBootstrap, PolicySet, TokenDelete, TokenSet
 from consulpy.state.command import Command
@@ -21,7 +22,6 @@ from consulpy.structs.acl import (
     management_token,
 )
 from consulpy.structs.acl_requests import Bootstrap, PolicyBatchSet, TokenBatchDelete, TokenBatchSet
-from consulpy.structs.gotime import go_time
 
 #: Seconds between two looks at what there is to do.
 INTERVAL_S: Final = 1.0

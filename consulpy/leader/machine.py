@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from consulpy.clock import Clock, Timer
+from consulpy.gocompat.time import go_time
 from consulpy.leader import reconcile as rules
 from consulpy.leader.acl import AclDuties
 from consulpy.leader.coordinates import CoordinateBatches
@@ -20,7 +21,6 @@ from consulpy.state.commands import Autopilot, Barrier, Command, ConfigEntry, Co
 from consulpy.state.config_entry import UPSERT
 from consulpy.state.log import Log
 from consulpy.structs.config_entry import Entry, EntryRequest
-from consulpy.structs.gotime import go_time
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.requests import CoordinateUpdateRequest

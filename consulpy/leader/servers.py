@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any, Final
 
 from consulpy.clock import Clock, Timer
+from consulpy.gocompat.time import go_duration
 from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.leadership import Leadership
 from consulpy.raft.machine import Raft
 from consulpy.rpc.members import ServerInfo, server_of
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
-from consulpy.structs.gotime import go_duration
 from consulpy.structs.operator import AutopilotConfig
 from consulpy.structs.requests import RaftStats
 

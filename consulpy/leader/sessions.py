@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 from consulpy.clock import Clock, Timer
+from consulpy.gocompat.time import GoDurationError, go_duration
 from consulpy.state.commands import Command
 from consulpy.state.commands import Session as SessionCommand
 from consulpy.state.store import Store
-from consulpy.structs.gotime import GoDurationError, go_duration
 from consulpy.structs.session import DESTROY, TTL_GRACE, Session, SessionRequest
 
 #: Keys that may be closed at a time; the delay of more is not kept.

@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 
+from consulpy.codec.record import Record
 from consulpy.local.entries import Entries
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.options import QueryOptions
-from consulpy.structs.record import Record
 from consulpy.structs.requests import HealthChecksReply, NodeRequest, NodeServicesReply
 
 #: How long a query of another node may block, in nanoseconds.

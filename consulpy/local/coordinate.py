@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
+from consulpy.codec.record import Record
 from consulpy.structs.coordinate import Coord
-from consulpy.structs.record import Record
 from consulpy.structs.requests import CoordinateUpdateRequest
 
 _log = Logger()

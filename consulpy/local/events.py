@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from consulpy.codec.msgpack import text, unpack
+from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError, WireError
 from consulpy.gocompat.regexp import BadRegexp, compile_regexp
 from consulpy.state.watch import Watchers, WatchSet
-from consulpy.structs.record import Record
 from consulpy.structs.requests import EventFireRequest
 
 _log = Logger()

@@ -13,9 +13,9 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from consulpy.codec.record import Record, camel
 from consulpy.codec.strict_json import JsonFault, first_value
 from consulpy.structs import newer
-from consulpy.structs.record import Record, camel
 
 _R = TypeVar("_R", bound=Record)
 

@@ -5,9 +5,9 @@ Names, spellings and what is refused: seen in the answers of real Consul 1.8.7.
 
 from typing import Final
 
+from consulpy.codec.record import Record
 from consulpy.local.godecode import Shape
 from consulpy.structs.newer import fields_of
-from consulpy.structs.record import Record
 from consulpy.structs.service import (
     Expose,
     ExposePath,

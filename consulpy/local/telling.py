@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 
 from consulpy.clock import Clock
+from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoServers, RPCError
 from consulpy.local.compare import compare, keep_tags
 from consulpy.local.entries import CheckEntry, Entries, ServiceEntry
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryOptions
-from consulpy.structs.record import Record
 from consulpy.structs.requests import (
     DeregisterRequest,
     HealthChecksReply,

@@ -11,7 +11,7 @@ from consulpy.errors import BadRequest
 from consulpy.local.proxy_validation import faults_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType, ServiceDefinition
-from consulpy.structs.meta import fault_of
+from consulpy.structs.metadata import fault_of
 from consulpy.structs.service import Weights
 
 STATUSES: Final = (PASSING, WARNING, CRITICAL)

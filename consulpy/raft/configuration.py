@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from consulpy.codec.msgpack import pack
+from consulpy.codec.record import Record, go
 from consulpy.errors import RPCError
-from consulpy.structs.record import Record, go
 
 VOTER: Final = 0
 NONVOTER: Final = 1

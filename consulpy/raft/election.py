@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from consulpy.clock import Timer
+from consulpy.codec.record import Record
 from consulpy.raft.configuration import Server
 from consulpy.raft.interfaces import Respond, Role, Unreachable
 from consulpy.raft.messages import PeerState, RequestVote, RequestVoteReply
-from consulpy.structs.record import Record
 
 if TYPE_CHECKING:
     from consulpy.raft.machine import Raft

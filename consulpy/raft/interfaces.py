@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.raft.configuration import Server
 from consulpy.raft.messages import LogEntry, Request
 from consulpy.raft.storage import SnapshotReader
-from consulpy.structs.record import Record
 
 #: Takes the answer to a call, or why there is none.
 Answered = Callable[[Record | Exception], None]

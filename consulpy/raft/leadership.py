@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.clock import Timer
+from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.raft.configuration import Configuration, ConfigurationError, Server
 from consulpy.raft.interfaces import Finished, LeadershipLost, NotLeader
 from consulpy.raft.messages import COMMAND, CONFIGURATION, NOOP, LogEntry, TimeoutNow, TimeoutNowReply
 from consulpy.raft.replication import Replication
-from consulpy.structs.record import Record
 
 if TYPE_CHECKING:
     from consulpy.raft.machine import Raft

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from consulpy.codec.msgpack import pack, unpack
+from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
-from consulpy.structs.record import Record, go
 
 #: What this program sends, and the oldest version that it accepts from a peer.
 PROTOCOL_VERSION: Final = 3

@@ -8,6 +8,7 @@
 from typing import TYPE_CHECKING, Final
 
 from consulpy.clock import Timer
+from consulpy.codec.record import Record
 from consulpy.raft.configuration import Server
 from consulpy.raft.messages import (
     AppendEntries,
@@ -17,7 +18,6 @@ from consulpy.raft.messages import (
     LogEntry,
 )
 from consulpy.raft.storage import SnapshotReader
-from consulpy.structs.record import Record
 
 if TYPE_CHECKING:
     from consulpy.raft.leadership import Leadership

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from consulpy.clock import Clock, Timer
+from consulpy.codec.record import Record
 from consulpy.errors import RPCError, WireError
 from consulpy.raft.configuration import Server
 from consulpy.raft.interfaces import Answered, Unreachable
@@ -34,7 +35,6 @@ from consulpy.raft.messages import (
     encode_request,
 )
 from consulpy.raft.storage import SnapshotReader
-from consulpy.structs.record import Record
 
 #: The first byte of a connection.
 RAFT_BYTE: Final = b"\x01"

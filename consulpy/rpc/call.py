@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from consulpy.clock import Clock
+from consulpy.codec.record import Record
 from consulpy.errors import NobodyAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.members import ServerInfo
@@ -19,7 +20,6 @@ from consulpy.rpc.messages import is_large, reply_of
 from consulpy.rpc.rate import RateLimit
 from consulpy.rpc.registry import Method
 from consulpy.rpc.server import HOLD_TIMEOUT_S, Server
-from consulpy.structs.record import Record
 
 #: Pauses between tries are random, up to this part of the hold timeout.
 JITTER_FRACTION: Final = 16

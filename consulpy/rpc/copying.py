@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
+from consulpy.codec.record import Record
 from consulpy.rpc.call import Caller
 from consulpy.rpc.copies import Copies
-from consulpy.structs.record import Record
 from consulpy.structs.requests import Read
 
 #: Reads whose servers say when their answer changes, and which many ask.

@@ -9,12 +9,12 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from consulpy.codec.record import Record
 from consulpy.errors import NoSuchMethod, RPCError, WireError
 from consulpy.rpc import endpoints
 from consulpy.rpc.registry import METHODS, Method
 from consulpy.rpc.server import Server
 from consulpy.rpc.session import RefusedCall
-from consulpy.structs.record import Record
 
 assert endpoints.__all__, "importing the endpoints registers the methods"
 

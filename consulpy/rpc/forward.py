@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from twisted.internet.defer import Deferred
 
 from consulpy.clock import Clock
+from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, RPCError, WireError
 from consulpy.rpc.call import JITTER_FRACTION, Connections, may_repeat, pause, was_not_sent
 from consulpy.rpc.members import ServerInfo
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.registry import Method
-from consulpy.structs.record import Record
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgpack
 
 from consulpy.codec.msgpack import pack, text
+from consulpy.codec.record import Record, record_lists
 from consulpy.errors import WireError
-from consulpy.structs.record import Record, record_lists
 
 #: The largest request that a server takes, header and body together, in bytes (the largest of Consul's own are
 #: transactions: 64 values of 512 kB would be 32 MB, but real ones are limited to 512 kB in all by default).

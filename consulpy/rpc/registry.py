@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from consulpy.structs.record import Record
+from consulpy.codec.record import Record
 
 
 class Kind(Enum):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from consulpy.clock import Clock, Timer
+from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoPathToDatacenter
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.guard import Guard, NoGuard
@@ -21,7 +22,6 @@ from consulpy.state.log import Log
 from consulpy.state.measures import submitted
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
-from consulpy.structs.record import Record
 from consulpy.structs.requests import CoordinateUpdateRequest
 from consulpy.structs.session import TTL_MIN_NS, Session
 

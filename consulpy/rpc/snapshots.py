@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 
 from consulpy.codec.msgpack import pack, unpack_from
+from consulpy.codec.record import Record, go
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError, WireError
 from consulpy.state import archive
 from consulpy.state.archive import BadArchive, Voter
@@ -13,7 +14,6 @@ from consulpy.state.snapshot import Snapshot
 from consulpy.state.snapshot import restore as store_of
 from consulpy.state.store import Store
 from consulpy.structs.options import QueryMeta
-from consulpy.structs.record import Record, go
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter, RPCError, WireError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.call import Connections, was_not_sent
@@ -17,7 +18,6 @@ from consulpy.rpc.members import ServerInfo, server_of
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.registry import Method
 from consulpy.serf.members import Member, Status
-from consulpy.structs.record import Record
 
 
 class OtherDatacenters:

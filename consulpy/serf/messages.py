@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Self
 
 from consulpy.codec.msgpack import pack, unpack, unpack_from
+from consulpy.codec.record import Record, camel, go
 from consulpy.errors import WireError
-from consulpy.structs.record import Record, camel, go
 
 #: Bits of `QueryMessage.flags` and `QueryResponseMessage.flags`.
 FLAG_ACK: Final = 1

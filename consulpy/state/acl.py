@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from consulpy.errors import RPCError
+from consulpy.gocompat.time import unix_s
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
 from consulpy.state.uuid_index import check_uuid
@@ -26,7 +27,6 @@ from consulpy.structs.acl import (
     Token,
 )
 from consulpy.structs.acl_requests import Bootstrap, TokenBatchSet
-from consulpy.structs.gotime import unix_s
 
 if TYPE_CHECKING:
     from consulpy.state.store import Change

@@ -3,8 +3,8 @@
 from typing import Any, ClassVar, Protocol, Self
 
 from consulpy.codec.msgpack import pack
+from consulpy.codec.record import Record
 from consulpy.state.store import Store
-from consulpy.structs.record import Record
 
 
 class Command(Protocol):

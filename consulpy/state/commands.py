@@ -21,7 +21,7 @@ from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.kv import KVRequest, TombstoneRequest
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
-from consulpy.structs.query import QueryRequest
+from consulpy.structs.prepared_query import QueryRequest
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.session import CREATE, DESTROY, SessionRequest
 from consulpy.structs.txn import TxnReply, TxnRequest

@@ -10,7 +10,7 @@ from consulpy.state.table import Table
 from consulpy.state.template import check_template, is_template, render
 from consulpy.state.watch import WatchSet
 from consulpy.structs.options import QuerySource
-from consulpy.structs.query import PreparedQuery
+from consulpy.structs.prepared_query import PreparedQuery
 
 if TYPE_CHECKING:
     from consulpy.state.store import Change

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from consulpy.codec.msgpack import pack, unpack_from
+from consulpy.codec.record import Record
 from consulpy.errors import WireError
 from consulpy.state import commands
 from consulpy.state.acl import BOOTSTRAP
@@ -41,8 +42,7 @@ from consulpy.structs.kv import DirEntry
 from consulpy.structs.node import Node
 from consulpy.structs.operator import AutopilotConfig, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
-from consulpy.structs.query import PreparedQuery
-from consulpy.structs.record import Record
+from consulpy.structs.prepared_query import PreparedQuery
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.session import Session
 

@@ -13,7 +13,7 @@ from typing import Final
 from consulpy.errors import RPCError
 from consulpy.gocompat.regexp import BadRegexp, Regexp, compile_regexp
 from consulpy.structs.options import QuerySource
-from consulpy.structs.query import PreparedQuery, QueryService
+from consulpy.structs.prepared_query import PreparedQuery, QueryService
 
 NAME_PREFIX_MATCH: Final = "name_prefix_match"
 

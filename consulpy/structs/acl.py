@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from consulpy.structs.gotime import ZERO_TIME, go_time_json, shown_duration
-from consulpy.structs.record import Record, go
+from consulpy.codec.record import Record, go
+from consulpy.gocompat.time import ZERO_TIME, go_time_json, shown_duration
 
 GLOBAL_MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
 ANONYMOUS_ACCESSOR: Final = "00000000-0000-0000-0000-000000000002"

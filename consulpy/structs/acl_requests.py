@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from consulpy.codec.record import Record, go
+from consulpy.gocompat.time import ZERO_TIME, go_time_json
 from consulpy.structs.acl import (
     AuthMethod,
     AuthMethodStub,
@@ -14,8 +16,6 @@ from consulpy.structs.acl import (
     Token,
     TokenStub,
 )
-from consulpy.structs.gotime import ZERO_TIME, go_time_json
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Read, Reply, SpecificRequest, Write
 
 #: Kinds of ids in a `TokenReadRequest`.

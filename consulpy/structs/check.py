@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from consulpy.structs.gotime import shown_duration
-from consulpy.structs.record import Record, go
+from consulpy.codec.record import Record, go
+from consulpy.gocompat.time import shown_duration
 
 PASSING: Final = "passing"
 WARNING: Final = "warning"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from consulpy.codec.msgpack import pack, text, unpack, unpack_from
+from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
-from consulpy.structs.gotime import shown_duration
+from consulpy.gocompat.time import shown_duration
 from consulpy.structs.options import QueryMeta
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Read, Write
 from consulpy.structs.service import Expose, MeshGateway
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from consulpy.structs.record import Record, go
+from consulpy.codec.record import Record, go
 
 
 def _as_go(value: float) -> float:

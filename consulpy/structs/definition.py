@@ -6,8 +6,8 @@ agent left there, and the other way round (seen in a real data directory).
 
 from dataclasses import dataclass, field
 
+from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
-from consulpy.structs.record import Record, go
 from consulpy.structs.service import NodeService
 
 

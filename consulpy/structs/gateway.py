@@ -4,9 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Final, Self
 
+from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Reply
 from consulpy.structs.service import NodeService
 

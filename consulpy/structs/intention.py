@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from consulpy.structs.gotime import ZERO_TIME, go_time_json
+from consulpy.codec.record import Record, go
+from consulpy.gocompat.time import ZERO_TIME, go_time_json
 from consulpy.structs.options import QueryMeta, QueryOptions
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Write
 
 WILDCARD: Final = "*"

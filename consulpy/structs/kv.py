@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from consulpy.structs.record import Record, go
+from consulpy.codec.record import Record, go
 from consulpy.structs.requests import Read, Reply, Write
 
 SET: Final = "set"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from consulpy.structs.gotime import ZERO_TIME, go_time_json
+from consulpy.codec.record import Record, go
+from consulpy.gocompat.time import ZERO_TIME, go_time_json
 from consulpy.structs.options import QueryMeta, QueryOptions
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Write
 from consulpy.structs.service import CheckServiceNode
 

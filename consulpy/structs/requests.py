@@ -5,11 +5,11 @@ A read embeds `QueryOptions` and names its datacenter; its reply embeds `QueryMe
 
 from dataclasses import dataclass, field
 
+from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord, Coordinate
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta, QueryOptions, QuerySource
-from consulpy.structs.record import Record, go
 from consulpy.structs.service import (
     CheckServiceNode,
     NodeInfo,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
-from consulpy.structs.record import Record, go
 
 #: Id and name of the service that every server has.
 CONSUL_SERVICE: Final = "consul"

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.kv import CHECK_INDEX, CHECK_NOT_EXISTS, CHECK_SESSION, GET, GET_TREE, DirEntry
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta, QueryOptions
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Write
 from consulpy.structs.service import NodeService
 

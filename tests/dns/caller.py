@@ -6,9 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter, RPCError
 from consulpy.rpc.registry import METHODS, Kind
-from consulpy.structs.record import Record
 from tests.endpoints.fakes import Server
 
 

@@ -10,14 +10,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.names import dns
 
+from consulpy.codec.record import Record
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
 from consulpy.dns.wire import decode
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.structs.node import Node
-from consulpy.structs.query import QueryDns, QueryExecuteReply
-from consulpy.structs.record import Record
+from consulpy.structs.prepared_query import QueryDns, QueryExecuteReply
 from consulpy.structs.requests import CheckServiceNodesReply, NodeServicesReply
 from consulpy.structs.service import CheckServiceNode, NodeService, NodeServices
 from tests.dns.catalog import packet

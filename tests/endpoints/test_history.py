@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from consulpy.codec.record import Record
 from consulpy.state.watch import WatchSet
-from consulpy.structs.record import Record
 from tests.endpoints.fakes import Server
 
 HISTORY = json.loads(Path(__file__).with_name("history.json").read_text())

@@ -7,9 +7,9 @@ import pytest
 
 import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.codec.msgpack import unpack
+from consulpy.codec.record import Record
 from consulpy.rpc.registry import METHODS
 from consulpy.state.commands import decode
-from consulpy.structs.record import Record
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "rpc"
 CAPTURED = sorted(path.stem for family in ("KVS", "Session", "Txn") for path in VECTORS.glob(f"{family}.*.json"))

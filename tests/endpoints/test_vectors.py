@@ -12,9 +12,9 @@ import pytest
 
 import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.codec.msgpack import unpack
+from consulpy.codec.record import Record
 from consulpy.rpc.registry import METHODS
 from consulpy.state.commands import decode
-from consulpy.structs.record import Record
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "rpc"
 OURS = sorted(

@@ -6,9 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from consulpy.codec.record import Record
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
-from consulpy.structs.record import Record
 from consulpy.structs.requests import (
     DeregisterRequest,
     Empty,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from consulpy.codec.record import Record
 from consulpy.raft.configuration import NONVOTER, Configuration, Server
 from consulpy.raft.interfaces import Observer, Settings
 from consulpy.raft.machine import Raft
@@ -24,7 +25,6 @@ from consulpy.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from consulpy.structs.record import Record
 from consulpy.testing.clock import HeapClock
 from tests.raft.go_model import GoServer
 from tests.raft.simulated import Disk, NodeClock, NodeSender, SimulatedNetwork, SimulatedStorage, Violation, Weather

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from consulpy.codec.record import Record
 from consulpy.raft.configuration import Server
 from consulpy.raft.interfaces import Unreachable
 from consulpy.raft.messages import AppendEntries, InstallSnapshot, LogEntry, PeerState, Request
 from consulpy.raft.storage import HardState, SnapshotMeta, SnapshotReader, StoredState, Update
-from consulpy.structs.record import Record
 from consulpy.testing.clock import HeapClock
 
 CALL_TIMEOUT_S = 3.0

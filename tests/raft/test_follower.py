@@ -8,10 +8,10 @@ import pytest
 from twisted.internet.task import Clock
 
 from consulpy.codec.msgpack import unpack_from
+from consulpy.codec.record import Record
 from consulpy.raft.interfaces import Settings
 from consulpy.raft.machine import Raft
 from consulpy.raft.messages import InstallSnapshot, LogEntry, decode_request, encode_error, encode_reply
-from consulpy.structs.record import Record
 from tests.conftest import VECTORS
 from tests.raft.simulated import Disk, SimulatedStorage
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.codec.msgpack import pack, unpack, unpack_from
+from consulpy.codec.record import go_names
 from consulpy.errors import WireError
 from consulpy.rpc.messages import MAX_CONTAINERS, ObjectReader, RequestHeader, ResponseHeader, reply_of
 from consulpy.rpc.registry import METHODS
 from consulpy.rpc.yamux import HEADER, WINDOW, Connection, Flag, Reason, Stream, Type, frame
-from consulpy.structs.record import go_names
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.binary(max_size=40),

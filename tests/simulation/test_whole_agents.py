@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from consulpy.checks.runner import TTLCheck
+from consulpy.codec.record import Record
 from consulpy.errors import NoServers, RPCError
 from consulpy.leader.machine import Leader
 from consulpy.local import api
@@ -35,7 +36,6 @@ from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.definition import CheckType
 from consulpy.structs.node import Node
-from consulpy.structs.record import Record
 from consulpy.testing.clock import HeapClock, NodeClock
 from consulpy.testing.network import Conditions, Network
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from consulpy.errors import RPCError
+from consulpy.gocompat.time import go_time
 from consulpy.state.acl import BOOTSTRAP, TOKENS, tables_of
 from consulpy.state.acl_commands import (
     ACL_COMMANDS,
@@ -42,7 +43,6 @@ from consulpy.structs.acl import (
     global_management,
     management_token,
 )
-from consulpy.structs.gotime import go_time
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "acl"
 LOG: list[dict[str, Any]] = json.loads((VECTORS / "wire.json").read_text())["log"]

@@ -7,7 +7,7 @@ from consulpy.state.indexes import Indexes
 from consulpy.state.query import Queries
 from consulpy.state.template import check_template, render
 from consulpy.structs.options import QuerySource
-from consulpy.structs.query import PreparedQuery, QueryFailover, QueryService, QueryTemplate
+from consulpy.structs.prepared_query import PreparedQuery, QueryFailover, QueryService, QueryTemplate
 
 AGENT = QuerySource(datacenter="dc1", segment="blue", node="n1")
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import consulpy.http.routes
 import consulpy.rpc.endpoints  # noqa: F401 - all records are known once these are loaded
 from consulpy.codec.msgpack import pack, unpack
+from consulpy.codec.record import Record
 from consulpy.errors import WireError
 from consulpy.structs.check import CheckDefinition, HealthCheck
 from consulpy.structs.coordinate import Coord
-from consulpy.structs.record import Record
 from consulpy.structs.requests import NodeRequest, RegisterRequest
 from consulpy.structs.service import NodeService, Weights
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.http import render
 from consulpy.http.params import token
@@ -13,7 +14,6 @@ from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local import api
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.metrics.prometheus import render as prometheus
-from consulpy.structs.record import Record
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent

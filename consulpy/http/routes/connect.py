@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.http.params import fill, fill_write, refuse_namespaces
@@ -23,7 +24,6 @@ from consulpy.structs.intention import (
     MatchEntry,
 )
 from consulpy.structs.newer import fields_of
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import SpecificRequest, Write
 
 if TYPE_CHECKING:

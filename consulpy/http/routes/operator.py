@@ -4,16 +4,16 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.time import shown_duration
 from consulpy.http.params import fill, fill_write, token
 from consulpy.http.routing import Answer, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
-from consulpy.structs.gotime import shown_duration
 from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
-from consulpy.structs.record import Record
 from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES
 from consulpy.structs.newer import fields_of
 from consulpy.structs.options import QuerySource
-from consulpy.structs.query import (
+from consulpy.structs.prepared_query import (
     PreparedQuery,
     QueryDns,
     QueryExecuteRequest,

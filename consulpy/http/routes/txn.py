@@ -5,6 +5,7 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
 from consulpy.http import render
@@ -15,7 +16,6 @@ from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local.godecode import GoError, Shape, decode, loads, mismatch
 from consulpy.structs.kv import DirEntry
 from consulpy.structs.newer import fields_of
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Read
 from consulpy.structs.service import NodeService
 from consulpy.structs.txn import (

@@ -13,7 +13,7 @@ from consulpy.structs import kv as verbs
 from consulpy.structs.config_entry import EntryQuery, EntryRequest, ServiceConfigRequest
 from consulpy.structs.intention import IntentionQuery, IntentionRequest, IntentionsReply
 from consulpy.structs.kv import KeyListRequest, KeyRequest, KVRequest
-from consulpy.structs.query import QueryRequest
+from consulpy.structs.prepared_query import QueryRequest
 from consulpy.structs.requests import (
     CoordinateUpdateRequest,
     EventFireRequest,

@@ -18,7 +18,7 @@ from consulpy.structs.gateway import GatewayServicesReply, ServiceDumpReply
 from consulpy.structs.intention import IntentionsReply
 from consulpy.structs.kv import EntriesReply, KeysReply
 from consulpy.structs.operator import MeshGatewaysReply
-from consulpy.structs.query import PreparedQuery, QueriesReply, QueryExecuteReply
+from consulpy.structs.prepared_query import PreparedQuery, QueriesReply, QueryExecuteReply
 from consulpy.structs.service import CheckServiceNode, NodeServiceList, NodeServices
 from consulpy.structs.session import SessionsReply
 from consulpy.structs.txn import TxnReadReply, TxnReply

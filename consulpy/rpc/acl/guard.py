@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from consulpy.acl.authorizer import UNRESTRICTED, Authorizer
 from consulpy.acl.levels import WRITE
+from consulpy.codec.record import Record
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.resolver import Identity
@@ -17,7 +18,6 @@ from consulpy.rpc.acl.table import ACCESS, Access
 from consulpy.rpc.registry import Method
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import Token
-from consulpy.structs.record import Record
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server

@@ -7,7 +7,7 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ
 from consulpy.rpc.acl.denied import Denied
 from consulpy.rpc.acl.filters import filter_reply, query_prefix, redacted, visible_queries
-from consulpy.structs.query import (
+from consulpy.structs.prepared_query import (
     PreparedQuery,
     QueriesReply,
     QueryExecuteRemoteRequest,

@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred
 
 from consulpy.acl.authorizer import ALLOW_ALL, DENY_ALL
 from consulpy.clock import Clock
+from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.rpc.acl.resolver import AclNotFound, Authorizers, Identity, RootAcl, grants_of, is_root_name
 from consulpy.state.acl import is_expired
 from consulpy.structs.acl import ANONYMOUS_SECRET, Policy, Role, Token
 from consulpy.structs.acl_requests import BY_SECRET, PolicyBatchRequest, RoleBatchRequest, TokenReadRequest
 from consulpy.structs.options import QueryOptions
-from consulpy.structs.record import Record
 
 #: Tokens, roles and policies that are kept; those asked for longest ago go first.
 ENTRIES_MAX: Final = 4096

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import LIST, NAMED, READ, SCALARS, WRITE
 from consulpy.errors import BadRequest, RPCError
+from consulpy.gocompat.time import go_time
 from consulpy.rpc.endpoints.acl_token import new_secret
 from consulpy.rpc.registry import read, write
 from consulpy.state.acl_commands import AclBootstrap
@@ -21,7 +22,6 @@ from consulpy.structs.acl_requests import (
     BootstrapRequest,
     ReplicationStatus,
 )
-from consulpy.structs.gotime import go_time
 from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:

@@ -5,8 +5,10 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.binding import BIND_TYPES, AuthIdentity, BadBindName, JwtIdentity, KubernetesIdentity, bind_name
+from consulpy.codec.record import plain
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.filter import FilterError, compile_filter
+from consulpy.gocompat.time import go_time, shown_duration
 from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.endpoints.acl_links import check_name, is_identity_name, is_role_name
 from consulpy.rpc.endpoints.acl_token import TTL_MAX_S, TTL_MIN_S, new_secret, put_token
@@ -25,8 +27,6 @@ from consulpy.structs.acl import (
     ServiceIdentity,
     Token,
 )
-from consulpy.structs.gotime import go_time, shown_duration
-from consulpy.structs.record import plain
 from consulpy.structs.requests import Read
 
 if TYPE_CHECKING:

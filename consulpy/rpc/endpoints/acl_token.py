@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.levels import READ, WRITE
 from consulpy.errors import RPCError
+from consulpy.gocompat.time import ZERO_TIME, go_time, shown_duration, unix_s
 from consulpy.rpc.acl.denied import require
 from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.endpoints.acl_links import checked_nodes, checked_services, resolved_policies, resolved_roles
@@ -28,7 +29,6 @@ from consulpy.structs.acl_requests import (
     TokenReply,
     TokenSetRequest,
 )
-from consulpy.structs.gotime import ZERO_TIME, go_time, shown_duration, unix_s
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server

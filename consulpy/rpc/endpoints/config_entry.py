@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.time import shown_duration
 from consulpy.rpc.registry import read, write
 from consulpy.state.commands import ConfigEntry as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
@@ -31,7 +32,6 @@ from consulpy.structs.config_entry import (
     TerminatingGateway,
     UpstreamConfig,
 )
-from consulpy.structs.gotime import shown_duration
 from consulpy.structs.requests import Empty, SpecificRequest
 
 if TYPE_CHECKING:

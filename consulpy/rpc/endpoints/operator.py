@@ -6,11 +6,11 @@ One server is the whole quorum here, and answers so (docs/wire/rpc.md 10).
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
+from consulpy.gocompat.time import go_time
 from consulpy.rpc.registry import read, write
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot
 from consulpy.state.watch import WatchSet
-from consulpy.structs.gotime import go_time
 from consulpy.structs.operator import (
     AutopilotConfig,
     AutopilotSetRequest,

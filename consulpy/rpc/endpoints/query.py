@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import NotFound, RPCError
+from consulpy.gocompat.time import GoDurationError, go_duration
 from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
 from consulpy.rpc.endpoints.health import node_of
 from consulpy.rpc.endpoints.selection import nearest_first
@@ -16,9 +17,8 @@ from consulpy.state.catalog import has_meta
 from consulpy.state.commands import PreparedQuery as Command
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import CRITICAL, PASSING
-from consulpy.structs.gotime import GoDurationError, go_duration
 from consulpy.structs.options import QuerySource
-from consulpy.structs.query import (
+from consulpy.structs.prepared_query import (
     PreparedQuery,
     QueriesReply,
     QueryExecuteRemoteRequest,

@@ -9,7 +9,7 @@ from typing import Final
 
 from consulpy.errors import RPCError
 from consulpy.structs.check import CheckDefinition, HealthCheck
-from consulpy.structs.meta import fault_of
+from consulpy.structs.metadata import fault_of
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.service import NodeService
 

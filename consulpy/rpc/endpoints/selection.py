@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from consulpy.codec.record import Record
 from consulpy.filter import compile_filter
 from consulpy.state.catalog import has_meta
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.options import QuerySource
-from consulpy.structs.record import Record
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server

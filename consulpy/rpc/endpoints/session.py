@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
+from consulpy.gocompat.time import GoDurationError, go_duration, shown_duration
 from consulpy.rpc.endpoints.uuids import new_uuid
 from consulpy.rpc.registry import read, write
 from consulpy.state.commands import Session as Command
 from consulpy.state.watch import WatchSet
-from consulpy.structs.gotime import GoDurationError, go_duration, shown_duration
 from consulpy.structs.requests import NodeRequest
 from consulpy.structs.session import (
     CREATE,

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from consulpy.gocompat.time import shown_duration
 from consulpy.rpc.registry import local
-from consulpy.structs.gotime import shown_duration
 from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
 if TYPE_CHECKING:

@@ -18,10 +18,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Self, TypeVar
 
-from consulpy.codec.msgpack import pack, text, unpack
-from consulpy.errors import WireError
-from consulpy.structs.straight import Source
-from consulpy.structs.values import (
+from consulpy.codec.codegen import Source
+from consulpy.codec.coerce import (
     CONTAINER,
     WrongType,
     as_bool,
@@ -33,6 +31,8 @@ from consulpy.structs.values import (
     as_text,
     as_texts,
 )
+from consulpy.codec.msgpack import pack, text, unpack
+from consulpy.errors import WireError
 
 
 def go(

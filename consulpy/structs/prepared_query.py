@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from consulpy.codec.record import Record, go
 from consulpy.structs.options import QueryMeta, QueryOptions, QuerySource
-from consulpy.structs.record import Record, go
 from consulpy.structs.requests import Read, Write
 from consulpy.structs.service import CheckServiceNode
 
