@@ -21,9 +21,9 @@ from consulpy.agent.files import AgentFiles
 from consulpy.agent.logs import LogSink
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.flags import agent_flags, config_from_argv
-from consulpy.config.goflags import HelpWanted, flags_help
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
+from consulpy.gocompat.flag import HelpWanted, flags_help
 
 #: How long a graceful leave may take before the agent ends anyway, in seconds.
 LEAVE_TIMEOUT_S: Final = 15.0

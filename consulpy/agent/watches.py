@@ -22,9 +22,9 @@ from twisted.python.failure import Failure
 from consulpy.agent.local_endpoint import LocalEndpoint
 from consulpy.client.watching import question, retry_pause_s, shown
 from consulpy.codec.secrets import text_without_secrets
-from consulpy.config.durations import parse_duration
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
+from consulpy.gocompat.duration import parse_duration
 
 _log = Logger()
 

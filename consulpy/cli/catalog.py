@@ -9,7 +9,7 @@ from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.cli.tables import table
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.flag import Flag, switch
 
 group(
     "catalog",

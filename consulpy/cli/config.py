@@ -9,9 +9,9 @@ from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command, group
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
-from consulpy.config.goflags import Flag, switch, unsigned
-from consulpy.config.sources import parse
+from consulpy.config.disk import parse
 from consulpy.errors import ConfigError
+from consulpy.gocompat.flag import Flag, switch, unsigned
 from consulpy.http.entries import entry_of
 from consulpy.local.godecode import GoError
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
 from consulpy.codec.secrets import text_without_secrets, without_secrets
-from consulpy.config.durations import format_duration, parse_duration
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.duration import format_duration, parse_duration
+from consulpy.gocompat.flag import Flag, switch
 
 #: What can be captured, in the order in which it is listed.
 TARGETS: Final = ("metrics", "logs", "pprof", "host", "agent", "cluster")

@@ -8,8 +8,8 @@ from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
-from consulpy.config.goflags import Flag
 from consulpy.errors import RPCError
+from consulpy.gocompat.flag import Flag
 from consulpy.gocompat.regexp import compile_regexp
 
 #: The flags that say which agents are meant, for whatever is told by an event.

@@ -15,8 +15,8 @@ from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.client.api import key_path
 from consulpy.codec.printable import printable
-from consulpy.config.durations import parse_duration
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.duration import parse_duration
+from consulpy.gocompat.flag import Flag, switch
 
 _TTL_S: Final = 15.0
 _STRING: Final[dict[str, Any]] = {"default": "", "placeholder": "string"}

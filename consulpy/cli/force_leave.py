@@ -3,7 +3,7 @@
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.flag import Flag, switch
 
 
 @command(

@@ -3,7 +3,7 @@
 import textwrap
 
 from consulpy.cli.registry import COMMANDS, GROUPS, Command, Group
-from consulpy.config.goflags import flags_help
+from consulpy.gocompat.flag import flags_help
 
 _COLUMN = 15
 

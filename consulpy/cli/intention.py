@@ -11,7 +11,7 @@ from consulpy.cli.registry import Given, command, group
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
 from consulpy.codec.strict_json import JsonFault, parse
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.flag import Flag, switch
 
 group(
     "intention",

@@ -4,7 +4,7 @@ from typing import Final
 
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.flag import Flag, switch
 
 #: Default ports on which nobody can be joined -> what they are for.
 _OTHER_PORTS: Final = {

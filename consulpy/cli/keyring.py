@@ -7,7 +7,7 @@ from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
-from consulpy.config.goflags import Flag, switch, whole
+from consulpy.gocompat.flag import Flag, switch, whole
 
 #: Action -> HTTP method, and the line that is printed first.
 _ACTIONS: Final = {

@@ -12,7 +12,7 @@ from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.client import AnswerError, ClientError
 from consulpy.client.api import key_path
 from consulpy.codec.strict_json import parse
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.flag import Flag, switch
 
 group(
     "kv",

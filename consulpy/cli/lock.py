@@ -14,8 +14,8 @@ from consulpy.cli.locks import InUse, Lock, Semaphore
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
-from consulpy.config.durations import parse_duration
-from consulpy.config.goflags import Flag, switch, whole
+from consulpy.gocompat.duration import parse_duration
+from consulpy.gocompat.flag import Flag, switch, whole
 
 
 class _Shutdown(Exception):

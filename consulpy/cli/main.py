@@ -10,8 +10,8 @@ from typing import Final
 from consulpy import cli
 from consulpy.cli.registry import COMMANDS, GROUPS, Command, Given, Mistake
 from consulpy.codec.secrets import text_without_secrets
-from consulpy.config.goflags import HelpWanted
 from consulpy.errors import ConfigError, ConsulpyError
+from consulpy.gocompat.flag import HelpWanted
 
 #: Files of this room that are no commands.
 _NO_COMMANDS: Final = ("completion", "help", "locks", "main", "registry", "signals", "tables")

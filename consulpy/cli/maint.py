@@ -6,7 +6,7 @@ from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.flag import Flag, switch
 
 _NODE: Final = "_node_maintenance"
 _SERVICE: Final = "_service_maintenance:"

@@ -7,8 +7,8 @@ from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command
 from consulpy.cli.tables import table
 from consulpy.client import ClientError
-from consulpy.config.goflags import Flag, switch
 from consulpy.errors import RPCError
+from consulpy.gocompat.flag import Flag, switch
 from consulpy.gocompat.regexp import compile_regexp
 
 _STATUS: Final = ("none", "alive", "leaving", "left", "failed")

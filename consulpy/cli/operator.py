@@ -9,8 +9,8 @@ from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, command, group
 from consulpy.cli.tables import table
 from consulpy.client import ClientError
-from consulpy.config.durations import format_duration, parse_duration
-from consulpy.config.goflags import Flag, switch, unsigned
+from consulpy.gocompat.duration import format_duration, parse_duration
+from consulpy.gocompat.flag import Flag, switch, unsigned
 
 group(
     "operator",

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.codec.secrets import text_without_secrets
-from consulpy.config.goflags import Flag, FlagSet, switch
+from consulpy.gocompat.flag import Flag, FlagSet, switch
 
 if TYPE_CHECKING:
     from consulpy.client import Client

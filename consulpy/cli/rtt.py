@@ -6,7 +6,7 @@ from typing import Any
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.flag import Flag, switch
 
 
 @command(

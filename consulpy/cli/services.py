@@ -7,10 +7,10 @@ from consulpy.cli.catalog import equals_pair
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, command, group
 from consulpy.client import ClientError
-from consulpy.config.goflags import Flag, whole
-from consulpy.config.sources import SUFFIXES, read_path
+from consulpy.config.disk import SUFFIXES, read_path
 from consulpy.config.values import Reading
 from consulpy.errors import ConfigError
+from consulpy.gocompat.flag import Flag, whole
 
 group(
     "services",

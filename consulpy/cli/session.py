@@ -9,7 +9,7 @@ from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.cli.tables import table
 from consulpy.client import AnswerError, ClientError
-from consulpy.config.goflags import Flag
+from consulpy.gocompat.flag import Flag
 
 group(
     "session",

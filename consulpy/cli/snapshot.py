@@ -12,9 +12,9 @@ from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
 from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.client import ClientError
-from consulpy.config.durations import parse_duration
-from consulpy.config.goflags import Flag, whole
 from consulpy.errors import ConsulpyError
+from consulpy.gocompat.duration import parse_duration
+from consulpy.gocompat.flag import Flag, whole
 from consulpy.state import archive
 
 group(

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from consulpy.cli.registry import Given, Mistake, command, group
-from consulpy.config.goflags import Flag, switch, whole
 from consulpy.errors import ConfigError
+from consulpy.gocompat.flag import Flag, switch, whole
 
 _WARNING = """\
 ==> WARNING: Server Certificates grants authority to become a

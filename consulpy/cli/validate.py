@@ -2,9 +2,9 @@
 
 from consulpy.cli.registry import Given, command
 from consulpy.config.flags import config_format
-from consulpy.config.goflags import Flag, switch
 from consulpy.config.load import validate_files
 from consulpy.errors import ConfigError
+from consulpy.gocompat.flag import Flag, switch
 
 
 @command(

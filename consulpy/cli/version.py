@@ -4,7 +4,7 @@ import json
 
 from consulpy import CONSUL_VERSION, VERSION
 from consulpy.cli.registry import Given, command
-from consulpy.config.goflags import Flag
+from consulpy.gocompat.flag import Flag
 
 
 @command(

@@ -11,7 +11,7 @@ from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.client.watching import question, retry_pause_s, shown
-from consulpy.config.goflags import Flag, switch
+from consulpy.gocompat.flag import Flag, switch
 
 _STRING: Final = {"default": "", "placeholder": "string"}
 

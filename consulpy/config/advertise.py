@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
-from consulpy.config.templates import InterfaceAddress
+from consulpy.config.sockaddr import InterfaceAddress
 from consulpy.errors import ConfigError
 
 _NETWORKS: Final = {

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from consulpy.config import tls_blocks
 from consulpy.config.advertise import address_to_advertise
+from consulpy.config.host import Host
 from consulpy.config.schema import KEYS, RuntimeConfig
-from consulpy.config.templates import NoAddress, render
-from consulpy.config.transport import Host
+from consulpy.config.sockaddr import NoAddress, render
 from consulpy.errors import ConfigError
 
 #: What -dev changes; files and flags may change it again.

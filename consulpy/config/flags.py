@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from consulpy.config.durations import parse_duration
-from consulpy.config.goflags import Flag, FlagSet, pair, switch, whole
 from consulpy.config.key import Kind
-from consulpy.config.known import REFUSED
 from consulpy.config.schema import KEYS, RuntimeConfig
+from consulpy.config.unsupported_keys import REFUSED
 from consulpy.errors import ConfigError
+from consulpy.gocompat.duration import parse_duration
+from consulpy.gocompat.flag import Flag, FlagSet, pair, switch, whole
 
 _CONVERT: Final[Mapping[Kind, Callable[[str], Any]]] = {
     Kind.TEXT: str,

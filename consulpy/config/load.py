@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consulpy.config.derive import derive
+from consulpy.config.disk import Source, parse, read_path
 from consulpy.config.flags import AgentFlags, read_flags
+from consulpy.config.host import AnyHost, Host, ThisHost
 from consulpy.config.key import Kind
 from consulpy.config.nodeid import node_id
 from consulpy.config.schema import KEYS, RuntimeConfig
-from consulpy.config.sources import Source, parse, read_path
-from consulpy.config.transport import AnyHost, Host, ThisHost
 from consulpy.config.validate import check_host, validate, warnings
 from consulpy.config.values import Reading, merge, placed
 from consulpy.errors import ConfigError

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from consulpy.config.derive import spelling
+from consulpy.config.host import Host
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.tls import tls_settings
-from consulpy.config.transport import Host
 from consulpy.errors import ConfigError
 from consulpy.structs.metadata import fault_of
 

@@ -11,25 +11,27 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from consulpy.codec.blocks import Block
-from consulpy.config import known
-from consulpy.config.durations import parse_duration
+from consulpy.config import unsupported_keys
+from consulpy.config.disk import Source
 from consulpy.config.key import Kind, Support
 from consulpy.config.place import Place
 from consulpy.config.schema import KEYS
-from consulpy.config.sources import Source
 from consulpy.errors import ConfigError
+from consulpy.gocompat.duration import parse_duration
 
 #: All blocks, also those around others.
 _BLOCKS: Final = {
     path[: dot.start()]
-    for path in (*KEYS, *known.REFUSED, *known.IGNORED, *known.SAME)
+    for path in (*KEYS, *unsupported_keys.REFUSED, *unsupported_keys.IGNORED, *unsupported_keys.SAME)
     for dot in re.finditer(r"\.", path)
 }
 #: Blocks whose names are free.
-FREE_BLOCKS: Final = {name.removesuffix(".*") for name in known.IGNORED if name.endswith(".*")}
+FREE_BLOCKS: Final = {name.removesuffix(".*") for name in unsupported_keys.IGNORED if name.endswith(".*")}
 #: Every name that a file may have, blocks too; those in free blocks have no entry.
 ALL_NAMES: Final = {
-    name for name in (*KEYS, *_BLOCKS, *known.REFUSED, *known.SAME, *known.IGNORED) if not name.endswith("*")
+    name
+    for name in (*KEYS, *_BLOCKS, *unsupported_keys.REFUSED, *unsupported_keys.SAME, *unsupported_keys.IGNORED)
+    if not name.endswith("*")
 }
 
 
@@ -59,13 +61,13 @@ class Reading:
         for name, value in sorted(tree.items(), key=_single_ones_last):
             here = (*written, name)
             path = ".".join(here).lower()
-            path = known.SAME.get(path, path)
+            path = unsupported_keys.SAME.get(path, path)
             place = Place(self.source.origin, tree.line_of(name), ".".join(here))
             if value is None:
                 continue
-            if path in known.REFUSED and path in KEYS:
+            if path in unsupported_keys.REFUSED and path in KEYS:
                 self._refuse(path, value, place)
-            if "." in name and path not in known.IGNORED:
+            if "." in name and path not in unsupported_keys.IGNORED:
                 self._unknown(path, place)
             elif path in KEYS:
                 self._take(path, value, place)
@@ -73,36 +75,43 @@ class Reading:
                 self._ignore(path, value, place)
             elif path in _BLOCKS:
                 self._walk_block(value, here, place)
-            elif path in known.REFUSED:
+            elif path in unsupported_keys.REFUSED:
                 self._refuse(path, value, place)
-            elif path in known.IGNORED:
+            elif path in unsupported_keys.IGNORED:
                 self._ignore(path, value, place)
             else:
                 self._unknown(path, place)
 
     def _ignore(self, path: str, value: Any, place: Place) -> None:
         """Check what a key without effect holds, and say that it has none, unless it asks for nothing."""
-        kind = known.IGNORED.get(path)
+        kind = unsupported_keys.IGNORED.get(path)
         if path in FREE_BLOCKS and not all(
             isinstance(one, dict) for one in (value if isinstance(value, list) else [value])
         ):
             raise place.wrong(Kind.BLOCK.value, value)
         if kind is not None:
             value = self._convert(kind, value, place)
-        allowed, complaint = known.ALLOWED.get(path, ((value,), ""))
+        allowed, complaint = unsupported_keys.ALLOWED.get(path, ((value,), ""))
         if value not in allowed:
             raise place.fault(complaint.format(value))
-        if value in ("", (), [], {}) or (path in known.QUIET and (known.QUIET[path] or (value,)).count(value)):
+        if value in ("", (), [], {}) or (
+            path in unsupported_keys.QUIET and (unsupported_keys.QUIET[path] or (value,)).count(value)
+        ):
             return
         self._warn(path, place)
 
     def _warn(self, path: str, place: Place) -> None:
         block = next(
-            (above for above in (path, path.rpartition(".")[0], path.partition(".")[0]) if above in known.REASONS), ""
+            (
+                above
+                for above in (path, path.rpartition(".")[0], path.partition(".")[0])
+                if above in unsupported_keys.REASONS
+            ),
+            "",
         )
         if not block:
             self.warnings.append(f"{place}: {path} is not supported yet and has no effect")
-        elif not any(line.endswith(known.REASONS[block]) for line in self.warnings):
+        elif not any(line.endswith(unsupported_keys.REASONS[block]) for line in self.warnings):
             self.warnings.append(f"{place}: {known.REASONS[block]}")
 
     def _walk_block(self, value: Any, here: tuple[str, ...], place: Place) -> None:
@@ -119,12 +128,12 @@ class Reading:
         raise ConfigError(f"{place}: invalid config key {place.path}{hint}")
 
     def _refuse(self, path: str, value: Any, place: Place) -> None:
-        if value in known.HARMLESS or value in known.HARMLESS_OF.get(path, ()):
+        if value in unsupported_keys.HARMLESS or value in unsupported_keys.HARMLESS_OF.get(path, ()):
             return
-        if value in known.WARNED_OF.get(path, ()):
+        if value in unsupported_keys.WARNED_OF.get(path, ()):
             self._warn(path, place)
             return
-        missing = known.REFUSED[path]
+        missing = unsupported_keys.REFUSED[path]
         raise ConfigError(f"{place}: {path}: {missing} not supported yet; remove the key to go on without")
 
     def _take(self, path: str, value: Any, place: Place) -> None:

@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from consulpy.config.templates import InterfaceAddress
+from consulpy.config.sockaddr import InterfaceAddress
 
 
 def interface(name: str, address: str, length: int = 24) -> InterfaceAddress:

@@ -9,8 +9,8 @@ import pytest
 
 from consulpy.config.advertise import address_to_advertise
 from consulpy.config.derive import derive
-from consulpy.config.templates import InterfaceAddress
-from consulpy.config.transport import AnyHost
+from consulpy.config.host import AnyHost
+from consulpy.config.sockaddr import InterfaceAddress
 from consulpy.errors import ConfigError
 from tests.config.fakes import interface
 
@@ -106,7 +106,7 @@ ip addr add 10.0.0.5/24 dev w0; ip addr add 10.0.0.6/24 dev w0; ip addr add 10.9
 ip link add w1 type bridge; ip addr add 10.7.0.1/8 dev w1
 ip addr add 2600::1/64 dev w0 nodad
 exec {sys.executable} -c '
-from consulpy.config.transport import ThisHost
+from consulpy.config.host import ThisHost
 for one in ThisHost().addresses():
     if not one.address.is_link_local:
         print(one.interface, f"{{one.address}}/{{one.prefix_length}}", one.up, one.loopback)'

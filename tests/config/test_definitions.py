@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from consulpy.cli.main import main
+from consulpy.config.disk import parse
 from consulpy.config.flags import read_flags
 from consulpy.config.load import read, validate_files
-from consulpy.config.sources import parse
 from consulpy.config.values import Reading
 from consulpy.errors import ConfigError
 from consulpy.local.definitions import service_from_config

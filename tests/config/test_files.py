@@ -11,11 +11,11 @@ import pytest
 from twisted.internet.task import Clock
 
 from consulpy.agent.watches import check_watches
-from consulpy.config.durations import format_duration
 from consulpy.config.flags import AgentFlags
 from consulpy.config.load import read, validate_files
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
+from consulpy.gocompat.duration import format_duration
 from consulpy.local.api import checks, services
 from consulpy.local.restore import configure
 from consulpy.local.state import LocalState

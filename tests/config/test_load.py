@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from consulpy.config.durations import parse_duration
 from consulpy.config.flags import AgentFlags, agent_flags, read_flags
-from consulpy.config.goflags import HelpWanted
 from consulpy.config.key import Kind
 from consulpy.config.load import load, read
 from consulpy.config.reload import compare
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.errors import ConfigError
+from consulpy.gocompat.duration import parse_duration
+from consulpy.gocompat.flag import HelpWanted
 from tests.config.fakes import FakeHost, interface
 
 

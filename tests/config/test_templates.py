@@ -2,7 +2,7 @@
 
 import pytest
 
-from consulpy.config.templates import is_private, render
+from consulpy.config.sockaddr import is_private, render
 from tests.config.fakes import interface
 
 HOST = [

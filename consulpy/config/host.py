@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 from typing import Final, Protocol
 
-from consulpy.config.templates import InterfaceAddress
+from consulpy.config.sockaddr import InterfaceAddress
 
 _SIOCGIFCONF: Final = 0x8912
 _SIOCGIFNETMASK: Final = 0x891B
