@@ -29,7 +29,7 @@ from consulpy.rpc.server import Server
 from consulpy.rpc.transport.dialing import Dialer
 from consulpy.rpc.wan import OtherDatacenters
 from consulpy.serf.machine import Serf
-from consulpy.state.database import is_of_quorum
+from consulpy.state.disk import is_of_quorum
 from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.config_entry import Entry

@@ -20,7 +20,7 @@ from consulpy.http.routing import BadQuery, Query
 from consulpy.metrics.registry import Registry, Tally
 from consulpy.rpc.copies import NODE, SERVICE
 from consulpy.rpc.server import Noted
-from consulpy.state.watch import Waiter
+from consulpy.state.watch import Watch
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -104,7 +104,7 @@ class _Entry:
         self.version, self.seen = recording.version, recording.seen
         self.tally = tally
         self.counts = recording.watch.counts if recording.watch is not None else []
-        self.waiter: Waiter | None = None
+        self.waiter: Watch | None = None
 
     def at(self, second: int) -> bytes:
         """The answer with the date of now."""

@@ -29,7 +29,7 @@ from consulpy.structs.options import QueryOptions
 if TYPE_CHECKING:
     from consulpy.clock import Clock, Timer
     from consulpy.rpc.server import Server
-    from consulpy.state.watch import Waiter as Watch
+    from consulpy.state.watch import Watch as Watch
 
 #: Groups that nobody waits in, kept for the next who asks the same; and of all together.
 IDLE_GROUPS_MAX: Final = 1024

@@ -11,7 +11,7 @@ from random import Random
 from typing import TypeVar
 
 from consulpy.clock import Clock, Timer
-from consulpy.state.watch import Watchers
+from consulpy.state.watch import WatchRegistry
 from consulpy.structs.check import CRITICAL, HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.service import NodeService
@@ -68,7 +68,7 @@ class Entries:
         self.node_in_sync = False
         self.services: dict[str, ServiceEntry] = {}
         self.checks: dict[str, CheckEntry] = {}
-        self.watchers = Watchers()
+        self.watchers = WatchRegistry()
         self.changed: Callable[[], None] = lambda: None
         self.check_update_interval_s = check_update_interval_s
         self.discard_check_output = discard_check_output

@@ -21,7 +21,7 @@ from consulpy.codec.msgpack import text, unpack
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError, WireError
 from consulpy.gocompat.regexp import BadRegexp, compile_regexp
-from consulpy.state.watch import Watchers, WatchSet
+from consulpy.state.watch import WatchRegistry, WatchSet
 from consulpy.structs.requests import EventFireRequest
 
 _log = Logger()
@@ -167,7 +167,7 @@ class UserEvents:
     node_name: str
     services: Callable[[], Iterable[_Service]]
     rng: Random
-    watchers: Watchers = field(default_factory=Watchers)
+    watchers: WatchRegistry = field(default_factory=WatchRegistry)
     #: Events that were not understood.
     dropped: int = 0
     #: Gets the payload of each request to run something; nothing, unless the agent is allowed to.

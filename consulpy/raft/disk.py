@@ -1,4 +1,4 @@
-"""The file of a quorum's server: the same SQLite file as a single server's (`consulpy.state.database`), format 3.
+"""The file of a quorum's server: the same SQLite file as a single server's (`consulpy.state.disk`), format 3.
 
     raft(key, value)            `hard_state`: msgpack [term, voted term, voted for]; `snapshot`: what the snapshot
                                 contains, msgpack [index, term, configuration, configuration index]
@@ -19,7 +19,7 @@ from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.messages import COMMAND, LogEntry
 from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
 from consulpy.state import snapshot as snapshots
-from consulpy.state.database import Database, SnapshotJob, Unreadable, pack_parts, unpack_parts
+from consulpy.state.disk import LogStore, SnapshotJob, Unreadable, pack_parts, unpack_parts
 from consulpy.state.store import Store
 
 FORMAT: Final = 3
@@ -31,7 +31,7 @@ _ROW: Final = b"\xfe"
 _ROW_ENTRIES: Final = 512
 
 
-class RaftDatabase(Database):
+class RaftDatabase(LogStore):
     """The open file. Its methods may be called from any thread; one waits for the other. Errors are returned."""
 
     format = FORMAT

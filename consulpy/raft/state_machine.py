@@ -14,7 +14,7 @@ from consulpy.raft.chunks import Chunks
 from consulpy.raft.interfaces import UnknownCommand
 from consulpy.raft.messages import LogEntry
 from consulpy.state.commands import COMMANDS, IGNORE_IF_UNKNOWN, Command, decode
-from consulpy.state.measures import applied
+from consulpy.state.metrics import applied
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 

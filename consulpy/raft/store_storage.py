@@ -15,7 +15,7 @@ from consulpy.state import archive
 from consulpy.state import snapshot as snapshots
 from consulpy.state.commands import decode
 from consulpy.state.compaction import Compaction
-from consulpy.state.database import SnapshotJob
+from consulpy.state.disk import SnapshotJob
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 

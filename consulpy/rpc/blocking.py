@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred
 
 from consulpy.clock import Clock, Timer
-from consulpy.state.watch import Waiter, Watchers, WatchSet
+from consulpy.state.watch import Watch, WatchRegistry, WatchSet
 
 #: The longest wait, in seconds; and the wait of a caller who names none.
 MAX_WAIT_S: Final = 600.0
@@ -58,7 +58,7 @@ class BlockingQuery:
         run: Run,
         min_index: int,
         max_wait_s: float,
-        watchers: Watchers,
+        watchers: WatchRegistry,
         clock: Clock,
         epoch: Callable[[], object] = lambda: None,
     ) -> None:
@@ -68,7 +68,7 @@ class BlockingQuery:
         self._clock = clock
         self._epoch = epoch
         self._first_epoch = epoch()
-        self._waiter: Waiter | None = None
+        self._waiter: Watch | None = None
         self._rerun: Timer | None = None
         self.answered: Deferred[Any] = Deferred(lambda _: self._stop())
         self._timeout = clock.callLater(max_wait_s, self._out_of_time)

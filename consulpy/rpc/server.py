@@ -19,7 +19,7 @@ from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, WaitLimits, wait
 from consulpy.rpc.registry import Kind, Method
 from consulpy.state.commands import Command
 from consulpy.state.log import Log
-from consulpy.state.measures import submitted
+from consulpy.state.metrics import submitted
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.requests import CoordinateUpdateRequest

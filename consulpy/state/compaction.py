@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from consulpy.state.database import PART_BYTES, Database
+from consulpy.state.disk import PART_BYTES, LogStore
 from consulpy.state.snapshot import Snapshot
 
 #: Records that are encoded in one step: about a millisecond.
@@ -23,7 +23,7 @@ class Compaction:
 
     def __init__(
         self,
-        database: Database,
+        database: LogStore,
         snapshot: Snapshot,
         run: _Run,
         hand_back: _Run,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import RPCError
 from consulpy.state.indexes import Indexes
-from consulpy.state.ordered import Ordered
+from consulpy.state.ordered_table import Ordered
 from consulpy.state.tombstone import TOMBSTONES, Tombstones
 from consulpy.state.watch import WatchSet, kv_key, kv_prefix
 from consulpy.structs.kv import DirEntry

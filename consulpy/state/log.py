@@ -18,8 +18,8 @@ from consulpy.errors import ConsulpyError, RPCError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.state.commands import Command, decode
 from consulpy.state.compaction import Compaction
-from consulpy.state.database import Database
-from consulpy.state.measures import applied
+from consulpy.state.disk import LogStore
+from consulpy.state.metrics import applied
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 
@@ -175,7 +175,7 @@ class LocalLog(_Applying):
         self._closed = False
         self._compact_after = compact_after
         self._entries_per_row = entries_per_row
-        self._database = Database(path, say)
+        self._database = LogStore(path, say)
         self.entries = self._database.load(store, self._replay)
         self.commits = 0
         self._maybe_compact()
@@ -344,7 +344,7 @@ class LocalLog(_Applying):
 class _Commit:
     """One transaction: written once, by a thread or by `close`, whoever comes first."""
 
-    def __init__(self, database: Database, first: int, batch: list[tuple[bytes, Done]]) -> None:
+    def __init__(self, database: LogStore, first: int, batch: list[tuple[bytes, Done]]) -> None:
         self.batch = batch
         self.error: Exception | None = None
         self.told = False

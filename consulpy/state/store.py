@@ -16,10 +16,10 @@ from consulpy.state.indexes import Indexes
 from consulpy.state.intention import Intentions
 from consulpy.state.kv import KV
 from consulpy.state.operator import Operator
-from consulpy.state.query import Queries
+from consulpy.state.prepared_query import Queries
 from consulpy.state.session import Sessions
 from consulpy.state.table import Key, Row, Table
-from consulpy.state.watch import RESTORED, Watchers
+from consulpy.state.watch import RESTORED, WatchRegistry
 
 
 class Store:
@@ -27,7 +27,7 @@ class Store:
 
     def __init__(self) -> None:
         self.index = 0
-        self.watchers = Watchers()
+        self.watchers = WatchRegistry()
         #: Told of each key that its session lost, and for how many ns nobody may lock it (`consulpy.leader.sessions`).
         self.on_lock_delay: Callable[[str, int], None] = lambda _key, _delay_ns: None
         self._empty()

@@ -1,6 +1,6 @@
 """Tables of the state store: records by key, always listed in key order, and found again by other fields.
 
-A `Group` is a secondary index: rows that share a value, listed in key order. The listing of a group is made at the
+A `SecondaryIndex` is a secondary index: rows that share a value, listed in key order. The listing of a group is made at the
 first read after a change of that group and then kept, so a read costs no more than the rows that it gives, and a write
 never more than its own row. Keys are lower case where Consul compares without regard to case (docs/wire/rpc.md 14).
 """
@@ -22,7 +22,7 @@ class _Bucket(Generic[Row]):
         self.ordered: tuple[Row, ...] | None = None
 
 
-class Group(Generic[Row]):
+class SecondaryIndex(Generic[Row]):
     """Rows of a table by some value of theirs; `values(row)` says under which values a row is found."""
 
     __slots__ = ("_buckets", "_values")
@@ -77,7 +77,9 @@ class Table(Generic[Row]):
         self.name = name
         self._rows: dict[Key, Row] = {}
         self._ordered: tuple[Row, ...] | None = None
-        self.groups: dict[str, Group[Row]] = {group: Group(values) for group, values in groups.items()}
+        self.groups: dict[str, SecondaryIndex[Row]] = {
+            group: SecondaryIndex(values) for group, values in groups.items()
+        }
 
     def get(self, *key: str) -> Row | None:
         """The row of this key."""

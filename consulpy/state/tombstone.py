@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from consulpy.state.ordered import Ordered
+from consulpy.state.ordered_table import Ordered
 from consulpy.structs.kv import DirEntry
 
 if TYPE_CHECKING:

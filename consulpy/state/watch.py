@@ -40,12 +40,12 @@ class WatchSet:
         self.keys.update(keys)
 
 
-class Waiter:
+class Watch:
     """Somebody who waits for the first change of any of some keys."""
 
     __slots__ = ("_call", "_keys", "_watchers")
 
-    def __init__(self, watchers: "Watchers", keys: tuple[Hashable, ...], call: Callable[[], None]) -> None:
+    def __init__(self, watchers: "WatchRegistry", keys: tuple[Hashable, ...], call: Callable[[], None]) -> None:
         self._watchers = watchers
         self._keys = keys
         self._call: Callable[[], None] | None = call
@@ -63,18 +63,18 @@ class Waiter:
             call()
 
 
-class Watchers:
+class WatchRegistry:
     """All waiters, by key."""
 
     def __init__(self) -> None:
-        self._by_key: dict[Hashable, dict[Waiter, None]] = {}
+        self._by_key: dict[Hashable, dict[Watch, None]] = {}
         #: How many prefixes of each length are waited for: a changed key is cut at these lengths only.
         self._prefix_lengths: dict[int, int] = {}
 
-    def wait(self, watch: WatchSet, call: Callable[[], None]) -> Waiter:
+    def wait(self, watch: WatchSet, call: Callable[[], None]) -> Watch:
         """Call `call` once, at the next change of any key in `watch` (or when the state is replaced)."""
         keys = (*watch.keys, RESTORED)
-        waiter = Waiter(self, keys, call)
+        waiter = Watch(self, keys, call)
         for key in keys:
             waiters = self._by_key.get(key)
             if waiters is None:
@@ -106,7 +106,7 @@ class Watchers:
     def __len__(self) -> int:
         return len(self._by_key.get(RESTORED, ()))
 
-    def _forget(self, waiter: Waiter, keys: tuple[Hashable, ...]) -> None:
+    def _forget(self, waiter: Watch, keys: tuple[Hashable, ...]) -> None:
         for key in keys:
             waiters = self._by_key.get(key)
             if waiters is not None:

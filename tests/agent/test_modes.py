@@ -17,7 +17,7 @@ from consulpy.config.nodeid import node_id
 from consulpy.config.schema import RuntimeConfig
 from consulpy.local.transport import JOURNAL, DirectoryFiles
 from consulpy.serf.transport import SnapshotFile
-from consulpy.state.database import Database
+from consulpy.state.disk import LogStore
 
 #: By path below the agent's folder: the mode at umask 0, and so the most that any umask leaves.
 MODES = {
@@ -61,7 +61,7 @@ def test_who_may_read_and_write_what(tmp_path: Path, umask: int) -> None:
     files.commit({"checks/state/ttl": b"{}", "services/web": b"{}"})
     files.tidy()
     files.commit({"services/web": b"{} "})
-    database = Database(str(data / "log.sqlite"), lambda _level, _text: None)
+    database = LogStore(str(data / "log.sqlite"), lambda _level, _text: None)
     config = dataclasses.replace(
         RuntimeConfig(), log_file=f"{tmp_path}/log/", pid_file=str(tmp_path / "agent.pid"), log_rotate_bytes=100
     )

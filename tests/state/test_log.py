@@ -19,7 +19,7 @@ from consulpy.errors import ConfigError, RPCError
 from consulpy.state import compaction
 from consulpy.state import log as log_module
 from consulpy.state.commands import Register
-from consulpy.state.database import FORMAT
+from consulpy.state.disk import FORMAT
 from consulpy.state.log import LocalLog, MemoryLog
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulpy.state.ordered import Ordered
+from consulpy.state.ordered_table import Ordered
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import pytest
 
 from consulpy.errors import RPCError
 from consulpy.state.indexes import Indexes
-from consulpy.state.query import Queries
-from consulpy.state.template import check_template, render
+from consulpy.state.prepared_query import Queries
+from consulpy.state.prepared_query_template import check_template, render
 from consulpy.structs.options import QuerySource
 from consulpy.structs.prepared_query import PreparedQuery, QueryFailover, QueryService, QueryTemplate
 

@@ -53,7 +53,7 @@ class Unreadable(Exception):
     """The file is no log of ours, or a damaged one."""
 
 
-class Database:
+class LogStore:
     """The open file. Its methods may be called from any thread; one waits for the other."""
 
     #: The newest format that this class reads, and the one that it writes.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import RPCError
 from consulpy.state.indexes import Indexes
+from consulpy.state.prepared_query_template import check_template, is_template, render
 from consulpy.state.table import Table
-from consulpy.state.template import check_template, is_template, render
 from consulpy.state.watch import WatchSet
 from consulpy.structs.options import QuerySource
 from consulpy.structs.prepared_query import PreparedQuery
