@@ -16,7 +16,7 @@ from consulpy.agent import settings
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 from consulpy.rpc.members import host_port
-from consulpy.tls.transport import Secured
+from consulpy.tls.transport import TlsProtocol
 
 #: How long a connection may take, in seconds.
 CONNECT_TIMEOUT_S = 10.0
@@ -94,6 +94,6 @@ class _Layered(Factory):
         self._inner = inner
         self._tls = context
 
-    def buildProtocol(self, addr: Any) -> Secured:
+    def buildProtocol(self, addr: Any) -> TlsProtocol:
         """The layer, with the protocol above it."""
-        return Secured(self._tls, self._inner.buildProtocol(addr), server_side=False)
+        return TlsProtocol(self._tls, self._inner.buildProtocol(addr), server_side=False)

@@ -20,7 +20,7 @@ from consulpy.checks.failure import tls_reason
 from consulpy.checks.result import CheckFailed
 from consulpy.checks.url import ascii_host
 from consulpy.errors import ConfigError
-from consulpy.tls.transport import HandshakeFailed, Secured
+from consulpy.tls.transport import HandshakeFailed, TlsProtocol
 
 _OWN: Final = "enable_agent_tls_for_checks: "
 
@@ -116,4 +116,4 @@ class _Layers(Factory):
         self._name = name
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        return Secured(self._context, self._inner.buildProtocol(addr), server_side=False, name=self._name)
+        return TlsProtocol(self._context, self._inner.buildProtocol(addr), server_side=False, name=self._name)

@@ -27,7 +27,7 @@ from consulpy.http.origin import Origins
 from consulpy.http.waiting import WaitingRooms
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.tls.contexts import Tls
-from consulpy.tls.transport import SecuringFactory
+from consulpy.tls.transport import TlsFactory
 
 if TYPE_CHECKING:
     from consulpy.http.context import LocalAgent
@@ -160,7 +160,7 @@ class HttpService(Service):
         if tls is None or address.startswith(_UNIX):
             return
 
-        factory = SecuringFactory(
+        factory = TlsFactory(
             self.factory, lambda: tls.incoming_https, self._reactor, self._config.https_handshake_timeout_s
         )
         self._listen_tcp("HTTPS", address, self._config.https_port, factory)

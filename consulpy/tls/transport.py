@@ -31,7 +31,7 @@ class HandshakeFailed(Exception):
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
-class Secured(Protocol):
+class TlsProtocol(Protocol):
     """The layer: `protocol` above it, a TCP transport below.
 
     A caller's protocol is connected once the handshake is done (`secured` fires with it, or fails with
@@ -58,7 +58,7 @@ class Secured(Protocol):
         self._fault: HandshakeFailed | None = None
 
     @classmethod
-    def over(cls, context: ssl.SSLContext, protocol: Any) -> "Secured":
+    def over(cls, context: ssl.SSLContext, protocol: Any) -> "TlsProtocol":
         """Put the listener's side of TLS under a protocol that is connected; bytes go to `dataReceived` from now on."""
         layer = cls(context, protocol, server_side=True)
         layer.transport = protocol.transport
@@ -269,7 +269,7 @@ class Secured(Protocol):
         self.transport.setTcpKeepAlive(enabled)
 
 
-class SecuringFactory(Factory):
+class TlsFactory(Factory):
     """A listener's factory with TLS in front of another one. `context()`: for the next connection; None refuses it.
 
     Who has not finished the handshake after `timeout_s` seconds is cut off; 0: never.
@@ -299,7 +299,7 @@ class SecuringFactory(Factory):
         protocol = self._inner.buildProtocol(addr) if context is not None else None
         if context is None or protocol is None:
             return None
-        layer = Secured(context, protocol, server_side=True)
+        layer = TlsProtocol(context, protocol, server_side=True)
         if self._timeout_s > 0:
             timer = self._reactor.callLater(self._timeout_s, layer.cut, "it did not finish the handshake")
             layer.secured.addBoth(lambda _: timer.cancel() if timer.active() else None)

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from consulpy.tls.authority import create_authority, create_certificate
 from consulpy.tls.contexts import Tls
 from consulpy.tls.settings import TlsSettings
-from consulpy.tls.transport import WAITING_MAX_BYTES, HandshakeFailed, Secured, SecuringFactory
+from consulpy.tls.transport import WAITING_MAX_BYTES, HandshakeFailed, TlsFactory, TlsProtocol
 
 NAME = "server.dc1.consul"
 
@@ -81,8 +81,8 @@ class Wire:
         outgoing = Tls(client or settings(files, verify_server_hostname=True)).outgoing("dc1", True)
         assert incoming is not None
         assert outgoing is not None
-        self.client = Secured(outgoing[0], ear(), server_side=False, name=outgoing[1])
-        self.server = Secured(incoming, ear(), server_side=True)
+        self.client = TlsProtocol(outgoing[0], ear(), server_side=False, name=outgoing[1])
+        self.server = TlsProtocol(incoming, ear(), server_side=True)
         self.pipes = []
         self.failures: list[Any] = []
         self.client.secured.addErrback(lambda failure: self.failures.append(failure.value))
@@ -195,7 +195,7 @@ def test_the_handshake_has_its_time(files: Path, finishes: bool) -> None:
     wire, clock = Wire(files), Clock()
     context = Tls(settings(files)).incoming_https
     assert context is not None
-    factory = SecuringFactory(Factory.forProtocol(Ear), lambda: context, clock, 5.0)
+    factory = TlsFactory(Factory.forProtocol(Ear), lambda: context, clock, 5.0)
     layer = wire.server = factory.buildProtocol(None)
     pipe = wire.pipes[0] = StringTransportWithDisconnection()
     pipe.protocol = layer
@@ -211,7 +211,7 @@ def test_the_handshake_has_its_time(files: Path, finishes: bool) -> None:
 
 def test_without_a_certificate_nobody_is_let_in() -> None:
     """A reload took the certificate away and the port with it; the listener is still there until the next start."""
-    factory = SecuringFactory(Factory.forProtocol(Ear), lambda: None, Clock(), 5.0)
+    factory = TlsFactory(Factory.forProtocol(Ear), lambda: None, Clock(), 5.0)
     assert factory.buildProtocol(None) is None
 
 

@@ -20,7 +20,7 @@ from consulpy.rpc.snapshots import ARCHIVE_LIMIT, SnapshotRequest, reply_in, req
 from consulpy.rpc.transport.connected import SNAPSHOT, TLS, YAMUX, Connected, Multiplexer
 from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls
-from consulpy.tls.transport import HandshakeFailed, Secured
+from consulpy.tls.transport import HandshakeFailed, TlsProtocol
 
 DIAL_TIMEOUT_S: Final = 10.0
 
@@ -160,14 +160,14 @@ class Dialer:
         else:
             context, name = secure
 
-            def layer() -> Secured:
-                return Secured(context, protocol(), server_side=False, name=name, first=bytes([TLS]))
+            def layer() -> TlsProtocol:
+                return TlsProtocol(context, protocol(), server_side=False, name=name, first=bytes([TLS]))
 
             connecting: Any = endpoint.connect(_factory(layer))
             connected = connecting.addCallback(self._secured)
         return cast("Deferred[Any]", connected.addErrback(self._failed, server))
 
-    def _secured(self, layer: Secured) -> "Deferred[Any]":
+    def _secured(self, layer: TlsProtocol) -> "Deferred[Any]":
         secured = layer.secured
         return secured if secured.called else secured.addTimeout(self._timeout_s, self._reactor)
 

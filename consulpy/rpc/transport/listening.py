@@ -33,7 +33,7 @@ from consulpy.rpc.transport.connected import (
 )
 from consulpy.rpc.turns import Turns
 from consulpy.tls.contexts import Tls
-from consulpy.tls.transport import Secured
+from consulpy.tls.transport import TlsProtocol
 
 _log = Logger()
 
@@ -171,7 +171,7 @@ class RpcProtocol(Connected):
         self.timers.start(
             "handshake", self.factory.handshake_timeout_s, self.abort, "it did not finish the TLS handshake"
         )
-        Secured.over(tls.incoming_rpc, self).dataReceived(data)
+        TlsProtocol.over(tls.incoming_rpc, self).dataReceived(data)
 
     def _switch(self, first: int) -> None:
         self.timers.stop("handshake")
