@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.agent.local_endpoint import LocalEndpoint
-from consulpy.client.watching import question, retry_pause_s, shown
+from consulpy.client.watch import question, retry_pause_s, shown
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError

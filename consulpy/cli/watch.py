@@ -10,7 +10,7 @@ from consulpy.cli import signals
 from consulpy.cli.main import say
 from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
-from consulpy.client.watching import question, retry_pause_s, shown
+from consulpy.client.watch import question, retry_pause_s, shown
 from consulpy.gocompat.flag import Flag, switch
 
 _STRING: Final = {"default": "", "placeholder": "string"}
