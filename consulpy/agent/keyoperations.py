@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from consulpy.agent.joining import joined_errors
 from consulpy.errors import BadRequest, RPCError
-from consulpy.serf.keys import KeyResponse
+from consulpy.serf.key_manager import KeyResponse
 from consulpy.serf.machine import Serf
 
 _ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "+/")

@@ -22,11 +22,11 @@ from consulpy.memberlist.transport import GossipTransport
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.members import Nobody, agent_tags, check_lan_merge, wan_merge_check
 from consulpy.serf.config import SerfConfig
+from consulpy.serf.disk import SnapshotFile
 from consulpy.serf.events import Event
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member
-from consulpy.serf.roster import Holders
-from consulpy.serf.transport import SnapshotFile
+from consulpy.serf.membership import Holders
 
 
 @dataclass(slots=True)
@@ -171,7 +171,7 @@ def _pool(
 
 
 def _save(file: KeyringFile, disk: DiskThread, keys: list[bytes], done: Callable[[Exception | None], None]) -> None:
-    """Store a changed keyring; see `consulpy.serf.keys.SaveKeyring`."""
+    """Store a changed keyring; see `consulpy.serf.key_manager.SaveKeyring`."""
     errors: list[Exception] = []
 
     def save() -> None:

@@ -232,7 +232,7 @@ Check = Callable[[Sequence[Member]], None]
 
 
 class Known(Protocol):
-    """The members that a pool has (`consulpy.serf.roster.Holders`); names and ids in whatever capitals."""
+    """The members that a pool has (`consulpy.serf.membership.Holders`); names and ids in whatever capitals."""
 
     def named_like(self, name: str) -> Member | None:
         """The member of a name."""

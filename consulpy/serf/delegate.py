@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from consulpy.errors import ConfigError, WireError
 from consulpy.serf.coordinate import decode_ack, encode_ack
 from consulpy.serf.members import Member, Status
+from consulpy.serf.membership import member_of
 from consulpy.serf.messages import (
     JoinIntent,
     LeaveIntent,
@@ -22,7 +23,6 @@ from consulpy.serf.messages import (
     UserEventMessage,
     decode,
 )
-from consulpy.serf.roster import member_of
 from consulpy.serf.tags import encode_tags
 
 if TYPE_CHECKING:

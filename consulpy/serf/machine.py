@@ -19,9 +19,7 @@ from consulpy.memberlist.delegate import Address, Transport
 from consulpy.memberlist.machine import JoinTarget, Memberlist
 from consulpy.memberlist.members import State as NodeState
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.serf import internal
-from consulpy.serf.answering import Answering
-from consulpy.serf.asking import Asking
+from consulpy.serf import internal_query
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES, Broadcasts
 from consulpy.serf.coalesce import MemberCoalescer, UserCoalescer
 from consulpy.serf.config import USER_EVENT_SIZE_MAX_BYTES, SerfConfig
@@ -37,14 +35,16 @@ from consulpy.serf.events import (
     RecentBuffer,
     UserEvent,
 )
-from consulpy.serf.keys import KeyManager, SaveKeyring
+from consulpy.serf.key_manager import KeyManager, SaveKeyring
 from consulpy.serf.lamport import LamportClock
-from consulpy.serf.leaving import Leaving
+from consulpy.serf.leave import Leaving
 from consulpy.serf.members import Member, Status
+from consulpy.serf.membership import Roster
 from consulpy.serf.messages import JoinIntent, LeaveIntent, QueryResponseMessage, UserEventMessage, decode
+from consulpy.serf.pending_queries import Asking
+from consulpy.serf.periodic import Reaper
 from consulpy.serf.query import PendingQuery, QueryParams, QueryResult, default_timeout_s
-from consulpy.serf.reaper import Reaper
-from consulpy.serf.roster import Roster
+from consulpy.serf.query_responder import Answering
 from consulpy.serf.snapshot import Replayed, Snapshot, SnapshotStore
 from consulpy.serf.tags import encode_tags
 from consulpy.structs.coordinate import Coord
@@ -432,7 +432,7 @@ class Serf:
         if self.snapshot is not None:
             self.snapshot.query(event.ltime)
         if event.name.startswith(INTERNAL_PREFIX):
-            internal.answer(self, event, self._save_keyring)
+            internal_query.answer(self, event, self._save_keyring)
         else:
             self._deliver(event)
 
@@ -456,7 +456,7 @@ class Serf:
         both = f"{existing.address}:{existing.port} and {other.address}:{other.port}"
         self.log("error", f"name conflict for '{existing.name}': both {both} are claiming it")
         if existing.name == self.local_name and self.config.resolve_name_conflicts and self.state is State.ALIVE:
-            internal.contest_name(self, self._name_lost)
+            internal_query.contest_name(self, self._name_lost)
 
     def _name_lost(self, why: str) -> None:
         if self.state is State.ALIVE:

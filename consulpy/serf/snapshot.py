@@ -19,7 +19,7 @@ COMPACT_BYTES_PER_MEMBER: Final = 256
 
 
 class SnapshotStore(Protocol):
-    """Where the lines are kept (`consulpy.serf.transport.SnapshotFile`)."""
+    """Where the lines are kept (`consulpy.serf.disk.SnapshotFile`)."""
 
     def read(self) -> str:
         """All that was kept; empty at first. Raises `ConfigError` if it can neither be read nor written."""

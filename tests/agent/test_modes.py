@@ -16,7 +16,7 @@ from consulpy.agent.keyrings import KeyringFile
 from consulpy.config.nodeid import node_id
 from consulpy.config.schema import RuntimeConfig
 from consulpy.local.transport import JOURNAL, DirectoryFiles
-from consulpy.serf.transport import SnapshotFile
+from consulpy.serf.disk import SnapshotFile
 from consulpy.state.disk import LogStore
 
 #: By path below the agent's folder: the mode at umask 0, and so the most that any umask leaves.

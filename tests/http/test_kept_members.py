@@ -3,8 +3,8 @@
 from consulpy.memberlist.members import Member as Node
 from consulpy.memberlist.members import State
 from consulpy.serf.members import Status
+from consulpy.serf.membership import Roster
 from consulpy.serf.messages import JoinIntent, LeaveIntent
-from consulpy.serf.roster import Roster
 from tests.http.standin import Door
 from tests.http.test_kept import head_of, sent, slowly, undated
 

@@ -10,7 +10,7 @@ from consulpy.memberlist.members import Member as Node
 from consulpy.memberlist.members import State
 from consulpy.rpc.members import Check, agent_tags, check_lan_merge, check_wan_merge, server_of, wan_merge_check
 from consulpy.serf.members import Member, Status
-from consulpy.serf.roster import SETTLED_S, Holders, Roster
+from consulpy.serf.membership import SETTLED_S, Holders, Roster
 from consulpy.serf.tags import encode_tags
 
 SERVER = {

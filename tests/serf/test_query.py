@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from consulpy.errors import WireError
 from consulpy.memberlist.keyring import Keyring
 from consulpy.serf.conflict import NameContest, Verdict, answer_conflict_query
-from consulpy.serf.keys import INSTALL, LIST, REMOVE, USE, answer_key_query
+from consulpy.serf.key_manager import INSTALL, LIST, REMOVE, USE, answer_key_query
 from consulpy.serf.members import Member
 from consulpy.serf.messages import ConflictResponse, KeyRequest, KeyResponseMessage, decode
 from consulpy.serf.query import PendingQuery, QueryParams, QueryResult, default_timeout_s, is_for

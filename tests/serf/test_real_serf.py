@@ -22,12 +22,12 @@ from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.machine import JoinTarget
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.serf.config import SerfConfig
+from consulpy.serf.disk import SnapshotFile
 from consulpy.serf.events import Event, MemberEvent, QueryEvent, UserEvent
-from consulpy.serf.keys import KeyResponse
+from consulpy.serf.key_manager import KeyResponse
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
 from consulpy.serf.query import QueryParams, QueryResult
-from consulpy.serf.transport import SnapshotFile
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]
 

@@ -5,8 +5,8 @@ from consulpy.memberlist.members import State
 from consulpy.serf.events import MemberEvent
 from consulpy.serf.intents import IntentBuffer
 from consulpy.serf.members import Status
+from consulpy.serf.membership import Roster
 from consulpy.serf.messages import JoinIntent, LeaveIntent
-from consulpy.serf.roster import Roster
 
 
 def node(name: str, meta: bytes = b"\xff\x80") -> Node:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulpy.errors import ConfigError
+from consulpy.serf.disk import SnapshotFile
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.members import Member
 from consulpy.serf.snapshot import Snapshot, SnapshotDamaged, format_address, parse_address, replay
-from consulpy.serf.transport import SnapshotFile
 
 FILES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent.parent / "vectors" / "gossip" / "snapshots.json").read_text()

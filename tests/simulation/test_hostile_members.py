@@ -14,7 +14,7 @@ from consulpy.rpc.members import Nobody, agent_tags, check_lan_merge, server_of
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
-from consulpy.serf.roster import SETTLED_S, Holders
+from consulpy.serf.membership import SETTLED_S, Holders
 from consulpy.serf.tags import encode_tags
 from consulpy.state.store import Store
 from consulpy.testing.clock import HeapClock

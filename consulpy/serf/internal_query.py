@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from consulpy.errors import WireError
 from consulpy.serf.conflict import CONFLICT, NameContest, Verdict, answer_conflict_query
 from consulpy.serf.events import QueryEvent
-from consulpy.serf.keys import KEY_QUERIES, SaveKeyring, answer_key_query
+from consulpy.serf.key_manager import KEY_QUERIES, SaveKeyring, answer_key_query
 from consulpy.serf.query import QueryResult
 
 if TYPE_CHECKING:

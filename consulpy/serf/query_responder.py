@@ -16,6 +16,7 @@ from consulpy.serf.conflict import packed_address, unpacked_address
 from consulpy.serf.events import QueryEvent, RecentBuffer
 from consulpy.serf.lamport import LamportClock
 from consulpy.serf.members import Member, Status
+from consulpy.serf.membership import Roster
 from consulpy.serf.messages import (
     FLAG_ACK,
     FLAG_NO_BROADCAST,
@@ -26,7 +27,6 @@ from consulpy.serf.messages import (
     UDPAddress,
 )
 from consulpy.serf.query import is_for
-from consulpy.serf.roster import Roster
 
 #: Members whose memberlist is at least this one know relays.
 _RELAY_PROTOCOL: Final = 5
