@@ -39,13 +39,13 @@ from consulpy.local.state import LocalState
 from consulpy.local.tokens import AgentTokens
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
+from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
-from consulpy.rpc.copies import Copies
-from consulpy.rpc.rate import RateLimit
+from consulpy.rpc.limits.rate_limit import RateLimiter
+from consulpy.rpc.net import RpcService
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
 from consulpy.rpc.snapshots import SnapshotRequest, perform
-from consulpy.rpc.transport import RpcService
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.machine import Serf
 from consulpy.state.log import Log
@@ -149,7 +149,7 @@ class Agent:
         return self._role.caller
 
     @property
-    def copies(self) -> Copies:
+    def copies(self) -> AgentCache:
         """What `?cached` reads."""
         return self._role.copies
 
@@ -475,7 +475,7 @@ class Agent:
         changes = compare(self.config, fresh)
         secure()
         if isinstance(self.own_caller, ClientCaller):
-            self.own_caller.rate = RateLimit(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
+            self.own_caller.rate = RateLimiter(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
         self.config = fresh
         access.reconfigure(self._tokens, fresh)
         self.metrics.rules = telemetry.rules(fresh.telemetry)

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from consulpy.agent import settings
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
-from consulpy.rpc.members import host_port
+from consulpy.rpc.server_metadata import host_port
 from consulpy.tls.transport import TlsProtocol
 
 #: How long a connection may take, in seconds.

@@ -20,7 +20,7 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.rpc.members import Nobody, agent_tags, check_lan_merge, wan_merge_check
+from consulpy.rpc.server_metadata import Nobody, agent_tags, check_lan_merge, wan_merge_check
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.disk import SnapshotFile
 from consulpy.serf.events import Event

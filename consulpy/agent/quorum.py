@@ -31,13 +31,13 @@ from consulpy.raft.storage import StoredState
 from consulpy.raft.store_storage import StoreStorage
 from consulpy.raft.transport import LeaderWatch, Peers, RaftStream
 from consulpy.rpc.forward import LeaderForwarder
-from consulpy.rpc.members import ServerInfo, host_port, server_of
 from consulpy.rpc.messages import reply_of
-from consulpy.rpc.pool import Pool as ConnectionPool
-from consulpy.rpc.registry import Method
+from consulpy.rpc.methods import Method
+from consulpy.rpc.net.dialer import Dialer
+from consulpy.rpc.pool import ConnectionPool as ConnectionPool
 from consulpy.rpc.server import Server
+from consulpy.rpc.server_metadata import ServerInfo, host_port, server_of
 from consulpy.rpc.snapshots import SnapshotRequest
-from consulpy.rpc.transport.dialing import Dialer
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member, Status

@@ -18,16 +18,16 @@ from consulpy.leader.machine import Leader
 from consulpy.metrics.registry import Measures
 from consulpy.raft.raft_db_file import is_real_server
 from consulpy.rpc.blocking import WaitLimits
+from consulpy.rpc.cache.agent_cache import AgentCache
+from consulpy.rpc.cache.caching_caller import CopyingCaller
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
-from consulpy.rpc.copies import Copies
-from consulpy.rpc.copying import CopyingCaller
-from consulpy.rpc.members import host_port
-from consulpy.rpc.pool import Pool as ConnectionPool
-from consulpy.rpc.rate import RateLimit
+from consulpy.rpc.limits.rate_limit import RateLimiter
+from consulpy.rpc.net.dialer import Dialer
+from consulpy.rpc.pool import ConnectionPool as ConnectionPool
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
-from consulpy.rpc.transport.dialing import Dialer
-from consulpy.rpc.wan import OtherDatacenters
+from consulpy.rpc.server_metadata import host_port
+from consulpy.rpc.wan_forward import DatacenterForwarder
 from consulpy.serf.machine import Serf
 from consulpy.state.disk import is_of_quorum
 from consulpy.state.log import LocalLog, Log, MemoryLog
@@ -52,7 +52,7 @@ class Role:
 
     own_caller: ServerCaller | ClientCaller
     caller: Caller
-    copies: Copies
+    copies: AgentCache
     server: Server | None = None
     leader: Leader | None = None
     router: Router | None = None
@@ -130,13 +130,13 @@ def server_role(
     if config.data_dir is not None:
         server.reset_file = AclResetFile(config.data_dir)
     caller = ServerCaller(server)
-    role = Role(caller, caller, Copies(caller, reactor), server, quorum=quorum)
+    role = Role(caller, caller, AgentCache(caller, reactor), server, quorum=quorum)
     dialer = Dialer(reactor, config.bind_addr, tls=tls)
     dial: Any = dialer
     connections = ConnectionPool(dial, reactor)
     role.stops.append(connections.close)
     if wan is not None:
-        server.elsewhere = OtherDatacenters(
+        server.elsewhere = DatacenterForwarder(
             wan.members.values, connections, rng, log=reporter("rpc.wan"), metrics=metrics
         )
 
@@ -202,10 +202,10 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
         rng,
         log=reporter("rpc"),
         hold_timeout_s=config.performance.rpc_hold_timeout_s,
-        rate=RateLimit(reactor, config.limits.rpc_rate, config.limits.rpc_max_burst),
+        rate=RateLimiter(reactor, config.limits.rpc_rate, config.limits.rpc_max_burst),
         in_thread=lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job),
     )
-    copies = Copies(calls, reactor, calls)
+    copies = AgentCache(calls, reactor, calls)
     # With access control a client cannot know when a reader's rights change: it asks a server each time.
     caller: Caller = calls if config.acl.enabled else CopyingCaller(calls, copies, config.datacenter)
     stops: Stops = [pool.close, router.stop, copies.close]

@@ -18,7 +18,7 @@ from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 if TYPE_CHECKING:
     from consulpy.agent.agent import Agent
     from consulpy.agent.senders import Sender
-    from consulpy.rpc.copies import Copies
+    from consulpy.rpc.cache.agent_cache import AgentCache
     from consulpy.serf.machine import Serf
 
 #: How often lines are sent to a StatsD, in seconds.
@@ -152,7 +152,7 @@ def _dns(agent: "Agent") -> None:
         agent.metrics.pull("dns.domain_query", lambda: (dns.asked, dns.asked_ms), node, samples=True)
 
 
-def _copies(registry: Registry, copies: "Copies") -> None:
+def _copies(registry: Registry, copies: "AgentCache") -> None:
     """Answers from copies; a sample of the ages (ms) of those that were given while no server could be reached."""
     registry.pull("client.copies.hit", lambda: (copies.hits, copies.hits))
     registry.pull("client.copies.miss", lambda: (copies.misses, copies.misses))

@@ -7,7 +7,7 @@ from consulpy.dns.config import DnsConfig
 from consulpy.errors import RPCError
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import AgentTokens
-from consulpy.rpc.copies import AGE_MAX_S, Copies
+from consulpy.rpc.cache.agent_cache import AGE_MAX_S, AgentCache
 from consulpy.rpc.server import Server
 from consulpy.state.acl import POLICIES, ROLES, TOKENS
 from consulpy.state.indexes import NODES, service_key
@@ -53,7 +53,7 @@ def of_state(
 
 
 def of_copies(
-    copies: Copies, config: Callable[[], DnsConfig], access: AgentAccess
+    copies: AgentCache, config: Callable[[], DnsConfig], access: AgentAccess
 ) -> Callable[[Scope], Hashable | None]:
     """Names the state of a node or a service, as far as there are fresh copies of all that was asked about it.
 

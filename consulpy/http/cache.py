@@ -1,11 +1,11 @@
-"""What `?cached` reads: copies of replies (`consulpy.rpc.copies`), and the list of datacenters."""
+"""What `?cached` reads: copies of replies (`consulpy.rpc.cache.agent_cache`), and the list of datacenters."""
 
 from typing import Final
 
 from consulpy.clock import Clock
 from consulpy.local.access import AgentAccess
+from consulpy.rpc.cache.agent_cache import AgentCache, CacheResult
 from consulpy.rpc.call import Caller
-from consulpy.rpc.copies import Copies, Copy
 from consulpy.structs.requests import DatacentersRequest, Read
 
 #: How long the list of datacenters is kept, in seconds; nothing refreshes it.
@@ -15,14 +15,14 @@ DATACENTERS_S: Final = 60.0
 class ReplyCache:
     """The kept answers of one agent."""
 
-    def __init__(self, copies: Copies, caller: Caller, clock: Clock, access: AgentAccess) -> None:
+    def __init__(self, copies: AgentCache, caller: Caller, clock: Clock, access: AgentAccess) -> None:
         self._access = access
         self._copies = copies
         self._caller = caller
         self._clock = clock
         self._datacenters: tuple[float, list[str]] | None = None
 
-    async def read(self, method: str, request: Read) -> Copy:
+    async def read(self, method: str, request: Read) -> CacheResult:
         """The answer to a read, kept from now on. Raises `RPCError`.
 
         With access control it is only for those who have the rights that it was made with, as far as this agent knows

@@ -11,8 +11,8 @@ from consulpy.local.access import AgentAccess
 from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
 from consulpy.metrics.registry import Registry
+from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import Caller
-from consulpy.rpc.copies import Copies
 from consulpy.rpc.snapshots import SnapshotRequest
 from consulpy.serf.machine import Serf
 from consulpy.structs.options import QueryMeta
@@ -42,7 +42,7 @@ class LocalAgent(Protocol):
         """Who may use the agent's own endpoints, and the agent's own tokens."""
 
     @property
-    def copies(self) -> Copies:
+    def copies(self) -> AgentCache:
         """What `?cached` reads."""
 
     @property

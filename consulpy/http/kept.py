@@ -18,8 +18,8 @@ from twisted.web.http import datetimeToString
 
 from consulpy.http.routing import BadQuery, Query
 from consulpy.metrics.registry import Registry, Tally
-from consulpy.rpc.copies import NODE, SERVICE
-from consulpy.rpc.server import Noted
+from consulpy.rpc.cache.agent_cache import NODE, SERVICE
+from consulpy.rpc.server import DependencySet
 from consulpy.state.watch import Watch
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ STORE_ROUTES: Final = (
     "/v1/catalog/node-services/", "/v1/health/node/", "/v1/health/checks/", "/v1/health/state/", "/v1/health/service/",
     "/v1/health/connect/", "/v1/kv/",
 )  # fmt: skip
-#: Of those, what copies know the state of (`consulpy.rpc.copies`).
+#: Of those, what copies know the state of (`consulpy.rpc.cache.agent_cache`).
 _SUBJECTS: Final = {
     "/v1/catalog/nodes": "",
     "/v1/catalog/services": "",
@@ -73,7 +73,7 @@ class Recording:
 
     head: bytes
     route: str
-    watch: Noted | None
+    watch: DependencySet | None
     version: Callable[[], Hashable]
     seen: Hashable
 
@@ -212,7 +212,7 @@ class KeptAnswers:
             found = server.reads_valid_for
             return None if found is None else (found, access.tokens.version)
 
-        return self._noted(head, route, Noted(), valid_for)
+        return self._noted(head, route, DependencySet(), valid_for)
 
     def _copied(self, head: bytes, path: str) -> Recording | None:
         """On a client agent: what is made from a copy is true for as long as that is certain."""
@@ -223,7 +223,9 @@ class KeptAnswers:
         subject = (kind, path.removeprefix(route).lower() if kind else "")
         return self._noted(head, route, None, lambda: copies.version(subject))
 
-    def _noted(self, head: bytes, route: str, watch: Noted | None, version: Callable[[], Hashable]) -> Recording:
+    def _noted(
+        self, head: bytes, route: str, watch: DependencySet | None, version: Callable[[], Hashable]
+    ) -> Recording:
         if watch is not None and self._server is not None:
             self._server.noting = watch
         return Recording(head, route, watch, version, version())

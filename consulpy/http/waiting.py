@@ -23,7 +23,7 @@ from consulpy.http.large import Parts
 from consulpy.http.params import index_and_wait
 from consulpy.http.routing import BadQuery, Query
 from consulpy.rpc.blocking import wait_s
-from consulpy.rpc.server import Noted
+from consulpy.rpc.server import DependencySet
 from consulpy.structs.options import QueryOptions
 
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ class WaitingRooms:
         group.take(waiting, wait_s(read.options.max_query_time, server.rng, server.waits))
         return waiting
 
-    def render(self, plain: bytes) -> tuple[bytes, Noted]:
+    def render(self, plain: bytes) -> tuple[bytes, DependencySet]:
         """The answer to a request that doesn't wait, empty if it isn't there at once; and what it depends on."""
-        request, ear, noted = plain_request(plain), _Ear(), Noted()
+        request, ear, noted = plain_request(plain), _Ear(), DependencySet()
         assert request is not None, "groups are of plain requests"
         request.is_inner = True
         self.server.noting = noted

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from consulpy.rpc.members import ServerInfo, server_of
+from consulpy.rpc.server_metadata import ServerInfo, server_of
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Command, Deregister, Register
 from consulpy.state.store import Store

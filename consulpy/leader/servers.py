@@ -14,7 +14,7 @@ from consulpy.gocompat.time import go_duration
 from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.leadership import Leadership
 from consulpy.raft.machine import Raft
-from consulpy.rpc.members import ServerInfo, server_of
+from consulpy.rpc.server_metadata import ServerInfo, server_of
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
 from consulpy.structs.operator import AutopilotConfig

@@ -15,11 +15,11 @@ from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import NobodyAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dispatch import method_named
-from consulpy.rpc.members import ServerInfo
+from consulpy.rpc.limits.rate_limit import RateLimiter
 from consulpy.rpc.messages import is_large, reply_of
-from consulpy.rpc.rate import RateLimit
-from consulpy.rpc.registry import Method
+from consulpy.rpc.methods import Method
 from consulpy.rpc.server import HOLD_TIMEOUT_S, Server
+from consulpy.rpc.server_metadata import ServerInfo
 
 #: Pauses between tries are random, up to this part of the hold timeout.
 JITTER_FRACTION: Final = 16
@@ -71,7 +71,7 @@ class Servers(Protocol):
 
 
 class Connections(Protocol):
-    """Calls to one server (`consulpy.rpc.pool.Pool`)."""
+    """Calls to one server (`consulpy.rpc.pool.ConnectionPool`)."""
 
     def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
         """The unpacked reply. Fails with `RPCError`, the text as Consul shows it."""
@@ -92,12 +92,12 @@ class ClientCaller:
         *,
         log: Callable[[str, str], None] = lambda _level, _text: None,
         hold_timeout_s: float = HOLD_TIMEOUT_S,
-        rate: RateLimit | None = None,
+        rate: RateLimiter | None = None,
         in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] = maybeDeferred,
     ) -> None:
         self._in_thread = in_thread
         #: How many calls may be made; another one may be put here at any time.
-        self.rate = rate or RateLimit(clock)
+        self.rate = rate or RateLimiter(clock)
         self._router = router
         self._pool = pool
         self._clock = clock

@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from consulpy.codec.record import Record
 from consulpy.errors import NoSuchMethod, RPCError, WireError
 from consulpy.rpc import endpoints
-from consulpy.rpc.registry import METHODS, Method
+from consulpy.rpc.methods import METHODS, Method
 from consulpy.rpc.server import Server
-from consulpy.rpc.session import RefusedCall
+from consulpy.rpc.stream import RefusedCall
 
 assert endpoints.__all__, "importing the endpoints registers the methods"
 

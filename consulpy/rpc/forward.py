@@ -13,9 +13,9 @@ from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, RPCError, WireError
 from consulpy.rpc.call import JITTER_FRACTION, Connections, may_repeat, pause, was_not_sent
-from consulpy.rpc.members import ServerInfo
 from consulpy.rpc.messages import reply_of
-from consulpy.rpc.registry import Method
+from consulpy.rpc.methods import Method
+from consulpy.rpc.server_metadata import ServerInfo
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server

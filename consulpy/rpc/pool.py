@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import NobodyAnswered, RPCError, WireError
-from consulpy.rpc.members import ServerInfo
-from consulpy.rpc.session import CallingEnd, Channel, ConnectionGone, RemoteError
+from consulpy.rpc.server_metadata import ServerInfo
+from consulpy.rpc.stream import Channel, ClientStream, ConnectionGone, RemoteError
 
 #: A connection without calls is closed after so many seconds (Consul: 127 on clients, 120 on servers).
 IDLE_TIMEOUT_S: Final = 127.0
@@ -30,7 +30,7 @@ class Link(Protocol):
     def is_usable(self) -> bool:
         """Whether streams can still be opened."""
 
-    def open(self, end: CallingEnd) -> Channel:
+    def open(self, end: ClientStream) -> Channel:
         """Open a stream for `end`. Raises `WireError`."""
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class DialFailed(RPCError):
     """No connection; the text is Go's ("dial tcp 127.0.0.1:0->127.0.0.2:8300: connect: connection refused")."""
 
 
-class Pool:
+class ConnectionPool:
     """Connections by server (its name and address)."""
 
     def __init__(
@@ -150,7 +150,7 @@ class _Connection:
         self._clock = clock
         self._idle_timeout_s = idle_timeout_s
         self._idle_streams = idle_streams
-        self._idle: list[CallingEnd] = []
+        self._idle: list[ClientStream] = []
         self._calls = 0
         self._timer: Timer | None = None
 
@@ -158,7 +158,7 @@ class _Connection:
     def is_usable(self) -> bool:
         return self._link.is_usable
 
-    def take(self) -> CallingEnd:
+    def take(self) -> ClientStream:
         """A stream for one call; give it back afterwards. Raises `WireError`."""
         self.stop()
         while self._idle:
@@ -166,7 +166,7 @@ class _Connection:
             if not end.is_broken:
                 self._calls += 1
                 return end
-        end = CallingEnd()
+        end = ClientStream()
         try:
             end.channel = self._link.open(end)
         except WireError:
@@ -175,7 +175,7 @@ class _Connection:
         self._calls += 1
         return end
 
-    def give_back(self, end: CallingEnd) -> None:
+    def give_back(self, end: ClientStream) -> None:
         """A call is over."""
         self._calls -= 1
         if not end.is_broken:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
-from consulpy.rpc.members import ServerInfo, server_of
+from consulpy.rpc.server_metadata import ServerInfo, server_of
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 
 #: Seconds between two rebalances, at least; and what is added at random.

@@ -16,7 +16,7 @@ from consulpy.errors import NoLeader, NoPathToDatacenter
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.guard import Guard, NoGuard
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, WaitLimits, wait_s
-from consulpy.rpc.registry import Kind, Method
+from consulpy.rpc.methods import Kind, Method
 from consulpy.state.commands import Command
 from consulpy.state.log import Log
 from consulpy.state.metrics import submitted
@@ -72,7 +72,7 @@ class NoResetFile:
         """There is none."""
 
 
-class Noted(WatchSet):
+class DependencySet(WatchSet):
     """What reads depend on, and what was counted for them: names with labels."""
 
     __slots__ = ("counts",)
@@ -82,8 +82,8 @@ class Noted(WatchSet):
         self.counts: list[tuple[str, dict[str, str]]] = []
 
 
-class Elsewhere(Protocol):
-    """Calls to other datacenters (`consulpy.rpc.wan`)."""
+class RemoteDatacenters(Protocol):
+    """Calls to other datacenters (`consulpy.rpc.wan_forward`)."""
 
     def call(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
         """The reply of a server there. Fails with `RPCError`."""
@@ -139,11 +139,11 @@ class Server:
         #: Times of sessions and locks, counted by whoever leads.
         self.sessions: SessionTimes | None = None
         #: Takes what the reads that are made now depend on, although nobody waits for them (`consulpy.http.kept`).
-        self.noting: Noted | None = None
+        self.noting: DependencySet | None = None
         #: Runs a costly job where it stops nobody; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
         #: How other datacenters are reached; None: not at all.
-        self.elsewhere: Elsewhere | None = None
+        self.elsewhere: RemoteDatacenters | None = None
         #: The quorum that this server is one of; None: it is the only server.
         self.quorum: Quorum | None = None
         #: By which an operator allows another bootstrap of access control.

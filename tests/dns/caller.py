@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter, RPCError
-from consulpy.rpc.registry import METHODS, Kind
+from consulpy.rpc.methods import METHODS, Kind
 from tests.endpoints.fakes import Server
 
 

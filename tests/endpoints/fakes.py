@@ -10,7 +10,7 @@ from consulpy.codec.msgpack import pack
 from consulpy.errors import RPCError
 from consulpy.metrics.registry import NOTHING
 from consulpy.rpc.acl.guard import NoGuard
-from consulpy.rpc.registry import METHODS, Kind
+from consulpy.rpc.methods import METHODS, Kind
 from consulpy.serf.members import Member
 from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store

@@ -9,7 +9,7 @@ import pytest
 import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
 from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.codec.record import Record
-from consulpy.rpc.registry import METHODS
+from consulpy.rpc.methods import METHODS
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "acl" / "wire.json"
 RPC: dict[str, list[dict[str, Any]]] = json.loads(VECTORS.read_text())["rpc"]

@@ -124,7 +124,7 @@ def test_of_two_checks_with_one_id_the_single_one_wins(server: Server) -> None:
 
 def test_what_is_submitted_may_be_changed_afterwards(server: Server) -> None:
     """An agent's own records go in by reference; the state has its own."""
-    from consulpy.rpc.registry import METHODS
+    from consulpy.rpc.methods import METHODS
     from consulpy.structs.requests import RegisterRequest
     from consulpy.structs.service import NodeService
 

@@ -10,7 +10,7 @@ from consulpy.agent.keyoperations import base64_fault
 from consulpy.codec.msgpack import unpack
 from consulpy.codec.record import Record
 from consulpy.gocompat.time import ZERO_TIME, go_time, go_time_json, unix_s
-from consulpy.rpc.registry import METHODS
+from consulpy.rpc.methods import METHODS
 from consulpy.state.commands import FederationState
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.operator import FederationStateRequest

@@ -13,7 +13,7 @@ import pytest
 import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.codec.msgpack import unpack
 from consulpy.codec.record import Record
-from consulpy.rpc.registry import METHODS
+from consulpy.rpc.methods import METHODS
 from consulpy.state.commands import decode
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "rpc"

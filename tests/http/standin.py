@@ -27,8 +27,8 @@ from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
 from consulpy.local.tokens import AgentTokens
 from consulpy.metrics.registry import Registry
+from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
-from consulpy.rpc.copies import Copies
 from consulpy.rpc.server import Server
 from consulpy.serf.members import Member, Status
 from consulpy.state.log import MemoryLog
@@ -96,7 +96,7 @@ class StandIn:
             clock=self.clock, rng=rng, lan=self.lan, wan=self.wan,
         )  # fmt: skip
         self.caller: Any = ServerCaller(self.server)
-        self.copies = Copies(self.caller, self.clock)
+        self.copies = AgentCache(self.caller, self.clock)
         self.metrics = Registry(lambda: 0.0)
         addresses = dict.fromkeys(("lan", "lan_ipv4", "wan", "wan_ipv4"), address)
         node = Node(ID_ONE, "agent-one", address, "dc1", addresses, {"consul-network-segment": ""})

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred, fail
 from consulpy.errors import NoServers
 from consulpy.http import kept
 from consulpy.http.connection.channel import IDLE_TIMEOUT_S
+from consulpy.rpc.cache.agent_cache import AgentCache
+from consulpy.rpc.cache.caching_caller import CopyingCaller
 from consulpy.rpc.call import ServerCaller
-from consulpy.rpc.copies import Copies
-from consulpy.rpc.copying import CopyingCaller
 from tests.http.standin import Asking, Door, StandIn
 
 CASES = Path(__file__).parents[1] / "conformance" / "cases"
@@ -354,7 +354,7 @@ def client() -> tuple[Door, Line]:
     agent = StandIn().start()
     line = Line(ServerCaller(agent.server))
     agent.server = None  # type: ignore[assignment]
-    agent.copies = Copies(line, agent.clock)
+    agent.copies = AgentCache(line, agent.clock)
     agent.caller = CopyingCaller(line, agent.copies, "dc1")
     door = Door(agent)
     register(door, "n1", {"ID": "w1", "Service": "web", "Port": 80}, "passing")

@@ -3,8 +3,8 @@
 from random import Random
 from typing import Any
 
-from consulpy.rpc.members import ServerInfo
 from consulpy.rpc.server import Server
+from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.state.commands import Register
 from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store

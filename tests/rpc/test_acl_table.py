@@ -12,7 +12,7 @@ from consulpy.rpc.acl.filters import has_filter
 from consulpy.rpc.acl.guard import Guard
 from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.acl.table import ACCESS, _by_type
-from consulpy.rpc.registry import METHODS, Kind, Method
+from consulpy.rpc.methods import METHODS, Kind, Method
 from consulpy.structs.requests import Read
 
 assert routes.__all__, "importing the routes registers them"

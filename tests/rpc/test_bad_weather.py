@@ -19,11 +19,11 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from consulpy.codec.msgpack import pack
-from consulpy.rpc.budget import ROOM_BYTES, Budget
+from consulpy.rpc.limits.memory_budget import ROOM_BYTES, Budget
 from consulpy.rpc.messages import request
-from consulpy.rpc.pool import Pool
-from consulpy.rpc.transport import Dialer, RpcService, connected
-from consulpy.rpc.transport.listening import SNAPSHOTS_AT_ONCE
+from consulpy.rpc.net import Dialer, RpcService, connection
+from consulpy.rpc.net.listener import SNAPSHOTS_AT_ONCE
+from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.yamux import HEADER, WINDOW, Flag, Type, frame
 from tests.rpc.serving import info, make_server, register
 
@@ -55,7 +55,7 @@ class Site:
         self.server = make_server(reactor)
         self.service = RpcService(reactor, HOST, 0, self.server, **options)
         self.service.startService()
-        self.pool = Pool(Dialer(reactor, FRIEND), reactor)
+        self.pool = ConnectionPool(Dialer(reactor, FRIEND), reactor)
         self.lines: list[str] = []
         self.offenders: list[Raw] = []
 
@@ -274,7 +274,7 @@ async def test_a_caller_that_grants_no_window_has_its_answers_wait_unmade() -> N
 
 @pytest_twisted.ensureDeferred
 async def test_a_caller_that_does_not_read_at_all_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connected, "WRITE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.3)
     async with site() as found:
         for number in range(5000):
             register(found.server, f"node-{number:0100}")
@@ -290,7 +290,7 @@ async def test_a_caller_that_does_not_read_at_all_is_cut_off(monkeypatch: pytest
 
 @pytest_twisted.ensureDeferred
 async def test_a_plain_caller_that_does_not_read_gets_no_more_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consulpy.rpc.transport.listening.WRITE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("consulpy.rpc.net.listener.WRITE_TIMEOUT_S", 0.3)
     async with site() as found:
         for number in range(5000):
             register(found.server, f"node-{number:0100}")

@@ -5,9 +5,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from consulpy.codec.msgpack import pack
-from consulpy.rpc.budget import Budget, Room
+from consulpy.rpc.limits.memory_budget import Backpressure, Budget
 from consulpy.rpc.messages import request
-from consulpy.rpc.session import ServingEnd
+from consulpy.rpc.stream import ServerStream
 from consulpy.rpc.yamux import WINDOW, Connection, Flag, Stream, Type, frame
 
 
@@ -45,7 +45,7 @@ def test_when_all_keep_too_much_the_largest_goes_first() -> None:
 
 
 def test_room_is_given_in_order_and_who_left_gets_none() -> None:
-    room, called = Room(10), list[str]()
+    room, called = Backpressure(10), list[str]()
     room.change(10)
     for name in ("a", "b", "c"):
         room.enter(name, lambda name=name: called.append(name))  # type: ignore[misc]
@@ -58,7 +58,7 @@ def test_room_is_given_in_order_and_who_left_gets_none() -> None:
 
 
 def test_each_answer_takes_the_room_of_the_next() -> None:
-    room, called = Room(10), list[str]()
+    room, called = Backpressure(10), list[str]()
 
     def take(name: str) -> None:
         called.append(name)
@@ -79,14 +79,14 @@ class Answers:
     def __init__(self, room_bytes: int) -> None:
         self.made = 0
         self.kept = 0
-        self.room = Room(room_bytes)
+        self.room = Backpressure(room_bytes)
         self.sent = bytearray()
         self.yamux = Connection(
             client=False, write=self.sent.extend, on_open=self.opened, on_pending=self.pending_changed
         )
 
     def opened(self, stream: Stream) -> None:
-        stream.receiver = ServingEnd(stream, self.serve, room=self.room)
+        stream.receiver = ServerStream(stream, self.serve, room=self.room)
         stream.accept()
 
     def pending_changed(self, change: int) -> None:

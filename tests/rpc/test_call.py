@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import NoServers, RPCError
 from consulpy.rpc.call import ClientCaller
-from consulpy.rpc.members import ServerInfo
+from consulpy.rpc.limits.rate_limit import RateLimiter
 from consulpy.rpc.messages import LARGE_ROWS
-from consulpy.rpc.rate import RateLimit
+from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.structs.kv import KeyRequest
 from consulpy.structs.requests import RegisterRequest, SpecificRequest
 
@@ -78,7 +78,7 @@ def test_no_servers_and_too_many_calls() -> None:
     clock = Clock()
     (error,) = outcome(clock, caller(Servers(), clock).call("Catalog.ListNodes", SpecificRequest()), within_s=1)
     assert isinstance(error, NoServers)
-    limited = caller(Servers(one=[{}]), clock, rate=RateLimit(clock, 0.0, 1))
+    limited = caller(Servers(one=[{}]), clock, rate=RateLimiter(clock, 0.0, 1))
     assert not isinstance(outcome(clock, limited.call("Catalog.ListNodes", SpecificRequest()))[0], RPCError)
     (error,) = outcome(clock, limited.call("Catalog.ListNodes", SpecificRequest()))
     assert str(error) == "RPC rate limit exceeded"

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from consulpy.errors import BadRequest, NoServers, RPCError
-from consulpy.rpc.copies import (
+from consulpy.rpc.cache.agent_cache import (
     ENTRIES_MAX,
     IDLE_S,
     NODE,
@@ -17,10 +17,10 @@ from consulpy.rpc.copies import (
     RETRY_S,
     SERVICE,
     UNUSED_S,
-    Copies,
-    Copy,
+    AgentCache,
+    CacheResult,
 )
-from consulpy.rpc.copying import CopyingCaller
+from consulpy.rpc.cache.caching_caller import CopyingCaller
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import NodeRequest, ServiceNodesReply, ServiceRequest
 
@@ -60,7 +60,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.servers, self.clock = Servers(), Clock()
-        self.copies = Copies(self.servers, self.clock, self.servers)
+        self.copies = AgentCache(self.servers, self.clock, self.servers)
 
     def read(self, service: str = "web", *, keep_first: bool = True, **options: Any) -> list[Any]:
         request = ServiceRequest(datacenter="dc1", service_name=service)
@@ -176,7 +176,7 @@ def test_too_old_for_this_reader_of_the_cache() -> None:
     assert isinstance(got[0].value, NoServers)
     got = kept.read(use_cache=True, max_age=S // 10, stale_if_error=10 * S)
     kept.servers.fail()
-    assert isinstance(got[0], Copy)
+    assert isinstance(got[0], CacheResult)
 
 
 def test_trying_again_happens_more_and_more_seldom() -> None:

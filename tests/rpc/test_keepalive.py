@@ -7,10 +7,10 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from consulpy.rpc.session import CallingEnd, ServingEnd
-from consulpy.rpc.transport.connected import ANSWER_TIMEOUT_S, KEEP_ALIVE_S, WRITE_TIMEOUT_S, Multiplexer
-from consulpy.rpc.transport.dialing import DialedProtocol
-from consulpy.rpc.transport.listening import RpcFactory, RpcProtocol
+from consulpy.rpc.net.connection import ANSWER_TIMEOUT_S, KEEP_ALIVE_S, WRITE_TIMEOUT_S, YamuxDriver
+from consulpy.rpc.net.dialer import DialedProtocol
+from consulpy.rpc.net.listener import RpcFactory, RpcProtocol
+from consulpy.rpc.stream import ClientStream, ServerStream
 from consulpy.rpc.yamux import HEADER, Flag, Type, frame
 from tests.rpc.serving import make_server
 
@@ -97,7 +97,7 @@ def test_calls_that_wait_are_failed_when_the_server_answers_no_ping(clock: Clock
     protocol, wire = dialed(clock)
     closed: list[bool] = []
     protocol.on_closed = lambda: closed.append(True)
-    end = CallingEnd()
+    end = ClientStream()
     end.channel = protocol.open(end)
     seen: list[str] = []
     end.call(1, "Status.Ping", b"\x80").addErrback(lambda failure: seen.append(str(failure.value)))
@@ -165,7 +165,7 @@ def test_a_connection_that_is_lost_is_freed_at_once(end: Any, clock: Clock) -> N
             wire.abortConnection()
             wire.protocol = wire.producer = None  # as Twisted's do
         del protocol, wire
-        kinds = (Multiplexer, DialedProtocol, RpcProtocol, ServingEnd)
+        kinds = (YamuxDriver, DialedProtocol, RpcProtocol, ServerStream)
         assert not [each for each in gc.get_objects() if isinstance(each, kinds)]
     finally:
         gc.enable()

@@ -9,7 +9,7 @@ from twisted.internet.defer import succeed
 
 from consulpy.codec.msgpack import unpack_from
 from consulpy.rpc.messages import PART_BYTES, PART_ROWS, pack_reply, reply_parts, request
-from consulpy.rpc.session import ServingEnd
+from consulpy.rpc.stream import ServerStream
 from consulpy.structs.kv import DirEntry, EntriesReply
 
 
@@ -56,11 +56,11 @@ def pipe() -> Pipe:
     return Pipe()
 
 
-def serving(pipe: Pipe, replies: list[Any]) -> ServingEnd:
-    return ServingEnd(pipe, lambda _method, _body: succeed(replies.pop(0)))
+def serving(pipe: Pipe, replies: list[Any]) -> ServerStream:
+    return ServerStream(pipe, lambda _method, _body: succeed(replies.pop(0)))
 
 
-def take(pipe: Pipe, end: ServingEnd) -> None:
+def take(pipe: Pipe, end: ServerStream) -> None:
     pipe.is_clear = True
     end.drained()
 
@@ -112,7 +112,7 @@ def test_a_reply_that_cannot_be_packed_ends_the_stream(pipe: Pipe, monkeypatch: 
         yield b"\x80"
         raise ValueError("no")
 
-    monkeypatch.setattr("consulpy.rpc.session.reply_parts", broken)
+    monkeypatch.setattr("consulpy.rpc.stream.reply_parts", broken)
     end = serving(pipe, [EntriesReply()])
     end.data_received(CALL)
     take(pipe, end)

@@ -8,7 +8,7 @@ from consulpy.config.sections import AclSettings
 from consulpy.errors import MergeRefused
 from consulpy.memberlist.members import Member as Node
 from consulpy.memberlist.members import State
-from consulpy.rpc.members import Check, agent_tags, check_lan_merge, check_wan_merge, server_of, wan_merge_check
+from consulpy.rpc.server_metadata import Check, agent_tags, check_lan_merge, check_wan_merge, server_of, wan_merge_check
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import SETTLED_S, Holders, Roster
 from consulpy.serf.tags import encode_tags

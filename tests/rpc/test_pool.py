@@ -9,15 +9,15 @@ from twisted.internet.task import Clock
 from consulpy.codec.msgpack import pack
 from consulpy.errors import WireError
 from consulpy.rpc.messages import error_response, response
-from consulpy.rpc.pool import IDLE_STREAMS, IDLE_TIMEOUT_S, DialFailed, Pool
-from consulpy.rpc.session import CallingEnd
+from consulpy.rpc.pool import IDLE_STREAMS, IDLE_TIMEOUT_S, ConnectionPool, DialFailed
+from consulpy.rpc.stream import ClientStream
 from tests.rpc.serving import info
 
 
 class Stream:
     is_clear = True
 
-    def __init__(self, end: CallingEnd) -> None:
+    def __init__(self, end: ClientStream) -> None:
         self.end = end
         self.is_closed = False
         self.requests = 0
@@ -43,7 +43,7 @@ class Link:
         self.is_usable = True
         self.streams: list[Stream] = []
 
-    def open(self, end: CallingEnd) -> Stream:
+    def open(self, end: ClientStream) -> Stream:
         if not self.is_usable:
             raise WireError("session shutdown")
         stream = Stream(end)
@@ -62,7 +62,7 @@ class Site:
         self.clock = Clock()
         self.dials: list[Deferred[Any]] = []
         self.links: list[Link] = []
-        self.pool = Pool(self.dial, self.clock)
+        self.pool = ConnectionPool(self.dial, self.clock)
 
     def dial(self, server: Any) -> "Deferred[Any]":
         self.dials.append(Deferred())

@@ -14,7 +14,7 @@ from consulpy.codec.msgpack import pack, unpack, unpack_from
 from consulpy.codec.record import go_names
 from consulpy.errors import WireError
 from consulpy.rpc.messages import MAX_CONTAINERS, ObjectReader, RequestHeader, ResponseHeader, reply_of
-from consulpy.rpc.registry import METHODS
+from consulpy.rpc.methods import METHODS
 from consulpy.rpc.yamux import HEADER, WINDOW, Connection, Flag, Reason, Stream, Type, frame
 
 VALUES = st.recursive(

@@ -3,13 +3,13 @@
 import pytest
 
 from consulpy.errors import RPCError
-from consulpy.rpc.rate import RateLimit
+from consulpy.rpc.limits.rate_limit import RateLimiter
 from consulpy.testing.clock import HeapClock
 
 
 def test_a_burst_then_the_rate() -> None:
     clock = HeapClock()
-    limit = RateLimit(clock, rate=2.0, burst=3)
+    limit = RateLimiter(clock, rate=2.0, burst=3)
     for _ in range(3):
         limit.take()
     with pytest.raises(RPCError, match="RPC rate limit exceeded"):
@@ -23,7 +23,7 @@ def test_a_burst_then_the_rate() -> None:
 
 def test_what_was_not_used_is_not_kept_beyond_a_burst() -> None:
     clock = HeapClock()
-    limit = RateLimit(clock, rate=2.0, burst=1)
+    limit = RateLimiter(clock, rate=2.0, burst=1)
     clock.advance(3600.0)
     limit.take()
     with pytest.raises(RPCError):
@@ -31,6 +31,6 @@ def test_what_was_not_used_is_not_kept_beyond_a_burst() -> None:
 
 
 def test_less_than_nothing_is_no_limit() -> None:
-    limit = RateLimit(HeapClock())
+    limit = RateLimiter(HeapClock())
     for _ in range(5000):
         limit.take()

@@ -22,10 +22,10 @@ from consulpy.leader.machine import Leader
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.rpc.call import ClientCaller
-from consulpy.rpc.members import agent_tags, check_lan_merge
-from consulpy.rpc.pool import Pool
+from consulpy.rpc.net import Dialer, RpcService
+from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.router import Router
-from consulpy.rpc.transport import Dialer, RpcService
+from consulpy.rpc.server_metadata import agent_tags, check_lan_merge
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.machine import Serf
@@ -65,8 +65,8 @@ def real_server(tmp_path: Path) -> Iterator[int]:
     program.process.wait(20)
 
 
-def caller_to(port: int) -> tuple[ClientCaller, Pool]:
-    pool = Pool(Dialer(reactor, HOST), reactor)
+def caller_to(port: int) -> tuple[ClientCaller, ConnectionPool]:
+    pool = ConnectionPool(Dialer(reactor, HOST), reactor)
     router = Router("dc1", reactor, Random(1), lambda server: pool.call(server, "Status.Ping", b"\x80"), lambda: 1)
     tags = {"role": "consul", "dc": "dc1", "port": str(port), "vsn": "2", "build": "1.8.7:", "id": "real"}
     router.member_event(MemberEvent(MemberEventKind.JOIN, [Member("real", HOST, 8301, tags, Status.ALIVE)]))

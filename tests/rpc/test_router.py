@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import RPCError
 from consulpy.rpc.call import ClientCaller
-from consulpy.rpc.members import ServerInfo
 from consulpy.rpc.router import Router
+from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
 from consulpy.structs.requests import SpecificRequest

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.rpc.blocking import WaitLimits, wait_s
 from consulpy.rpc.call import ClientCaller, ServerCaller
-from consulpy.rpc.members import ServerInfo
 from consulpy.rpc.server import Server
+from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.state.store import Store
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import Empty, RegisterRequest, SpecificRequest

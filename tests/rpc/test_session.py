@@ -19,7 +19,7 @@ from consulpy.rpc.messages import (
     request,
     response,
 )
-from consulpy.rpc.session import CallingEnd, ConnectionGone, RefusedCall, RemoteError, ServingEnd
+from consulpy.rpc.stream import ClientStream, ConnectionGone, RefusedCall, RemoteError, ServerStream
 from tests.conftest import VECTORS
 
 CAPTURED = sorted((VECTORS / "rpc").glob("*.*.json"))
@@ -120,7 +120,7 @@ def test_an_object_may_not_grow_for_ever() -> None:
 def test_calls_are_answered_in_order_and_the_second_waits_for_the_first() -> None:
     """docs/wire/rpc.md 16; while a call is answered, what follows is not consumed."""
     channel, methods = Channel(), Methods()
-    end = ServingEnd(channel, methods.serve)
+    end = ServerStream(channel, methods.serve)
     end.data_received(ping(1, "A.One"))
     end.data_received(ping(2, "A.Two"))
     assert [call[0] for call in methods.calls] == ["A.One"]
@@ -133,14 +133,14 @@ def test_calls_are_answered_in_order_and_the_second_waits_for_the_first() -> Non
 
 def test_thousands_of_calls_in_one_piece_are_answered() -> None:
     channel = Channel()
-    end = ServingEnd(channel, lambda _method, _body: succeed(None))
+    end = ServerStream(channel, lambda _method, _body: succeed(None))
     end.data_received(b"".join(ping(number) for number in range(5000)))
     assert bytes(channel.sent) == b"".join(response(number, "Status.Ping", b"\xc0") for number in range(5000))
 
 
 def test_an_error_keeps_the_stream_but_a_refused_call_closes_it() -> None:
     channel, methods = Channel(), Methods()
-    end = ServingEnd(channel, methods.serve)
+    end = ServerStream(channel, methods.serve)
     end.data_received(ping(1) + ping(2) + ping(3))
     methods.calls[0][2].errback(RPCError("No cluster leader"))
     assert not channel.is_closed
@@ -155,7 +155,7 @@ def test_an_error_keeps_the_stream_but_a_refused_call_closes_it() -> None:
 def test_a_callers_end_ends_a_wait_for_changes_but_not_a_write() -> None:
     for body, cancelled in (({"MinQueryIndex": 5}, True), ({}, False)):
         channel, methods = Channel(), Methods()
-        end = ServingEnd(channel, methods.serve)
+        end = ServerStream(channel, methods.serve)
         end.data_received(ping(1, "A.B", body))
         end.ended()
         assert (bool(methods.cancelled), channel.is_closed) == (cancelled, cancelled)
@@ -167,7 +167,7 @@ def test_a_callers_end_ends_a_wait_for_changes_but_not_a_write() -> None:
 
 def test_a_lost_stream_cancels_its_call() -> None:
     channel, methods = Channel(), Methods()
-    end = ServingEnd(channel, methods.serve)
+    end = ServerStream(channel, methods.serve)
     end.data_received(ping(1))
     end.lost("EOF")
     assert methods.cancelled == ["Status.Ping"]
@@ -181,7 +181,7 @@ def test_unfinished_requests_are_accounted_for() -> None:
     def hold(change: int) -> None:
         held[0] += change
 
-    end = ServingEnd(channel, methods.serve, hold)
+    end = ServerStream(channel, methods.serve, hold)
     end.data_received(ping(1)[:5])
     assert held == [2 * 5 + UNPACKER_BYTES]
     end.data_received(ping(1)[5:])
@@ -191,8 +191,8 @@ def test_unfinished_requests_are_accounted_for() -> None:
     assert held == [0]
 
 
-def calling() -> tuple[CallingEnd, Channel]:
-    end, channel = CallingEnd(), Channel()
+def calling() -> tuple[ClientStream, Channel]:
+    end, channel = ClientStream(), Channel()
     end.channel = channel
     return end, channel
 

@@ -6,9 +6,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from consulpy.codec.msgpack import pack
+from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.messages import request
-from consulpy.rpc.session import ServingEnd
-from consulpy.rpc.turns import Turns
+from consulpy.rpc.stream import ServerStream
 from consulpy.rpc.yamux import Connection, Flag, Stream, Type, frame
 
 
@@ -18,7 +18,7 @@ class Site:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.later: list[Callable[[], None]] = []
-        self.turns = Turns(lambda: self.now_s, self.later.append, slice_s=0.01)
+        self.turns = TimeSlicer(lambda: self.now_s, self.later.append, slice_s=0.01)
         self.made: list[int] = []
         self.yamux = Connection(client=False, write=lambda _: None, on_open=self.opened)
 
@@ -28,7 +28,7 @@ class Site:
             self.made.append(stream.id)
             return succeed({})
 
-        stream.receiver = ServingEnd(stream, serve, turns=self.turns)
+        stream.receiver = ServerStream(stream, serve, turns=self.turns)
         stream.accept()
 
     def ask(self, *streams: int, calls: int = 1) -> None:

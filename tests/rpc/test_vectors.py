@@ -13,7 +13,7 @@ import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.codec.msgpack import pack, unpack, unpack_from
 from consulpy.errors import WireError
 from consulpy.rpc.messages import ObjectReader, RequestHeader, ResponseHeader, pack_reply, reply_of
-from consulpy.rpc.registry import METHODS
+from consulpy.rpc.methods import METHODS
 from consulpy.rpc.yamux import HEADER, Connection, frame
 from tests.conftest import VECTORS
 

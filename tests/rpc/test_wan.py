@@ -7,9 +7,9 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from consulpy.errors import NoPathToDatacenter, RPCError
-from consulpy.rpc.members import ServerInfo
-from consulpy.rpc.registry import METHODS
-from consulpy.rpc.wan import OtherDatacenters
+from consulpy.rpc.methods import METHODS
+from consulpy.rpc.server_metadata import ServerInfo
+from consulpy.rpc.wan_forward import DatacenterForwarder
 from consulpy.serf.members import Member, Status
 from consulpy.structs.requests import SpecificRequest
 
@@ -34,7 +34,7 @@ class Wire:
         return fail(RPCError(said)) if said else succeed({})
 
 
-def ask(elsewhere: OtherDatacenters, datacenter: str = "dc2") -> Any:
+def ask(elsewhere: DatacenterForwarder, datacenter: str = "dc2") -> Any:
     seen: list[Any] = []
     elsewhere.call(datacenter, METHODS[METHOD], SpecificRequest(datacenter=datacenter)).addBoth(seen.append)
     return getattr(seen[0], "value", seen[0])
@@ -43,7 +43,7 @@ def ask(elsewhere: OtherDatacenters, datacenter: str = "dc2") -> Any:
 def test_only_living_servers_of_that_datacenter_are_asked() -> None:
     wire = Wire()
     members = [member("a"), member("b", status=Status.FAILED), member("c", "dc3")]
-    elsewhere = OtherDatacenters(lambda: members, wire, Random(1))
+    elsewhere = DatacenterForwarder(lambda: members, wire, Random(1))
     for _ in range(5):
         assert ask(elsewhere).nodes is None
     assert set(wire.asked) == {"a"}
@@ -52,7 +52,7 @@ def test_only_living_servers_of_that_datacenter_are_asked() -> None:
 
 def test_who_was_not_reached_is_asked_again_only_if_there_is_no_other() -> None:
     wire, lines = Wire(a="rpc error getting client: failed to get conn: refused"), []
-    elsewhere = OtherDatacenters(
+    elsewhere = DatacenterForwarder(
         lambda: [member("a"), member("b")], wire, Random(1), log=lambda _level, text: lines.append(text)
     )
     for _ in range(20):
@@ -64,7 +64,7 @@ def test_who_was_not_reached_is_asked_again_only_if_there_is_no_other() -> None:
 @pytest.mark.parametrize("text", ["rpc error making call: Query not found", "rpc error making call: stream closed"])
 def test_an_error_that_a_server_answers_is_passed_on_and_not_held_against_it(text: str) -> None:
     wire, lines = Wire(a=text, b=text), []
-    elsewhere = OtherDatacenters(
+    elsewhere = DatacenterForwarder(
         lambda: [member("a"), member("b")], wire, Random(1), log=lambda _level, text: lines.append(text)
     )
     assert {str(ask(elsewhere)) for _ in range(20)} == {text}

@@ -14,9 +14,9 @@ from twisted.internet.task import deferLater
 
 from consulpy.errors import NoServers, RPCError
 from consulpy.rpc.call import ClientCaller
-from consulpy.rpc.pool import Pool
+from consulpy.rpc.net import Dialer, RpcService
+from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.router import Router
-from consulpy.rpc.transport import Dialer, RpcService
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
 from consulpy.structs.options import QueryOptions
@@ -41,7 +41,7 @@ class Loopback:
         self.service = RpcService(reactor, HOST, 0, self.server)
         self.service.startService()
         self.lines: list[str] = []
-        self.pool = Pool(Dialer(reactor, SOURCE), reactor)
+        self.pool = ConnectionPool(Dialer(reactor, SOURCE), reactor)
         self.router = Router("dc1", reactor, Random(1), self.ping, lambda: 1)
         self.caller = ClientCaller(self.router, self.pool, reactor, Random(1), log=lambda _, text: self.say(text))
         self.know(self.service.port)

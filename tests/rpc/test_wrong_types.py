@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.rpc.dispatch import serve
-from consulpy.rpc.session import RefusedCall
+from consulpy.rpc.stream import RefusedCall
 from tests.rpc.serving import make_server
 
 NO_TEXT = "readContainerLen: Unrecognized descriptor byte: hex: {0:x}, dec: {0}"

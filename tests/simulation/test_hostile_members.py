@@ -10,7 +10,7 @@ from consulpy.leader.reconcile import Leader as Who
 from consulpy.leader.reconcile import has_others_node, reconcile
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.messages import Alive
-from consulpy.rpc.members import Nobody, agent_tags, check_lan_merge, server_of
+from consulpy.rpc.server_metadata import Nobody, agent_tags, check_lan_merge, server_of
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf

@@ -27,8 +27,8 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.machine import JoinTarget
 from consulpy.rpc import endpoints
 from consulpy.rpc.call import ServerCaller
-from consulpy.rpc.members import agent_tags
 from consulpy.rpc.server import Server
+from consulpy.rpc.server_metadata import agent_tags
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event
 from consulpy.serf.machine import Serf

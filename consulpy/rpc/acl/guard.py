@@ -15,7 +15,7 @@ from consulpy.errors import PermissionDenied, RPCError
 from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.resolver import Identity
 from consulpy.rpc.acl.table import ACCESS, Access
-from consulpy.rpc.registry import Method
+from consulpy.rpc.methods import Method
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import Token
 

@@ -15,7 +15,7 @@ from consulpy.rpc.endpoints import (
     internal,
     kvs,
     operator,
-    query,
+    prepared_query,
     session,
     status,
     txn,

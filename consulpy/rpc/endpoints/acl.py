@@ -9,7 +9,7 @@ from consulpy.acl.levels import LIST, NAMED, READ, SCALARS, WRITE
 from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.endpoints.acl_token import new_secret
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.methods import read, write
 from consulpy.state.acl_commands import AclBootstrap
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import Token, management_token

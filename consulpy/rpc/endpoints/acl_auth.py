@@ -10,10 +10,10 @@ from consulpy.errors import PermissionDenied, RPCError
 from consulpy.filter import FilterError, compile_filter
 from consulpy.gocompat.time import go_time, shown_duration
 from consulpy.rpc.acl.resolver import AclNotFound
+from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import check_name, is_identity_name, is_role_name
 from consulpy.rpc.endpoints.acl_token import TTL_MAX_S, TTL_MIN_S, new_secret, put_token
-from consulpy.rpc.endpoints.uuids import is_uuid, new_uuid
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.methods import read, write
 from consulpy.state.acl import AUTH_METHODS, BINDING_RULES
 from consulpy.state.acl_commands import AuthMethodDelete, AuthMethodSet, BindingRuleDelete, BindingRuleSet, TokenDelete
 from consulpy.state.watch import WatchSet

@@ -8,7 +8,7 @@ from consulpy.acl.rules import InvalidRules
 from consulpy.errors import RPCError
 from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.endpoints.acl_token import new_secret
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.methods import read, write
 from consulpy.state.acl import TOKENS
 from consulpy.state.acl_commands import LegacyAclChange
 from consulpy.state.watch import WatchSet

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
+from consulpy.rpc.endpoints._metrics import count_look_up
+from consulpy.rpc.endpoints._registration_checks import checked_registration
+from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
-from consulpy.rpc.endpoints.measures import count_look_up
-from consulpy.rpc.endpoints.registration import checked_registration
-from consulpy.rpc.endpoints.selection import filtered, nearest_first, on_nodes_with
-from consulpy.rpc.registry import local, read, write
+from consulpy.rpc.methods import local, read, write
 from consulpy.state import gateways
 from consulpy.state.commands import Deregister, Register
 from consulpy.state.watch import WatchSet

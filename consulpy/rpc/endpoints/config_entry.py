@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.errors import RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.time import shown_duration
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.methods import read, write
 from consulpy.state.commands import ConfigEntry as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
 from consulpy.state.watch import WatchSet

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.methods import read, write
 from consulpy.state.watch import WatchSet
 from consulpy.structs.requests import Read, Reply, SpecificRequest, Write
 

@@ -4,8 +4,8 @@ import math
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
-from consulpy.rpc.endpoints.selection import distance_s
-from consulpy.rpc.registry import local, read, write
+from consulpy.rpc.endpoints._result_filters import distance_s
+from consulpy.rpc.methods import local, read, write
 from consulpy.state.watch import WatchSet
 from consulpy.structs.coordinate import Coord, Coordinate, DatacenterCoordinates
 from consulpy.structs.requests import (

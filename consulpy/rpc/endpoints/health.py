@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
+from consulpy.rpc.endpoints._metrics import count_look_up
+from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.endpoints.catalog import wanted_tags
-from consulpy.rpc.endpoints.measures import count_look_up
-from consulpy.rpc.endpoints.selection import filtered, nearest_first, on_nodes_with
-from consulpy.rpc.registry import read
+from consulpy.rpc.methods import read
 from consulpy.state import gateways
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import HealthCheck

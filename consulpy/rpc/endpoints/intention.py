@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
-from consulpy.rpc.endpoints.selection import filtered
-from consulpy.rpc.endpoints.uuids import check_uuid, new_uuid
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.endpoints._result_filters import filtered
+from consulpy.rpc.endpoints._uuids import check_uuid, new_uuid
+from consulpy.rpc.methods import read, write
 from consulpy.state.commands import Intention as Command
 from consulpy.state.watch import WatchSet
 from consulpy.structs.intention import (

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
+from consulpy.rpc.endpoints._result_filters import filtered, nearest_first
 from consulpy.rpc.endpoints.health import node_of
-from consulpy.rpc.endpoints.selection import filtered, nearest_first
-from consulpy.rpc.registry import local, read
+from consulpy.rpc.methods import local, read
 from consulpy.state import gateways
 from consulpy.state.watch import WatchSet
 from consulpy.structs.gateway import ServiceDumpReply

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.methods import read, write
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot
 from consulpy.state.watch import WatchSet

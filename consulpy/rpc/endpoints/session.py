@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import GoDurationError, go_duration, shown_duration
-from consulpy.rpc.endpoints.uuids import new_uuid
-from consulpy.rpc.registry import read, write
+from consulpy.rpc.endpoints._uuids import new_uuid
+from consulpy.rpc.methods import read, write
 from consulpy.state.commands import Session as Command
 from consulpy.state.watch import WatchSet
 from consulpy.structs.requests import NodeRequest

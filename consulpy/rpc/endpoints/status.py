@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consulpy.gocompat.time import shown_duration
-from consulpy.rpc.registry import local
+from consulpy.rpc.methods import local
 from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
 from consulpy.filter.literals import quoted
+from consulpy.rpc.endpoints._registration_checks import checked_node, checked_service, meta_fault
 from consulpy.rpc.endpoints.kvs import may_apply
-from consulpy.rpc.endpoints.registration import checked_node, checked_service, meta_fault
-from consulpy.rpc.registry import write
+from consulpy.rpc.methods import write
 from consulpy.state.commands import Txn
 from consulpy.state.txn import read
 from consulpy.structs.kv import CAS, GET, SET

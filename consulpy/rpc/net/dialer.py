@@ -13,11 +13,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from consulpy.errors import RPCError, WireError
-from consulpy.rpc.members import ServerInfo, host_port
+from consulpy.rpc.net.connection import SNAPSHOT, TLS, YAMUX, Connected, YamuxDriver
 from consulpy.rpc.pool import DialFailed
-from consulpy.rpc.session import CallingEnd, Channel
+from consulpy.rpc.server_metadata import ServerInfo, host_port
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT, SnapshotRequest, reply_in, request_bytes
-from consulpy.rpc.transport.connected import SNAPSHOT, TLS, YAMUX, Connected, Multiplexer
+from consulpy.rpc.stream import Channel, ClientStream
 from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls
 from consulpy.tls.transport import HandshakeFailed, TlsProtocol
@@ -31,14 +31,14 @@ class DialedProtocol(Connected):
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor)
         self.on_closed: Any = lambda: None
-        self._multiplexer: Multiplexer | None = None
+        self._multiplexer: YamuxDriver | None = None
         self._is_closed = False
 
     def connectionMade(self) -> None:
         """Say that we speak yamux."""
         super().connectionMade()
         self.transport.write(bytes([YAMUX]))
-        self._multiplexer = Multiplexer(self, client=True)
+        self._multiplexer = YamuxDriver(self, client=True)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the server."""
@@ -60,7 +60,7 @@ class DialedProtocol(Connected):
         multiplexer = self._multiplexer
         return not self._is_closed and multiplexer is not None and not multiplexer.yamux.is_going_away
 
-    def open(self, end: CallingEnd) -> Channel:
+    def open(self, end: ClientStream) -> Channel:
         """Open a stream for `end`. Raises `WireError`."""
         if not self.is_usable or self._multiplexer is None:
             raise WireError("session shutdown")

@@ -1,7 +1,7 @@
 """What connections on 8300 may keep for their peers in memory, each and all together.
 
 A caller that sends requests by halves, or asks for large answers and does not read them, makes us keep bytes. A real
-server keeps a goroutine for each; we count. `Room` is one connection's answers: beyond its size the next ones are not
+server keeps a goroutine for each; we count. `Backpressure` is one connection's answers: beyond its size the next ones are not
 made, only noted. `Budget` is everybody's: when it is overdrawn, whoever keeps most is cut off, and the others go on.
 """
 
@@ -15,7 +15,7 @@ CONNECTION_BYTES: Final = 64 * 2**20
 TOTAL_BYTES: Final = 256 * 2**20
 
 
-class Keeper(Protocol):
+class Connection(Protocol):
     """A connection."""
 
     def abort(self, why: str) -> None:
@@ -28,12 +28,12 @@ class Budget:
     def __init__(self, each: int = CONNECTION_BYTES, total: int = TOTAL_BYTES) -> None:
         self._each = each
         self._total = total
-        self._kept: dict[Keeper, int] = {}
-        self._cut: set[Keeper] = set()
+        self._kept: dict[Connection, int] = {}
+        self._cut: set[Connection] = set()
         #: Bytes that are kept now.
         self.bytes = 0
 
-    def change(self, keeper: Keeper, change: int) -> None:
+    def change(self, keeper: Connection, change: int) -> None:
         """`keeper` keeps so many bytes more, or fewer. Somebody may be cut off for it."""
         if keeper in self._cut:
             return
@@ -45,18 +45,18 @@ class Budget:
             largest = max(self._kept, key=lambda each: self._kept[each])
             self._end(largest, f"it has most of {self.bytes} bytes that wait, {self._total} are allowed")
 
-    def forget(self, keeper: Keeper) -> None:
+    def forget(self, keeper: Connection) -> None:
         """The connection is gone."""
         self._cut.discard(keeper)
         self.bytes -= self._kept.pop(keeper, 0)
 
-    def _end(self, keeper: Keeper, why: str) -> None:
+    def _end(self, keeper: Connection, why: str) -> None:
         self.forget(keeper)
         self._cut.add(keeper)
         keeper.abort(why)
 
 
-class Room:
+class Backpressure:
     """The answers of one connection that are made but not yet taken by its peer.
 
     While there are more than `size` bytes of them, the next ones wait for their turn, in order.

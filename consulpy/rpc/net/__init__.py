@@ -3,7 +3,7 @@
 0 plain calls | 1 Raft | 3 TLS | 4 yamux | 5 snapshot       everything else: closed
 """
 
-from consulpy.rpc.transport.dialing import Dialer
-from consulpy.rpc.transport.listening import RpcService
+from consulpy.rpc.net.dialer import Dialer
+from consulpy.rpc.net.listener import RpcService
 
 __all__ = ["Dialer", "RpcService"]

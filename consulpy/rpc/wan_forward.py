@@ -14,13 +14,13 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter, RPCError, WireError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.call import Connections, was_not_sent
-from consulpy.rpc.members import ServerInfo, server_of
 from consulpy.rpc.messages import reply_of
-from consulpy.rpc.registry import Method
+from consulpy.rpc.methods import Method
+from consulpy.rpc.server_metadata import ServerInfo, server_of
 from consulpy.serf.members import Member, Status
 
 
-class OtherDatacenters:
+class DatacenterForwarder:
     """`members()`: those of the WAN pool. `log(level, text)` gets a line for each server that is not reached.
 
     Replies are always decoded afresh: who gets one may change it.

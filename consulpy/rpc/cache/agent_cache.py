@@ -1,6 +1,6 @@
 """Copies of replies, each kept fresh by a blocking read of our own for as long as somebody asks for it.
 
-`?cached` reads them on every agent; on a client agent also whoever takes a stale answer (`consulpy.rpc.copying`).
+`?cached` reads them on every agent; on a client agent also whoever takes a stale answer (`consulpy.rpc.cache.caching_caller`).
 A reader of a copy waits for no server. While no server answers, readers get what was last known, and its age.
 Seen in real agents: `X-Cache: MISS`, then `HIT` with `Age: 0` while the refreshing works; any server may refresh.
 """
@@ -48,7 +48,7 @@ SERVICE: Final = "service"
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class CacheResult:
     """A reply, whether it was there already, and how long ago it was certain."""
 
     reply: Any
@@ -91,7 +91,7 @@ class _Entry:
     rights: Hashable = None
 
 
-class Copies:
+class AgentCache:
     """The copies of one agent. `writes`: who sees his own registrations at once; None where reads are never behind."""
 
     def __init__(self, caller: Caller, clock: Clock, writes: Writes | None = None) -> None:
@@ -117,7 +117,9 @@ class Copies:
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def read(self, method: str, request: Read, *, keep_first: bool = True, rights: Hashable = None) -> Copy:
+    async def read(
+        self, method: str, request: Read, *, keep_first: bool = True, rights: Hashable = None
+    ) -> CacheResult:
         """The answer to a read. With an index it waits for a newer one, like a blocking read.
 
         `rights`: what the reader may see; a copy that was made for other rights is forgotten.
@@ -135,7 +137,7 @@ class Copies:
             self.misses += 1
             reply = await self._caller.call(method, request)
             self._pass_by(subject_of(request))
-            return Copy(reply, hit=False)
+            return CacheResult(reply, hit=False)
         asked = request.options
         entry.used_s = self._clock.seconds()
         hit = entry.reply is not None
@@ -260,7 +262,7 @@ class Copies:
     def _may_be_stale(self, entry: _Entry, asked: QueryOptions) -> bool:
         return not asked.max_age or self._age_s(entry) * 1e9 <= asked.max_age + asked.stale_if_error
 
-    def _copy(self, entry: _Entry, hit: bool) -> Copy:
+    def _copy(self, entry: _Entry, hit: bool) -> CacheResult:
         reply, age_s = entry.reply, self._age_s(entry)
         self.hits += hit
         self.misses += not hit
@@ -269,7 +271,7 @@ class Copies:
             self.stale_ms += 1000 * age_s
             meta = dataclasses.replace(reply.meta, last_contact=int(age_s * 1e9), known_leader=False)
             reply = dataclasses.replace(reply, meta=meta)
-        return Copy(reply, hit, age_s)
+        return CacheResult(reply, hit, age_s)
 
     # -- asking
 

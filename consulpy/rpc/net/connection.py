@@ -11,7 +11,7 @@ from zope.interface import implementer
 from consulpy.clock import Timer
 from consulpy.errors import WireError
 from consulpy.rpc import yamux
-from consulpy.rpc.members import host_port
+from consulpy.rpc.server_metadata import host_port
 
 _log = Logger()
 
@@ -85,7 +85,7 @@ class Connected(Protocol):
 
 
 @implementer(IPushProducer)
-class Multiplexer:
+class YamuxDriver:
     """Pumps a `yamux.Connection`: keep-alive, write timeout, and the end. `on_open`, `on_pending`: see there."""
 
     def __init__(

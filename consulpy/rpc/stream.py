@@ -1,6 +1,6 @@
 """One stream of calls, seen from both ends (docs/wire/rpc.md 3): one call at a time, answered in order.
 
-`ServingEnd` reads requests and has them answered one after the other; `CallingEnd` makes one call, waits, and makes
+`ServerStream` reads requests and has them answered one after the other; `ClientStream` makes one call, waits, and makes
 the next. Both are pure: they stand on a `Channel`, which is a yamux stream or a plain connection.
 """
 
@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.errors import RPCError, WireError
-from consulpy.rpc.budget import Room
+from consulpy.rpc.limits.memory_budget import Backpressure
+from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.messages import (
     MAX_REQUEST_BYTES,
     MAX_RESPONSE_BYTES,
@@ -25,7 +26,6 @@ from consulpy.rpc.messages import (
     request,
     response,
 )
-from consulpy.rpc.turns import Turns
 
 _log = Logger()
 
@@ -60,7 +60,7 @@ Hold = Callable[[int], None]
 _WAITS: Final = b"MinQueryIndex"
 
 
-class ServingEnd:
+class ServerStream:
     """Answers the requests of one stream.
 
     `serve(method, body)` gets the unpacked body. `hold(change)` is told how many more bytes are kept. Answers are made
@@ -74,11 +74,11 @@ class ServingEnd:
         serve: Serve,
         hold: Hold = lambda _change: None,
         *,
-        room: Room | None = None,
-        turns: Turns | None = None,
+        room: Backpressure | None = None,
+        turns: TimeSlicer | None = None,
         complain: Callable[[str], None] = lambda _why: None,
     ) -> None:
-        self._room = room if room is not None else Room()
+        self._room = room if room is not None else Backpressure()
         self._turns = turns
         self._complain = complain
         self._channel = channel
@@ -289,7 +289,7 @@ class ServingEnd:
             self._channel.close()
 
 
-class CallingEnd:
+class ClientStream:
     """Makes calls on one stream, one at a time."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from consulpy.errors import RPCError
 TOO_MANY: Final = "RPC rate limit exceeded"
 
 
-class RateLimit:
+class RateLimiter:
     """`rate`: calls a second, less than 0 for any number. `burst`: how many may come at once."""
 
     def __init__(self, clock: Clock, rate: float = -1.0, burst: int = 1000) -> None:

@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred
 
 from consulpy.errors import NotFound, RPCError
 from consulpy.gocompat.time import GoDurationError, go_duration
+from consulpy.rpc.endpoints._result_filters import nearest_first
+from consulpy.rpc.endpoints._uuids import check_uuid, new_uuid
 from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
 from consulpy.rpc.endpoints.health import node_of
-from consulpy.rpc.endpoints.selection import nearest_first
-from consulpy.rpc.endpoints.uuids import check_uuid, new_uuid
-from consulpy.rpc.registry import METHODS, read, write
+from consulpy.rpc.methods import METHODS, read, write
 from consulpy.state.catalog import has_meta
 from consulpy.state.commands import PreparedQuery as Command
 from consulpy.state.watch import WatchSet

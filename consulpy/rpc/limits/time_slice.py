@@ -12,7 +12,7 @@ from typing import Final
 SLICE_S: Final = 0.01
 
 
-class Turns:
+class TimeSlicer:
     """The calls of one connection. `seconds()` is the time, `later(call)` calls in the next turn."""
 
     def __init__(

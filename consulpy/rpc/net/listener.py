@@ -16,12 +16,10 @@ from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import WireError
 from consulpy.raft.transport import RaftStream
 from consulpy.rpc import yamux
-from consulpy.rpc.budget import Budget, Room
 from consulpy.rpc.dispatch import serve
-from consulpy.rpc.server import Server
-from consulpy.rpc.session import Channel, ServingEnd
-from consulpy.rpc.snapshots import ServingSnapshots
-from consulpy.rpc.transport.connected import (
+from consulpy.rpc.limits.memory_budget import Backpressure, Budget
+from consulpy.rpc.limits.time_slice import TimeSlicer
+from consulpy.rpc.net.connection import (
     PLAIN,
     RAFT,
     SNAPSHOT,
@@ -29,9 +27,11 @@ from consulpy.rpc.transport.connected import (
     WRITE_TIMEOUT_S,
     YAMUX,
     Connected,
-    Multiplexer,
+    YamuxDriver,
 )
-from consulpy.rpc.turns import Turns
+from consulpy.rpc.server import Server
+from consulpy.rpc.snapshots import ServingSnapshots
+from consulpy.rpc.stream import Channel, ServerStream
 from consulpy.tls.contexts import Tls
 from consulpy.tls.transport import TlsProtocol
 
@@ -121,9 +121,9 @@ class RpcProtocol(Connected):
     def __init__(self, reactor: Any, server: Server) -> None:
         super().__init__(reactor)
         self._server = server
-        self._handler: Multiplexer | _Plain | ServingSnapshots | RaftStream | None = None
-        self._room = Room()
-        self._turns = Turns(
+        self._handler: YamuxDriver | _Plain | ServingSnapshots | RaftStream | None = None
+        self._room = Backpressure()
+        self._turns = TimeSlicer(
             reactor.seconds, partial(self.timers.start, "turn", 0)
         )  # no reference to this object: a cycle
         self._streams = 0
@@ -156,7 +156,7 @@ class RpcProtocol(Connected):
                 self._handler.data_received(data)
             except WireError as error:
                 self.hang_up(str(error))
-            if isinstance(self._handler, Multiplexer):
+            if isinstance(self._handler, YamuxDriver):
                 streams = self._handler.yamux.stream_count
                 change, self._streams = streams - self._streams, streams
                 if change:
@@ -179,7 +179,7 @@ class RpcProtocol(Connected):
         if tls is not None and tls.settings.verify_incoming_rpc and not self._is_secure:
             self.hang_up("Non-TLS connection attempted with VerifyIncoming set")
         elif first == YAMUX:
-            self._handler = Multiplexer(
+            self._handler = YamuxDriver(
                 self, client=False, on_open=self._stream_opened, on_pending=self._pending_changed
             )
         elif first == PLAIN:
@@ -218,9 +218,9 @@ class RpcProtocol(Connected):
         stream.receiver = self.serving(stream)
         stream.accept()
 
-    def serving(self, channel: Channel) -> ServingEnd:
+    def serving(self, channel: Channel) -> ServerStream:
         """The server's end of one stream of calls."""
-        return ServingEnd(
+        return ServerStream(
             channel,
             lambda method, body: serve(self._server, method, body),
             hold=self._kept,

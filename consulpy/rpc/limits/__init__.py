@@ -1,0 +1,1 @@
+"""Limits of port 8300: memory, time slices, request rates."""
