@@ -33,10 +33,10 @@ from consulpy.dns.transport import DnsService
 from consulpy.errors import ConfigError, NoServers, RPCError
 from consulpy.http.server import HttpService
 from consulpy.local.access import AgentAccess
-from consulpy.local.events import UserEvents
-from consulpy.local.restore import reconfigure
+from consulpy.local.load import reconfigure
 from consulpy.local.state import LocalState
 from consulpy.local.tokens import AgentTokens
+from consulpy.local.user_events import UserEvents
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache

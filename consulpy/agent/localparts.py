@@ -14,14 +14,14 @@ from consulpy.agent.roles import Role, Stops
 from consulpy.checks.runner import Runner
 from consulpy.config.schema import RuntimeConfig
 from consulpy.local.aliases import Aliases
-from consulpy.local.antientropy import AntiEntropy
-from consulpy.local.coordinate import CoordinateSender
-from consulpy.local.events import UserEvents
+from consulpy.local.load import configure, restore
+from consulpy.local.persist.disk import JournaledDirectory
 from consulpy.local.reaper import Reaper
-from consulpy.local.restore import configure, restore
 from consulpy.local.state import LocalState, Scripts
+from consulpy.local.sync.anti_entropy import AntiEntropy
+from consulpy.local.sync.coordinate import CoordinateSender
 from consulpy.local.tokens import AgentTokens
-from consulpy.local.transport import DirectoryFiles
+from consulpy.local.user_events import UserEvents
 from consulpy.serf.machine import Serf
 from consulpy.structs.node import Node
 
@@ -50,7 +50,7 @@ def local_parts(
     """All of them, with what files and configuration say. Raises `ConfigError`."""
     calls = role.own_caller
     certificates = settings.check_tls(config)
-    files = DirectoryFiles(config.data_dir) if config.data_dir else None
+    files = JournaledDirectory(config.data_dir) if config.data_dir else None
     disk = DiskThread("services", reactor.seconds, reactor.callFromThread)
     state = LocalState(
         Node(

@@ -12,8 +12,8 @@ from consulpy.codec.printable import printable
 from consulpy.config.disk import parse
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, switch, unsigned
+from consulpy.gocompat.json_decode import GoError
 from consulpy.http.entries import entry_of
-from consulpy.local.godecode import GoError
 
 group(
     "config",

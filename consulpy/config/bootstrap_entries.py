@@ -6,8 +6,8 @@ from typing import Any
 from consulpy.config.definitions import Definition, anything, map_of
 from consulpy.config.place import Place
 from consulpy.errors import RPCError
+from consulpy.gocompat.json_decode import GoError
 from consulpy.http.entries import entry_of
-from consulpy.local.godecode import GoError
 from consulpy.rpc.endpoints.config_entry import check, normalized
 from consulpy.structs.config_entry import Entry
 

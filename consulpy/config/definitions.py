@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from consulpy.config.place import Place
 from consulpy.errors import ConfigError, RPCError
-from consulpy.local.godecode import GoError, duration
+from consulpy.gocompat.json_decode import GoError, duration
 from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
 from consulpy.structs import newer
 

@@ -5,9 +5,9 @@ from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.time import go_time
 from consulpy.http.routing import Request
-from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.acl import (
     AuthMethod,

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from consulpy.codec.record import Record
+from consulpy.gocompat.json_decode import Shape
 from consulpy.local.definitions import CATALOG_CONNECT
-from consulpy.local.godecode import Shape
 from consulpy.local.shapes import ADDRESS, DURATIONS, INDEXES, PROXY, WEIGHTS, aux_struct
 from consulpy.structs.check import CheckDefinition, HealthCheck
 from consulpy.structs.newer import fields_of

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from consulpy.clock import Clock, Turn
 from consulpy.http.limits import WriteLimits
 from consulpy.local.access import AgentAccess
-from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
+from consulpy.local.user_events import UserEvents
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import Caller

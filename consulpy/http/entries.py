@@ -9,8 +9,8 @@ import typing
 from typing import Any, Final
 
 from consulpy.codec.record import Record, camel
+from consulpy.gocompat.json_decode import GoError
 from consulpy.gocompat.time import GoDurationError, go_duration
-from consulpy.local.godecode import GoError
 from consulpy.structs import newer
 from consulpy.structs.config_entry import KINDS
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, duration
 from consulpy.http.routing import Query, Request
 from consulpy.local.api import truth
-from consulpy.local.godecode import GoError, duration
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import Read, ServiceDumpRequest, SpecificRequest, Write
 

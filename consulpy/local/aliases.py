@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred
 
 from consulpy.codec.record import Record
-from consulpy.local.entries import Entries
+from consulpy.local.sync.sync_state import Entries
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.options import QueryOptions

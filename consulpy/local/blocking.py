@@ -8,9 +8,9 @@ from typing import Final
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest
+from consulpy.gocompat.json_decode import GoError, duration
 from consulpy.local import api
 from consulpy.local.api import Answer
-from consulpy.local.godecode import GoError, duration
 from consulpy.local.state import LocalState
 from consulpy.state.watch import WatchSet
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
-from consulpy.local.godecode import GoError, Shape, decode, loads, record_reader
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, record_reader
 from consulpy.local.shapes import ADDRESS, DURATIONS, PROXY, WEIGHTS, aux_struct
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from consulpy.local.entries import Entries
+from consulpy.local.sync.sync_state import Entries
 from consulpy.structs.check import (
     CRITICAL,
     NODE_MAINTENANCE,

@@ -6,7 +6,7 @@ Names, spellings and what is refused: seen in the answers of real Consul 1.8.7.
 from typing import Final
 
 from consulpy.codec.record import Record
-from consulpy.local.godecode import Shape
+from consulpy.gocompat.json_decode import Shape
 from consulpy.structs.newer import fields_of
 from consulpy.structs.service import (
     Expose,

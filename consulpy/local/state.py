@@ -17,11 +17,20 @@ from twisted.logger import Logger
 from consulpy.clock import Clock
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
-from consulpy.local.entries import Entries
-from consulpy.local.files import CHECKS, SERVICES, STATES, Files, SavedCheck, SavedService, SavedState, path_of
+from consulpy.local.persist.group_commit import Call, GroupCommit, Run
+from consulpy.local.persist.records import (
+    CHECKS,
+    SERVICES,
+    STATES,
+    Files,
+    SavedCheck,
+    SavedService,
+    SavedState,
+    path_of,
+)
 from consulpy.local.sidecar import ID_SUFFIX, complete
+from consulpy.local.sync.sync_state import Entries
 from consulpy.local.validation import STATUSES, check_service, check_type
-from consulpy.local.writing import Call, Run, Writer
 from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, PASSING, SERVICE_MAINTENANCE, HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.node import Node
@@ -87,7 +96,7 @@ class LocalState:
 
     `node`: the agent as the catalog is to have it. `files`: where they are kept, None in development mode. `starter`:
     runs the checks; without it they only have the status that they are given. `wall_s()`: seconds since 1970.
-    `run`, `hand_back`, `call`, `later`: to the thread that waits for the disk and back (`consulpy.local.writing`).
+    `run`, `hand_back`, `call`, `later`: to the thread that waits for the disk and back (`consulpy.local.persist.group_commit`).
     """
 
     def __init__(
@@ -115,7 +124,7 @@ class LocalState:
             check_update_interval_s=check_update_interval_s,
             discard_check_output=discard_check_output,
         )
-        self._writer = Writer(files, clock, run, hand_back, call, later)
+        self._writer = GroupCommit(files, clock, run, hand_back, call, later)
         #: `soon(change)`: have one of the methods below called, written and done together with others; a Deferred of
         #: what it returns. Called by themselves they wait for the disk.
         self.soon = self._writer.soon
@@ -406,7 +415,7 @@ def _log_status(check: HealthCheck | None, status: str) -> None:
 
 
 def _service(service_id: str) -> str:
-    """What a change of this service concerns, for `Writer.touch`."""
+    """What a change of this service concerns, for `GroupCommit.touch`."""
     return f"service {service_id}"
 
 

@@ -15,7 +15,7 @@ from consulpy.agent.files import AgentFiles
 from consulpy.agent.keyrings import KeyringFile
 from consulpy.config.nodeid import node_id
 from consulpy.config.schema import RuntimeConfig
-from consulpy.local.transport import JOURNAL, DirectoryFiles
+from consulpy.local.persist.disk import JOURNAL, JournaledDirectory
 from consulpy.serf.disk import SnapshotFile
 from consulpy.state.disk import LogStore
 
@@ -57,7 +57,7 @@ def test_who_may_read_and_write_what(tmp_path: Path, umask: int) -> None:
     snapshot.read()
     snapshot.replace("clock: 1\n")
     KeyringFile(data / "serf" / "local.keyring").save([base64.b64decode("pUqJrVyVRj5jsiYEkM/tFQ==")])
-    files = DirectoryFiles(data)
+    files = JournaledDirectory(data)
     files.commit({"checks/state/ttl": b"{}", "services/web": b"{}"})
     files.tidy()
     files.commit({"services/web": b"{} "})

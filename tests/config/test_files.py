@@ -17,7 +17,7 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import format_duration
 from consulpy.local.api import checks, services
-from consulpy.local.restore import configure
+from consulpy.local.load import configure
 from consulpy.local.state import LocalState
 from tests.config.fakes import FakeHost
 from tests.config.record_files import PLACE, texts

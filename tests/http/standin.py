@@ -22,10 +22,10 @@ from consulpy.http.server import HttpConfig, HttpService
 from consulpy.leader.machine import Leader
 from consulpy.local.access import AgentAccess
 from consulpy.local.aliases import Aliases
-from consulpy.local.antientropy import AntiEntropy
-from consulpy.local.events import UserEvents
 from consulpy.local.state import LocalState
+from consulpy.local.sync.anti_entropy import AntiEntropy
 from consulpy.local.tokens import AgentTokens
+from consulpy.local.user_events import UserEvents
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller

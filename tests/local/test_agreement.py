@@ -8,9 +8,9 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import NoLeader
 from consulpy.local import api
-from consulpy.local.antientropy import AntiEntropy
-from consulpy.local.compare import same_check, same_node, same_service
 from consulpy.local.state import LocalState
+from consulpy.local.sync.anti_entropy import AntiEntropy
+from consulpy.local.sync.diff import same_check, same_node, same_service
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.service import NodeService

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 
 from consulpy.checks.alias import AliasCheck
 from consulpy.local.aliases import Aliases
-from consulpy.local.entries import Entries
+from consulpy.local.sync.sync_state import Entries
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta

@@ -9,9 +9,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from consulpy.errors import NoServers, RPCError
-from consulpy.local.antientropy import SPACING_S, UNSPACED, AntiEntropy, scale
 from consulpy.local.state import LocalState
-from consulpy.local.telling import PARALLEL
+from consulpy.local.sync.anti_entropy import SPACING_S, UNSPACED, AntiEntropy, scale
+from consulpy.local.sync.catalog_sync import PARALLEL
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.requests import NodeRequest, RegisterRequest

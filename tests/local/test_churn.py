@@ -18,9 +18,9 @@ from consulpy.checks.runner import Runner
 from consulpy.leader.tombstones import TombstoneReaper
 from consulpy.local import api
 from consulpy.local.aliases import Aliases
-from consulpy.local.antientropy import AntiEntropy
+from consulpy.local.persist.disk import JournaledDirectory
 from consulpy.local.state import LocalState
-from consulpy.local.transport import DirectoryFiles
+from consulpy.local.sync.anti_entropy import AntiEntropy
 from consulpy.rpc import endpoints
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.server import Server
@@ -52,7 +52,7 @@ class World:
         self.server.is_leader = True
         caller = ServerCaller(self.server)
         node = Node(node="s1", address="10.0.0.1", datacenter="dc1")
-        self.files = DirectoryFiles(str(folder))
+        self.files = JournaledDirectory(str(folder))
         self.local = LocalState(node, self.clock, Random(1), files=self.files)
         aliases = Aliases(self.local.entries, caller)
         self.local.starter = Runner(self.clock, Random(1), aliases, clock=self.clock)

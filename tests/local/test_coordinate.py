@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from consulpy.errors import NoServers
-from consulpy.local.coordinate import CoordinateSender, interval_s
+from consulpy.local.sync.coordinate import CoordinateSender, interval_s
 from consulpy.structs.coordinate import Coord
 from tests.local.fakes import FakeCatalog, Fraction
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 
 from consulpy.errors import BadRequest, RPCError, WireError
-from consulpy.local.events import PREFIX, RING_SIZE, Event, UserEvents, index_of
+from consulpy.local.user_events import PREFIX, RING_SIZE, Event, UserEvents, index_of
 from consulpy.state.watch import WatchSet
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import EventFireRequest

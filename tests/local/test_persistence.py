@@ -12,10 +12,10 @@ from twisted.internet.task import Clock
 from consulpy.checks.runner import TTLCheck
 from consulpy.errors import ConfigError, RPCError
 from consulpy.local.definitions import check_from_body, service_from_body
-from consulpy.local.files import SavedCheck, SavedService, SavedState
-from consulpy.local.restore import configure, restore
+from consulpy.local.load import configure, restore
+from consulpy.local.persist.disk import JOURNAL, JournaledDirectory
+from consulpy.local.persist.records import SavedCheck, SavedService, SavedState
 from consulpy.local.state import LocalState
-from consulpy.local.transport import JOURNAL, DirectoryFiles
 from consulpy.structs.definition import CheckType
 from tests.local.fakes import Fraction, node
 
@@ -58,7 +58,7 @@ class Starter:
 class Agent:
     def __init__(self, root: Path, wall_s: float = 1795416084) -> None:
         self.root, self.wall_s = root, wall_s
-        self.files = DirectoryFiles(root)
+        self.files = JournaledDirectory(root)
         clock = Clock()
         self.local = LocalState(
             node(), clock, Fraction(), files=self.files, starter=Starter(clock), wall_s=lambda: self.wall_s

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from consulpy.errors import BadRequest, NotFound, RPCError
+from consulpy.gocompat.json_decode import GoError, duration
 from consulpy.local.definitions import (
     check_from_body,
     check_from_config,
@@ -19,7 +20,6 @@ from consulpy.local.definitions import (
     service_from_config,
     update_from_body,
 )
-from consulpy.local.godecode import GoError, duration
 from consulpy.local.health import content_hash, health_json, service_json
 from consulpy.local.reaper import Reaper
 from consulpy.local.state import LocalState, Scripts

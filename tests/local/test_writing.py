@@ -15,10 +15,10 @@ from twisted.python.failure import Failure
 
 from consulpy.errors import RPCError
 from consulpy.local import api
-from consulpy.local.restore import restore
+from consulpy.local.load import restore
+from consulpy.local.persist.disk import JOURNAL, PENDING_MAX, JournaledDirectory
+from consulpy.local.persist.group_commit import TIDY_AFTER_S, TIDY_WITHIN_S, WAITING_LIMIT
 from consulpy.local.state import LocalState
-from consulpy.local.transport import JOURNAL, PENDING_MAX, DirectoryFiles
-from consulpy.local.writing import TIDY_AFTER_S, TIDY_WITHIN_S, WAITING_LIMIT
 from tests.local.fakes import Fraction, node
 from tests.local.test_persistence import Starter
 
@@ -34,7 +34,7 @@ class Agent:
         self.quick = quick
         self.groups: list[int] = []
         self.jobs: list[Callable[[], None]] = []
-        self.files = None if root is None else DirectoryFiles(root)
+        self.files = None if root is None else JournaledDirectory(root)
         self.local = LocalState(
             node(),
             self.clock,

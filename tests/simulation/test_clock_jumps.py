@@ -9,7 +9,7 @@ import pytest
 from consulpy.checks.ttl import TTLCheck
 from consulpy.leader.sessions import SessionTimers
 from consulpy.local import api
-from consulpy.local.restore import restore
+from consulpy.local.load import restore
 from consulpy.local.state import LocalState
 from consulpy.rpc import endpoints
 from consulpy.rpc.call import ServerCaller

@@ -19,10 +19,10 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoServers, RPCError
 from consulpy.leader.machine import Leader
 from consulpy.local import api
-from consulpy.local.antientropy import AntiEntropy
-from consulpy.local.compare import same_check, same_node, same_service
-from consulpy.local.restore import restore
+from consulpy.local.load import restore
 from consulpy.local.state import LocalState
+from consulpy.local.sync.anti_entropy import AntiEntropy
+from consulpy.local.sync.diff import same_check, same_node, same_service
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.machine import JoinTarget
 from consulpy.rpc import endpoints

@@ -7,12 +7,12 @@ from twisted.internet.defer import Deferred
 
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, NotFound, RPCError
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http import render
 from consulpy.http.params import token
 from consulpy.http.routes.agent_service import written
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local import api
-from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.metrics.prometheus import render as prometheus
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http import render
 from consulpy.http.body_shapes import STRUCTS
 from consulpy.http.params import consistency, fill_write, refuse_namespaces
 from consulpy.http.reads import cache_headers, read
 from consulpy.http.routing import Answer, Request, route
-from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import (

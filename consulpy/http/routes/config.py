@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, loads, mismatch
 from consulpy.http.entries import entry_of
 from consulpy.http.params import fill, fill_write, refuse_namespaces
 from consulpy.http.reads import meta_headers, read
 from consulpy.http.routes.kv import unsigned
 from consulpy.http.routing import Answer, HttpError, Request, route
-from consulpy.local.godecode import GoError, loads, mismatch
 from consulpy.structs.config_entry import KINDS, Entry, EntryQuery, EntryRequest
 from consulpy.structs.requests import Read, SpecificRequest
 

@@ -8,10 +8,10 @@ from urllib.parse import unquote, urlsplit
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, Shape, UnknownField, decode, loads
 from consulpy.http.params import fill, fill_write, refuse_namespaces
 from consulpy.http.reads import meta_headers, read
 from consulpy.http.routing import Answer, Request, route
-from consulpy.local.godecode import GoError, Shape, UnknownField, decode, loads
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.intention import (
     CONSUL_SOURCE,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.gocompat.json_decode import Shape
 from consulpy.http import render
 from consulpy.http.params import fill_write
 from consulpy.http.reads import read
 from consulpy.http.routes.catalog import body_of
 from consulpy.http.routing import Answer, HttpError, Request, route
-from consulpy.local.godecode import Shape
 from consulpy.structs.coordinate import Coord, Coordinate, DatacenterCoordinates
 from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import CoordinateUpdateRequest, Empty, NodeRequest, SpecificRequest

@@ -8,7 +8,7 @@ from consulpy.errors import BadRequest, RPCError
 from consulpy.http.params import index_and_wait, token
 from consulpy.http.refused import denied_headers
 from consulpy.http.routing import Answer, HttpError, PlainError, Request, route
-from consulpy.local.events import Event
+from consulpy.local.user_events import Event
 from consulpy.rpc.blocking import wait_s
 from consulpy.state.watch import WatchSet
 from consulpy.structs.options import QueryOptions

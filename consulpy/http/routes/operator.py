@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.time import shown_duration
 from consulpy.http.params import fill, fill_write, token
 from consulpy.http.routing import Answer, Request, route
-from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
 from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest

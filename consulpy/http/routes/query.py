@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import NotFound, RPCError
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http.params import fill, fill_write
 from consulpy.http.reads import consistency_of, meta_headers, read, wan_headers
 from consulpy.http.routing import Answer, HttpError, Request, route
 from consulpy.local.api import truth
-from consulpy.local.godecode import GoError, Shape, decode, loads
 from consulpy.local.shapes import INDEXES
 from consulpy.structs.newer import fields_of
 from consulpy.structs.options import QuerySource

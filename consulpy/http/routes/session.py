@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest, NotFound
+from consulpy.gocompat.json_decode import GoError, Shape, decode, duration, loads
 from consulpy.http.params import fill, fill_write, refuse_namespaces
 from consulpy.http.reads import read
 from consulpy.http.render import Rows
 from consulpy.http.routing import Answer, Request, route
-from consulpy.local.godecode import GoError, Shape, decode, duration, loads
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.check import SERF_HEALTH
 from consulpy.structs.newer import fields_of

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch
 from consulpy.http import render
 from consulpy.http.body_shapes import API
 from consulpy.http.params import fill, fill_write
 from consulpy.http.routes.kv import refuse_large
 from consulpy.http.routing import Answer, HttpError, Request, route
-from consulpy.local.godecode import GoError, Shape, decode, loads, mismatch
 from consulpy.structs.kv import DirEntry
 from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import Read

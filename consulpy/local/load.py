@@ -15,7 +15,16 @@ from twisted.python.failure import Failure
 
 from consulpy.errors import ConfigError, RPCError, WireError
 from consulpy.local.definitions import check_from_config, service_from_config
-from consulpy.local.files import CHECKS, SERVICES, STATES, Files, SavedCheck, SavedService, SavedState, path_of
+from consulpy.local.persist.records import (
+    CHECKS,
+    SERVICES,
+    STATES,
+    Files,
+    SavedCheck,
+    SavedService,
+    SavedState,
+    path_of,
+)
 from consulpy.local.state import LocalState
 from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE
 

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import RPCError, WireError
-from consulpy.local.entries import Entries
-from consulpy.local.telling import CALL_TIMEOUT_S, Caller, Telling
+from consulpy.local.sync.catalog_sync import CALL_TIMEOUT_S, Caller, CatalogSync
+from consulpy.local.sync.sync_state import Entries
 
 _log = Logger()
 
@@ -67,7 +67,7 @@ class AntiEntropy:
         call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._entries = local.entries
-        self._telling = Telling(caller, local.entries, clock, token, call_timeout_s, default_token)
+        self._telling = CatalogSync(caller, local.entries, clock, token, call_timeout_s, default_token)
         self._clock = clock
         self._rng = rng
         self._cluster_size = cluster_size

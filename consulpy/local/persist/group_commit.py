@@ -1,4 +1,4 @@
-"""`Writer`: the changes of the agent's services and checks, in groups that go to disk together.
+"""`GroupCommit`: the changes of the agent's services and checks, in groups that go to disk together.
 
 A change is one call of a method of `LocalState`. It is planned (checked against what there is, nothing done yet), then
 written, then done, then answered. While the thread writes one group, what comes in meanwhile waits and becomes the
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import RPCError
-from consulpy.local.files import Files
+from consulpy.local.persist.records import Files
 
 _log = Logger()
 
@@ -39,12 +39,12 @@ Run = Callable[[Callable[[], None]], None]
 Call = Callable[[Callable[[], None], Callable[[], None], int], None]
 
 
-class _Taken(Exception):
+class _Conflict(Exception):
     """Another change of the group concerns the same."""
 
 
 @dataclass(slots=True, eq=False)
-class _Group:
+class _Batch:
     """Changes that are written together, once: by the thread, or by whoever cannot wait for it."""
 
     files: Files | None
@@ -71,7 +71,7 @@ class _Group:
                     self.error = error
 
 
-class Writer:
+class GroupCommit:
     """`files`: None keeps nothing. `run`, `hand_back`: to a thread and back; None: everything is done at once.
 
     `call`: both in one, which may wait a moment for the result (None: made of the two). `later`: runs a job when the
@@ -95,9 +95,9 @@ class Writer:
         self._later = later
         self._is_due = False  # the next group is made in this turn of the reactor
         self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
-        self._planning: _Group | None = None
+        self._planning: _Batch | None = None
         self._names: set[str] = set()
-        self._under_way: _Group | None = None
+        self._under_way: _Batch | None = None
         self._tidying: Timer | None = None
         self._written_s = self._untidy_s = 0.0
 
@@ -107,7 +107,7 @@ class Writer:
         """The change that is being planned concerns these; to be said before anything about them is looked at."""
         if self._planning is not None:
             if not self._planning.touched.isdisjoint(names):
-                raise _Taken
+                raise _Conflict
             self._names.update(names)
 
     def write(self, changes: dict[str, bytes | None], effect: Callable[[], None], *, durable: bool = True) -> None:
@@ -116,7 +116,7 @@ class Writer:
             self._join(self._planning, changes, effect, durable)
             return
         self.settle()
-        group = _Group(self._files)
+        group = _Batch(self._files)
         self._join(group, changes, effect, durable)
         group.write()
         if group.error is not None:
@@ -125,7 +125,7 @@ class Writer:
         self._tidy()
         self._tidy_later()
 
-    def _join(self, group: _Group, changes: dict[str, bytes | None], effect: Callable[[], None], durable: bool) -> None:
+    def _join(self, group: _Batch, changes: dict[str, bytes | None], effect: Callable[[], None], durable: bool) -> None:
         group.changes.update(changes)
         group.durable |= durable
         group.effects.append(effect)
@@ -178,9 +178,9 @@ class Writer:
             for done, failure in refused:
                 _answer(done, failure)
 
-    def _plan(self) -> tuple[_Group, list[tuple["Deferred[Any]", Failure]]]:
+    def _plan(self) -> tuple[_Batch, list[tuple["Deferred[Any]", Failure]]]:
         """The next group, and who asked for what cannot be."""
-        group = _Group(self._files)
+        group = _Batch(self._files)
         refused = []
         self._planning = group
         try:
@@ -189,7 +189,7 @@ class Writer:
                 self._names = set()
                 try:
                     result = change()
-                except _Taken:
+                except _Conflict:
                     break
                 except Exception:
                     refused.append((done, Failure()))
@@ -209,7 +209,7 @@ class Writer:
         assert self._run is not None
         self._run(in_thread)
 
-    def _finish(self, group: _Group) -> None:
+    def _finish(self, group: _Batch) -> None:
         """A group is on disk: do it; or tell everybody in it why it is not."""
         if group.finished:
             return
@@ -270,4 +270,4 @@ def _refused(error: OSError) -> RPCError:
     return RPCError(f"failed persisting to the data directory: {error}")
 
 
-__all__ = ["Writer"]
+__all__ = ["GroupCommit"]

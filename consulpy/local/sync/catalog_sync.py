@@ -13,8 +13,8 @@ from twisted.logger import Logger
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoServers, RPCError
-from consulpy.local.compare import compare, keep_tags
-from consulpy.local.entries import CheckEntry, Entries, ServiceEntry
+from consulpy.local.sync.diff import compare, keep_tags
+from consulpy.local.sync.sync_state import CheckState, Entries, ServiceState
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import (
@@ -48,7 +48,7 @@ class Caller(Protocol):
         """The reply; see `consulpy.rpc.call.Caller`."""
 
 
-class Telling:
+class CatalogSync:
     """Tells the catalog. `call_timeout_s`: of each call.
 
     `token()`: the agent's own, for its node and what it reads; `default_token()`: for services and checks that were
@@ -158,11 +158,11 @@ class Telling:
                 worker.cancel()
             error.subFailure.raiseException()
 
-    async def _tell_service(self, service_id: str, entry: ServiceEntry) -> None:
+    async def _tell_service(self, service_id: str, entry: ServiceState) -> None:
         if self._entries.services.get(service_id) is entry and not entry.in_sync:
             await (self._deregister_service if entry.deleted else self._register_service)(service_id)
 
-    async def _tell_check(self, check_id: str, entry: CheckEntry) -> None:
+    async def _tell_check(self, check_id: str, entry: CheckState) -> None:
         if self._entries.checks.get(check_id) is entry and not entry.in_sync:
             await (self._deregister_check if entry.deleted else self._register_check)(check_id)
 
@@ -272,4 +272,4 @@ async def _one_by_one(changes: Iterator[Coroutine[Any, Any, None]]) -> None:
 
 
 def _content(entry: Any) -> Any:
-    return entry.check if isinstance(entry, CheckEntry) else entry.service
+    return entry.check if isinstance(entry, CheckState) else entry.service

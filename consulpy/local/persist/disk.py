@@ -1,4 +1,4 @@
-"""`DirectoryFiles`: the small files of the agent in its data directory, each change of several whole and on disk.
+"""`JournaledDirectory`: the small files of the agent in its data directory, each change of several whole and on disk.
 
 A commit is one line of a journal, flushed once, however many files it changes; the files themselves are put into place
 later (`tidy`), all that changed meanwhile in one go, and then the journal is emptied. After a kill the next start reads
@@ -35,8 +35,8 @@ _TEMPORARY: Final = ".tmp"
 _CRC_DIGITS: Final = 8
 
 
-class DirectoryFiles:
-    """A `consulpy.local.files.Files` below the folder `root` (made if it is missing). Raises OSError.
+class JournaledDirectory:
+    """A `consulpy.local.persist.records.Files` below the folder `root` (made if it is missing). Raises OSError.
 
     Its methods may be called from any thread; one waits for the other.
     """

@@ -18,7 +18,7 @@ from consulpy.structs.service import NodeService
 
 
 @dataclass(slots=True, eq=False)
-class ServiceEntry:
+class ServiceState:
     """A service of this agent. `token`: what it was registered with ("": the agent's own)."""
 
     service: NodeService
@@ -32,7 +32,7 @@ class ServiceEntry:
 
 
 @dataclass(slots=True, eq=False)
-class CheckEntry:
+class CheckState:
     """A check of this agent. `critical_since_s`: clock time, None while it is not critical."""
 
     check: HealthCheck
@@ -44,7 +44,7 @@ class CheckEntry:
     deferred: Timer | None = None
 
 
-_Entry = TypeVar("_Entry", ServiceEntry, CheckEntry)
+_Entry = TypeVar("_Entry", ServiceState, CheckState)
 
 
 class Entries:
@@ -66,8 +66,8 @@ class Entries:
     ) -> None:
         self.node = node
         self.node_in_sync = False
-        self.services: dict[str, ServiceEntry] = {}
-        self.checks: dict[str, CheckEntry] = {}
+        self.services: dict[str, ServiceState] = {}
+        self.checks: dict[str, CheckState] = {}
         self.watchers = WatchRegistry()
         self.changed: Callable[[], None] = lambda: None
         self.check_update_interval_s = check_update_interval_s
@@ -76,25 +76,25 @@ class Entries:
         self.rng = rng
         self._by_service: dict[str, dict[str, None]] = {}
         #: Who may be out of sync, by id; who is again, or was replaced, goes when `services_to_tell` looks.
-        self._untold_services: dict[str, ServiceEntry] = {}
-        self._untold_checks: dict[str, CheckEntry] = {}
+        self._untold_services: dict[str, ServiceState] = {}
+        self._untold_checks: dict[str, CheckState] = {}
 
-    def service_untold(self, entry: ServiceEntry) -> None:
+    def service_untold(self, entry: ServiceState) -> None:
         """The catalog does not know what this service is now."""
         entry.in_sync = False
         self._untold_services[entry.service.id] = entry
 
-    def check_untold(self, entry: CheckEntry) -> None:
+    def check_untold(self, entry: CheckState) -> None:
         """The catalog does not know what this check is now."""
         entry.in_sync = False
         self._untold_checks[entry.check.check_id] = entry
 
-    def services_to_tell(self) -> dict[str, ServiceEntry]:
+    def services_to_tell(self) -> dict[str, ServiceState]:
         """The services that are out of sync, by id, in the order in which they came to be. Costs nothing for others."""
         self._untold_services = _still_untold(self._untold_services, self.services)
         return self._untold_services
 
-    def checks_to_tell(self) -> dict[str, CheckEntry]:
+    def checks_to_tell(self) -> dict[str, CheckState]:
         """The checks that are out of sync."""
         self._untold_checks = _still_untold(self._untold_checks, self.checks)
         return self._untold_checks
@@ -123,7 +123,7 @@ class Entries:
         entry = self.checks.get(check_id)
         return None if entry is None or entry.deleted else entry.check
 
-    def checks_of(self, service_id: str) -> list[CheckEntry]:
+    def checks_of(self, service_id: str) -> list[CheckState]:
         """The checks of a service, deleted ones included, or of the node by itself (no id)."""
         return [self.checks[check_id] for check_id in self._by_service.get(service_id, ())]
 
@@ -131,10 +131,10 @@ class Entries:
         """Register a service, or replace the one of the same id. The catalog is told in any case."""
         old = self.services.get(service.id)
         own_tags = old.own_tags if old is not None else None
-        self.add_service(ServiceEntry(service, token, own_tags=own_tags))
+        self.add_service(ServiceState(service, token, own_tags=own_tags))
         self._notify("services", ("service", service.id))
 
-    def add_service(self, entry: ServiceEntry) -> None:
+    def add_service(self, entry: ServiceState) -> None:
         """Hold a service that the catalog is to be told of, be it that it is deleted."""
         self.services[entry.service.id] = entry
         self.service_untold(entry)
@@ -145,7 +145,7 @@ class Entries:
         if old is not None:
             self.forget_check(check.check_id)
         since = old.critical_since_s if old is not None and not old.deleted else None
-        entry = CheckEntry(check, token)
+        entry = CheckState(check, token)
         self._add(check.check_id, entry)
         if check.status == CRITICAL:
             entry.critical_since_s = self.clock.seconds() if since is None else since
@@ -153,9 +153,9 @@ class Entries:
 
     def put_stranger(self, check_id: str, check: HealthCheck) -> None:
         """The catalog has a check that we don't know: to be deleted there."""
-        self._add(check_id, CheckEntry(check, deleted=True))
+        self._add(check_id, CheckState(check, deleted=True))
 
-    def _add(self, check_id: str, entry: CheckEntry) -> None:
+    def _add(self, check_id: str, entry: CheckState) -> None:
         self.checks[check_id] = entry
         self._by_service.setdefault(entry.check.service_id, {})[check_id] = None
         self.check_untold(entry)
@@ -220,13 +220,13 @@ class Entries:
         self._notify("checks", ("service", old.service_id))
         return True
 
-    def _defer(self, check_id: str, entry: CheckEntry) -> None:
+    def _defer(self, check_id: str, entry: CheckState) -> None:
         if entry.deferred is None and entry.in_sync:
             interval = self.check_update_interval_s
             delay = interval / 2 + self.rng.uniform(0, interval)
             entry.deferred = self.clock.callLater(delay, self._defer_ended, check_id, entry)
 
-    def _defer_ended(self, check_id: str, entry: CheckEntry) -> None:
+    def _defer_ended(self, check_id: str, entry: CheckState) -> None:
         entry.deferred = None
         if self.checks.get(check_id) is entry and not entry.deleted:
             self.check_untold(entry)
@@ -246,7 +246,7 @@ def _still_untold(marked: dict[str, _Entry], known: dict[str, _Entry]) -> dict[s
     return {key: entry for key, entry in marked.items() if not entry.in_sync and known.get(key) is entry}
 
 
-def _cancel_deferred(entry: CheckEntry) -> None:
+def _cancel_deferred(entry: CheckState) -> None:
     timer, entry.deferred = entry.deferred, None
     if timer is not None and timer.active():
         timer.cancel()

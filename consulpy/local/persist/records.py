@@ -14,7 +14,7 @@ import orjson
 
 from consulpy.codec.strict_json import parse
 from consulpy.errors import WireError
-from consulpy.local.godecode import GoError, Shape, decode
+from consulpy.gocompat.json_decode import GoError, Shape, decode
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.definition import CheckType
 from consulpy.structs.service import NodeService

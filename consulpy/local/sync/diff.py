@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from consulpy.codec.msgpack import text
-from consulpy.local.entries import Entries, ServiceEntry
+from consulpy.local.sync.sync_state import Entries, ServiceState
 from consulpy.structs.check import SERF_HEALTH, HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.service import CONSUL_SERVICE, NodeService, Weights
@@ -38,10 +38,10 @@ def _compare_services(entries: Entries, theirs: dict[str, NodeService]) -> None:
                 entries.service_untold(entry)
     for service_id, other in theirs.items():
         if service_id not in entries.services and service_id != CONSUL_SERVICE:
-            entries.add_service(ServiceEntry(other, deleted=True))
+            entries.add_service(ServiceState(other, deleted=True))
 
 
-def keep_tags(entry: ServiceEntry, other: NodeService) -> None:
+def keep_tags(entry: ServiceState, other: NodeService) -> None:
     """With EnableTagOverride: take over tags that somebody else has set in the catalog (`other`: the service there).
 
     Tags that the catalog has from us give way to new ones of ours. Real Consul overwrites the others' whenever it

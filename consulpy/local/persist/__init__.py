@@ -1,0 +1,1 @@
+"""The agent's services and checks on disk."""
