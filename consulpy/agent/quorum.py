@@ -15,7 +15,7 @@ from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, NoLeader, RPCError, WireError
 from consulpy.gocompat.time import go_time, shown_duration
-from consulpy.leader.machine import Leader
+from consulpy.leader.leader import Leader
 from consulpy.leader.servers import QuorumServers, contact_ns
 from consulpy.metrics.registry import Measures
 from consulpy.raft.configuration import Configuration

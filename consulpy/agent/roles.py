@@ -14,7 +14,7 @@ from consulpy.agent.monotonic import wall_s
 from consulpy.agent.pools import reporter
 from consulpy.agent.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
-from consulpy.leader.machine import Leader
+from consulpy.leader.leader import Leader
 from consulpy.metrics.registry import Measures
 from consulpy.raft.raft_db_file import is_real_server
 from consulpy.rpc.blocking import WaitLimits

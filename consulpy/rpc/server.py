@@ -36,7 +36,7 @@ HELD_LIMIT: Final = 8192
 
 
 class SessionTimes(Protocol):
-    """What the leader counts for sessions (`consulpy.leader.sessions`)."""
+    """What the leader counts for sessions (`consulpy.leader.session_ttl`)."""
 
     def renew(self, session: Session) -> None:
         """Give a session its whole time."""

@@ -1,7 +1,7 @@
 """Sessions: made on a node that is registered, ended by hand, by time, or with the checks that they hang on.
 
 What ends a session is part of the change that causes it: who sees a check critical sees its sessions gone. Times (TTL,
-lock delay) are not part of the state: the leader counts them (`consulpy.leader.sessions`).
+lock delay) are not part of the state: the leader counts them (`consulpy.leader.session_ttl`).
 """
 
 import dataclasses

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from consulpy.leader.acl import AclDuties
-from consulpy.leader.machine import Leader
+from consulpy.leader.leader import Leader
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import AgentTokens
 from consulpy.rpc.acl.guard import Guard

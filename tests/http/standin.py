@@ -19,7 +19,7 @@ from consulpy.clock import Turn
 from consulpy.errors import NotFound, RPCError
 from consulpy.http.limits import WriteLimits
 from consulpy.http.server import HttpConfig, HttpService
-from consulpy.leader.machine import Leader
+from consulpy.leader.leader import Leader
 from consulpy.local.access import AgentAccess
 from consulpy.local.aliases import Aliases
 from consulpy.local.state import LocalState

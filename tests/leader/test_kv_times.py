@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from consulpy.leader.sessions import SessionTimers
-from consulpy.leader.tombstones import TombstoneReaper
+from consulpy.leader.session_ttl import SessionTimers
+from consulpy.leader.tombstone_gc import TombstoneReaper
 from consulpy.state.commands import KVS, Register, Session
 from consulpy.state.store import Store
 from consulpy.structs.kv import DirEntry, KVRequest

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import RPCError
 from consulpy.leader.coordinates import BATCH_SIZE, BATCHES
-from consulpy.leader.machine import Leader
+from consulpy.leader.leader import Leader
 from consulpy.serf.events import MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Command, CoordinateBatchUpdate, Register

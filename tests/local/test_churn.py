@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from consulpy.checks.runner import Runner
-from consulpy.leader.tombstones import TombstoneReaper
+from consulpy.leader.tombstone_gc import TombstoneReaper
 from consulpy.local import api
 from consulpy.local.aliases import Aliases
 from consulpy.local.persist.disk import JournaledDirectory

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from consulpy.errors import RPCError
-from consulpy.leader.machine import Leader
+from consulpy.leader.leader import Leader
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.rpc.call import ClientCaller

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consulpy.checks.ttl import TTLCheck
-from consulpy.leader.sessions import SessionTimers
+from consulpy.leader.session_ttl import SessionTimers
 from consulpy.local import api
 from consulpy.local.load import restore
 from consulpy.local.state import LocalState

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from consulpy.checks.runner import TTLCheck
 from consulpy.codec.record import Record
 from consulpy.errors import NoServers, RPCError
-from consulpy.leader.machine import Leader
+from consulpy.leader.leader import Leader
 from consulpy.local import api
 from consulpy.local.load import restore
 from consulpy.local.state import LocalState

@@ -13,8 +13,8 @@ from consulpy.gocompat.time import go_time
 from consulpy.leader import reconcile as rules
 from consulpy.leader.acl import AclDuties
 from consulpy.leader.coordinates import CoordinateBatches
-from consulpy.leader.sessions import SessionTimers
-from consulpy.leader.tombstones import TombstoneReaper
+from consulpy.leader.session_ttl import SessionTimers
+from consulpy.leader.tombstone_gc import TombstoneReaper
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot, Barrier, Command, ConfigEntry, Configuration, FederationState, Noop
