@@ -38,7 +38,7 @@ Version = Callable[[Scope], Hashable | None]
 
 
 @dataclass(slots=True)
-class Made:
+class CacheableAnswer:
     """An answer, and what is needed to keep it.
 
     `choices`: of how many records it is one random choice, 0 if it can't be kept. `version`: that of `scope` before the
@@ -90,7 +90,7 @@ class PacketCache:
         self.misses += 1
         return None
 
-    def put(self, packet: bytes, made: Made) -> None:
+    def put(self, packet: bytes, made: CacheableAnswer) -> None:
         """Keep the answer that was made for a packet, if it may be kept."""
         if not made.choices or made.version is None or len(packet) > QUESTION_SIZE_MAX:
             return

@@ -13,9 +13,9 @@ from twisted.names import dns
 
 from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
-from consulpy.dns.cache import NODE, SERVICE, Made, Scope, Version
-from consulpy.dns.choice import Choice
+from consulpy.dns.cache import NODE, SERVICE, CacheableAnswer, Scope, Version
 from consulpy.dns.config import DnsConfig
+from consulpy.dns.load_balance import Choice
 from consulpy.dns.question import (
     AddressLookup,
     AuthorityLookup,
@@ -76,7 +76,7 @@ class Resolver:
         self._version = version
         self._token = token
 
-    async def respond(self, question: Question, *, udp: bool, client: str = "") -> Made:
+    async def respond(self, question: Question, *, udp: bool, client: str = "") -> CacheableAnswer:
         """The packet that answers.
 
         `client`: the address of who asks; prepared queries may sort by distance from it.
@@ -94,15 +94,19 @@ class Resolver:
                 _log.warn("no answer for {name}: {error}", name=question.name, error=str(error))
                 made = Answer(rcode=dns.ESERVER)
         if isinstance(made, bytes):
-            return Made(made)
+            return CacheableAnswer(made)
         if isinstance(made, Choice):
             packet = made.draw()
-            return Made(packet, made.count, scope, version, made.draw) if scope is not None else Made(packet)
+            return (
+                CacheableAnswer(packet, made.count, scope, version, made.draw)
+                if scope is not None
+                else CacheableAnswer(packet)
+            )
         made.recursion = made.recursion or bool(self.config.recursors)
         packet = encode(question, made, compress=not self.config.disable_compression)
         if scope is None:
-            return Made(packet)
-        return Made(packet, int(made.lasting), scope, version)
+            return CacheableAnswer(packet)
+        return CacheableAnswer(packet, int(made.lasting), scope, version)
 
     def _scope(self, lookup: Lookup) -> Scope | None:
         """What an answer depends on; None if that is more than one thing of this datacenter."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulpy.dns import cache as limits
-from consulpy.dns.cache import NODE, SERVICE, Made, PacketCache, Scope
+from consulpy.dns.cache import NODE, SERVICE, CacheableAnswer, PacketCache, Scope
 
 WEB = (SERVICE, "web")
 DB = (NODE, "db")
@@ -27,8 +27,8 @@ class State:
 
     def made(
         self, packet: bytes, choices: int = 1, scope: Scope = WEB, draw: Callable[[], bytes] | None = None
-    ) -> Made:
-        return Made(packet, choices, scope, self.version(scope), draw)
+    ) -> CacheableAnswer:
+        return CacheableAnswer(packet, choices, scope, self.version(scope), draw)
 
 
 def test_a_hit_has_the_id_of_its_question() -> None:
@@ -67,7 +67,7 @@ def test_an_answer_made_before_a_change_is_not_shown_after_it() -> None:
 def test_without_a_version_nothing_is_kept() -> None:
     cache = PacketCache(lambda _scope: None)
 
-    cache.put(b"idquestion", Made(b"idanswer", 1, WEB, None))
+    cache.put(b"idquestion", CacheableAnswer(b"idanswer", 1, WEB, None))
 
     assert cache.get(b"idquestion") is None
 

@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.names import dns
 
 from consulpy.dns import answer as answers
-from consulpy.dns.choice import Choice
 from consulpy.dns.config import DnsConfig
+from consulpy.dns.load_balance import Choice
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
 from consulpy.dns.wire import decode, encode

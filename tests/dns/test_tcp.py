@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from consulpy.connections import ConnectionTable
-from consulpy.dns.cache import Made, PacketCache
+from consulpy.dns.cache import CacheableAnswer, PacketCache
 from consulpy.dns.transport.tcp import (
     TCP_CONNECTIONS_MAX,
     TCP_CONNECTIONS_PER_CLIENT,
@@ -28,13 +28,13 @@ class Service:
         self.counters = {"dropped": 0}
         self.asked = 0
         self.tcp_cache = PacketCache(lambda _scope: 1)
-        self.waiting: list[Callable[[Made], None]] = []
+        self.waiting: list[Callable[[CacheableAnswer], None]] = []
 
     def ask(self, packet: bytes, client: str, answered: Any, given_up: Any, *, udp: bool) -> None:
         self.waiting.append(answered)
 
     def keep(self) -> None:
-        self.tcp_cache.put(QUESTION, Made(b"id" + ANSWER, 1, ("node", "n"), 1))
+        self.tcp_cache.put(QUESTION, CacheableAnswer(b"id" + ANSWER, 1, ("node", "n"), 1))
 
 
 class Socket(StringTransport):
@@ -71,7 +71,7 @@ def test_an_answer_is_kept_for_the_next() -> None:
     service = Service()
     connection, socket, _ = connected(service)
     connection.dataReceived(message(QUESTION))
-    service.waiting[0](Made(b"id" + ANSWER, 1, ("node", "n"), 1))
+    service.waiting[0](CacheableAnswer(b"id" + ANSWER, 1, ("node", "n"), 1))
     connection.dataReceived(message(QUESTION))
     assert socket.value() == 2 * message(b"id" + ANSWER)
     assert len(service.waiting) == 1
@@ -101,7 +101,7 @@ def test_too_many_unanswered_questions_wait() -> None:
     connection.dataReceived((TCP_PENDING_MAX + 5) * message(QUESTION))
     assert (len(service.waiting), socket.producerState) == (TCP_PENDING_MAX, "paused")
     for answered in service.waiting[:10]:
-        answered(Made(b"id" + b"y"))
+        answered(CacheableAnswer(b"id" + b"y"))
     clock.advance(0)
     assert (len(service.waiting), socket.producerState) == (TCP_PENDING_MAX + 5, "producing")
 

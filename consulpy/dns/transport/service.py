@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.connections import UNLIMITED, ConnectionTable
-from consulpy.dns.cache import CHOICES_LIFE_S, TCP_ENTRIES_MAX, Made, PacketCache, Version
+from consulpy.dns.cache import CHOICES_LIFE_S, TCP_ENTRIES_MAX, CacheableAnswer, PacketCache, Version
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
@@ -147,7 +147,7 @@ class DnsService(Service):
             self.counters["dropped"] += 1
             return
 
-        def keep_and_reply(made: Made) -> None:
+        def keep_and_reply(made: CacheableAnswer) -> None:
             self._cache.put(packet, made)
             reply(made.packet)
 
@@ -157,7 +157,7 @@ class DnsService(Service):
         self,
         packet: bytes,
         client: str,
-        answered: Callable[[Made], None],
+        answered: Callable[[CacheableAnswer], None],
         given_up: Callable[[], None],
         *,
         udp: bool,
@@ -169,7 +169,7 @@ class DnsService(Service):
             self.counters["malformed"] += 1
             _log.debug("bad packet: {error}", error=error)
             if error.reply:
-                answered(Made(error.reply))
+                answered(CacheableAnswer(error.reply))
             else:
                 given_up()
             return
@@ -180,7 +180,7 @@ class DnsService(Service):
         def failed(failure: Failure) -> None:
             self.counters["failed"] += 1
             _log.error("{name}: {error}", name=question.name, error=failure.getErrorMessage())
-            answered(Made(_failure(question)))
+            answered(CacheableAnswer(_failure(question)))
 
         def finished(result: Any) -> Any:
             self.pending -= 1

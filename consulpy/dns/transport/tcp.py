@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
-from consulpy.dns.cache import Made, PacketCache
+from consulpy.dns.cache import CacheableAnswer, PacketCache
 from consulpy.dns.wire import HEADER_SIZE
 
 #: Questions of one connection whose answers are still being made; the others wait.
@@ -32,7 +32,7 @@ _PIECE: Final = 32 * 1024
 _SIZE: Final = struct.Struct("!H")
 
 
-class Door(Shape):
+class QueryHandler(Shape):
     """Whose connection it is (`consulpy.dns.transport.service.DnsService`)."""
 
     counters: dict[str, int]
@@ -46,7 +46,7 @@ class Door(Shape):
         self,
         packet: bytes,
         client: str,
-        answered: Callable[[Made], None],
+        answered: Callable[[CacheableAnswer], None],
         given_up: Callable[[], None],
         *,
         udp: bool,
@@ -144,7 +144,7 @@ class TcpConnection(Protocol, TimeoutMixin):
         if self.connected:
             self._read()
 
-    def _made(self, message: bytes, made: Made) -> None:
+    def _made(self, message: bytes, made: CacheableAnswer) -> None:
         self._factory.service.tcp_cache.put(message, made)
         answer = made.packet
         self._pending -= 1
@@ -182,7 +182,7 @@ class TcpFactory(Factory):
 
     noisy = False
 
-    def __init__(self, service: Door, reactor: Any, connections: ConnectionTable | None = None) -> None:
+    def __init__(self, service: QueryHandler, reactor: Any, connections: ConnectionTable | None = None) -> None:
         self.service = service
         self.reactor = reactor
         #: Connections of all clients; shared with other listeners.

@@ -27,7 +27,7 @@ RECEIVE_BUFFER_BYTES: Final = 1 << 20
 Reply = Callable[[bytes], None]
 
 
-class Door(Protocol):
+class QueryHandler(Protocol):
     """Whose socket it is (`consulpy.dns.transport.service.DnsService`)."""
 
     counters: dict[str, int]
@@ -46,7 +46,7 @@ class Door(Protocol):
 class UdpSocket:
     """A bound UDP socket that the reactor watches."""
 
-    def __init__(self, reactor: Any, address: str, port: int, service: "Door") -> None:
+    def __init__(self, reactor: Any, address: str, port: int, service: "QueryHandler") -> None:
         self._reactor = reactor
         self._service = service
         self._cache = service.cache
