@@ -31,7 +31,7 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.config.tls import tls_settings
 from consulpy.dns.transport import DnsService
 from consulpy.errors import ConfigError, NoServers, RPCError
-from consulpy.http.server import HttpService
+from consulpy.http.listener import HttpService
 from consulpy.local.access import AgentAccess
 from consulpy.local.load import reconfigure
 from consulpy.local.state import LocalState

@@ -3,8 +3,8 @@
 from consulpy.checks.agenttls import AgentTls
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.config import DnsConfig, SoaConfig
-from consulpy.http.limits import WriteLimits
-from consulpy.http.server import HttpConfig
+from consulpy.http.api.write_limits import WriteLimits
+from consulpy.http.listener import HttpConfig
 
 
 def http(config: RuntimeConfig) -> HttpConfig:

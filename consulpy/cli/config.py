@@ -13,7 +13,7 @@ from consulpy.config.disk import parse
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, switch, unsigned
 from consulpy.gocompat.json_decode import GoError
-from consulpy.http.entries import entry_of
+from consulpy.http.api.config_entry_body import entry_of
 
 group(
     "config",

@@ -7,7 +7,7 @@ from consulpy.config.definitions import Definition, anything, map_of
 from consulpy.config.place import Place
 from consulpy.errors import RPCError
 from consulpy.gocompat.json_decode import GoError
-from consulpy.http.entries import entry_of
+from consulpy.http.api.config_entry_body import entry_of
 from consulpy.rpc.endpoints.config_entry import check, normalized
 from consulpy.structs.config_entry import Entry
 

@@ -20,7 +20,7 @@ def loaded() -> set[str]:
 
 
 def test_the_modules_of_the_doors_are_loaded_from_the_start(loaded: set[str]) -> None:
-    assert {"consulpy.http.app", "consulpy.http.routes.kv", "twisted.web.http", "twisted.names.dns"} <= loaded
+    assert {"consulpy.http.api.app", "consulpy.http.api.routes.kv", "twisted.web.http", "twisted.names.dns"} <= loaded
 
 
 @pytest.mark.parametrize("name", FOR_SOME_REQUESTS + FOR_SOME_CHECKS)

@@ -17,8 +17,8 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from consulpy.checks.runner import Runner
 from consulpy.clock import Turn
 from consulpy.errors import NotFound, RPCError
-from consulpy.http.limits import WriteLimits
-from consulpy.http.server import HttpConfig, HttpService
+from consulpy.http.api.write_limits import WriteLimits
+from consulpy.http.listener import HttpConfig, HttpService
 from consulpy.leader.leader import Leader
 from consulpy.local.access import AgentAccess
 from consulpy.local.aliases import Aliases
@@ -75,7 +75,7 @@ class Pool:
 
 
 class StandIn:
-    """`consulpy.http.context.LocalAgent`, with `agent-one` leading and `agent-two` beside it."""
+    """`consulpy.http.api.agent.AgentInterface`, with `agent-one` leading and `agent-two` beside it."""
 
     def __init__(self, clock: Any = None, address: str = "127.35.0.1", two: str = "127.35.0.2") -> None:
         self.clock = clock or Clock()

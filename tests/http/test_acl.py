@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.http.refused import HEADER
+from consulpy.http.api.refused import HEADER
 from tests.http.guarded import MASTER, Guarded, GuardedDoor
 
 NOBODY = "cf000000-0000-0000-0000-0000000000ff"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogEvent, globalLogPublisher
 
-from consulpy.http.routing import ROUTES
+from consulpy.http.api.routing import ROUTES
 from tests.http.standin import Asking, Door
 
 #: Requests of each route.

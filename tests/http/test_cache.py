@@ -2,7 +2,7 @@
 
 import pytest
 
-from consulpy.http.cache import DATACENTERS_S
+from consulpy.http.api.reply_cache import DATACENTERS_S
 from tests.http.standin import Door
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.http.routing import ROUTES
+from consulpy.http.api.routing import ROUTES
 from consulpy.structs.newer import NEWER, says_nothing
 from tests.http.record_decoding import BODIES, NODE, RECORDED
 from tests.http.standin import Door

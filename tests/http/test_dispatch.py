@@ -2,8 +2,8 @@
 
 import pytest
 
+from consulpy.http.cache.blocking_groups import BlockingRead
 from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Dispatcher, Fast, Full
-from consulpy.http.waiting import BlockingRead
 from tests.http.standin import Door
 
 REST = b" HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.http.routing import METHODS, ROUTES
+from consulpy.http.api.routing import METHODS, ROUTES
 from tests.http.standin import Asking, Door
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consulpy.http.guard import Guard
+from consulpy.http.api.access import AccessRules
 
 BLOCKED = "Endpoint is blocked by agent configuration"
 
@@ -18,13 +18,13 @@ BLOCKED = "Endpoint is blocked by agent configuration"
     ],
 )
 def test_prefixes_of_paths_are_blocked(path: str, answer: str) -> None:
-    guard = Guard(["/v1/agent/self", "/v1/kv/"])
+    guard = AccessRules(["/v1/agent/self", "/v1/kv/"])
     for method in ("GET", "PUT", "OPTIONS"):
         assert guard.refuses(method, path, "127.0.0.1") == answer
 
 
 def test_writes_come_from_where_they_may() -> None:
-    guard = Guard([], ["10.0.0.0/8", "fd00::/8"])
+    guard = AccessRules([], ["10.0.0.0/8", "fd00::/8"])
     for client in ("10.1.2.3", "fd00::1"):
         assert guard.refuses("PUT", "/v1/kv/a", client) == ""
     for client in ("192.168.1.1", "2001:db8::1", "", "nonsense"):
@@ -33,4 +33,4 @@ def test_writes_come_from_where_they_may() -> None:
 
 
 def test_nothing_is_refused_unless_asked_for() -> None:
-    assert Guard().refuses("PUT", "/v1/kv/a", "192.0.2.1") == ""
+    assert AccessRules().refuses("PUT", "/v1/kv/a", "192.0.2.1") == ""

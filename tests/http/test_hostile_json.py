@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.logger import LogEvent, globalLogPublisher
 
-from consulpy.http.routing import ROUTES
+from consulpy.http.api.routing import ROUTES
 from tests.codec.test_strict_json import HOSTILE, MANY
 from tests.http.standin import Door
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 
 from consulpy.errors import NoServers
-from consulpy.http import kept
+from consulpy.http.cache import response_cache
 from consulpy.http.connection.channel import IDLE_TIMEOUT_S
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.cache.caching_caller import CopyingCaller
@@ -240,8 +240,8 @@ def look_ups(door: Door) -> list[dict[str, Any]]:
 def test_a_flood_of_requests_neither_grows_the_tables_nor_costs_the_hot_answers(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "GENERATION_MAX", 50)
-    monkeypatch.setattr(kept, "SEEN_MAX", 80)
+    monkeypatch.setattr(response_cache, "GENERATION_MAX", 50)
+    monkeypatch.setattr(response_cache, "SEEN_MAX", 80)
     hot, table = head_of("/v1/kv/a"), door.service.kept
     warm(door, hot)
     for number in range(300):
@@ -256,7 +256,7 @@ def test_a_flood_of_requests_neither_grows_the_tables_nor_costs_the_hot_answers(
 
 
 def test_the_bytes_of_kept_answers_have_a_bound(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "GENERATION_MAX_BYTES", 20_000)
+    monkeypatch.setattr(response_cache, "GENERATION_MAX_BYTES", 20_000)
     for number in range(40):
         door.tell(f"PUT /v1/kv/big-{number}", "x" * 3000)
         for _ in range(3):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from consulpy.http.limits import WriteLimits
+from consulpy.http.api.write_limits import WriteLimits
 from tests.http.standin import Door, StandIn
 
 

@@ -12,11 +12,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, globalLogPublisher
 
 from consulpy.errors import RPCError
-from consulpy.http import lane
+from consulpy.http import fast_path
+from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES
 from consulpy.http.connection.channel import BODY_WITHIN_S, IDLE_TIMEOUT_S
-from consulpy.http.lane import BODY_MAX_BYTES
-from consulpy.http.server import HttpConfig, HttpService
-from consulpy.http.waiting import PIPELINED_MAX_BYTES
+from consulpy.http.fast_path import BODY_MAX_BYTES
+from consulpy.http.listener import HttpConfig, HttpService
 from consulpy.structs.kv import DirEntry
 from tests.http.standin import Asking, Door
 
@@ -54,15 +54,15 @@ def told(door: Door, *requests: bytes) -> bytes:
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The requests that took the short way."""
-    found, real = [], lane.plain_request
+    found, real = [], fast_path.parse_request
 
-    def noting(data: bytes) -> lane.PlainRequest | None:
+    def noting(data: bytes) -> fast_path.FastRequest | None:
         request = real(data)
         if request is not None:
             found.append(data)
         return request
 
-    monkeypatch.setattr(lane, "plain_request", noting)
+    monkeypatch.setattr(fast_path, "parse_request", noting)
     return found
 
 
@@ -153,7 +153,7 @@ ODD = (
     b"PUT /v1/kv/a HTTP/1.1\r\n\r\nHost: h\r\nContent-Length: 1\r\n\r\nx",
     b"PUT /v1/kv/a HTTP/1.1\nHost: h\nContent-Length: 1\n\nx",
     b"PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\n\r\nx",
-    put("/v1/kv/a", b"x", "X-A: " + "a" * lane.HEAD_MAX_BYTES),
+    put("/v1/kv/a", b"x", "X-A: " + "a" * fast_path.HEAD_MAX_BYTES),
 )  # fmt: skip
 
 
@@ -257,8 +257,8 @@ def test_a_head_that_needs_a_second_look_is_not_kept(line: str) -> None:
 
 def test_a_large_body_is_not_waited_for() -> None:
     head = put("/v1/kv/a", b"x" * (BODY_MAX_BYTES + 1)).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    assert not lane.awaits_body(head)
-    assert lane.awaits_body(head.replace(str(BODY_MAX_BYTES + 1).encode(), str(BODY_MAX_BYTES).encode()))
+    assert not fast_path.needs_body(head)
+    assert fast_path.needs_body(head.replace(str(BODY_MAX_BYTES + 1).encode(), str(BODY_MAX_BYTES).encode()))
 
 
 def kept(door: Door) -> list[DirEntry]:
@@ -404,6 +404,6 @@ def test_our_own_fault_is_an_empty_500(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_flood_of_different_heads_is_forgotten() -> None:
     door = short()
-    for number in range(lane.HEADS_MAX + 50):
+    for number in range(fast_path.HEADS_MAX + 50):
         told(door, put("/v1/kv/a", b"x", f"X-Request-Id: {number}"))
-    assert len(lane._known) <= lane.HEADS_MAX
+    assert len(fast_path._known) <= fast_path.HEADS_MAX

@@ -10,10 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from consulpy.http.app import TURN_MAX_S
+from consulpy.http.api.app import TURN_MAX_S
+from consulpy.http.api.large_body import (
+    LARGE_BYTES,
+    LARGE_ROWS,
+    PART_BYTES,
+    Parts,
+    Rendering,
+    is_large,
+    json_parts,
+    sliced,
+)
+from consulpy.http.api.render import Rows, to_bytes
 from consulpy.http.connection.channel import IDLE_TIMEOUT_S
-from consulpy.http.large import LARGE_BYTES, LARGE_ROWS, PART_BYTES, Parts, Rendering, is_large, json_parts, sliced
-from consulpy.http.render import Rows, to_bytes
 from tests.http.standin import Door
 
 VALUE_BYTES = 400 * 1024

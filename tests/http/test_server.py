@@ -10,8 +10,8 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from consulpy.errors import ConfigError
-from consulpy.http.server import HttpConfig, HttpService
-from consulpy.http.streaming import WAITING_MAX_BYTES, Stream
+from consulpy.http.api.streaming import WAITING_MAX_BYTES, Stream
+from consulpy.http.listener import HttpConfig, HttpService
 from tests.http.standin import Door, StandIn
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from consulpy.http.waiting import BATCH, IDLE_GROUPS_MAX
+from consulpy.http.cache.blocking_groups import BATCH, IDLE_GROUPS_MAX
 from consulpy.state.store import Store
 from tests.http.standin import Answered, Asking, Door
 

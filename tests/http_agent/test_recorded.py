@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from consulpy.checks.runner import Runner
 from consulpy.errors import RPCError
-from consulpy.http.routes import agent_check, agent_health, agent_service
-from consulpy.http.routing import ROUTES, Answer, Query, Request
+from consulpy.http.api.routes import agent_check, agent_health, agent_service
+from consulpy.http.api.routing import ROUTES, Answer, Query, Request
 from consulpy.local import api
 from consulpy.local.state import LocalState
 from consulpy.structs.node import Node

@@ -5,9 +5,9 @@ import pytest
 import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
 from consulpy.acl.authorizer import DENY_ALL
 from consulpy.errors import PermissionDenied
-from consulpy.http import routes
-from consulpy.http.agent_rights import _LOCAL, refused_unless_named, rights_of
-from consulpy.http.routing import ROUTES
+from consulpy.http.api import routes
+from consulpy.http.api.agent_rights import _LOCAL, refused_unless_named, rights_of
+from consulpy.http.api.routing import ROUTES
 from consulpy.rpc.acl.filters import has_filter
 from consulpy.rpc.acl.guard import Guard
 from consulpy.rpc.acl.resolver import AclNotFound

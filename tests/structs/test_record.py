@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import consulpy.http.routes
+import consulpy.http.api.routes
 import consulpy.rpc.endpoints  # noqa: F401 - all records are known once these are loaded
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.codec.record import Record

@@ -12,13 +12,13 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from consulpy.connections import close_now
+from consulpy.http.api.large_body import Parts, Producer
+from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES, BlockedRequest, BlockingRead
+from consulpy.http.cache.response_cache import CacheFill, RecordingTransport
 from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Fast, Full
 from consulpy.http.connection.transport import try_write
 from consulpy.http.errors import HEADERS_MAX_BYTES, error_response
-from consulpy.http.kept import Recording, Tee
-from consulpy.http.lane import PlainRequest
-from consulpy.http.large import Parts, Producer
-from consulpy.http.waiting import PIPELINED_MAX_BYTES, BlockingRead, Waiting
+from consulpy.http.fast_path import FastRequest
 
 #: A client that says nothing for this long is cut off, unless it waits for an answer.
 IDLE_TIMEOUT_S: Final = 60.0
@@ -48,11 +48,11 @@ class Channel(HTTPChannel):
     _refused = False
     _arrival: Any = None
     #: The request on the fast path whose response is not ready.
-    _pending: PlainRequest | None = None
+    _pending: FastRequest | None = None
     #: Whether its response is large, and is being written.
     _writes_parts = False
     #: The blocking query that waits in a group.
-    _blocked: Waiting | None = None
+    _blocked: BlockedRequest | None = None
     #: What came behind the pending request.
     _pipelined = b""
     #: A head whose body is on its way, and the timer of its wait.
@@ -127,10 +127,10 @@ class Channel(HTTPChannel):
         else:
             self.parse(decision.data)
 
-    def _fill_cache(self, decision: Fast | Full, fill: Recording) -> None:
+    def _fill_cache(self, decision: Fast | Full, fill: CacheFill) -> None:
         """Serve a whole request, and cache its response if that is written at once."""
         transport = self.transport
-        self.transport = recording = Tee(transport)
+        self.transport = recording = RecordingTransport(transport)
         try:
             self._serve(decision)
         finally:

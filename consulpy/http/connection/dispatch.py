@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from time import time  # noqa: TID251 - a response has the date of the wall clock, as Twisted writes it
 from typing import Final
 
-from consulpy.http import lane
-from consulpy.http.kept import KeptAnswers, Recording
-from consulpy.http.lane import BEGINS, PlainRequest, Serve
-from consulpy.http.waiting import BlockingRead, WaitingRooms
+from consulpy.http import fast_path
+from consulpy.http.cache.blocking_groups import BlockingQueryGroups, BlockingRead
+from consulpy.http.cache.response_cache import CacheFill, ResponseCache
+from consulpy.http.fast_path import BEGINS, FastRequest, Serve
 
 #: Cached responses, in bytes, that are written at once; what follows goes through Twisted, which has backpressure.
 BATCH_MAX_BYTES: Final = 256 * 1024
@@ -35,8 +35,8 @@ class Cached:
 class Fast:
     """A whole request for the fast path; `fill`: its response is to be cached."""
 
-    request: PlainRequest
-    fill: Recording | None
+    request: FastRequest
+    fill: CacheFill | None
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Full:
     """Bytes that Twisted has to parse; `fill`: they are one whole request, whose response is to be cached."""
 
     data: bytes
-    fill: Recording | None
+    fill: CacheFill | None
 
 
 #: `BlockingRead`: a whole read that waits in a group.
@@ -66,8 +66,8 @@ class Dispatcher:
 
     def __init__(
         self,
-        cache: KeptAnswers | None,
-        groups: WaitingRooms | None,
+        cache: ResponseCache | None,
+        groups: BlockingQueryGroups | None,
         serve: Serve | None,
         seconds: Callable[[], float],
     ) -> None:
@@ -94,14 +94,14 @@ class Dispatcher:
                 if blocking is not None:
                     return blocking
         if self.serve is not None and data.startswith(BEGINS):
-            request = lane.plain_request(data)
+            request = fast_path.parse_request(data)
             if request is not None:
                 return Fast(request, fill)
-            if lane.awaits_body(data):
+            if fast_path.needs_body(data):
                 return AwaitBody(data)
         return Full(data, fill)
 
-    def _cached(self, cache: KeptAnswers, data: bytes) -> Cached | None:
+    def _cached(self, cache: ResponseCache, data: bytes) -> Cached | None:
         """The responses to the requests at the beginning of `data`, as far as the cache has them."""
         began_s, second = self._seconds(), int(time())
         responses: list[bytes] = []

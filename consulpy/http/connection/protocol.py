@@ -10,10 +10,10 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from consulpy.connections import close_now
+from consulpy.http.cache.blocking_groups import BlockedRequest, BlockingRead
 from consulpy.http.connection.dispatch import Cached
 from consulpy.http.connection.transport import EagerTransport, try_write
 from consulpy.http.errors import error_response
-from consulpy.http.waiting import BlockingRead, Waiting
 
 if TYPE_CHECKING:
     from consulpy.http.connection.channel import Channel
@@ -28,7 +28,7 @@ class InitialProtocol(Protocol):
     _channel: "Channel | None" = None
     _closed = False
     #: The blocking query that waits in a group.
-    _blocked: Waiting | None = None
+    _blocked: BlockedRequest | None = None
 
     def __init__(self, make_channel: "Callable[[], Channel]") -> None:
         self._make_channel = make_channel

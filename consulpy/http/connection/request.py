@@ -9,8 +9,8 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
+from consulpy.http.api.large_body import Parts, Producer
 from consulpy.http.errors import error_response
-from consulpy.http.large import Parts, Producer
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
 
 #: Bodies above this size are refused before they are read: more than any endpoint takes.
@@ -38,7 +38,7 @@ class ApiRequest(Request):
 
     _size = 0
 
-    #: Only plain requests are the agent's own (`consulpy.http.lane`).
+    #: Only plain requests are the agent's own (`consulpy.http.fast_path`).
     is_inner = False
 
     def gotLength(self, length: int | None) -> None:

@@ -1,0 +1,1 @@
+"""The HTTP API: routing, parameters, rendering and the routes."""

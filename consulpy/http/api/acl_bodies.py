@@ -1,0 +1,130 @@
+"""The bodies of /v1/acl, read as Go reads them."""
+
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from consulpy.codec.record import Record
+from consulpy.errors import BadRequest
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.gocompat.time import go_time
+from consulpy.http.api.routing import Request
+from consulpy.local.shapes import INDEXES, aux_struct
+from consulpy.structs.acl import (
+    AuthMethod,
+    BindingRule,
+    LegacyAcl,
+    Link,
+    NodeIdentity,
+    Policy,
+    Role,
+    ServiceIdentity,
+    Token,
+)
+from consulpy.structs.acl_requests import AuthorizationQuestion, LoginParams
+
+_Body = TypeVar("_Body", bound=Record)
+
+
+def _time(value: Any) -> bytes:
+    """A time as RFC 3339 writes it."""
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is None:
+            raise ValueError
+        return go_time(found.timestamp())
+    except (ValueError, OverflowError):
+        raise GoError(f'parsing time {value!r} as "2006-01-02T15:04:05Z07:00": cannot parse') from None
+
+
+_IDENTITIES: Final[dict[type[Record], Shape]] = {
+    Link: Shape("structs.ACLTokenPolicyLink"),
+    ServiceIdentity: Shape("structs.ACLServiceIdentity"),
+    NodeIdentity: Shape("structs.ACLNodeIdentity"),
+}
+_TOKEN: Final = Shape(
+    aux_struct('ExpirationTTL interface {} "json:\\",omitempty\\""'),
+    custom=True,
+    durations=frozenset({"ExpirationTTL"}),
+    unsigned=INDEXES,
+    readers={"ExpirationTime": _time, "CreateTime": _time},
+    inner=_IDENTITIES,
+)
+_POLICY: Final = Shape("structs.ACLPolicy", unsigned=INDEXES, types={"Syntax": "acl.SyntaxVersion"})
+_ROLE: Final = Shape("structs.ACLRole", unsigned=INDEXES, inner=_IDENTITIES)
+_RULE: Final = Shape("structs.ACLBindingRule", unsigned=INDEXES)
+_METHOD: Final = Shape(
+    aux_struct("MaxTokenTTL interface {}"),
+    custom=True,
+    durations=frozenset({"MaxTokenTTL"}),
+    unsigned=INDEXES,
+)
+_LEGACY: Final = Shape("structs.ACL", unsigned=INDEXES)
+_LOGIN: Final = Shape("structs.ACLLoginParams")
+_QUESTION: Final = Shape("structs.ACLAuthorizationRequest")
+
+
+def _read(request: Request, kind: type[_Body], shape: Shape, what: str) -> _Body:
+    try:
+        return decode(kind, loads(request.body), shape)
+    except GoError as error:
+        raise BadRequest(f"Bad request: {what} decoding failed: {error}") from None
+
+
+def token(request: Request) -> Token:
+    """A token. Raises `BadRequest`."""
+    return _read(request, Token, _TOKEN, "Token")
+
+
+def policy(request: Request) -> Policy:
+    """A policy. Raises `BadRequest`."""
+    return _read(request, Policy, _POLICY, "Policy")
+
+
+def role(request: Request) -> Role:
+    """A role. Raises `BadRequest`."""
+    return _read(request, Role, _ROLE, "Role")
+
+
+def binding_rule(request: Request) -> BindingRule:
+    """A binding rule. Raises `BadRequest`."""
+    return _read(request, BindingRule, _RULE, "BindingRule")
+
+
+def auth_method(request: Request) -> AuthMethod:
+    """An auth method. Raises `BadRequest`."""
+    return _read(request, AuthMethod, _METHOD, "AuthMethod")
+
+
+def login(request: Request) -> LoginParams | None:
+    """Who logs in; None for a body that says nothing. Raises `BadRequest`."""
+    try:
+        if loads(request.body) is None:
+            return None
+        return decode(LoginParams, loads(request.body), _LOGIN)
+    except GoError as error:
+        raise BadRequest(f"Bad request: Failed to decode request body: {error}") from None
+
+
+def legacy(request: Request) -> LegacyAcl:
+    """A token from before 1.4; no body is an empty one. Raises `BadRequest`."""
+    if not request.body:
+        return LegacyAcl()
+    try:
+        return decode(LegacyAcl, loads(request.body), _LEGACY)
+    except GoError as error:
+        raise BadRequest(f"Request decode failed: {error}") from None
+
+
+def questions(request: Request) -> list[AuthorizationQuestion]:
+    """What may be done. Raises `BadRequest`."""
+    try:
+        found = loads(request.body)
+        if found is None:
+            return []
+        if not isinstance(found, list):
+            raise GoError("json: cannot unmarshal object into Go value of type []structs.ACLAuthorizationRequest")
+        return [decode(AuthorizationQuestion, each, _QUESTION) for each in found]
+    except GoError as error:
+        raise BadRequest(f"Bad request: Failed to decode request body: {error}") from None

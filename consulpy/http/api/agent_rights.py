@@ -1,0 +1,266 @@
+"""The one table of what each HTTP endpoint wants where access control is on.
+
+Most endpoints ask the servers, which judge the call (`consulpy.rpc.acl.table`). What an agent answers by itself is
+judged here: before the handler, or on its answer. A route that is not in the table is refused, and a test names it.
+Source: docs/wire/acl.md section 6.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from consulpy.acl.authorizer import Authorizer
+from consulpy.acl.levels import READ, WRITE, Level
+from consulpy.errors import PermissionDenied, RPCError
+from consulpy.http.api.routing import Answer, Request
+from consulpy.local.definitions import check_from_body, service_from_body
+from consulpy.local.validation import check_type
+from consulpy.rpc.acl.denied import Denied, require
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+Before = Callable[[Authorizer, "AgentInterface", Request], None]
+After = Callable[[Authorizer, "AgentInterface", Answer], Answer]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rights:
+    """What an endpoint wants. `before` raises `Denied`; `after` takes out of the answer what may not be seen."""
+
+    before: Before | None = None
+    after: After | None = None
+
+    @property
+    def is_judged_here(self) -> bool:
+        """Whether the agent itself has to know who asks."""
+        return self.before is not None or self.after is not None
+
+
+#: The servers judge it, or it wants nothing.
+SERVERS: Final = Rights()
+
+
+def _agent(level: Level) -> Rights:
+    return Rights(lambda authorizer, agent, _request: require(authorizer, "agent", agent.node_name, level))
+
+
+def _own_node(authorizer: Authorizer, agent: "AgentInterface", _request: Request) -> None:
+    require(authorizer, "node", agent.node_name, WRITE)
+
+
+def _operator(level: Level) -> Rights:
+    return Rights(lambda authorizer, _agent, _request: require(authorizer, "operator", "", level))
+
+
+def _keyring(level: Level, text: str) -> Rights:
+    def before(authorizer: Authorizer, _agent: "AgentInterface", _request: Request) -> None:
+        if not authorizer.allows("keyring", "", level):
+            raise RPCError(text)
+
+    return Rights(before)
+
+
+# -- services and checks
+
+
+def _missing(kind: str, name: str) -> Denied:
+    """These are the only refusals that say what is missing, in 1.8.7 too."""
+    return Denied(kind, name, WRITE, f"Permission denied: Missing {kind}:write on {name}")
+
+
+def _require_service(authorizer: Authorizer, name: str, shown: str = "") -> None:
+    if not authorizer.allows("service", name, WRITE):
+        raise _missing("service", shown or name)
+
+
+def _register_service(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
+    definition = service_from_body(request.body)
+    name = definition.service.service
+    if not name:
+        return  # refused for that
+    for kind in definition.checks:
+        check_type(kind)
+    _require_service(authorizer, name)
+    taken = agent.local.entries.service(definition.service.id or name)
+    if taken is not None:
+        _require_service(authorizer, taken.service, name)
+
+
+def _known_service(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
+    if not request.tail:
+        return  # refused for that
+    found = agent.local.entries.service(request.tail)
+    if found is None:
+        raise RPCError(f'Unknown service {{"{request.tail}" {{}}}}')
+    _require_service(authorizer, found.service)
+
+
+def _register_check(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
+    definition = check_from_body(request.body)
+    service_id, check_id = definition.check.service_id, definition.check.check_id or definition.check.name
+    if service_id:
+        found = agent.local.entries.service(service_id)
+        if found is not None:
+            _require_service(authorizer, found.service)
+    else:
+        _require_node(authorizer, agent)
+    taken = agent.local.entries.check(check_id)
+    if taken is not None:
+        _require_check(authorizer, agent, taken.service_name)
+
+
+def _known_check(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
+    if not request.tail:
+        return  # refused for that
+    found = agent.local.entries.check(request.tail)
+    if found is None:
+        raise RPCError(f'Unknown check "{request.tail}"')
+    _require_check(authorizer, agent, found.service_name)
+
+
+def _require_check(authorizer: Authorizer, agent: "AgentInterface", service_name: str) -> None:
+    if service_name:
+        _require_service(authorizer, service_name)
+    else:
+        _require_node(authorizer, agent)
+
+
+def _require_node(authorizer: Authorizer, agent: "AgentInterface") -> None:
+    if not authorizer.allows("node", agent.node_name, WRITE):
+        raise _missing("node", agent.node_name)
+
+
+def _read_known_service(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
+    found = agent.local.entries.service(request.tail)
+    if found is not None:
+        require(authorizer, "service", found.service, READ)
+
+
+def _read_named_service(authorizer: Authorizer, _agent: "AgentInterface", request: Request) -> None:
+    if request.tail:
+        require(authorizer, "service", request.tail, READ)
+
+
+def _shown_service(authorizer: Authorizer, _agent: "AgentInterface", answer: Answer) -> Answer:
+    """A reader that waited is judged again by what it is given."""
+    if isinstance(answer.body, dict) and "Service" in answer.body:
+        require(authorizer, "service", answer.body["Service"], READ)
+    return answer
+
+
+def _seen_services(authorizer: Authorizer, _agent: "AgentInterface", answer: Answer) -> Answer:
+    body = {key: row for key, row in answer.body.items() if authorizer.allows("service", row["Service"], READ)}
+    return dataclasses.replace(answer, body=body)
+
+
+def _seen_checks(authorizer: Authorizer, agent: "AgentInterface", answer: Answer) -> Answer:
+    def sees(row: Any) -> bool:
+        if row["ServiceName"]:
+            return authorizer.allows("service", row["ServiceName"], READ)
+        return authorizer.allows("node", agent.node_name, READ)
+
+    return dataclasses.replace(answer, body={key: row for key, row in answer.body.items() if sees(row)})
+
+
+# -- members and events
+
+
+def _seen_members(authorizer: Authorizer, _agent: "AgentInterface", answer: Answer) -> Answer:
+    if answer.body is None:
+        return answer
+    body = [row for row in answer.body if authorizer.allows("node", row["Name"], READ)]
+    return dataclasses.replace(answer, body=body)
+
+
+def _seen_events(authorizer: Authorizer, _agent: "AgentInterface", answer: Answer) -> Answer:
+    body = [row for row in answer.body or () if authorizer.allows("event", row["Name"], READ)]
+    return dataclasses.replace(answer, body=body)
+
+
+def _timeline(authorizer: Authorizer, _agent: "AgentInterface", request: Request) -> None:
+    require(authorizer, "node", request.tail, READ)
+
+
+_MAINTENANCE: Final = Rights(_own_node)
+_TTL_CHECK: Final = Rights(_known_check)
+_READS_KEYRING: Final = _keyring(READ, "Reading keyring denied by ACLs")
+_CHANGES_KEYRING: Final = _keyring(WRITE, "Modifying keyring denied due to ACLs")
+
+#: What agents answer by themselves, by method and path.
+_LOCAL: Final[dict[tuple[str, str], Rights]] = {
+    ("GET", "/v1/agent/self"): _agent(READ),
+    ("GET", "/v1/agent/version"): _agent(READ),
+    ("GET", "/v1/agent/metrics"): _agent(READ),
+    ("GET", "/v1/agent/monitor"): _agent(READ),
+    ("GET", "/v1/agent/host"): _operator(READ),
+    ("GET", "/v1/agent/members"): Rights(after=_seen_members),
+    ("GET", "/v1/agent/timeline/"): Rights(_timeline),
+    ("PUT", "/v1/agent/join/"): _agent(WRITE),
+    ("PUT", "/v1/agent/leave"): _agent(WRITE),
+    ("PUT", "/v1/agent/reload"): _agent(WRITE),
+    ("PUT", "/v1/agent/token/"): _agent(WRITE),
+    ("PUT", "/v1/agent/force-leave/"): _operator(WRITE),
+    ("PUT", "/v1/agent/maintenance"): _MAINTENANCE,
+    ("GET", "/v1/agent/services"): Rights(after=_seen_services),
+    ("GET", "/v1/agent/service/"): Rights(_read_known_service, _shown_service),
+    ("PUT", "/v1/agent/service/register"): Rights(_register_service),
+    ("PUT", "/v1/agent/service/deregister/"): Rights(_known_service),
+    ("PUT", "/v1/agent/service/maintenance/"): Rights(_known_service),
+    ("GET", "/v1/agent/health/service/id/"): Rights(_read_known_service),
+    ("GET", "/v1/agent/health/service/name/"): Rights(_read_named_service),
+    ("GET", "/v1/agent/checks"): Rights(after=_seen_checks),
+    ("PUT", "/v1/agent/check/register"): Rights(_register_check),
+    ("PUT", "/v1/agent/check/deregister/"): Rights(_known_check),
+    ("PUT", "/v1/agent/check/pass/"): _TTL_CHECK,
+    ("PUT", "/v1/agent/check/warn/"): _TTL_CHECK,
+    ("PUT", "/v1/agent/check/fail/"): _TTL_CHECK,
+    ("PUT", "/v1/agent/check/update/"): _TTL_CHECK,
+    ("GET", "/v1/event/list"): Rights(after=_seen_events),
+    ("GET", "/v1/operator/keyring"): _READS_KEYRING,
+    ("POST", "/v1/operator/keyring"): _CHANGES_KEYRING,
+    ("PUT", "/v1/operator/keyring"): _CHANGES_KEYRING,
+    ("DELETE", "/v1/operator/keyring"): _CHANGES_KEYRING,
+    # Connect is off, and says so.
+    ("POST", "/v1/agent/connect/authorize"): SERVERS,
+    ("GET", "/v1/agent/connect/ca/leaf/"): SERVERS,
+    ("GET", "/v1/agent/connect/ca/roots"): SERVERS,
+}
+#: Paths below which everything is asked of the servers.
+_SERVERS_BELOW: Final = (
+    "/v1/acl/",
+    "/v1/catalog/",
+    "/v1/config",
+    "/v1/connect/",
+    "/v1/coordinate/",
+    "/v1/discovery-chain/",
+    "/v1/event/fire/",
+    "/v1/health/",
+    "/v1/internal/",
+    "/v1/kv/",
+    "/v1/operator/autopilot/",
+    "/v1/operator/raft/",
+    "/v1/query",
+    "/v1/session/",
+    "/v1/snapshot",
+    "/v1/status/",
+    "/v1/txn",
+    "/debug/pprof/",  # answers nothing
+)
+
+
+def rights_of(method: str, path: str) -> Rights | None:
+    """What an endpoint wants; None if nobody said."""
+    found = _LOCAL.get((method, path))
+    if found is None and path.startswith(_SERVERS_BELOW):
+        return SERVERS
+    return found
+
+
+def refused_unless_named(rights: Rights | None) -> Rights:
+    """The rights of an endpoint; for one that is in no table those that nobody has."""
+    return rights if rights is not None else Rights(_nobody)
+
+
+def _nobody(_authorizer: Authorizer, _agent: "AgentInterface", _request: Request) -> None:
+    raise PermissionDenied

@@ -1,0 +1,136 @@
+"""Large answers: rendered and compressed in a thread, a part at a time, and written as the client takes them.
+
+A part is small enough that the interpreter is never kept for long: the reactor gets it back after each switch interval,
+and during compression at once. What is rendered are the rows that one read of the store gave: rows are replaced, never
+changed, so an answer shows one state whatever is written meanwhile.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Lock
+from typing import Any, Final
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from consulpy.http.api.render import Rows, joined_parts
+
+#: Bodies above this are sent in parts, in bytes; rows with more values, or more rows than that, are rendered in parts.
+LARGE_BYTES: Final = 2 * 1024 * 1024
+LARGE_ROWS: Final = 4096
+#: Size of a part, in bytes.
+PART_BYTES: Final = 256 * 1024
+#: Answers are compressed for the time that it costs, not for the last per cent.
+GZIP_LEVEL: Final = 1
+#: Held while a part is rendered: of several answers only one competes with the reactor for the interpreter at a time.
+_INTERPRETER: Final = Lock()
+#: What zlib calls gzip's format with a window of 32 KiB.
+_GZIP_FORMAT: Final = 31
+
+
+def is_large(body: Any) -> bool:
+    """Whether a JSON body is to be rendered in parts."""
+    if isinstance(body, dict):
+        return any(isinstance(value, Rows) and is_large(value) for value in body.values())
+    if not isinstance(body, Rows):
+        return False
+    if len(body.rows) > LARGE_ROWS:
+        return True
+    size = body.size
+    return size is not None and sum(map(size, body.rows)) > LARGE_BYTES
+
+
+class Parts:
+    """The bytes of a body in parts."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self.parts = parts
+        self.size = sum(map(len, parts))
+
+
+def sliced(body: bytes) -> Iterator[bytes]:
+    """A whole body in parts."""
+    view = memoryview(body)
+    return (bytes(view[at : at + PART_BYTES]) for at in range(0, len(body), PART_BYTES))
+
+
+class Rendering:
+    """One answer that is made in a thread by `run`; `cancelled` may be set at any time."""
+
+    def __init__(self, parts: Iterable[bytes], *, compress: bool) -> None:
+        self._parts = parts
+        self._compress = compress
+        self.cancelled = False
+
+    def run(self) -> Parts:
+        """All parts; fewer if it was cancelled."""
+        rendered = self._one_at_a_time()
+        return Parts(list(self._until_cancelled(self._compressed(rendered) if self._compress else rendered)))
+
+    def _one_at_a_time(self) -> Iterator[bytes]:
+        parts = iter(self._parts)
+        while True:
+            with _INTERPRETER:
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
+
+    def _until_cancelled(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            if self.cancelled:
+                return
+            if part:
+                yield part
+
+    def _compressed(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+        for part in parts:
+            yield packer.compress(part)
+        yield packer.flush()
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Writes `parts` to `consumer` while that is not full, then calls `done`; not if the client goes before."""
+
+    def __init__(self, parts: Parts, consumer: Any, done: Callable[[], None]) -> None:
+        self._parts = iter(parts.parts)
+        self._consumer = consumer
+        self._done = done
+        self._paused = False
+
+    def start(self) -> None:
+        """Begin."""
+        self._consumer.registerProducer(self, True)
+        self.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        """The consumer is full."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """The consumer has room."""
+        self._paused = False
+        while not self._paused:
+            part = next(self._parts, None)
+            if part is None:
+                self._paused = True
+                self._consumer.unregisterProducer()
+                self._done()
+            else:
+                self._consumer.write(part)
+
+    def stopProducing(self) -> None:
+        """The client is gone."""
+        self._paused = True
+
+
+def json_parts(body: Any, pretty: bool) -> Iterator[bytes]:
+    """The JSON of a body with `Rows` in it, as `render.to_bytes` gives it, in parts."""
+    return joined_parts(body, pretty, PART_BYTES)
+
+
+__all__ = ["GZIP_LEVEL", "LARGE_BYTES", "Parts", "Producer", "Rendering", "is_large", "json_parts", "sliced"]

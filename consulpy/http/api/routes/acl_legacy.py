@@ -1,0 +1,77 @@
+"""/v1/acl as it was before 1.4: tokens by their secrets, with rules of their own."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.errors import BadRequest
+from consulpy.http.api import acl_bodies as bodies
+from consulpy.http.api.params import apply_to_write
+from consulpy.http.api.routes.acl import acl_route
+from consulpy.http.api.routing import Answer, HttpError, Request
+from consulpy.http.api.rpc_read import read
+from consulpy.structs.acl import CLIENT, LegacyAcl
+from consulpy.structs.acl_requests import LegacyReadRequest, LegacyRequest
+from consulpy.structs.requests import SpecificRequest
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+
+@acl_route("PUT", "/v1/acl/create")
+async def create(agent: "AgentInterface", request: Request) -> Answer:
+    """Write a token; its secret."""
+    return await _set(agent, request, bodies.legacy(request))
+
+
+@acl_route("PUT", "/v1/acl/update")
+async def update(agent: "AgentInterface", request: Request) -> Answer:
+    """Write another token in its place."""
+    acl = bodies.legacy(request)
+    if not acl.id:
+        raise BadRequest("ACL ID must be set")
+    return await _set(agent, request, acl)
+
+
+async def _set(agent: "AgentInterface", request: Request, acl: LegacyAcl) -> Answer:
+    acl.type = acl.type or CLIENT
+    body = apply_to_write(agent, request, LegacyRequest(op="set", acl=acl))
+    return Answer({"ID": await agent.caller.call("ACL.Apply", body)})
+
+
+@acl_route("PUT", "/v1/acl/destroy/")
+async def destroy(agent: "AgentInterface", request: Request) -> Answer:
+    """Remove a token."""
+    _need_acl(request)
+    body = apply_to_write(agent, request, LegacyRequest(op="delete", acl=LegacyAcl(id=request.tail)))
+    await agent.caller.call("ACL.Apply", body)
+    return Answer(True)
+
+
+def _need_acl(request: Request) -> None:
+    if not request.tail:
+        raise BadRequest("Missing ACL")
+
+
+@acl_route("GET", "/v1/acl/info/")
+async def info(agent: "AgentInterface", request: Request) -> Answer:
+    """A token, for who knows its secret."""
+    asked = LegacyReadRequest(acl=request.tail)
+    reply, headers = await read(agent, request, "ACL.Get", asked, missing="Missing ACL", consistency=False)
+    return Answer([acl.to_json() for acl in reply.acls or ()], headers=headers)
+
+
+@acl_route("PUT", "/v1/acl/clone/")
+async def clone(agent: "AgentInterface", request: Request) -> Answer:
+    """Another token with the same rules."""
+    asked = LegacyReadRequest(acl=request.tail)
+    reply, headers = await read(agent, request, "ACL.Get", asked, missing="Missing ACL", consistency=False)
+    if not reply.acls:
+        raise HttpError(403, "Permission denied", headers)
+    found = reply.acls[0]
+    return await _set(agent, request, LegacyAcl(name=found.name, type=found.type, rules=found.rules))
+
+
+@acl_route("GET", "/v1/acl/list")
+async def list_all(agent: "AgentInterface", request: Request) -> Answer:
+    """All tokens of the old kind."""
+    reply, headers = await read(agent, request, "ACL.List", SpecificRequest(), consistency=False)
+    return Answer([acl.to_json() for acl in reply.acls or ()], headers=headers)

@@ -1,0 +1,91 @@
+"""/v1/config: config entries, and /v1/discovery-chain, which needs Connect."""
+
+from typing import TYPE_CHECKING
+
+from consulpy.errors import BadRequest
+from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, loads, mismatch
+from consulpy.http.api.config_entry_body import entry_of
+from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
+from consulpy.http.api.routes.kv import unsigned
+from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.rpc_read import meta_headers, read
+from consulpy.structs.config_entry import KINDS, Entry, EntryQuery, EntryRequest
+from consulpy.structs.requests import Read, SpecificRequest
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+
+def _kind_and_name(request: Request) -> tuple[str, str]:
+    kind, _, name = request.tail.partition("/")
+    return kind, name
+
+
+@route("GET", "/v1/config/")
+async def get(agent: "AgentInterface", request: Request) -> Answer:
+    """One entry, all of a kind, or (no kind) all there are."""
+    refuse_namespaces(request)
+    kind, name = _kind_and_name(request)
+    if not request.tail:
+        reply = await agent.caller.call("ConfigEntry.ListAll", apply_to_read(agent, request, SpecificRequest()))
+        return Answer([entry.to_json() for entry in reply.entries], headers=meta_headers(reply.meta))
+    query = apply_to_read(agent, request, EntryQuery(kind=kind, name=name))
+    if "/" not in request.tail:
+        found = await agent.caller.call("ConfigEntry.List", query)
+        return Answer([entry.to_json() for entry in found.entries], headers=meta_headers(found.meta))
+    reply = await agent.caller.call("ConfigEntry.Get", query)
+    headers = meta_headers(reply.meta)
+    if reply.entry is None:
+        raise HttpError(404, f"Config entry not found for {quoted(kind)} / {quoted(name)}", headers)
+    return Answer(reply.entry.to_json(), headers=headers)
+
+
+@route("PUT", "/v1/config")
+async def put(agent: "AgentInterface", request: Request) -> Answer:
+    """Write an entry; with `?cas=` only if nobody changed it."""
+    refuse_namespaces(request)
+    try:
+        entry = entry_of(loads(request.body))
+    except GoError as error:
+        raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
+    body = apply_to_write(agent, request, EntryRequest(op="upsert", entry=entry, leading_kind=entry.kind))
+    if request.query.get("cas"):
+        body.op, entry.modify_index = "upsert-cas", unsigned(request.query.get("cas"))
+    return Answer(await agent.caller.call("ConfigEntry.Apply", body))
+
+
+@route("DELETE", "/v1/config/")
+async def delete(agent: "AgentInterface", request: Request) -> Answer:
+    """Remove an entry."""
+    refuse_namespaces(request)
+    kind, name = _kind_and_name(request)
+    if "/" not in request.tail:
+        raise HttpError(404, "Must provide both a kind and name to delete")
+    known = KINDS.get(kind)
+    if known is None:
+        raise BadRequest(f"invalid config entry kind: {kind}")
+    entry: Entry = known(name=name)
+    await agent.caller.call(
+        "ConfigEntry.Delete", apply_to_write(agent, request, EntryRequest(entry=entry, leading_kind=kind))
+    )
+    return Answer({})
+
+
+async def _discovery_chain(agent: "AgentInterface", request: Request) -> Answer:
+    if request.method == "POST":
+        refuse_namespaces(request)
+        apply_to_read(agent, request, Read())
+        try:
+            raw = loads(request.body)
+            if raw is not None and not isinstance(raw, dict):
+                raise mismatch(raw, "map[string]interface {}")
+        except GoError as error:
+            raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
+    missing = "Bad request: Missing chain name"
+    await read(agent, request, "DiscoveryChain.Get", Read(), missing=missing, consistency=False)
+    return Answer()
+
+
+for _method in ("GET", "POST"):
+    route(_method, "/v1/discovery-chain/")(_discovery_chain)

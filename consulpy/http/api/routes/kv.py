@@ -1,0 +1,149 @@
+"""/v1/kv: keys and values, checks-and-sets, locks."""
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote_plus
+
+from twisted.internet.defer import Deferred
+
+from consulpy.errors import BadRequest, RPCError
+from consulpy.http.api import rpc_read
+from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
+from consulpy.http.api.refused import HEADER as DENIED_HEADER
+from consulpy.http.api.render import Rows
+from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.structs.kv import (
+    CAS,
+    DELETE,
+    DELETE_CAS,
+    DELETE_TREE,
+    LOCK,
+    SET,
+    UNLOCK,
+    DirEntry,
+    KeyListRequest,
+    KeyRequest,
+    KVRequest,
+)
+from consulpy.structs.requests import Read
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+_DIGITS: Final = re.compile(r"[0-9]+")
+_MISSING: Final = "Missing key name"
+#: A value is shown as it is, and a browser must not take it for a page.
+_RAW_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+
+
+@route("GET", "/v1/kv/")
+async def get(agent: "AgentInterface", request: Request) -> Answer:
+    """A key, all keys with values under a prefix, or only the keys."""
+    query = request.query
+    if "keys" in query:
+        separator = query.get("separator") or query.get("seperator")
+        body = KeyListRequest(prefix=request.tail, seperator=separator)
+        reply, headers = await _read(agent, request, "KVS.ListKeys", body)
+        is_there = bool(reply.keys or not request.tail)
+        return Answer(reply.keys or [] if is_there else None, status=200 if is_there else 404, headers=headers)
+    recurse = "recurse" in query
+    method, missing = ("KVS.List", "") if recurse else ("KVS.Get", _MISSING)
+    reply, headers = await _read(agent, request, method, KeyRequest(key=request.tail), missing)
+    if not reply.entries:
+        return Answer(status=404, headers=headers)
+    if "raw" in query and not recurse:
+        value = reply.entries[0].value or b""
+        return Answer(raw=value, content_type="text/plain", headers={**headers, **_RAW_HEADERS})
+    return Answer(Rows(reply.entries, DirEntry.to_json, _value_bytes), headers=headers)
+
+
+def _value_bytes(entry: DirEntry) -> int:
+    return len(entry.value or b"")
+
+
+@route("PUT", "/v1/kv/")
+def put(agent: "AgentInterface", request: Request) -> "Deferred[Answer]":
+    """Write a key; with `cas`, `acquire` or `release` only if that may be."""
+    query = request.query
+    _check(agent, request, _MISSING)
+    _refuse_together(request, "cas", "acquire", "release")
+    entry = DirEntry(key=request.tail)
+    body = KVRequest(op=SET, dir_ent=entry)
+    if "flags" in query:
+        entry.flags = unsigned(query.get("flags"))
+    if "cas" in query:
+        entry.modify_index, body.op = unsigned(query.get("cas")), CAS
+    if "acquire" in query:
+        entry.session, body.op = query.get("acquire"), LOCK
+    if "release" in query:
+        entry.session, body.op = query.get("release"), UNLOCK
+    refuse_large(request, agent.limits.value_bytes, "kv_max_value_size")
+    entry.value = request.body or None
+    done = agent.caller.call("KVS.Apply", apply_to_write(agent, request, body))
+    return done.addCallback(lambda done: Answer(True if body.op == SET else done))
+
+
+@route("DELETE", "/v1/kv/")
+async def delete(agent: "AgentInterface", request: Request) -> Answer:
+    """Remove a key, or all keys under a prefix; with `cas` only if it still stands at that index."""
+    query = request.query
+    recurse = "recurse" in query
+    _check(agent, request, "" if recurse else _MISSING)
+    _refuse_together(request, "recurse", "cas")
+    body = KVRequest(op=DELETE_TREE if recurse else DELETE, dir_ent=DirEntry(key=request.tail))
+    if "cas" in query:
+        body.op, body.dir_ent.modify_index = DELETE_CAS, unsigned(query.get("cas"))
+    done = await agent.caller.call("KVS.Apply", apply_to_write(agent, request, body))
+    return Answer(done if body.op == DELETE_CAS else True)
+
+
+async def _read(
+    agent: "AgentInterface", request: Request, method: str, body: Read, missing: str = ""
+) -> tuple[Any, dict[str, str]]:
+    """A read; its errors say nothing of indexes."""
+    try:
+        return await rpc_read.read(agent, request, method, body, missing=missing, consistency=False)
+    except HttpError as error:
+        missing_right = {name: value for name, value in error.headers.items() if name == DENIED_HEADER}
+        raise HttpError(error.status, str(error), missing_right) from None
+
+
+def _check(agent: "AgentInterface", request: Request, missing: str) -> None:
+    refuse_namespaces(request)
+    if request.query or request.header("Cache-Control"):  # nothing else of a read's options can be wrong
+        apply_to_read(agent, request, Read())
+    if missing and not request.tail:
+        raise BadRequest(missing)
+
+
+def _refuse_together(request: Request, *names: str) -> None:
+    """Raises `BadRequest` when more than one of these parameters is given."""
+    query = request.query
+    if sum(name in query for name in names) > 1:
+        pairs = [(name, value) for name in sorted(query.first()) for value in query.all(name)]
+        shown = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in pairs)
+        raise BadRequest(f"Conflicting flags: {shown}")
+
+
+def _escaped(text: str) -> str:
+    return quote_plus(text, errors="surrogateescape")
+
+
+def unsigned(text: str) -> int:
+    """A number of 64 bits, with Go's words for what is none. Raises `RPCError`."""
+    if _DIGITS.fullmatch(text) is None:
+        raise RPCError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    if len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:
+        raise RPCError(f'strconv.ParseUint: parsing "{text}": value out of range')
+    return int(text)
+
+
+def refuse_large(request: Request, limit: int, key: str) -> None:
+    """Raises `HttpError` (413) for a body above `limit` bytes, which `key` of the configuration sets."""
+    size = len(request.body)
+    if size > limit:
+        raise HttpError(
+            413,
+            f"Request body({size} bytes) too large, max size: {limit} bytes. "
+            f"See https://www.consul.io/docs/agent/options.html#{key}.",
+        )

@@ -1,0 +1,144 @@
+"""/v1/operator: the quorum, its autopilot, and the gossip keys of all pools."""
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from consulpy.codec.record import Record
+from consulpy.errors import BadRequest
+from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.gocompat.time import shown_duration
+from consulpy.http.api.params import apply_to_read, apply_to_write, token
+from consulpy.http.api.routing import Answer, Request, route
+from consulpy.local.shapes import INDEXES
+from consulpy.serf.members import Status
+from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
+from consulpy.structs.requests import SpecificRequest
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+_OPERATIONS = {"GET": "list", "POST": "install", "PUT": "use", "DELETE": "remove"}
+_RELAY_MAX: Final = 5
+
+
+@dataclasses.dataclass(slots=True)
+class _Key(Record):
+    """A gossip key, in base64."""
+
+    key: str = ""
+
+
+_KEY: Final = Shape("agent.keyringArgs")
+
+
+async def _keyring(agent: "AgentInterface", request: Request) -> Answer:
+    operation, key = _OPERATIONS[request.method], ""
+    if operation != "list":
+        try:
+            key = decode(_Key, loads(request.body), _KEY).key
+        except GoError as error:
+            raise BadRequest(f"Bad request: Request decode failed: {error}") from None
+    relay_factor = _relay_factor(request.query.get("relay-factor"))
+    found = await agent.keyring(operation, key, relay_factor)
+    return Answer(found) if operation == "list" else Answer()
+
+
+def _relay_factor(text: str) -> int:
+    """How many members are asked to pass the answer on, besides the one who gives it."""
+    if not text:
+        return 0
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        fault = f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
+        raise BadRequest(f"Bad request: Error parsing relay factor: {fault}")
+    if not 0 <= int(text) <= _RELAY_MAX:
+        raise BadRequest("Bad request: Invalid relay-factor: Relay factor must be in range: [0, 5]")
+    return int(text)
+
+
+for _method in _OPERATIONS:
+    route(_method, "/v1/operator/keyring")(_keyring)
+
+
+_AUTOPILOT: Final = Shape(
+    "api.AutopilotConfiguration",
+    durations=frozenset({"LastContactThreshold", "ServerStabilizationTime"}),
+    strict_durations=True,
+    unsigned=INDEXES | {"MaxTrailingLogs", "MinQuorum"},
+    types={"MinQuorum": "uint"},
+)
+
+
+async def _ask(agent: "AgentInterface", request: Request, method: str) -> Any:
+    return await agent.caller.call(method, apply_to_read(agent, request, SpecificRequest()))
+
+
+@route("GET", "/v1/operator/raft/configuration")
+async def raft_configuration(agent: "AgentInterface", request: Request) -> Answer:
+    """The servers of the quorum."""
+    return Answer((await _ask(agent, request, "Operator.RaftGetConfiguration")).to_json())
+
+
+@route("DELETE", "/v1/operator/raft/peer")
+async def remove_peer(agent: "AgentInterface", request: Request) -> Answer:
+    """Take a server out of the quorum, by id or by address."""
+    by_id, by_address = "id" in request.query, "address" in request.query
+    if not by_id and not by_address:
+        text = "Must specify either ?id with the server's ID or ?address with IP:port of peer to remove"
+        raise BadRequest(f"Bad request: {text}")
+    if by_id and by_address:
+        raise BadRequest("Bad request: Must specify only one of ?id or ?address")
+    body = RaftPeerRequest(
+        datacenter=request.query.get("dc") or agent.datacenter,
+        id=request.query.get("id"),
+        address=request.query.get("address"),
+        token=token(request),
+    )
+    await agent.caller.call("Operator.RaftRemovePeerByID" if by_id else "Operator.RaftRemovePeerByAddress", body)
+    return Answer()
+
+
+@route("GET", "/v1/operator/autopilot/configuration")
+async def autopilot(agent: "AgentInterface", request: Request) -> Answer:
+    """The autopilot configuration; durations as text."""
+    config = await _ask(agent, request, "Operator.AutopilotGetConfiguration")
+    shown = config.to_json()
+    for name in _AUTOPILOT.durations:
+        shown[name] = shown_duration(shown[name])
+    return Answer(shown)
+
+
+@route("PUT", "/v1/operator/autopilot/configuration")
+async def set_autopilot(agent: "AgentInterface", request: Request) -> Answer:
+    """Write it; what the body does not name becomes zero, not a default."""
+    try:
+        given = loads(request.body)
+        config = decode(AutopilotConfig, given, _AUTOPILOT)
+    except GoError as error:
+        raise BadRequest(f"Bad request: Error parsing autopilot config: {error}") from None
+    named = {name.lower() for name, value in (given or {}).items() if value is not None}
+    for field in dataclasses.fields(AutopilotConfig):
+        if field.name.replace("_", "") not in named:
+            setattr(config, field.name, type(getattr(config, field.name))())
+    body = apply_to_write(agent, request, AutopilotSetRequest(config=config))
+    if "cas" in request.query:
+        text = request.query.get("cas")
+        is_number = text.isascii() and text.isdecimal()
+        if not is_number or len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:
+            fault = "value out of range" if is_number else "invalid syntax"
+            raise BadRequest(f'Bad request: Error parsing cas value: strconv.ParseUint: parsing "{text}": {fault}')
+        body.cas, config.modify_index = True, int(text)
+    written = await agent.caller.call("Operator.AutopilotSetConfiguration", body)
+    return Answer(written if body.cas else True)
+
+
+@route("GET", "/v1/operator/autopilot/health")
+async def health(agent: "AgentInterface", request: Request) -> Answer:
+    """How the servers do; 429 when some do not."""
+    found = await _ask(agent, request, "Operator.ServerHealth")
+    shown = found.to_json()
+    for server in shown["Servers"] or ():
+        server["SerfStatus"] = str(Status(server["SerfStatus"]))
+        server["LastContact"] = shown_duration(server["LastContact"])
+    return Answer(shown, status=200 if found.healthy else 429)

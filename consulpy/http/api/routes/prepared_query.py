@@ -1,0 +1,180 @@
+"""/v1/query: prepared queries. Below it, Consul says in its own way which methods there are."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from consulpy.errors import NotFound, RPCError
+from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.http.api.params import apply_to_read, apply_to_write
+from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.rpc_read import consistency_of, meta_headers, read, wan_headers
+from consulpy.local.api import truth
+from consulpy.local.shapes import INDEXES
+from consulpy.structs.newer import fields_of
+from consulpy.structs.options import QuerySource
+from consulpy.structs.prepared_query import (
+    PreparedQuery,
+    QueryDns,
+    QueryExecuteRequest,
+    QueryFailover,
+    QueryGetRequest,
+    QueryRequest,
+    QueryService,
+    QueryTemplate,
+)
+from consulpy.structs.requests import SpecificRequest
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+_QUERY: Final = Shape(
+    "structs.PreparedQuery",
+    unsigned=INDEXES,
+    newer=fields_of("PreparedQuery"),
+    inner={
+        QueryTemplate: Shape("structs.QueryTemplateOptions"),
+        QueryDns: Shape("structs.QueryDNSOptions"),
+        QueryService: Shape(
+            "structs.ServiceQuery",
+            types={"IgnoreCheckIDs": "[]types.CheckID"},
+            newer=fields_of("QueryService"),
+            inner={QueryFailover: Shape("structs.QueryDatacenterOptions", newer=fields_of("QueryFailover"))},
+        ),
+    },
+)
+_NOT_FOUND: Final = "Query not found"
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+def _query_in(request: Request) -> PreparedQuery:
+    try:
+        return decode(PreparedQuery, loads(request.body), _QUERY)
+    except GoError as error:
+        raise HttpError(400, f"Request decode failed: {error}") from None
+
+
+@route("GET", "/v1/query")
+async def list_all(agent: "AgentInterface", request: Request) -> Answer:
+    """All prepared queries."""
+    reply, headers = await read(agent, request, "PreparedQuery.List", SpecificRequest())
+    return Answer([query.to_json() for query in reply.queries or ()], headers=headers)
+
+
+@route("POST", "/v1/query")
+async def create(agent: "AgentInterface", request: Request) -> Answer:
+    """Write a new one; its id."""
+    body = apply_to_write(agent, request, QueryRequest(op="create", query=_query_in(request)))
+    return Answer({"ID": await agent.caller.call("PreparedQuery.Apply", body)})
+
+
+async def get(agent: "AgentInterface", request: Request, query_id: str) -> Answer:
+    """One by its id."""
+    try:
+        reply, headers = await read(agent, request, "PreparedQuery.Get", QueryGetRequest(query_id=query_id))
+    except RPCError as error:
+        raise _not_found_or(error) from None
+    return Answer([query.to_json() for query in reply.queries or ()], headers=headers)
+
+
+async def update(agent: "AgentInterface", request: Request, query_id: str) -> Answer:
+    """Write another one in its place."""
+    query = _query_in(request) if request.body else PreparedQuery()
+    query.id = query_id
+    await agent.caller.call(
+        "PreparedQuery.Apply", apply_to_write(agent, request, QueryRequest(op="update", query=query))
+    )
+    return Answer()
+
+
+async def delete(agent: "AgentInterface", request: Request, query_id: str) -> Answer:
+    """Remove it."""
+    body = QueryRequest(op="delete", query=PreparedQuery(id=query_id))
+    await agent.caller.call("PreparedQuery.Apply", apply_to_write(agent, request, body))
+    return Answer()
+
+
+def _not_found_or(error: RPCError) -> RPCError:
+    return NotFound(str(error)) if str(error).endswith(_NOT_FOUND) else error
+
+
+def _asked(agent: "AgentInterface", request: Request, id_or_name: str) -> QueryExecuteRequest:
+    filled = apply_to_read(agent, request, SpecificRequest())
+    asked = QueryExecuteRequest(
+        datacenter=filled.datacenter,
+        options=filled.options,
+        query_id_or_name=id_or_name,
+        source=filled.source,
+        agent=QuerySource(datacenter=agent.datacenter, node=agent.node_name),
+    )
+    if request.query.get("near") == "_agent":
+        asked.source.node = "_agent"
+    limit = request.query.get("limit")
+    if limit:
+        if _WHOLE.fullmatch(limit) is None:
+            raise RPCError(f'Bad limit: strconv.Atoi: parsing "{limit}": invalid syntax')
+        asked.limit = int(limit)
+    return asked
+
+
+async def execute(agent: "AgentInterface", request: Request, id_or_name: str) -> Answer:
+    """The instances that it asks for."""
+    asked = _asked(agent, request, id_or_name)
+    connect = request.query.get("connect")
+    wanted = truth(connect) if connect else False
+    if wanted is None:
+        fault = f"strconv.ParseBool: parsing {quoted(connect)}: invalid syntax"
+        raise RPCError(f"Error parsing 'connect' value: {fault}")
+    asked.connect = wanted
+    try:
+        reply = await agent.caller.call("PreparedQuery.Execute", asked)
+    except RPCError as error:
+        raise _not_found_or(error) from None
+    headers = meta_headers(reply.meta) | wan_headers(agent, reply, asked.datacenter)
+    headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
+    shown = reply.to_json()
+    shown["Nodes"] = shown["Nodes"] or []
+    for node in shown["Nodes"]:
+        node["Checks"] = node["Checks"] or None
+    shown["ConsistencyLevel"] = consistency_of(asked.options)
+    return Answer(shown, headers=headers)
+
+
+async def explain(agent: "AgentInterface", request: Request, id_or_name: str) -> Answer:
+    """What it would ask for."""
+    asked = _asked(agent, request, id_or_name)
+    try:
+        reply = await agent.caller.call("PreparedQuery.Explain", asked)
+    except RPCError as error:
+        raise _not_found_or(error) from None
+    headers = meta_headers(reply.meta)
+    headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
+    return Answer({**reply.to_json(), "ConsistencyLevel": consistency_of(asked.options)}, headers=headers)
+
+
+_Item = Callable[["AgentInterface", Request, str], Awaitable[Answer]]
+
+#: What may be done with an item, by what its path ends in.
+_ACTIONS: Final[dict[str, dict[str, _Item]]] = {
+    "/execute": {"GET": execute},
+    "/explain": {"GET": explain},
+    "": {"GET": get, "PUT": update, "DELETE": delete},
+}
+
+
+async def item(agent: "AgentInterface", request: Request) -> Answer:
+    """Everything below `/v1/query/`: Klein sees one path, Consul three."""
+    path = f"/{request.tail}"
+    suffix = next(suffix for suffix in _ACTIONS if path.endswith(suffix))
+    actions = _ACTIONS[suffix]
+    if request.method == "OPTIONS":
+        return Answer({}, headers={"Allow": ",".join(["OPTIONS", *actions])})
+    action = actions.get(request.method)
+    if action is None:
+        raise HttpError(405, f"method {request.method} not allowed", {"Allow": ",".join(actions)})
+    return await action(agent, request, path.removesuffix(suffix)[1:])
+
+
+for _method in ("GET", "PUT", "POST", "DELETE", "OPTIONS"):
+    route(_method, "/v1/query/")(item)

@@ -1,0 +1,180 @@
+"""/v1/txn: several operations at once, all or none."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from consulpy.codec.record import Record, go
+from consulpy.errors import BadRequest
+from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch
+from consulpy.http.api import render
+from consulpy.http.api.body_shapes import API
+from consulpy.http.api.params import apply_to_read, apply_to_write
+from consulpy.http.api.routes.kv import refuse_large
+from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.structs.kv import DirEntry
+from consulpy.structs.newer import fields_of
+from consulpy.structs.requests import Read
+from consulpy.structs.service import NodeService
+from consulpy.structs.txn import (
+    READING,
+    CheckOp,
+    KVOp,
+    NodeOp,
+    ServiceOp,
+    TxnOp,
+    TxnReadRequest,
+    TxnReply,
+    TxnRequest,
+    TxnResult,
+)
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+
+@route("PUT", "/v1/txn")
+async def txn(agent: "AgentInterface", request: Request) -> Answer:
+    """Do them. 409 with all mistakes when there are any; then nothing was done."""
+    limits = agent.limits
+    refuse_large(request, max(limits.txn_bytes, limits.value_bytes), "txn_max_req_len")
+    operations = _operations(agent, request)
+    if all(_only_reads(operation) for operation in operations):
+        asked = apply_to_read(agent, request, Read())
+        body = TxnReadRequest(datacenter=asked.datacenter, ops=operations, options=asked.options)
+        reply = await agent.caller.call("Txn.Read", body)
+        meta = reply.meta.to_json()
+        headers = {
+            "X-Consul-LastContact": str(reply.meta.last_contact // 1_000_000),
+            "X-Consul-KnownLeader": "true" if reply.meta.known_leader else "false",
+        }
+    else:
+        reply = await agent.caller.call("Txn.Apply", apply_to_write(agent, request, TxnRequest(ops=operations)))
+        meta, headers = {}, {}
+    shown = {"Results": _results(reply), "Errors": [error.to_json() for error in reply.errors or ()] or None, **meta}
+    return Answer(shown, status=409 if reply.errors else 200, headers=headers)
+
+
+def _only_reads(operation: TxnOp) -> bool:
+    for part in (operation.kv, operation.node, operation.service, operation.check):
+        if part is not None:
+            return part.verb in READING or (part is operation.kv and not _is_key_write(part.verb))
+    return True
+
+
+def _is_key_write(verb: str) -> bool:
+    return verb in ("set", "delete", "delete-cas", "delete-tree", "cas", "lock", "unlock")
+
+
+def _results(reply: TxnReply) -> list[dict[str, Any]] | None:
+    if reply.errors:
+        return None
+    return [_result(result) for result in reply.results or ()]
+
+
+def _result(result: TxnResult) -> dict[str, Any]:
+    shown = result.to_json()
+    if result.check is not None and "Definition" not in shown["Check"]:
+        shown["Check"] = render.check(result.check)
+    return shown
+
+
+@dataclass(slots=True)
+class _Key(Record):
+    """An operation on a key as JSON writes it; the value is base64."""
+
+    verb: str = ""
+    key: str = ""
+    value: str = ""
+    flags: int = 0
+    index: int = 0
+    session: str = ""
+
+
+@dataclass(slots=True)
+class _Operation(Record):
+    """One operation as JSON writes it: one of these."""
+
+    kv: _Key | None = go("KV", default=None)
+    node: NodeOp | None = None
+    service: ServiceOp | None = None
+    check: CheckOp | None = None
+
+
+_OPERATION: Final = Shape(
+    "api.TxnOp",
+    inner={
+        _Key: Shape(
+            "api.KVTxnOp",
+            unsigned=frozenset({"Flags", "Index"}),
+            types={"Verb": "api.KVOp", "Value": "[]uint8"},
+            newer=fields_of("KVOp"),
+        ),
+        NodeOp: Shape("api.NodeTxnOp", types={"Verb": "api.NodeOp"}, inner=API),
+        ServiceOp: Shape("api.ServiceTxnOp", types={"Verb": "api.ServiceOp"}, inner=API),
+        CheckOp: Shape("api.CheckTxnOp", types={"Verb": "api.CheckOp"}, inner=API),
+    },
+)
+
+
+def _operations(agent: "AgentInterface", request: Request) -> list[TxnOp]:
+    try:
+        raw = loads(request.body)
+        if raw is not None and not isinstance(raw, list):
+            raise mismatch(raw, "api.TxnOps")
+        found = [_operation(agent, request, decode(_Operation, each, _OPERATION)) for each in raw or ()]
+    except GoError as error:
+        raise BadRequest(f"Failed to parse body: {error}") from None
+    most = agent.limits.txn_operations
+    if len(found) > most:
+        raise HttpError(413, f"Transaction contains too many operations ({len(found)} > {most})")
+    return [operation for operation in found if operation is not None]
+
+
+def _operation(agent: "AgentInterface", request: Request, given: _Operation) -> TxnOp | None:
+    """One operation; None for one that says nothing."""
+    names = [name for name in ("KV", "Node", "Service", "Check") if getattr(given, name.lower()) is not None]
+    if len(names) > 1:  # Consul does the first and says nothing of the others
+        raise GoError(f"an operation has one of {' and '.join(names)}")
+    if given.kv is not None:
+        return TxnOp(kv=_on_key(given.kv, agent.limits.value_bytes))
+    if given.node is not None:
+        node = given.node.node
+        node.datacenter = node.datacenter or request.query.get("dc") or agent.datacenter
+    elif given.service is not None:
+        given.service.service = _carried(given.service.service)
+    elif given.check is not None:
+        given.check.check.type = ""
+    else:
+        return None
+    return TxnOp(node=given.node, service=given.service, check=given.check)
+
+
+def _carried(given: NodeService) -> NodeService:
+    """What of a service a real agent takes over from a transaction: nothing of proxies and addresses by name."""
+    return NodeService(
+        id=given.id,
+        service=given.service,
+        tags=given.tags,
+        address=given.address,
+        meta=given.meta,
+        port=given.port,
+        weights=given.weights,
+        enable_tag_override=given.enable_tag_override,
+        modify_index=given.modify_index,
+    )
+
+
+def _on_key(given: _Key, limit: int) -> KVOp:
+    try:
+        value = base64.b64decode(given.value, validate=True)
+    except (binascii.Error, ValueError):
+        raise GoError("illegal base64 data at input byte 0") from None
+    if len(value) > limit:
+        raise HttpError(413, f"Value for key {quoted(given.key)} is too large ({len(value)} > {limit} bytes)")
+    entry = DirEntry(
+        key=given.key, value=value or None, flags=given.flags, session=given.session, modify_index=given.index
+    )
+    return KVOp(verb=given.verb, dir_ent=entry)

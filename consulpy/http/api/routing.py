@@ -1,0 +1,129 @@
+"""Routes: what a request says, what an answer is, and the table of paths that the route files fill.
+
+A path that ends in a slash takes the rest of the request's path as `tail`. One function answers one method.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+from consulpy.errors import RPCError
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+    from consulpy.http.api.reply_cache import ReplyCache
+
+#: The order in which `Allow` names methods.
+METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+
+
+class HttpError(RPCError):
+    """An error with a status of its own, and perhaps headers."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+class PlainError(HttpError):
+    """An error whose status stands, whatever its text says."""
+
+
+class BadQuery(Exception):
+    """A query string with a bad escape."""
+
+
+class Query:
+    """The parameters of a query string; a name may be given several times, or without a value."""
+
+    def __init__(self, text: str) -> None:
+        self._values: dict[str, list[str]] = {}
+        if not text:
+            return
+        if _bad_escape(text):
+            raise BadQuery(text)
+        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000, errors="surrogateescape"):
+            self._values.setdefault(name, []).append(value)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value of a parameter."""
+        values = self._values.get(name)
+        return values[0] if values else default
+
+    def all(self, name: str) -> list[str]:
+        """All values of a parameter."""
+        return self._values.get(name, [])
+
+    def first(self) -> dict[str, str]:
+        """The first value of every parameter."""
+        return {name: values[0] for name, values in self._values.items()}
+
+
+def _bad_escape(text: str) -> bool:
+    at = text.find("%")
+    while at >= 0:
+        digits = text[at + 1 : at + 3]
+        if len(digits) < 2 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+            return True
+        at = text.find("%", at + 1)
+    return False
+
+
+@dataclass(slots=True)
+class Request:
+    """A request. `tail` is what follows the path of the route; `header(name)` is empty for one that is not there."""
+
+    method: str
+    path: str
+    tail: str
+    query: Query
+    header: Callable[[str], str]
+    body: bytes
+    remote_ip: str
+    #: What `?cached` reads; None: nothing is kept.
+    cache: "ReplyCache | None" = None
+    #: The token of requests that bring none.
+    default_token: str = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer. `body`: what is shown as JSON; or `text`: plain text; or `raw`: bytes; or (all None) nothing."""
+
+    body: Any = None
+    text: str | None = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    #: Show `body` even if it is None: as JSON's null.
+    null: bool = False
+    content_type: str = ""
+    raw: bytes | None = None
+    #: Called with `write(bytes)`; what it returns ends the stream. The answer ends when the client goes.
+    stream: Callable[[Callable[[bytes], None]], Callable[[], None]] | None = None
+
+
+Handler = Callable[["AgentInterface", Request], Awaitable[Answer] | Answer]
+
+#: Handlers by path and method.
+ROUTES: Final[dict[str, dict[str, Handler]]] = {}
+
+
+def route(method: str, path: str) -> Callable[[Handler], Handler]:
+    """Register the function that answers `method` requests for `path`."""
+
+    def register(handler: Handler) -> Handler:
+        methods = ROUTES.setdefault(path, {})
+        assert method in METHODS or method == "OPTIONS"
+        assert method not in methods, f"{method} {path} is registered twice"
+        methods[method] = handler
+        return handler
+
+    return register

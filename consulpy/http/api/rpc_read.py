@@ -1,0 +1,96 @@
+"""Making a read, and saying in headers how fresh its answer is.
+
+The order of checks is Consul's: namespaces, consistency, waiting, then the name in the path.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from consulpy.errors import BadRequest, RPCError
+from consulpy.http.api.params import apply_to_read, refuse_namespaces
+from consulpy.http.api.refused import denied_headers
+from consulpy.http.api.routing import HttpError, Request
+from consulpy.structs.options import QueryMeta, QueryOptions
+from consulpy.structs.requests import Read
+from consulpy.structs.translate import translate
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+
+async def read(
+    agent: "AgentInterface",
+    request: Request,
+    method: str,
+    body: Read,
+    *,
+    missing: str = "",
+    namespaces: bool = True,
+    consistency: bool = True,
+    cached: bool = False,
+) -> tuple[Any, dict[str, str]]:
+    """Call a read method: its reply, and the headers that go with it.
+
+    `missing`: what is said when the path names nothing. `namespaces`: whether the endpoint refuses them, or doesn't
+    know them at all. `consistency`: whether this family of endpoints names the consistency that was used.
+    `cached`: whether the endpoint understands `?cached`. Raises `BadRequest`, or `HttpError` with headers.
+    """
+    if namespaces:
+        refuse_namespaces(request)
+    apply_to_read(agent, request, body)
+    if missing and not request.tail:
+        raise BadRequest(missing)
+    headers: dict[str, str] = {}
+    try:
+        if cached and body.options.use_cache and request.cache is not None:
+            kept = await request.cache.read(method, body)
+            reply = kept.reply
+            headers = cache_headers(kept.age_s if kept.hit else None)
+        else:
+            reply = await _fresh(agent, method, body)
+    except RPCError as error:
+        headers = meta_headers(QueryMeta()) | denied_headers(error)
+        raise HttpError(error.http_status, str(error), headers) from None
+    headers |= meta_headers(reply.meta) | wan_headers(agent, reply, body.datacenter)
+    if consistency:
+        headers["X-Consul-Effective-Consistency"] = consistency_of(body.options)
+    return reply, headers
+
+
+def wan_headers(agent: "AgentInterface", reply: Any, datacenter: str) -> dict[str, str]:
+    """With `translate_wan_addrs`: put the WAN's addresses into a reply of another datacenter, and say that we do so."""
+    if not agent.translate_wan_addrs:
+        return {}
+    if (getattr(reply, "datacenter", "") or datacenter) != agent.datacenter:
+        translate(reply)
+    return {"X-Consul-Translate-Addresses": "true"}
+
+
+async def _fresh(agent: "AgentInterface", method: str, body: Read) -> Any:
+    """A server's answer; the leader's if a follower's is staler than `?max_stale` allows."""
+    reply = await agent.caller.call(method, body)
+    options = body.options
+    if options.allow_stale and 0 < options.max_stale_duration < reply.meta.last_contact:
+        options.allow_stale, options.max_stale_duration = False, 0
+        reply = await agent.caller.call(method, body)
+    return reply
+
+
+def meta_headers(meta: QueryMeta) -> dict[str, str]:
+    """What an answer's meta data look like as headers; an index is never 0."""
+    return {
+        "X-Consul-Index": str(max(meta.index, 1)),
+        "X-Consul-KnownLeader": "true" if meta.known_leader else "false",
+        "X-Consul-LastContact": str(meta.last_contact // 1_000_000),
+    }
+
+
+def cache_headers(age_s: float | None) -> dict[str, str]:
+    """How old a kept answer is; None for one that was not there."""
+    return {"X-Cache": "MISS"} if age_s is None else {"X-Cache": "HIT", "Age": str(round(age_s))}
+
+
+def consistency_of(options: QueryOptions) -> str:
+    """The word for how a read was answered."""
+    if options.require_consistent:
+        return "consistent"
+    return "stale" if options.allow_stale else "leader"

@@ -1,0 +1,212 @@
+"""The HTTP listener: addresses and unix sockets. `channel` has the limits of connections, `app` the answers."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from consulpy.connections import ConnectionTable
+from consulpy.errors import ConfigError
+from consulpy.http.api.access import AccessRules
+from consulpy.http.api.app import InThread, make_site_root
+from consulpy.http.api.origin import Origins
+from consulpy.http.api.reply_cache import ReplyCache
+from consulpy.http.cache.blocking_groups import BlockingQueryGroups
+from consulpy.http.cache.response_cache import ResponseCache
+from consulpy.http.connection.dispatch import Dispatcher
+from consulpy.http.connection.factory import HttpFactory
+from consulpy.http.connection.transport import EagerTransport
+from consulpy.memberlist.transport import cannot_listen
+from consulpy.tls.contexts import Tls
+from consulpy.tls.transport import TlsFactory
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+#: Connections that wait to be accepted.
+BACKLOG: Final = 1024
+#: Large answers that are rendered at a time: more would only hold more memory, and the interpreter from each other.
+RENDERING_THREADS: Final = 2
+_UNIX: Final = ("unix://", "/")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """Where the API listens.
+
+    `addresses`: IP addresses, or paths of unix sockets (`unix:///run/consul.sock`, `/run/consul.sock`).
+    `port`: of the IP addresses; 0 or less: not on them.
+    """
+
+    addresses: tuple[str, ...]
+    port: int
+    #: Added to what routes answer (`http_config.response_headers`).
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    #: Of unix sockets: the mode in octal digits, owner and group by name or number; empty: as the process has them.
+    socket_mode: str = ""
+    socket_user: str = ""
+    socket_group: str = ""
+    #: 0: no limit (`limits.http_max_conns_per_client`).
+    connections_per_client: int = 200
+    #: Prefixes of paths that are answered with 403 (`http_config.block_endpoints`).
+    block_endpoints: tuple[str, ...] = ()
+    #: Networks from which writes may come; none: from anywhere (`http_config.allow_write_http_from`).
+    allow_write_from: tuple[str, ...] = ()
+    #: Whether `?cached` means anything (`http_config.use_cache`).
+    use_cache: bool = True
+    #: The same for HTTPS.
+    https_addresses: tuple[str, ...] = ()
+    https_port: int = 0
+    #: Seconds (`limits.https_handshake_timeout`); 0: no limit.
+    https_handshake_timeout_s: float = 5.0
+    #: Hosts whose pages may change state through a browser (`ui_config.allowed_hosts`).
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class HttpService(Service):
+    """Answers the HTTP API of `agent`.
+
+    `debugging()`: whether a line is logged for each request. `tls`: for HTTPS. `connections`: where those of its
+    clients are counted. `in_thread`: renders large answers (None: in threads of its own).
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: HttpConfig,
+        agent: "AgentInterface",
+        debugging: Callable[[], bool] = lambda: False,
+        tls: Tls | None = None,
+        connections: ConnectionTable | None = None,
+        in_thread: InThread | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._tls = tls
+        self._config = config
+        cache = ReplyCache(agent.copies, agent.caller, reactor, agent.access) if config.use_cache else None
+        #: Answers that need not be made again.
+        self.kept = ResponseCache(agent, debugging)
+        guard = AccessRules(config.block_endpoints, config.allow_write_from)
+        name = socket.gethostname()
+        origins = Origins(config.allowed_hosts, (name, name.partition(".")[0], agent.node_name))
+        self._pool: ThreadPool | None = None
+        root = make_site_root(
+            agent, dict(config.response_headers), cache, guard, origins, debugging, in_thread or self._in_thread
+        )
+        server = getattr(agent, "server", None)
+        groups = None
+        if server is not None:
+            groups = BlockingQueryGroups(server, reactor, root.serve, self.kept.tallies, debugging)
+        dispatcher = Dispatcher(self.kept, groups, root.serve, reactor.seconds)
+        #: The factory of connections.
+        self.factory = HttpFactory(root, reactor, config.connections_per_client, dispatcher, connections)
+        self._listeners: list[Any] = []
+
+    def _in_thread(self, job: Callable[[], Any]) -> "Deferred[Any]":
+        if self._pool is None:  # most agents have no large answers
+            self._pool = ThreadPool(minthreads=0, maxthreads=RENDERING_THREADS, name="large-answers")
+            self._pool.start()
+        return deferToThreadPool(self._reactor, self._pool, job)
+
+    def reconfigure(self, config: HttpConfig) -> None:
+        """Take what a reload can change: the limit of connections. Kept answers are made anew."""
+        self.factory.connections_per_client = config.connections_per_client
+        self.kept.clear()
+
+    @property
+    def ports(self) -> list[int]:
+        """The TCP ports that are listened on."""
+        return [listener.getHost().port for listener in self._listeners if hasattr(listener.getHost(), "port")]
+
+    def startService(self) -> None:
+        """Listen. Raises `ConfigError` where that can't be; nothing is listened on then."""
+        super().startService()  # type: ignore[no-untyped-call]
+        try:
+            for address in self._config.addresses:
+                self._listen(address)
+            for address in self._config.https_addresses if self._config.https_port > 0 else ():
+                self._listen_tls(address)
+        except ConfigError:
+            self.stopService()
+            raise
+
+    def _listen(self, address: str) -> None:
+        port = self._config.port
+        if address.startswith(_UNIX):
+            self._listen_unix(address.removeprefix("unix://"))
+        elif port > 0:
+            listener = self._listen_tcp("HTTP", address, port, self.factory)
+            listener.transport = EagerTransport  # of accepted connections, as `twisted.internet.tcp.Port` offers
+
+    def _listen_tcp(self, what: str, address: str, port: int, factory: Any) -> Any:
+        try:
+            listener = self._reactor.listenTCP(port, factory, backlog=BACKLOG, interface=address)
+        except CannotListenError as error:
+            raise ConfigError(cannot_listen(what, address, port, error)) from None
+        self._listeners.append(listener)
+        return listener
+
+    def _listen_tls(self, address: str) -> None:
+        tls = self._tls
+        if tls is None or address.startswith(_UNIX):
+            return
+
+        factory = TlsFactory(
+            self.factory, lambda: tls.incoming_https, self._reactor, self._config.https_handshake_timeout_s
+        )
+        self._listen_tcp("HTTPS", address, self._config.https_port, factory)
+
+    def _listen_unix(self, path: str) -> None:
+        place, config = Path(path), self._config
+        if place.is_socket():
+            place.unlink()  # of an earlier life: who ends by a signal leaves it behind
+        try:
+            mode = int(config.socket_mode, 8) if config.socket_mode else 0o777 & ~_umask()
+        except ValueError:
+            raise ConfigError(
+                f"unix_sockets.mode: octal digits such as 0660 are expected, not {config.socket_mode!r}"
+            ) from None
+        try:
+            self._listeners.append(self._reactor.listenUNIX(path, self.factory, backlog=BACKLOG, mode=mode))
+        except CannotListenError as error:
+            raise ConfigError(f"HTTP: cannot listen on the unix socket {path}: {error.socketError}") from None
+        _give(path, config.socket_user, config.socket_group)
+
+    def stopService(self) -> None:
+        """Listen no more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        for listener in self._listeners:
+            listener.stopListening()
+        self._listeners.clear()
+        groups = self.factory.dispatcher.groups
+        if groups is not None:
+            groups.close()
+        self.kept.close()
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+
+
+def _give(path: str, user: str, group: str) -> None:
+    """Make a socket belong to somebody else."""
+    try:
+        for option, wanted in (("user", user), ("group", group)):
+            if wanted:
+                shutil.chown(path, **{option: int(wanted) if wanted.isdecimal() else wanted})
+    except (LookupError, OSError) as error:
+        raise ConfigError(f"unix_sockets: cannot give {path} to {user or '-'}:{group or '-'}: {error}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
