@@ -15,10 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
 from twisted.python import usage
 
-from consulpy.agent import Agent, systemd, watchdog
-from consulpy.agent.descriptors import raise_limit
-from consulpy.agent.files import AgentFiles
-from consulpy.agent.logs import LogSink
+from consulpy.agent import Agent
+from consulpy.agent.process import systemd, watchdog
+from consulpy.agent.process.descriptors import raise_limit
+from consulpy.agent.process.logs import LogSink
+from consulpy.agent.process.pid_file import AgentFiles
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.flags import agent_flags, config_from_argv
 from consulpy.config.schema import RuntimeConfig

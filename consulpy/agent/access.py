@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 
-from consulpy.agent.monotonic import wall_s
-from consulpy.agent.token_file import read_tokens, write_tokens
+from consulpy.agent.process.monotonic import wall_s
+from consulpy.agent.process.token_file import read_tokens, write_tokens
 from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.acl import AclDuties
 from consulpy.local.access import AgentAccess

@@ -16,15 +16,18 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from consulpy.agent import access, joining, keyoperations, logs, report, settings, telemetry
-from consulpy.agent.datadir import DataDirectoryLock
-from consulpy.agent.descriptors import connection_table
-from consulpy.agent.disk import DiskThread
-from consulpy.agent.localparts import LocalParts, local_parts
-from consulpy.agent.monotonic import use_monotonic_time, wall_s
-from consulpy.agent.pools import Pool, lan_pool, wan_pool
-from consulpy.agent.roles import Role, client_role, open_log, open_quorum, server_role
-from consulpy.agent.versions import of_copies, of_state
+from consulpy.agent import access, report, telemetry
+from consulpy.agent.build import settings
+from consulpy.agent.build.cache_validators import of_copies, of_state
+from consulpy.agent.build.gossip import GossipPool, lan_pool, wan_pool
+from consulpy.agent.build.local import LocalParts, local_parts
+from consulpy.agent.build.server import Role, client_role, open_log, open_quorum, server_role
+from consulpy.agent.features import keyoperations, retry_join
+from consulpy.agent.process import logs
+from consulpy.agent.process.data_dir import DataDirectoryLock
+from consulpy.agent.process.descriptors import connection_table
+from consulpy.agent.process.disk_thread import DiskThread
+from consulpy.agent.process.monotonic import use_monotonic_time, wall_s
 from consulpy.clock import Turn
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
@@ -53,8 +56,8 @@ from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
-    from consulpy.agent.quorum import QuorumServer
-    from consulpy.agent.watches import Watches
+    from consulpy.agent.build.quorum import QuorumServer
+    from consulpy.agent.features.watches import Watches
 
 _log = Logger()
 
@@ -68,7 +71,7 @@ _REMOVAL_CHECK_S: Final = 0.1
 class Agent:
     """One agent.
 
-    `reactor`: Twisted's, whose timers are made monotonic (see `consulpy.agent.monotonic`). `shut_down(status)`: ends
+    `reactor`: Twisted's, whose timers are made monotonic (see `consulpy.agent.process.monotonic`). `shut_down(status)`: ends
     the program, called after a leave and when joining failed for good.
     `read_config()`: the configuration as it is written now, for a reload.
     """
@@ -104,8 +107,8 @@ class Agent:
         self._stops: list[Callable[[], object]] = []
         self._leaving: Deferred[None] | None = None
         self._reloads = DeferredLock()  # one at a time
-        self._lan_pool: Pool
-        self._wan_pool: Pool | None = None
+        self._lan_pool: GossipPool
+        self._wan_pool: GossipPool | None = None
         self._role: Role
         self._tokens: AgentTokens
         self.access: AgentAccess
@@ -270,14 +273,14 @@ class Agent:
             self._parts.coordinates.start()
             self._stops.append(self._parts.coordinates.stop)
         self._planned(config)()
-        self._stops += joining.begin(config, reactor, self._join, self._give_up, servers=self._wan_pool is not None)
+        self._stops += retry_join.begin(config, reactor, self._join, self._give_up, servers=self._wan_pool is not None)
 
     def _planned(self, config: RuntimeConfig) -> Callable[[], None]:
         """Check the watches of a configuration; what is given runs them and no others. Raises `ConfigError`."""
         if self._watches is None:
             if not config.watches:
                 return lambda: None  # most agents have none, and need not pay for what runs them
-            from consulpy.agent.watches import Watches
+            from consulpy.agent.features.watches import Watches
 
             self._watches = Watches(self._reactor)
             self._stops.append(self._watches.stop)
@@ -289,7 +292,7 @@ class Agent:
         beat.start()
         self._stops.append(beat.stop)
 
-    def _pools(self) -> list[Pool]:
+    def _pools(self) -> list[GossipPool]:
         return [pool for pool in (self._lan_pool, self._wan_pool) if pool is not None]
 
     def _listen(self) -> None:
@@ -394,7 +397,7 @@ class Agent:
             )
         name = "WAN" if wan else "LAN"
         _log.info("({name}) joining: {addresses}", name=name, addresses=", ".join(addresses))
-        joined = await joining.join(self._reactor, pool.serf, addresses, pool.default_port)
+        joined = await retry_join.join(self._reactor, pool.serf, addresses, pool.default_port)
         _log.info("({name}) joined: number_of_nodes={count}", name=name, count=joined)
         if not wan:
             self.state_changed("joined")

@@ -17,7 +17,7 @@ from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 
 if TYPE_CHECKING:
     from consulpy.agent.agent import Agent
-    from consulpy.agent.senders import Sender
+    from consulpy.metrics.net import Sender
     from consulpy.rpc.cache.agent_cache import AgentCache
     from consulpy.serf.machine import Serf
 
@@ -52,7 +52,7 @@ class Telemetry:
         #: Called at each beat, for what is measured by looking.
         self.looks: list[Callable[[], None]] = []
         if settings.statsd_address or settings.dogstatsd_addr or settings.statsite_address:
-            from consulpy.agent.senders import senders  # most agents have none, and need not pay for them
+            from consulpy.metrics.net import senders  # most agents have none, and need not pay for them
 
             self._senders = senders(settings, reactor)
         registry.sinks += [sender.lines for sender in self._senders]

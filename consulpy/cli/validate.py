@@ -44,7 +44,7 @@ def validate(given: Given) -> int:
     try:
         config = validate_files(given.arguments, given.values["config-format"])
         if config.watches:
-            from consulpy.agent.watches import check_watches  # only here is Twisted imported
+            from consulpy.agent.features.watches import check_watches  # only here is Twisted imported
 
             check_watches(config)
     except ConfigError as error:

@@ -21,7 +21,7 @@ from consulpy.state.store import Store
 
 #: Runs a job in the disk's thread.
 Run = Callable[[Callable[[], None]], None]
-#: `call(job, done, size)`: runs `job` there, then `done` here (`consulpy.agent.disk.DiskThread.call`).
+#: `call(job, done, size)`: runs `job` there, then `done` here (`consulpy.agent.process.disk_thread.DiskThread.call`).
 Call = Callable[[Callable[[], None], Callable[[], None], int], None]
 
 _CLOSED: Final = RPCError("the state log is closed")

@@ -27,7 +27,7 @@ Done = Callable[[Any], None]
 #: Runs a job on another thread (or, in tests, at once).
 Run = Callable[[Callable[[], None]], None]
 #: `call(job, done, count, meanwhile)`: runs `job`, which is for `count` requests, on another thread and `meanwhile`
-#: here; then `done` here, before or after it returns (`consulpy.agent.disk.DiskThread.call`).
+#: here; then `done` here, before or after it returns (`consulpy.agent.process.disk_thread.DiskThread.call`).
 Call = Callable[[Callable[[], None], Callable[[], None], int, Callable[[], None]], None]
 #: `log(level, text)`, level being `info`, `warn` or `error`.
 Say = Callable[[str, str], None]

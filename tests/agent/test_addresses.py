@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulpy.agent.addresses import JoinAddress, resolve
+from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.errors import ConfigError
 
 

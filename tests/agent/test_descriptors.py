@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from consulpy.agent import descriptors
-from consulpy.agent.logs import stream
+from consulpy.agent.process import descriptors
+from consulpy.agent.process.logs import stream
 from consulpy.connections import total_for
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from consulpy.agent.disk import CONCURRENT_HOLD, CONCURRENT_MAX, WAIT_MAX_S, DiskThread
+from consulpy.agent.process.disk_thread import CONCURRENT_HOLD, CONCURRENT_MAX, WAIT_MAX_S, DiskThread
 
 
 def test_jobs_run_in_their_order_in_one_thread_and_stop_waits_for_all() -> None:

@@ -6,8 +6,8 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from consulpy.agent.datadir import DataDirectoryLock
-from consulpy.agent.joining import RetryJoin, joined_errors
+from consulpy.agent.features.retry_join import RetryJoin, joined_errors
+from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.errors import ConfigError, RPCError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from consulpy.agent.keyrings import KeyringFile, decode_key
+from consulpy.agent.features.keyring import KeyringFile, decode_key
 from consulpy.errors import ConfigError
 
 ONE, TWO = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.agent.local_endpoint import LocalEndpoint
+from consulpy.agent.features.local_endpoint import LocalEndpoint
 from consulpy.config.flags import AgentFlags
 from consulpy.config.load import read
 from consulpy.config.schema import RuntimeConfig

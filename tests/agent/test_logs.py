@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from consulpy.agent.logs import log_line, stream
+from consulpy.agent.process.logs import log_line, stream
 from consulpy.cli.tables import table
 
 EVENT = {

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from twisted.logger import Logger
 
-from consulpy.agent.datadir import DataDirectoryLock
-from consulpy.agent.files import AgentFiles
-from consulpy.agent.keyrings import KeyringFile
+from consulpy.agent.features.keyring import KeyringFile
+from consulpy.agent.process.data_dir import DataDirectoryLock
+from consulpy.agent.process.pid_file import AgentFiles
 from consulpy.config.nodeid import node_id
 from consulpy.config.schema import RuntimeConfig
 from consulpy.local.persist.disk import JOURNAL, JournaledDirectory

@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 
-from consulpy.agent.monotonic import monotonic_s, use_monotonic_time
+from consulpy.agent.process.monotonic import monotonic_s, use_monotonic_time
 
 WALL_S = 1_795_418_013.5
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.logger import LogLevel
 
-from consulpy.agent.syslog import SyslogSink
+from consulpy.agent.process.syslog import SyslogSink
 from consulpy.config.flags import AgentFlags
 from consulpy.config.load import read
 from consulpy.config.schema import RuntimeConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from consulpy.agent.systemd import Notifier, install, notify_socket
+from consulpy.agent.process.systemd import Notifier, install, notify_socket
 from tests.scenarios.programs import ROOT, Host, eventually, hosts
 
 
@@ -144,7 +144,7 @@ _STUCK = """
 import os, sys, time
 from twisted.internet import reactor
 from types import SimpleNamespace
-from consulpy.agent.systemd import install
+from consulpy.agent.process.systemd import install
 install(reactor, SimpleNamespace(config=SimpleNamespace(start_join=(), retry_join=())))
 reactor.callLater(1.5, time.sleep, 3)
 reactor.callLater(5, reactor.stop)

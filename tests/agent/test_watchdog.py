@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.agent.watchdog import LATE_S, LOG_INTERVAL_S, Watchdog
+from consulpy.agent.process.watchdog import LATE_S, LOG_INTERVAL_S, Watchdog
 from consulpy.clock import Turn
 from consulpy.metrics.registry import Registry
 
@@ -109,7 +109,7 @@ import sys
 from time import perf_counter, sleep
 from twisted.internet import reactor
 from twisted.logger import formatEvent, globalLogPublisher
-from consulpy.agent.watchdog import install
+from consulpy.agent.process.watchdog import install
 from consulpy.clock import Turn
 from consulpy.metrics.registry import Registry
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulpy.agent.debug_config import debug_config
-from consulpy.agent.logs import log_line
+from consulpy.agent.process.logs import log_line
 from consulpy.codec.secrets import (
     is_secret,
     target_without_secrets,

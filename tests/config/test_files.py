@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from consulpy.agent.watches import check_watches
+from consulpy.agent.features.watches import check_watches
 from consulpy.config.flags import AgentFlags
 from consulpy.config.load import read, validate_files
 from consulpy.config.schema import RuntimeConfig

@@ -14,7 +14,7 @@ from twisted.internet.protocol import ClientCreator, DatagramProtocol, Protocol,
 from twisted.names import dns
 from twisted.python.failure import Failure
 
-from consulpy.agent.versions import of_state
+from consulpy.agent.build.cache_validators import of_state
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.transport import DnsService
 from consulpy.local.tokens import AgentTokens

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from consulpy.agent.logs import log_line
+from consulpy.agent.process.logs import log_line
 from consulpy.leader.reconcile import Leader as Who
 from consulpy.leader.reconcile import has_others_node, reconcile
 from consulpy.memberlist.config import MemberlistConfig

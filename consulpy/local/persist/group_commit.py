@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 #: Runs a job on another thread, or back in this one.
 Run = Callable[[Callable[[], None]], None]
 #: `call(job, done, count)`: runs `job`, which is for `count` requests, on another thread, then `done` here, before or
-#: after it returns (`consulpy.agent.disk.DiskThread.call`).
+#: after it returns (`consulpy.agent.process.disk_thread.DiskThread.call`).
 Call = Callable[[Callable[[], None], Callable[[], None], int], None]
 
 

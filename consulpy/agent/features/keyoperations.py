@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.agent.joining import joined_errors
+from consulpy.agent.features.retry_join import joined_errors
 from consulpy.errors import BadRequest, RPCError
 from consulpy.serf.key_manager import KeyResponse
 from consulpy.serf.machine import Serf

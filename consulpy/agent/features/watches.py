@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from consulpy.agent.local_endpoint import LocalEndpoint
+from consulpy.agent.features.local_endpoint import LocalEndpoint
 from consulpy.client.watch import question, retry_pause_s, shown
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.schema import RuntimeConfig

@@ -38,17 +38,17 @@ def senders(settings: Settings, reactor: Any) -> list[Sender]:
     """Those that the configuration asks for. Raises `ConfigError` for an address that is none."""
     found: list[Sender] = []
     if settings.statsd_address:
-        found.append(UdpSender(reactor, settings.statsd_address, StatsdLines()))
+        found.append(StatsdSink(reactor, settings.statsd_address, StatsdLines()))
     if settings.dogstatsd_addr:
         found.append(
-            UdpSender(reactor, settings.dogstatsd_addr, StatsdLines(tagged=True, tags=settings.dogstatsd_tags))
+            StatsdSink(reactor, settings.dogstatsd_addr, StatsdLines(tagged=True, tags=settings.dogstatsd_tags))
         )
     if settings.statsite_address:
         found.append(TcpSender(reactor, settings.statsite_address, StatsdLines()))
     return found
 
 
-class UdpSender(Sender):
+class StatsdSink(Sender):
     """Datagrams to one address, whose name is looked up once."""
 
     def __init__(self, reactor: Any, address: str, lines: StatsdLines) -> None:

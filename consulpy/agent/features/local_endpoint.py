@@ -12,7 +12,7 @@ from twisted.web.client import Agent
 from twisted.web.iweb import IAgent, IAgentEndpointFactory
 from zope.interface import implementer
 
-from consulpy.agent import settings
+from consulpy.agent.build import settings
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 from consulpy.rpc.server_metadata import host_port

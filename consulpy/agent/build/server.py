@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.access import acl_duties, server_guard
-from consulpy.agent.disk import DiskThread
-from consulpy.agent.monotonic import wall_s
-from consulpy.agent.pools import reporter
-from consulpy.agent.token_file import AclResetFile
+from consulpy.agent.build.gossip import reporter
+from consulpy.agent.process.disk_thread import DiskThread
+from consulpy.agent.process.monotonic import wall_s
+from consulpy.agent.process.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.leader import Leader
 from consulpy.metrics.registry import Measures
@@ -37,7 +37,7 @@ from consulpy.structs.session import TTL_MIN_NS
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
-    from consulpy.agent.quorum import QuorumServer
+    from consulpy.agent.build.quorum import QuorumServer
 
 Stops = list[Callable[[], object]]
 
@@ -69,7 +69,7 @@ def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measu
     if config.bootstrap and not is_of_quorum(path) and not is_real_server(Path(config.data_dir)):
         return None
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    from consulpy.agent.quorum import QuorumServer
+    from consulpy.agent.build.quorum import QuorumServer
 
     return QuorumServer(config, reactor, rng, metrics, path.parent)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from twisted.logger import LogLevel
 
-from consulpy.agent.logs import LogSink
+from consulpy.agent.process.logs import LogSink
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from twisted.logger import Logger, LogLevel
 
-from consulpy.agent.disk import DiskThread
-from consulpy.agent.keyrings import KeyringFile
+from consulpy.agent.features.keyring import KeyringFile
+from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.config.schema import RuntimeConfig
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
@@ -30,7 +30,7 @@ from consulpy.serf.membership import Holders
 
 
 @dataclass(slots=True)
-class Pool:
+class GossipPool:
     """One gossip pool: the machine, and what moves its bytes."""
 
     serf: Serf
@@ -59,7 +59,7 @@ def lan_pool(
     disk: DiskThread,
     on_event: Callable[[Event], None],
     metrics: Measures = NOTHING,
-) -> Pool:
+) -> GossipPool:
     """The pool of all agents of the datacenter."""
     tags = agent_tags(config, wan=False)
     members = MemberlistConfig.lan(
@@ -68,7 +68,7 @@ def lan_pool(
         **_gossip(config, config.gossip_lan, config.serf_lan_allowed_cidrs),
     )
     bind = config.serf_lan_bind or config.bind_addr
-    made: list[Pool] = []
+    made: list[GossipPool] = []
     check = check_lan_merge(
         config.node_name,
         config.node_id,
@@ -83,7 +83,7 @@ def lan_pool(
 
 def wan_pool(
     config: RuntimeConfig, reactor: Any, rng: Random, disk: DiskThread, on_event: Callable[[Event], None]
-) -> Pool:
+) -> GossipPool:
     """The pool of the servers of all datacenters."""
     tags = agent_tags(config, wan=True)
     members = MemberlistConfig.wan(
@@ -93,7 +93,7 @@ def wan_pool(
         **{"gossip_nodes": 3, **_gossip(config, config.gossip_wan, config.serf_wan_allowed_cidrs)},
     )
     bind, port = config.serf_wan_bind or config.bind_addr, config.ports.serf_wan
-    made: list[Pool] = []
+    made: list[GossipPool] = []
     check = wan_merge_check(
         members.name,
         config.node_id,
@@ -137,7 +137,7 @@ def _pool(
     tags: dict[str, str],
     check: Callable[[list[Member]], None],
     metrics: Measures = NOTHING,
-) -> Pool:
+) -> GossipPool:
     folder = Path(config.data_dir) / "serf" if config.data_dir else None
     keyring_path = folder / f"{file_name}.keyring" if folder and not config.disable_keyring_file else None
     keyring_file = KeyringFile(keyring_path)
@@ -167,7 +167,7 @@ def _pool(
         metrics=metrics,
     )
     transport.attach(serf.memberlist)
-    return Pool(serf, transport, port)
+    return GossipPool(serf, transport, port)
 
 
 def _save(file: KeyringFile, disk: DiskThread, keys: list[bytes], done: Callable[[Exception | None], None]) -> None:

@@ -7,10 +7,10 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from consulpy.agent import settings
+from consulpy.agent.build import settings
+from consulpy.agent.build.server import Role, Stops
 from consulpy.agent.debug_config import tagged_addresses
-from consulpy.agent.disk import DiskThread
-from consulpy.agent.roles import Role, Stops
+from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.checks.runner import Runner
 from consulpy.config.schema import RuntimeConfig
 from consulpy.local.aliases import Aliases
@@ -92,7 +92,7 @@ def local_parts(
     stops: Stops = [disk.stop, reaper.stop, state.stop]
     events = UserEvents(config.node_name, lambda: state.services.values(), rng)
     if not config.disable_remote_exec:
-        from consulpy.agent.remoteexec import RemoteExec  # most agents don't have it
+        from consulpy.agent.features.remote_exec import RemoteExec  # most agents don't have it
 
         remote = RemoteExec(reactor, calls, config.datacenter, config.node_name)
         events.on_remote_exec = remote.asked

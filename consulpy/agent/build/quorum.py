@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from consulpy.agent.disk import DiskThread
-from consulpy.agent.pools import reporter
+from consulpy.agent.build.gossip import reporter
+from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, NoLeader, RPCError, WireError

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.logger import Logger
 
-from consulpy.agent.addresses import JoinAddress, resolve
+from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.clock import Clock
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, RPCError

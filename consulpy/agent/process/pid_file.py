@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.logger import globalLogPublisher
 from twisted.python.logfile import LogFile
 
-from consulpy.agent.disk import DiskThread
-from consulpy.agent.logs import LogSink
+from consulpy.agent.process.disk_thread import DiskThread
+from consulpy.agent.process.logs import LogSink
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 
 if TYPE_CHECKING:
-    from consulpy.agent.syslog import SyslogSink
+    from consulpy.agent.process.syslog import SyslogSink
 
 #: The name of the log in a `log_file` that is a folder, as Consul's.
 LOG_NAME = "consul.log"
@@ -95,7 +95,7 @@ class AgentFiles:
             self._open_syslog(config)
 
     def _open_syslog(self, config: RuntimeConfig) -> None:
-        from consulpy.agent.syslog import SyslogSink
+        from consulpy.agent.process.syslog import SyslogSink
 
         try:
             self._syslog = SyslogSink(config)

@@ -12,7 +12,7 @@ import orjson
 from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
-from consulpy.agent.descriptors import SAY_EVERY_S, OncePer, is_exhaustion
+from consulpy.agent.process.descriptors import SAY_EVERY_S, OncePer, is_exhaustion
 from consulpy.codec.printable import printable
 from consulpy.codec.secrets import text_without_secrets
 

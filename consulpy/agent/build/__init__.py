@@ -1,0 +1,1 @@
+"""Construction of an agent's parts from its configuration."""

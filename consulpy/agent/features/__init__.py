@@ -1,0 +1,1 @@
+"""Optional parts of an agent: joining, keyring, watches, remote execution."""

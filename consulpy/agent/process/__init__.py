@@ -1,0 +1,1 @@
+"""The process: data directory, pid file, log files, disk thread."""
