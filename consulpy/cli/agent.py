@@ -2,7 +2,7 @@
 
 import gc
 
-from consulpy.cli.registry import Given, command
+from consulpy.cli.command import Invocation, command
 from consulpy.config.flags import agent_flags, config_from_argv
 
 
@@ -17,7 +17,7 @@ agent represents a single node in a cluster.
     more_flags=agent_flags,
     raw=True,
 )
-def agent(given: Given) -> int:
+def agent(given: Invocation) -> int:
     """Run the agent with these flags."""
     gc.disable()  # importing makes no garbage; looking for it meanwhile costs a sixth of the start
     config = config_from_argv(given.arguments)

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
+from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, Mistake, command, group
-from consulpy.cli.tables import table
+from consulpy.cli.table import table
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.gocompat.flag import Flag, switch
@@ -57,13 +57,13 @@ _META = Flag(
 )
 
 
-def no_arguments(given: Given) -> None:
-    """Raise `Mistake` if there are arguments."""
+def no_arguments(given: Invocation) -> None:
+    """Raise `UsageError` if there are arguments."""
     if given.arguments:
-        raise Mistake(f"Too many arguments (expected 0, got {len(given.arguments)})")
+        raise UsageError(f"Too many arguments (expected 0, got {len(given.arguments)})")
 
 
-def _meta(given: Given) -> list[str]:
+def _meta(given: Invocation) -> list[str]:
     return [f"{name}:{value}" for name, value in given.values["node-meta"]]
 
 
@@ -80,7 +80,7 @@ servers in this datacenter to the servers in the other datacenters.
     asks_agent=True,
     asks_servers=True,
 )
-def datacenters(given: Given) -> int:
+def datacenters(given: Invocation) -> int:
     """One name a line."""
     no_arguments(given)
     try:
@@ -121,7 +121,7 @@ datacenter of the local agent is queried.
     asks_agent=True,
     asks_servers=True,
 )
-def nodes(given: Given) -> int:
+def nodes(given: Invocation) -> int:
     """Nodes as a table."""
     no_arguments(given)
     values = given.values
@@ -189,7 +189,7 @@ datacenter of the local agent is queried.
     asks_agent=True,
     asks_servers=True,
 )
-def services(given: Given) -> int:
+def services(given: Invocation) -> int:
     """Names, perhaps with tags."""
     no_arguments(given)
     node = given.values["node"]
@@ -211,7 +211,7 @@ def services(given: Given) -> int:
     return 0
 
 
-def _of_node(given: Given, node: str) -> dict[str, list[str]]:
+def _of_node(given: Invocation, node: str) -> dict[str, list[str]]:
     registered = (given.client.node_services(node, **given.query) or {}).get("Services") or {}
     found: dict[str, set[str]] = {}
     for one in registered.values():

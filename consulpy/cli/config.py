@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, command, group
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.config.disk import parse
@@ -54,7 +54,7 @@ def _name(doc: str) -> Flag:
     return Flag("name", doc, default="", placeholder="string")
 
 
-def _missing(given: Given, *names: str) -> bool:
+def _missing(given: Invocation, *names: str) -> bool:
     """Say which of the flags `names` is missing, if any."""
     for name in names:
         if not given.values[name]:
@@ -79,7 +79,7 @@ Example:
     asks_agent=True,
     asks_servers=True,
 )
-def list_entries(given: Given) -> int:
+def list_entries(given: Invocation) -> int:
     """A name a line."""
     if _missing(given, "kind"):
         return 1
@@ -110,7 +110,7 @@ Example:
     asks_agent=True,
     asks_servers=True,
 )
-def read(given: Given) -> int:
+def read(given: Invocation) -> int:
     """The entry as JSON."""
     if _missing(given, "kind", "name"):
         return 1
@@ -162,7 +162,7 @@ Example (from stdin):
     asks_agent=True,
     asks_servers=True,
 )
-def write(given: Given) -> int:
+def write(given: Invocation) -> int:
     """Check the entry here, then have it written."""
     if len(given.arguments) != 1:
         given.err("Must provide exactly one positional argument to specify the config entry to write")
@@ -210,7 +210,7 @@ Example:
     asks_agent=True,
     asks_servers=True,
 )
-def delete(given: Given) -> int:
+def delete(given: Invocation) -> int:
     """Whether it was there or not."""
     if _missing(given, "kind", "name"):
         return 1

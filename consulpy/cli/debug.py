@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, Final
 
-from consulpy.cli.registry import Given, command
+from consulpy.cli.command import Invocation, command
 from consulpy.client import ClientError
 from consulpy.codec.secrets import text_without_secrets, without_secrets
 from consulpy.gocompat.duration import format_duration, parse_duration
@@ -103,7 +103,7 @@ has; others are passed over.
     ],
     asks_agent=True,
 )
-def debug(given: Given) -> int:
+def debug(given: Invocation) -> int:
     """Capture, then pack."""
     try:
         capture = _Capture(given)
@@ -165,7 +165,7 @@ class _LogFile:
 class _Capture:
     """One run. Raises `_Refused`."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Invocation) -> None:
         values = given.values
         self._given = given
         self._client = given.client

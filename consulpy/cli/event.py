@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.errors import RPCError
 from consulpy.gocompat.flag import Flag
@@ -53,17 +53,17 @@ regular expressions on node name, service, and tag definitions.
     asks_agent=True,
     asks_servers=True,
 )
-def event(given: Given) -> int:
+def event(given: Invocation) -> int:
     """Fire one event and tell its id."""
     values = given.values
     if not values["name"]:
-        raise Mistake("Event name must be specified")
+        raise UsageError("Event name must be specified")
     wrong = filter_fault(values)
     if wrong:
         given.err(wrong)
         return 1
     if len(given.arguments) > 1:
-        raise Mistake("Too many command line arguments.")
+        raise UsageError("Too many command line arguments.")
     payload = given.arguments[0].encode() if given.arguments else b""
     filters = {name: values[name] or None for name in FILTERS}
     try:

@@ -9,9 +9,9 @@ import time
 from typing import Any, Final
 
 from consulpy.cli import signals
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.event import FILTERS, filter_fault
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.client.api import key_path
 from consulpy.codec.printable import printable
@@ -55,7 +55,7 @@ Only agents with disable_remote_exec = false respond.
     asks_servers=True,
     stop_at_argument=True,
 )
-def execute(given: Given) -> int:
+def execute(given: Invocation) -> int:
     """0 if it worked everywhere, 2 if not, 1 for a mistake."""
     job = _job(given)
     wrong = filter_fault(given.values)
@@ -76,11 +76,11 @@ def execute(given: Given) -> int:
         return 1
 
 
-def _job(given: Given) -> dict[str, Any]:
+def _job(given: Invocation) -> dict[str, Any]:
     """What the agents are to run."""
     words = given.arguments
     if not words:
-        raise Mistake("Must specify a command to execute")
+        raise UsageError("Must specify a command to execute")
     wait_ns = int(given.values["wait"] * 1e9)
     if words == ["-"]:
         return {"Script": base64.b64encode(sys.stdin.buffer.read()).decode(), "Wait": wait_ns}
@@ -92,7 +92,7 @@ def _job(given: Given) -> dict[str, Any]:
 class _Run:
     """One run: its session and keys, which go with the session."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Invocation) -> None:
         self._given = given
         self._client = given.client
         self._dc = {"dc": given.values["datacenter"]}

@@ -1,7 +1,7 @@
 """`consulpy force-leave`."""
 
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.gocompat.flag import Flag, switch
 
@@ -21,10 +21,10 @@ time before eventually reaping them.
     flags=[Flag("prune", "Remove agent completely from list of members", switch, default=False)],
     asks_agent=True,
 )
-def force_leave(given: Given) -> int:
+def force_leave(given: Invocation) -> int:
     """Silent when it worked, as Consul's."""
     if len(given.arguments) != 1:
-        raise Mistake("A single node name must be specified to force leave.")
+        raise UsageError("A single node name must be specified to force leave.")
     try:
         given.client.force_leave(given.arguments[0], prune=given.values["prune"])
     except ClientError as error:

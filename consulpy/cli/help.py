@@ -2,7 +2,7 @@
 
 import textwrap
 
-from consulpy.cli.registry import COMMANDS, GROUPS, Command, Group
+from consulpy.cli.command import COMMANDS, GROUPS, Command, Group
 from consulpy.gocompat.flag import flags_help
 
 _COLUMN = 15

@@ -2,9 +2,9 @@
 
 import json
 
+from consulpy.cli.command import Invocation, command
 from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 
@@ -19,7 +19,7 @@ Provides debugging information for operators.
     flags=[FORMAT],
     asks_agent=True,
 )
-def info(given: Given) -> int:
+def info(given: Invocation) -> int:
     """The agent's statistics, sorted."""
     try:
         stats = given.client.self_report().get("Stats", {})

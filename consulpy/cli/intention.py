@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from consulpy.cli.catalog import equals_pair
+from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, command, group
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
 from consulpy.codec.strict_json import JsonFault, parse
@@ -59,7 +59,7 @@ def _full(namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if namespace and namespace != "default" else name
 
 
-def _find(given: Given, source: str, destination: str) -> dict[str, Any] | None:
+def _find(given: Invocation, source: str, destination: str) -> dict[str, Any] | None:
     """The intention between exactly these two, None if there is none. Raises `ClientError`."""
     for intention in given.client.get(_PATH, given.query) or []:
         pairs = (
@@ -118,7 +118,7 @@ preserved.
     asks_agent=True,
     asks_servers=True,
 )
-def create(given: Given) -> int:
+def create(given: Invocation) -> int:
     """Each intention of the files, or the one of the arguments."""
     values = given.values
     if values["allow"] and values["deny"]:
@@ -136,7 +136,7 @@ def create(given: Given) -> int:
     return 0
 
 
-def _create(given: Given, intention: dict[str, Any]) -> bool:
+def _create(given: Invocation, intention: dict[str, Any]) -> bool:
     """Write one intention, in the place of the one that it conflicts with under -replace; whether it is written."""
     client, datacenter = given.client, {"dc": given.query["dc"]}
     if given.values["replace"]:
@@ -160,7 +160,7 @@ def _create(given: Given, intention: dict[str, Any]) -> bool:
     return True
 
 
-def _from_arguments(given: Given) -> list[dict[str, Any]]:
+def _from_arguments(given: Invocation) -> list[dict[str, Any]]:
     if len(given.arguments) != 2:
         raise ValueError("Must specify two arguments: source and destination")
     intention: dict[str, Any] = {"SourceType": "consul", "Action": "deny" if given.values["deny"] else "allow"}
@@ -200,7 +200,7 @@ Connect given the current Consul configuration.
     asks_agent=True,
     asks_servers=True,
 )
-def check(given: Given) -> int:
+def check(given: Invocation) -> int:
     """Status 0 if allowed, 1 if denied, 2 for an error."""
     if len(given.arguments) != 2:
         given.err("Error: command requires exactly two arguments: src and dst")
@@ -234,7 +234,7 @@ evaluated.
     asks_agent=True,
     asks_servers=True,
 )
-def match(given: Given) -> int:
+def match(given: Invocation) -> int:
     """An intention a line."""
     if len(given.arguments) != 1:
         given.err("Error: command requires exactly one argument: src or dst")
@@ -254,7 +254,7 @@ def match(given: Given) -> int:
     return 0
 
 
-def _named(given: Given) -> dict[str, Any] | None:
+def _named(given: Invocation) -> dict[str, Any] | None:
     """The intention of one (an id) or two (source, destination) arguments; None after an error was said."""
     if len(given.arguments) not in (1, 2):
         given.err("Error: command requires exactly 1 or 2 arguments")
@@ -290,7 +290,7 @@ up via an exact source/destination match or via the unique intention ID.
     asks_agent=True,
     asks_servers=True,
 )
-def get(given: Given) -> int:
+def get(given: Invocation) -> int:
     """Names and values in two columns."""
     found = _named(given)
     if found is None:
@@ -323,7 +323,7 @@ up via an exact source/destination match or via the unique intention ID.
     asks_agent=True,
     asks_servers=True,
 )
-def delete(given: Given) -> int:
+def delete(given: Invocation) -> int:
     """By names or by id."""
     intention_id = given.arguments[0] if len(given.arguments) == 1 else None
     if intention_id is None:

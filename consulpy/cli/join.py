@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from consulpy.cli.registry import Given, Mistake, command
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.client import ClientError
 from consulpy.gocompat.flag import Flag, switch
 
@@ -34,10 +34,10 @@ by specifying at least one existing member.
     flags=[Flag("wan", "Joins a server to another server in the WAN pool.", switch, default=False)],
     asks_agent=True,
 )
-def join(given: Given) -> int:
+def join(given: Invocation) -> int:
     """One request for each address; one that works is enough."""
     if not given.arguments:
-        raise Mistake("At least one address to join must be specified.")
+        raise UsageError("At least one address to join must be specified.")
     joined, hint = 0, ""
     for address in given.arguments:
         try:

@@ -4,7 +4,7 @@ import base64
 import secrets
 from typing import Final
 
-from consulpy.cli.registry import Given, command
+from consulpy.cli.command import Invocation, command
 
 KEY_SIZE_BYTES: Final = 32
 
@@ -19,7 +19,7 @@ agent to encrypt traffic. The output of this command is already
 in the proper format that the agent expects.
 """,
 )
-def keygen(given: Given) -> int:
+def keygen(given: Invocation) -> int:
     """A random key in base64."""
     given.out(base64.b64encode(secrets.token_bytes(KEY_SIZE_BYTES)).decode())
     return 0

@@ -3,8 +3,8 @@
 import json
 from typing import Any, Final
 
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.gocompat.flag import Flag, switch, whole
@@ -80,11 +80,11 @@ will be 1.
     ],
     asks_agent=True,
 )
-def keyring(given: Given) -> int:
+def keyring(given: Invocation) -> int:
     """One action on the keys of all nodes."""
     chosen = [name for name in _ACTIONS if given.values[name]]
     if not chosen:
-        raise Mistake("One of -list, -install, -use and -remove is needed.")
+        raise UsageError("One of -list, -install, -use and -remove is needed.")
     if len(chosen) > 1:
         given.err("Only a single action is allowed")
         return 1

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.client import AnswerError, ClientError
 from consulpy.client.api import key_path
 from consulpy.codec.strict_json import parse
@@ -55,9 +55,9 @@ def _switch(name: str, about: str) -> Flag:
     return Flag(name, about, switch, default=False)
 
 
-def _one_argument(given: Given, missing: str) -> str:
+def _one_argument(given: Invocation, missing: str) -> str:
     if len(given.arguments) != 1:
-        raise Mistake(
+        raise UsageError(
             f"Error! {missing}"
             if not given.arguments
             else f"Error! Too many arguments (expected 1, got {len(given.arguments)})"
@@ -65,7 +65,7 @@ def _one_argument(given: Given, missing: str) -> str:
     return given.arguments[0]
 
 
-def _entries(given: Given, key: str, **params: Any) -> list[Entry]:
+def _entries(given: Invocation, key: str, **params: Any) -> list[Entry]:
     """The entries under a key or prefix; none when there are none."""
     try:
         return list(given.client.get(key_path(key), {**given.query, **params}) or [])
@@ -130,10 +130,10 @@ it defaults to "" which is the root of the key-value store.
     asks_agent=True,
     asks_servers=True,
 )
-def get(given: Given) -> int:
+def get(given: Invocation) -> int:
     """One value, all values, or the keys."""
     if len(given.arguments) > 1:
-        raise Mistake(f"Too many arguments (expected 1, got {len(given.arguments)})")
+        raise UsageError(f"Too many arguments (expected 1, got {len(given.arguments)})")
     key = _without_slash(given.arguments[0] if given.arguments else "")
     values = given.values
     if not key and not (values["keys"] or values["recurse"]):
@@ -175,11 +175,11 @@ def get(given: Given) -> int:
     return 0
 
 
-def _shown(given: Given, entry: Entry) -> bytes:
+def _shown(given: Invocation, entry: Entry) -> bytes:
     return (entry["Value"] or "").encode() if given.values["base64"] else _value(entry)
 
 
-def _detailed(given: Given, entry: Entry) -> None:
+def _detailed(given: Invocation, entry: Entry) -> None:
     rows = [[name, str(entry[name])] for name in ("CreateIndex", "Flags", "Key", "LockIndex", "ModifyIndex")]
     rows.append(["Session", entry.get("Session") or "-"])
     width = max(len(name) for name, _ in rows) + 6
@@ -254,7 +254,7 @@ the CAS operation on:
     asks_agent=True,
     asks_servers=True,
 )
-def put(given: Given) -> int:
+def put(given: Invocation) -> int:
     """Write one key."""
     values = given.values
     if given.arguments and given.arguments[0].startswith("/"):
@@ -271,9 +271,9 @@ def put(given: Given) -> int:
         given.err(f"Error! Cannot base 64 decode data: {error}")
         return 1
     if values["session"] == "" and (values["acquire"] or values["release"]):
-        raise Mistake("Error! Missing -session (required with -acquire and -release)")
+        raise UsageError("Error! Missing -session (required with -acquire and -release)")
     if values["cas"] and not values["modify-index"]:  # 0 would mean: only if there is no such key
-        raise Mistake(_NO_INDEX)
+        raise UsageError(_NO_INDEX)
     params: dict[str, Any] = {"dc": values["datacenter"], "flags": values["flags"] or None}
     if values["cas"]:
         params["cas"], failed = values["modify-index"], "CAS failed"
@@ -307,12 +307,12 @@ _DID: Final = {
 }
 
 
-def _key_and_data(given: Given) -> tuple[str, bytes]:
+def _key_and_data(given: Invocation) -> tuple[str, bytes]:
     arguments = given.arguments
     if not arguments:
-        raise Mistake("Error! Missing KEY argument")
+        raise UsageError("Error! Missing KEY argument")
     if len(arguments) > 2:
-        raise Mistake(f"Error! Too many arguments (expected 1 or 2, got {len(arguments)})")
+        raise UsageError(f"Error! Too many arguments (expected 1 or 2, got {len(arguments)})")
     key, data = _without_slash(arguments[0]), arguments[1] if len(arguments) > 1 else ""
     if data.startswith("@"):
         return key, Path(data[1:]).read_bytes()
@@ -345,16 +345,16 @@ key exists at the path, no action is taken.
     asks_agent=True,
     asks_servers=True,
 )
-def delete(given: Given) -> int:
+def delete(given: Invocation) -> int:
     """Remove a key, or all under a prefix."""
     values = given.values
     key = _without_slash(_one_argument(given, "Missing KEY argument"))
     if values["cas"] and not values["modify-index"]:
-        raise Mistake(_NO_INDEX)
+        raise UsageError(_NO_INDEX)
     if values["cas"] and values["recurse"]:
-        raise Mistake("Cannot specify both -cas and -recurse!")
+        raise UsageError("Cannot specify both -cas and -recurse!")
     if values["modify-index"] and not values["cas"]:
-        raise Mistake("Cannot specify -modify-index without -cas!")
+        raise UsageError("Cannot specify -modify-index without -cas!")
     params = {
         "dc": values["datacenter"],
         "recurse": "" if values["recurse"] else None,
@@ -384,10 +384,10 @@ and writes a JSON representation to stdout. This can be used with the command
     asks_agent=True,
     asks_servers=True,
 )
-def export(given: Given) -> int:
+def export(given: Invocation) -> int:
     """All keys under a prefix as JSON."""
     if len(given.arguments) > 1:
-        raise Mistake(f"Too many arguments (expected 1, got {len(given.arguments)})")
+        raise UsageError(f"Too many arguments (expected 1, got {len(given.arguments)})")
     prefix = _without_slash(given.arguments[0] if given.arguments else "")
     try:
         entries = _entries(given, prefix, recurse="")
@@ -414,7 +414,7 @@ file by prefixing the filename with the "@" symbol, or from stdin with "-".
     asks_agent=True,
     asks_servers=True,
 )
-def import_(given: Given) -> int:
+def import_(given: Invocation) -> int:
     """Write what `kv export` gave."""
     data = _one_argument(given, "Missing DATA argument")
     try:

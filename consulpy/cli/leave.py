@@ -1,7 +1,7 @@
 """`consulpy leave`."""
 
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 
 
@@ -14,10 +14,10 @@ Causes the agent to gracefully leave the cluster and shutdown.
 """,
     asks_agent=True,
 )
-def leave(given: Given) -> int:
+def leave(given: Invocation) -> int:
     """Ask the agent to go."""
     if given.arguments:
-        raise Mistake(f"Error found unexpected args: [{' '.join(given.arguments)}]")
+        raise UsageError(f"Error found unexpected args: [{' '.join(given.arguments)}]")
     try:
         given.client.leave()
     except ClientError as error:

@@ -10,10 +10,10 @@ from queue import SimpleQueue
 from typing import Any
 
 from consulpy.cli import signals
-from consulpy.cli.locks import InUse, Lock, Semaphore
+from consulpy.cli.command import Invocation, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
+from consulpy.client.lock import InUse, Lock, Semaphore
 from consulpy.gocompat.duration import parse_duration
 from consulpy.gocompat.flag import Flag, switch, whole
 
@@ -79,7 +79,7 @@ holders to coordinate.
     asks_servers=True,
     stop_at_argument=True,
 )
-def lock(given: Given) -> int:
+def lock(given: Invocation) -> int:
     """Acquire, run, release, tidy up."""
     values = given.values
     timeout_s = values["timeout"] or values["try"]
@@ -106,7 +106,7 @@ def lock(given: Given) -> int:
 class _Run:
     """One child and the lock that it runs under. `happened` brings what ends it: ended, lost or shutdown."""
 
-    def __init__(self, given: Given, timeout_s: float) -> None:
+    def __init__(self, given: Invocation, timeout_s: float) -> None:
         values = given.values
         prefix = given.arguments[0].removeprefix("/")
         self._given = given

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from consulpy import cli
-from consulpy.cli.registry import COMMANDS, GROUPS, Command, Given, Mistake
+from consulpy.cli.command import COMMANDS, GROUPS, Command, Invocation, UsageError
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.errors import ConfigError, ConsulpyError
 from consulpy.gocompat.flag import HelpWanted
@@ -81,13 +81,13 @@ def run(found: Command, words: Sequence[str]) -> int:
     """Run one command with its words; the exit status."""
     try:
         values, arguments = ({}, list(words)) if found.raw else found.flag_set().parse(words)
-        return found.run(Given(values, arguments))
+        return found.run(Invocation(values, arguments))
     except HelpWanted:
         from consulpy.cli.help import of_command
 
         print(of_command(found))
         return 0
-    except Mistake as mistake:
+    except UsageError as mistake:
         print(f"{mistake}\n\nFor help: consulpy {found.name} -h", file=sys.stderr)
     except ConfigError as error:
         print(text_without_secrets(str(error)), file=sys.stderr)

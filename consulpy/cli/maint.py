@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from consulpy.cli.command import Invocation, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.gocompat.flag import Flag, switch
@@ -46,7 +46,7 @@ This will return blank if nothing is currently under maintenance.
     ],
     asks_agent=True,
 )
-def maint(given: Given) -> int:
+def maint(given: Invocation) -> int:
     """Show, enable or disable."""
     values = given.values
     enable, disable, service = values["enable"], values["disable"], values["service"]
@@ -72,7 +72,7 @@ def maint(given: Given) -> int:
     return 0
 
 
-def _show(given: Given) -> int:
+def _show(given: Invocation) -> int:
     try:
         name = given.client.self_report()["Config"]["NodeName"]
         checks = given.client.checks()
@@ -84,7 +84,7 @@ def _show(given: Given) -> int:
     return 0
 
 
-def _show_check(given: Given, check: dict[str, Any], node: str) -> None:
+def _show_check(given: Invocation, check: dict[str, Any], node: str) -> None:
     if check["CheckID"] == _NODE:
         given.out(f"Node:\n  Name:   {printable(node)}\n  Reason: {printable(check['Notes'])}\n")
     elif str(check["CheckID"]).startswith(_SERVICE):

@@ -3,9 +3,9 @@
 import json
 from typing import Any, Final
 
+from consulpy.cli.command import Invocation, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, command
-from consulpy.cli.tables import table
+from consulpy.cli.table import table
 from consulpy.client import ClientError
 from consulpy.errors import RPCError
 from consulpy.gocompat.flag import Flag, switch
@@ -56,7 +56,7 @@ Outputs the members of a running agent.
     ],
     asks_agent=True,
 )
-def members(given: Given) -> int:
+def members(given: Invocation) -> int:
     """Two is the exit status for "none matches", as in Consul."""
     try:
         status = compile_regexp(given.values["status"])

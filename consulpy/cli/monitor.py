@@ -1,7 +1,7 @@
 """`consulpy monitor`."""
 
+from consulpy.cli.command import Invocation, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.gocompat.flag import Flag, switch
@@ -23,7 +23,7 @@ be logging at INFO level, but with the monitor you can see the DEBUG level logs.
     ],
     asks_agent=True,
 )
-def monitor(given: Given) -> int:
+def monitor(given: Invocation) -> int:
     """Print lines until one side ends."""
     try:
         for line in given.client.monitor(given.values["log-level"], given.values["log-json"]):

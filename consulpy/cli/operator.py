@@ -4,10 +4,10 @@ import json
 from typing import Any, Final
 
 from consulpy.cli.catalog import no_arguments
+from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, command, group
-from consulpy.cli.tables import table
+from consulpy.cli.table import table
 from consulpy.client import ClientError
 from consulpy.gocompat.duration import format_duration, parse_duration
 from consulpy.gocompat.flag import Flag, switch, unsigned
@@ -53,7 +53,7 @@ Displays the current Raft peer configuration.
     asks_agent=True,
     asks_servers=True,
 )
-def list_peers(given: Given) -> int:
+def list_peers(given: Invocation) -> int:
     """The servers, with their roles."""
     try:
         found = given.client.get("/v1/operator/raft/configuration", given.query)
@@ -92,7 +92,7 @@ run "consulpy force-leave" instead of this command.
     asks_agent=True,
     asks_servers=True,
 )
-def remove_peer(given: Given) -> int:
+def remove_peer(given: Invocation) -> int:
     """By address or by id."""
     address, server_id = given.values["address"], given.values["id"]
     if not address and not server_id:
@@ -178,7 +178,7 @@ Displays the current Autopilot configuration.
     asks_agent=True,
     asks_servers=True,
 )
-def get_config(given: Given) -> int:
+def get_config(given: Invocation) -> int:
     """A line for each setting."""
     no_arguments(given)
     try:
@@ -212,7 +212,7 @@ stay as they are; nothing is written if somebody else changed them meanwhile.
     asks_agent=True,
     asks_servers=True,
 )
-def set_config(given: Given) -> int:
+def set_config(given: Invocation) -> int:
     """Read, change, and write under the index that was read."""
     no_arguments(given)
     client, path = given.client, "/v1/operator/autopilot/configuration"

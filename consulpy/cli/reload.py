@@ -1,7 +1,7 @@
 """`consulpy reload`."""
 
+from consulpy.cli.command import Invocation, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, command
 from consulpy.client import ClientError
 
 
@@ -15,7 +15,7 @@ of sending the SIGHUP signal to the agent.
 """,
     asks_agent=True,
 )
-def reload(given: Given) -> int:
+def reload(given: Invocation) -> int:
     """Ask for it; the agent's log says what was applied."""
     try:
         given.client.reload()

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.gocompat.flag import Flag, switch
 
@@ -33,10 +33,10 @@ not compatible.
     flags=[Flag("wan", "Use WAN coordinates instead of LAN coordinates.", switch, default=False)],
     asks_agent=True,
 )
-def rtt(given: Given) -> int:
+def rtt(given: Invocation) -> int:
     """Distance of two coordinates."""
     if not 1 <= len(given.arguments) <= 2:
-        raise Mistake("One or two node names must be specified")
+        raise UsageError("One or two node names must be specified")
     wan = given.values["wan"]
     try:
         names = list(given.arguments)
@@ -66,12 +66,12 @@ def distance_s(one: dict[str, Any], other: dict[str, Any]) -> float:
     return float(adjusted if adjusted > 0 else apart)
 
 
-def _own_name(given: Given, wan: bool) -> str:
+def _own_name(given: Invocation, wan: bool) -> str:
     config = given.client.self_report()["Config"]
     return f"{config['NodeName']}.{config['Datacenter']}" if wan else str(config["NodeName"])
 
 
-def _wan_coordinates(given: Given) -> dict[str, dict[str, Any]]:
+def _wan_coordinates(given: Invocation) -> dict[str, dict[str, Any]]:
     return {
         f"{one['Node']}.{pool['Datacenter']}": one["Coord"]
         for pool in given.client.wan_coordinates()

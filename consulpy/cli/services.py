@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from consulpy.cli.catalog import equals_pair
+from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, command, group
 from consulpy.client import ClientError
 from consulpy.config.disk import SUFFIXES, read_path
 from consulpy.config.values import Reading
@@ -86,7 +86,7 @@ Additional flags and more advanced use cases are detailed below.
     asks_agent=True,
     asks_servers=True,
 )
-def register(given: Given) -> int:
+def register(given: Invocation) -> int:
     """Each service of the files, or the one of the flags."""
     from_flags = any(given.values[name] for name in ("address", "id", "kind", "meta", "name", "port", "tag"))
     if not given.arguments and not from_flags:
@@ -127,7 +127,7 @@ be run against the same agent where the service was registered.
     asks_agent=True,
     asks_servers=True,
 )
-def deregister(given: Given) -> int:
+def deregister(given: Invocation) -> int:
     """Each service of the files, or the one of -id."""
     if not given.arguments and not given.values["id"]:
         given.err("Service deregistration requires at least one argument or -id.")
@@ -168,7 +168,7 @@ def _from_flags(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in definition.items() if value}
 
 
-def _from_files(given: Given) -> Iterable[dict[str, Any]]:
+def _from_files(given: Invocation) -> Iterable[dict[str, Any]]:
     """Definitions in files, as the API wants them. Raises `ConfigError`."""
     for path in given.arguments:
         if path.rpartition(".")[2] not in [suffix[1:] for suffix in SUFFIXES] and "." in path.rpartition("/")[2]:

@@ -4,10 +4,10 @@ import json
 from typing import Any, Final
 from urllib.parse import quote
 
+from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, Mistake, command, group
-from consulpy.cli.tables import table
+from consulpy.cli.table import table
 from consulpy.client import AnswerError, ClientError
 from consulpy.gocompat.flag import Flag
 
@@ -27,9 +27,9 @@ store until they are destroyed, expire or fail with their node. For example:
 _ASKS: Final[dict[str, Any]] = {"asks_agent": True, "asks_servers": True}
 
 
-def _one(given: Given, what: str) -> str:
+def _one(given: Invocation, what: str) -> str:
     if len(given.arguments) != 1:
-        raise Mistake(
+        raise UsageError(
             f"Missing {what} argument"
             if not given.arguments
             else f"Too many arguments (expected 1, got {len(given.arguments)})"
@@ -37,12 +37,12 @@ def _one(given: Given, what: str) -> str:
     return str(quote(given.arguments[0], safe="", errors="surrogateescape"))
 
 
-def _none(given: Given) -> None:
+def _none(given: Invocation) -> None:
     if given.arguments:
-        raise Mistake(f"Too many arguments (expected 0, got {len(given.arguments)})")
+        raise UsageError(f"Too many arguments (expected 0, got {len(given.arguments)})")
 
 
-def _show(given: Given, sessions: list[dict[str, Any]]) -> None:
+def _show(given: Invocation, sessions: list[dict[str, Any]]) -> None:
     if given.values["format"] == "json":
         given.out(json.dumps(sessions, indent=4))
     elif sessions:
@@ -76,7 +76,7 @@ its serfHealth check unless told otherwise.
     ],
     **_ASKS,
 )
-def create(given: Given) -> int:
+def create(given: Invocation) -> int:
     """One session; its ID."""
     _none(given)
     values = given.values
@@ -102,7 +102,7 @@ Ends a session; what it held is released or deleted, as its behavior says.
 """,
     **_ASKS,
 )
-def destroy(given: Given) -> int:
+def destroy(given: Invocation) -> int:
     """End one; one that isn't there is no error, as on the API."""
     session = _one(given, "ID")
     try:
@@ -124,7 +124,7 @@ Lets the TTL of a session begin anew.
     flags=[FORMAT],
     **_ASKS,
 )
-def renew(given: Given) -> int:
+def renew(given: Invocation) -> int:
     """The session as it is now."""
     session = _one(given, "ID")
     try:
@@ -149,7 +149,7 @@ Shows one session.
     flags=[FORMAT],
     **_ASKS,
 )
-def info(given: Given) -> int:
+def info(given: Invocation) -> int:
     """One; it is an error if it isn't there."""
     session = _one(given, "ID")
     return _list(given, f"/v1/session/info/{session}", f"No session exists with ID: {given.arguments[0]}")
@@ -165,7 +165,7 @@ Lists the sessions of the datacenter.
     flags=[FORMAT],
     **_ASKS,
 )
-def sessions(given: Given) -> int:
+def sessions(given: Invocation) -> int:
     """All."""
     _none(given)
     return _list(given, "/v1/session/list")
@@ -181,13 +181,13 @@ Lists the sessions that are bound to a node.
     flags=[FORMAT],
     **_ASKS,
 )
-def of_node(given: Given) -> int:
+def of_node(given: Invocation) -> int:
     """Those of one node."""
     node = _one(given, "NODE")
     return _list(given, f"/v1/session/node/{node}")
 
 
-def _list(given: Given, path: str, missing: str = "") -> int:
+def _list(given: Invocation, path: str, missing: str = "") -> int:
     try:
         found = given.client.get(path, given.query) or []
     except ClientError as error:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, Mistake, command, group
 from consulpy.client import ClientError
 from consulpy.errors import ConsulpyError
 from consulpy.gocompat.duration import parse_duration
@@ -54,15 +54,15 @@ _EXTENSION: Final = ".snap"
 _OURS: Final = re.compile(r"consul-[0-9]{13}\.snap")
 
 
-def _file_in(given: Given) -> Path:
+def _file_in(given: Invocation) -> Path:
     if not given.arguments:
-        raise Mistake("Missing FILE argument")
+        raise UsageError("Missing FILE argument")
     if len(given.arguments) > 1:
-        raise Mistake(f"Too many arguments (expected 1, got {len(given.arguments)})")
+        raise UsageError(f"Too many arguments (expected 1, got {len(given.arguments)})")
     return Path(given.arguments[0])
 
 
-def _save(given: Given, path: Path) -> int:
+def _save(given: Invocation, path: Path) -> int:
     """Save to `path`, under another name until it was verified; its index. Raises `ConsulpyError`, `OSError`."""
     index, data = given.client.snapshot(**given.query)
     unverified = path.with_name(path.name + ".unverified")
@@ -101,7 +101,7 @@ leader is available):
     asks_agent=True,
     asks_servers=True,
 )
-def save(given: Given) -> int:
+def save(given: Invocation) -> int:
     """Save, and look whether what was saved is whole."""
     path = _file_in(given)
     try:
@@ -141,7 +141,7 @@ To restore a snapshot from the file "backup.snap":
     asks_agent=True,
     asks_servers=True,
 )
-def restore(given: Given) -> int:
+def restore(given: Invocation) -> int:
     """Send a file to the servers, who verify it before they touch anything."""
     path = _file_in(given)
     try:
@@ -171,7 +171,7 @@ To inspect the file "backup.snap":
 """,
     flags=[FORMAT],
 )
-def inspect(given: Given) -> int:
+def inspect(given: Invocation) -> int:
     """Verify a file and say what it is."""
     path = _file_in(given)
     try:
@@ -212,14 +212,14 @@ To keep a day of hourly snapshots:
     asks_agent=True,
     asks_servers=True,
 )
-def agent(given: Given) -> int:
+def agent(given: Invocation) -> int:
     """Save until interrupted."""
     try:
         interval_s = parse_duration(given.values["interval"])
     except ValueError as error:
-        raise Mistake(f"Bad -interval: {error}") from None
+        raise UsageError(f"Bad -interval: {error}") from None
     if interval_s < 0 or given.values["retain"] < 1:
-        raise Mistake("-interval must not be negative, and -retain at least 1")
+        raise UsageError("-interval must not be negative, and -retain at least 1")
     folder = Path(given.values["local-path"])
     while True:
         saved = _save_and_rotate(given, folder)
@@ -228,7 +228,7 @@ def agent(given: Given) -> int:
         time.sleep(interval_s)
 
 
-def _save_and_rotate(given: Given, folder: Path) -> bool:
+def _save_and_rotate(given: Invocation, folder: Path) -> bool:
     path = folder / f"consul-{time.time_ns() // 1_000_000}{_EXTENSION}"
     try:
         index = _save(given, path)

@@ -4,7 +4,7 @@ import itertools
 import os
 from pathlib import Path
 
-from consulpy.cli.registry import Given, Mistake, command, group
+from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, switch, whole
 
@@ -77,7 +77,7 @@ $ consulpy tls ca create
         ),
     ),
 )
-def ca_create(given: Given) -> int:
+def ca_create(given: Invocation) -> int:
     """A new authority in two files of this folder."""
     from consulpy.tls.authority import create_authority
 
@@ -147,7 +147,7 @@ $ consulpy tls cert create -server
         ),
     ),
 )
-def cert_create(given: Given) -> int:
+def cert_create(given: Invocation) -> int:
     """A certificate in two files of this folder, signed by the authority there."""
     from consulpy.tls.authority import Pair, create_certificate
 
@@ -159,7 +159,7 @@ def cert_create(given: Given) -> int:
     domain, datacenter = values["domain"], values["dc"]
     node = values["node"]
     if node and kind != "server":
-        raise Mistake("-node requires -server")
+        raise UsageError("-node requires -server")
     ca, ca_key = (values[name].replace("#DOMAIN#", domain) for name in ("ca", "key"))
     authority = Pair(_read(ca, "CA"), _read(ca_key, "CA key"))
     name = f"{kind}.{datacenter}.{domain}"
@@ -190,7 +190,7 @@ def _read(path: str, what: str) -> bytes:
         raise ConfigError(f"Error reading {what}: open {path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _save(given: Given, path: Path, data: bytes, mode: int) -> None:
+def _save(given: Invocation, path: Path, data: bytes, mode: int) -> None:
     """Write a new file; keys are their owner's alone (the official program lets everybody read them)."""
     try:
         with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:

@@ -1,6 +1,6 @@
 """`consulpy validate`."""
 
-from consulpy.cli.registry import Given, command
+from consulpy.cli.command import Invocation, command
 from consulpy.config.flags import config_format
 from consulpy.config.load import validate_files
 from consulpy.errors import ConfigError
@@ -36,7 +36,7 @@ problems.
         ),
     ],
 )
-def validate(given: Given) -> int:
+def validate(given: Invocation) -> int:
     """Read the files and say what is wrong, and what has no effect."""
     if not given.arguments:
         given.err("Must specify at least one config file or directory")

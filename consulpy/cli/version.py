@@ -3,7 +3,7 @@
 import json
 
 from consulpy import CONSUL_VERSION, VERSION
-from consulpy.cli.registry import Given, command
+from consulpy.cli.command import Invocation, command
 from consulpy.gocompat.flag import Flag
 
 
@@ -17,7 +17,7 @@ and of the protocol.
 """,
     flags=[Flag("format", "Output format {pretty|json}", default="pretty", placeholder="string")],
 )
-def version(given: Given) -> int:
+def version(given: Invocation) -> int:
     """Two versions: ours, and the one that peers see."""
     if given.values["format"] == "json":
         protocols = {"Default": 2, "Min": 2, "Max": 3}

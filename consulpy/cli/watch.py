@@ -7,8 +7,8 @@ import time
 from typing import Any, Final
 
 from consulpy.cli import signals
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.main import say
-from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import ClientError
 from consulpy.client.watch import question, retry_pause_s, shown
 from consulpy.gocompat.flag import Flag, switch
@@ -66,10 +66,10 @@ or supported depending on the watch type.
     asks_servers=True,
     stop_at_argument=True,
 )
-def watch(given: Given) -> int:
+def watch(given: Invocation) -> int:
     """Ask once, or again and again."""
     if not given.values["type"]:
-        raise Mistake("Watch type must be specified")
+        raise UsageError("Watch type must be specified")
     try:
         path, params = question(given.values)
     except ValueError as error:
@@ -98,7 +98,7 @@ def watch(given: Given) -> int:
         index = found_index if found_index >= index else 0  # an index that goes back means: begin anew
 
 
-def _run(given: Given, index: int, result: Any) -> None:
+def _run(given: Invocation, index: int, result: Any) -> None:
     """Run the child with the result on its standard input, and wait for it."""
     child: list[str] = given.arguments
     if given.values["shell"]:

@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.main import say
 from consulpy.cli.members import FORMAT
-from consulpy.cli.registry import Given, Mistake, command
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
 
@@ -24,10 +24,10 @@ view.
     flags=[FORMAT],
     asks_agent=True,
 )
-def why(given: Given) -> int:
+def why(given: Invocation) -> int:
     """One line for each event, the oldest first."""
     if len(given.arguments) != 1:
-        raise Mistake("A single node name must be specified.")
+        raise UsageError("A single node name must be specified.")
     name = given.arguments[0]
     try:
         events = given.client.timeline(name)

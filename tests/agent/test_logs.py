@@ -7,7 +7,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from consulpy.agent.process.logs import log_line, stream
-from consulpy.cli.tables import table
+from consulpy.cli.table import table
 
 EVENT = {
     "log_time": 1_700_000_000.1234,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from consulpy.cli import completion
+from consulpy.cli.command import COMMANDS, Invocation
 from consulpy.cli.main import load_all, main
-from consulpy.cli.registry import COMMANDS, Given
 from consulpy.cli.rtt import distance_s
-from consulpy.cli.tables import table
+from consulpy.cli.table import table
 from consulpy.cli.why import line, why
 from tests.cli.real import ROOT, environment
 
@@ -152,7 +152,7 @@ class FakeClient:
 
 def test_why_tells_one_line_for_each_event(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
-        given = Given({"format": "pretty"}, [name])
+        given = Invocation({"format": "pretty"}, [name])
         given.__dict__["client"] = FakeClient()
         assert why(given) == 0
     assert capsys.readouterr().out.splitlines() == [

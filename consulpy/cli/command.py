@@ -81,12 +81,12 @@ _SERVER_FLAGS: Final = (
 )
 
 
-class Mistake(Exception):
+class UsageError(Exception):
     """The command was used in a wrong way; the text is Consul's, and the usage follows it."""
 
 
 @dataclass
-class Given:
+class Invocation:
     """What a command was given, and where it speaks."""
 
     values: dict[str, Any]
@@ -121,7 +121,7 @@ class Command:
     synopsis: str
     usage: str
     about: str
-    run: Callable[[Given], int]
+    run: Callable[[Invocation], int]
     flags: tuple[Flag, ...] = ()
     #: Whether it speaks to an agent, and whether in a datacenter that can be chosen.
     asks_agent: bool = False
@@ -158,10 +158,10 @@ COMMANDS: Final[dict[str, Command]] = {}
 
 def command(
     name: str, synopsis: str, *, usage: str, about: str, flags: Sequence[Flag] = (), **rest: Any
-) -> Callable[[Callable[[Given], int]], Callable[[Given], int]]:
+) -> Callable[[Callable[[Invocation], int]], Callable[[Invocation], int]]:
     """Declare a command; see `Command`."""
 
-    def register(run: Callable[[Given], int]) -> Callable[[Given], int]:
+    def register(run: Callable[[Invocation], int]) -> Callable[[Invocation], int]:
         COMMANDS[name] = Command(name, synopsis, usage, about, run, tuple(flags), **rest)
         return run
 
