@@ -1,6 +1,6 @@
 """Which services stand behind which gateway, made from the gateways' config entries at every question.
 
-What a real agent answers to the same entries is in tests/http/test_gateways.py. `*` means every service that is no
+What a real agent answers to the same entries is in tests/unit/http/test_gateways.py. `*` means every service that is no
 proxy and no gateway, except Consul's own; a service that is also named has what is said of it by name.
 """
 

@@ -1,0 +1,63 @@
+"""A stand-in agent with access control on."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from consulpy.leader.acl import AclDuties
+from consulpy.leader.leader import Leader
+from consulpy.local.access import AgentAccess
+from consulpy.local.tokens import AgentTokens
+from consulpy.rpc.acl.guard import Guard
+from consulpy.rpc.acl.resolver import Authorizers, StateResolver
+from consulpy.rpc.snapshots import perform
+from tests.harness.http import Answered, FakeAgent, HttpHarness
+
+MASTER = "cf000000-0000-0000-0000-0000000000aa"
+#: The clock's seconds are the world's, from here on.
+NOW_S = 1_800_000_000.0
+
+
+class Guarded(FakeAgent):
+    """`default_policy` deny (or allow), and a master token."""
+
+    def __init__(self, *, default_allows: bool = False, lists_keys_by_right: bool = False) -> None:
+        super().__init__()
+        self.server.wall_s = self.wall_s
+        resolver = StateResolver(lambda: self.log.store, "dc1", self.wall_s, Authorizers(default_allows=default_allows))
+        self.server.guard = Guard(resolver, default_allows=default_allows, lists_keys_by_right=lists_keys_by_right)
+        self.leader = Leader(
+            "dc1", "agent-one", self.log, self.lan, self.clock, on_ready=self._lead,
+            acl=lambda write: AclDuties(self.log.store, self.clock, self.wall_s, write, master=MASTER),
+        )  # fmt: skip
+        self.tokens = AgentTokens()
+        self.access = AgentAccess(self.tokens, "agent-one", self.server.guard.resolve)
+
+    def wall_s(self) -> float:
+        return NOW_S + float(self.clock.seconds())
+
+    def snapshot(self, request: Any, data: bytes) -> "Deferred[Any]":
+        return perform(self.server, request, data)
+
+
+class GuardedDoor(HttpHarness):
+    """Its HTTP API."""
+
+    def __init__(self, agent: Guarded | None = None, **config: Any) -> None:
+        super().__init__(agent or Guarded().start(), **config)
+
+    def as_(self, token: str, request: str, body: Any = b"") -> Answered:
+        """The answer to a request with a token; "" for none."""
+        return self.ask(request, body, **({"X_Consul_Token": token} if token else {}))
+
+    def token(self, rules: str, **fields: Any) -> str:
+        """A new token with a policy of these rules."""
+        name = f"p{len(self.agent.server.store.acl.policies)}"
+        policy = self.as_(MASTER, "PUT /v1/acl/policy", {"Name": name, "Rules": rules})
+        assert policy.status == 200, policy.text
+        made = self.as_(MASTER, "PUT /v1/acl/token", {"Policies": [{"Name": name}], **fields})
+        assert made.status == 200, made.text
+        return str(made.json["SecretID"])
+
+
+__all__ = ["MASTER", "NOW_S", "Guarded", "GuardedDoor"]

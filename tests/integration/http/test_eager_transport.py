@@ -1,0 +1,200 @@
+"""A connection is read as soon as it is accepted, and watched only when it stays."""
+
+import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S
+from consulpy.http.connection.transport import EagerTransport
+from tests.harness.http import HttpHarness, InMemoryClient
+from tests.unit.http.test_fast_path import DATE, requests_of_cases
+
+
+class Watching:
+    """Stands for the reactor: who is watched for what."""
+
+    def __init__(self) -> None:
+        self.readers: set[Any] = set()
+        self.writers: set[Any] = set()
+        self.watched = 0
+
+    def addReader(self, reader: Any) -> None:
+        self.watched += 1
+        self.readers.add(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.discard(reader)
+
+    def addWriter(self, writer: Any) -> None:
+        self.watched += 1
+        self.writers.add(writer)
+
+    def removeWriter(self, writer: Any) -> None:
+        self.writers.discard(writer)
+
+
+class Ends(Protocol):
+    """Does with its transport what the first bytes say."""
+
+    transport: EagerTransport
+    lost: Failure | None = None
+    more = b""
+
+    def connectionMade(self) -> None:
+        self.transport.begin()
+
+    def dataReceived(self, data: bytes) -> None:
+        if data == b"fail":
+            raise ValueError("on purpose")
+        if data == b"pause":
+            self.transport.stopReading()
+        if data == b"end":
+            self.transport.writeSomeData(b"bye")
+            self.transport.end()
+        if data == b"much":
+            self.transport.write(b"much more")
+            self.transport.end()
+        self.more += data
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self.lost = reason
+
+
+class Pair:
+    """A connection whose other end is `peer`."""
+
+    def __init__(self, protocol: Any = None) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self.peer = socket.create_connection(listening.getsockname())
+            ours, _ = listening.accept()
+        self.peer.settimeout(5)
+        self.reactor, self.protocol = Watching(), protocol or Ends()
+        self.transport = EagerTransport(
+            ours, self.protocol, ("127.0.0.1", 1), SimpleNamespace(_realPortNumber=80), 0, self.reactor
+        )
+
+    def begin(self, first: bytes = b"") -> None:
+        if first:
+            self.peer.sendall(first)
+        self.protocol.makeConnection(self.transport)
+
+    def answer(self) -> bytes:
+        """What the peer got when all is written."""
+        while self.transport in self.reactor.writers:
+            if self.transport.doWrite() is not None:
+                self.transport.connectionLost(Failure(ConnectionDone()))
+        self.transport.connectionLost(Failure(ConnectionDone()))
+        return b"".join(iter(lambda: self.peer.recv(1 << 16), b""))
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    yield made
+    made.transport.connectionLost(Failure(ConnectionDone()))
+    made.peer.close()
+
+
+def test_who_is_answered_on_the_first_bytes_goes_without_being_watched(pair: Pair) -> None:
+    pair.begin(b"end")
+    assert (pair.peer.recv(10), pair.peer.recv(10)) == (b"bye", b"")
+    assert pair.protocol.lost is not None
+    assert pair.protocol.lost.check(ConnectionDone)
+    assert pair.reactor.watched == 0
+
+
+def test_who_has_sent_nothing_yet_is_watched(pair: Pair) -> None:
+    pair.begin()
+    assert pair.reactor.readers == {pair.transport}
+    pair.peer.sendall(b"later")
+    pair.transport.doRead()
+    assert pair.protocol.more == b"later"
+
+
+def test_who_stays_is_watched_for_more(pair: Pair) -> None:
+    pair.begin(b"first")
+    assert pair.protocol.more == b"first"
+    assert pair.reactor.readers == {pair.transport}
+
+
+def test_who_wants_no_more_for_now_is_not_read_until_it_does(pair: Pair) -> None:
+    pair.begin(b"pause")
+    assert pair.reactor.readers == set()
+    pair.transport.startReading()
+    assert pair.reactor.readers == {pair.transport}
+    pair.transport.stopReading()
+    assert pair.reactor.readers == set()
+
+
+def test_an_end_waits_for_what_is_not_written(pair: Pair) -> None:
+    pair.begin(b"much")
+    assert (pair.protocol.lost, pair.reactor.writers) == (None, {pair.transport})
+    assert pair.transport.doWrite() is CONNECTION_DONE
+    assert pair.peer.recv(10) == b"much more"
+
+
+def test_an_end_of_one_that_is_watched_is_left_to_who_watches(pair: Pair) -> None:
+    pair.begin()
+    pair.transport.end()
+    assert (pair.protocol.lost, pair.reactor.writers) == (None, {pair.transport})
+
+
+def test_a_failure_on_the_first_bytes_closes_and_is_logged(pair: Pair) -> None:
+    pair.begin(b"fail")
+    assert pair.peer.recv(10) == b""
+    assert pair.reactor.readers == set()
+    assert pair.protocol.lost is not None
+
+
+def test_a_peer_that_is_gone_already_is_noticed_by_who_watches(pair: Pair) -> None:
+    pair.peer.close()
+    pair.begin()
+    assert pair.reactor.readers == {pair.transport}
+    assert pair.transport.doRead() is CONNECTION_DONE
+
+
+def test_the_answers_are_the_same_to_those_whose_request_was_here_before() -> None:
+    """For each request of the conformance cases, on connections that stay and on such that close."""
+    doors = HttpHarness(connections_per_client=0), HttpHarness(connections_per_client=0)
+    address = InMemoryClient.address
+    for request in filter(lambda each: len(each) < EagerTransport.bufferSize, requests_of_cases()):
+        for close in (b"", b"Connection: close\r\n"):
+            data = request.replace(b"\r\n", b"\r\n" + close, 1)
+            later = InMemoryClient(doors[0])
+            later.send(data)
+            here = Pair(doors[1].site.buildProtocol(address))
+            here.begin(data)
+            for door in doors:
+                door.agent.clock.advance(0)
+            assert DATE.sub(b"", here.answer()) == DATE.sub(b"", later.raw), data
+            assert bool(close) == (not later.transport.connected)
+            here.peer.close()
+
+
+def test_who_waits_since_the_first_bytes_is_not_idle() -> None:
+    door = HttpHarness()
+    for path in ("/v1/kv/none?index=1&wait=10m", "/v1/event/list?index=1&wait=10m"):
+        waiting = Pair(door.site.buildProtocol(InMemoryClient.address))
+        waiting.begin(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        door.agent.clock.pump([IDLE_TIMEOUT_S / 2] * 3)
+        assert waiting.reactor.writers == set()
+        assert waiting.transport.connected
+        waiting.answer()
+        waiting.peer.close()
+
+
+def test_who_says_nothing_is_cut_off() -> None:
+    door = HttpHarness()
+    silent = Pair(door.site.buildProtocol(InMemoryClient.address))
+    silent.begin()
+    door.agent.clock.advance(IDLE_TIMEOUT_S + 1)
+    assert silent.transport.disconnecting
+    assert silent.answer() == b""
+    silent.peer.close()

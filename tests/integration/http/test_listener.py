@@ -1,0 +1,141 @@
+"""Listening: TCP and unix sockets, what is said when that can't be, and streams to slow readers."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+
+from consulpy.errors import ConfigError
+from consulpy.http.api.streaming import WAITING_MAX_BYTES, Stream
+from consulpy.http.listener import HttpConfig, HttpService
+from tests.harness.http import FakeAgent, HttpHarness
+
+
+def service(*addresses: str, port: int = 8500, **config: Any) -> tuple[HttpService, MemoryReactorClock]:
+    reactor = MemoryReactorClock()
+    agent = FakeAgent(reactor).start()
+    return HttpService(reactor, HttpConfig(addresses=addresses, port=port, **config), agent), reactor
+
+
+def test_every_address_is_listened_on() -> None:
+    http, reactor = service("127.0.0.1", "::1")
+    http.startService()
+    assert [(server[0], server[3]) for server in reactor.tcpServers] == [(8500, "127.0.0.1"), (8500, "::1")]
+
+
+@pytest.mark.parametrize("port", [0, -1])
+def test_a_port_that_is_off(port: int) -> None:
+    http, reactor = service("127.0.0.1", port=port)
+    http.startService()
+    assert not reactor.tcpServers
+
+
+def test_an_address_in_use_is_one_line() -> None:
+    from twisted.internet import reactor  # the real one: it alone knows what is in use
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        http = HttpService(reactor, HttpConfig(("127.0.0.1",), port), FakeAgent())
+        with pytest.raises(ConfigError, match=f"HTTP: 127.0.0.1:{port} is in use by another program"):
+            http.startService()
+        assert not http.running
+
+
+def test_a_unix_socket_has_its_mode_and_replaces_one_left_behind(tmp_path: Path) -> None:
+    from twisted.internet import reactor
+
+    path = tmp_path / "consul.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    user, group = str(os.getuid()), str(os.getgid())
+    config = HttpConfig((f"unix://{path}",), 8500, socket_mode="0660", socket_user=user, socket_group=group)
+    http = HttpService(reactor, config, FakeAgent())
+    http.startService()
+    assert path.is_socket()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    http.stopService()
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"socket_mode": "rw"}, "unix_sockets.mode: octal digits such as 0660 are expected, not 'rw'"),
+        ({"socket_user": "nobody-here-is-called-so"}, "unix_sockets: cannot give"),
+    ],
+)
+def test_mistakes_about_unix_sockets(tmp_path: Path, config: dict[str, str], text: str) -> None:
+    from twisted.internet import reactor
+
+    http = HttpService(reactor, HttpConfig((str(tmp_path / "s"),), 8500, **config), FakeAgent())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=text):
+        http.startService()
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    from twisted.internet import reactor
+
+    http = HttpService(reactor, HttpConfig((f"unix://{tmp_path}/none/s",), 8500), FakeAgent())
+    with pytest.raises(ConfigError, match="HTTP: cannot listen on the unix socket"):
+        http.startService()
+
+
+class SlowClient:
+    """The request of a client that reads when the test says so."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.producer: Any = None
+        self.gone: Any = None
+
+    def notifyFinish(self) -> Any:
+        from twisted.internet.defer import Deferred
+
+        self.gone = Deferred()
+        return self.gone
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self.producer = producer
+
+    def write(self, data: bytes) -> None:
+        self.got += data
+
+
+def test_a_slow_reader_loses_lines_and_costs_no_memory() -> None:
+    client, stopped = SlowClient(), []
+    stream = Stream(client, lambda write: lambda: stopped.append(True))
+    stream.write(b"1\n")
+    client.producer.pauseProducing()
+    line = b"x" * 1023 + b"\n"
+    for _ in range(1000):
+        stream.write(line)
+    assert client.got == b"1\n"
+    client.producer.resumeProducing()
+    assert len(client.got) - 2 == WAITING_MAX_BYTES
+    assert stream.dropped == 1000 - WAITING_MAX_BYTES // 1024
+    stream.write(b"2\n")
+    assert client.got.endswith(b"2\n")
+    client.gone.callback(None)
+    assert stopped == [True]
+
+
+def test_the_log_is_streamed_until_the_client_goes() -> None:
+    door = HttpHarness()
+    asking = door.begin("GET /v1/agent/monitor?loglevel=debug&logjson")
+    assert b"200 OK" in asking.raw, "before the first line"
+    level, as_json, write = door.agent.monitors[0]
+    assert (level.lower(), as_json) == ("debug", True)
+    write("one line")
+    assert b"one line\n" in asking.raw
+    asking.hang_up()
+    assert door.agent.monitors == []
+
+
+def test_an_unknown_level_is_refused() -> None:
+    answer = HttpHarness().ask("GET /v1/agent/monitor?loglevel=loud")
+    assert (answer.status, answer.text) == (400, "Bad request: Unknown log level: loud")

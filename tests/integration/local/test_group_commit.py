@@ -1,0 +1,322 @@
+"""Registrations that come together go to disk together, in their order, and are answered when they are there."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from consulpy.errors import RPCError
+from consulpy.local import api
+from consulpy.local.load import restore
+from consulpy.local.persist.disk import JOURNAL, PENDING_MAX, JournaledDirectory
+from consulpy.local.persist.group_commit import TIDY_AFTER_S, TIDY_WITHIN_S, WAITING_LIMIT
+from consulpy.local.state import LocalState
+from tests.fakes.local import Fraction, node
+from tests.unit.local.test_persistence import Starter
+
+
+class Agent:
+    """An agent whose disk works only when it is told to. `root` None: development mode, everything is done at once.
+
+    `quick`: its results are waited for, at the end of the turn.
+    """
+
+    def __init__(self, root: Path | None, *, quick: bool = False) -> None:
+        self.clock = Clock()
+        self.quick = quick
+        self.groups: list[int] = []
+        self.jobs: list[Callable[[], None]] = []
+        self.files = None if root is None else JournaledDirectory(root)
+        self.local = LocalState(
+            node(),
+            self.clock,
+            Fraction(),
+            files=self.files,
+            starter=Starter(self.clock),
+            run=self.jobs.append,
+            hand_back=lambda job: job(),
+            call=self._call if quick else None,
+            later=partial(self.clock.callLater, 0) if quick else lambda job: job(),
+        )
+
+    def _call(self, job: Callable[[], None], done: Callable[[], None], size: int) -> None:
+        self.groups.append(size)
+        job()
+        done()
+
+    def do(self, change: Callable[[LocalState], Any]) -> list[Any]:
+        """Ask for a change; what it was answered, once it was."""
+        answers: list[Any] = []
+        self.local.soon(lambda: change(self.local)).addBoth(answers.append)
+        return answers
+
+    def register(self, name: str, port: int = 1, checks: int = 1) -> list[Any]:
+        kinds = ", ".join(f'{{"CheckID": "{name}-{number}", "TTL": "1h"}}' for number in range(checks))
+        body = f'{{"Name": "{name}", "Port": {port}, "Checks": [{kinds}]}}'.encode()
+        return self.do(lambda local: api.register_service(local, body))
+
+    def work(self, most: int = 1000) -> None:
+        """Let the disk work."""
+        while self.jobs and most:
+            self.jobs.pop(0)()
+            most -= 1
+
+
+def restarted(root: Path) -> Agent:
+    agent = Agent(root)
+    assert agent.files is not None
+    restore(agent.local, agent.files, lambda: 0.0)
+    return agent
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    return Agent(tmp_path)
+
+
+@pytest.fixture
+def flushes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each flush of the journal."""
+    real, seen = os.fdatasync, []
+
+    def flush(descriptor: int) -> None:
+        seen.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", flush)
+    return seen
+
+
+def test_what_comes_while_the_disk_works_shares_the_next_flush(agent: Agent, flushes: list[int]) -> None:
+    answers = [agent.register(f"s{number}", checks=3) for number in range(50)]
+    assert not any(answers)
+    agent.work()
+    assert all(answers)
+    assert len(flushes) == 2
+    assert len(agent.local.services) == 50
+
+
+def test_nothing_is_seen_nor_answered_before_it_is_on_disk(agent: Agent, tmp_path: Path) -> None:
+    answers = agent.register("web")
+    assert (answers, agent.local.services) == ([], {})
+    agent.work()
+    assert answers == [api.DONE]
+    assert set(restarted(tmp_path).local.services) == {"web"}
+
+
+def test_changes_of_the_same_service_happen_one_after_the_other(agent: Agent) -> None:
+    agent.register("other")
+    answers = [
+        agent.register("web", port=1),
+        agent.do(lambda local: local.deregister_service("web")),
+        agent.register("web", port=2, checks=0),
+        agent.do(lambda local: local.set_service_maintenance("web", True)),
+        agent.do(lambda local: local.set_service_maintenance("web", False)),
+    ]
+    agent.work()
+    assert all(answers)
+    assert agent.local.services["web"].port == 2
+    assert set(agent.local.checks) == {"other-0"}
+
+
+def test_who_cannot_wait_comes_after_what_is_under_way(agent: Agent, tmp_path: Path) -> None:
+    first = agent.register("web", port=1)
+    agent.local.deregister_service("web")
+    assert first
+    assert agent.local.services == {}
+    agent.work()
+    assert restarted(tmp_path).local.services == {}
+
+
+def test_a_full_disk_refuses_all_that_was_to_be_written_together(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.register("before")
+    agent.work()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", full)
+        answers = [agent.register(name) for name in ("a", "b", "c")]
+        agent.work()
+    for (answer,) in answers:
+        assert isinstance(answer, Failure)
+        assert "No space left on device" in str(answer.value)
+    assert set(agent.local.services) == {"before"}
+    agent.register("after")
+    agent.work()
+    assert set(agent.local.services) == {"before", "after"}
+    assert set(restarted(tmp_path).local.services) == {"before", "after"}
+
+
+def test_what_may_not_be_is_refused_and_keeps_nobody_else_from_disk(agent: Agent) -> None:
+    answers = [agent.register("a"), agent.register(""), agent.register("b")]
+    agent.work()
+    assert isinstance(answers[1][0], Failure)
+    assert str(answers[1][0].value) == "Missing service name"
+    assert set(agent.local.services) == {"a", "b"}
+
+
+def test_no_more_wait_than_there_is_room_for(agent: Agent) -> None:
+    agent.register("first")
+    waiting = [agent.register("web") for _ in range(WAITING_LIMIT)]
+    refused = agent.register("web")
+    assert isinstance(refused[0].value, RPCError)
+    agent.work(3)
+    assert waiting[0]
+    assert not waiting[-1]
+
+
+def test_a_check_keeps_what_it_said_while_its_service_was_written(agent: Agent) -> None:
+    agent.register("web")
+    agent.work()
+    agent.register("web", port=2)
+    agent.local.entries.update_check("web-0", "passing", "meanwhile")
+    agent.work()
+    assert (agent.local.checks["web-0"].status, agent.local.checks["web-0"].output) == ("passing", "meanwhile")
+
+
+def test_files_are_put_into_place_when_it_is_quiet(agent: Agent, tmp_path: Path) -> None:
+    agent.register("web", checks=1)
+    agent.work()
+    assert (tmp_path / JOURNAL).exists()
+    agent.clock.advance(TIDY_AFTER_S)
+    agent.work()
+    assert len(list((tmp_path / "services").iterdir())) == len(list((tmp_path / "checks").iterdir())) == 1
+    assert not (tmp_path / JOURNAL).exists()
+
+
+def test_files_are_put_into_place_before_long_when_it_is_never_quiet(agent: Agent, tmp_path: Path) -> None:
+    agent.register("web")
+    for port in range(int(TIDY_WITHIN_S / 0.2) + 2):
+        agent.register("other", port=port)
+        agent.work()
+        agent.clock.advance(0.2)
+    agent.work()
+    assert len(list((tmp_path / "services").iterdir())) == 2
+
+
+def test_so_are_they_when_there_are_many(agent: Agent, tmp_path: Path) -> None:
+    for number in range(PENDING_MAX // 2 + 1):
+        agent.register(f"s{number}")
+    agent.work()
+    assert len(list((tmp_path / "services").iterdir())) == PENDING_MAX // 2 + 1
+    assert not (tmp_path / JOURNAL).exists()
+
+
+def test_the_word_on_a_check_survives_the_process_and_waits_for_no_flush(
+    agent: Agent, tmp_path: Path, flushes: list[int]
+) -> None:
+    agent.register("web")
+    agent.work()
+    before = len(flushes)
+    answers = agent.do(lambda local: api.set_check(local, "web-0", "passing", "well"))
+    assert not answers
+    agent.work()
+    assert answers
+    assert len(flushes) == before
+    assert restarted(tmp_path).local.checks["web-0"].output == "well"
+
+
+def test_files_are_put_into_place_when_the_agent_ends(agent: Agent, tmp_path: Path) -> None:
+    answers = [agent.register("a"), agent.register("b")]
+    agent.local.stop()
+    assert all(answers)
+    assert len(list((tmp_path / "services").iterdir())) == 2
+    assert not (tmp_path / JOURNAL).exists()
+
+
+def test_a_journal_that_ends_anywhere_gives_whole_registrations(tmp_path: Path) -> None:
+    agent = Agent(tmp_path / "whole")
+    for name in ("a", "b", "c"):
+        agent.register(name, checks=2)
+        agent.work()
+    journal = (tmp_path / "whole" / JOURNAL).read_bytes().rstrip(b"\0")
+    ends = [at + 1 for at, byte in enumerate(journal) if byte == ord("\n")]
+    for end in range(0, len(journal) + 1, 37):
+        root = tmp_path / str(end)
+        root.mkdir()
+        (root / JOURNAL).write_bytes(journal[:end] + b"\0" * (end % 3))
+        after = restarted(root).local
+        assert list(after.services) == ["a", "b", "c"][: sum(each - 1 <= end for each in ends)]
+        assert len(after.checks) == 2 * len(after.services)
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+CHANGES = st.one_of(
+    st.tuples(st.just("register"), NAMES, st.integers(0, 2)),
+    st.tuples(st.just("replace"), NAMES, st.integers(0, 2)),
+    st.tuples(st.sampled_from(["deregister", "passing", "maintain", "back"]), NAMES, st.just(0)),
+    st.tuples(st.just("take"), NAMES, st.integers(0, 1)),
+)
+
+
+def change(kind: str, name: str, number: int) -> Callable[[LocalState], Any]:
+    checks = ", ".join(f'{{"CheckID": "{name}-{each}", "TTL": "1h"}}' for each in range(number))
+    body = f'{{"Name": "{name}", "Port": {number}, "Checks": [{checks}]}}'.encode()
+    # a check of one service that another one may have had
+    taken = f'{{"Name": "a-{number}", "ServiceID": "{name}", "TTL": "1h"}}'.encode()
+    return {
+        "register": lambda local: api.register_service(local, body),
+        "replace": lambda local: api.register_service(local, body, replace_existing_checks=True),
+        "deregister": lambda local: api.deregister_service(local, name),
+        "passing": lambda local: api.set_check(local, f"{name}-0", "passing", "well"),
+        "maintain": lambda local: local.set_service_maintenance(name, True),
+        "back": lambda local: local.set_service_maintenance(name, False),
+        "take": lambda local: api.register_check(local, taken),
+    }[kind]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(CHANGES, st.integers(0, 2)), min_size=2, max_size=14))
+def test_together_or_one_by_one_the_outcome_is_the_same(history: list[tuple[tuple[str, str, int], int]]) -> None:
+    with TemporaryDirectory() as root:
+        together, alone = Agent(Path(root)), Agent(None)
+        answers = []
+        for asked, jobs in history:
+            answers.append((together.do(change(*asked)), alone.do(change(*asked))))
+            together.work(jobs)
+        together.work()
+        for ours, theirs in answers:
+            assert str(getattr(ours[0], "value", ours[0])) == str(getattr(theirs[0], "value", theirs[0]))
+        assert together.local.services == alone.local.services
+        assert together.local.checks == alone.local.checks
+        after = restarted(Path(root)).local
+        assert after.services == together.local.services
+        assert set(after.checks) == set(together.local.checks)
+
+
+def test_what_a_turn_brings_is_one_group_whose_result_is_waited_for(tmp_path: Path) -> None:
+    agent = Agent(tmp_path, quick=True)
+    answers = [agent.register("web"), agent.register("db")]
+    assert answers == [[], []]
+
+    agent.clock.advance(0)
+
+    assert all(answers)
+    assert (agent.groups, agent.jobs) == ([2], [])
+    assert restarted(tmp_path).local.services.keys() == {"web", "db"}
+
+
+def test_while_others_wait_no_result_is_waited_for(tmp_path: Path) -> None:
+    """Changes of one service go one after the other: the reactor would wait for each of them."""
+    agent = Agent(tmp_path, quick=True)
+    answers = [agent.register("web", port) for port in (1, 2, 3)]
+
+    agent.clock.advance(0)
+    assert (agent.groups, len(agent.jobs)) == ([], 1)
+    agent.work()
+
+    assert all(answers)
+    assert agent.groups == [1]  # nobody waited behind the last one
+    assert agent.local.services["web"].port == 3

@@ -1,0 +1,85 @@
+"""A real Consul agent, and our command line beside the real one, both pointed at it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 30.0
+
+
+def environment(address: str) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("CONSUL")}
+    return {**plain, "PYTHONPATH": str(ROOT), "CONSUL_HTTP_ADDR": f"{address}:8500"}
+
+
+def run(program: list[str], address: str, *words: str) -> tuple[int, str, str]:
+    """(exit status, output, errors)."""
+    done = subprocess.run(
+        [*program, *words], env=environment(address), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def theirs(address: str, *words: str) -> tuple[int, str, str]:
+    return run(["consul"], address, *words)
+
+
+def ours(address: str, *words: str) -> tuple[int, str, str]:
+    return run([sys.executable, "-m", "consulpy"], address, *words)
+
+
+class RealAgent:
+    """A real server with every address its own; use it with `with`."""
+
+    def __init__(self, address: str, directory: Path, *flags: str, server: bool = True) -> None:
+        self.address = address
+        role = ["-server", "-bootstrap-expect", "1"] if server else []
+        node = f"node-{address.rpartition('.')[2]}"
+        self._leads = server
+        self._log = (directory / f"{node}.log").open("wb")
+        data = str(directory / node)
+        self.process = subprocess.Popen(
+            ["consul", "agent", "-node", node, "-bind", address, "-client", address, "-data-dir", data, *role, *flags],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def json(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://{self.address}:8500{path}", timeout=5) as answer:
+            return json.load(answer)
+
+    def __enter__(self) -> "RealAgent":
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                nodes = self.json("/v1/catalog/nodes" if self._leads else "/v1/agent/members")
+                if nodes and self._settled():
+                    return self
+            except OSError:
+                pass
+            time.sleep(0.1)
+        self.close()
+        raise AssertionError(f"the real agent at {self.address} is not ready")
+
+    def _settled(self) -> bool:
+        """A server has written its addresses into the catalog and takes no more changes by itself."""
+        if not self._leads:
+            return True
+        return bool(self.json("/v1/catalog/nodes")[0].get("TaggedAddresses"))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        self._log.close()

@@ -1,0 +1,69 @@
+"""A command that is ended by a signal ends what it runs, and what that has started."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.peers.cli import RealAgent, environment
+
+pytestmark = pytest.mark.peers
+
+ADDRESS = "127.36.2.10"
+#: A child that starts a child, says both pids, and waits.
+SCRIPT = 'sleep 300 & echo "$$ $!" > {file}; wait'
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAgent]:
+    with RealAgent(ADDRESS, tmp_path_factory.mktemp("agent")) as agent:
+        yield agent
+
+
+def is_running(pid: int) -> bool:
+    with suppress(FileNotFoundError):
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
+
+
+def eventually(what: Callable[[], bool], within_s: float = 15.0) -> bool:
+    end_s = time.monotonic() + within_s
+    while not what():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
+@pytest.mark.parametrize("command", ["watch -type services", "lock -verbose some/prefix"])
+def test_nothing_is_left_behind(agent: RealAgent, tmp_path: Path, command: str, number: signal.Signals) -> None:
+    file = tmp_path / "pids"
+    program = [sys.executable, "-m", "consulpy", *command.split(), SCRIPT.format(file=file)]
+    process = subprocess.Popen(program, env=environment(ADDRESS), stdout=subprocess.DEVNULL)
+    assert eventually(lambda: file.exists() and len(file.read_text().split()) == 2)
+    pids = [int(pid) for pid in file.read_text().split()]
+
+    os.kill(process.pid, number)
+
+    process.wait(15)
+    assert process.returncode != 0 or command.startswith("lock")
+    assert eventually(lambda: not any(is_running(pid) for pid in pids)), "the child or its child still runs"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_exec_takes_its_session_with_it(agent: RealAgent, number: signal.Signals) -> None:
+    program = [sys.executable, "-m", "consulpy", "exec", "-wait=30s", "sleep 1"]
+    process = subprocess.Popen(program, env=environment(ADDRESS), stdout=subprocess.DEVNULL)
+    assert eventually(lambda: bool(agent.json("/v1/session/list")))
+
+    os.kill(process.pid, number)
+
+    process.wait(15)
+    assert agent.json("/v1/session/list") == []

@@ -1,0 +1,83 @@
+"""`consulpy watch` beside the real `consul watch`, both at the same real server."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers.cli import PATIENCE_S, RealAgent, environment, ours, theirs
+
+pytestmark = pytest.mark.peers
+
+SERVER = "127.75.1.2"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with RealAgent(SERVER, tmp_path_factory.mktemp("real")):
+        for key in ("w/a", "w/b"):
+            assert ours(SERVER, "kv", "put", key, "1")[0] == 0
+        assert ours(SERVER, "event", "-name", "deploy", "now")[0] == 0
+        yield
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-type key",
+        "-type key -key w/a",
+        "-type key -key nothing",
+        "-type key -key w/a -prefix w",
+        "-type keyprefix",
+        "-type keyprefix -prefix w/",
+        "-type keyprefix -prefix nothing/",
+        "-type services",
+        "-type service",
+        "-type service -service nobody",
+        "-type service -service consul -passingonly x",
+        "-type checks -service consul",
+        "-type checks -service a -state b",
+        "-type event -name nothing",
+        "-type connect_roots",
+        "-type connect_leaf",
+        "-type agent_service",
+        "-type what",
+    ],
+)
+def test_same_results_and_errors(words: str) -> None:
+    assert ours(SERVER, "watch", *words.split()) == theirs(SERVER, "watch", *words.split())
+
+
+@pytest.mark.parametrize("program", [["consul"], [sys.executable, "-m", "consulpy"]], ids=["real", "ours"])
+@pytest.mark.parametrize("words", ["-type key -key {0}/x", "-type keyprefix -prefix {0}/"], ids=["key", "keyprefix"])
+def test_a_script_is_run_for_each_change_and_for_nothing_else(tmp_path: Path, program: list[str], words: str) -> None:
+    prefix = f"t/{tmp_path.name}"
+    script = f'(cat; echo) >> {tmp_path}/new; test "$CONSUL_INDEX" -gt 0 && echo run >> {tmp_path}/runs'
+    command = [*program, "watch", *words.format(prefix).split(), script]
+    watching = subprocess.Popen(command, env=environment(SERVER))
+    try:
+        _runs(tmp_path, 1)
+        assert ours(SERVER, "kv", "put", f"{prefix}/x", "1")[0] == 0
+        _runs(tmp_path, 2)
+        assert ours(SERVER, "kv", "put", "elsewhere", "1")[0] == 0
+        assert ours(SERVER, "kv", "put", f"{prefix}/x", "2")[0] == 0
+        _runs(tmp_path, 3)
+    finally:
+        watching.terminate()
+        watching.wait(PATIENCE_S)
+    seen = (tmp_path / "new").read_text().splitlines()
+    assert seen[0] == "null"
+    assert ['"MQ=="' in line for line in seen if line] == [False, True, False]
+
+
+def _runs(tmp_path: Path, count: int) -> None:
+    """Wait for the run number `count`."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if (tmp_path / "runs").exists() and len((tmp_path / "runs").read_text().splitlines()) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no run number {count}")

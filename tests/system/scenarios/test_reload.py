@@ -1,0 +1,48 @@
+"""A reload reads the configuration again: services come and go, a mistake changes nothing."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.peers.programs import ask, eventually, hosts
+
+OURS = "127.45.0.1"
+WITH_WEB = 'service { name = "web" port = 80 }'
+
+
+@pytest.mark.parametrize("way", ["consulpy agent", "twistd -n --pidfile= consulpy"])
+def test_a_reload_applies_what_the_files_say_now(tmp_path: Path, way: str) -> None:
+    file = tmp_path / "agent.hcl"
+    file.write_text("")
+    with hosts(tmp_path, None) as (host,):
+        flags = ["--node", "a", "--bind", OURS, "--client", OURS, "--data-dir", "data", "--server"]
+        program = host.start("a", *way.split(), *flags, "--bootstrap-expect", "1", "--config-file", str(file))
+        eventually(lambda: ask(f"{OURS}:8500/v1/status/leader"), "it leads")
+        assert "web" not in ask(f"{OURS}:8500/v1/agent/services")
+
+        file.write_text(WITH_WEB)
+        assert host.output("consulpy", "reload", f"-http-addr={OURS}:8500") == "Configuration reload triggered\n"
+        assert "web" in ask(f"{OURS}:8500/v1/agent/services")
+        eventually(lambda: ask(f"{OURS}:8500/v1/catalog/service/web"), "the catalog has it")
+
+        file.write_text(WITH_WEB + "\nno_such_key = 1")
+        refused = host.run("consulpy", "reload", f"-http-addr={OURS}:8500", check=False)
+        assert refused.returncode == 1
+        assert "no_such_key" in refused.stdout + refused.stderr
+        assert "web" in ask(f"{OURS}:8500/v1/agent/services")
+
+        assert "[DEBUG]" not in program.output
+        file.write_text(WITH_WEB + '\nlog_level = "DEBUG"\nlimits { http_max_conns_per_client = 7 }\ndomain = "other"')
+        host.output("consulpy", "reload", f"-http-addr={OURS}:8500")
+        ask(f"{OURS}:8500/v1/agent/services")
+        if way == "consulpy agent":
+            eventually(lambda: "[DEBUG] agent.http: Request finished" in program.output, "debug lines")
+            (said,) = [line for line in program.output.splitlines() if "log_level" in line]
+            assert "reloaded: applied: " in said
+            assert "limits.http_max_conns_per_client" in said
+            assert said.endswith("not applied before a restart: domain")
+
+        file.write_text("")
+        program.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "web" not in ask(f"{OURS}:8500/v1/agent/services"), "SIGHUP reloads too")

@@ -1,0 +1,193 @@
+"""Keys without effect: what asks for nothing is quiet, what leaves nobody less safe is warned of, the rest refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consulpy.config.flags import read_flags
+from consulpy.config.load import read
+from consulpy.config.schema import RuntimeConfig
+from consulpy.config.tls import tls_settings
+from consulpy.errors import ConfigError
+from consulpy.tls.authority import create_authority, create_certificate
+from consulpy.tls.contexts import Tls
+from consulpy.tls.settings import TlsSettings
+from tests.fakes.config import FakeHost
+
+
+def hcl(text: str) -> RuntimeConfig:
+    return read(read_flags(["-data-dir", "/x", "-hcl", text]), FakeHost())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "disable_update_check = true",
+        "connect { enabled = false }",
+        "use_streaming_backend = true",
+        "rpc { enable_streaming = true }",
+        "ports { grpc_tls = -1 }",
+        "peering { enabled = false }",
+        'limits { request_limits { mode = "disabled" read_rate = -1 write_rate = -1 } }',
+        'partition = "default"',
+        "read_replica = false",
+        "segments = []",
+        "raft_protocol = 3",
+        'license_path = ""',
+        "experiments = []",
+        "telemetry { disable_compat_1.9 = true }",
+        "enable_central_service_config = true",
+        'acl { tokens { default = "" } }',
+        "ui_config { enabled = false }",
+    ],
+)
+def test_what_asks_for_nothing_is_quiet(text: str) -> None:
+    assert hcl(text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("connect { enabled = true }", "1: Connect is not supported yet: its endpoints say that it is off"),
+        (
+            'connect {\n enabled = true\n ca_provider = "consul"\n ca_config { leaf_cert_ttl = "72h" } }',
+            "2: Connect is not supported yet",
+        ),
+        ("peering { enabled = true }", "1: cluster peering is not supported"),
+        ("ports { grpc_tls = 8503 }", "ports.grpc_tls is not supported yet and has no effect"),
+        ('license_path = "/x"', "license_path is not supported yet"),
+        ('raft_logstore { backend = "wal" wal { segment_size_mb = 64 } }', "raft_logstore is not supported yet"),
+        ("xds { update_max_per_second = 250 }", "there is no service mesh"),
+        ('locality { region = "x" }', "locality is not supported yet"),
+        ("reporting { license { enabled = true } }", "reporting is not supported yet"),
+        ('limits { request_limits { mode = "permissive" read_rate = 5 } }', "limits.request_limits.mode is not"),
+        ('performance { grpc_keepalive_timeout = "20s" }', "performance.grpc_keepalive_timeout is not"),
+        ('tls { grpc { ca_file = "x" } }', "there is no gRPC listener"),
+        ("raft_protocol = 2", "raft_protocol is not supported yet"),
+        ("autopilot { cleanup_dead_servers = true }", "autopilot.cleanup_dead_servers is not"),
+        ('acl { tokens { agent_recovery = "x" } }', "acl.tokens.agent_recovery is not"),
+    ],
+)
+def test_what_leaves_nobody_less_safe_is_one_warning(text: str, why: str) -> None:
+    (line,) = hcl(text).warnings
+    assert line.startswith("-hcl 1:")
+    assert why in line
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('limits { request_limits { mode = "enforcing" } }', "limits of the rate of requests not supported yet"),
+        ('partition = "team"', "admin partitions"),
+        ("read_replica = true", "a server without a vote"),
+        ("auto_config { enabled = true }", "automatic configuration"),
+        ("auto_encrypt { allow_tls = true }", "certificates for the clients"),
+        ("\nconnect { foo = 1 }", "1:2: invalid config key connect.foo"),
+        ("connect { proxy { x = 1 } }", "invalid config key connect.proxy"),
+        ("autopilot { foo = 1 }", "invalid config key autopilot.foo"),
+        ("gossip_lan { foo = 1 }", "invalid config key gossip_lan.foo"),
+        ("telemetry { foo = 1 }", "invalid config key telemetry.foo"),
+        ("acl { tokens { foo = 1 } }", "invalid config key acl.tokens.foo"),
+        ('connect { enabled = "yes" }', "connect.enabled: expected true or false, not 'yes'"),
+        ("connect = true", "connect: expected a block"),
+        ("connect { ca_config = 1 }", "connect.ca_config: expected a block"),
+        ("autopilot { last_contact_threshold = 5 }", "expected a duration"),
+        ('tls { defaults { ca = "x" } }', "invalid config key tls.defaults.ca; did you mean tls.defaults.ca_path"),
+    ],
+)
+def test_the_rest_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        hcl(text)
+
+
+def settings(text: str) -> TlsSettings:
+    return tls_settings(hcl(text))
+
+
+FILES = 'ca_file = "ca" cert_file = "c" key_file = "k"'
+
+
+@pytest.mark.parametrize(
+    ("block", "flat"),
+    [
+        (f"tls {{ defaults {{ {FILES} }} }}", FILES),
+        (
+            f"tls {{ defaults {{ {FILES} verify_incoming = true verify_outgoing = true }} }}",
+            f"{FILES} verify_incoming = true verify_outgoing = true",
+        ),
+        (
+            f"tls {{ defaults {{ {FILES} verify_incoming = true }} https {{ verify_incoming = false }} }}",
+            f"{FILES} verify_incoming_rpc = true",
+        ),
+        (
+            f"tls {{ defaults {{ {FILES} }} internal_rpc {{ verify_incoming = true verify_server_hostname = true }} }}",
+            f"{FILES} verify_incoming_rpc = true verify_server_hostname = true",
+        ),
+        (f'tls {{ defaults {{ {FILES} tls_min_version = "TLSv1_3" }} }}', f'{FILES} tls_min_version = "tls13"'),
+        (
+            f"{FILES} verify_incoming = true tls {{ https {{ verify_incoming = false }} }}",
+            f"{FILES} verify_incoming_rpc = true",
+        ),
+        (
+            f'tls {{ defaults {{ {FILES} }} internal_rpc {{ ca_file = "a" }} https {{ ca_file = "a" }} }}',
+            FILES.replace('"ca"', '"a"'),
+        ),
+    ],
+)
+def test_the_tls_block_is_the_flat_keys(block: str, flat: str) -> None:
+    assert settings(block) == settings(flat)
+
+
+def test_https_has_none_of_the_files_of_port_8300_only() -> None:
+    shown = settings(f"tls {{ internal_rpc {{ {FILES} verify_incoming = true }} }}")
+    assert (shown.ca_file, shown.verify_incoming_rpc) == ("ca", True)
+    assert (shown.of_https.ca_file, shown.of_https.cert_file, shown.verify_incoming_https) == ("", "", False)
+
+
+def test_the_block_wins_over_flat_keys_and_says_so() -> None:
+    config = hcl('ca_file = "old" tls { defaults { ca_file = "new" } }')
+    assert config.ca_file == "new"
+    assert config.warnings == ("ca_file is given at the top and as tls.defaults.ca_file: the latter counts",)
+
+
+def test_https_may_have_files_of_its_own(tmp_path: Path) -> None:
+    given: dict[str, Any] = {}
+    for name in ("rpc", "https"):
+        ca = create_authority(10)
+        pair = create_certificate(ca, "server", "server.dc1.consul", days=10)
+        for part, data in (("ca", ca.certificate), ("cert", pair.certificate), ("key", pair.key)):
+            (tmp_path / f"{name}-{part}").write_bytes(data)
+            given[f"{name}_{part}"] = tmp_path / f"{name}-{part}"
+    text = """ports {{ https = 8501 }}
+tls {{
+  defaults {{ ca_file = "{rpc_ca}" cert_file = "{rpc_cert}" key_file = "{rpc_key}" verify_incoming = true }}
+  https {{ ca_file = "{https_ca}" cert_file = "{https_cert}" key_file = "{https_key}" }}
+}}""".format(**given)
+    tls = Tls(settings(text))
+    assert tls.incoming_rpc is not None
+    assert tls.incoming_https is not None
+    assert tls.incoming_rpc.get_ca_certs() != tls.incoming_https.get_ca_certs()
+    assert tls.settings.of_https.verify_incoming_https
+    for name, why in (
+        ("ca_file", "VerifyIncoming set but no CA"),
+        ("key_file", "VerifyIncoming requires either a Cert"),
+    ):
+        value = given[f"https_{name.removesuffix('_file')}"]
+        with pytest.raises(ConfigError, match=why):
+            settings(text.replace(f'{name} = "{value}"', f'{name} = ""'))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('kind = "foo" name = "x"', r"1:2: config_entries.bootstrap: invalid config entry kind: foo"),
+        ('name = "x"', "Payload does not contain a kind/Kind key at the top level"),
+        ('kind = "service-defaults" name = "x" foo = 1', 'invalid config key "foo"'),
+        ('kind = "service-splitter" name = "x" splits { weight = 50 }', "sum of all split weights must be 100"),
+        ('kind = "service-defaults"', "Name is required"),
+    ],
+)
+def test_config_entries_are_checked(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        hcl(f"config_entries {{\n bootstrap {{ {text} }} }}")

@@ -1,0 +1,253 @@
+"""Access control through the door: who may do what, what is filtered, and that nothing kept is handed to others.
+
+The plain cases are recorded ones (tests/conformance-acl); here is what they do not reach.
+"""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from consulpy.http.api.refused import HEADER
+from tests.harness.guarded import MASTER, Guarded, GuardedDoor
+
+NOBODY = "cf000000-0000-0000-0000-0000000000ff"
+
+
+@pytest.fixture
+def door() -> GuardedDoor:
+    return GuardedDoor()
+
+
+def test_who_has_no_right_gets_nothing_and_who_is_nobody_is_told(door: GuardedDoor) -> None:
+    assert (door.as_("", "GET /v1/kv/a").status, door.as_("", "GET /v1/kv/a").text) == (403, "Permission denied")
+    assert door.as_(NOBODY, "GET /v1/kv/a").text == "ACL not found"
+    assert door.as_("", "GET /v1/catalog/nodes").json == []
+    assert door.as_(NOBODY, "GET /v1/catalog/nodes").status == 403
+    assert door.as_(MASTER, "GET /v1/kv/a").status == 404
+    assert door.as_("allow", "GET /v1/kv/a").text == "Cannot resolve root ACL"
+
+
+def test_a_refusal_says_what_was_missing_and_whose_token_it_was(door: GuardedDoor) -> None:
+    token = door.token('key "a" { policy = "read" }')
+    accessor = door.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
+    answer = door.ask("PUT /v1/kv/a%22b", "1", X_Consul_Token=token, User_Agent="test")
+    assert answer.text == "Permission denied"
+    assert answer.headers[HEADER.lower()] == f'accessor={accessor}, key:write "a\\"b"'
+    assert (
+        door.ask("GET /v1/kv/x", X_Consul_Token=token, User_Agent="t").headers[HEADER.lower()].endswith('key:read "x"')
+    )
+    assert HEADER.lower() not in door.as_(token, "PUT /v1/kv/x", "1").headers
+    assert token not in answer.headers[HEADER.lower()]
+
+
+def test_rules_that_mean_nothing_are_stored_with_a_warning(door: GuardedDoor) -> None:
+    body = {"Name": "odd", "Rules": 'keys "a" { policy = "read" }'}
+    answer = door.ask("PUT /v1/acl/policy", body, X_Consul_Token=MASTER, User_Agent="test")
+    assert answer.json["Rules"] == body["Rules"]
+    assert answer.headers["x-consulpy-warning"] == '"keys" in line 1 means nothing'
+
+
+def test_secrets_are_never_made_from_what_others_see(door: GuardedDoor) -> None:
+    made = [door.as_(MASTER, "PUT /v1/acl/token", {}).json["SecretID"] for _ in range(4)]
+    other = GuardedDoor()  # the same seed
+    assert len({*made, *(other.as_(MASTER, "PUT /v1/acl/token", {}).json["SecretID"] for _ in range(4))}) == 8
+
+
+def test_an_expired_token_is_nobody_before_and_after_it_is_reaped(door: GuardedDoor) -> None:
+    token = door.token('key_prefix "" { policy = "read" }', ExpirationTTL="60s")
+    assert [door.as_(token, "GET /v1/kv/a?recurse").status for _ in range(3)] == [404] * 3
+    door.as_(MASTER, "PUT /v1/kv/a", "1")
+    assert [door.as_(token, "GET /v1/kv/a").status for _ in range(3)] == [200] * 3
+    door.agent.server.wall_s = lambda: 1_800_000_061.0  # type: ignore[method-assign]
+    door.agent.server.guard._resolver._wall_s = lambda: 1_800_000_061.0
+    assert door.as_(token, "GET /v1/kv/a").text == "ACL not found"
+    assert door.agent.server.store.acl.token(token) is not None
+    door.agent.leader._acl._wall_s = lambda: 1_800_000_061.0
+    door.agent.clock.advance(1)
+    assert door.agent.server.store.acl.token(token) is None
+
+
+def test_a_blocked_reader_whose_token_goes_is_refused(door: GuardedDoor) -> None:
+    door.as_(MASTER, "PUT /v1/kv/a", "1")
+    token = door.token('key "a" { policy = "read" }')
+    index = door.as_(token, "GET /v1/kv/a").headers["x-consul-index"]
+    waiting = door.begin(f"GET /v1/kv/a?index={index}", X_Consul_Token=token)
+    assert waiting.answer is None
+    accessor = door.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
+    door.as_(MASTER, f"DELETE /v1/acl/token/{accessor}")
+    door.as_(MASTER, "PUT /v1/kv/a", "2")
+    door.agent.clock.advance(0.1)
+    assert waiting.answer is not None
+    assert (waiting.answer.status, waiting.answer.text) == (403, "ACL not found")
+
+
+def test_a_blocked_reader_of_a_key_is_judged_again_when_it_wakes(door: GuardedDoor) -> None:
+    """Real Consul keeps the rights of the start and hands out the new value."""
+    door.as_(MASTER, "PUT /v1/kv/a", "1")
+    token = door.token('key "a" { policy = "read" }')
+    index = door.as_(token, "GET /v1/kv/a").headers["x-consul-index"]
+    waiting = door.begin(f"GET /v1/kv/a?index={index}", X_Consul_Token=token)
+    policy = door.as_(token, "GET /v1/acl/token/self").json["Policies"][0]
+    door.as_(MASTER, f"PUT /v1/acl/policy/{policy['ID']}", {"Name": policy["Name"]})
+    door.as_(MASTER, "PUT /v1/kv/a", "2")
+    door.agent.clock.advance(0.1)
+    assert waiting.answer is not None
+    assert (waiting.answer.status, waiting.answer.text) == (403, "Permission denied")
+
+
+def test_the_agents_own_endpoints_ask_too(door: GuardedDoor) -> None:
+    reader = door.token('agent "agent-one" { policy = "read" } node "agent-two" { policy = "read" }')
+    assert door.as_("", "GET /v1/agent/self").status == 403
+    assert door.as_(reader, "GET /v1/agent/self").status == 200
+    assert [row["Name"] for row in door.as_(reader, "GET /v1/agent/members").json] == ["agent-two"]
+    assert [row["Name"] for row in door.as_(MASTER, "GET /v1/agent/members").json] == ["agent-one", "agent-two"]
+    assert door.as_("", "GET /v1/agent/members").json == []
+    assert door.as_(reader, "PUT /v1/agent/reload").status == 403
+    assert door.as_("", "GET /v1/operator/keyring").text == "Reading keyring denied by ACLs"
+    assert door.as_("", "GET /v1/snapshot").status == 403
+    assert door.as_(reader, "PUT /v1/snapshot", "x").status == 403
+
+
+def test_the_default_token_stands_in_and_the_emergency_token_stays_here(door: GuardedDoor) -> None:
+    door.agent.tokens.set("default", door.token('key "a" { policy = "read" }'))
+    assert [door.as_("", "GET /v1/kv/a").status for _ in range(3)] == [404] * 3
+    door.as_(MASTER, "PUT /v1/kv/a", "1")
+    assert [door.as_("", "GET /v1/kv/a").status for _ in range(3)] == [200] * 3
+    door.agent.tokens.set("default", "")
+    assert door.as_("", "GET /v1/kv/a").status == 403
+    door.agent.tokens.set("agent_master", NOBODY)
+    assert door.as_(NOBODY, "GET /v1/agent/self").status == 200
+    assert door.as_(NOBODY, "GET /v1/agent/self").status == 200
+    assert door.as_(NOBODY, "GET /v1/kv/a").text == "ACL not found"
+    assert door.as_(NOBODY, "PUT /v1/agent/maintenance?enable=true").status == 403
+
+
+def test_tokens_of_the_agent_are_set_over_http(door: GuardedDoor) -> None:
+    token = door.token('key "a" { policy = "read" }')
+    assert door.as_(MASTER, "PUT /v1/agent/token/acl_token", {"Token": token}).status == 200
+    assert door.agent.tokens.default == token
+    assert door.as_(MASTER, "PUT /v1/agent/token/nonsense", {"Token": token}).status == 404
+    assert door.as_(MASTER, "PUT /v1/agent/token/default", {"Tokn": token}).status == 400
+
+
+def test_default_allow_lets_all_but_access_control() -> None:
+    door = GuardedDoor(Guarded(default_allows=True).start())
+    assert door.as_("", "PUT /v1/kv/a", "1").status == 200
+    assert door.as_("", "GET /v1/acl/tokens").status == 403
+    assert door.as_("", "GET /v1/snapshot").status == 403
+    reader = door.token('key "a" { policy = "read" }')
+    assert door.as_(reader, "PUT /v1/kv/a", "1").status == 403
+
+
+def test_listing_keys_may_be_a_right_of_its_own() -> None:
+    door = GuardedDoor(Guarded(lists_keys_by_right=True).start())
+    door.as_(MASTER, "PUT /v1/kv/p/a", "1")
+    reader, lister = (door.token(f'key_prefix "p/" {{ policy = "{verb}" }}') for verb in ("read", "list"))
+    assert [door.as_(token, "GET /v1/kv/p/?keys").status for token in (reader, lister)] == [403, 200]
+
+
+REQUESTS = (
+    "GET /v1/kv/a", "GET /v1/kv/b", "GET /v1/kv/?recurse", "GET /v1/kv/?keys", "GET /v1/catalog/nodes",
+    "GET /v1/catalog/services", "GET /v1/catalog/service/web", "GET /v1/health/service/web?passing",
+    "GET /v1/catalog/node/n1", "GET /v1/health/state/any", "GET /v1/agent/members", "GET /v1/health/node/n1",
+    "GET /v1/catalog/nodes?stale", "GET /v1/health/service/web?cached", "GET /v1/catalog/services?cached",
+)  # fmt: skip
+RULES = (
+    "", 'key "a" { policy = "read" }', 'key_prefix "" { policy = "read" }', 'node_prefix "" { policy = "read" }',
+    'key_prefix "" { policy = "read" } key "b" { policy = "deny" }',
+    'node_prefix "" { policy = "read" } service_prefix "" { policy = "read" }',
+    'node "n1" { policy = "read" } service "web" { policy = "read" }', 'service "db" { policy = "read" }',
+)  # fmt: skip
+
+
+class Weather:
+    """Random changes of data and rights."""
+
+    def __init__(self, door: GuardedDoor, seed: int) -> None:
+        self.door, self.rng = door, Random(seed)
+        self.policies: list[str] = []
+        self.secrets: list[str] = [""]
+        self.accessors: list[str] = []
+        self.master("PUT /v1/acl/role", {"Name": "r"})
+        for number in range(4):
+            made = self.master("PUT /v1/acl/policy", {"Name": f"p{number}", "Rules": self.rng.choice(RULES)})
+            self.policies.append(made.json["ID"])
+            self.make_token()
+
+    def master(self, request: str, body: Any = b"") -> Any:
+        return self.door.as_(MASTER, request, body)
+
+    def links(self) -> list[dict[str, str]]:
+        return [
+            {"ID": each} for each in self.rng.sample(self.policies, min(self.rng.randint(0, 2), len(self.policies)))
+        ]
+
+    def make_token(self) -> None:
+        body: dict[str, Any] = {"Policies": self.links()}
+        if self.rng.random() < 0.3:
+            body["Roles"] = [{"Name": "r"}]
+        made = self.master("PUT /v1/acl/token", body).json
+        self.secrets.append(made["SecretID"])
+        self.accessors.append(made["AccessorID"])
+
+    def change(self) -> None:
+        rng = self.rng
+        kind = rng.randrange(9)
+        if kind == 0:
+            at = rng.randrange(len(self.policies))
+            self.master(f"PUT /v1/acl/policy/{self.policies[at]}", {"Name": f"p{at}", "Rules": rng.choice(RULES)})
+        elif kind == 1:
+            self.master(f"PUT /v1/acl/token/{rng.choice(self.accessors)}", {"Policies": self.links()})
+        elif kind == 2:
+            role = self.master("GET /v1/acl/role/name/r").json["ID"]
+            self.master(f"PUT /v1/acl/role/{role}", {"Name": "r", "Policies": self.links()})
+        elif kind == 3:
+            self.make_token()
+        elif kind == 4 and len(self.accessors) > 2:
+            self.master(f"DELETE /v1/acl/token/{rng.choice(self.accessors)}")
+        elif kind == 5:
+            self.door.agent.tokens.set("default", rng.choice(self.secrets))
+        elif kind == 6:
+            self.master(f"PUT /v1/kv/{rng.choice('ab')}", str(rng.random()))
+        elif kind == 7:
+            self.master(f"DELETE /v1/kv/{rng.choice('ab')}")
+        else:
+            name, service = rng.choice(("n1", "n2")), rng.choice(("web", "db"))
+            body = {"Node": name, "Address": "10.0.0.1", "Service": {"Service": service, "Port": rng.randint(1, 9)}}
+            self.master("PUT /v1/catalog/register", body)
+
+
+def shown(answer: Any) -> tuple[int, Any, Any]:
+    """What matters of an answer: one that was kept is not distinguished by its age."""
+    body = json.loads(answer.body) if answer.headers.get("content-type") == "application/json" else answer.body
+    return answer.status, body, answer.headers.get("x-consul-index")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
+    agent = Guarded().start()
+    kept, plain = GuardedDoor(agent), GuardedDoor(agent, use_cache=False)
+    plain.service.kept.enabled = False
+    weather = Weather(kept, seed)
+    for _ in range(120):
+        weather.change()
+        agent.clock.advance(0.1)  # copies for `?cached` are refreshed after a moment
+        for _ in range(weather.rng.randint(1, 6)):
+            request, secret = weather.rng.choice(REQUESTS), weather.rng.choice(weather.secrets)
+            for _ in range(3):
+                got, wanted = kept.as_(secret, request), plain.as_(secret, request)
+                assert shown(got) == shown(wanted), (request, secret)
+    assert kept.service.kept.hits > 50, "nothing was kept: nothing was shown"
+
+
+def test_a_deleted_token_leaves_no_answer_behind(door: GuardedDoor) -> None:
+    door.as_(MASTER, "PUT /v1/kv/a", "1")
+    token = door.token('key "a" { policy = "read" }')
+    assert [door.as_(token, "GET /v1/kv/a").status for _ in range(4)] == [200] * 4
+    assert door.service.kept.hits
+    accessor = door.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
+    assert door.as_(token, f"DELETE /v1/acl/token/{accessor}").status == 403
+    assert door.as_(MASTER, f"DELETE /v1/acl/token/{accessor}").status == 200
+    assert door.as_(token, "GET /v1/kv/a").text == "ACL not found"

@@ -1,0 +1,172 @@
+"""Odd request lines, fields and framings: one answer and an end, never silence, never two requests out of one."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from twisted.logger import LogEvent, globalLogPublisher
+
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
+from tests.harness.http import HttpHarness, InMemoryClient
+
+SMUGGLED = b"PUT /v1/kv/smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+PUT = b"PUT /v1/kv/outer HTTP/1.1\r\nHost: a\r\n"
+GET = b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.fixture
+def faults() -> Iterator[list[str]]:
+    """Failures that somebody logged: each is a fault of ours."""
+    found: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event.get("log_failure") is not None:
+            found.append(event["log_failure"].getTraceback())
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        PUT + b"Transfer-Encoding: identity\r\n\r\n",
+        PUT + b"Transfer-Encoding: identity\r\nContent-Length: 0\r\n\r\n",
+        PUT + b"Content-Length: 0\r\nTransfer-Encoding: identity\r\n\r\n",
+        PUT + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked, identity\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        PUT + b"Transfer-Encoding: xchunked\r\n\r\n",
+        PUT + b"Transfer-Encoding:\r\n\r\n",
+        PUT + b"Transfer-Encoding : chunked\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n",
+        PUT + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+        PUT + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        PUT + b"Content-Length: 1, 2\r\n\r\n",
+        PUT + b"Content-Length: +1\r\n\r\n",
+        PUT + b"Content-Length: -1\r\n\r\n",
+        PUT + b"Content-Length: 0x1\r\n\r\n",
+        PUT + b"Content-Length: 1 1\r\n\r\n",
+        PUT + b"Content-Length:\r\n\r\n",
+        PUT + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        PUT + b"Content-Length: 1\xb2\r\n\r\n",
+        PUT + b" folded: 1\r\n\r\n",
+        PUT + b"A: b\r\n\tfolded\r\n\r\n",
+        PUT + b"A: b\nContent-Length: 0\r\n\r\n",
+        PUT + b"A: b\rContent-Length: 0\r\n\r\n",
+        PUT + b"A b\r\n\r\n",
+        PUT + b": b\r\n\r\n",
+        PUT + b"A\x00: b\r\n\r\n",
+        PUT + b"A: b\x00\r\n\r\n",
+        PUT.replace(b"\r\n", b"\n") + b"\n",
+        PUT + b"\n",
+        PUT + b"\n\n",
+        b"PUT /v1/kv/outer HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/1.1\nHost: a\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/1.1\r\nHost: a b\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/1.1\r\nHost: a@b\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/1.1\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"PUT /v1/kv/outer HTTP/1.1 \r\nHost: a\r\n\r\n",
+        b"PUT /v1/kv/outer  HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PUT\t/v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
+        b" PUT /v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PUT /v1/kv/outer\r\nHost: a\r\n\r\n",
+        b"PUT /v1/kv/out er HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"P@T /v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PUT v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PUT /v1/kv/%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\r\n\r\nPUT /v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\n",
+    ],
+)
+@pytest.mark.parametrize("pieces", ["whole", "bytes", "behind"])
+def test_an_odd_framing_is_refused_and_nothing_behind_it_is_read(head: bytes, pieces: str, faults: list[str]) -> None:
+    door = HttpHarness()
+    asking = InMemoryClient(door)
+    if pieces == "behind":
+        asking.send(GET + b"\r\n" + head + SMUGGLED)
+    elif pieces == "whole":
+        asking.send(head + SMUGGLED)
+    else:
+        for at in range(len(head) if len(head) < 1000 else 0):
+            asking.send(head[at : at + 1])
+        asking.send(SMUGGLED if len(head) < 1000 else head + SMUGGLED)
+    door.agent.clock.advance(LINGER_S)
+    answers = asking.raw.split(b"HTTP/1.1 ")[1:]
+    status = b"501" if b"Transfer-Encoding:" in head and _is_unknown(head) else b"400"
+    assert [answer[:3] for answer in answers] == [b"200", status][pieces != "behind" :]
+    assert b"\r\nConnection: close\r\n" in answers[-1]
+    assert not asking.transport.connected
+    assert door.ask("GET /v1/kv/?keys").json == [], "nothing was written"
+    assert faults == []
+
+
+def _is_unknown(head: bytes) -> bool:
+    """As real Consul: an unknown encoding is not implemented, whatever else is wrong."""
+    value = head.partition(b"Transfer-Encoding:")[2].partition(b"\r\n")[0].strip()
+    return value != b"chunked"
+
+
+def test_an_unknown_expectation_is_answered_417() -> None:
+    assert HttpHarness().ask("PUT /v1/kv/a", b"x", Expect="a-pony").status == 417
+
+
+_words = st.sampled_from(
+    b"GET|PUT|POST|HEAD|/v1/kv/a|/v1/status/leader|*|http://x/v1/kv/a|HTTP/1.1|HTTP/1.0|HTTP/9.9|"
+    b"Host: a|Host:|Host: a b|Content-Length: 3|Content-Length: 0|content-length:03|Content-Length: 3,3|"
+    b"Transfer-Encoding: chunked|transfer-encoding:identity|Transfer-Encoding: \x0bchunked|"
+    b"Connection: close|Connection: keep-alive|Expect: 100-continue|Expect: x|"
+    b"Upgrade: h2c|Trailer: x|abc|3\r\nabc\r\n|0\r\n\r\n|3;x=\n|%|%2e|?|?index=1|"
+    b" |  |\t|\r\n|\n|\r|\r\n\r\n|\x00|\xff|:".split(b"|")
+)
+_mixed = st.lists(_words | st.binary(max_size=3), max_size=14).map(b"".join)
+_headers = st.lists(_words, max_size=5).map(b"\r\n".join)
+_requests = st.builds(
+    lambda method, target, version, headers, body: (
+        b"%s %s %s\r\n%s\r\n\r\n%s" % (method, target, version, headers, body)
+    ),
+    st.sampled_from([b"GET", b"PUT", b"DELETE", b"OPTIONS"]) | _words,
+    st.sampled_from([b"/v1/kv/a", b"/v1/catalog/nodes", b"/v1/kv/a?index=2"]) | _words,
+    st.just(b"HTTP/1.1") | _words,
+    st.just(b"Host: a") | _headers.map(lambda more: b"Host: a\r\n" + more) | _headers,
+    st.just(b"") | _words | _mixed,
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_requests | _mixed, min_size=1, max_size=3).map(b"".join), st.integers(1, 40))
+@example(b"GET / HTTP/1.1\nHost: a\n\n", 40)
+@example(PUT + b"Content-Length: " + b"9" * 4301 + b"\r\n\r\n", 40)
+def test_any_bytes_end_in_an_answer_or_are_awaited_no_longer_than_allowed(
+    faults: list[str], data: bytes, size: int
+) -> None:
+    door = HttpHarness()
+    asking = InMemoryClient(door)
+    for at in range(0, len(data), size):
+        asking.send(data[at : at + size])
+    assert faults == []
+    for _ in range(8):  # waits of blocking reads, then the time of a request, then that of an idle connection
+        door.agent.clock.advance(max(REQUEST_TIMEOUT_S, IDLE_TIMEOUT_S, 700.0))
+    assert faults == []
+    assert not asking.transport.connected or not data, "nobody waits for ever"
+    if data.strip(b"\r\n"):
+        assert asking.raw.startswith(b"HTTP/1."), "nobody is left without an answer"
+    ends = [answer for answer in asking.raw.split(b"HTTP/1.1 ")[1:] if answer.startswith(b"400")]
+    assert all(b"Traceback" not in answer for answer in ends)
+
+
+@pytest.mark.parametrize("data", [b"\x06\x84\xa4Node", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"\x00", b"\xff" * 40])
+def test_another_protocol_is_refused_at_once(data: bytes) -> None:
+    """A gossip agent that joins this port, or a client that speaks TLS, waits for us to speak."""
+    client = InMemoryClient(HttpHarness())
+
+    client.send(data)
+
+    assert client.raw.startswith(b"HTTP/1.1 400 Bad Request\r\n")

@@ -1,0 +1,200 @@
+"""Large answers are rendered elsewhere and sent in parts: the same bytes, one state, at the client's pace."""
+
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+
+from consulpy.http.api.app import TURN_MAX_S
+from consulpy.http.api.large_body import (
+    LARGE_BYTES,
+    LARGE_ROWS,
+    PART_BYTES,
+    Parts,
+    Rendering,
+    is_large,
+    json_parts,
+    sliced,
+)
+from consulpy.http.api.render import Rows, to_bytes
+from consulpy.http.connection.channel import IDLE_TIMEOUT_S
+from tests.harness.http import HttpHarness
+
+VALUE_BYTES = 400 * 1024
+COUNT = LARGE_BYTES // VALUE_BYTES + 2
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text('a<&>\n"\xe9\udcff', max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab<", max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+ROWS = st.lists(JSON, max_size=200).map(lambda found: Rows(found, lambda row: row, lambda _row: 100))
+
+
+def plainly(body: Any) -> Any:
+    """The same body without `Rows`."""
+    if isinstance(body, Rows):
+        return body.shown()
+    return {key: plainly(value) for key, value in body.items()} if isinstance(body, dict) else body
+
+
+@given(st.one_of(ROWS, st.dictionaries(st.text('ab<"', max_size=3), st.one_of(JSON, ROWS), max_size=4)), st.booleans())
+def test_in_parts_or_whole_the_bytes_are_the_same(body: Any, pretty: bool) -> None:
+    whole = to_bytes(plainly(body), pretty)
+    assert b"".join(json_parts(body, pretty)) == whole
+    assert to_bytes(body, pretty) == whole
+
+
+def test_no_part_is_much_larger_than_its_bound() -> None:
+    sizes = [10, 200_000, 70_000, 5, 300_000] * 40
+    body = Rows(["x" * size for size in sizes], lambda row: row, len)
+    parts = list(json_parts(body, pretty=False))
+    assert max(map(len, parts)) <= PART_BYTES + max(sizes) + 100
+    assert len(list(json_parts(Rows(list(range(1000)), lambda row: row), pretty=False))) >= 1000 / 64
+
+
+@pytest.mark.parametrize(
+    ("body", "large"),
+    [
+        (Rows([b"x"] * LARGE_ROWS, str), False),
+        (Rows([b"x"] * (LARGE_ROWS + 1), str), True),
+        (Rows([b"x" * 1000] * 3000, str, len), True),
+        (Rows([b"x" * 1000] * 1000, str, len), False),
+        ({"Results": Rows([b"x" * 1000] * 3000, str, len)}, True),
+        ({"Results": None}, False),
+        (None, False),
+    ],
+)
+def test_what_is_large(body: Any, large: bool) -> None:
+    assert is_large(body) is large
+
+
+class Elsewhere:
+    """A thread that works when it is told to."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def __call__(self, job: Callable[[], Any]) -> "Deferred[Any]":
+        self.jobs.append((job, Deferred()))
+        return self.jobs[-1][1]
+
+    def work(self) -> None:
+        for job, done in self.jobs:
+            done.callback(job())
+        self.jobs.clear()
+
+
+def filled(in_thread: Any, *, short: bool) -> HttpHarness:
+    door = HttpHarness(in_thread=in_thread)
+    if not short:
+        door.site.dispatcher.serve = None
+    for number in range(COUNT):
+        door.tell(f"PUT /v1/kv/big/{number}", bytes([65 + number]) * VALUE_BYTES)
+    return door
+
+
+READ = "GET /v1/kv/big/?recurse"
+
+
+@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.parametrize("parameters", ["", "&pretty"])
+@pytest.mark.parametrize("headers", [{}, {"Accept_Encoding": "gzip"}])
+def test_a_large_answer_is_made_elsewhere_and_shows_the_state_of_its_index(
+    short: bool, parameters: str, headers: dict[str, str]
+) -> None:
+    elsewhere = Elsewhere()
+    door = filled(elsewhere, short=short)
+    before = door.agent.server.store.kv.under(None, "big/")
+    asking = door.begin(READ + parameters, **headers)
+    assert asking.raw == b""
+    door.tell("PUT /v1/kv/big/0", b"changed")
+    door.tell("DELETE /v1/kv/big/1")
+
+    elsewhere.work()
+
+    answer = asking.answer
+    assert answer is not None
+    assert answer.status == 200
+    assert answer.headers["x-consul-index"] == str(before[0])
+    assert answer.body == to_bytes([entry.to_json() for entry in before[1]], bool(parameters))
+    sent = asking.raw.partition(b"\r\n\r\n")[2]
+    assert answer.headers["content-length"] == str(len(sent))
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_what_comes_behind_a_large_answer_is_answered_after_it(short: bool) -> None:
+    elsewhere = Elsewhere()
+    door = filled(elsewhere, short=short)
+    asking = door.begin(READ)
+    asking.send(b"GET /v1/status/leader HTTP/1.1\r\nHost: h\r\n\r\n")
+    elsewhere.work()
+    door.agent.clock.advance(0)
+    assert asking.raw.count(b"HTTP/1.1 200 OK") == 2
+    assert asking.raw.endswith(b':8300"')
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_client_that_leaves_ends_the_work(short: bool) -> None:
+    elsewhere = Elsewhere()
+    door = filled(elsewhere, short=short)
+    asking = door.begin(READ)
+    asking.hang_up()
+    [(job, _)] = elsewhere.jobs
+    assert job().size == 0
+    assert asking.raw == b""
+
+
+def test_a_slow_client_is_sent_no_more_than_it_takes_and_is_cut_off_when_it_takes_nothing() -> None:
+    elsewhere = Elsewhere()
+    door = filled(elsewhere, short=True)
+    asking = door.begin(READ)
+    real = asking.transport.write
+
+    def write(data: bytes) -> None:
+        real(data)
+        asking.channel._channel.pauseProducing()  # its buffer is full
+
+    asking.transport.write = write
+    elsewhere.work()
+    first = len(asking.raw)
+    one = VALUE_BYTES * 4 // 3 + 1000  # a part has one value at least
+    assert 0 < first <= one
+
+    door.agent.clock.advance(IDLE_TIMEOUT_S / 2)
+    asking.channel._channel.resumeProducing()
+    assert first < len(asking.raw) <= first + one
+    door.agent.clock.advance(IDLE_TIMEOUT_S - 1)
+    assert asking.transport.connected
+    door.agent.clock.advance(2)
+    assert not asking.transport.connected
+
+
+def test_a_whole_body_is_compressed_in_parts_too() -> None:
+    body = json.dumps(list(range(500_000))).encode()
+    made = Rendering(sliced(body), compress=True).run()
+    assert gzip.decompress(b"".join(made.parts)) == body
+    assert Parts(list(sliced(body))).size == len(body)
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_request_in_a_long_turn_waits_for_the_next_one(short: bool) -> None:
+    """So costly reads that come together are made one in a turn, and gossip is read between them."""
+    door = filled(Elsewhere(), short=short)
+    agent = door.agent
+    agent.turn.began_s = agent.clock.seconds() - TURN_MAX_S - 0.01
+    asking = door.begin("GET /v1/status/leader")
+    gone = door.begin("GET /v1/status/leader")
+    gone.hang_up()
+    agent.clock.callLater(0, lambda: setattr(agent.turn, "began_s", agent.clock.seconds()))
+    assert asking.raw == b""
+
+    agent.clock.advance(0)
+
+    assert asking.raw.endswith(b':8300"')
+    assert gone.raw == b""

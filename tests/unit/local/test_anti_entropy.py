@@ -1,0 +1,608 @@
+"""docs/wire/rpc.md section 9: what an agent sends to the catalog about itself, and when."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from consulpy.errors import NoServers, RPCError
+from consulpy.local.state import LocalState
+from consulpy.local.sync.anti_entropy import SPACING_S, UNSPACED, AntiEntropy, scale
+from consulpy.local.sync.catalog_sync import PARALLEL
+from consulpy.structs.check import HealthCheck
+from consulpy.structs.node import Node
+from consulpy.structs.requests import NodeRequest, RegisterRequest
+from consulpy.structs.service import ConnectProxy, NodeService, Upstream, Weights
+from tests.fakes.local import FakeCatalog, Fraction, node
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "rpc"
+
+
+class Agent:
+    """An agent's local state and anti-entropy with a fake catalog; all random parts are one half."""
+
+    def __init__(self, members: int = 3, **options: Any) -> None:
+        self.clock, self.catalog = Clock(), FakeCatalog()
+        self.local = LocalState(node(), self.clock, Fraction(), **options)
+        self.entries = self.local.entries
+        self.sync = AntiEntropy(self.catalog, self.local, self.clock, Fraction(), lambda: members)
+
+    def start(self) -> "Agent":
+        self.sync.start()
+        self.clock.advance(0)
+        self.catalog.calls.clear()
+        return self
+
+    def service(self, name: str = "web", **fields: Any) -> NodeService:
+        service = NodeService(id=name, service=name, weights=Weights(), **fields)
+        self.entries.put_service(service, "")
+        return service
+
+    def check(self, name: str, service: str = "", status: str = "passing", **fields: Any) -> HealthCheck:
+        check = HealthCheck(node="c1", check_id=name, name=name, status=status, service_id=service, **fields)
+        self.entries.put_check(check, "")
+        return check
+
+    def settle(self) -> list[tuple[str, Any]]:
+        self.catalog.calls.clear()
+        self.clock.advance(SPACING_S)
+        return self.catalog.calls
+
+
+def captured(method: str, where: Any = lambda body: True) -> str:
+    pairs = json.loads((VECTORS / f"{method}.json").read_text())["pairs"]
+    found: str = next(p["request"]["body_hex"] for p in pairs if where(p["request"]["body"]))
+    return found
+
+
+def test_node_registration_is_the_captured_one() -> None:
+    agent = Agent()
+    agent.sync.start()
+    agent.clock.advance(0)
+
+    method, request = agent.catalog.calls[-1]
+
+    assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks", "Catalog.Register"]
+    expected = captured("Catalog.Register", lambda body: body["Node"] == "c1" and body["Service"] is None)
+    assert method == "Catalog.Register"
+    # maps come in random order from Go, sorted from us
+    assert request == RegisterRequest.unpack(bytes.fromhex(expected))
+
+
+def test_full_sync_reads_what_the_captured_client_read() -> None:
+    agent = Agent()
+    agent.sync.start()
+    agent.clock.advance(0)
+    request = agent.catalog.calls[0][1]
+    expected = NodeRequest.unpack(
+        bytes.fromhex(captured("Catalog.NodeServiceList", lambda body: body["MaxStaleDuration"] and not body["Token"]))
+    )
+    expected.node = request.node
+    assert request == expected
+
+
+def test_without_a_server_it_tries_again_after_15_to_30_seconds() -> None:
+    agent = Agent()
+    agent.catalog.error = NoServers()
+    agent.sync.start()
+    agent.clock.advance(0)
+    agent.catalog.calls.clear()
+
+    agent.clock.advance(22.4)
+    assert agent.catalog.calls == []
+    agent.catalog.error = None
+    agent.clock.advance(0.2)
+
+    assert agent.catalog.methods[-1] == "Catalog.Register"
+
+
+def test_a_new_server_is_asked_within_3_seconds() -> None:
+    agent = Agent()
+    agent.catalog.error = NoServers()
+    agent.start()
+    agent.catalog.error = None
+
+    agent.sync.server_appeared()
+    agent.sync.server_appeared()
+    agent.clock.advance(1.6)
+
+    assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks", "Catalog.Register"]
+
+
+def test_a_new_server_does_not_put_a_nearer_sync_off() -> None:
+    agent = Agent().start()
+    agent.clock.advance(89.9)  # full sync is due at 90
+    agent.sync.server_appeared()
+    agent.clock.advance(0.2)
+    assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks"]
+
+
+@pytest.mark.parametrize(("members", "factor"), [(1, 1), (128, 1), (129, 2), (256, 2), (257, 3), (1024, 4)])
+def test_random_parts_grow_with_the_cluster(members: int, factor: int) -> None:
+    assert scale(members) == factor
+    agent = Agent(members).start()
+    agent.clock.advance(60 + 30 * factor - 0.1)
+    assert agent.catalog.calls == []
+    agent.clock.advance(0.2)
+    assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks"]
+
+
+def test_a_new_service_is_sent_at_once_with_its_checks() -> None:
+    agent = Agent().start()
+    agent.service("web")
+    agent.check("a", "web")
+    agent.check("b", "web", "critical")
+
+    [(method, request)] = agent.settle()
+
+    assert (method, request.skip_node_update) == ("Catalog.Register", True)
+    assert (request.service.id, request.check) == ("web", None)
+    assert [check.check_id for check in request.checks] == ["a", "b"]
+    assert agent.settle() == []
+
+
+def test_a_single_check_goes_into_the_single_field() -> None:
+    agent = Agent().start()
+    agent.service("web")
+    agent.check("a", "web")
+    [(_, request)] = agent.settle()
+    assert (request.check.check_id, request.checks) == ("a", None)
+
+
+def test_a_new_status_is_sent_with_the_checks_service() -> None:
+    agent = Agent().start()
+    agent.service("web")
+    agent.check("a", "web")
+    agent.settle()
+
+    agent.entries.update_check("a", "critical", "no")
+
+    [(_, request)] = agent.settle()
+    assert (request.service.id, request.check.status, request.check.output) == ("web", "critical", "no")
+
+
+def test_a_new_output_alone_waits_for_the_update_interval() -> None:
+    """5 minutes, from half of it to one and a half."""
+    agent = Agent().start()
+    agent.check("a")
+    agent.settle()
+
+    agent.entries.update_check("a", "passing", "one")
+    agent.clock.advance(299)
+    agent.entries.update_check("a", "passing", "two")
+    assert all(method != "Catalog.Register" for method in agent.catalog.methods[1:])
+    agent.catalog.calls.clear()
+    agent.clock.advance(1)
+    agent.clock.advance(0)
+
+    assert agent.catalog.checks["a"].output == "two"
+
+
+def test_without_an_update_interval_outputs_are_sent_at_once() -> None:
+    agent = Agent(check_update_interval_s=0).start()
+    agent.check("a")
+    agent.settle()
+    agent.entries.update_check("a", "passing", "one")
+    agent.settle()
+    assert agent.catalog.checks["a"].output == "one"
+
+
+def test_deletions_are_told_and_then_forgotten() -> None:
+    agent = Agent().start()
+    agent.service("web")
+    agent.check("a", "web")
+    agent.check("n")
+    agent.settle()
+
+    agent.entries.delete_check("a")
+    agent.entries.delete_service("web")
+    agent.entries.delete_check("n")
+    calls = agent.settle()
+
+    assert [(request.service_id, request.check_id) for _, request in calls] == [("web", ""), ("", "n")]
+    assert (agent.entries.services, agent.entries.checks) == ({}, {})
+    assert (agent.catalog.services, agent.catalog.checks) == ({}, {})
+
+
+def test_entries_deleted_behind_our_back_come_back() -> None:
+    agent = Agent().start()
+    agent.service("web")
+    agent.check("a", "web")
+    agent.settle()
+    agent.catalog.services.clear()
+    agent.catalog.checks.clear()
+
+    agent.clock.advance(120)
+
+    assert set(agent.catalog.services) == {"web"}
+    assert set(agent.catalog.checks) == {"a"}
+
+
+def test_what_the_agent_does_not_know_goes_but_for_consul_and_serf_health() -> None:
+    agent = Agent()
+    for name in ("consul", "stranger"):
+        agent.catalog.services[name] = NodeService(id=name, service=name)
+    for name in ("serfHealth", "unknown"):
+        agent.catalog.checks[name] = HealthCheck(check_id=name, node="c1")
+
+    agent.start()
+    agent.clock.advance(0)
+
+    assert set(agent.catalog.services) == {"consul"}
+    assert set(agent.catalog.checks) == {"serfHealth"}
+
+
+@pytest.mark.parametrize("change", [{"port": 1}, {"tags": ["x"]}, {"meta": {"a": "b"}}, {"weights": Weights(2, 1)}])
+def test_a_difference_is_repaired(change: dict[str, Any]) -> None:
+    agent = Agent().start()
+    ours = agent.service("web", port=80)
+    agent.settle()
+    for key, value in change.items():
+        setattr(agent.catalog.services["web"], key, value)
+
+    agent.clock.advance(120)
+
+    assert agent.catalog.services["web"] == ours
+
+
+def test_nil_and_empty_are_no_difference() -> None:
+    agent = Agent().start()
+    agent.service("web", tags=[], meta={})
+    agent.check("a", "web", service_tags=[])
+    agent.settle()
+    agent.catalog.services["web"].tags = None
+    agent.catalog.services["web"].weights = Weights()
+    agent.catalog.checks["a"].service_tags = None
+
+    agent.catalog.calls.clear()
+    agent.clock.advance(90)
+
+    assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks"]
+
+
+def test_what_a_server_fills_into_an_upstream_is_no_difference() -> None:
+    """A server that stores an empty list or map where we sent none."""
+    agent = Agent().start()
+    agent.entries.put_service(
+        NodeService(id="w", service="w", proxy=ConnectProxy(upstreams=[Upstream(destination_name="db")])), ""
+    )
+    agent.settle()
+    agent.catalog.services["w"].proxy.upstreams = [Upstream(destination_name="db", config={}, ingress_hosts=[])]
+
+    agent.catalog.calls.clear()
+    agent.clock.advance(90)
+
+    assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks"]
+
+
+def test_with_tag_override_the_catalogs_tags_win() -> None:
+    agent = Agent().start()
+    agent.service("web", tags=["a"], enable_tag_override=True)
+    agent.settle()
+    agent.catalog.services["web"].tags = ["outside"]
+
+    agent.clock.advance(120)
+
+    assert agent.catalog.services["web"].tags == ["outside"]
+    assert agent.local.services["web"].tags == ["outside"]
+
+
+def another_port(agent: Agent) -> None:
+    agent.service("web", tags=["a"], port=81, enable_tag_override=True)
+
+
+def other_tags_too(agent: Agent) -> None:
+    agent.service("web", tags=["c"], port=81, enable_tag_override=True)
+
+
+def a_check_changes(agent: Agent) -> None:
+    agent.entries.update_check("k", "critical", "oh")
+
+
+def a_check_comes(agent: Agent) -> None:
+    agent.check("new", "web")
+
+
+def deregistered_and_registered(agent: Agent) -> None:
+    """As when its file is read again."""
+    agent.entries.delete_service("web")
+    agent.service("web", tags=["a"], enable_tag_override=True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    "change", [another_port, other_tags_too, a_check_changes, a_check_comes, deregistered_and_registered]
+)
+@pytest.mark.parametrize("synced", [False, True])
+def test_tags_set_in_the_catalog_survive_every_update(
+    change: Callable[[Agent], None], times: int, synced: bool
+) -> None:
+    """With EnableTagOverride. Real Consul overwrites them whenever it sends the service before a full sync."""
+    agent = Agent().start()
+    agent.service("web", tags=["a"], enable_tag_override=True)
+    agent.check("k", "web")
+    agent.settle()
+    agent.catalog.services["web"].tags = ["outside"]
+    if synced:
+        agent.clock.advance(120)
+
+    for _ in range(times):
+        change(agent)
+        agent.settle()
+        assert agent.catalog.services["web"].tags == ["outside"]
+    agent.clock.advance(120)
+
+    assert agent.catalog.services["web"].tags == ["outside"]
+    assert agent.local.services["web"].tags == ["outside"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_tags_set_in_the_catalog_survive_a_restart(restarted: bool) -> None:
+    """The new process knows its own tags only, from its file or its disk."""
+    before = Agent().start()
+    before.service("web", tags=["a"], enable_tag_override=True)
+    before.settle()
+    before.catalog.services["web"].tags = ["outside"]
+    before.sync.stop()
+
+    agent = Agent()
+    agent.catalog = agent.sync._telling._caller = before.catalog
+    agent.service("web", tags=["a"], port=81, enable_tag_override=True)
+    agent.start()
+    agent.settle()
+    if restarted:
+        agent.service("web", tags=["a"], port=82, enable_tag_override=True)
+        agent.settle()
+
+    assert (agent.catalog.services["web"].tags, agent.catalog.services["web"].port) == (["outside"], 81 + restarted)
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_new_tags_of_ours_replace_those_that_the_catalog_has_from_us(synced: bool) -> None:
+    agent = Agent().start()
+    for tags in (["a"], ["b"], [], ["c", "d"]):
+        agent.service("web", tags=tags, enable_tag_override=True)
+        agent.settle()
+        if synced:
+            agent.clock.advance(120)
+        assert (agent.catalog.services["web"].tags or []) == tags
+
+
+def test_new_tags_of_ours_replace_those_that_were_there_before_a_restart() -> None:
+    before = Agent().start()
+    before.service("web", tags=["a"], enable_tag_override=True)
+    before.settle()
+    before.sync.stop()
+    agent = Agent()
+    agent.catalog = agent.sync._telling._caller = before.catalog
+    agent.service("web", tags=["a"], enable_tag_override=True)
+    agent.start()
+
+    agent.service("web", tags=["b"], enable_tag_override=True)
+    agent.settle()
+
+    assert agent.catalog.services["web"].tags == ["b"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_tags_that_come_with_the_override_are_ours(restarted: bool) -> None:
+    """The catalog has those from before the override, which nobody else has set."""
+    agent = before = Agent().start()
+    before.service("web", tags=["a"])
+    before.settle()
+    if restarted:
+        before.sync.stop()
+        agent = Agent()
+        agent.catalog = agent.sync._telling._caller = before.catalog
+        agent.service("web", tags=["a"])
+        agent.start()
+
+    agent.service("web", tags=["x", "y"], enable_tag_override=True)
+    agent.settle()
+
+    assert agent.catalog.services["web"].tags == ["x", "y"]
+
+
+def test_without_tag_override_nothing_is_read_before_a_change_is_sent() -> None:
+    agent = Agent().start()
+    agent.service("web", tags=["a"])
+    assert [method for method, _ in agent.settle()] == ["Catalog.Register"]
+
+
+def test_tags_are_not_taken_over_from_a_stale_answer() -> None:
+    agent = Agent().start()
+    agent.service("web", tags=["a"], enable_tag_override=True)
+    agent.settle()
+    agent.catalog.calls.clear()
+    agent.clock.advance(120)
+    stale = {method: request.options.allow_stale for method, request in agent.catalog.calls}
+    assert (stale["Catalog.NodeServiceList"], stale["Health.NodeChecks"]) == (False, True)
+
+
+def test_changed_node_metadata_is_repaired() -> None:
+    agent = Agent().start()
+    assert isinstance(agent.catalog.node, Node)
+    agent.catalog.node.meta = {}
+    agent.clock.advance(120)
+    assert agent.catalog.node.meta == {"consul-network-segment": ""}
+
+
+def test_a_change_while_a_call_is_under_way_is_sent_afterwards() -> None:
+    agent = Agent().start()
+    agent.check("a")
+    agent.catalog.held = []
+    agent.clock.advance(0)
+    agent.entries.update_check("a", "critical", "meanwhile")
+    agent.clock.advance(0)
+
+    held, agent.catalog.held = agent.catalog.held, None
+    held[0].callback(None)
+    agent.clock.advance(SPACING_S)
+
+    assert agent.catalog.checks["a"].status == "critical"
+
+
+def test_the_first_changes_go_at_once_and_a_stream_of_them_in_groups() -> None:
+    agent = Agent().start()
+    for number in range(UNSPACED):
+        agent.service(f"first-{number}")
+        agent.clock.advance(0)
+        assert len(agent.catalog.calls) == number + 1
+    syncs = agent.sync.partial_syncs
+
+    for number in range(40):
+        agent.service(f"then-{number}")
+        agent.clock.advance(SPACING_S / 10)
+
+    assert len(agent.catalog.calls) == UNSPACED + 40
+    assert agent.sync.partial_syncs == syncs + 4
+
+
+def test_after_a_pause_changes_go_at_once_again() -> None:
+    agent = Agent().start()
+    for number in range(3 * UNSPACED):
+        agent.service(f"first-{number}")
+        agent.clock.advance(0)
+    agent.clock.advance(UNSPACED * SPACING_S)
+    agent.catalog.calls.clear()
+
+    agent.service("later")
+    agent.clock.advance(0)
+
+    assert len(agent.catalog.calls) == 1
+
+
+def test_a_restored_catalog_is_made_true_at_once() -> None:
+    """A snapshot holds what was there when it was made: a service that is gone, and not one that came after."""
+    agent = Agent().start()
+    agent.service("new")
+    agent.settle()
+    agent.catalog.services = {"old": NodeService(id="old", service="old", weights=Weights())}
+
+    agent.sync.catalog_replaced()
+    agent.settle()
+
+    assert list(agent.catalog.services) == ["new"]
+
+
+def test_services_are_told_some_at_once_and_checks_after_them() -> None:
+    agent = Agent().start()
+    agent.check("of-the-node")
+    for number in range(PARALLEL + 1):
+        agent.service(f"s{number}")
+    held = agent.catalog.held = []
+
+    agent.settle()
+    assert len(held) == PARALLEL
+    held.pop(3).callback(None)
+    assert len(held) == PARALLEL
+    told = [request.service.id for _, request in agent.catalog.calls]
+    assert told == [f"s{number}" for number in range(PARALLEL + 1)]
+    while len(held) > 1:
+        held.pop().callback(None)
+    assert len(agent.catalog.calls) == PARALLEL + 1
+    held.pop().callback(None)
+    assert agent.catalog.calls[-1][1].check.check_id == "of-the-node"
+
+
+def test_what_is_first_to_tell_of_the_node_goes_alone() -> None:
+    agent = Agent()
+    for number in range(3):
+        agent.service(f"s{number}")
+    agent.sync.start()
+    agent.clock.advance(0)
+    registrations = [request for method, request in agent.catalog.calls if method == "Catalog.Register"]
+    assert [request.skip_node_update for request in registrations] == [False, True, True]
+
+
+def test_when_the_servers_are_gone_what_is_under_way_is_given_up_and_tried_again() -> None:
+    agent = Agent().start()
+    for number in range(3):
+        agent.service(f"s{number}")
+    held = agent.catalog.held = []
+    agent.settle()
+    held[1].errback(NoServers())
+    assert agent.sync.failures == 1
+
+    agent.catalog.held = None
+    agent.clock.advance(30)
+    assert set(agent.catalog.services) == {"s0", "s1", "s2"}
+    assert all(entry.in_sync for entry in agent.entries.services.values())
+
+
+def test_what_changed_is_found_without_a_look_at_the_rest() -> None:
+    class Unseen(dict[str, Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError("all services were gone through")
+
+        items = values = __iter__
+
+    agent = Agent().start()
+    for number in range(10):
+        agent.service(f"s{number}")
+    agent.settle()
+    agent.entries.services = Unseen(agent.entries.services)
+    agent.service("s3")
+    assert [request.service.id for _, request in agent.settle()] == ["s3"]
+
+
+def test_what_is_refused_does_not_hold_up_the_rest_and_is_tried_again() -> None:
+    agent = Agent().start()
+    agent.service("bad")
+    agent.service("good")
+
+    def refuse(method: str, request: Any) -> Exception | None:
+        bad = method == "Catalog.Register" and request.service and request.service.id == "bad"
+        return RPCError("nope") if bad else None
+
+    agent.catalog.refuse = refuse
+    agent.settle()
+    assert set(agent.catalog.services) == {"good"}
+
+    agent.catalog.refuse = lambda *_: None
+    agent.clock.advance(30)
+    assert set(agent.catalog.services) == {"bad", "good"}
+
+
+def test_what_the_token_may_not_do_is_not_repeated_before_the_next_full_sync() -> None:
+    agent = Agent().start()
+    agent.service("web")
+    agent.catalog.refuse = lambda method, _: (
+        RPCError("rpc error making call: Permission denied") if method == "Catalog.Register" else None
+    )
+    agent.settle()
+    agent.catalog.calls.clear()
+    agent.clock.advance(30)
+    assert agent.catalog.calls == []
+
+
+def test_a_call_that_is_never_answered_is_given_up() -> None:
+    agent = Agent().start()
+    agent.catalog.held = []
+    agent.check("a")
+    agent.clock.advance(0)
+    agent.catalog.held = None
+
+    agent.clock.advance(120)
+    agent.clock.advance(30)
+
+    assert agent.entries.checks["a"].in_sync
+
+
+def test_tokens_travel_with_what_they_registered() -> None:
+    agent = Agent().start()
+    agent.entries.put_service(NodeService(id="web", service="web"), "secret")
+    [(_, request)] = agent.settle()
+    assert request.token == "secret"
+
+
+def test_nothing_happens_after_stop() -> None:
+    agent = Agent().start()
+    agent.sync.stop()
+    agent.service("web")
+    agent.clock.advance(1000)
+    assert agent.catalog.calls == []
+    assert agent.clock.getDelayedCalls() == []

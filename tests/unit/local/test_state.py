@@ -1,0 +1,518 @@
+"""What may be registered on an agent and what becomes of it; texts and forms as in tests/conformance/golden."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from consulpy.errors import BadRequest, NotFound, RPCError
+from consulpy.gocompat.json_decode import GoError, duration
+from consulpy.local.definitions import (
+    check_from_body,
+    check_from_config,
+    service_from_body,
+    service_from_config,
+    update_from_body,
+)
+from consulpy.local.health import content_hash, health_json, service_json
+from consulpy.local.reaper import Reaper
+from consulpy.local.state import LocalState, Scripts
+from consulpy.structs.definition import CheckType
+from consulpy.structs.service import Upstream
+from tests.fakes.local import Fraction, node
+
+
+@dataclass
+class Running:
+    kind: CheckType
+    report: Callable[[str, str], None]
+    stopped: bool = False
+    said: list[tuple[str, str]] = field(default_factory=list)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def update(self, status: str, output: str) -> None:
+        self.said.append((status, output))
+        self.report(status, output)
+
+
+class Starter:
+    def __init__(self) -> None:
+        self.running: dict[str, Running] = {}
+
+    def check_type(self, kind: CheckType) -> None:
+        """Everything can run here."""
+
+    def start(self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]) -> Running:
+        running = self.running[check_id] = Running(kind, report)
+        return running
+
+
+class Agent:
+    def __init__(self, **options: Any) -> None:
+        self.clock, self.starter = Clock(), Starter()
+        self.local = LocalState(node(), self.clock, Fraction(), starter=self.starter, **options)
+
+    def service(self, body: Any, **options: Any) -> None:
+        self.local.register_service(service_from_body(json.dumps(body).encode()), **options)
+
+    def check(self, body: Any) -> None:
+        self.local.register_check(check_from_body(json.dumps(body).encode()))
+
+    def shown(self, service_id: str) -> dict[str, Any]:
+        return service_json(self.local.services[service_id])
+
+
+def test_a_name_is_enough() -> None:
+    agent = Agent()
+    agent.service({"Name": "cf-s"})
+    assert agent.shown("cf-s") == {
+        "ID": "cf-s",
+        "Service": "cf-s",
+        "Tags": [],
+        "Meta": {},
+        "Port": 0,
+        "Address": "",
+        "Weights": {"Passing": 1, "Warning": 1},
+        "EnableTagOverride": False,
+    }
+
+
+def test_everything_is_carried() -> None:
+    agent = Agent()
+    agent.service(
+        {
+            "ID": "cf-s",
+            "Name": "cf-name",
+            "Tags": ["x", "y"],
+            "Address": "10.36.0.1",
+            "Port": 80,
+            "Meta": {"a": "b"},
+            "TaggedAddresses": {"wan": {"Address": "198.51.100.9", "Port": 8080}},
+            "EnableTagOverride": True,
+            "Weights": {"Passing": 3, "Warning": 2},
+        }
+    )
+    own = {"Address": "10.36.0.1", "Port": 80}
+    assert agent.shown("cf-s") == {
+        "ID": "cf-s",
+        "Service": "cf-name",
+        "Tags": ["x", "y"],
+        "Meta": {"a": "b"},
+        "Port": 80,
+        "Address": "10.36.0.1",
+        "TaggedAddresses": {"lan_ipv4": own, "wan": {"Address": "198.51.100.9", "Port": 8080}, "wan_ipv4": own},
+        "Weights": {"Passing": 3, "Warning": 2},
+        "EnableTagOverride": True,
+    }
+
+
+def test_snake_case_is_understood_where_consul_does() -> None:
+    agent = Agent()
+    agent.service(
+        {
+            "id": "s",
+            "name": "n",
+            "enable_tag_override": True,
+            "tagged_addresses": {"lan": {"address": "10.36.0.2", "port": 1}},
+            "check": {"ttl": "1h", "deregister_critical_service_after": "2h"},
+        }
+    )
+    assert agent.shown("s")["TaggedAddresses"] == {"lan": {"Address": "10.36.0.2", "Port": 1}}
+    assert agent.starter.running["service:s"].kind.deregister_critical_service_after == 7200 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "EOF"),
+        (b"{", "unexpected EOF"),
+        (b'{"Name":5}', "json: cannot unmarshal number into Go struct field .Name of type string"),
+        (b'{"Name":"x","Port":"80"}', "json: cannot unmarshal string into Go struct field .Port of type int"),
+        (b'{"Name":"x","Port":1.5}', "json: cannot unmarshal number 1.5 into Go struct field .Port of type int"),
+        (b'{"Name":"x","Tags":"a"}', "json: cannot unmarshal string into Go struct field .Tags of type []string"),
+        (b'{"Name":"x","Tags":[1]}', "json: cannot unmarshal number into Go struct field .Tags of type string"),
+        (b'{"Name":"x","Meta":{"a":1}}', "json: cannot unmarshal number into Go struct field .Meta of type string"),
+        (b'{"Name":"x","Colour":1}', 'json: unknown field "Colour"'),
+        (b'{"Name":"x","Check":{"Foo":1}}', 'json: unknown field "Foo"'),
+        (b'{"Name":"x","Check":{"ID":"x"}}', 'json: unknown field "ID"'),
+        (b'{"Name":"x","Check":{"alias_service":"x"}}', 'json: unknown field "alias_service"'),
+        (b'{"Name":"x","Check":{"TTL":"soon"}}', 'time: invalid duration "soon"'),
+        (
+            b'{"Name":"x","Checks":{}}',
+            "json: cannot unmarshal object into Go struct field .Checks of type structs.CheckTypes",
+        ),
+        (
+            b'{"Name":"x","TaggedAddresses":{"lan":"a"}}',
+            "json: cannot unmarshal string into Go struct field .TaggedAddresses of type structs.ServiceAddress",
+        ),
+        (
+            b'{"Name":"x","Check":{"Header":{"a":"b"}}}',
+            "json: cannot unmarshal string into Go struct field .Check of type []string",
+        ),
+        (
+            b'{"Name":"x","Connect":{"Foo":1}}',
+            'json: unknown field "Foo"',
+        ),
+        (
+            b'{"Name":"x","Connect":{"Native":5}}',
+            "json: cannot unmarshal number into Go struct field .Connect of type bool",
+        ),
+    ],
+)
+def test_bodies_are_decoded_strictly_in_gos_words(body: bytes, text: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        service_from_body(body)
+    assert str(caught.value) == f"Request decode failed: {text}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"Name":"x"} trailing', b'{"NAME":"x","eNableTagoverride":true}'],
+)
+def test_what_consul_lets_pass_passes(body: bytes) -> None:
+    assert service_from_body(body).service.service == "x"
+
+
+def test_bad_json_is_told_with_its_position() -> None:
+    with pytest.raises(BadRequest, match="line 2, column 2"):
+        service_from_body(b'{"Name":\n x}')
+
+
+@given(st.binary(max_size=100))
+def test_any_body_is_a_definition_or_a_bad_request(body: bytes) -> None:
+    for decode in (service_from_body, check_from_body, update_from_body):
+        with contextlib.suppress(BadRequest):
+            decode(body)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+_members = st.sampled_from(
+    ["Name", "Port", "Check", "Checks", "Proxy", "Connect", "Weights", "Meta", "TaggedAddresses"]
+)
+
+
+@given(st.dictionaries(_members, _json, max_size=4))
+def test_any_member_of_any_type_is_a_definition_or_a_bad_request(body: dict[str, Any]) -> None:
+    with contextlib.suppress(BadRequest):
+        Agent().service({"Name": "x", **body})
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({}, "Missing service name"),
+        ({"Name": "x", "Address": "0.0.0.0"}, "Invalid service address"),
+        ({"Name": "x", "Address": "::"}, "Invalid service address"),
+        ({"Name": "x", "Weights": {"Passing": -1}}, "Invalid Weights: Passing must be greater than 0"),
+        ({"Name": "x", "Weights": {}}, "Invalid Weights: Passing must be greater than 0"),
+        (
+            {"Name": "x", "Weights": {"Passing": 1, "Warning": -1}},
+            "Invalid Weights: Warning must be greater or equal than 0",
+        ),
+        (
+            {"Name": "x", "Weights": {"Passing": 70000, "Warning": 1}},
+            "Invalid Weights: DNS Weight must be between 0 and 65535",
+        ),
+        (
+            {"Name": "x", "Meta": {"a b": "c"}},
+            "Invalid Service Meta: Couldn't load metadata pair ('a b', 'c'): Key contains invalid characters",
+        ),
+        (
+            {"Name": "x", "Meta": {"consul-x": "c"}},
+            (
+                "Invalid Service Meta: Couldn't load metadata pair ('consul-x', 'c'): "
+                "Key prefix 'consul-' is reserved for internal use"
+            ),
+        ),
+        ({"Name": "x", "Check": {"HTTP": "u"}}, "Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks"),
+        ({"Name": "x", "Check": {"Interval": "10s"}}, "Invalid check: TTL must be > 0 for TTL checks"),
+        ({"Name": "x", "Checks": [{}]}, "Invalid check: TTL must be > 0 for TTL checks"),
+        (
+            {"Name": "x", "Check": {"TTL": "1h", "Interval": "1s"}},
+            "Invalid check: Interval and TTL cannot both be specified",
+        ),
+        (
+            {"Name": "x", "Check": {"AliasNode": "n", "TTL": "1s"}},
+            "Invalid check: TTL must be not be set for Alias checks",
+        ),
+        (
+            {"Name": "x", "Check": {"HTTP": "u", "Interval": "1s", "OutputMaxSize": -1}},
+            "Invalid check: MaxOutputMaxSize must be positive",
+        ),
+        (
+            {"Name": "x", "Check": {"TTL": "1h", "Status": "purple"}},
+            "Status for checks must 'passing', 'warning', 'critical'",
+        ),
+        (
+            {"Name": "x", "Kind": "connect-proxy"},
+            (
+                "2 errors occurred:\n\t* Proxy.DestinationServiceName must be non-empty for Connect proxy services\n"
+                "\t* Port must be set for a Connect proxy\n\n"
+            ),
+        ),
+        (
+            {"Name": "x", "Connect": {"SidecarService": {"ID": "q"}}},
+            "1 error occurred:\n\t* A SidecarService cannot specify an ID as this is managed by the agent\n\n",
+        ),
+    ],
+)
+def test_what_may_not_be_registered_is_refused_and_changes_nothing(body: Any, text: str) -> None:
+    agent = Agent()
+    with pytest.raises(BadRequest) as caught:
+        agent.service(body)
+    assert str(caught.value) == text
+    assert (agent.local.services, agent.local.checks) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        ({}, 400, "Missing check name"),
+        ({"Name": "K", "TTL": "1h", "Status": "purple"}, 400, "Bad check status"),
+        ({"Name": "K"}, 400, "Invalid check: TTL must be > 0 for TTL checks"),
+        ({"CheckID": "k", "Name": "K", "TTL": "1h"}, 400, 'Request decode failed: json: unknown field "CheckID"'),
+        ({"Name": "K", "TTL": "1h", "ServiceID": "none"}, 500, 'ServiceID "none" does not exist'),
+        (
+            {"Name": "K", "Args": ["true"], "Interval": "10s"},
+            500,
+            "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true",
+        ),
+    ],
+)
+def test_checks_that_cannot_run_are_refused(body: Any, status: int, text: str) -> None:
+    with pytest.raises(RPCError) as caught:
+        Agent().check(body)
+    assert (caught.value.http_status, str(caught.value)) == (status, text)
+
+
+def test_scripts_may_be_allowed_for_the_configuration_only() -> None:
+    agent = Agent(scripts=Scripts(remote=False, local=True))
+    agent.local.register_check(check_from_config({"name": "k", "args": ["true"], "interval": "10s"}), local=True)
+    with pytest.raises(RPCError, match="remote calls"):
+        agent.check({"Name": "k2", "Args": ["true"], "Interval": "10s"})
+
+
+def test_checks_of_a_service_are_numbered_only_if_there_are_several() -> None:
+    agent = Agent()
+    agent.service({"Name": "one", "Checks": [{"TTL": "1h"}]})
+    agent.service({"Name": "two", "Check": {"TTL": "1h"}, "Checks": [{"TTL": "1h", "Name": "second", "Notes": "n"}]})
+    agent.service({"Name": "three", "Check": {}})
+    assert list(agent.local.checks) == ["service:one", "service:two:1", "service:two:2"]
+    check = agent.local.checks["service:two:1"]
+    assert (check.name, check.status, check.type) == ("Service 'two' check", "critical", "ttl")
+
+
+def test_registering_again_keeps_status_and_unlisted_checks() -> None:
+    agent = Agent()
+    agent.service({"Name": "s", "Checks": [{"CheckID": "a", "TTL": "1h"}, {"CheckID": "b", "TTL": "1h"}]})
+    agent.local.update_ttl("b", "passing", "good")
+
+    agent.service({"Name": "s", "Checks": [{"CheckID": "b", "TTL": "1h"}]})
+
+    assert set(agent.local.checks) == {"a", "b"}
+    assert (agent.local.checks["b"].status, agent.local.checks["b"].output) == ("passing", "good")
+
+
+def test_replace_existing_checks_drops_the_unlisted() -> None:
+    agent = Agent()
+    agent.service({"Name": "s", "Checks": [{"CheckID": "a", "TTL": "1h"}, {"CheckID": "b", "TTL": "1h"}]})
+    agent.service({"Name": "s", "Checks": [{"CheckID": "b", "TTL": "1h"}]}, replace_existing_checks=True)
+    assert set(agent.local.checks) == {"b"}
+    assert agent.starter.running["a"].stopped
+
+
+def test_deregistering_takes_checks_and_sidecar_along() -> None:
+    agent = Agent()
+    agent.service({"Name": "web", "Port": 80, "Check": {"TTL": "1h"}, "Connect": {"SidecarService": {}}})
+    sidecar = agent.local.services["web-sidecar-proxy"]
+    assert (sidecar.kind, sidecar.port, sidecar.proxy.destination_service_id) == ("connect-proxy", 21000, "web")
+    assert len(agent.local.checks) == 3
+
+    agent.local.deregister_service("web")
+
+    assert (agent.local.services, agent.local.checks) == ({}, {})
+    assert all(running.stopped for running in agent.starter.running.values())
+
+
+def test_a_sidecar_keeps_its_port() -> None:
+    agent = Agent()
+    for _ in range(2):
+        agent.service({"Name": "web", "Connect": {"SidecarService": {}}})
+    assert agent.local.services["web-sidecar-proxy"].port == 21000
+
+
+def test_unknown_ids_are_deregistered_without_error_missing_ones_are_not() -> None:
+    agent = Agent()
+    agent.local.deregister_service("none")
+    agent.local.deregister_check("none")
+    with pytest.raises(RPCError, match="ServiceID missing"):
+        agent.local.deregister_service("")
+    with pytest.raises(RPCError, match="CheckID missing"):
+        agent.local.deregister_check("")
+
+
+def test_only_ttl_checks_are_told_how_they_stand() -> None:
+    agent = Agent()
+    agent.check({"Name": "k", "HTTP": "http://x/", "Interval": "1h"})
+    for check_id in ("k", "none"):
+        with pytest.raises(RPCError) as caught:
+            agent.local.update_ttl(check_id, "passing", "")
+        assert str(caught.value) == f'CheckID "{check_id}" does not have associated TTL'
+
+
+def test_a_stopped_check_reports_nothing_more() -> None:
+    """Unlike Consul's alias checks, which write into a later check of the same id (SURPRISES.md)."""
+    agent = Agent()
+    agent.check({"Name": "k", "TTL": "1h"})
+    old = agent.starter.running["k"]
+    agent.local.deregister_check("k")
+    agent.check({"Name": "k", "TTL": "1h"})
+    old.report("passing", "from the grave")
+    assert agent.local.checks["k"].status == "critical"
+
+
+def test_maintenance_is_a_critical_check_and_keeps_its_first_reason() -> None:
+    agent = Agent()
+    agent.service({"Name": "s"})
+    agent.local.set_service_maintenance("s", True, "why")
+    agent.local.set_service_maintenance("s", True, "another")
+    check = agent.local.checks["_service_maintenance:s"]
+    assert (check.notes, check.status, check.service_id, check.type) == ("why", "critical", "s", "maintenance")
+    assert health_json(agent.local.entries, agent.local.services["s"])[0] == "maintenance"
+    agent.local.set_service_maintenance("s", False)
+    agent.local.set_node_maintenance(True)
+    notes = "Maintenance mode is enabled for this node, but no reason was provided. This is a default message."
+    assert agent.local.checks["_node_maintenance"].notes == notes
+    agent.local.set_node_maintenance(False)
+    agent.local.set_node_maintenance(False)
+    assert agent.local.checks == {}
+    with pytest.raises(NotFound, match='No service registered with ID "none"'):
+        agent.local.set_service_maintenance("none", True)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "worst"),
+    [([], "passing"), (["passing", "warning"], "warning"), (["warning", "critical", "passing"], "critical")],
+)
+def test_health_is_that_of_the_worst_check_of_service_or_node(statuses: list[str], worst: str) -> None:
+    agent = Agent()
+    agent.service({"Name": "s"})
+    agent.service({"Name": "other", "Check": {"TTL": "1h"}})
+    for number, status in enumerate(statuses):
+        owner = {"ServiceID": "s"} if number % 2 else {}
+        agent.check({"Name": f"k{number}", "TTL": "1h", "Status": status, **owner})
+    status, shown = health_json(agent.local.entries, agent.local.services["s"])
+    assert (status, len(shown["Checks"])) == (worst, len(statuses))
+
+
+def test_content_hash_follows_what_is_shown() -> None:
+    agent = Agent()
+    agent.service({"Name": "s"})
+    before = content_hash(agent.shown("s"))
+    agent.service({"Name": "s"})
+    assert content_hash(agent.shown("s")) == before
+    agent.service({"Name": "s", "Port": 1})
+    assert content_hash(agent.shown("s")) != before
+    assert len(before) == 16
+
+
+def test_services_critical_for_too_long_are_deregistered() -> None:
+    """At least a minute, looked at every 30 s."""
+    agent = Agent()
+    Reaper(agent.local, agent.clock).start()
+    agent.service({"Name": "s", "Check": {"TTL": "1h", "DeregisterCriticalServiceAfter": "90s"}})
+    agent.service({"Name": "fine", "Check": {"TTL": "1h", "DeregisterCriticalServiceAfter": "1s", "Status": "passing"}})
+    agent.clock.pump([30] * 3)
+    assert set(agent.local.services) == {"s", "fine"}
+    agent.clock.advance(30)
+    assert set(agent.local.services) == {"fine"}
+
+
+def test_recovering_in_time_starts_the_count_anew() -> None:
+    agent = Agent()
+    Reaper(agent.local, agent.clock).start()
+    agent.service({"Name": "s", "Check": {"CheckID": "k", "TTL": "1h", "DeregisterCriticalServiceAfter": "90s"}})
+    for _ in range(4):
+        agent.clock.pump([30, 30])
+        agent.local.update_ttl("k", "passing", "")
+        agent.local.update_ttl("k", "critical", "")
+    assert set(agent.local.services) == {"s"}
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [("1s", 10**9), ("1h30m", 5400 * 10**9), ("500ms", 5 * 10**8), ("1.5s", 15 * 10**8), ("-1s", -(10**9)), ("0", 0)],
+)
+def test_durations_are_gos(text: str, nanoseconds: int) -> None:
+    assert duration(text) == nanoseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("soon", 'time: invalid duration "soon"'),
+        ("5", 'time: missing unit in duration "5"'),
+        ("5x", 'time: unknown unit "x" in duration "5x"'),
+        ("", 'time: invalid duration ""'),
+    ],
+)
+def test_bad_durations_are_refused_in_gos_words(text: str, error: str) -> None:
+    with pytest.raises(GoError) as caught:
+        duration(text)
+    assert str(caught.value) == error
+
+
+def test_configuration_speaks_snake_case() -> None:
+    agent = Agent()
+    definition = service_from_config(
+        {
+            "name": "web",
+            "port": 80,
+            "checks": [{"id": "k", "http": "http://x/", "interval": "10s", "success_before_passing": 3}],
+            "connect": {
+                "sidecar_service": {"proxy": {"upstreams": [{"destination_name": "db", "local_bind_port": 1}]}}
+            },
+        }
+    )
+    agent.local.register_service(definition, local=True)
+    assert agent.starter.running["k"].kind.success_before_passing == 3
+    upstreams = agent.local.services["web-sidecar-proxy"].proxy.upstreams
+    shown = service_json(agent.local.services["web-sidecar-proxy"])["Proxy"]["Upstreams"]
+    assert shown == [{"DestinationType": "service", "DestinationName": "db", "LocalBindPort": 1, "MeshGateway": {}}]
+    assert upstreams == [Upstream(destination_type="service", destination_name="db", local_bind_port=1)]
+
+
+def test_a_file_may_say_what_only_the_api_refuses() -> None:
+    """Seen: a real agent starts with an address of 0.0.0.0, an unknown status, and a check that has an id only."""
+    agent = Agent()
+    body = {"Name": "web", "Address": "0.0.0.0", "Check": {"ID": "w", "TTL": "1m", "Status": "nope"}}
+    agent.local.register_service(service_from_config(body), local=True)
+    agent.local.register_check(check_from_config({"ID": "k", "TTL": "1m", "Status": "odd"}), local=True)
+    assert agent.local.services["web"].address == "0.0.0.0"
+    assert {key: check.status for key, check in agent.local.checks.items()} == {"w": "nope", "k": "odd"}
+    with pytest.raises(BadRequest, match="Invalid service address"):
+        agent.local.register_service(service_from_config(body))
+    with pytest.raises(BadRequest, match="Missing check name"):
+        agent.local.register_check(check_from_config({"ID": "k", "TTL": "1m"}))
+
+
+def test_only_a_check_of_its_own_in_a_file_has_no_type() -> None:
+    """Seen in a real agent's /v1/agent/checks."""
+    agent = Agent()
+    agent.local.register_check(check_from_config({"ID": "f", "TTL": "1m"}), local=True)
+    service = service_from_config({"Name": "web", "Check": {"ID": "s", "TTL": "1m"}})
+    agent.local.register_service(service, local=True)
+    agent.local.register_check(check_from_body(b'{"Name":"a","TTL":"1m"}'))
+    assert {key: check.type for key, check in agent.local.checks.items()} == {"f": "", "s": "ttl", "a": "ttl"}

@@ -1,0 +1,277 @@
+"""What a server of a quorum stores: the SQLite file against a plain model; and files of single servers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from consulpy.codec.msgpack import pack
+from consulpy.errors import ConfigError
+from consulpy.raft.configuration import Configuration, Server
+from consulpy.raft.disk import TAKEN_OVER_TERM, RaftDatabase
+from consulpy.raft.messages import BARRIER, CONFIGURATION, NOOP, LogEntry
+from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
+from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
+from consulpy.raft.store_storage import StoreStorage
+from consulpy.state.commands import KVS
+from consulpy.state.log import LocalLog
+from consulpy.state.snapshot import Snapshot
+from consulpy.state.store import Store
+from consulpy.structs.kv import DirEntry, KVRequest
+from tests.unit.raft.simulated import Disk
+from tests.unit.raft.test_boltdb import FILE as RAFT_DB
+
+OWN = Server("127.0.0.1:8300", "own")
+CONFIGURATION_OF_ONE = Configuration.of([OWN])
+
+
+def run(job: Callable[[], None]) -> None:
+    job()
+
+
+def put(key: str, value: bytes = b"v") -> KVS:
+    return KVS(KVRequest(op="set", dir_ent=DirEntry(key=key, value=value)))
+
+
+class Opened:
+    """The file, opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = RaftDatabase(str(path), lambda level, text: None)
+        self.storage = StoreStorage(self.database, OWN, run, run)
+        self.found: StoredState = self.storage.load()
+
+    def write(self, update: Update) -> None:
+        done: list[Any] = []
+        self.storage.write(update, done.append)
+        assert done == [None]
+
+    def save(self, meta: SnapshotMeta, store: Store, keep_from: int) -> None:
+        done: list[Any] = []
+        self.storage.save_snapshot(meta, Snapshot.of(store), keep_from, done.append)
+        assert done == [None]
+
+    @property
+    def entries(self) -> list[LogEntry]:
+        return list(self.found.entries)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log.sqlite"
+
+
+def entry(index: int, term: int, rng: Random) -> LogEntry:
+    kind = rng.choice([0, 0, 0, 0, NOOP, BARRIER, CONFIGURATION])
+    data = rng.randbytes(rng.randrange(1, 40)) if kind in (0, CONFIGURATION) else None
+    return LogEntry(data, b"\x08\x01" if kind == 0 and rng.random() < 0.1 else None, index, term, kind)
+
+
+def test_a_new_file_is_empty(path: Path) -> None:
+    opened = Opened(path)
+    assert opened.found.hard_state == HardState()
+    assert opened.found.snapshot is None
+    assert opened.entries == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_updates_survive_as_in_a_plain_model(path: Path, seed: int) -> None:
+    rng = Random(seed)
+    opened, model, term = Opened(path), Disk(), 1
+    for _ in range(60):
+        last = model.last_index
+        update = Update()
+        if rng.random() < 0.2:
+            term += 1
+            update.hard_state = HardState(term, term, "somebody:8300")
+        if rng.random() < 0.3 and last > (model.snapshot.index if model.snapshot else 0):
+            update.truncate_from = rng.randrange(model.snapshot.index + 1 if model.snapshot else 1, last + 2)
+            last = min(last, update.truncate_from - 1)
+        update.entries = [entry(last + 1 + number, term, rng) for number in range(rng.choice([0, 1, 1, 2, 30]))]
+        opened.write(update)
+        model.write(update)
+        if rng.random() < 0.15 and model.last_index > (model.snapshot.index if model.snapshot else 0):
+            index = rng.randrange((model.snapshot.index if model.snapshot else 0) + 1, model.last_index + 1)
+            meta = SnapshotMeta(index, model.entries[index].term, CONFIGURATION_OF_ONE, 1)
+            keep_from = rng.randrange(1, index + 2)
+            opened.save(meta, Store(), keep_from)
+            model.snapshot = meta
+            model.keep_from(keep_from)
+        if rng.random() < 0.3:
+            opened.database.close()
+            opened = Opened(path)
+    opened.database.close()
+    opened = Opened(path)
+    assert opened.found.hard_state == model.hard_state
+    assert opened.found.snapshot == model.snapshot
+    first = min(model.entries, default=0)
+    stored = {each.index: each for each in opened.entries}
+    assert {index: each for index, each in stored.items() if index >= first} == model.entries or not model.entries
+    for index in list(model.entries)[::7]:
+        count = rng.randrange(1, 10)
+        read = opened.database.read(index, count, 1 << 20)
+        assert read == [model.entries[each] for each in range(index, index + count) if each in model.entries]
+
+
+def test_reads_are_bounded_and_what_is_missing_is_an_error(path: Path) -> None:
+    opened = Opened(path)
+    opened.write(Update(entries=[LogEntry(b"x" * 100, None, index, 1, 0) for index in range(1, 11)]))
+    assert len(opened.database.read(3, 100, 250)) == 2  # type: ignore[arg-type]
+    assert len(opened.database.read(3, 100, 1)) == 1  # type: ignore[arg-type]
+    assert isinstance(opened.database.read(11, 1, 1), Exception)
+    assert isinstance(Opened(path.with_name("other")).database.read(1, 1, 1), Exception)
+
+
+def test_a_snapshot_goes_out_and_in_as_real_servers_write_it(tmp_path: Path) -> None:
+    store = Store()
+    for index in range(1, 200):
+        put(f"key/{index}", b"x" * 2000).apply(store, index)
+    one, other = Opened(tmp_path / "one"), Opened(tmp_path / "other")
+    meta = SnapshotMeta(199, 3, CONFIGURATION_OF_ONE, 1)
+    one.save(meta, store, 200)
+    readers: list[Any] = []
+    one.storage.open_snapshot(readers.append)
+    reader = readers[0]
+    assert reader.meta == meta
+    body = reader.read(0, 100_000) + reader.read(100_000, 1 << 30)
+    assert len(body) == reader.size
+    assert body.startswith(pack({"LastIndex": 199}))
+
+    other.write(Update(entries=[LogEntry(b"x", None, 1, 1, 0)]))
+    installed: list[Any] = []
+    other.storage.install_snapshot(meta, body, keep_entries=False, done=installed.append)
+    assert installed[0].kv.table.get("key/7") == store.kv.table.get("key/7")
+    other.database.close()
+    again = Opened(tmp_path / "other")
+    assert again.found.snapshot == meta
+    assert again.entries == []
+    assert list(Snapshot.of(again.found.state).records()) == list(Snapshot.of(store).records())
+
+
+@pytest.mark.parametrize("body", [b"", b"\x81", b"garbage", pack({"LastIndex": 1}) + b"\x7f\xc0"])
+def test_a_state_that_is_none_changes_nothing(path: Path, body: bytes) -> None:
+    opened = Opened(path)
+    opened.write(Update(HardState(4, 4, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
+    done: list[Any] = []
+    opened.storage.install_snapshot(
+        SnapshotMeta(9, 4, CONFIGURATION_OF_ONE, 1), body, keep_entries=False, done=done.append
+    )
+    assert isinstance(done[0], Exception)
+    opened.database.close()
+    again = Opened(path)
+    assert (again.found.snapshot, len(again.entries), again.found.hard_state.term) == (None, 1, 4)
+
+
+@pytest.fixture
+def single_server(path: Path) -> Store:
+    """A data directory of a server of one."""
+    log = LocalLog(Store(), str(path), run=run, hand_back=run)
+    for number in range(100):
+        log.submit(put(f"key/{number}"), lambda _: None)
+    log.close()
+    return log.store
+
+
+def test_a_single_servers_file_is_taken_over_whole(path: Path, single_server: Store) -> None:
+    opened = Opened(path)
+    found = opened.found
+    assert found.snapshot == SnapshotMeta(100, TAKEN_OVER_TERM, CONFIGURATION_OF_ONE, 100)
+    assert found.hard_state.term == TAKEN_OVER_TERM
+    assert list(Snapshot.of(found.state).records()) == list(Snapshot.of(single_server).records())
+    opened.write(Update(entries=[LogEntry(put("more").encode(), None, 101, 3, 0)]))
+    opened.database.close()
+    again = Opened(path)
+    assert [each.index for each in again.entries] == [101]
+    again.database.close()
+    with pytest.raises(ConfigError, match="newer"):  # and the old program says so, instead of reading half of it
+        LocalLog(Store(), str(path), run=run, hand_back=run)
+
+
+def test_a_file_that_cannot_be_read_stays_and_the_server_does_not_start(path: Path) -> None:
+    opened = Opened(path)
+    opened.write(Update(HardState(5, 5, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
+    opened.database._connection.execute("UPDATE entries SET data = x'fe01'")
+    opened.database.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="remove-peer"):
+        Opened(path)
+    assert path.read_bytes() == before
+    path.with_name("log.sqlite-wal").unlink(missing_ok=True)
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(ConfigError, match="remove-peer"):
+        Opened(path)
+    assert path.exists()
+
+
+def test_a_failed_write_leaves_nothing_behind(path: Path) -> None:
+    opened = Opened(path)
+    opened.write(Update(HardState(1, 1, "a"), None, [LogEntry(b"one", None, 1, 1, 0)]))
+    opened.database._connection.execute("PRAGMA query_only = 1")
+    done: list[Any] = []
+    opened.storage.write(Update(HardState(2, 2, "b"), 1, [LogEntry(b"other", None, 1, 2, 0)]), done.append)
+    assert isinstance(done[0], Exception)
+    opened.database._connection.execute("PRAGMA query_only = 0")
+    opened.database.close()
+    again = Opened(path)
+    assert again.found.hard_state.term == 1
+    assert [each.data for each in again.entries] == [b"one"]
+
+
+def test_a_real_servers_directory_is_adopted(tmp_path: Path) -> None:
+    folder = tmp_path / "raft"
+    snapshots = folder / "snapshots"
+    for name, index, is_whole in (("3-40-1", 40, True), ("4-45-2", 45, True), ("4-46-3", 46, False)):
+        (snapshots / name).mkdir(parents=True)
+        store = Store()
+        put(f"up to {index}").apply(store, 1)
+        state = pack({"LastIndex": index}) + b"".join(Snapshot.of(store).records())
+        (snapshots / name / "state.bin").write_bytes(state if is_whole else state[:-3])
+        servers = [{"Suffrage": 0, "ID": "own", "Address": "127.0.0.1:8300"}]
+        term = int(name[0])
+        meta = {"Index": index, "Term": term, "Configuration": {"Servers": servers}, "ConfigurationIndex": 1}
+        (snapshots / name / "meta.json").write_text(json.dumps(meta | {"Size": len(state)}))
+    (folder / "raft.db").write_bytes(RAFT_DB)
+    assert is_real_server(tmp_path)
+    found = read_real_server(tmp_path)
+    assert found.snapshot == SnapshotMeta(45, 4, CONFIGURATION_OF_ONE, 1)
+
+    opened = Opened(tmp_path / "log.sqlite")
+    assert opened.database.adopt(found.hard_state, found.snapshot, found.records, found.entries) is None
+    opened.database.close()
+    again = Opened(tmp_path / "log.sqlite")
+    assert again.found.hard_state == found.hard_state
+    assert again.found.hard_state.term == 4
+    assert again.found.snapshot == found.snapshot
+    assert again.found.state.kv.table.get("up to 45") is not None
+    assert again.entries == found.entries
+    assert set_aside(tmp_path).name == "raft.taken-over"
+    assert not is_real_server(tmp_path)
+
+
+def test_a_real_servers_log_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "raft").mkdir()
+    (tmp_path / "raft" / "raft.db").write_bytes(RAFT_DB[:5000])
+    with pytest.raises(ConfigError, match="join as a new one"):
+        read_real_server(tmp_path)
+    (tmp_path / "raft" / "raft.db").write_bytes(RAFT_DB)
+    with pytest.raises(ConfigError, match=r"begins at \d+, its snapshot ends at 0"):
+        read_real_server(tmp_path)
+    (tmp_path / "raft" / "wal").mkdir()
+    with pytest.raises(ConfigError, match="newer version"):
+        read_real_server(tmp_path)
+    assert (tmp_path / "raft" / "raft.db").read_bytes() == RAFT_DB
+
+
+@pytest.mark.parametrize("name", ["raft/raft.db", "raft/wal/00000000.wal", "raft/snapshots/2-7-1/meta.json"])
+def test_whatever_a_real_server_leaves_is_noticed(tmp_path: Path, name: str) -> None:
+    """Else a server would start empty beside it."""
+    (tmp_path / "raft").mkdir()
+    assert not is_real_server(tmp_path), "a client agent's"
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("x")
+    assert is_real_server(tmp_path)
+    with pytest.raises(ConfigError, match="join as a new one"):
+        read_real_server(tmp_path)

@@ -1,0 +1,304 @@
+"""Raft's calls over byte streams: conversations in any slicing, pipelining, bounds, and connections that break."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from consulpy.errors import WireError
+from consulpy.raft import transport
+from consulpy.raft.configuration import Server
+from consulpy.raft.interfaces import Unreachable
+from consulpy.raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
+    LogEntry,
+    RequestVote,
+    RequestVoteReply,
+    encode_error,
+    encode_reply,
+    encode_request,
+)
+from consulpy.raft.transport import LeaderWatch, PeerConnection, Peers, RaftStream
+from tests.conftest import VECTORS
+from tests.unit.raft.test_follower import DIFFERENT, SCRIPT, follower
+
+PEER = Server("10.0.0.2:8300", "b")
+
+
+class Answering:
+    """A stream whose machine answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.bodies: list[Any] = []
+        self.responds: list[Callable[..., None]] = []
+        self.written = b""
+        self.reading: list[bool] = []
+        self.refuse = False
+        self.stream = RaftStream(self.handle, lambda _: self.refuse, self.write, self.reading.append)
+
+    def handle(self, request: Any, respond: Any, body: Any) -> None:
+        self.requests.append(request)
+        self.bodies.append(body)
+        self.responds.append(respond)
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+
+def slices(data: bytes, rng: Random, most: int = 5000) -> list[bytes]:
+    pieces = []
+    while data:
+        size = min(rng.choice([1, 2, 7, 100, 5000]), most)
+        pieces.append(data[:size])
+        data = data[size:]
+    return pieces
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_real_conversation_in_any_slicing(seed: int) -> None:
+    clock, rng = Clock(), Random(seed)
+    raft = follower(clock)
+    written: list[bytes] = []
+    stream = RaftStream(
+        raft.handle, lambda request: raft.snapshots.refusal(request) is not None, written.append, lambda _: None
+    )
+    steps = [step for step in SCRIPT["steps"] if step["note"] not in DIFFERENT]
+    for piece in slices(b"".join(bytes.fromhex(step["request_hex"]) for step in steps), rng, 100):
+        stream.data_received(piece)
+        clock.advance(0)
+    assert b"".join(written).hex() == "".join(step["response_hex"] for step in steps)
+
+
+def test_a_captured_snapshot_arrives_whole() -> None:
+    vector = json.loads((VECTORS / "raft" / "install_snapshot.json").read_text())
+    answering = Answering()
+    for piece in slices(bytes.fromhex(vector["request_hex"] + vector["state_hex"]), Random(1)):
+        answering.stream.data_received(piece)
+    assert answering.bodies == [bytes.fromhex(vector["state_hex"])]
+    answering.responds[0](InstallSnapshotReply(success=True, term=4), "")
+    assert answering.written.hex() == vector["response_hex"]
+
+
+def test_a_state_that_is_not_wanted_is_passed_over() -> None:
+    answering = Answering()
+    answering.refuse = True
+    answering.stream.data_received(encode_request(InstallSnapshot(size=10, term=1)) + b"\x00" * 10)
+    answering.stream.data_received(encode_request(RequestVote(term=5)))
+    assert [type(request).__name__ for request in answering.requests] == ["InstallSnapshot", "RequestVote"]
+    assert isinstance(answering.bodies[0], Exception)
+
+
+def test_answers_keep_the_order_of_their_requests() -> None:
+    answering = Answering()
+    for term in (1, 2, 3):
+        answering.stream.data_received(encode_request(AppendEntries(entries=[], term=term)))
+    answering.responds[2](AppendEntriesReply(term=3), "")
+    answering.responds[1](None, "wrong")
+    assert answering.written == b""
+    answering.responds[0](AppendEntriesReply(term=1), "")
+    expected = (
+        encode_reply(AppendEntriesReply(term=1)) + encode_error("wrong") + encode_reply(AppendEntriesReply(term=3))
+    )
+    assert answering.written == expected
+
+
+def test_reading_stops_while_too_much_waits() -> None:
+    answering = Answering()
+    for _ in range(transport.OPEN_LIMIT + 1):
+        answering.stream.data_received(encode_request(AppendEntries(entries=[], term=1)))
+    assert answering.reading == [False]
+    for respond in answering.responds:
+        respond(AppendEntriesReply(term=1), "")
+    assert answering.reading == [False, True]
+
+
+@pytest.mark.parametrize("data", [b"\x04\x80", b"\x00\xa3abc", b"\xa1x", b"\xc1", b"\x02\x81\xa4Size\xff"])
+def test_what_is_no_request_ends_the_connection(data: bytes) -> None:
+    answering = Answering()
+    with pytest.raises(WireError):
+        answering.stream.data_received(data + b"\x00" * 10)
+
+
+def test_a_message_beyond_all_bounds_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MESSAGE_LIMIT", 20000)
+    monkeypatch.setattr(transport, "STATE_CHUNK", 20000)
+    stream = Answering().stream
+    stream.data_received(b"\x00\xdb\x00\x10\x00\x00" + b"x" * 20000)
+    with pytest.raises(WireError, match="more than"):
+        stream.data_received(b"x" * 30000)
+
+
+# -- our own calls
+
+
+class Connected:
+    """A connection of ours, without a socket."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.closed: list[PeerConnection] = []
+        self.connection = PeerConnection(self.clock, self.closed.append)
+        self.transport: Any = StringTransport()
+        self.transport.setTcpNoDelay = lambda _: None
+        self.transport.abortConnection = lambda: None
+        self.connection.makeConnection(self.transport)
+        self.answers: list[Any] = []
+
+
+def test_calls_are_pipelined_after_the_first_byte() -> None:
+    made = Connected()
+    requests = [AppendEntries(entries=[LogEntry(b"x", None, index, 1, 0)], term=1) for index in (1, 2)]
+    for request in requests:
+        made.connection.ask(request, made.answers.append)
+    assert made.transport.value() == b"\x01" + b"".join(map(encode_request, requests))
+    replies = [AppendEntriesReply(success=True, term=1, last_log=each) for each in (0, 1)]
+    for piece in slices(b"".join(map(encode_reply, replies)), Random(3)):
+        made.connection.dataReceived(piece)
+    assert made.answers == replies
+    assert made.connection.is_idle
+    assert not made.clock.getDelayedCalls()
+
+
+def test_an_error_with_nil_is_an_answer_too() -> None:
+    made = Connected()
+    made.connection.ask(RequestVote(), made.answers.append)
+    made.connection.ask(RequestVote(), made.answers.append)
+    made.connection.dataReceived(encode_error("not supported") + encode_reply(RequestVoteReply(granted=True)))
+    assert str(made.answers[0]) == "not supported"
+    assert made.answers[1] == RequestVoteReply(granted=True)
+
+
+@pytest.mark.parametrize("garbage", [b"\xc1", b"\x05\x80", b"\xa0\x05", encode_reply(RequestVoteReply()) * 3])
+def test_an_answer_that_cannot_be_read_fails_all_calls(garbage: bytes) -> None:
+    made = Connected()
+    made.connection.ask(RequestVote(), made.answers.append)
+    made.connection.ask(RequestVote(), made.answers.append)
+    made.connection.dataReceived(garbage)
+    assert isinstance(made.answers[-1], Exception) or len(made.answers) == 2
+    assert not made.connection.is_open
+    assert made.closed == [made.connection]
+
+
+def test_a_call_that_takes_too_long_fails_all_of_them() -> None:
+    made = Connected()
+    made.connection.ask(RequestVote(), made.answers.append)
+    made.clock.advance(transport.CALL_TIMEOUT_S - 1)
+    made.connection.ask(RequestVote(), made.answers.append)
+    made.clock.advance(1)
+    assert [str(each) for each in made.answers] == ["i/o timeout"] * 2
+    assert not made.clock.getDelayedCalls()
+
+
+class Dialing:
+    """Peers whose connections have no sockets."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.made: list[PeerConnection] = []
+        self.refuses = False
+        self.peers = Peers(self.clock, self.dial, lambda server, answered: None)
+        self.answers: list[Any] = []
+
+    def dial(self, server: Server, make: Callable[[], Any]) -> "Deferred[Any]":
+        if self.refuses:
+            return fail(ConnectionRefusedError("connection refused"))
+        connection = make()
+        string: Any = StringTransport()
+        string.setTcpNoDelay = lambda _: None
+        string.abortConnection = lambda: None
+        connection.makeConnection(string)
+        self.made.append(connection)
+        return succeed(connection)
+
+    def sent(self, number: int) -> bytes:
+        wire: Any = self.made[number].transport
+        return bytes(wire.value())
+
+
+def test_heartbeats_and_votes_never_wait_behind_the_log() -> None:
+    dialing = Dialing()
+    append = AppendEntries(entries=[], term=1, leader="a")
+    heartbeat = AppendEntries(term=1, leader="a")
+    for request in (append, append, heartbeat, RequestVote(term=1)):
+        dialing.peers.call(PEER, request, dialing.answers.append)
+    assert dialing.sent(0) == b"\x01" + encode_request(append) * 2
+    assert dialing.sent(1) == b"\x01" + encode_request(heartbeat)
+    assert dialing.sent(2) == b"\x01" + encode_request(RequestVote(term=1))
+    dialing.made[1].dataReceived(encode_reply(AppendEntriesReply(term=1)))
+    dialing.peers.call(PEER, heartbeat, dialing.answers.append)
+    assert len(dialing.made) == 3, "an idle connection is used again"
+    dialing.peers.close()
+    assert not dialing.clock.getDelayedCalls()
+
+
+def test_who_cannot_be_reached_is_told_later() -> None:
+    dialing = Dialing()
+    dialing.refuses = True
+    for request in (AppendEntries(entries=[], term=1), RequestVote(term=1)):
+        dialing.peers.call(PEER, request, dialing.answers.append)
+    assert dialing.answers == []
+    dialing.clock.advance(0)
+    assert all(isinstance(each, Unreachable) for each in dialing.answers)
+    assert len(dialing.answers) == 2
+
+
+def test_an_aborted_log_is_dialed_anew() -> None:
+    dialing = Dialing()
+    dialing.peers.call(PEER, AppendEntries(entries=[], term=1), dialing.answers.append)
+    dialing.peers.abort(PEER)
+    assert [str(each) for each in dialing.answers] == ["aborted"]
+    dialing.peers.call(PEER, AppendEntries(entries=[], term=1), dialing.answers.append)
+    assert len(dialing.made) == 2
+
+
+class OneState:
+    meta: Any = None
+    size = 600_000
+
+    def read(self, offset: int, size: int) -> bytes:
+        return (b"s" * self.size)[offset : offset + size]
+
+
+def test_a_state_goes_over_a_connection_of_its_own_in_pieces() -> None:
+    dialing = Dialing()
+    request = InstallSnapshot(size=OneState.size, term=1)
+    dialing.peers.install(PEER, request, OneState(), dialing.answers.append)
+    wire: Any = dialing.made[0].transport
+    while wire.producer is not None:
+        wire.producer.resumeProducing()
+    assert dialing.sent(0) == b"\x01" + encode_request(request) + b"s" * OneState.size
+    dialing.made[0].dataReceived(encode_reply(InstallSnapshotReply(success=True, term=1)))
+    assert dialing.answers == [InstallSnapshotReply(success=True, term=1)]
+    assert not dialing.made[0].is_open
+
+
+def test_a_leader_is_dead_when_its_connections_are_closed_and_it_refuses_new_ones() -> None:
+    died: list[str] = []
+    refused = [True]
+    watch = LeaderWatch(lambda: "a", lambda address, answered: answered(refused[0]), died.append)
+
+    def stream(leader: str) -> RaftStream:
+        one = Answering().stream
+        one.leader = leader
+        watch.opened(one)
+        return one
+
+    log, heartbeats, other = stream("a"), stream("a"), stream("b")
+    watch.lost(log)
+    watch.lost(other)
+    assert died == []
+    refused[0] = False
+    watch.lost(heartbeats)
+    assert died == [], "it still takes connections"
+    refused[0] = True
+    watch.lost(stream("a"))
+    assert died == ["a"]

@@ -1,0 +1,80 @@
+"""What a caller is told whose values have another type than their fields: Go's words. Source: docs/wire/rpc.md 4, 16.
+
+Each line was asked of Consul 1.8.7 over a plain connection; the answer is what it said.
+"""
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from consulpy.codec.msgpack import pack, unpack
+from consulpy.rpc.dispatch import serve
+from consulpy.rpc.stream import RefusedCall
+from tests.harness.rpc import make_server
+
+NO_TEXT = "readContainerLen: Unrecognized descriptor byte: hex: {0:x}, dec: {0}"
+NO_NUMBER = "Unhandled single-byte unsigned integer value: Unrecognized descriptor byte: {:x}"
+NO_BOOLEAN = "Invalid single-byte value for bool: Unrecognized descriptor byte: {:x}"
+NO_STRUCT = "Only encoded map or array can be decoded into a struct. (valueType: {:x})"
+NO_SLICE = "Only encoded map or array can be decoded into a slice. (valueType: {:x})"
+
+
+def said(method: str, body: Any) -> BaseException | None:
+    """What the call fails with; None if it succeeds."""
+    failed: list[BaseException] = []
+    answer: Deferred[Any] = serve(make_server(Clock()), method, unpack(pack(body)))
+    answer.addErrback(lambda failure: failed.append(failure.value))
+    return failed[0] if failed else None
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "text"),
+    [
+        ("Catalog.ListNodes", "text", NO_STRUCT.format(6)),
+        ("Catalog.ListNodes", 5, NO_STRUCT.format(2)),
+        ("Catalog.ListNodes", True, NO_STRUCT.format(5)),
+        ("Catalog.ListNodes", [1, 2], NO_TEXT.format(1)),
+        ("Catalog.ListNodes", {"Datacenter": ["a"]}, NO_TEXT.format(0x91)),
+        ("Catalog.ListNodes", {"Datacenter": {"a": "b"}}, NO_TEXT.format(0x81)),
+        ("Catalog.ListNodes", {"Datacenter": True}, NO_TEXT.format(0xC3)),
+        ("Catalog.ListNodes", {"Datacenter": 1.5}, NO_TEXT.format(0xCB)),
+        ("Catalog.ListNodes", {"Datacenter": 300}, NO_TEXT.format(0xCD)),
+        ("Catalog.ListNodes", {"AllowStale": "x"}, NO_BOOLEAN.format(0xA1)),
+        ("Catalog.ListNodes", {"MaxQueryTime": "x"}, NO_NUMBER.format(0xA1)),
+        ("Catalog.ListNodes", {"MinQueryIndex": True}, NO_NUMBER.format(0xC3)),
+        ("Catalog.ListNodes", {"MinQueryIndex": [1]}, NO_NUMBER.format(0x91)),
+        ("Catalog.ListNodes", {"MinQueryIndex": -200}, "Assigning negative signed value: -200, to unsigned type"),
+        ("Catalog.ListNodes", {"NodeMetaFilters": {"a": 1}}, NO_TEXT.format(1)),
+        ("Catalog.ListNodes", {"Source": "x"}, NO_STRUCT.format(6)),
+        ("Catalog.Register", {"Service": {"Port": 1.0}}, NO_NUMBER.format(0xCB)),
+        ("Catalog.Register", {"Service": {"Tags": "x"}}, NO_SLICE.format(6)),
+        ("Catalog.Register", {"Service": {"Tags": 5}}, NO_SLICE.format(2)),
+        ("Catalog.Register", {"Service": {"Tags": [1]}}, NO_TEXT.format(1)),
+        ("Catalog.Register", {"Checks": [1]}, NO_STRUCT.format(2)),
+        ("Coordinate.Update", {"Coord": {"Error": "x"}}, NO_NUMBER.format(0xA1)),
+        ("Coordinate.Update", {"Coord": {"Vec": ["x"]}}, NO_NUMBER.format(0xA1)),
+        ("KVS.Apply", {"DirEnt": {"Value": 5}}, NO_SLICE.format(2)),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_in_the_words_of_the_real_server(
+    method: str, body: Any, text: str
+) -> None:
+    error = said(method, body)
+    assert isinstance(error, RefusedCall)
+    assert str(error) == f"codec.decoder: {text}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Datacenter": "dc1", "AllowStale": 1},
+        {"Datacenter": "dc1", "Zork": [1, {"a": "b"}]},
+        {"Datacenter": "dc1", "Source": None},
+        ["dc1"],
+    ],
+    ids=["1 for true", "an unknown key", "nil for a struct", "an array in declared order"],
+)
+def test_what_the_real_server_takes_is_taken(body: Any) -> None:
+    assert said("Catalog.ListNodes", body) is None
