@@ -32,7 +32,7 @@ class Clock(Protocol):
 class Turn:
     """The turn of the reactor that is under way: what it does between two waits for the network.
 
-    `began_s`: when it began, by the reactor's clock; infinite where nobody watches turns (`consulpy.agent.process.watchdog`).
+    `began_s`: when it began, by the reactor's clock; infinite without a watchdog (`agent.process.watchdog`).
     """
 
     __slots__ = ("began_s",)

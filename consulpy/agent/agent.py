@@ -71,8 +71,8 @@ _REMOVAL_CHECK_S: Final = 0.1
 class Agent:
     """One agent.
 
-    `reactor`: Twisted's, whose timers are made monotonic (see `consulpy.agent.process.monotonic`). `shut_down(status)`: ends
-    the program, called after a leave and when joining failed for good.
+    `reactor`: Twisted's, whose timers are made monotonic (`process.monotonic`). `shut_down(status)`: ends the
+    program, called after a leave and when joining failed for good.
     `read_config()`: the configuration as it is written now, for a reload.
     """
 

@@ -17,7 +17,7 @@ from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 
 if TYPE_CHECKING:
     from consulpy.agent.agent import Agent
-    from consulpy.metrics.net import Sender
+    from consulpy.metrics.net import NetworkSink
     from consulpy.rpc.cache.agent_cache import AgentCache
     from consulpy.serf.machine import Serf
 
@@ -38,6 +38,22 @@ def rules(settings: Settings) -> Rules:
     )
 
 
+def _network_sinks(settings: Settings, reactor: Any) -> "list[NetworkSink]":
+    """Those that the configuration names. Raises `ConfigError` for an address that is none."""
+    from consulpy.metrics.net import StatsdSink, StatsiteSink  # most agents have none
+    from consulpy.metrics.statsd import StatsdLines
+
+    found: list[NetworkSink] = []
+    if settings.statsd_address:
+        found.append(StatsdSink(reactor, settings.statsd_address, StatsdLines()))
+    if settings.dogstatsd_addr:
+        lines = StatsdLines(tagged=True, tags=settings.dogstatsd_tags)
+        found.append(StatsdSink(reactor, settings.dogstatsd_addr, lines))
+    if settings.statsite_address:
+        found.append(StatsiteSink(reactor, settings.statsite_address, StatsdLines()))
+    return found
+
+
 class Telemetry:
     """Runs from `start` to `stop`: the beat of the registry, and the senders.
 
@@ -48,20 +64,18 @@ class Telemetry:
         self._registry = registry
         self._reactor = reactor
         self._beats: list[Any] = []
-        self._senders: list[Sender] = []
+        self._sinks: list[NetworkSink] = []
         #: Called at each beat, for what is measured by looking.
         self.looks: list[Callable[[], None]] = []
         if settings.statsd_address or settings.dogstatsd_addr or settings.statsite_address:
-            from consulpy.metrics.net import senders  # most agents have none, and need not pay for them
-
-            self._senders = senders(settings, reactor)
-        registry.sinks += [sender.lines for sender in self._senders]
+            self._sinks = _network_sinks(settings, reactor)
+        registry.sinks += [sink.lines for sink in self._sinks]
 
     def start(self) -> None:
         """Begin to beat and to send."""
         self._repeat(INTERVAL_S / 2, self._beat)
-        if self._senders:
-            for sender in self._senders:
+        if self._sinks:
+            for sender in self._sinks:
                 sender.start()
             self._repeat(FLUSH_INTERVAL_S, self._flush)
 
@@ -71,7 +85,7 @@ class Telemetry:
         self._registry.tick()
 
     def _flush(self) -> None:
-        for sender in self._senders:
+        for sender in self._sinks:
             for packet in sender.lines.flush():
                 sender.send(packet)
 
@@ -89,7 +103,7 @@ class Telemetry:
         for beat in self._beats:
             beat.cancel()
         self._flush()
-        for sender in self._senders:
+        for sender in self._sinks:
             sender.stop()
 
 

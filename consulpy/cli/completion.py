@@ -20,7 +20,7 @@ def complete() -> None:
 def parser() -> argparse.ArgumentParser:
     """All commands and flags as argparse knows them, for completion only."""
     from consulpy.cli.command import COMMANDS, GROUPS, Command
-    from consulpy.cli.main import load_all
+    from consulpy.cli.loader import load_all
 
     def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", word: str, one: Command) -> None:
         made = commands.add_parser(word, add_help=False, allow_abbrev=False)

@@ -1,4 +1,4 @@
-"""`consulpy exec`: run a command on many agents, and show what they print. The keys: `consulpy.agent.features.remote_exec`."""
+"""`consulpy exec`: run a command on many agents, and show what they print. The keys: `agent.features.remote_exec`."""
 
 import base64
 import json

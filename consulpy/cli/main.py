@@ -1,20 +1,16 @@
 """The command line: finds the command, reads its flags, runs it; errors are lines, never tracebacks."""
 
-import importlib
 import os
-import pkgutil
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from consulpy import cli
 from consulpy.cli.command import COMMANDS, GROUPS, Command, Invocation, UsageError
+from consulpy.cli.loader import load, load_all
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.errors import ConfigError, ConsulpyError
 from consulpy.gocompat.flag import HelpWanted
 
-#: Files of this room that are no commands.
-_NO_COMMANDS: Final = ("completion", "help", "locks", "main", "registry", "signals", "tables")
 #: Commands of Consul that consulpy does not have yet -> what they are for.
 _NOT_YET: Final = {
     "acl": "access control is",
@@ -68,7 +64,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] in _NOT_YET:
         print(f"consulpy {words[0]}: {_NOT_YET[words[0]]} not supported yet", file=sys.stderr)
         return 1
-    _load(words[0])
+    load(words[0])
     if words[0] in GROUPS:
         return _in_group(words)
     found = COMMANDS.get(words[0])
@@ -126,21 +122,3 @@ def _unknown(word: str) -> int:
     hint = f"; did you mean {near[0]}?" if near else ""
     print(f"consulpy has no command {word!r}{hint}\n\n{overview()}", file=sys.stderr)
     return 127
-
-
-def _load(word: str) -> None:
-    """Import the file of one command, if there is one."""
-    name = word.replace("-", "_")
-    if name.isidentifier() and name not in _NO_COMMANDS and name in _files():
-        importlib.import_module(f"consulpy.cli.{name}")
-
-
-def load_all() -> None:
-    """Import the files of all commands."""
-    for name in _files():
-        if name not in _NO_COMMANDS:
-            importlib.import_module(f"consulpy.cli.{name}")
-
-
-def _files() -> list[str]:
-    return [found.name for found in pkgutil.iter_modules(cli.__path__)]

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from consulpy.config.place import Place
 from consulpy.errors import ConfigError, RPCError
+from consulpy.gocompat import newer_fields
 from consulpy.gocompat.json_decode import GoError, duration
 from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
-from consulpy.structs import newer
 
 #: How a value is read: the value, where it stands; gives it in the API's form. Raises `ConfigError`.
 Read = Callable[[Any, Place], Any]
@@ -136,10 +136,10 @@ class Fields:
             known = self.names.get(_ALIASES.get(plain, plain))
             if known is not None:
                 found[go_name(known)] = self.fields[known](block[name], here)
-            elif (version := newer.version_of(name, newer.fields_of(self.struct))) is None:
+            elif (version := newer_fields.version_of(name, newer_fields.fields_of(self.struct))) is None:
                 raise _unknown(self, name, here)
-            elif not newer.says_nothing(name, block[name]):
-                raise here.fault(newer.reason(name, version))
+            elif not newer_fields.says_nothing(name, block[name]):
+                raise here.fault(newer_fields.reason(name, version))
         fault = self.check(found) if self.check else ""
         if fault:
             raise place.fault(fault)

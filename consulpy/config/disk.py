@@ -4,6 +4,7 @@ Source: Consul's documentation of `-config-file` and `-config-dir`; the order is
 alphabetical in a folder. Only `.json` and `.hcl` files of a folder count.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,3 +119,23 @@ def _parse_json(origin: str, text: str, *, strict: bool) -> Source:
 def read_all(paths: Sequence[str], file_format: str = "") -> list[Source]:
     """All sources of `-config-file` and `-config-dir`, in their order."""
     return [source for path in paths for source in read_path(path, file_format)]
+
+
+def check_data_dir(data_dir: str | None) -> None:
+    """Make the data directory if it is not there. Raises `ConfigError` if it cannot be used."""
+    if data_dir is None:
+        return
+    path = Path(data_dir)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f'data_dir "{data_dir}" is not a directory (-data-dir)')
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o755)
+    except OSError as error:
+        raise ConfigError(f"data_dir (-data-dir): cannot make {data_dir}: {error.strerror}") from None
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(f"data_dir (-data-dir): {data_dir} may not be written by this user")
+
+
+def absolute(path: str) -> str:
+    """`path` from the root, with the user's home directory in the place of `~`."""
+    return str(Path(path).expanduser().absolute())

@@ -5,14 +5,13 @@ Source of the order: Consul's documentation, "Configuration"; lists of flags com
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from consulpy.config.derive import derive
-from consulpy.config.disk import Source, parse, read_path
+from consulpy.config.disk import Source, absolute, parse, read_path
 from consulpy.config.flags import AgentFlags, read_flags
 from consulpy.config.host import AnyHost, Host, ThisHost
 from consulpy.config.key import Kind
-from consulpy.config.nodeid import node_id
+from consulpy.config.node_id_file import node_id
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.validate import check_host, validate, warnings
 from consulpy.config.values import Reading, merge, placed
@@ -42,9 +41,9 @@ def read(flags: AgentFlags, host: Host) -> RuntimeConfig:
     single = {path: value for path, value in flags.values.items() if path not in strung}
     values = merge([_given(strung), *readings, _given(single)])
     if values.get("data_dir"):
-        values["data_dir"] = str(Path(values["data_dir"]).expanduser().absolute())
+        values["data_dir"] = absolute(values["data_dir"])
     notes = [*flags.warnings, *(line for reading in readings for line in reading.warnings)]
-    files = [str(Path(path).absolute()) for path in flags.config_paths]
+    files = [absolute(path) for path in flags.config_paths]
     places = {path: place for reading in readings for path, place in reading.places.items() if path not in single}
     try:
         config = derive(values, host, dev_mode=flags.dev, files=files, warnings=notes)

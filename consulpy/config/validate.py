@@ -8,14 +8,13 @@ import base64
 import binascii
 import ipaddress
 import json
-import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from consulpy.config.derive import spelling
+from consulpy.config.disk import check_data_dir
 from consulpy.config.host import Host
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.tls import tls_settings
@@ -36,7 +35,7 @@ def validate(config: RuntimeConfig) -> None:
 
 def check_host(config: RuntimeConfig, host: Host) -> None:
     """Is this the host for it? Bind addresses are its own, the data directory may be written. Raises `ConfigError`."""
-    _check_data_dir(config.data_dir)
+    check_data_dir(config.data_dir)
     for path, address in (
         ("bind_addr", config.bind_addr),
         ("serf_lan", config.serf_lan_bind),
@@ -325,20 +324,6 @@ def _check_data(config: RuntimeConfig) -> None:
         raise ConfigError("data_dir cannot be empty: say with -data-dir where to keep the agent's state, or use -dev")
     if config.data_dir is not None and not config.data_dir.strip():
         raise ConfigError("data_dir cannot be empty: say with -data-dir where to keep the agent's state, or use -dev")
-
-
-def _check_data_dir(data_dir: str | None) -> None:
-    if data_dir is None:
-        return
-    path = Path(data_dir)
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f'data_dir "{data_dir}" is not a directory (-data-dir)')
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o755)
-    except OSError as error:
-        raise ConfigError(f"data_dir (-data-dir): cannot make {data_dir}: {error.strerror}") from None
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise ConfigError(f"data_dir (-data-dir): {data_dir} may not be written by this user")
 
 
 #: Raft's timings may be so many times the shortest ones.

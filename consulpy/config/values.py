@@ -112,7 +112,7 @@ class Reading:
         if not block:
             self.warnings.append(f"{place}: {path} is not supported yet and has no effect")
         elif not any(line.endswith(unsupported_keys.REASONS[block]) for line in self.warnings):
-            self.warnings.append(f"{place}: {known.REASONS[block]}")
+            self.warnings.append(f"{place}: {unsupported_keys.REASONS[block]}")
 
     def _walk_block(self, value: Any, here: tuple[str, ...], place: Place) -> None:
         blocks = value if isinstance(value, list) else [value]

@@ -1,1 +1,1 @@
-"""The DNS door: names below the domain become RPC reads, their results become records (docs/architecture.md, journey 5)."""
+"""The DNS listener: names below the domain become RPC reads, their results records (docs/architecture.md)."""

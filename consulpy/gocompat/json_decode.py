@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record, camel
 from consulpy.codec.strict_json import JsonFault, first_value
-from consulpy.structs import newer
+from consulpy.gocompat import newer_fields
 
 _R = TypeVar("_R", bound=Record)
 
@@ -100,7 +100,7 @@ class Shape:
     `strict_durations`: other types than texts and numbers are errors there, not 0.
     `unsigned`: fields of type uint64; `types`: fields whose type has another name. `aliases`: other spellings (lower
     case) -> Go name, which lose against the proper spelling. `without`: fields that are not accepted. `ignored`: names
-    (lower case) of texts that are accepted and not used. `newer`: names of later versions (`consulpy.structs.newer`).
+    (lower case) of texts that are accepted and not used. `newer`: names of later versions (`newer_fields`).
     `inner`: shapes of the records inside. `readers`: what reads the values of fields (by Go name) in its own way.
     `strict`: whether an unknown member is an error. `foreign_allowed`: only one that looks like a misspelled field is.
     """
@@ -270,13 +270,13 @@ def _refuse_unknown(key: str, value: Any, shape: Shape, known: Iterable[str]) ->
             error.within(shape.struct, key)
             raise error
         return
-    since = newer.version_of(name, shape.newer)
+    since = newer_fields.version_of(name, shape.newer)
     if since is None:
         if shape.foreign_allowed and not difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
             return
         raise UnknownField(f'json: unknown field "{key}"')
-    if not newer.says_nothing(name, value):
-        raise UnknownField(f'json: unknown field "{key}" - {newer.reason(name, since)}')
+    if not newer_fields.says_nothing(name, value):
+        raise UnknownField(f'json: unknown field "{key}" - {newer_fields.reason(name, since)}')
 
 
 def _without_none(kind: Any) -> Any:

@@ -1,11 +1,8 @@
 """The HTTP listener: addresses and unix sockets. `channel` has the limits of connections, `app` the answers."""
 
-import os
-import shutil
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
@@ -25,6 +22,7 @@ from consulpy.http.cache.response_cache import ResponseCache
 from consulpy.http.connection.dispatch import Dispatcher
 from consulpy.http.connection.factory import HttpFactory
 from consulpy.http.connection.transport import EagerTransport
+from consulpy.http.socket_file import give, remove_stale, socket_mode
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.tls.contexts import Tls
 from consulpy.tls.transport import TlsFactory
@@ -166,20 +164,15 @@ class HttpService(Service):
         self._listen_tcp("HTTPS", address, self._config.https_port, factory)
 
     def _listen_unix(self, path: str) -> None:
-        place, config = Path(path), self._config
-        if place.is_socket():
-            place.unlink()  # of an earlier life: who ends by a signal leaves it behind
+        config = self._config
+        remove_stale(path)
         try:
-            mode = int(config.socket_mode, 8) if config.socket_mode else 0o777 & ~_umask()
-        except ValueError:
-            raise ConfigError(
-                f"unix_sockets.mode: octal digits such as 0660 are expected, not {config.socket_mode!r}"
-            ) from None
-        try:
-            self._listeners.append(self._reactor.listenUNIX(path, self.factory, backlog=BACKLOG, mode=mode))
+            self._listeners.append(
+                self._reactor.listenUNIX(path, self.factory, backlog=BACKLOG, mode=socket_mode(config.socket_mode))
+            )
         except CannotListenError as error:
             raise ConfigError(f"HTTP: cannot listen on the unix socket {path}: {error.socketError}") from None
-        _give(path, config.socket_user, config.socket_group)
+        give(path, config.socket_user, config.socket_group)
 
     def stopService(self) -> None:
         """Listen no more."""
@@ -194,19 +187,3 @@ class HttpService(Service):
         if self._pool is not None:
             self._pool.stop()
             self._pool = None
-
-
-def _give(path: str, user: str, group: str) -> None:
-    """Make a socket belong to somebody else."""
-    try:
-        for option, wanted in (("user", user), ("group", group)):
-            if wanted:
-                shutil.chown(path, **{option: int(wanted) if wanted.isdecimal() else wanted})
-    except (LookupError, OSError) as error:
-        raise ConfigError(f"unix_sockets: cannot give {path} to {user or '-'}:{group or '-'}: {error}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

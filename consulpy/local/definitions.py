@@ -11,10 +11,10 @@ from typing import Any, Final
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, record_reader
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.local.shapes import ADDRESS, DURATIONS, PROXY, WEIGHTS, aux_struct
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
-from consulpy.structs.newer import fields_of
 from consulpy.structs.service import ConnectProxy, NodeService, ServiceAddress, ServiceConnect, Weights
 
 _CHECK_ALIASES: Final = {

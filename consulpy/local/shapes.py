@@ -7,7 +7,7 @@ from typing import Final
 
 from consulpy.codec.record import Record
 from consulpy.gocompat.json_decode import Shape
-from consulpy.structs.newer import fields_of
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.structs.service import (
     Expose,
     ExposePath,

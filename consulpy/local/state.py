@@ -96,7 +96,7 @@ class LocalState:
 
     `node`: the agent as the catalog is to have it. `files`: where they are kept, None in development mode. `starter`:
     runs the checks; without it they only have the status that they are given. `wall_s()`: seconds since 1970.
-    `run`, `hand_back`, `call`, `later`: to the thread that waits for the disk and back (`consulpy.local.persist.group_commit`).
+    `run`, `hand_back`, `call`, `later`: to the disk thread and back (`local.persist.group_commit`).
     """
 
     def __init__(

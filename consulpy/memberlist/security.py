@@ -3,8 +3,8 @@
 Version 1 encrypts the plaintext as it is, version 0 pads it to 16 bytes first. Source: docs/wire/gossip.md 3.
 """
 
-import os
 from collections.abc import Sequence
+from os import urandom
 from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import WireError
@@ -19,7 +19,7 @@ _VERSION_0_LEAST: Final = OVERHEAD_BYTES + 16
 
 def encrypt(cipher: "AESGCM", plain: bytes, additional: bytes = b"") -> bytes:
     """`plain` encrypted as version 1."""
-    nonce = os.urandom(12)
+    nonce = urandom(12)
     return b"\1" + nonce + cipher.encrypt(nonce, plain, additional or None)
 
 

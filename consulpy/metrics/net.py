@@ -1,4 +1,4 @@
-"""Where values are sent as they come: StatsD and DogStatsD by UDP, statsite by TCP."""
+"""Sinks that send values as they come: StatsD and DogStatsD by UDP, statsite by TCP."""
 
 from typing import Any
 
@@ -7,15 +7,14 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.logger import Logger
 
-from consulpy.config.sections import Telemetry as Settings
 from consulpy.errors import ConfigError
 from consulpy.metrics.statsd import StatsdLines
 
 _log = Logger()
 
 
-class Sender:
-    """Sends packets from `start` to `stop`; those that can't be sent are lost."""
+class NetworkSink:
+    """Sends packets from `start` to `stop`; what cannot be sent is lost."""
 
     def __init__(self, lines: StatsdLines) -> None:
         #: Gathers what is to be sent.
@@ -34,21 +33,7 @@ class Sender:
         raise NotImplementedError
 
 
-def senders(settings: Settings, reactor: Any) -> list[Sender]:
-    """Those that the configuration asks for. Raises `ConfigError` for an address that is none."""
-    found: list[Sender] = []
-    if settings.statsd_address:
-        found.append(StatsdSink(reactor, settings.statsd_address, StatsdLines()))
-    if settings.dogstatsd_addr:
-        found.append(
-            StatsdSink(reactor, settings.dogstatsd_addr, StatsdLines(tagged=True, tags=settings.dogstatsd_tags))
-        )
-    if settings.statsite_address:
-        found.append(TcpSender(reactor, settings.statsite_address, StatsdLines()))
-    return found
-
-
-class StatsdSink(Sender):
+class StatsdSink(NetworkSink):
     """Datagrams to one address, whose name is looked up once."""
 
     def __init__(self, reactor: Any, address: str, lines: StatsdLines) -> None:
@@ -71,7 +56,7 @@ class StatsdSink(Sender):
         _log.error("statsd {host}: {why}; no metrics are sent", host=self._host, why=failure.getErrorMessage())
 
     def send(self, packet: bytes) -> None:
-        """See `Sender.send`."""
+        """See `NetworkSink.send`."""
         if self._socket is not None:
             self._socket.write(packet, (self._host, self._port))
 
@@ -81,7 +66,7 @@ class StatsdSink(Sender):
             self._socket.stopListening()
 
 
-class TcpSender(Sender):
+class StatsiteSink(NetworkSink):
     """A connection that is made again when it breaks; what comes meanwhile is not sent."""
 
     def __init__(self, reactor: Any, address: str, lines: StatsdLines) -> None:
@@ -108,7 +93,7 @@ class TcpSender(Sender):
         self._wait()
 
     def send(self, packet: bytes) -> None:
-        """See `Sender.send`."""
+        """See `NetworkSink.send`."""
         if self._connection is not None:
             self._connection.transport.write(packet)
 

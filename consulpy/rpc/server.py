@@ -138,7 +138,7 @@ class Server:
         self.queue_coordinate = queue_coordinate
         #: Times of sessions and locks, counted by whoever leads.
         self.sessions: SessionTimes | None = None
-        #: Takes what the reads that are made now depend on, although nobody waits for them (`consulpy.http.cache.response_cache`).
+        #: Takes what the reads that are made now depend on, although nobody waits for them (`http.cache`).
         self.noting: DependencySet | None = None
         #: Runs a costly job where it stops nobody; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred

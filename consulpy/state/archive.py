@@ -152,7 +152,7 @@ def _files(tar: bytes) -> dict[str, bytes]:
 
 def _check_sums(files: dict[str, bytes]) -> None:
     wanted: dict[str, str] = {}
-    for line in files[SUMS].decode("utf-8", "replace").splitlines():
+    for line in files[SUMS].decode("utf-8", "replace").removesuffix("\n").split("\n"):
         digest, _, name = line.partition("  ")
         wanted[name] = digest
     for name in wanted:

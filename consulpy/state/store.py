@@ -28,7 +28,7 @@ class Store:
     def __init__(self) -> None:
         self.index = 0
         self.watchers = WatchRegistry()
-        #: Told of each key that its session lost, and for how many ns nobody may lock it (`consulpy.leader.session_ttl`).
+        #: Told of each key that its session lost, and for how many ns nobody may lock it (`leader.session_ttl`).
         self.on_lock_delay: Callable[[str, int], None] = lambda _key, _delay_ns: None
         self._empty()
 

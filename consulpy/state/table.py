@@ -1,8 +1,8 @@
-"""Tables of the state store: records by key, always listed in key order, and found again by other fields.
+"""Tables of the state store: rows by primary key, listed in key order, and found through secondary indexes.
 
-A `SecondaryIndex` is a secondary index: rows that share a value, listed in key order. The listing of a group is made at the
-first read after a change of that group and then kept, so a read costs no more than the rows that it gives, and a write
-never more than its own row. Keys are lower case where Consul compares without regard to case (docs/wire/rpc.md 14).
+A `SecondaryIndex` maps a value to the rows that have it, in key order. The listing of a value is made by the first read
+after a change of its rows and then cached: a read costs no more than the rows that it gives, a write no more than its
+own row. Keys are lower case where Consul compares without regard to case (docs/wire/rpc.md 14).
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator

@@ -1,10 +1,13 @@
-"""The house rules of docs/architecture.md as tests: imports point down the floors, and I/O stays in its rooms."""
+"""The rules of docs/architecture.md: imports point down the layers, without circles; I/O stays where names say it."""
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-FLOORS = [
+import pytest
+
+LAYERS = [
     {"clock", "connections", "errors"},
     {"codec", "metrics"},
     {"gocompat"},
@@ -21,52 +24,112 @@ FLOORS = [
     {"cli", "testing"},
     {"__main__"},
 ]
-FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-MAY_DO_IO = {"transport", "tls", "client", "checks", "http", "agent", "service", "cli", "testing"}
-IO = ("twisted", "socket", "asyncio", "klein", "treq")
-NOT_IO = (
-    "twisted.internet.interfaces",
+LAYER = {package: level for level, packages in enumerate(LAYERS) for package in packages}
+
+#: Packages that are made of I/O.
+FREE = {"checks", "cli", "client", "agent", "service", "testing", "tls", "__main__"}
+#: File or folder names that announce I/O, by what they may import.
+NETWORK_NAMES = {"transport", "listener", "dialer", "protocol", "channel", "net", "connection"}
+DISK_NAMES = {"disk"}
+HOST_NAMES = {"host"}
+PROCESS_NAMES = {"process"}
+NETWORK = ("twisted", "socket", "ssl", "asyncio", "treq")
+DISK = ("sqlite3", "os", "pathlib", "shutil", "fcntl", "tempfile")
+PROCESS = ("subprocess", "signal", "threading", "multiprocessing")
+NO_IO = (
     "twisted.internet.defer",
+    "twisted.internet.interfaces",
+    "twisted.internet.error",
+    "twisted.logger",
     "twisted.python.failure",
     "twisted.names.dns",
-    "twisted.logger",
+    "twisted.names.error",
+    "twisted.web.http",
+    "twisted.web.http_headers",
+    "twisted.web.server.NOT_DONE_YET",
+    "twisted.web.resource",
+    "threading.Lock",
+    "threading.RLock",
+    "threading.local",
+    "os.path",
+    "os.urandom",
 )
 PACKAGE = Path(__file__).parents[2] / "consulpy"
 
 
-def modules() -> Iterator[tuple[str, str, str, list[str]]]:
-    """(path, room, module name, imported names) of every file of the package."""
+@dataclass(frozen=True)
+class Module:
+    path: str
+    package: str
+    dotted: str
+    imports: tuple[str, ...]
+    opens_files: bool
+
+    @property
+    def names(self) -> set[str]:
+        """The file's name and those of the folders that it is in."""
+        return {part.removesuffix(".py") for part in Path(self.path).parts[1:]}
+
+
+def modules() -> Iterator[Module]:
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
-        room = relative.parts[0].removesuffix(".py")
-        if room == "__init__":
+        package = relative.parts[0].removesuffix(".py")
+        if package == "__init__":
             continue
-        names = []
+        imports, opens = [], False
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                names += [alias.name for alias in node.names]
+                imports += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
-                names += [f"{node.module}.{alias.name}" for alias in node.names]
-        yield str(relative), room, relative.stem, names
+                imports += [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                opens = opens or node.func.id == "open"
+        dotted = ".".join(("consulpy", *relative.with_suffix("").parts)).removesuffix(".__init__")
+        yield Module(str(relative), package, dotted, tuple(imports), opens)
+
+
+MODULES = list(modules())
 
 
 def test_imports_point_down() -> None:
-    for path, room, _, names in modules():
-        for name in names:
+    for module in MODULES:
+        for name in module.imports:
             parts = name.split(".")
-            if parts[0] == "consulpy" and len(parts) > 1 and parts[1] in FLOOR and parts[1] != room:
-                assert FLOOR[parts[1]] < FLOOR[room], f"{path}: {room} may not import {name}"
+            if parts[0] == "consulpy" and len(parts) > 1 and parts[1] in LAYER and parts[1] != module.package:
+                lower = LAYER[parts[1]] < LAYER[module.package]
+                assert lower, f"{module.path}: {module.package} may not import {name}"
 
 
-def test_input_and_output_stay_at_the_edges() -> None:
-    for path, room, stem, names in modules():
-        if {room, stem, Path(path).parent.name} & MAY_DO_IO:
+def test_every_package_has_a_layer() -> None:
+    packages = {module.package for module in MODULES}
+    assert packages <= LAYER.keys(), f"give these packages a layer: {packages - LAYER.keys()}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "libraries", "names"),
+    [
+        ("the network", NETWORK, NETWORK_NAMES | HOST_NAMES | PROCESS_NAMES),
+        ("disks", DISK, DISK_NAMES | HOST_NAMES | PROCESS_NAMES),
+        ("processes and threads", PROCESS, PROCESS_NAMES),
+    ],
+)
+def test_the_name_of_a_file_says_what_it_touches(kind: str, libraries: tuple[str, ...], names: set[str]) -> None:
+    wrong = []
+    for module in MODULES:
+        if module.package in FREE or module.names & names or any(n.endswith(suffixes(names)) for n in module.names):
             continue
-        for name in names:
-            allowed = not name.startswith(IO) or name.startswith(NOT_IO)
-            assert allowed, f"{path} may not import {name}: only {sorted(MAY_DO_IO)} do I/O"
+        for name in module.imports:
+            if belongs(name, libraries) and not belongs(name, NO_IO):
+                wrong.append(f"{module.path}: {name}")
+        if module.opens_files and kind == "disks":
+            wrong.append(f"{module.path}: open()")
+    assert not wrong, f"files whose names do not say that they touch {kind}:\n" + "\n".join(wrong)
 
 
-def test_every_room_stands_on_a_floor() -> None:
-    rooms = {room for _, room, _, _ in modules()}
-    assert rooms <= FLOOR.keys(), f"give these rooms a floor: {rooms - FLOOR.keys()}"
+def suffixes(names: set[str]) -> tuple[str, ...]:
+    return (*(("_file",) if names >= DISK_NAMES else ()), *(("_exec",) if names >= PROCESS_NAMES else ()))
+
+
+def belongs(name: str, libraries: tuple[str, ...]) -> bool:
+    return any(name == library or name.startswith(library + ".") for library in libraries)

@@ -1,8 +1,8 @@
 """The API on Klein: from a request to its handler, and from what the handler gives or raises to an answer.
 
 `RootResource` checks what Go's HTTP server checks before any route (escapes, doubled slashes), Klein finds the route,
-`_Endpoint` the method, and `_RequestHandler` carries one request through its handler and turns errors into Consul's status
-and text.
+`_Endpoint` the method, and `_RequestHandler` carries one request through its handler and turns errors into Consul's
+status and text.
 """
 
 import gzip

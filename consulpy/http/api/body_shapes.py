@@ -9,10 +9,10 @@ from typing import Final
 
 from consulpy.codec.record import Record
 from consulpy.gocompat.json_decode import Shape
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.local.definitions import CATALOG_CONNECT
 from consulpy.local.shapes import ADDRESS, DURATIONS, INDEXES, PROXY, WEIGHTS, aux_struct
 from consulpy.structs.check import CheckDefinition, HealthCheck
-from consulpy.structs.newer import fields_of
 from consulpy.structs.node import Node
 from consulpy.structs.service import (
     ConnectProxy,

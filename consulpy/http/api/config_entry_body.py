@@ -9,9 +9,9 @@ import typing
 from typing import Any, Final
 
 from consulpy.codec.record import Record, camel
+from consulpy.gocompat import newer_fields
 from consulpy.gocompat.json_decode import GoError
 from consulpy.gocompat.time import GoDurationError, go_duration
-from consulpy.structs import newer
 from consulpy.structs.config_entry import KINDS
 
 _DURATIONS: Final = frozenset({"connect_timeout", "request_timeout"})
@@ -68,11 +68,11 @@ def _record(cls: type[Any], raw: Any, path: str, unknown: list[str]) -> Any:
 
 def _note_unknown(cls: type[Any], key: str, value: Any, where: str, unknown: list[str]) -> None:
     """Add what is said of a field that is neither ours nor a newer one without a meaning."""
-    since = newer.version_of(key, newer.fields_of(cls.__name__))
+    since = newer_fields.version_of(key, newer_fields.fields_of(cls.__name__))
     if since is None:
         unknown.append(f'invalid config key "{where}"')
-    elif not newer.says_nothing(key, value):
-        words = newer.reason(key, since)
+    elif not newer_fields.says_nothing(key, value):
+        words = newer_fields.reason(key, since)
         separator = ", " if words.endswith("feature") else " - "
         unknown.append(f'invalid config key "{where}"{separator}{words[0].lower()}{words[1:]}')
 

@@ -1,6 +1,6 @@
 """Copies of replies, each kept fresh by a blocking read of our own for as long as somebody asks for it.
 
-`?cached` reads them on every agent; on a client agent also whoever takes a stale answer (`consulpy.rpc.cache.caching_caller`).
+`?cached` reads them on every agent; on a client agent also whoever takes a stale answer (`caching_caller`).
 A reader of a copy waits for no server. While no server answers, readers get what was last known, and its age.
 Seen in real agents: `X-Cache: MISS`, then `HIT` with `Age: 0` while the refreshing works; any server may refresh.
 """

@@ -1,9 +1,9 @@
-"""`CopyingCaller`: what a client agent's doors read through, so that repeated questions don't cross the network.
+"""`CopyingCaller`: reads of a client agent's DNS and HTTP API that are served from the agent cache.
 
-Reads of catalog and health that take a stale answer are answered from `AgentCache` once they were asked twice, or at once
-if they ask for the cache (`dns_config.use_cache`); all else goes to a server. A read that names the most that it may be
-stale (`?max_stale`, `discovery_max_stale`, `dns_config.max_stale`) gets nothing older while a server can be reached.
-Who wrote through this agent reads that.
+Reads of catalog and health that allow a stale reply are served from `AgentCache` from their second time on, or from the
+first if they ask for the cache (`dns_config.use_cache`); all others go to a server. A read that limits its staleness
+(`?max_stale`, `discovery_max_stale`, `dns_config.max_stale`) gets nothing older while a server can be reached. A client
+that wrote through this agent reads what it wrote.
 """
 
 from typing import Any, Final

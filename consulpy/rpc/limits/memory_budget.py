@@ -1,8 +1,8 @@
-"""What connections on 8300 may keep for their peers in memory, each and all together.
+"""Memory limits of port 8300, in bytes: what connections keep for their peers, each and all together.
 
-A caller that sends requests by halves, or asks for large answers and does not read them, makes us keep bytes. A real
-server keeps a goroutine for each; we count. `Backpressure` is one connection's answers: beyond its size the next ones are not
-made, only noted. `Budget` is everybody's: when it is overdrawn, whoever keeps most is cut off, and the others go on.
+A caller that sends requests by halves, or does not read large replies, makes a server keep bytes. `Backpressure` is the
+limit of one connection's replies: above it the next ones are only queued. `Budget` is the limit of all connections:
+above it the largest one is aborted.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,8 @@ import pytest
 
 from consulpy.cli import completion
 from consulpy.cli.command import COMMANDS, Invocation
-from consulpy.cli.main import load_all, main
+from consulpy.cli.loader import load_all
+from consulpy.cli.main import main
 from consulpy.cli.rtt import distance_s
 from consulpy.cli.table import table
 from consulpy.cli.why import line, why
@@ -122,7 +123,7 @@ def test_small_commands_import_little() -> None:
 
 
 def test_no_command_but_the_agent_needs_twisted() -> None:
-    code = "import sys; from consulpy.cli.main import load_all; load_all(); sys.exit('twisted' in sys.modules)"
+    code = "import sys; from consulpy.cli.loader import load_all; load_all(); sys.exit('twisted' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment("127.0.0.1"), cwd=ROOT, capture_output=True, check=False
     )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.peers.programs import ask, eventually, hosts, members
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "conformance"
 ONE, TWO, PEER = "127.44.0.1", "127.44.0.2", "127.44.0.3"
 #: Areas with cases that depend on chance or on seconds: so many of them may differ in one run.
 MAY_DIFFER = {"blocking": 1, "cli": 1, "dns-service": 1, "peer": 1, "session": 1}

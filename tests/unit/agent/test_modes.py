@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from consulpy.agent.features.keyring import KeyringFile
 from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.agent.process.pid_file import AgentFiles
-from consulpy.config.nodeid import node_id
+from consulpy.config.node_id_file import node_id
 from consulpy.config.schema import RuntimeConfig
 from consulpy.local.persist.disk import JOURNAL, JournaledDirectory
 from consulpy.serf.disk import SnapshotFile

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from consulpy.gocompat.newer_fields import NEWER, says_nothing
 from consulpy.http.api.routing import ROUTES
-from consulpy.structs.newer import NEWER, says_nothing
 from tests.harness.http import HttpHarness
 from tests.unit.http.record_decoding import BODIES, NODE, RECORDED
 

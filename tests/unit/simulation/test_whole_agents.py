@@ -139,6 +139,7 @@ def serf(
         bootstrap_expect=1,
         ports=ports,
         uses_tls=False,
+        acl=SimpleNamespace(enabled=False),
     )
     config = SerfConfig.consul(tags=agent_tags(facts))
     host = world.network.host(address)

@@ -1,6 +1,6 @@
 """The store's own promises: atomic changes, replays and snapshots that mean the same, waiters woken for what they read.
 
-Which index each change raises is proved against recorded answers of real Consul in tests/unit/endpoints/test_history.py;
+Which index each change raises is proved against recorded answers of real Consul in unit/endpoints/test_history.py;
 the rows of docs/wire/rpc.md 14 stand here one by one.
 """
 

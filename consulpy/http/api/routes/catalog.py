@@ -6,13 +6,13 @@ from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import STRUCTS
 from consulpy.http.api.params import apply_to_write, consistency, refuse_namespaces
 from consulpy.http.api.routing import Answer, Request, route
 from consulpy.http.api.rpc_read import cache_headers, read
 from consulpy.local.shapes import INDEXES, aux_struct
-from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import (
     DatacentersRequest,
     DeregisterRequest,

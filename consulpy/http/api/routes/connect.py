@@ -9,6 +9,7 @@ from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, UnknownField, decode, loads
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.routing import Answer, Request, route
 from consulpy.http.api.rpc_read import meta_headers, read
@@ -23,7 +24,6 @@ from consulpy.structs.intention import (
     Match,
     MatchEntry,
 )
-from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import SpecificRequest, Write
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.gocompat.json_decode import Shape
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.params import apply_to_write
 from consulpy.http.api.routes.catalog import body_of
 from consulpy.http.api.routing import Answer, HttpError, Request, route
 from consulpy.http.api.rpc_read import read
 from consulpy.structs.coordinate import Coord, Coordinate, DatacenterCoordinates
-from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import CoordinateUpdateRequest, Empty, NodeRequest, SpecificRequest
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 from consulpy.errors import NotFound, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.routing import Answer, HttpError, Request, route
 from consulpy.http.api.rpc_read import consistency_of, meta_headers, read, wan_headers
 from consulpy.local.api import truth
 from consulpy.local.shapes import INDEXES
-from consulpy.structs.newer import fields_of
 from consulpy.structs.options import QuerySource
 from consulpy.structs.prepared_query import (
     PreparedQuery,

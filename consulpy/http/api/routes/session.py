@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest, NotFound
 from consulpy.gocompat.json_decode import GoError, Shape, decode, duration, loads
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.render import Rows
 from consulpy.http.api.routing import Answer, Request, route
 from consulpy.http.api.rpc_read import read
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.check import SERF_HEALTH
-from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import NodeRequest, Read
 from consulpy.structs.session import (
     CREATE,

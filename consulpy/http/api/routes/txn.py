@@ -9,13 +9,13 @@ from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import API
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.routes.kv import refuse_large
 from consulpy.http.api.routing import Answer, HttpError, Request, route
 from consulpy.structs.kv import DirEntry
-from consulpy.structs.newer import fields_of
 from consulpy.structs.requests import Read
 from consulpy.structs.service import NodeService
 from consulpy.structs.txn import (

@@ -1,0 +1,27 @@
+"""Imports the files of commands: one for the command that is run, all for help and completion."""
+
+import importlib
+import pkgutil
+from typing import Final
+
+from consulpy import cli
+
+#: Files of this package that hold no command.
+NOT_COMMANDS: Final = frozenset({"command", "completion", "help", "loader", "main", "signals", "table"})
+
+
+def load(word: str) -> None:
+    """Import the file of one command, if there is one."""
+    name = word.replace("-", "_")
+    if name.isidentifier() and name in _files():
+        importlib.import_module(f"consulpy.cli.{name}")
+
+
+def load_all() -> None:
+    """Import the files of all commands."""
+    for name in _files():
+        importlib.import_module(f"consulpy.cli.{name}")
+
+
+def _files() -> set[str]:
+    return {found.name for found in pkgutil.iter_modules(cli.__path__)} - NOT_COMMANDS
