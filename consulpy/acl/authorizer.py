@@ -108,6 +108,11 @@ class Authorizer:
             return rules.may_write_below("") if level is WRITE else rules.grants_anything
         return rules.level(name) >= level
 
+    @property
+    def default_allows(self) -> bool:
+        """Whether what no rule names is allowed."""
+        return self._named["intention"].default is WRITE
+
     def may_read_all(self, kind: str) -> bool:
         """Whether every name of a kind may be read: nothing needs to be filtered."""
         return self._named[kind].grants_reading

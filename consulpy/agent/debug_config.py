@@ -120,7 +120,7 @@ def _acl(config: RuntimeConfig) -> dict[str, Any]:
         "ACLTokenTTL": _time(acl.token_ttl_s),
         "ACLPolicyTTL": _time(acl.policy_ttl_s),
         # The real one shows what is written here and uses 30 s where nothing is.
-        "ACLRoleTTL": "0s" if acl.role_ttl_s == AclSettings.role_ttl_s else _time(acl.role_ttl_s),
+        "ACLRoleTTL": "0s" if acl.role_ttl_s == AclSettings().role_ttl_s else _time(acl.role_ttl_s),
     }
 
 

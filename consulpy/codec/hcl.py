@@ -82,6 +82,15 @@ def parse_all(text: str) -> Document:
     return Document(_Parser(_tokens(text), _append).document())
 
 
+def parse_pairs(text: str) -> list[tuple[str, Any]]:
+    """Read a text as its names and values in the order in which they stand there. Raises `SyntaxMistake`."""
+    return _pairs(_Parser(_tokens(text), _append_pair).document())
+
+
+def _pairs(tree: Block) -> list[tuple[str, Any]]:
+    return [(name, _pairs(value) if isinstance(value, Block) else value) for name, value in tree.values()]
+
+
 def _tokens(text: str) -> list[_Token]:
     found: list[_Token] = []
     position, line = 0, 1
@@ -273,3 +282,8 @@ def _add(tree: Block, name: str, value: Any) -> None:
 def _append(tree: dict[str, Any], name: str, value: Any) -> None:
     """Every value of a name counts."""
     tree.setdefault(name, []).append(value)
+
+
+def _append_pair(tree: dict[str, Any], name: str, value: Any) -> None:
+    """Every value of a name counts, and the order of all."""
+    tree[str(len(tree))] = (name, value)

@@ -13,8 +13,6 @@ from consulpy.config.key import Kind
 
 #: Key -> what is missing, as the error tells it. A value that switches the thing off is accepted.
 REFUSED: Final[dict[str, str]] = {
-    "acl.enabled": "access control lists",
-    "acl_datacenter": "access control lists",
     "auto_encrypt.tls": "certificates from the servers",
     "auto_encrypt.allow_tls": "certificates for the clients",
     "auto_config.enabled": "automatic configuration",

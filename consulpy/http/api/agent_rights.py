@@ -178,6 +178,11 @@ def _seen_events(authorizer: Authorizer, _agent: "AgentInterface", answer: Answe
     return dataclasses.replace(answer, body=body)
 
 
+def _translates(authorizer: Authorizer, agent: "AgentInterface", _request: Request) -> None:
+    if agent.access.is_on:
+        require(authorizer, "acl", "", READ)
+
+
 def _timeline(authorizer: Authorizer, _agent: "AgentInterface", request: Request) -> None:
     require(authorizer, "node", request.tail, READ)
 
@@ -221,8 +226,9 @@ _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ("POST", "/v1/operator/keyring"): _CHANGES_KEYRING,
     ("PUT", "/v1/operator/keyring"): _CHANGES_KEYRING,
     ("DELETE", "/v1/operator/keyring"): _CHANGES_KEYRING,
+    ("POST", "/v1/acl/rules/translate"): Rights(_translates),
+    ("POST", "/v1/agent/connect/authorize"): SERVERS,  # judged by the handler: first come the mistakes in the body
     # Connect is off, and says so.
-    ("POST", "/v1/agent/connect/authorize"): SERVERS,
     ("GET", "/v1/agent/connect/ca/leaf/"): SERVERS,
     ("GET", "/v1/agent/connect/ca/roots"): SERVERS,
 }

@@ -110,6 +110,8 @@ class CatalogSync:
         named = [f"service {name}" for name in services] + [f"check {name}" for name in checks]
         if not entries.node_in_sync:
             named.append("node info")
+            if self._has_other_tokens([*services.values(), *checks.values()]):
+                await self._or_refused(self._tell_node(), [], refused)
         await self._all(
             self._or_refused(self._tell_service(service_id, service), [service], refused)
             for service_id, service in list(services.items())
@@ -125,6 +127,11 @@ class CatalogSync:
             _log.debug("sent to the catalog: {names}{more}", names=", ".join(named[:SHOWN_MAX]), more=more)
         if refused:
             raise refused[0]
+
+    def _has_other_tokens(self, changes: list[Any]) -> bool:
+        """Whether anything is sent by a token that may not be allowed to tell of the node."""
+        own = self._token()
+        return any((entry.token or self._default_token()) != own for entry in changes)
 
     async def _tell_node(self) -> None:
         entries = self._entries

@@ -18,6 +18,8 @@ def register(authorizer: Authorizer, server: "Server", request: RegisterRequest)
     """Catalog.Register: the node if it changes, the service as it is and as it will be, checks by what they are of."""
     if not request.node or not (request.address or request.skip_node_update):
         return  # refused for that
+    if request.service is not None and not request.service.service and request.service.id:
+        return  # refused for that
     catalog = server.store.catalog
     existing = catalog.nodes_table.get(request.node.lower())
     if existing is None or _changes(request, existing):

@@ -183,7 +183,6 @@ def test_a_mistake_is_one_line_that_names_the_flag(argv: list[str], text: str) -
         ("bootstrap_expect = 1.5", "expected a whole number, not 1.5"),
         ('retry_join = "a"', "expected a list of texts"),
         ("ports = 1", "ports: expected a block, not 1"),
-        ("acl { enabled = true }", "acl.enabled: access control lists not supported yet"),
         ("verify_incoming = true", "VerifyIncoming set but no CA certificates were provided"),
         ('ca_file = "x"\nverify_incoming_rpc = true', "VerifyIncoming requires either a Cert and Key pair"),
         ("verify_server_hostname = true", "VerifyOutgoing set, and no CA certificate provided!"),

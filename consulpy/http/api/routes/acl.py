@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from consulpy.acl.rules import InvalidRules, parse
+from consulpy.acl.translate import translate
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http.api import acl_bodies as bodies
 from consulpy.http.api.params import apply_to_read, apply_to_write
@@ -152,6 +153,35 @@ async def delete_token(agent: "AgentInterface", request: Request) -> Answer:
 def _need(request: Request, what: str) -> None:
     if not request.tail:
         raise BadRequest(f"Bad request: Missing {what}")
+
+
+# -- rules from before 1.4
+
+
+@acl_route("POST", "/v1/acl/rules/translate")
+async def translate_rules(agent: "AgentInterface", request: Request) -> Answer:  # noqa: ARG001
+    """Rules in today's words."""
+    return Answer(text=_translated(request.body.decode(errors="replace")))
+
+
+@acl_route("GET", "/v1/acl/rules/translate/")
+async def translate_token(agent: "AgentInterface", request: Request) -> Answer:
+    """The rules of a token, in today's words."""
+    _need(request, "token ID")
+    asked = requests.TokenReadRequest(token_id=request.tail, token_id_type=requests.BY_ACCESSOR)
+    reply, headers = await read(agent, request, "ACL.TokenRead", asked, consistency=False)
+    if reply.token is None:
+        raise HttpError(403, _NOT_FOUND, headers)
+    if not reply.token.rules:
+        raise HttpError(500, "The specified token does not have any rules set", headers)
+    return Answer(text=_translated(reply.token.rules))
+
+
+def _translated(rules: str) -> str:
+    try:
+        return translate(rules)
+    except InvalidRules as error:
+        raise RPCError(str(error)) from None
 
 
 # -- policies

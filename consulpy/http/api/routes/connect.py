@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from consulpy.acl.levels import WRITE
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, UnknownField, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
+from consulpy.http.api.params import token as token_of
 from consulpy.http.api.routing import Answer, Request, route
 from consulpy.http.api.rpc_read import meta_headers, read
 from consulpy.local.shapes import INDEXES, aux_struct
+from consulpy.rpc.acl.denied import require
 from consulpy.structs.intention import (
+    ALLOW,
     CONSUL_SOURCE,
     DEFAULT_NAMESPACE,
+    WILDCARD,
     Intention,
     IntentionCheck,
     IntentionQuery,
@@ -250,6 +255,29 @@ async def authorize(agent: "AgentInterface", request: Request) -> Answer:
     identity = urlsplit(body.client_cert_uri)
     if identity.scheme != "spiffe":
         raise BadRequest("Bad request: ClientCertURI not a valid Connect identifier")
-    if _SERVICE_IDENTITY.fullmatch(unquote(identity.path)) is None:
+    found = _SERVICE_IDENTITY.fullmatch(unquote(identity.path))
+    if found is None:
         raise BadRequest("Bad request: ClientCertURI not a valid Service identifier")
-    return await _ask(agent, request, "ConnectCA.Roots")
+    if not agent.access.is_on:
+        return await _ask(agent, request, "ConnectCA.Roots")
+    return await _authorized(agent, request, body.target, found[1], found[3])
+
+
+async def _authorized(agent: "AgentInterface", request: Request, target: str, namespace: str, name: str) -> Answer:
+    """What the intentions, or else the default policy of access control, say."""
+    authorizer = (await agent.access.identity(token_of(request))).authorizer
+    require(authorizer, "service", target, WRITE)
+    query = IntentionQuery(match=Match("destination", [MatchEntry(DEFAULT_NAMESPACE, target)]))
+    reply = await agent.caller.call("Intention.Match", _query(agent, request, query))
+    for intention in reply.matches[0] or () if reply.matches else ():
+        if _is_source(intention, namespace, name):
+            return _decision(intention.action == ALLOW, f"Matched intention: {intention}")
+    return _decision(authorizer.default_allows, "Default behavior configured by ACLs")
+
+
+def _is_source(intention: Intention, namespace: str, name: str) -> bool:
+    return intention.source_ns in (WILDCARD, namespace) and intention.source_name in (WILDCARD, name)
+
+
+def _decision(allowed: bool, reason: str) -> Answer:
+    return Answer({"Authorized": allowed, "Reason": reason}, headers={"X-Cache": "MISS"})

@@ -9,11 +9,12 @@ from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
+from consulpy.http.api.refused import denied_headers, is_refusal
 from consulpy.http.api.routing import Answer, HttpError, Request, route
 from consulpy.http.api.rpc_read import consistency_of, meta_headers, read, wan_headers
 from consulpy.local.api import truth
 from consulpy.local.shapes import INDEXES
-from consulpy.structs.options import QuerySource
+from consulpy.structs.options import QueryMeta, QuerySource
 from consulpy.structs.prepared_query import (
     PreparedQuery,
     QueryDns,
@@ -99,6 +100,13 @@ def _not_found_or(error: RPCError) -> RPCError:
     return NotFound(str(error)) if str(error).endswith(_NOT_FOUND) else error
 
 
+def _not_executed(error: RPCError) -> RPCError:
+    """Why a query did not run; a refusal has the headers of an answer that there is none of, as in 1.8.7."""
+    if not is_refusal(str(error)):
+        return _not_found_or(error)
+    return HttpError(403, str(error), meta_headers(QueryMeta()) | denied_headers(error))
+
+
 def _asked(agent: "AgentInterface", request: Request, id_or_name: str) -> QueryExecuteRequest:
     filled = apply_to_read(agent, request, SpecificRequest())
     asked = QueryExecuteRequest(
@@ -130,7 +138,7 @@ async def execute(agent: "AgentInterface", request: Request, id_or_name: str) ->
     try:
         reply = await agent.caller.call("PreparedQuery.Execute", asked)
     except RPCError as error:
-        raise _not_found_or(error) from None
+        raise _not_executed(error) from None
     headers = meta_headers(reply.meta) | wan_headers(agent, reply, asked.datacenter)
     headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
     shown = reply.to_json()
@@ -147,7 +155,7 @@ async def explain(agent: "AgentInterface", request: Request, id_or_name: str) ->
     try:
         reply = await agent.caller.call("PreparedQuery.Explain", asked)
     except RPCError as error:
-        raise _not_found_or(error) from None
+        raise _not_executed(error) from None
     headers = meta_headers(reply.meta)
     headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
     return Answer({**reply.to_json(), "ConsistencyLevel": consistency_of(asked.options)}, headers=headers)
