@@ -8,10 +8,11 @@ and snapshots of 1.8.7 (docs/wire/acl.md sections 1 and 9).
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import unix_s
+from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
 from consulpy.state.uuid_index import check_uuid
@@ -27,9 +28,6 @@ from consulpy.structs.acl import (
     Token,
 )
 from consulpy.structs.acl_requests import Bootstrap, TokenBatchSet
-
-if TYPE_CHECKING:
-    from consulpy.state.store import Change
 
 TOKENS: Final = "acl-tokens"
 POLICIES: Final = "acl-policies"
@@ -131,12 +129,12 @@ class Acl:
 
     # -- tokens
 
-    def set_tokens(self, change: "Change", request: TokenBatchSet, *, legacy: bool = False) -> None:
+    def set_tokens(self, change: TableChange, request: TokenBatchSet, *, legacy: bool = False) -> None:
         """Write tokens. Raises `RPCError`."""
         for token in request.tokens or ():
             self._set_token(change, token, request, legacy=legacy)
 
-    def bootstrap(self, change: "Change", request: Bootstrap) -> None:
+    def bootstrap(self, change: TableChange, request: Bootstrap) -> None:
         """Write the first management token, or another first one for who knows the reset index. Raises `RPCError`."""
         existing = self.reset_index
         if existing:
@@ -147,7 +145,7 @@ class Acl:
         self._set_token(change, request.token, TokenBatchSet())
         change.bump(BOOTSTRAP)
 
-    def _set_token(self, change: "Change", token: Token, request: TokenBatchSet, *, legacy: bool = False) -> None:
+    def _set_token(self, change: TableChange, token: Token, request: TokenBatchSet, *, legacy: bool = False) -> None:
         if not token.secret_id:
             raise RPCError("Missing ACL Token SecretID")
         if not legacy and not token.accessor_id:
@@ -186,20 +184,20 @@ class Acl:
             raise RPCError("Permission denied")
         return dataclasses.replace(token, policies=policies, roles=roles)
 
-    def delete_tokens(self, change: "Change", accessors: Iterable[str]) -> None:
+    def delete_tokens(self, change: TableChange, accessors: Iterable[str]) -> None:
         """Remove tokens by accessor, if they are there. Raises `RPCError`."""
         for accessor in accessors:
             found = self.tokens.by("accessor", accessor.lower())
             if found:
                 self._delete_token(change, found[0])
 
-    def delete_token_by_secret(self, change: "Change", secret: str) -> None:
+    def delete_token_by_secret(self, change: TableChange, secret: str) -> None:
         """Remove a token, if it is there. Raises `RPCError`."""
         found = self.tokens.get(secret)
         if found is not None:
             self._delete_token(change, found)
 
-    def _delete_token(self, change: "Change", token: Token) -> None:
+    def _delete_token(self, change: TableChange, token: Token) -> None:
         if token.accessor_id == ANONYMOUS_ACCESSOR:
             raise RPCError("Deletion of the builtin anonymous token is not permitted")
         change.remove(self.tokens, (token.secret_id,))
@@ -207,7 +205,7 @@ class Acl:
 
     # -- policies and roles
 
-    def set_policy(self, change: "Change", policy: Policy) -> None:
+    def set_policy(self, change: TableChange, policy: Policy) -> None:
         """Write a policy. Raises `RPCError`."""
         if not policy.id:
             raise RPCError("Missing ACL Policy ID")
@@ -225,13 +223,13 @@ class Acl:
             raise RPCError(f'A policy with name "{policy.name}" already exists')
         _put(change, self.policies, policy.id.lower(), policy, existing, policy.hash or policy.content_hash())
 
-    def delete_policy(self, change: "Change", policy_id: str) -> None:
+    def delete_policy(self, change: TableChange, policy_id: str) -> None:
         """Remove a policy, if it is there. Raises `RPCError`."""
         if policy_id == GLOBAL_MANAGEMENT_ID:
             raise RPCError("Deletion of the builtin global-management policy is not permitted")
         _remove(change, self.policies, policy_id.lower())
 
-    def set_role(self, change: "Change", role: Role, *, allow_missing_links: bool = False) -> None:
+    def set_role(self, change: TableChange, role: Role, *, allow_missing_links: bool = False) -> None:
         """Write a role. Raises `RPCError`."""
         if not role.id:
             raise RPCError("Missing ACL Role ID")
@@ -246,13 +244,13 @@ class Acl:
         role = dataclasses.replace(role, policies=policies)
         _put(change, self.roles, role.id.lower(), role, existing, role.hash or role.content_hash())
 
-    def delete_role(self, change: "Change", role_id: str) -> None:
+    def delete_role(self, change: TableChange, role_id: str) -> None:
         """Remove a role, if it is there."""
         _remove(change, self.roles, role_id.lower())
 
     # -- binding rules and auth methods
 
-    def set_binding_rule(self, change: "Change", rule: BindingRule) -> None:
+    def set_binding_rule(self, change: TableChange, rule: BindingRule) -> None:
         """Write a binding rule. Raises `RPCError`."""
         if not rule.id:
             raise RPCError("Missing ACL Binding Rule ID")
@@ -265,11 +263,11 @@ class Acl:
             raise RPCError("the AuthMethod field of an ACL Binding Rule is immutable")
         _put(change, self.binding_rules, rule.id.lower(), rule, existing)
 
-    def delete_binding_rule(self, change: "Change", rule_id: str) -> None:
+    def delete_binding_rule(self, change: TableChange, rule_id: str) -> None:
         """Remove a binding rule, if it is there."""
         _remove(change, self.binding_rules, rule_id.lower())
 
-    def set_auth_method(self, change: "Change", method: AuthMethod) -> None:
+    def set_auth_method(self, change: TableChange, method: AuthMethod) -> None:
         """Write an auth method. Raises `RPCError`."""
         if not method.name:
             raise RPCError("Missing ACL Auth Method Name")
@@ -277,7 +275,7 @@ class Acl:
             raise RPCError("Missing ACL Auth Method Type")
         _put(change, self.auth_methods, method.name.lower(), method, self.auth_method(method.name))
 
-    def delete_auth_method(self, change: "Change", name: str) -> None:
+    def delete_auth_method(self, change: TableChange, name: str) -> None:
         """Remove an auth method with its binding rules and the tokens of its logins, if it is there."""
         if self.auth_method(name) is None:
             return
@@ -297,7 +295,9 @@ def _check_uuid(text: str, what: str) -> None:
     check_uuid(text, f"failed {what} lookup")
 
 
-def _put(change: "Change", table: Table[Any], key: str, row: Any, old: Any, content_hash: bytes | None = None) -> None:
+def _put(
+    change: TableChange, table: Table[Any], key: str, row: Any, old: Any, content_hash: bytes | None = None
+) -> None:
     """Write a row with its indexes and, if it has one, its hash."""
     created = old.create_index if old is not None else change.index
     extra = {"hash": content_hash} if content_hash is not None else {}
@@ -305,7 +305,7 @@ def _put(change: "Change", table: Table[Any], key: str, row: Any, old: Any, cont
     change.bump(table.name)
 
 
-def _remove(change: "Change", table: Table[Any], key: str) -> None:
+def _remove(change: TableChange, table: Table[Any], key: str) -> None:
     if table.get(key) is not None:
         change.remove(table, (key,))
         change.bump(table.name)

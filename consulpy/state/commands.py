@@ -14,6 +14,7 @@ from consulpy.state.acl_commands import ACL_COMMANDS
 from consulpy.state.command import BodyCommand
 from consulpy.state.command import Command as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
+from consulpy.state.session_lifecycle import create_session, destroy_session
 from consulpy.state.store import Store
 from consulpy.structs import kv as verbs
 from consulpy.structs.config_entry import EntryRequest
@@ -153,10 +154,10 @@ class Session(BodyCommand):
         op, session = self.body.op, self.body.session
         with store.change(index) as change:
             if op == CREATE:
-                store.sessions.create(change, session)
+                create_session(change, session)
                 return str(session.id)
             if op == DESTROY:
-                store.sessions.destroy(change, session.id)
+                destroy_session(change, session.id)
                 return ""
             raise RPCError(f"Invalid session operation '{op}'")
 

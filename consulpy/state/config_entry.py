@@ -2,14 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
 from consulpy.state.watch import WatchSet
-
-if TYPE_CHECKING:
-    from consulpy.state.store import Change
 
 CONFIG_ENTRIES: Final = "config-entries"
 
@@ -32,7 +30,7 @@ class ConfigEntries:
         rows = self.table.by("kind", kind) if kind else self.table.all()
         return self._indexes.max(watch, CONFIG_ENTRIES), rows
 
-    def put(self, change: "Change", entry: Any, *, check_and_set: bool = False) -> bool:
+    def put(self, change: TableChange, entry: Any, *, check_and_set: bool = False) -> bool:
         """Write an entry; with `check_and_set` only if it is still at `entry.modify_index` (0: not there)."""
         key = entry_key(entry.kind, entry.name)
         old = self.table.get(*key)
@@ -43,7 +41,7 @@ class ConfigEntries:
         change.bump(CONFIG_ENTRIES)
         return True
 
-    def remove(self, change: "Change", kind: str, name: str) -> None:
+    def remove(self, change: TableChange, kind: str, name: str) -> None:
         """Remove an entry, if it is there."""
         key = entry_key(kind, name)
         if self.table.get(*key) is not None:

@@ -1,22 +1,21 @@
 """The table of network coordinates, one row for each node and segment (docs/wire/rpc.md 10, 13)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from consulpy.state.catalog import Catalog
+from consulpy.state.change import TableChange
 from consulpy.state.indexes import COORDINATES, Indexes
 from consulpy.state.table import Table
 from consulpy.state.watch import WatchSet
 from consulpy.structs.coordinate import Coord, Coordinate
 
-if TYPE_CHECKING:
-    from consulpy.state.store import Change
-
 
 class Coordinates:
     """Reads and changes of coordinates. Reads give `(index, result)`."""
 
-    def __init__(self, indexes: Indexes) -> None:
+    def __init__(self, indexes: Indexes, catalog: Catalog) -> None:
         self._indexes = indexes
+        self._catalog = catalog
         self.table: Table[Coordinate] = Table("coordinates", node=lambda row: (row.node.lower(),))
 
     def all(self, watch: WatchSet | None) -> tuple[int, Sequence[Coordinate]]:
@@ -31,14 +30,14 @@ class Coordinates:
         """The coordinates of one node by segment, for sorting by distance."""
         return {row.segment: row.coord for row in self.table.by("node", node.lower()) if row.coord is not None}
 
-    def update(self, change: "Change", updates: Sequence[Coordinate]) -> None:
+    def update(self, change: TableChange, updates: Sequence[Coordinate]) -> None:
         """Write a batch; those of unknown nodes are left out."""
         for update in updates:
-            if update.coord is not None and change.store.catalog.has_node(update.node):
+            if update.coord is not None and self._catalog.has_node(update.node):
                 change.put(self.table, (update.node.lower(), update.segment), update)
         change.bump(COORDINATES)
 
-    def forget_node(self, change: "Change", node: str) -> None:
+    def forget_node(self, change: TableChange, node: str) -> None:
         """The node was deregistered."""
         rows = self.table.by("node", node.lower())
         for row in rows:

@@ -5,22 +5,20 @@ proxy and no gateway, except Consul's own; a service that is also named has what
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from consulpy.state.config_entry import CONFIG_ENTRIES
 from consulpy.state.indexes import GATEWAY_SERVICES, SERVICES
+from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.config_entry import IngressGateway, TerminatingGateway
 from consulpy.structs.gateway import INGRESS, TERMINATING, GatewayService, ServiceDumpRow, ServiceName
 from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
 
-if TYPE_CHECKING:
-    from consulpy.state.store import Store
-
 WILDCARD: Final = "*"
 
 
-def services_of(store: "Store", watch: WatchSet | None, gateway: str) -> tuple[int, list[GatewayService]]:
+def services_of(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int, list[GatewayService]]:
     """What stands behind a gateway, by name and port."""
     found: list[GatewayService] = []
     tables = [GATEWAY_SERVICES, CONFIG_ENTRIES]
@@ -35,7 +33,7 @@ def services_of(store: "Store", watch: WatchSet | None, gateway: str) -> tuple[i
     return store.indexes.max(watch, *tables), sorted(found, key=lambda each: (each.service.name, each.port))
 
 
-def rows_of(store: "Store", watch: WatchSet | None, gateway: str) -> tuple[int, list[ServiceDumpRow]]:
+def rows_of(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int, list[ServiceDumpRow]]:
     """Every instance of what stands behind a gateway; a service without one is a row without node."""
     index, services = services_of(store, watch, gateway)
     rows: list[ServiceDumpRow] = []
@@ -48,7 +46,7 @@ def rows_of(store: "Store", watch: WatchSet | None, gateway: str) -> tuple[int, 
     return index, rows
 
 
-def ingress_nodes(store: "Store", watch: WatchSet | None, name: str) -> tuple[int, list[CheckServiceNode]]:
+def ingress_nodes(store: Store, watch: WatchSet | None, name: str) -> tuple[int, list[CheckServiceNode]]:
     """The instances of all ingress gateways that expose a service."""
     index, entries = store.config_entries.all(watch, INGRESS)
     found: list[CheckServiceNode] = []
@@ -89,7 +87,7 @@ def _named(entry: IngressGateway | TerminatingGateway) -> Iterator[GatewayServic
             )
 
 
-def _expanded(store: "Store", named: list[GatewayService], index: int) -> Iterator[GatewayService]:
+def _expanded(store: Store, named: list[GatewayService], index: int) -> Iterator[GatewayService]:
     taken = {(each.service.name.lower(), each.port) for each in named}
     for each in named:
         if each.service.name != WILDCARD:
@@ -100,7 +98,7 @@ def _expanded(store: "Store", named: list[GatewayService], index: int) -> Iterat
                 yield each.for_service(name, max(index, since), from_wildcard=True)
 
 
-def _typical(store: "Store") -> dict[str, int]:
+def _typical(store: Store) -> dict[str, int]:
     """The names of all services that are no proxy and no gateway, and since which index each is there."""
     found: dict[str, int] = {}
     for row in store.catalog.services_table.by("kind", ""):

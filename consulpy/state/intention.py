@@ -2,16 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from consulpy.errors import RPCError
+from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
 from consulpy.state.watch import WatchSet
 from consulpy.structs.intention import WILDCARD, Intention, precedence_of, sort_key
-
-if TYPE_CHECKING:
-    from consulpy.state.store import Change
 
 INTENTIONS: Final = "connect-intentions"
 
@@ -42,7 +40,7 @@ class Intentions:
         found = [row for value in wanted for row in self.table.by(side, value)]
         return self._indexes.max(watch, INTENTIONS), sorted(found, key=sort_key)
 
-    def put(self, change: "Change", intention: Intention) -> None:
+    def put(self, change: TableChange, intention: Intention) -> None:
         """Write one. Raises `RPCError` if another one has the same ends."""
         old = self.table.get(intention.id)
         for other in self.table.by("ends", ends(intention)):
@@ -59,7 +57,7 @@ class Intentions:
         change.put(self.table, (intention.id,), new)
         change.bump(INTENTIONS)
 
-    def remove(self, change: "Change", intention_id: str) -> None:
+    def remove(self, change: TableChange, intention_id: str) -> None:
         """Remove one, if it is there."""
         if self.table.get(intention_id) is not None:
             change.remove(self.table, (intention_id,))

@@ -7,18 +7,16 @@ changed key concerns without going through all who wait.
 import dataclasses
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from consulpy.errors import RPCError
+from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.ordered_table import Ordered
+from consulpy.state.session import Sessions
 from consulpy.state.tombstone import TOMBSTONES, Tombstones
 from consulpy.state.watch import WatchSet, kv_key, kv_prefix
 from consulpy.structs.kv import DirEntry
-
-if TYPE_CHECKING:
-    from consulpy.state.session import Sessions
-    from consulpy.state.store import Change
 
 KVS: Final = "kvs"
 _KEY: Final = attrgetter("key")
@@ -28,7 +26,7 @@ _MODIFY_INDEX: Final = attrgetter("modify_index")
 class KV:
     """All keys."""
 
-    def __init__(self, indexes: Indexes, sessions: "Sessions") -> None:
+    def __init__(self, indexes: Indexes, sessions: Sessions) -> None:
         self._indexes = indexes
         self._sessions = sessions
         self.table: Ordered[DirEntry] = Ordered(KVS, session=lambda row: (row.session,) if row.session else ())
@@ -65,20 +63,20 @@ class KV:
 
     # Changes. Each gives whether it was done.
 
-    def set(self, change: "Change", entry: DirEntry) -> DirEntry:
+    def set(self, change: TableChange, entry: DirEntry) -> DirEntry:
         """Write a key; a lock on it stays. The entry as it stands now."""
         old = self.table.get(entry.key)
         session = old.session if old is not None else ""
         return self._put(change, entry if entry.session == session else dataclasses.replace(entry, session=session))
 
-    def set_cas(self, change: "Change", entry: DirEntry) -> DirEntry | None:
+    def set_cas(self, change: TableChange, entry: DirEntry) -> DirEntry | None:
         """Write a key that stands at `entry.modify_index` (0: that is not there); None if it doesn't."""
         old = self.table.get(entry.key)
         if entry.modify_index != (old.modify_index if old is not None else 0):
             return None
         return self.set(change, entry)
 
-    def lock(self, change: "Change", entry: DirEntry) -> DirEntry | None:
+    def lock(self, change: TableChange, entry: DirEntry) -> DirEntry | None:
         """Write and acquire a key for `entry.session`; None if another one holds it. Raises `RPCError`."""
         if not entry.session:
             raise RPCError("missing session")
@@ -94,7 +92,7 @@ class KV:
             lock_index = old.lock_index + 1
         return self._put(change, dataclasses.replace(entry, lock_index=lock_index))
 
-    def unlock(self, change: "Change", entry: DirEntry) -> DirEntry | None:
+    def unlock(self, change: TableChange, entry: DirEntry) -> DirEntry | None:
         """Write and release a key that `entry.session` holds; None if it doesn't. Raises `RPCError`."""
         if not entry.session:
             raise RPCError("missing session")
@@ -103,13 +101,13 @@ class KV:
             return None
         return self._put(change, dataclasses.replace(entry, session="", lock_index=old.lock_index))
 
-    def delete(self, change: "Change", key: str) -> None:
+    def delete(self, change: TableChange, key: str) -> None:
         """Remove a key; a missing one moves no index."""
         if self.table.get(key) is not None:
             self.tombstones.add(change, key)
             self._remove(change, (key,))
 
-    def delete_cas(self, change: "Change", key: str, index: int) -> bool:
+    def delete_cas(self, change: TableChange, key: str, index: int) -> bool:
         """Remove a key that stands at `index`. A missing one counts as removed."""
         old = self.table.get(key)
         if old is not None and old.modify_index != index:
@@ -117,7 +115,7 @@ class KV:
         self.delete(change, key)
         return True
 
-    def delete_tree(self, change: "Change", prefix: str) -> None:
+    def delete_tree(self, change: TableChange, prefix: str) -> None:
         """Remove all keys under a prefix; one tombstone stands for them."""
         keys = [entry.key for entry in self.table.under(prefix)]
         if keys:
@@ -125,7 +123,7 @@ class KV:
                 self.tombstones.add(change, prefix)
             self._remove(change, reversed(keys))  # from the end: little moves in the ordered table
 
-    def end_session(self, change: "Change", session: str, *, delete: bool) -> list[str]:
+    def end_session(self, change: TableChange, session: str, *, delete: bool) -> list[str]:
         """A session ended: release or delete the keys that it held, and name them."""
         held = self.table.by("session", session)
         for entry in held:
@@ -135,7 +133,7 @@ class KV:
                 self._put(change, dataclasses.replace(entry, session=""))
         return [entry.key for entry in held]
 
-    def _put(self, change: "Change", entry: DirEntry) -> DirEntry:
+    def _put(self, change: TableChange, entry: DirEntry) -> DirEntry:
         old = self.table.get(entry.key)
         new = entry.copied()
         new.value = entry.value or None
@@ -149,7 +147,7 @@ class KV:
         change.touch(kv_key(new.key))
         return new
 
-    def _remove(self, change: "Change", keys: Iterable[str]) -> None:
+    def _remove(self, change: TableChange, keys: Iterable[str]) -> None:
         for key in keys:
             change.remove(self.table, (key,))
             change.touch(kv_key(key))

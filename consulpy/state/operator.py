@@ -6,15 +6,12 @@ look as Consul's (docs/wire/rpc.md 13).
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
 from consulpy.state.watch import WatchSet
 from consulpy.structs.operator import AutopilotConfig, FederationState
-
-if TYPE_CHECKING:
-    from consulpy.state.store import Change
 
 AUTOPILOT = "autopilot-config"
 FEDERATION_STATES = "federation-states"
@@ -32,7 +29,7 @@ class Operator:
         """The autopilot configuration, None before a leader wrote one."""
         return self._indexes.max(watch, AUTOPILOT), self.autopilot_table.get(AUTOPILOT)
 
-    def set_autopilot(self, change: "Change", config: AutopilotConfig, *, check_and_set: bool) -> bool:
+    def set_autopilot(self, change: TableChange, config: AutopilotConfig, *, check_and_set: bool) -> bool:
         """Write the configuration; with `check_and_set` only if it is still at `config.modify_index`."""
         old = self.autopilot_table.get(AUTOPILOT)
         if check_and_set and config.modify_index != (old.modify_index if old else 0):
@@ -52,7 +49,7 @@ class Operator:
         """What is kept of every datacenter, by name."""
         return self._indexes.max(watch, FEDERATION_STATES), self.federation_table.all()
 
-    def set_federation_state(self, change: "Change", state: FederationState) -> None:
+    def set_federation_state(self, change: TableChange, state: FederationState) -> None:
         """Write the state of one datacenter."""
         old = self.federation_table.get(state.datacenter)
         new = dataclasses.replace(

@@ -2,18 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from consulpy.errors import RPCError
+from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.prepared_query_template import check_template, is_template, render
 from consulpy.state.table import Table
 from consulpy.state.watch import WatchSet
 from consulpy.structs.options import QuerySource
 from consulpy.structs.prepared_query import PreparedQuery
-
-if TYPE_CHECKING:
-    from consulpy.state.store import Change
 
 QUERIES: Final = "prepared-queries"
 
@@ -55,7 +53,7 @@ class Queries:
                 return render(templates[0], id_or_name, source)
         return None
 
-    def put(self, change: "Change", query: PreparedQuery, *, has_session: bool = True) -> None:
+    def put(self, change: TableChange, query: PreparedQuery, *, has_session: bool = True) -> None:
         """Write one. `has_session`: whether the session that it names exists. Raises `RPCError`."""
         old = self.table.get(query.id.lower())
         if query.session and not has_session:
@@ -78,13 +76,13 @@ class Queries:
         if name and self.table.get(name) is not None:
             raise RPCError(f"name '{query.name}' aliases an existing query ID")
 
-    def remove(self, change: "Change", query_id: str) -> None:
+    def remove(self, change: TableChange, query_id: str) -> None:
         """Remove one, if it is there."""
         if self.table.get(query_id.lower()) is not None:
             change.remove(self.table, (query_id.lower(),))
             change.bump(QUERIES)
 
-    def remove_of_session(self, change: "Change", session: str) -> None:
+    def remove_of_session(self, change: TableChange, session: str) -> None:
         """Remove those that are bound to a session that ends."""
         for query in self.table.by("session", session):
             self.remove(change, query.id)

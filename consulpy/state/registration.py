@@ -6,21 +6,19 @@ service name, and when a check moves from one service to another, the losing ser
 """
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
 from consulpy.state.catalog import Instance, connect_names, node_key
 from consulpy.state.indexes import CHECKS, EXTINCTION, NODES, SERVICES, connect_key, kind_key, service_key
+from consulpy.state.session_lifecycle import end_sessions_of_check, end_sessions_of_node
+from consulpy.state.store import Change
 from consulpy.structs.check import CRITICAL, PASSING, SERF_HEALTH, HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.service import NodeService, Weights
 
-if TYPE_CHECKING:
-    from consulpy.state.store import Change
 
-
-def register(change: "Change", request: RegisterRequest) -> None:
+def register(change: Change, request: RegisterRequest) -> None:
     """Write a node, and with it a service and checks. Raises `RPCError` with Consul's texts."""
     if not (request.skip_node_update and change.store.catalog.has_node(request.node)):
         put_node(change, request)
@@ -32,7 +30,7 @@ def register(change: "Change", request: RegisterRequest) -> None:
         put_check(change, check)
 
 
-def deregister(change: "Change", request: DeregisterRequest) -> None:
+def deregister(change: Change, request: DeregisterRequest) -> None:
     """Remove a service with its checks, or a check, or (neither named) a node with everything on it.
 
     What is not there is no error and moves no index.
@@ -48,7 +46,7 @@ def deregister(change: "Change", request: DeregisterRequest) -> None:
 # Nodes
 
 
-def put_node(change: "Change", request: RegisterRequest) -> None:
+def put_node(change: Change, request: RegisterRequest) -> None:
     """Write the node of a registration. Raises `RPCError`."""
     catalog = change.store.catalog
     same_id = catalog.nodes_table.by("id", request.id.lower()) if request.id else ()
@@ -78,7 +76,7 @@ def put_node(change: "Change", request: RegisterRequest) -> None:
     _bump_services_on(change, node.node.lower())
 
 
-def _refuse_taken_name(change: "Change", request: RegisterRequest, *, is_rename: bool) -> None:
+def _refuse_taken_name(change: Change, request: RegisterRequest, *, is_rename: bool) -> None:
     """A node may take the name of another one only when that one is not alive."""
     catalog = change.store.catalog
     holder = catalog.nodes_table.get(request.node.lower())
@@ -93,7 +91,7 @@ def _refuse_taken_name(change: "Change", request: RegisterRequest, *, is_rename:
         )
 
 
-def remove_node(change: "Change", node: str) -> None:
+def remove_node(change: Change, node: str) -> None:
     """Remove a node and everything on it. `node` is the lower-case name."""
     catalog = change.store.catalog
     old = catalog.nodes_table.get(node)
@@ -103,7 +101,7 @@ def remove_node(change: "Change", node: str) -> None:
         remove_service(change, node, row.service.id.lower())
     for check in catalog.checks_table.by("node", node):
         remove_check(change, node, check.check_id.lower())
-    change.store.sessions.node_gone(change, node)
+    end_sessions_of_node(change, node)
     change.store.coordinates.forget_node(change, node)
     change.remove(catalog.nodes_table, (node,))
     change.bump(NODES)
@@ -113,7 +111,7 @@ def remove_node(change: "Change", node: str) -> None:
 # Services
 
 
-def put_service(change: "Change", node: str, service: NodeService) -> None:
+def put_service(change: Change, node: str, service: NodeService) -> None:
     """Write a service of a node that is there. Raises `RPCError`."""
     catalog = change.store.catalog
     if not service.id:
@@ -135,7 +133,7 @@ def put_service(change: "Change", node: str, service: NodeService) -> None:
         _bump_lost(change, old_row)
 
 
-def remove_service(change: "Change", node: str, service_id: str) -> None:
+def remove_service(change: Change, node: str, service_id: str) -> None:
     """Remove a service with its checks. Both names in lower case."""
     catalog = change.store.catalog
     row = catalog.services_table.get(node, service_id)
@@ -154,7 +152,7 @@ def index_keys(row: Instance) -> tuple[Hashable, ...]:
     return (service_key(service.service), kind_key(service.kind), *map(connect_key, connect_names(row)))
 
 
-def _bump_lost(change: "Change", old: Instance) -> None:
+def _bump_lost(change: Change, old: Instance) -> None:
     """`old` is no longer a row: raise what showed it, and forget its service if that disappeared with it."""
     name = old.service.service
     if name.lower() in change.store.catalog.services_table.groups["name"]:
@@ -168,7 +166,7 @@ def _bump_lost(change: "Change", old: Instance) -> None:
             change.forget(connect_key(reached))  # answers have the larger of it and of the extinction: the same
 
 
-def _bump_services_on(change: "Change", node: str) -> None:
+def _bump_services_on(change: Change, node: str) -> None:
     for row in change.store.catalog.services_table.by("node", node):
         change.bump(*index_keys(row))
 
@@ -176,7 +174,7 @@ def _bump_services_on(change: "Change", node: str) -> None:
 # Checks
 
 
-def put_check(change: "Change", check: HealthCheck) -> None:
+def put_check(change: Change, check: HealthCheck) -> None:
     """Write a check. Identical ones raise only the index of the table. A critical one ends its sessions."""
     catalog = change.store.catalog
     if not catalog.has_node(check.node):
@@ -200,7 +198,7 @@ def put_check(change: "Change", check: HealthCheck) -> None:
     new.modify_index = old.modify_index if old is not None else change.index
     change.bump(CHECKS)
     if new.status == CRITICAL:
-        change.store.sessions.check_failed(change, check.node, check.check_id)
+        end_sessions_of_check(change, check.node, check.check_id)
     if new == old:
         return
     new.modify_index = change.index
@@ -210,21 +208,21 @@ def put_check(change: "Change", check: HealthCheck) -> None:
             _bump_instances_of(change, check_of)
 
 
-def remove_check(change: "Change", node: str, check_id: str) -> None:
+def remove_check(change: Change, node: str, check_id: str) -> None:
     """Remove a check and end its sessions. Both names in lower case."""
     catalog = change.store.catalog
     old = catalog.checks_table.get(node, check_id)
     if old is None:
         return
     change.remove(catalog.checks_table, (node, check_id))
-    change.store.sessions.check_failed(change, node, check_id)
+    end_sessions_of_check(change, node, check_id)
     change.bump(CHECKS)
     if not old.service_id:
         change.bump(SERVICES)  # as Consul does when a node's check goes
     _bump_instances_of(change, old)
 
 
-def _bump_instances_of(change: "Change", check: HealthCheck) -> None:
+def _bump_instances_of(change: Change, check: HealthCheck) -> None:
     """Raise the services whose health this check concerns: one instance's, or all on the node."""
     node = check.node.lower()
     if not check.service_id:

@@ -5,11 +5,11 @@ A change raises index keys to its own index; a read notes in its `WatchSet` the 
 woken exactly when the index of its result moved. Rules: docs/wire/rpc.md 14.
 """
 
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable
 
 from consulpy.state.acl import Acl
 from consulpy.state.catalog import Catalog
+from consulpy.state.change import TableChange
 from consulpy.state.config_entry import ConfigEntries
 from consulpy.state.coordinate import Coordinates
 from consulpy.state.indexes import Indexes
@@ -18,7 +18,6 @@ from consulpy.state.kv import KV
 from consulpy.state.operator import Operator
 from consulpy.state.prepared_query import Queries
 from consulpy.state.session import Sessions
-from consulpy.state.table import Key, Row, Table
 from consulpy.state.watch import RESTORED, WatchRegistry
 
 
@@ -35,7 +34,7 @@ class Store:
     def _empty(self) -> None:
         self.indexes = Indexes()
         self.catalog = Catalog(self.indexes)
-        self.coordinates = Coordinates(self.indexes)
+        self.coordinates = Coordinates(self.indexes, self.catalog)
         self.operator = Operator(self.indexes)
         self.config_entries = ConfigEntries(self.indexes)
         self.intentions = Intentions(self.indexes)
@@ -76,21 +75,17 @@ class Store:
         self.watchers.changed([RESTORED])
 
 
-class Change:
-    """What one command may do to the store: replace rows, raise indexes, name what it touched.
+class Change(TableChange):
+    """One atomic change of the whole store; a context manager.
 
-    A context manager: at its end waiters wake; if it raised, all of it is undone.
+    At the end of the block the watches of what it touched fire; if the block raised, all of it is undone.
     """
 
-    __slots__ = ("_journal", "index", "lock_delays", "store", "touched")
+    __slots__ = ("store",)
 
     def __init__(self, store: Store, index: int) -> None:
+        super().__init__(store.indexes, index)
         self.store = store
-        self.index = index
-        self.touched: dict[Hashable, None] = {}
-        #: Keys whose session was ended, and how long (ns) they stay closed.
-        self.lock_delays: list[tuple[str, int]] = []
-        self._journal: list[tuple[Any, ...]] = []
 
     def __enter__(self) -> "Change":
         return self
@@ -102,34 +97,3 @@ class Change:
         for key, delay_ns in self.lock_delays:
             self.store.on_lock_delay(key, delay_ns)
         self.store.watchers.changed(self.touched)
-
-    def put(self, table: Table[Row], key: Key, row: Row) -> None:
-        """Insert or replace a row."""
-        self._journal.append((table._replace, key, table._replace(key, row)))
-
-    def remove(self, table: Table[Row], key: Key) -> None:
-        """Remove a row."""
-        self._journal.append((table._replace, key, table._replace(key, None)))
-
-    def bump(self, *keys: Hashable) -> None:
-        """Raise these index keys to this change's index, and wake who depends on them."""
-        for key in keys:
-            self._set_index(key, self.index)
-
-    def forget(self, key: Hashable) -> None:
-        """Drop an index key (of a service that disappeared), and wake who depends on it."""
-        self._set_index(key, 0)
-
-    def touch(self, *keys: Hashable) -> None:
-        """Wake who depends on these without an index of their own."""
-        for key in keys:
-            self.touched[key] = None
-
-    def _set_index(self, key: Hashable, index: int) -> None:
-        indexes = self.store.indexes
-        self._journal.append((indexes._replace, key, indexes._replace(key, index)))
-        self.touched[key] = None
-
-    def _undo(self) -> None:
-        for replace, key, old in reversed(self._journal):
-            replace(key, old)

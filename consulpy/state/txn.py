@@ -5,11 +5,12 @@ Texts are Consul's, seen in the answers of real agents where tests/conformance h
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from consulpy.errors import ConsulpyError, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.state import registration
+from consulpy.state.store import Change, Store
 from consulpy.structs import kv as verbs
 from consulpy.structs.kv import DirEntry
 from consulpy.structs.node import Node
@@ -17,15 +18,12 @@ from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.service import NodeService
 from consulpy.structs.txn import CheckOp, KVOp, NodeOp, ServiceOp, TxnError, TxnOp, TxnReply, TxnResult
 
-if TYPE_CHECKING:
-    from consulpy.state.store import Change, Store
-
 
 class _Undone(ConsulpyError):
     """Some operation failed: nothing may stay."""
 
 
-def run(store: "Store", index: int, operations: list[TxnOp]) -> TxnReply:
+def run(store: Store, index: int, operations: list[TxnOp]) -> TxnReply:
     """Do all operations at `index`, or none."""
     reply = TxnReply()
     try:
@@ -38,14 +36,12 @@ def run(store: "Store", index: int, operations: list[TxnOp]) -> TxnReply:
     return reply
 
 
-def read(store: "Store", operations: list[TxnOp]) -> TxnReply:
+def read(store: Store, operations: list[TxnOp]) -> TxnReply:
     """Answer operations that change nothing."""
-    from consulpy.state.store import Change
-
     return attempt(Change(store, store.index), operations)
 
 
-def attempt(change: "Change", operations: list[TxnOp]) -> TxnReply:
+def attempt(change: Change, operations: list[TxnOp]) -> TxnReply:
     """Try each operation in order: the results of all, or the errors of those that failed."""
     results: list[TxnResult] = []
     errors: list[TxnError] = []
@@ -57,7 +53,7 @@ def attempt(change: "Change", operations: list[TxnOp]) -> TxnReply:
     return TxnReply(errors=errors) if errors else TxnReply(results=results)
 
 
-def _one(change: "Change", operation: TxnOp) -> list[TxnResult]:
+def _one(change: Change, operation: TxnOp) -> list[TxnResult]:
     if operation.kv is not None:
         return _on_key(change, operation.kv)
     if operation.node is not None:
@@ -72,7 +68,7 @@ def _one(change: "Change", operation: TxnOp) -> list[TxnResult]:
 # Keys
 
 
-def _on_key(change: "Change", operation: KVOp) -> list[TxnResult]:
+def _on_key(change: Change, operation: KVOp) -> list[TxnResult]:
     verb = _KEY_VERBS.get(operation.verb)
     if verb is None:
         raise RPCError(f"unknown KV verb {quoted(operation.verb)}")
@@ -90,38 +86,38 @@ def _done(entry: DirEntry | None, text: str) -> DirEntry:
     return entry
 
 
-def _get(change: "Change", wanted: DirEntry) -> DirEntry:
+def _get(change: Change, wanted: DirEntry) -> DirEntry:
     return _done(change.store.kv.table.get(wanted.key), f"key {quoted(wanted.key)} doesn't exist")
 
 
-def _delete(change: "Change", wanted: DirEntry) -> None:
+def _delete(change: Change, wanted: DirEntry) -> None:
     change.store.kv.delete(change, wanted.key)
 
 
-def _delete_tree(change: "Change", wanted: DirEntry) -> None:
+def _delete_tree(change: Change, wanted: DirEntry) -> None:
     change.store.kv.delete_tree(change, wanted.key)
 
 
-def _delete_cas(change: "Change", wanted: DirEntry) -> None:
+def _delete_cas(change: Change, wanted: DirEntry) -> None:
     if not change.store.kv.delete_cas(change, wanted.key, wanted.modify_index):
         raise RPCError(f"failed to delete key {quoted(wanted.key)}, index is stale")
 
 
-def _set_cas(change: "Change", wanted: DirEntry) -> DirEntry:
+def _set_cas(change: Change, wanted: DirEntry) -> DirEntry:
     return _done(change.store.kv.set_cas(change, wanted), f"failed to set key {quoted(wanted.key)}, index is stale")
 
 
-def _lock(change: "Change", wanted: DirEntry) -> DirEntry:
+def _lock(change: Change, wanted: DirEntry) -> DirEntry:
     text = f"failed to lock key {quoted(wanted.key)}, lock is already held"
     return _done(change.store.kv.lock(change, wanted), text)
 
 
-def _unlock(change: "Change", wanted: DirEntry) -> DirEntry:
+def _unlock(change: Change, wanted: DirEntry) -> DirEntry:
     text = f"failed to unlock key {quoted(wanted.key)}, lock isn't held, or is held by another session"
     return _done(change.store.kv.unlock(change, wanted), text)
 
 
-def _check_session(change: "Change", wanted: DirEntry) -> DirEntry:
+def _check_session(change: Change, wanted: DirEntry) -> DirEntry:
     key = quoted(wanted.key)
     entry = _done(change.store.kv.table.get(wanted.key), f"failed to check session, key {key} doesn't exist")
     if entry.session != wanted.session:
@@ -131,7 +127,7 @@ def _check_session(change: "Change", wanted: DirEntry) -> DirEntry:
     return entry
 
 
-def _check_index(change: "Change", wanted: DirEntry) -> DirEntry:
+def _check_index(change: Change, wanted: DirEntry) -> DirEntry:
     key = quoted(wanted.key)
     entry = _done(change.store.kv.table.get(wanted.key), f"failed to check index, key {key} doesn't exist")
     if entry.modify_index != wanted.modify_index:
@@ -141,12 +137,12 @@ def _check_index(change: "Change", wanted: DirEntry) -> DirEntry:
     return entry
 
 
-def _check_not_exists(change: "Change", wanted: DirEntry) -> None:
+def _check_not_exists(change: Change, wanted: DirEntry) -> None:
     if change.store.kv.table.get(wanted.key) is not None:
         raise RPCError(f"key {quoted(wanted.key)} exists")
 
 
-_KEY_VERBS: Final[dict[str, Callable[["Change", DirEntry], DirEntry | None]]] = {
+_KEY_VERBS: Final[dict[str, Callable[[Change, DirEntry], DirEntry | None]]] = {
     verbs.SET: lambda change, entry: change.store.kv.set(change, entry),
     verbs.DELETE: _delete,
     verbs.DELETE_CAS: _delete_cas,
@@ -186,7 +182,7 @@ def _catalog_verb(
     raise RPCError(f"unknown {kind} verb {quoted(verb)}")
 
 
-def _node(change: "Change", node: Node) -> Node | None:
+def _node(change: Change, node: Node) -> Node | None:
     catalog = change.store.catalog
     if node.id:
         by_id = catalog.nodes_table.by("id", node.id.lower())
@@ -194,7 +190,7 @@ def _node(change: "Change", node: Node) -> Node | None:
     return catalog.nodes_table.get(node.node.lower())
 
 
-def _on_node(change: "Change", operation: NodeOp) -> list[TxnResult]:
+def _on_node(change: Change, operation: NodeOp) -> list[TxnResult]:
     node, old = operation.node, _node(change, operation.node)
     request = RegisterRequest(
         id=node.id,
@@ -216,7 +212,7 @@ def _on_node(change: "Change", operation: NodeOp) -> list[TxnResult]:
     return [TxnResult(node=_node(change, node))] if shown else []
 
 
-def _on_service(change: "Change", operation: ServiceOp) -> list[TxnResult]:
+def _on_service(change: Change, operation: ServiceOp) -> list[TxnResult]:
     node, service = operation.node, operation.service
     catalog = change.store.catalog
 
@@ -240,7 +236,7 @@ def _on_service(change: "Change", operation: ServiceOp) -> list[TxnResult]:
     return [TxnResult(service=find())] if shown else []
 
 
-def _on_check(change: "Change", operation: CheckOp) -> list[TxnResult]:
+def _on_check(change: Change, operation: CheckOp) -> list[TxnResult]:
     check, catalog = operation.check, change.store.catalog
 
     def put() -> None:
