@@ -7,8 +7,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Self
 
-from consulpy.memberlist.delegate import Address
 from consulpy.memberlist.keyring import Keyring
+from consulpy.memberlist.member import Address
 
 
 @dataclass(frozen=True, kw_only=True)

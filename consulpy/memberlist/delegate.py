@@ -4,13 +4,9 @@ The names are memberlist's own. Both are `typing.Protocol`s: nothing here import
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from consulpy.memberlist.members import Member
-
-#: An IP address as text and a port.
-Address = tuple[str, int]
+from consulpy.memberlist.member import Address, Member
 
 
 class Transport(Protocol):
@@ -66,26 +62,26 @@ class Delegate(Protocol):
     def merge_remote_state(self, state: bytes, join: bool) -> None:
         """The user state of a push/pull partner."""
 
-    def notify_join(self, member: "Member") -> None:
+    def notify_join(self, member: Member) -> None:
         """A member became alive (new, or back from dead or left)."""
 
-    def notify_leave(self, member: "Member") -> None:
+    def notify_leave(self, member: Member) -> None:
         """A member became dead or left."""
 
-    def notify_update(self, member: "Member") -> None:
+    def notify_update(self, member: Member) -> None:
         """An alive member's metadata changed."""
 
-    def notify_conflict(self, existing: "Member", other: "Member") -> None:
+    def notify_conflict(self, existing: Member, other: Member) -> None:
         """Somebody at another address claims the name of a member that we know."""
 
-    def notify_merge(self, members: list["Member"]) -> None:
+    def notify_merge(self, members: list[Member]) -> None:
         """Before a join's push/pull is merged. Raise `MergeRefused` to take nothing and tell the other side."""
 
-    def notify_alive(self, member: "Member") -> None:
+    def notify_alive(self, member: Member) -> None:
         """Before an alive message is taken. Raise `MergeRefused` to ignore it."""
 
     def ack_payload(self) -> bytes:
         """What our acks to direct UDP pings carry (Serf: the coordinate)."""
 
-    def notify_ping_complete(self, member: "Member", rtt_s: float, payload: bytes) -> None:
+    def notify_ping_complete(self, member: Member, rtt_s: float, payload: bytes) -> None:
         """A direct probe of `member` was acknowledged in time."""

@@ -15,9 +15,10 @@ from consulpy.errors import MergeRefused, WireError
 from consulpy.memberlist import messages, stream
 from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.delegate import Address, Delegate, Transport
+from consulpy.memberlist.delegate import Delegate, Transport
 from consulpy.memberlist.keyring import Keyring
-from consulpy.memberlist.members import Member, Members, State
+from consulpy.memberlist.member import Address, Member, State
+from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import USER, Ack, Alive, Dead, Err, IndirectPing, Nack, Ping, Suspect
 from consulpy.memberlist.packet import COMPOUND_PARTS_MAX, CRC_FROM_VERSION, Sealer
 from consulpy.memberlist.probe import Prober

@@ -6,8 +6,7 @@ itself raises its incarnation. Source: docs/wire/gossip.md 5.1 to 5.4.
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -16,7 +15,8 @@ from consulpy.errors import MergeRefused
 from consulpy.memberlist.awareness import Awareness
 from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.delegate import Address, Delegate
+from consulpy.memberlist.delegate import Delegate
+from consulpy.memberlist.member import Member, State
 from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect
 from consulpy.memberlist.suspicion import Suspicion, suspicion_timeout_s
 from consulpy.memberlist.timeline import Timeline
@@ -27,46 +27,7 @@ _U32: Final = 0xFFFFFFFF
 MEMBERS_MAX: Final = 1 << 17
 
 
-class State(IntEnum):
-    """What a member is; the numbers are those of push/pull."""
-
-    ALIVE = 0
-    SUSPECT = 1
-    DEAD = 2
-    LEFT = 3
-
-
 _STATES: Final = tuple(State)
-
-
-@dataclass(slots=True, eq=False)
-class Member:
-    """A member as memberlist knows it."""
-
-    name: str
-    address: str
-    port: int
-    meta: bytes
-    vsn: tuple[int, ...]
-    incarnation: int
-    state: State
-    #: When the state changed last, in the clock's seconds.
-    changed_s: float
-
-    @property
-    def at(self) -> Address:
-        """Where it listens."""
-        return (self.address, self.port)
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it is dead or left."""
-        return self.state >= State.DEAD
-
-    @property
-    def protocol_max(self) -> int:
-        """The newest protocol that it speaks; 0 if it did not say."""
-        return self.vsn[1] if len(self.vsn) > 1 else 0
 
 
 class Members:

@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 from consulpy.clock import Clock, Timer
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.delegate import Address, Delegate
-from consulpy.memberlist.members import Member, Members, State
+from consulpy.memberlist.delegate import Delegate
+from consulpy.memberlist.member import Address, Member, State
+from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, Suspect
 from consulpy.metrics.registry import NOTHING, Measures
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from consulpy.errors import MergeRefused
-from consulpy.memberlist.members import Member, Members, State
+from consulpy.memberlist.member import Member, State
+from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect, encode_node
 from consulpy.memberlist.stream import PushPull
 

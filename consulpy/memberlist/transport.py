@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import ConfigError, WireError
-from consulpy.memberlist.delegate import Address, StreamReader
+from consulpy.memberlist.delegate import StreamReader
 from consulpy.memberlist.machine import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
+from consulpy.memberlist.member import Address
 
 _log = Logger()
 

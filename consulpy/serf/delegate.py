@@ -26,7 +26,7 @@ from consulpy.serf.messages import (
 from consulpy.serf.tags import encode_tags
 
 if TYPE_CHECKING:
-    from consulpy.memberlist.members import Member as Node
+    from consulpy.memberlist.member import Member as Node
     from consulpy.serf.machine import Serf
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from consulpy.clock import Clock
 from consulpy.errors import WireError
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.delegate import Address, Transport
+from consulpy.memberlist.delegate import Transport
 from consulpy.memberlist.machine import JoinTarget, Memberlist
-from consulpy.memberlist.members import State as NodeState
+from consulpy.memberlist.member import Address
+from consulpy.memberlist.member import State as NodeState
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.serf import internal_query
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES, Broadcasts

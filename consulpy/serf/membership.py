@@ -15,7 +15,7 @@ from consulpy.serf.messages import JoinIntent, LeaveIntent
 from consulpy.serf.tags import decode_tags
 
 if TYPE_CHECKING:
-    from consulpy.memberlist.members import Member as Node
+    from consulpy.memberlist.member import Member as Node
 
 
 #: How long a member has to be here until a name is its own.

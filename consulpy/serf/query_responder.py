@@ -10,7 +10,7 @@ from typing import Final
 
 from consulpy.clock import Clock
 from consulpy.errors import WireError
-from consulpy.memberlist.delegate import Address
+from consulpy.memberlist.member import Address
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.conflict import packed_address, unpacked_address
 from consulpy.serf.events import QueryEvent, RecentBuffer

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from consulpy.errors import WireError
-from consulpy.memberlist.delegate import Address
+from consulpy.memberlist.member import Address
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.lamport import HONEST_MAX, is_newer
 

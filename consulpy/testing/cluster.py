@@ -8,9 +8,8 @@ from random import Random
 from typing import Any
 
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.delegate import Address
 from consulpy.memberlist.machine import JoinTarget, Memberlist
-from consulpy.memberlist.members import Member, State
+from consulpy.memberlist.member import Address, Member, State
 from consulpy.memberlist.messages import NodeState
 from consulpy.testing.clock import HeapClock, NodeClock
 from consulpy.testing.network import Conditions, Host, Network

@@ -9,8 +9,9 @@ from random import Random
 
 from consulpy.clock import Clock
 from consulpy.errors import WireError
-from consulpy.memberlist.delegate import Address, StreamReader
+from consulpy.memberlist.delegate import StreamReader
 from consulpy.memberlist.machine import Memberlist
+from consulpy.memberlist.member import Address
 
 
 @dataclasses.dataclass

@@ -9,8 +9,9 @@ from typing import Any
 
 from consulpy.memberlist import messages
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.delegate import Address, StreamReader
+from consulpy.memberlist.delegate import StreamReader
 from consulpy.memberlist.machine import Memberlist
+from consulpy.memberlist.member import Address
 from consulpy.memberlist.messages import Alive, Message
 from consulpy.testing.clock import HeapClock
 from consulpy.testing.cluster import RecordingDelegate

@@ -1,7 +1,7 @@
 """The kept list of members: it is made anew as soon as anything that it shows changes."""
 
-from consulpy.memberlist.members import Member as Node
-from consulpy.memberlist.members import State
+from consulpy.memberlist.member import Member as Node
+from consulpy.memberlist.member import State
 from consulpy.serf.members import Status
 from consulpy.serf.membership import Roster
 from consulpy.serf.messages import JoinIntent, LeaveIntent

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.memberlist.members import State
+from consulpy.memberlist.member import State
 from consulpy.memberlist.messages import Ack, Alive, Dead, IndirectPing, Message, Nack, Ping, Suspect
 from consulpy.memberlist.probe import Prober
 from tests.harness.memberlist import PEER, VSN, Lone

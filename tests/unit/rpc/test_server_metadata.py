@@ -6,8 +6,8 @@ import pytest
 
 from consulpy.config.sections import AclSettings
 from consulpy.errors import MergeRefused
-from consulpy.memberlist.members import Member as Node
-from consulpy.memberlist.members import State
+from consulpy.memberlist.member import Member as Node
+from consulpy.memberlist.member import State
 from consulpy.rpc.server_metadata import Check, agent_tags, check_lan_merge, check_wan_merge, server_of, wan_merge_check
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import SETTLED_S, Holders, Roster

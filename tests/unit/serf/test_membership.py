@@ -1,7 +1,7 @@
 """How members change: memberlist's word, intents, and time (docs/wire/gossip.md 6.2, 6.3, 6.9 and 11)."""
 
-from consulpy.memberlist.members import Member as Node
-from consulpy.memberlist.members import State
+from consulpy.memberlist.member import Member as Node
+from consulpy.memberlist.member import State
 from consulpy.serf.events import MemberEvent
 from consulpy.serf.intents import IntentBuffer
 from consulpy.serf.members import Status

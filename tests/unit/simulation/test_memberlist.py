@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from consulpy.memberlist.members import State
+from consulpy.memberlist.member import State
 from consulpy.memberlist.suspicion import suspicion_timeout_s
 from consulpy.testing.cluster import Cluster
 from consulpy.testing.network import Conditions
