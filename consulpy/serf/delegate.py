@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from consulpy.errors import ConfigError, WireError
 from consulpy.serf.coordinate import decode_ack, encode_ack
+from consulpy.serf.interface import LocalSerf
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import member_of
 from consulpy.serf.messages import (
@@ -27,7 +28,6 @@ from consulpy.serf.tags import encode_tags
 
 if TYPE_CHECKING:
     from consulpy.memberlist.member import Member as Node
-    from consulpy.serf.machine import Serf
 
 
 class SerfDelegate:
@@ -35,7 +35,7 @@ class SerfDelegate:
 
     def __init__(
         self,
-        serf: "Serf",
+        serf: LocalSerf,
         check_merge: Callable[[list[Member]], None] | None,
         check_alive: Callable[[Member], None] | None,
     ) -> None:

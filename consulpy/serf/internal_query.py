@@ -4,19 +4,16 @@ Source: docs/wire/gossip.md 6.5. `_serf_ping` wants nothing but the ack that eve
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from consulpy.errors import WireError
 from consulpy.serf.conflict import CONFLICT, NameContest, Verdict, answer_conflict_query
 from consulpy.serf.events import QueryEvent
+from consulpy.serf.interface import LocalSerf
 from consulpy.serf.key_manager import KEY_QUERIES, SaveKeyring, answer_key_query
 from consulpy.serf.query import QueryResult
 
-if TYPE_CHECKING:
-    from consulpy.serf.machine import Serf
 
-
-def answer(serf: "Serf", event: QueryEvent, save_keyring: SaveKeyring | None) -> None:
+def answer(serf: LocalSerf, event: QueryEvent, save_keyring: SaveKeyring | None) -> None:
     """Answer a query among Serfs, if it wants an answer."""
 
     def respond(reply: bytes) -> None:
@@ -34,7 +31,7 @@ def answer(serf: "Serf", event: QueryEvent, save_keyring: SaveKeyring | None) ->
             respond(reply)
 
 
-def contest_name(serf: "Serf", lost: Callable[[str], None]) -> None:
+def contest_name(serf: LocalSerf, lost: Callable[[str], None]) -> None:
     """Ask everybody whom they know under our name; `lost(why)` if it is mostly somebody else."""
     contest = NameContest(serf.local_member)
 

@@ -5,20 +5,17 @@ Source: docs/wire/gossip.md 6.8. No step that takes too long keeps the next from
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from consulpy.clock import Timer
+from consulpy.serf.interface import LocalSerf
 from consulpy.serf.members import Status
 from consulpy.serf.messages import LeaveIntent
-
-if TYPE_CHECKING:
-    from consulpy.serf.machine import Serf
 
 
 class Leaving:
     """One departure; `done` is called at its end, once."""
 
-    def __init__(self, serf: "Serf", done: Callable[[], None]) -> None:
+    def __init__(self, serf: LocalSerf, done: Callable[[], None]) -> None:
         self._serf = serf
         self._done = done
         self._timer: Timer | None = None

@@ -129,7 +129,7 @@ class Serf:
         self.answering = Answering(config, clock, rng, self.roster, self.local_name, self._send, self._query_event)
         self.keys = KeyManager(self.query, self._alive_nodes)
         delegate = SerfDelegate(self, check_merge, check_alive)
-        self.memberlist = Memberlist(
+        self.memberlist: Memberlist = Memberlist(
             self._memberlist_config, clock, rng, transport, delegate, log=self.log, metrics=metrics
         )
         self._reaper = Reaper(self)

@@ -4,13 +4,11 @@ Source: docs/wire/gossip.md 6.9, 5.7, 6.11.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from consulpy.clock import Clock, Timer
+from consulpy.serf.interface import LocalSerf
 from consulpy.serf.members import Status
-
-if TYPE_CHECKING:
-    from consulpy.serf.machine import Serf
 
 #: The snapshot's clock lines and flushes, in seconds.
 SNAPSHOT_INTERVAL_S: Final = 0.5
@@ -43,7 +41,7 @@ class Ticker:
 class Reaper:
     """The periodic work of one Serf."""
 
-    def __init__(self, serf: "Serf") -> None:
+    def __init__(self, serf: LocalSerf) -> None:
         self._serf = serf
         config, clock = serf.config, serf.clock
         self._tickers = [

@@ -152,7 +152,8 @@ def _files(tar: bytes) -> dict[str, bytes]:
 
 def _check_sums(files: dict[str, bytes]) -> None:
     wanted: dict[str, str] = {}
-    for line in files[SUMS].decode("utf-8", "replace").removesuffix("\n").split("\n"):
+    sums = files[SUMS].decode("utf-8", "replace")
+    for line in sums.removesuffix("\n").split("\n") if sums else ():
         digest, _, name = line.partition("  ")
         wanted[name] = digest
     for name in wanted:
