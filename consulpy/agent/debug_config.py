@@ -11,7 +11,7 @@ from consulpy import CONSUL_VERSION
 from consulpy.codec.secrets import HIDDEN, without_secrets
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.sections import AclSettings
-from consulpy.gocompat.time import shown_duration
+from consulpy.gocompat.duration import format_duration_ns
 from consulpy.memberlist.config import MemberlistConfig
 
 #: Settings of what this agent does not do: automatic configuration, the mesh, segments, a web page.
@@ -87,7 +87,7 @@ def tagged_addresses(config: RuntimeConfig) -> dict[str, str]:
 
 
 def _time(seconds: float) -> str:
-    return shown_duration(round(seconds * 1e9))
+    return format_duration_ns(round(seconds * 1e9))
 
 
 def _url(host: str, port: int, scheme: str = "tcp") -> str:

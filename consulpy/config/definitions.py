@@ -15,7 +15,7 @@ from typing import Any, Final
 from consulpy.config.place import Place
 from consulpy.errors import ConfigError, RPCError
 from consulpy.gocompat import newer_fields
-from consulpy.gocompat.json_decode import GoError, duration
+from consulpy.gocompat.json_decode import GoError, decode_duration
 from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
 
 #: How a value is read: the value, where it stands; gives it in the API's form. Raises `ConfigError`.
@@ -55,7 +55,7 @@ def duration_text(value: Any, place: Place) -> str:
     """A duration such as "10s"; it stays a text. Empty means none."""
     try:
         if text(value, place):
-            duration(value)
+            decode_duration(value)
     except GoError as error:
         raise place.fault(f'invalid duration: "{value}": {error}') from None
     return str(value)

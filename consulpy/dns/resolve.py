@@ -32,7 +32,7 @@ from consulpy.dns.question import (
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
-from consulpy.gocompat.time import GoDurationError, go_duration
+from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.rpc.call import Caller
 from consulpy.structs.node import Node
 from consulpy.structs.options import QuerySource
@@ -229,8 +229,8 @@ class Resolver:
     def _ttl_of_query(self, reply: QueryExecuteReply) -> int:
         if reply.dns.ttl:
             try:
-                return go_duration(reply.dns.ttl) // _NS_PER_S
-            except GoDurationError:  # servers check it when it is stored
+                return parse_duration_ns(reply.dns.ttl) // _NS_PER_S
+            except DurationError:  # servers check it when it is stored
                 _log.warn("query for {service} has a bad TTL: {ttl}", service=reply.service, ttl=reply.dns.ttl)
         return self.config.ttl_of_service(reply.service)
 

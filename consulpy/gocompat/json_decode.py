@@ -7,7 +7,6 @@ of a real agent.
 import dataclasses
 import difflib
 import json
-import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -16,24 +15,11 @@ from typing import Any, Final, TypeVar
 from consulpy.codec.record import Record, camel
 from consulpy.codec.strict_json import JsonFault, first_value
 from consulpy.gocompat import newer_fields
+from consulpy.gocompat.duration import DurationError, parse_duration_ns
 
 _R = TypeVar("_R", bound=Record)
 
-#: Nanoseconds in each unit of a Go duration.
-_UNITS: Final = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "μs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-}
-_PART: Final = re.compile(r"(\d*)(?:\.(\d*))?([a-zµμ]*)", re.IGNORECASE)
 _INT64: Final = 1 << 63
-#: More digits are beyond an int64, or below a nanosecond.
-_DIGITS_MAX: Final = 30
 #: From which likeness on (0 to 1) a name is taken for another one misspelled.
 _ALIKE: Final = 0.75
 
@@ -59,36 +45,16 @@ def loads(body: bytes) -> Any:
         raise GoError(f"invalid character {text[fault.position]!r} at {position}: {said.lower()}") from None
 
 
-def duration(value: Any) -> int:
+def decode_duration(value: Any) -> int:
     """Nanoseconds in a duration: a number of them, or text such as `1h30m`. Other types count as 0, as in Consul."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return 0
     if not isinstance(value, str):
         return int(value)
-    sign, rest = (-1, value[1:]) if value.startswith("-") else (1, value.removeprefix("+"))
-    if rest == "0":
-        return 0
-    total, at = 0, 0
-    while at < len(rest):
-        part = _PART.match(rest, at)
-        assert part is not None, "the pattern matches the empty text"
-        whole, fraction, unit = part.groups()
-        if not whole and not fraction:
-            raise GoError(f'time: invalid duration "{value}"')
-        if not unit:
-            raise GoError(f'time: missing unit in duration "{value}"')
-        if unit not in _UNITS:
-            raise GoError(f'time: unknown unit "{unit}" in duration "{value}"')
-        if len(whole) > _DIGITS_MAX:
-            raise GoError(f'time: invalid duration "{value}"')
-        total += int(whole or "0") * _UNITS[unit]
-        if fraction:
-            fraction = fraction[:_DIGITS_MAX]
-            total += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
-        at = part.end()
-    if at == 0 or total >= _INT64:
-        raise GoError(f'time: invalid duration "{value}"')
-    return sign * total
+    try:
+        return parse_duration_ns(value)
+    except DurationError as error:
+        raise GoError(str(error)) from None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -170,7 +136,7 @@ def _members_of(cls: type[Record], shape: Shape) -> list[_Member]:
         kind = _without_none(hints[field.name])
         go_type, exactly = shape.types.get(go_name, ""), _Nothing
         if go_name in shape.durations:
-            read: _Read = _strict_duration if shape.strict_durations else duration
+            read: _Read = _strict_duration if shape.strict_durations else decode_duration
         elif go_name in shape.readers:
             read = shape.readers[go_name]
         elif go_name in shape.unsigned:
@@ -184,7 +150,7 @@ def _members_of(cls: type[Record], shape: Shape) -> list[_Member]:
 def _strict_duration(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise GoError(f"strconv.ParseFloat: parsing {json.dumps(json.dumps(value))}: invalid syntax")
-    return duration(value)
+    return decode_duration(value)
 
 
 class _Nothing:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from consulpy.clock import Clock, Timer
-from consulpy.gocompat.time import go_duration
+from consulpy.gocompat.duration import parse_duration_ns
 from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.leadership import Leadership
 from consulpy.raft.machine import Raft
@@ -235,6 +235,6 @@ def _promoted(server: Server, now: Configuration) -> Configuration:
 def contact_ns(stats: RaftStats) -> int | None:
     """How long ago a server heard its leader; None for "never" and what is no duration."""
     try:
-        return go_duration(stats.last_contact)
+        return parse_duration_ns(stats.last_contact)
     except ValueError:
         return None

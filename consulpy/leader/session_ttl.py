@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from consulpy.clock import Clock, Timer
-from consulpy.gocompat.time import GoDurationError, go_duration
+from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.state.commands import Command
 from consulpy.state.commands import Session as SessionCommand
 from consulpy.state.store import Store
@@ -96,6 +96,6 @@ class SessionTimers:
 def ttl_ns(session: Session) -> int:
     """The TTL in ns, 0 for none."""
     try:
-        return go_duration(session.ttl) if session.ttl else 0
-    except GoDurationError:
+        return parse_duration_ns(session.ttl) if session.ttl else 0
+    except DurationError:
         return 0

@@ -8,7 +8,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest
-from consulpy.gocompat.json_decode import GoError, duration
+from consulpy.gocompat.json_decode import GoError, decode_duration
 from consulpy.local import api
 from consulpy.local.api import Answer
 from consulpy.local.state import LocalState
@@ -24,7 +24,7 @@ def wait_of(text: str) -> float:
     if not text:
         return WAIT_S
     try:
-        wait_s = duration(text) / 1e9
+        wait_s = decode_duration(text) / 1e9
     except GoError:
         raise BadRequest("Invalid wait time") from None
     return min(wait_s, WAIT_S) if wait_s > 0 else WAIT_S

@@ -8,7 +8,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from consulpy.codec.record import Record, go
-from consulpy.gocompat.time import ZERO_TIME, go_time_json, shown_duration
+from consulpy.gocompat.duration import format_duration_ns
+from consulpy.gocompat.time import ZERO_TIME, go_time_json
 
 GLOBAL_MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
 ANONYMOUS_ACCESSOR: Final = "00000000-0000-0000-0000-000000000002"
@@ -89,7 +90,7 @@ class Token(Record):
     local: bool = False
     auth_method: str = go(omit_empty=True, default="")
     expiration_time: bytes | None = go(omit_empty=True, json_as=go_time_json, default=None)
-    expiration_ttl: int = go("ExpirationTTL", omit_empty=True, json_as=shown_duration, default=0)
+    expiration_ttl: int = go("ExpirationTTL", omit_empty=True, json_as=format_duration_ns, default=0)
     create_time: bytes = go(json_as=go_time_json, default=ZERO_TIME)
     hash: bytes | None = go(omit_empty=True, default=None)
     create_index: int = 0
@@ -240,7 +241,7 @@ class AuthMethod(Record):
     type: str = ""
     display_name: str = go(omit_empty=True, default="")
     description: str = go(omit_empty=True, default="")
-    max_token_ttl: int = go("MaxTokenTTL", omit_empty=True, json_as=shown_duration, default=0)
+    max_token_ttl: int = go("MaxTokenTTL", omit_empty=True, json_as=format_duration_ns, default=0)
     token_locality: str = go(omit_empty=True, default="")
     config: dict[str, Any] | None = None
     create_index: int = 0

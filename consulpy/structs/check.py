@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from consulpy.codec.record import Record, go
-from consulpy.gocompat.time import shown_duration
+from consulpy.gocompat.duration import format_duration_ns
 
 PASSING: Final = "passing"
 WARNING: Final = "warning"
@@ -50,7 +50,7 @@ def _definition_json(definition: CheckDefinition) -> dict[str, Any]:
     """Consul shows a definition only as far as it is filled."""
     shown = {key: value for key, value in definition.to_json().items() if value}
     for name in _DURATIONS & shown.keys():
-        shown[name] = shown_duration(shown[name])
+        shown[name] = format_duration_ns(shown[name])
     return shown
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from consulpy.codec.msgpack import pack, text, unpack, unpack_from
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
-from consulpy.gocompat.time import shown_duration
+from consulpy.gocompat.duration import format_duration_ns
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import Read, Write
 from consulpy.structs.service import Expose, MeshGateway
@@ -113,7 +113,7 @@ class RouteDestination(Record):
     service_subset: str = go(omit_empty=True, default="")
     namespace: str = go(omit_empty=True, default="")
     prefix_rewrite: str = go(omit_empty=True, default="")
-    request_timeout: int = go(omit_empty=True, json_as=shown_duration, default=0)
+    request_timeout: int = go(omit_empty=True, json_as=format_duration_ns, default=0)
     num_retries: int = go(omit_empty=True, default=0)
     retry_on_connect_failure: bool = go(omit_empty=True, default=False)
     retry_on_status_codes: list[int] | None = go(omit_empty=True, default=None)
@@ -193,7 +193,7 @@ class ServiceResolver(Entry):
     subsets: dict[str, Subset] | None = go(omit_empty=True, default=None)
     redirect: Redirect | None = go(omit_empty=True, default=None)
     failover: dict[str, Failover] | None = go(omit_empty=True, default=None)
-    connect_timeout: int = go(omit_empty=True, json_as=shown_duration, default=0)
+    connect_timeout: int = go(omit_empty=True, json_as=format_duration_ns, default=0)
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0

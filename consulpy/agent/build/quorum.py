@@ -14,7 +14,8 @@ from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, NoLeader, RPCError, WireError
-from consulpy.gocompat.time import go_time, shown_duration
+from consulpy.gocompat.duration import format_duration_ns
+from consulpy.gocompat.time import go_time
 from consulpy.leader.leader import Leader
 from consulpy.leader.servers import QuorumServers, contact_ns
 from consulpy.metrics.registry import Measures
@@ -305,7 +306,7 @@ class QuorumServer(Observer):
         if raft.leadership is not None:
             contact = "0"
         else:
-            contact = "never" if raft.contact_s is None else shown_duration(self.last_contact_ns)
+            contact = "never" if raft.contact_s is None else format_duration_ns(self.last_contact_ns)
         return {
             "applied_index": str(raft.applied_index),
             "commit_index": str(raft.commit_index),

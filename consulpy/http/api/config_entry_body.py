@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from consulpy.codec.record import Record, camel
 from consulpy.gocompat import newer_fields
+from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.gocompat.json_decode import GoError
-from consulpy.gocompat.time import GoDurationError, go_duration
 from consulpy.structs.config_entry import KINDS
 
 _DURATIONS: Final = frozenset({"connect_timeout", "request_timeout"})
@@ -129,8 +129,8 @@ def _duration(path: str, value: Any) -> int:
     value = _only(value)
     if isinstance(value, str):
         try:
-            return go_duration(value)
-        except GoDurationError as error:
+            return parse_duration_ns(value)
+        except DurationError as error:
             raise GoError(f"1 error(s) decoding:\n\n* error decoding '{path}': {error}") from None
     if isinstance(value, dict | list):
         raise _mismatch(path, "time.Duration", value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
-from consulpy.gocompat.json_decode import GoError, duration
+from consulpy.gocompat.json_decode import GoError, decode_duration
 from consulpy.http.api.routing import Query, Request
 from consulpy.local.api import truth
 from consulpy.structs.options import QueryOptions
@@ -55,7 +55,7 @@ def index_and_wait(query: Query, found: QueryOptions) -> None:
     wait, index = query.get("wait"), query.get("index")
     if wait:
         try:
-            found.max_query_time = duration(wait)
+            found.max_query_time = decode_duration(wait)
         except GoError:
             raise BadRequest("Invalid wait time") from None
     if index:
@@ -72,7 +72,7 @@ def _consistency(request: Request, found: QueryOptions) -> None:
     max_stale = query.get("max_stale")
     if max_stale:
         try:
-            found.max_stale_duration = duration(max_stale)
+            found.max_stale_duration = decode_duration(max_stale)
         except GoError:
             raise BadRequest(f"Invalid max_stale value {quoted(max_stale)}") from None
         if found.max_stale_duration > 0:
@@ -91,7 +91,7 @@ def _cache_control(request: Request, found: QueryOptions) -> None:
             found.must_revalidate = True
         elif name in ("max-age", "stale-if-error") and "=" in part:
             try:
-                age_ns = duration(f"{seconds}s")
+                age_ns = decode_duration(f"{seconds}s")
             except GoError:
                 raise BadRequest("Invalid Cache-Control header.") from None
             if name == "max-age":

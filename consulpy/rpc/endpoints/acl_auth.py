@@ -8,7 +8,8 @@ from consulpy.acl.binding import BIND_TYPES, AuthIdentity, BadBindName, JwtIdent
 from consulpy.codec.record import plain
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.filter import FilterError, compile_filter
-from consulpy.gocompat.time import go_time, shown_duration
+from consulpy.gocompat.duration import format_duration_ns
+from consulpy.gocompat.time import go_time
 from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import check_name, is_identity_name, is_role_name
@@ -84,9 +85,13 @@ def method_set(server: "Server", request: requests.AuthMethodSetRequest) -> Any:
 
 def _check_ttl(ttl_ns: int) -> None:
     if ttl_ns < 0 or 0 < ttl_ns < TTL_MIN_S * 10**9:
-        raise RPCError(f"MaxTokenTTL {shown_duration(ttl_ns)} cannot be less than {shown_duration(TTL_MIN_S * 10**9)}")
+        raise RPCError(
+            f"MaxTokenTTL {format_duration_ns(ttl_ns)} cannot be less than {format_duration_ns(TTL_MIN_S * 10**9)}"
+        )
     if ttl_ns > TTL_MAX_S * 10**9:
-        raise RPCError(f"MaxTokenTTL {shown_duration(ttl_ns)} cannot be more than {shown_duration(TTL_MAX_S * 10**9)}")
+        raise RPCError(
+            f"MaxTokenTTL {format_duration_ns(ttl_ns)} cannot be more than {format_duration_ns(TTL_MAX_S * 10**9)}"
+        )
 
 
 def _check_config(method: AuthMethod) -> None:

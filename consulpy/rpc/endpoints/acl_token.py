@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.levels import READ, WRITE
 from consulpy.errors import RPCError
-from consulpy.gocompat.time import ZERO_TIME, go_time, shown_duration, unix_s
+from consulpy.gocompat.duration import format_duration_ns
+from consulpy.gocompat.time import ZERO_TIME, go_time, unix_s
 from consulpy.rpc.acl.denied import require
 from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
@@ -181,7 +182,7 @@ def _expiration(given: Token, now_s: float) -> bytes | None:
     """When a new token ends. Raises `RPCError`."""
     time = given.expiration_time if given.expiration_time != ZERO_TIME else None
     if given.expiration_ttl < 0:
-        raise RPCError(f"Token Expiration TTL '{shown_duration(given.expiration_ttl)}' should be > 0")
+        raise RPCError(f"Token Expiration TTL '{format_duration_ns(given.expiration_ttl)}' should be > 0")
     if given.expiration_ttl:
         if time is not None:
             raise RPCError("Token Expiration TTL and Expiration Time cannot both be set")
@@ -191,7 +192,7 @@ def _expiration(given: Token, now_s: float) -> bytes | None:
     left_s = given.expiration_ttl / 1e9 if given.expiration_ttl else unix_s(time) - now_s
     if left_s < 0:
         raise RPCError("ExpirationTime cannot be before CreateTime")
-    shown = shown_duration(round(left_s * 1e9))
+    shown = format_duration_ns(round(left_s * 1e9))
     if left_s > TTL_MAX_S:
         raise RPCError(f"ExpirationTime cannot be more than 24h0m0s in the future (was {shown})")
     if left_s < TTL_MIN_S:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
 from consulpy.filter.literals import quoted
-from consulpy.gocompat.time import shown_duration
+from consulpy.gocompat.duration import format_duration_ns
 from consulpy.rpc.methods import read, write
 from consulpy.state.commands import ConfigEntry as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
@@ -114,7 +114,7 @@ def check(entry: Any) -> None:
             if "" in (failover.datacenters or ()):
                 raise RPCError(f"Bad Failover[{quoted(name)}].Datacenters: found empty datacenter")
         if entry.connect_timeout < 0:
-            raise RPCError(f"Bad ConnectTimeout '{shown_duration(entry.connect_timeout)}', must be >= 0")
+            raise RPCError(f"Bad ConnectTimeout '{format_duration_ns(entry.connect_timeout)}', must be >= 0")
     if isinstance(entry, IngressGateway):
         for listener in entry.listeners or ():
             if not listener.services:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import NotFound, RPCError
-from consulpy.gocompat.time import GoDurationError, go_duration
+from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.rpc.endpoints._result_filters import nearest_first
 from consulpy.rpc.endpoints._uuids import check_uuid, new_uuid
 from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
@@ -85,8 +85,8 @@ def check(query: PreparedQuery) -> None:
         raise RPCError(f"Bad NearestN '{nearest}', must be >= 0")
     if query.dns.ttl:
         try:
-            ttl = go_duration(query.dns.ttl)
-        except GoDurationError as error:
+            ttl = parse_duration_ns(query.dns.ttl)
+        except DurationError as error:
             raise RPCError(f"Bad DNS TTL '{query.dns.ttl}': {error}") from None
         if ttl < 0:
             raise RPCError(f"DNS TTL '{ttl}', must be >=0")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
-from consulpy.gocompat.time import GoDurationError, go_duration, shown_duration
+from consulpy.gocompat.duration import DurationError, format_duration_ns, parse_duration_ns
 from consulpy.rpc.endpoints._uuids import new_uuid
 from consulpy.rpc.methods import read, write
 from consulpy.state.commands import Session as Command
@@ -62,11 +62,11 @@ def _check_ttl(text: str, min_ns: int) -> None:
     if not text:
         return
     try:
-        ttl_ns = go_duration(text)
-    except GoDurationError as error:
+        ttl_ns = parse_duration_ns(text)
+    except DurationError as error:
         raise RPCError(f"Session TTL '{text}' invalid: {error}") from None
     if ttl_ns and not min_ns <= ttl_ns <= TTL_MAX_NS:
-        raise RPCError(f"Invalid Session TTL '{ttl_ns}', must be between [{shown_duration(min_ns)}=24h0m0s]")
+        raise RPCError(f"Invalid Session TTL '{ttl_ns}', must be between [{format_duration_ns(min_ns)}=24h0m0s]")
 
 
 def _reply(index: int, sessions: Sequence[Session]) -> SessionsReply:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from consulpy.gocompat.time import shown_duration
+from consulpy.gocompat.duration import format_duration_ns
 from consulpy.rpc.methods import local
 from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
@@ -36,6 +36,6 @@ def raft_stats(server: "Server", request: Empty) -> RaftStats:  # noqa: ARG001
     """How far this server's log is."""
     quorum = server.quorum
     if quorum is not None:
-        contact = shown_duration(quorum.last_contact_ns) if quorum.had_contact or server.is_leader else "never"
+        contact = format_duration_ns(quorum.last_contact_ns) if quorum.had_contact or server.is_leader else "never"
         return RaftStats(last_contact=contact, last_index=quorum.last_index, last_term=quorum.last_term)
     return RaftStats(last_contact="0", last_index=server.store.index, last_term=_TERM)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulpy.gocompat.duration import format_duration, parse_duration
+from consulpy.gocompat.duration import DurationError, format_duration, parse_duration, parse_duration_ns
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,24 @@ def test_they_are_written_as_go_does(seconds: float, text: str) -> None:
 def test_what_is_written_reads_the_same(microseconds: int) -> None:
     seconds = microseconds / 1e6
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", 'time: invalid duration ""'),
+        ("10", 'time: missing unit in duration "10"'),
+        ("10d", 'time: unknown unit "d" in duration "10d"'),
+        ("9223372037s", 'time: invalid duration "9223372037s"'),
+        ("1" * 31 + "s", f'time: invalid duration "{"1" * 31}s"'),
+    ],
+)
+def test_requests_are_refused_in_go_words(text: str, error: str) -> None:
+    with pytest.raises(DurationError) as refused:
+        parse_duration_ns(text)
+    assert str(refused.value) == error
+
+
+def test_a_user_is_told_the_longest_duration() -> None:
+    with pytest.raises(ValueError, match="at most 2562047h"):
+        parse_duration("99999999h")

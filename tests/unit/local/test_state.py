@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from consulpy.errors import BadRequest, NotFound, RPCError
-from consulpy.gocompat.json_decode import GoError, duration
+from consulpy.gocompat.json_decode import GoError, decode_duration
 from consulpy.local.definitions import (
     check_from_body,
     check_from_config,
@@ -456,7 +456,7 @@ def test_recovering_in_time_starts_the_count_anew() -> None:
     [("1s", 10**9), ("1h30m", 5400 * 10**9), ("500ms", 5 * 10**8), ("1.5s", 15 * 10**8), ("-1s", -(10**9)), ("0", 0)],
 )
 def test_durations_are_gos(text: str, nanoseconds: int) -> None:
-    assert duration(text) == nanoseconds
+    assert decode_duration(text) == nanoseconds
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_durations_are_gos(text: str, nanoseconds: int) -> None:
 )
 def test_bad_durations_are_refused_in_gos_words(text: str, error: str) -> None:
     with pytest.raises(GoError) as caught:
-        duration(text)
+        decode_duration(text)
     assert str(caught.value) == error
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
-from consulpy.gocompat.time import shown_duration
 from consulpy.http.api.params import apply_to_read, apply_to_write, token
 from consulpy.http.api.routing import Answer, Request, route
 from consulpy.local.shapes import INDEXES
@@ -105,7 +105,7 @@ async def autopilot(agent: "AgentInterface", request: Request) -> Answer:
     config = await _ask(agent, request, "Operator.AutopilotGetConfiguration")
     shown = config.to_json()
     for name in _AUTOPILOT.durations:
-        shown[name] = shown_duration(shown[name])
+        shown[name] = format_duration_ns(shown[name])
     return Answer(shown)
 
 
@@ -140,5 +140,5 @@ async def health(agent: "AgentInterface", request: Request) -> Answer:
     shown = found.to_json()
     for server in shown["Servers"] or ():
         server["SerfStatus"] = str(Status(server["SerfStatus"]))
-        server["LastContact"] = shown_duration(server["LastContact"])
+        server["LastContact"] = format_duration_ns(server["LastContact"])
     return Answer(shown, status=200 if found.healthy else 429)

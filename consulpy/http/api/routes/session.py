@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest, NotFound
-from consulpy.gocompat.json_decode import GoError, Shape, decode, duration, loads
+from consulpy.gocompat.json_decode import GoError, Shape, decode, decode_duration, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.render import Rows
@@ -72,7 +72,7 @@ _FIELDS: Final = {
 
 
 def _lock_delay(value: Any) -> int:
-    found = duration(value)
+    found = decode_duration(value)
     return found * 10**9 if not isinstance(value, str) and found < _SECONDS_BELOW else found
 
 
