@@ -17,11 +17,12 @@ from twisted.python import usage
 
 from consulpy.agent import Agent
 from consulpy.agent.process import systemd, watchdog
+from consulpy.agent.process.agent_files import AgentFiles
 from consulpy.agent.process.descriptors import raise_limit
 from consulpy.agent.process.logs import LogSink
-from consulpy.agent.process.pid_file import AgentFiles
 from consulpy.codec.secrets import text_without_secrets
-from consulpy.config.flags import agent_flags, config_from_argv
+from consulpy.config.flags import agent_flags
+from consulpy.config.load import load
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import HelpWanted, flags_help
@@ -48,7 +49,7 @@ class Options(usage.Options):
         """Read the flags; a mistake is one line and exit status 1."""
         argv = list(options or ())
         self["config"] = _config(argv)
-        self["read_config"] = lambda: config_from_argv(argv)
+        self["read_config"] = lambda: load(argv)
 
 
 class AgentService(service.Service):
@@ -170,7 +171,7 @@ def _tune_interpreter() -> None:
 
 def _config(argv: list[str]) -> RuntimeConfig:
     try:
-        return config_from_argv(argv)
+        return load(argv)
     except HelpWanted:
         flags = sorted(agent_flags().flags.values(), key=lambda flag: flag.name)
         with suppress(BrokenPipeError):

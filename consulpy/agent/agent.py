@@ -18,11 +18,13 @@ from twisted.logger import Logger
 
 from consulpy.agent import access, report, telemetry
 from consulpy.agent.build import settings
-from consulpy.agent.build.cache_validators import of_copies, of_state
+from consulpy.agent.build.client import client_role
 from consulpy.agent.build.gossip import GossipPool, lan_pool, wan_pool
+from consulpy.agent.build.listeners import dns_listener, rpc_listener
 from consulpy.agent.build.local import LocalParts, local_parts
-from consulpy.agent.build.server import Role, client_role, open_log, open_quorum, server_role
-from consulpy.agent.features import keyoperations, retry_join
+from consulpy.agent.build.role import Role
+from consulpy.agent.build.server import open_log, open_quorum, server_role
+from consulpy.agent.features import keyring, retry_join
 from consulpy.agent.process import logs
 from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.agent.process.descriptors import connection_table
@@ -45,7 +47,6 @@ from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
 from consulpy.rpc.limits.rate_limit import RateLimiter
-from consulpy.rpc.net import RpcService
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
 from consulpy.rpc.snapshots import SnapshotRequest, perform
@@ -152,9 +153,9 @@ class Agent:
         return self._role.caller
 
     @property
-    def copies(self) -> AgentCache:
-        """What `?cached` reads."""
-        return self._role.copies
+    def agent_cache(self) -> AgentCache:
+        """The agent cache (`?cached`)."""
+        return self._role.cache
 
     @property
     def local(self) -> LocalState:
@@ -299,36 +300,11 @@ class Agent:
         """Open all ports: gossip, RPC, then the doors."""
         for pool in self._pools():
             self._run(pool.transport)
-        config = self.config
+        config, role = self.config, self._role
         connections = connection_table(self._reactor.seconds)
-        if self.server is not None:
-            rpc = RpcService(
-                self._reactor,
-                config.bind_addr,
-                config.ports.server,
-                self.server,
-                connections_per_client=config.limits.rpc_max_conns_per_client,
-                handshake_timeout_s=config.limits.rpc_handshake_timeout_s,
-                tls=self._tls,
-                connections=connections,
-            )
-            if self._role.quorum is not None:
-                rpc.factory.raft = self._role.quorum.stream
-            self._run(rpc)
-        if self.server is None:
-            version = of_copies(self.copies, lambda: dns.config, self.access)
-        else:
-            version = of_state(self.server, lambda: dns.config, self._tokens)
-        dns = DnsService(
-            self._reactor,
-            settings.dns(config),
-            self.caller,
-            rng=self._rng,
-            version=version,
-            wall_s=wall_s,
-            connections=connections,
-            token=lambda: self._tokens.default,
-        )
+        if role.server is not None:
+            self._run(rpc_listener(config, self._reactor, role.server, role, self._tls, connections))
+        dns = dns_listener(config, self._reactor, self._rng, role, self.access, self._tokens, connections)
         if config.ports.dns > 0:
             self._run(dns)
             self.dns = dns
@@ -351,7 +327,7 @@ class Agent:
         quorum = self._role.quorum if hasattr(self, "_role") else None
         if quorum is None:
             return self._stop_all()
-        return quorum.hand_over().addCallback(lambda _: self._stop_all())
+        return quorum.transfer_leadership().addCallback(lambda _: self._stop_all())
 
     def _stop_all(self) -> "Deferred[None]":
         stops, self._stops = self._stops[::-1], []
@@ -426,7 +402,7 @@ class Agent:
         self._parts.anti_entropy.stop()
         quorum = self._role.quorum
         if quorum is not None:
-            await quorum.hand_over()
+            await quorum.transfer_leadership()
         for pool in reversed(self._pools()):
             left: Deferred[None] = Deferred()
             pool.serf.leave(lambda left=left: left.callback(None))  # type: ignore[misc]
@@ -492,4 +468,4 @@ class Agent:
     def keyring(self, operation: str, key: str, relay_factor: int) -> "Deferred[list[dict[str, Any]]]":
         """A key operation in all pools. Fails with `RPCError`."""
         pools = [(pool.serf, pool is self._wan_pool) for pool in reversed(self._pools())]
-        return Deferred.fromCoroutine(keyoperations.operate(pools, self.datacenter, operation, key, relay_factor))
+        return Deferred.fromCoroutine(keyring.operate(pools, self.datacenter, operation, key, relay_factor))

@@ -1,21 +1,59 @@
-"""What an agent says of itself: `/v1/agent/self`, `consul info`, the banner at its start."""
+"""Reports of an agent: `/v1/agent/self`, `/v1/agent/host`, `consul info`, and the banner at its start."""
 
 import os
 import platform
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from consulpy import CONSUL_VERSION, VERSION
 from consulpy.agent.debug_config import debug_config
 from consulpy.config.schema import RuntimeConfig
+from consulpy.local.state import LocalState
+from consulpy.rpc.router import Router
+from consulpy.rpc.server import Server
+from consulpy.serf.machine import Serf
 
 if TYPE_CHECKING:
-    from consulpy.agent.agent import Agent
+    from consulpy.agent.build.quorum import QuorumServer
+
+
+class ReportedAgent(Protocol):
+    """The parts of an agent that its reports read."""
+
+    config: RuntimeConfig
+
+    @property
+    def lan(self) -> Serf:
+        """The LAN pool."""
+
+    @property
+    def wan(self) -> Serf | None:
+        """The WAN pool of a server."""
+
+    @property
+    def local(self) -> LocalState:
+        """The services and checks of the agent."""
+
+    @property
+    def server(self) -> Server | None:
+        """The RPC server; None on a client."""
+
+    @property
+    def quorum(self) -> "QuorumServer | None":
+        """Raft of a server; None on a client, and on a single server without Raft."""
+
+    @property
+    def router(self) -> Router | None:
+        """The servers that a client knows."""
+
+    @property
+    def node_meta(self) -> dict[str, str]:
+        """The metadata of this node in the catalog."""
 
 
 def banner(config: RuntimeConfig) -> str:
-    """What is printed when an agent starts."""
+    """The text that an agent prints at its start, before its log."""
     segment = "<all>" if config.server else ""
     bootstrap = config.server and (config.bootstrap or config.bootstrap_expect == 1)
     ports = config.ports
@@ -34,7 +72,7 @@ def banner(config: RuntimeConfig) -> str:
 """
 
 
-def self_report(agent: "Agent") -> dict[str, Any]:
+def self_report(agent: ReportedAgent) -> dict[str, Any]:
     """`/v1/agent/self`."""
     config = agent.config
     coordinate = agent.lan.coordinate()
@@ -55,7 +93,7 @@ def self_report(agent: "Agent") -> dict[str, Any]:
     }
 
 
-def stats(agent: "Agent") -> dict[str, dict[str, str]]:
+def stats(agent: ReportedAgent) -> dict[str, dict[str, str]]:
     """`consul info`: sections of names and values, all of them text."""
     checks = agent.local.checks
     kinds = [agent.local.type_of(check_id) for check_id in checks]
@@ -78,13 +116,13 @@ def stats(agent: "Agent") -> dict[str, dict[str, str]]:
         "serf_lan": agent.lan.stats(),
     }
     if agent.server is not None:
-        sections["raft"] = _log(agent)
+        sections["raft"] = _raft(agent)
     if agent.wan is not None:
         sections["serf_wan"] = agent.wan.stats()
     return sections
 
 
-def _consul(agent: "Agent") -> dict[str, str]:
+def _consul(agent: ReportedAgent) -> dict[str, str]:
     if agent.server is None:
         return {
             "acl": "disabled",
@@ -101,8 +139,8 @@ def _consul(agent: "Agent") -> dict[str, str]:
     }
 
 
-def _log(agent: "Agent") -> dict[str, str]:
-    """The state log under the names of Raft's statistics, as far as they mean something for a single server."""
+def _raft(agent: ReportedAgent) -> dict[str, str]:
+    """Section `raft`; without Raft, the indexes of the state log under the same names."""
     assert agent.server is not None
     if agent.quorum is not None:
         return agent.quorum.stats()

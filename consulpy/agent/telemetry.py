@@ -1,6 +1,6 @@
-"""Measurements: which rooms are asked for what, and the beat in which that happens.
+"""Telemetry: the metrics that are read from the parts of an agent, when they are read, and where they are sent.
 
-Names are Consul's (its documentation's "Telemetry"); what only a Go program or Raft has is left out.
+Names are those of Consul's documentation, "Telemetry"; metrics of Go's runtime are left out.
 """
 
 import gc
@@ -8,26 +8,56 @@ import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from consulpy.config.sections import Telemetry as Settings
 from consulpy.metrics.registry import INTERVAL_S, Registry, Rules
-from consulpy.rpc.call import ClientCaller
+from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 
 if TYPE_CHECKING:
-    from consulpy.agent.agent import Agent
+    from consulpy.dns.transport import DnsService
     from consulpy.metrics.net import NetworkSink
     from consulpy.rpc.cache.agent_cache import AgentCache
+    from consulpy.rpc.server import Server
     from consulpy.serf.machine import Serf
 
-#: How often lines are sent to a StatsD, in seconds.
+#: Interval of flushes to a StatsD, in seconds.
 FLUSH_INTERVAL_S: Final = 0.1
 _QUEUES: Final = {"Intent": INTENTS, "Query": QUERIES, "Event": EVENTS}
 
 
+class MeasuredAgent(Protocol):
+    """The parts of an agent that are measured."""
+
+    node_name: str
+    metrics: Registry
+    clock: Any
+    dns: "DnsService | None"
+
+    @property
+    def lan(self) -> "Serf":
+        """The LAN pool."""
+
+    @property
+    def wan(self) -> "Serf | None":
+        """The WAN pool of a server."""
+
+    @property
+    def own_caller(self) -> ServerCaller | ClientCaller:
+        """Makes the calls."""
+
+    @property
+    def agent_cache(self) -> "AgentCache":
+        """The agent cache."""
+
+    @property
+    def server(self) -> "Server | None":
+        """The RPC server; None on a client."""
+
+
 def rules(settings: Settings) -> Rules:
-    """How names are shown, out of the configuration. A `prefix_filter` entry begins with `+` or `-`."""
+    """Prefix, host name and filters of metric names. A `prefix_filter` entry begins with `+` or `-`."""
     filters = settings.prefix_filter
     return Rules(
         prefix=settings.metrics_prefix,
@@ -39,7 +69,7 @@ def rules(settings: Settings) -> Rules:
 
 
 def _network_sinks(settings: Settings, reactor: Any) -> "list[NetworkSink]":
-    """Those that the configuration names. Raises `ConfigError` for an address that is none."""
+    """The configured StatsD, DogStatsD and statsite sinks. Raises `ConfigError` for an invalid address."""
     from consulpy.metrics.net import StatsdSink, StatsiteSink  # most agents have none
     from consulpy.metrics.statsd import StatsdLines
 
@@ -55,60 +85,60 @@ def _network_sinks(settings: Settings, reactor: Any) -> "list[NetworkSink]":
 
 
 class Telemetry:
-    """Runs from `start` to `stop`: the beat of the registry, and the senders.
+    """The timers of the metrics registry and of the network sinks, from `start` to `stop`.
 
-    Raises `ConfigError` for an address that is none.
+    Raises `ConfigError` for an invalid address of a sink.
     """
 
     def __init__(self, settings: Settings, registry: Registry, reactor: Any) -> None:
         self._registry = registry
         self._reactor = reactor
-        self._beats: list[Any] = []
+        self._timers: list[Any] = []
         self._sinks: list[NetworkSink] = []
-        #: Called at each beat, for what is measured by looking.
-        self.looks: list[Callable[[], None]] = []
+        #: Called at each interval, for metrics that are sampled.
+        self.samplers: list[Callable[[], None]] = []
         if settings.statsd_address or settings.dogstatsd_addr or settings.statsite_address:
             self._sinks = _network_sinks(settings, reactor)
         registry.sinks += [sink.lines for sink in self._sinks]
 
     def start(self) -> None:
-        """Begin to beat and to send."""
-        self._repeat(INTERVAL_S / 2, self._beat)
+        """Start the timers and the sinks."""
+        self._repeat(INTERVAL_S / 2, self._tick)
         if self._sinks:
-            for sender in self._sinks:
-                sender.start()
+            for sink in self._sinks:
+                sink.start()
             self._repeat(FLUSH_INTERVAL_S, self._flush)
 
-    def _beat(self) -> None:
-        for look in self.looks:
-            look()
+    def _tick(self) -> None:
+        for sample in self.samplers:
+            sample()
         self._registry.tick()
 
     def _flush(self) -> None:
-        for sender in self._sinks:
-            for packet in sender.lines.flush():
-                sender.send(packet)
+        for sink in self._sinks:
+            for packet in sink.lines.flush():
+                sink.send(packet)
 
     def _repeat(self, interval_s: float, call: Callable[[], None]) -> None:
-        place = len(self._beats)
+        place = len(self._timers)
 
         def again() -> None:
-            self._beats[place] = self._reactor.callLater(interval_s, again)
+            self._timers[place] = self._reactor.callLater(interval_s, again)
             call()
 
-        self._beats.append(self._reactor.callLater(interval_s, again))
+        self._timers.append(self._reactor.callLater(interval_s, again))
 
     def stop(self) -> Any:
-        """Send what is there, then no more."""
-        for beat in self._beats:
-            beat.cancel()
+        """Flush and stop the sinks."""
+        for timer in self._timers:
+            timer.cancel()
         self._flush()
-        for sender in self._sinks:
-            sender.stop()
+        for sink in self._sinks:
+            sink.stop()
 
 
-def measure(agent: "Agent", telemetry: Telemetry) -> None:
-    """Ask every room for what it counts."""
+def measure(agent: MeasuredAgent, telemetry: Telemetry) -> None:
+    """Register the metrics of all parts. `telemetry`: samples the queues at each interval."""
     registry = agent.metrics
     _runtime(registry, agent.clock)
     for serf in filter(None, (agent.lan, agent.wan)):
@@ -118,7 +148,7 @@ def measure(agent: "Agent", telemetry: Telemetry) -> None:
     registry.pull("client.rpc", lambda: (caller.calls, caller.calls))
     if isinstance(caller, ClientCaller):
         registry.pull("client.rpc.failed", lambda: (caller.failures, caller.failures))
-    _copies(registry, agent.copies)
+    _agent_cache(registry, agent.agent_cache)
     if agent.server is not None:
         _server(agent)
 
@@ -131,7 +161,7 @@ def _runtime(registry: Registry, reactor: Any) -> None:
 
 
 def _descriptors() -> float:
-    """How many file descriptors this process has open; 0 where that cannot be seen."""
+    """Open file descriptors of this process; 0 where /proc is missing."""
     try:
         return len(list(Path("/proc/self/fd").iterdir()))
     except OSError:
@@ -139,7 +169,7 @@ def _descriptors() -> float:
 
 
 def _resident_bytes() -> float:
-    """The memory that this process has, in bytes."""
+    """Resident memory of this process, in bytes."""
     try:
         return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
     except OSError:  # not on Linux, or no descriptor is free
@@ -152,29 +182,29 @@ def _gossip(registry: Registry, serf: "Serf", telemetry: Telemetry) -> None:
     registry.pull("memberlist.udp.received", lambda: (counters["packets_in"], counters["bytes_in"]))
     registry.watch("memberlist.health.score", lambda: serf.memberlist.health_score)
 
-    def look() -> None:
+    def sample() -> None:
         for name, queue in _QUEUES.items():
             registry.sample(f"serf.queue.{name}", serf.broadcasts.depth(queue))
 
-    telemetry.looks.append(look)
+    telemetry.samplers.append(sample)
 
 
-def _dns(agent: "Agent") -> None:
+def _dns(agent: MeasuredAgent) -> None:
     dns = agent.dns
     if dns is not None:
         node = {"node": agent.node_name}
         agent.metrics.pull("dns.domain_query", lambda: (dns.asked, dns.asked_ms), node, samples=True)
 
 
-def _copies(registry: Registry, copies: "AgentCache") -> None:
-    """Answers from copies; a sample of the ages (ms) of those that were given while no server could be reached."""
-    registry.pull("client.copies.hit", lambda: (copies.hits, copies.hits))
-    registry.pull("client.copies.miss", lambda: (copies.misses, copies.misses))
-    registry.pull("client.copies.stale", lambda: (copies.stale, copies.stale_ms), samples=True)
-    registry.watch("client.copies.entries", lambda: len(copies))
+def _agent_cache(registry: Registry, cache: "AgentCache") -> None:
+    """Hits, misses, and the ages in ms of results that were given while no server could be reached."""
+    registry.pull("client.copies.hit", lambda: (cache.hits, cache.hits))
+    registry.pull("client.copies.miss", lambda: (cache.misses, cache.misses))
+    registry.pull("client.copies.stale", lambda: (cache.stale, cache.stale_ms), samples=True)
+    registry.watch("client.copies.entries", lambda: len(cache))
 
 
-def _server(agent: "Agent") -> None:
+def _server(agent: MeasuredAgent) -> None:
     server, registry = agent.server, agent.metrics
     assert server is not None
     registry.pull("rpc.request", lambda: (server.calls, server.calls))

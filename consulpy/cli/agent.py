@@ -3,7 +3,8 @@
 import gc
 
 from consulpy.cli.command import Invocation, command
-from consulpy.config.flags import agent_flags, config_from_argv
+from consulpy.config.flags import agent_flags
+from consulpy.config.load import load
 
 
 @command(
@@ -20,7 +21,7 @@ agent represents a single node in a cluster.
 def agent(given: Invocation) -> int:
     """Run the agent with these flags."""
     gc.disable()  # importing makes no garbage; looking for it meanwhile costs a sixth of the start
-    config = config_from_argv(given.arguments)
+    config = load(given.arguments)
     from consulpy.service import run  # only here is Twisted imported
 
-    return run(config, lambda: config_from_argv(given.arguments))
+    return run(config, lambda: load(given.arguments))

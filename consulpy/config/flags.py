@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consulpy.config.key import Kind
-from consulpy.config.schema import KEYS, RuntimeConfig
+from consulpy.config.schema import KEYS
 from consulpy.config.unsupported_keys import REFUSED
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import parse_duration
@@ -125,10 +125,3 @@ def _in_order(argv: Sequence[str], given: Mapping[str, Any]) -> tuple[str, ...]:
         if path is not None:
             ordered.append(path)
     return tuple(ordered)
-
-
-def config_from_argv(argv: Sequence[str]) -> RuntimeConfig:
-    """What `consulpy agent ARGV` and `twistd consulpy ARGV` run. Raises `ConfigError`."""
-    from consulpy.config.load import load
-
-    return load(argv)

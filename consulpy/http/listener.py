@@ -90,7 +90,7 @@ class HttpService(Service):
         self._reactor = reactor
         self._tls = tls
         self._config = config
-        cache = ReplyCache(agent.copies, agent.caller, reactor, agent.access) if config.use_cache else None
+        cache = ReplyCache(agent.agent_cache, agent.caller, reactor, agent.access) if config.use_cache else None
         #: Answers that need not be made again.
         self.kept = ResponseCache(agent, debugging)
         guard = AccessRules(config.block_endpoints, config.allow_write_from)

@@ -8,8 +8,8 @@ from copy import deepcopy
 from typing import Final
 
 from consulpy.errors import BadRequest, RPCError
+from consulpy.gocompat.multierror import format_errors
 from consulpy.local.proxy_validation import CONNECT_PROXY
-from consulpy.local.validation import listed
 from consulpy.structs.definition import CheckType, ServiceDefinition
 from consulpy.structs.service import NodeService
 
@@ -30,9 +30,9 @@ def complete(definition: ServiceDefinition, services: Mapping[str, NodeService])
     parent, sidecar = definition.service, deepcopy(definition.sidecar)
     service, proxy = sidecar.service, sidecar.service.proxy
     if service.id:
-        raise BadRequest(listed(["A SidecarService cannot specify an ID as this is managed by the agent"]))
+        raise BadRequest(format_errors(["A SidecarService cannot specify an ID as this is managed by the agent"]))
     if sidecar.sidecar is not None:
-        raise BadRequest(listed(["A SidecarService cannot have a nested SidecarService"]))
+        raise BadRequest(format_errors(["A SidecarService cannot have a nested SidecarService"]))
     service.id = (parent.id or parent.service) + ID_SUFFIX
     service.service = service.service or parent.service + ID_SUFFIX
     service.locally_registered_as_sidecar = True

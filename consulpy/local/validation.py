@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from consulpy.errors import BadRequest
+from consulpy.gocompat.multierror import format_errors
 from consulpy.local.proxy_validation import faults_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType, ServiceDefinition
@@ -39,7 +40,7 @@ def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> No
     if from_api or not service.locally_registered_as_sidecar:
         faults = faults_of(definition)
         if faults:
-            raise BadRequest(listed(faults))
+            raise BadRequest(format_errors(faults))
 
 
 def check_type(kind: CheckType) -> None:
@@ -81,12 +82,6 @@ def check_weights(weights: Weights) -> None:
         raise BadRequest("Invalid Weights: Warning must be greater or equal than 0")
     if weights.passing > _WEIGHT_MAX or weights.warning > _WEIGHT_MAX:
         raise BadRequest(f"Invalid Weights: DNS Weight must be between 0 and {_WEIGHT_MAX}")
-
-
-def listed(faults: list[str]) -> str:
-    """Several faults as Consul lists them."""
-    count = f"{len(faults)} error{'s' if len(faults) > 1 else ''} occurred:"
-    return "\n".join([count, *(f"\t* {fault}" for fault in faults), "", ""])
 
 
 def _is_any(address: str) -> bool:

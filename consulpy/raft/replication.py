@@ -7,6 +7,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from consulpy.backoff import backoff_s
 from consulpy.clock import Timer
 from consulpy.codec.record import Record
 from consulpy.raft.configuration import Server
@@ -32,9 +33,9 @@ HEARTBEAT_BACKOFF_MOST_S: Final = 0.64
 COMMIT_PAUSE_S: Final = 0.001
 
 
-def backoff_s(failures: int, most_s: float) -> float:
-    """The pause after so many failures in a row."""
-    return min(BACKOFF_FIRST_S * 2 ** min(max(failures - 2, 0), 20), most_s) if failures > 1 else BACKOFF_FIRST_S
+def retry_pause_s(failures: int, max_s: float) -> float:
+    """The pause after `failures` failed calls in a row; the second one is not longer than the first."""
+    return backoff_s(failures - 1, BACKOFF_FIRST_S, max_s)
 
 
 class Replication:
@@ -222,7 +223,7 @@ class Replication:
 
     def _back_off(self) -> None:
         self._failures += 1
-        self._pause = self._raft.clock.callLater(backoff_s(self._failures, BACKOFF_MOST_S), self._pause_over)
+        self._pause = self._raft.clock.callLater(retry_pause_s(self._failures, BACKOFF_MOST_S), self._pause_over)
 
     def _pause_over(self) -> None:
         self._pause = None
@@ -383,7 +384,7 @@ class Heartbeat:
             self._failures += 1
             if isinstance(reply, Exception):
                 raft.observer.heartbeat_failed(replication.server, reply)
-            self._schedule(backoff_s(self._failures, HEARTBEAT_BACKOFF_MOST_S))
+            self._schedule(retry_pause_s(self._failures, HEARTBEAT_BACKOFF_MOST_S))
             return
         self._failures = 0
         replication.contact_s = raft.clock.seconds()

@@ -96,7 +96,7 @@ class FakeAgent:
             clock=self.clock, rng=rng, lan=self.lan, wan=self.wan,
         )  # fmt: skip
         self.caller: Any = ServerCaller(self.server)
-        self.copies = AgentCache(self.caller, self.clock)
+        self.agent_cache = AgentCache(self.caller, self.clock)
         self.metrics = Registry(lambda: 0.0)
         addresses = dict.fromkeys(("lan", "lan_ipv4", "wan", "wan_ipv4"), address)
         node = Node(ID_ONE, "agent-one", address, "dc1", addresses, {"consul-network-segment": ""})

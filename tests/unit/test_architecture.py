@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    {"clock", "connections", "errors"},
+    {"backoff", "clock", "connections", "errors"},
     {"codec", "metrics"},
     {"gocompat"},
     {"structs"},

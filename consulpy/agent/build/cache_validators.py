@@ -1,4 +1,4 @@
-"""What names the state that a DNS answer was made from, so that the answer can be kept for as long (dns/cache.py)."""
+"""Validators of cached DNS answers: values that stay equal as long as an answer is current (`dns.cache`)."""
 
 from collections.abc import Callable, Hashable
 
@@ -17,22 +17,22 @@ from consulpy.state.watch import WatchSet
 def of_state(
     server: Server, config: Callable[[], DnsConfig], tokens: AgentTokens
 ) -> Callable[[Scope], Hashable | None]:
-    """Names the state of a node, of a service with its nodes and checks, or of the list of nodes (any other scope).
+    """A server's validators: Raft indexes of a node, of a service with its nodes and checks, or of the list of nodes.
 
-    `config()`: how names are answered now. A follower's state counts as far as stale answers are allowed.
-    With access control also what decides what may be seen of it: all tokens, policies and roles, and which token is
-    the agent's own. Where that token ends with time, nothing is kept.
+    The result maps a cache tag to its validator; None: not cacheable. `config()`: the DNS settings now; a follower's
+    state counts as far as they allow stale answers. With access control the validator also contains the index of all
+    tokens, policies and roles and the version of the agent's own token; an agent token that expires is not cacheable.
     """
 
-    def version(scope: Scope) -> Hashable | None:
+    def validator(tag: Scope) -> Hashable | None:
         quorum = server.quorum
         if quorum is not None and not server.is_leader:
-            now = config()
-            if not now.allow_stale or quorum.last_contact_ns > now.max_stale_s * 1e9:
+            settings = config()
+            if not settings.allow_stale or quorum.last_contact_ns > settings.max_stale_s * 1e9:
                 return None
-        kind, name = scope
+        kind, name = tag
         store = server.store
-        if kind == SERVICE:  # raised by whatever changes the answer to Health.ServiceNodes
+        if kind == SERVICE:  # raised by every change of the answer to Health.ServiceNodes
             index = store.indexes.get(service_key(name))
         elif kind == NODE:
             node = store.catalog.node(name)
@@ -47,24 +47,24 @@ def of_state(
                 return None
             rights = store.acl.index(None, TOKENS, POLICIES, ROLES)
             return (store.indexes, index, rights, tokens.version) if watch.is_lasting else None
-        return store.indexes, index  # the first is another one after a snapshot was restored
+        return store.indexes, index  # a restored snapshot brings a new `indexes`
 
-    return version
+    return validator
 
 
-def of_copies(
-    copies: AgentCache, config: Callable[[], DnsConfig], access: AgentAccess
+def of_cache(
+    cache: AgentCache, config: Callable[[], DnsConfig], access: AgentAccess
 ) -> Callable[[Scope], Hashable | None]:
-    """Names the state of a node or a service, as far as there are fresh copies of all that was asked about it.
+    """A client's validators: the versions of the agent cache's entries for a node or a service.
 
-    `config()`: how names are answered now. Where answers must be younger than copies can be, none is kept; nor with
-    access control: nothing here says when rights change.
+    The result maps a cache tag to its validator; None: not cacheable, as are all answers that must be younger than
+    cache entries can be, and those under access control: a client is not notified when rights change.
     """
 
-    def version(scope: Scope) -> Hashable | None:
-        now = config()
+    def validator(tag: Scope) -> Hashable | None:
+        settings = config()
         if access.is_on:
             return None
-        return copies.version(scope) if now.allow_stale and now.max_stale_s >= AGE_MAX_S else None
+        return cache.version(tag) if settings.allow_stale and settings.max_stale_s >= AGE_MAX_S else None
 
-    return version
+    return validator

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from consulpy.agent.build import settings
-from consulpy.agent.build.server import Role, Stops
+from consulpy.agent.build.role import Role, Stops
 from consulpy.agent.debug_config import tagged_addresses
 from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.checks.runner import Runner

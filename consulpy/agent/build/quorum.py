@@ -1,23 +1,23 @@
-"""A server as one of a quorum: Raft's machine with its storage and connections, and what follows from an office."""
+"""A server of a quorum: Raft with its storage and connections, and the leader's duties while this server leads."""
 
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
+from consulpy.agent.build.bootstrap import Bootstrap
 from consulpy.agent.build.gossip import reporter
+from consulpy.agent.build.raft_report import raft_stats, server_health
 from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
-from consulpy.errors import ConfigError, NoLeader, RPCError, WireError
-from consulpy.gocompat.duration import format_duration_ns
-from consulpy.gocompat.time import go_time
+from consulpy.errors import ConfigError, NoLeader, RPCError
 from consulpy.leader.leader import Leader
-from consulpy.leader.servers import QuorumServers, contact_ns
+from consulpy.leader.servers import QuorumServers
 from consulpy.metrics.registry import Measures
 from consulpy.raft.configuration import Configuration
 from consulpy.raft.configuration import Server as RaftServer
@@ -35,7 +35,7 @@ from consulpy.rpc.forward import LeaderForwarder
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.net.dialer import Dialer
-from consulpy.rpc.pool import ConnectionPool as ConnectionPool
+from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import ServerInfo, host_port, server_of
 from consulpy.rpc.snapshots import SnapshotRequest
@@ -47,17 +47,16 @@ from consulpy.structs.operator import AutopilotConfig, ServerHealth
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
-#: Tries to learn from the other servers whether there is a quorum already, before one is begun.
-BOOTSTRAP_TRIES: Final = 6
 _say = reporter("raft")
 
 MakeLeader = Callable[[Callable[[], None]], Leader]
 
 
 class QuorumServer(Observer):
-    """Everything that makes a server one of a quorum. `metrics`: the agent's.
+    """Raft of one server, and its observer.
 
-    Built in three steps, as its parts need each other: opened (the log), attached (gossip, calls), started.
+    Built in three steps, as the parts need each other: the constructor opens the log, `attach` connects it to gossip
+    and RPC, `start` loads the stored state. `folder`: directory of the Raft log. `metrics`: the agent's.
     """
 
     def __init__(self, config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measures, folder: Path) -> None:
@@ -71,12 +70,10 @@ class QuorumServer(Observer):
         self._disk = DiskThread("raft-log", reactor.seconds, reactor.callFromThread)
         self._database = RaftDatabase(str(folder / "log.sqlite"), _say)
         self._storage = StoreStorage(self._database, self._own, self._disk.run, reactor.callFromThread, self._disk.call)
-        self._tries = 0
-        self._is_beginning = False
         self._leader: Leader | None = None
 
     def attach(self, server: Server, lan: Serf, dialer: Dialer, pool: ConnectionPool, make_leader: MakeLeader) -> None:
-        """Meet the other parts of the agent. `make_leader(ready)`: the work of one office on the catalog."""
+        """Connect Raft to RPC and gossip. `make_leader(ready)`: the leader's duties of one term (`leader.leader`)."""
         config, reactor = self._config, self._reactor
         self._server = server
         self._lan = lan
@@ -107,23 +104,24 @@ class QuorumServer(Observer):
             config.datacenter,
             lan.members.values,
             reactor,
-            self._ask_stats,
+            self._fetch_stats,
             self._autopilot,
             reporter("autopilot"),
         )
+        self._bootstrap = Bootstrap(config, reactor, self.raft, pool, self._alive_servers)
         server.quorum = self
 
     def start(self) -> None:
-        """Load what is stored and take part. Raises `ConfigError` for what cannot be read."""
+        """Load the stored state and join the quorum. Raises `ConfigError` for a log that cannot be read."""
         data_dir = Path(self._config.data_dir or "")
         if is_real_server(data_dir):
-            self._take_over(data_dir)
+            self._adopt_real_server(data_dir)
         self.raft.start()
         if self._config.bootstrap and not self.raft.log.last_index:
             self.raft.bootstrap(Configuration.of([self._own]))
 
-    def _take_over(self, data_dir: Path) -> None:
-        """Go on in the place of a real server, whose term, vote, snapshot and log become ours."""
+    def _adopt_real_server(self, data_dir: Path) -> None:
+        """Adopt term, vote, snapshot and log of a real Consul server, then set its log aside."""
         stored = self._storage.load()
         if stored == StoredState(entries=[]):
             found = read_real_server(data_dir)
@@ -135,31 +133,31 @@ class QuorumServer(Observer):
         _say("info", f"the real server's log is in {set_aside(data_dir)} now; that program must not use it again")
 
     def stop(self) -> None:
-        """Take part no more; everything that was acknowledged is stored."""
-        self._end_office()
+        """Leave Raft and close the log; everything acknowledged is stored."""
+        self._end_term()
         self.raft.stop()
         self._peers.close()
         self._disk.stop()
         self._storage.close()
 
-    def hand_over(self) -> "Deferred[None]":
-        """If we lead, let another server do so, so that nobody waits for an election; fires when that is over."""
-        done, finished = _awaited()
-        office = self.raft.leadership
-        if office is None or len(self.raft.configurations.latest.voters) < 2:
+    def transfer_leadership(self) -> "Deferred[None]":
+        """Transfer leadership to another voter, if this server leads; fires when done or failed."""
+        done, finished = _completion()
+        leadership = self.raft.leadership
+        if leadership is None or len(self.raft.configurations.latest.voters) < 2:
             finished(None)
         else:
-            office.transfer(finished)
-        return done.addErrback(lambda failure: _say("warn", f"the office was not handed over: {failure.value}"))
+            leadership.transfer(finished)
+        return done.addErrback(lambda failure: _say("warn", f"leadership was not transferred: {failure.value}"))
 
     @property
     def is_removed(self) -> bool:
-        """Whether this server is in the configuration no more, or alone in it."""
+        """Whether this server has left the configuration, or is alone in it."""
         servers = self.raft.configurations.latest.servers
         return len(servers) < 2 or all(server.id != self._config.node_id for server in servers)
 
     def stream(self, write: Callable[[bytes], object], set_reading: Callable[[bool], object]) -> RaftStream:
-        """What answers Raft on one connection."""
+        """Server side of Raft on one connection. `set_reading(bool)`: resume or pause reading."""
         raft = self.raft
         stream = RaftStream(
             raft.handle,
@@ -171,11 +169,11 @@ class QuorumServer(Observer):
         self._watch.opened(stream)
         return stream
 
-    # -- what the server asks (consulpy.rpc.forward.Quorum)
+    # -- interface of the RPC server (consulpy.rpc.forward.Quorum)
 
     @property
     def leader_address(self) -> str:
-        """See `Quorum`. While we take office, we are not named."""
+        """See `Quorum`. Empty while this server is elected and not yet ready."""
         address = self.raft.known_leader
         return "" if address == self._own.address and not self._server.is_leader else address
 
@@ -218,8 +216,8 @@ class QuorumServer(Observer):
 
     def confirm(self) -> "Deferred[None]":
         """See `Quorum`."""
-        done, finished = _awaited()
-        office = self.raft.leadership
+        done, finished = _completion()
+        leadership = self.raft.leadership
         index = self.raft.commit_index
 
         def verified(result: Any) -> None:
@@ -228,10 +226,10 @@ class QuorumServer(Observer):
             else:
                 self.raft.applying.when_applied(index, finished)
 
-        if office is None:
+        if leadership is None:
             finished(NotLeader())
         else:
-            office.verify(verified)
+            leadership.verify(verified)
         return done
 
     def forward(self, method: Method, request: Record) -> "Deferred[Any]":
@@ -253,81 +251,37 @@ class QuorumServer(Observer):
         if not seen:
             raise RPCError("autopilot has not looked at the servers yet")
         to_wall_s = self._server.wall_s() - self._reactor.seconds()
-        found = []
-        for server in self.servers():
-            each = seen.get(server.id)
-            if each is None:
-                continue
-            stats = each.stats or RaftStats()
-            found.append(
-                ServerHealth(
-                    id=server.id,
-                    name=each.info.name,
-                    address=server.address,
-                    serf_status=int(each.status),
-                    version=".".join(map(str, each.info.build)),
-                    leader=server.id == self._config.node_id,
-                    last_contact=contact_ns(stats) or 0,
-                    last_term=stats.last_term,
-                    last_index=stats.last_index,
-                    healthy=each.is_healthy,
-                    voter=server.is_voter,
-                    stable_since=go_time(each.stable_since_s + to_wall_s),
-                )
-            )
-        return found
+        return [
+            server_health(seen[server.id], server, self._config.node_id, to_wall_s)
+            for server in self.servers()
+            if server.id in seen
+        ]
 
     def remove(self, server_id: str) -> "Deferred[None]":
         """See `Quorum`."""
-        done, finished = _awaited()
-        office = self.raft.leadership
-        if office is None:
+        done, finished = _completion()
+        leadership = self.raft.leadership
+        if leadership is None:
             finished(NoLeader())
         else:
-            office.change_configuration(lambda now: now.without(server_id), finished)
+            leadership.change_configuration(lambda now: now.without(server_id), finished)
         return done
 
     def transfer(self, server_id: str) -> "Deferred[None]":
         """See `Quorum`."""
-        done, finished = _awaited()
-        office = self.raft.leadership
-        if office is None:
+        done, finished = _completion()
+        leadership = self.raft.leadership
+        if leadership is None:
             finished(NoLeader())
         else:
-            office.transfer(finished, server_id)
+            leadership.transfer(finished, server_id)
         return done
 
     def stats(self) -> dict[str, str]:
-        """The statistics that `consul info` shows under `raft`."""
-        raft = self.raft
-        log, configurations = raft.log, raft.configurations
-        voters = configurations.latest.voters
-        others = sum(server.id != raft.server_id for server in voters) if raft.is_voter else 0
-        if raft.leadership is not None:
-            contact = "0"
-        else:
-            contact = "never" if raft.contact_s is None else format_duration_ns(self.last_contact_ns)
-        return {
-            "applied_index": str(raft.applied_index),
-            "commit_index": str(raft.commit_index),
-            "fsm_pending": str(raft.commit_index - raft.applied_index),
-            "last_contact": contact,
-            "last_log_index": str(log.last_index),
-            "last_log_term": str(log.last_term),
-            "last_snapshot_index": str(log.snapshot_index),
-            "last_snapshot_term": str(log.snapshot_term),
-            "latest_configuration_index": str(configurations.latest_index),
-            "num_peers": str(others),
-            "protocol_version": "3",
-            "protocol_version_max": "3",
-            "protocol_version_min": "0",
-            "snapshot_version_max": "1",
-            "snapshot_version_min": "0",
-            "state": raft.role.value,
-            "term": str(raft.term),
-        }
+        """Section `raft` of `consul info`."""
+        return raft_stats(self.raft)
 
-    # -- what the machine tells
+    # -- interface of Raft (consulpy.raft.interfaces.Observer)
 
     def say(self, level: str, text: str) -> None:
         """See `Observer`."""
@@ -338,7 +292,7 @@ class QuorumServer(Observer):
         _say("info", f"entering {role.value.lower()} state: term={term}")
         self._metrics.incr(f"raft.state.{role.value.lower()}")
         if role is not Role.LEADER:
-            self._end_office()
+            self._end_term()
 
     def leader_changed(self, address: str) -> None:
         """See `Observer`."""
@@ -346,8 +300,8 @@ class QuorumServer(Observer):
             _say("info", f"new leader elected: {address}")
 
     def ready(self) -> None:
-        """See `Observer`: everything from before our office is applied."""
-        self._end_office()
+        """See `Observer`: all entries of earlier terms are applied."""
+        self._end_term()
 
         def leads() -> None:
             if self._leader is leader and self.raft.leadership is not None:
@@ -364,7 +318,7 @@ class QuorumServer(Observer):
         """See `Observer`."""
         self._metrics.incr("raft.replication.heartbeat.failed")
 
-    def _end_office(self) -> None:
+    def _end_term(self) -> None:
         leader, self._leader = self._leader, None
         if leader is not None:
             leader.stop()
@@ -380,12 +334,12 @@ class QuorumServer(Observer):
     # -- other servers
 
     def member_event(self, event: Event) -> None:
-        """Gossip told something."""
+        """Apply a change of the LAN members."""
         if isinstance(event, MemberEvent):
             if self._leader is not None:
                 self._leader.member_event(event)
             self.servers_work.member_event(event)
-            self._maybe_begin()
+            self._bootstrap.check()
 
     def _members(self) -> list[tuple[ServerInfo, Member]]:
         found = [(server_of(member), member) for member in self._lan.members.values()]
@@ -393,8 +347,11 @@ class QuorumServer(Observer):
             (info, member) for info, member in found if info is not None and info.datacenter == self._config.datacenter
         ]
 
+    def _alive_servers(self) -> list[ServerInfo]:
+        return [info for info, member in self._members() if member.status is Status.ALIVE]
+
     def _info(self, server: RaftServer) -> ServerInfo:
-        """Where a server is: what gossip says of its id, or else the configuration."""
+        """How to call a server: the address in gossip, else that of the Raft configuration."""
         for info, member in self._members():
             if info.id == server.id and member.status is Status.ALIVE:
                 return info
@@ -419,80 +376,39 @@ class QuorumServer(Observer):
         server = next((each for each in self.raft.configurations.latest.servers if each.address == address), None)
         if server is None:
             return
-        made = self._dial(server, Protocol)
-        made.addCallbacks(
+        connected = self._dial(server, Protocol)
+        connected.addCallbacks(
             lambda protocol: protocol.transport.abortConnection(),
             lambda failure: answered("refused" in str(failure.value)),
         )
 
     def _survey(self, server: RaftServer, answered: Answered) -> None:
-        Deferred.fromCoroutine(self._ask_state(server)).addCallbacks(
+        Deferred.fromCoroutine(self._fetch_state(server)).addCallbacks(
             answered, lambda failure: answered(_reason(failure))
         )
 
-    async def _ask_state(self, server: RaftServer) -> PeerState:
+    async def _fetch_state(self, server: RaftServer) -> PeerState:
         info = self._info(server)
         body = SpecificRequest(datacenter=self._config.datacenter).pack()
         leader = reply_of(str, await self._pool.call(info, "Status.Leader", body))
         stats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
         return PeerState(leader, stats.last_index, stats.last_term)
 
-    def _ask_stats(self, info: ServerInfo, answered: Callable[[RaftStats | None], None]) -> None:
-        async def ask() -> RaftStats:
+    def _fetch_stats(self, info: ServerInfo, answered: Callable[[RaftStats | None], None]) -> None:
+        async def fetch() -> RaftStats:
             found: RaftStats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
             return found
 
-        asking = Deferred.fromCoroutine(ask())
-        asking.addTimeout(1.0, self._reactor)
-        asking.addCallbacks(answered, lambda _: answered(None))
+        fetching = Deferred.fromCoroutine(fetch())
+        fetching.addTimeout(1.0, self._reactor)
+        fetching.addCallbacks(answered, lambda _: answered(None))
 
     def _autopilot(self) -> AutopilotConfig:
         return self.store.operator.autopilot(None)[1] or AutopilotConfig()
 
-    # -- beginning a quorum
-
-    def _maybe_begin(self) -> None:
-        """`bootstrap_expect`: begin once so many servers are there, and none of them knows a quorum."""
-        expect = self._config.bootstrap_expect
-        if expect < 2 or self._is_beginning or self._tries >= BOOTSTRAP_TRIES or self.raft.log.last_index:
-            return
-        servers = [info for info, member in self._members() if member.status is Status.ALIVE]
-        for info in servers:
-            if info.bootstrap or info.expect not in (0, expect):
-                _say("error", f"{info.name} expects another number of servers ({info.expect}) or is in bootstrap mode")
-                return
-        if sum(not info.nonvoter for info in servers) >= expect:
-            self._is_beginning = True
-            self._tries = 0
-            Deferred.fromCoroutine(self._begin(servers)).addErrback(
-                lambda failure: _say("error", f"no quorum was begun: {failure.value}")
-            )
-
-    async def _begin(self, servers: list[ServerInfo]) -> None:
-        body = SpecificRequest(datacenter=self._config.datacenter).pack()
-        for info in servers:
-            if info.id == self._config.node_id:
-                continue
-            try:
-                peers = reply_of(list, await self._pool.call(info, "Status.Peers", body))
-            except (RPCError, WireError) as error:
-                self._tries += 1
-                self._is_beginning = False
-                _say("warn", f"{info.name} did not say whether there is a quorum, will retry: {error}")
-                self._reactor.callLater(2 ** (self._tries - 1), self._maybe_begin)
-                return
-            if peers:
-                self._tries = BOOTSTRAP_TRIES
-                _say("info", f"existing Raft peers reported by {info.name}, disabling bootstrap mode")
-                return
-        if not self.raft.log.last_index and not self.raft.term:
-            found = [RaftServer(info.rpc_address, info.id, int(info.nonvoter)) for info in servers]
-            _say("info", f"found the expected number of servers, beginning a quorum of {len(found)}")
-            self.raft.bootstrap(Configuration.of(found))
-
 
 def _settings(config: RuntimeConfig) -> Settings:
-    """Timings and limits as configured; 0 stands for the default."""
+    """Raft's timings and limits as configured; 0: the default."""
     limits = {
         "snapshot_threshold": config.raft_snapshot_threshold,
         "snapshot_interval_s": config.raft_snapshot_interval_s,
@@ -503,8 +419,8 @@ def _settings(config: RuntimeConfig) -> Settings:
     )
 
 
-def _awaited() -> "tuple[Deferred[None], Callable[[Any], None]]":
-    """A Deferred, and what ends it with a result or exception; whoever waits may go away meanwhile."""
+def _completion() -> "tuple[Deferred[None], Callable[[Any], None]]":
+    """A Deferred, and the function that fires it with a result or an exception. The Deferred may be cancelled."""
     done: Deferred[None] = Deferred(lambda _: None)
 
     def finished(result: Any) -> None:

@@ -1,7 +1,7 @@
-"""What an agent is in its datacenter: a server with the state, or a client of servers; and who makes its calls."""
+"""A server: its state log, RPC server, leader or quorum, and calls to other datacenters."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.access import acl_duties, server_guard
 from consulpy.agent.build.gossip import reporter
+from consulpy.agent.build.role import Role, Stops
 from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.agent.process.token_file import AclResetFile
@@ -19,12 +20,9 @@ from consulpy.metrics.registry import Measures
 from consulpy.raft.raft_db_file import is_real_server
 from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.cache.agent_cache import AgentCache
-from consulpy.rpc.cache.caching_caller import CopyingCaller
-from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
-from consulpy.rpc.limits.rate_limit import RateLimiter
+from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.net.dialer import Dialer
-from consulpy.rpc.pool import ConnectionPool as ConnectionPool
-from consulpy.rpc.router import Router
+from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import host_port
 from consulpy.rpc.wan_forward import DatacenterForwarder
@@ -39,30 +37,9 @@ from consulpy.tls.contexts import Tls
 if TYPE_CHECKING:
     from consulpy.agent.build.quorum import QuorumServer
 
-Stops = list[Callable[[], object]]
-
-
-@dataclass(slots=True)
-class Role:
-    """`own_caller` makes the calls; the doors go through `caller`, which may have copies in front of it.
-
-    `server` and `leader` or `quorum` of a server; `router` and `dialer` of a client. `stops`: what ends it, the last
-    one first.
-    """
-
-    own_caller: ServerCaller | ClientCaller
-    caller: Caller
-    copies: AgentCache
-    server: Server | None = None
-    leader: Leader | None = None
-    router: Router | None = None
-    dialer: Dialer | None = None
-    quorum: "QuorumServer | None" = None
-    stops: Stops = field(default_factory=list)
-
 
 def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measures) -> "QuorumServer | None":
-    """What makes a server one of a quorum; None for one that is alone, as it was begun."""
+    """Raft of this server, not yet attached; None for a single server without Raft: in memory, or begun so."""
     if config.data_dir is None:
         return None
     path = Path(config.data_dir) / "state" / "log.sqlite"
@@ -75,7 +52,7 @@ def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measu
 
 
 def open_log(config: RuntimeConfig, reactor: Any, metrics: Measures) -> tuple[Log, Stops]:
-    """The state log: in memory, or in the data directory with one thread that waits for the disk."""
+    """The state log of a single server: in memory, or in the data directory, written in a disk thread."""
     store = Store()
     if config.data_dir is None:
         return MemoryLog(store, say=reporter("state"), metrics=metrics, seconds=reactor.seconds), []
@@ -87,7 +64,7 @@ def open_log(config: RuntimeConfig, reactor: Any, metrics: Measures) -> tuple[Lo
         str(folder / "log.sqlite"),
         run=disk.run,
         call=disk.call,
-        # in a crowd the thread is not to wait for the end of a turn: what comes meanwhile goes together anyway
+        # with concurrent writes the thread does not wait for the end of the turn: later writes share a commit anyway
         later=lambda job: reactor.callLater(0, job) if disk.is_quiet else job(),
         hand_back=reactor.callFromThread,
         say=reporter("state"),
@@ -108,7 +85,7 @@ def server_role(
     tls: Tls,
     quorum: "QuorumServer | None" = None,
 ) -> Role:
-    """A server: the state, the leader, and calls to other datacenters."""
+    """RPC server, agent cache and connection pool of a server; its leader, or its place in the quorum."""
     guard = server_guard(config, log)
     server = Server(
         datacenter=config.datacenter,
@@ -140,31 +117,18 @@ def server_role(
             wan.members.values, connections, rng, log=reporter("rpc.wan"), metrics=metrics
         )
 
-    def leads() -> None:
-        server.is_leader = True
-        reporter("leader")("info", f"this server leads datacenter {config.datacenter}")
-
-    def make_leader(ready: Callable[[], None]) -> Leader:
-        return Leader(
-            config.datacenter,
-            config.node_name,
-            log,
-            lan,
-            reactor,
-            on_ready=ready,
-            log=reporter("leader"),
-            wall_s=wall_s,
-            bootstrap_entries=_bootstrap_entries(config),
-            alone=quorum is None,
-            acl=acl_duties(config, log, reactor),
-        )
-
     server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
-    role.stops.append(role.copies.close)
+    role.stops.append(role.cache.close)
+    make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None)
     if quorum is not None:
         quorum.attach(server, lan, dialer, connections, make_leader)
         role.stops.append(quorum.stop)
         return role
+
+    def leads() -> None:
+        server.is_leader = True
+        reporter("leader")("info", f"this server leads datacenter {config.datacenter}")
+
     leader = role.leader = make_leader(leads)
     server.queue_coordinate = leader.queue_coordinate
     server.sessions = leader.sessions
@@ -173,40 +137,28 @@ def server_role(
     return role
 
 
+def _make_leader(
+    config: RuntimeConfig, reactor: Any, log: Log, lan: Serf, is_single: bool, ready: Callable[[], None]
+) -> Leader:
+    """The leader's duties for one term of leadership. `is_single`: there is no Raft; `ready()`: they are set up."""
+    return Leader(
+        config.datacenter,
+        config.node_name,
+        log,
+        lan,
+        reactor,
+        on_ready=ready,
+        log=reporter("leader"),
+        wall_s=wall_s,
+        bootstrap_entries=_bootstrap_entries(config),
+        alone=is_single,
+        acl=acl_duties(config, log, reactor),
+    )
+
+
 def _bootstrap_entries(config: RuntimeConfig) -> Sequence[Entry]:
     if not config.config_entries.bootstrap:
         return ()
     from consulpy.config.bootstrap_entries import entries_of
 
     return entries_of(config.config_entries.bootstrap)
-
-
-def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: Callable[[], int], tls: Tls) -> Role:
-    """A client: reach the servers that gossip names."""
-    dialer = Dialer(reactor, config.bind_addr, tls=tls)
-    dial: Any = dialer
-    pool = ConnectionPool(dial, reactor)
-    router = Router(
-        config.datacenter,
-        reactor,
-        rng,
-        lambda server: pool.call(server, "Status.Ping", b"\x80"),
-        cluster_size,
-        log=reporter("router"),
-    )
-    router.start()
-    calls = ClientCaller(
-        router,
-        pool,
-        reactor,
-        rng,
-        log=reporter("rpc"),
-        hold_timeout_s=config.performance.rpc_hold_timeout_s,
-        rate=RateLimiter(reactor, config.limits.rpc_rate, config.limits.rpc_max_burst),
-        in_thread=lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job),
-    )
-    copies = AgentCache(calls, reactor, calls)
-    # With access control a client cannot know when a reader's rights change: it asks a server each time.
-    caller: Caller = calls if config.acl.enabled else CopyingCaller(calls, copies, config.datacenter)
-    stops: Stops = [pool.close, router.stop, copies.close]
-    return Role(calls, caller, copies, router=router, dialer=dialer, stops=stops)

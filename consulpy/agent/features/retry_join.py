@@ -11,21 +11,17 @@ from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.logger import Logger
 
 from consulpy.agent.features.addresses import JoinAddress, resolve
+from consulpy.backoff import backoff_s
 from consulpy.clock import Clock
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, RPCError
+from consulpy.gocompat.multierror import format_errors
 from consulpy.memberlist.machine import JoinTarget
 from consulpy.serf.machine import Serf
 
 #: The first pause of a retried join, in seconds; it doubles up to the configured interval. (Consul waits the whole
 #: interval at once, so two agents that start together find each other half a minute late.)
 FIRST_RETRY_S: Final = 1.0
-
-
-def joined_errors(errors: Sequence[str]) -> str:
-    """Several errors as Consul's one text."""
-    count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
-    return f"{count} occurred:\n" + "".join(f"\t* {error}\n" for error in errors) + "\n"
 
 
 async def join(reactor: IReactorPluggableNameResolver, serf: Serf, addresses: Sequence[str], default_port: int) -> int:
@@ -49,7 +45,7 @@ async def join(reactor: IReactorPluggableNameResolver, serf: Serf, addresses: Se
         joined, why = await finished
         errors += why
     if not joined:
-        raise RPCError(joined_errors(errors or ["no address to join was given"]))
+        raise RPCError(format_errors(errors or ["no address to join was given"]))
     return joined
 
 
@@ -80,7 +76,7 @@ class RetryJoin:
 
     async def run(self) -> None:
         """Try until it works, the attempts are used up, or `stop` is called."""
-        attempts, pause_s = 0, min(FIRST_RETRY_S, self._interval_s)
+        attempts = 0
         while not self._stopped:
             try:
                 joined = await self._attempt()
@@ -90,11 +86,11 @@ class RetryJoin:
                 if self._max_attempts and attempts >= self._max_attempts:
                     self._gave_up(f"{self._pool}: max join retry exhausted, exiting: {why}")
                     return
+                pause_s = backoff_s(attempts, FIRST_RETRY_S, self._interval_s)
                 self._log.warn(
                     "{pool}: join failed, next try in {pause:g} s: {why}", pool=self._pool, pause=pause_s, why=why
                 )
                 await self._sleep(pause_s)
-                pause_s = min(2 * pause_s, self._interval_s)
             else:
                 self._log.info("{pool}: joined through {count} nodes", pool=self._pool, count=joined)
                 return

@@ -42,8 +42,8 @@ class AgentInterface(Protocol):
         """Who may use the agent's own endpoints, and the agent's own tokens."""
 
     @property
-    def copies(self) -> AgentCache:
-        """What `?cached` reads."""
+    def agent_cache(self) -> AgentCache:
+        """The agent cache (`?cached`)."""
 
     @property
     def local(self) -> LocalState:

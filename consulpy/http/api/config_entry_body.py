@@ -12,6 +12,7 @@ from consulpy.codec.record import Record, camel
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.gocompat.json_decode import GoError
+from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import KINDS
 
 _DURATIONS: Final = frozenset({"connect_timeout", "request_timeout"})
@@ -37,8 +38,7 @@ def entry_of(raw: Any) -> Any:
     unknown: list[str] = []
     entry = _record(known, raw, "", unknown)
     if unknown:
-        count = f"{len(unknown)} error{'s' if len(unknown) > 1 else ''} occurred:"
-        raise GoError("\n".join([count, *(f"\t* {each}" for each in unknown), "", ""]))
+        raise GoError(format_errors(unknown))
     return entry
 
 

@@ -219,7 +219,7 @@ class ResponseCache:
         route = store_route(path)
         if route is None or route not in _SUBJECTS:
             return None
-        kind, copies = _SUBJECTS[route], self._agent.copies
+        kind, copies = _SUBJECTS[route], self._agent.agent_cache
         subject = (kind, path.removeprefix(route).lower() if kind else "")
         return self._noted(head, route, None, lambda: copies.version(subject))
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError  # noqa: A004
 from twisted.python.failure import Failure
 
+from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer
 from consulpy.errors import RPCError
 from consulpy.rpc.call import Caller, nobody_answered
@@ -340,8 +341,8 @@ class AgentCache:
         entry.failing = True
         now_s = self._clock.seconds()
         if not self._failures or self._trying is entry:
-            self._quiet_until_s = now_s + min(RETRY_S * 2 ** min(self._failures, 16), RETRY_MAX_S)
             self._failures += 1
+            self._quiet_until_s = now_s + backoff_s(self._failures, RETRY_S, RETRY_MAX_S)
             self._trying = None
         self._renew(entry.subject)
         _tell(entry, failure)

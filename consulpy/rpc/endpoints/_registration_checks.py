@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from consulpy.errors import RPCError
+from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.check import CheckDefinition, HealthCheck
 from consulpy.structs.metadata import fault_of
 from consulpy.structs.requests import RegisterRequest
@@ -67,8 +68,7 @@ def checked_service(service: NodeService) -> NodeService:
         service = dataclasses.replace(service, weights=None)  # it weighs 1
     faults = _faults(service)
     if faults:
-        count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
-        raise RPCError(f"{count} occurred:\n" + "".join(f"\t* {fault}\n" for fault in faults) + "\n")
+        raise RPCError(format_errors(faults))
     return service
 
 

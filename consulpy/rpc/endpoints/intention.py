@@ -4,6 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
+from consulpy.gocompat.multierror import format_errors
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.endpoints._result_filters import filtered
 from consulpy.rpc.endpoints._uuids import check_uuid, new_uuid
@@ -101,8 +102,7 @@ def check(intention: Intention) -> None:
     if intention.source_type != CONSUL_SOURCE:
         wrong.append(f"SourceType must be set to '{CONSUL_SOURCE}'")
     if wrong:
-        count = f"{len(wrong)} error{'s' if len(wrong) > 1 else ''} occurred:"
-        raise RPCError("\n".join([count, *(f"\t* {each}" for each in wrong), "", ""]))
+        raise RPCError(format_errors(wrong))
 
 
 @read("Intention.List", SpecificRequest, IntentionsReply)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
+from consulpy.gocompat.multierror import format_errors
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first
 from consulpy.rpc.endpoints.health import node_of
 from consulpy.rpc.methods import local, read
@@ -77,7 +78,7 @@ def event_fire(server: "Server", request: EventFireRequest) -> Reply:
         server.lan.user_event(EVENT_PREFIX + request.name, request.payload or b"", False)
     except ValueError as error:
         text = f'error broadcasting event to segment "": {error}'
-        raise RPCError(f"1 error occurred:\n\t* {text}\n\n") from None
+        raise RPCError(format_errors([text])) from None
     reply = Reply()
     reply.meta.known_leader = bool(server.leader_address)
     return reply

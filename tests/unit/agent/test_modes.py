@@ -11,8 +11,8 @@ import pytest
 from twisted.logger import Logger
 
 from consulpy.agent.features.keyring import KeyringFile
+from consulpy.agent.process.agent_files import AgentFiles
 from consulpy.agent.process.data_dir import DataDirectoryLock
-from consulpy.agent.process.pid_file import AgentFiles
 from consulpy.config.node_id_file import node_id
 from consulpy.config.schema import RuntimeConfig
 from consulpy.local.persist.disk import JOURNAL, JournaledDirectory

@@ -9,7 +9,7 @@ import pytest
 from twisted.logger import Logger
 from twisted.python.logfile import LogFile
 
-from consulpy.agent.process.pid_file import AgentFiles
+from consulpy.agent.process.agent_files import AgentFiles
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 
@@ -42,7 +42,7 @@ def test_lines_wait_for_a_disk_that_hangs_and_too_many_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on, path = threading.Event(), tmp_path / "agent.log"
-    monkeypatch.setattr("consulpy.agent.process.pid_file.LINES_MAX", 3)
+    monkeypatch.setattr("consulpy.agent.process.log_file.LINES_MAX", 3)
     files = AgentFiles(dataclasses.replace(RuntimeConfig(), log_file=str(path)), lambda: 0.0)
     monkeypatch.setattr(LogFile, "write", lambda self, text: go_on.wait(10) and self._file.write(text.encode()))
 

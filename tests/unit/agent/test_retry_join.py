@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from consulpy.agent.features.retry_join import RetryJoin, joined_errors
+from consulpy.agent.features.retry_join import RetryJoin
 from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.errors import ConfigError, RPCError
 
@@ -45,11 +45,6 @@ def test_stopping_ends_it() -> None:
     retry.stop()
     clock.pump([0.5] * 100)
     assert len(times) == 1
-
-
-def test_errors_are_listed_as_consul_lists_them() -> None:
-    assert joined_errors(["a"]) == "1 error occurred:\n\t* a\n\n"
-    assert joined_errors(["a", "b"]) == "2 errors occurred:\n\t* a\n\t* b\n\n"
 
 
 def test_a_data_directory_is_locked_once(tmp_path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import consulpy.rpc.endpoints  # noqa: F401
-from consulpy.agent.features.keyoperations import base64_fault
+from consulpy.agent.features.keyring import base64_fault
 from consulpy.codec.msgpack import unpack
 from consulpy.codec.record import Record
 from consulpy.gocompat.time import ZERO_TIME, go_time, go_time_json, unix_s

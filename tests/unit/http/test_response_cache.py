@@ -356,8 +356,8 @@ def client() -> tuple[HttpHarness, Line]:
     agent = FakeAgent().start()
     line = Line(ServerCaller(agent.server))
     agent.server = None  # type: ignore[assignment]
-    agent.copies = AgentCache(line, agent.clock)
-    agent.caller = CopyingCaller(line, agent.copies, "dc1")
+    agent.agent_cache = AgentCache(line, agent.clock)
+    agent.caller = CopyingCaller(line, agent.agent_cache, "dc1")
     door = HttpHarness(agent)
     register(door, "n1", {"ID": "w1", "Service": "web", "Port": 80}, "passing")
     agent.clock.pump([0.5] * 10)

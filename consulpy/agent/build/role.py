@@ -1,0 +1,38 @@
+"""What an agent is in its datacenter, a server or a client of servers: the parts that differ."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from consulpy.leader.leader import Leader
+from consulpy.rpc.cache.agent_cache import AgentCache
+from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
+from consulpy.rpc.net.dialer import Dialer
+from consulpy.rpc.router import Router
+from consulpy.rpc.server import Server
+
+if TYPE_CHECKING:
+    from consulpy.agent.build.quorum import QuorumServer
+
+#: Functions that stop parts of an agent; called last one first.
+Stops = list[Callable[[], object]]
+
+
+@dataclass(slots=True)
+class Role:
+    """The parts of a server or of a client agent.
+
+    `own_caller`: makes the calls. `caller`: the same for DNS and HTTP, behind the agent cache on a client without
+    access control. A server has `server` and either `leader` (alone, without Raft) or `quorum`; a client has `router`
+    and `dialer`.
+    """
+
+    own_caller: ServerCaller | ClientCaller
+    caller: Caller
+    cache: AgentCache
+    server: Server | None = None
+    leader: Leader | None = None
+    router: Router | None = None
+    dialer: Dialer | None = None
+    quorum: "QuorumServer | None" = None
+    stops: Stops = field(default_factory=list)
