@@ -63,11 +63,11 @@ class NoLeader(RPCError):
         super().__init__("No cluster leader")
 
 
-class NobodyAnswered(RPCError):
+class NoServerAnswered(RPCError):
     """No server was reached, or it went away before it answered."""
 
 
-class NoServers(NobodyAnswered):
+class NoServers(NoServerAnswered):
     """A client agent that knows no server."""
 
     def __init__(self) -> None:

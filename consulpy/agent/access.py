@@ -13,16 +13,17 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.acl import AclDuties
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import AgentTokens
-from consulpy.rpc.acl.guard import Guard, NoGuard
+from consulpy.rpc.acl.guard import Guard
+from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
 from consulpy.rpc.acl.resolver import Authorizers, StateResolver
-from consulpy.rpc.call import Caller
+from consulpy.rpc.caller import Caller
 from consulpy.rpc.server import Server
 from consulpy.state.command import Command
 from consulpy.state.log import Log
 
 
-def server_guard(config: RuntimeConfig, log: Log) -> Guard | NoGuard:
+def server_guard(config: RuntimeConfig, log: Log) -> CallGuard:
     """Who judges the calls to a server."""
     if not config.acl.enabled:
         return NoGuard()

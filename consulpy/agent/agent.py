@@ -45,11 +45,13 @@ from consulpy.local.user_events import UserEvents
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
-from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
+from consulpy.rpc.call import ClientCaller, ServerCaller
+from consulpy.rpc.caller import Caller
 from consulpy.rpc.limits.rate_limit import RateLimiter
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
-from consulpy.rpc.snapshots import SnapshotRequest, perform
+from consulpy.rpc.snapshot_messages import SnapshotRequest
+from consulpy.rpc.snapshots import perform
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.machine import Serf
 from consulpy.state.log import Log

@@ -33,7 +33,7 @@ from consulpy.dns.recursor import Recursor
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
-from consulpy.rpc.call import Caller
+from consulpy.rpc.caller import Caller
 from consulpy.structs.node import Node
 from consulpy.structs.options import QuerySource
 from consulpy.structs.prepared_query import QueryExecuteReply, QueryExecuteRequest

@@ -1,13 +1,16 @@
-"""The answer to a request that breaks a limit, and is not looked at."""
+"""Error responses of connections: for requests that exceed a limit or cannot be parsed."""
 
 from typing import Final
 
-#: Request line and headers together (Go allows 1 MiB; parsing costs us more).
+#: Request line and headers together in bytes (Go allows 1 MiB).
 HEADERS_MAX_BYTES: Final = 64 * 1024
 
 
 def error_response(status: str, text: str) -> bytes:
-    """A whole answer to a request that is not looked at, as Go's server writes it."""
+    """A whole error response, after which the connection closes, as Go's server writes it.
+
+    `status`: "400 Bad Request".
+    """
     body = text.encode()
     head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -1,16 +1,16 @@
-"""A short way: a whole GET or PUT with a plain head goes to its endpoint without Twisted's and Klein's machinery.
+"""The fast path: parses a whole GET or PUT with a simple head, and calls its endpoint without Twisted and Klein.
 
-It is the same endpoint, asked through `FastRequest` instead of Twisted's request, and the answer has the same bytes.
-Only a request that is there to its last byte, alone, and has nothing in its head that needs a second look comes this
-way; everything else goes the plain way through `channel` and `app`. Many clients (Python's `http.client` is one) send
-head and body apart: a head that could come this way is kept for a moment until its body is here.
+The endpoint is the same as on the full path, called with a `FastRequest`, and the response has the same bytes. Only a
+request that arrived whole and alone, with a head of common fields, is served here; everything else takes the full path
+(`channel` and `app`). Many clients (Python's `http.client` is one) send head and body apart: such a head waits for its
+body for a moment (`needs_body`).
 """
 
 import re
 from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
-from time import time  # noqa: TID251 - an answer has the date of the wall clock, as Twisted writes it
+from time import time  # noqa: TID251 - a response has the date of the wall clock, as Twisted writes it
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -20,60 +20,62 @@ from twisted.web.http import RESPONSES, datetimeToString
 from twisted.web.http_headers import Headers
 
 from consulpy.http.api.large_body import Parts
+from consulpy.rpc.dependencies import DependencySet
 
 _log = Logger()
 
-#: Larger heads go the plain way.
+#: Longest head, in bytes; longer ones take the full path.
 HEAD_MAX_BYTES: Final = 4096
-#: Heads (without their first lines) that are known.
+#: Parsed heads (without request lines) that are cached.
 HEADS_MAX: Final = 512
-#: Larger bodies are not waited for.
+#: Longest body that a head waits for, in bytes.
 BODY_MAX_BYTES: Final = 64 * 1024
-#: How a request begins that may come this way.
+#: First bytes of the requests that are served here.
 BEGINS: Final = (b"PUT /v1/", b"GET /v1/")
-#: The one path whose answer never ends.
+#: The route with an endless response.
 _STREAMED: Final = b"/v1/agent/monitor"
 
-#: A path that says what it means, and any query.
+#: A target without escapes or dot segments in its path, and any query.
 _TARGET: Final = re.compile(rb"(?!.*/\.\.?(?:[/?]|\Z))(/v1(?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)+/?)(?:\?[!-~]*)?")
 _NAME: Final = re.compile(rb"[A-Za-z0-9-]+")
 _VALUE: Final = re.compile(rb"[!-~](?:[ -~]*[!-~])?|")
 #: What may stand in `Host` (as Go's `httpguts.ValidHostHeader`).
 HOST: Final = re.compile(rb"[A-Za-z0-9!$%&'()*+,.:;=\[\]_~-]*")
 _LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,8}")
-#: Headers that change how the request or its connection is to be treated.
+#: Fields that need the full path.
 _SPECIAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
 
-#: Answers a request, given its path: the body, or a Deferred of it.
+#: Serves a request, given its path: the body, or a Deferred of it.
 Serve = Callable[["FastRequest", str], Any]
 
 
 class Connection(Protocol):
-    """Where a request came from."""
+    """The connection of a request."""
 
     @property
     def peer(self) -> Any:
         """The client's address, an `IAddress`."""
 
-    def response_ready(self, answer: bytes) -> None:
-        """The whole answer. Not called for a request that left."""
+    def response_ready(self, response: bytes) -> None:
+        """Write the whole response. Not called after `FastRequest.disconnected`."""
 
     def response_in_parts(self, head: bytes, body: Parts) -> None:
-        """A large answer: the head, and the body that is written as the client takes it."""
+        """Write a large response: its head, and its body with backpressure."""
 
 
 class FastRequest:
-    """What an endpoint asks of Twisted's request, under the same names."""
+    """A request with the part of Twisted's request interface that endpoints use."""
 
     __slots__ = (
         "_connection",
         "_fields",
-        "_gone",
+        "_on_disconnect",
         "_out",
         "_status",
         "closes",
         "content",
-        "is_inner",
+        "dependencies",
+        "is_internal",
         "method",
         "path",
         "text",
@@ -83,10 +85,12 @@ class FastRequest:
     def __init__(
         self, method: bytes, target: bytes, path: bytes, fields: dict[str, str], body: bytes, closes: bool
     ) -> None:
-        #: Whether it is the last one of its connection.
+        #: Whether the connection ends with its response.
         self.closes = closes
-        #: Whether the agent asks itself.
-        self.is_inner = False
+        #: Whether the agent itself sends it, for a group of blocking queries; such requests are not counted.
+        self.is_internal = False
+        #: Receives the dependencies of the response; None: it is not cached.
+        self.dependencies: DependencySet | None = None
         self.method = method
         self.uri = target
         self.path = path
@@ -97,7 +101,7 @@ class FastRequest:
         self._out = {b"Connection": b"close"} if closes else {}
         self._out |= {b"Server": b"consulpy", b"Date": _date(int(time()))}
         self._status = b"200 OK"
-        self._gone: Callable[[], None] | None = None
+        self._on_disconnect: Callable[[], None] | None = None
         self._connection: Connection | None = None
 
     def getHeader(self, name: str) -> str | None:
@@ -105,30 +109,30 @@ class FastRequest:
         return self._fields.get(name.lower())
 
     def setHeader(self, name: bytes, value: bytes) -> None:
-        """A header of the answer."""
-        self._out[_shown(name)] = value
+        """Set a header of the response."""
+        self._out[_canonical(name)] = value
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
-        """The status of the answer."""
+        """Set the status of the response."""
         self._status = b"%d %b" % (code, message or RESPONSES.get(code, b"Unknown Status"))
 
     def getClientAddress(self) -> Any:
-        """Who asks."""
+        """The address of the client."""
         return None if self._connection is None else self._connection.peer
 
-    def when_gone(self, call: Callable[[], None]) -> None:
-        """Call this if the client goes before it is answered."""
-        self._gone = call
+    def on_disconnect(self, call: Callable[[], None]) -> None:
+        """Call `call` if the client disconnects before its response is written."""
+        self._on_disconnect = call
 
-    def leave(self) -> None:
-        """The connection is lost."""
+    def disconnected(self) -> None:
+        """The connection is lost: cancel the endpoint."""
         self._connection = None
-        gone, self._gone = self._gone, None
-        if gone is not None:
-            gone()
+        call, self._on_disconnect = self._on_disconnect, None
+        if call is not None:
+            call()
 
     def begin(self, connection: Connection, serve: Serve) -> None:
-        """Have it answered on `connection`."""
+        """Call the endpoint; the response is written to `connection`."""
         self._connection = connection
         try:
             body = serve(self, self.text)
@@ -141,14 +145,14 @@ class FastRequest:
             self._finish(body)
 
     def send_parts(self, body: Parts) -> Parts:
-        """The result of an endpoint that gives its body in parts."""
+        """The result of an endpoint whose body is in parts."""
         return body
 
     def _finish(self, body: bytes | Parts) -> None:
         connection = self._connection
         if connection is None:
             return
-        self._connection = self._gone = None
+        self._connection = self._on_disconnect = None
         head = [b"HTTP/1.1 ", self._status]
         for name, value in self._out.items():
             head += (
@@ -163,20 +167,20 @@ class FastRequest:
             connection.response_ready(b"".join([*head, b"\r\n\r\n", body]))
 
     def _fail(self, failure: Failure) -> None:
-        """Our own fault, outside of any handler."""
+        """Respond 500 to an unexpected exception."""
         _log.failure("a route failed", failure)
         self.setResponseCode(500)
         self.setHeader(b"content-length", b"0")
         self._finish(b"")
 
 
-#: What is in a head: headers by lower-case names, the length of the body, whether the connection ends.
+#: A parsed head: fields by lower-case names, Content-Length, whether the connection ends.
 _Head = tuple[dict[str, str], int, bool]
-_known: dict[bytes, _Head | None] = {}
+_heads: dict[bytes, _Head | None] = {}
 
 
 def parse_request(data: bytes) -> FastRequest | None:
-    """The request in `data`, if it is one that may come this way, whole and alone."""
+    """The request in `data`, if the fast path serves it and nothing follows it; else None."""
     end = data.find(b"\r\n\r\n", 0, HEAD_MAX_BYTES)
     line_end = data.find(b"\r\n")
     if end < 0:
@@ -184,37 +188,37 @@ def parse_request(data: bytes) -> FastRequest | None:
     line = data[:line_end].split(b" ")
     if len(line) != 3 or line[0] not in (b"GET", b"PUT") or line[2] != b"HTTP/1.1":
         return None
-    known = _look_up(data[line_end + 2 : end])
-    if known is None or known[1] != len(data) - end - 4:
+    head = _look_up(data[line_end + 2 : end])
+    if head is None or head[1] != len(data) - end - 4:
         return None
     target = _TARGET.fullmatch(line[1])
     if target is None or target[1].startswith(_STREAMED):
         return None
-    return FastRequest(line[0], line[1], target[1], known[0], data[end + 4 :], known[2])
+    return FastRequest(line[0], line[1], target[1], head[0], data[end + 4 :], head[2])
 
 
 def needs_body(data: bytes) -> bool:
-    """Whether `data` is a whole head of a request that may come this way when its body is here."""
+    """Whether `data` is exactly the head of a request that the fast path serves once its body has arrived."""
     end = data.find(b"\r\n\r\n", 0, HEAD_MAX_BYTES)
     if end < 0 or end + 4 != len(data):
         return False
-    known = _look_up(data[data.find(b"\r\n") + 2 : end])
-    return known is not None and 0 < known[1] <= BODY_MAX_BYTES
+    head = _look_up(data[data.find(b"\r\n") + 2 : end])
+    return head is not None and 0 < head[1] <= BODY_MAX_BYTES
 
 
 def _look_up(lines: bytes) -> _Head | None:
-    """What the lines of a head say, read once for all requests that have the same ones."""
+    """The parsed lines of a head, cached by their bytes."""
     try:
-        return _known[lines]
+        return _heads[lines]
     except KeyError:
-        if len(_known) >= HEADS_MAX:
-            _known.clear()
-        read = _known[lines] = _read(lines)
-        return read
+        if len(_heads) >= HEADS_MAX:
+            _heads.clear()
+        head = _heads[lines] = _parse(lines)
+        return head
 
 
-def _read(head: bytes) -> _Head | None:
-    """The lines of a head; None if there is anything special."""
+def _parse(head: bytes) -> _Head | None:
+    """Parse the lines of a head; None if one is not for the fast path."""
     fields: dict[bytes, bytes] = {}
     for line in head.split(b"\r\n"):
         name, colon, value = line.partition(b":")
@@ -240,7 +244,7 @@ def _date(second: int) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _shown(name: bytes) -> bytes:
+def _canonical(name: bytes) -> bytes:
     """A header's name as Twisted writes it."""
     headers = Headers()
     headers.setRawHeaders(name, [b""])

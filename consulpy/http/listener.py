@@ -1,4 +1,4 @@
-"""The HTTP listener: addresses and unix sockets. `channel` has the limits of connections, `app` the answers."""
+"""The HTTP listener: TCP addresses, TLS and unix sockets."""
 
 import socket
 from collections.abc import Callable, Mapping
@@ -16,30 +16,30 @@ from consulpy.errors import ConfigError
 from consulpy.http.api.access import AccessRules
 from consulpy.http.api.app import InThread, make_site_root
 from consulpy.http.api.origin import Origins
-from consulpy.http.api.reply_cache import ReplyCache
 from consulpy.http.cache.blocking_groups import BlockingQueryGroups
 from consulpy.http.cache.response_cache import ResponseCache
 from consulpy.http.connection.dispatch import Dispatcher
 from consulpy.http.connection.factory import HttpFactory
 from consulpy.http.connection.transport import EagerTransport
-from consulpy.http.socket_file import give, remove_stale, socket_mode
+from consulpy.http.socket_file import remove_stale, set_owner, socket_mode
 from consulpy.memberlist.transport import cannot_listen
+from consulpy.rpc.cache.authorized_cache import AuthorizedCache
 from consulpy.tls.contexts import Tls
 from consulpy.tls.transport import TlsFactory
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
-#: Connections that wait to be accepted.
+#: Backlog of listening sockets, in connections.
 BACKLOG: Final = 1024
-#: Large answers that are rendered at a time: more would only hold more memory, and the interpreter from each other.
+#: Threads that render large responses; more would compete for the interpreter and hold more memory.
 RENDERING_THREADS: Final = 2
 _UNIX: Final = ("unix://", "/")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """Where the API listens.
+    """Configuration of the HTTP API.
 
     `addresses`: IP addresses, or paths of unix sockets (`unix:///run/consul.sock`, `/run/consul.sock`).
     `port`: of the IP addresses; 0 or less: not on them.
@@ -90,9 +90,8 @@ class HttpService(Service):
         self._reactor = reactor
         self._tls = tls
         self._config = config
-        cache = ReplyCache(agent.agent_cache, agent.caller, reactor, agent.access) if config.use_cache else None
-        #: Answers that need not be made again.
-        self.kept = ResponseCache(agent, debugging)
+        cache = AuthorizedCache(agent.agent_cache, agent.caller, reactor, agent.access) if config.use_cache else None
+        self.cache = ResponseCache(agent, debugging)
         guard = AccessRules(config.block_endpoints, config.allow_write_from)
         name = socket.gethostname()
         origins = Origins(config.allowed_hosts, (name, name.partition(".")[0], agent.node_name))
@@ -103,30 +102,30 @@ class HttpService(Service):
         server = getattr(agent, "server", None)
         groups = None
         if server is not None:
-            groups = BlockingQueryGroups(server, reactor, root.serve, self.kept.tallies, debugging)
-        dispatcher = Dispatcher(self.kept, groups, root.serve, reactor.seconds)
+            groups = BlockingQueryGroups(server, reactor, root.serve, self.cache.metrics, debugging)
+        dispatcher = Dispatcher(self.cache, groups, root.serve, reactor.seconds)
         #: The factory of connections.
         self.factory = HttpFactory(root, reactor, config.connections_per_client, dispatcher, connections)
         self._listeners: list[Any] = []
 
     def _in_thread(self, job: Callable[[], Any]) -> "Deferred[Any]":
-        if self._pool is None:  # most agents have no large answers
-            self._pool = ThreadPool(minthreads=0, maxthreads=RENDERING_THREADS, name="large-answers")
+        if self._pool is None:  # most agents have no large responses
+            self._pool = ThreadPool(minthreads=0, maxthreads=RENDERING_THREADS, name="large-responses")
             self._pool.start()
         return deferToThreadPool(self._reactor, self._pool, job)
 
     def reconfigure(self, config: HttpConfig) -> None:
-        """Take what a reload can change: the limit of connections. Kept answers are made anew."""
+        """Apply a reloaded configuration: the limit of connections. Clears the response cache."""
         self.factory.connections_per_client = config.connections_per_client
-        self.kept.clear()
+        self.cache.clear()
 
     @property
     def ports(self) -> list[int]:
-        """The TCP ports that are listened on."""
+        """The TCP ports of the open listeners."""
         return [listener.getHost().port for listener in self._listeners if hasattr(listener.getHost(), "port")]
 
     def startService(self) -> None:
-        """Listen. Raises `ConfigError` where that can't be; nothing is listened on then."""
+        """Open all listeners. Raises `ConfigError` if one fails; then none is open."""
         super().startService()  # type: ignore[no-untyped-call]
         try:
             for address in self._config.addresses:
@@ -172,10 +171,10 @@ class HttpService(Service):
             )
         except CannotListenError as error:
             raise ConfigError(f"HTTP: cannot listen on the unix socket {path}: {error.socketError}") from None
-        give(path, config.socket_user, config.socket_group)
+        set_owner(path, config.socket_user, config.socket_group)
 
     def stopService(self) -> None:
-        """Listen no more."""
+        """Close the listeners, blocking groups and cache."""
         super().stopService()  # type: ignore[no-untyped-call]
         for listener in self._listeners:
             listener.stopListening()
@@ -183,7 +182,7 @@ class HttpService(Service):
         groups = self.factory.dispatcher.groups
         if groups is not None:
             groups.close()
-        self.kept.close()
+        self.cache.close()
         if self._pool is not None:
             self._pool.stop()
             self._pool = None

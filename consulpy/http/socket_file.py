@@ -1,4 +1,4 @@
-"""The file of a unix socket: what an earlier agent left there, its mode, and whom it belongs to."""
+"""Files of unix sockets: stale ones, mode and owner."""
 
 import os
 import shutil
@@ -8,14 +8,14 @@ from consulpy.errors import ConfigError
 
 
 def remove_stale(path: str) -> None:
-    """Remove a socket that an agent left behind when a signal ended it."""
+    """Remove the socket of an agent that was killed."""
     place = Path(path)
     if place.is_socket():
         place.unlink()
 
 
 def socket_mode(text: str) -> int:
-    """The mode in octal digits; empty: what the umask leaves of 0777. Raises `ConfigError`."""
+    """The mode that octal digits give; empty: 0777 less the umask. Raises `ConfigError`."""
     if not text:
         mask = os.umask(0)
         os.umask(mask)
@@ -26,8 +26,8 @@ def socket_mode(text: str) -> int:
         raise ConfigError(f"unix_sockets.mode: octal digits such as 0660 are expected, not {text!r}") from None
 
 
-def give(path: str, user: str, group: str) -> None:
-    """Change the owner; empty names change nothing. Raises `ConfigError`."""
+def set_owner(path: str, user: str, group: str) -> None:
+    """Set owner and group, by name or number; empty leaves them. Raises `ConfigError`."""
     try:
         for option, wanted in (("user", user), ("group", group)):
             if wanted:

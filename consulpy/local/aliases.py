@@ -4,12 +4,12 @@ Given to `consulpy.checks.runner.Runner`, which knows nothing of either (`checks
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.codec.record import Record
 from consulpy.local.sync.sync_state import Entries
+from consulpy.rpc.caller import Caller
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.options import QueryOptions
@@ -19,14 +19,10 @@ from consulpy.structs.requests import HealthChecksReply, NodeRequest, NodeServic
 WAIT_NS: Final = 60_000_000_000
 
 
-class _Caller(Protocol):
-    def call(self, method: str, request: Record) -> Deferred[Any]: ...
-
-
 class Aliases:
     """`entries`: of this agent. `caller`: asks the servers about other nodes."""
 
-    def __init__(self, entries: Entries, caller: _Caller, token: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, entries: Entries, caller: Caller, token: Callable[[], str] = lambda: "") -> None:
         self._entries = entries
         self._caller = caller
         self._token = token

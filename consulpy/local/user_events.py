@@ -18,9 +18,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from consulpy.codec.msgpack import text, unpack
-from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError, WireError
 from consulpy.gocompat.regexp import BadRegexp, compile_regexp
+from consulpy.rpc.caller import Caller
 from consulpy.state.watch import WatchRegistry, WatchSet
 from consulpy.structs.requests import EventFireRequest
 
@@ -34,12 +34,6 @@ RING_SIZE: Final = 256
 VERSION: Final = 1
 #: Remote execution: told to `on_remote_exec`, never kept.
 REMOTE_EXEC: Final = "_rexec"
-
-
-class _Caller(Protocol):
-    """The part of `consulpy.rpc.call.Caller` that firing needs."""
-
-    def call(self, method: str, request: Record) -> Deferred[Any]: ...
 
 
 class _Service(Protocol):
@@ -176,7 +170,7 @@ class UserEvents:
 
     KEY = "event"
 
-    def fire(self, caller: _Caller, datacenter: str, event: Event, token: str = "") -> Deferred[Event]:
+    def fire(self, caller: Caller, datacenter: str, event: Event, token: str = "") -> Deferred[Event]:
         """Give `event` an id and have a server of `datacenter` gossip it; the result is the event as HTTP shows it.
 
         Raises what `Event.check` raises; the Deferred fails with the `RPCError` of the call.

@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
-from consulpy.errors import NobodyAnswered, NoServers, RPCError, WireError
+from consulpy.errors import NoServerAnswered, NoServers, RPCError, WireError
+from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.limits.rate_limit import RateLimiter
 from consulpy.rpc.messages import is_large, reply_of
@@ -32,16 +33,6 @@ _CONNECTION_CLOSED: Final = ("stream closed", "session shutdown")
 _CATALOG_WRITES: Final = frozenset({"Catalog.Register", "Catalog.Deregister", "Txn.Apply"})
 
 
-class Caller(Protocol):
-    """Makes calls."""
-
-    def call(self, method: str, request: Record) -> "Deferred[Any]":
-        """Call `method` ("Health.ServiceNodes"); fires with its reply, which must not be changed.
-
-        Fails with `RPCError`. Cancelling ends the wait (a write that was sent may happen nevertheless).
-        """
-
-
 class ServerCaller:
     """Calls to the server in this process."""
 
@@ -50,14 +41,14 @@ class ServerCaller:
         #: Calls so far.
         self.calls = 0
 
-    def call(self, method: str, request: Record) -> "Deferred[Any]":
+    def call(self, method: str, request: Record, dependencies: DependencySet | None = None) -> "Deferred[Any]":
         """See `Caller.call`."""
         self.calls += 1
         try:
             found = method_named(method)
         except RPCError as error:
             return fail(error)
-        return self._server.handle(found, request)
+        return self._server.handle(found, request, dependencies)
 
 
 class Servers(Protocol):
@@ -109,7 +100,12 @@ class ClientCaller:
         #: Calls that changed the catalog, or may have.
         self.catalog_writes = 0
 
-    def call(self, method: str, request: Record) -> "Deferred[Any]":
+    def call(
+        self,
+        method: str,
+        request: Record,
+        dependencies: DependencySet | None = None,  # noqa: ARG002 - no server says them over the wire
+    ) -> "Deferred[Any]":
         """See `Caller.call`."""
         self.calls += 1
         try:
@@ -159,9 +155,9 @@ def was_not_sent(error: str) -> bool:
     return error.startswith(_NOT_SENT)
 
 
-def nobody_answered(error: BaseException | None) -> bool:
+def no_server_answered(error: BaseException | None) -> bool:
     """Whether a call failed because no server could be asked, or none that knows a leader."""
-    return isinstance(error, NobodyAnswered) or _NO_LEADER in str(error)
+    return isinstance(error, NoServerAnswered) or _NO_LEADER in str(error)
 
 
 def may_repeat(request: Record, error: str) -> bool:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
-from consulpy.errors import NobodyAnswered, RPCError, WireError
+from consulpy.errors import NoServerAnswered, RPCError, WireError
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.rpc.stream import Channel, ClientStream, ConnectionGone, RemoteError
 
@@ -82,14 +82,14 @@ class ConnectionPool:
             connection = await self._connected(server)
             end = connection.take()
         except DialFailed as error:
-            raise NobodyAnswered(f"rpc error getting client: failed to get conn: {error}") from None
+            raise NoServerAnswered(f"rpc error getting client: failed to get conn: {error}") from None
         except WireError as error:
-            raise NobodyAnswered(f"rpc error getting client: failed to start stream: {error}") from None
+            raise NoServerAnswered(f"rpc error getting client: failed to start stream: {error}") from None
         self._seq += 1
         try:
             return await end.call(self._seq, method, body)
         except ConnectionGone as error:
-            raise NobodyAnswered(f"rpc error making call: {error}") from None
+            raise NoServerAnswered(f"rpc error making call: {error}") from None
         except RemoteError as error:
             raise RPCError(f"rpc error making call: {error}") from None
         finally:

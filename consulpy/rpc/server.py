@@ -14,9 +14,11 @@ from consulpy.clock import Clock, Timer
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoPathToDatacenter
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.rpc.acl.guard import Guard, NoGuard
+from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, WaitLimits, wait_s
+from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.methods import Kind, Method
+from consulpy.rpc.quorum import Quorum
 from consulpy.state.commands import Command
 from consulpy.state.log import Log
 from consulpy.state.metrics import submitted
@@ -26,7 +28,6 @@ from consulpy.structs.requests import CoordinateUpdateRequest
 from consulpy.structs.session import TTL_MIN_NS, Session
 
 if TYPE_CHECKING:
-    from consulpy.rpc.forward import Quorum
     from consulpy.serf.machine import Serf
 
 #: How long a call is held while there is no leader, in seconds (Consul's `performance.rpc_hold_timeout`).
@@ -72,16 +73,6 @@ class NoResetFile:
         """There is none."""
 
 
-class DependencySet(WatchSet):
-    """What reads depend on, and what was counted for them: names with labels."""
-
-    __slots__ = ("counts",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: list[tuple[str, dict[str, str]]] = []
-
-
 class RemoteDatacenters(Protocol):
     """Calls to other datacenters (`consulpy.rpc.wan_forward`)."""
 
@@ -113,10 +104,10 @@ class Server:
         metrics: Measures = NOTHING,
         waits: WaitLimits = DEFAULT_WAITS,
         wall_s: Callable[[], float] | None = None,
-        guard: Guard | NoGuard | None = None,
+        guard: CallGuard | None = None,
     ) -> None:
-        #: Judges every call.
-        self.guard = guard or NoGuard()
+        #: Checks the rights of each call.
+        self.guard: CallGuard = guard or NoGuard()
         #: How long reads may wait.
         self.waits = waits
         self.metrics = metrics
@@ -138,8 +129,6 @@ class Server:
         self.queue_coordinate = queue_coordinate
         #: Times of sessions and locks, counted by whoever leads.
         self.sessions: SessionTimes | None = None
-        #: Takes what the reads that are made now depend on, although nobody waits for them (`http.cache`).
-        self.noting: DependencySet | None = None
         #: Runs a costly job where it stops nobody; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
         #: How other datacenters are reached; None: not at all.
@@ -219,8 +208,11 @@ class Server:
         self.log.submit(command, finished)
         return done
 
-    def handle(self, method: Method, request: Record) -> "Deferred[Any]":
-        """Answer a call. Fails with `RPCError`. Cancelling it ends the wait."""
+    def handle(self, method: Method, request: Record, dependencies: DependencySet | None = None) -> "Deferred[Any]":
+        """The reply to a call. Fails with `RPCError`. Cancelling it ends the wait.
+
+        `dependencies`: receives those of a read that is not blocking and computed at once.
+        """
         self.calls += 1
         datacenter = getattr(request, "datacenter", None)
         if method.kind is Kind.LOCAL:
@@ -231,29 +223,31 @@ class Server:
             return self._forward(datacenter, method, request)
         options = getattr(request, "options", None)
         if self.quorum is not None:
-            return self._answer_in_quorum(self.quorum, method, request)
+            return self._answer_in_quorum(self.quorum, method, request, dependencies)
         stale = options is not None and options.allow_stale and self._had_leader
         if self._is_leader or stale:
-            return self._answer(method, request)
+            return self._answer(method, request, dependencies)
         return self._leader_wanted().addCallback(lambda _: self._answer(method, request))
 
-    def _answer_in_quorum(self, quorum: "Quorum", method: Method, request: Record) -> "Deferred[Any]":
-        """What the leader alone may answer is passed to it; what it answers from memory is confirmed, if need be."""
+    def _answer_in_quorum(
+        self, quorum: Quorum, method: Method, request: Record, dependencies: DependencySet | None
+    ) -> "Deferred[Any]":
+        """Forward to the leader what only it may answer; confirm its lead before a consistent read."""
         options = getattr(request, "options", None)
         if options is not None and options.allow_stale and (self._is_leader or quorum.had_contact):
-            return self._answer(method, request)
+            return self._answer(method, request, dependencies)
         if not self._is_leader:
             return quorum.forward(method, request)
         if method.kind is Kind.READ and options is not None and (options.require_consistent or not quorum.has_lease):
             return quorum.confirm().addCallback(lambda _: self._answer(method, request))
-        return self._answer(method, request)
+        return self._answer(method, request, dependencies)
 
     def _forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
         if self.elsewhere is None:
             return _failed(NoPathToDatacenter())
         return self.elsewhere.call(datacenter, method, request)
 
-    def _answer(self, method: Method, request: Record) -> "Deferred[Any]":
+    def _answer(self, method: Method, request: Record, dependencies: DependencySet | None = None) -> "Deferred[Any]":
         if method.kind is Kind.WRITE:
             return self.guard.invoke(self, method, request)
         options = getattr(request, "options", None)
@@ -264,7 +258,7 @@ class Server:
             return self._with_meta(self.guard.read(self, method, request, watch))
 
         if not min_index or options is None:
-            return maybeDeferred(run, self.noting)
+            return maybeDeferred(run, dependencies)
         limit_s = wait_s(options.max_query_time, self.rng, self.waits)
         store = self.store
         query = BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes)

@@ -1,13 +1,12 @@
 """Saving and restoring the whole state: what a connection of type 5 asks, what a server does (docs/wire/rpc.md 12)."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 
 from consulpy.codec.msgpack import pack, unpack_from
-from consulpy.codec.record import Record, go
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError, WireError
+from consulpy.rpc.snapshot_messages import RESTORE, SAVE, SnapshotReply, SnapshotRequest
 from consulpy.state import archive
 from consulpy.state.archive import BadArchive, Voter
 from consulpy.state.snapshot import Snapshot
@@ -18,31 +17,12 @@ from consulpy.structs.options import QueryMeta
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-SAVE, RESTORE = 0, 1
 #: The largest archive that is taken or given, in bytes.
 ARCHIVE_LIMIT: Final = 2**30
 #: The largest request before it, in bytes.
 REQUEST_LIMIT: Final = 65536
 #: The only term of a log that has no elections. (Real servers count from 2.)
 _TERM: Final = 2
-
-
-@dataclass(slots=True)
-class SnapshotRequest(Record):
-    """What stands first on the connection."""
-
-    datacenter: str = ""
-    token: str = ""
-    allow_stale: bool = False
-    op: int = SAVE
-
-
-@dataclass(slots=True)
-class SnapshotReply(Record):
-    """What the server answers before the archive; `error` empty means success."""
-
-    error: str = ""
-    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
 
 
 def perform(server: "Server", request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":

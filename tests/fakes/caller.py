@@ -25,7 +25,7 @@ class FakeCaller:
         for body in registrations:
             self.server.register(**body)
 
-    def call(self, method: str, request: Record) -> "Deferred[Any]":
+    def call(self, method: str, request: Record, dependencies: Any = None) -> "Deferred[Any]":
         self.calls.append(method)
         if request.datacenter != "dc1":  # type: ignore[attr-defined]
             return fail(NoPathToDatacenter())

@@ -9,7 +9,7 @@ import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
 from consulpy.codec.msgpack import pack
 from consulpy.errors import RPCError
 from consulpy.metrics.registry import NOTHING
-from consulpy.rpc.acl.guard import NoGuard
+from consulpy.rpc.acl.interface import NoGuard
 from consulpy.rpc.methods import METHODS, Kind
 from consulpy.serf.members import Member
 from consulpy.state.log import MemoryLog
@@ -59,7 +59,6 @@ class Server:
         self.queued: list[CoordinateUpdateRequest] = []
         self.sessions: Any = None
         self.metrics = NOTHING
-        self.noting = None
         self.guard = NoGuard()
 
     def submit(self, command: Any) -> "Deferred[Any]":

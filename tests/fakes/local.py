@@ -43,7 +43,7 @@ class FakeCatalog:
         self.refuse: Any = lambda method, request: None
         self.held: list[Deferred[Any]] | None = None
 
-    def call(self, method: str, request: Record) -> Deferred[Any]:
+    def call(self, method: str, request: Record, dependencies: Any = None) -> Deferred[Any]:
         request = type(request).unpack(request.pack())
         self.calls.append((method, request))
         error = self.error or self.refuse(method, request)

@@ -65,6 +65,6 @@ def of_cache(
         settings = config()
         if access.is_on:
             return None
-        return cache.version(tag) if settings.allow_stale and settings.max_stale_s >= AGE_MAX_S else None
+        return cache.validator(tag) if settings.allow_stale and settings.max_stale_s >= AGE_MAX_S else None
 
     return validator

@@ -10,8 +10,9 @@ from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role, Stops
 from consulpy.config.schema import RuntimeConfig
 from consulpy.rpc.cache.agent_cache import AgentCache
-from consulpy.rpc.cache.caching_caller import CopyingCaller
-from consulpy.rpc.call import Caller, ClientCaller
+from consulpy.rpc.cache.caching_caller import CachingCaller
+from consulpy.rpc.call import ClientCaller
+from consulpy.rpc.caller import Caller
 from consulpy.rpc.limits.rate_limit import RateLimiter
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import ConnectionPool
@@ -45,6 +46,6 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
     )
     cache = AgentCache(calls, reactor, calls)
     # With access control a client is not notified when the rights of a token change: every read goes to a server.
-    caller: Caller = calls if config.acl.enabled else CopyingCaller(calls, cache, config.datacenter)
+    caller: Caller = calls if config.acl.enabled else CachingCaller(calls, cache, config.datacenter)
     stops: Stops = [pool.close, router.stop, cache.close]
     return Role(calls, caller, cache, router=router, dialer=dialer, stops=stops)

@@ -38,7 +38,7 @@ from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import ServerInfo, host_port, server_of
-from consulpy.rpc.snapshots import SnapshotRequest
+from consulpy.rpc.snapshot_messages import SnapshotRequest
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member, Status

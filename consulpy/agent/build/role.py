@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from consulpy.leader.leader import Leader
 from consulpy.rpc.cache.agent_cache import AgentCache
-from consulpy.rpc.call import Caller, ClientCaller, ServerCaller
+from consulpy.rpc.call import ClientCaller, ServerCaller
+from consulpy.rpc.caller import Caller
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server

@@ -19,7 +19,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from consulpy.rpc.call import Caller
+from consulpy.rpc.caller import Caller
 from consulpy.structs.kv import LOCK, DirEntry, KeyRequest, KVRequest
 
 _log = Logger()

@@ -21,7 +21,7 @@ from consulpy.dns.transport.exchange import TcpExchange, UdpExchange
 from consulpy.dns.transport.tcp import TcpFactory
 from consulpy.dns.transport.udp import UdpSocket
 from consulpy.dns.wire import Malformed, Question, decode
-from consulpy.rpc.call import Caller
+from consulpy.rpc.caller import Caller
 
 #: How many free UDP ports are tried until TCP's of the same number is free too.
 FREE_PORT_TRIES: Final = 10

@@ -12,8 +12,8 @@ from consulpy.local.state import LocalState
 from consulpy.local.user_events import UserEvents
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
-from consulpy.rpc.call import Caller
-from consulpy.rpc.snapshots import SnapshotRequest
+from consulpy.rpc.caller import Caller
+from consulpy.rpc.snapshot_messages import SnapshotRequest
 from consulpy.serf.machine import Serf
 from consulpy.structs.options import QueryMeta
 
@@ -43,7 +43,7 @@ class AgentInterface(Protocol):
 
     @property
     def agent_cache(self) -> AgentCache:
-        """The agent cache (`?cached`)."""
+        """The cache of `?cached`, and of stale reads on a client agent."""
 
     @property
     def local(self) -> LocalState:

@@ -29,7 +29,6 @@ from consulpy.http.api.origin import Origins
 from consulpy.http.api.params import token
 from consulpy.http.api.refused import OWN, denied_headers, is_refusal
 from consulpy.http.api.render import text_bytes, to_bytes
-from consulpy.http.api.reply_cache import ReplyCache
 from consulpy.http.api.router import klein_resource
 from consulpy.http.api.routing import (
     METHODS,
@@ -46,6 +45,7 @@ from consulpy.http.api.streaming import Stream
 from consulpy.http.errors import error_response
 from consulpy.http.fast_path import HOST
 from consulpy.rpc.acl.denied import Denied
+from consulpy.rpc.cache.authorized_cache import AuthorizedCache
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
@@ -74,7 +74,7 @@ _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 def make_site_root(
     agent: "AgentInterface",
     headers: dict[str, str],
-    cache: ReplyCache | None = None,
+    cache: AuthorizedCache | None = None,
     guard: AccessRules | None = None,
     origins: Origins | None = None,
     debugging: Callable[[], bool] = lambda: True,
@@ -237,7 +237,7 @@ class _Endpoint:
         agent: "AgentInterface",
         path: str,
         handlers: dict[str, Handler],
-        cache: ReplyCache | None,
+        cache: AuthorizedCache | None,
         debugging: Callable[[], bool],
         in_thread: InThread,
     ) -> None:
@@ -292,7 +292,7 @@ class _RequestHandler:
         self._web = web
         self._metric = metric
         self._began_s = self._agent.clock.seconds()
-        self._gone = False
+        self._is_disconnected = False
         self._pretty = False
         self._running: Deferred[Any] | None = None
         self._rendering: Rendering | None = None
@@ -301,9 +301,9 @@ class _RequestHandler:
     def run(self, handler: Handler, tail: str, rights: Rights) -> Any:
         """Ask the handler; the body to be sent, or a Deferred of it."""
         web = self._web
-        if self._began_s - self._agent.turn.began_s > TURN_MAX_S and not web.is_inner:
+        if self._began_s - self._agent.turn.began_s > TURN_MAX_S and not web.is_internal:
             return self._run_later(handler, tail, rights)
-        web.when_gone(self._client_left)
+        web.on_disconnect(self._disconnected)
         return self._run(handler, tail, rights)
 
     def _run(self, handler: Handler, tail: str, rights: Rights) -> Any:
@@ -322,6 +322,7 @@ class _RequestHandler:
             remote_ip=_client_of(web),
             cache=self._cache,
             default_token=self._agent.access.tokens.default,
+            dependencies=web.dependencies,
         )
         try:
             if rights.is_judged_here and self._agent.access.is_on:
@@ -348,7 +349,7 @@ class _RequestHandler:
         waiting = [clock.callLater(0, next_turn)]
         done: Deferred[Any] = Deferred(lambda _: waiting[0].cancel())
         self._running = done
-        self._web.when_gone(self._client_left)
+        self._web.on_disconnect(self._disconnected)
         return done.addCallbacks(lambda _: self._run(handler, tail, rights), self._finished)
 
     async def _judged(self, handler: Handler, request: Request, rights: Rights) -> Answer:
@@ -369,8 +370,8 @@ class _RequestHandler:
             raise
         return answer
 
-    def _client_left(self) -> None:
-        self._gone = True
+    def _disconnected(self) -> None:
+        self._is_disconnected = True
         if self._rendering is not None:
             self._rendering.cancelled = True
         if self._running is not None:
@@ -387,7 +388,7 @@ class _RequestHandler:
         return self._ended(body)
 
     def _answered(self, answer: Answer) -> Any:
-        if self._gone:
+        if self._is_disconnected:
             return b""
         if answer.stream is not None:
             return self._stream(answer)
@@ -407,7 +408,7 @@ class _RequestHandler:
         return self._in_thread(rendering.run).addCallback(self._rendered)
 
     def _rendered(self, body: Parts) -> Any:
-        if self._gone:
+        if self._is_disconnected:
             return b""
         self._web.setHeader(b"content-length", str(body.size).encode())
         return b"" if self._web.method == b"HEAD" else self._web.send_parts(body)
@@ -421,10 +422,10 @@ class _RequestHandler:
         return Stream(web, answer.stream).ended
 
     def _failed(self, failure: Failure) -> Any:
-        return b"" if self._gone else _finish(self._web, _answer_to(failure))
+        return b"" if self._is_disconnected else _finish(self._web, _answer_to(failure))
 
     def _ended(self, result: Any) -> Any:
-        if self._web.is_inner:
+        if self._web.is_internal:
             return result  # those for whom this was asked are counted
         took_ms = 1000 * (self._agent.clock.seconds() - self._began_s)
         self._agent.metrics.sample(self._metric, took_ms)

@@ -12,7 +12,8 @@ from consulpy.errors import RPCError
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
-    from consulpy.http.api.reply_cache import ReplyCache
+    from consulpy.rpc.cache.authorized_cache import AuthorizedCache
+    from consulpy.rpc.dependencies import DependencySet
 
 #: The order in which `Allow` names methods.
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
@@ -88,10 +89,12 @@ class Request:
     header: Callable[[str], str]
     body: bytes
     remote_ip: str
-    #: What `?cached` reads; None: nothing is kept.
-    cache: "ReplyCache | None" = None
-    #: The token of requests that bring none.
+    #: The cache of `?cached`; None: switched off (`http_config.use_cache`).
+    cache: "AuthorizedCache | None" = None
+    #: The token of requests without one.
     default_token: str = ""
+    #: Receives the dependencies of the response; None: it is not cached.
+    dependencies: "DependencySet | None" = None
 
 
 @dataclass(slots=True)

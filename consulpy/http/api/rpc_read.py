@@ -1,4 +1,4 @@
-"""Making a read, and saying in headers how fresh its answer is.
+"""RPC reads of the HTTP API, and the headers that say how fresh their replies are.
 
 The order of checks is Consul's: namespaces, consistency, waiting, then the name in the path.
 """
@@ -30,9 +30,9 @@ async def read(
 ) -> tuple[Any, dict[str, str]]:
     """Call a read method: its reply, and the headers that go with it.
 
-    `missing`: what is said when the path names nothing. `namespaces`: whether the endpoint refuses them, or doesn't
-    know them at all. `consistency`: whether this family of endpoints names the consistency that was used.
-    `cached`: whether the endpoint understands `?cached`. Raises `BadRequest`, or `HttpError` with headers.
+    `missing`: error text for an empty tail; "": it may be empty. `namespaces`: whether the endpoint refuses namespaces
+    (or ignores them). `consistency`: whether it has the header X-Consul-Effective-Consistency. `cached`: whether it
+    supports `?cached`. Raises `BadRequest`, or `HttpError` with headers.
     """
     if namespaces:
         refuse_namespaces(request)
@@ -42,11 +42,11 @@ async def read(
     headers: dict[str, str] = {}
     try:
         if cached and body.options.use_cache and request.cache is not None:
-            kept = await request.cache.read(method, body)
-            reply = kept.reply
-            headers = cache_headers(kept.age_s if kept.hit else None)
+            cached_reply = await request.cache.read(method, body)
+            reply = cached_reply.reply
+            headers = cache_headers(cached_reply.age_s if cached_reply.hit else None)
         else:
-            reply = await _fresh(agent, method, body)
+            reply = await _uncached(agent, request, method, body)
     except RPCError as error:
         headers = meta_headers(QueryMeta()) | denied_headers(error)
         raise HttpError(error.http_status, str(error), headers) from None
@@ -57,7 +57,7 @@ async def read(
 
 
 def wan_headers(agent: "AgentInterface", reply: Any, datacenter: str) -> dict[str, str]:
-    """With `translate_wan_addrs`: put the WAN's addresses into a reply of another datacenter, and say that we do so."""
+    """With `translate_wan_addrs`: put WAN addresses into a reply of another datacenter; the header that says so."""
     if not agent.translate_wan_addrs:
         return {}
     if (getattr(reply, "datacenter", "") or datacenter) != agent.datacenter:
@@ -65,18 +65,18 @@ def wan_headers(agent: "AgentInterface", reply: Any, datacenter: str) -> dict[st
     return {"X-Consul-Translate-Addresses": "true"}
 
 
-async def _fresh(agent: "AgentInterface", method: str, body: Read) -> Any:
-    """A server's answer; the leader's if a follower's is staler than `?max_stale` allows."""
-    reply = await agent.caller.call(method, body)
+async def _uncached(agent: "AgentInterface", request: Request, method: str, body: Read) -> Any:
+    """The reply of a server; the leader's if a follower's is staler than `?max_stale` allows."""
+    reply = await agent.caller.call(method, body, request.dependencies)
     options = body.options
     if options.allow_stale and 0 < options.max_stale_duration < reply.meta.last_contact:
         options.allow_stale, options.max_stale_duration = False, 0
-        reply = await agent.caller.call(method, body)
+        reply = await agent.caller.call(method, body, request.dependencies)
     return reply
 
 
 def meta_headers(meta: QueryMeta) -> dict[str, str]:
-    """What an answer's meta data look like as headers; an index is never 0."""
+    """The headers of a reply's metadata; an index is at least 1."""
     return {
         "X-Consul-Index": str(max(meta.index, 1)),
         "X-Consul-KnownLeader": "true" if meta.known_leader else "false",
@@ -85,12 +85,12 @@ def meta_headers(meta: QueryMeta) -> dict[str, str]:
 
 
 def cache_headers(age_s: float | None) -> dict[str, str]:
-    """How old a kept answer is; None for one that was not there."""
+    """X-Cache and Age. `age_s`: age of a cached reply in seconds; None for a miss."""
     return {"X-Cache": "MISS"} if age_s is None else {"X-Cache": "HIT", "Age": str(round(age_s))}
 
 
 def consistency_of(options: QueryOptions) -> str:
-    """The word for how a read was answered."""
+    """The consistency mode of a read, as a word."""
     if options.require_consistent:
         return "consistent"
     return "stale" if options.allow_stale else "leader"

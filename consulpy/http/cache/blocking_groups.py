@@ -1,11 +1,12 @@
-"""Blocking queries that wait in groups: all that ask the same differ only in the index that they know.
+"""Groups of blocking queries: all requests that differ only in the index and wait that they bring.
 
-A group asks once, like a reader without an index, and notes what the answer depends on. A change of that makes it ask
-again, once for all; whoever knows less is sent the very bytes. So a watcher that waits costs its connection and a few
-hundred bytes, and thousands wake for the price of one answer and their writes. Everything else about a blocking query
-is as in `consulpy.rpc.blocking`: limits of the wait, jitter, the answer after a restored snapshot.
+A group computes one response without an index, like a read that does not block, and watches its dependencies. A change
+computes it again, once for all; every request with a smaller index gets the same bytes. So a client that waits costs
+its connection and a few hundred bytes, and thousands are woken for the price of one response and their writes.
+Everything else of a blocking query is as in `consulpy.rpc.blocking`: limits of the wait, jitter, the response after a
+restored snapshot.
 
-What is not surely a read of the store, and whatever must be seen on its own way (the debug log), goes the plain way.
+Requests that are not certainly reads of the store, and all while requests are logged, take the full path.
 """
 
 from collections import OrderedDict
@@ -23,7 +24,7 @@ from consulpy.http.cache.response_cache import CACHEABLE_PARAMETERS, HEAD_MAX_BY
 from consulpy.http.errors import HEADERS_MAX_BYTES
 from consulpy.http.fast_path import Serve, parse_request
 from consulpy.rpc.blocking import wait_s
-from consulpy.rpc.server import DependencySet
+from consulpy.rpc.dependencies import DependencySet
 from consulpy.structs.options import QueryOptions
 
 if TYPE_CHECKING:
@@ -31,40 +32,40 @@ if TYPE_CHECKING:
     from consulpy.rpc.server import Server
     from consulpy.state.watch import Watch as Watch
 
-#: Groups that nobody waits in, kept for the next who asks the same; and of all together.
+#: Groups without requests that are kept for the next one, and groups in all; above it requests take the full path.
 IDLE_GROUPS_MAX: Final = 1024
 GROUPS_MAX: Final = 16 * 1024
-#: Who is answered in one turn; the others in the next, after whatever else there is to do.
+#: Responses that are written in one turn of the reactor; the others follow in the next turns.
 BATCH: Final = 200
-#: Bytes that a client may send behind a request before that is answered.
+#: Bytes that a client may send behind a request before its response; more abort the connection.
 PIPELINED_MAX_BYTES: Final = HEADERS_MAX_BYTES
 _PARAMETERS: Final = CACHEABLE_PARAMETERS | {"index", "wait"}
 _INDEX: Final = b"\r\nX-Consul-Index: "
 
 
 class Connection(Protocol):
-    """A connection whose request may wait."""
+    """A connection with a blocked request."""
 
     def respond(self, response: bytes, pipelined: bytes, closes: bool) -> None:
-        """The whole response, what came behind the request, and whether the connection ends."""
+        """Write the whole response. `pipelined`: bytes behind the request; `closes`: the connection ends."""
 
     def fall_back(self, data: bytes) -> None:
-        """The request, and what came behind it, has to go through Twisted after all."""
+        """Have Twisted serve the request and the bytes behind it, `data`."""
 
 
 @dataclass(slots=True)
 class BlockingRead:
-    """A whole request that waits: `head` as it came, `plain` without its index and wait."""
+    """A whole blocking query: `head` as it came, `key` without its index and wait."""
 
     head: bytes
-    plain: bytes
+    key: bytes
     route: str
     options: QueryOptions
     closes: bool
 
 
 class BlockedRequest:
-    """One who waits. `leave` when the connection is lost."""
+    """A request that waits in a group; `cancel` it when its connection is lost."""
 
     __slots__ = ("began_s", "connection", "group", "head", "index", "pipelined")
 
@@ -74,25 +75,25 @@ class BlockedRequest:
         self.head = head
         self.index = index
         self.began_s = began_s
-        #: What came behind the request.
+        #: Bytes behind the request.
         self.pipelined = b""
 
     def hold(self, data: bytes) -> bool:
-        """Keep what came behind the request; False if that is more than `PIPELINED_MAX_BYTES`."""
+        """Buffer bytes behind the request; False above `PIPELINED_MAX_BYTES`."""
         self.pipelined += data
         return len(self.pipelined) <= PIPELINED_MAX_BYTES
 
-    def leave(self) -> None:
-        """Wait no more."""
+    def cancel(self) -> None:
+        """Leave the group; there is no response."""
         if self.connection is not None:
             self.connection = None
-            self.group.left(self)
+            self.group.cancelled(self)
 
 
 class BlockingQueryGroups:
     """The groups of a server's HTTP API.
 
-    `serve`: the endpoints, for plain requests. `debugging()`: whether a line is logged for each request.
+    `serve`: the endpoints of the fast path. `debugging()`: whether each request is logged; then nothing is grouped.
     """
 
     def __init__(
@@ -100,254 +101,251 @@ class BlockingQueryGroups:
         server: "Server",
         clock: "Clock",
         serve: Serve,
-        tallies: RouteMetrics,
+        metrics: RouteMetrics,
         debugging: Callable[[], bool],
     ) -> None:
         self._serve = serve
         self.server = server
         self.clock = clock
-        self._tallies = tallies
+        self._metrics = metrics
         self._debugging = debugging
         self._groups: dict[bytes, _QueryGroup] = {}
         self._idle: OrderedDict[bytes, None] = OrderedDict()
-        #: Tell those apart whose time ends together.
+        #: Order of requests with the same deadline.
         self.numbers = count()
 
     def __len__(self) -> int:
         return len(self._groups)
 
     def match(self, head: bytes) -> BlockingRead | None:
-        """`head` as a request that may wait in a group; None for anything else. Changes nothing."""
+        """`head` as a blocking query that a group can serve; None for any other request. Changes nothing."""
         if not self.server.is_leader or len(head) > HEAD_MAX_BYTES or self._debugging():
             return None
-        asked = _blocking(head)
-        if asked is None:
+        parsed = _parse(head)
+        if parsed is None:
             return None
-        plain, route, options = asked
-        group = self._groups.get(plain)
+        key, route, options = parsed
+        group = self._groups.get(key)
         if group is not None:
-            return BlockingRead(head, plain, route, options, group.closes)
-        request = parse_request(plain)
+            return BlockingRead(head, key, route, options, group.closes)
+        request = parse_request(key)
         if request is None or len(self._groups) >= GROUPS_MAX:
             return None
-        return BlockingRead(head, plain, route, options, request.closes)
+        return BlockingRead(head, key, route, options, request.closes)
 
     def join(self, connection: Connection, read: BlockingRead) -> BlockedRequest:
-        """Have a request wait that `match` found just now."""
-        server, plain = self.server, read.plain
-        group = self._groups.get(plain)
+        """Add a request that `match` returned just now to its group."""
+        server, key = self.server, read.key
+        group = self._groups.get(key)
         if group is None:
-            group = self._groups[plain] = _QueryGroup(self, plain, read.closes, self._tallies.of(read.route))
-        self._idle.pop(plain, None)
+            group = self._groups[key] = _QueryGroup(self, key, read.closes, self._metrics.of(read.route))
+        self._idle.pop(key, None)
         server.calls += 1
         server.waiting += 1
-        waiting = BlockedRequest(connection, group, read.head, read.options.min_query_index, self.clock.seconds())
-        group.take(waiting, wait_s(read.options.max_query_time, server.rng, server.waits))
-        return waiting
+        blocked = BlockedRequest(connection, group, read.head, read.options.min_query_index, self.clock.seconds())
+        group.add(blocked, wait_s(read.options.max_query_time, server.rng, server.waits))
+        return blocked
 
-    def render(self, plain: bytes) -> tuple[bytes, DependencySet]:
-        """The answer to a request that doesn't wait, empty if it isn't there at once; and what it depends on."""
-        request, ear, noted = parse_request(plain), _ResponseCapture(), DependencySet()
-        assert request is not None, "groups are of plain requests"
-        request.is_inner = True
-        self.server.noting = noted
-        try:
-            request.begin(ear, self._serve)
-        finally:
-            self.server.noting = None
-        if not ear.heard:
-            request.leave()
-        return ear.heard, noted
+    def compute(self, key: bytes) -> tuple[bytes, DependencySet]:
+        """The response to the request `key`, empty if it is not ready at once; and its dependencies."""
+        request, capture, dependencies = parse_request(key), _ResponseCapture(), DependencySet()
+        assert request is not None, "keys are requests of the fast path"
+        request.is_internal = True
+        request.dependencies = dependencies
+        request.begin(capture, self._serve)
+        if not capture.response:
+            request.disconnected()
+        return capture.response, dependencies
 
-    def rest(self, group: "_QueryGroup") -> None:
-        """Nobody waits in a group any more."""
-        self._idle[group.plain] = None
+    def idle(self, group: "_QueryGroup") -> None:
+        """Keep a group whose last request is answered."""
+        self._idle[group.key] = None
         if len(self._idle) > IDLE_GROUPS_MAX:
-            self.drop(self._groups[next(iter(self._idle))])
+            self.remove(self._groups[next(iter(self._idle))])
 
-    def drop(self, group: "_QueryGroup") -> None:
-        """Forget a group that nobody waits in."""
-        self._idle.pop(group.plain, None)
-        self._groups.pop(group.plain, None)
-        group.end()
+    def remove(self, group: "_QueryGroup") -> None:
+        """Remove a group without requests."""
+        self._idle.pop(group.key, None)
+        self._groups.pop(group.key, None)
+        group.close()
 
     def close(self) -> None:
-        """Forget all groups; who waits is not answered."""
+        """Remove all groups; their requests get no response."""
         for group in list(self._groups.values()):
-            group.end()
+            group.close()
         self._groups.clear()
         self._idle.clear()
 
 
 class _QueryGroup:
-    """All who ask the same."""
+    """Blocked requests with one key."""
 
     __slots__ = (
-        "_asking",
+        "_blocked",
+        "_deadlines",
         "_epoch",
+        "_groups",
         "_index",
-        "_rooms",
-        "_tally",
+        "_metrics",
+        "_scheduled",
         "_timer",
-        "_until",
-        "_waiting",
         "_watch",
         "closes",
-        "plain",
+        "key",
     )
 
-    def __init__(self, rooms: BlockingQueryGroups, plain: bytes, closes: bool, tally: list[float]) -> None:
-        self.plain = plain
+    def __init__(self, groups: BlockingQueryGroups, key: bytes, closes: bool, metrics: list[float]) -> None:
+        self.key = key
         self.closes = closes
-        self._rooms = rooms
-        self._tally = tally
-        self._waiting: dict[BlockedRequest, None] = {}
-        #: By the end of their time; some of them wait no more.
-        self._until: list[tuple[float, int, BlockedRequest]] = []
+        self._groups = groups
+        self._metrics = metrics
+        self._blocked: dict[BlockedRequest, None] = {}
+        #: Heap of (deadline, number, request); some of them are answered already.
+        self._deadlines: list[tuple[float, int, BlockedRequest]] = []
         self._timer: Timer | None = None
-        #: What the last answer depends on, while that is unchanged; its index, and the state that it was made from.
+        #: Watch of the dependencies of the last response, while they are unchanged; its index, and the state it is of.
         self._watch: Watch | None = None
         self._index = 0
-        self._epoch: object = rooms.server.store.indexes
-        self._asking: Timer | None = None
+        self._epoch: object = groups.server.store.indexes
+        self._scheduled: Timer | None = None
 
-    def take(self, waiting: BlockedRequest, within_s: float) -> None:
-        """One more waits."""
-        self._waiting[waiting] = None
-        heappush(self._until, (self._rooms.clock.seconds() + within_s, next(self._rooms.numbers), waiting))
-        if len(self._until) > 2 * len(self._waiting) + BATCH:
-            self._until = sorted(each for each in self._until if each[2] in self._waiting)
-        if self._until[0][2] is waiting:
+    def add(self, blocked: BlockedRequest, within_s: float) -> None:
+        """Add a request that is answered within `within_s` seconds."""
+        self._blocked[blocked] = None
+        heappush(self._deadlines, (self._groups.clock.seconds() + within_s, next(self._groups.numbers), blocked))
+        if len(self._deadlines) > 2 * len(self._blocked) + BATCH:
+            self._deadlines = sorted(each for each in self._deadlines if each[2] in self._blocked)
+        if self._deadlines[0][2] is blocked:
             self._set_timer()
-        if self._watch is None or self._index > waiting.index:
-            self._ask_soon()
+        if self._watch is None or self._index > blocked.index:
+            self._schedule()
 
-    def left(self, waiting: BlockedRequest) -> None:
-        """One went away."""
-        if waiting in self._waiting:
-            self._remove([waiting])
+    def cancelled(self, blocked: BlockedRequest) -> None:
+        """Remove a request whose connection is lost."""
+        if blocked in self._blocked:
+            self._remove([blocked])
 
-    def end(self) -> None:
-        """Be forgotten."""
-        for timer in (self._timer, self._asking):
+    def close(self) -> None:
+        """Cancel the timers and the watch."""
+        for timer in (self._timer, self._scheduled):
             if timer is not None and timer.active():
                 timer.cancel()
-        self._timer = self._asking = None
+        self._timer = self._scheduled = None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
 
-    def _remove(self, waiting: list[BlockedRequest]) -> None:
-        for each in waiting:
-            del self._waiting[each]
-        self._rooms.server.waiting -= len(waiting)
-        if not self._waiting:
-            self._until.clear()
+    def _remove(self, requests: list[BlockedRequest]) -> None:
+        for each in requests:
+            del self._blocked[each]
+        self._groups.server.waiting -= len(requests)
+        if not self._blocked:
+            self._deadlines.clear()
             self._set_timer()
             if self._watch is None:
-                self._rooms.drop(self)
+                self._groups.remove(self)
             else:
-                self._rooms.rest(self)
+                self._groups.idle(self)
 
-    # -- what wakes it
+    # -- changes and timeouts
 
     def _changed(self) -> None:
         self._watch = None
-        if self._waiting:
-            self._ask_soon()
+        if self._blocked:
+            self._schedule()
         else:
-            self._rooms.drop(self)
+            self._groups.remove(self)
 
-    def _ask_soon(self) -> None:
-        # Not at once: several changes of one turn cost one answer, and the writer does not wait for the readers.
-        if self._asking is None:
-            self._asking = self._rooms.clock.callLater(0, self._ask)
+    def _schedule(self) -> None:
+        # In the next turn: several changes cost one response, and the writer does not wait for it.
+        if self._scheduled is None:
+            self._scheduled = self._groups.clock.callLater(0, self._update)
 
     def _set_timer(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
-        if self._until:
-            left_s = max(self._until[0][0] - self._rooms.clock.seconds(), 0)
-            self._timer = self._rooms.clock.callLater(left_s, self._out_of_time)
+        if self._deadlines:
+            left_s = max(self._deadlines[0][0] - self._groups.clock.seconds(), 0)
+            self._timer = self._groups.clock.callLater(left_s, self._timed_out)
 
-    def _out_of_time(self) -> None:
+    def _timed_out(self) -> None:
         self._timer = None
-        now_s = self._rooms.clock.seconds()
+        now_s = self._groups.clock.seconds()
         due = []
-        while self._until and self._until[0][0] <= now_s:
-            waiting = heappop(self._until)[2]
-            if waiting in self._waiting:
-                due.append(waiting)
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            blocked = heappop(self._deadlines)[2]
+            if blocked in self._blocked:
+                due.append(blocked)
         self._set_timer()
         if due:
-            self._ask(due)
+            self._update(due)
 
-    # -- asking and answering
+    # -- responses
 
-    def _ask(self, due: list[BlockedRequest] | None = None) -> None:
-        """Ask the store; answer those who know less, and those who are `due`."""
-        asking, self._asking = self._asking, None
-        if asking is not None and asking.active():
-            asking.cancel()
-        if not self._waiting:
+    def _update(self, due: list[BlockedRequest] | None = None) -> None:
+        """Compute the response; send it to all requests with a smaller index, and to those that are `due`."""
+        scheduled, self._scheduled = self._scheduled, None
+        if scheduled is not None and scheduled.active():
+            scheduled.cancel()
+        if not self._blocked:
             return
-        answer, noted = self._rooms.render(self.plain)
-        store = self._rooms.server.store
+        response, dependencies = self._groups.compute(self.key)
+        store = self._groups.server.store
         if self._watch is not None:
             self._watch.cancel()
-        self._watch = store.watchers.wait(noted, self._changed) if noted.keys else None
+        self._watch = store.watchers.wait(dependencies, self._changed) if dependencies.keys else None
         replaced, self._epoch = self._epoch is not store.indexes, store.indexes
-        head_end = answer.find(b"\r\n\r\n")
-        at = answer.find(_INDEX, 0, head_end) + len(_INDEX)
-        is_refused = not answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
-        waits = at >= len(_INDEX) and self._watch is not None and not is_refused
-        self._index = int(answer[at : answer.index(b"\r\n", at)]) if waits else 0
+        head_end = response.find(b"\r\n\r\n")
+        at = response.find(_INDEX, 0, head_end) + len(_INDEX)
+        is_error = not response.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
+        waits = at >= len(_INDEX) and self._watch is not None and not is_error
+        self._index = int(response[at : response.index(b"\r\n", at)]) if waits else 0
         if waits and not replaced:
             late = set(due or ())
-            woken = [each for each in self._waiting if each.index < self._index or each in late]
+            ready = [each for each in self._blocked if each.index < self._index or each in late]
         else:
-            woken = list(self._waiting)
-        if woken:
-            self._remove(woken)
-            self._send(woken, answer if waits or noted.keys else b"")
+            ready = list(self._blocked)
+        if ready:
+            self._remove(ready)
+            self._send(ready, response if waits or dependencies.keys else b"")
 
-    def _send(self, waiting: list[BlockedRequest], answer: bytes) -> None:
-        """Answer some now, the others in the next turn. Without an answer they go the plain way."""
-        now, later = waiting[:BATCH], waiting[BATCH:]
-        end_s = self._rooms.clock.seconds()
+    def _send(self, requests: list[BlockedRequest], response: bytes) -> None:
+        """Respond to `BATCH` requests now, to the others in the next turns. Empty: they fall back to the full path."""
+        now, later = requests[:BATCH], requests[BATCH:]
+        end_s = self._groups.clock.seconds()
         for each in now:
             connection, each.connection = each.connection, None
             if connection is None:
                 continue
-            if not answer:
+            if not response:
                 connection.fall_back(each.head + each.pipelined)
                 continue
-            self._tally[0] += 1
-            self._tally[1] += 1000 * (end_s - each.began_s)
-            connection.respond(answer, each.pipelined, self.closes)
+            self._metrics[0] += 1
+            self._metrics[1] += 1000 * (end_s - each.began_s)
+            connection.respond(response, each.pipelined, self.closes)
         if later:
-            self._rooms.clock.callLater(0, self._send, later, answer)
+            self._groups.clock.callLater(0, self._send, later, response)
 
 
 class _ResponseCapture:
-    """Where the agent's own questions come from."""
+    """The connection of a group's own requests: captures the response."""
 
     peer = None
 
     def __init__(self) -> None:
-        self.heard = b""
+        self.response = b""
 
-    def response_ready(self, answer: bytes) -> None:
-        """The whole answer."""
-        self.heard = answer
+    def response_ready(self, response: bytes) -> None:
+        """The whole response."""
+        self.response = response
 
     def response_in_parts(self, head: bytes, body: Parts) -> None:
-        """A large one is never there at once: who waits for it goes the plain way."""
+        """A large response is never ready at once: its requests take the full path."""
 
 
-def _blocking(head: bytes) -> tuple[bytes, str, QueryOptions] | None:
-    """A request that waits as one that doesn't, its route, and how it waits. None if it is not surely one."""
+def _parse(head: bytes) -> tuple[bytes, str, QueryOptions] | None:
+    """The group key of a blocking query, its route and options; None for any other request."""
     try:
         _, target, rest = head.split(b" ", 2)
         path, _, parameters = target.decode("ascii").partition("?")
@@ -360,7 +358,7 @@ def _blocking(head: bytes) -> tuple[bytes, str, QueryOptions] | None:
         return None
     parts = [part for part in parameters.split("&") if part.partition("=")[0] not in ("index", "wait")]
     if len(parts) != sum(len(query.all(name)) for name in names - {"index", "wait"}):
-        return None  # a name was spelled with escapes
+        return None  # an escaped name
     options = QueryOptions()
     try:
         index_and_wait(query, options)
@@ -368,5 +366,5 @@ def _blocking(head: bytes) -> tuple[bytes, str, QueryOptions] | None:
         return None
     if not options.min_query_index:
         return None
-    plain = f"{path}?{'&'.join(parts)}" if parts else path
-    return head.replace(target, plain.encode(), 1), route, options
+    target_of_key = f"{path}?{'&'.join(parts)}" if parts else path
+    return head.replace(target, target_of_key.encode(), 1), route, options

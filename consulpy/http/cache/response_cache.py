@@ -1,17 +1,18 @@
-"""Whole answers that are kept: the bytes of a GET request -> the bytes that were written for it.
+"""The response cache: bytes of a GET request -> bytes of the response that was written for it.
 
-Clients repeat their requests byte for byte, so a hit costs one look-up and one comparison. An answer is kept as the
-slow way wrote it, so both ways give the same bytes (but for `Date`, which is renewed), and for as long as nothing that
-it was made from changes: reads of the store are watched like blocking queries are, all else has a version. What
-depends on anything more, or on chance, time or who asks, is never kept: only the paths and parameters listed here are.
+Clients repeat their requests byte for byte, so a hit costs one look-up and one comparison. An entry is the response of
+the full or the fast path, byte for byte (but for `Date`, which is renewed). It is valid while nothing it was computed
+from changes: reads of the store are watched like blocking queries, everything else has a validator (RFC 9110 8.8).
+Responses that depend on more than these, on chance, time or the client, are not cached: only the routes and parameters
+listed here are.
 
-A request is kept when it is seen for the second time. Both tables have two generations: a flood of different requests
-turns over the young one, while what is asked again in the meantime stays.
+A request is cached when it is seen for the second time. Both tables have two generations: a flood of different requests
+replaces the young one, while entries that are used meanwhile stay.
 """
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from time import time  # noqa: TID251 - an answer has the date of the wall clock, as Twisted writes it
+from time import time  # noqa: TID251 - a response has the date of the wall clock, as Twisted writes it
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.web.http import datetimeToString
@@ -19,33 +20,33 @@ from twisted.web.http import datetimeToString
 from consulpy.http.api.routing import BadQuery, Query
 from consulpy.metrics.registry import Registry, Tally
 from consulpy.rpc.cache.agent_cache import NODE, SERVICE
-from consulpy.rpc.server import DependencySet
+from consulpy.rpc.dependencies import DependencySet
 from consulpy.state.watch import Watch
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
     from consulpy.rpc.server import Server
 
-#: Larger requests are not kept: nobody sends them often.
+#: Longest request that is cached, in bytes.
 HEAD_MAX_BYTES: Final = 4096
-#: Answers in one generation, and the bytes of them all with their requests.
+#: Entries of one generation, and their size in bytes; above either a new generation begins.
 GENERATION_MAX: Final = 1024
 GENERATION_MAX_BYTES: Final = 8 * 1024 * 1024
-#: Larger answers are not kept.
-ANSWER_MAX_BYTES: Final = 2 * 1024 * 1024
+#: Largest response that is cached, in bytes.
+RESPONSE_MAX_BYTES: Final = 2 * 1024 * 1024
 #: Requests in one generation of those that were seen once.
 SEEN_MAX: Final = 4096
 
-#: How the rest of a request line begins whose connection may go on.
+#: End of a request line with a persistent connection.
 PROTOCOL: Final = b"HTTP/1.1\r\n"
-#: Paths whose answers come from the store only; with a slash at the end: all that begin like this.
+#: Routes whose responses depend on the store only; one that ends in a slash covers all paths below it.
 STORE_ROUTES: Final = (
     "/v1/catalog/nodes", "/v1/catalog/services", "/v1/catalog/service/", "/v1/catalog/connect/", "/v1/catalog/node/",
     "/v1/catalog/node-services/", "/v1/health/node/", "/v1/health/checks/", "/v1/health/state/", "/v1/health/service/",
     "/v1/health/connect/", "/v1/kv/",
 )  # fmt: skip
-#: Of those, what copies know the state of (`consulpy.rpc.cache.agent_cache`).
-_SUBJECTS: Final = {
+#: Those that the agent cache of a client agent can validate: the kind of their cache tag.
+_TAG_KINDS: Final = {
     "/v1/catalog/nodes": "",
     "/v1/catalog/services": "",
     "/v1/catalog/service/": SERVICE,
@@ -59,7 +60,7 @@ _SUBJECTS: Final = {
 }
 _MEMBERS: Final = "/v1/agent/members"
 _STATUS: Final = ("/v1/status/leader", "/v1/status/peers")
-#: Parameters that change nothing but what is read from the store and how it is shown.
+#: Parameters that only select what is read from the store and how it is rendered.
 CACHEABLE_PARAMETERS: Final = frozenset(
     {"dc", "stale", "consistent", "passing", "tag", "filter", "raw", "keys", "recurse", "separator", "pretty", "wan"}
 )
@@ -69,69 +70,72 @@ _DATE_SIZE: Final = len("Mon, 23 Nov 2026 10:52:42 GMT")
 
 @dataclass(slots=True)
 class CacheFill:
-    """What is noted while the slow way makes an answer that may be kept."""
+    """A cache fill in progress: request head, route, watched keys, validator and its first value.
+
+    `dependencies`: filled by the reads of the request; None where the validator covers everything.
+    """
 
     head: bytes
     route: str
-    watch: DependencySet | None
-    version: Callable[[], Hashable]
-    seen: Hashable
+    dependencies: DependencySet | None
+    validator: Callable[[], Hashable]
+    first: Hashable
 
 
 class _Entry:
-    """A kept answer."""
+    """A cached response, and the counters that each hit increments."""
 
     __slots__ = (
         "_after",
         "_before",
         "_second",
-        "answer",
         "closes",
         "counts",
-        "seen",
+        "first",
+        "metrics",
+        "response",
         "size",
-        "tally",
-        "version",
-        "waiter",
+        "validator",
+        "watch",
     )
 
-    def __init__(self, recording: CacheFill, before: bytes, after: bytes, tally: list[float]) -> None:
+    def __init__(self, fill: CacheFill, before: bytes, after: bytes, metrics: list[float]) -> None:
         self._before, self._after = before, after
         self._second = -1
-        self.answer = b""
+        self.response = b""
         self.closes = b"\r\nConnection: close\r\n" in before
-        self.size = 2 * (len(before) + len(after)) + len(recording.head)
-        self.version, self.seen = recording.version, recording.seen
-        self.tally = tally
-        self.counts = recording.watch.counts if recording.watch is not None else []
-        self.waiter: Watch | None = None
+        self.size = 2 * (len(before) + len(after)) + len(fill.head)
+        self.validator, self.first = fill.validator, fill.first
+        self.metrics = metrics
+        self.counts = fill.dependencies.counts if fill.dependencies is not None else []
+        self.watch: Watch | None = None
 
     def at(self, second: int) -> bytes:
-        """The answer with the date of now."""
+        """The response with the date `second`, in seconds since 1970."""
         if self._second != second:
             self._second = second
-            self.answer = self._before + datetimeToString(second) + self._after
-        return self.answer
+            self.response = self._before + datetimeToString(second) + self._after
+        return self.response
 
 
 class RouteMetrics:
-    """How often requests of each route were answered here, and how many milliseconds that took together."""
+    """Requests of each route that were served from a cache: their number, and their total time in milliseconds."""
 
     def __init__(self, metrics: Registry) -> None:
         self._metrics = metrics
-        self._tallies: dict[str, list[float]] = {}
+        self._routes: dict[str, list[float]] = {}
 
     def of(self, route: str) -> list[float]:
-        """The two numbers of a route, to be added to."""
-        tally = self._tallies.get(route)
-        if tally is None:
-            tally = self._tallies[route] = [0, 0.0]
-            self._metrics.pull(_metric(route), _reader(tally), samples=True)
-        return tally
+        """The counters of a route, [number, total_ms]; the caller adds to them."""
+        counters = self._routes.get(route)
+        if counters is None:
+            counters = self._routes[route] = [0, 0.0]
+            self._metrics.pull(_metric(route), _reader(counters), samples=True)
+        return counters
 
 
 class ResponseCache:
-    """The kept answers of one agent. `debugging()`: whether a line is logged for each request; then none is used."""
+    """The response cache of one agent. `debugging()`: whether each request is logged; then the cache is not used."""
 
     def __init__(self, agent: "AgentInterface", debugging: Callable[[], bool] = lambda: False) -> None:
         self._agent = agent
@@ -142,16 +146,16 @@ class ResponseCache:
         self._young_bytes = 0
         self._seen: set[int] = set()
         self._seen_before: set[int] = set()
-        self.tallies = RouteMetrics(agent.metrics)
-        #: False: everything goes the slow way.
+        self.metrics = RouteMetrics(agent.metrics)
+        #: False: every request misses.
         self.enabled = True
         self.hits = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def find(self, head: bytes) -> _Entry | None:
-        """The kept answer to a request, None if it has to be made."""
+    def get(self, head: bytes) -> _Entry | None:
+        """The valid entry for a request; None on a miss."""
         entry = self._young.get(head)
         if entry is None:
             entry = self._old.get(head)
@@ -159,8 +163,8 @@ class ResponseCache:
                 return None
             del self._old[head]
             self._add(head, entry)
-        if entry.version() != entry.seen or not self.enabled or self._debugging():
-            self._forget(head, entry)
+        if entry.validator() != entry.first or not self.enabled or self._debugging():
+            self._remove(head, entry)
             return None
         self.hits += 1
         if self._server is not None:
@@ -170,17 +174,17 @@ class ResponseCache:
         return entry
 
     def closes(self, head: bytes) -> bool:
-        """Whether the answer to `head` is kept, and the last one of its connection."""
+        """Whether there is an entry for `head` that ends its connection."""
         entry = self._young.get(head) or self._old.get(head)
         return entry is not None and entry.closes
 
-    def record(self, head: bytes) -> CacheFill | None:
-        """Begin to record how `head`, a whole request, is answered; None if that is not to be kept."""
+    def begin_fill(self, head: bytes) -> CacheFill | None:
+        """Begin to cache the response to `head`, a whole request; None if it is not cacheable, or seen first."""
         if not self.enabled or len(head) > HEAD_MAX_BYTES or self._debugging() or not self._is_repeated(head):
             return None
         words = head.split(b" ", 2)
         if len(words) < 3 or not words[2].startswith(PROTOCOL):
-            return None  # older clients wait for the end of the connection
+            return None  # HTTP/1.0: ends with the connection
         path, _, parameters = words[1].decode("latin-1").partition("?")
         try:
             names = Query(parameters).first().keys()
@@ -188,22 +192,22 @@ class ResponseCache:
             return None
         if not names <= CACHEABLE_PARAMETERS or "%" in path:
             return None
-        return self._recording(head, path, names)
+        return self._fill_of(head, path, names)
 
-    def _recording(self, head: bytes, path: str, names: Iterable[str]) -> CacheFill | None:
+    def _fill_of(self, head: bytes, path: str, names: Iterable[str]) -> CacheFill | None:
         server = self._server
         access = self._agent.access
         if access.is_on and (path == _MEMBERS or server is None):
-            return None  # nothing here says when the rights of its readers change
+            return None  # no validator for the rights of its token
         if path == _MEMBERS:
             roster = getattr(self._agent.wan if "wan" in names else self._agent.lan, "roster", None)
             if roster is None:
                 return None
-            return self._noted(head, path, None, lambda: roster.version)
+            return _fill(head, path, None, lambda: roster.version)
         if server is None:
-            return self._copied(head, path) if "stale" in names and "dc" not in names else None
+            return self._agent_cache_fill(head, path) if "stale" in names and "dc" not in names else None
         if path in _STATUS:
-            return self._noted(head, path, None, lambda: (server.leader_address, *server.peers))
+            return _fill(head, path, None, lambda: (server.leader_address, *server.peers))
         route = store_route(path)
         if route is None:
             return None
@@ -212,75 +216,65 @@ class ResponseCache:
             found = server.reads_valid_for
             return None if found is None else (found, access.tokens.version)
 
-        return self._noted(head, route, DependencySet(), valid_for)
+        return _fill(head, route, DependencySet(), valid_for)
 
-    def _copied(self, head: bytes, path: str) -> CacheFill | None:
-        """On a client agent: what is made from a copy is true for as long as that is certain."""
+    def _agent_cache_fill(self, head: bytes, path: str) -> CacheFill | None:
+        """On a client agent: valid while the agent cache's entries with the same tag are."""
         route = store_route(path)
-        if route is None or route not in _SUBJECTS:
+        if route is None or route not in _TAG_KINDS:
             return None
-        kind, copies = _SUBJECTS[route], self._agent.agent_cache
-        subject = (kind, path.removeprefix(route).lower() if kind else "")
-        return self._noted(head, route, None, lambda: copies.version(subject))
+        kind, agent_cache = _TAG_KINDS[route], self._agent.agent_cache
+        tag = (kind, path.removeprefix(route).lower() if kind else "")
+        return _fill(head, route, None, lambda: agent_cache.validator(tag))
 
-    def _noted(
-        self, head: bytes, route: str, watch: DependencySet | None, version: Callable[[], Hashable]
-    ) -> CacheFill:
-        if watch is not None and self._server is not None:
-            self._server.noting = watch
-        return CacheFill(head, route, watch, version, version())
-
-    def end(self, recording: CacheFill, answer: bytes) -> None:
-        """Keep the whole `answer` (empty: it is not to be kept) if it is one that stays true."""
-        if self._server is not None:
-            self._server.noting = None
-        watch = recording.watch
-        # 404: the index of a key that is not there rises with each other key, of which nobody is woken.
-        if not answer.startswith(b"HTTP/1.1 200 ") or len(answer) > ANSWER_MAX_BYTES:
+    def finish_fill(self, fill: CacheFill, response: bytes) -> None:
+        """Store the whole `response` if it stays valid; empty: there is none to store."""
+        dependencies = fill.dependencies
+        # 404: the index of a missing key rises with each other key, and no watch fires for those.
+        if not response.startswith(b"HTTP/1.1 200 ") or len(response) > RESPONSE_MAX_BYTES:
             return
         if (
-            (watch is not None and not (watch.keys and watch.is_lasting))
-            or recording.seen is None
-            or recording.version() != recording.seen
+            (dependencies is not None and not (dependencies.keys and dependencies.is_lasting))
+            or fill.first is None
+            or fill.validator() != fill.first
         ):
             return
-        at = answer.find(_DATE) + len(_DATE)
-        if answer[at : at + _DATE_SIZE] not in (datetimeToString(int(time())), datetimeToString(int(time()) - 1)):
+        at = response.find(_DATE) + len(_DATE)
+        if response[at : at + _DATE_SIZE] not in (datetimeToString(int(time())), datetimeToString(int(time()) - 1)):
             return
-        tally = self.tallies.of(recording.route)
-        entry = _Entry(recording, answer[:at], answer[at + _DATE_SIZE :], tally)
-        if watch is not None and self._server is not None:
-            head = recording.head
-            entry.waiter = self._server.store.watchers.wait(watch, lambda: self._forget(head, entry))
-        self._add(recording.head, entry)
+        entry = _Entry(fill, response[:at], response[at + _DATE_SIZE :], self.metrics.of(fill.route))
+        if dependencies is not None and self._server is not None:
+            head = fill.head
+            entry.watch = self._server.store.watchers.wait(dependencies, lambda: self._remove(head, entry))
+        self._add(fill.head, entry)
 
     def close(self) -> None:
-        """Forget everything, and keep nothing more."""
+        """Remove all entries and store no more."""
         self.enabled = False
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         for table in (self._young, self._old):
             for entry in table.values():
-                _end(entry)
+                _cancel_watch(entry)
             table.clear()
         self._young_bytes = 0
 
     def _add(self, head: bytes, entry: _Entry) -> None:
         if len(self._young) >= GENERATION_MAX or self._young_bytes + entry.size > GENERATION_MAX_BYTES:
             for each in self._old.values():
-                _end(each)
+                _cancel_watch(each)
             self._old, self._young, self._young_bytes = self._young, {}, 0
         for table in (self._young, self._old):
             known = table.get(head)
             if known is not None and known is not entry:
-                self._forget(head, known)
+                self._remove(head, known)
         self._young[head] = entry
         self._young_bytes += entry.size
 
-    def _forget(self, head: bytes, entry: _Entry) -> None:
-        _end(entry)
+    def _remove(self, head: bytes, entry: _Entry) -> None:
+        _cancel_watch(entry)
         if self._young.get(head) is entry:
             del self._young[head]
             self._young_bytes -= entry.size
@@ -288,7 +282,7 @@ class ResponseCache:
             del self._old[head]
 
     def _is_repeated(self, head: bytes) -> bool:
-        """Whether a request was seen not long ago."""
+        """Whether a request was seen before, within the last two generations."""
         mark = hash(head)
         if mark in self._seen or mark in self._seen_before:
             return True
@@ -299,17 +293,21 @@ class ResponseCache:
 
 
 def store_route(path: str) -> str | None:
-    """The route of a path whose answers come from the store only; None for all other paths."""
+    """The route in `STORE_ROUTES` of a path; None for all other paths."""
     for route in STORE_ROUTES:
         if path == route or (route.endswith("/") and path.startswith(route) and "%" not in path):
             return route
     return None
 
 
-def _end(entry: _Entry) -> None:
-    if entry.waiter is not None:
-        entry.waiter.cancel()
-        entry.waiter = None
+def _cancel_watch(entry: _Entry) -> None:
+    if entry.watch is not None:
+        entry.watch.cancel()
+        entry.watch = None
+
+
+def _fill(head: bytes, route: str, dependencies: DependencySet | None, validator: Callable[[], Hashable]) -> CacheFill:
+    return CacheFill(head, route, dependencies, validator, validator())
 
 
 def _metric(path: str) -> str:
@@ -317,12 +315,12 @@ def _metric(path: str) -> str:
     return f"http.GET.{words}._" if path.endswith("/") else f"http.GET.{words}"
 
 
-def _reader(tally: list[float]) -> Tally:
-    return lambda: (int(tally[0]), tally[1])
+def _reader(counters: list[float]) -> Tally:
+    return lambda: (int(counters[0]), counters[1])
 
 
 class RecordingTransport:
-    """A transport that also keeps what is written to it."""
+    """A transport that records the bytes written to it."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -332,18 +330,18 @@ class RecordingTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write, and keep."""
+        """Record, and write."""
         self._parts.append(data)
         self._transport.write(data)
 
     def writeSequence(self, parts: list[bytes]) -> None:
-        """Write, and keep."""
+        """Record, and write."""
         self._parts.extend(parts)
         self._transport.writeSequence(parts)
 
     @property
     def written(self) -> bytes:
-        """All that was written."""
+        """All recorded bytes."""
         return b"".join(self._parts)
 
 

@@ -19,25 +19,26 @@ from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Fast,
 from consulpy.http.connection.transport import try_write
 from consulpy.http.errors import HEADERS_MAX_BYTES, error_response
 from consulpy.http.fast_path import FastRequest
+from consulpy.rpc.dependencies import DependencySet
 
-#: A client that says nothing for this long is cut off, unless it waits for an answer.
+#: A connection without a pending response is closed after this long without input, in seconds.
 IDLE_TIMEOUT_S: Final = 60.0
-#: The time from the first byte of a request to its last.
+#: Longest time from the first byte of a request to its last, in seconds; then 408.
 REQUEST_TIMEOUT_S: Final = 120.0
 #: How long the head of a request for the fast path waits for its body, in seconds; then Twisted parses it.
 BODY_WITHIN_S: Final = 1.0
-#: More digits are no length of anything.
+#: A Content-Length; longer ones are refused.
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
-#: How long a refused client may go on sending, so that it reads why before the connection breaks.
+#: Input of a refused client is ignored for this long, in seconds, so that it can read the response; then abort.
 LINGER_S: Final = 0.5
-#: Bytes that a request line has only escaped.
+#: Bytes that a request line must escape.
 _NO_ASCII: Final = re.compile(rb"[\x80-\xff]")
-#: What a request may begin with: a method's letters (RFC 9110, 5.6.2) or an empty line.
+#: First byte of a request: a method's letters (RFC 9110, 5.6.2) or an empty line.
 _BEGINNING: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")
 
 
 class Channel(HTTPChannel):
-    """Carries out what the dispatcher decides, and parses all else with Twisted."""
+    """Carries out the decisions of the dispatcher; parses with Twisted what takes the full path."""
 
     transport: Any
     factory: Any
@@ -53,31 +54,34 @@ class Channel(HTTPChannel):
     _writes_parts = False
     #: The blocking query that waits in a group.
     _blocked: BlockedRequest | None = None
-    #: What came behind the pending request.
+    #: Of the cache fill that the full path serves.
+    _dependencies: DependencySet | None = None
+    #: Bytes behind the pending request.
     _pipelined = b""
-    #: A head whose body is on its way, and the timer of its wait.
+    #: A head whose body has not arrived, and the timer of its wait.
     _head = b""
     _head_timer: Any = None
     #: The client's address.
     peer: Any = None
-    #: When a response was last sent without touching Twisted's idle timer.
+    #: When a response was last written without a restart of Twisted's idle timer.
     _active_s = -IDLE_TIMEOUT_S
 
     def requestFactory(self, *arguments: Any) -> Any:  # type: ignore[override]
         """A request as Twisted parses it."""
-        from consulpy.http.connection.request import (
-            ApiRequest,  # it loads twisted.web.server, a twentieth of the memory at rest
-        )
+        # It loads twisted.web.server, a twentieth of the memory of an idle agent.
+        from consulpy.http.connection.request import ApiRequest
 
-        return ApiRequest(*arguments)  # type: ignore[no-untyped-call]
+        request = ApiRequest(*arguments)  # type: ignore[no-untyped-call]
+        request.dependencies = self._dependencies
+        return request
 
     def connectionMade(self) -> None:
-        """The connection is there."""
+        """Store the address of the client."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self.peer = self.transport.getPeer()
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of a request, or of several."""
+        """Dispatch the bytes of one or several requests, or buffer them behind a pending one."""
         self.factory.connections.touch(self)
         if self._refused:
             return
@@ -114,7 +118,7 @@ class Channel(HTTPChannel):
             self.setTimeout(None)  # type: ignore[no-untyped-call]
         elif isinstance(decision, AwaitBody):
             self._head = decision.head
-            self._head_timer = self.callLater(BODY_WITHIN_S, self._body_is_late)  # type: ignore[no-untyped-call]
+            self._head_timer = self.callLater(BODY_WITHIN_S, self._body_timed_out)  # type: ignore[no-untyped-call]
         elif decision.fill is not None:
             self._fill_cache(decision, decision.fill)
         else:
@@ -128,15 +132,17 @@ class Channel(HTTPChannel):
             self.parse(decision.data)
 
     def _fill_cache(self, decision: Fast | Full, fill: CacheFill) -> None:
-        """Serve a whole request, and cache its response if that is written at once."""
+        """Serve a whole request; cache its response if it is written before this returns."""
         transport = self.transport
         self.transport = recording = RecordingTransport(transport)
+        self._dependencies = fill.dependencies
         try:
             self._serve(decision)
         finally:
             self.transport = transport
+            self._dependencies = None
             is_whole = not self.requests and self._pending is None and not self._refused
-            self.factory.dispatcher.cache.end(fill, recording.written if is_whole else b"")
+            self.factory.dispatcher.cache.finish_fill(fill, recording.written if is_whole else b"")
 
     def _take_head(self) -> bytes:
         head, self._head = self._head, b""
@@ -145,19 +151,19 @@ class Channel(HTTPChannel):
             timer.cancel()
         return head
 
-    def _body_is_late(self) -> None:
+    def _body_timed_out(self) -> None:
         self.parse(self._take_head())
 
     def parse(self, data: bytes) -> None:
-        """Have Twisted read a request, or part of one."""
+        """Have Twisted parse a request, or part of one."""
         if not self._has_part() and not self._handlingRequest and not _BEGINNING.match(data):
-            self._respondToBadRequestAndDisconnect()  # another protocol, which may wait for us to speak
+            self._respondToBadRequestAndDisconnect()  # another protocol, whose client may wait for the server to begin
             return
         HTTPChannel.dataReceived(self, data)
         if not self._refused and self.line_mode and b"\n" in self._buffer:  # without \r: no line would ever be whole
             self._respondToBadRequestAndDisconnect()
         if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
-            self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._too_slow)  # type: ignore[no-untyped-call]
+            self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._arrival_timed_out)  # type: ignore[no-untyped-call]
 
     def _is_ready(self) -> bool:
         """Whether the next bytes begin a request, and all before it are answered."""
@@ -165,7 +171,7 @@ class Channel(HTTPChannel):
         return bool(not busy and self.persistent and not self._has_part())
 
     def response_ready(self, response: bytes) -> None:
-        """The response to the pending request of the fast path."""
+        """Write the response to the pending request of the fast path; go on with the bytes behind it."""
         pending, self._pending = self._pending, None
         self._active_s = self.factory.seconds()
         self.factory.connections.touch(self)
@@ -180,14 +186,14 @@ class Channel(HTTPChannel):
             self.dataReceived(pipelined)
 
     def response_in_parts(self, head: bytes, body: Parts) -> None:
-        """A large response to the pending request; it is pending until the last part is written."""
+        """Write a large response; the request is pending until the last part is written."""
         self._active_s = self.factory.seconds()
         self._writes_parts = True
         self.transport.write(head)
         Producer(body, self, self._parts_written).start()
 
     def write(self, data: bytes) -> None:
-        """Write a part: that the client took those before is a sign of life."""
+        """Write a part of a large response; this restarts the idle timeout."""
         self._active_s = self.factory.seconds()
         super().write(data)  # type: ignore[no-untyped-call]
 
@@ -196,7 +202,7 @@ class Channel(HTTPChannel):
         self.response_ready(b"")
 
     def respond(self, response: bytes, pipelined: bytes, closes: bool) -> None:
-        """The response to the blocking query; `pipelined`: what came behind it."""
+        """Write the response to the blocking query; `pipelined`: the bytes behind it."""
         self._blocked = None
         try_write(self.transport, response)
         if closes:
@@ -209,7 +215,7 @@ class Channel(HTTPChannel):
             self.dataReceived(pipelined)
 
     def fall_back(self, data: bytes) -> None:
-        """The blocking query, and what came behind it, goes through Twisted."""
+        """Serve the blocking query and the bytes behind it by the full path."""
         self._blocked = None
         self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
         self.parse(data)
@@ -219,7 +225,10 @@ class Channel(HTTPChannel):
         self.transport.loseConnection()
 
     def timeoutConnection(self) -> None:
-        """Twisted's idle timer ended; responses of the cache and the fast path do not restart it."""
+        """Close an idle connection.
+
+        Responses of the cache and the fast path do not restart Twisted's timer: see here.
+        """
         waits = self._pending is not None and not self._writes_parts
         left_s = IDLE_TIMEOUT_S if waits else self._active_s + IDLE_TIMEOUT_S - self.factory.seconds()
         if left_s > 0:
@@ -231,17 +240,17 @@ class Channel(HTTPChannel):
             super().timeoutConnection()  # type: ignore[no-untyped-call]
 
     def _has_part(self) -> bool:
-        """Whether a request has begun and is not whole."""
+        """Whether a part of a request has arrived."""
         return bool(self._receivedHeaderSize or self._buffer or self.requests)
 
     def allContentReceived(self) -> None:
-        """A request is whole."""
+        """Stop the timer of the request's arrival."""
         self._stop_timer()
         if not self._refused:
             super().allContentReceived()  # type: ignore[no-untyped-call]
 
     def lineReceived(self, line: bytes) -> None:
-        """A line of the head."""
+        """Check a line of the head: size, stray CR and LF, folding."""
         if self._refused:
             return
         if self._receivedHeaderSize + len(line) > HEADERS_MAX_BYTES:
@@ -249,12 +258,12 @@ class Channel(HTTPChannel):
         elif b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t"):  # RFC 9112, 2.2 and 5.2
             self._respondToBadRequestAndDisconnect()
         else:
-            if not line.isascii() and not hasattr(self, "_path"):  # a first line, which curl and others do not escape
+            if not line.isascii() and not hasattr(self, "_path"):  # the request line: curl and others do not escape it
                 line = _NO_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), line)
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
     def headerReceived(self, line: bytes) -> bool:
-        """A header field: how long the body is must be said once, and plainly (RFC 9112, 6)."""
+        """Check the fields that give the length of the body (RFC 9112, 6)."""
         name, _, value = line.partition(b":")
         name, value = name.lower(), value.strip(b" \t").lower()
         if name == b"transfer-encoding":
@@ -270,7 +279,7 @@ class Channel(HTTPChannel):
         return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
 
     def rawDataReceived(self, data: bytes) -> None:
-        """A part of a body, or of the next request."""
+        """Ignore the rest of a refused body."""
         if not self._refused:
             super().rawDataReceived(data)
 
@@ -279,25 +288,25 @@ class Channel(HTTPChannel):
         self.refuse(error_response("400 Bad Request", "400 Bad Request"))
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002
-        """A line without an end."""
+        """Refuse a line above `MAX_LENGTH`."""
         self._headers_too_large()
 
     def _headers_too_large(self) -> None:
         text = "431 Request Header Fields Too Large"
         self.refuse(error_response(text, text))
 
-    def _too_slow(self) -> None:
+    def _arrival_timed_out(self) -> None:
         self._arrival = None
         text = f"The request took more than {REQUEST_TIMEOUT_S:g} s to arrive."
         self.refuse(error_response("408 Request Timeout", text))
 
-    def refuse(self, answer: bytes) -> None:
-        """Send `answer`, read nothing more, and close."""
+    def refuse(self, response: bytes) -> None:
+        """Write `response`, ignore further input, and close."""
         if self._refused:
             return
         self._refused = True
         self._stop_timer()
-        self.transport.write(answer)
+        self.transport.write(response)
         half_close = getattr(self.transport, "loseWriteConnection", None)
         if half_close is not None:
             half_close()
@@ -313,11 +322,11 @@ class Channel(HTTPChannel):
             timer.cancel()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
+        """Cancel the request that is served, and the timers."""
         if self._blocked is not None:
-            self._blocked.leave()
+            self._blocked.cancel()
         if self._pending is not None:
-            self._pending.leave()
+            self._pending.disconnected()
         self._take_head()
         self._stop_timer()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]

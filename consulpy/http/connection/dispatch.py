@@ -1,6 +1,6 @@
-"""What answers the bytes of a connection: response cache, blocking group, fast path, or Twisted; the order stands here.
+"""The dispatcher of HTTP bytes: response cache, blocking group, fast path or Twisted, in this order.
 
-It only decides; `protocol` and `channel` carry it out. No connection is known here, so it is tested with bytes.
+It only decides; `protocol` and `channel` carry the decision out. It knows no connection, so its tests are bytes.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from consulpy.http.cache.blocking_groups import BlockingQueryGroups, BlockingRea
 from consulpy.http.cache.response_cache import CacheFill, ResponseCache
 from consulpy.http.fast_path import BEGINS, FastRequest, Serve
 
-#: Cached responses, in bytes, that are written at once; what follows goes through Twisted, which has backpressure.
+#: Cached responses of pipelined requests that are written together, in bytes; the rest takes the full path, which has
+#: backpressure.
 BATCH_MAX_BYTES: Final = 256 * 1024
 _READ: Final = b"GET /v1/"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -21,7 +22,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 @dataclass(slots=True)
 class Cached:
-    """The responses to one request or several, from the cache; `rest`: the bytes behind these requests.
+    """Cached responses to one or several requests; `rest`: the bytes behind these requests.
 
     `closes`: the connection ends with them.
     """
@@ -33,7 +34,7 @@ class Cached:
 
 @dataclass(slots=True)
 class Fast:
-    """A whole request for the fast path; `fill`: its response is to be cached."""
+    """A whole request for the fast path; `fill`: the cache fill of its response."""
 
     request: FastRequest
     fill: CacheFill | None
@@ -41,14 +42,14 @@ class Fast:
 
 @dataclass(slots=True)
 class AwaitBody:
-    """The whole head of a request that takes the fast path when its body is there."""
+    """The whole head of a request that takes the fast path once its body has arrived."""
 
     head: bytes
 
 
 @dataclass(slots=True)
 class Full:
-    """Bytes that Twisted has to parse; `fill`: they are one whole request, whose response is to be cached."""
+    """Bytes that Twisted parses; `fill`: the cache fill of its response, if they are one whole request."""
 
     data: bytes
     fill: CacheFill | None
@@ -59,9 +60,9 @@ Decision = Cached | BlockingRead | Fast | AwaitBody | Full
 
 
 class Dispatcher:
-    """Decides for all connections of a listener. `cache`, `groups`, `serve` (the fast path): None for none.
+    """Decides for all connections of a listener. `cache`, `groups`, `serve` (the fast path): None if there is none.
 
-    `seconds`: the clock that metrics are measured with.
+    `seconds`: clock of the metrics.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class Dispatcher:
         self._seconds = seconds
 
     def decide(self, data: bytes, *, look_up: bool = True) -> Decision:
-        """What to do with `data`, which begins with a request while none before it is unanswered.
+        """The decision about `data`, which begins with a request; all requests before it are answered.
 
-        `look_up`: False where the cache was asked for these bytes already.
+        `look_up`: False if the cache was already searched for these bytes.
         """
         fill = None
         if data.startswith(_READ):
@@ -88,7 +89,7 @@ class Dispatcher:
                 if cached is not None:
                     return cached
                 if data.find(_HEAD_END) + 4 == len(data):
-                    fill = self.cache.record(data)
+                    fill = self.cache.begin_fill(data)
             if fill is None and self.groups is not None:
                 blocking = self.groups.match(data)
                 if blocking is not None:
@@ -96,13 +97,15 @@ class Dispatcher:
         if self.serve is not None and data.startswith(BEGINS):
             request = fast_path.parse_request(data)
             if request is not None:
+                if fill is not None:
+                    request.dependencies = fill.dependencies
                 return Fast(request, fill)
             if fast_path.needs_body(data):
                 return AwaitBody(data)
         return Full(data, fill)
 
     def _cached(self, cache: ResponseCache, data: bytes) -> Cached | None:
-        """The responses to the requests at the beginning of `data`, as far as the cache has them."""
+        """The cached responses to the first requests of `data`; None if the first one is a miss."""
         began_s, second = self._seconds(), int(time())
         responses: list[bytes] = []
         rest, closes, size = data, False, 0
@@ -110,14 +113,14 @@ class Dispatcher:
             end = rest.find(_HEAD_END) + 4
             if end < 4:
                 break
-            entry = cache.find(rest if end == len(rest) else rest[:end])
+            entry = cache.get(rest if end == len(rest) else rest[:end])
             if entry is None:
                 break
             responses.append(entry.at(second))
-            size += len(entry.answer)
-            tally = entry.tally
-            tally[0] += 1
-            tally[1] += 1000 * (self._seconds() - began_s)
+            size += len(entry.response)
+            metrics = entry.metrics
+            metrics[0] += 1
+            metrics[1] += 1000 * (self._seconds() - began_s)
             rest, closes = rest[end:], entry.closes
         if not responses:
             return None

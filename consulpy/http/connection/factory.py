@@ -1,4 +1,4 @@
-"""The factory of HTTP connections: what they share, and the limits of how many there may be."""
+"""The factory of HTTP connections: their shared objects, and the limits of their number."""
 
 from typing import Any, Final
 
@@ -17,10 +17,10 @@ LISTENER: Final = "http"
 
 
 class HttpFactory(HTTPFactory):
-    """Builds the protocols of connections; to requests it is what `twisted.web.server.Site` would be.
+    """Builds the protocols of connections; in place of `twisted.web.server.Site` for Twisted's requests.
 
-    `dispatcher`: None sends everything through Twisted. `connections_per_client`: 0 for no limit; may be changed at any
-    time (`limits.http_max_conns_per_client`).
+    `dispatcher`: None serves all requests by the full path. `connections_per_client`: 0 for no limit; may be changed at
+    any time (`limits.http_max_conns_per_client`).
     """
 
     displayTracebacks = False  # noqa: N815
@@ -43,7 +43,7 @@ class HttpFactory(HTTPFactory):
         self.seconds = reactor.seconds
         #: Timeouts of connections without a channel.
         self.idle = IdleTimeouts(reactor, IDLE_TIMEOUT_S)
-        #: Connections that were refused.
+        #: Number of refused connections.
         self.refused = 0
         #: Connections of all clients; shared with other listeners.
         self.connections = ConnectionTable(UNLIMITED) if connections is None else connections
@@ -67,12 +67,12 @@ class HttpFactory(HTTPFactory):
         return channel
 
     def getResourceFor(self, request: Any) -> IResource:
-        """The one resource that answers all of Twisted's requests."""
+        """The root resource, for every request."""
         request.site = self
         return self._root
 
     def log(self, request: Any) -> None:
-        """No access log; `app` logs requests at the debug level."""
+        """Write no access log; `app` logs requests at the debug level."""
 
     def startFactory(self) -> None:
         """Start no timer for the date of an access log."""

@@ -1,6 +1,6 @@
-"""Idle timeouts of connections: one timeout for all, and one timer for all of them.
+"""Idle timeouts of connections, all with one duration and one timer.
 
-A timer for each would cost a connection more than a cached response, and a watcher more memory than its wait.
+A timer for each connection would cost more time than a cached response, and more memory than a blocked request.
 """
 
 from collections import OrderedDict
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Connection(Protocol):
-    """A connection between two requests."""
+    """An idle connection."""
 
     def timed_out(self) -> None:
-        """Nothing came within the timeout."""
+        """The timeout has passed."""
 
 
 class IdleTimeouts:
-    """`within_s`: the timeout, in seconds."""
+    """Idle timeouts of a listener. `within_s`: the timeout, in seconds."""
 
     def __init__(self, clock: "Clock", within_s: float) -> None:
         self._clock = clock
@@ -34,19 +34,19 @@ class IdleTimeouts:
         """Start the timeout of a connection that has none."""
         self._deadlines[connection] = self._clock.seconds() + self._within_s
         if self._timer is None:
-            self._timer = self._clock.callLater(self._within_s, self._end)
+            self._timer = self._clock.callLater(self._within_s, self._timer_fired)
 
     def cancel(self, connection: Connection) -> None:
-        """End its timeout, if it has one."""
+        """Cancel the timeout of a connection, if it has one."""
         self._deadlines.pop(connection, None)
 
-    def _end(self) -> None:
+    def _timer_fired(self) -> None:
         self._timer = None
         now_s = self._clock.seconds()
         while self._deadlines:
             connection, until_s = next(iter(self._deadlines.items()))
             if until_s > now_s:
-                self._timer = self._clock.callLater(until_s - now_s, self._end)
+                self._timer = self._clock.callLater(until_s - now_s, self._timer_fired)
                 return
             del self._deadlines[connection]
             connection.timed_out()

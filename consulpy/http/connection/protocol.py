@@ -1,6 +1,6 @@
-"""The protocol of a new connection, until a request comes that needs a channel, which costs ten times as much.
+"""The protocol of a new connection, until a request needs a `Channel`, which costs ten times as much memory.
 
-Many clients send one request whose response is cached, and close; others send blocking queries, one after the other.
+Many clients send one request whose response is cached, and close; others send one blocking query after the other.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class InitialProtocol(Protocol):
-    """A connection without a channel. `make_channel()`: the channel that takes it over."""
+    """A connection without a channel. `make_channel()`: builds the channel that takes it over."""
 
     factory: Any
     transport: Any
@@ -34,7 +34,7 @@ class InitialProtocol(Protocol):
         self._make_channel = make_channel
 
     def connectionMade(self) -> None:
-        """Read the first bytes if they are there."""
+        """Read the first bytes without waiting for the reactor."""
         self._start_idle_timer()
         if isinstance(self.transport, EagerTransport):
             self.transport.begin()
@@ -44,11 +44,11 @@ class InitialProtocol(Protocol):
         self.factory.connections.touch(self)
 
     def timed_out(self) -> None:
-        """Nothing came within the idle timeout."""
+        """Close the connection: it was idle for the whole timeout."""
         self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """The first bytes, or those behind a blocking query."""
+        """Dispatch a request, or buffer bytes behind a blocking query."""
         if self._channel is not None:
             self._channel.dataReceived(data)
             return
@@ -69,14 +69,14 @@ class InitialProtocol(Protocol):
             self._hand_over().perform(decision)
 
     def _hand_over(self) -> "Channel":
-        """A channel takes the connection over."""
+        """Replace this protocol by a channel."""
         channel = self._channel = self.transport.protocol = self._make_channel()
         self.factory.connections.replace(self, channel)
         channel.makeConnection(self.transport)  # type: ignore[no-untyped-call]
         return channel
 
     def respond(self, response: bytes, pipelined: bytes, closes: bool) -> None:
-        """The response to the blocking query; `pipelined`: what came behind it."""
+        """Write the response to the blocking query; `pipelined`: the bytes behind it."""
         self._blocked = None
         try_write(self.transport, response)
         if closes:
@@ -87,25 +87,25 @@ class InitialProtocol(Protocol):
             self.dataReceived(pipelined)
 
     def fall_back(self, data: bytes) -> None:
-        """The blocking query, and what came behind it, goes through Twisted."""
+        """Serve the blocking query and the bytes behind it by the full path."""
         self._blocked = None
         self._hand_over().parse(data)
 
     def _close(self) -> None:
         self._closed = True
         if isinstance(self.transport, EagerTransport):
-            self.transport.end()
+            self.transport.close()
         else:
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
+        """Cancel the idle timeout and the blocking query."""
         if self._channel is not None:
             self._channel.connectionLost(reason)
             return
         self.factory.idle.cancel(self)
         if self._blocked is not None:
-            self._blocked.leave()
+            self._blocked.cancel()
         self.factory.connections.leave(self)
 
     def is_idle(self) -> bool:
@@ -118,10 +118,10 @@ class InitialProtocol(Protocol):
 
 
 class LimitExceeded(Protocol):
-    """A connection above the limit of its client: 429, and the end."""
+    """A connection above the limit of its client: 429, then closed."""
 
     def connectionMade(self) -> None:
-        """Refuse, and close."""
+        """Write the error and close."""
         transport: Any = self.transport
         transport.write(error_response("429 Too Many Requests", "Your IP is issuing too many concurrent connections."))
         transport.loseConnection()

@@ -1,6 +1,6 @@
-"""A request of the HTTP API as it arrives: the limit of its body.
+"""The request of the full path: Twisted's, with a limit of its body.
 
-Only what goes the plain way needs Twisted's request, so this is imported for the first of those."""
+The module is imported when the first request takes the full path."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -11,16 +11,17 @@ from twisted.web.server import Request
 
 from consulpy.http.api.large_body import Parts, Producer
 from consulpy.http.errors import error_response
+from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
 
 #: Bodies above this size are refused before they are read: more than any endpoint takes.
 BODY_MAX_BYTES: Final = 8 * 1024 * 1024
-#: The only larger body is the state of a whole cluster.
+#: The route with larger bodies: `ARCHIVE_LIMIT`.
 SNAPSHOT_PATH: Final = b"/v1/snapshot"
 
 
 def _relative(uri: bytes) -> bytes:
-    """A request target without scheme and authority (`GET http://host/v1/...`, as clients of proxies ask)."""
+    """A request target without scheme and authority (absolute form, RFC 9112 3.2.2: `GET http://host/v1/...`)."""
     scheme, there, rest = uri.partition(b"://")
     if there and scheme.lower() in (b"http", b"https"):
         return b"/" + rest.partition(b"/")[2]
@@ -38,18 +39,20 @@ class ApiRequest(Request):
 
     _size = 0
 
-    #: Only plain requests are the agent's own (`consulpy.http.fast_path`).
-    is_inner = False
+    #: The agent's own requests take the fast path only (`FastRequest.is_internal`).
+    is_internal = False
+    #: Receives the dependencies of the response; None: it is not cached.
+    dependencies: DependencySet | None = None
 
     def gotLength(self, length: int | None) -> None:
-        """The headers are there. `length` of the body, None if it comes in chunks."""
+        """Check the length of the body; None if it is chunked."""
         if length is not None and length > self._limit:
             self._refuse()
             length = 0
-        self.content = BytesIO()  # Twisted would have a file on disk for a large one, and the reactor wait for it
+        self.content = BytesIO()  # Twisted's own would be a file on disk if large
 
     def handleContentChunk(self, data: bytes) -> None:
-        """A part of the body came."""
+        """Append to the body, up to the limit."""
         self._size += len(data)
         if self._size > self._limit:
             self._refuse()
@@ -66,23 +69,23 @@ class ApiRequest(Request):
         self.channel.refuse(error_response("413 Request Entity Too Large", text))
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """The request is whole. (Twisted's own would take bodies of forms apart, which no endpoint wants.)"""
+        """Process a whole request. Unlike Twisted's method this parses no forms."""
         self.content.seek(0)
         self.method, self.uri, self.clientproto = command, _relative(path), version
         self.path = self.uri.partition(b"?")[0]
         self.args = {}
         self.process()  # type: ignore[no-untyped-call]
 
-    def when_gone(self, call: Callable[[], None]) -> None:
-        """Call this if the client goes before it is answered."""
+    def on_disconnect(self, call: Callable[[], None]) -> None:
+        """Call `call` if the client disconnects before its response is written."""
         self.notifyFinish().addErrback(lambda _: call())
 
     def send_parts(self, body: Parts) -> "Deferred[bytes]":
-        """Write a large body as the client takes it; fires, with nothing more to write, at its end."""
+        """Write a large body with backpressure; fires with b"" at its end."""
         sent: Deferred[bytes] = Deferred()
         Producer(body, self, lambda: sent.callback(b"")).start()
         return sent
 
     def getRequestHostname(self) -> bytes:
-        """What `Host` says means nothing here, and Klein stumbles over odd ones."""
+        """A constant for Klein, which rejects unusual `Host` values."""
         return b"localhost"

@@ -1,4 +1,4 @@
-"""The transport of accepted connections: read once before the reactor watches them, closed without another turn of it.
+"""The transport of accepted connections: reads once before the reactor watches it, closes without another turn of it.
 
 A connection with one request whose response is cached costs seven system calls instead of twelve: half as many requests
 again in a second. Everything else is Twisted's.
@@ -16,7 +16,7 @@ _DONE: Final = Failure(ConnectionDone())
 
 
 class EagerTransport(Server):
-    """The transport of an accepted connection (`Port.transport`); its protocol calls `begin` when it is ready."""
+    """The transport of an accepted connection (`Port.transport`); its protocol calls `begin` in `connectionMade`."""
 
     #: Beside Twisted's thirty attributes: with more, each connection would have a dict twice as large.
     __slots__ = ("_begins", "_is_wanted")
@@ -26,21 +26,21 @@ class EagerTransport(Server):
         super().__init__(*arguments)
 
     def startReading(self) -> None:
-        """Be watched, but not before it began."""
+        """Watch the socket; before the end of `begin` only note that."""
         self._is_wanted = True
         if not self._begins:
             super().startReading()  # type: ignore[no-untyped-call]
 
     def stopReading(self) -> None:
-        """Be watched no more, nor when it began."""
+        """Stop watching the socket; before the end of `begin` only note that."""
         self._is_wanted = False
         if not self._begins:
             super().stopReading()  # type: ignore[no-untyped-call]
 
     def begin(self) -> None:
-        """Read what is here already; be watched only if the connection stays and its protocol wants more."""
+        """Read the bytes that have arrived; then watch the socket if the connection is open and wants more."""
         try:
-            self.doRead()  # that it ended is said once more to who watches
+            self.doRead()  # the end of input is reported again to the reactor
         except Exception:
             _log.failure("a connection failed on its first bytes")
             self.connectionLost(Failure())
@@ -48,8 +48,8 @@ class EagerTransport(Server):
         if self._is_wanted:
             self.startReading()
 
-    def end(self) -> None:
-        """Close when all is written: if it is, while it begins, at once."""
+    def close(self) -> None:
+        """Close when all is written; within `begin` at once, if it is."""
         if self._begins and not self._tempDataLen and self.offset == len(self.dataBuffer):
             self.connectionLost(_DONE)
         else:

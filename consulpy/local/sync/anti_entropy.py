@@ -16,8 +16,9 @@ from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import RPCError, WireError
-from consulpy.local.sync.catalog_sync import CALL_TIMEOUT_S, Caller, CatalogSync
+from consulpy.local.sync.catalog_sync import CALL_TIMEOUT_S, CatalogSync
 from consulpy.local.sync.sync_state import Entries
+from consulpy.rpc.caller import Caller
 
 _log = Logger()
 

@@ -5,7 +5,7 @@ docs/wire/rpc.md section 9; tests/vectors/rpc/Catalog.Register.json.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.logger import Logger
@@ -15,6 +15,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoServers, RPCError
 from consulpy.local.sync.diff import compare, keep_tags
 from consulpy.local.sync.sync_state import CheckState, Entries, ServiceState
+from consulpy.rpc.caller import Caller
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import (
@@ -39,13 +40,6 @@ CALL_TIMEOUT_S: Final = 120.0
 PARALLEL: Final = 8
 #: After so many refusals in one sync the rest waits for the next one.
 MAX_REFUSED: Final = 16
-
-
-class Caller(Protocol):
-    """Who reaches the servers."""
-
-    def call(self, method: str, request: Record) -> Deferred[Any]:
-        """The reply; see `consulpy.rpc.call.Caller`."""
 
 
 class CatalogSync:

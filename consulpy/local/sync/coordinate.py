@@ -7,14 +7,14 @@ again (docs/wire/rpc.md section 9). Servers collect the updates and write them i
 import math
 from collections.abc import Callable
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
-from consulpy.codec.record import Record
+from consulpy.rpc.caller import Caller
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.requests import CoordinateUpdateRequest
 
@@ -24,10 +24,6 @@ _log = Logger()
 INTERVAL_MIN_S: Final = 15.0
 #: How many updates a second the whole cluster may send.
 RATE_TARGET: Final = 64.0
-
-
-class _Caller(Protocol):
-    def call(self, method: str, request: Record) -> Deferred[Any]: ...
 
 
 def interval_s(cluster_size: int) -> float:
@@ -44,7 +40,7 @@ class CoordinateSender:
 
     def __init__(
         self,
-        caller: _Caller,
+        caller: Caller,
         datacenter: str,
         node_name: str,
         clock: Clock,

@@ -1,6 +1,6 @@
 """The seam where every call is judged: in process, from port 8300 or from another datacenter, all come through here.
 
-`Guard` asks the table of `consulpy.rpc.acl.table`; `NoGuard` stands in its place where access control is off.
+`Guard` asks the table of `consulpy.rpc.acl.table`; `NoGuard` (`interface`) stands in its place without access control.
 """
 
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
-from consulpy.acl.authorizer import UNRESTRICTED, Authorizer
+from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import WRITE
 from consulpy.codec.record import Record
 from consulpy.errors import PermissionDenied, RPCError
@@ -30,32 +30,6 @@ class Resolver(Protocol):
 
     def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:
         """The token and its rights. Raises `RPCError`."""
-
-
-class NoGuard:
-    """Access control is off: everything is answered."""
-
-    #: Whether there is access control.
-    is_on = False
-    #: Whether listing keys is a right of its own.
-    lists_keys_by_right = False
-    #: What holds where no rule says anything.
-    default_allows = True
-
-    def read(self, server: "Server", method: Method, request: Record, watch: WatchSet | None) -> Any:
-        """Have a read answered."""
-        return method.handler(server, request, watch)
-
-    def invoke(self, server: "Server", method: Method, request: Record) -> "Deferred[Any]":
-        """Have any other method answered."""
-        return maybeDeferred(method.handler, server, request)
-
-    def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:  # noqa: ARG002
-        """An identity that may do everything."""
-        return Identity(Token(), UNRESTRICTED)
-
-    def require_snapshot(self, secret: str) -> None:
-        """Anybody may save and restore."""
 
 
 class Guard:

@@ -15,6 +15,7 @@ from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.rpc.acl.resolver import AclNotFound, Authorizers, Identity, RootAcl, grants_of, is_root_name
+from consulpy.rpc.caller import Caller
 from consulpy.state.acl import is_expired
 from consulpy.structs.acl import ANONYMOUS_SECRET, Policy, Role, Token
 from consulpy.structs.acl_requests import BY_SECRET, PolicyBatchRequest, RoleBatchRequest, TokenReadRequest
@@ -33,13 +34,6 @@ class WallClock(Protocol):
 
     def __call__(self) -> float:
         """Seconds since 1970."""
-
-
-class Caller(Protocol):
-    """Who reaches the servers."""
-
-    def call(self, method: str, request: Record) -> "Deferred[Any]":
-        """See `consulpy.rpc.call.Caller`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Copies of replies, each kept fresh by a blocking read of our own for as long as somebody asks for it.
+"""The agent cache: replies of servers, each refreshed by a blocking query for as long as it is read.
 
-`?cached` reads them on every agent; on a client agent also whoever takes a stale answer (`caching_caller`).
-A reader of a copy waits for no server. While no server answers, readers get what was last known, and its age.
-Seen in real agents: `X-Cache: MISS`, then `HIT` with `Age: 0` while the refreshing works; any server may refresh.
+`?cached` reads it on every agent; on a client agent stale reads do too (`caching_caller`). A hit waits for no server.
+While no server answers, the last reply is returned with its age. As in real agents: `X-Cache: MISS`, then `HIT` with
+`Age: 0` while the refresh works; any server may answer it. Source: Consul's `agent/cache`.
 """
 
 import dataclasses
@@ -18,39 +18,40 @@ from twisted.python.failure import Failure
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer
 from consulpy.errors import RPCError
-from consulpy.rpc.call import Caller, nobody_answered
+from consulpy.rpc.call import no_server_answered
+from consulpy.rpc.caller import Caller
 from consulpy.structs.options import QueryOptions, QuerySource
 from consulpy.structs.requests import NodeRequest, Read, ServiceRequest
 
-#: Different questions that are kept; the one that was asked longest ago goes first.
+#: Entries; above it the one that was read longest ago is evicted.
 ENTRIES_MAX: Final = 512
-#: Questions of which is known that they were asked once; all are forgotten when there are more.
-ONCE_MAX: Final = 4096
-#: Whose copy was asked for in the last so many seconds keeps it although there is no room for another one.
-IDLE_S: Final = 10.0
-#: How long a copy outlives the last question for it, in seconds.
-UNUSED_S: Final = 600.0
-#: The longest wait of a reader who gives an index and no wait, in seconds.
+#: Hashes of requests that were seen once; above it all are removed.
+SEEN_MAX: Final = 4096
+#: An entry that was read within this time is not evicted, in seconds.
+EVICTION_MIN_IDLE_S: Final = 10.0
+#: An entry expires this long after its last read, in seconds.
+TTL_S: Final = 600.0
+#: The longest wait of a read with an index and without a wait, in seconds.
 WAIT_S: Final = 600.0
-#: How long one refreshing read waits for a change, in seconds: so often what a server says of itself is news.
+#: `MaxQueryTime` of a refresh, in seconds: a reply's metadata is at most this old.
 REFRESH_WAIT_S: Final = 60.0
-#: How old a copy can be while its refreshing works, in seconds: the wait, what servers add to it, and the way.
+#: The oldest that an entry gets while its refresh works, in seconds: the wait, a server's jitter, the way.
 AGE_MAX_S: Final = 2 * REFRESH_WAIT_S
-#: The pause between a reply and the next refreshing read, in seconds: what changes all the time costs only so much.
+#: The pause between a reply and the next refresh, in seconds: limits the cost of entries that change all the time.
 PAUSE_S: Final = 0.05
 #: The pause after no server could be reached, in seconds; it doubles up to the maximum.
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 10.0
 
-#: What a question is about: `NODE` or `SERVICE` and its name in lower case; two empty texts for all else.
-Subject = tuple[str, str]
+#: What entries are about: (`NODE` or `SERVICE`, its name in lower case), or two empty texts for everything else.
+CacheTag = tuple[str, str]
 NODE: Final = "node"
 SERVICE: Final = "service"
 
 
 @dataclass(frozen=True, slots=True)
 class CacheResult:
-    """A reply, whether it was there already, and how long ago it was certain."""
+    """A reply, whether it was a hit, and its age in seconds."""
 
     reply: Any
     hit: bool
@@ -58,11 +59,11 @@ class CacheResult:
 
 
 class Writes(Protocol):
-    """Knows what was written through this agent (`consulpy.rpc.call.ClientCaller`)."""
+    """Counts the writes through this agent (`consulpy.rpc.call.ClientCaller`)."""
 
     @property
     def catalog_writes(self) -> int:
-        """Changes of the catalog that went through this agent so far."""
+        """Number of catalog writes so far."""
 
 
 Key = tuple[str, bytes]
@@ -73,45 +74,48 @@ class _Entry:
     key: Key
     method: str
     request: Read
-    subject: Subject
+    tag: CacheTag
     reply: Any = None
     used_s: float = 0.0
-    #: When the last reply came, and whether the last try to get another one failed.
+    #: When the last reply came, and whether the last refresh failed.
     contact_s: float = 0.0
     failing: bool = False
     running: Deferred[Any] | None = None
-    #: Whether what is running waits for a change.
+    #: Whether the running call is a blocking query.
     blocking: bool = False
-    #: How much this agent had written when what is running, and the reply, were asked for.
+    #: `Writes.catalog_writes` when the running call, and the call of the reply, began.
     running_writes: int = 0
     writes: int = 0
     timer: Timer | None = None
     waiting: list[Deferred[Any]] = field(default_factory=list)
-    forgotten: bool = False
-    #: For whose rights it was made.
+    removed: bool = False
+    #: The rights that it was read with.
     rights: Hashable = None
 
 
 class AgentCache:
-    """The copies of one agent. `writes`: who sees his own registrations at once; None where reads are never behind."""
+    """The agent cache of one agent.
+
+    `writes`: a client that wrote through this agent reads its write; None on a server, whose reads are never behind.
+    """
 
     def __init__(self, caller: Caller, clock: Clock, writes: Writes | None = None) -> None:
         self._caller = caller
         self._clock = clock
         self._writes = writes
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
-        #: Questions that were asked once, by hash.
-        self._once: set[int] = set()
-        self._subjects: dict[Subject, set[_Entry]] = {}
-        self._versions: dict[Subject, int] = {}
-        #: What answers that were made from copies, and kept, were asked about.
-        self._asked: set[Subject] = set()
+        #: Hashes of requests that were seen once.
+        self._seen: set[int] = set()
+        self._tagged: dict[CacheTag, set[_Entry]] = {}
+        self._validators: dict[CacheTag, int] = {}
+        #: Tags whose validator was read since their last refresh: responses that depend on them are cached elsewhere.
+        self._validated: set[CacheTag] = set()
         self._numbers = count(1)
-        #: Who tries to reach a server again, how often that failed in a row, and until when nobody tries.
-        self._trying: _Entry | None = None
+        #: The entry that retries to reach a server, failures in a row, and when the next retry may begin.
+        self._retrying: _Entry | None = None
         self._failures = 0
-        self._quiet_until_s = 0.0
-        #: Answers from a copy and not; of the former, those while no server answered, and their ages together (ms).
+        self._retry_at_s = 0.0
+        #: Hits and misses; hits while no server answered, and the sum of their ages in milliseconds.
         self.hits = self.misses = self.stale = 0
         self.stale_ms = 0.0
 
@@ -119,151 +123,154 @@ class AgentCache:
         return len(self._entries)
 
     async def read(
-        self, method: str, request: Read, *, keep_first: bool = True, rights: Hashable = None
+        self, method: str, request: Read, *, cache_first: bool = True, rights: Hashable = None
     ) -> CacheResult:
-        """The answer to a read. With an index it waits for a newer one, like a blocking read.
+        """The reply to a read. With an index it waits for a newer one, like a blocking query.
 
-        `rights`: what the reader may see; a copy that was made for other rights is forgotten.
-        It is kept from now on; without `keep_first` only if the same was asked before. Raises `RPCError` when there is
-        no answer and none can be had.
+        `rights`: the rights of the token; an entry with other rights is removed. The reply is cached from now on;
+        without `cache_first` only if the request was seen before. Raises `RPCError` when there is no reply and no
+        server gives one.
         """
-        entry = self._entry(method, request, keep_first)
+        entry = self._entry(method, request, cache_first)
         if entry is not None and entry.rights != rights:
             if entry.reply is not None or entry.running is not None:
-                self._forget(entry)
-                entry = self._entry(method, request, keep_first)
+                self._remove(entry)
+                entry = self._entry(method, request, cache_first)
             if entry is not None:
                 entry.rights = rights
         if entry is None:
             self.misses += 1
             reply = await self._caller.call(method, request)
-            self._pass_by(subject_of(request))
+            self._bypassed(tag_of(request))
             return CacheResult(reply, hit=False)
-        asked = request.options
+        options = request.options
         entry.used_s = self._clock.seconds()
         hit = entry.reply is not None
-        if not hit or self._too_old(entry, asked):
+        if not hit or self._too_old(entry, options):
             try:
-                await self._fresh(entry)
+                await self._fetch(entry)
             except RPCError as error:
-                if entry.reply is None or not nobody_answered(error):
+                if entry.reply is None or not no_server_answered(error):
                     raise
-                if asked.use_cache and not self._may_be_stale(entry, asked):
+                if options.use_cache and not self._may_be_stale(entry, options):
                     raise
         elif entry.failing:
-            self._retry(entry)  # for the next reader
-        if asked.min_query_index and entry.reply.meta.index <= asked.min_query_index:
-            await self._newer(entry, asked)
-        return self._copy(entry, hit)
+            self._retry(entry)  # for the next read
+        if options.min_query_index and entry.reply.meta.index <= options.min_query_index:
+            await self._newer(entry, options)
+        return self._result(entry, hit)
 
-    def version(self, subject: Subject) -> Hashable | None:
-        """Equal as long as nothing changed in the copies about something; None while they aren't certain, or none.
+    def validator(self, tag: CacheTag) -> Hashable | None:
+        """Equal while no entry with this tag changes; None while one of them may be stale, or there is none.
 
-        To ask for it is to use the copies: who keeps answers that were made from them asks them for nothing else.
+        Counts as a read of these entries: a cache that validates its responses by this reads them no other way.
         """
-        number = self._versions.get(subject)
+        number = self._validators.get(tag)
         if number is None:
             return None
-        self._asked.add(subject)
+        self._validated.add(tag)
         return number, self._written()
 
     def close(self) -> None:
-        """Forget everything, and ask no more."""
+        """Remove all entries and cancel their refreshes."""
         for entry in list(self._entries.values()):
-            self._forget(entry)
+            self._remove(entry)
 
     # -- entries
 
-    def _entry(self, method: str, request: Read, keep_first: bool) -> _Entry | None:
-        """Where the answer is kept; None if it isn't going to be."""
-        bare = _bare(request)
-        key = (method, bare.pack())
+    def _entry(self, method: str, request: Read, cache_first: bool) -> _Entry | None:
+        """The entry of a request, new if need be; None if it is not to be cached."""
+        keyed = _cache_key_request(request)
+        key = (method, keyed.pack())
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
             return entry
-        if not keep_first and hash(key) not in self._once:
-            if len(self._once) >= ONCE_MAX:
-                self._once.clear()
-            self._once.add(hash(key))
+        if not cache_first and hash(key) not in self._seen:
+            if len(self._seen) >= SEEN_MAX:
+                self._seen.clear()
+            self._seen.add(hash(key))
             return None
-        if len(self._entries) >= ENTRIES_MAX and not self._make_room():
+        if len(self._entries) >= ENTRIES_MAX and not self._evict():
             return None
-        entry = self._entries[key] = _Entry(key, method, bare, subject_of(bare))
-        self._subjects.setdefault(entry.subject, set()).add(entry)
-        self._renew(entry.subject)
+        entry = self._entries[key] = _Entry(key, method, keyed, tag_of(keyed))
+        self._tagged.setdefault(entry.tag, set()).add(entry)
+        self._renew(entry.tag)
         return entry
 
-    def _make_room(self) -> bool:
-        """Forget the copy that was asked for longest ago, unless that was a moment ago: a flood gets no copies."""
+    def _evict(self) -> bool:
+        """Remove the entry that was read longest ago, if it is idle: a flood of requests is not cached.
+
+        Whether it was.
+        """
         oldest = next(iter(self._entries.values()))
         if oldest.waiting:
             self._entries.move_to_end(oldest.key)
             return False
-        if self._clock.seconds() - oldest.used_s < IDLE_S:
+        if self._clock.seconds() - oldest.used_s < EVICTION_MIN_IDLE_S:
             return False
-        self._forget(oldest)
+        self._remove(oldest)
         return True
 
-    def _forget(self, entry: _Entry) -> None:
-        if entry.forgotten:
+    def _remove(self, entry: _Entry) -> None:
+        if entry.removed:
             return
-        entry.forgotten = True
+        entry.removed = True
         del self._entries[entry.key]
-        self._subjects[entry.subject].discard(entry)
-        self._renew(entry.subject)
+        self._tagged[entry.tag].discard(entry)
+        self._renew(entry.tag)
         self._stop(entry)
-        _tell(entry, Failure(CancelledError()))
+        _fire(entry, Failure(CancelledError()))
 
     def _stop(self, entry: _Entry) -> None:
         timer, entry.timer = entry.timer, None
         if timer is not None and timer.active():
             timer.cancel()
-        if self._trying is entry:
-            self._trying = None
+        if self._retrying is entry:
+            self._retrying = None
         running, entry.running = entry.running, None
         if running is not None:
             running.cancel()
 
-    def _pass_by(self, subject: Subject) -> None:
-        """Somebody was answered without a copy: nothing will say when that answer changes."""
-        if subject in self._versions:
-            self._renew(subject)
+    def _bypassed(self, tag: CacheTag) -> None:
+        """A reply was not cached: what depends on it is valid no longer."""
+        if tag in self._validators:
+            self._renew(tag)
 
-    def _renew(self, subject: Subject) -> None:
-        """Something about a subject changed: a new version, if all that is known of it is certain."""
-        entries = self._subjects.get(subject)
+    def _renew(self, tag: CacheTag) -> None:
+        """Give a tag a new validator after a change; none while one of its entries may be stale."""
+        entries = self._tagged.get(tag)
         if not entries:
-            self._subjects.pop(subject, None)
-            self._asked.discard(subject)
+            self._tagged.pop(tag, None)
+            self._validated.discard(tag)
         if entries and all(entry.reply is not None and not entry.failing for entry in entries):
-            self._versions[subject] = next(self._numbers)
+            self._validators[tag] = next(self._numbers)
         else:
-            self._versions.pop(subject, None)
+            self._validators.pop(tag, None)
 
-    # -- how old
+    # -- age
 
     def _written(self) -> int:
         return self._writes.catalog_writes if self._writes is not None else 0
 
     def _age_s(self, entry: _Entry) -> float:
-        """How long ago this was certain, in seconds."""
+        """The age of the reply, in seconds."""
         age_s: float = entry.reply.meta.last_contact / 1e9
         return age_s + self._clock.seconds() - entry.contact_s if entry.failing else age_s
 
-    def _too_old(self, entry: _Entry, asked: QueryOptions) -> bool:
-        """Whether a reader must not get this without asking a server."""
+    def _too_old(self, entry: _Entry, options: QueryOptions) -> bool:
+        """Whether the reply is too old for these options, or older than a write through this agent."""
         if entry.writes < self._written():
-            return True  # who writes wants to read it
-        if asked.use_cache:
-            return 0 < asked.max_age < self._age_s(entry) * 1e9
+            return True
+        if options.use_cache:
+            return 0 < options.max_age < self._age_s(entry) * 1e9
         age_s: float = entry.reply.meta.last_contact / 1e9 + self._clock.seconds() - entry.contact_s
-        return 0 < asked.max_stale_duration < age_s * 1e9
+        return 0 < options.max_stale_duration < age_s * 1e9
 
-    def _may_be_stale(self, entry: _Entry, asked: QueryOptions) -> bool:
-        return not asked.max_age or self._age_s(entry) * 1e9 <= asked.max_age + asked.stale_if_error
+    def _may_be_stale(self, entry: _Entry, options: QueryOptions) -> bool:
+        return not options.max_age or self._age_s(entry) * 1e9 <= options.max_age + options.stale_if_error
 
-    def _copy(self, entry: _Entry, hit: bool) -> CacheResult:
+    def _result(self, entry: _Entry, hit: bool) -> CacheResult:
         reply, age_s = entry.reply, self._age_s(entry)
         self.hits += hit
         self.misses += not hit
@@ -274,39 +281,39 @@ class AgentCache:
             reply = dataclasses.replace(reply, meta=meta)
         return CacheResult(reply, hit, age_s)
 
-    # -- asking
+    # -- calls
 
-    async def _newer(self, entry: _Entry, asked: QueryOptions) -> None:
-        """Wait until the index passes the one that is known, or the time is over."""
-        wait_s = asked.max_query_time / 1e9 if asked.max_query_time > 0 else WAIT_S
+    async def _newer(self, entry: _Entry, options: QueryOptions) -> None:
+        """Wait until the index passes that of `options`, or its wait is over."""
+        wait_s = options.max_query_time / 1e9 if options.max_query_time > 0 else WAIT_S
         until_s = self._clock.seconds() + wait_s
-        while entry.reply.meta.index <= asked.min_query_index:
+        while entry.reply.meta.index <= options.min_query_index:
             left_s = until_s - self._clock.seconds()
             if left_s <= 0:
                 return
-            told = self._next(entry)
-            told.addTimeout(left_s, self._clock)  # type: ignore[arg-type]
+            reply = self._next(entry)
+            reply.addTimeout(left_s, self._clock)  # type: ignore[arg-type]
             try:
-                await told
+                await reply
             except TimeoutError:
                 return
 
-    def _fresh(self, entry: _Entry) -> "Deferred[Any]":
-        """A reply that is asked for now, or the error."""
+    def _fetch(self, entry: _Entry) -> "Deferred[Any]":
+        """Call a server now; the reply, or the error."""
         if entry.running is not None and (entry.blocking or entry.running_writes < self._written()):
             self._stop(entry)
-        told = self._next(entry)
+        reply = self._next(entry)
         if entry.running is None:
-            self._ask(entry, wait=False)
-        return told
+            self._call(entry, wait=False)
+        return reply
 
     def _next(self, entry: _Entry) -> "Deferred[Any]":
-        """The next reply that comes, or the error."""
-        told: Deferred[Any] = Deferred(lambda gone: entry.waiting.remove(gone) if gone in entry.waiting else None)
-        entry.waiting.append(told)
-        return told
+        """The next reply, or the error."""
+        reply: Deferred[Any] = Deferred(lambda done: entry.waiting.remove(done) if done in entry.waiting else None)
+        entry.waiting.append(reply)
+        return reply
 
-    def _ask(self, entry: _Entry, *, wait: bool) -> None:
+    def _call(self, entry: _Entry, *, wait: bool) -> None:
         timer, entry.timer = entry.timer, None
         if timer is not None and timer.active():
             timer.cancel()
@@ -315,72 +322,72 @@ class AgentCache:
             options.min_query_index = max(entry.reply.meta.index, 1)
             options.max_query_time = int(REFRESH_WAIT_S * 1e9)
         entry.blocking, entry.running_writes = wait, self._written()
-        asked = self._caller.call(entry.method, dataclasses.replace(entry.request, options=options))
-        entry.running = asked
-        asked.addCallbacks(self._answered, self._failed, (entry, asked), errbackArgs=(entry, asked))
+        call = self._caller.call(entry.method, dataclasses.replace(entry.request, options=options))
+        entry.running = call
+        call.addCallbacks(self._received, self._failed, (entry, call), errbackArgs=(entry, call))
 
-    def _answered(self, reply: Any, entry: _Entry, asked: "Deferred[Any]") -> None:
-        if entry.running is not asked:
+    def _received(self, reply: Any, entry: _Entry, call: "Deferred[Any]") -> None:
+        if entry.running is not call:
             return
         entry.running = None
         entry.reply, entry.contact_s, entry.failing = reply, self._clock.seconds(), False
         entry.writes = entry.running_writes
-        self._trying, self._failures, self._quiet_until_s = None, 0, 0.0
-        self._renew(entry.subject)
-        _tell(entry, reply)
-        self._later(entry, PAUSE_S)
+        self._retrying, self._failures, self._retry_at_s = None, 0, 0.0
+        self._renew(entry.tag)
+        _fire(entry, reply)
+        self._schedule(entry, PAUSE_S)
 
-    def _failed(self, failure: Failure, entry: _Entry, asked: "Deferred[Any]") -> None:
-        if entry.running is not asked:
+    def _failed(self, failure: Failure, entry: _Entry, call: "Deferred[Any]") -> None:
+        if entry.running is not call:
             return
         entry.running = None
-        if entry.reply is None or not nobody_answered(failure.value):
-            _tell(entry, failure)  # a server's own answer: whoever asks next gets it first hand
-            self._forget(entry)
+        if entry.reply is None or not no_server_answered(failure.value):
+            _fire(entry, failure)  # an error of a server: the next read calls again
+            self._remove(entry)
             return
         entry.failing = True
         now_s = self._clock.seconds()
-        if not self._failures or self._trying is entry:
+        if not self._failures or self._retrying is entry:
             self._failures += 1
-            self._quiet_until_s = now_s + backoff_s(self._failures, RETRY_S, RETRY_MAX_S)
-            self._trying = None
-        self._renew(entry.subject)
-        _tell(entry, failure)
-        self._later(entry, max(self._quiet_until_s - now_s, PAUSE_S))
+            self._retry_at_s = now_s + backoff_s(self._failures, RETRY_S, RETRY_MAX_S)
+            self._retrying = None
+        self._renew(entry.tag)
+        _fire(entry, failure)
+        self._schedule(entry, max(self._retry_at_s - now_s, PAUSE_S))
 
-    def _later(self, entry: _Entry, pause_s: float) -> None:
-        if not entry.forgotten:
+    def _schedule(self, entry: _Entry, pause_s: float) -> None:
+        if not entry.removed:
             entry.timer = self._clock.callLater(pause_s, self._refresh, entry)
 
     def _refresh(self, entry: _Entry) -> None:
         entry.timer = None
-        if entry.subject in self._asked:
-            self._asked.discard(entry.subject)
-            for each in self._subjects[entry.subject]:
+        if entry.tag in self._validated:
+            self._validated.discard(entry.tag)
+            for each in self._tagged[entry.tag]:
                 each.used_s = self._clock.seconds()
-        if self._clock.seconds() - entry.used_s > UNUSED_S and not entry.waiting:
-            self._forget(entry)
+        if self._clock.seconds() - entry.used_s > TTL_S and not entry.waiting:
+            self._remove(entry)
         elif entry.running is not None:
             return
         elif entry.failing:
             self._retry(entry)
         else:
-            self._ask(entry, wait=True)
+            self._call(entry, wait=True)
 
     def _retry(self, entry: _Entry) -> None:
-        """Try to reach a server, unless another copy does, or did a moment ago."""
+        """Try to reach a server, unless another entry does, or did so less than the pause ago."""
         now_s = self._clock.seconds()
         if entry.running is not None:
             return
-        if self._trying is None and now_s >= self._quiet_until_s:
-            self._trying = entry if self._failures else None
-            self._ask(entry, wait=False)
+        if self._retrying is None and now_s >= self._retry_at_s:
+            self._retrying = entry if self._failures else None
+            self._call(entry, wait=False)
         elif entry.timer is None:
-            self._later(entry, max(self._quiet_until_s - now_s, RETRY_S))
+            self._schedule(entry, max(self._retry_at_s - now_s, RETRY_S))
 
 
-def subject_of(request: Read) -> Subject:
-    """What a question is about."""
+def tag_of(request: Read) -> CacheTag:
+    """The tag of a request."""
     if isinstance(request, ServiceRequest):
         return SERVICE, request.service_name.lower()
     if isinstance(request, NodeRequest):
@@ -388,17 +395,17 @@ def subject_of(request: Read) -> Subject:
     return "", ""
 
 
-def _tell(entry: _Entry, result: Any) -> None:
+def _fire(entry: _Entry, result: Any) -> None:
     waiting, entry.waiting = entry.waiting, []
     for each in waiting:
         each.callback(result) if not isinstance(result, Failure) else each.errback(result)
 
 
-def _bare(request: Read) -> Read:
-    """A question without what makes no difference to what is answered."""
-    asked = request.options
-    bare = dataclasses.replace(request, options=QueryOptions(token=asked.token, filter=asked.filter))
-    source = getattr(bare, "source", None)
-    if source is not None and not source.node:  # who asks matters to the order by distance only
-        bare.source = QuerySource()  # type: ignore[attr-defined]
-    return bare
+def _cache_key_request(request: Read) -> Read:
+    """A request without the options that do not change the reply."""
+    options = request.options
+    keyed = dataclasses.replace(request, options=QueryOptions(token=options.token, filter=options.filter))
+    source = getattr(keyed, "source", None)
+    if source is not None and not source.node:  # the source only matters to the order by distance
+        keyed.source = QuerySource()  # type: ignore[attr-defined]
+    return keyed

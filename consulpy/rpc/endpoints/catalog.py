@@ -86,7 +86,7 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
         index, found = catalog.service_nodes(watch, request.service_name, wanted_tags(request), connect=request.connect)
     rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
     kept = filtered(rows, request.options.filter, ServiceNode)
-    count_look_up(server, "catalog", request, kept)
+    count_look_up(server, "catalog", request, kept, watch)
     reply = ServiceNodesReply(service_nodes=nearest_first(server, kept, request.source, _node_of))
     reply.meta.index = index
     return reply

@@ -70,7 +70,7 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
         )
     rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
     kept = filtered(rows, request.options.filter, CheckServiceNode)
-    count_look_up(server, "health", request, kept)
+    count_look_up(server, "health", request, kept, watch)
     reply = CheckServiceNodesReply(nodes=nearest_first(server, kept, request.source, node_of))
     reply.meta.index = index
     return reply

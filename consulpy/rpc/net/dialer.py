@@ -16,7 +16,8 @@ from consulpy.errors import RPCError, WireError
 from consulpy.rpc.net.connection import SNAPSHOT, TLS, YAMUX, Connected, YamuxDriver
 from consulpy.rpc.pool import DialFailed
 from consulpy.rpc.server_metadata import ServerInfo, host_port
-from consulpy.rpc.snapshots import ARCHIVE_LIMIT, SnapshotRequest, reply_in, request_bytes
+from consulpy.rpc.snapshot_messages import SnapshotRequest
+from consulpy.rpc.snapshots import ARCHIVE_LIMIT, reply_in, request_bytes
 from consulpy.rpc.stream import Channel, ClientStream
 from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls

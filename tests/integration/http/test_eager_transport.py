@@ -57,10 +57,10 @@ class Ends(Protocol):
             self.transport.stopReading()
         if data == b"end":
             self.transport.writeSomeData(b"bye")
-            self.transport.end()
+            self.transport.close()
         if data == b"much":
             self.transport.write(b"much more")
-            self.transport.end()
+            self.transport.close()
         self.more += data
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -142,7 +142,7 @@ def test_an_end_waits_for_what_is_not_written(pair: Pair) -> None:
 
 def test_an_end_of_one_that_is_watched_is_left_to_who_watches(pair: Pair) -> None:
     pair.begin()
-    pair.transport.end()
+    pair.transport.close()
     assert (pair.protocol.lost, pair.reactor.writers) == (None, {pair.transport})
 
 

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import RPCError
 from consulpy.rpc.server import Server
-from consulpy.rpc.snapshots import RESTORE, SAVE, SnapshotRequest, perform
+from consulpy.rpc.snapshot_messages import RESTORE, SAVE, SnapshotRequest
+from consulpy.rpc.snapshots import perform
 from consulpy.state import archive
 from consulpy.state.snapshot import Snapshot
 from tests.harness.rpc import make_server, register

@@ -33,7 +33,7 @@ class Calls:
         self._answer = answer
         self.requests: list[tuple[str, Any]] = []
 
-    def call(self, method: str, request: Record) -> "Deferred[Any]":
+    def call(self, method: str, request: Record, dependencies: Any = None) -> "Deferred[Any]":
         self.requests.append((method, request))
         reply = self._answer(method, request)
         return fail(reply) if isinstance(reply, RPCError) else succeed(reply)

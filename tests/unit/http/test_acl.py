@@ -229,7 +229,7 @@ def shown(answer: Any) -> tuple[int, Any, Any]:
 def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
     agent = Guarded().start()
     kept, plain = GuardedDoor(agent), GuardedDoor(agent, use_cache=False)
-    plain.service.kept.enabled = False
+    plain.service.cache.enabled = False
     weather = Weather(kept, seed)
     for _ in range(120):
         weather.change()
@@ -239,14 +239,14 @@ def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
             for _ in range(3):
                 got, wanted = kept.as_(secret, request), plain.as_(secret, request)
                 assert shown(got) == shown(wanted), (request, secret)
-    assert kept.service.kept.hits > 50, "nothing was kept: nothing was shown"
+    assert kept.service.cache.hits > 50, "nothing was kept: nothing was shown"
 
 
 def test_a_deleted_token_leaves_no_answer_behind(door: GuardedDoor) -> None:
     door.as_(MASTER, "PUT /v1/kv/a", "1")
     token = door.token('key "a" { policy = "read" }')
     assert [door.as_(token, "GET /v1/kv/a").status for _ in range(4)] == [200] * 4
-    assert door.service.kept.hits
+    assert door.service.cache.hits
     accessor = door.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
     assert door.as_(token, f"DELETE /v1/acl/token/{accessor}").status == 403
     assert door.as_(MASTER, f"DELETE /v1/acl/token/{accessor}").status == 200

@@ -57,7 +57,7 @@ def test_a_blocking_query_waits_in_a_group(door: HttpHarness) -> None:
     decision = decide(door, BLOCKING)
 
     assert isinstance(decision, BlockingRead)
-    assert decision.plain == NODES
+    assert decision.key == NODES
     assert (decision.options.min_query_index, decision.options.max_query_time) == (1, 1_000_000_000)
 
 

@@ -406,4 +406,4 @@ def test_a_flood_of_different_heads_is_forgotten() -> None:
     door = short()
     for number in range(fast_path.HEADS_MAX + 50):
         told(door, put("/v1/kv/a", b"x", f"X-Request-Id: {number}"))
-    assert len(fast_path._known) <= fast_path.HEADS_MAX
+    assert len(fast_path._heads) <= fast_path.HEADS_MAX

@@ -13,7 +13,7 @@ from consulpy.errors import NoServers
 from consulpy.http.cache import response_cache
 from consulpy.http.connection.channel import IDLE_TIMEOUT_S
 from consulpy.rpc.cache.agent_cache import AgentCache
-from consulpy.rpc.cache.caching_caller import CopyingCaller
+from consulpy.rpc.cache.caching_caller import CachingCaller
 from consulpy.rpc.call import ServerCaller
 from tests.harness.http import FakeAgent, HttpHarness, InMemoryClient
 
@@ -46,19 +46,19 @@ def undated(answer: bytes) -> bytes:
 
 def slowly(door: HttpHarness, head: bytes) -> bytes:
     """The answer of the slow way, which keeps nothing."""
-    door.service.kept.enabled, was = False, door.service.kept.enabled
+    door.service.cache.enabled, was = False, door.service.cache.enabled
     try:
         return sent(door, head)
     finally:
-        door.service.kept.enabled = was
+        door.service.cache.enabled = was
 
 
 def warm(door: HttpHarness, head: bytes) -> None:
     """Ask until the answer is kept."""
-    hits = door.service.kept.hits
+    hits = door.service.cache.hits
     for _ in range(3):
         sent(door, head)
-    assert door.service.kept.hits == hits + 1
+    assert door.service.cache.hits == hits + 1
 
 
 def register(
@@ -122,7 +122,7 @@ def test_each_read_of_the_conformance_cases_is_answered_alike_both_ways(door: Ht
             if len(answers) != 1:
                 unequal.append((path, answers))
     assert not unequal
-    assert door.service.kept.hits > 100
+    assert door.service.cache.hits > 100
 
 
 def test_pipelined_requests_are_answered_in_order_kept_or_not(door: HttpHarness) -> None:
@@ -194,7 +194,7 @@ def test_a_client_that_says_no_more_is_cut_off_after_the_idle_time(door: HttpHar
 def test_what_depends_on_more_than_the_store_is_never_kept(door: HttpHarness, path: str) -> None:
     for _ in range(4):
         sent(door, head_of(path))
-    assert (len(door.service.kept), door.service.kept.hits) == (0, 0)
+    assert (len(door.service.cache), door.service.cache.hits) == (0, 0)
 
 
 def test_nothing_is_kept_once_there_is_no_leader(door: HttpHarness) -> None:
@@ -226,7 +226,7 @@ def test_look_ups_are_counted_for_each_service_kept_or_not(door: HttpHarness) ->
     for _ in range(10):
         sent(door, head_of("/v1/health/service/web"))
         sent(door, head_of("/v1/catalog/service/none"))
-    assert door.service.kept.hits == 16
+    assert door.service.cache.hits == 16
     counters = {(each["Name"], each["Labels"]["service"]): each["Count"] for each in look_ups(door)}
     assert counters == {
         ("consul.health.service.query", "web"): 10,
@@ -244,7 +244,7 @@ def test_a_flood_of_requests_neither_grows_the_tables_nor_costs_the_hot_answers(
 ) -> None:
     monkeypatch.setattr(response_cache, "GENERATION_MAX", 50)
     monkeypatch.setattr(response_cache, "SEEN_MAX", 80)
-    hot, table = head_of("/v1/kv/a"), door.service.kept
+    hot, table = head_of("/v1/kv/a"), door.service.cache
     warm(door, hot)
     for number in range(300):
         for _ in range(2):
@@ -264,7 +264,7 @@ def test_the_bytes_of_kept_answers_have_a_bound(door: HttpHarness, monkeypatch: 
         for _ in range(3):
             sent(door, head_of(f"/v1/kv/big-{number}?raw"))
     assert (
-        sum(entry.size for each in (door.service.kept._young, door.service.kept._old) for entry in each.values())
+        sum(entry.size for each in (door.service.cache._young, door.service.cache._old) for entry in each.values())
         <= 40_000
     )
 
@@ -309,7 +309,7 @@ def test_after_any_changes_both_ways_say_the_same(changes: list[tuple[str, str, 
         change(door, *each)
         for head in heads:
             assert undated(sent(door, head)) == undated(slowly(door, head)), (head, each)
-    assert door.service.kept.hits > 0
+    assert door.service.cache.hits > 0
 
 
 def test_a_connection_that_says_nothing_is_cut_off_and_counted_no_more(door: HttpHarness) -> None:
@@ -323,19 +323,19 @@ def test_a_connection_that_says_nothing_is_cut_off_and_counted_no_more(door: Htt
 def test_connections_are_counted_until_they_end_whoever_answered(door: HttpHarness) -> None:
     head = head_of("/v1/kv/a", "Connection: close")
     warm(door, head)
-    hits = door.service.kept.hits
+    hits = door.service.cache.hits
     assert [sent(door, head).count(b"HTTP/1.1 200") for _ in range(3)] == [1, 1, 1]
-    assert (door.service.kept.hits, len(door.site.connections)) == (hits + 3, 0)
+    assert (door.service.cache.hits, len(door.site.connections)) == (hits + 3, 0)
 
 
 def test_who_asks_for_much_at_once_gets_a_part_of_it_the_slow_way(door: HttpHarness) -> None:
     door.tell("PUT /v1/kv/big", "x" * 100_000)
     head = head_of("/v1/kv/big?raw")
     warm(door, head)
-    hits, asking = door.service.kept.hits, InMemoryClient(door)
+    hits, asking = door.service.cache.hits, InMemoryClient(door)
     asking.send(head * 8)
     assert asking.raw.count(b"HTTP/1.1 200") == 8
-    assert door.service.kept.hits == hits + 3
+    assert door.service.cache.hits == hits + 3
 
 
 # -- on a client agent
@@ -347,7 +347,7 @@ class Line:
     def __init__(self, caller: Any) -> None:
         self.caller, self.is_cut = caller, False
 
-    def call(self, method: str, request: Any) -> "Deferred[Any]":
+    def call(self, method: str, request: Any, dependencies: Any = None) -> "Deferred[Any]":
         return fail(NoServers()) if self.is_cut else self.caller.call(method, request)
 
 
@@ -357,7 +357,7 @@ def client() -> tuple[HttpHarness, Line]:
     line = Line(ServerCaller(agent.server))
     agent.server = None  # type: ignore[assignment]
     agent.agent_cache = AgentCache(line, agent.clock)
-    agent.caller = CopyingCaller(line, agent.agent_cache, "dc1")
+    agent.caller = CachingCaller(line, agent.agent_cache, "dc1")
     door = HttpHarness(agent)
     register(door, "n1", {"ID": "w1", "Service": "web", "Port": 80}, "passing")
     agent.clock.pump([0.5] * 10)
@@ -376,7 +376,7 @@ def test_what_a_client_makes_from_copies_is_kept_while_they_are_certain(
     for _ in range(4):
         sent(door, head)
         clock.advance(0.1)
-    assert door.service.kept.hits > 0
+    assert door.service.cache.hits > 0
     before = undated(sent(door, head))
     assert before == undated(slowly(door, head))
     register(door, "n1", {"ID": "w1", "Service": "web", "Port": 81}, "critical", address="10.0.0.9")
@@ -397,4 +397,4 @@ def test_a_client_keeps_nothing_else(client: tuple[HttpHarness, Line], path: str
     for _ in range(5):
         sent(door, head_of(path))
         door.agent.clock.advance(0.1)
-    assert door.service.kept.hits == 0
+    assert door.service.cache.hits == 0

@@ -32,10 +32,10 @@ def test_each_change_of_a_member_is_shown_at_once() -> None:
     )
     shown = {undated(sent(door, head))}
     for change in changes:
-        hits = door.service.kept.hits
+        hits = door.service.cache.hits
         for _ in range(3):
             sent(door, head)
-        assert door.service.kept.hits > hits
+        assert door.service.cache.hits > hits
         change()
         answer = undated(sent(door, head))
         assert answer == undated(slowly(door, head))

@@ -18,7 +18,7 @@ class Recorder:
         self.asked: list[tuple[str, Any]] = []
         self.reply = reply if reply is not None else NodesReply(meta=QueryMeta(index=7, known_leader=True))
 
-    def call(self, method: str, request: Any) -> "Deferred[Any]":
+    def call(self, method: str, request: Any, dependencies: Any = None) -> "Deferred[Any]":
         self.asked.append((method, request))
         return fail(self.reply) if isinstance(self.reply, Exception) else succeed(self.reply)
 

@@ -20,7 +20,7 @@ class Caller:
     def __init__(self) -> None:
         self.requests: list[tuple[str, Any]] = []
 
-    def call(self, method: str, request: Any) -> Deferred[Any]:
+    def call(self, method: str, request: Any, dependencies: Any = None) -> Deferred[Any]:
         self.requests.append((method, request))
         if method == "Health.NodeChecks":
             check = HealthCheck(check_id="k", service_id="web", status="passing")

@@ -50,7 +50,7 @@ def test_firing_sends_the_captured_request() -> None:
     sent: list[tuple[str, Any]] = []
 
     class Caller:
-        def call(self, method: str, request: Any) -> Deferred[Any]:
+        def call(self, method: str, request: Any, dependencies: Any = None) -> Deferred[Any]:
             sent.append((method, request))
             return succeed(QueryMeta())
 

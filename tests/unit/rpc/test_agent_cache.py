@@ -9,18 +9,18 @@ from twisted.internet.task import Clock
 from consulpy.errors import BadRequest, NoServers, RPCError
 from consulpy.rpc.cache.agent_cache import (
     ENTRIES_MAX,
-    IDLE_S,
+    EVICTION_MIN_IDLE_S,
     NODE,
     PAUSE_S,
     REFRESH_WAIT_S,
     RETRY_MAX_S,
     RETRY_S,
     SERVICE,
-    UNUSED_S,
+    TTL_S,
     AgentCache,
     CacheResult,
 )
-from consulpy.rpc.cache.caching_caller import CopyingCaller
+from consulpy.rpc.cache.caching_caller import CachingCaller
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import NodeRequest, ServiceNodesReply, ServiceRequest
 
@@ -35,7 +35,7 @@ class Servers:
         self.cancelled = 0
         self.catalog_writes = 0
 
-    def call(self, method: str, request: Any) -> "Deferred[Any]":
+    def call(self, method: str, request: Any, dependencies: Any = None) -> "Deferred[Any]":
         call: Deferred[Any] = Deferred(lambda _: self._cancel())
         self.calls.append((request, call))
         return call
@@ -60,14 +60,14 @@ class Kept:
 
     def __init__(self) -> None:
         self.servers, self.clock = Servers(), Clock()
-        self.copies = AgentCache(self.servers, self.clock, self.servers)
+        self.cache = AgentCache(self.servers, self.clock, self.servers)
 
-    def read(self, service: str = "web", *, keep_first: bool = True, **options: Any) -> list[Any]:
+    def read(self, service: str = "web", *, cache_first: bool = True, **options: Any) -> list[Any]:
         request = ServiceRequest(datacenter="dc1", service_name=service)
         for name, value in options.items():
             setattr(request.options, name, value)
         got: list[Any] = []
-        reading = self.copies.read("Catalog.ServiceNodes", request, keep_first=keep_first)
+        reading = self.cache.read("Catalog.ServiceNodes", request, cache_first=cache_first)
         Deferred.fromCoroutine(reading).addBoth(got.append)
         return got
 
@@ -141,7 +141,7 @@ def test_different_questions_have_different_answers() -> None:
     kept = Kept().filled()
     kept.read("db")
     kept.read(filter="ServiceName==web")
-    assert len(kept.copies) == 3
+    assert len(kept.cache) == 3
     assert kept.read(allow_stale=True)[0].hit, "how fresh it is to be makes no difference"
 
 
@@ -150,8 +150,8 @@ def test_who_asks_from_where_makes_a_difference_only_to_an_order_by_distance() -
     for address, near in (("127.0.0.1", ""), ("127.0.0.2", ""), ("127.0.0.1", "n1"), ("127.0.0.1", "n2")):
         request = ServiceRequest(datacenter="dc1", service_name="web")
         request.source.ip, request.source.node = address, near
-        Deferred.fromCoroutine(kept.copies.read("Catalog.ServiceNodes", request)).addErrback(lambda _: None)
-    assert len(kept.copies) == 3
+        Deferred.fromCoroutine(kept.cache.read("Catalog.ServiceNodes", request)).addErrback(lambda _: None)
+    assert len(kept.cache) == 3
 
 
 # -- while no server answers
@@ -165,7 +165,7 @@ def test_the_last_answer_tells_how_long_ago_it_was_certain() -> None:
     assert copy.age_s == pytest.approx(27 + PAUSE_S), "from the last reply: since then nothing is known"
     meta = copy.reply.meta
     assert (meta.last_contact / S, meta.known_leader, meta.index) == (pytest.approx(27 + PAUSE_S), False, 5)
-    assert (kept.copies.stale, kept.copies.stale_ms) == (1, pytest.approx(1000 * copy.age_s))
+    assert (kept.cache.stale, kept.cache.stale_ms) == (1, pytest.approx(1000 * copy.age_s))
 
 
 def test_too_old_for_this_reader_of_the_cache() -> None:
@@ -222,7 +222,7 @@ def test_a_first_question_that_fails_is_not_kept() -> None:
     kept.servers.fail()
     assert isinstance(first[0].value, RPCError)
     assert isinstance(second[0].value, RPCError)
-    assert len(kept.copies) == 0
+    assert len(kept.cache) == 0
 
 
 def test_an_error_that_a_server_answers_is_no_reason_for_an_old_answer() -> None:
@@ -272,36 +272,36 @@ def test_who_wrote_reads_what_was_written() -> None:
 
 def test_what_nobody_asks_for_is_forgotten() -> None:
     kept = Kept().filled()
-    kept.clock.advance(UNUSED_S + 1)
+    kept.clock.advance(TTL_S + 1)
     kept.servers.answer(9)
     kept.clock.advance(PAUSE_S)
-    assert len(kept.copies) == 0
+    assert len(kept.cache) == 0
 
 
 def test_who_asks_for_the_version_uses_the_copy() -> None:
     """DNS and HTTP keep what they made from a copy, and ask for its version only."""
     kept = Kept().filled()
     for _ in range(30):
-        assert kept.copies.version((SERVICE, "web")) is not None
-        kept.clock.advance(UNUSED_S / 10)
+        assert kept.cache.validator((SERVICE, "web")) is not None
+        kept.clock.advance(TTL_S / 10)
         kept.servers.answer(5)
         kept.clock.advance(PAUSE_S)
-    assert len(kept.copies) == 1
+    assert len(kept.cache) == 1
     for _ in range(12):
-        kept.clock.advance(UNUSED_S / 10)
+        kept.clock.advance(TTL_S / 10)
         if not kept.servers.calls[-1][1].called:
             kept.servers.answer(5)
         kept.clock.advance(PAUSE_S)
-    assert len(kept.copies) == 0
+    assert len(kept.cache) == 0
 
 
 def test_so_it_is_while_no_server_answers() -> None:
     kept = Kept().filled()
-    for _ in range(int(UNUSED_S)):
+    for _ in range(int(TTL_S)):
         if not kept.servers.calls[-1][1].called:
             kept.servers.fail()
         kept.clock.advance(2)
-    assert len(kept.copies) == 0
+    assert len(kept.cache) == 0
     assert kept.clock.getDelayedCalls() == []
 
 
@@ -312,28 +312,28 @@ def test_a_flood_finds_no_room_and_is_answered_nevertheless() -> None:
         kept.servers.answer(5)
     flooded = kept.read("flood")
     kept.servers.answer(5)
-    assert len(kept.copies) == ENTRIES_MAX
+    assert len(kept.cache) == ENTRIES_MAX
     assert (flooded[0].hit, kept.read("s0")[0].hit) == (False, True)
-    kept.clock.advance(IDLE_S + 1)
+    kept.clock.advance(EVICTION_MIN_IDLE_S + 1)
     kept.read("s0")
     kept.read("new")
-    assert len(kept.copies) == ENTRIES_MAX
+    assert len(kept.cache) == ENTRIES_MAX
     assert kept.read("s0")[0].hit, "it was asked for since"
 
 
 def test_what_is_asked_once_is_not_kept_unless_it_is_wanted() -> None:
     kept = Kept()
-    kept.read(keep_first=False)
+    kept.read(cache_first=False)
     kept.servers.answer(5)
     kept.clock.advance(1)
-    assert (len(kept.copies), len(kept.servers.calls)) == (0, 1)
-    kept.read(keep_first=False)
-    assert len(kept.copies) == 1
+    assert (len(kept.cache), len(kept.servers.calls)) == (0, 1)
+    kept.read(cache_first=False)
+    assert len(kept.cache) == 1
 
 
 def test_closing_asks_no_more() -> None:
     kept = Kept().filled()
-    kept.copies.close()
+    kept.cache.close()
     assert kept.servers.cancelled == 1
     assert kept.clock.getDelayedCalls() == []
 
@@ -344,28 +344,28 @@ def test_closing_asks_no_more() -> None:
 def test_a_version_lasts_until_something_about_it_changes() -> None:
     kept = Kept()
     web = (SERVICE, "web")
-    assert kept.copies.version(web) is None
+    assert kept.cache.validator(web) is None
     kept.filled()
-    first = kept.copies.version(web)
+    first = kept.cache.validator(web)
     assert first is not None
-    assert kept.copies.version((NODE, "web")) is None
-    assert kept.copies.version(web) == first
+    assert kept.cache.validator((NODE, "web")) is None
+    assert kept.cache.validator(web) == first
     kept.servers.answer(6)
-    second = kept.copies.version(web)
+    second = kept.cache.validator(web)
     assert second not in (None, first)
     kept.servers.catalog_writes += 1
-    assert kept.copies.version(web) != second
+    assert kept.cache.validator(web) != second
     kept.clock.advance(PAUSE_S)
     kept.servers.fail()
-    assert kept.copies.version(web) is None, "each answer is to tell its age"
+    assert kept.cache.validator(web) is None, "each answer is to tell its age"
 
 
 def test_who_was_answered_without_a_copy_spoils_the_version() -> None:
     kept = Kept().filled()
-    before = kept.copies.version((SERVICE, "web"))
-    kept.read(filter="Port==1", keep_first=False)
+    before = kept.cache.validator((SERVICE, "web"))
+    kept.read(filter="Port==1", cache_first=False)
     kept.servers.answer(5)
-    assert kept.copies.version((SERVICE, "web")) != before
+    assert kept.cache.validator((SERVICE, "web")) != before
 
 
 # -- the caller in front of the doors
@@ -373,7 +373,7 @@ def test_who_was_answered_without_a_copy_spoils_the_version() -> None:
 
 def called(kept: Kept, method: str, request: Any) -> list[Any]:
     got: list[Any] = []
-    CopyingCaller(kept.servers, kept.copies, "dc1").call(method, request).addBoth(got.append)
+    CachingCaller(kept.servers, kept.cache, "dc1").call(method, request).addBoth(got.append)
     return got
 
 
@@ -384,7 +384,7 @@ def test_a_stale_read_that_asks_for_the_cache_is_copied_at_once() -> None:
         request.options.allow_stale = request.options.use_cache = True
         if not called(kept, "Catalog.ServiceNodes", request):
             kept.servers.answer(5)
-    assert (len(kept.copies), kept.copies.hits) == (1, 1)
+    assert (len(kept.cache), kept.cache.hits) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -405,5 +405,5 @@ def test_only_repeated_stale_reads_of_the_own_catalog_are_copied(
         request.options.allow_stale = stale
         if not called(kept, method, request):
             kept.servers.answer(5)
-    assert len(kept.copies) == copied
+    assert len(kept.cache) == copied
     assert len(kept.servers.calls) == (2 if copied else 3)

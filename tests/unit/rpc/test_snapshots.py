@@ -9,17 +9,8 @@ from twisted.internet.task import Clock
 
 from consulpy.codec.msgpack import pack, unpack_from
 from consulpy.errors import RPCError, WireError
-from consulpy.rpc.snapshots import (
-    REQUEST_LIMIT,
-    RESTORE,
-    SAVE,
-    ServingSnapshots,
-    SnapshotReply,
-    SnapshotRequest,
-    perform,
-    reply_in,
-    request_bytes,
-)
+from consulpy.rpc.snapshot_messages import RESTORE, SAVE, SnapshotReply, SnapshotRequest
+from consulpy.rpc.snapshots import REQUEST_LIMIT, ServingSnapshots, perform, reply_in, request_bytes
 from consulpy.state import archive
 from tests.conftest import VECTORS
 from tests.harness.rpc import make_server, register

@@ -80,7 +80,7 @@ class Line:
         lost = world.rng.random() < world.network.conditions.loss
         return self.alive and not lost and world.network.reaches(self._address, SERVER)
 
-    def call(self, method: str, request: Record) -> "Deferred[Any]":
+    def call(self, method: str, request: Record, dependencies: Any = None) -> "Deferred[Any]":
         waiting: Deferred[Any] = Deferred()
         self._later(self._ask, waiting, method, type(request).unpack(request.pack()))
         return waiting

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from consulpy.http.api.params import token
 from consulpy.http.api.routing import Answer, Request, route
 from consulpy.http.api.rpc_read import meta_headers
-from consulpy.rpc.snapshots import RESTORE, SAVE, SnapshotRequest
+from consulpy.rpc.snapshot_messages import RESTORE, SAVE, SnapshotRequest
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface

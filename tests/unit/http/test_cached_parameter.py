@@ -2,7 +2,7 @@
 
 import pytest
 
-from consulpy.http.api.reply_cache import DATACENTERS_S
+from consulpy.rpc.cache.authorized_cache import DATACENTERS_S
 from tests.harness.http import HttpHarness
 
 
