@@ -1,7 +1,7 @@
-"""The queue of what is to be gossiped: each entry is sent a limited number of times, the least sent first.
+"""Transmit-limited broadcast queue: each message is gossiped a limited number of times, the least transmitted first.
 
-A newer entry of the same name replaces an older one. Serf has three such queues, where every entry is unique.
-Source: docs/wire/gossip.md 5.7; tests/vectors/gossip/timers.json.
+A newer message of the same name invalidates an older one. Serf has three such queues, with unnamed messages. Source:
+docs/wire/gossip.md 5.7; tests/vectors/gossip/timers.json.
 """
 
 import math
@@ -11,25 +11,25 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
-#: Entries that a queue holds at most; then the most transmitted go.
+#: Maximum entries in a queue; above it the most transmitted are dropped.
 DEPTH_MAX: Final = 4096
 
 
 def retransmit_limit(mult: int, nodes: int) -> int:
-    """How often a broadcast is sent: mult * ceil(log10(nodes + 1))."""
+    """Maximum transmissions of a broadcast: mult * ceil(log10(nodes + 1))."""
     return mult * math.ceil(math.log10(nodes + 1))
 
 
 @dataclass(slots=True, eq=False)
 class Broadcast:
-    """One message in the queue. `finished` is called when it was sent often enough, replaced, or dropped."""
+    """A queued message. `finished` is called when it reached the transmit limit, was invalidated, or was dropped."""
 
     message: bytes
     name: str
     finished: Callable[[], None] | None
     id: int
     transmits: int = 0
-    #: Its place among those that were sent as often: the longest first, then the newest.
+    #: Sort key among entries with as many transmissions: the longest first, then the newest.
     place: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ _place = attrgetter("place")
 
 
 class BroadcastQueue:
-    """What is to be gossiped. `nodes()`: how many members there are, which sets how often each entry is sent.
+    """A queue of messages to gossip. `nodes()`: the number of members, which sets the transmit limit.
 
     `queued()` is called after each new entry.
     """
@@ -62,19 +62,19 @@ class BroadcastQueue:
         self._nodes = nodes
         self._queued = queued
         self.depth_max = depth_max
-        #: The entries by how often they were sent, each list in the order of `Broadcast.place`.
+        #: Entries by number of transmissions, each list sorted by `Broadcast.place`.
         self._buckets: dict[int, list[Broadcast]] = {}
         self._by_name: dict[str, Broadcast] = {}
         self._next_id = 1
         self._size = 0
-        #: Entries that were dropped because the queue was full.
+        #: Number of entries dropped because the queue was full.
         self.dropped = 0
 
     def __len__(self) -> int:
         return self._size
 
     def queue(self, message: bytes, name: str = "", finished: Callable[[], None] | None = None) -> None:
-        """Gossip `message` from now on. A `name` that is not empty replaces what was queued under it."""
+        """Queue a message. A non-empty `name` invalidates the entry queued under it."""
         assert message, "an empty message crashes real peers"
         entry = Broadcast(message, name, finished, self._next_id)
         self._next_id += 1
@@ -87,19 +87,19 @@ class BroadcastQueue:
         self._queued()
 
     def drop(self, name: str) -> None:
-        """Forget what is queued under `name`."""
+        """Remove the entry queued under `name`."""
         old = self._by_name.pop(name, None)
         if old is None:
             return
         bucket = self._buckets[old.transmits]
         del bucket[bisect_left(bucket, old.place, key=_place)]
-        self._removed(old.transmits, bucket)
+        self._entry_removed(old.transmits, bucket)
         old._finish()
 
     def get(self, overhead: int, limit: int) -> list[bytes]:
-        """Messages for one packet: each costs its length plus `overhead`, all together at most `limit` bytes.
+        """Messages for one packet: each costs its length plus `overhead`, together at most `limit` bytes.
 
-        Each picked one counts as transmitted, whatever becomes of the packet.
+        Each returned message counts as transmitted.
         """
         if not self._size:
             return []
@@ -113,43 +113,43 @@ class BroadcastQueue:
                 entry = bucket.pop(at)
                 limit -= overhead + len(entry.message)
                 picked.append(entry)
-                self._removed(transmits, bucket)
+                self._entry_removed(transmits, bucket)
         most = retransmit_limit(self._mult, self._nodes()) if picked else 0
         for entry in picked:
             entry.transmits += 1
             if entry.transmits >= most:
-                self._forget(entry)
+                self._finish_entry(entry)
             else:
                 self._insert(entry)
         return [entry.message for entry in picked]
 
     def prune(self, depth: int) -> int:
-        """Keep the `depth` entries that were sent least; how many were dropped."""
+        """Keep the `depth` least transmitted entries; the number dropped."""
         gone: list[Broadcast] = []
         for transmits in sorted(self._buckets, reverse=True):
             bucket = self._buckets[transmits]
             while bucket and self._size > depth:
                 gone.append(bucket.pop())
-                self._removed(transmits, bucket)
+                self._entry_removed(transmits, bucket)
         for entry in gone:
-            self._forget(entry)
+            self._finish_entry(entry)
         self.dropped += len(gone)
         return len(gone)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         self.prune(0)
 
     def _insert(self, entry: Broadcast) -> None:
         insort(self._buckets.setdefault(entry.transmits, []), entry, key=_place)
         self._size += 1
 
-    def _removed(self, transmits: int, bucket: list[Broadcast]) -> None:
+    def _entry_removed(self, transmits: int, bucket: list[Broadcast]) -> None:
         self._size -= 1
         if not bucket:
             del self._buckets[transmits]
 
-    def _forget(self, entry: Broadcast) -> None:
+    def _finish_entry(self, entry: Broadcast) -> None:
         if self._by_name.get(entry.name) is entry:
             del self._by_name[entry.name]
         entry._finish()

@@ -1,4 +1,4 @@
-"""What can be set about a memberlist: profiles for a LAN, a WAN and one machine, each value with its unit.
+"""Configuration of a memberlist, with memberlist's LAN, WAN and local profiles.
 
 Source: docs/wire/gossip.md 5.10.
 """
@@ -13,72 +13,72 @@ from consulpy.memberlist.member import Address
 
 @dataclass(frozen=True, kw_only=True)
 class MemberlistConfig:
-    """The settings of one memberlist. `advertise`: where others reach us."""
+    """Settings of one memberlist. `name`: of the local node. `advertise`: the address announced to other members."""
 
     name: str
     advertise: Address
 
-    #: Everything about one stream has to happen within this.
+    #: Seconds for a whole stream: connect, write, read.
     stream_timeout_s: float = 10.0
-    #: How many others are asked to probe a member that did not answer us.
+    #: Number of members asked to probe a member that did not ack (memberlist: IndirectChecks).
     indirect_checks: int = 3
-    #: A broadcast is sent retransmit_mult * ceil(log10(n + 1)) times.
+    #: Multiplier of the transmit limit: retransmit_mult * ceil(log10(n + 1)).
     retransmit_mult: int = 4
-    #: A suspect has at least suspicion_mult * max(1, log10 n) * probe_interval_s to refute ...
+    #: Minimum suspicion timeout: suspicion_mult * max(1, log10 n) * probe_interval_s.
     suspicion_mult: int = 4
-    #: ... and this many times as long while nobody confirms the suspicion.
+    #: Maximum suspicion timeout, as a multiple of the minimum one; used while no member confirms the suspicion.
     suspicion_max_timeout_mult: int = 6
-    #: The whole state is exchanged with one member this often, more rarely above 32 members.
+    #: Seconds between push/pulls with a random member; scaled up above 32 members.
     push_pull_interval_s: float = 30.0
-    #: One member is probed this often.
+    #: Seconds between probes.
     probe_interval_s: float = 1.0
-    #: An ack has to come within this, or others are asked.
+    #: Seconds to wait for an ack before indirect probes are sent.
     probe_timeout_s: float = 0.5
-    #: Whether a member that does not answer is also tried by TCP.
+    #: Whether a member that does not ack by UDP is also pinged by TCP.
     tcp_pings: bool = True
-    #: Broadcasts are sent to this many members ...
+    #: Number of random members to gossip to in each interval.
     gossip_nodes: int = 3
-    #: ... this often.
+    #: Seconds between gossip rounds.
     gossip_interval_s: float = 0.2
-    #: Dead members are still gossiped to for this long, so that they may refute; then they are forgotten.
+    #: Seconds for which dead members are still gossiped to, so that they can refute; then they are removed.
     gossip_to_the_dead_time_s: float = 30.0
-    #: The name of a member that was dead for this long may be taken by another address; 0: never.
+    #: Seconds after which the name of a dead member can be claimed by another address; 0: never.
     dead_node_reclaim_time_s: float = 0.0
-    #: The local health score stays below this.
+    #: Upper bound of the local health score.
     awareness_max_multiplier: int = 8
-    #: The most bytes of a datagram, before encryption.
+    #: Maximum bytes of a datagram before encryption (memberlist: UDPBufferSize).
     packet_bytes: int = 1400
-    #: Whether what we send is compressed where that makes it shorter. Real agents do; all understand what is not, and
-    #: the time that LZW takes both ends (1 ms for a push/pull of ten members) is worth more than the bytes.
+    #: Whether sent messages are compressed if that makes them shorter. Off, unlike real agents: all peers accept
+    #: uncompressed messages, and LZW costs both ends 1 ms per push/pull of ten members.
     compression: bool = False
 
     keyring: Keyring | None = None
-    #: Whether packets and streams that are not encrypted are refused.
+    #: Whether incoming packets and streams must be encrypted.
     encrypt_verify_incoming: bool = True
-    #: Whether what we send is encrypted.
+    #: Whether outgoing packets and streams are encrypted.
     encrypt_verify_outgoing: bool = True
-    #: Packets and streams of other labels are refused; empty: those with a label are.
+    #: Label of packets and streams. Those with another label, or without one, are refused; empty: those with one are.
     label: str = ""
-    #: Networks that members must be in; empty: anywhere.
+    #: CIDR networks that member addresses must be in; empty: any.
     allowed_cidrs: tuple[str, ...] = ()
     #: Minimum, maximum and current version of the delegate's protocol (Serf in Consul: 2, 5, 4).
     delegate_versions: tuple[int, int, int] = (2, 5, 4)
-    #: Whether every alive message must carry all six versions.
+    #: Whether alive messages must carry all six protocol versions.
     require_versions: bool = True
 
     @property
     def vsn(self) -> tuple[int, ...]:
-        """Our protocol versions as alive messages carry them."""
+        """Protocol versions in our alive messages: memberlist's minimum, maximum, current, then the delegate's."""
         return (1, 5, 2, *self.delegate_versions)
 
     @classmethod
     def lan(cls, **changes: Any) -> Self:
-        """The settings for one datacenter."""
+        """The profile for one datacenter (memberlist.DefaultLANConfig)."""
         return cls(**changes)
 
     @classmethod
     def wan(cls, **changes: Any) -> Self:
-        """The settings between datacenters."""
+        """The profile between datacenters (memberlist.DefaultWANConfig)."""
         slower: dict[str, Any] = {
             "stream_timeout_s": 30.0,
             "suspicion_mult": 6,
@@ -93,7 +93,7 @@ class MemberlistConfig:
 
     @classmethod
     def local(cls, **changes: Any) -> Self:
-        """The settings for agents on one machine."""
+        """The profile for agents on one machine (memberlist.DefaultLocalConfig)."""
         faster: dict[str, Any] = {
             "stream_timeout_s": 1.0,
             "indirect_checks": 1,
@@ -107,5 +107,5 @@ class MemberlistConfig:
         return cls(**{**faster, **changes})
 
     def replace(self, **changes: Any) -> Self:
-        """The same settings but for `changes`."""
+        """A copy with `changes`."""
         return dataclasses.replace(self, **changes)

@@ -1,6 +1,6 @@
-"""What memberlist is given from outside: who moves its bytes, and whom it tells and asks about members.
+"""Interfaces that a memberlist calls: the transport below it and the delegate above it.
 
-The names are memberlist's own. Both are `typing.Protocol`s: nothing here imports Serf or Twisted.
+The names are memberlist's own. Both are `typing.Protocol`s: this module imports neither Serf nor Twisted.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from consulpy.memberlist.member import Address, Member
 
 
 class Transport(Protocol):
-    """Moves bytes for a `Memberlist`: datagrams, and streams of one request and at most one reply.
+    """Sends datagrams, and opens streams of one request and at most one reply.
 
-    The other way, the transport's owner calls `Memberlist.packet_received(data, source)` for each datagram, and
-    feeds what arrives on a stream to what `Memberlist.stream_opened(source)` gave.
+    Incoming data: the transport's owner calls `Memberlist.packet_received(data, source)` for each datagram, and feeds
+    the bytes of an incoming stream to the object that `Memberlist.stream_opened(source)` returned.
     """
 
     def send_packet(self, destination: Address, data: bytes) -> bool:
-        """Send one datagram; False if the network refused it at once."""
+        """Send one datagram; False if the network refused it immediately."""
 
     def exchange(
         self,
@@ -29,38 +29,40 @@ class Transport(Protocol):
     ) -> None:
         """Connect, write `request`, feed what comes back to `reader` until it has a whole message or fails.
 
-        Then close and call `done` once: with None when the reader is complete, else with the error (refused, timed
-        out after `timeout_s` seconds in all, closed too early, too large, malformed).
+        Then close and call `done` once: with None when the message is complete, else with the error (refused, timed out
+        after `timeout_s` seconds in all, closed too early, too large, malformed).
         """
 
 
 class StreamReader(Protocol):
-    """Collects the bytes of one stream message."""
+    """Assembles one stream message from received bytes."""
 
     def feed(self, data: bytes) -> bool:
-        """Take more bytes; True when the message is whole. Raises `WireError` when it can't become one."""
+        """Process received bytes; True when the message is complete. Raises `WireError` for a malformed one."""
 
 
 class Delegate(Protocol):
-    """What a `Memberlist` asks and tells the layer above (Serf)."""
+    """The layer above a `Memberlist` (Serf)."""
 
     def node_meta(self) -> bytes:
-        """Our metadata for alive messages, at most 512 bytes."""
+        """The local node's metadata for alive messages, at most 512 bytes."""
 
     def notify_message(self, message: bytes) -> None:
-        """A user message arrived (without memberlist's type byte). `WireError` may be raised: it costs a log line."""
+        """A user message was received (without memberlist's type byte). Raises `WireError` for a malformed one, which
+        is logged.
+        """
 
     def has_broadcasts(self) -> bool:
-        """Whether there is any user message to piggyback. `Memberlist.gossip_soon` must be called when that begins."""
+        """Whether user messages are queued for gossip. When that becomes true, call `Memberlist.schedule_gossip`."""
 
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
-        """User messages to piggyback: each costs its length plus `overhead`, all together at most `limit` bytes."""
+        """User messages to gossip: each costs its length plus `overhead`, together at most `limit` bytes."""
 
     def local_state(self, join: bool) -> bytes:
-        """Our user state for a push/pull."""
+        """The local user state for a push/pull."""
 
     def merge_remote_state(self, state: bytes, join: bool) -> None:
-        """The user state of a push/pull partner."""
+        """Merge the user state of a push/pull partner. Raises `WireError`."""
 
     def notify_join(self, member: Member) -> None:
         """A member became alive (new, or back from dead or left)."""
@@ -72,16 +74,18 @@ class Delegate(Protocol):
         """An alive member's metadata changed."""
 
     def notify_conflict(self, existing: Member, other: Member) -> None:
-        """Somebody at another address claims the name of a member that we know."""
+        """A member at another address claims the name of a known member."""
 
     def notify_merge(self, members: list[Member]) -> None:
-        """Before a join's push/pull is merged. Raise `MergeRefused` to take nothing and tell the other side."""
+        """Called before the members of a join's push/pull are merged. Raise `MergeRefused` to refuse all; the text is
+        sent to the peer.
+        """
 
     def notify_alive(self, member: Member) -> None:
-        """Before an alive message is taken. Raise `MergeRefused` to ignore it."""
+        """Called before an alive message is applied. Raise `MergeRefused` to ignore it."""
 
     def ack_payload(self) -> bytes:
-        """What our acks to direct UDP pings carry (Serf: the coordinate)."""
+        """The payload of our acks to direct UDP pings (Serf: the coordinate)."""
 
     def notify_ping_complete(self, member: Member, rtt_s: float, payload: bytes) -> None:
-        """A direct probe of `member` was acknowledged in time."""
+        """A direct probe of `member` was acked in time with `payload`. Raises `WireError` for a malformed one."""

@@ -1,4 +1,4 @@
-"""The keys of a pool: the first is the primary, which encrypts; any of them decrypts.
+"""The gossip encryption keys of a pool: the primary encrypts; any key decrypts.
 
 Source: docs/wire/gossip.md 3.3; the error texts are memberlist's.
 """
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Keyring:
-    """AES keys of 16, 24 or 32 bytes, the primary first. Raises `ConfigError` for any other size, or for no key."""
+    """AES keys of 16, 24 or 32 bytes, the primary first. Raises `ConfigError` for another size, or without a key."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys:
@@ -29,27 +29,27 @@ class Keyring:
 
     @property
     def primary(self) -> bytes:
-        """The key that encrypts."""
+        """The primary key."""
         return next(iter(self._ciphers))
 
     @property
     def ciphers(self) -> "list[AESGCM]":
-        """What decrypts, in the order in which to try; the first also encrypts."""
+        """Ciphers of all keys, the primary's first."""
         return list(self._ciphers.values())
 
     def add(self, key: bytes) -> None:
-        """Accept what is encrypted with `key` from now on. Raises `ConfigError` for a wrong size."""
+        """Install a key for decryption. Raises `ConfigError` for a wrong size."""
         if len(key) not in (16, 24, 32):
             raise ConfigError("key size must be 16, 24 or 32 bytes")
         if key not in self._ciphers:
             from cryptography.hazmat.primitives.ciphers.aead import (
                 AESGCM,
-            )  # 6 MiB that pools without keys need not have
+            )  # 6 MiB, not loaded in pools without keys
 
             self._ciphers[key] = AESGCM(key)
 
     def use(self, key: bytes) -> None:
-        """Encrypt with `key` from now on. Raises `ConfigError` if it was never added."""
+        """Make an installed key the primary. Raises `ConfigError` if it is not installed."""
         cipher = self._ciphers.get(key)
         if cipher is None:
             raise ConfigError("Requested key is not in the keyring")
@@ -57,7 +57,7 @@ class Keyring:
         self._ciphers = {key: cipher, **rest}
 
     def remove(self, key: bytes) -> None:
-        """Accept `key` no more; an unknown one is no error. Raises `ConfigError` for the primary."""
+        """Remove a key; an unknown one is ignored. Raises `ConfigError` for the primary."""
         if key == self.primary:
             raise ConfigError("Removing the primary key is not allowed")
         self._ciphers.pop(key, None)

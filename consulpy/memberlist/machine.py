@@ -1,95 +1,46 @@
-"""`Memberlist`: the timers, and the way of each message in and out. Pure: clock, random and transport are handed in.
+"""`Memberlist`: timers, gossip, and the dispatch of messages. Pure: clock, random and transport are arguments.
 
 Source: docs/wire/gossip.md 2 to 5.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import MergeRefused, WireError
 from consulpy.memberlist import messages, stream
+from consulpy.memberlist.bad_packet_log import BadPacketLog
 from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Delegate, Transport
+from consulpy.memberlist.incoming import IncomingStream, IncomingStreams
 from consulpy.memberlist.keyring import Keyring
-from consulpy.memberlist.member import Address, Member, State
+from consulpy.memberlist.member import Address, JoinTarget, Member, State
 from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import USER, Ack, Alive, Dead, Err, IndirectPing, Nack, Ping, Suspect
 from consulpy.memberlist.packet import COMPOUND_PARTS_MAX, CRC_FROM_VERSION, Sealer
 from consulpy.memberlist.probe import Prober
-from consulpy.memberlist.pushpull import StateExchange, push_pull_scale
+from consulpy.memberlist.pushpull import PushPullState, push_pull_scale
 from consulpy.memberlist.stream import MessageReader, PushPull, StreamMessage, UserMessage
 from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import NOTHING, Measures
 
-#: Streams that may be read at a time.
-INCOMING_STREAMS_MAX: Final = 128
-#: ... and of one IP address: many members may run on one machine, but nobody takes all.
-INCOMING_STREAMS_PER_SOURCE_MAX: Final = 32
-#: What all of them together may have brought, in bytes.
-INCOMING_STREAM_BYTES_MAX: Final = 64 * 1024 * 1024
-#: Bytes that a compound adds for itself, and for each part.
+#: Bytes that a compound adds for its header, and for each part.
 _COMPOUND_BYTES: Final = 2
 _PART_BYTES: Final = 2
-#: Types that real agents put into a queue before they act on them (docs/wire/gossip.md 5.10).
-_RUMOURS: Final = frozenset({Suspect.TYPE, Alive.TYPE, Dead.TYPE, USER})
-#: Warnings about bad packets: one for each source in this many seconds, and so many sources.
-_COMPLAIN_EVERY_S: Final = 10.0
-_COMPLAINTS_MAX: Final = 256
-#: Nodes of a push/pull that are merged in one turn: new ones take 20 ms together.
+#: Message types that real agents queue before they handle them (docs/wire/gossip.md 5.10).
+_GOSSIP_TYPES: Final = frozenset({Suspect.TYPE, Alive.TYPE, Dead.TYPE, USER})
+#: Nodes of a push/pull merged in one reactor turn; new ones take 20 ms together.
 MERGE_NODES: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class JoinTarget:
-    """Whom to join: an address, and the name that is expected there (empty: any)."""
-
-    address: Address
-    name: str = ""
-
-
-class IncomingStream:
-    """A stream that somebody opened to us. `feed` gives the reply when the request is whole."""
-
-    def __init__(self, memberlist: "Memberlist", source: Address, refused: bool) -> None:
-        self._memberlist = memberlist
-        self._source = source
-        self._refused = refused
-        self._bytes = 0
-        self._reader = MessageReader(memberlist.sealer)
-
-    def feed(self, data: bytes) -> bytes | None:
-        """Take more bytes. None: more is needed. Otherwise write this (perhaps nothing) and close."""
-        if self._refused:
-            return b""
-        self._bytes += len(data)
-        self._memberlist.incoming_bytes += len(data)
-        try:
-            if self._memberlist.incoming_bytes > INCOMING_STREAM_BYTES_MAX:
-                raise WireError("too much comes on all streams together")
-            if not self._reader.feed(data):
-                return None
-            assert self._reader.message is not None
-            return self._memberlist.answer(self._reader.message, self._source)
-        except WireError as error:
-            self._memberlist.complain(self._source, f"a stream message: {error}")
-            return b"" if self._reader.typed else self._memberlist.seal_stream(Err(str(error)).encode())
-
-    def closed(self) -> None:
-        """The connection is gone."""
-        self._reader.close()
-        if not self._refused:
-            self._refused = True
-            self._memberlist.stream_closed(self._source, self._bytes)
-
-
 class Memberlist:
-    """One member of one pool."""
+    """The local member of one gossip pool.
+
+    `log(level, text)`: writes a log line, level being `debug`, `info`, `warn` or `error`.
+    """
 
     def __init__(
         self,
@@ -109,92 +60,86 @@ class Memberlist:
         self._transport = transport
         self._delegate = delegate
         self._log = log or (lambda _level, _text: None)
-        self.queue = BroadcastQueue(config.retransmit_mult, lambda: len(self.list), queued=self.gossip_soon)
-        self.list = Members(config, clock, rng, self.queue, delegate, self._log, metrics)
-        self.exchange = StateExchange(self.list)
+        self.queue = BroadcastQueue(config.retransmit_mult, lambda: len(self.members), queued=self.schedule_gossip)
+        self.members = Members(config, clock, rng, self.queue, delegate, self._log, metrics)
+        self.push_pull_state = PushPullState(self.members)
         self.sealer = Sealer(
             config.keyring,
             verify_incoming=config.encrypt_verify_incoming,
             verify_outgoing=config.encrypt_verify_outgoing,
             label=config.label,
         )
-        self._prober = Prober(config, clock, self.list, self, delegate, self._log, metrics)
+        self._prober = Prober(config, clock, self.members, self, delegate, self._log, metrics)
         self._timers: dict[str, Timer] = {}
         self._gossip_at_s = 0.0
-        self._complained: OrderedDict[str, float] = OrderedDict()
+        self._bad_packets = BadPacketLog(clock, self._log)
         self._leave_done: Callable[[], None] | None = None
-        self.incoming_streams = self.incoming_bytes = 0
-        self._streams_of: dict[str, int] = {}
+        self.incoming = IncomingStreams(self)
         self.running = False
-        #: How often what happened: packets in and out and their bytes, bad ones, refused joins.
+        #: Counts of packets in and out, their bytes, malformed packets, send errors and refused joins.
         self.counters = dict.fromkeys(
             ("packets_in", "bytes_in", "packets_out", "bytes_out", "bad_packets", "send_errors", "refused_joins"), 0
         )
         self._handlers: dict[type, Callable[..., None]] = {
-            Ping: self._prober.pinged,
-            IndirectPing: self._prober.asked_to_ping,
-            Ack: lambda ack, _source: self._prober.acked(ack),
-            Nack: lambda nack, _source: self._prober.nacked(nack),
-            Suspect: lambda suspect, _source: self.list.suspect(suspect),
-            Alive: lambda alive, _source: self.list.alive(alive),
-            Dead: lambda dead, _source: self.list.dead(dead),
+            Ping: self._prober.handle_ping,
+            IndirectPing: self._prober.handle_indirect_ping,
+            Ack: lambda ack, _source: self._prober.handle_ack(ack),
+            Nack: lambda nack, _source: self._prober.handle_nack(nack),
+            Suspect: lambda suspect, _source: self.members.handle_suspect(suspect),
+            Alive: lambda alive, _source: self.members.handle_alive(alive),
+            Dead: lambda dead, _source: self.members.handle_dead(dead),
         }
 
-    # -- what the layer above sees
-
-    @property
-    def members(self) -> dict[str, Member]:
-        """All members by name, dead ones and ourselves too."""
-        return self.list.by_name
+    # -- state
 
     @property
     def local(self) -> Member:
-        """Ourselves."""
-        return self.list.local
+        """The local member."""
+        return self.members.local
 
     @property
     def node_count(self) -> int:
-        """How many members there are, in any state."""
-        return len(self.list)
+        """The number of members in any state."""
+        return len(self.members)
 
     @property
     def health_score(self) -> int:
-        """How much we doubt ourselves; 0 is healthy."""
-        return self.list.awareness.score
+        """The local health score; 0 is healthy."""
+        return self.members.awareness.score
 
     @property
     def keyring(self) -> Keyring | None:
-        """The keys, if the pool is encrypted."""
+        """The keyring, None if the pool is not encrypted."""
         return self.sealer.keyring
 
     @property
     def timeline(self) -> Timeline:
-        """What happened to each member."""
-        return self.list.timeline
+        """The timelines of all members."""
+        return self.members.timeline
 
     def start(self) -> None:
-        """Become a member, alone at first (but for those in `list` already)."""
+        """Start timers and announce the local member, alone at first (but for those in `members` already)."""
         self.running = True
         config = self.config
         self._gossip_at_s = self._clock.seconds() + self._rng.random() * config.gossip_interval_s
-        self.list.announce()
+        self.members.announce()
         self._schedule_probe(self._rng.random() * config.probe_interval_s)
-        self._schedule_push_pull(self._rng.random() * config.push_pull_interval_s * push_pull_scale(len(self.list)))
+        self._schedule_push_pull(self._rng.random() * config.push_pull_interval_s * push_pull_scale(len(self.members)))
 
     def shutdown(self) -> None:
-        """Stop at once; nobody is told. A leave that is under way is done with."""
+        """Stop at once without notifying other members. A leave in progress completes."""
         self.running = False
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
         self._timers.clear()
         self._prober.stop()
-        self.list.stop()
+        self.members.stop()
         if self._leave_done is not None:
             self._leave_done()
 
     def join(self, targets: Sequence[JoinTarget], done: Callable[[int, list[str]], None]) -> None:
-        """Exchange states with each target, one after the other; then `done(how many worked, errors)`."""
+        """Push/pull with each target in turn; then `done(number of successes, errors)`."""
         waiting = list(targets)
         errors: list[str] = []
 
@@ -214,65 +159,65 @@ class Memberlist:
         next_target(0)
 
     def leave(self, timeout_s: float, done: Callable[[], None]) -> None:
-        """Tell everybody that we leave; `done` once that was sent often enough, or after `timeout_s` seconds.
+        """Broadcast that we leave; `done` when the transmit limit is reached, or after `timeout_s` seconds.
 
-        We go on answering until `shutdown`.
+        Packets are still handled until `shutdown`.
         """
-        if self.list.leaving:
+        if self.members.leaving:
             done()
             return
-        self.list.leaving = True
+        self.members.leaving = True
         me = self.local
-        if all(member is me or member.is_gone for member in self.list):
-            self.list.dead(Dead(me.incarnation, me.name, me.name))
+        if all(member is me or member.is_gone for member in self.members):
+            self.members.handle_dead(Dead(me.incarnation, me.name, me.name))
             done()
             return
         finish = self._leave_done = _once(done)
         self._timers["leave"] = self._clock.callLater(timeout_s, finish)
-        self.list.own_death = finish
-        self.list.dead(Dead(me.incarnation, me.name, me.name))
+        self.members.on_own_dead_broadcast = finish
+        self.members.handle_dead(Dead(me.incarnation, me.name, me.name))
 
     def update_meta(self) -> None:
-        """Tell everybody our metadata of now."""
-        self.list.announce()
+        """Broadcast the delegate's current metadata."""
+        self.members.announce()
 
     def send_user(self, destination: Address, message: bytes) -> bool:
-        """Send one user message directly, with nothing else in the packet."""
-        return self._write(destination, [bytes((USER,)) + message], None)
+        """Send one user message directly, alone in its packet."""
+        return self._send_packet(destination, [bytes((USER,)) + message], None)
 
-    # -- packets in
+    # -- incoming packets
 
     def packet_received(self, data: bytes, source: Address) -> None:
-        """A datagram arrived. Whatever it holds, the worst that it does is one log line."""
+        """Handle a datagram. A malformed one costs at most one log line."""
         if not self.running:
             return
         self.counters["packets_in"] += 1
         self.counters["bytes_in"] += len(data)
-        rumours: list[bytes] = []
+        gossiped: list[bytes] = []
         try:
             for message in self.sealer.open(data):
-                if message[0] in _RUMOURS:
-                    rumours.append(message)
+                if message[0] in _GOSSIP_TYPES:
+                    gossiped.append(message)
                 else:
-                    self._take(message, source)
+                    self._handle_messages(message, source)
         except WireError as error:
             self._bad_packet(source, error)
-        # As real agents do (docs/wire/gossip.md 5.10): alive before the rest, and the last first. Broadcasts are packed
-        # newest first, so what was said one after the other is heard in that order.
-        rumours.reverse()
-        rumours.sort(key=lambda message: message[0] != Alive.TYPE)
-        for message in rumours:
-            self._take(message, source)
+        # As real agents do (docs/wire/gossip.md 5.10): alive messages first, and the last message first. Broadcasts are
+        # packed newest first, so that messages are handled in the order in which they were sent.
+        gossiped.reverse()
+        gossiped.sort(key=lambda message: message[0] != Alive.TYPE)
+        for message in gossiped:
+            self._handle_messages(message, source)
 
-    def _take(self, message: bytes, source: Address) -> None:
+    def _handle_messages(self, message: bytes, source: Address) -> None:
         try:
             self._message(message, source)
-        except WireError as error:  # what else the packet holds is good all the same
+        except WireError as error:  # the packet's other messages are valid
             self._bad_packet(source, error)
 
     def _bad_packet(self, source: Address, error: WireError) -> None:
         self.counters["bad_packets"] += 1
-        self.complain(source, f"a packet: {error}")
+        self.log_bad_packet(source, f"a packet: {error}")
 
     def _message(self, data: bytes, source: Address) -> None:
         if data[0] == USER:
@@ -284,31 +229,23 @@ class Memberlist:
             raise WireError(f"message type {data[0]} does not belong in a packet")
         handler(message, source)
 
-    def complain(self, source: Address, text: str) -> None:
-        """Log what is wrong with what `source` sends, now and then."""
-        now_s = self._clock.seconds()
-        last_s = self._complained.get(source[0])
-        if last_s is not None and now_s - last_s < _COMPLAIN_EVERY_S:
-            return
-        self._complained[source[0]] = now_s
-        self._complained.move_to_end(source[0])
-        if len(self._complained) > _COMPLAINTS_MAX:
-            self._complained.popitem(last=False)
-        self._log("warn", f"dropped from {source[0]}:{source[1]}: {text}")
+    def log_bad_packet(self, source: Address, text: str) -> None:
+        """Log a warning about malformed data from `source`, rate limited."""
+        self._bad_packets.warn(source, text)
 
-    # -- packets out
+    # -- outgoing packets
 
     def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool:
-        """Send a message, with what there is to gossip and fits."""
+        """Send a message, with gossip that fits into the packet."""
         budget = self.config.packet_bytes - len(message) - _COMPOUND_BYTES - _PART_BYTES - self.sealer.overhead_bytes
         parts = [message, *self._broadcasts(_PART_BYTES, budget)]
-        return self._write(destination, parts[:COMPOUND_PARTS_MAX], member)
+        return self._send_packet(destination, parts[:COMPOUND_PARTS_MAX], member)
 
     def send_parts(self, destination: Address, parts: list[bytes], member: Member) -> bool:
-        """Send just these messages in one packet."""
-        return self._write(destination, parts, member)
+        """Send these messages in one packet."""
+        return self._send_packet(destination, parts, member)
 
-    def _write(self, destination: Address, parts: list[bytes], member: Member | None) -> bool:
+    def _send_packet(self, destination: Address, parts: list[bytes], member: Member | None) -> bool:
         crc = member is not None and member.protocol_max >= CRC_FROM_VERSION
         packet = self.sealer.seal(parts, crc, self.config.compression)
         self.counters["packets_out"] += 1
@@ -319,7 +256,7 @@ class Memberlist:
         return sent
 
     def _broadcasts(self, overhead: int, limit: int) -> list[bytes]:
-        """What there is to gossip: memberlist's own first, then the delegate's."""
+        """Messages to gossip: memberlist's own first, then the delegate's."""
         picked = self.queue.get(overhead, limit)
         used = sum(len(message) + overhead for message in picked) if picked else 0
         if limit - used > overhead + 1:
@@ -327,9 +264,8 @@ class Memberlist:
             picked += [bytes((USER,)) + message for message in extra]
         return picked
 
-    def gossip_soon(self) -> None:
-        """There is something new to gossip. Gossip has a beat of its own, and who has nothing to say sleeps through it:
-        most of the time, that saves most of the timers of an agent."""
+    def schedule_gossip(self) -> None:
+        """Start the gossip timer. It runs only while messages are queued, which saves most timers of an idle agent."""
         timer = self._timers.get("gossip")
         if not self.running or (timer is not None and timer.active()):
             return
@@ -339,9 +275,9 @@ class Memberlist:
 
     def _gossip_tick(self) -> None:
         self._gossip_at_s += self.config.gossip_interval_s
-        if (len(self.queue) or self._delegate.has_broadcasts()) and len(self.list) > 1:
+        if (len(self.queue) or self._delegate.has_broadcasts()) and len(self.members) > 1:
             self._gossip()
-            self.gossip_soon()
+            self.schedule_gossip()
 
     def _gossip(self) -> None:
         config = self.config
@@ -349,46 +285,32 @@ class Memberlist:
         now_s = self._clock.seconds()
         oldest_s = now_s - config.gossip_to_the_dead_time_s
 
-        def wanted(member: Member) -> bool:
+        def hears_gossip(member: Member) -> bool:
             return member.state <= State.SUSPECT or (member.state is State.DEAD and member.changed_s > oldest_s)
 
-        # what is picked counts as sent: pick only for a receiver that is there
-        for receiver in self.list.sample(config.gossip_nodes, wanted):
+        # returned broadcasts count as transmitted: get them only for an existing receiver
+        for receiver in self.members.sample(config.gossip_nodes, hears_gossip):
             parts = self._broadcasts(_PART_BYTES, budget)
             if not parts:
                 return
             for start in range(0, len(parts), COMPOUND_PARTS_MAX):
-                self._write(receiver.at, parts[start : start + COMPOUND_PARTS_MAX], receiver)
+                self._send_packet(receiver.endpoint, parts[start : start + COMPOUND_PARTS_MAX], receiver)
         self._metrics.sample("memberlist.gossip", 1000 * (self._clock.seconds() - now_s))
 
-    # -- streams in
+    # -- incoming streams
 
     def stream_opened(self, source: Address) -> IncomingStream:
-        """Somebody connected: feed it what comes, and tell it when the connection is gone."""
-        of_source = self._streams_of.get(source[0], 0)
-        full = self.incoming_streams >= INCOMING_STREAMS_MAX or of_source >= INCOMING_STREAMS_PER_SOURCE_MAX
-        if full or not self.running:
-            return IncomingStream(self, source, refused=True)
-        self.incoming_streams += 1
-        self._metrics.incr("memberlist.tcp.accept")
-        self._streams_of[source[0]] = of_source + 1
-        return IncomingStream(self, source, refused=False)
+        """A peer opened a stream: pass it the received bytes, and notify it when the connection is closed."""
+        opened = self.incoming.open(source, accept=self.running)
+        if not opened.refused:
+            self._metrics.incr("memberlist.tcp.accept")
+        return opened
 
-    def stream_closed(self, source: Address, size: int) -> None:
-        """A stream that brought `size` bytes is gone."""
-        self.incoming_streams -= 1
-        self.incoming_bytes -= size
-        left = self._streams_of[source[0]] - 1
-        if left:
-            self._streams_of[source[0]] = left
-        else:
-            del self._streams_of[source[0]]
-
-    def answer(self, message: StreamMessage, source: Address) -> bytes:
-        """What a whole stream message is answered with. Raises `WireError` for one that is not answered."""
+    def handle_stream_message(self, message: StreamMessage, source: Address) -> bytes:
+        """The reply to a stream message. Raises `WireError` for a message that gets none."""
         if isinstance(message, PushPull):
             if message.bad_nodes:
-                self.complain(source, f"{len(message.bad_nodes)} nodes of a push/pull: {message.bad_nodes[0]}")
+                self.log_bad_packet(source, f"{len(message.bad_nodes)} nodes of a push/pull: {message.bad_nodes[0]}")
             else:
                 self._log("debug", f"push/pull from {source[0]}:{source[1]}, {len(message.nodes)} members")
             try:
@@ -410,13 +332,13 @@ class Memberlist:
         raise WireError(f"{type(message).__name__} is no request")
 
     def seal_stream(self, plain: bytes) -> bytes:
-        """A stream message, ready to be written."""
+        """Compress, encrypt and label a stream message."""
         return stream.seal(self.sealer, plain, self.config.compression)
 
-    # -- streams out
+    # -- outgoing streams
 
     def tcp_ping(self, member: Member, seq_no: int, timeout_s: float, done: Callable[[bool], None]) -> None:
-        """Ping by TCP; `done(whether it answered)`."""
+        """Ping by TCP; `done(acked)`."""
         address, port = self.config.advertise
         request = self.seal_stream(Ping(seq_no, member.name, address, port, self.config.name).encode())
         reader = MessageReader(self.sealer)
@@ -426,7 +348,7 @@ class Memberlist:
             reply = reader.message
             done(error is None and isinstance(reply, Ack) and reply.seq_no == seq_no)
 
-        self._transport.exchange(member.at, request, timeout_s, reader, finished)
+        self._transport.exchange(member.endpoint, request, timeout_s, reader, finished)
 
     def _push_pull(self, destination: Address, join: bool, done: Callable[[Exception | None], None]) -> None:
         reader = MessageReader(self.sealer)
@@ -437,7 +359,7 @@ class Memberlist:
             reader.close()
             if error is None and self.running:
                 try:
-                    self._take_reply(reader.message, join, merged)
+                    self._handle_push_pull_reply(reader.message, join, merged)
                     return
                 except (WireError, MergeRefused) as refused:
                     error = refused
@@ -452,7 +374,7 @@ class Memberlist:
         self._metrics.incr("memberlist.tcp.sent", len(state))
         self._transport.exchange(destination, state, self.config.stream_timeout_s, reader, finished)
 
-    def _take_reply(self, reply: StreamMessage | None, join: bool, merged: Callable[[], None]) -> None:
+    def _handle_push_pull_reply(self, reply: StreamMessage | None, join: bool, merged: Callable[[], None]) -> None:
         if isinstance(reply, Err):
             raise MergeRefused(f"remote error: {reply.error}")
         if not isinstance(reply, PushPull):
@@ -461,21 +383,21 @@ class Memberlist:
         self._merge(reply, join, merged)
 
     def _own_state(self, join: bool) -> bytes:
-        nodes, count = self.exchange.own_state()
+        nodes, count = self.push_pull_state.own_state()
         return self.seal_stream(stream.push_pull(join, nodes, count, self._delegate.local_state(join)))
 
     def _check_merge(self, remote: PushPull, join: bool) -> None:
-        self.exchange.check(remote)
+        self.push_pull_state.check(remote)
         if join and remote.nodes:
-            self._delegate.notify_merge(self.exchange.members_of(remote, self._clock.seconds()))
+            self._delegate.notify_merge(self.push_pull_state.members_of(remote, self._clock.seconds()))
 
     def _merge(self, remote: PushPull, join: bool, merged: Callable[[], None] = lambda: None, first: int = 0) -> None:
-        """Take what the other one knows, some nodes in each turn; then call `merged`."""
-        if first and not self.running:  # stopped meanwhile
+        """Merge a peer's state, `MERGE_NODES` nodes in each turn; then call `merged`."""
+        if first and not self.running:  # shut down meanwhile
             merged()
             return
         rest = first + MERGE_NODES
-        self.exchange.merge(remote.nodes[first:rest])
+        self.push_pull_state.merge(remote.nodes[first:rest])
         if rest < len(remote.nodes):
             self._clock.callLater(0, self._merge, remote, join, merged, rest)
             return
@@ -499,8 +421,8 @@ class Memberlist:
         self._timers["push_pull"] = self._clock.callLater(delay_s, self._push_pull_tick)
 
     def _push_pull_tick(self) -> None:
-        self._schedule_push_pull(self.config.push_pull_interval_s * push_pull_scale(len(self.list)))
-        partners = self.list.sample(1, lambda member: member.state is State.ALIVE)
+        self._schedule_push_pull(self.config.push_pull_interval_s * push_pull_scale(len(self.members)))
+        partners = self.members.sample(1, lambda member: member.state is State.ALIVE)
         if not partners:
             return
         name = partners[0].name
@@ -510,7 +432,7 @@ class Memberlist:
             if error is not None and self.running:
                 self._log("warn", f"push/pull with {name} failed: {error}")
 
-        self._push_pull(partners[0].at, False, finished)
+        self._push_pull(partners[0].endpoint, False, finished)
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

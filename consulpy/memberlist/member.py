@@ -8,7 +8,7 @@ Address = tuple[str, int]
 
 
 class State(IntEnum):
-    """What a member is; the numbers are those of push/pull."""
+    """State of a member; the numbers are push/pull's."""
 
     ALIVE = 0
     SUSPECT = 1
@@ -18,7 +18,7 @@ class State(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A member as memberlist knows it."""
+    """A member as memberlist knows it. `vsn`: its protocol versions as in `MemberlistConfig.vsn`."""
 
     name: str
     address: str
@@ -27,12 +27,12 @@ class Member:
     vsn: tuple[int, ...]
     incarnation: int
     state: State
-    #: When the state changed last, in the clock's seconds.
+    #: Time of the last state change, in the clock's seconds.
     changed_s: float
 
     @property
-    def at(self) -> Address:
-        """Where it listens."""
+    def endpoint(self) -> Address:
+        """Its IP address and port."""
         return (self.address, self.port)
 
     @property
@@ -42,5 +42,13 @@ class Member:
 
     @property
     def protocol_max(self) -> int:
-        """The newest protocol that it speaks; 0 if it did not say."""
+        """The newest memberlist protocol version that it speaks; 0 if unknown."""
         return self.vsn[1] if len(self.vsn) > 1 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class JoinTarget:
+    """A member to join: its address, and its expected name (empty: any)."""
+
+    address: Address
+    name: str = ""

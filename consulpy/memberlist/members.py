@@ -1,7 +1,7 @@
-"""Members, and the rules by which messages change them: alive, suspect, dead or left, refute, by incarnation.
+"""The member list and its rules: alive, suspect, dead or left, refute, by incarnation.
 
-An alive message needs a higher incarnation than the known one, suspect and dead act at an equal one; only the member
-itself raises its incarnation. Source: docs/wire/gossip.md 5.1 to 5.4.
+An alive message needs a higher incarnation than the known one; suspect and dead messages also apply at an equal one.
+Only the member itself raises its incarnation. Source: docs/wire/gossip.md 5.1 to 5.4.
 """
 
 import ipaddress
@@ -23,7 +23,7 @@ from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import NOTHING, Measures
 
 _U32: Final = 0xFFFFFFFF
-#: Members that are known at most; new ones are ignored then.
+#: Maximum number of members; further ones are ignored.
 MEMBERS_MAX: Final = 1 << 17
 
 
@@ -31,9 +31,9 @@ _STATES: Final = tuple(State)
 
 
 class Members:
-    """The list of members and its rules.
+    """The member list. `queue`: gets messages to gossip. `log(level, text)`: writes a log line.
 
-    `queue` gets what is to be gossiped; `log(level, text)` what a person should know.
+    Iterates over the members in probe order; `by_name` finds them.
     """
 
     def __init__(
@@ -56,49 +56,51 @@ class Members:
         self._networks = [ipaddress.ip_network(cidr, strict=False) for cidr in config.allowed_cidrs]
         self._suspicions: dict[str, Suspicion] = {}
         self.by_name: dict[str, Member] = {}
-        #: The order in which members are probed; new ones come in at a random place.
-        self.order: list[Member] = []
-        #: The addresses of all members, with how many have each: whom we do favours.
+        #: Members in probe order; new ones are inserted at a random position.
+        self.probe_order: list[Member] = []
+        #: Number of members per IP address. Only these addresses are sent relayed pings and acks.
         self._addresses: dict[str, int] = {}
         self.awareness = Awareness(config.awareness_max_multiplier)
         self.timeline = Timeline(clock.seconds)
         self.incarnation = 0
         self.leaving = False
         self.alive_count = 0
-        #: Raised with every change, so that encoded states can be kept.
+        #: Incremented with each change; validates cached push/pull encodings.
         self.version = 0
-        #: Told of every dead message about ourselves that went out while leaving.
-        self.own_death: Callable[[], None] | None = None
+        #: Called when a dead message about the local node finished broadcasting during a leave.
+        self.on_own_dead_broadcast: Callable[[], None] | None = None
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.probe_order)
 
     def __iter__(self) -> Iterator[Member]:
-        return iter(self.order)
+        return iter(self.probe_order)
 
     @property
     def local(self) -> Member:
-        """Ourselves."""
+        """The local member."""
         return self.by_name[self.config.name]
 
-    def knows_address(self, address: str) -> bool:
-        """Whether any member lives at this IP address."""
+    def is_member_address(self, address: str) -> bool:
+        """Whether any member has this IP address."""
         return address in self._addresses
 
-    # -- ourselves
+    # -- the local member
 
     def announce(self) -> None:
-        """Tell everybody about us, with the delegate's metadata of now, at a new incarnation."""
+        """Broadcast an alive message about the local member, with the delegate's metadata, at a new incarnation."""
         config = self.config
         self.incarnation += 1
         address, port = str(ipaddress.ip_address(config.advertise[0])), config.advertise[1]
         meta = self._delegate.node_meta()
         assert len(meta) <= 512, "metadata is at most 512 bytes"
         message = Alive(self.incarnation, config.name, address, port, meta, config.vsn)
-        self._take_alive(message, own=True)
+        self._apply_alive(message, own=True)
 
     def refute(self, accused: int, peer: str, what: str) -> None:
-        """Somebody is wrong about us: contradict with a higher incarnation."""
+        """Broadcast an alive message at a higher incarnation than `accused`, against what `peer` claims about us
+        (`what`).
+        """
         self.incarnation = min(max(self.incarnation + 1, accused + 1), _U32)
         me = self.local
         me.incarnation = self.incarnation
@@ -108,13 +110,13 @@ class Members:
         self._log("warn", f"refuting a {what} message about ourselves (from {peer or 'gossip'})")
         self._broadcast_alive(me)
 
-    # -- the rules
+    # -- rules
 
-    def alive(self, message: Alive) -> None:
-        """A member is here (5.1)."""
-        self._take_alive(message, own=False)
+    def handle_alive(self, message: Alive) -> None:
+        """Apply an alive message (5.1)."""
+        self._apply_alive(message, own=False)
 
-    def _take_alive(self, message: Alive, own: bool) -> None:
+    def _apply_alive(self, message: Alive, own: bool) -> None:
         config, name = self.config, message.node
         mine = name == config.name
         if mine and self.leaving and not own:
@@ -128,7 +130,7 @@ class Members:
             return
         moved = False
         if known is None:
-            if not message.incarnation and not own:  # it would stay dead: incarnations start at 1
+            if not message.incarnation and not own:  # incarnations start at 1; at 0 it would stay dead
                 return
             if not self._allowed(message.address) or self._full(name):
                 return
@@ -174,8 +176,8 @@ class Members:
                 self.timeline.add(known.name, "updated", known.incarnation, known.name)
                 self._delegate.notify_update(known)
 
-    def suspect(self, message: Suspect, detail: str = "gossip") -> None:
-        """Somebody got no answer from a member (5.2)."""
+    def handle_suspect(self, message: Suspect, detail: str = "gossip") -> None:
+        """Apply a suspect message (5.2). `detail`: for the timeline, how the failure was detected."""
         known = self.by_name.get(message.node)
         if known is None or message.incarnation < known.incarnation:
             return
@@ -197,8 +199,8 @@ class Members:
         self.timeline.add(known.name, "suspected", message.incarnation, message.accuser, detail)
         self._start_suspicion(known, message.accuser)
 
-    def dead(self, message: Dead) -> None:
-        """A member is dead, or has left, if it says so itself (5.3)."""
+    def handle_dead(self, message: Dead) -> None:
+        """Apply a dead message (5.3); the member left if it sent the message itself."""
         known = self.by_name.get(message.node)
         if known is None or message.incarnation < known.incarnation:
             return
@@ -210,7 +212,7 @@ class Members:
             self.refute(message.incarnation, message.accuser, "dead")
             return
         self._metrics.incr("memberlist.msg.dead")
-        self._queue.queue(message.encode(), message.node, self.own_death if mine else None)
+        self._queue.queue(message.encode(), message.node, self.on_own_dead_broadcast if mine else None)
         known.incarnation = message.incarnation
         left = message.node == message.accuser
         self._set_state(known, State.LEFT if left else State.DEAD)
@@ -218,8 +220,8 @@ class Members:
         self._delegate.notify_leave(known)
 
     def adopt(self, nodes: Iterable[NodeState]) -> None:
-        """Take `nodes` as known to everybody already: nothing is gossiped or remembered, only the delegate is told."""
-        by_name, order, addresses, now_s = self.by_name, self.order, self._addresses, self._clock.seconds()
+        """Add members that all others already know: nothing is gossiped or recorded, only the delegate is notified."""
+        by_name, order, addresses, now_s = self.by_name, self.probe_order, self._addresses, self._clock.seconds()
         for node in nodes:
             name, address = node.name, node.address
             if name in by_name or name == self.config.name:
@@ -236,7 +238,7 @@ class Members:
         self._rng.shuffle(order)
         self.version += 1
 
-    # -- what the rules need
+    # -- helpers of the rules
 
     def _acceptable(self, message: Alive) -> bool:
         vsn = message.vsn
@@ -276,17 +278,17 @@ class Members:
         return False
 
     def _full(self, name: str) -> bool:
-        if len(self.order) < MEMBERS_MAX:
+        if len(self.probe_order) < MEMBERS_MAX:
             return False
         self._log("error", f"ignored the new member {name}: {MEMBERS_MAX} are known already")
         return True
 
     def _add(self, message: Alive) -> Member:
-        """A new member, dead at incarnation 0 until the alive message is taken."""
+        """Add a new member in state dead at incarnation 0, before its alive message is applied."""
         member = self._member_of(message)
         member.state, member.incarnation = State.DEAD, 0
         self.by_name[member.name] = member
-        self.order.insert(self._rng.randint(0, len(self.order)), member)
+        self.probe_order.insert(self._rng.randint(0, len(self.probe_order)), member)
         self._addresses[member.address] = self._addresses.get(member.address, 0) + 1
         return member
 
@@ -313,7 +315,7 @@ class Members:
         self.version += 1
 
     def _start_suspicion(self, member: Member, accuser: str) -> None:
-        config, nodes = self.config, len(self.order)
+        config, nodes = self.config, len(self.probe_order)
         expected = config.suspicion_mult - 2
         if nodes - 2 < expected:
             expected = 0
@@ -326,14 +328,14 @@ class Members:
                 self._log(
                     "info", f"marking {member.name} as failed, suspect timeout reached ({confirmed} confirmations)"
                 )
-                self.dead(Dead(member.incarnation, member.name, config.name))
+                self.handle_dead(Dead(member.incarnation, member.name, config.name))
 
         self._suspicions[member.name] = Suspicion(
             self._clock,
             accuser,
             expected=expected,
-            least_s=least_s,
-            most_s=least_s * config.suspicion_max_timeout_mult,
+            min_s=least_s,
+            max_s=least_s * config.suspicion_max_timeout_mult,
             expire=expire,
         )
 
@@ -352,41 +354,45 @@ class Members:
     # -- housekeeping
 
     def purge(self) -> None:
-        """Forget members that are dead or left for longer than the dead are gossiped to, and shuffle the rest."""
+        """Remove members that have been dead or left for longer than the dead are gossiped to, and shuffle the probe
+        order.
+        """
         before_s = self._clock.seconds() - self.config.gossip_to_the_dead_time_s
-        gone = [each for each in self.order if each.is_gone and each.changed_s < before_s and each is not self.local]
+        gone = [
+            each for each in self.probe_order if each.is_gone and each.changed_s < before_s and each is not self.local
+        ]
         for member in gone:
             del self.by_name[member.name]
             self._forget_address(member.address)
             self._queue.drop(member.name)
         if gone:
             self.version += 1
-            self.order = [member for member in self.order if member.name in self.by_name]
-        self._rng.shuffle(self.order)
+            self.probe_order = [member for member in self.probe_order if member.name in self.by_name]
+        self._rng.shuffle(self.probe_order)
 
-    def sample(self, count: int, wanted: Callable[[Member], bool]) -> list[Member]:
-        """Up to `count` random members that are `wanted`, never ourselves."""
-        members, local = self.order, self.by_name.get(self.config.name)
+    def sample(self, count: int, accept: Callable[[Member], bool]) -> list[Member]:
+        """Up to `count` random members for which `accept` is true, never the local one."""
+        members, local = self.probe_order, self.by_name.get(self.config.name)
         if len(members) < 3 * count:
-            fitting = [member for member in members if member is not local and wanted(member)]
+            fitting = [member for member in members if member is not local and accept(member)]
             self._rng.shuffle(fitting)
             return fitting[:count]
         found: list[Member] = []
         for _ in range(3 * len(members)):
             member = members[int(self._rng.random() * len(members))]
-            if member is not local and member not in found and wanted(member):
+            if member is not local and member not in found and accept(member):
                 found.append(member)
                 if len(found) == count:
                     break
         return found
 
     def stop(self) -> None:
-        """End all suspicions' timers."""
+        """Cancel all suspicion timers."""
         for suspicion in self._suspicions.values():
             suspicion.cancel()
         self._suspicions.clear()
 
 
 def _is_old(known: Member, message: Alive) -> bool:
-    """Whether an alive message of somebody else says nothing new: by far the most frequent case."""
+    """Fast path: whether an alive message about another member changes nothing, by far the most frequent case."""
     return message.incarnation <= known.incarnation and known.address == message.address and known.port == message.port

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Self
 from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.errors import WireError
 
-# Types without a class of their own.
+# Message types without a class.
 PUSH_PULL: Final = 6
 COMPOUND: Final = 7
 USER: Final = 8
@@ -20,14 +20,15 @@ ENCRYPT: Final = 10
 HAS_CRC: Final = 12
 HAS_LABEL: Final = 244
 
-#: The longest name and metadata that a member may have, in bytes: so each message fits into a packet.
+#: Maximum bytes of a member's name and of its metadata, so that each message fits into a packet.
 NAME_MAX_BYTES: Final = 512
 META_MAX_BYTES: Final = 512
-#: Messages about members come again and again: so many decoded ones are kept, none longer than this in bytes.
+#: Number of decoded messages about members that are cached, as they are received repeatedly, and the maximum bytes of
+#: each.
 _KEPT: Final = 8192
-_KEPT_MAX_BYTES: Final = 1400
+_CACHED_MAX_BYTES: Final = 1400
 _GOSSIP: Final = (3, 4, 5)
-#: Newer peers may know more versions than six.
+#: Maximum bytes of the versions field. Newer peers may send more than six versions.
 _VSN_MAX_BYTES: Final = 64
 
 _U16: Final = 0xFFFF
@@ -36,13 +37,13 @@ _U32: Final = 0xFFFFFFFF
 
 @lru_cache(maxsize=8192)
 def pack_address(address: str) -> bytes:
-    """An IP address as 4 or 16 bytes."""
+    """Pack an IP address: 4 or 16 bytes."""
     return ipaddress.ip_address(address).packed
 
 
 @lru_cache(maxsize=8192)
 def unpack_address(raw: bytes) -> str:
-    """4 or 16 bytes as text; v4-mapped addresses become plain IPv4. Raises `WireError` for any other length."""
+    """Unpack 4 or 16 bytes; v4-mapped addresses become IPv4. Raises `WireError` for another length."""
     if len(raw) == 4:
         return f"{raw[0]}.{raw[1]}.{raw[2]}.{raw[3]}"
     if len(raw) != 16:
@@ -52,7 +53,7 @@ def unpack_address(raw: bytes) -> str:
 
 
 class Body:
-    """The fields of an unpacked struct by their wire names; missing and nil ones are zero, unknown ones ignored."""
+    """Fields of an unpacked struct by wire name; missing and nil ones are zero, unknown ones ignored."""
 
     __slots__ = ("_fields",)
 
@@ -99,7 +100,7 @@ class Body:
 
 @dataclass(slots=True)
 class Ping:
-    """Are you there? An empty `node` asks whoever listens. The answer goes to the source fields if they are given."""
+    """A ping. An empty `node` addresses any receiver. The ack goes to the source fields if they are given."""
 
     TYPE: ClassVar[int] = 0
     ORDER: ClassVar[tuple[str, ...]] = ("SeqNo", "Node", "SourceAddr", "SourcePort", "SourceNode")
@@ -122,7 +123,7 @@ class Ping:
 
     @classmethod
     def decode(cls, body: Body) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         source = body.raw(b"SourceAddr")
         return cls(
             body.whole(b"SeqNo", _U32),
@@ -135,7 +136,7 @@ class Ping:
 
 @dataclass(slots=True)
 class IndirectPing:
-    """Ping `target` for me; with `nack`, tell me when it did not answer you either."""
+    """A request to ping `target`; with `nack`, to send a nack if it does not ack."""
 
     TYPE: ClassVar[int] = 1
     ORDER: ClassVar[tuple[str, ...]] = (
@@ -171,7 +172,7 @@ class IndirectPing:
 
     @classmethod
     def decode(cls, body: Body) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         source = body.raw(b"SourceAddr")
         return cls(
             body.whole(b"SeqNo", _U32),
@@ -187,7 +188,7 @@ class IndirectPing:
 
 @dataclass(slots=True)
 class Ack:
-    """I am here. `payload` is the delegate's (Serf: a coordinate); nil in forwarded and TCP acks."""
+    """The ack of a ping. `payload`: the delegate's (Serf: a coordinate); nil in forwarded and TCP acks."""
 
     TYPE: ClassVar[int] = 2
     ORDER: ClassVar[tuple[str, ...]] = ("SeqNo", "Payload")
@@ -200,13 +201,13 @@ class Ack:
 
     @classmethod
     def decode(cls, body: Body) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         return cls(body.whole(b"SeqNo", _U32), body.raw(b"Payload"))
 
 
 @dataclass(slots=True, frozen=True)
 class Suspect:
-    """`accuser` got no answer from `node`."""
+    """`accuser` suspects that `node` failed."""
 
     TYPE: ClassVar[int] = 3
     ORDER: ClassVar[tuple[str, ...]] = ("Incarnation", "Node", "From")
@@ -220,13 +221,13 @@ class Suspect:
 
     @classmethod
     def decode(cls, body: Body) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         return cls(body.whole(b"Incarnation", _U32), _name(body), _accuser(body))
 
 
 @dataclass(slots=True, frozen=True)
 class Dead:
-    """`node` is dead, says `accuser`; it left, if that is the node itself."""
+    """`accuser` declares `node` dead; left, if both are the same."""
 
     TYPE: ClassVar[int] = 5
     ORDER: ClassVar[tuple[str, ...]] = ("Incarnation", "Node", "From")
@@ -240,13 +241,13 @@ class Dead:
 
     @classmethod
     def decode(cls, body: Body) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         return cls(body.whole(b"Incarnation", _U32), _name(body), _accuser(body))
 
 
 @dataclass(slots=True, frozen=True)
 class Alive:
-    """`node` is here, with this metadata and these protocol versions. Port 0: the receiver's own bind port."""
+    """`node` is alive, with its metadata and protocol versions. Port 0: the receiver's own bind port."""
 
     TYPE: ClassVar[int] = 4
     ORDER: ClassVar[tuple[str, ...]] = ("Incarnation", "Node", "Addr", "Port", "Meta", "Vsn")
@@ -274,7 +275,7 @@ class Alive:
 
     @classmethod
     def decode(cls, body: Body) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         return cls(
             body.whole(b"Incarnation", _U32),
             _name(body),
@@ -287,7 +288,7 @@ class Alive:
 
 @dataclass(slots=True)
 class Nack:
-    """The node that you had me ping did not answer in time."""
+    """The target of an indirect ping did not ack in time."""
 
     TYPE: ClassVar[int] = 11
     ORDER: ClassVar[tuple[str, ...]] = ("SeqNo",)
@@ -299,13 +300,13 @@ class Nack:
 
     @classmethod
     def decode(cls, body: Body) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         return cls(body.whole(b"SeqNo", _U32))
 
 
 @dataclass(slots=True)
 class Err:
-    """On a stream: your message was refused, and why."""
+    """Error reply on a stream: the message was refused, and why."""
 
     TYPE: ClassVar[int] = 13
     ORDER: ClassVar[tuple[str, ...]] = ("Error",)
@@ -317,23 +318,23 @@ class Err:
 
     @classmethod
     def decode(cls, body: Body) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         return cls(body.text(b"Error"))
 
 
 Message = Ping | IndirectPing | Ack | Suspect | Alive | Dead | Nack | Err
 
-#: Every message class by its type byte.
+#: Message classes by type byte.
 CLASSES: Final[dict[int, type[Message]]] = {
     cls.TYPE: cls for cls in (Ping, IndirectPing, Ack, Suspect, Alive, Dead, Nack, Err)
 }
 
 
 def decode(data: bytes) -> Message:
-    """The message in type byte and body. Raises `WireError`."""
+    """Decode type byte and body. Raises `WireError`."""
     if not data:
         raise WireError("an empty message")
-    if data[0] in _GOSSIP and len(data) <= _KEPT_MAX_BYTES:
+    if data[0] in _GOSSIP and len(data) <= _CACHED_MAX_BYTES:
         return _decode_gossip(data)
     return _decode(data)
 
@@ -365,12 +366,12 @@ class NodeState:
     vsn: tuple[int, ...]
 
     def encode(self) -> bytes:
-        """The body; a push/pull's nodes have no type byte."""
+        """The body; nodes in a push/pull have no type byte."""
         return encode_node(self.name, self.address, self.port, self.meta, self.incarnation, self.state, self.vsn)
 
     @classmethod
     def decode(cls, raw: Any) -> Self:
-        """Raises `WireError`."""
+        """Decode a body. Raises `WireError`."""
         body = Body(raw, cls.ORDER)
         return cls(
             _name(body, b"Name"),
@@ -387,7 +388,7 @@ class NodeState:
 def encode_node(
     name: str, address: str, port: int, meta: bytes, incarnation: int, state: int, vsn: tuple[int, ...]
 ) -> bytes:
-    """One node of a push/pull, which has no type byte."""
+    """Encode one node of a push/pull, which has no type byte."""
     assert name
     assert len(vsn) in (0, 6), "a shorter Vsn crashes real peers"
     return pack(
@@ -409,11 +410,11 @@ def _decode_node(names: tuple[bytes, ...], values: tuple[Any, ...]) -> NodeState
 
 
 def decode_node(raw: Any) -> NodeState:
-    """One node of a push/pull. Raises `WireError`."""
+    """Decode one node of a push/pull. Raises `WireError`."""
     if type(raw) is dict and len(raw) == len(NodeState.ORDER):
         try:
             return _decode_node(tuple(raw), tuple(raw.values()))
-        except TypeError:  # something in it can't be a key
+        except TypeError:  # unhashable map key
             pass
     return NodeState.decode(raw)
 

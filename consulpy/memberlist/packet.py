@@ -1,6 +1,6 @@
-"""One datagram and its layers: label, encryption, CRC, compression, compound, messages.
+"""The layers of a datagram: label, encryption, CRC, compression, compound, messages.
 
-`Sealer.seal` wraps messages, `Sealer.open` gives the messages in a datagram. Source: docs/wire/gossip.md 2 and 11.
+`Sealer.seal` wraps messages, `Sealer.open` unwraps them. Source: docs/wire/gossip.md 2 and 11.
 """
 
 import zlib
@@ -14,20 +14,20 @@ from consulpy.memberlist import messages, security
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.messages import COMPOUND, COMPRESS, HAS_CRC, HAS_LABEL
 
-#: How many messages fit into one compound; with 128 or more a real receiver misreads the table.
+#: Maximum messages in a compound; real receivers misread the length table of 128 or more.
 COMPOUND_PARTS_MAX: Final = 127
-#: How far a packet may grow when all of it is decompressed, in bytes.
+#: Maximum bytes of a packet with all of its parts decompressed.
 DECOMPRESSED_MAX_BYTES: Final = 64 * 1024
-#: Compound in compressed in compound ...: no further.
+#: Maximum nesting depth of compound and compressed messages.
 DEPTH_MAX: Final = 4
-#: Below this size compression never pays.
+#: Bytes below which compression never pays.
 COMPRESS_FROM_BYTES: Final = 200
-#: pmax from which a member understands CRC frames.
+#: Lowest pmax of members that understand CRC frames.
 CRC_FROM_VERSION: Final = 5
 
 
 def compound(parts: Sequence[bytes]) -> bytes:
-    """Several messages as one; a single message stays as it is."""
+    """Several messages as one compound; a single message is returned unchanged."""
     assert parts
     assert len(parts) <= COMPOUND_PARTS_MAX, "a real receiver misreads a longer table"
     assert all(parts), "a zero-length part crashes real peers"
@@ -44,7 +44,7 @@ def compressed(data: bytes) -> bytes:
 
 
 def decompressed(body: Any, limit_bytes: int) -> bytes:
-    """What a compress message holds, given its unpacked body. Raises `WireError`, with memberlist's text."""
+    """Decompress the unpacked body of a compress message. Raises `WireError`, with memberlist's text."""
     fields = messages.Body(body, ("Algo", "Buf"))
     algorithm = fields.whole(b"Algo", 255)
     if algorithm != 0:
@@ -56,7 +56,7 @@ def decompressed(body: Any, limit_bytes: int) -> bytes:
 
 
 class Sealer:
-    """Wraps and unwraps the datagrams of one member."""
+    """Wraps and unwraps datagrams, with the local node's keyring and label."""
 
     def __init__(self, keyring: Keyring | None, *, verify_incoming: bool, verify_outgoing: bool, label: str) -> None:
         self.keyring = keyring
@@ -64,21 +64,21 @@ class Sealer:
         self._verify_outgoing = verify_outgoing
         self.label = label.encode()
         assert len(self.label) < 256
-        #: What stands before everything else; nothing without a label.
+        #: The label's header in front of each datagram; empty without a label.
         self.label_header = bytes((HAS_LABEL, len(self.label))) + self.label if self.label else b""
 
     @property
     def overhead_bytes(self) -> int:
-        """What encryption and label add to a datagram."""
+        """Bytes that encryption and label add to a datagram."""
         return len(self.label_header) + (security.OVERHEAD_BYTES if self.encrypts else 0)
 
     @property
     def encrypts(self) -> bool:
-        """Whether what we send is encrypted."""
+        """Whether outgoing datagrams are encrypted."""
         return self.keyring is not None and self._verify_outgoing
 
     def seal(self, parts: Sequence[bytes], crc: bool, compress_it: bool = True) -> bytes:
-        """The datagram that carries `parts`; `crc`: the receiver is known to understand CRC frames."""
+        """Wrap `parts` into one datagram; `crc`: the receiver understands CRC frames."""
         data = compound(parts)
         if compress_it and len(data) >= COMPRESS_FROM_BYTES:
             smaller = compressed(data)
@@ -91,7 +91,7 @@ class Sealer:
         return self.label_header + data
 
     def open(self, data: bytes) -> Iterator[bytes]:
-        """The messages in a datagram, each with its type byte. Raises `WireError`, perhaps after some were given."""
+        """The messages in a datagram, each with its type byte. Raises `WireError`, possibly after yielding some."""
         data = self.remove_label(data)
         if self.keyring is not None:
             try:
@@ -107,7 +107,7 @@ class Sealer:
         return _Opened().messages(data, 0)
 
     def remove_label(self, data: bytes) -> bytes:
-        """The datagram without its label. Raises `WireError` unless the label is ours."""
+        """A datagram without its label. Raises `WireError` unless the label is ours."""
         label = b""
         if data[:1] == bytes((HAS_LABEL,)):
             end = 2 + data[1] if len(data) > 1 else 0
@@ -126,7 +126,7 @@ class Sealer:
 
 
 class _Opened:
-    """One datagram being taken apart. What its compressed parts grow to is counted together."""
+    """A datagram being unwrapped. Limits the total size of its decompressed parts."""
 
     __slots__ = ("_left_bytes",)
 
@@ -134,7 +134,7 @@ class _Opened:
         self._left_bytes = DECOMPRESSED_MAX_BYTES
 
     def messages(self, data: bytes, depth: int, inflated: bool = False) -> Iterator[bytes]:
-        """The messages in `data`, which is `depth` layers in, and was compressed if `inflated`."""
+        """The messages in `data`, at `depth` layers of nesting; `inflated`: it was compressed."""
         if not data:
             raise WireError("an empty message")
         kind = data[0]
@@ -155,7 +155,7 @@ class _Opened:
 
 
 def _parts(data: bytes) -> Iterator[bytes]:
-    """The parts of a compound. Raises `WireError`, for one that is cut short after the whole parts were given."""
+    """The parts of a compound. A truncated one raises `WireError` after its complete parts were yielded."""
     if len(data) < 2 or len(data) < 2 + 2 * data[1]:
         raise WireError("the table of a compound is cut short")
     count = data[1]

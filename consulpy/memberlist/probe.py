@@ -1,4 +1,4 @@
-"""Failure detection: one member is probed each interval, directly, then through others and by TCP.
+"""Failure detection: one member is probed in each interval, by a direct ping, then by indirect pings and TCP.
 
 Source: docs/wire/gossip.md 5.6 (SWIM's probe with Lifeguard's nacks and local health).
 """
@@ -15,31 +15,31 @@ from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, Suspect
 from consulpy.metrics.registry import NOTHING, Measures
 
-#: pmax from which a member answers TCP pings, and from which it sends nacks.
+#: Lowest pmax of members that answer TCP pings, and of those that send nacks.
 TCP_PING_FROM: Final = 3
 NACK_FROM: Final = 4
-#: Pings that we make for others at a time; more are not served.
+#: Indirect pings for other members in progress; above it requests are ignored.
 RELAYED_MAX: Final = 256
-#: TCP pings of our own at a time.
+#: TCP pings of our own in progress; above it none is started.
 TCP_PINGS_MAX: Final = 16
 
 
 class Sender(Protocol):
-    """What a prober needs of the memberlist that it belongs to."""
+    """Sends a prober's messages (`Memberlist`)."""
 
     def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool:
-        """Send a message, with what there is to gossip and fits."""
+        """Send a message, with gossip that fits into the packet."""
 
     def send_parts(self, destination: Address, parts: list[bytes], member: Member) -> bool:
-        """Send just these messages in one packet."""
+        """Send these messages in one packet."""
 
     def tcp_ping(self, member: Member, seq_no: int, timeout_s: float, done: Callable[[bool], None]) -> None:
-        """Ping by TCP; `done(whether it answered)`."""
+        """Ping by TCP; `done(acked)`."""
 
 
 @dataclass(slots=True, eq=False)
 class _Probe:
-    """A probe that is under way."""
+    """A probe in progress."""
 
     member: Member
     sent_s: float
@@ -51,8 +51,8 @@ class _Probe:
 
 
 @dataclass(slots=True, eq=False)
-class _Relayed:
-    """A ping that we make for somebody else."""
+class _RelayedPing:
+    """A ping on behalf of another member."""
 
     seq_no: int
     destination: Address
@@ -61,7 +61,7 @@ class _Relayed:
 
 
 class Prober:
-    """Probes the members in their order, and answers what others' probing asks of us."""
+    """Probes members in turn, and handles the pings of other members."""
 
     def __init__(
         self,
@@ -83,28 +83,28 @@ class Prober:
         self._seq_no = 0
         self._next = 0
         self._probe: _Probe | None = None
-        self._by_seq: dict[int, _Probe | _Relayed] = {}
+        self._by_seq: dict[int, _Probe | _RelayedPing] = {}
         self._relayed = self._tcp_pings = 0
         self._running = True
-        #: Whether an interval passed while a probe was under way: the next one follows it at once.
+        #: Whether an interval passed while a probe was in progress: the next probe then follows immediately.
         self._missed = False
 
-    # -- our own probes
+    # -- own probes
 
     def probe_next(self) -> None:
-        """Probe the next member, unless a probe is under way still."""
+        """Probe the next member, unless a probe is in progress."""
         if self._probe is not None or not self._running:
             self._missed = True
             return
         self._missed = False
         members = self._members
-        for _ in range(len(members.order) + 1):
-            if self._next >= len(members.order):
+        for _ in range(len(members.probe_order) + 1):
+            if self._next >= len(members.probe_order):
                 self._next = 0
                 members.purge()
-                if not members.order:
+                if not members.probe_order:
                     return
-            member = members.order[self._next]
+            member = members.probe_order[self._next]
             self._next += 1
             if not member.is_gone and member.name != self._config.name:
                 self._start(member)
@@ -120,19 +120,19 @@ class Prober:
             self._metrics.incr("memberlist.degraded.probe")
         deadline_s = now_s + interval_s
         probe.timer = self._clock.callLater(
-            min(config.probe_timeout_s, interval_s), self._ask_others, seq_no, probe, deadline_s
+            min(config.probe_timeout_s, interval_s), self._probe_indirectly, seq_no, probe, deadline_s
         )
         ping = self._ping(seq_no, member.name)
         if member.state is State.ALIVE:
-            sent = self._sender.send(member.at, ping, member)
-        else:  # let it hear what is said of it, so that it can refute
+            sent = self._sender.send(member.endpoint, ping, member)
+        else:  # send the suspicion along, so that the member can refute
             suspicion = Suspect(member.incarnation, member.name, config.name)
-            sent = self._sender.send_parts(member.at, [ping, suspicion.encode()], member)
-        if not sent:  # no ack will come: others may have a better network
+            sent = self._sender.send_parts(member.endpoint, [ping, suspicion.encode()], member)
+        if not sent:  # no ack will come: other members may have a better network
             probe.timer.cancel()
-            self._ask_others(seq_no, probe, deadline_s)
+            self._probe_indirectly(seq_no, probe, deadline_s)
 
-    def _ask_others(self, seq_no: int, probe: _Probe, deadline_s: float) -> None:
+    def _probe_indirectly(self, seq_no: int, probe: _Probe, deadline_s: float) -> None:
         config, target = self._config, probe.member
         probe.indirect = True
         self._log("debug", f"failed ping: {target.name} (no ack within {config.probe_timeout_s:g} s), asking others")
@@ -146,12 +146,12 @@ class Prober:
             nack = helper.protocol_max >= NACK_FROM
             probe.nacks_expected += nack
             request = IndirectPing(seq_no, target.address, target.port, target.name, nack, address, port, config.name)
-            self._sender.send(helper.at, request.encode(), helper)
+            self._sender.send(helper.endpoint, request.encode(), helper)
         if config.tcp_pings and target.protocol_max >= TCP_PING_FROM and self._tcp_pings < TCP_PINGS_MAX:
             self._tcp_pings += 1
-            self._sender.tcp_ping(target, seq_no, left_s, lambda worked: self._tcp_answered(probe, worked))
+            self._sender.tcp_ping(target, seq_no, left_s, lambda worked: self._tcp_ping_done(probe, worked))
 
-    def _tcp_answered(self, probe: _Probe, worked: bool) -> None:
+    def _tcp_ping_done(self, probe: _Probe, worked: bool) -> None:
         self._tcp_pings -= 1
         probe.by_tcp = probe.by_tcp or worked
 
@@ -171,10 +171,10 @@ class Prober:
         detail = f"no ack to a ping, {probe.nacks} of {probe.nacks_expected} helpers had none either, no answer by TCP"
         if not member.is_gone and members.by_name.get(member.name) is member:
             self._log("info", f"suspect {member.name} has failed, no acks received")
-            members.suspect(Suspect(member.incarnation, member.name, self._config.name), detail)
+            members.handle_suspect(Suspect(member.incarnation, member.name, self._config.name), detail)
 
-    def acked(self, ack: Ack) -> None:
-        """Somebody answered a ping of ours."""
+    def handle_ack(self, ack: Ack) -> None:
+        """Handle an ack of one of our pings."""
         waiting = self._by_seq.get(ack.seq_no)
         if isinstance(waiting, _Probe):
             self._end(ack.seq_no, waiting)
@@ -186,41 +186,41 @@ class Prober:
         elif waiting is not None:
             self._relay(ack.seq_no, waiting, answered=True)
 
-    def nacked(self, nack: Nack) -> None:
-        """A helper got no answer either."""
+    def handle_nack(self, nack: Nack) -> None:
+        """Handle a nack of a member that relayed our ping."""
         waiting = self._by_seq.get(nack.seq_no)
         if isinstance(waiting, _Probe) and waiting.nacks < waiting.nacks_expected:
             waiting.nacks += 1
 
-    # -- others' probes
+    # -- other members' probes
 
-    def pinged(self, ping: Ping, source: Address) -> None:
-        """Somebody asks whether we are here."""
+    def handle_ping(self, ping: Ping, source: Address) -> None:
+        """Handle a ping: send an ack."""
         if ping.node and ping.node != self._config.name:
             self._log("warn", f"{source[0]}:{source[1]} takes us for {ping.node}")
             return
-        destination = self._answer_to(ping, source)
+        destination = self._reply_address(ping, source)
         self._sender.send(destination, Ack(ping.seq_no, self._delegate.ack_payload()).encode())
 
-    def _answer_to(self, asked: Ping | IndirectPing, source: Address) -> Address:
-        """Where the answer goes: to the source fields, but never to where a stranger points us."""
-        address, port = asked.source_address, asked.source_port
-        trusted = address == source[0] or self._members.knows_address(address)
+    def _reply_address(self, ping: Ping | IndirectPing, source: Address) -> Address:
+        """The address for the ack: the ping's source fields, but only if a member has that IP address."""
+        address, port = ping.source_address, ping.source_port
+        trusted = address == source[0] or self._members.is_member_address(address)
         return (address, port) if address and port and trusted else source
 
-    def asked_to_ping(self, request: IndirectPing, source: Address) -> None:
-        """Somebody got no answer from a member and asks us to try."""
-        if self._relayed >= RELAYED_MAX or not self._members.knows_address(request.target):
-            return  # never ping where a stranger points us
+    def handle_indirect_ping(self, request: IndirectPing, source: Address) -> None:
+        """Handle a request to ping another member."""
+        if self._relayed >= RELAYED_MAX or not self._members.is_member_address(request.target):
+            return  # never ping an address outside of the pool
         seq_no = self._new_seq_no()
-        relayed = _Relayed(request.seq_no, self._answer_to(request, source), request.nack)
+        relayed = _RelayedPing(request.seq_no, self._reply_address(request, source), request.nack)
         self._relayed += 1
         self._by_seq[seq_no] = relayed
         relayed.timer = self._clock.callLater(self._config.probe_timeout_s, self._relay, seq_no, relayed, False)
         port = request.port or self._config.advertise[1]
         self._sender.send((request.target, port), self._ping(seq_no, request.node))
 
-    def _relay(self, seq_no: int, relayed: _Relayed, answered: bool) -> None:
+    def _relay(self, seq_no: int, relayed: _RelayedPing, answered: bool) -> None:
         del self._by_seq[seq_no]
         self._relayed -= 1
         if relayed.timer is not None and relayed.timer.active():
@@ -230,7 +230,7 @@ class Prober:
         elif relayed.nack:
             self._sender.send(relayed.destination, Nack(relayed.seq_no).encode())
 
-    # -- both
+    # -- common
 
     def _ping(self, seq_no: int, node: str) -> bytes:
         address, port = self._config.advertise
@@ -255,7 +255,7 @@ class Prober:
             self.probe_next()
 
     def stop(self) -> None:
-        """Probe no more; forget what is under way."""
+        """Stop probing and drop probes in progress."""
         self._running = False
         for seq_no, waiting in list(self._by_seq.items()):
             if isinstance(waiting, _Probe):

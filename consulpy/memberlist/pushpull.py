@@ -1,6 +1,6 @@
-"""Push/pull: two members exchange all that they know of all members, and the layer above its own state.
+"""Push/pull: two members exchange their member lists and the delegate's state.
 
-A dead member in somebody's state is only suspected here; one that left has left. Source: docs/wire/gossip.md 4.1.
+A dead member in a peer's list is only suspected; a left one is left. Source: docs/wire/gossip.md 4.1.
 """
 
 import math
@@ -13,17 +13,17 @@ from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect, encode_node
 from consulpy.memberlist.stream import PushPull
 
-#: Up to this many members push/pull happens every interval, then more rarely.
+#: Number of members up to which push/pull happens in every interval.
 SCALE_FROM: Final = 32
 
 
 def push_pull_scale(nodes: int) -> int:
-    """By how much the interval grows: 1 up to 32 members, then ceil(log2(n) - log2(32)) + 1."""
+    """Factor by which the push/pull interval grows: 1 up to 32 members, then ceil(log2(n) - log2(32)) + 1."""
     return 1 if nodes <= SCALE_FROM else math.ceil(math.log2(nodes) - math.log2(SCALE_FROM)) + 1
 
 
 class _Versions:
-    """Which versions there are among members: of all, and of those that are alive."""
+    """Protocol versions among members: of all, and of the alive ones."""
 
     __slots__ = ("alive", "all")
 
@@ -32,16 +32,16 @@ class _Versions:
         self.alive = {node.vsn for node in nodes if node.state == State.ALIVE}
 
 
-class StateExchange:
-    """Our side of push/pulls: what we send, and how what we got is merged."""
+class PushPullState:
+    """The local side of push/pulls: encodes our member list, checks and merges those of peers."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
-        #: The versions of our members and who has them, for the membership's version in front.
+        #: Cached: the member list's version and the protocol versions in it.
         self._versions: tuple[int, _Versions] = (-1, _Versions())
 
     def own_state(self) -> tuple[bytes, int]:
-        """Our nodes, encoded, and how many they are."""
+        """Our encoded nodes, and their number."""
         encoded = [
             encode_node(each.name, each.address, each.port, each.meta, each.incarnation, each.state, each.vsn)
             for each in self._members
@@ -49,9 +49,9 @@ class StateExchange:
         return b"".join(encoded), len(encoded)
 
     def check(self, remote: PushPull) -> None:
-        """Raises `MergeRefused` if `remote`'s nodes speak versions that do not go with ours."""
+        """Raises `MergeRefused` if `remote`'s nodes speak protocol versions incompatible with ours."""
         if self._versions[0] != self._members.version:
-            self._versions = (self._members.version, _Versions(self._members.order))
+            self._versions = (self._members.version, _Versions(self._members.probe_order))
         ours, theirs = self._versions[1], _Versions(remote.nodes)
         alive = [vsn for vsn in ours.alive | theirs.alive if len(vsn) >= 6]
         if not alive:
@@ -71,28 +71,28 @@ class StateExchange:
             )
 
     def members_of(self, remote: PushPull, now_s: float) -> list[Member]:
-        """The nodes of a push/pull as members, for the delegate's check."""
+        """The nodes of a push/pull as members, for the delegate's check. `now_s`: the clock's seconds."""
         return [
             Member(n.name, n.address, n.port, n.meta, n.vsn, n.incarnation, State(n.state), now_s) for n in remote.nodes
         ]
 
     def merge(self, nodes: Iterable[NodeState]) -> None:
-        """Take what the other one knows."""
+        """Merge nodes of a peer's member list."""
         members, me = self._members, self._members.config.name
         for node in nodes:
             known = members.by_name.get(node.name)
             if known is not None and _is_known(known, node):
                 continue
             if node.state == State.ALIVE:
-                members.alive(Alive(node.incarnation, node.name, node.address, node.port, node.meta, node.vsn))
+                members.handle_alive(Alive(node.incarnation, node.name, node.address, node.port, node.meta, node.vsn))
             elif node.state == State.LEFT:
-                members.dead(Dead(node.incarnation, node.name, node.name))
+                members.handle_dead(Dead(node.incarnation, node.name, node.name))
             else:
-                members.suspect(Suspect(node.incarnation, node.name, me), "push/pull")
+                members.handle_suspect(Suspect(node.incarnation, node.name, me), "push/pull")
 
 
 def _is_known(known: Member, node: NodeState) -> bool:
-    """Whether merging `node` could change nothing: by far the most frequent case."""
+    """Fast path: whether merging `node` changes nothing, by far the most frequent case."""
     return (
         known.incarnation == node.incarnation
         and known.state == node.state == State.ALIVE

@@ -1,7 +1,7 @@
-"""Stream messages: push/pull, TCP ping and ack, user message, error; read as the bytes come, with limits.
+"""Stream messages: push/pull, TCP ping and ack, user message, error; decoded incrementally, with limits.
 
-A stream carries one message each way: `[label] [encrypted] [compressed] type body`. Source:
-docs/wire/gossip.md 3.2, 4, 11.
+A stream carries one message each way: `[label] [encrypted] [compressed] type body`. Source: docs/wire/gossip.md 3.2, 4,
+11.
 """
 
 from collections.abc import Generator, Sequence
@@ -28,23 +28,22 @@ from consulpy.memberlist.messages import (
 )
 from consulpy.memberlist.packet import Sealer, compressed, decompressed
 
-#: The most that a stream may carry, in bytes, as it comes ...
+#: Maximum bytes of a stream as received ...
 STREAM_MAX_BYTES: Final = 20 * 1024 * 1024
 #: ... and decompressed.
 DECOMPRESSED_MAX_BYTES: Final = 40 * 1024 * 1024
-#: Nothing honest grows by more than this factor when it is decompressed, beyond the first bytes.
+#: Maximum decompression factor, beyond `DECOMPRESSED_MIN_BYTES`; no honest message exceeds it.
 GROWTH_MAX: Final = 64
-DECOMPRESSED_LEAST_BYTES: Final = 1024 * 1024
-#: The most that is decompressed, in compressed bytes: enough for some 60,000 members, and about as long as the reactor
-#: may stand still for it.
+DECOMPRESSED_MIN_BYTES: Final = 1024 * 1024
+#: Maximum compressed bytes: enough for about 60,000 members, and the longest that the reactor may be blocked.
 COMPRESSED_MAX_BYTES: Final = 4 * 1024 * 1024
-#: The most nodes of a push/pull.
+#: Maximum nodes of a push/pull.
 NODES_MAX: Final = 1 << 17
-#: So many nodes of a push/pull may make no sense; with more the whole is refused.
+#: Malformed nodes of a push/pull that are skipped; with more the whole message is refused.
 BAD_NODES_MAX: Final = 100
-#: Below this size a stream is not worth compressing.
+#: Bytes below which a stream is not compressed.
 COMPRESS_FROM_BYTES: Final = 512
-#: Above this size compressing would keep the reactor busy for longer than a probe may wait.
+#: Bytes above which a stream is not compressed, as it would block the reactor for longer than a probe timeout.
 COMPRESS_TO_BYTES: Final = 64 * 1024
 
 
@@ -54,18 +53,18 @@ _CLASSES: Final[dict[int, type[Ping | Ack | Err]]] = {Ping.TYPE: Ping, Ack.TYPE:
 
 @dataclass(slots=True)
 class PushPull:
-    """A member's whole state; the answer to one has the same form."""
+    """A member's whole state; request and reply have the same form."""
 
     join: bool
     nodes: list[NodeState] = field(default_factory=list)
     user_state: bytes = b""
-    #: What is wrong with nodes that were left out.
+    #: Errors of the nodes that were skipped.
     bad_nodes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class UserMessage:
-    """Application bytes."""
+    """A message for the delegate."""
 
     body: bytes
 
@@ -74,13 +73,13 @@ StreamMessage = PushPull | UserMessage | Ping | Ack | Err
 
 
 def push_pull(join: bool, nodes: bytes, count: int, user_state: bytes) -> bytes:
-    """A push/pull message: `nodes` are the `count` encoded node states, one after the other."""
+    """Encode a push/pull message: `nodes` are `count` encoded node states, concatenated."""
     header = pack({"Join": join, "Nodes": count, "UserStateLen": len(user_state)})
     return bytes((PUSH_PULL,)) + header + nodes + user_state
 
 
 def seal(sealer: Sealer, plain: bytes, compress_it: bool) -> bytes:
-    """`plain` (type byte and body) as it goes onto a stream."""
+    """Compress, encrypt and label `plain` (type byte and body) for a stream."""
     if compress_it and COMPRESS_FROM_BYTES <= len(plain) <= COMPRESS_TO_BYTES:
         plain = compressed(plain)
     if sealer.keyring is not None and sealer.encrypts:
@@ -91,28 +90,28 @@ def seal(sealer: Sealer, plain: bytes, compress_it: bool) -> bytes:
 
 
 class MessageReader:
-    """Reads one stream message. `message` is there once `feed` has said True."""
+    """Reads one stream message. `message` is set once `feed` has returned True."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
         self._unpacker = _unpacker(STREAM_MAX_BYTES)
         self._size = 0
-        self._inside = False
+        self._in_plaintext = False
         self._steps = self._read()
         next(self._steps)
         self.message: StreamMessage | None = None
-        #: Whether the type of the message was reached: only errors before that are answered.
+        #: Whether the message type was read: only errors before it are replied to.
         self.typed = False
 
     def feed(self, data: bytes) -> bool:
-        """Take more bytes; True when the message is whole. Raises `WireError` when it can't become one."""
+        """Process received bytes; True when the message is complete. Raises `WireError` for a malformed one."""
         if self.message is not None:
             return True
         self._size += len(data)
         if self._size > STREAM_MAX_BYTES:
             raise WireError(f"more than {STREAM_MAX_BYTES} bytes on a stream")
         try:
-            if not self._inside:
+            if not self._in_plaintext:
                 self._unpacker.feed(data)
             self._steps.send(None)
         except StopIteration as end:
@@ -123,7 +122,7 @@ class MessageReader:
         return False
 
     def close(self) -> None:
-        """No more bytes come. Frees what was kept: the unfinished steps hold this object, and it holds them."""
+        """No more bytes will come. Breaks the reference cycle between unfinished steps and this object."""
         self._steps.close()
 
     # Each step is a generator that yields while bytes are missing.
@@ -145,7 +144,7 @@ class MessageReader:
             header = yield from self._bytes(4)
             length = int.from_bytes(header, "big")
             if length > STREAM_MAX_BYTES:
-                raise WireError(f"Remote node state is larger than limit ({length})")  # nothing of it was read
+                raise WireError(f"Remote node state is larger than limit ({length})")  # the state was not read
             sealed = yield from self._bytes(length)
             additional = bytes((ENCRYPT,)) + header + sealer.label
             plain = security.decrypt(sealer.keyring.ciphers, sealed, additional)
@@ -156,17 +155,17 @@ class MessageReader:
             fields = yield from self._value()
             if self._size > COMPRESSED_MAX_BYTES:
                 raise WireError(f"more than {COMPRESSED_MAX_BYTES} bytes are compressed")
-            most = DECOMPRESSED_LEAST_BYTES + GROWTH_MAX * self._size
+            most = DECOMPRESSED_MIN_BYTES + GROWTH_MAX * self._size
             plain = decompressed(fields, min(most, DECOMPRESSED_MAX_BYTES))
             kind = self._continue_with(plain)
         self.typed = True
         return (yield from self._body(kind))
 
     def _continue_with(self, plain: bytes) -> int:
-        """Go on reading in `plain`, all of which is there; its type byte."""
+        """Continue with the complete `plain`; returns its type byte."""
         if not plain:
             raise WireError("an empty message")
-        self._inside = True
+        self._in_plaintext = True
         self._unpacker = _unpacker(len(plain))
         self._unpacker.feed(plain[1:])
         return plain[0]
@@ -192,7 +191,7 @@ class MessageReader:
             raw = yield from self._value()
             try:
                 found.nodes.append(decode_node(raw))
-            except WireError as error:  # the others are good all the same
+            except WireError as error:  # the other nodes are merged
                 found.bad_nodes.append(str(error))
                 if len(found.bad_nodes) > BAD_NODES_MAX:
                     raise
@@ -222,16 +221,18 @@ class MessageReader:
 
     def _more(self) -> Generator[None, None, None]:
         """Wait for bytes. Raises `WireError` where none can come."""
-        if self._inside:
+        if self._in_plaintext:
             raise WireError("the message is cut short")
         yield
 
 
 def _unpacker(size: int) -> Any:
-    """No value of ours has many elements; what a peer announces is not allocated before it came."""
+    """A streaming msgpack reader with small limits: lengths that a peer announces are not allocated before the data
+    came.
+    """
     return msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=size, max_array_len=1024, max_map_len=1024)
 
 
 def encode_nodes(nodes: Sequence[NodeState]) -> bytes:
-    """The node states of a push/pull, one after the other."""
+    """Encode the node states of a push/pull, concatenated."""
     return b"".join(node.encode() for node in nodes)

@@ -1,6 +1,6 @@
-"""What happened to each member, as far as we saw it: who suspected it and why, who confirmed, who refuted, who left.
+"""Timeline of each member: who suspected it and why, who confirmed, who refuted, who left.
 
-A bounded history, so that a person may ask why a member is failed. No other part depends on it.
+A bounded history for diagnosis of failed members; no protocol logic depends on it.
 """
 
 from collections import deque
@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-#: Events that are kept of one member.
+#: Events stored per member.
 EVENTS_PER_MEMBER: Final = 64
-#: Members whose events are kept; then those that were quiet for longest are forgotten.
+#: Members whose events are stored; above it the least recently changed one is dropped.
 MEMBERS_MAX: Final = 8192
 
 
 @dataclass(slots=True)
 class TimelineEvent:
-    """One fact. `at_s` is in the clock's seconds; `peer` is who said it; `detail` says how it was found out."""
+    """One event. `at_s`: the clock's seconds; `peer`: the sender; `detail`: how it was detected."""
 
     at_s: float
     what: str
@@ -25,7 +25,7 @@ class TimelineEvent:
     detail: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As `/v1/agent/timeline` shows it."""
+        """The JSON form in `/v1/agent/timeline`."""
         return {
             "At": self.at_s,
             "What": self.what,
@@ -36,22 +36,22 @@ class TimelineEvent:
 
 
 class Timeline:
-    """The histories of all members. `now_s()` gives the time that events are stamped with."""
+    """Timelines of all members. `now_s()`: the time of new events, in seconds."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._by_name: dict[str, deque[TimelineEvent]] = {}
 
     def add(self, name: str, what: str, incarnation: int, peer: str = "", detail: str = "") -> None:
-        """Remember a fact about `name`."""
+        """Append an event of member `name`."""
         history = self._by_name.pop(name, None)
         if history is None:
             history = deque(maxlen=EVENTS_PER_MEMBER)
             if len(self._by_name) >= MEMBERS_MAX:
                 del self._by_name[next(iter(self._by_name))]
-        self._by_name[name] = history  # the last one to be forgotten now
+        self._by_name[name] = history  # moved to the end: dropped last
         history.append(TimelineEvent(self._now_s(), what, incarnation, peer, detail))
 
     def of(self, name: str) -> list[TimelineEvent]:
-        """What is remembered of `name`, the oldest first."""
+        """The stored events of `name`, oldest first."""
         return list(self._by_name.get(name, ()))

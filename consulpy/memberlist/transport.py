@@ -1,6 +1,6 @@
-"""UDP and TCP of a gossip pool, on one address and port: moves bytes, knows no protocol.
+"""UDP and TCP transport of a gossip pool, on one address and port.
 
-Each datagram and stream goes to the `Memberlist` that was attached. Limits on streams: `consulpy.memberlist.stream`.
+Datagrams and streams go to the attached `Memberlist`. Limits on streams: `consulpy.memberlist.incoming`.
 """
 
 import errno
@@ -18,16 +18,16 @@ from twisted.python.failure import Failure
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import ConfigError, WireError
 from consulpy.memberlist.delegate import StreamReader
-from consulpy.memberlist.machine import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
+from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.member import Address
 
 _log = Logger()
 
-#: Connections that may wait to be accepted; a whole pool may come at once.
+#: TCP backlog; a whole pool may connect at once.
 BACKLOG: Final = 1024
-#: The name of this listener in the table of connections.
+#: Name of this listener in the connection table.
 LISTENER: Final = "gossip"
-#: How many free TCP ports are tried until UDP's of the same number is free too.
+#: Free TCP ports tried until UDP's port of the same number is free too.
 FREE_PORT_TRIES: Final = 10
 
 
@@ -38,7 +38,7 @@ class _Incoming(Protocol):
 
 
 class _Machine(Protocol):
-    """The part of a `Memberlist` that bytes are given to."""
+    """The part of a `Memberlist` that receives data."""
 
     def packet_received(self, data: bytes, source: Address) -> None: ...
 
@@ -46,7 +46,7 @@ class _Machine(Protocol):
 
 
 class GossipTransport(Service):
-    """Listens on `host`:`port` for both; implements `consulpy.memberlist.delegate.Transport`."""
+    """Listens on `host`:`port` by UDP and TCP; implements `consulpy.memberlist.delegate.Transport`."""
 
     def __init__(self, reactor: Any, host: str, port: int, *, stream_timeout_s: float = 10.0) -> None:
         self._reactor = reactor
@@ -54,23 +54,23 @@ class GossipTransport(Service):
         self._port = port
         self.stream_timeout_s = stream_timeout_s
         self.machine: _Machine | None = None
-        #: Streams of peers whose requests are not whole yet.
+        #: Incoming streams whose requests are incomplete.
         self.connections = ConnectionTable(UNLIMITED)
         self._datagrams = _Datagrams(self)
         self._udp: Any = None
         self._tcp: Any = None
 
     def attach(self, machine: _Machine) -> None:
-        """Give what arrives to `machine` from now on."""
+        """Pass received data to `machine`."""
         self.machine = machine
 
     @property
     def port(self) -> int:
-        """The port, also if 0 was asked for."""
+        """The port in use, also if 0 was configured."""
         return int(self._tcp.getHost().port) if self._tcp is not None else self._port
 
     def startService(self) -> None:
-        """Listen. Raises `ConfigError` where the address is in use, or not this host's."""
+        """Listen. Raises `ConfigError` if the address is in use, or not one of this host."""
         super().startService()  # type: ignore[no-untyped-call]
         factory: Any = Factory.forProtocol(_IncomingStream)
         factory.owner = self
@@ -82,7 +82,7 @@ class GossipTransport(Service):
             raise ConfigError(cannot_listen("gossip", self._host, self._port, error)) from None
 
     def _listen(self, factory: Any, tries: int) -> None:
-        """TCP and UDP on one port; port 0 takes one that is free for both."""
+        """Listen by TCP and UDP on one port; port 0 takes one that is free for both."""
         self._tcp = self._reactor.listenTCP(self._port, factory, backlog=BACKLOG, interface=self._host)
         try:
             self._udp = self._reactor.listenUDP(self.port, self._datagrams, interface=self._host, maxPacketSize=65536)
@@ -93,7 +93,7 @@ class GossipTransport(Service):
             self._listen(factory, tries - 1)
 
     def stopService(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         super().stopService()  # type: ignore[no-untyped-call]
         for listener in (self._udp, self._tcp):
             if listener is not None:
@@ -127,7 +127,7 @@ class GossipTransport(Service):
 
 
 def cannot_listen(what: str, host: str, port: int, error: CannotListenError) -> str:
-    """What to tell a user whose address can't be used."""
+    """The error text for a listen address that can't be used, with what to do about it."""
     number = getattr(error.socketError, "errno", None)
     if number == errno.EADDRINUSE:
         return f"{what}: {host}:{port} is in use by another program; end it, or choose another address or port"
@@ -148,15 +148,15 @@ class _Datagrams(DatagramProtocol):
         if self._owner.machine is not None:
             try:
                 self._owner.machine.packet_received(datagram, addr[:2])
-            except Exception:  # our own fault; the process goes on
+            except Exception:  # a bug; the process continues
                 _log.failure("a packet from {source} was too much for us", source=addr)
 
     def connectionRefused(self) -> None:
-        """Nobody listens where we sent something: the probe's timeout will tell."""
+        """ICMP port unreachable: the probe's timeout handles it."""
 
 
 class _IncomingStream(StreamProtocol):
-    """A request from a peer, and our reply."""
+    """An incoming stream: a request of a peer, and the reply."""
 
     factory: Any
     _stream: _Incoming | None = None
@@ -174,7 +174,7 @@ class _IncomingStream(StreamProtocol):
         self._timer = owner._reactor.callLater(owner.stream_timeout_s, transport.abortConnection)
 
     def _enter(self, table: ConnectionTable, source: str) -> None:
-        """Count this connection; where there are too many, the one that was silent for longest goes."""
+        """Add this connection to the table; at the limit the one without data for longest is closed."""
         if table.of_client(LISTENER, source) >= INCOMING_STREAMS_PER_SOURCE_MAX:
             table.make_place(LISTENER, source)
         elif table.of_listener(LISTENER) >= INCOMING_STREAMS_MAX:
@@ -182,11 +182,11 @@ class _IncomingStream(StreamProtocol):
         table.enter(self, LISTENER, source)
 
     def is_idle(self) -> bool:
-        """Whether the request is not whole yet (`ConnectionTable`)."""
+        """Whether the request is incomplete (`ConnectionTable`)."""
         return self._stream is not None
 
     def evict(self) -> None:
-        """Others need the place."""
+        """Close: the connection limit was reached."""
         close_now(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
@@ -195,7 +195,7 @@ class _IncomingStream(StreamProtocol):
         self.factory.owner.connections.touch(self)
         try:
             reply = self._stream.feed(data)
-        except Exception:  # our own fault; the process goes on
+        except Exception:  # a bug; the process continues
             _log.failure("a stream was too much for us")
             reply = b""
         if reply is not None:
@@ -217,7 +217,7 @@ class _IncomingStream(StreamProtocol):
 
 
 class _Exchange(ClientFactory):
-    """One request of ours, and its reply."""
+    """An outgoing request and its reply."""
 
     def __init__(self, request: bytes, reader: StreamReader, done: Callable[[Exception | None], None]) -> None:
         self.request = request
@@ -245,7 +245,7 @@ class _Exchange(ClientFactory):
             return
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
-        connector, self.connector = self.connector, None  # it holds this object: a cycle
+        connector, self.connector = self.connector, None  # breaks a reference cycle
         connector.disconnect()
         done(error)
 

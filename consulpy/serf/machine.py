@@ -16,8 +16,8 @@ from consulpy.clock import Clock
 from consulpy.errors import WireError
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Transport
-from consulpy.memberlist.machine import JoinTarget, Memberlist
-from consulpy.memberlist.member import Address
+from consulpy.memberlist.machine import Memberlist
+from consulpy.memberlist.member import Address, JoinTarget
 from consulpy.memberlist.member import State as NodeState
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.serf import internal_query
@@ -123,7 +123,7 @@ class Serf:
             memberlist.retransmit_mult,
             lambda: len(self.members),
             self.log,
-            lambda: self.memberlist.gossip_soon(),
+            lambda: self.memberlist.schedule_gossip(),
         )
         self.asking = Asking(config, clock, rng)
         self.answering = Answering(config, clock, rng, self.roster, self.local_name, self._send, self._query_event)
@@ -494,7 +494,9 @@ class Serf:
 
     def _alive_nodes(self) -> int:
         """Members that should answer."""
-        return sum(node.state in (NodeState.ALIVE, NodeState.SUSPECT) for node in self.memberlist.members.values())
+        return sum(
+            node.state in (NodeState.ALIVE, NodeState.SUSPECT) for node in self.memberlist.members.by_name.values()
+        )
 
 
 def _silent(_level: str, _text: str) -> None:

@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.machine import JoinTarget, Memberlist
-from consulpy.memberlist.member import Address, Member, State
+from consulpy.memberlist.machine import Memberlist
+from consulpy.memberlist.member import Address, JoinTarget, Member, State
 from consulpy.memberlist.messages import NodeState
 from consulpy.testing.clock import HeapClock, NodeClock
 from consulpy.testing.network import Conditions, Host, Network
@@ -121,7 +121,7 @@ class SimulatedNode:
 
     def sees(self, name: str) -> State | None:
         """What this member thinks that `name` is; None if it does not know it."""
-        member = self.memberlist.members.get(name)
+        member = self.memberlist.members.by_name.get(name)
         return None if member is None else member.state
 
     def join(self, other: "SimulatedNode") -> list[tuple[int, list[str]]]:
@@ -160,7 +160,7 @@ class Cluster:
             self._make("", None, {})
         everybody = [first_state(node.memberlist.config) for node in self.nodes] if settled else []
         for node in self.nodes:
-            node.memberlist.list.adopt(everybody)
+            node.memberlist.members.adopt(everybody)
             node.memberlist.start()
             if settled:
                 node.memberlist.queue.clear()
@@ -195,7 +195,7 @@ class Cluster:
         group = list(nodes) if nodes is not None else self.nodes
         names = {node.name for node in group}
         return all(
-            node.memberlist.list.alive_count == len(names) and all(node.sees(name) is State.ALIVE for name in names)
+            node.memberlist.members.alive_count == len(names) and all(node.sees(name) is State.ALIVE for name in names)
             for node in group
         )
 

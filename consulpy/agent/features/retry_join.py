@@ -16,7 +16,7 @@ from consulpy.clock import Clock
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, RPCError
 from consulpy.gocompat.multierror import format_errors
-from consulpy.memberlist.machine import JoinTarget
+from consulpy.memberlist.member import JoinTarget
 from consulpy.serf.machine import Serf
 
 #: The first pause of a retried join, in seconds; it doubles up to the configured interval. (Consul waits the whole

@@ -103,7 +103,7 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self.quorum = quorum
         self.ended = threading.Event()
-        self.acked: list[str] = []
+        self.handle_ack: list[str] = []
         self.failed = 0
         self.gaps_s: list[float] = []
 
@@ -116,7 +116,7 @@ class Writer(threading.Thread):
             key = f"written/{count}"
             try:
                 if self.quorum.put(numbers[count % len(numbers)], key, str(count)):
-                    self.acked.append(key)
+                    self.handle_ack.append(key)
                     self.gaps_s.append(time.monotonic() - last_s)
                     last_s = time.monotonic()
             except (OSError, ValueError):
@@ -129,12 +129,12 @@ class Writer(threading.Thread):
 
     def check(self) -> None:
         """Nothing acknowledged is lost, on any server."""
-        assert len(self.acked) > 20
+        assert len(self.handle_ack) > 20
         for number in self.quorum.running:
 
             def missing(number: int = number) -> list[str]:
                 stored = set(ask(self.quorum.url(number, "kv/written?keys&stale")))
-                return [key for key in self.acked if key not in stored]
+                return [key for key in self.handle_ack if key not in stored]
 
             eventually(lambda missing=missing: not missing(), f"all acknowledged writes on server {number}")
 

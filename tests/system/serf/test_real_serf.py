@@ -19,7 +19,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
-from consulpy.memberlist.machine import JoinTarget
+from consulpy.memberlist.member import JoinTarget
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.disk import SnapshotFile

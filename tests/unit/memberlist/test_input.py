@@ -13,8 +13,8 @@ from consulpy.codec.lzw import compress
 from consulpy.codec.msgpack import pack
 from consulpy.errors import WireError
 from consulpy.memberlist import messages
+from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.keyring import Keyring
-from consulpy.memberlist.machine import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.messages import Ack, Alive, Dead, Err, IndirectPing, Nack, NodeState, Ping, Suspect
 from consulpy.memberlist.packet import Sealer, compound, compressed
 from consulpy.memberlist.stream import MessageReader, PushPull, encode_nodes, push_pull
@@ -101,7 +101,7 @@ def test_malformed(vector: dict[str, Any]) -> None:
             assert reply is None or len(reply) < 200, "nothing, or an error"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000, "KiB"
     assert sum(not line.startswith("debug: ") for line in lone.log) <= 1
-    evil = lone.memberlist.members.get("evil")
+    evil = lone.memberlist.members.by_name.get("evil")
     accepted = "without user state" in vector["name"] or "unknown type" in vector["name"]
     assert (evil is not None) == accepted
     lone.clock.advance(60)
@@ -129,7 +129,7 @@ def test_a_bad_node_does_not_spoil_a_push_pull() -> None:
     nameless = pack({"Addr": b"\x7f\0\0\1", "Incarnation": 1, "Meta": b"", "Name": "", "Port": 1, "State": 0})
     short = pack({"Addr": b"\x7f\0\1", "Incarnation": 1, "Meta": b"", "Name": "n3", "Port": 1, "State": 0})
     assert lone.stream(push_pull(True, nameless + good + short, 3, b""))
-    assert sorted(lone.memberlist.members) == ["c1", "n2"]
+    assert sorted(lone.memberlist.members.by_name) == ["c1", "n2"]
 
 
 @pytest.mark.parametrize("vsn", [b"\1", b"\1\5\2", b"\1\5\2\2\5", b"\0" * 65])
@@ -137,7 +137,7 @@ def test_versions_of_a_wrong_length_are_refused(vsn: bytes) -> None:
     lone = Lone()
     body = {"Addr": b"\x7f\0\0\1", "Incarnation": 1, "Meta": b"", "Node": "n2", "Port": 1, "Vsn": vsn}
     lone.get(b"\4" + pack(body))
-    assert "n2" not in lone.memberlist.members
+    assert "n2" not in lone.memberlist.members.by_name
 
 
 @pytest.mark.parametrize("change", [{"Node": "n" * 513}, {"Meta": b"m" * 513}, {"Addr": b"\0" * 5}, {"Addr": b""}])
@@ -145,7 +145,7 @@ def test_what_could_not_be_gossiped_on_is_refused(change: dict[str, Any]) -> Non
     lone = Lone()
     body = {"Addr": b"\x7f\0\0\1", "Incarnation": 1, "Meta": b"", "Node": "n2", "Port": 1, "Vsn": bytes(VSN)}
     lone.get(b"\4" + pack({**body, **change}))
-    assert list(lone.memberlist.members) == ["c1"]
+    assert list(lone.memberlist.members.by_name) == ["c1"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_nobody_takes_all_streams() -> None:
     for stream in (*streams, other):
         stream.closed()
         stream.closed()
-    assert (lone.memberlist.incoming_streams, lone.memberlist.incoming_bytes) == (0, 0)
+    assert (lone.memberlist.incoming.count, lone.memberlist.incoming.bytes) == (0, 0)
 
 
 def test_all_streams_together_bring_a_limited_number_of_bytes() -> None:
@@ -198,7 +198,7 @@ def test_all_streams_together_bring_a_limited_number_of_bytes() -> None:
     assert replies[3] is not None
     for stream in streams:
         stream.closed()
-    assert lone.memberlist.incoming_bytes == 0
+    assert lone.memberlist.incoming.bytes == 0
 
 
 def test_a_user_message_on_a_stream() -> None:
@@ -354,8 +354,8 @@ def test_what_one_packet_tells_is_heard_as_real_agents_hear_it() -> None:
     """docs/wire/gossip.md 5.10: alive before the rest, the last first, because broadcasts are packed newest first."""
     lone = Lone()
     heard: list[str] = []
-    alive = lone.memberlist.list.alive
-    lone.memberlist.list.alive = lambda message: (heard.append(message.node), alive(message))[1]  # type: ignore[method-assign]
+    alive = lone.memberlist.members.handle_alive
+    lone.memberlist.members.handle_alive = lambda message: (heard.append(message.node), alive(message))[1]  # type: ignore[method-assign]
     lone.delegate.notify_message = lambda message: heard.append(message.decode())  # type: ignore[method-assign]
     parts = [b"\x08three", b"\x08two", Alive(1, "b", "127.10.0.12", 8301, b"", VSN).encode(), b"\x08one"]
     parts.append(Alive(1, "a", "127.10.0.11", 8301, b"", VSN).encode())

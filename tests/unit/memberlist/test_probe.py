@@ -62,7 +62,7 @@ class TestProbing:
         lone.clock.advance(0.6)
         lone.get(Ack(ping.seq_no), source=HELPERS[0])
         lone.clock.advance(1)
-        assert lone.memberlist.members["n2"].state is State.ALIVE
+        assert lone.memberlist.members.by_name["n2"].state is State.ALIVE
         assert [each for each in lone.delegate.round_trips if each[0] == "n2"] == []
 
     def test_an_answer_by_tcp_is_enough_but_a_warning(self) -> None:
@@ -72,13 +72,13 @@ class TestProbing:
         assert exchange.reader.feed(Ack(ping.seq_no).encode())
         exchange.done(None)
         lone.clock.advance(0.6)
-        assert lone.memberlist.members["n2"].state is State.ALIVE
+        assert lone.memberlist.members.by_name["n2"].state is State.ALIVE
         assert any("Was able to connect to n2 but other probes failed" in line for line in lone.log)
 
     def test_silence_is_suspicious(self) -> None:
         lone, _ = probing()
         lone.clock.advance(1.1)
-        assert lone.memberlist.members["n2"].state is State.SUSPECT
+        assert lone.memberlist.members.by_name["n2"].state is State.SUSPECT
         suspicions = [event for event in lone.memberlist.timeline.of("n2") if event.what == "suspected"]
         assert [(event.peer, event.detail[:16]) for event in suspicions] == [("c1", "no ack to a ping")]
 
@@ -94,7 +94,7 @@ class TestProbing:
         lone.knows("n2")
         lone.wire.broken = True
         lone.clock.advance(2.1)
-        assert lone.memberlist.members["n2"].state is State.SUSPECT
+        assert lone.memberlist.members.by_name["n2"].state is State.SUSPECT
         assert lone.wire.exchanges
 
     def test_a_failed_probe_costs_one_interval_only(self) -> None:
@@ -127,7 +127,7 @@ class TestLocalHealth:
             lone.get(Nack(ping.seq_no), source=helper)
         lone.clock.advance(0.5)
         assert lone.memberlist.health_score == 0
-        assert lone.memberlist.members["n2"].state is State.SUSPECT
+        assert lone.memberlist.members.by_name["n2"].state is State.SUSPECT
 
     def test_with_nobody_to_ask_a_failure_counts_one(self) -> None:
         lone, _ = probing(helpers=False)
@@ -185,7 +185,7 @@ class TestPackets:
     def test_a_crc_only_for_members_that_understand_it(self) -> None:
         lone = Lone(compression=False)
         lone.knows("n2")
-        new = lone.memberlist.members["n2"]
+        new = lone.memberlist.members.by_name["n2"]
         lone.memberlist.send(PEER, Ack(1).encode(), new)
         lone.memberlist.send(PEER, Ack(1).encode())
         new.vsn = (1, 4, 2, 2, 5, 4)

@@ -31,8 +31,8 @@ class TestAlive:
     def test_a_new_member_joins_and_is_gossiped(self) -> None:
         lone = Lone()
         lone.get(N2)
-        member = lone.memberlist.members["n2"]
-        assert (member.state, member.incarnation, member.at, member.meta) == (
+        member = lone.memberlist.members.by_name["n2"]
+        assert (member.state, member.incarnation, member.endpoint, member.meta) == (
             State.ALIVE,
             1,
             ("127.10.0.9", 8301),
@@ -50,13 +50,13 @@ class TestAlive:
     def test_versions_without_sense_are_ignored(self, vsn: tuple[int, ...]) -> None:
         lone = Lone()
         lone.get(replace(N2, vsn=vsn))
-        assert "n2" not in lone.memberlist.members
+        assert "n2" not in lone.memberlist.members.by_name
 
     def test_no_versions_are_taken_only_where_they_are_not_required(self) -> None:
         strict, lax = Lone(), Lone(require_versions=False)
         for lone in (strict, lax):
             lone.get(replace(N2, vsn=()))
-        assert ("n2" in strict.memberlist.members, "n2" in lax.memberlist.members) == (False, True)
+        assert ("n2" in strict.memberlist.members.by_name, "n2" in lax.memberlist.members.by_name) == (False, True)
 
     def test_the_delegate_may_refuse(self) -> None:
         def check(member: Member) -> None:
@@ -65,18 +65,18 @@ class TestAlive:
         lone = Lone()
         lone.delegate.check_alive = check
         lone.get(N2)
-        assert "n2" not in lone.memberlist.members
+        assert "n2" not in lone.memberlist.members.by_name
         assert "another datacenter" in lone.log[0]
 
     def test_allowed_networks(self) -> None:
         lone = Lone(allowed_cidrs=("127.10.0.0/28",))
         lone.get(N2, replace(N2, node="n3", address="127.10.1.1"))
-        assert sorted(lone.memberlist.members) == ["c1", "n2"]
+        assert sorted(lone.memberlist.members.by_name) == ["c1", "n2"]
 
     def test_port_0_means_our_own_port(self) -> None:
         lone = Lone()
         lone.get(replace(N2, port=0))
-        assert lone.memberlist.members["n2"].port == 8301
+        assert lone.memberlist.members.by_name["n2"].port == 8301
 
     @pytest.mark.parametrize(("incarnation", "taken"), [(1, False), (2, False), (3, True)])
     def test_only_a_higher_incarnation_is_news(self, incarnation: int, taken: bool) -> None:
@@ -91,7 +91,7 @@ class TestAlive:
         lone.knows("n2")
         lone.get(replace(N2, incarnation=2, vsn=(1, 5, 2, 2, 5, 5)))
         assert lone.delegate.events == []
-        assert lone.memberlist.members["n2"].vsn == (1, 5, 2, 2, 5, 5)
+        assert lone.memberlist.members.by_name["n2"].vsn == (1, 5, 2, 2, 5, 5)
 
     def test_a_higher_incarnation_ends_suspicion_and_death(self) -> None:
         lone = Lone()
@@ -109,7 +109,7 @@ class TestAddresses:
         lone = Lone()
         lone.knows("n2")
         lone.get(self.MOVED)
-        assert lone.memberlist.members["n2"].address == "127.10.0.9"
+        assert lone.memberlist.members.by_name["n2"].address == "127.10.0.9"
         assert lone.delegate.events == [("conflict", "n2")]
         assert lone.queued() == []
 
@@ -123,7 +123,7 @@ class TestAddresses:
         lone = Lone()
         lone.knows("n2", 5)
         lone.get(Dead(5, "n2", "n2"), replace(self.MOVED, incarnation=1))
-        member = lone.memberlist.members["n2"]
+        member = lone.memberlist.members.by_name["n2"]
         assert (member.state, member.address, member.incarnation) == (State.ALIVE, "127.10.0.77", 1)
 
     @pytest.mark.parametrize(("reclaim_s", "after_s", "taken"), [(0, 29, False), (20, 10, False), (20, 25, True)])
@@ -133,14 +133,14 @@ class TestAddresses:
         lone.get(Dead(1, "n2", "n3"))
         lone.clock.advance(after_s)
         lone.get(self.MOVED)
-        assert (lone.memberlist.members["n2"].address == "127.10.0.77") == taken
+        assert (lone.memberlist.members.by_name["n2"].address == "127.10.0.77") == taken
 
     def test_mapped_addresses_are_the_same_as_plain_ones(self) -> None:
         lone = Lone()
         lone.knows("n2")
         lone.get(replace(N2, incarnation=2, address="::ffff:127.10.0.9"))
         assert lone.delegate.events == []
-        assert lone.memberlist.members["n2"].incarnation == 2
+        assert lone.memberlist.members.by_name["n2"].incarnation == 2
 
 
 class TestSuspect:
@@ -148,12 +148,12 @@ class TestSuspect:
         lone = Lone()
         lone.knows("n2")
         lone.get(Suspect(1, "n2", "n3"))
-        assert lone.memberlist.members["n2"].state is State.SUSPECT
+        assert lone.memberlist.members.by_name["n2"].state is State.SUSPECT
         assert lone.queued() == [Suspect(1, "n2", "n3")]
         lone.clock.advance(3.9)
-        assert lone.memberlist.members["n2"].state is State.SUSPECT
+        assert lone.memberlist.members.by_name["n2"].state is State.SUSPECT
         lone.clock.advance(0.2)
-        assert lone.memberlist.members["n2"].state is State.DEAD, "nobody could confirm: the shortest time, 4 s"
+        assert lone.memberlist.members.by_name["n2"].state is State.DEAD, "nobody could confirm: the shortest time, 4 s"
         assert lone.delegate.events == [("leave", "n2")]
 
     @pytest.mark.parametrize("message", [Suspect(1, "n9", "n3"), Suspect(1, "n2", "n3")])
@@ -162,7 +162,7 @@ class TestSuspect:
         lone.knows("n2", 2)
         lone.get(message)
         assert lone.queued() == []
-        assert lone.memberlist.members["n2"].state is State.ALIVE
+        assert lone.memberlist.members.by_name["n2"].state is State.ALIVE
 
     def test_only_new_confirmations_are_gossiped(self) -> None:
         lone = Lone()
@@ -179,7 +179,7 @@ class TestSuspect:
         lone = Lone()
         lone.knows("n2")
         lone.get(Dead(1, "n2", "n3"), Suspect(1, "n2", "n4"))
-        assert lone.memberlist.members["n2"].state is State.DEAD
+        assert lone.memberlist.members.by_name["n2"].state is State.DEAD
 
 
 class TestDead:
@@ -188,7 +188,7 @@ class TestDead:
         lone = Lone()
         lone.knows("n2")
         lone.get(Dead(1, "n2", accuser))
-        assert lone.memberlist.members["n2"].state is state
+        assert lone.memberlist.members.by_name["n2"].state is state
         assert lone.delegate.events == [("leave", "n2")]
         assert lone.queued() == [Dead(1, "n2", accuser)]
 
@@ -199,16 +199,16 @@ class TestDead:
         assert lone.delegate.events == []
         lone.get(Dead(2, "n2", "n3"), Dead(2, "n2", "n2"))
         assert lone.delegate.events == [("leave", "n2")]
-        assert lone.memberlist.members["n2"].state is State.DEAD
+        assert lone.memberlist.members.by_name["n2"].state is State.DEAD
 
     def test_the_dead_are_forgotten_in_the_end(self) -> None:
         lone = Lone()
         lone.knows("n2")
         lone.get(Dead(1, "n2", "n2"))
         lone.clock.advance(29)
-        assert "n2" in lone.memberlist.members
+        assert "n2" in lone.memberlist.members.by_name
         lone.clock.advance(3)
-        assert list(lone.memberlist.members) == ["c1"]
+        assert list(lone.memberlist.members.by_name) == ["c1"]
 
 
 class TestRefute:
@@ -306,16 +306,16 @@ class TestPushPull:
         reply = exchange(lone, node())
         own = NodeState("c1", "127.10.0.2", 8301, b"tags", 1, State.ALIVE, VSN)
         assert reply == PushPull(True, [own], b"serf")
-        assert lone.memberlist.members["n2"].state is State.ALIVE
+        assert lone.memberlist.members.by_name["n2"].state is State.ALIVE
 
     def test_a_large_state_is_merged_some_nodes_in_a_turn_and_then_the_layer_s_above(self) -> None:
         lone = Lone(push_pull_interval_s=1e9, probe_interval_s=1e9)
         nodes = [replace(node(f"n{number}"), address=f"127.10.1.{number % 250}") for number in range(MERGE_NODES + 5)]
         exchange(lone, *nodes, state=b"theirs")
-        assert len(lone.memberlist.members) == 1 + MERGE_NODES
+        assert len(lone.memberlist.members.by_name) == 1 + MERGE_NODES
         assert lone.delegate.remote_states == []
         lone.clock.advance(0.001)
-        assert len(lone.memberlist.members) == 1 + MERGE_NODES + 5
+        assert len(lone.memberlist.members.by_name) == 1 + MERGE_NODES + 5
         assert lone.delegate.remote_states == [(b"theirs", True)]
 
     def test_what_is_left_of_a_state_is_not_merged_after_the_end(self) -> None:
@@ -324,7 +324,7 @@ class TestPushPull:
         exchange(lone, *nodes, state=b"theirs")
         lone.memberlist.shutdown()
         lone.clock.advance(0.001)
-        assert len(lone.memberlist.members) == 1 + MERGE_NODES
+        assert len(lone.memberlist.members.by_name) == 1 + MERGE_NODES
         assert lone.delegate.remote_states == []
 
     def test_the_dead_are_only_suspected_and_who_left_has_left(self) -> None:
@@ -338,7 +338,7 @@ class TestPushPull:
             node("n4", state=State.LEFT),
             join=False,
         )
-        states = {name: member.state for name, member in lone.memberlist.members.items()}
+        states = {name: member.state for name, member in lone.memberlist.members.by_name.items()}
         assert states == {"c1": State.ALIVE, "n2": State.SUSPECT, "n3": State.SUSPECT, "n4": State.LEFT}
         assert Suspect(1, "n2", "c1") in lone.queued(), "we are the accuser"
 
@@ -358,7 +358,7 @@ class TestPushPull:
     def test_versions_that_do_not_go_together(self, vsn: tuple[int, ...], text: str) -> None:
         lone = Lone()
         assert exchange(lone, replace(node(), vsn=vsn)) == Err(text)
-        assert "n2" not in lone.memberlist.members
+        assert "n2" not in lone.memberlist.members.by_name
 
     def test_a_refused_joiner_is_told(self) -> None:
         def check(members: list[Member]) -> None:
@@ -367,7 +367,7 @@ class TestPushPull:
         lone = Lone()
         lone.delegate.check_merge = check
         assert exchange(lone, node()) == Err("Member 'n2' part of wrong datacenter 'dc9'")
-        assert list(lone.memberlist.members) == ["c1"]
+        assert list(lone.memberlist.members.by_name) == ["c1"]
         assert isinstance(exchange(lone, node(), join=False), PushPull), "only joins are checked"
 
     def test_the_layer_above_gets_its_state(self) -> None:

@@ -104,7 +104,7 @@ class TestSuspicion:
         def expire(confirmed: int) -> None:
             fired.append((clock.seconds(), confirmed))
 
-        return Suspicion(clock, "a", expected=expected, least_s=4, most_s=24, expire=expire)
+        return Suspicion(clock, "a", expected=expected, min_s=4, max_s=24, expire=expire)
 
     def test_alone_it_takes_the_longest_time(self) -> None:
         clock, fired = HeapClock(), list[tuple[float, int]]()

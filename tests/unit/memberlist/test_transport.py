@@ -8,7 +8,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from consulpy.memberlist.machine import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
+from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.messages import Ping
 from consulpy.memberlist.transport import GossipTransport, _IncomingStream
 from tests.harness.memberlist import Lone
@@ -63,7 +63,7 @@ def test_nor_do_those_of_many_addresses(listening: Listening) -> None:
     for each in silent:
         if not each.is_lost:
             each.abortConnection()
-    assert listening.lone.memberlist.incoming_streams == 0
+    assert listening.lone.memberlist.incoming.count == 0
     assert len(listening.transport.connections) == 1, "its answer is being taken"
 
 

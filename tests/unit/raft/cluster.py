@@ -405,7 +405,7 @@ class World:
         self.disks = {name: Disk() for name in names}
         self.rates = {name: self.rng.uniform(0.95, 1.05) for name in names}
         self.nodes: dict[str, Any] = {}
-        self.acked: list[tuple[float, float, int]] = []  # (asked at, acked at, index)
+        self.handle_ack: list[tuple[float, float, int]] = []  # (asked at, handle_ack at, index)
         self._count = 0
         for name in names:
             self.boot(name)
@@ -527,17 +527,17 @@ class World:
             self.checker.demand(
                 known == data, f"{node.server_id} acknowledged {data!r} at {result}, there is {known!r}"
             )
-            for other_asked_s, other_acked_s, other in self.acked[-50:]:
+            for other_asked_s, other_acked_s, other in self.handle_ack[-50:]:
                 if other_acked_s < asked_s:
                     self.checker.demand(other < result, f"{result} was acknowledged after {other} was")
                 if other_asked_s > self.clock.seconds():
                     self.checker.demand(other > result, f"{other} happened before {result}")
-            self.acked.append((asked_s, self.clock.seconds(), result))
+            self.handle_ack.append((asked_s, self.clock.seconds(), result))
 
         node.propose(data, finished)
 
     def _newest_ack(self, before_s: float) -> int:
-        return max((index for _, acked_s, index in self.acked[-200:] if acked_s <= before_s), default=0)
+        return max((index for _, acked_s, index in self.handle_ack[-200:] if acked_s <= before_s), default=0)
 
     def _consistent_read(self, node: Any, asked_s: float) -> None:
         commit = node.commit_index
@@ -609,7 +609,7 @@ class World:
         self.checker.demand(
             self.network.calls - calls < 2 * servers * 120, f"{self.network.calls - calls} calls in 2 quiet seconds"
         )
-        for _, _, index in self.acked:
+        for _, _, index in self.handle_ack:
             self.checker.demand(index in self.checker.commands, f"the acknowledged write {index} is lost")
 
     def _all_caught_up(self, index: int) -> bool:

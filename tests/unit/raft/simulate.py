@@ -32,7 +32,7 @@ def main() -> int:
             print(error, flush=True)
         else:
             elections += world.checker.elections
-            writes += len(world.acked)
+            writes += len(world.handle_ack)
     took_s = time.monotonic() - began_s
     print(
         f"{arguments.count} seeds in {took_s:.0f} s, {failed} failed; "

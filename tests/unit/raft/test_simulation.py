@@ -29,7 +29,7 @@ def test_elections_writes_and_real_servers_take_part_in_it() -> None:
     assert sum(plan.real > 0 for plan in plans) > 100
     world = simulate(6)
     assert world.checker.elections > 1
-    assert len(world.acked) > 50
+    assert len(world.handle_ack) > 50
 
 
 def test_a_seed_replays() -> None:

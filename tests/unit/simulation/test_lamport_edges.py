@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.machine import JoinTarget
+from consulpy.memberlist.member import JoinTarget
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, QueryEvent, UserEvent
 from consulpy.serf.machine import Serf

@@ -103,7 +103,7 @@ def test_a_member_restarts_at_another_address_after_it_left() -> None:
     results = new.join(cluster.nodes[0])
     assert cluster.clock.advance_until(cluster.agree, 20)
     assert results == [(1, [])]
-    assert {node.memberlist.members["n4"].address for node in cluster.nodes} == {"10.0.9.9"}
+    assert {node.memberlist.members.by_name["n4"].address for node in cluster.nodes} == {"10.0.9.9"}
 
 
 def test_a_dead_member_restarts_at_another_address_after_the_reclaim_time() -> None:
@@ -130,7 +130,7 @@ def test_a_member_restarts_at_its_old_address_at_once() -> None:
     new.join(cluster.nodes[0])
     cluster.run(10)
     assert cluster.agree()
-    assert {node.memberlist.members["n4"].meta for node in cluster.nodes} == {b"new"}
+    assert {node.memberlist.members.by_name["n4"].meta for node in cluster.nodes} == {b"new"}
 
 
 def test_clocks_that_differ_and_are_set_change_nothing() -> None:
@@ -160,7 +160,11 @@ def test_the_same_seed_gives_the_same_run() -> None:
         cluster = Cluster(12, seed, Conditions(loss=0.1, duplication=0.1))
         cluster.join_all()
         cluster.run(30)
-        return cluster.network.sent, cluster.clock.calls, [[m.name for m in n.memberlist.list] for n in cluster.nodes]
+        return (
+            cluster.network.sent,
+            cluster.clock.calls,
+            [[m.name for m in n.memberlist.members] for n in cluster.nodes],
+        )
 
     assert run(SEED) == run(SEED)
     assert run(SEED) != run(SEED + 1)

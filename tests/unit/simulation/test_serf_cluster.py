@@ -7,7 +7,7 @@ import pytest
 
 from consulpy.errors import ConfigError, WireError
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.machine import JoinTarget
+from consulpy.memberlist.member import JoinTarget
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, MemberEvent, QueryEvent, UserEvent
 from consulpy.serf.machine import Serf, State

@@ -24,7 +24,7 @@ from consulpy.local.state import LocalState
 from consulpy.local.sync.anti_entropy import AntiEntropy
 from consulpy.local.sync.diff import same_check, same_node, same_service
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.machine import JoinTarget
+from consulpy.memberlist.member import JoinTarget
 from consulpy.rpc import endpoints
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.server import Server
