@@ -7,9 +7,9 @@ import socket
 import time
 from contextlib import ExitStack
 
-from agents import Running
-from group import Settings, Task
-from table import Row, Sample
+from processes import Running
+from report import Row, Sample
+from task import Settings, Task
 
 #: What is watched: name -> path of the query; path and body of the write that wakes it.
 WATCHED: dict[str, tuple[str, str, object]] = {

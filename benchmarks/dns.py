@@ -4,10 +4,10 @@ import random
 import struct
 from pathlib import Path
 
-import load
-from agents import Running
-from group import Settings, Task, task
-from table import Row, Sample
+import load_generators
+from processes import Running
+from report import Row, Sample
+from task import Settings, Task, task
 
 _TYPES = {"A": 1, "SRV": 33}
 
@@ -65,6 +65,6 @@ def _task(settings: Settings, file: Path, name: str, questions: bytes, target: s
     file.write_bytes(questions)
 
     def measure(agent: Running) -> Sample:
-        return load.dns(agent, file, settings.seconds, *flags)
+        return load_generators.dns(agent, file, settings.seconds, *flags)
 
     return task(Row(name, "queries/s", target), measure)

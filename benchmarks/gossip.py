@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agents import NETWORKS, Running, until
-from group import Settings, Task
-from table import Row, Sample
+from processes import NETWORKS, Running, until
+from report import Row, Sample
+from task import Settings, Task
 
 ALIVE, LEFT, FAILED = 1, 3, 4
 WITHIN_S = 60.0

@@ -5,10 +5,10 @@ import threading
 import time
 from pathlib import Path
 
-import load
-from agents import NETWORKS, Running, server
-from group import Settings, Task
-from table import THEIRS, Row, Sample
+import load_generators
+from processes import NETWORKS, Running, server
+from report import THEIRS, Row, Sample
+from task import Settings, Task
 
 #: Lines of both programs' logs.
 _SUSPICION = re.compile(r"suspect \S+ has failed", re.IGNORECASE)
@@ -42,9 +42,9 @@ def suspicions(program: str, directory: Path, seconds: float) -> int:
         for agent in agents:
             agent.settle(5.0)
         before = sum(len(_SUSPICION.findall(agent.log())) for agent in agents)
-        asking = threading.Thread(target=load.dns, args=(agents[0], questions, seconds))
+        asking = threading.Thread(target=load_generators.dns, args=(agents[0], questions, seconds))
         asking.start()
-        load.http(agents[0], "/v1/catalog/nodes", seconds)
+        load_generators.http(agents[0], "/v1/catalog/nodes", seconds)
         asking.join()
         return sum(len(_SUSPICION.findall(agent.log())) for agent in agents) - before
     finally:

@@ -1,9 +1,9 @@
 """HTTP reads: requests a second, with keep-alive and without."""
 
-import load
-from agents import Running
-from group import Settings, Task, task
-from table import Row, Sample
+import load_generators
+from processes import Running
+from report import Row, Sample
+from task import Settings, Task, task
 
 CLOSE = ("-H", "Connection: close")
 
@@ -34,6 +34,6 @@ def tasks(settings: Settings, label: str, nodes: int) -> list[Task]:
 
 def _task(settings: Settings, name: str, path: str, target: str, *flags: str) -> Task:
     def measure(agent: Running) -> Sample:
-        return load.http(agent, path, settings.seconds, 16, *flags)
+        return load_generators.http(agent, path, settings.seconds, 16, *flags)
 
     return task(Row(name, "requests/s", target), measure)

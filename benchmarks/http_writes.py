@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import load
-from agents import Running
-from group import Settings, Task, task
-from table import Row, Sample
+import load_generators
+from processes import Running
+from report import Row, Sample
+from task import Settings, Task, task
 
 CONNECTIONS = (1, 16, 64)
 #: What is written: row -> path and body in Lua, where `n` counts and `at` is n % 64; target at 1 connection, at more.
@@ -55,6 +55,6 @@ def tasks(settings: Settings, directory: Path, label: str) -> list[Task]:
 
 def _task(settings: Settings, name: str, script: Path, connections: int, target: str) -> Task:
     def measure(agent: Running) -> Sample:
-        return load.http(agent, "/", settings.seconds, connections, "-s", str(script))
+        return load_generators.http(agent, "/", settings.seconds, connections, "-s", str(script))
 
     return task(Row(name, "writes/s", target), measure)

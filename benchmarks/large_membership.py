@@ -7,9 +7,9 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-from agents import NETWORKS, Running, server
-from group import Settings, Task, task
-from table import Row, Sample
+from processes import NETWORKS, Running, server
+from report import Row, Sample
+from task import Settings, Task, task
 
 from consulpy.errors import WireError
 from consulpy.memberlist.messages import Ack, NodeState, Ping, decode

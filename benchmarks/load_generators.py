@@ -5,8 +5,8 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from agents import Running
-from table import Sample
+from processes import Running
+from report import Sample
 
 _MS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 

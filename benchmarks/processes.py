@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from table import OURS, THEIRS
+from report import OURS, THEIRS
 
 #: The two programs that are compared: name and path. `--consulpy` changes ours.
 PROGRAMS = {THEIRS: "consul", OURS: str(Path(sys.executable).parent / "consulpy")}

@@ -6,9 +6,9 @@ It runs in the python beside the `consulpy` that is measured; real Consul has no
 import subprocess
 from pathlib import Path
 
-from agents import PROGRAMS
-from group import Settings, Task
-from table import OURS, Row, Sample
+from processes import PROGRAMS
+from report import OURS, Row, Sample
+from task import Settings, Task
 
 SCRIPT = """
 import sys, time

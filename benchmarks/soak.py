@@ -22,9 +22,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import agents
-from agents import Running, server
-from table import OURS
+import processes
+from processes import Running, server
+from report import OURS
 
 SAMPLE_S = 5.0
 #: Slopes per minute above which something is kept.
@@ -151,12 +151,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--rate", type=float, default=100.0, help="turns a second: services that come and go")
-    parser.add_argument("--consulpy", default=agents.PROGRAMS[OURS])
+    parser.add_argument("--consulpy", default=processes.PROGRAMS[OURS])
     parser.add_argument("--warm-up", type=float, default=1 / 3, help="the part of the time that does not count")
     parser.add_argument("--only", default=",".join(WORK), help="some of: " + ",".join(WORK))
     given = parser.parse_args()
-    agents.PROGRAMS[OURS] = given.consulpy
-    with agents.workplace() as directory:
+    processes.PROGRAMS[OURS] = given.consulpy
+    with processes.workplace() as directory:
         agent = server(OURS, directory)
         try:
             agent.wait(agent.leads)

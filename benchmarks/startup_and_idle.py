@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agents import NETWORKS, Running
-from group import Settings, Task, task
-from table import Row, Sample
+from processes import NETWORKS, Running
+from report import Row, Sample
+from task import Settings, Task, task
 
 HTTP = Row("start-up until HTTP answers, slower of server and client", "s", "", 2)
 LEADER = Row("start-up until the server leads", "s", "<= 0.3", 2)

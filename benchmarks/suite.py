@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import crowd
+import blocking_queries
 import dns
 import gossip
-import reads
-import rest
+import gossip_under_load
+import http_reads
+import http_writes
+import large_membership
 import simulator
-import strain
-import watchers
-import writes
-from agents import Running, fill, server
-from group import Group, Settings
+import startup_and_idle
+from processes import Running, fill, server
+from task import Group, Settings
 
 SMALL = 10
 
@@ -35,32 +35,32 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
             yield agent
 
     return [
-        Group("start-up and rest", rest.scene, rest.tasks(settings)),
+        Group("start-up and rest", startup_and_idle.scene, startup_and_idle.tasks(settings)),
         Group(
             small_label,
             small,
             [
                 *dns.tasks(settings, directory, small_label, SMALL),
-                *reads.tasks(settings, small_label, SMALL),
-                *writes.tasks(settings, directory, small_label),
+                *http_reads.tasks(settings, small_label, SMALL),
+                *http_writes.tasks(settings, directory, small_label),
             ],
         ),
         Group(
             large_label,
             full,
             [
-                rest.full_memory(large, services),
+                startup_and_idle.full_memory(large, services),
                 *dns.tasks(settings, directory, large_label, large),
-                *reads.tasks(settings, large_label, large),
-                *writes.tasks(settings, directory, large_label),
+                *http_reads.tasks(settings, large_label, large),
+                *http_writes.tasks(settings, directory, large_label),
             ],
         ),
         # memory that one task frees is there for the next: each has agents of its own
-        *(Group(each.rows[0].name, full, [each]) for each in watchers.tasks(settings)),
-        Group("gossip", rest.scene, gossip.tasks(settings)),
-        Group("strain", rest.scene, strain.tasks(settings)),
-        Group("members", rest.scene, crowd.tasks(settings)),
-        Group("simulator", rest.scene, simulator.tasks(settings)),
+        *(Group(each.rows[0].name, full, [each]) for each in blocking_queries.tasks(settings)),
+        Group("gossip", startup_and_idle.scene, gossip.tasks(settings)),
+        Group("strain", startup_and_idle.scene, gossip_under_load.tasks(settings)),
+        Group("members", startup_and_idle.scene, large_membership.tasks(settings)),
+        Group("simulator", startup_and_idle.scene, simulator.tasks(settings)),
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from table import Row, Sample
+from report import Row, Sample
 
 
 @dataclass(frozen=True)
