@@ -60,7 +60,7 @@ def configure(local: LocalState, services: Iterable[dict[str, Any]], checks: Ite
 
 async def reconfigure(local: LocalState, services: Iterable[dict[str, Any]], checks: Iterable[dict[str, Any]]) -> None:
     """The same for a reload, while the agent runs: each change waits for the disk without stopping anybody."""
-    await _configure(local, services, checks, local.soon)
+    await _configure(local, services, checks, local.submit)
 
 
 async def _configure(
@@ -113,7 +113,7 @@ def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Res
             gone[path_of(STATES, check_id)] = None
     found.unknown = [check_id for check_id in found.checks if _is_unknown(local, check_id)]
     files.commit(gone, durable=False)
-    files.tidy()
+    files.checkpoint()
     _log.debug(
         "restored {services} services and {checks} checks from disk; not known yet: {unknown}",
         services=len(found.services),

@@ -54,7 +54,7 @@ class Reaper:
             check=check_id,
             critical_s=critical_s,
         )
-        done = self._local.soon(lambda: self._local.deregister_service(service_id))
+        done = self._local.submit(lambda: self._local.deregister_service(service_id))
         done.addErrback(
             lambda failure: _log.error(
                 "cannot deregister service {service}: {error}", service=service_id, error=failure.getErrorMessage()

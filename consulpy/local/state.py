@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from consulpy.clock import Clock
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
-from consulpy.local.persist.group_commit import Call, GroupCommit, Run
+from consulpy.group_commit import Call, Later, Run, run_inline
 from consulpy.local.persist.records import (
     CHECKS,
     SERVICES,
@@ -28,6 +28,7 @@ from consulpy.local.persist.records import (
     SavedState,
     path_of,
 )
+from consulpy.local.persist.transactions import Transactions
 from consulpy.local.sidecar import ID_SUFFIX, complete
 from consulpy.local.sync.sync_state import Entries
 from consulpy.local.validation import STATUSES, check_service, check_type
@@ -96,7 +97,7 @@ class LocalState:
 
     `node`: the agent as the catalog is to have it. `files`: where they are kept, None in development mode. `starter`:
     runs the checks; without it they only have the status that they are given. `wall_s()`: seconds since 1970.
-    `run`, `hand_back`, `call`, `later`: to the disk thread and back (`local.persist.group_commit`).
+    `run`, `hand_back`, `call`, `later`: to the disk thread and back (`consulpy.group_commit`).
     """
 
     def __init__(
@@ -113,9 +114,9 @@ class LocalState:
         scripts: Scripts | None = None,
         default_token: str = "",
         run: Run | None = None,
-        hand_back: Run = lambda job: job(),
+        hand_back: Run = run_inline,
         call: Call | None = None,
-        later: Callable[[Callable[[], None]], object] = lambda job: job(),
+        later: Later = run_inline,
     ) -> None:
         self.entries = Entries(
             node,
@@ -124,10 +125,10 @@ class LocalState:
             check_update_interval_s=check_update_interval_s,
             discard_check_output=discard_check_output,
         )
-        self._writer = GroupCommit(files, clock, run, hand_back, call, later)
-        #: `soon(change)`: have one of the methods below called, written and done together with others; a Deferred of
-        #: what it returns. Called by themselves they wait for the disk.
-        self.soon = self._writer.soon
+        self._transactions = Transactions(files, clock, run, hand_back, call, later)
+        #: `submit(change)`: `change` calls one of the methods below, stored together with others; a Deferred of its
+        #: result. A method that is called directly waits for the disk.
+        self.submit = self._transactions.submit
         #: Runs the checks; may be set after the creation, before anything is registered.
         self.starter = starter
         self._wall_s = wall_s
@@ -165,10 +166,10 @@ class LocalState:
         """
         plan = _Plan(local=local)
         service_id = definition.service.id or definition.service.service
-        self._writer.touch(_service(service_id), _service(service_id + ID_SUFFIX))
+        self._transactions.claim(_service(service_id), _service(service_id + ID_SUFFIX))
         self._plan_service(definition, plan, replace_existing_checks)
         if definition.sidecar is not None:
-            self._writer.touch(_SIDECARS)
+            self._transactions.claim(_SIDECARS)
             self._plan_service(complete(definition, self.services), plan, replace_existing_checks)
         self._carry_out(plan)
 
@@ -191,11 +192,11 @@ class LocalState:
                 notes=kind.notes,
             )
             wanted.add(check_id)
-            self._writer.touch(_check(check_id))
+            self._transactions.claim(_check(check_id))
             plan.checks.append((self._filled(check, kind.kind, service), kind, definition.token))
         if replace_checks:
             gone = [check_id for check_id in self._checks_of(service.id) if check_id not in wanted]
-            self._writer.touch(*map(_check, gone))
+            self._transactions.claim(*map(_check, gone))
             plan.gone += gone
 
     def _checks_of(self, service_id: str) -> list[str]:
@@ -205,13 +206,13 @@ class LocalState:
         """Remove a service with its checks and its sidecar; an unknown one is no error. Raises `RPCError`."""
         if not service_id:
             raise RPCError("ServiceID missing")
-        self._writer.touch(_service(service_id), _service(service_id + ID_SUFFIX))
+        self._transactions.claim(_service(service_id), _service(service_id + ID_SUFFIX))
         doomed = [service_id]
         sidecar = self.entries.service(service_id + ID_SUFFIX)
         if sidecar is not None and sidecar.locally_registered_as_sidecar:
             doomed.append(sidecar.id)
         checks = [check_id for each in doomed for check_id in self._checks_of(each)]
-        self._writer.touch(*map(_check, checks))
+        self._transactions.claim(*map(_check, checks))
         changes: dict[str, bytes | None] = {path_of(SERVICES, each): None for each in doomed}
         for check_id in checks:
             changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
@@ -224,7 +225,7 @@ class LocalState:
                 if self.entries.service(each) is not None:
                     self.entries.delete_service(each)
 
-        self._writer.write(changes, remove)
+        self._transactions.write(changes, remove)
 
     # -- checks
 
@@ -238,7 +239,7 @@ class LocalState:
         check_type(kind)
         self._allow(kind, local)
         service = None
-        self._writer.touch(_check(check.check_id or check.name), _service(check.service_id))
+        self._transactions.claim(_check(check.check_id or check.name), _service(check.service_id))
         if check.service_id:
             service = self.entries.service(check.service_id)
             if service is None:
@@ -254,13 +255,13 @@ class LocalState:
         """Remove a check; an unknown one is no error. Raises `RPCError`."""
         if not check_id:
             raise RPCError("CheckID missing")
-        self._writer.touch(_check(check_id))
+        self._transactions.claim(_check(check_id))
         changes: dict[str, bytes | None] = {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
-        self._writer.write(changes, lambda: self._drop_check(check_id))
+        self._transactions.write(changes, lambda: self._drop_check(check_id))
 
     def update_ttl(self, check_id: str, status: str, output: str) -> None:
         """Somebody says how a TTL check stands. Raises `RPCError` for a check that is none."""
-        self._writer.touch(_check(check_id))
+        self._transactions.claim(_check(check_id))
         run = self._runs.get(check_id)
         if run is None or run.type.kind != "ttl" or run.running is None:
             raise RPCError(f"CheckID {quoted(check_id)} does not have associated TTL")
@@ -269,7 +270,7 @@ class LocalState:
         if check is not None:
             expires_s = int(self._wall_s() + run.type.ttl / _SECOND_NS)
             state = SavedState(check_id, check.output, check.status, expires_s)
-            self._writer.write({path_of(STATES, check_id): state.pack()}, _nothing, durable=False)
+            self._transactions.write({path_of(STATES, check_id): state.pack()}, _nothing, durable=False)
 
     def _allow(self, kind: CheckType, local: bool) -> None:
         """Raise for a check that may not or cannot run here."""
@@ -309,7 +310,7 @@ class LocalState:
 
     def set_service_maintenance(self, service_id: str, enable: bool, reason: str = "", token: str = "") -> None:
         """The same for one service. Raises `NotFound`."""
-        self._writer.touch(_service(service_id))
+        self._transactions.claim(_service(service_id))
         service = self.entries.service(service_id)
         if service is None:
             raise NotFound(f'No service registered with ID "{service_id}"')
@@ -320,7 +321,7 @@ class LocalState:
     def _set_maintenance(
         self, check_id: str, name: str, service: NodeService | None, enable: bool, reason: str, token: str
     ) -> None:
-        self._writer.touch(_check(check_id))
+        self._transactions.claim(_check(check_id))
         known = self.entries.check(check_id) is not None
         if enable and not known:
             check = HealthCheck(check_id=check_id, name=name, notes=reason, status=CRITICAL)
@@ -341,7 +342,7 @@ class LocalState:
             changes[path_of(CHECKS, check.check_id)] = None if plan.local else saved_check.pack()
         for check_id in plan.gone:
             changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
-        self._writer.write(changes, lambda: self._do(plan))
+        self._transactions.write(changes, lambda: self._do(plan))
 
     def _do(self, plan: _Plan) -> None:
         for service, token in plan.services:
@@ -396,7 +397,7 @@ class LocalState:
 
     def stop(self) -> None:
         """Stop all checks and timers, and write what waits; what is registered stays."""
-        self._writer.close()
+        self._transactions.close()
         for check_id in list(self._runs):
             self._stop_run(check_id)
         self.entries.stop()
@@ -415,7 +416,7 @@ def _log_status(check: HealthCheck | None, status: str) -> None:
 
 
 def _service(service_id: str) -> str:
-    """What a change of this service concerns, for `GroupCommit.touch`."""
+    """What a change of this service concerns, for `Transactions.claim`."""
     return f"service {service_id}"
 
 

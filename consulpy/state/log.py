@@ -1,20 +1,20 @@
 """The log of commands: every change of the state is submitted here, stored in order, then applied.
 
 `submit(command, done)` calls `done` with the command's result once it is stored and applied, or with an error. All
-commands that are submitted while a commit is running go together into the next transaction (group commit). What is
-applied is what was stored: the command decoded from its bytes, so that a replay cannot differ.
+commands that are submitted while a commit is running go together into the next transaction (`consulpy.group_commit`).
+What is applied is what was stored: the command decoded from its bytes, so that a replay cannot differ.
 
-Raft serves the same `submit` later. `MemoryLog` is for `-dev`: nothing survives.
+`MemoryLog` is for `-dev`: nothing is stored. `consulpy.raft.replicated_log` is the log of several servers.
 """
 
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import repeat
-from threading import Lock
 from typing import Any, Final, Protocol
 
 from consulpy.errors import ConsulpyError, RPCError
+from consulpy.group_commit import Batch, Call, GroupCommit, Job, Later, Run, run_inline
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.state.commands import Command, decode
 from consulpy.state.compaction import Compaction
@@ -24,22 +24,21 @@ from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 
 Done = Callable[[Any], None]
-#: Runs a job on another thread (or, in tests, at once).
-Run = Callable[[Callable[[], None]], None]
-#: `call(job, done, count, meanwhile)`: runs `job`, which is for `count` requests, on another thread and `meanwhile`
-#: here; then `done` here, before or after it returns (`consulpy.agent.process.disk_thread.DiskThread.call`).
-Call = Callable[[Callable[[], None], Callable[[], None], int, Callable[[], None]], None]
 #: `log(level, text)`, level being `info`, `warn` or `error`.
 Say = Callable[[str, str], None]
 
-#: Commands that may wait for a commit; more are refused.
+#: Commands queued for a commit; more are refused.
 PENDING_LIMIT: Final = 16384
-#: Commands of one transaction: keeps the turns of the reactor short in which they are applied.
+#: Commands of one transaction: bounds the time for which applying them keeps the reactor.
 BATCH_LIMIT: Final = 512
 #: Entries after which the log is compacted into a snapshot (Consul's `raft_snapshot_threshold`).
 COMPACT_AFTER: Final = 16384
-#: And so many for each row of the state, which all go into the snapshot: what a write costs does not grow with them.
+#: And at least this many entries for each row of the state: all rows go into the snapshot, so the cost of a write does
+#: not grow with the state.
 ENTRIES_PER_ROW: Final = 8
+
+#: The error of a batch whose `write` did not return.
+_NOT_WRITTEN: Final = RPCError("internal error: the write was not stored")
 
 
 class Log(Protocol):
@@ -61,7 +60,7 @@ class Log(Protocol):
 
 
 class _Applying:
-    """What both logs share."""
+    """Applies commands and answers their callers: what both logs share."""
 
     def __init__(self, store: Store, say: Say, metrics: Measures, seconds: Callable[[], float]) -> None:
         self.store = store
@@ -84,7 +83,8 @@ class _Applying:
             self._say("error", f"command {index} could not be applied: {type(error).__name__}: {error}")
             return RPCError(f"internal error: {error}")
 
-    def _tell(self, done: Done, result: Any) -> None:
+    def answer(self, done: Done, result: Any) -> None:
+        """Call `done` with `result`; an exception that it raises is logged."""
         try:
             done(result)
         except Exception as error:
@@ -97,7 +97,7 @@ def index_after(store: Store, new: Store) -> int:
 
 
 class MemoryLog(_Applying):
-    """A log that keeps nothing."""
+    """A log that stores nothing."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class MemoryLog(_Applying):
             while self._queue:
                 data, done = self._queue.popleft()
                 self._metrics.incr("raft.apply")
-                self._tell(done, self._apply(self.store.index + 1, data))
+                self.answer(done, self._apply(self.store.index + 1, data))
         finally:
             self._busy = False
 
@@ -129,20 +129,16 @@ class MemoryLog(_Applying):
         """See `Log.restore`."""
         new.index = index_after(self.store, new)
         self.store.replace_by(new)
-        self._tell(done, None)
+        self.answer(done, None)
 
     def close(self) -> None:
         """Nothing is pending, nothing to store."""
 
 
 class LocalLog(_Applying):
-    """A log in one SQLite file, committed by one thread at a time; this object itself lives in the reactor's thread.
+    """A log in one SQLite file. Its methods are called in the reactor's thread; the disk thread writes the file.
 
-    `run`: runs a job in a thread (`reactor.callInThread`). `hand_back`: runs a job in the reactor's thread
-    (`reactor.callFromThread`). Tests give both `lambda job: job()`. `call`: both in one, which may wait a moment for
-    the result (None: made of the two). `later`: runs a job when the reactor has read what there is: all that goes
-    together.
-    `seconds`: the clock by which `metrics` are told how long things take.
+    `run`, `hand_back`, `call`, `later`: to the disk thread and back (`GroupCommit`). `seconds`: clock of `metrics`.
     Opening replays the file into `store`. Raises `ConfigError` when the file is in use, or may not be written.
     """
 
@@ -154,7 +150,7 @@ class LocalLog(_Applying):
         run: Run,
         hand_back: Run,
         call: Call | None = None,
-        later: Callable[[Callable[[], None]], object] = lambda job: job(),
+        later: Later = run_inline,
         say: Say = lambda _level, _text: None,
         compact_after: int = COMPACT_AFTER,
         entries_per_row: int = ENTRIES_PER_ROW,
@@ -164,12 +160,8 @@ class LocalLog(_Applying):
         super().__init__(store, say, metrics, seconds)
         self._run = run
         self._hand_back = hand_back
-        self._call = call or self._run_and_hand_back
-        self._later = later
-        self._is_due = False  # the next commit begins in this turn of the reactor
+        self._commits = GroupCommit(self, run, hand_back, call, later)
         self._pending: deque[tuple[bytes, Done]] = deque()
-        self._busy = False  # a thread has the file
-        self._commit: _Commit | None = None
         self._compaction: Compaction | None = None
         self._restores: deque[tuple[Store, Done]] = deque()
         self._closed = False
@@ -183,34 +175,29 @@ class LocalLog(_Applying):
     def submit(self, command: Command, done: Done) -> None:
         """See `Log.submit`."""
         if self._closed:
-            self._tell(done, RPCError("the state log is closed"))
+            self.answer(done, RPCError("the state log is closed"))
         elif len(self._pending) >= PENDING_LIMIT:
-            self._tell(done, RPCError(f"too many writes are waiting for the disk: {PENDING_LIMIT}"))
+            self.answer(done, RPCError(f"too many writes are waiting for the disk: {PENDING_LIMIT}"))
         else:
             self._pending.append((command.encode(sparse=True), done))
-            self._write_soon()
+            self._commits.schedule()
 
     def restore(self, new: Store, done: Done) -> None:
         """See `Log.restore`."""
         if self._closed:
-            self._tell(done, RPCError("the state log is closed"))
+            self.answer(done, RPCError("the state log is closed"))
             return
         self._restores.append((new, done))
-        self._write_next()
+        self._commits.schedule()
 
     def close(self) -> None:
         """Store and apply what is pending, in this thread, then close the file. Waits for a commit that is running."""
         self._closed = True
         self._end_compaction()
-        if self._commit is not None:
-            self._commit.write()
-            self._written(self._commit)
+        self._commits.flush()
         while self._restores:
-            self._tell(self._restores.popleft()[1], RPCError("the state log is closed"))
-        while self._pending:
-            commit = self._next_commit()
-            commit.write()
-            self._written(commit)
+            self.answer(self._restores.popleft()[1], RPCError("the state log is closed"))
+        self._commits.close()
         self._database.close()
 
     def _replay(self, index: int, data: bytes) -> None:
@@ -222,75 +209,48 @@ class LocalLog(_Applying):
         except Exception as error:
             self._say("error", f"command {index} could not be applied: {type(error).__name__}: {error}")
 
-    # Commits: one at a time
+    # The source of `GroupCommit`
 
-    def _next_commit(self) -> "_Commit":
-        batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH_LIMIT))]
-        return _Commit(self._database, self.store.index + 1, batch)
+    @property
+    def has_pending(self) -> bool:
+        """See `BatchSource.has_pending`."""
+        return bool(self._pending or self._restores)
 
-    def _write_soon(self) -> None:
-        if not (self._busy or self._is_due):
-            self._is_due = True
-            self._later(self._write_next)
-
-    def _write_next(self) -> None:
-        self._is_due = False
-        if self._busy or self._closed:
-            return
+    def next_batch(self) -> Batch | None:
+        """See `BatchSource.next_batch`."""
         if self._restores:
-            self._write_restored(*self._restores.popleft())
-        elif self._pending:
-            commit = self._commit = self._next_commit()
-            commit.began_s = self._seconds()
-            self._busy = True
-            is_inside = True
+            self._end_compaction()
+            return _Restore(self, self._database, *self._restores.popleft())
+        if not self._pending:
+            return None
+        entries = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH_LIMIT))]
+        return _Commit(self, self._database, self.store.index + 1, entries, self._seconds())
 
-            def written() -> None:
-                self._written(commit)
-                if not is_inside:
-                    self._write_next()
-                elif self._pending or self._restores:
-                    self._write_soon()
-
-            self._call(commit.write, written, len(commit.batch), commit.decode)
-            is_inside = False
-
-    def _run_and_hand_back(
-        self, job: Callable[[], None], done: Callable[[], None], _count: int, meanwhile: Callable[[], None]
-    ) -> None:
-        def in_thread() -> None:
-            job()
-            self._hand_back(done)
-
-        self._run(in_thread)
-        meanwhile()
-
-    def _written(self, commit: "_Commit") -> None:
-        """Apply a stored batch in order, or tell everybody in it why it could not be stored."""
-        if commit.told:  # by `close`
-            return
-        commit.told = True
-        self._busy = False
-        self._commit = None
+    def apply_commit(self, commit: "_Commit") -> list[Any]:
+        """Apply the entries of a stored batch in order; the results, or the error for each if it is not stored."""
+        count = len(commit.entries)
         self.commits += 1
-        self._metrics.incr("raft.apply", len(commit.batch))
+        self._metrics.incr("raft.apply", count)
         self._metrics.sample("raft.commitTime", 1000 * (self._seconds() - commit.began_s))
         if commit.error is not None:
-            self._say("error", f"{len(commit.batch)} writes could not be stored: {commit.error}")
-            for _, done in commit.batch:
-                self._tell(done, commit.error)
+            self._say("error", f"{count} writes could not be stored: {commit.error}")
+            results: list[Any] = [commit.error] * count
         else:
-            self.entries += len(commit.batch)
-            commands = commit.commands or repeat(None)
+            self.entries += count
             results = [
-                (done, self._apply(self.store.index + 1, data, command))
-                for (data, done), command in zip(commit.batch, commands, strict=False)
+                self._apply(self.store.index + 1, data, command)
+                for (data, _), command in zip(commit.entries, commit.commands or repeat(None), strict=False)
             ]
-            for done, result in results:
-                self._tell(done, result)
         self._maybe_compact()
+        return results
 
-    # Compaction, between commits; and what replaces the whole state
+    def apply_restored(self, new: Store, index: int) -> None:
+        """Replace the state by `new`, which is stored at `index`."""
+        new.index = index
+        self.entries = 0
+        self.store.replace_by(new)
+
+    # Compaction
 
     def _maybe_compact(self) -> None:
         if self._compaction is not None or self._closed or self.entries < self._compact_after:
@@ -317,55 +277,72 @@ class LocalLog(_Applying):
         if compaction is not None:
             compaction.cancel()
 
-    def _write_restored(self, new: Store, done: Done) -> None:
-        """Store a whole new state in one transaction; then, and only then, it is the state."""
-        index = index_after(self.store, new)
-        self._busy = True
-        self._end_compaction()
-
-        def write() -> None:  # in the thread
-            error = self._database.replace(index, list(Snapshot.of(new).records()))
-            self._hand_back(lambda: written(error))
-
-        def written(error: Exception | None) -> None:
-            self._busy = False
-            if error is not None:
-                self._tell(done, error)
-            else:
-                new.index = index
-                self.entries = 0
-                self.store.replace_by(new)
-                self._tell(done, None)
-            self._write_next()
-
-        self._run(write)
-
 
 class _Commit:
-    """One transaction: written once, by a thread or by `close`, whoever comes first."""
+    """A transaction of some entries, `first` being the index of the first one."""
 
-    def __init__(self, database: LogStore, first: int, batch: list[tuple[bytes, Done]]) -> None:
-        self.batch = batch
-        self.error: Exception | None = None
-        self.told = False
-        self.began_s = 0.0
-        #: The batch decoded, None for what cannot be; empty until `decode`.
+    is_stored_inline = False
+
+    def __init__(
+        self, log: LocalLog, database: LogStore, first: int, entries: list[tuple[bytes, Done]], began_s: float
+    ) -> None:
+        self.entries = entries
+        self.size = len(entries)
+        self.meanwhile: Job | None = self._decode
+        self.error: Exception | None = _NOT_WRITTEN
+        self.began_s = began_s
+        #: The entries decoded, None for one that cannot be; empty unless `meanwhile` has run.
         self.commands: list[Command | None] = []
+        self._log = log
         self._database = database
         self._first = first
-        self._written = False
-        self._lock = Lock()
+        self._results: list[Any] = []
 
     def write(self) -> None:
-        """Store the batch, unless that was done."""
-        with self._lock:
-            if not self._written:
-                self.error = self._database.append(self._first, [data for data, _ in self.batch])
-                self._written = True
+        """See `Batch.write`."""
+        self.error = self._database.append(self._first, [data for data, _ in self.entries])
 
-    def decode(self) -> None:
-        """Decode the batch: the reactor has time for it while the disk works."""
-        self.commands = [_decoded(data) for data, _ in self.batch]
+    def apply(self) -> None:
+        """See `Batch.apply`."""
+        self._results = self._log.apply_commit(self)
+
+    def answer(self) -> None:
+        """See `Batch.answer`."""
+        for (_, done), result in zip(self.entries, self._results, strict=True):
+            self._log.answer(done, result)
+
+    def _decode(self) -> None:
+        self.commands = [_decoded(data) for data, _ in self.entries]
+
+
+class _Restore:
+    """A transaction that replaces the whole state by `new`."""
+
+    is_stored_inline = False
+    meanwhile: Job | None = None
+    #: Encoding a state takes long: `Call` does not wait for a batch of this size.
+    size = BATCH_LIMIT
+
+    def __init__(self, log: LocalLog, database: LogStore, new: Store, done: Done) -> None:
+        self._log = log
+        self._database = database
+        self._new = new
+        self._done = done
+        self._index = index_after(log.store, new)
+        self._error: Exception | None = _NOT_WRITTEN
+
+    def write(self) -> None:
+        """See `Batch.write`."""
+        self._error = self._database.replace(self._index, list(Snapshot.of(self._new).records()))
+
+    def apply(self) -> None:
+        """See `Batch.apply`."""
+        if self._error is None:
+            self._log.apply_restored(self._new, self._index)
+
+    def answer(self) -> None:
+        """See `Batch.answer`."""
+        self._log.answer(self._done, self._error)
 
 
 def _decoded(data: bytes) -> Command | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    {"backoff", "clock", "connections", "errors"},
+    {"backoff", "clock", "connections", "errors", "group_commit"},
     {"codec", "metrics"},
     {"gocompat"},
     {"structs"},

@@ -1,12 +1,12 @@
-"""`JournaledDirectory`: the small files of the agent in its data directory, each change of several whole and on disk.
+"""`JournaledDirectory`: the small files of the agent in its data directory, changed in atomic, durable commits.
 
-A commit is one line of a journal, flushed once, however many files it changes; the files themselves are put into place
-later (`tidy`), all that changed meanwhile in one go, and then the journal is emptied. After a kill the next start reads
-the journal again, so of each commit all is there, or nothing.
+A commit is one line of a journal, flushed once, however many files it changes. A checkpoint puts the files themselves
+into place and empties the journal. After a crash the next start replays the journal: each commit is there whole, or not
+at all. A line of the journal:
 
     CRC32 of the rest in 8 hex digits, blank, {"services/HASH": base64 or null (removed), ...}, line feed
 
-and after the last line zeros.
+The journal is preallocated: zeros follow the last line.
 """
 
 import base64
@@ -23,12 +23,12 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-#: Holds the changes until all are in place.
+#: Name of the journal, in the data directory.
 JOURNAL: Final = "local-journal"
-#: A journal that is larger is emptied with the commit, and so is one with more files than this.
+#: Journal size in bytes, and number of changed files, above which the next commit is followed by a checkpoint.
 JOURNAL_MAX_BYTES: Final = 4 * 1024 * 1024
 PENDING_MAX: Final = 256
-#: By how much it grows at once.
+#: Bytes by which the journal is preallocated.
 GROW_MIN_BYTES: Final = 16 * 1024
 GROW_MAX_BYTES: Final = 256 * 1024
 _TEMPORARY: Final = ".tmp"
@@ -36,30 +36,30 @@ _CRC_DIGITS: Final = 8
 
 
 class JournaledDirectory:
-    """A `consulpy.local.persist.records.Files` below the folder `root` (made if it is missing). Raises OSError.
+    """A `consulpy.local.persist.records.Files` below the folder `root` (created if missing). Raises OSError.
 
-    Its methods may be called from any thread; one waits for the other.
+    Thread-safe.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self.root.mkdir(parents=True, exist_ok=True, mode=0o755)
         self._lock = RLock()
-        #: What stands in the journal only, by path.
+        #: Changes that are in the journal only, by path.
         self._pending: dict[str, bytes | None] = {}
-        #: Those of them that were to survive the machine.
+        #: Paths among them that were committed with `durable`.
         self._durable: set[str] = set()
         self._journal = -1
         self._size = 0
-        #: Up to where the journal is filled with zeros: a flush that need not change a file's size costs half.
-        self._room = 0
-        #: Whether the journal may end with a line that nobody was told of.
+        #: Size of the journal with its zeros: a flush that does not change a file's size costs half.
+        self._allocated = 0
+        #: Whether the journal may end with a line whose commit failed.
         self._torn = False
         self._replay()
 
     def read(self, folder: str) -> dict[str, bytes]:
         """All files of a folder by path."""
-        self.tidy()
+        self.checkpoint()
         place = self.root / folder
         if not place.is_dir():
             return {}
@@ -67,9 +67,9 @@ class JournaledDirectory:
         return {f"{folder}/{path.name}": path.read_bytes() for path in found}
 
     def commit(self, changes: Mapping[str, bytes | None], *, durable: bool = True) -> None:
-        """Write or remove these files, all or none.
+        """Write (or, for None, remove) these files, all or none.
 
-        They survive this process when this returns, and, if `durable`, the machine too.
+        When this returns they survive a crash of this process and, if `durable`, of the machine.
         """
         with self._lock:
             wanted = {path: data for path, data in changes.items() if data is not None or self._is_there(path)}
@@ -82,11 +82,11 @@ class JournaledDirectory:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to `tidy`."""
+        """Whether a checkpoint is due."""
         return self._size > JOURNAL_MAX_BYTES or len(self._pending) > PENDING_MAX
 
-    def tidy(self) -> None:
-        """Put into place what stands in the journal only, and empty it."""
+    def checkpoint(self) -> None:
+        """Put the files that are in the journal only into place, and empty the journal."""
         with self._lock:
             if not self._pending and not self._size:
                 return
@@ -104,7 +104,7 @@ class JournaledDirectory:
                     _sync_folder(folder)
             self._pending.clear()
             self._durable.clear()
-            self._forget_journal()
+            self._remove_journal()
 
     def _is_there(self, path: str) -> bool:
         if path in self._pending:
@@ -116,13 +116,13 @@ class JournaledDirectory:
     def _append(self, line: bytes, durable: bool) -> None:
         if self._journal < 0:
             self._journal = os.open(self.root / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            self._size, self._room, self._torn = 0, 0, False
+            self._size, self._allocated, self._torn = 0, 0, False
             _sync_folder(self.root)
         if self._torn:
             self._cut()
         self._torn = True
         try:
-            if self._size + len(line) > self._room:
+            if self._size + len(line) > self._allocated:
                 self._grow(len(line))
             _write_at(self._journal, line, self._size)
             if durable:
@@ -134,17 +134,17 @@ class JournaledDirectory:
         self._size += len(line)
 
     def _cut(self) -> None:
-        """What a failed commit left must never be replayed."""
+        """Remove what a failed commit left: it must never be replayed."""
         os.ftruncate(self._journal, self._size)
-        self._room, self._torn = self._size, False
+        self._allocated, self._torn = self._size, False
 
     def _grow(self, needed: int) -> None:
-        room = self._size + needed + min(max(self._size, GROW_MIN_BYTES), GROW_MAX_BYTES)
-        _write_at(self._journal, bytes(room - self._room), self._room)
-        self._room = room
+        allocated = self._size + needed + min(max(self._size, GROW_MIN_BYTES), GROW_MAX_BYTES)
+        _write_at(self._journal, bytes(allocated - self._allocated), self._allocated)
+        self._allocated = allocated
 
-    def _forget_journal(self) -> None:
-        """Its files are all in place. It goes, so that other programs find the folder as Consul leaves it."""
+    def _remove_journal(self) -> None:
+        """Remove the journal, so that other programs find the folder as Consul leaves it."""
         (self.root / JOURNAL).unlink(missing_ok=True)
         if self._journal >= 0:
             os.close(self._journal)
@@ -156,7 +156,7 @@ class JournaledDirectory:
             return
         lines = journal.read_bytes().rstrip(b"\0").splitlines()
         known = [_changes_in(line) for line in lines]
-        # The last commit may not have been finished; then nobody was told that it was.
+        # The last commit may be torn: it was not acknowledged.
         whole = known.index(None) if None in known else len(known)
         if whole < len(known) - 1:
             _log.error("{journal} is damaged: {lost} changes are lost", journal=journal, lost=len(known) - whole)
@@ -164,13 +164,13 @@ class JournaledDirectory:
             self._pending.update(changes or {})
         self._durable.update(self._pending)
         _log.warn("finishing {count} changes of services and checks that a crash interrupted", count=whole)
-        self._size = 1  # there is one, whatever stands in it
-        self.tidy()
+        self._size = 1  # there is a journal, also if it holds nothing
+        self.checkpoint()
 
 
 def _line(changes: Mapping[str, bytes | None]) -> bytes:
-    kept = {path: None if data is None else base64.b64encode(data).decode() for path, data in changes.items()}
-    text = orjson.dumps(kept)
+    encoded = {path: None if data is None else base64.b64encode(data).decode() for path, data in changes.items()}
+    text = orjson.dumps(encoded)
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
@@ -180,17 +180,17 @@ def _write_at(descriptor: int, data: bytes, at: int) -> None:
 
 
 def _changes_in(line: bytes) -> dict[str, bytes | None] | None:
-    """The changes in a line of the journal; None for a torn one."""
+    """The changes in a line of the journal, None for a torn one."""
     if not line.startswith(b"{"):  # until 0.1 a journal was one object without a checksum, written whole
         check, _, text = line.partition(b" ")
         if len(check) != _CRC_DIGITS or check != b"%08x" % zlib.crc32(text):
             return None
         line = text
     try:
-        kept = orjson.loads(line)
+        encoded = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return {path: None if data is None else base64.b64decode(data) for path, data in kept.items()}
+    return {path: None if data is None else base64.b64decode(data) for path, data in encoded.items()}
 
 
 def _write(place: Path, data: bytes, durable: bool) -> None:
@@ -205,7 +205,7 @@ def _write(place: Path, data: bytes, durable: bool) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """A folder, and those above it that are missing: nobody else may look into them."""
+    """Create a folder and its missing parents, readable by this user only."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -224,5 +224,5 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _private(path: str, flags: int) -> int:
-    """Files hold tokens: nobody else may read them."""
+    """Opener of files that this user only may read: they hold tokens."""
     return os.open(path, flags, 0o600)

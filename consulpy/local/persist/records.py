@@ -37,9 +37,9 @@ class Files(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to `tidy`."""
+        """Whether it is time to `checkpoint`."""
 
-    def tidy(self) -> None:
+    def checkpoint(self) -> None:
         """Put everything that was committed where other programs look for it. Raises OSError."""
 
 

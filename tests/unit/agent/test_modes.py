@@ -59,7 +59,7 @@ def test_who_may_read_and_write_what(tmp_path: Path, umask: int) -> None:
     KeyringFile(data / "serf" / "local.keyring").save([base64.b64decode("pUqJrVyVRj5jsiYEkM/tFQ==")])
     files = JournaledDirectory(data)
     files.commit({"checks/state/ttl": b"{}", "services/web": b"{}"})
-    files.tidy()
+    files.checkpoint()
     files.commit({"services/web": b"{} "})
     database = LogStore(str(data / "log.sqlite"), lambda _level, _text: None)
     config = dataclasses.replace(

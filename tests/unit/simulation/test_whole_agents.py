@@ -64,7 +64,7 @@ class Disk:
 
     is_full = False
 
-    def tidy(self) -> None:
+    def checkpoint(self) -> None:
         """They are in place."""
 
 

@@ -30,7 +30,7 @@ def shown(answer: api.Answer) -> Answer:
 
 def written(agent: "AgentInterface", change: Callable[[], api.Answer]) -> "Deferred[Answer]":
     """The answer to a change of the local agent, once it is on disk."""
-    return agent.local.soon(change).addCallback(shown)
+    return agent.local.submit(change).addCallback(shown)
 
 
 @route("GET", "/v1/agent/services")

@@ -17,7 +17,7 @@ from consulpy.errors import RPCError
 from consulpy.local import api
 from consulpy.local.load import restore
 from consulpy.local.persist.disk import JOURNAL, PENDING_MAX, JournaledDirectory
-from consulpy.local.persist.group_commit import TIDY_AFTER_S, TIDY_WITHIN_S, WAITING_LIMIT
+from consulpy.local.persist.transactions import CHECKPOINT_IDLE_S, CHECKPOINT_MAX_S, QUEUE_MAX
 from consulpy.local.state import LocalState
 from tests.fakes.local import Fraction, node
 from tests.unit.local.test_persistence import Starter
@@ -47,7 +47,7 @@ class Agent:
             later=partial(self.clock.callLater, 0) if quick else lambda job: job(),
         )
 
-    def _call(self, job: Callable[[], None], done: Callable[[], None], size: int) -> None:
+    def _call(self, job: Callable[[], None], done: Callable[[], None], size: int, _meanwhile: object) -> None:
         self.groups.append(size)
         job()
         done()
@@ -55,7 +55,7 @@ class Agent:
     def do(self, change: Callable[[LocalState], Any]) -> list[Any]:
         """Ask for a change; what it was answered, once it was."""
         answers: list[Any] = []
-        self.local.soon(lambda: change(self.local)).addBoth(answers.append)
+        self.local.submit(lambda: change(self.local)).addBoth(answers.append)
         return answers
 
     def register(self, name: str, port: int = 1, checks: int = 1) -> list[Any]:
@@ -136,6 +136,15 @@ def test_who_cannot_wait_comes_after_what_is_under_way(agent: Agent, tmp_path: P
     assert restarted(tmp_path).local.services == {}
 
 
+def test_a_direct_change_sees_what_was_under_way(agent: Agent, tmp_path: Path) -> None:
+    """It is planned when the batch being stored is carried out: here it has to know the checks of the service."""
+    agent.register("web", checks=2)
+    agent.local.deregister_service("web")
+    assert agent.local.checks == {}
+    agent.work()
+    assert restarted(tmp_path).local.checks == {}
+
+
 def test_a_full_disk_refuses_all_that_was_to_be_written_together(
     agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +178,7 @@ def test_what_may_not_be_is_refused_and_keeps_nobody_else_from_disk(agent: Agent
 
 def test_no_more_wait_than_there_is_room_for(agent: Agent) -> None:
     agent.register("first")
-    waiting = [agent.register("web") for _ in range(WAITING_LIMIT)]
+    waiting = [agent.register("web") for _ in range(QUEUE_MAX)]
     refused = agent.register("web")
     assert isinstance(refused[0].value, RPCError)
     agent.work(3)
@@ -190,7 +199,7 @@ def test_files_are_put_into_place_when_it_is_quiet(agent: Agent, tmp_path: Path)
     agent.register("web", checks=1)
     agent.work()
     assert (tmp_path / JOURNAL).exists()
-    agent.clock.advance(TIDY_AFTER_S)
+    agent.clock.advance(CHECKPOINT_IDLE_S)
     agent.work()
     assert len(list((tmp_path / "services").iterdir())) == len(list((tmp_path / "checks").iterdir())) == 1
     assert not (tmp_path / JOURNAL).exists()
@@ -198,7 +207,7 @@ def test_files_are_put_into_place_when_it_is_quiet(agent: Agent, tmp_path: Path)
 
 def test_files_are_put_into_place_before_long_when_it_is_never_quiet(agent: Agent, tmp_path: Path) -> None:
     agent.register("web")
-    for port in range(int(TIDY_WITHIN_S / 0.2) + 2):
+    for port in range(int(CHECKPOINT_MAX_S / 0.2) + 2):
         agent.register("other", port=port)
         agent.work()
         agent.clock.advance(0.2)
