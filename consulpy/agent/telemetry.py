@@ -193,7 +193,7 @@ def _dns(agent: MeasuredAgent) -> None:
     dns = agent.dns
     if dns is not None:
         node = {"node": agent.node_name}
-        agent.metrics.pull("dns.domain_query", lambda: (dns.asked, dns.asked_ms), node, samples=True)
+        agent.metrics.pull("dns.domain_query", lambda: (dns.queries, dns.queries_ms), node, samples=True)
 
 
 def _agent_cache(registry: Registry, cache: "AgentCache") -> None:

@@ -1,7 +1,7 @@
-"""Results to records: which, in what order, and how many of them fit. Pure; as Consul 1.8.7 was seen to do it.
+"""Catalog results to DNS records: selection, order and truncation. Pure; behaviour as seen in Consul 1.8.7.
 
-Order: instances come in a new random order each time. Cut: over UDP a client without EDNS gets at most
-`udp_answer_limit` records, any client only what fits its payload size; the TC bit is set only if configured.
+Instances come in a new random order each time. Over UDP a client without EDNS gets at most `udp_answer_limit` records,
+any client at most what fits its payload size; the TC bit is set only if `enable_truncate` is.
 """
 
 import ipaddress
@@ -18,13 +18,13 @@ from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.node import Node
 from consulpy.structs.service import CheckServiceNode, NodeService
 
-#: Most records in a UDP answer to a client without EDNS, whatever is configured.
+#: Most records in a UDP answer to a client without EDNS, whatever `udp_answer_limit` is.
 UDP_ANSWER_LIMIT_MAX: Final = 8
-#: Name servers named in NS answers.
+#: Most records in an NS answer.
 NAME_SERVER_LIMIT: Final = 3
-#: The largest message over TCP that Consul sends, in bytes.
+#: Largest message over TCP in bytes, as Consul sends it.
 TCP_SIZE_MAX: Final = 65523
-#: The size of a record that is as small as can be: pointer, fixed fields, IPv4 address.
+#: Bytes of the smallest record: pointer, fixed fields, IPv4 address.
 _SMALLEST_RECORD: Final = 16
 _UDP_DEFAULT: Final = 512
 _RFC1035: Final = "rfc1035-"
@@ -32,17 +32,17 @@ _RFC1035: Final = "rfc1035-"
 
 @dataclass(slots=True)
 class Group:
-    """A record of the answer section with the additional ones that belong to it."""
+    """A record of the answer section with its additional records."""
 
     record: dns.RRHeader
     extras: list[dns.RRHeader] = field(default_factory=list)
 
 
 def ip_of(text: str) -> IpAddress | None:
-    """The address that a text is, None for a host name.
+    """Parse an IP address; None for a host name.
 
-    As Go's `ParseIP` 1.14: an IPv4 address mapped into IPv6 is the former, zeros may lead its numbers; with a zone,
-    which no record can say, it is none.
+    As Go 1.14's `ParseIP`: an IPv4-mapped IPv6 address is the IPv4 address, its numbers may have leading zeros. An
+    address with a zone is none: no record can hold it.
     """
     if "%" in text:
         return None
@@ -85,7 +85,7 @@ def meta_records(owner: str, meta: dict[str, str] | None, ttl: int) -> list[dns.
 
 
 def soa_record(config: DnsConfig, serial: int) -> dns.RRHeader:
-    """The SOA of the domain."""
+    """The SOA record of the domain."""
     domain, soa = ".".join(config.labels), config.soa
     payload = dns.Record_SOA(
         serial=serial,
@@ -100,17 +100,17 @@ def soa_record(config: DnsConfig, serial: int) -> dns.RRHeader:
 
 
 def negative(config: DnsConfig, serial: int, rcode: int = dns.ENAME) -> Answer:
-    """No such name, or no such record (`rcode` OK): with the SOA that says for how long that is true."""
+    """A negative answer: no such name, or (`rcode` OK) no such record. Its SOA limits how long it may be cached."""
     return Answer(rcode=rcode, authority=[soa_record(config, serial)])
 
 
 def node_name(config: DnsConfig, node: str, datacenter: str) -> str:
-    """The full name of a node."""
+    """The full DNS name of a node."""
     return ".".join((node, "node", datacenter or config.datacenter, *config.labels))
 
 
 def name_servers(config: DnsConfig, rows: Iterable[CheckServiceNode]) -> tuple[list[dns.RRHeader], list[dns.RRHeader]]:
-    """NS records for the servers among `rows`, and the addresses that go with them."""
+    """NS records of the servers `rows`, and their glue (address records)."""
     domain, ttl = ".".join(config.labels), int(config.node_ttl_s)
     servers, glue = [], []
     for row in rows:
@@ -129,14 +129,14 @@ def name_servers(config: DnsConfig, rows: Iterable[CheckServiceNode]) -> tuple[l
 
 
 def pointer(question: Question, target: str) -> dns.RRHeader:
-    """A PTR record; these are not to be kept."""
+    """A PTR record with TTL 0."""
     payload = dns.Record_PTR()
     payload.name = host_name(target)
     return record(question.name, dns.PTR, 0, payload)
 
 
 def healthy(rows: Sequence[CheckServiceNode] | None, only_passing: bool) -> list[CheckServiceNode]:
-    """The instances to which clients may be sent: none critical, with `only_passing` all checks passing."""
+    """The instances without a critical check; with `only_passing`, those whose checks all pass."""
     return [row for row in rows or () if _may_serve(row, only_passing)]
 
 
@@ -146,13 +146,13 @@ def _may_serve(row: CheckServiceNode, only_passing: bool) -> bool:
 
 
 def address_of(row: CheckServiceNode) -> str:
-    """Where an instance is: its own address, else its node's."""
+    """The address of an instance: the service's, else its node's."""
     service, node = row.service or NodeService(), row.node or Node()
     return service.address or node.address
 
 
 def without_own_name(rows: Sequence[CheckServiceNode], name: str) -> list[CheckServiceNode]:
-    """The instances, those whose address is the very `name` that is asked for with their node's address instead."""
+    """The instances; one whose address is `name`, the queried name, gets its node's address instead."""
     name = name.lower().removesuffix(".")
     return [_at_its_node(row) if _is_at(row, name) else row for row in rows]
 
@@ -162,14 +162,14 @@ def _is_at(row: CheckServiceNode, name: str) -> bool:
 
 
 def _at_its_node(row: CheckServiceNode) -> CheckServiceNode:
-    """An instance without an address of its own, if that of its node is one."""
+    """The instance without the service's address, if its node has an IP address."""
     if row.service is None or row.node is None or ip_of(row.node.address) is None:
         return row
     return replace(row, service=replace(row.service, address=""))
 
 
 def weight_of(row: CheckServiceNode) -> int:
-    """The SRV weight of an instance: another one while a check warns."""
+    """The SRV weight of an instance: `weights.warning` while a check is warning, else `weights.passing`."""
     weights = row.service.weights if row.service is not None else None
     if weights is None:
         return 1
@@ -178,7 +178,7 @@ def weight_of(row: CheckServiceNode) -> int:
 
 
 def srv_target(config: DnsConfig, row: CheckServiceNode) -> tuple[str, IpAddress | None]:
-    """The name at which an instance is, and its address unless the name is that of some other host."""
+    """The SRV target of an instance, and its IP address; None if the target is an external host name."""
     service, node = row.service or NodeService(), row.node or Node()
     address = ip_of(address_of(row))
     if address is None:
@@ -198,56 +198,56 @@ def srv_record(question: Question, row: CheckServiceNode, target: str, ttl: int)
 
 
 def srv_group(question: Question, row: CheckServiceNode, config: DnsConfig, ttl: int) -> Group:
-    """An instance's SRV record with the address of its target, if that is known here."""
+    """An instance's SRV record, with the address record of its target if that has one."""
     target, ip = srv_target(config, row)
     extras = [address_record(target, ip, ttl)] if ip is not None else []
     return Group(srv_record(question, row, target, ttl), extras)
 
 
 def node_meta(config: DnsConfig, row: CheckServiceNode, ttl: int) -> list[dns.RRHeader]:
-    """What goes along with an instance about its node."""
+    """TXT records with the metadata of an instance's node; empty if `node_meta_txt` is off."""
     if row.node is None or not config.node_meta_txt:
         return []
     return meta_records(node_name(config, row.node.node, row.node.datacenter), row.node.meta, ttl)
 
 
-def srv_place(row: CheckServiceNode) -> tuple[str, str, int] | None:
-    """What tells instances apart in SRV answers: of those that are equal only one is named. None: not to be named."""
+def srv_key(row: CheckServiceNode) -> tuple[str, str, int] | None:
+    """The key by which SRV answers are deduplicated: (node, address, port). None: the instance is left out."""
     if row.node is None or row.service is None:
         return None
     return row.node.node, row.service.address, row.service.port
 
 
 def wants(kind: int, address: IpAddress) -> bool:
-    """Whether a question of this type is answered with this address. Seen: who asks a service for TXT gets all."""
+    """Whether a question of this type is answered with this address. Seen in Consul: TXT gets both families."""
     return kind in (dns.ALL_RECORDS, dns.TXT) or kind == (dns.A if address.version == 4 else dns.AAAA)
 
 
 def limits(question: Question, config: DnsConfig, *, udp: bool) -> tuple[int, int]:
-    """How large an answer may be, in bytes, and how many groups it may have at most."""
+    """The largest size of an answer in bytes, and the most groups in it."""
     size_max = question.largest_udp if udp else TCP_SIZE_MAX
-    most = size_max // _SMALLEST_RECORD
+    count_max = size_max // _SMALLEST_RECORD
     if udp and size_max == _UDP_DEFAULT:
-        most = min(most, config.udp_answer_limit, UDP_ANSWER_LIMIT_MAX)
-    return size_max, most
+        count_max = min(count_max, config.udp_answer_limit, UDP_ANSWER_LIMIT_MAX)
+    return size_max, count_max
 
 
 def fit(question: Question, groups: list[Group], config: DnsConfig, *, udp: bool) -> Answer:
-    """As many of the groups as may be sent."""
-    size_max, most = limits(question, config, udp=udp)
-    kept = groups[:most]
-    if _size(question, kept, config) > size_max:
-        fits, too_many = 0, len(kept)
+    """The answer with as many of the groups as may be sent."""
+    size_max, count_max = limits(question, config, udp=udp)
+    sent = groups[:count_max]
+    if _size(question, sent, config) > size_max:
+        fits, too_many = 0, len(sent)
         while too_many - fits > 1:
             middle = (fits + too_many) // 2
-            if _size(question, kept[:middle], config) > size_max:
+            if _size(question, sent[:middle], config) > size_max:
                 too_many = middle
             else:
                 fits = middle
-        kept = kept[:fits]
-    made = _answer_with(kept)
-    made.truncated = config.enable_truncate and len(kept) < len(groups)
-    return made
+        sent = sent[:fits]
+    answer = _answer_with(sent)
+    answer.truncated = config.enable_truncate and len(sent) < len(groups)
+    return answer
 
 
 def _size(question: Question, groups: Sequence[Group], config: DnsConfig) -> int:
@@ -261,5 +261,5 @@ def _answer_with(groups: Sequence[Group]) -> Answer:
 
 
 def _is_label(name: str) -> bool:
-    """Whether a node's name can be said in DNS."""
+    """Whether a node's name is a DNS label."""
     return all(char.isascii() and (char.isalnum() or char in "-_") for char in name) and 0 < len(name) < 64

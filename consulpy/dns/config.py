@@ -1,4 +1,4 @@
-"""What the DNS door is told."""
+"""Configuration of the DNS listener."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SoaConfig:
-    """Fields of the SOA record, in seconds. `min_ttl_s` is also the record's own TTL, and so that of "no such name"."""
+    """Fields of the SOA record, in seconds. `min_ttl_s` is also the record's TTL, and so that of negative answers."""
 
     refresh_s: int = 3600
     retry_s: int = 600
@@ -16,7 +16,7 @@ class SoaConfig:
 
 @dataclass(frozen=True)
 class DnsConfig:
-    """How names are answered.
+    """Settings of DNS answers, as in Consul's `dns_config`.
 
     `domain`, `alt_domain`: with or without the dot at the end; `alt_domain` "" for none. `addresses`, `port`: where UDP
     and TCP listen. `recursors`: "IP" or "IP:PORT". `service_ttl_s`: by service name; "web*" and "*" match by prefix.
@@ -43,8 +43,7 @@ class DnsConfig:
     node_meta_txt: bool = True
     allow_stale: bool = True
     max_stale_s: float = 87600 * 3600.0
-    #: Whether a client agent answers from its cache from the second question on, whatever else was asked; and what is
-    #: too old for it, in seconds (0: nothing).
+    #: Whether a client agent answers from its agent cache, and the age in seconds above which it does not (0: any age).
     use_cache: bool = False
     cache_max_age_s: float = 0.0
     soa: SoaConfig = field(default_factory=SoaConfig)
@@ -55,12 +54,12 @@ class DnsConfig:
         return split(self.domain)
 
     def domains(self) -> list[tuple[str, ...]]:
-        """The labels of the domains that are ours, the longest first."""
+        """The labels of `domain` and `alt_domain`, the longest first."""
         found = {split(domain) for domain in (self.domain, self.alt_domain) if split(domain)}
         return sorted(found, key=len, reverse=True)
 
     def ttl_of_service(self, name: str) -> int:
-        """Seconds for which answers about a service may be kept: its own, else that of its longest matching prefix."""
+        """TTL in seconds of answers about a service: by its name, else by the longest matching prefix."""
         exact = self.service_ttl_s.get(name)
         if exact is not None:
             return int(exact)

@@ -1,9 +1,9 @@
-"""A service's answer as what it is: a random choice of its instances, drawn again and again. Pure.
+"""Load balancing over a service's instances: answers that are random permutations of them. Pure.
 
-Each instance is encoded once, by twisted.names, when it is first drawn; an answer is those bytes one after the other.
-Only pointers at SRV targets depend on what else is in the packet. `answer.fit` makes the same packet from records; it
-does where a name in the additional section is no target of its own record (metadata of the node of a service with an
-address of its own) or stands beyond where a pointer reaches.
+Each instance is encoded once, by twisted.names, when it is first used; an answer is the concatenation of those bytes.
+Only pointers at SRV targets depend on the rest of the packet. `answer.fit` makes the same packet from records (full
+path); it is used where a name in the additional section is not the target of its own record (metadata of the node of a
+service with an address of its own), or is beyond the reach of a pointer.
 """
 
 import struct
@@ -25,11 +25,12 @@ _IS_POINTER: Final = 0xC000
 
 
 @dataclass(slots=True)
-class _Piece:
-    """An instance's bytes.
+class _EncodedInstance:
+    """The bytes of an instance's records.
 
-    `extras`: its additional records without their owner, behind an empty text, so that the owner joins them. `target`:
-    the owner, which stands `target_at` bytes into `head`, or b"" if they are whole. `size`: of all, owners included.
+    `head`: the answer record. `extras`: b"", then the additional records without their owner names, to be joined by a
+    pointer at `target`. `target`: the owner name, `target_at` bytes into `head`; b"" if `extras` are whole records.
+    `size`: of all, owner names included.
     """
 
     head: bytes
@@ -39,10 +40,10 @@ class _Piece:
     size: int = 0
 
 
-class Choice:
-    """The instances that answer a question. All are at IP addresses. `count`: how many records there are to choose of.
+class ShuffledAnswer:
+    """The instances that answer a question; all have IP addresses. `count`: of different records.
 
-    `rows` are those that may be sent, in any order; a place that several of them have is that much likelier drawn.
+    `rows`: the instances, in any order. Of several with the same record one is sent; it is as much likelier to be.
     """
 
     def __init__(
@@ -57,80 +58,80 @@ class Choice:
     ) -> None:
         self._question, self._config, self._ttl, self._rng, self._udp = question, config, ttl, rng, udp
         self._rows: list[CheckServiceNode] = []
-        self._places: list[object] = []
+        self._keys: list[object] = []
         wanted: dict[str, bool] = {}
         for row in rows:
             if question.kind == dns.SRV:
-                place: object = answers.srv_place(row)
-                named = place is not None
+                key: object = answers.srv_key(row)
+                is_sent = key is not None
             else:
-                place = address = answers.address_of(row)
+                key = address = answers.address_of(row)
                 if address not in wanted:
                     ip = answers.ip_of(address)
                     wanted[address] = ip is not None and answers.wants(question.kind, ip)
-                named = wanted[address]
-            if named:
+                is_sent = wanted[address]
+            if is_sent:
                 self._rows.append(row)
-                self._places.append(place)
-        self.count = len(set(self._places))
-        self._repeated = self.count < len(self._rows)
-        #: How many of them may be named; fewer than that are cut off for their size.
-        self._allowed = self.count
+                self._keys.append(key)
+        self.count = len(set(self._keys))
+        self._has_duplicates = self.count < len(self._rows)
+        #: Most records by configuration; an answer with fewer is truncated.
+        self._wanted_max = self.count
         if question.kind != dns.SRV and config.a_record_limit:
-            self._allowed = min(self.count, config.a_record_limit)
-        self._size_max, most = answers.limits(question, config, udp=udp)
-        self._most = min(most, self._allowed)
-        self._pieces: dict[int, _Piece | None] = {}
+            self._wanted_max = min(self.count, config.a_record_limit)
+        self._size_max, count_max = answers.limits(question, config, udp=udp)
+        self._count_max = min(count_max, self._wanted_max)
+        self._encoded: dict[int, _EncodedInstance | None] = {}
         self._firsts: list[int] = []
 
-    def draw(self) -> bytes:
-        """A packet with a new choice, in random order; under the question's id."""
+    def shuffle(self) -> bytes:
+        """A packet with a new permutation, with the question's id."""
         return self.packet(self.order())
 
     def order(self) -> list[int]:
-        """A new random choice: indexes of instances, no more than may be sent.
+        """A new permutation: indexes of instances, at most as many as may be sent.
 
-        Each instance is first before one is so again: even of few choices none gets much more than its share.
+        Each instance is first once before any is first again: few answers suffice for an even load.
         """
         numbers = range(len(self._rows))
         if not self._firsts:
             self._firsts = self._rng.sample(numbers, len(numbers))
         first = self._firsts.pop()
-        drawn = [first, *self._rng.sample(numbers, len(numbers) if self._repeated else self._most)]
-        by_place: dict[object, int] = {}
-        for number in drawn:
-            by_place.setdefault(self._places[number], number)
-        return list(by_place.values())[: self._most]
+        shuffled = [first, *self._rng.sample(numbers, len(numbers) if self._has_duplicates else self._count_max)]
+        by_key: dict[object, int] = {}
+        for number in shuffled:
+            by_key.setdefault(self._keys[number], number)
+        return list(by_key.values())[: self._count_max]
 
     def packet(self, order: Sequence[int]) -> bytes:
-        """The answer with as many as fit of the instances at these indexes, in this order."""
+        """The packet with as many of the instances at these indexes, in this order, as fit."""
         answer = Answer(recursion=bool(self._config.recursors))
         at = size = HEADER_SIZE + len(self._question.section)
-        room = self._size_max - (len(framed(self._question, answer, b"", 0)) - size)
+        size_max = self._size_max - (len(framed(self._question, answer, b"", 0)) - size)
         heads: list[bytes] = []
         extras: list[bytes] = []
         additional = 0
         targets: dict[bytes, int] = {}
         for number in order:
-            piece = self._pieces[number] if number in self._pieces else self._encoded(number)
-            if piece is None or at >= POINTER_LIMIT - len(piece.head):
-                return self._plain(order)
-            size += piece.size
-            if size > room:
+            instance = self._encoded[number] if number in self._encoded else self._encode(number)
+            if instance is None or at >= POINTER_LIMIT - len(instance.head):
+                return self._full_path(order)
+            size += instance.size
+            if size > size_max:
                 break
-            heads.append(piece.head)
-            if piece.extras:
-                offset = targets.setdefault(piece.target, at + piece.target_at)
-                extras.append((_POINTER.pack(_IS_POINTER | offset) if piece.target else b"").join(piece.extras))
-                additional += len(piece.extras) - 1
-            at += len(piece.head)
-        answer.truncated = self._config.enable_truncate and len(heads) < self._allowed
+            heads.append(instance.head)
+            if instance.extras:
+                offset = targets.setdefault(instance.target, at + instance.target_at)
+                extras.append((_POINTER.pack(_IS_POINTER | offset) if instance.target else b"").join(instance.extras))
+                additional += len(instance.extras) - 1
+            at += len(instance.head)
+        answer.truncated = self._config.enable_truncate and len(heads) < self._wanted_max
         return framed(self._question, answer, b"".join(heads + extras), len(heads), 0, additional)
 
-    def _plain(self, order: Sequence[int]) -> bytes:
+    def _full_path(self, order: Sequence[int]) -> bytes:
         groups = [self._group(number) for number in order]
         answer = answers.fit(self._question, groups, self._config, udp=self._udp)
-        answer.truncated = self._config.enable_truncate and len(answer.answers) < self._allowed
+        answer.truncated = self._config.enable_truncate and len(answer.answers) < self._wanted_max
         answer.recursion = bool(self._config.recursors)
         return encode(self._question, answer, compress=not self._config.disable_compression)
 
@@ -144,19 +145,19 @@ class Choice:
         group.extras += answers.node_meta(self._config, row, self._ttl)
         return group
 
-    def _encoded(self, number: int) -> _Piece | None:
-        """An instance's bytes; None if its names can't be pointed at by moving a pointer."""
+    def _encode(self, number: int) -> _EncodedInstance | None:
+        """An instance's bytes; None if moving one pointer is not enough for its names."""
         group, compress = self._group(number), not self._config.disable_compression
         head, *extras = encoded(self._question, [group.record, *group.extras], compress=compress)
         size = len(head) + sum(map(len, extras))
         payload: Any = group.record.payload
-        piece: _Piece | None
+        instance: _EncodedInstance | None
         if not extras or not compress:
-            piece = _Piece(head, (b"", *extras) if extras else (), size=size)
+            instance = _EncodedInstance(head, (b"", *extras) if extras else (), size=size)
         elif isinstance(payload, Srv) and all(each.name.name == payload.target.name for each in group.extras):
             target, rest = payload.target.name, (each[_POINTER.size :] for each in extras)
-            piece = _Piece(head, (b"", *rest), target, len(head) - len(target) - 2, size)
+            instance = _EncodedInstance(head, (b"", *rest), target, len(head) - len(target) - 2, size)
         else:
-            piece = None
-        self._pieces[number] = piece
-        return piece
+            instance = None
+        self._encoded[number] = instance
+        return instance

@@ -1,9 +1,9 @@
-"""What a name asks for: question -> lookup. Pure; it follows Consul 1.8.7 as seen (tests/conformance, areas dns-*).
+"""Names to lookups. Pure; behaviour as seen in Consul 1.8.7 (tests/conformance, areas dns-*).
 
 | name, below the domain | lookup |
 |---|---|
 | `NAME.node[.DATACENTER]` | a node; `NAME` may contain dots |
-| `NAME.DATACENTER.node` | the same (ours, Consul has it not), if no node is called `NAME.DATACENTER` |
+| `NAME.DATACENTER.node` | the same (not in Consul), if no node is called `NAME.DATACENTER` |
 | `[TAG.]NAME.service[.DATACENTER]` | healthy instances; `TAG` may contain dots |
 | `_NAME._TAG[.service][.DATACENTER]` | the same after RFC 2782, `_tcp` for all tags; without `service` for SRV only |
 | `NAME.connect[.DATACENTER]`, `NAME.ingress[.DATACENTER]` | Connect-capable instances, ingress gateways |
@@ -22,7 +22,7 @@ from twisted.names import dns
 from consulpy.dns.config import DnsConfig, split
 
 _KINDS: Final = frozenset(("service", "connect", "ingress", "node", "query", "addr"))
-#: Bytes of an address -> its class.
+#: Bytes of an IPv4 and an IPv6 address.
 _ADDRESS_SIZES: Final = (4, 16)
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -30,7 +30,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class NodeLookup:
-    """The address of a node. `instead`: what to look for when there is no such node."""
+    """The address of a node. `instead`: the lookup to use if there is no such node."""
 
     node: str
     datacenter: str
@@ -39,7 +39,7 @@ class NodeLookup:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLookup:
-    """The healthy instances of a service; `tag` "" for all."""
+    """The healthy instances of a service. `tag`: "" for any."""
 
     service: str
     datacenter: str
@@ -58,36 +58,36 @@ class QueryLookup:
 
 @dataclass(frozen=True, slots=True)
 class AddressLookup:
-    """An address that stands in the name itself; None if its length is that of no address."""
+    """An address written in the name; None if its length is that of no address."""
 
     address: IpAddress | None
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorityLookup:
-    """Who answers for the domain: SOA or NS."""
+    """The authority of the domain: SOA or NS."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReverseLookup:
-    """Which node or service has an address; None if the name holds no whole address."""
+    """The node or service that has an address; None if the name holds no complete address."""
 
     address: IpAddress | None
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """A name in our domain that can't exist."""
+    """A name below the domain that cannot exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A zone transfer, which there is none of."""
+    """A zone transfer: not implemented."""
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A name outside our domains: for the recursors."""
+    """A name outside the domains, for the recursors."""
 
 
 Lookup = (
@@ -104,7 +104,7 @@ Lookup = (
 
 
 def lookup_of(name: str, kind: int, config: DnsConfig) -> Lookup:
-    """What a question of this name and type asks for."""
+    """The lookup for a question of this name and type."""
     labels = split(name)
     for domain in config.domains():
         if labels[-len(domain) :] == domain:
@@ -141,7 +141,7 @@ def _in_domain(labels: tuple[str, ...], kind: int, config: DnsConfig) -> Lookup:
 
 
 def _kind_label(labels: tuple[str, ...], kind: int) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:
-    """The last label that says what is asked for, with what is before and after it."""
+    """The last label that names a kind of lookup, with the labels before and after it."""
     for at in reversed(range(len(labels))):
         if labels[at] in _KINDS:
             return labels[at], labels[:at], labels[at + 1 :]

@@ -1,7 +1,7 @@
-"""Names that are not ours: asked of the configured recursors, one after the other. Pure; packets go out by `exchange`.
+"""Recursion: names outside the domains, forwarded to the configured recursors in order. Pure; `exchange` does the I/O.
 
-A recursor that fails, answers neither NOERROR nor NXDOMAIN, or sends what is no whole reply to the question, is passed
-over. When none is left: SERVFAIL.
+A recursor that fails, answers neither NOERROR nor NXDOMAIN, or sends no complete reply to the question, is skipped.
+When none is left: SERVFAIL.
 """
 
 import struct
@@ -14,10 +14,10 @@ from twisted.logger import Logger
 from twisted.names import dns
 
 from consulpy.dns.config import DnsConfig
-from consulpy.dns.reply import answers, is_whole
+from consulpy.dns.reply import answers, is_complete
 from consulpy.dns.wire import Answer, Question
 
-#: (host, port), the packet, whether by UDP, seconds to wait -> the reply; fails when there is none in time.
+#: `exchange((host, port), packet, udp, timeout_s)`: the reply to a packet. Fails when there is none in time.
 Exchange = Callable[[tuple[str, int], bytes, bool, float], "Deferred[bytes]"]
 
 _DNS_PORT: Final = 53
@@ -28,27 +28,27 @@ _log = Logger()
 
 
 class Recursor:
-    """Asks recursors. `rng` chooses message ids."""
+    """Client of the recursors. `rng` chooses message ids."""
 
     def __init__(self, exchange: Exchange, rng: Random) -> None:
         self._exchange = exchange
         self._rng = rng
 
     async def forward(self, question: Question, config: DnsConfig, *, udp: bool) -> Answer | bytes:
-        """The reply of the first recursor that knows, under the client's id; else SERVFAIL."""
-        reply = await self._ask(question.packet, config, udp)
+        """The first usable reply, with the client's id; SERVFAIL if there is none."""
+        reply = await self._query(question.packet, config, udp)
         if reply is None:
             return Answer(rcode=dns.ESERVER, authoritative=False, recursion=True)
         flags = reply[3] | _RECURSION_AVAILABLE
         return question.packet[:2] + reply[2:3] + bytes([flags]) + reply[4:]
 
     async def addresses(self, host: str, config: DnsConfig, family: int) -> list[dns.RRHeader]:
-        """The records that answer for the addresses of a host (`family`: A or AAAA); empty if no recursor knows."""
+        """The answer records for the addresses of a host (`family`: A or AAAA); empty if no recursor has any."""
         message = dns.Message(recDes=1)
         query = dns.Query(b"", family, dns.IN)
         query.name.name = host.removesuffix(".").encode("utf-8", "surrogateescape")
         message.queries.append(query)
-        reply = await self._ask(message.toStr(), config, udp=True)
+        reply = await self._query(message.toStr(), config, udp=True)
         if reply is None:
             return []
         decoded = dns.Message()
@@ -59,16 +59,16 @@ class Recursor:
             return []
         return decoded.answers
 
-    async def _ask(self, packet: bytes, config: DnsConfig, udp: bool) -> bytes | None:
+    async def _query(self, packet: bytes, config: DnsConfig, udp: bool) -> bytes | None:
         for recursor in config.recursors:
             number = struct.pack("!H", self._rng.getrandbits(16))
             try:
                 reply = await self._exchange(address_of(recursor), number + packet[2:], udp, config.recursor_timeout_s)
-            except Exception as error:  # whatever went wrong, the next may do better
+            except Exception as error:  # whatever it is, the next recursor may work
                 _log.warn("recursor {recursor} failed: {error}", recursor=recursor, error=error)
                 continue
-            if not answers(number + packet[2:], reply) or not is_whole(reply):
-                _log.warn("recursor {recursor} sent no whole reply to the question", recursor=recursor)
+            if not answers(number + packet[2:], reply) or not is_complete(reply):
+                _log.warn("recursor {recursor} sent no complete reply to the question", recursor=recursor)
             elif reply[3] & _RCODE in (dns.OK, dns.ENAME):
                 return reply
         return None

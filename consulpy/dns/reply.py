@@ -1,7 +1,6 @@
-"""Whether a packet is the reply to the question that a recursor was asked, and whole: nothing else is passed on.
+"""Validation of a recursor's reply: nothing else is passed on to clients.
 
-A reply has the query's id and its question, byte by byte (RFC 5452 section 9.1; whoever copies another name, type or
-class answers somebody else), and ends where its records end.
+A reply has the id and the question of its query, byte by byte (RFC 5452 section 9.1), and ends with its last record.
 """
 
 import struct
@@ -16,26 +15,28 @@ _QUESTION_TAIL_SIZE: Final = 4
 _POINTER: Final = 0xC0
 
 
-class _Unsound(Exception):
-    """The packet ends within a record, or a name is none."""
+class _Malformed(Exception):
+    """The packet ends within a record, or a name is not valid."""
 
 
 def answers(query: bytes, reply: bytes) -> bool:
-    """Whether `reply` claims to be the one to `query`, a packet with one question."""
+    """Whether `reply` has the id, opcode and question of `query`, a packet with one question."""
     if len(reply) < HEADER_SIZE:
         return False
-    asked, said = _HEADER.unpack_from(query), _HEADER.unpack_from(reply)
-    if said[0] != asked[0] or not said[1] & _RESPONSE or (said[1] ^ asked[1]) & _OPCODE or said[2] != 1:
+    sent, received = _HEADER.unpack_from(query), _HEADER.unpack_from(reply)
+    if received[0] != sent[0] or not received[1] & _RESPONSE:
+        return False
+    if (received[1] ^ sent[1]) & _OPCODE or received[2] != 1:
         return False
     try:
         end = _name_end(query, HEADER_SIZE) + _QUESTION_TAIL_SIZE
-    except _Unsound:
+    except _Malformed:
         return False
     return reply[HEADER_SIZE:end] == query[HEADER_SIZE:end] and len(reply) >= end
 
 
-def is_whole(reply: bytes) -> bool:
-    """Whether a reply holds the records that it announces, and nothing behind them. One that was cut may hold fewer."""
+def is_complete(reply: bytes) -> bool:
+    """Whether a reply holds the records that its header counts and nothing else; with the TC bit it may hold fewer."""
     _, flags, questions, *counts = _HEADER.unpack_from(reply)
     at = HEADER_SIZE
     try:
@@ -48,23 +49,23 @@ def is_whole(reply: bytes) -> bool:
             if at + _RECORD.size > len(reply):
                 return False
             at += _RECORD.size + _RECORD.unpack_from(reply, at)[3]
-    except _Unsound:
+    except _Malformed:
         return False
     return at == len(reply)
 
 
 def _name_end(packet: bytes, at: int) -> int:
-    """Where the name that begins at `at` ends. Raises `_Unsound`."""
+    """The offset behind the name at `at`. Raises `_Malformed`."""
     began = at
     while at < len(packet):
         size = packet[at]
         if size >= _POINTER:
             if at + 2 > len(packet) or not HEADER_SIZE <= (size & ~_POINTER) << 8 | packet[at + 1] < began:
-                raise _Unsound
+                raise _Malformed
             return at + 2
         if size > 63 or at - began > 255:
-            raise _Unsound
+            raise _Malformed
         at += 1 + size
         if not size:
             return at
-    raise _Unsound
+    raise _Malformed

@@ -1,7 +1,7 @@
-"""Lookups to answers: the reads behind each kind of name, and what follows when its address is another name.
+"""Lookups to answers: the RPC reads behind each kind of name, and the resolution of addresses that are host names.
 
-Reads go through `caller`, any server may answer them (`allow_stale`); an answer older than `max_stale_s` is asked again
-of the leader. An unknown datacenter is an unknown name; any other failure is SERVFAIL.
+Reads go through `caller`; any server may answer them (`allow_stale`), and a result older than `max_stale_s` is read
+again from the leader. An unknown datacenter is an unknown name; any other failure is SERVFAIL.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ from twisted.names import dns
 
 from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
-from consulpy.dns.cache import NODE, SERVICE, CacheableAnswer, Scope, Version
+from consulpy.dns.cache import NODE, SERVICE, CacheableAnswer, Tag, Validator
 from consulpy.dns.config import DnsConfig
-from consulpy.dns.load_balance import Choice
+from consulpy.dns.load_balance import ShuffledAnswer
 from consulpy.dns.question import (
     AddressLookup,
     AuthorityLookup,
@@ -41,9 +41,9 @@ from consulpy.structs.requests import NodeRequest, ServiceRequest, SpecificReque
 from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
 from consulpy.structs.translate import translate
 
-#: How many host names that are names of this domain again are followed.
+#: Depth to which host names below the domain are followed.
 ALIAS_DEPTH_MAX: Final = 3
-#: What a node can be asked for.
+#: Question types that a node name has answers to.
 _OF_NODES: Final = (dns.A, dns.AAAA, dns.TXT, dns.ALL_RECORDS)
 _NS_PER_S: Final = 1_000_000_000
 _NO_DATACENTER: Final = "No path to datacenter"
@@ -53,9 +53,10 @@ _log = Logger()
 
 
 class Resolver:
-    """Answers questions. `config` may be replaced at any time; it holds for the questions after.
+    """Answers questions. `config` may be replaced at any time; it applies to later questions.
 
-    `version`: see `cache.Version`. `wall_s()`: seconds since 1970, which are the serial numbers of SOA records.
+    `validator`: for the packet cache. `wall_s()`: seconds since 1970, the serial numbers of SOA records. `token()`: the
+    ACL token of the reads.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Resolver:
         wall_s: Callable[[], float],
         rng: Random,
         recursor: Recursor,
-        version: Version,
+        validator: Validator,
         token: Callable[[], str] = lambda: "",
     ) -> None:
         self.config = config
@@ -73,52 +74,54 @@ class Resolver:
         self._wall_s = wall_s
         self._rng = rng
         self._recursor = recursor
-        self._version = version
+        self._validator = validator
         self._token = token
 
     async def respond(self, question: Question, *, udp: bool, client: str = "") -> CacheableAnswer:
-        """The packet that answers.
+        """The packet that answers a question.
 
-        `client`: the address of who asks; prepared queries may sort by distance from it.
+        `client`: its address, from which prepared queries may sort by distance.
         """
         lookup = lookup_of(question.name, question.kind, self.config)
-        scope = self._scope(lookup)
-        version = self._version(scope) if scope is not None else None  # before anything is read
+        tag = self._tag(lookup)
+        validator = self._validator(tag) if tag is not None else None  # before anything is read
         try:
-            made = await self._answer(question, lookup, udp, client)
+            answer = await self._answer(question, lookup, udp, client)
         except RPCError as error:
-            scope = None
+            tag = None
             if _NO_DATACENTER in str(error):
-                made = self._negative()
+                answer = self._negative()
             else:
                 _log.warn("no answer for {name}: {error}", name=question.name, error=str(error))
-                made = Answer(rcode=dns.ESERVER)
-        if isinstance(made, bytes):
-            return CacheableAnswer(made)
-        if isinstance(made, Choice):
-            packet = made.draw()
+                answer = Answer(rcode=dns.ESERVER)
+        if isinstance(answer, bytes):
+            return CacheableAnswer(answer)
+        if isinstance(answer, ShuffledAnswer):
+            packet = answer.shuffle()
             return (
-                CacheableAnswer(packet, made.count, scope, version, made.draw)
-                if scope is not None
+                CacheableAnswer(packet, answer.count, tag, validator, answer.shuffle)
+                if tag is not None
                 else CacheableAnswer(packet)
             )
-        made.recursion = made.recursion or bool(self.config.recursors)
-        packet = encode(question, made, compress=not self.config.disable_compression)
-        if scope is None:
+        answer.recursion = answer.recursion or bool(self.config.recursors)
+        packet = encode(question, answer, compress=not self.config.disable_compression)
+        if tag is None:
             return CacheableAnswer(packet)
-        return CacheableAnswer(packet, int(made.lasting), scope, version)
+        return CacheableAnswer(packet, int(answer.cacheable), tag, validator)
 
-    def _scope(self, lookup: Lookup) -> Scope | None:
-        """What an answer depends on; None if that is more than one thing of this datacenter."""
+    def _tag(self, lookup: Lookup) -> Tag | None:
+        """The cache tag of an answer; None if it depends on more than one node or service of this datacenter."""
         if isinstance(lookup, NodeLookup):
-            plain = lookup.datacenter == self.config.datacenter and lookup.instead is None
-            return (NODE, lookup.node) if plain else None
+            is_cacheable = lookup.datacenter == self.config.datacenter and lookup.instead is None
+            return (NODE, lookup.node) if is_cacheable else None
         if isinstance(lookup, ServiceLookup):
-            plain = lookup.datacenter == self.config.datacenter and not lookup.connect and not lookup.ingress
-            return (SERVICE, lookup.service) if plain else None
+            is_cacheable = lookup.datacenter == self.config.datacenter and not lookup.connect and not lookup.ingress
+            return (SERVICE, lookup.service) if is_cacheable else None
         return ("", "") if isinstance(lookup, AddressLookup | Transfer | Nothing) else None
 
-    async def _answer(self, question: Question, lookup: Lookup, udp: bool, client: str) -> Answer | Choice | bytes:
+    async def _answer(
+        self, question: Question, lookup: Lookup, udp: bool, client: str
+    ) -> Answer | ShuffledAnswer | bytes:
         if isinstance(lookup, NodeLookup):
             return await self._node(question, lookup)
         if isinstance(lookup, ServiceLookup):
@@ -140,7 +143,7 @@ class Resolver:
         return self._negative()
 
     def _address(self, question: Question, lookup: AddressLookup) -> Answer:
-        """An address of the other family, or none, is no answer: unlike in Consul, which sends the one there is."""
+        """An address of the other family is no answer: unlike in Consul, which sends the address whatever the type."""
         found = lookup.address
         if found is None:
             return Answer()
@@ -152,25 +155,25 @@ class Resolver:
 
     async def _node(self, question: Question, lookup: NodeLookup) -> Answer:
         if question.kind not in _OF_NODES:
-            return Answer()  # whether there is such a node or not
+            return Answer()  # whether the node exists or not
         node = await self._find_node(lookup)
         if node is None:
             return self._negative()
         kind, ttl = question.kind, int(self.config.node_ttl_s)
-        made = Answer()
+        answer = Answer()
         if kind in (dns.A, dns.AAAA, dns.ALL_RECORDS):
             address = answers.ip_of(node.address)
             if address is None:
-                made.lasting = False  # where that name leads may change without this node
-                made.answers.append(answers.alias_record(question.name, node.address, ttl))
-                made.answers += await self._follow(node.address, 1, kind)
+                answer.cacheable = False  # the target may change without this node
+                answer.answers.append(answers.alias_record(question.name, node.address, ttl))
+                answer.answers += await self._follow(node.address, 1, kind)
             elif answers.wants(kind, address):
-                made.answers.append(answers.address_record(question.name, address, ttl))
+                answer.answers.append(answers.address_record(question.name, address, ttl))
         if kind in (dns.TXT, dns.ALL_RECORDS):
-            made.answers += answers.meta_records(question.name, node.meta, ttl)
+            answer.answers += answers.meta_records(question.name, node.meta, ttl)
         elif kind in (dns.A, dns.AAAA) and self.config.node_meta_txt:
-            made.additional += answers.meta_records(question.name, node.meta, ttl)
-        return made
+            answer.additional += answers.meta_records(question.name, node.meta, ttl)
+        return answer
 
     async def _find_node(self, lookup: NodeLookup) -> Node | None:
         reply = await self._read("Catalog.NodeServices", NodeRequest(datacenter=lookup.datacenter, node=lookup.node))
@@ -181,18 +184,18 @@ class Resolver:
 
     # -- services
 
-    async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> Answer | Choice:
+    async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> Answer | ShuffledAnswer:
         rows = answers.without_own_name(await self._instances(lookup), question.name)
         if not rows:
             return self._negative()
         ttl = self.config.ttl_of_service(lookup.service)
         if all(answers.ip_of(address) is not None for address in set(map(answers.address_of, rows))):
-            choice = Choice(question, rows, self.config, ttl, self._rng, udp=udp)
-            return choice if choice.count else self._negative(dns.OK)
+            shuffled = ShuffledAnswer(question, rows, self.config, ttl, self._rng, udp=udp)
+            return shuffled if shuffled.count else self._negative(dns.OK)
         self._rng.shuffle(rows)
-        made = await self._records(question, rows, ttl, udp)
-        made.lasting = False  # where the host names among the addresses lead may change without this service
-        return made
+        answer = await self._records(question, rows, ttl, udp)
+        answer.cacheable = False  # targets that are host names may change without this service
+        return answer
 
     async def _records(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int, udp: bool) -> Answer:
         if question.kind == dns.SRV:
@@ -204,7 +207,7 @@ class Resolver:
         return answers.fit(question, groups, self.config, udp=udp)
 
     async def _query(self, question: Question, lookup: QueryLookup, udp: bool, client: str) -> Answer:
-        """The result of a prepared query, in the order in which it comes: servers shuffle, or sort by distance."""
+        """The result of a prepared query, in its own order: servers shuffle it, or sort by distance."""
         subnet = question.edns.subnet_address if question.edns is not None else ""
         request = QueryExecuteRequest(
             datacenter=lookup.datacenter,
@@ -220,11 +223,11 @@ class Resolver:
             raise
         rows = answers.without_own_name(reply.nodes or (), question.name)
         if rows:
-            made = await self._records(question, rows, self._ttl_of_query(reply), udp)
+            answer = await self._records(question, rows, self._ttl_of_query(reply), udp)
         else:
-            made = self._negative()
-        made.subnet_scope = True
-        return made
+            answer = self._negative()
+        answer.subnet_scope = True
+        return answer
 
     def _ttl_of_query(self, reply: QueryExecuteReply) -> int:
         if reply.dns.ttl:
@@ -264,7 +267,7 @@ class Resolver:
         groups: list[Group] = []
         seen: set[tuple[str, str, int] | None] = {None}
         for row in rows:
-            place = answers.srv_place(row)
+            place = answers.srv_key(row)
             if place in seen:
                 continue
             seen.add(place)
@@ -283,7 +286,7 @@ class Resolver:
         except RPCError:
             if question.kind == dns.NS:
                 raise
-            rows = []  # whose zone it is we know without the servers
+            rows = []  # the SOA does not need them
         self._rng.shuffle(rows)
         servers, glue = answers.name_servers(self.config, rows)
         if question.kind == dns.NS:
@@ -300,7 +303,7 @@ class Resolver:
         return Answer(rcode=dns.ESERVER, authoritative=False, recursion=True)
 
     async def _name_at(self, address: str) -> str:
-        """The name of the node or else the service that has an address, "" if none has."""
+        """The name of the node, or else the service, that has an address; "" if none has."""
         datacenter = self.config.datacenter
         nodes = await self._read("Catalog.ListNodes", SpecificRequest(datacenter=datacenter))
         for node in nodes.nodes or ():
@@ -315,20 +318,20 @@ class Resolver:
     # -- host names instead of addresses
 
     async def _addresses_at(self, host: str, ttl: int, kind: int) -> list[dns.RRHeader]:
-        """Those that lead to addresses, to be kept no longer than the answer that they belong to."""
+        """The address and CNAME records of a host name, with the TTL of the answer that they belong to."""
         found = [each for each in await self._follow(host, 1, kind) if each.type in (dns.A, dns.AAAA, dns.CNAME)]
         for each in found:
             each.ttl = ttl
         return found
 
     async def _follow(self, host: str, depth: int, kind: int) -> list[dns.RRHeader]:
-        """What is known under a host name: from our own domain, else from a recursor; empty if that leads nowhere.
+        """The records of a host name below the domain, else from the recursors; empty if it does not resolve.
 
-        `kind`: the type of the question that led here.
+        `kind`: the type of the client's question.
         """
         lookup = lookup_of(host, dns.ALL_RECORDS, self.config)
         if isinstance(lookup, Foreign):
-            return await self._elsewhere(host, kind) if self.config.recursors else []
+            return await self._recurse(host, kind) if self.config.recursors else []
         if depth > ALIAS_DEPTH_MAX:
             return []
         ttl = int(self.config.node_ttl_s)
@@ -359,10 +362,10 @@ class Resolver:
                 records += await self._follow(address, depth + 1, kind)
         return records + found
 
-    async def _elsewhere(self, host: str, kind: int) -> list[dns.RRHeader]:
-        """What the recursors know of a host: addresses of the family that was asked for, else of the other.
+    async def _recurse(self, host: str, kind: int) -> list[dns.RRHeader]:
+        """The recursors' records of a host: addresses of the requested family, else of the other.
 
-        Consul asks for IPv4 alone. Those who ask for it get nothing else.
+        Unlike in Consul, which requests IPv4 only. A question for A gets nothing else here either.
         """
         families = {dns.A: (dns.A,), dns.AAAA: (dns.AAAA, dns.A)}.get(kind, (dns.A, dns.AAAA))
         first: list[dns.RRHeader] = []

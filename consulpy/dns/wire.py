@@ -1,12 +1,12 @@
-"""Packets to questions, and answers to packets with the records of `twisted.names`.
+"""DNS wire format (RFC 1035, EDNS RFC 6891): packets to questions, answers to packets, with `twisted.names` records.
 
-Questions are read here, since twisted.names takes many a broken packet for a good one and reads records that nobody
-asked for. What it does not write as Consul does, and so is done here too:
+Questions are decoded here, since twisted.names accepts many malformed packets and decodes records that are not needed.
+Done here as well, because twisted.names does not encode them as Consul does:
 
-- an SRV target is written in full, but what follows may point at it; twisted.names forgets it, and answers grow;
-- twisted.names makes compression pointers beyond offset 16383, which can't be expressed;
-- texts over 255 bytes are split; a client's payload size is echoed whatever it is;
-- a label with a dot in it comes back as it came: the question is copied, not written from text.
+- an SRV target is written in full, but later names may point at it; twisted.names does not, and answers grow;
+- compression pointers end at offset 16383; twisted.names goes beyond, which cannot be expressed;
+- TXT strings over 255 bytes are split; a client's payload size is echoed whatever it is;
+- the question section is copied from the question, so that a label that contains a dot is preserved.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ from twisted.names import dns
 from consulpy.errors import WireError
 
 HEADER_SIZE: Final = 12
-#: Offsets from here on can't be pointed at.
+#: Offsets from here on are beyond the reach of compression pointers.
 POINTER_LIMIT: Final = 0x4000
 _HEADER: Final = struct.Struct("!6H")
 _SRV_FIXED: Final = struct.Struct("!HHH")
@@ -36,31 +36,31 @@ _RECURSION_DESIRED: Final = 0x0100
 _RECURSION_AVAILABLE: Final = 0x0080
 _CHECKING_DISABLED: Final = 0x0010
 
-#: What a question may bring along: answers, authority, additional records.
+#: Most answer, authority and additional records in a question's packet.
 _RECORDS_MAX: Final = (1, 1, 2)
 _NAME_SIZE_MAX: Final = 255
 _POINTERS_MAX: Final = 126
 #: Type, class, TTL, size of the data.
 _FIXED: Final = struct.Struct("!HHIH")
 _KIND_AND_CLASS: Final = struct.Struct("!HH")
-#: What stands in a label as it is.
+#: Bytes of a label that are not escaped in presentation format.
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_!#$%&*+,/:<=>?[]^`{|}~")
 
 _CLIENT_SUBNET: Final = 8
-#: A UDP answer is never cut below this, whatever the client says.
+#: Smallest limit of a UDP answer in bytes, whatever payload size the client sends.
 _SMALLEST_UDP: Final = 512
 
 
 @dataclass(slots=True)
 class Edns:
-    """What a client's OPT record said. `subnet`: the data of a client subnet option, or None."""
+    """A client's OPT record. `subnet`: the data of its client subnet option (RFC 7871), or None."""
 
     payload_size: int
     subnet: bytes | None = None
 
     @property
     def subnet_address(self) -> str:
-        """The address in the client subnet option, filled up with zeros; "" if there is none or it is of no family."""
+        """The address in the client subnet option, padded with zeros; "" if there is none or its family is unknown."""
         if self.subnet is None:
             return ""
         size = {1: 4, 2: 16}.get(int.from_bytes(self.subnet[:2], "big"), 0)
@@ -70,10 +70,10 @@ class Edns:
 
 @dataclass(slots=True)
 class Question:
-    """A packet that asks one thing.
+    """A packet with one question.
 
-    `name` in the letter case of the packet, without the last dot, bytes that are no plain characters as `\\DDD` (names
-    with such are nobody's). `section`: the question section of the answer.
+    `name`: in the letter case of the packet, without the last dot, special characters as `\\DDD` (no node or service
+    has such a name). `section`: the question section of the answer.
     """
 
     id: int
@@ -89,13 +89,13 @@ class Question:
 
     @property
     def largest_udp(self) -> int:
-        """The largest answer over UDP that the client takes, in bytes."""
+        """The largest answer over UDP that the client accepts, in bytes."""
         return max(self.edns.payload_size, _SMALLEST_UDP) if self.edns is not None else _SMALLEST_UDP
 
 
 @dataclass(slots=True)
 class Answer:
-    """What is answered. `edns`: whether an OPT record of the client is answered. `recursion`: the RA bit."""
+    """An answer's records and flags. `edns`: whether a client's OPT record is answered. `recursion`: the RA bit."""
 
     rcode: int = dns.OK
     authoritative: bool = True
@@ -103,14 +103,14 @@ class Answer:
     recursion: bool = False
     edns: bool = True
     subnet_scope: bool = False  # whether the answer holds for the client's subnet only
-    lasting: bool = True  # whether it is true for as long as what was asked about stays as it is
+    cacheable: bool = True  # whether it is valid as long as the node or service of the question is unchanged
     answers: list[dns.RRHeader] = field(default_factory=list)
     authority: list[dns.RRHeader] = field(default_factory=list)
     additional: list[dns.RRHeader] = field(default_factory=list)
 
 
 class Malformed(WireError):
-    """A packet that is no proper question; `reply` is what its sender is told, b"" for nothing."""
+    """A packet that is not a valid question. `reply`: the packet to answer with, b"" for none."""
 
     def __init__(self, text: str, reply: bytes = b"") -> None:
         super().__init__(text)
@@ -126,22 +126,22 @@ def decode(packet: bytes) -> Question:
         raise Malformed("a response")
     opcode = flags >> 11 & 0xF
     if opcode not in (dns.OP_QUERY, dns.OP_NOTIFY):
-        raise Malformed("unknown opcode", _refusal(number, flags, dns.ENOTIMP))
+        raise Malformed("unknown opcode", _error_header(number, flags, dns.ENOTIMP))
     if questions != 1 or any(count > most for count, most in zip(counts, _RECORDS_MAX, strict=True)):
-        raise Malformed("unusual counts", _refusal(number, flags, dns.EFORMAT))
+        raise Malformed("unusual counts", _error_header(number, flags, dns.EFORMAT))
     if len(packet) == HEADER_SIZE:
-        raise Malformed("no question", _refusal(number, flags, dns.EREFUSED))
+        raise Malformed("no question", _error_header(number, flags, dns.EREFUSED))
     try:
         labels, at = _labels(packet, HEADER_SIZE)
         kind, cls = _KIND_AND_CLASS.unpack_from(packet, at)
     except (IndexError, struct.error, WireError) as error:
-        raise Malformed(f"question: {error}", _refusal(number, flags, dns.EFORMAT)) from None
+        raise Malformed(f"question: {error}", _error_header(number, flags, dns.EFORMAT)) from None
     section = b"".join(bytes([len(label)]) + label for label in labels) + b"\0" + packet[at : at + 4]
     try:
-        edns = _opt_among(packet, at + 4, counts)
+        edns = _find_opt(packet, at + 4, counts)
     except (IndexError, struct.error, WireError) as error:
-        refusal = _refusal(number, flags, dns.EFORMAT, questions=1)
-        raise Malformed(f"records: {error}", refusal + section) from None
+        header = _error_header(number, flags, dns.EFORMAT, questions=1)
+        raise Malformed(f"records: {error}", header + section) from None
     return Question(
         number,
         opcode,
@@ -157,20 +157,20 @@ def decode(packet: bytes) -> Question:
 
 
 def encode(question: Question, answer: Answer, *, compress: bool = True) -> bytes:
-    """The packet that answers a question. It may be of any size."""
+    """The packet that answers a question. Its size is not limited."""
     sections = answer.answers, answer.authority, answer.additional
     records = b"".join(encoded(question, [each for section in sections for each in section], compress=compress))
     return framed(question, answer, records, *map(len, sections))
 
 
 def encoded(question: Question, records: Iterable[dns.RRHeader], *, compress: bool) -> list[bytes]:
-    """Records as they follow one another behind a question; with `compress` they point at it and at each other."""
-    names = _Names() if compress else None
+    """The bytes of each of the records behind a question; `compress`: with pointers at the question and each other."""
+    names = _CompressionTable() if compress else None
     body = BytesIO()
     body.write(question.section)
     if names is not None:
         plain = question.name.rpartition("\\")[2].partition(".")[2] if "\\" in question.name else question.name
-        _remember(names, plain.encode(), HEADER_SIZE + len(question.section) - len(plain) - 6)
+        _enter(names, plain.encode(), HEADER_SIZE + len(question.section) - len(plain) - 6)
     ends = [body.tell()]
     for each in records:
         each.encode(body, names)
@@ -182,54 +182,54 @@ def encoded(question: Question, records: Iterable[dns.RRHeader], *, compress: bo
 def framed(
     question: Question, answer: Answer, records: bytes, answers: int, authority: int = 0, additional: int = 0
 ) -> bytes:
-    """The packet around the bytes of records, of which so many are in each section; flags and OPT by `answer`."""
+    """The packet around encoded records, given how many are in each section; flags and OPT as in `answer`."""
     opt = _opt(question.edns, answer) if question.edns is not None and answer.edns else b""
     header = _HEADER.pack(question.id, _flags(question, answer), 1, answers, authority, additional + bool(opt))
     return b"".join((header, question.section, records, opt))
 
 
 def record(name: str | bytes, kind: int, ttl: int, payload: Any) -> dns.RRHeader:
-    """One record; class IN, whatever the question's is."""
+    """A record of class IN."""
     owner = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
-    made = dns.RRHeader(b"", kind, dns.IN, ttl, payload)
-    made.name.name = owner.removesuffix(b".")  # as it is: `Name()` would want ASCII
-    return made
+    result = dns.RRHeader(b"", kind, dns.IN, ttl, payload)
+    result.name.name = owner.removesuffix(b".")  # as it is: `Name()` would want ASCII
+    return result
 
 
 def host_name(name: str) -> dns.Name:
     """A name for record data."""
-    made = dns.Name()
-    made.name = name.removesuffix(".").encode("utf-8", "surrogateescape")
-    return made
+    result = dns.Name()
+    result.name = name.removesuffix(".").encode("utf-8", "surrogateescape")
+    return result
 
 
 class Srv(dns.Record_SRV):
-    """An SRV record at whose target later names may point."""
+    """An SRV record whose target is entered into the compression table."""
 
     def encode(self, strio: Any, compDict: dict[bytes, int] | None = None) -> None:
-        """Write it; see the module's text."""
+        """Encode it; see the module's docstring."""
         strio.write(_SRV_FIXED.pack(self.priority, self.weight, self.port))
         if compDict is not None:
-            _remember(compDict, self.target.name, strio.tell() + HEADER_SIZE)
+            _enter(compDict, self.target.name, strio.tell() + HEADER_SIZE)
         self.target.encode(strio, None)
 
 
 def texts(value: str) -> list[bytes]:
-    """The character strings of a TXT record, each short enough."""
+    """The character strings of a TXT record, of at most 255 bytes each."""
     data = value.encode("utf-8", "surrogateescape")
     return [data[at : at + _TEXT_LIMIT] for at in range(0, len(data), _TEXT_LIMIT)] or [b""]
 
 
-class _Names(dict[bytes, int]):
-    """Where names stand in a packet, as far as a pointer reaches."""
+class _CompressionTable(dict[bytes, int]):
+    """The compression table: offsets of names within the reach of a pointer."""
 
     def __setitem__(self, name: bytes, offset: int) -> None:
         if offset < POINTER_LIMIT:
             super().__setitem__(name, offset)
 
 
-def _remember(names: dict[bytes, int], name: bytes, offset: int) -> None:
-    """`name` stands at `offset`: it and what it ends in may be pointed at, if nothing earlier may."""
+def _enter(names: dict[bytes, int], name: bytes, offset: int) -> None:
+    """Enter `name` at `offset`, and each of its suffixes that is not in the table yet."""
     while name:
         if name not in names:
             names[name] = offset
@@ -237,8 +237,8 @@ def _remember(names: dict[bytes, int], name: bytes, offset: int) -> None:
         offset += len(label) + 1
 
 
-def _refusal(number: int, flags: int, rcode: int, questions: int = 0) -> bytes:
-    """A header alone: opcode and RD as they came."""
+def _error_header(number: int, flags: int, rcode: int, questions: int = 0) -> bytes:
+    """A header with an error code; opcode and RD as in the question."""
     return _HEADER.pack(number, _RESPONSE | flags & 0x7900 | rcode, questions, 0, 0, 0)
 
 
@@ -256,7 +256,7 @@ def _flags(question: Question, answer: Answer) -> int:
 
 
 def _labels(packet: bytes, at: int) -> tuple[list[bytes], int]:
-    """The labels of a name and where what follows it begins. Raises WireError, IndexError."""
+    """The labels of a name, and the offset behind it. Raises WireError, IndexError."""
     labels: list[bytes] = []
     end = size_so_far = pointers = 0
     while True:
@@ -283,8 +283,8 @@ def _presentation(labels: list[bytes]) -> str:
     return ".".join("".join(chr(byte) if byte in _PLAIN else f"\\{byte:03d}" for byte in label) for label in labels)
 
 
-def _opt_among(packet: bytes, at: int, counts: list[int]) -> Edns | None:
-    """What the OPT record among a packet's records says; counts may be too large. Raises as `_labels` and struct."""
+def _find_opt(packet: bytes, at: int, counts: list[int]) -> Edns | None:
+    """The OPT record of a packet, which may hold fewer records than `counts` says. Raises as `_labels`, struct."""
     found = None
     for count, additional in zip(counts, (False, False, True), strict=True):
         for _ in range(count):
@@ -315,7 +315,7 @@ def _subnet(options: bytes) -> bytes | None:
 
 
 def _opt(edns: Edns | None, answer: Answer) -> bytes:
-    """The OPT record: the client's payload size, version 0; its subnet with the scope for which the answer holds."""
+    """The OPT record: the client's payload size, version 0, its subnet with the scope of the answer."""
     assert edns is not None
     options = b""
     if edns.subnet is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable
 
-from consulpy.dns.cache import NODE, SERVICE, Scope
+from consulpy.dns.cache import NODE, SERVICE, Tag
 from consulpy.dns.config import DnsConfig
 from consulpy.errors import RPCError
 from consulpy.local.access import AgentAccess
@@ -14,9 +14,7 @@ from consulpy.state.indexes import NODES, service_key
 from consulpy.state.watch import WatchSet
 
 
-def of_state(
-    server: Server, config: Callable[[], DnsConfig], tokens: AgentTokens
-) -> Callable[[Scope], Hashable | None]:
+def of_state(server: Server, config: Callable[[], DnsConfig], tokens: AgentTokens) -> Callable[[Tag], Hashable | None]:
     """A server's validators: Raft indexes of a node, of a service with its nodes and checks, or of the list of nodes.
 
     The result maps a cache tag to its validator; None: not cacheable. `config()`: the DNS settings now; a follower's
@@ -24,7 +22,7 @@ def of_state(
     tokens, policies and roles and the version of the agent's own token; an agent token that expires is not cacheable.
     """
 
-    def validator(tag: Scope) -> Hashable | None:
+    def validator(tag: Tag) -> Hashable | None:
         quorum = server.quorum
         if quorum is not None and not server.is_leader:
             settings = config()
@@ -54,14 +52,14 @@ def of_state(
 
 def of_cache(
     cache: AgentCache, config: Callable[[], DnsConfig], access: AgentAccess
-) -> Callable[[Scope], Hashable | None]:
+) -> Callable[[Tag], Hashable | None]:
     """A client's validators: the versions of the agent cache's entries for a node or a service.
 
     The result maps a cache tag to its validator; None: not cacheable, as are all answers that must be younger than
     cache entries can be, and those under access control: a client is not notified when rights change.
     """
 
-    def validator(tag: Scope) -> Hashable | None:
+    def validator(tag: Tag) -> Hashable | None:
         settings = config()
         if access.is_on:
             return None

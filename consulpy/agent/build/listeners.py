@@ -62,7 +62,7 @@ def dns_listener(
         settings.dns(config),
         role.caller,
         rng=rng,
-        version=validator,
+        validator=validator,
         wall_s=wall_s,
         connections=connections,
         token=lambda: tokens.default,

@@ -1,4 +1,4 @@
-"""One question to a recursor, by UDP or TCP, and its reply."""
+"""Exchanges with a recursor: one packet and its reply, by UDP or TCP."""
 
 import socket
 import struct
@@ -18,7 +18,7 @@ _SIZE: Final = struct.Struct("!H")
 
 @implementer(IReadDescriptor)
 class UdpExchange:
-    """One packet to a recursor, from a port of its own, and its reply. (Twisted's own logs two lines for each port.)"""
+    """A UDP exchange, from a port of its own. (Twisted's datagram port logs two lines for each.)"""
 
     def __init__(self, reactor: Any, address: tuple[str, int], packet: bytes, done: "Deferred[bytes]") -> None:
         self._reactor, self._packet, self._done = reactor, packet, done
@@ -38,15 +38,15 @@ class UdpExchange:
         reactor.addReader(self)
 
     def fileno(self) -> int:
-        """What the reactor waits for."""
+        """See `IReadDescriptor`."""
         return self._socket.fileno()
 
     def logPrefix(self) -> str:
-        """Whose fault it is."""
+        """See `ILoggingContext`."""
         return "DNS"
 
     def doRead(self) -> None:
-        """The reply; what answers another question may be forged, and the reply still come."""
+        """Receive the reply. A packet that answers another question may be forged: the reply may still come."""
         try:
             reply = self._socket.recv(_DATAGRAM_SIZE_MAX)
         except BlockingIOError:
@@ -58,7 +58,7 @@ class UdpExchange:
             self._done.callback(reply)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002
-        """Nobody listens there."""
+        """Fail: the port is closed."""
         if not self._done.called:
             self._done.errback(ConnectionRefusedError("connection refused"))
 
@@ -69,7 +69,7 @@ class UdpExchange:
 
 
 class TcpExchange(Protocol):
-    """One message to a recursor by TCP, and its reply."""
+    """A TCP exchange."""
 
     transport: Any
 
@@ -78,10 +78,10 @@ class TcpExchange(Protocol):
         self._buffer = b""
 
     @classmethod
-    def begin(
+    def start(
         cls, reactor: Any, address: tuple[str, int], packet: bytes, timeout_s: float, done: "Deferred[bytes]"
     ) -> None:
-        """Connect and send."""
+        """Connect and send `packet`; `done` fires with the reply."""
         from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 
         protocol = cls(packet, done)
@@ -90,11 +90,11 @@ class TcpExchange(Protocol):
         done.addBoth(protocol._close)
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the packet."""
         self.transport.write(_SIZE.pack(len(self._packet)) + self._packet)
 
     def dataReceived(self, data: bytes) -> None:
-        """Collect one message."""
+        """Collect the reply."""
         self._buffer += data
         if len(self._buffer) >= _SIZE.size:
             end = _SIZE.size + _SIZE.unpack_from(self._buffer)[0]
@@ -102,7 +102,7 @@ class TcpExchange(Protocol):
                 self._done.callback(self._buffer[_SIZE.size : end])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Too early, unless the reply is there."""
+        """Fail, unless the reply is complete."""
         if not self._done.called:
             self._done.errback(reason)
 

@@ -1,4 +1,4 @@
-"""The DNS door: what listens, and what becomes of a question that no cache knows."""
+"""The DNS service: its listeners, and the full path of a question that is not cached."""
 
 import struct
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.connections import UNLIMITED, ConnectionTable
-from consulpy.dns.cache import CHOICES_LIFE_S, TCP_ENTRIES_MAX, CacheableAnswer, PacketCache, Version
+from consulpy.dns.cache import SET_LIFETIME_S, TCP_ENTRIES_MAX, CacheableAnswer, PacketCache, Validator
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
@@ -23,11 +23,11 @@ from consulpy.dns.transport.udp import UdpSocket
 from consulpy.dns.wire import Malformed, Question, decode
 from consulpy.rpc.caller import Caller
 
-#: How many free UDP ports are tried until TCP's of the same number is free too.
+#: With port 0: UDP ports tried until the TCP port of the same number is free too.
 FREE_PORT_TRIES: Final = 10
-#: TCP connections that wait to be accepted.
+#: Backlog of the TCP listeners, in connections.
 BACKLOG: Final = 1024
-#: Questions whose answers are still being made; more are dropped.
+#: Questions being resolved; above it datagrams are dropped.
 UDP_PENDING_MAX: Final = 4096
 
 _log = Logger()
@@ -38,9 +38,8 @@ Reply = Callable[[bytes], None]
 class DnsService(Service):
     """Answers on every address of the configuration.
 
-    `version`: names the state that answers are made from, so that they can be kept (`cache.Version`); left out where
-    there is no state to name, as in a client agent. `wall_s()`: seconds since 1970, for serial numbers. `token()`:
-    whose rights answers are made by.
+    `validator`: for the packet cache; the default, used in client agents, caches nothing. `wall_s()`: seconds since
+    1970, for SOA serial numbers. `token()`: the ACL token of the reads.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class DnsService(Service):
         caller: Caller,
         *,
         rng: Random | None = None,
-        version: Version = lambda _scope: None,
+        validator: Validator = lambda _tag: None,
         wall_s: Callable[[], float] | None = None,
         connections: ConnectionTable | None = None,
         token: Callable[[], str] = lambda: "",
@@ -59,60 +58,60 @@ class DnsService(Service):
         self._connections = ConnectionTable(UNLIMITED) if connections is None else connections
         rng = rng or Random()
         self._resolver = Resolver(
-            config, caller, wall_s or reactor.seconds, rng, Recursor(self._exchange, rng), version, token
+            config, caller, wall_s or reactor.seconds, rng, Recursor(self._exchange, rng), validator, token
         )
-        self._cache = PacketCache(version)
-        self._tcp_cache = PacketCache(version, TCP_ENTRIES_MAX)
+        self._cache = PacketCache(validator)
+        self._tcp_cache = PacketCache(validator, TCP_ENTRIES_MAX)
         self._udp: list[UdpSocket] = []
         self._ports: list[Any] = []
-        self._refresh = LoopingCall(self._forget_choices)
+        self._refresh = LoopingCall(self._restart_sets)
         self._refresh.clock = reactor
         self.counters = {"malformed": 0, "dropped": 0, "failed": 0}
-        #: Questions that were answered, and the time that they took together, in milliseconds.
-        self.asked, self.asked_ms = 0, 0.0
+        #: Questions answered, and the time spent on them in milliseconds.
+        self.queries, self.queries_ms = 0, 0.0
         self.pending = 0
 
     @property
     def config(self) -> DnsConfig:
-        """How names are answered now."""
+        """The current settings."""
         return self._resolver.config
 
     def reconfigure(self, config: DnsConfig) -> None:
-        """Answer by this from now on; addresses and port stay."""
+        """Use these settings from now on, but for addresses and port; the caches are cleared."""
         self._resolver.config = config
         self._cache.clear()
         self._tcp_cache.clear()
 
-    def _forget_choices(self) -> None:
-        self._cache.forget_choices()
-        self._tcp_cache.forget_choices()
+    def _restart_sets(self) -> None:
+        self._cache.restart_sets()
+        self._tcp_cache.restart_sets()
 
     @property
     def cache(self) -> PacketCache:
-        """The packet cache of UDP, for its counters."""
+        """The packet cache of UDP."""
         return self._cache
 
     @property
     def tcp_cache(self) -> PacketCache:
-        """That of TCP."""
+        """The packet cache of TCP."""
         return self._tcp_cache
 
     def addresses(self) -> list[tuple[str, int]]:
-        """Where UDP listens."""
+        """The bound UDP addresses."""
         return [udp.address for udp in self._udp]
 
     def startService(self) -> None:
-        """Listen. Raises twisted.internet.error.CannotListenError."""
+        """Listen. Raises `twisted.internet.error.CannotListenError`."""
         super().startService()  # type: ignore[no-untyped-call]
         config = self.config
         if config.port < 0:
             return
-        self._refresh.start(CHOICES_LIFE_S, now=False)
+        self._refresh.start(SET_LIFETIME_S, now=False)
         for address in config.addresses:
             self._listen(address, config.port, tries=FREE_PORT_TRIES if config.port == 0 else 1)
 
     def _listen(self, address: str, port: int, tries: int) -> None:
-        """UDP and TCP on one port; port 0 takes one that is free for both."""
+        """Bind UDP and TCP to one port; port 0 takes one that is free for both."""
         udp = UdpSocket(self._reactor, address, port, self)
         try:
             tcp = self._reactor.listenTCP(
@@ -128,7 +127,7 @@ class DnsService(Service):
         self._ports.append(tcp)
 
     def stopService(self) -> "Deferred[Any]":
-        """Stop listening; answers that are still being made are not sent."""
+        """Stop listening; answers being resolved are not sent."""
         super().stopService()  # type: ignore[no-untyped-call]
         if self._refresh.running:
             self._refresh.stop()
@@ -141,37 +140,37 @@ class DnsService(Service):
 
     # -- questions
 
-    def datagram(self, packet: bytes, client: str, reply: Reply) -> None:
-        """A datagram came that the cache doesn't know."""
+    def handle_datagram(self, packet: bytes, client: str, reply: Reply) -> None:
+        """Answer a datagram that is not cached; dropped above `UDP_PENDING_MAX`."""
         if self.pending >= UDP_PENDING_MAX:
             self.counters["dropped"] += 1
             return
 
-        def keep_and_reply(made: CacheableAnswer) -> None:
-            self._cache.put(packet, made)
-            reply(made.packet)
+        def cache_and_reply(answer: CacheableAnswer) -> None:
+            self._cache.put(packet, answer)
+            reply(answer.packet)
 
-        self.ask(packet, client, keep_and_reply, _nothing, udp=True)
+        self.resolve(packet, client, cache_and_reply, _no_reply, udp=True)
 
-    def ask(
+    def resolve(
         self,
         packet: bytes,
         client: str,
-        answered: Callable[[CacheableAnswer], None],
-        given_up: Callable[[], None],
+        on_answer: Callable[[CacheableAnswer], None],
+        on_no_answer: Callable[[], None],
         *,
         udp: bool,
     ) -> None:
-        """Have a packet answered: `answered(made)`, or `given_up()` if there is nothing to say."""
+        """Resolve the question in a packet, then call `on_answer`, or `on_no_answer` if it gets no reply."""
         try:
             question = decode(packet)
         except Malformed as error:
             self.counters["malformed"] += 1
             _log.debug("bad packet: {error}", error=error)
             if error.reply:
-                answered(CacheableAnswer(error.reply))
+                on_answer(CacheableAnswer(error.reply))
             else:
-                given_up()
+                on_no_answer()
             return
         self.pending += 1
         began_s = self._reactor.seconds()
@@ -180,16 +179,16 @@ class DnsService(Service):
         def failed(failure: Failure) -> None:
             self.counters["failed"] += 1
             _log.error("{name}: {error}", name=question.name, error=failure.getErrorMessage())
-            answered(CacheableAnswer(_failure(question)))
+            on_answer(CacheableAnswer(_server_failure(question)))
 
         def finished(result: Any) -> Any:
             self.pending -= 1
-            self.asked += 1
-            self.asked_ms += 1000 * (self._reactor.seconds() - began_s)
+            self.queries += 1
+            self.queries_ms += 1000 * (self._reactor.seconds() - began_s)
             return result
 
         done.addBoth(finished)
-        done.addCallbacks(answered, failed)
+        done.addCallbacks(on_answer, failed)
         done.addErrback(lambda failure: _log.failure("an answer could not be sent", failure))
 
     # -- recursors
@@ -200,15 +199,15 @@ class DnsService(Service):
         if udp:
             UdpExchange(self._reactor, address, packet, done)
         else:
-            TcpExchange.begin(self._reactor, address, packet, timeout_s, done)
+            TcpExchange.start(self._reactor, address, packet, timeout_s, done)
         return done
 
 
-def _nothing() -> None:
-    """A datagram that gets no answer."""
+def _no_reply() -> None:
+    """Do nothing: a malformed datagram is not answered."""
 
 
-def _failure(question: Question) -> bytes:
-    """SERVFAIL, for when even making an answer failed."""
+def _server_failure(question: Question) -> bytes:
+    """A SERVFAIL packet, for an unexpected error."""
     flags = 0x8002 | question.opcode << 11 | (0x0100 if question.recursion_desired else 0)
     return struct.pack("!6H", question.id, flags, 1, 0, 0, 0) + question.section

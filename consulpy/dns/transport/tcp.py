@@ -1,4 +1,4 @@
-"""DNS over TCP: messages with a length in front; several may be on their way, each is answered when it is ready."""
+"""DNS over TCP (RFC 7766): length-prefixed messages, pipelined; each is answered when it is ready."""
 
 import struct
 from collections.abc import Callable
@@ -16,47 +16,47 @@ from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.dns.cache import CacheableAnswer, PacketCache
 from consulpy.dns.wire import HEADER_SIZE
 
-#: Questions of one connection whose answers are still being made; the others wait.
+#: Questions of one connection being resolved; at this limit reading pauses.
 TCP_PENDING_MAX: Final = 128
-#: A longer message is no query, but another protocol: the connection is closed. (A query of one name has 300 bytes.)
+#: A longer message is not DNS: the connection is closed. (A query of one name has at most 300 bytes.)
 QUERY_MAX_BYTES: Final = 4096
-#: Connections of all clients, and of one; then the one that was idle for longest is closed for a new one.
+#: Connections of all clients, and of one. Above them the connection that was idle for longest is evicted.
 TCP_CONNECTIONS_MAX: Final = 1024
 TCP_CONNECTIONS_PER_CLIENT: Final = 256
 #: The name of this listener in the table of connections.
 LISTENER: Final = "dns"
-#: A connection over which nothing came for so long is closed, in seconds.
+#: Seconds without a message after which a connection is closed.
 TCP_IDLE_TIMEOUT_S: Final = 8.0
-#: Answers are handed on in pieces of about this size, in bytes: then it shows whether the client reads them.
-_PIECE: Final = 32 * 1024
+#: Bytes of answers per write: between writes the transport reports whether the client reads them.
+_WRITE_BYTES: Final = 32 * 1024
 _SIZE: Final = struct.Struct("!H")
 
 
 class QueryHandler(Shape):
-    """Whose connection it is (`consulpy.dns.transport.service.DnsService`)."""
+    """Answers the questions of a connection (`consulpy.dns.transport.service.DnsService`)."""
 
     counters: dict[str, int]
-    asked: int
+    queries: int
 
     @property
     def tcp_cache(self) -> PacketCache:
-        """Answers to questions that come by TCP."""
+        """The packet cache of TCP."""
 
-    def ask(
+    def resolve(
         self,
         packet: bytes,
         client: str,
-        answered: Callable[[CacheableAnswer], None],
-        given_up: Callable[[], None],
+        on_answer: Callable[[CacheableAnswer], None],
+        on_no_answer: Callable[[], None],
         *,
         udp: bool,
     ) -> None:
-        """Have a packet answered."""
+        """Resolve the question in a packet, then call `on_answer`, or `on_no_answer` if it gets no reply."""
 
 
 @implementer(IPushProducer)
 class TcpConnection(Protocol, TimeoutMixin):
-    """One connection of a client. While it doesn't read its answers, its questions are not read."""
+    """A client's connection. Its questions are not read while it does not read its answers."""
 
     transport: Any
 
@@ -64,16 +64,16 @@ class TcpConnection(Protocol, TimeoutMixin):
         self._factory = factory
         self._buffer = b""
         self._pending = 0
-        #: Whether the socket is full, and whether nothing is read from it.
-        self._full = self._paused = False
+        #: Whether the send buffer is full, and whether reading is paused.
+        self._is_full = self._is_paused = False
         self._client = ""
 
     def callLater(self, period: float, func: Callable[[], None]) -> Any:
-        """TimeoutMixin's clock."""
+        """The clock of `TimeoutMixin`."""
         return self._factory.reactor.callLater(period, func)
 
     def connectionMade(self) -> None:
-        """Refuse one too many: if all others wait for an answer."""
+        """Register the connection; abort it if it is over the limit and no other one is idle."""
         self._client = str(getattr(self.transport.getPeer(), "host", ""))
         if not self._factory.enter(self, self._client):
             self._factory.service.counters["dropped"] += 1
@@ -83,7 +83,7 @@ class TcpConnection(Protocol, TimeoutMixin):
         self.setTimeout(TCP_IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
-        """Answer every whole message."""
+        """Answer every complete message."""
         self._buffer += data
         self._factory.connections.touch(self)
         self._read()
@@ -91,7 +91,7 @@ class TcpConnection(Protocol, TimeoutMixin):
     def _read(self) -> None:
         buffer, start, answers, size = self._buffer, 0, [], 0
         service = self._factory.service
-        while self._pending < TCP_PENDING_MAX and not self._full and len(buffer) - start >= _SIZE.size:
+        while self._pending < TCP_PENDING_MAX and not self._is_full and len(buffer) - start >= _SIZE.size:
             size_of_query = _SIZE.unpack_from(buffer, start)[0]
             if size_of_query > QUERY_MAX_BYTES:
                 self.transport.loseConnection()
@@ -103,15 +103,15 @@ class TcpConnection(Protocol, TimeoutMixin):
             if len(message) < HEADER_SIZE:
                 self.transport.loseConnection()
                 return
-            kept = service.tcp_cache.get(message)
-            if kept is None:
+            answer = service.tcp_cache.get(message)
+            if answer is None:
                 self._pending += 1
-                service.ask(message, self._client, partial(self._made, message), self._given_up, udp=False)
+                service.resolve(message, self._client, partial(self._send, message), self._no_answer, udp=False)
                 continue
-            service.asked += 1
-            answers.append(_SIZE.pack(len(kept)) + kept)
-            size += len(kept)
-            if size > _PIECE:
+            service.queries += 1
+            answers.append(_SIZE.pack(len(answer)) + answer)
+            size += len(answer)
+            if size > _WRITE_BYTES:
                 self.transport.write(b"".join(answers))
                 answers, size = [], 0
         if answers:
@@ -119,77 +119,77 @@ class TcpConnection(Protocol, TimeoutMixin):
         if start:
             self._buffer = buffer[start:]
             self.resetTimeout()  # type: ignore[no-untyped-call]
-        self._pause()
+        self._update_reading()
 
-    def _pause(self) -> None:
-        """Read only what can be answered."""
-        paused = self._full or self._pending >= TCP_PENDING_MAX
-        if paused != self._paused:
-            self._paused = paused
+    def _update_reading(self) -> None:
+        """Pause or resume reading."""
+        paused = self._is_full or self._pending >= TCP_PENDING_MAX
+        if paused != self._is_paused:
+            self._is_paused = paused
             (self.transport.pauseProducing if paused else self.transport.resumeProducing)()
 
     def pauseProducing(self) -> None:
-        """The socket is full."""
-        self._full = True
+        """The send buffer is full."""
+        self._is_full = True
 
     def resumeProducing(self) -> None:
-        """It is empty again."""
-        self._full = False
-        self._factory.reactor.callLater(0, self._go_on)
+        """The send buffer has been sent."""
+        self._is_full = False
+        self._factory.reactor.callLater(0, self._read_buffered)
 
     def stopProducing(self) -> None:
-        """The connection is gone; `connectionLost` says so too."""
+        """Do nothing: `connectionLost` follows."""
 
-    def _go_on(self) -> None:
+    def _read_buffered(self) -> None:
         if self.connected:
             self._read()
 
-    def _made(self, message: bytes, made: CacheableAnswer) -> None:
-        self._factory.service.tcp_cache.put(message, made)
-        answer = made.packet
+    def _send(self, message: bytes, answer: CacheableAnswer) -> None:
+        self._factory.service.tcp_cache.put(message, answer)
+        packet = answer.packet
         self._pending -= 1
         if self.connected:
             self._factory.connections.touch(self)
-            self.transport.write(_SIZE.pack(len(answer)) + answer)
+            self.transport.write(_SIZE.pack(len(packet)) + packet)
             self.resetTimeout()  # type: ignore[no-untyped-call]
-            if self._paused:
-                self._factory.reactor.callLater(0, self._go_on)
+            if self._is_paused:
+                self._factory.reactor.callLater(0, self._read_buffered)
 
-    def _given_up(self) -> None:
+    def _no_answer(self) -> None:
         self._pending -= 1
         self.transport.loseConnection()
 
     def timeoutConnection(self) -> None:
-        """Nothing was asked for a while."""
+        """Close the idle connection."""
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Gone."""
+        """Unregister the connection."""
         self._factory.connections.leave(self)
         self.setTimeout(None)  # type: ignore[no-untyped-call]
 
     def is_idle(self) -> bool:
-        """Whether no answer is waited for (`ConnectionTable`)."""
+        """Whether no question is being resolved (`ConnectionTable`)."""
         return not self._pending
 
     def evict(self) -> None:
-        """Others need the place."""
+        """Close the connection for a new one (`ConnectionTable`)."""
         close_now(self.transport)
 
 
 class TcpFactory(Factory):
-    """Makes connections, and counts them."""
+    """Factory of connections, with their limits."""
 
     noisy = False
 
     def __init__(self, service: QueryHandler, reactor: Any, connections: ConnectionTable | None = None) -> None:
         self.service = service
         self.reactor = reactor
-        #: Connections of all clients; shared with other listeners.
+        #: The connections of all clients and listeners.
         self.connections = ConnectionTable(UNLIMITED) if connections is None else connections
 
     def enter(self, connection: TcpConnection, client: str) -> bool:
-        """Count a new connection; another one may have to go for it. False if none can."""
+        """Register a new connection, evicting an idle one if needed. False: it is over the limit and none is idle."""
         table = self.connections
         if table.of_client(LISTENER, client) >= TCP_CONNECTIONS_PER_CLIENT:
             if not table.make_place(LISTENER, client):
@@ -199,5 +199,5 @@ class TcpFactory(Factory):
         return table.enter(connection, LISTENER, client)
 
     def buildProtocol(self, addr: Any) -> TcpConnection:  # noqa: ARG002
-        """One connection."""
+        """See `IProtocolFactory`."""
         return TcpConnection(self)

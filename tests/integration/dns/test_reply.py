@@ -15,7 +15,7 @@ from twisted.names import dns
 
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
-from consulpy.dns.reply import answers, is_whole
+from consulpy.dns.reply import answers, is_complete
 from consulpy.dns.transport.exchange import UdpExchange
 from consulpy.dns.wire import Answer, decode
 from tests.harness.catalog import packet
@@ -102,7 +102,7 @@ def test_whatever_comes_is_judged(data: bytes, at: int) -> None:
     reply = reply_to(QUERY)
     for each in (data, reply[:at] + data, reply[:at] + data + reply[at:]):
         if answers(QUERY, each):
-            is_whole(each)
+            is_complete(each)
 
 
 @pytest_twisted.ensureDeferred

@@ -1,4 +1,4 @@
-"""The listeners: real sockets on free loopback ports, against the same names asked plainly."""
+"""The listeners: real sockets on free loopback ports, against the same names resolved by the full path."""
 
 import socket
 import struct
@@ -76,8 +76,8 @@ def caller() -> FakeCaller:
 
 @pytest.fixture
 def service(caller: FakeCaller) -> Iterator[DnsService]:
-    version = of_state(caller.server, DnsConfig, AgentTokens())  # type: ignore[arg-type]
-    made = DnsService(reactor, DnsConfig(port=0), caller, rng=Random(1), version=version)
+    validator = of_state(caller.server, DnsConfig, AgentTokens())  # type: ignore[arg-type]
+    made = DnsService(reactor, DnsConfig(port=0), caller, rng=Random(1), validator=validator)
     made.startService()
     yield made
     pytest_twisted.blockon(made.stopService())
@@ -130,18 +130,18 @@ async def test_what_is_written_is_seen_at_once(udp: Udp, caller: FakeCaller, nam
         ]
     plain = DnsService(reactor, DnsConfig(port=0), caller, rng=Random(1))
     plain.startService()
-    unkept = Udp(plain.addresses()[0][1])
-    port = reactor.listenUDP(0, unkept, interface="127.0.0.1")  # type: ignore[attr-defined]
+    uncached = Udp(plain.addresses()[0][1])
+    port = reactor.listenUDP(0, uncached, interface="127.0.0.1")  # type: ignore[attr-defined]
     seen = {await udp.ask(packet)}
     for change in changes:
         caller.server.register(Node=node, **change)
 
         answer = await udp.ask(packet)
 
-        assert answer == await udp.ask(packet) == await unkept.ask(packet), change
+        assert answer == await udp.ask(packet) == await uncached.ask(packet), change
         seen.add(answer)
     caller.server.deregister(Node=node)
-    assert await udp.ask(packet) == await unkept.ask(packet)
+    assert await udp.ask(packet) == await uncached.ask(packet)
     assert len(seen) > 2
     await port.stopListening()
     await plain.stopService()

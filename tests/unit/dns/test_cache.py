@@ -1,4 +1,4 @@
-"""The packet cache: never an answer that the plain way would not give."""
+"""The packet cache: never an answer that the full path would not give."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,33 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulpy.dns import cache as limits
-from consulpy.dns.cache import NODE, SERVICE, CacheableAnswer, PacketCache, Scope
+from consulpy.dns.cache import NODE, SERVICE, CacheableAnswer, PacketCache, Tag
 
 WEB = (SERVICE, "web")
 DB = (NODE, "db")
 
 
 class State:
-    """Versions that tests change."""
+    """Validators that tests change."""
 
     def __init__(self) -> None:
-        self.versions: dict[Scope, int | None] = {}
+        self.validators: dict[Tag, int | None] = {}
 
-    def version(self, scope: Scope) -> int | None:
-        return self.versions.get(scope, 1)
+    def validator(self, tag: Tag) -> int | None:
+        return self.validators.get(tag, 1)
 
-    def change(self, scope: Scope) -> None:
-        self.versions[scope] = (self.versions.get(scope, 1) or 0) + 1
+    def change(self, tag: Tag) -> None:
+        self.validators[tag] = (self.validators.get(tag, 1) or 0) + 1
 
     def made(
-        self, packet: bytes, choices: int = 1, scope: Scope = WEB, draw: Callable[[], bytes] | None = None
+        self, packet: bytes, choices: int = 1, tag: Tag = WEB, shuffle: Callable[[], bytes] | None = None
     ) -> CacheableAnswer:
-        return CacheableAnswer(packet, choices, scope, self.version(scope), draw)
+        return CacheableAnswer(packet, choices, tag, self.validator(tag), shuffle)
 
 
 def test_a_hit_has_the_id_of_its_question() -> None:
     state = State()
-    cache = PacketCache(state.version)
+    cache = PacketCache(state.validator)
     cache.put(b"idquestion", state.made(b"idanswer"))
 
     assert cache.get(b"XYquestion") == b"XYanswer"
@@ -41,11 +41,11 @@ def test_a_hit_has_the_id_of_its_question() -> None:
     assert (cache.hits, cache.misses) == (1, 1)
 
 
-def test_a_change_forgets_what_is_about_it_and_nothing_else() -> None:
+def test_a_change_invalidates_the_entries_of_its_tag_only() -> None:
     state = State()
-    cache = PacketCache(state.version)
+    cache = PacketCache(state.validator)
     cache.put(b"idweb", state.made(b"idanswer"))
-    cache.put(b"iddb", state.made(b"idanswer", scope=DB))
+    cache.put(b"iddb", state.made(b"idanswer", tag=DB))
 
     state.change(WEB)
 
@@ -53,9 +53,9 @@ def test_a_change_forgets_what_is_about_it_and_nothing_else() -> None:
     assert cache.get(b"iddb") == b"idanswer"
 
 
-def test_an_answer_made_before_a_change_is_not_shown_after_it() -> None:
+def test_an_answer_computed_before_a_change_is_not_served_after_it() -> None:
     state = State()
-    cache = PacketCache(state.version)
+    cache = PacketCache(state.validator)
     made = state.made(b"idanswer")
     state.change(WEB)
 
@@ -64,7 +64,7 @@ def test_an_answer_made_before_a_change_is_not_shown_after_it() -> None:
     assert cache.get(b"idquestion") is None
 
 
-def test_without_a_version_nothing_is_kept() -> None:
+def test_without_a_validator_nothing_is_cached() -> None:
     cache = PacketCache(lambda _scope: None)
 
     cache.put(b"idquestion", CacheableAnswer(b"idanswer", 1, WEB, None))
@@ -72,114 +72,114 @@ def test_without_a_version_nothing_is_kept() -> None:
     assert cache.get(b"idquestion") is None
 
 
-def test_answers_that_depend_on_more_are_not_kept() -> None:
+def test_an_answer_without_choices_is_not_cached() -> None:
     state = State()
-    cache = PacketCache(state.version)
+    cache = PacketCache(state.validator)
 
     cache.put(b"idquestion", state.made(b"idanswer", choices=0))
 
     assert cache.get(b"idquestion") is None
 
 
-class Deck:
-    """Draws a new answer each time."""
+class Shuffler:
+    """Computes a new answer each time."""
 
     def __init__(self, size: int = 0) -> None:
-        self.drawn = 0
+        self.shuffles = 0
         self._size = size
 
-    def draw(self) -> bytes:
-        self.drawn += 1
-        return b"id" + (b"%d" % self.drawn).rjust(self._size)
+    def shuffle(self) -> bytes:
+        self.shuffles += 1
+        return b"id" + (b"%d" % self.shuffles).rjust(self._size)
 
 
-def test_random_choices_are_drawn_one_at_a_time() -> None:
-    """Of the first each is a new one; then one is drawn anew each time that the set was shown often enough."""
-    state, deck = State(), Deck()
-    cache = PacketCache(state.version)
-    cache.put(b"idquestion", state.made(b"idfirst", 5, draw=deck.draw))
+def test_a_set_is_shuffled_one_answer_at_a_time() -> None:
+    """Of the first each is a new one; then one is shuffles anew each time that the set was served often enough."""
+    state, shuffler = State(), Shuffler()
+    cache = PacketCache(state.validator)
+    cache.put(b"idquestion", state.made(b"idfirst", 5, shuffle=shuffler.shuffle))
 
-    shown = [cache.get(b"idquestion") for _ in range(limits.CHOICES)]
-    assert shown == [b"id%d" % (number + 1) for number in range(limits.CHOICES)]
+    served = [cache.get(b"idquestion") for _ in range(limits.SET_ANSWERS_MAX)]
+    assert served == [b"id%d" % (number + 1) for number in range(limits.SET_ANSWERS_MAX)]
 
-    for turn in range(2 * limits.CHOICES):
-        shown = [cache.get(b"idquestion") for _ in range(limits.CHOICES * limits.ROUNDS)]
-        newest = limits.CHOICES + turn + 1
-        assert deck.drawn == newest
-        assert set(shown) == {b"id%d" % (newest - back) for back in range(limits.CHOICES)}
+    for turn in range(2 * limits.SET_ANSWERS_MAX):
+        served = [cache.get(b"idquestion") for _ in range(limits.SET_ANSWERS_MAX * limits.ROUNDS)]
+        newest = limits.SET_ANSWERS_MAX + turn + 1
+        assert shuffler.shuffles == newest
+        assert set(served) == {b"id%d" % (newest - back) for back in range(limits.SET_ANSWERS_MAX)}
     assert cache.misses == 0
 
 
-def test_of_large_answers_fewer_are_kept() -> None:
-    state, deck = State(), Deck(limits.SET_BYTES_MAX // 3)
-    cache = PacketCache(state.version)
-    cache.put(b"idquestion", state.made(b"idfirst", 5, draw=deck.draw))
+def test_a_set_of_large_answers_is_smaller() -> None:
+    state, shuffler = State(), Shuffler(limits.SET_BYTES_MAX // 3)
+    cache = PacketCache(state.validator)
+    cache.put(b"idquestion", state.made(b"idfirst", 5, shuffle=shuffler.shuffle))
 
     for _ in range(3):
         cache.get(b"idquestion")
     assert len({cache.get(b"idquestion") for _ in range(3 * limits.ROUNDS)}) == 3
 
 
-def test_sets_of_choices_begin_again_every_second() -> None:
-    """So that who asks seldom is not sent to the same few instances for long."""
-    state, deck = State(), Deck()
-    cache = PacketCache(state.version)
+def test_sets_start_again_every_second() -> None:
+    """So that a client with rare questions is not sent to the same few instances for long."""
+    state, shuffler = State(), Shuffler()
+    cache = PacketCache(state.validator)
     cache.put(b"idone", state.made(b"idanswer"))
-    cache.put(b"idmany", state.made(b"idfirst", 5, draw=deck.draw))
+    cache.put(b"idmany", state.made(b"idfirst", 5, shuffle=shuffler.shuffle))
     for second in range(3):
         assert cache.get(b"idmany") == b"id%d" % (second + 1)
-        cache.forget_choices()
+        cache.restart_sets()
 
-    cache.forget_choices()  # nobody asked for a second
+    cache.restart_sets()  # no request for a second
 
     assert cache.get(b"idmany") is None
     assert cache.get(b"idone") is not None
 
 
-def test_a_set_that_begins_again_is_of_now() -> None:
+def test_a_set_that_starts_again_is_validated() -> None:
     state = State()
-    cache = PacketCache(state.version)
-    cache.put(b"idmany", state.made(b"idfirst", 5, draw=Deck().draw))
-    cache.forget_choices()
+    cache = PacketCache(state.validator)
+    cache.put(b"idmany", state.made(b"idfirst", 5, shuffle=Shuffler().shuffle))
+    cache.restart_sets()
     state.change(WEB)
 
     assert cache.get(b"idmany") is None
     assert len(cache) == 0
 
 
-def test_what_can_t_be_drawn_is_made_the_plain_way() -> None:
-    """Some instance may have a name that can't be said in DNS: that is an error of one answer, not of the socket."""
-    state, deck = State(), Deck()
+def test_a_failing_shuffle_falls_back_to_the_full_path() -> None:
+    """An instance may have a name that cannot be encoded: an error of one answer, not of the socket."""
+    state, shuffler = State(), Shuffler()
 
-    def draw() -> bytes:
-        if deck.drawn == 2:
+    def shuffle() -> bytes:
+        if shuffler.shuffles == 2:
             raise ValueError("no name")
-        return deck.draw()
+        return shuffler.shuffle()
 
-    cache = PacketCache(state.version)
-    cache.put(b"idquestion", state.made(b"idfirst", 5, draw=draw))
+    cache = PacketCache(state.validator)
+    cache.put(b"idquestion", state.made(b"idfirst", 5, shuffle=shuffle))
 
     assert [cache.get(b"idquestion") for _ in range(3)] == [b"id1", b"id2", None]
     assert len(cache) == 0
 
 
-def test_the_sets_are_bounded_by_what_they_choose_from() -> None:
-    state, deck = State(), Deck()
-    cache = PacketCache(state.version)
+def test_the_sets_are_bounded_by_their_records() -> None:
+    state, shuffler = State(), Shuffler()
+    cache = PacketCache(state.validator)
     for number in range(100):
-        cache.put(b"id%d" % number, state.made(b"idanswer", limits.SET_RECORDS_MAX // 10, draw=deck.draw))
+        cache.put(b"id%d" % number, state.made(b"idanswer", limits.SET_RECORDS_MAX // 10, shuffle=shuffler.shuffle))
 
     assert 10 <= len(cache) <= 20
     assert cache.get(b"id99") is not None
     assert cache.get(b"id0") is None
 
 
-def test_one_instance_that_becomes_many_is_shown_as_many_and_back() -> None:
+def test_one_instance_becomes_many_and_one_again() -> None:
     state = State()
-    cache = PacketCache(state.version)
+    cache = PacketCache(state.validator)
     cache.put(b"id", state.made(b"idone"))
     state.change(WEB)
-    cache.put(b"id", state.made(b"idfirst", 5, draw=Deck().draw))
+    cache.put(b"id", state.made(b"idfirst", 5, shuffle=Shuffler().shuffle))
     assert cache.get(b"id") == b"id1"
 
     state.change(WEB)
@@ -191,7 +191,7 @@ def test_one_instance_that_becomes_many_is_shown_as_many_and_back() -> None:
 
 def test_it_is_bounded() -> None:
     state = State()
-    cache = PacketCache(state.version)
+    cache = PacketCache(state.validator)
     for number in range(limits.ENTRIES_MAX + 10):
         cache.put(b"id%d" % number, state.made(b"idanswer"))
 
@@ -205,19 +205,19 @@ SCOPES = st.sampled_from([WEB, DB, ("", "")])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ask", "change", "second"]), SCOPES, st.integers(1, 3)), max_size=80))
-def test_it_never_shows_what_was_true_before(steps: list[tuple[str, Scope, int]]) -> None:
+def test_it_never_serves_a_stale_answer(steps: list[tuple[str, Tag, int]]) -> None:
     state = State()
-    cache = PacketCache(state.version)
-    for step, scope, choices in steps:
+    cache = PacketCache(state.validator)
+    for step, tag, choices in steps:
         if step == "change":
-            state.change(scope)
+            state.change(tag)
             continue
         if step == "second":
-            cache.forget_choices()
+            cache.restart_sets()
             continue
-        packet = b"id" + repr((scope, choices)).encode()
-        truth = b"id" + repr((scope, choices, state.version(scope))).encode()
+        packet = b"id" + repr((tag, choices)).encode()
+        truth = b"id" + repr((tag, choices, state.validator(tag))).encode()
         answer = cache.get(packet)
         assert answer in (None, truth)
         if answer is None:
-            cache.put(packet, state.made(truth, choices, scope, partial(bytes, truth)))
+            cache.put(packet, state.made(truth, choices, tag, partial(bytes, truth)))

@@ -13,7 +13,7 @@ from twisted.names import dns
 
 from consulpy.dns import answer as answers
 from consulpy.dns.config import DnsConfig
-from consulpy.dns.load_balance import Choice
+from consulpy.dns.load_balance import ShuffledAnswer
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
 from consulpy.dns.wire import decode, encode
@@ -54,11 +54,13 @@ def instance(number: int, address: str = "") -> CheckServiceNode:
     return CheckServiceNode(node=node, service=NodeService(service="web", address=address, port=80), checks=[])
 
 
-def choice(packet: bytes, rows: list[CheckServiceNode], config: DnsConfig | None = None, *, udp: bool = True) -> Choice:
-    return Choice(decode(packet), rows, config or DnsConfig(), TTL, Random(1), udp=udp)
+def shuffled(
+    packet: bytes, rows: list[CheckServiceNode], config: DnsConfig | None = None, *, udp: bool = True
+) -> ShuffledAnswer:
+    return ShuffledAnswer(decode(packet), rows, config or DnsConfig(), TTL, Random(1), udp=udp)
 
 
-def plainly(packet: bytes, rows: list[CheckServiceNode], config: DnsConfig, *, udp: bool) -> bytes:
+def by_full_path(packet: bytes, rows: list[CheckServiceNode], config: DnsConfig, *, udp: bool) -> bytes:
     """What is made of instances in the order in which they come, as for prepared queries."""
     rng, question = Random(1), decode(packet)
     resolver = Resolver(config, FakeCaller("10.0.0.1", []), Clock().seconds, rng, Recursor(None, rng), lambda _: None)  # type: ignore[arg-type]
@@ -81,7 +83,7 @@ def test_it_is_the_packet_that_all_records_encoded_together_give(
     rows: list[CheckServiceNode], config: DnsConfig, name: str, kind: int, size: int, udp: bool, seed: int
 ) -> None:
     packet = catalog.packet(name, kind, size)
-    made = Choice(decode(packet), rows, config, TTL, Random(seed), udp=udp)
+    made = ShuffledAnswer(decode(packet), rows, config, TTL, Random(seed), udp=udp)
     if not made.count:
         return
 
@@ -90,7 +92,7 @@ def test_it_is_the_packet_that_all_records_encoded_together_give(
         drawn = [made._rows[number] for number in order]
         others = [row for row in rows if not any(row is each for each in drawn)]
 
-        assert made.packet(order) == plainly(packet, drawn + others, config, udp=udp)
+        assert made.packet(order) == by_full_path(packet, drawn + others, config, udp=udp)
 
 
 @pytest.mark.parametrize("address", ["", "10.2.0.1"])
@@ -98,13 +100,13 @@ def test_over_tcp_pointers_stay_in_reach(address: str) -> None:
     """So many instances that the last targets stand where no pointer reaches."""
     rows = [instance(number, address) for number in range(400)]
     packet = catalog.packet("web.service.consul", dns.SRV)
-    made = choice(packet, rows, udp=False)
+    made = shuffled(packet, rows, udp=False)
     order = made.order()
 
     answer = made.packet(order)
 
     assert len(answer) > 0x4000
-    assert answer == plainly(packet, [rows[number] for number in order], DnsConfig(), udp=False)
+    assert answer == by_full_path(packet, [rows[number] for number in order], DnsConfig(), udp=False)
 
 
 def test_records_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +119,9 @@ def test_records_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return group
 
     monkeypatch.setattr(answers, "srv_group", counted)
-    made = choice(catalog.packet("web.service.consul", dns.SRV, 4096), [instance(number) for number in range(100)])
+    made = shuffled(catalog.packet("web.service.consul", dns.SRV, 4096), [instance(number) for number in range(100)])
 
-    drawn = {made.draw() for _ in range(20)}
+    drawn = {made.shuffle() for _ in range(20)}
 
     assert len(drawn) == 20
     assert len(encodings) == 100
@@ -129,7 +131,7 @@ def test_records_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("kind", "size"), [(dns.A, 0), (dns.SRV, 0), (dns.SRV, 4096)])
 def test_every_instance_comes_first_equally_often(kind: int, size: int) -> None:
     """Of few choices too: by mere chance one of five would never be first among the sixteen that are shown in turn."""
-    made = choice(catalog.packet("web.service.consul", kind, size), [instance(number) for number in range(10)])
+    made = shuffled(catalog.packet("web.service.consul", kind, size), [instance(number) for number in range(10)])
 
     turns = [{made.order()[0] for _ in range(10)} for _ in range(20)]
 
@@ -137,7 +139,7 @@ def test_every_instance_comes_first_equally_often(kind: int, size: int) -> None:
 
 
 def test_what_follows_the_first_is_random() -> None:
-    made = choice(catalog.packet("web.service.consul", dns.A), [instance(number) for number in range(10)])
+    made = shuffled(catalog.packet("web.service.consul", dns.A), [instance(number) for number in range(10)])
 
     seconds = Counter(made.order()[1] for _ in range(5000))
 
@@ -147,7 +149,7 @@ def test_what_follows_the_first_is_random() -> None:
 
 def test_an_address_of_two_instances_comes_first_twice_as_often() -> None:
     rows = [instance(number, address) for number, address in enumerate(("10.2.0.1", "10.2.0.1", "10.2.0.2"))]
-    made = choice(catalog.packet("web.service.consul", dns.A), rows)
+    made = shuffled(catalog.packet("web.service.consul", dns.A), rows)
 
     firsts = Counter(answers.address_of(rows[made.order()[0]]) for _ in range(3000))
 
@@ -158,9 +160,9 @@ def test_an_address_of_two_instances_comes_first_twice_as_often() -> None:
 def test_one_record_of_many_instances_is_a_choice_too() -> None:
     """With `a_record_limit` 1 it must not be kept as if there were but one instance: all clients would go there."""
     config = DnsConfig(a_record_limit=1, enable_truncate=True)
-    made = choice(catalog.packet("web.service.consul", dns.A), [instance(number) for number in range(5)], config)
+    made = shuffled(catalog.packet("web.service.consul", dns.A), [instance(number) for number in range(5)], config)
 
-    answers_of_five = {made.draw() for _ in range(5)}
+    answers_of_five = {made.shuffle() for _ in range(5)}
 
     assert made.count == 5
     assert len(answers_of_five) == 5
@@ -169,10 +171,10 @@ def test_one_record_of_many_instances_is_a_choice_too() -> None:
 
 def test_an_answer_may_be_just_as_large_as_the_client_takes() -> None:
     rows = [instance(number) for number in range(10)]
-    whole = choice(catalog.packet("web.service.consul", dns.SRV, 4096), rows).draw()
+    whole = shuffled(catalog.packet("web.service.consul", dns.SRV, 4096), rows).shuffle()
 
     exactly, less = (
-        choice(catalog.packet("web.service.consul", dns.SRV, size), rows).draw()
+        shuffled(catalog.packet("web.service.consul", dns.SRV, size), rows).shuffle()
         for size in (len(whole), len(whole) - 1)
     )
 
@@ -186,10 +188,10 @@ def test_metadata_under_the_node_s_name_goes_with_a_target_of_another_name() -> 
         assert row.node is not None
         row.node.meta = {"os": "linux", "zone": "a"}
     packet = catalog.packet("web.service.consul", dns.SRV, 4096)
-    made = choice(packet, rows)
+    made = shuffled(packet, rows)
     order = made.order()
 
     answer = made.packet(order)
 
     assert answer[11] == 5 * 3 + 1  # an address and two texts for each, and the OPT record
-    assert answer == plainly(packet, [rows[number] for number in order], DnsConfig(), udp=True)
+    assert answer == by_full_path(packet, [rows[number] for number in order], DnsConfig(), udp=True)

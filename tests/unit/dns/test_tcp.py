@@ -26,12 +26,12 @@ class Service:
 
     def __init__(self) -> None:
         self.counters = {"dropped": 0}
-        self.asked = 0
+        self.queries = 0
         self.tcp_cache = PacketCache(lambda _scope: 1)
         self.waiting: list[Callable[[CacheableAnswer], None]] = []
 
-    def ask(self, packet: bytes, client: str, answered: Any, given_up: Any, *, udp: bool) -> None:
-        self.waiting.append(answered)
+    def resolve(self, packet: bytes, client: str, on_answer: Any, on_no_answer: Any, *, udp: bool) -> None:
+        self.waiting.append(on_answer)
 
     def keep(self) -> None:
         self.tcp_cache.put(QUESTION, CacheableAnswer(b"id" + ANSWER, 1, ("node", "n"), 1))
@@ -64,7 +64,7 @@ def test_kept_answers_have_the_id_of_their_question() -> None:
     for byte in message(b"AB" + QUESTION[2:]) + message(b"CD" + QUESTION[2:]):
         connection.dataReceived(bytes([byte]))
     assert socket.value() == message(b"AB" + ANSWER) + message(b"CD" + ANSWER)
-    assert service.asked == 2
+    assert service.queries == 2
 
 
 def test_an_answer_is_kept_for_the_next() -> None:
