@@ -10,7 +10,7 @@ from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.config.schema import RuntimeConfig
 from consulpy.connections import ConnectionTable
-from consulpy.dns.cache import Scope
+from consulpy.dns.cache import Tag
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.transport import DnsService
 from consulpy.local.access import AgentAccess
@@ -54,7 +54,7 @@ def dns_listener(
         return dns.config
 
     if role.server is None:
-        validator: Callable[[Scope], Hashable | None] = of_cache(role.cache, config_now, access)
+        validator: Callable[[Tag], Hashable | None] = of_cache(role.cache, config_now, access)
     else:
         validator = of_state(role.server, config_now, tokens)
     dns = DnsService(
