@@ -1,1 +1,1 @@
-"""Health checks: one file for each type, and the `runner` that makes them at their intervals."""
+"""Health checks: one file for each type, and the `runner`, which runs them at their intervals."""

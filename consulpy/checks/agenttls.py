@@ -1,4 +1,4 @@
-"""Which files checks over TLS take their certificates from (`enable_agent_tls_for_checks`)."""
+"""TLS settings of checks that use the agent's certificates (`enable_agent_tls_for_checks`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +8,22 @@ from consulpy.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class AgentTls:
-    """PEM texts: the CA certificates that are trusted (none: the system's), our own certificate and its key."""
+    """PEM data: trusted CA certificates (none: the system's), the agent's certificate and its private key."""
 
     authorities: tuple[bytes, ...] = ()
     certificate: bytes = b""
     key: bytes = b""
-    #: The name that a verified certificate must have, and that is asked for; "": the checked host's.
+    #: Server name to verify and to send (SNI); "": the checked host.
     server_name: str = ""
 
     @classmethod
     def read(cls, ca_file: str, ca_path: str, cert_file: str, key_file: str, server_name: str = "") -> "AgentTls":
-        """Read the files, those that are named. Raises `ConfigError` naming the one that can't be."""
-        places = [Path(ca_file)] if ca_file else []
+        """Read the files whose names are not empty. Raises `ConfigError` with the name of one that cannot be read."""
+        paths = [Path(ca_file)] if ca_file else []
         try:
             if ca_path and not ca_file:
-                places = sorted(path for path in Path(ca_path).iterdir() if path.is_file())
-            authorities = tuple(place.read_bytes() for place in places)
+                paths = sorted(path for path in Path(ca_path).iterdir() if path.is_file())
+            authorities = tuple(path.read_bytes() for path in paths)
             certificate = Path(cert_file).read_bytes() if cert_file else b""
             key = Path(key_file).read_bytes() if key_file else b""
         except OSError as error:

@@ -1,7 +1,7 @@
-"""Alias checks: as healthy as another service or node is.
+"""Alias checks: the status of another service or node.
 
-A local service is watched in the agent's own tables, another node's through the servers with a blocking query. Unlike
-in Consul the check ends when it is stopped, does not count itself, and an unknown node is no crash (SURPRISES.md).
+A local service is watched in the agent's local state, another node through the servers with a blocking query. Unlike in
+Consul the check ends when it is stopped, does not count itself, and an unknown node is no crash (SURPRISES.md).
 """
 
 from collections.abc import Callable, Iterable
@@ -13,12 +13,12 @@ from twisted.python.failure import Failure
 from consulpy.clock import Clock, Timer
 from consulpy.structs.check import CRITICAL, PASSING, WARNING, HealthCheck
 
-#: Seconds until a failed query of another node is repeated.
+#: Seconds after which a failed query of another node is repeated.
 RETRY_S: Final = 5.0
 
 
 class AliasSource(Protocol):
-    """Where alias checks look (given by the agent)."""
+    """What alias checks read (implemented by the agent)."""
 
     @property
     def node_name(self) -> str:
@@ -41,7 +41,7 @@ class AliasSource(Protocol):
 
 
 class AliasCheck:
-    """Runs from its creation until `stop`."""
+    """A running alias check, from its creation until `stop`. `report(status, output)` is called on each result."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class AliasCheck:
         self._cancel_watch: Callable[[], None] | None = None
         self._query: Deferred[None] | None = None
         self._index = 0
-        #: Runs towards the next look: never within the call that led to it, as our own report is such a call.
-        self._timer: Timer | None = clock.callLater(0, self._look)
+        #: Delays the next evaluation: never run inside `report`, which triggers it.
+        self._timer: Timer | None = clock.callLater(0, self._evaluate)
 
     @property
     def _is_own_node(self) -> bool:
@@ -71,12 +71,12 @@ class AliasCheck:
 
     @property
     def _is_local(self) -> bool:
-        """Whether our own tables tell; a server's own `consul` is only in the catalog."""
+        """Whether the local state has the target; a server's service `consul` is only in the catalog."""
         known = not self._service_id or self._source.has_local_service(self._service_id)
         return not self._node or (self._is_own_node and known)
 
     def stop(self) -> None:
-        """End it."""
+        """See `RunningCheck.stop`."""
         self._stopped = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -86,14 +86,14 @@ class AliasCheck:
         if query is not None:
             query.cancel()
 
-    def update(self, status: str, output: str) -> None:  # noqa: ARG002 - the form of `Running`
-        """Nobody may say how this check stands."""
-        raise AssertionError("only TTL checks are updated by others")
+    def update(self, status: str, output: str) -> None:  # noqa: ARG002 - interface of `RunningCheck`
+        """See `RunningCheck.update`: not called."""
+        raise AssertionError("only TTL checks are updated")
 
-    def _look(self) -> None:
+    def _evaluate(self) -> None:
         self._timer = None
         if not self._is_local:
-            self._query = self._source.remote_node(self._node, self._index).addCallbacks(self._answered, self._failed)
+            self._query = self._source.remote_node(self._node, self._index).addCallbacks(self._succeeded, self._failed)
             return
         self._cancel_watch = self._source.watch_local(self._service_id, self._changed)
         known = not self._service_id or self._source.has_local_service(self._service_id)
@@ -102,22 +102,22 @@ class AliasCheck:
     def _changed(self) -> None:
         self._cancel_watch = None
         if not self._stopped and self._timer is None:
-            self._timer = self._clock.callLater(0, self._look)
+            self._timer = self._clock.callLater(0, self._evaluate)
 
-    def _answered(self, answer: tuple[int, list[HealthCheck], set[str] | None]) -> None:
-        index, checks, services = answer
+    def _succeeded(self, result: tuple[int, list[HealthCheck], set[str] | None]) -> None:
+        index, checks, services = result
         if self._stopped:
             return
         if services is None:
             self._report(CRITICAL, f"Node {self._node} could not be found")
         elif self._service_id:
             self._judge(checks, self._service_id in services)
-        else:  # as in Consul: nothing says that such a node is well
+        else:  # as in Consul: such a node needs a check of its own to pass
             self._judge(checks, any(not check.service_id for check in checks))
         moved = index > self._index
         self._index = index if index >= self._index else 0
         # a query that did not block must not become a busy loop
-        self._timer = self._clock.callLater(0 if moved else 1.0, self._look)
+        self._timer = self._clock.callLater(0 if moved else 1.0, self._evaluate)
 
     def _failed(self, failure: Failure) -> None:
         if self._stopped:
@@ -125,7 +125,7 @@ class AliasCheck:
             return
         self._report(CRITICAL, f"Failure checking aliased node or service: {failure.getErrorMessage()}")
         self._index = 0
-        self._timer = self._clock.callLater(RETRY_S, self._look)
+        self._timer = self._clock.callLater(RETRY_S, self._evaluate)
 
     def _judge(self, checks: Iterable[HealthCheck], known: bool) -> None:
         if not known:
@@ -140,7 +140,7 @@ class AliasCheck:
         self._report(PASSING, "All checks passing." if counted else "No checks found.")
 
     def _counts(self, check: HealthCheck) -> bool:
-        """The service's checks and those of its node; no alias of the node, which might look at us."""
+        """Whether a check counts: one of the service or of its node, but no alias check: it may alias this one."""
         if check.check_id == self._check_id and self._is_own_node:
             return False
         if not check.service_id:

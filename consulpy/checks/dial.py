@@ -1,6 +1,6 @@
-"""TCP connections for checks: names are looked up apart from the rest of the process, errors read as Go's.
+"""TCP connections of checks: name resolution in threads of its own, error texts as Go's.
 
-A name server that hangs may hold up other checks of *names*, never checks of addresses: each name is asked for by one
+A name server that hangs may delay checks of other *names*, never checks of addresses: each name is resolved by one
 thread at a time, and these threads serve nothing else.
 """
 
@@ -21,16 +21,16 @@ from zope.interface import implementer
 from consulpy.checks.result import CheckFailed
 from consulpy.checks.url import ascii_host
 
-#: How many names may be looked up at the same time.
+#: Concurrent look-ups; above it a look-up fails.
 LOOKUPS_MAX: Final = 16
 
 
 class DialError(CheckFailed):
-    """`dial tcp 127.0.0.1:1: connect: connection refused`."""
+    """A failed connection, in Go's words: `dial tcp 127.0.0.1:1: connect: connection refused`."""
 
 
 def split_host_port(target: str) -> tuple[str, str]:
-    """`host:port` or `[address]:port`; either may be empty. Raises `DialError` in Go's words."""
+    """Split `host:port` or `[address]:port`; either part may be empty. Raises `DialError`."""
     host, colon, port = target.rpartition(":")
     fault = ""
     if not colon:
@@ -52,12 +52,12 @@ def split_host_port(target: str) -> tuple[str, str]:
 
 
 def port_number(port: str) -> int | None:
-    """The number that `port` is, 0 for "", None for a name. Raises `DialError` for one that is none."""
+    """The number `port`, 0 for "", None for a service name. Raises `DialError` for a number out of range."""
     if not port:
         return 0
     if not re.fullmatch("[+-]?[0-9]+", port):
         return None
-    # int() refuses thousands of digits; none of them is a port
+    # int() refuses thousands of digits
     number = int(port) if len(port.lstrip("+-0")) < 6 else -1
     if not 0 <= number <= 65535:
         raise DialError(f"dial tcp: address {port}: invalid port")
@@ -65,7 +65,7 @@ def port_number(port: str) -> int | None:
 
 
 def is_address(host: str) -> bool:
-    """Whether `host` is an address, not a name."""
+    """Whether `host` is an IP address, not a name."""
     try:
         ip_address(host)
     except ValueError:
@@ -74,9 +74,9 @@ def is_address(host: str) -> bool:
 
 
 def literal_address(host: str, port: int | None = None) -> str | None:
-    """The address that `host` is as Go reads it, None for a name. Raises `DialError` for a zone that is not there."""
+    """The IP address `host` as Go parses it, None for a name. Raises `DialError` for a zone that does not exist."""
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){3}", host) and all(int(part) < 256 for part in host.split(".")):
-        return ".".join(str(int(part)) for part in host.split("."))  # also with leading zeros, which are not octal
+        return ".".join(str(int(part)) for part in host.split("."))  # leading zeros do not mean octal
     if not is_address(host):
         return None
     address, _, zone = host.partition("%")
@@ -91,7 +91,7 @@ def literal_address(host: str, port: int | None = None) -> str | None:
 
 
 def is_host_name(host: str) -> bool:
-    """Whether a name can be looked up. The C library would take `*`, `1` and `0x7f.1` for addresses."""
+    """Whether a name can be resolved. The C library would accept `*`, `1` and `0x7f.1` as addresses."""
     name = ascii_host(host).removesuffix(".")
     labels = name.split(".")
     return (
@@ -102,18 +102,18 @@ def is_host_name(host: str) -> bool:
 
 
 class Dialer:
-    """Makes the connections of all checks of an agent."""
+    """Resolves names and makes connections for all checks of an agent."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._lookups: dict[tuple[str, str], list[Deferred[tuple[list[str], int]]]] = {}
 
     def endpoint(self, host: str, port: str, timeout_s: float) -> "DialEndpoint":
-        """Where `host:port` is, for Twisted's clients; fails with `DialError`."""
+        """A Twisted endpoint for `host:port`; connecting fails with `DialError`."""
         return DialEndpoint(self, self._reactor, host, port, timeout_s)
 
     def look_up(self, host: str, port: str = "") -> Deferred[tuple[list[str], int]]:
-        """The addresses of `host` and the number of `port`. Fails with `DialError`."""
+        """Resolve `host` and `port`: its IP addresses and its number. Fails with `DialError`."""
         try:
             number = port_number(port)
             address = literal_address(host, number) if host else "127.0.0.1"
@@ -133,7 +133,7 @@ class Dialer:
             return fail(DialError(f"dial tcp: lookup {host}: too many names are being looked up"))
         self._lookups[key] = [waiter]
         known = [address] if address is not None else []
-        # a daemon: nobody waits at the end of the process for a name server that hangs
+        # a daemon thread: the end of the process does not wait for a name server that hangs
         Thread(target=self._in_thread, args=(key, known, number), name=f"lookup {host}", daemon=True).start()
         return waiter
 
@@ -171,7 +171,7 @@ def _port_of(name: str) -> int:
 
 @implementer(IStreamClientEndpoint)
 class DialEndpoint:
-    """One target, looked up and connected to anew each time; of several addresses the first that takes it."""
+    """A target, resolved on each connection. Its addresses are tried in order."""
 
     def __init__(self, dialer: Dialer, reactor: Any, host: str, port: str, timeout_s: float) -> None:
         self._dialer = dialer
@@ -182,7 +182,7 @@ class DialEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect; fails with `DialError`."""
-        hush(protocolFactory)
+        silence(protocolFactory)
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
@@ -190,7 +190,7 @@ class DialEndpoint:
         first: DialError | None = None
         for address in addresses:
             try:
-                # each has its share of the time: one that is silent must not keep the others from being tried
+                # each has an equal share of the timeout, so that all are tried
                 return await self._connect_to(address, port, factory, self._timeout_s / len(addresses))
             except DialError as error:
                 first = first or error
@@ -204,29 +204,29 @@ class DialEndpoint:
         except CancelledError:
             raise
         except (ConnectError, OSError) as error:
-            raise DialError(f"dial tcp {shown}:{port}: {why(error)}") from None
+            raise DialError(f"dial tcp {shown}:{port}: {dial_reason(error)}") from None
         return protocol
 
 
-def hush(factory: Any) -> None:
-    """Keep Twisted from logging two lines for each run of a check."""
+def silence(factory: Any) -> None:
+    """Turn off the two lines that Twisted logs for each connection."""
     factory.noisy = False
 
 
 def finish(protocol: Any) -> None:
-    """Hang up in order: the peer sees the end of the stream, no reset."""
+    """Close the connection gracefully, without a reset."""
     if protocol.transport is not None:
         protocol.transport.loseConnection()
 
 
 def abort(protocol: Any) -> None:
-    """Hang up at once."""
+    """Reset the connection."""
     if protocol.transport is not None:
         protocol.transport.abortConnection()
 
 
-def why(error: BaseException) -> str:
-    """The reason of a failed connection as Go prints it."""
+def dial_reason(error: BaseException) -> str:
+    """The cause of a failed connection, as Go prints it."""
     if isinstance(error, ConnectionRefusedError):
         return "connect: connection refused"
     if isinstance(error, TimeoutError):

@@ -1,7 +1,7 @@
-"""Docker checks: a program run inside a container through Docker's HTTP API (exec create, start, inspect).
+"""Docker checks: a program run in a container through Docker's HTTP API (exec create, start, inspect).
 
-Exit code 0 passes, 1 warns, else critical, as for scripts. Where Docker listens is said as in `DOCKER_HOST`:
-`unix:///path` or `tcp://host:port`. Unlike in Consul the program's errors are shown too, and a run has a timeout.
+Exit code 0 is passing, 1 warning, else critical, as for scripts. Docker's address has the form of `DOCKER_HOST`:
+`unix:///path` or `tcp://host:port`. Unlike in Consul the output includes stderr, and a run has a timeout.
 """
 
 import json
@@ -16,23 +16,23 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import Agent, FileBodyProducer
 from twisted.web.http_headers import Headers
 
-from consulpy.checks.dial import Dialer, DialError, split_host_port, why
+from consulpy.checks.dial import Dialer, DialError, dial_reason, split_host_port
 from consulpy.checks.failure import reason
-from consulpy.checks.http import OneEndpoint, read
+from consulpy.checks.http import SingleEndpoint, read
 from consulpy.checks.http_body import BodyTail
 from consulpy.checks.result import CheckFailed, Result, Tail, seconds_text
 from consulpy.codec.strict_json import parse
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
 
-#: How much of an answer that is not the program's output is read, in bytes.
-_ANSWER_MAX_BYTES: Final = 1 << 20
+#: Bytes read of a response of Docker's API (not of the program's output).
+_RESPONSE_MAX_BYTES: Final = 1 << 20
 _FRAME_HEADER_BYTES: Final = 8
 _STOPPED: Final = 409
 
 
 class DockerProbe:
-    """Runs the arguments of `kind` in its container."""
+    """Runs the `script_args` of `kind` in its container."""
 
     def __init__(self, reactor: Any, dialer: Dialer, host: str, kind: CheckType, timeout_s: float) -> None:
         self._reactor = reactor
@@ -43,26 +43,26 @@ class DockerProbe:
         self._output = Tail(kind.output_max_size)
 
     def check(self) -> None:
-        """Raise `CheckFailed` for a place where Docker cannot listen."""
+        """See `Probe.check`. Raises `CheckFailed` for an invalid address of Docker."""
         self._endpoint()
 
     def _endpoint(self) -> IStreamClientEndpoint:
-        protocol, found, place = self._host.partition("://")
+        protocol, found, address = self._host.partition("://")
         if not found or protocol not in ("unix", "tcp"):
             raise CheckFailed(f"unable to parse docker host `{self._host}`")
         if protocol == "unix":
-            return UNIXClientEndpoint(self._reactor, place)
-        host, port = split_host_port(place.partition("/")[0])
+            return UNIXClientEndpoint(self._reactor, address)
+        host, port = split_host_port(address.partition("/")[0])
         endpoint: IStreamClientEndpoint = self._dialer.endpoint(host, port, self.timeout_s + 1)
         return endpoint
 
     def run(self) -> Deferred[Result]:
-        """Run the program once."""
+        """See `Probe.run`."""
         self._output = Tail(self._kind.output_max_size)
         return Deferred.fromCoroutine(self._run())
 
     def timed_out(self) -> Result:
-        """What is reported when a run was given up: with what the program printed until then."""
+        """See `Probe.timed_out`: with the output so far."""
         text = f"Timed out ({seconds_text(self.timeout_s)}) running check"
         output = self._output.captured
         return Result(CRITICAL, f"{text}\n\n{output}" if output else text)
@@ -86,7 +86,7 @@ class DockerProbe:
         return Result(status, self._output.captured)
 
     async def _json(self, step: str, method: str, path: str, body: Any, wanted: int) -> dict[str, Any]:
-        tail = Tail(_ANSWER_MAX_BYTES)
+        tail = Tail(_RESPONSE_MAX_BYTES)
         await self._request(step, method, path, body, wanted, BodyTail(tail))
         try:
             answer = parse(tail.data)
@@ -97,42 +97,42 @@ class DockerProbe:
             raise CheckFailed(f"{step} exec response for container {container} cannot be parsed")
         return answer
 
-    async def _request(self, step: str, method: str, path: str, body: Any, wanted: int, taken: BodyTail) -> None:
+    async def _request(self, step: str, method: str, path: str, body: Any, wanted: int, output: BodyTail) -> None:
         what = f"{step} exec failed for container {self._kind.docker_container_id}"
-        place = self._host.partition("://")[2]
-        shown = f'{method.capitalize()} "http://{quote(place, ":") if place.startswith("/") else place}{path}"'
+        address = self._host.partition("://")[2]
+        shown = f'{method.capitalize()} "http://{quote(address, ":") if address.startswith("/") else address}{path}"'
         producer = None if body is None else FileBodyProducer(BytesIO(json.dumps(body).encode()))
         headers = Headers({"Content-Type": ["application/json"], "Host": ["docker"]})
-        connection = OneEndpoint(self._endpoint())
+        connection = SingleEndpoint(self._endpoint())
         agent = Agent.usingEndpointFactory(self._reactor, connection)
         try:
             response = await agent.request(method.encode(), b"http://docker" + path.encode(), headers, producer)
             if response.code != wanted:
-                taken = BodyTail(Tail(_ANSWER_MAX_BYTES))
-            await read(response, connection, taken)
+                output = BodyTail(Tail(_RESPONSE_MAX_BYTES))
+            await read(response, connection, output)
         except CancelledError:
             raise
         except DialError as error:
             raise CheckFailed(f"{what}: {shown}: {error}") from None
         except ConnectError as error:
-            raise CheckFailed(f"{what}: {shown}: dial unix {place}: {why(error)}") from None
+            raise CheckFailed(f"{what}: {shown}: dial unix {address}: {dial_reason(error)}") from None
         except Exception as error:
             raise CheckFailed(f"{what}: {shown}: {reason(error)}") from None
         if response.code != wanted:
-            raise CheckFailed(self._refusal(step, response.code, taken.tail.text))
+            raise CheckFailed(self._status_error(step, response.code, output.tail.text))
 
-    def _refusal(self, step: str, code: int, said: str) -> str:
-        """What it means that Docker refused a step."""
+    def _status_error(self, step: str, code: int, body: str) -> str:
+        """The error text for an unexpected status code."""
         container = self._kind.docker_container_id
         if code == _STOPPED:
             return f"{step} exec failed since container {container} is paused or stopped"
         if code == 404 and step == "create":
             return f"create exec failed for unknown container {container}"
-        return f"{step} exec failed for container {container} with status {code}: {said}"
+        return f"{step} exec failed for container {container} with status {code}: {body}"
 
 
 class FramedTail(BodyTail):
-    """The output inside Docker's frames: stream number, three zeros, length (u32), data; both streams, to the end."""
+    """Decodes Docker's frames: stream number, three zeros, length (u32), data. Both streams go to `tail`."""
 
     def __init__(self, tail: Tail) -> None:
         super().__init__(tail)
@@ -140,7 +140,7 @@ class FramedTail(BodyTail):
         self._left = 0
 
     def write(self, data: bytes) -> bool:
-        """Take more."""
+        """See `BodyTail.write`."""
         while data:
             if self._left:
                 part, data = data[: self._left], data[self._left :]

@@ -1,4 +1,4 @@
-"""Why a connection of a check failed, in Go's words: never in those of Python's exceptions."""
+"""Error texts of failed connections, as Go's instead of Python's."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from consulpy.checks.result import CheckFailed
 
 NOT_TLS: Final = "tls: first record does not look like a TLS handshake"
 _NOT_TLS_SIGNS: Final = ("wrong version number", "packet length", "http request", "record layer failure")
-#: A part of OpenSSL's reason -> Go's sentence.
+#: Part of OpenSSL's message -> Go's message.
 _CERTIFICATES: Final = {
     "has expired": "certificate has expired or is not yet valid",
     "not yet valid": "certificate has expired or is not yet valid",
@@ -20,27 +20,27 @@ _CERTIFICATES: Final = {
 
 
 def reason(error: BaseException | None) -> str:
-    """One line on the end of a connection; "EOF" when the peer hung up."""
+    """The cause of the end of a connection, in one line; "EOF" when the peer closed it."""
     if isinstance(error, CheckFailed):
         return str(error)
     if isinstance(error, ConnectionLost):
         return "read: connection reset by peer"
-    if type(error).__name__ == "HandshakeFailed":  # a refusal that came after the handshake
+    if type(error).__name__ == "HandshakeFailed":  # an alert after the handshake (TLS 1.3)
         return tls_reason(str(error), "")
     return "EOF"
 
 
-def tls_reason(said: str, host: str) -> str:
-    """What OpenSSL says, in lower case, of a handshake with `host`."""
-    if any(sign in said for sign in _NOT_TLS_SIGNS):
+def tls_reason(message: str, host: str) -> str:
+    """The cause of a failed handshake with `host`, from OpenSSL's `message` in lower case."""
+    if any(sign in message for sign in _NOT_TLS_SIGNS):
         return NOT_TLS
-    if " alert " in said:
-        return "remote error: tls: " + said.rpartition(" alert ")[2]
-    if "mismatch" in said:
+    if " alert " in message:
+        return "remote error: tls: " + message.rpartition(" alert ")[2]
+    if "mismatch" in message:
         return f"x509: certificate is not valid for {host}"
-    for sign, sentence in _CERTIFICATES.items():
-        if sign in said:
-            return f"x509: {sentence}"
-    if "ended during the tls handshake" in said.lower():
+    for sign, text in _CERTIFICATES.items():
+        if sign in message:
+            return f"x509: {text}"
+    if "ended during the tls handshake" in message.lower():
         return "EOF"
-    return f"x509: {said}" if "certificate" in said else f"tls: {said}"
+    return f"x509: {message}" if "certificate" in message else f"tls: {message}"

@@ -1,7 +1,7 @@
 """gRPC checks: the standard health checking protocol (`grpc.health.v1.Health/Check`), over HTTP/2 by the library h2.
 
-Target: `host:port` or `host:port/service`. The request is one small message (field 1: the service), the answer another
-(field 1: 1 is SERVING). Without the optional library the check is refused at registration, in words that say so.
+Target: `host:port` or `host:port/service`. The request is one small message (field 1: the service), the response
+another (field 1: 1 is SERVING). Without the optional library the check is refused at registration.
 """
 
 from typing import Any, Final
@@ -30,9 +30,9 @@ except ImportError:
 
 _SERVING: Final = 1
 _FRAME_HEADER_BYTES: Final = 9
-#: The type of a frame is its fourth byte; a server's first one is SETTINGS (RFC 9113, 3.4).
+#: The type, at byte 3, of a server's first frame: SETTINGS (RFC 9113, 3.4).
 _SETTINGS: Final = b"\x04"
-#: Names of gRPC's status codes.
+#: Names of gRPC's status codes, by number.
 _CODES: Final = (
     "OK",
     "Canceled",
@@ -52,12 +52,12 @@ _CODES: Final = (
     "DataLoss",
     "Unauthenticated",
 )
-#: An answer is a handful of bytes; one that goes on is none.
-_ANSWER_MAX_BYTES: Final = 65536
+#: Largest response in bytes; a valid one has less than ten.
+_RESPONSE_MAX_BYTES: Final = 65536
 
 
 class GrpcProbe:
-    """Asks the server at `kind.grpc`."""
+    """Calls `Check` of the server at `kind.grpc`."""
 
     def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None) -> None:
         self._own = own
@@ -69,14 +69,14 @@ class GrpcProbe:
         self._target, _, self._service = kind.grpc.partition("/")
 
     def check(self) -> None:
-        """Whether it can run shows only when it is run."""
+        """See `Probe.check`: nothing is refused in advance."""
 
     def run(self) -> Deferred[Result]:
-        """Ask once."""
+        """See `Probe.run`."""
         return Deferred.fromCoroutine(self._run())
 
     def timed_out(self) -> Result:
-        """As a gRPC client says it."""
+        """See `Probe.timed_out`: the text of Go's gRPC client."""
         return Result(CRITICAL, "rpc error: code = DeadlineExceeded desc = context deadline exceeded")
 
     async def _run(self) -> Result:
@@ -96,18 +96,18 @@ class GrpcProbe:
             text = f'connection error: desc = "transport: authentication handshake failed: {error}"'
             raise CheckFailed(f"rpc error: code = Unavailable desc = {text}") from None
         try:
-            status = await call.ask(self._target, self._service, "https" if self._kind.grpc_use_tls else "http")
+            status = await call.start(self._target, self._service, "https" if self._kind.grpc_use_tls else "http")
         except CancelledError:
             raise
         finally:
-            call.hang_up()
+            call.close()
         if status != _SERVING:
             raise CheckFailed("gRPC application didn't report service healthy")
         return Result(PASSING, f"gRPC check {self._kind.grpc}: success")
 
 
 class HealthCall(Protocol):
-    """One connection, one question."""
+    """One connection with one call."""
 
     def __init__(self) -> None:
         self._first = b""
@@ -115,10 +115,10 @@ class HealthCall(Protocol):
         self._answer: Deferred[int] | None = None
         self._body = b""
 
-    def ask(self, authority: str, service: str, scheme: str) -> Deferred[int]:
-        """The serving status of `service` ("": of the whole server). Fails with `CheckFailed`."""
-        assert self.transport is not None, "asked after the connection was made"
-        answer = self._answer = Deferred(lambda _: self.hang_up())
+    def start(self, authority: str, service: str, scheme: str) -> Deferred[int]:
+        """Call `Check`: the serving status of `service` ("": of the whole server). Fails with `CheckFailed`."""
+        assert self.transport is not None, "started after the connection was made"
+        answer = self._answer = Deferred(lambda _: self.close())
         self._http2.initiate_connection()
         stream = self._http2.get_next_available_stream_id()
         headers = [
@@ -135,16 +135,16 @@ class HealthCall(Protocol):
         self.transport.write(self._http2.data_to_send())
         return answer
 
-    def hang_up(self) -> None:
-        """End the connection; nothing is reported any more."""
+    def close(self) -> None:
+        """Close the connection; the call has no result any more."""
         self._answer = None
         finish(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """More of the answer."""
+        """Handle the frames of the response."""
         if len(self._first) < _FRAME_HEADER_BYTES:
             self._first += data
-            if self._first[3:4] not in (b"", _SETTINGS):  # what is no HTTP/2 may never make a whole frame
+            if self._first[3:4] not in (b"", _SETTINGS):  # another protocol may never complete a frame
                 self._fail("Unavailable", "the server does not speak HTTP/2")
                 return
         try:
@@ -158,15 +158,15 @@ class HealthCall(Protocol):
             self.transport.write(self._http2.data_to_send())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The server hung up."""
-        why = reason_of(reason.value)
-        self._fail("Unavailable", "connection closed" if why == "EOF" else why)
+        """Fail the call, unless it has ended."""
+        cause = reason_of(reason.value)
+        self._fail("Unavailable", "connection closed" if cause == "EOF" else cause)
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, h2.events.DataReceived):
             self._body += event.data
             self._http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            if len(self._body) > _ANSWER_MAX_BYTES:
+            if len(self._body) > _RESPONSE_MAX_BYTES:
                 self._fail("ResourceExhausted", "the answer is too long")
         elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
             self._check_headers({_text(key): _text(value) for key, value in event.headers})
@@ -205,7 +205,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _request(service: str) -> bytes:
-    """HealthCheckRequest: field 1, text; left out when empty."""
+    """Encode a HealthCheckRequest: field 1, string; absent when empty."""
     name = service.encode()
     return b"\x0a" + _varint(len(name)) + name if name else b""
 
@@ -220,12 +220,12 @@ def _varint(number: int) -> bytes:
 
 
 def _framed(message: bytes) -> bytes:
-    """gRPC's prefix: a flag (not compressed) and the length."""
+    """Prefix a message with gRPC's compression flag (0) and its length."""
     return b"\x00" + len(message).to_bytes(4, "big") + message
 
 
 def _status(body: bytes) -> int:
-    """HealthCheckResponse: field 1, enum; 0 when left out. Raises ValueError."""
+    """Decode a HealthCheckResponse: field 1, enum; 0 when absent. Raises ValueError."""
     if len(body) < 5 or body[0] != 0 or int.from_bytes(body[1:5], "big") != len(body) - 5:
         raise ValueError("the answer is no gRPC message")
     message = body[5:]

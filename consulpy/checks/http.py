@@ -1,4 +1,4 @@
-"""HTTP checks: 2xx passes, 429 warns, all else is critical. Redirects are followed, the connection is not kept."""
+"""HTTP checks: 2xx is passing, 429 warning, else critical. Redirects are followed, connections are not reused."""
 
 from io import BytesIO
 from typing import Any, Final
@@ -13,7 +13,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from consulpy.checks.agenttls import AgentTls
-from consulpy.checks.dial import Dialer, abort, hush
+from consulpy.checks.dial import Dialer, abort, silence
 from consulpy.checks.failure import NOT_TLS, reason
 from consulpy.checks.http_body import BodyTail
 from consulpy.checks.http_request import HttpRequest
@@ -23,15 +23,15 @@ from consulpy.filter.literals import quoted
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
 
-#: How many requests a run makes at most: one and its redirects, as in Go.
+#: Requests of one run: the first and its redirects, as in Go.
 REQUESTS_MAX: Final = 10
 _BROKEN: Final = "net/http: HTTP/1.x transport connection broken: "
-#: A status code has three digits.
+#: Valid status codes: three digits.
 _CODES: Final = range(100, 1000)
 
 
 class HttpProbe:
-    """Makes the request that `kind` describes."""
+    """Sends the request that `kind` describes."""
 
     def __init__(
         self, reactor: Any, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None
@@ -41,20 +41,20 @@ class HttpProbe:
         self._own = own
         self._kind = kind
         self.timeout_s = timeout_s
-        #: The answer whose body is being read, and what is there of it.
+        #: The response whose body is being read, and its output so far.
         self._reading: tuple[IResponse, Tail] | None = None
-        self._connection = OneEndpoint(None)
+        self._connection = SingleEndpoint(None)
 
     def check(self) -> None:
-        """Whether it can run shows only when it is run."""
+        """See `Probe.check`: nothing is refused in advance."""
 
     def run(self) -> Deferred[Result]:
-        """Make one request, and those to which it is redirected."""
+        """See `Probe.run`: the request and its redirects."""
         self._reading = None
         return Deferred.fromCoroutine(self._run())
 
     def timed_out(self) -> Result:
-        """As Go's client says it; an answer whose body does not end counts by its status."""
+        """See `Probe.timed_out`: the text of Go's client; a response whose body does not end counts by its status."""
         if self._reading is not None:
             return self._result(*self._reading)
         try:
@@ -90,9 +90,9 @@ class HttpProbe:
         for name, value in request.fields():
             headers.addRawHeader(name.encode(), value.encode("utf-8", "replace"))
         body = FileBodyProducer(BytesIO(request.body.encode("utf-8", "replace"))) if request.body else None
-        self._connection = OneEndpoint(self._endpoint(request))
+        self._connection = SingleEndpoint(self._endpoint(request))
         agent = Agent.usingEndpointFactory(self._reactor, self._connection)
-        # where it leads is decided by the endpoint, and by the Host field what the server is told
+        # the endpoint decides where to connect, and `fields()` has the Host header
         uri = b"http://check" + request.url.target.encode()
         response: IResponse = await agent.request(request.method.encode(), uri, headers, body)
         return response
@@ -116,7 +116,7 @@ class HttpProbe:
     def _result(self, response: IResponse, tail: Tail) -> Result:
         phrase = response.phrase.decode("utf-8", "replace")
         method = self._kind.method or "GET"
-        url = url_without_password(self._kind.http)  # who reads the catalog need not know it
+        url = url_without_password(self._kind.http)  # the output is in the catalog
         output = f"HTTP {method} {url}: {response.code} {phrase} Output: {tail.text}"
         return Result(_status(response.code), output)
 
@@ -128,31 +128,31 @@ def _status(code: int) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Why there is no answer to a request, in Go's words where there are any."""
-    reasons = getattr(error, "reasons", None)  # of Twisted's ResponseFailed and its kin
+    """The cause of a failed request, as Go prints it."""
+    reasons = getattr(error, "reasons", None)  # of Twisted's ResponseFailed and similar errors
     inner = reasons[0].value if reasons else error
     name = type(inner).__name__
     if name == "ParseError":
         line = inner.args[1].decode("utf-8", "replace") if len(inner.args) > 1 else ""
-        words = line.split(" ")
-        if len(words) > 1:
-            return f"{_BROKEN}malformed HTTP status code {quoted(words[1])}"
+        parts = line.split(" ")
+        if len(parts) > 1:
+            return f"{_BROKEN}malformed HTTP status code {quoted(parts[1])}"
         return f"{_BROKEN}malformed HTTP response {quoted(line)}"
     if isinstance(inner, ValueError) and not isinstance(inner, UnicodeError):
         return f"{_BROKEN}malformed MIME header"
-    said = reason(inner)
-    return "http: server gave HTTP response to HTTPS client" if said == NOT_TLS else said
+    text = reason(inner)
+    return "http: server gave HTTP response to HTTPS client" if text == NOT_TLS else text
 
 
-async def read(response: IResponse, connection: "OneEndpoint", body: BodyTail) -> None:
-    """Take the body of `response`, as far as it comes: what is wrong with it does not matter."""
+async def read(response: IResponse, connection: "SingleEndpoint", body: BodyTail) -> None:
+    """Read the body of `response` into `body`, up to its end, its limit or an error; an error is ignored."""
     done: Deferred[None] = Deferred(lambda _: connection.abort())
     response.deliverBody(_Reader(body, connection, done))
     await done
 
 
 class _Reader(Protocol):
-    def __init__(self, body: BodyTail, connection: "OneEndpoint", done: Deferred[None]) -> None:
+    def __init__(self, body: BodyTail, connection: "SingleEndpoint", done: Deferred[None]) -> None:
         self._body = body
         self._connection = connection
         self._done = done
@@ -168,21 +168,21 @@ class _Reader(Protocol):
 
 
 @implementer(IAgentEndpointFactory, IStreamClientEndpoint)
-class OneEndpoint:
-    """All URLs lead to one endpoint, for Twisted's HTTP client; one connection is made."""
+class SingleEndpoint:
+    """An endpoint factory for Twisted's HTTP client that always returns one endpoint; for one connection."""
 
     def __init__(self, endpoint: IStreamClientEndpoint | None) -> None:
         self._endpoint = endpoint
         self._protocol: Any = None
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002 - Twisted's interface
-        """The endpoint."""
+        """See `IAgentEndpointFactory`."""
         return self
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect, and log nothing about it."""
+        """See `IStreamClientEndpoint`."""
         assert self._endpoint is not None
-        hush(protocolFactory)
+        silence(protocolFactory)
         connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
         return connecting.addCallback(self._connected)
 
@@ -191,6 +191,6 @@ class OneEndpoint:
         return protocol
 
     def abort(self) -> None:
-        """Hang up at once, whatever comes; nothing if there is no connection."""
+        """Reset the connection, if there is one."""
         if self._protocol is not None:
             abort(self._protocol)

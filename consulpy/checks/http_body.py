@@ -1,6 +1,6 @@
-"""The body of an answer to an HTTP check: its end is kept, and it is not read without end.
+"""The body of an HTTP check's response: its last bytes are stored, and its size is limited.
 
-Source: Go's HTTP client undoes gzip where it has asked for it; what is wrong with a body is no matter of the status.
+As Go's HTTP client: gzip is decoded where it was requested; a malformed body does not change the status.
 """
 
 import zlib
@@ -8,35 +8,35 @@ from typing import Final
 
 from consulpy.checks.result import Tail
 
-#: A longer body is not read further, in bytes: as if it had ended there.
+#: Bytes after which a body is not read further.
 BODY_MAX_BYTES: Final = 16 << 20
-#: How much is unpacked at a time, in bytes.
+#: Bytes decompressed at a time.
 _STEP_BYTES: Final = 65536
 
 
 class BodyTail:
-    """Takes the parts of a body into `tail`. `gzip`: whether they are packed."""
+    """Writes a body to `tail`. `gzip`: whether it is compressed."""
 
     def __init__(self, tail: Tail, *, gzip: bool = False) -> None:
         self.tail = tail
-        self._taken = 0
-        self._unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS) if gzip else None
+        self._received = 0
+        self._decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS) if gzip else None
 
     def write(self, data: bytes) -> bool:
-        """Take more; False if no more is wanted."""
-        self._taken += len(data)
-        if self._unpacking is None:
+        """Write the next part; False if no more is needed."""
+        self._received += len(data)
+        if self._decompressor is None:
             self.tail.write(data)
-        elif not self._unpack(data):
+        elif not self._decompress(data):
             return False
-        return max(self._taken, self.tail.total) < BODY_MAX_BYTES
+        return max(self._received, self.tail.total) < BODY_MAX_BYTES
 
-    def _unpack(self, data: bytes) -> bool:
-        assert self._unpacking is not None
+    def _decompress(self, data: bytes) -> bool:
+        assert self._decompressor is not None
         try:
             while data and self.tail.total < BODY_MAX_BYTES:
-                self.tail.write(self._unpacking.decompress(data, _STEP_BYTES))
-                data = self._unpacking.unconsumed_tail
+                self.tail.write(self._decompressor.decompress(data, _STEP_BYTES))
+                data = self._decompressor.unconsumed_tail
         except zlib.error:
             return False
-        return not self._unpacking.eof
+        return not self._decompressor.eof

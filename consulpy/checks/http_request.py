@@ -1,6 +1,6 @@
-"""What an HTTP check sends, and where a redirect leads, by the rules of Go's HTTP client. Pure.
+"""The requests of an HTTP check and their redirects, by the rules of Go's HTTP client. Pure.
 
-Each request is one connection. User information in the URL becomes an Authorization header unless the check has one.
+User information in the URL becomes an Authorization header, unless the check has one.
 """
 
 import re
@@ -18,17 +18,17 @@ USER_AGENT: Final = "Consul Health Check"
 ACCEPT: Final = "text/plain, text/*, */*"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-#: Headers that the client writes itself.
+#: Headers of a check that are not sent: the client sets its own.
 _OWN: Final = frozenset(("host", "content-length", "transfer-encoding", "trailer"))
-#: Headers that another host is not told.
+#: Headers that are not sent to another host after a redirect.
 _SECRET: Final = frozenset(("authorization", "www-authenticate", "cookie", "cookie2"))
-#: Status of a redirect -> whether method and body stay.
+#: Status of a redirect -> whether it preserves method and body.
 _REDIRECTS: Final = {301: False, 302: False, 303: False, 307: True, 308: True}
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. `headers`: as the check has them; `host`: what stands in Host if not the URL's."""
+    """One request. `headers`: as in the check. `host`: of the Host header, "" for the URL's."""
 
     method: str
     url: Url
@@ -39,7 +39,7 @@ class HttpRequest:
 
     @classmethod
     def of(cls, kind: CheckType) -> "HttpRequest":
-        """The first request of a check. Raises `CheckFailed` for what is no method or no URL."""
+        """The first request of a check. Raises `CheckFailed` for an invalid method or URL."""
         method = kind.method or "GET"
         if not _TOKEN.fullmatch(method):
             raise CheckFailed(f"net/http: invalid method {quoted(method)}")
@@ -53,11 +53,11 @@ class HttpRequest:
 
     @property
     def shown(self) -> str:
-        """How errors name it: `Get "http://host/path"`."""
+        """The request in error texts: `Get "http://host/path"`."""
         return f"{self.method[:1]}{self.method[1:].lower()} {quoted(self.url.shown)}"
 
     def check(self) -> None:
-        """Raise `CheckFailed` for what cannot be sent."""
+        """Raise `CheckFailed` for a request that cannot be sent."""
         for name, value in self.headers if self.url.scheme in ("http", "https") else ():
             if not _TOKEN.fullmatch(name):
                 raise CheckFailed(f"net/http: invalid header field name {quoted(name)}")
@@ -70,13 +70,13 @@ class HttpRequest:
 
     @property
     def may_be_compressed(self) -> bool:
-        """Whether the answer is asked for in gzip, to be undone here."""
+        """Whether gzip is requested, to be decoded here."""
         names = {name.lower() for name, _ in self.headers}
         return self.method != "HEAD" and not names & {"accept-encoding", "range"}
 
     def fields(self) -> Iterator[tuple[str, str]]:
-        """Names and values of all header fields but those of the connection and the body."""
-        # a host name ends where a path or a blank begins, as Go cuts it
+        """Names and values of the header fields, but for those of the connection and the body."""
+        # as Go: the host ends at the first blank or slash
         host = re.split("[ /]", self.host)[0]
         name, colon, port = host.partition(":")
         yield "Host", ascii_host(name) + colon + port if host else self.url.host_header
@@ -95,7 +95,7 @@ class HttpRequest:
         yield from given
 
     def redirected(self, status: int, location: str) -> "HttpRequest | None":
-        """The request that follows an answer; None if none does. Raises `CheckFailed`."""
+        """The request that a response redirects to; None if it is no redirect. Raises `CheckFailed`."""
         same = _REDIRECTS.get(status)
         if same is None or (same and not location):
             return None
@@ -123,7 +123,7 @@ class HttpRequest:
 
 
 def _within(url: Url, other: Url) -> bool:
-    """Whether a URL is on the same host and port as another, or on one below its name."""
+    """Whether a URL has the same port as `other` and the same host or a subdomain of it."""
     (host, port), (base, base_port) = url.address, other.address
     host, base = ascii_host(host).lower(), ascii_host(base).lower()
     return port == base_port and (host == base or host.endswith("." + base))

@@ -1,4 +1,4 @@
-"""What one run of a check found, and how a run is described to the runner."""
+"""Results of checks, and the interface of checks to the runner."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -7,70 +7,70 @@ from twisted.internet.defer import Deferred
 
 from consulpy.structs.check import CRITICAL
 
-#: How much output is kept unless the check says otherwise, in bytes.
+#: Bytes of output that are stored, unless the check sets its own limit.
 OUTPUT_MAX_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`status` is passing, warning or critical; `output` is for people."""
+    """The result of one run. `status`: passing, warning or critical."""
 
     status: str
     output: str = ""
 
 
 class Probe(Protocol):
-    """A check that is run again and again."""
+    """A type of check that the runner runs at an interval."""
 
-    #: Seconds after which a run is given up.
+    #: Seconds after which a run is cancelled.
     timeout_s: float
 
     def check(self) -> None:
-        """Raise `CheckFailed` if it could never run."""
+        """Raise `CheckFailed` if no run can succeed; called at registration."""
 
     def run(self) -> Deferred[Result]:
-        """Run once. Cancelling the Deferred ends the run and frees all that it holds."""
+        """Run once. Cancelling the Deferred ends the run and releases its resources."""
 
     def timed_out(self) -> Result:
-        """What is reported when a run was given up."""
+        """The result of a run that exceeded `timeout_s`."""
 
 
 class CheckFailed(Exception):
-    """The check could not be made; the text is its output."""
+    """A run failed; the text is the output of the check."""
 
     def result(self) -> Result:
-        """As a result."""
+        """The result of the run: critical."""
         return Result(CRITICAL, str(self))
 
 
 class Tail:
-    """The last `limit` bytes of a stream of output, and how many there were."""
+    """The last `limit` bytes of an output stream (0: the default limit). `total`: bytes written."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit or OUTPUT_MAX_BYTES
         self.total = 0
-        self._kept = bytearray()
+        self._data = bytearray()
 
     def write(self, data: bytes) -> None:
-        """More output."""
+        """Append output."""
         self.total += len(data)
-        self._kept += data
-        if len(self._kept) > self.limit:
-            del self._kept[: -self.limit]
+        self._data += data
+        if len(self._data) > self.limit:
+            del self._data[: -self.limit]
 
     @property
     def data(self) -> bytes:
-        """What is kept."""
-        return bytes(self._kept)
+        """The stored bytes."""
+        return bytes(self._data)
 
     @property
     def text(self) -> str:
-        """What is kept."""
-        return self._kept.decode("utf-8", "replace")
+        """The stored bytes, as text."""
+        return self._data.decode("utf-8", "replace")
 
     @property
     def captured(self) -> str:
-        """What is kept, with a line that says so if it is not all."""
+        """The stored bytes as text, with a first line that says so if they are not all."""
         if self.total <= self.limit:
             return self.text
         return f"Captured {self.limit} of {self.total} bytes\n...\n{self.text}"
@@ -81,8 +81,8 @@ def seconds_text(seconds: float) -> str:
     milliseconds = round(seconds * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"
-    minutes, rest = divmod(milliseconds, 60_000)
-    shown = f"{rest / 1000:g}s"
+    minutes, remainder = divmod(milliseconds, 60_000)
+    shown = f"{remainder / 1000:g}s"
     if minutes < 60:
         return f"{minutes}m{shown}" if minutes else shown
     hours, minutes = divmod(minutes, 60)

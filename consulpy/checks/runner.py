@@ -1,7 +1,7 @@
-"""Runs checks: each at its own interval, on its own, so that one that hangs never delays another.
+"""Runs checks, each at its own interval and independently: one that hangs does not delay another.
 
-A first run comes after a random part of the interval, so that many checks registered at once do not run at once. A run
-has a timeout; the next one starts one interval after the last has ended. A check that is stopped reports no more.
+The first run starts after a random part of the interval, so that checks registered together are spread. A run has a
+timeout; the next one starts one interval after the last has ended. A stopped check reports nothing more.
 """
 
 from collections.abc import Callable
@@ -25,9 +25,9 @@ from consulpy.structs.definition import CheckType
 
 _log = Logger()
 
-#: No check runs more often, in seconds.
+#: Shortest interval of a check, in seconds.
 INTERVAL_MIN_S: Final = 1.0
-#: How long a run of a check that names no timeout may take, in seconds; also never longer than the interval.
+#: Default timeout of a run in seconds, if the interval is not shorter; and that of scripts and Docker checks.
 TIMEOUT_S: Final = 10.0
 SCRIPT_TIMEOUT_S: Final = 30.0
 _SECOND_NS: Final = 1_000_000_000
@@ -35,27 +35,27 @@ _SECOND_NS: Final = 1_000_000_000
 Report = Callable[[str, str], None]
 
 
-class Running(Protocol):
-    """A check that runs."""
+class RunningCheck(Protocol):
+    """A started check (`consulpy.local.state.RunningCheck`)."""
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it; it reports nothing more."""
 
     def update(self, status: str, output: str) -> None:
-        """Only for TTL checks: somebody says how it stands."""
+        """Set the status of a TTL check; not called for others."""
 
 
 @dataclass(slots=True)
 class Thresholds:
-    """How many results in a row it takes before a status is reported."""
+    """Results in a row that are needed before a status is reported."""
 
     success_before_passing: int
     failures_before_critical: int
     successes: int = 0
     failures: int = 0
 
-    def passes(self, status: str) -> bool:
-        """Note a result; whether it is to be reported."""
+    def add(self, status: str) -> bool:
+        """Count a result. True if its status is to be reported."""
         if status == CRITICAL:
             self.failures, self.successes = self.failures + 1, 0
             return self.failures >= self.failures_before_critical
@@ -93,9 +93,9 @@ class IntervalCheck:
         if run is not None:
             run.cancel()
 
-    def update(self, status: str, output: str) -> None:  # noqa: ARG002 - the form of `Running`
-        """Nobody may say how this check stands."""
-        raise AssertionError("only TTL checks are updated by others")
+    def update(self, status: str, output: str) -> None:  # noqa: ARG002 - the form of `RunningCheck`
+        """See `RunningCheck.update`: not called."""
+        raise AssertionError("only TTL checks are updated")
 
     def _start_run(self) -> None:
         try:
@@ -103,16 +103,20 @@ class IntervalCheck:
         except CheckFailed as error:
             self._ended(error.result())
             return
-        except Exception as error:  # no descriptor is free, or our own fault: the next run comes all the same
-            _log.failure("check {check} could not begin", check=self._check_id)
+        except Exception as error:  # no free descriptor, or a bug: the next run is scheduled all the same
+            _log.failure("check {check} could not start", check=self._check_id)
             self._ended(Result(CRITICAL, str(error)))
             return
         self._run = run
-        self._timer = self._clock.callLater(self._probe.timeout_s, self._give_up, run)
+        self._timer = self._clock.callLater(self._probe.timeout_s, self._timed_out, run)
         run.addCallbacks(self._finished, self._failed, callbackArgs=(run,), errbackArgs=(run,))
-        run.addErrback(lambda failure: _log.failure("check {check} broke", failure, check=self._check_id))
+        run.addErrback(
+            lambda failure: _log.failure(
+                "the result of check {check} could not be handled", failure, check=self._check_id
+            )
+        )
 
-    def _give_up(self, run: Deferred[Result]) -> None:
+    def _timed_out(self, run: Deferred[Result]) -> None:
         if self._run is run:
             self._run = None
             run.cancel()
@@ -136,16 +140,16 @@ class IntervalCheck:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = self._clock.callLater(self._interval_s, self._start_run)
-        if self._thresholds.passes(result.status):
-            # a definition may hold what is no Unicode text, and its parts stand in the output
+        if self._thresholds.add(result.status):
+            # the output may contain parts of the definition, which may have lone surrogates
             self._report(result.status, result.output.encode("utf-8", "replace").decode())
 
 
 class Runner:
-    """Starts checks. `reactor`: for their connections, processes and timers. `aliases`: what alias checks look at.
+    """Starts checks. `reactor`: for connections, processes and timers. `aliases`: what alias checks read.
 
-    `docker_host`: where Docker listens, as in its variable of that name. A type whose library is missing is refused
-    with `BadRequest`.
+    `docker_host`: as in the environment variable DOCKER_HOST. `output_max_bytes`: stored output of a check. `tls`: the
+    agent's certificates for checks over TLS.
     """
 
     def __init__(
@@ -168,11 +172,11 @@ class Runner:
         self._docker_host = docker_host or "unix:///var/run/docker.sock"
         self._dialer = Dialer(reactor)
 
-    def start(self, check_id: str, kind: CheckType, service_id: str, report: Report) -> Running:  # noqa: ARG002
-        """Run a check until it is stopped; `report(status, output)` after each run that counts."""
-        own = kind.output_max_size  # a check may keep less than the agent allows, never more
-        most = min(own, self._output_max_bytes) if own > 0 else self._output_max_bytes
-        kind = replace(kind, output_max_size=most)
+    def start(self, check_id: str, kind: CheckType, service_id: str, report: Report) -> RunningCheck:  # noqa: ARG002
+        """Start a check. `report(status, output)` is called after each run that reaches its threshold."""
+        own = kind.output_max_size  # a check may set a lower limit than the agent, not a higher one
+        limit = min(own, self._output_max_bytes) if own > 0 else self._output_max_bytes
+        kind = replace(kind, output_max_size=limit)
         if kind.kind == "ttl":
             return TTLCheck(kind.ttl / _SECOND_NS, kind.output_max_size, report, self._clock)
         if kind.kind == "alias":
@@ -184,9 +188,9 @@ class Runner:
         return check
 
     def check_type(self, kind: CheckType) -> None:
-        """Raise `BadRequest` for a check that could never run here: a library that is missing.
+        """Raise `BadRequest` for a type of check that cannot run here, as its library is missing.
 
-        What is no URL or no address is taken, as by Consul, and is critical when it is run.
+        An invalid URL or address is accepted, as by Consul; its runs are critical.
         """
         if kind.kind in ("ttl", "alias"):
             return
@@ -197,7 +201,7 @@ class Runner:
 
     def _probe(self, kind: CheckType) -> Probe:
         timeout_s = self._timeout_s(kind)
-        # each kind is imported when it is first used: an agent without such checks does not pay for it
+        # imported on first use: agents without such checks do not pay for it
         match kind.kind:
             case "http":
                 from consulpy.checks.http import HttpProbe

@@ -1,8 +1,8 @@
 """Script checks: a program's exit code is the status (0 passing, 1 warning, else critical), what it prints the output.
 
-The program leads a session of its own, so that at the timeout it is killed with everything that it started. What it
-leaves in the background when it ends by itself goes on, and may go on printing: that is read and dropped. Only run
-where the agent's configuration allows scripts (`consulpy.local.state.Scripts`).
+The program is the leader of a session, so that at the timeout it is killed with its descendants. Processes that it
+leaves in the background when it exits are not killed; what they print is read and dropped. Scripts run only where the
+agent's configuration allows them (`consulpy.local.state.Scripts`).
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from consulpy.checks.result import CheckFailed, Result, Tail, seconds_text
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 
 _READ_BYTES: Final = 65536
-#: After the end of a program so many more reads are made at once: more than a pipe can hold (1 MiB).
+#: Reads after a program has exited: more than a pipe holds (1 MiB).
 _DRAIN_READS_MAX: Final = 17
-#: The output of so many earlier runs of a check is still read for what they left in the background.
+#: Earlier runs of a check whose output is still read for their background processes.
 LINGERING_MAX: Final = 8
 
 
 class ScriptProbe:
-    """Runs `arguments`, the first of which is the program."""
+    """Runs the program `arguments[0]`. `output_max`: stored bytes of its output."""
 
     def __init__(self, reactor: Any, arguments: list[str], output_max: int, timeout_s: float) -> None:
         self._reactor = reactor
@@ -40,17 +40,17 @@ class ScriptProbe:
         self._lingering: list[Script] = []
 
     def check(self) -> None:
-        """Whether it can run shows only when it is run."""
+        """See `Probe.check`: nothing is refused in advance."""
 
     def run(self) -> Deferred[Result]:
-        """Start the program; its end is the result. Raises `CheckFailed` if it cannot be started."""
+        """See `Probe.run`. Raises `CheckFailed` if the program cannot be started."""
         self._script = None  # of an earlier run
         self._lingering = [script for script in self._lingering if script.lingers][-LINGERING_MAX:]
         script = self._script = Script(self._reactor, self._arguments, Tail(self._output_max))
         return script.ended.addCallback(self._ended, script)
 
     def timed_out(self) -> Result:
-        """What is reported when it was killed: with what it printed until then."""
+        """See `Probe.timed_out`: with the output so far."""
         output = self._script.output if self._script is not None else ""
         text = f"Timed out ({seconds_text(self.timeout_s)}) running check"
         return Result(CRITICAL, f"{text}\n\n{output}" if output else text)
@@ -59,12 +59,12 @@ class ScriptProbe:
         if script.lingers:
             self._lingering.append(script)
             for each in self._lingering[:-LINGERING_MAX]:
-                each.let_go()
+                each.close_output()
         return result
 
 
 class Script:
-    """One run of a program. Cancelling `ended` kills it and all that it started."""
+    """One run of a program. Cancelling `ended` kills it and its descendants."""
 
     def __init__(self, reactor: Any, arguments: list[str], tail: Tail) -> None:
         self._reactor = reactor
@@ -82,7 +82,7 @@ class Script:
         assert self._process.stdout is not None
         try:
             exit_descriptor = os.pidfd_open(self._process.pid)
-        except OSError as error:  # no descriptor is free: what runs cannot be watched
+        except OSError as error:  # no free descriptor: the process cannot be watched
             self._kill_group()
             self._process.stdout.close()
             self._process.wait()
@@ -97,16 +97,16 @@ class Script:
 
     @property
     def output(self) -> str:
-        """What it has printed until now."""
+        """The output so far."""
         return self._tail.captured
 
     @property
     def lingers(self) -> bool:
-        """Whether it has ended and something that it started still holds its output."""
+        """Whether it has exited while a descendant still has its output open."""
         return self._process.returncode is not None and self._reading
 
-    def let_go(self) -> None:
-        """Read its output no more."""
+    def close_output(self) -> None:
+        """Stop reading the output."""
         if self._reading:
             self._reading = False
             self._reactor.removeReader(self._output)
@@ -114,7 +114,7 @@ class Script:
             self._process.stdout.close()
 
     def _read(self) -> bool:
-        """Take what was printed; False at the end of it."""
+        """Read output; False at its end."""
         try:
             data = os.read(self._output.fileno(), _READ_BYTES)
         except BlockingIOError:
@@ -123,11 +123,11 @@ class Script:
             data = b""
         self._tail.write(data)
         if not data:
-            self.let_go()
+            self.close_output()
         return bool(data)
 
     def _drain(self) -> None:
-        """The rest of its output; bounded, as what it started may go on printing."""
+        """Read what is left of the output; bounded, as descendants may go on printing."""
         for _ in range(_DRAIN_READS_MAX):
             before = self._tail.total
             if not self._reading or not self._read() or self._tail.total == before:
@@ -135,31 +135,31 @@ class Script:
 
     def _exited(self) -> bool:
         self._drain()
-        self._forget_exit()
+        self._close_exit()
         code = self._process.wait()
         status = {0: PASSING, 1: WARNING}.get(code, CRITICAL)
         self.ended.callback(Result(status, self._tail.captured))
         return False
 
     def _kill(self) -> None:
-        """At the timeout, or when the check is stopped."""
+        """Kill the process group; called at the timeout, or when the check is stopped."""
         self._kill_group()
         self._drain()
-        self.let_go()
-        self._forget_exit()
-        self._process.wait()  # killed, so it is there at once
+        self.close_output()
+        self._close_exit()
+        self._process.wait()  # does not block: it was killed
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _forget_exit(self) -> None:
+    def _close_exit(self) -> None:
         self._reactor.removeReader(self._exit)
         os.close(self._exit.fileno())
 
 
 def _reason(program: str, error: OSError | ValueError) -> str:
-    """Why a program cannot be started, as Go says it."""
+    """The cause why a program cannot be started, as Go prints it."""
     if isinstance(error, FileNotFoundError) and program and "/" not in program:
         return f'exec: "{program}": executable file not found in $PATH'
     if not program:
@@ -172,18 +172,18 @@ def _reason(program: str, error: OSError | ValueError) -> str:
 class _Descriptor:
     """A file descriptor that the reactor watches."""
 
-    def __init__(self, descriptor: int, readable: Callable[[], bool]) -> None:
+    def __init__(self, descriptor: int, on_readable: Callable[[], bool]) -> None:
         self._descriptor = descriptor
-        self._readable = readable
+        self._on_readable = on_readable
 
     def fileno(self) -> int:
         return self._descriptor
 
     def doRead(self) -> None:
-        self._readable()
+        self._on_readable()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor found it broken; the other descriptor tells the end."""
+        """Ignored: the other descriptor reports the exit."""
 
     def logPrefix(self) -> str:
         return "script check"

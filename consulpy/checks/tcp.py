@@ -1,4 +1,4 @@
-"""TCP checks: passing when a connection can be made."""
+"""TCP checks: passing if a connection can be made."""
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
@@ -9,7 +9,7 @@ from consulpy.structs.check import CRITICAL, PASSING
 
 
 class TcpProbe:
-    """Connects to `target` (host:port) and hangs up."""
+    """Connects to `target` (host:port) and closes the connection."""
 
     def __init__(self, dialer: Dialer, target: str, timeout_s: float) -> None:
         self._dialer = dialer
@@ -17,19 +17,19 @@ class TcpProbe:
         self.timeout_s = timeout_s
 
     def check(self) -> None:
-        """Whether it can be connected to shows only when it is run."""
+        """See `Probe.check`: nothing is refused in advance."""
 
     def run(self) -> Deferred[Result]:
-        """Connect once. Raises `DialError` for what is no address."""
+        """See `Probe.run`. Raises `DialError` for an invalid address."""
         host, port = split_host_port(self._target)
         return Deferred.fromCoroutine(self._run(host, port))
 
     async def _run(self, host: str, port: str) -> Result:
-        # our own timeout fires first, so that the text is the same for look-up and connection
+        # the runner's timeout fires first, so that the text is the same for look-up and connection
         endpoint = self._dialer.endpoint(host, port, self.timeout_s + 1)
         finish(await endpoint.connect(Factory.forProtocol(Protocol)))
         return Result(PASSING, f"TCP connect {self._target}: Success")
 
     def timed_out(self) -> Result:
-        """As Go's dialer says it."""
+        """See `Probe.timed_out`: the text of Go's dialer."""
         return Result(CRITICAL, f"dial tcp {self._target}: i/o timeout")

@@ -1,4 +1,4 @@
-"""TLS of checks, by the standard library's `ssl` over `consulpy.tls.transport`; as Go's client does it.
+"""TLS client of checks: the standard library's `ssl` over `consulpy.tls.transport`, with the settings of Go's client.
 
 What it costs to load is paid by agents with such checks only; contexts are kept, as the system's certificates are slow
 to read.
@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from consulpy.checks.agenttls import AgentTls
-from consulpy.checks.dial import hush, is_address
+from consulpy.checks.dial import is_address, silence
 from consulpy.checks.failure import tls_reason
 from consulpy.checks.result import CheckFailed
 from consulpy.checks.url import ascii_host
@@ -27,7 +27,7 @@ _OWN: Final = "enable_agent_tls_for_checks: "
 
 @lru_cache(maxsize=16)
 def context_for(own: AgentTls | None, protocols: tuple[str, ...], *, verify: bool) -> ssl.SSLContext:
-    """What a client may offer and trust; without `verify` any certificate will do. `protocols`: for ALPN.
+    """The context of a check. `own`: the agent's certificates. `verify`: the server's. `protocols`: for ALPN.
 
     Raises `ConfigError` for files that hold no certificate or key.
     """
@@ -35,7 +35,7 @@ def context_for(own: AgentTls | None, protocols: tuple[str, ...], *, verify: boo
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        # a server that nobody verifies may be as old as Consul's client takes them
+        # as Consul's client: without verification old versions and ciphers are accepted
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
     elif own is None or not own.authorities:
@@ -53,7 +53,7 @@ def check(own: AgentTls) -> None:
 
 
 def _load(context: ssl.SSLContext, own: AgentTls) -> None:
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go: an intermediate that is trusted is enough
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go: a trusted intermediate is enough
     for text in own.authorities:
         try:
             context.load_verify_locations(cadata=text.decode("ascii", "replace"))
@@ -92,7 +92,7 @@ class TlsEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect, and shake hands."""
-        hush(protocolFactory)
+        silence(protocolFactory)
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:

@@ -1,4 +1,4 @@
-"""TTL checks: somebody says regularly how things stand; silence for the time to live is critical."""
+"""TTL checks: the status is set through the API; without an update for the TTL it becomes critical."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from consulpy.structs.check import CRITICAL
 
 
 class TTLCheck:
-    """Runs from its creation until `stop`. `report(status, output)` is called for each word and for silence."""
+    """A running TTL check, from its creation until `stop`. `report(status, output)`: on each update and at expiry."""
 
     def __init__(self, ttl_s: float, output_max: int, report: Callable[[str, str], None], clock: Clock) -> None:
         self._ttl_s = ttl_s
@@ -19,24 +19,24 @@ class TTLCheck:
         self._timer: Timer | None = clock.callLater(ttl_s, self._expired)
 
     def update(self, status: str, output: str) -> None:
-        """Somebody says how it stands; the time to live begins anew."""
+        """See `RunningCheck.update`; restarts the TTL."""
         size = len(output.encode("utf-8", "surrogateescape"))
         if size > self._output_max:
-            kept = output.encode("utf-8", "surrogateescape")[: self._output_max].decode("utf-8", "replace")
-            output = f"{kept} ... (captured {self._output_max} of {size} bytes)"
+            stored = output.encode("utf-8", "surrogateescape")[: self._output_max].decode("utf-8", "replace")
+            output = f"{stored} ... (captured {self._output_max} of {size} bytes)"
         self._last_output = output
         self._report(status, output)
         self.stop()
         self._timer = self._clock.callLater(self._ttl_s, self._expired)
 
     def stop(self) -> None:
-        """End it."""
+        """See `RunningCheck.stop`."""
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
 
     def _expired(self) -> None:
-        self._timer = None  # a call that was made still holds this check
+        self._timer = None  # an expired timer still references this check
         output = "TTL expired"
         if self._last_output:
             output += f" (last output before timeout follows): {self._last_output}"

@@ -1,7 +1,7 @@
-"""URLs of HTTP checks, read as Go's `net/url` 1.14 reads them: what it refuses is refused in its words.
+"""URLs of HTTP checks, parsed as by Go 1.14's `net/url`, with its error texts. Pure.
 
-Percent escapes are undone in the user information and in the host (there for bytes beyond ASCII only); the path and
-the query stay escaped, as they are sent. Pure.
+Percent escapes are decoded in the user information and in the host (there for non-ASCII bytes only); path and query
+stay escaped, as they are sent.
 """
 
 import posixpath
@@ -21,24 +21,24 @@ _OPTIONAL_PORT: Final = re.compile(r"(:[0-9]*)?")
 _USER_INFO: Final = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*")
 _UNRESERVED: Final = string.ascii_letters + string.digits + "-_.~"
 _HOST: Final = frozenset(_UNRESERVED + "!$&'()*+,;=:[]<>\"")
-#: What a path may hold as it is, and what is left alone when one has to be escaped anew.
+#: Characters that a path may contain unescaped, and those that are not escaped if it contains others.
 _PATH: Final = frozenset(_UNRESERVED + "!$&'()*+,;=:@[]/%")
 _PATH_SAFE: Final = "$&+,/:;=@-_.~"
 _USER_SAFE: Final = "$&+,;=-_.~"
 _FRAGMENT_SAFE: Final = "$&+,/:;=?@-_.~"
-#: What of a query and a fragment goes on the wire as it is; the rest is escaped.
+#: Characters of a query and a fragment that are sent unescaped.
 _WIRE_SAFE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class UrlError(CheckFailed):
-    """What is no URL; the text is Go's, without the URL itself."""
+    """An invalid URL; the text is Go's, without the URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """`scheme:opaque` or `scheme://user@host/path`, with `?query` (None: there is none) and `#fragment`.
+    """`scheme:opaque` or `scheme://user@host/path`, with `?query` (None: absent) and `#fragment`.
 
-    `host` may have a port; `path`, `query` and `fragment` are escaped. `user`: name and password (None: there is none).
+    `host` may include a port; `path`, `query` and `fragment` are escaped. `user`: name and password (None: absent).
     """
 
     scheme: str = ""
@@ -51,7 +51,7 @@ class Url:
 
     @property
     def address(self) -> tuple[str, str]:
-        """Host name or address without brackets, and port: that of the scheme if none is named."""
+        """Host name or address without brackets, and port; the scheme's default if absent."""
         host, _, port = self.host.rpartition(":")
         if not _ or port.endswith("]"):
             host, port = self.host, ""
@@ -61,7 +61,7 @@ class Url:
 
     @property
     def host_header(self) -> str:
-        """The host as it stands in a request: without an empty port, the zone of an address or needless brackets."""
+        """The Host header: without an empty port, an address's zone or unneeded brackets."""
         text = self.host.removesuffix(":")
         if not text.startswith("["):
             name, colon, port = text.partition(":")
@@ -72,13 +72,13 @@ class Url:
 
     @property
     def target(self) -> str:
-        """What is requested: path and query, in printable ASCII."""
+        """The request target: path and query, in printable ASCII."""
         query = "" if self.query is None else "?" + quote(_bytes(self.query), _WIRE_SAFE)
         return (self.path or "/") + query
 
     @property
     def authorization(self) -> str:
-        """The value of an Authorization header, "" without user information."""
+        """The value of the Authorization header; "" without user information."""
         if self.user is None:
             return ""
         name, password = self.user
@@ -108,7 +108,7 @@ class Url:
         return text + ("#" + self.fragment if self.fragment else "")
 
     def join(self, reference: str) -> "Url":
-        """Where a `reference` leads from here (RFC 3986, 5.2). Raises `UrlError`."""
+        """Resolve a relative reference (RFC 3986, 5.2). Raises `UrlError`."""
         found = parse(reference)
         if found.scheme or found.opaque:
             return found
@@ -125,7 +125,7 @@ class Url:
 
 
 def parse(text: str) -> Url:
-    """The parts of a URL or of a reference to one. Raises `UrlError`."""
+    """Parse a URL or a relative reference. Raises `UrlError`."""
     rest, _, fragment = text.partition("#")
     if _CONTROL.search(text):
         raise UrlError("net/url: invalid control character in URL")
@@ -151,7 +151,7 @@ def parse(text: str) -> Url:
 
 
 def ascii_host(host: str) -> str:
-    """A host name in ASCII, as it is looked up; what cannot be written so stays as it is."""
+    """A host name in ASCII (IDNA), as it is resolved; unchanged if it has no such form."""
     if host.isascii():
         return host
     try:
@@ -170,7 +170,7 @@ def _check_escapes(text: str) -> None:
 
 
 def _path(text: str) -> str:
-    """A path as it is sent: as it came if it may stand so, else escaped anew."""
+    """A path as it is sent: unchanged if its characters are allowed, else escaped again."""
     _check_escapes(text)
     if text == "*" or _PATH.issuperset(text):
         return text
@@ -210,12 +210,12 @@ def _check_port(text: str) -> None:
 
 
 def _unescaped(text: str, *, zone: bool = False) -> str:
-    """A host or the zone of an address without its escapes. Raises `UrlError` for one that has no business there."""
+    """Decode the escapes of a host or a zone. Raises `UrlError` for a character that is not allowed there."""
     _check_escapes(text)
     for escape in re.findall("%..", text):
         value = chr(int(escape[1:], 16))
-        plain = value in _HOST or value == " " if zone else value >= "\x80"
-        if escape != "%25" and not plain:
+        is_allowed = value in _HOST or value == " " if zone else value >= "\x80"
+        if escape != "%25" and not is_allowed:
             raise UrlError(f"invalid URL escape {quoted(escape)}")
     if bad := next((char for char in text if char.isascii() and char not in _HOST and char != "%"), ""):
         raise UrlError(f"invalid character {quoted(bad)} in host name")
