@@ -7,7 +7,9 @@ from typing import Final
 from consulpy import cli
 
 #: Files of this package that hold no command.
-NOT_COMMANDS: Final = frozenset({"command", "completion", "help", "loader", "main", "signals", "table"})
+NOT_COMMANDS: Final = frozenset(
+    {"acl_common", "acl_show", "command", "completion", "help", "loader", "main", "signals", "table"}
+)
 
 
 def load(word: str) -> None:

@@ -13,10 +13,7 @@ from consulpy.gocompat.flag import HelpWanted
 
 #: Commands of Consul that consulpy does not have yet -> what they are for.
 _NOT_YET: Final = {
-    "acl": "access control is",
     "connect": "Connect's certificates and proxies are",
-    "login": "access control is",
-    "logout": "access control is",
 }
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from consulpy.client.connection import Answer, AnswerError, ClientError, Connection
 from consulpy.client.settings import ClientSettings
+from consulpy.codec.printable import printable
 from consulpy.codec.strict_json import parse
 
 Json = dict[str, Any]
@@ -154,6 +155,13 @@ class Client:
         """GET, decoded."""
         return self._exchange("GET", path, params)
 
+    def get_text(self, path: str, params: Mapping[str, Any] | None = None) -> str:
+        """GET, a text that is no JSON."""
+        answer = self._connection.request("GET", path, params)
+        if answer.status != 200:
+            raise _error(answer)
+        return answer.body.decode(errors="replace")
+
     def put(
         self,
         path: str,
@@ -203,7 +211,12 @@ def _part(text: str) -> str:
 
 
 def _error(answer: Answer) -> AnswerError:
-    return AnswerError(answer.status, answer.body.decode(errors="replace"))
+    denied = answer.headers.get("x-consulpy-denied", "")
+    return AnswerError(
+        answer.status,
+        answer.body.decode(errors="replace"),
+        f"The token lacks a right: {printable(denied)}" if denied else "",
+    )
 
 
 def _decoded(answer: Answer) -> Any:

@@ -34,12 +34,13 @@ class NoAgent(ClientError):
 
 
 class AnswerError(ClientError):
-    """The agent answered with an error."""
+    """The agent answered with an error; `hint` says what a token lacks, if the agent told."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, hint: str = "") -> None:
         super().__init__(f"Unexpected response code: {status} ({text})")
         self.status = status
         self.text = text
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Connection:
         """The same, but the body is still to be read; the caller closes the connection."""
         settings = self.settings
         connection = _connect(settings, timeout_s or settings.timeout_s)
-        headers = {"X-Consul-Token": settings.token} if settings.token else {}
+        headers = {"User-Agent": "consulpy"} | ({"X-Consul-Token": settings.token} if settings.token else {})
         if settings.basic_auth:
             headers["Authorization"] = f"Basic {base64.b64encode(settings.basic_auth.encode()).decode()}"
         try:

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
-from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch
 from consulpy.gocompat.time import go_time
 from consulpy.http.api.routing import Request
 from consulpy.local.shapes import INDEXES, aux_struct
@@ -38,6 +38,12 @@ def _time(value: Any) -> bytes:
         raise GoError(f'parsing time {value!r} as "2006-01-02T15:04:05Z07:00": cannot parse') from None
 
 
+def _hash(value: Any) -> None:
+    """A hash is read and forgotten: what was read may be written back."""
+    if not isinstance(value, str):
+        raise mismatch(value, "string")
+
+
 _IDENTITIES: Final[dict[type[Record], Shape]] = {
     Link: Shape("structs.ACLTokenPolicyLink"),
     ServiceIdentity: Shape("structs.ACLServiceIdentity"),
@@ -48,11 +54,13 @@ _TOKEN: Final = Shape(
     custom=True,
     durations=frozenset({"ExpirationTTL"}),
     unsigned=INDEXES,
-    readers={"ExpirationTime": _time, "CreateTime": _time},
+    readers={"ExpirationTime": _time, "CreateTime": _time, "Hash": _hash},
     inner=_IDENTITIES,
 )
-_POLICY: Final = Shape("structs.ACLPolicy", unsigned=INDEXES, types={"Syntax": "acl.SyntaxVersion"})
-_ROLE: Final = Shape("structs.ACLRole", unsigned=INDEXES, inner=_IDENTITIES)
+_POLICY: Final = Shape(
+    "structs.ACLPolicy", unsigned=INDEXES, types={"Syntax": "acl.SyntaxVersion"}, readers={"Hash": _hash}
+)
+_ROLE: Final = Shape("structs.ACLRole", unsigned=INDEXES, inner=_IDENTITIES, readers={"Hash": _hash})
 _RULE: Final = Shape("structs.ACLBindingRule", unsigned=INDEXES)
 _METHOD: Final = Shape(
     aux_struct("MaxTokenTTL interface {}"),

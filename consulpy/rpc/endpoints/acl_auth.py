@@ -80,7 +80,7 @@ def method_set(server: "Server", request: requests.AuthMethodSetRequest) -> Any:
     _check_config(method)
     method = dataclasses.replace(method, create_index=0, modify_index=0)
     stored = server.submit(AuthMethodSet(requests.AuthMethodBatchSet([method])))
-    return stored.addCallback(lambda _: server.store.acl.auth_method(method.name))
+    return stored.addCallback(lambda _: server.store.acl.auth_method(method.name) or method)
 
 
 def _check_ttl(ttl_ns: int) -> None:
@@ -164,7 +164,7 @@ def rule_set(server: "Server", request: requests.BindingRuleSetRequest) -> Any:
         raise RPCError(f'cannot find auth method with name "{rule.auth_method}"')
     _check_rule(rule, method)
     stored = server.submit(BindingRuleSet(requests.BindingRuleBatchSet([rule])))
-    return stored.addCallback(lambda _: server.store.acl.binding_rule(rule.id))
+    return stored.addCallback(lambda _: server.store.acl.binding_rule(rule.id) or rule)
 
 
 def _check_rule(rule: BindingRule, method: AuthMethod) -> None:

@@ -105,7 +105,7 @@ def policy_set(server: "Server", request: PolicySetRequest) -> Any:
         raise RPCError(str(error)) from None
     policy = dataclasses.replace(policy, create_index=0, modify_index=0, hash=policy.content_hash(), syntax=0)
     stored = server.submit(PolicySet(PolicyBatchSet([policy])))
-    return stored.addCallback(lambda _: server.store.acl.policy(policy.id))
+    return stored.addCallback(lambda _: server.store.acl.policy(policy.id) or policy)  # it may be gone again
 
 
 def _check_change(server: "Server", policy: Policy, named: Policy | None) -> None:
@@ -206,9 +206,7 @@ def role_set(server: "Server", request: RoleSetRequest) -> Any:
     role.hash = role.content_hash()
 
     def stored(_: Any) -> Role:
-        found = server.store.acl.role(role.id)
-        assert found is not None, "it was written a moment ago"
-        return server.store.acl.shown(found)
+        return server.store.acl.shown(server.store.acl.role(role.id) or role)  # it may be gone again
 
     return server.submit(RoleSet(RoleBatchSet([role]))).addCallback(stored)
 

@@ -251,3 +251,19 @@ def test_a_deleted_token_leaves_no_answer_behind(door: GuardedDoor) -> None:
     assert door.as_(token, f"DELETE /v1/acl/token/{accessor}").status == 403
     assert door.as_(MASTER, f"DELETE /v1/acl/token/{accessor}").status == 200
     assert door.as_(token, "GET /v1/kv/a").text == "ACL not found"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("policy", {"Name": "p", "Rules": 'key "a" { policy = "read" }', "Datacenters": ["dc1"]}),
+        ("role", {"Name": "r", "ServiceIdentities": [{"ServiceName": "web"}]}),
+        ("token", {"Description": "t", "NodeIdentities": [{"NodeName": "n", "Datacenter": "dc1"}]}),
+    ],
+)
+def test_what_was_read_may_be_written_back(door: GuardedDoor, kind: str, body: dict[str, Any]) -> None:
+    made = door.as_(MASTER, f"PUT /v1/acl/{kind}", body).json
+    path = f"/v1/acl/{kind}/{made.get('AccessorID') or made['ID']}"
+    again = door.as_(MASTER, f"PUT {path}", door.as_(MASTER, f"GET {path}").json)
+    assert again.status == 200, again.text
+    assert again.json == made | {"ModifyIndex": again.json["ModifyIndex"]}

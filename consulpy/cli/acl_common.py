@@ -1,0 +1,188 @@
+"""What the commands of `consulpy acl` have in common: flags, names and beginnings of ids, values from files."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from consulpy.cli.command import Invocation
+from consulpy.cli.members import FORMAT
+from consulpy.client import ClientError
+from consulpy.errors import ConfigError
+from consulpy.gocompat.flag import Flag, switch
+
+Json = dict[str, Any]
+
+ASKS: Final[dict[str, Any]] = {"asks_agent": True, "asks_servers": True}
+ANONYMOUS_ID: Final = "00000000-0000-0000-0000-000000000002"
+MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
+_ID_LENGTH: Final = 36
+
+META: Final = Flag(
+    "meta",
+    "Indicates that metadata such as the content hash and Raft indices should be shown for each entry",
+    switch,
+    default=False,
+)
+NO_MERGE: Final = Flag(
+    "no-merge",
+    "Do not merge the current information with what is provided to the command. Instead overwrite all fields.",
+    switch,
+    default=False,
+)
+SHOWS: Final = (FORMAT, META)
+POLICIES: Final = (
+    Flag("policy-id", "ID of a policy to use (or a unique prefix of it). May be specified multiple times", many=True),
+    Flag("policy-name", "Name of a policy to use. May be specified multiple times", many=True),
+)
+ROLES: Final = (
+    Flag("role-id", "ID of a role to use (or a unique prefix of it). May be specified multiple times", many=True),
+    Flag("role-name", "Name of a role to use. May be specified multiple times", many=True),
+)
+IDENTITIES: Final = (
+    Flag(
+        "service-identity",
+        "Name of a service identity to use. May be specified multiple times. Format is the SERVICENAME or "
+        "SERVICENAME:DATACENTER1,DATACENTER2,...",
+        many=True,
+    ),
+    Flag(
+        "node-identity",
+        "Name of a node identity to use. May be specified multiple times. Format is NODENAME:DATACENTER",
+        many=True,
+    ),
+)
+
+
+def text_flag(name: str, doc: str) -> Flag:
+    """A flag that holds a text; not given it is empty."""
+    return Flag(name, doc, default="", placeholder="string")
+
+
+@contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Say of a request that failed what it was for, and what the token lacked. Raises `ConfigError`."""
+    try:
+        yield
+    except ClientError as error:
+        hint = getattr(error, "hint", "")
+        raise ConfigError(f"{what}: {error}" + (f"\n{hint}" if hint else "")) from None
+
+
+def value_of(text: str) -> str:
+    """A text as it is, from a file (`@file`), or from the standard input (`-`). Raises `ConfigError`."""
+    try:
+        if text == "-":
+            return sys.stdin.read()
+        if text.startswith("@"):
+            return Path(text[1:]).read_text(errors="replace")
+    except OSError as error:
+        raise ConfigError(
+            f"Error loading data: Failed to read file: open {error.filename}: {str(error.strerror).lower()}"
+        ) from None
+    return text
+
+
+def part(text: str) -> str:
+    """A name or an id as a part of a path."""
+    return quote(text, safe="", errors="surrogateescape")
+
+
+def _by_prefix(given: Invocation, prefix: str, path: str, field: str, kind: str) -> str:
+    if len(prefix) == _ID_LENGTH:
+        return prefix
+    what = f"Error determining {'binding rule' if kind == 'rule' else kind} ID"
+    with saying(what):
+        found = [row[field] for row in given.client.get(path, given.query) or [] if row[field].startswith(prefix)]
+    if not found:
+        raise ConfigError(f"{what}: No such {kind} ID with prefix: {prefix}")
+    if len(found) > 1:
+        raise ConfigError(f"{what}: Partial {kind} ID is not unique")
+    return str(found[0])
+
+
+def token_id(given: Invocation, text: str) -> str:
+    """The accessor of a token by its beginning."""
+    if text == "anonymous":
+        return ANONYMOUS_ID
+    return _by_prefix(given, text, "/v1/acl/tokens", "AccessorID", "token")
+
+
+def policy_id(given: Invocation, text: str) -> str:
+    """The id of a policy by its beginning."""
+    return MANAGEMENT_ID if text == "global-management" else _by_prefix(given, text, "/v1/acl/policies", "ID", "policy")
+
+
+def policy_id_by_name(given: Invocation, name: str) -> str:
+    """The id of a policy by its name."""
+    return _by_name(given, name, "/v1/acl/policies", "policy")
+
+
+def role_id(given: Invocation, text: str) -> str:
+    """The id of a role by its beginning."""
+    return _by_prefix(given, text, "/v1/acl/roles", "ID", "role")
+
+
+def role_id_by_name(given: Invocation, name: str) -> str:
+    """The id of a role by its name."""
+    return _by_name(given, name, "/v1/acl/roles", "role")
+
+
+def _by_name(given: Invocation, name: str, path: str, kind: str) -> str:
+    with saying(f"Error determining {kind} ID"):
+        for row in given.client.get(path, given.query) or []:
+            if row["Name"] == name:
+                return str(row["ID"])
+    raise ConfigError(f"Error determining {kind} ID: No such {kind} with name {name}")
+
+
+def rule_id(given: Invocation, text: str) -> str:
+    """The id of a binding rule by its beginning."""
+    return _by_prefix(given, text, "/v1/acl/binding-rules", "ID", "rule")
+
+
+def policy_links(given: Invocation) -> list[Json]:
+    """The policies of the flags, by name and by id."""
+    values = given.values
+    by_name: list[Json] = [{"Name": name} for name in values["policy-name"]]
+    return by_name + [{"ID": policy_id(given, text)} for text in values["policy-id"]]
+
+
+def role_links(given: Invocation) -> list[Json]:
+    """The roles of the flags, by name and by id."""
+    values = given.values
+    by_name: list[Json] = [{"Name": name} for name in values["role-name"]]
+    return by_name + [{"ID": role_id(given, text)} for text in values["role-id"]]
+
+
+def service_identities(given: Invocation) -> list[Json]:
+    """`NAME` or `NAME:DC,DC`. Raises `ConfigError`."""
+    found = []
+    for text in given.values["service-identity"]:
+        name, colon, datacenters = text.partition(":")
+        if not name or ":" in datacenters or (colon and not all(datacenters.split(","))):
+            raise ConfigError(f'Malformed -service-identity argument: "{text}"')
+        found.append({"ServiceName": name} | ({"Datacenters": datacenters.split(",")} if colon else {}))
+    return found
+
+
+def node_identities(given: Invocation) -> list[Json]:
+    """`NAME:DC`. Raises `ConfigError`."""
+    found = []
+    for text in given.values["node-identity"]:
+        name, _, datacenter = text.partition(":")
+        if not name or not datacenter or ":" in datacenter:
+            raise ConfigError(f'Malformed -node-identity argument: "{text}"')
+        found.append({"NodeName": name, "Datacenter": datacenter})
+    return found
+
+
+def merged(old: list[Json] | None, new: list[Json]) -> list[Json]:
+    """What is linked already, and what is new."""
+    kept = list(old or [])
+    for link in new:
+        if not any(all(each.get(field) == value for field, value in link.items()) for each in kept):
+            kept.append(link)
+    return kept
