@@ -232,23 +232,23 @@ Check = Callable[[Sequence[Member]], None]
 
 
 class Known(Protocol):
-    """The members that a pool has (`consulpy.serf.membership.Holders`); names and ids in whatever capitals."""
+    """The members that a pool has (`consulpy.serf.membership.NameHolders`); names and ids in whatever capitals."""
 
-    def named_like(self, name: str) -> Member | None:
+    def find_by_name(self, name: str) -> Member | None:
         """The member of a name."""
 
-    def with_node_id(self, node_id: str) -> Member | None:
+    def find_by_node_id(self, node_id: str) -> Member | None:
         """The member with an id."""
 
 
 class Nobody:
     """No members yet."""
 
-    def named_like(self, name: str) -> Member | None:  # noqa: ARG002
+    def find_by_name(self, name: str) -> Member | None:  # noqa: ARG002
         """Nobody."""
         return None
 
-    def with_node_id(self, node_id: str) -> Member | None:  # noqa: ARG002
+    def find_by_node_id(self, node_id: str) -> Member | None:  # noqa: ARG002
         """Nobody."""
         return None
 
@@ -309,7 +309,7 @@ def _check_holders(member: Member, own: Member, known: Known, *, is_alone: bool)
     """
     if member.is_gone:
         return
-    holder = own if member.name.lower() == own.name.lower() else known.named_like(member.name)
+    holder = own if member.name.lower() == own.name.lower() else known.find_by_name(member.name)
     if holder is not None and not is_alone and member.name != holder.name:
         return
     if holder is not None and holder.status is Status.ALIVE and _are_two(member, holder):
@@ -329,7 +329,7 @@ def _holder_of_id(member: Member, own: Member, known: Known) -> Member | None:
     member_id = member.tags.get("id", "").lower()
     if member_id and member_id == own.tags["id"].lower():
         return own
-    holder = known.with_node_id(member_id)
+    holder = known.find_by_node_id(member_id)
     is_other = holder is not None and holder.address != member.address and _has_unique_id(holder)
     return holder if is_other else None
 

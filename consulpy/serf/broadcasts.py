@@ -1,6 +1,6 @@
-"""Serf's three queues of broadcasts: intents, queries, user events.
+"""Serf's three broadcast queues: intents, queries, user events.
 
-They fill what memberlist's own queue leaves of each packet, in that order. Every message is an entry of its own.
+They fill the space that memberlist's own queue leaves in a packet, in that order. No message invalidates another.
 Source: docs/wire/gossip.md 2.6 and 5.7.
 """
 
@@ -16,8 +16,10 @@ EVENTS: Final = "event"
 
 
 class Broadcasts:
-    """The queues, and their guard. `members`: how many members Serf knows, of any status. `queued()` is called after
-    each new message."""
+    """The three queues and their depth limits.
+
+    `members()`: the number of members of any status. `queued()` is called after each new message.
+    """
 
     def __init__(
         self,
@@ -38,32 +40,32 @@ class Broadcasts:
 
     @property
     def dropped(self) -> int:
-        """How many messages were thrown away because a queue was full."""
+        """Number of messages dropped because a queue was full."""
         return sum(queue.dropped for queue in self._queues.values())
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits to be sent."""
+        """Whether all queues are empty."""
         return not any(map(len, self._queues.values()))
 
     def intent(self, message: bytes, finished: Callable[[], None] | None = None) -> None:
-        """Pass an intent on; `finished` when it has been sent as often as it should."""
+        """Queue an intent; `finished` is called when it reached the transmit limit."""
         self._queues[INTENTS].queue(message, finished=finished)
 
     def query(self, message: bytes) -> None:
-        """Pass a query on."""
+        """Queue a query."""
         self._queues[QUERIES].queue(message)
 
     def event(self, message: bytes) -> None:
-        """Pass a user event on."""
+        """Queue a user event."""
         self._queues[EVENTS].queue(message)
 
     def depth(self, queue: str) -> int:
-        """How many messages wait in a queue."""
+        """Number of messages in a queue."""
         return len(self._queues[queue])
 
     def get(self, overhead: int, limit: int) -> list[bytes]:
-        """Messages for one packet, each costing `overhead` more than its length, at most `limit` bytes in all."""
+        """Messages for one packet: each costs its length plus `overhead`, together at most `limit` bytes."""
         picked: list[bytes] = []
         for queue in self._queues.values():
             if len(queue):
@@ -73,7 +75,9 @@ class Broadcasts:
         return picked
 
     def check(self) -> None:
-        """Let the queues grow with the cluster, throw away what is too much, and say once when one is long."""
+        """Scale the depth limits with the cluster, drop messages above them, and log a warning when a queue becomes
+        deep.
+        """
         config = self._config
         limit = max(config.min_queue_depth, 2 * self._members()) if config.min_queue_depth else config.max_queue_depth
         for name, queue in self._queues.items():
@@ -89,6 +93,6 @@ class Broadcasts:
             self._dropped = self.dropped
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all messages."""
         for queue in self._queues.values():
             queue.clear()

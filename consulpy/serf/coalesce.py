@@ -1,7 +1,7 @@
-"""Put events together that follow each other closely, as a Serf agent does for its handlers (Consul does not).
+"""Coalescing of member and user events, as a Serf agent does for its event handlers (Consul does not).
 
-What came is told when nothing more came for the quiescent period, or after the whole period at the latest.
-Source: docs/wire/gossip.md 6.10 and 11: what was told is cleared, so that an old update is not told again and again.
+Events are delivered when none came for the quiescent period, or after the whole coalesce period at the latest. Source:
+docs/wire/gossip.md 6.10 and 11: delivered events are cleared, so that an old update is not delivered again.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from consulpy.serf.members import Member
 
 
 class _Window:
-    """When to tell: after a quiet time, or when the period is over."""
+    """The coalesce and quiescent timers; `flush()` is called at the end of either."""
 
     def __init__(self, clock: Clock, period_s: float, quiescent_s: float, flush: Callable[[], None]) -> None:
         self._clock = clock
@@ -22,8 +22,8 @@ class _Window:
         self._period: Timer | None = None
         self._quiet: Timer | None = None
 
-    def touch(self) -> None:
-        """Something came."""
+    def restart_quiescent_timer(self) -> None:
+        """An event came: restart the quiescent timer, and start the coalesce timer if it is not running."""
         if self._period is None:
             self._period = self._clock.callLater(self._period_s, self.close)
         if self._quiet is not None and self._quiet.active():
@@ -31,7 +31,7 @@ class _Window:
         self._quiet = self._clock.callLater(self._quiescent_s, self.close)
 
     def close(self) -> None:
-        """Tell now."""
+        """Flush now and stop the timers."""
         for timer in (self._period, self._quiet):
             if timer is not None and timer.active():
                 timer.cancel()
@@ -40,65 +40,69 @@ class _Window:
 
 
 class MemberCoalescer:
-    """Of each member only the last event of a period, one event for each kind, none that says what was said last."""
+    """Coalesces member events: the last event of each member, grouped by kind; one like the last
+    delivered is dropped.
+    """
 
-    def __init__(self, clock: Clock, period_s: float, quiescent_s: float, tell: Callable[[Event], None]) -> None:
+    def __init__(self, clock: Clock, period_s: float, quiescent_s: float, deliver: Callable[[Event], None]) -> None:
         self._window = _Window(clock, period_s, quiescent_s, self._flush)
-        self._tell = tell
+        self._deliver = deliver
         self._latest: dict[str, tuple[MemberEventKind, Member]] = {}
-        self._told: dict[str, MemberEventKind] = {}
+        self._last_kind: dict[str, MemberEventKind] = {}
 
     def add(self, event: MemberEvent) -> None:
-        """An event happened."""
+        """Add an event."""
         for member in event.members:
             self._latest[member.name] = (event.kind, member)
-        self._window.touch()
+        self._window.restart_quiescent_timer()
 
     def close(self) -> None:
-        """Tell what is left."""
+        """Deliver pending events."""
         self._window.close()
 
     def _flush(self) -> None:
         grouped: dict[MemberEventKind, list[Member]] = {}
         for name, (kind, member) in self._latest.items():
-            if self._told.get(name) is kind and kind is not MemberEventKind.UPDATE:
+            if self._last_kind.get(name) is kind and kind is not MemberEventKind.UPDATE:
                 continue
             if kind is MemberEventKind.REAP:
-                self._told.pop(name, None)
+                self._last_kind.pop(name, None)
             else:
-                self._told[name] = kind
+                self._last_kind[name] = kind
             grouped.setdefault(kind, []).append(member)
         self._latest.clear()
         for kind, members in grouped.items():
-            self._tell(MemberEvent(kind, members))
+            self._deliver(MemberEvent(kind, members))
 
 
 class UserCoalescer:
-    """Of the user events of one name only those of the highest Lamport time; those that may not be coalesced pass."""
+    """Coalesces user events: of each name those of the highest Lamport time. Events without the flag are passed
+    through.
+    """
 
-    def __init__(self, clock: Clock, period_s: float, quiescent_s: float, tell: Callable[[Event], None]) -> None:
+    def __init__(self, clock: Clock, period_s: float, quiescent_s: float, deliver: Callable[[Event], None]) -> None:
         self._window = _Window(clock, period_s, quiescent_s, self._flush)
-        self._tell = tell
+        self._deliver = deliver
         self._latest: dict[str, list[UserEvent]] = {}
 
     def add(self, event: UserEvent) -> None:
-        """An event happened."""
+        """Add an event."""
         if not event.coalesce:
-            self._tell(event)
+            self._deliver(event)
             return
         known = self._latest.get(event.name)
         if known is None or event.ltime > known[0].ltime:
             self._latest[event.name] = [event]
         elif event.ltime == known[0].ltime:
             known.append(event)
-        self._window.touch()
+        self._window.restart_quiescent_timer()
 
     def close(self) -> None:
-        """Tell what is left."""
+        """Deliver pending events."""
         self._window.close()
 
     def _flush(self) -> None:
         latest, self._latest = self._latest, {}
         for events in latest.values():
             for event in events:
-                self._tell(event)
+                self._deliver(event)

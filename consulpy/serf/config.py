@@ -1,4 +1,4 @@
-"""What can be set about a Serf, with Serf's own defaults and Consul's changes to them.
+"""Configuration of a Serf instance, with the defaults of Serf, of a Serf agent and of Consul.
 
 Source: docs/wire/gossip.md 6 and 9. Times are seconds, sizes bytes.
 """
@@ -9,75 +9,75 @@ from typing import Any, Final, Self
 
 from consulpy.errors import ConfigError
 
-#: No user event may be larger than this, whatever is configured.
+#: Maximum bytes of a user event's name and payload, whatever is configured.
 USER_EVENT_SIZE_MAX_BYTES: Final = 9 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerfConfig:
-    """The settings of one Serf instance (one gossip pool)."""
+    """Settings of one Serf instance (one gossip pool)."""
 
-    #: What we tell of ourselves; at most 512 bytes encoded.
+    #: Tags of the local member; at most 512 bytes encoded.
     tags: dict[str, str] = field(default_factory=dict)
-    #: The Serf protocol that we speak: 4 in Consul, 5 in a Serf agent (where it makes `serf` show protocol 5).
+    #: The Serf protocol version: 4 in Consul, 5 in a Serf agent (where it makes `serf` show protocol 5).
     protocol_version: int = 4
 
-    #: Failed members are tried again, and listed, for this long.
+    #: Seconds for which reconnects to a failed member are tried; then it is reaped.
     reconnect_timeout_s: float = 24 * 3600.0
-    #: Left members are listed for this long.
+    #: Seconds after which a left member is reaped.
     tombstone_timeout_s: float = 24 * 3600.0
-    #: How often failed and left members are looked through for such as are due to be erased.
+    #: Seconds between checks for members to reap.
     reap_interval_s: float = 15.0
-    #: How often a failed member may be tried again.
+    #: Seconds between reconnect attempts to failed members.
     reconnect_interval_s: float = 30.0
-    #: A member that comes back sooner than this after it failed is flapping.
+    #: Seconds after a failure within which a member that comes back is counted as flapping.
     flap_timeout_s: float = 60.0
-    #: How long intents about members that we do not know yet are kept.
+    #: Seconds for which intents about unknown members are buffered.
     recent_intent_timeout_s: float = 300.0
 
-    #: How long a leave or force-leave waits for its intent to be transmitted.
+    #: Seconds that a leave or force-leave waits for its intent to be transmitted.
     broadcast_timeout_s: float = 5.0
-    #: How long we still answer after having left, so that everybody hears of it.
+    #: Seconds between leaving and the end of the leave, in which other members still get answers and hear of it.
     leave_propagate_delay_s: float = 1.0
 
-    #: How many Lamport times back user events are told apart.
+    #: Lamport times for which user events are remembered to detect duplicates.
     event_buffer_size: int = 512
-    #: The same for queries.
+    #: Lamport times for which queries are remembered to detect duplicates.
     query_buffer_size: int = 512
-    #: The most bytes of name and payload, and of the encoded message, of a user event.
+    #: Maximum bytes of a user event: of name and payload, and of the encoded message.
     user_event_size_limit_bytes: int = 512
-    #: The most bytes of an encoded query.
+    #: Maximum bytes of an encoded query.
     query_size_limit_bytes: int = 1024
-    #: The most bytes of an encoded response to a query.
+    #: Maximum bytes of an encoded query response.
     query_response_size_limit_bytes: int = 1024
-    #: Queries wait for `gossip_interval_s * query_timeout_mult * ceil(log10(alive + 1))`.
+    #: A query's timeout is `gossip_interval_s * query_timeout_mult * ceil(log10(alive + 1))`.
     query_timeout_mult: int = 16
-    #: How many other members' responses we forward each second.
+    #: Maximum query responses relayed for other members per second.
     relay_limit_per_s: int = 100
 
-    #: How often the queues of broadcasts are looked at.
+    #: Seconds between checks of the broadcast queues' depth.
     queue_check_interval_s: float = 30.0
-    #: A queue that is this deep is worth a warning.
+    #: Queue depth above which a warning is logged.
     queue_depth_warning: int = 128
-    #: No queue may be deeper.
+    #: Maximum queue depth.
     max_queue_depth: int = 4096
-    #: If not 0, a queue may be as deep as max(this, 2 x members), instead of `max_queue_depth`.
+    #: If not 0, the maximum queue depth is max(this, 2 x members) instead of `max_queue_depth`.
     min_queue_depth: int = 0
 
-    #: Whether somebody who loses his name to a majority shuts down (Serf agents do, Consul agents never).
+    #: Whether a member that loses its name to a majority shuts down (Serf agents do, Consul agents never).
     resolve_name_conflicts: bool = True
-    #: Whether acks carry our network coordinate.
+    #: Whether acks carry network coordinates.
     coordinates: bool = True
-    #: Join the members of the snapshot again even after a graceful leave.
+    #: Whether the snapshot's members are rejoined even after a graceful leave.
     rejoin_after_leave: bool = False
 
-    #: Member events of this many seconds are put together; 0: each is told at once.
+    #: Seconds over which member events are coalesced; 0: each is delivered immediately.
     coalesce_period_s: float = 0.0
-    #: ... or as soon as nothing happened for this long.
+    #: Seconds without an event after which coalesced member events are delivered.
     quiescent_period_s: float = 1.0
-    #: The same for user events that may be coalesced.
+    #: Seconds over which user events with the coalesce flag are coalesced; 0: each is delivered immediately.
     user_coalesce_period_s: float = 0.0
-    #: ... or as soon as nothing happened for this long.
+    #: Seconds without an event after which coalesced user events are delivered.
     user_quiescent_period_s: float = 1.0
 
     @classmethod
@@ -89,7 +89,7 @@ class SerfConfig:
 
     @classmethod
     def consul(cls, **changes: Any) -> Self:
-        """The settings of a pool of Consul agents (docs/wire/gossip.md 6.5, 6.8, 6.9, 5.7)."""
+        """The settings of a Consul agent's pool (docs/wire/gossip.md 6.5, 6.8, 6.9, 5.7)."""
         ours = cls(
             reconnect_timeout_s=72 * 3600.0,
             leave_propagate_delay_s=3.0,

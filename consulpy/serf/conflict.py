@@ -1,4 +1,4 @@
-"""Two members of one name: everybody is asked whom they know under it, and the one whom few know gives way.
+"""Name conflict resolution: all members are queried for the name's address; the member known by the minority yields.
 
 Source: docs/wire/gossip.md 6.5 ("Name conflict"). Serf agents do so; Consul only writes a log line.
 """
@@ -18,28 +18,28 @@ CONFLICT: Final = INTERNAL_PREFIX + "conflict"
 
 
 class Verdict(Enum):
-    """What the others' answers mean for us."""
+    """Result of the vote for the local member."""
 
     KEEP = "the name is ours"
     YIELD = "the name is somebody else's"
-    #: Real Serf would give way too; then two members alone with each other would both end.
+    #: Real Serf yields as well; then two members alone with each other would both shut down.
     NO_ANSWER = "nobody answered"
 
 
 def packed_address(address: str) -> bytes:
-    """An IP address as the wire has it: 4 or 16 bytes. Raises `ValueError`."""
+    """Pack an IP address: 4 or 16 bytes. Raises `ValueError`."""
     return ipaddress.ip_address(address).packed
 
 
 def unpacked_address(packed: bytes | None) -> str:
-    """An IP address of the wire as text. Raises `WireError` for one that has neither 4 nor 16 bytes."""
+    """Unpack an IP address. Raises `WireError` unless it has 4 or 16 bytes."""
     if packed is None or len(packed) not in (4, 16):
         raise WireError(f"an IP address of {len(packed or b'')} bytes")
     return str(ipaddress.ip_address(packed))
 
 
 def answer_conflict_query(payload: bytes, members: Mapping[str, Member], local_name: str) -> bytes | None:
-    """Whom we know under the name in `payload`; None (silence) if we are ourselves in question."""
+    """The response to a conflict query: the member known by the name in `payload`; None if that is the local name."""
     name = text(payload)
     if name == local_name:
         return None
@@ -63,8 +63,8 @@ def _record(member: Member) -> MemberRecord:
     )
 
 
-class NameContest:
-    """Counts who knows us under our name."""
+class ConflictVote:
+    """Counts the responses to a conflict query that agree with the local member's address."""
 
     def __init__(self, local: Member) -> None:
         self._address = packed_address(local.address)
@@ -73,7 +73,7 @@ class NameContest:
         self.matching = 0
 
     def count(self, payload: bytes) -> None:
-        """One member's answer. Raises `WireError` for one that is not understood (it does not count)."""
+        """Count one response. Raises `WireError` for a malformed one, which does not count."""
         message = decode(payload)
         if not isinstance(message, ConflictResponse):
             raise WireError("a conflict query was answered with something else")
@@ -84,7 +84,7 @@ class NameContest:
 
     @property
     def verdict(self) -> Verdict:
-        """Who keeps the name."""
+        """The result so far."""
         if not self.responses:
             return Verdict.NO_ANSWER
         return Verdict.KEEP if self.matching >= self.responses // 2 + 1 else Verdict.YIELD

@@ -1,6 +1,6 @@
 """Network coordinates: Vivaldi, step for step as Serf computes it, so that distances agree across a mixed cluster.
 
-A coordinate rides in each ack to a direct UDP ping. Source: docs/wire/gossip.md section 8; checked on every update of
+Acks to direct UDP pings carry a coordinate. Source: docs/wire/gossip.md section 8; checked on every update of
 tests/vectors/gossip/coordinates.json. All times are seconds.
 """
 
@@ -21,23 +21,23 @@ HEIGHT_MIN: Final = 10.0e-6
 LATENCY_FILTER_SIZE: Final = 3
 GRAVITY_RHO: Final = 150.0
 ZERO: Final = 1.0e-6
-#: A round trip that took longer says nothing about distance.
+#: Maximum round trip time; longer ones are not used.
 RTT_MAX_S: Final = 10.0
-#: The version byte before a coordinate in an ack.
+#: Version byte in front of a coordinate in an ack.
 PING_VERSION: Final = 1
 
 
 class BadCoordinate(WireError):
-    """A coordinate or round trip time that cannot be taken."""
+    """A coordinate or round trip time that is invalid."""
 
 
 def encode_ack(coordinate: Coord) -> bytes:
-    """What an ack carries: the version and the coordinate."""
+    """Encode an ack's payload: version and coordinate."""
     return bytes((PING_VERSION,)) + coordinate.pack()
 
 
 def decode_ack(payload: bytes) -> Coord | None:
-    """The coordinate in an ack; None for a member that has none. Raises `WireError` for another version or garbage."""
+    """Decode an ack's payload; None without a coordinate. Raises `WireError` for another version or a malformed one."""
     if not payload:
         return None
     if payload[0] != PING_VERSION:
@@ -49,18 +49,18 @@ def decode_ack(payload: bytes) -> Coord | None:
 
 
 def is_valid(coordinate: Coord) -> bool:
-    """Whether all its numbers are finite."""
+    """Whether all of its numbers are finite."""
     numbers = (*coordinate.vec, coordinate.error, coordinate.adjustment, coordinate.height)
     return all(math.isfinite(number) for number in numbers)
 
 
 def is_compatible(coordinate: Coord) -> bool:
-    """Whether it has the dimensions that we have."""
+    """Whether it has as many dimensions as ours."""
     return len(coordinate.vec) == DIMENSIONS
 
 
 def distance_s(one: Coord, other: Coord) -> float:
-    """The estimated round trip time between two coordinates, cut to whole nanoseconds as Go's durations are."""
+    """Estimated round trip time between two coordinates in seconds, truncated to nanoseconds as Go's durations are."""
     raw = _raw_distance(one, other)
     adjusted = raw + one.adjustment + other.adjustment
     if adjusted > 0.0:
@@ -69,7 +69,7 @@ def distance_s(one: Coord, other: Coord) -> float:
 
 
 class CoordinateClient:
-    """Our own coordinate, moved by each measured round trip."""
+    """The local member's coordinate, updated by each measured round trip time."""
 
     def __init__(self, rng: Random, start: Coord | None = None) -> None:
         self._rng = rng
@@ -78,24 +78,24 @@ class CoordinateClient:
         self._samples = [0.0] * ADJUSTMENT_WINDOW
         self._sample_index = 0
         self._latencies: dict[str, list[float]] = {}
-        #: How often the numbers ran away and we began anew.
+        #: Number of resets after an update gave invalid numbers.
         self.resets = 0
 
     @property
     def coordinate(self) -> Coord:
-        """Where we are (a copy)."""
+        """A copy of the local coordinate."""
         return _copy(self._coord)
 
     def distance_to_s(self, other: Coord) -> float:
-        """The estimated round trip time to `other`."""
+        """Estimated round trip time to `other` in seconds."""
         return distance_s(self._coord, other)
 
     def forget(self, name: str) -> None:
-        """A member is gone."""
+        """Drop the latency samples of a member that was reaped."""
         self._latencies.pop(name, None)
 
     def update(self, name: str, other: Coord, rtt_s: float) -> Coord:
-        """A round trip to `name`, which is at `other`, took `rtt_s`; where we are then. Raises `BadCoordinate`."""
+        """Update by a round trip of `rtt_s` to member `name` at `other`; the new coordinate. Raises `BadCoordinate`."""
         if not is_compatible(other):
             raise BadCoordinate("dimensions aren't compatible")
         if not is_valid(other):
@@ -109,7 +109,7 @@ class CoordinateClient:
             self._update_vivaldi(other, rtt_s)
             self._update_adjustment(other, rtt_s)
             self._update_gravity()
-        except (OverflowError, ZeroDivisionError, ValueError):  # Go would go on with an infinity
+        except (OverflowError, ZeroDivisionError, ValueError):  # Go would continue with an infinity
             self._coord.error = math.nan
         if not is_valid(self._coord):
             self.resets += 1
@@ -117,7 +117,7 @@ class CoordinateClient:
         return self.coordinate
 
     def _filter_latency(self, name: str, rtt_s: float) -> float:
-        """The median of the last three of this member."""
+        """The median of the member's last three round trip times."""
         samples = self._latencies.setdefault(name, [])
         samples.append(rtt_s)
         if len(samples) > LATENCY_FILTER_SIZE:
@@ -153,7 +153,7 @@ class CoordinateClient:
             ours.height = max((ours.height + other.height) * force / magnitude + ours.height, HEIGHT_MIN)
 
     def _unit_vector(self, here: list[float], there: list[float]) -> tuple[list[float], float]:
-        """The direction from `there` to `here` and the distance; a random one, and 0, if they are the same."""
+        """The unit vector from `there` to `here`, and their distance; a random one, and 0, if they are equal."""
         away = [a - b for a, b in zip(here, there, strict=True)]
         magnitude = _magnitude(away)
         if magnitude > ZERO:

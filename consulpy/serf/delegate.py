@@ -1,4 +1,4 @@
-"""What memberlist tells and asks of Serf: messages, members, the user state of push/pulls, coordinates in acks.
+"""Serf's memberlist delegate: messages, member events, the user state of push/pulls, coordinates in acks.
 
 Source: docs/wire/gossip.md 6.6 and 8.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class SerfDelegate:
-    """Serf's side of memberlist's `Delegate`."""
+    """Implements `consulpy.memberlist.delegate.Delegate`. `check_merge` and `check_alive`: see `Serf`."""
 
     def __init__(
         self,
@@ -47,14 +47,14 @@ class SerfDelegate:
             JoinIntent: self._join_intent,
             UserEventMessage: self._user_event,
             QueryMessage: self._query,
-            QueryResponseMessage: serf.asking.receive,
-            Relay: serf.answering.relay,
+            QueryResponseMessage: serf.pending_queries.receive,
+            Relay: serf.query_responder.relay,
         }
 
     # -- messages
 
     def notify_message(self, message: bytes) -> None:
-        """A Serf message arrived. Raises `WireError` if it means nothing here."""
+        """Decode and handle a Serf message. Raises `WireError`."""
         self._serf.metrics.sample("serf.msgs.received", len(message))
         decoded = decode(message)
         handler = self._handlers.get(type(decoded))
@@ -66,27 +66,27 @@ class SerfDelegate:
             handler(decoded, message)
 
     def _leave_intent(self, intent: LeaveIntent, raw: bytes) -> None:
-        if self._serf.take_leave_intent(intent):
+        if self._serf.handle_leave_intent(intent):
             self._serf.broadcasts.intent(raw)
 
     def _join_intent(self, intent: JoinIntent, raw: bytes) -> None:
-        if self._serf.take_join_intent(intent):
+        if self._serf.handle_join_intent(intent):
             self._serf.broadcasts.intent(raw)
 
     def _user_event(self, event: UserEventMessage, raw: bytes) -> None:
-        if self._serf.take_user_event(event):
+        if self._serf.handle_user_event(event):
             self._serf.broadcasts.event(raw)
 
     def _query(self, query: QueryMessage, raw: bytes) -> None:
-        if self._serf.answering.receive(query):
+        if self._serf.query_responder.receive(query):
             self._serf.broadcasts.query(raw)
 
     def has_broadcasts(self) -> bool:
-        """Whether there is anything to piggyback."""
+        """Whether any message is queued."""
         return not self._serf.broadcasts.is_empty
 
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
-        """What to piggyback."""
+        """Messages to gossip."""
         picked = self._serf.broadcasts.get(overhead, limit)
         for message in picked:
             self._serf.metrics.sample("serf.msgs.sent", len(message))
@@ -95,99 +95,99 @@ class SerfDelegate:
     # -- members
 
     def node_meta(self) -> bytes:
-        """Our tags."""
+        """The encoded tags of the local member."""
         try:
             return encode_tags(self._serf.tags)
-        except ConfigError as error:  # refused before it came here
+        except ConfigError as error:  # tags were checked when they were set
             raise AssertionError(str(error)) from None
 
     def notify_join(self, member: "Node") -> None:
-        """A member is here."""
+        """A member joined."""
         serf = self._serf
-        serf.roster.joined(member, serf.clock.seconds(), serf.config.flap_timeout_s)
+        serf.membership.handle_node_join(member, serf.clock.seconds(), serf.config.flap_timeout_s)
 
     def notify_leave(self, member: "Node") -> None:
-        """A member is gone."""
-        self._serf.roster.gone(member, self._serf.clock.seconds())
+        """A member left or failed."""
+        self._serf.membership.handle_node_leave(member, self._serf.clock.seconds())
 
     def notify_update(self, member: "Node") -> None:
-        """A member told other tags."""
-        self._serf.roster.updated(member)
+        """A member's tags changed."""
+        self._serf.membership.handle_node_update(member)
 
     def notify_conflict(self, existing: "Node", other: "Node") -> None:
-        """Two members of one name."""
+        """Two members claim one name."""
         self._serf.name_conflict(member_of(existing), member_of(other))
 
     def notify_merge(self, members: "list[Node]") -> None:
-        """Whether to take the members of a join. Raises `MergeRefused`."""
+        """Check the members of a join's push/pull. Raises `MergeRefused`."""
         if self._check_merge is not None:
             self._check_merge([_for_merge(member) for member in members])
 
     def notify_alive(self, member: "Node") -> None:
-        """Whether to take a member. Raises `MergeRefused`."""
+        """Check a member. Raises `MergeRefused`."""
         if self._check_alive is not None:
             self._check_alive(member_of(member))
 
     # -- push/pull
 
     def local_state(self, join: bool) -> bytes:  # noqa: ARG002 - the same for joins
-        """Clocks, intents' times, who left, and the user events of the past."""
+        """Encode Lamport clocks, status times, left members, and recent user events."""
         serf = self._serf
         state = PushPull(
             ltime=serf.ltime.time(),
             status_ltimes={name: member.status_ltime for name, member in serf.members.items()},
-            left_members=[member.name for member in serf.roster.with_status(Status.LEFT)],
+            left_members=[member.name for member in serf.membership.with_status(Status.LEFT)],
             event_ltime=serf.event_ltime.time(),
             events=[
                 PastEvents(ltime, [PastEvent(name, payload) for name, payload in events])
                 for ltime, events in serf.recent_events.past(serf.event_ltime.time())
             ],
-            query_ltime=serf.answering.ltime.time(),
+            query_ltime=serf.query_responder.ltime.time(),
         )
         return state.encode()
 
     def merge_remote_state(self, state: bytes, join: bool) -> None:
-        """Take the partner's state. Raises `WireError`."""
+        """Merge the partner's state. Raises `WireError`."""
         decoded = decode(state)
         if not isinstance(decoded, PushPull):
             raise WireError(f"a push/pull with user state of type {state[0]}")
         serf = self._serf
         clocks = ((serf.ltime, decoded.ltime), (serf.event_ltime, decoded.event_ltime))
-        for clock, seen in (*clocks, (serf.answering.ltime, decoded.query_ltime)):
+        for clock, seen in (*clocks, (serf.query_responder.ltime, decoded.query_ltime)):
             if seen > 0:
-                clock.witness(seen - 1)  # nothing was sent at `seen` yet
+                clock.witness(seen - 1)  # the clock shows the time of the next message
         status_ltimes = decoded.status_ltimes or {}
         left = dict.fromkeys(decoded.left_members or ())
         for name in left:
-            serf.take_left_elsewhere(name, status_ltimes.get(name) or 0)
+            serf.handle_remote_left(name, status_ltimes.get(name) or 0)
         for name, ltime in status_ltimes.items():
             if name not in left and not serf.ltime.is_far_ahead(ltime or 0):
-                serf.take_join_intent(JoinIntent(ltime or 0, name))
+                serf.handle_join_intent(JoinIntent(ltime or 0, name))
         if join and serf.ignores_old_events:
             serf.recent_events.min_time = max(serf.recent_events.min_time, decoded.event_ltime)
         for past in decoded.events or ():
             for event in (past.events if past is not None else None) or ():
                 assert past is not None
-                serf.take_user_event(UserEventMessage(past.ltime, event.name, event.payload, False))
+                serf.handle_user_event(UserEventMessage(past.ltime, event.name, event.payload, False))
 
     # -- coordinates
 
     def ack_payload(self) -> bytes:
-        """Where we are, for acks."""
+        """The encoded local coordinate."""
         client = self._serf.coordinates
         return b"" if client is None else encode_ack(client.coordinate)
 
     def notify_ping_complete(self, member: "Node", rtt_s: float, payload: bytes) -> None:
-        """A round trip was measured. Raises `WireError` for a coordinate that cannot be taken."""
+        """Update the local coordinate by a measured round trip. Raises `WireError` for an invalid coordinate."""
         coordinate = decode_ack(payload)
         if coordinate is not None:
-            self._serf.measured(member.name, coordinate, rtt_s)
+            self._serf.update_coordinate(member.name, coordinate, rtt_s)
 
 
 def _for_merge(node: "Node") -> Member:
     member = member_of(node)
     if node.state == node.state.LEFT:
         member.status = Status.LEFT
-    elif node.state == node.state.DEAD:  # nobody is refused for the sake of one that is gone
+    elif node.state == node.state.DEAD:  # a member that is gone must not cause a refusal
         member.status = Status.FAILED
     return member

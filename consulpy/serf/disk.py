@@ -1,6 +1,6 @@
-"""The file that a Serf keeps: its snapshot.
+"""The snapshot file on disk.
 
-Source: docs/wire/gossip.md 6.11. (Serf's packets go through memberlist's transport.)
+Source: docs/wire/gossip.md 6.11.
 """
 
 import os
@@ -13,15 +13,15 @@ from twisted.logger import Logger
 
 from consulpy.errors import ConfigError
 
-#: More than this is no snapshot, but something that fills the memory.
+#: Maximum bytes of a snapshot that is read into memory.
 READ_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
 class SnapshotFile:
     """A `SnapshotStore` on disk.
 
-    `run`: runs jobs in their order on the thread that waits for the disk. Only `read` and `set_aside`, which come
-    before any other, work in the caller's thread.
+    `run(job)`: runs jobs in order in the disk thread. Only `read` and `set_aside`, which are called before any other
+    method, use the caller's thread.
     """
 
     def __init__(self, path: Path, run: Callable[[Callable[[], None]], None] = lambda job: job()) -> None:
@@ -33,7 +33,7 @@ class SnapshotFile:
         self._log = Logger()
 
     def read(self) -> str:
-        """The file's text, the file being made if it is missing. Raises `ConfigError`."""
+        """The file's text; creates a missing file. Raises `ConfigError`."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = _open_to_append(self._path)
@@ -46,29 +46,29 @@ class SnapshotFile:
             raise ConfigError(f"failed to open snapshot {self._path}: {error.strerror or error}") from None
 
     def append(self, text: str) -> None:
-        """Add lines; they wait for `flush`."""
+        """Buffer lines until `flush`."""
         self._pending.append(text.encode("utf-8", "surrogateescape"))
 
     def flush(self) -> None:
-        """Hand what waits to the operating system. While an earlier flush is under way it waits for the next one."""
+        """Write buffered lines to the operating system, unless an earlier flush is running."""
         if self._pending and not self._is_flushing:
             self._is_flushing = True
-            self._run(partial(self._flush, self._take()))
+            self._run(partial(self._flush, self._take_pending()))
 
     def replace(self, text: str) -> None:
         """Write `text` to a new file and rename it over the old one."""
-        self._run(partial(self._replace, self._take(), text.encode("utf-8", "surrogateescape")))
+        self._run(partial(self._replace, self._take_pending(), text.encode("utf-8", "surrogateescape")))
 
     def sync(self) -> None:
-        """Write what is pending through to the disk."""
-        self._run(partial(self._sync, self._take()))
+        """Write buffered lines and fsync."""
+        self._run(partial(self._sync, self._take_pending()))
 
-    def _take(self) -> bytes:
+    def _take_pending(self) -> bytes:
         data = b"".join(self._pending)
         self._pending.clear()
         return data
 
-    # In the disk's thread
+    # In the disk thread
 
     def _flush(self, data: bytes) -> None:
         self._write(data)
@@ -80,13 +80,13 @@ class SnapshotFile:
                 self._file.write(data)
                 self._file.flush()
             except OSError as error:
-                self._complain(error)
+                self._log_error(error)
 
     def _replace(self, pending: bytes, data: bytes) -> None:
-        self._write(pending)  # if the new file cannot be written the old one goes on
+        self._write(pending)  # the old file continues to be used
         draft = self._path.with_name(self._path.name + ".compact")
         try:
-            with open(draft, "wb", opener=_as_consul) as file:
+            with open(draft, "wb", opener=_opener) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -96,7 +96,7 @@ class SnapshotFile:
                 self._file.close()
             self._file = _open_to_append(self._path)
         except OSError as error:
-            self._complain(error)
+            self._log_error(error)
 
     def _sync(self, pending: bytes) -> None:
         self._write(pending)
@@ -104,10 +104,10 @@ class SnapshotFile:
             if self._file is not None:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            self._complain(error)
+            self._log_error(error)
 
     def set_aside(self, why: str) -> None:
-        """Rename the file to `PATH.damaged-N` and begin a new one. Raises `ConfigError`."""
+        """Rename the file to `PATH.damaged-N` and create a new one. Raises `ConfigError`."""
         self._pending.clear()
         number = 1
         while (aside := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
@@ -127,8 +127,8 @@ class SnapshotFile:
         )
 
     def close(self) -> None:
-        """Write what is left and close."""
-        self._run(partial(self._close, self._take()))
+        """Write buffered lines and close the file."""
+        self._run(partial(self._close, self._take_pending()))
 
     def _close(self, pending: bytes) -> None:
         self._write(pending)
@@ -136,12 +136,12 @@ class SnapshotFile:
         if file is not None:
             file.close()
 
-    def _complain(self, error: OSError) -> None:
+    def _log_error(self, error: OSError) -> None:
         self._log.error("snapshot {path}: {why}", path=str(self._path), why=error.strerror or str(error))
 
 
 def _sync_directory(path: Path) -> None:
-    """A rename is only durable once its directory is."""
+    """Fsync a directory: a rename is durable only after that."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -150,9 +150,9 @@ def _sync_directory(path: Path) -> None:
 
 
 def _open_to_append(path: Path) -> BinaryIO:
-    return os.fdopen(_as_consul(str(path), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC), "a+b")
+    return os.fdopen(_opener(str(path), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC), "a+b")
 
 
-def _as_consul(path: str, flags: int) -> int:
-    """The mode of real agents' files."""
+def _opener(path: str, flags: int) -> int:
+    """Open with the file mode of real agents."""
     return os.open(path, flags, 0o644)

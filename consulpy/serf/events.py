@@ -1,4 +1,4 @@
-"""What a Serf tells whoever runs it: members come and go, user events, queries; and how copies are told apart.
+"""Events that Serf delivers (member events, user events, queries), and the detection of duplicates.
 
 Source: docs/wire/gossip.md 6.2, 6.4, 6.5.
 """
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
-from consulpy.serf.lamport import HONEST_MAX, MAX_TIME, LamportClock
+from consulpy.serf.lamport import MAX_TIME, PLAUSIBLE_MAX, LamportClock
 from consulpy.serf.members import Member
 
-#: Queries whose name starts so are answered by Serf itself.
+#: Prefix of queries that Serf itself answers.
 INTERNAL_PREFIX: Final = "_serf_"
 
-#: What makes two messages of one Lamport time the same.
+#: The key that tells messages of one Lamport time apart.
 Identity = TypeVar("Identity")
 
 
 class MemberEventKind(Enum):
-    """What happened to members."""
+    """Kind of a member event."""
 
     JOIN = "join"
     LEAVE = "leave"
@@ -30,7 +30,7 @@ class MemberEventKind(Enum):
 
 @dataclass(slots=True)
 class MemberEvent:
-    """Members joined, left, failed, changed their tags, or were erased. They must not be changed."""
+    """Members joined, left, failed, were updated or reaped. They must not be modified."""
 
     kind: MemberEventKind
     members: list[Member]
@@ -38,7 +38,7 @@ class MemberEvent:
 
 @dataclass(slots=True)
 class UserEvent:
-    """Somebody's event for everybody."""
+    """A user event."""
 
     ltime: int
     name: str
@@ -49,20 +49,20 @@ class UserEvent:
 
 @dataclass(slots=True)
 class QueryEvent:
-    """Somebody asks; whoever wants answers once, with `respond`."""
+    """A query for the local member; `respond` may be called once."""
 
     ltime: int
     id: int
     name: str
     payload: bytes
-    #: The name of the member that asks.
+    #: Name of the querying member.
     source: str
-    #: Answers after this time, in the clock's seconds, are refused.
+    #: Time after which responses are refused, in the clock's seconds.
     deadline_s: float
     answer: Callable[["QueryEvent", bytes], None] = field(repr=False)
 
     def respond(self, payload: bytes) -> None:
-        """Answer with `payload`. Raises `ValueError`: too late, already answered, or too large."""
+        """Send the response. Raises `ValueError`: too late, already sent, or too large."""
         self.answer(self, payload)
 
 
@@ -70,15 +70,14 @@ Event = MemberEvent | UserEvent | QueryEvent
 
 
 class RecentBuffer(Generic[Identity]):
-    """A ring by Lamport time that tells copies from news.
+    """A ring buffer by Lamport time that detects duplicate messages.
 
-    Each slot holds one Lamport time and what was seen at it; a later time takes the slot over. What is older than
-    `size` times, or than `min_time`, is refused, as it could not be told from a copy any more. Times above
-    `HONEST_MAX` have slots of their own: a forged one and an honest one that took turns in a slot would be passed on
-    for ever.
+    Each slot has one Lamport time and the messages seen at it; a later time replaces it. Messages older than `size`
+    times, or than `min_time`, are refused, as duplicates of them can't be detected. Times above `PLAUSIBLE_MAX` have
+    slots of their own: a forged and a plausible time that alternate in one slot would be rebroadcast forever.
     """
 
-    #: The most different messages of one Lamport time; more are refused.
+    #: Maximum different messages of one Lamport time; further ones are refused.
     SLOT_LIMIT: Final = 1024
 
     __slots__ = ("_size", "_slots", "min_time", "refused")
@@ -86,26 +85,26 @@ class RecentBuffer(Generic[Identity]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._slots: dict[int, tuple[int, dict[Identity, None]]] = {}
-        #: Refuse everything before this time (what was known before a join or a restart).
+        #: Lowest accepted Lamport time, set after a restart or a join that ignores old events.
         self.min_time = 0
-        #: How many messages were refused because their slot was full.
+        #: Number of messages refused because their slot was full.
         self.refused = 0
 
-    def is_copy(self, ltime: int, identity: Identity) -> bool:
-        """Whether this was accepted before, and is still remembered."""
+    def is_duplicate(self, ltime: int, identity: Identity) -> bool:
+        """Whether this message was accepted before and is still stored."""
         slot = self._slots.get(self._place(ltime))
         return slot is not None and slot[0] == ltime and identity in slot[1]
 
     def accept_from(self, clock: LamportClock, ltime: int, identity: Identity) -> bool:
-        """Whether this is news; if so `clock` witnesses it, and it is remembered. A copy moves no clock."""
-        if self.is_copy(ltime, identity):
+        """Whether this message is new; then `clock` witnesses its time and it is stored. A duplicate moves no clock."""
+        if self.is_duplicate(ltime, identity):
             return False
         if clock.witness(ltime):
-            self.min_time = 0  # what follows has low times again
+            self.min_time = 0  # the next times are low again
         return self.accept(ltime, identity, clock.time())
 
     def accept(self, ltime: int, identity: Identity, now: int) -> bool:
-        """Whether this is news; if so it is remembered. `now`: the clock, after it witnessed `ltime`."""
+        """Whether this message is new; then it is stored. `now`: the clock after it witnessed `ltime`."""
         if ltime < self.min_time or (now > self._size and ltime < now - self._size):
             return False
         place = self._place(ltime)
@@ -123,13 +122,13 @@ class RecentBuffer(Generic[Identity]):
         return True
 
     def past(self, now: int = MAX_TIME) -> Iterator[tuple[int, list[Identity]]]:
-        """All that is remembered: Lamport times before `now`, in order, and what was seen at them.
+        """Stored Lamport times before `now`, in order, each with its messages.
 
-        Later ones are from before the clock fell back: whose clock hears of them falls back once more.
+        Later times are from before the clock wrapped; sending them would make the receiver's clock wrap again.
         """
         for ltime, seen in sorted(self._slots.values(), key=lambda slot: slot[0]):
             if ltime < now:
                 yield ltime, list(seen)
 
     def _place(self, ltime: int) -> int:
-        return ltime % self._size + (self._size if ltime >= HONEST_MAX else 0)
+        return ltime % self._size + (self._size if ltime >= PLAUSIBLE_MAX else 0)

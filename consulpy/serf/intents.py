@@ -1,13 +1,13 @@
-"""Intents about members that nobody has introduced to us yet: kept for a while, in case the member appears.
+"""Intents about unknown members, buffered until the member joins.
 
-Intents and memberlist's alive messages travel separately, so a leave may overtake the join that it ends.
+Intents and memberlist's alive messages travel separately, so a leave intent may arrive before the member is known.
 Source: docs/wire/gossip.md 6.2 and 6.3.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-#: The most unknown members whose intents are kept; the oldest give way.
+#: Maximum buffered intents; above it the oldest is dropped.
 LIMIT: Final = 10_000
 
 
@@ -31,7 +31,7 @@ class IntentBuffer:
         return len(self._intents)
 
     def put(self, name: str, is_leave: bool, ltime: int, now_s: float) -> bool:
-        """Keep an intent if it is newer than the one that is kept; whether it is."""
+        """Buffer an intent if it is newer than the buffered one; whether it is."""
         known = self._intents.get(name)
         if known is not None and ltime <= known.ltime:
             return False
@@ -41,16 +41,16 @@ class IntentBuffer:
         self._intents[name] = RecentIntent(is_leave, ltime, now_s)
         return True
 
-    def take(self, name: str) -> RecentIntent | None:
-        """The intent about a member that has just appeared."""
+    def pop(self, name: str) -> RecentIntent | None:
+        """Remove and return the intent about a member that joined."""
         return self._intents.pop(name, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all intents."""
         self._intents.clear()
 
     def expire(self, now_s: float) -> None:
-        """Forget what is too old."""
+        """Drop intents older than the timeout."""
         for name, intent in list(self._intents.items()):
             if now_s - intent.seen_s > self._timeout_s:
                 del self._intents[name]

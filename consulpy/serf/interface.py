@@ -14,12 +14,13 @@ from consulpy.serf.coordinate import CoordinateClient
 from consulpy.serf.events import RecentBuffer
 from consulpy.serf.lamport import LamportClock
 from consulpy.serf.members import Member
-from consulpy.serf.membership import Roster
+from consulpy.serf.membership import Membership
 from consulpy.serf.messages import JoinIntent, LeaveIntent, UserEventMessage
-from consulpy.serf.pending_queries import Asking
+from consulpy.serf.pending_queries import PendingQueries
 from consulpy.serf.query import PendingQuery, QueryParams, QueryResult
-from consulpy.serf.query_responder import Answering
+from consulpy.serf.query_responder import QueryResponder
 from consulpy.serf.snapshot import Snapshot
+from consulpy.serf.state import State
 from consulpy.structs.coordinate import Coord
 
 
@@ -33,14 +34,15 @@ class LocalSerf(Protocol):
     log: Callable[[str, str], None]
     local_name: str
     tags: dict[str, str]
+    state: State
     members: dict[str, Member]
-    roster: Roster
+    membership: Membership
     ltime: LamportClock
     event_ltime: LamportClock
     recent_events: RecentBuffer[tuple[str, bytes | None]]
     broadcasts: Broadcasts
-    asking: Asking
-    answering: Answering
+    pending_queries: PendingQueries
+    query_responder: QueryResponder
     coordinates: CoordinateClient | None
     snapshot: Snapshot | None
     memberlist: Memberlist
@@ -53,28 +55,28 @@ class LocalSerf(Protocol):
     def ignores_old_events(self) -> bool:
         """Whether a join in progress ignores past user events."""
 
-    def others_are_alive(self) -> bool:
+    def has_alive_members(self) -> bool:
         """Whether any other member is alive."""
 
-    def take_leave_intent(self, intent: LeaveIntent) -> bool:
+    def handle_leave_intent(self, intent: LeaveIntent) -> bool:
         """Apply a leave intent; whether to rebroadcast it. Raises `WireError`."""
 
-    def take_join_intent(self, intent: JoinIntent) -> bool:
+    def handle_join_intent(self, intent: JoinIntent) -> bool:
         """Apply a join intent; whether to rebroadcast it. Raises `WireError`."""
 
-    def take_left_elsewhere(self, name: str, ltime: int) -> None:
+    def handle_remote_left(self, name: str, ltime: int) -> None:
         """Apply that a push/pull partner lists `name` as left."""
 
-    def take_user_event(self, event: UserEventMessage) -> bool:
+    def handle_user_event(self, event: UserEventMessage) -> bool:
         """Apply a user event; whether to rebroadcast it."""
 
     def name_conflict(self, existing: Member, other: Member) -> None:
         """Handle two members that claim one name."""
 
-    def measured(self, name: str, coordinate: Coord, rtt_s: float) -> None:
+    def update_coordinate(self, name: str, coordinate: Coord, rtt_s: float) -> None:
         """Update the local coordinate by a round trip. Raises `WireError`."""
 
-    def try_member(self, name: str, address: Address, done: Callable[[bool], None]) -> None:
+    def rejoin_member(self, name: str, address: Address, done: Callable[[bool], None]) -> None:
         """Push/pull with a former member; `done(success)`."""
 
     def query(

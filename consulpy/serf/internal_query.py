@@ -1,12 +1,12 @@
-"""The queries among Serfs (`_serf_*`), which nobody else gets to see, and the contest for a name.
+"""Serf's internal queries (`_serf_*`), which are not delivered as events, and name conflict resolution.
 
-Source: docs/wire/gossip.md 6.5. `_serf_ping` wants nothing but the ack that every query can ask for.
+Source: docs/wire/gossip.md 6.5. `_serf_ping` needs only the ack that any query can request.
 """
 
 from collections.abc import Callable
 
 from consulpy.errors import WireError
-from consulpy.serf.conflict import CONFLICT, NameContest, Verdict, answer_conflict_query
+from consulpy.serf.conflict import CONFLICT, ConflictVote, Verdict, answer_conflict_query
 from consulpy.serf.events import QueryEvent
 from consulpy.serf.interface import LocalSerf
 from consulpy.serf.key_manager import KEY_QUERIES, SaveKeyring, answer_key_query
@@ -14,7 +14,7 @@ from consulpy.serf.query import QueryResult
 
 
 def answer(serf: LocalSerf, event: QueryEvent, save_keyring: SaveKeyring | None) -> None:
-    """Answer a query among Serfs, if it wants an answer."""
+    """Respond to an internal query."""
 
     def respond(reply: bytes) -> None:
         try:
@@ -23,7 +23,7 @@ def answer(serf: LocalSerf, event: QueryEvent, save_keyring: SaveKeyring | None)
             serf.log("warn", f"query {event.name}: {error}")
 
     if event.name in KEY_QUERIES:
-        fits = lambda reply: serf.answering.fits(event, reply)  # noqa: E731 - one line says it
+        fits = lambda reply: serf.query_responder.fits(event, reply)  # noqa: E731 - one line says it
         answer_key_query(event.name, event.payload, serf.memberlist.keyring, save_keyring, fits, respond)
     elif event.name == CONFLICT:
         reply = answer_conflict_query(event.payload, serf.members, serf.local_name)
@@ -31,9 +31,9 @@ def answer(serf: LocalSerf, event: QueryEvent, save_keyring: SaveKeyring | None)
             respond(reply)
 
 
-def contest_name(serf: LocalSerf, lost: Callable[[str], None]) -> None:
-    """Ask everybody whom they know under our name; `lost(why)` if it is mostly somebody else."""
-    contest = NameContest(serf.local_member)
+def resolve_name_conflict(serf: LocalSerf, lost: Callable[[str], None]) -> None:
+    """Query all members for the local name; `lost(why)` if the majority knows another address."""
+    contest = ConflictVote(serf.local_member)
 
     def count(name: str, payload: bytes) -> None:
         try:

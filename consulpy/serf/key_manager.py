@@ -1,6 +1,6 @@
-"""Changing the gossip key of a whole running cluster: by queries that every member answers.
+"""Changes of the gossip encryption key in a running cluster, by queries to all members.
 
-Source: docs/wire/gossip.md 6.5 and 3.3. One silent member makes an operation fail for everybody, so key queries are
+Source: docs/wire/gossip.md 6.5 and 3.3. A member that does not respond makes an operation fail, so key queries are
 always answered, also when there is nothing to change.
 """
 
@@ -28,8 +28,8 @@ _NO_KEYRING: Final = "No keyring to modify (encryption not enabled)"
 _NO_KEYS: Final = "Keyring is empty (encryption not enabled)"
 
 
-class Ask(Protocol):
-    """`Serf.query`."""
+class SendQuery(Protocol):
+    """The interface of `Serf.query`."""
 
     def __call__(
         self,
@@ -39,26 +39,26 @@ class Ask(Protocol):
         on_response: Callable[[str, bytes], None] | None = None,
         done: Callable[[QueryResult], None] | None = None,
     ) -> PendingQuery:
-        """Ask all members."""
+        """Query all members."""
 
 
 @dataclass(slots=True)
 class KeyResponse:
-    """What all members said to a key operation."""
+    """Responses of all members to a key operation."""
 
-    #: What members had to say, by their names.
+    #: Members' messages by member name.
     messages: dict[str, str] = field(default_factory=dict)
-    #: How many members should answer, did, and failed.
+    #: Number of members, of responses, and of failures.
     num_nodes: int = 0
     num_resp: int = 0
     num_err: int = 0
-    #: How many members have each key (base64), and have it as primary.
+    #: Number of members that have each key (base64), and that have it as primary.
     keys: dict[str, int] = field(default_factory=dict)
     primary_keys: dict[str, int] = field(default_factory=dict)
 
     @property
     def error(self) -> str | None:
-        """Why the operation failed, in Serf's words; None if it worked everywhere."""
+        """Why the operation failed, in Serf's words; None if all members succeeded."""
         if self.num_err:
             return f"{self.num_err}/{self.num_nodes} nodes reported failure"
         if self.num_resp != self.num_nodes:
@@ -67,29 +67,29 @@ class KeyResponse:
 
 
 class KeyManager:
-    """Key operations on all members. Keys are base64 text; each method raises `ValueError` for one that is none.
+    """Key operations on all members. Keys are base64 text; each method raises `ValueError` for an invalid one.
 
-    `done` gets the answers, once all members have answered or the query's time is over.
+    `done` gets the result once all members have responded or the query timed out.
     """
 
-    def __init__(self, ask: Ask, node_count: Callable[[], int]) -> None:
-        self._ask = ask
+    def __init__(self, send_query: SendQuery, node_count: Callable[[], int]) -> None:
+        self._send_query = send_query
         self._node_count = node_count
 
     def install(self, key: str, done: Callable[[KeyResponse], None], relay_factor: int = 0) -> None:
-        """Let every member take `key` for reading."""
+        """Install `key` on all members, for decryption."""
         self._run(INSTALL, _decode_key(key), done, relay_factor)
 
     def use(self, key: str, done: Callable[[KeyResponse], None], relay_factor: int = 0) -> None:
-        """Let every member write with `key`, which it must have."""
+        """Make `key`, which must be installed, the primary on all members."""
         self._run(USE, _decode_key(key), done, relay_factor)
 
     def remove(self, key: str, done: Callable[[KeyResponse], None], relay_factor: int = 0) -> None:
-        """Let every member forget `key`, which must not be its primary one."""
+        """Remove `key`, which must not be the primary, from all members."""
         self._run(REMOVE, _decode_key(key), done, relay_factor)
 
     def list(self, done: Callable[[KeyResponse], None], relay_factor: int = 0) -> None:
-        """Ask every member which keys it has."""
+        """List the keys of all members."""
         self._run(LIST, b"", done, relay_factor)
 
     def _run(self, query: str, key: bytes, done: Callable[[KeyResponse], None], relay_factor: int) -> None:
@@ -103,8 +103,8 @@ class KeyManager:
 
         params = QueryParams(relay_factor=relay_factor)
         request = KeyRequest(key).encode()
-        pending.append(self._ask(query, request, params, on_response, lambda _: done(answer)))
-        if answer.num_resp >= answer.num_nodes:  # we were the only member
+        pending.append(self._send_query(query, request, params, on_response, lambda _: done(answer)))
+        if answer.num_resp >= answer.num_nodes:  # the local member was the only one
             pending[0].finish()
 
 
@@ -116,7 +116,7 @@ def _decode_key(key: str) -> bytes:
 
 
 def _count(answer: KeyResponse, name: str, payload: bytes) -> None:
-    """Add one member's answer."""
+    """Add one member's response."""
     answer.num_resp += 1
     try:
         message = decode(payload)
@@ -138,7 +138,7 @@ def _count(answer: KeyResponse, name: str, payload: bytes) -> None:
         answer.primary_keys[message.primary_key] = answer.primary_keys.get(message.primary_key, 0) + 1
 
 
-#: `save(keys, done)`: stores the changed ring, then calls `done` with what went wrong, None if it is stored.
+#: `save(keys, done)`: stores the changed keyring, then calls `done` with the error, or None.
 SaveKeyring = Callable[[list[bytes], Callable[[Exception | None], None]], None]
 
 
@@ -150,9 +150,9 @@ def answer_key_query(
     fits: Callable[[bytes], bool],
     answer: Callable[[bytes], None],
 ) -> None:
-    """Call `answer` with our answer to the key query `name`, a changed ring being stored before.
+    """Execute a key query on the local member and pass the response to `answer`, after the keyring was stored.
 
-    `fits`: whether an answer may be sent.
+    `fits(response)`: whether it is within the size limit.
     """
     if name == LIST:
         answer(_list_keys(keyring, fits))
@@ -173,7 +173,7 @@ def answer_key_query(
 
 
 def _change(name: str, payload: bytes, keyring: "Keyring | None") -> None:
-    """Change the ring as a query wants. Raises `ConsulpyError` or `ValueError`."""
+    """Change the keyring as a query requests. Raises `ConsulpyError` or `ValueError`."""
     if keyring is None:
         raise ValueError(_NO_KEYRING)
     request = decode(payload)

@@ -1,59 +1,59 @@
-"""Lamport clocks: the order of intents, events and queries without clocks that agree.
+"""Lamport clocks: a logical order of intents, events and queries.
 
-Source: docs/wire/gossip.md 6.1. Each Serf has three of them; every message carries the sender's time, and whoever reads
-it moves on beyond it. After the highest time a clock falls back, so that no time that anybody sends can stop it. Real
-Serf's clocks fall back to 0, and members that joined later than that hear nothing for long; ours to the last time that
-was not forged.
+Source: docs/wire/gossip.md 6.1. Each Serf has three of them; every message carries the sender's time, and the
+receiver's clock moves beyond it. After the maximum time a clock wraps, so that no forged time can stop it. Real Serf's
+clocks wrap to 0, so that members which joined before ignore all messages for long; ours wrap to the last plausible
+time.
 """
 
 from typing import Final
 
-#: Lamport times are unsigned 64-bit numbers on the wire.
+#: Lamport times are unsigned 64-bit integers on the wire.
 MAX_TIME: Final = 2**64 - 1
-#: How far ahead of a clock an honest message may be, and how far a clock only moves when it falls back.
+#: Maximum distance of a plausible message ahead of the clock; also how far the clock moves when it wraps.
 JUMP_MAX: Final = 2**32
-#: No cluster counts that far; a time from here on was forged, or follows one that was.
-HONEST_MAX: Final = 2**63
+#: No cluster counts that far; a higher time was forged, or follows a forged one.
+PLAUSIBLE_MAX: Final = 2**63
 
 
 class LamportClock:
-    """A counter that starts at 1, the time at which the next message is sent."""
+    """A counter that starts at 1, the time of the next message sent."""
 
-    __slots__ = ("_honest", "_time")
+    __slots__ = ("_plausible", "_time")
 
     def __init__(self) -> None:
         self._time = 1
-        #: The last time below `HONEST_MAX`.
-        self._honest = 1
+        #: The last time below `PLAUSIBLE_MAX`.
+        self._plausible = 1
 
     def time(self) -> int:
-        """The time now."""
+        """The current time."""
         return self._time
 
     def increment(self) -> int:
-        """Move on by one; the new time."""
-        self._pass(self._time)
+        """Advance by one; the new time."""
+        self._advance(self._time)
         return self._time
 
     def witness(self, seen: int) -> bool:
-        """Somebody sent a message at `seen`: whatever is sent here from now on is later.
+        """Move the clock beyond `seen`, the time of a received message.
 
-        True if there is no later time, so that the clock fell back.
+        True if there is no later time, so that the clock wrapped.
         """
         if seen >= self._time:
-            self._pass(seen)
+            self._advance(seen)
         return self._time <= seen
 
     def is_far_ahead(self, seen: int) -> bool:
-        """Whether no honest message has this time."""
+        """Whether the time is implausibly far ahead of the clock."""
         return seen - self._time > JUMP_MAX
 
-    def _pass(self, time: int) -> None:
-        self._time = time + 1 if time < MAX_TIME else self._honest
-        if self._time < HONEST_MAX:
-            self._honest = self._time
+    def _advance(self, time: int) -> None:
+        self._time = time + 1 if time < MAX_TIME else self._plausible
+        if self._time < PLAUSIBLE_MAX:
+            self._plausible = self._time
 
 
 def is_newer(time: int, known: int) -> bool:
-    """Whether `time` is later than `known`, or of a clock that fell back since."""
+    """Whether `time` is later than `known`, or from a clock that wrapped since."""
     return time > known or known - time > JUMP_MAX

@@ -1,7 +1,7 @@
-"""Leaving gracefully, step by step: the intent first, then memberlist's own word, then time for all to hear of it.
+"""Graceful leave: broadcast the leave intent, leave memberlist, wait for propagation.
 
-Others show us as failed instead if the intent reaches them after memberlist's message, so it is transmitted before.
-Source: docs/wire/gossip.md 6.8. No step that takes too long keeps the next from being taken (section 11).
+Other members show us as failed if the intent reaches them after memberlist's dead message, so it is transmitted first.
+Source: docs/wire/gossip.md 6.8. A step that times out does not prevent the next one (section 11).
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from consulpy.serf.members import Status
 from consulpy.serf.messages import LeaveIntent
 
 
-class Leaving:
-    """One departure; `done` is called at its end, once."""
+class LeaveProcess:
+    """One leave in progress; `done` is called once, at its end."""
 
     def __init__(self, serf: LocalSerf, done: Callable[[], None]) -> None:
         self._serf = serf
@@ -22,24 +22,24 @@ class Leaving:
         self._intent_sent = False
 
     def start(self) -> None:
-        """Say that we leave."""
+        """Broadcast the leave intent."""
         serf = self._serf
         intent = LeaveIntent(serf.ltime.time(), serf.local_name)
         serf.ltime.increment()
-        serf.take_leave_intent(intent)
-        if not serf.others_are_alive():
+        serf.handle_leave_intent(intent)
+        if not serf.has_alive_members():
             self._leave_memberlist()
             return
         serf.broadcasts.intent(intent.encode(), self._leave_memberlist)
-        self._timer = serf.clock.callLater(serf.config.broadcast_timeout_s, self._too_slow)
+        self._timer = serf.clock.callLater(serf.config.broadcast_timeout_s, self._broadcast_timed_out)
 
     def stop(self) -> None:
-        """We are shut down while leaving: nothing more is done."""
-        self._drop_timer()
+        """Abort: Serf was shut down while leaving. `done` is not called."""
+        self._cancel_timer()
         self._intent_sent = True
         self._done = lambda: None
 
-    def _too_slow(self) -> None:
+    def _broadcast_timed_out(self) -> None:
         self._serf.log("warn", "timed out broadcasting our intent to leave; leaving all the same")
         self._leave_memberlist()
 
@@ -47,7 +47,7 @@ class Leaving:
         if self._intent_sent:
             return
         self._intent_sent = True
-        self._drop_timer()
+        self._cancel_timer()
         self._serf.memberlist.leave(self._serf.config.broadcast_timeout_s, self._left_memberlist)
 
     def _left_memberlist(self, *_result: object) -> None:
@@ -60,7 +60,7 @@ class Leaving:
             self._serf.log("warn", f"we left, but list ourselves as {local.status}")
         self._done()
 
-    def _drop_timer(self) -> None:
+    def _cancel_timer(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()

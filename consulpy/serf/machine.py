@@ -1,14 +1,13 @@
 """`Serf`: members with tags, user events and queries, on top of a memberlist that it owns.
 
-The way of a message in: `memberlist.machine` -> `delegate` -> here (or `answering`, `asking`) -> an event to
-`on_event`. The way out: a method here -> `broadcasts`, from which memberlist takes what fits into its packets.
-The rules of membership are in `roster`, those of queries in `answering` and `asking`, leaving in `leaving`, periodic
-work in `reaper`. Source: docs/wire/gossip.md section 6; section 11 for where real Serf is improved on.
+Incoming messages: `memberlist.machine` -> `delegate` -> `Serf` (or `query_responder`, `pending_queries`) -> an event to
+`on_event`. Outgoing: a method of `Serf` -> `broadcasts`, from which memberlist fills its packets. The rules of
+membership are in `membership`, those of queries in `query_responder` and `pending_queries`; leaving is in `leave`,
+periodic tasks in `periodic`. Source: docs/wire/gossip.md section 6; section 11 for the differences from real Serf.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from enum import Enum
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,8 @@ from consulpy.memberlist.machine import Memberlist
 from consulpy.memberlist.member import Address, JoinTarget
 from consulpy.memberlist.member import State as NodeState
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.serf import internal_query
-from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES, Broadcasts
+from consulpy.serf import internal_query, rejoin, stats
+from consulpy.serf.broadcasts import Broadcasts
 from consulpy.serf.coalesce import MemberCoalescer, UserCoalescer
 from consulpy.serf.config import USER_EVENT_SIZE_MAX_BYTES, SerfConfig
 from consulpy.serf.conflict import packed_address
@@ -38,41 +37,33 @@ from consulpy.serf.events import (
 )
 from consulpy.serf.key_manager import KeyManager, SaveKeyring
 from consulpy.serf.lamport import LamportClock
-from consulpy.serf.leave import Leaving
+from consulpy.serf.leave import LeaveProcess
 from consulpy.serf.members import Member, Status
-from consulpy.serf.membership import Roster
+from consulpy.serf.membership import Membership
 from consulpy.serf.messages import JoinIntent, LeaveIntent, QueryResponseMessage, UserEventMessage, decode
-from consulpy.serf.pending_queries import Asking
-from consulpy.serf.periodic import Reaper
+from consulpy.serf.pending_queries import PendingQueries
+from consulpy.serf.periodic import PeriodicTasks
 from consulpy.serf.query import PendingQuery, QueryParams, QueryResult, default_timeout_s
-from consulpy.serf.query_responder import Answering
-from consulpy.serf.snapshot import Replayed, Snapshot, SnapshotStore
+from consulpy.serf.query_responder import QueryResponder
+from consulpy.serf.snapshot import Snapshot, SnapshotStore
+from consulpy.serf.state import State
 from consulpy.serf.tags import encode_tags
 from consulpy.structs.coordinate import Coord
 
 if TYPE_CHECKING:
     from consulpy.memberlist.timeline import TimelineEvent
 
-#: What a packet spends on framing and encryption before a user event: compound, encryption, type byte and length.
+#: Bytes of a packet besides a user event: compound, encryption, message type and length.
 _PACKET_OVERHEAD_BYTES = 2 + 29 + 3
 
 
-class State(Enum):
-    """Where in its life a Serf is."""
-
-    ALIVE = "alive"
-    LEAVING = "leaving"
-    LEFT = "left"
-    SHUTDOWN = "shutdown"
-
-
 class Serf:
-    """One member of one gossip pool.
+    """The local member of one gossip pool.
 
-    `on_event` gets every event, one after the other. `check_merge` sees all members of a join's push/pull,
-    `check_alive` each alive member; both refuse by raising `MergeRefused`. `snapshot`: where to keep the members for
-    a rejoin after a restart. `save_keyring(keys, done)` stores all keys, primary first, after a key operation.
-    `on_shutdown(why)` is called if this Serf stops by itself (it lost its name).
+    `on_event(event)`: called with each event, in order. `check_merge(members)`: called with the members of a join's
+    push/pull, `check_alive(member)` with each alive member; both refuse by raising `MergeRefused`. `snapshot`: stores
+    the members for a rejoin after a restart. `save_keyring(keys, done)`: stores all keys, the primary first, after a
+    key operation. `on_shutdown(why)`: called if this Serf stops by itself (it lost its name).
 
     Raises `ConfigError` for tags that are too long.
     """
@@ -99,7 +90,7 @@ class Serf:
         self.config = config
         self.clock = clock
         self.rng = rng
-        self.log = log or _silent
+        self.log = log or (lambda _level, _text: None)
         self.tags = dict(config.tags)
         self.state = State.ALIVE
         self.local_name = memberlist.name
@@ -111,8 +102,8 @@ class Serf:
         self.ltime = LamportClock()
         self.event_ltime = LamportClock()
         self.recent_events: RecentBuffer[tuple[str, bytes | None]] = RecentBuffer(config.event_buffer_size)
-        self.roster = Roster(self.local_name, config.recent_intent_timeout_s, self._member_event)
-        self.members = self.roster.members
+        self.membership = Membership(self.local_name, config.recent_intent_timeout_s, self._member_event)
+        self.members = self.membership.members
         self.snapshot = Snapshot(snapshot, config.rejoin_after_leave) if snapshot is not None else None
         self.coordinates = CoordinateClient(rng) if config.coordinates else None
         self._coordinate_cache: dict[str, Coord] = {}
@@ -125,35 +116,37 @@ class Serf:
             self.log,
             lambda: self.memberlist.schedule_gossip(),
         )
-        self.asking = Asking(config, clock, rng)
-        self.answering = Answering(config, clock, rng, self.roster, self.local_name, self._send, self._query_event)
+        self.pending_queries = PendingQueries(config, clock, rng)
+        self.query_responder = QueryResponder(
+            config, clock, rng, self.membership, self.local_name, self._send, self._query_event
+        )
         self.keys = KeyManager(self.query, self._alive_nodes)
         delegate = SerfDelegate(self, check_merge, check_alive)
         self.memberlist: Memberlist = Memberlist(
             self._memberlist_config, clock, rng, transport, delegate, log=self.log, metrics=metrics
         )
-        self._reaper = Reaper(self)
-        self._leaving: Leaving | None = None
-        self._left: list[Callable[[], None]] = []
-        self._joins_ignoring_old = 0
+        self._periodic_tasks = PeriodicTasks(self)
+        self._leave_process: LeaveProcess | None = None
+        self._leave_callbacks: list[Callable[[], None]] = []
+        self._joins_ignoring_old_events = 0
 
     def _coalesce(self, config: SerfConfig) -> None:
-        self._members_told: MemberCoalescer | None = None
-        self._users_told: UserCoalescer | None = None
+        self._member_coalescer: MemberCoalescer | None = None
+        self._user_coalescer: UserCoalescer | None = None
         if config.coalesce_period_s:
-            self._members_told = MemberCoalescer(
+            self._member_coalescer = MemberCoalescer(
                 self.clock, config.coalesce_period_s, config.quiescent_period_s, self._deliver
             )
         if config.user_coalesce_period_s:
-            self._users_told = UserCoalescer(
+            self._user_coalescer = UserCoalescer(
                 self.clock, config.user_coalesce_period_s, config.user_quiescent_period_s, self._deliver
             )
 
-    # -- what there is to see
+    # -- state
 
     @property
     def local_member(self) -> Member:
-        """Ourselves."""
+        """The local member."""
         known = self.members.get(self.local_name)
         if known is not None:
             return known
@@ -162,107 +155,56 @@ class Serf:
 
     @property
     def ignores_old_events(self) -> bool:
-        """Whether a join of ours is going on that wants no user events of the past."""
-        return self._joins_ignoring_old > 0
+        """Whether a join in progress ignores past user events."""
+        return self._joins_ignoring_old_events > 0
 
-    def others_are_alive(self) -> bool:
-        """Whether anybody would hear a broadcast."""
+    def has_alive_members(self) -> bool:
+        """Whether any other member is alive to receive a broadcast."""
         ours = self.members.get(self.local_name)
         we_count = 1 if ours is not None and ours.status is Status.ALIVE else 0
-        return self.roster.count(Status.ALIVE) > we_count
+        return self.membership.count(Status.ALIVE) > we_count
 
     def coordinate(self) -> Coord | None:
-        """Where we are (a copy); None if coordinates are off."""
+        """A copy of the local coordinate; None if coordinates are disabled."""
         return None if self.coordinates is None else self.coordinates.coordinate
 
     def cached_coordinate(self, name: str) -> Coord | None:
-        """The coordinate that came with `name`'s last ack, or our own; None if unknown."""
+        """The coordinate of `name`'s last ack, or the local one; None if unknown."""
         return self.coordinate() if name == self.local_name else self._coordinate_cache.get(name)
 
     def stats(self) -> dict[str, str]:
-        """What `consul info` shows under serf_lan."""
-        stats = {
-            "members": len(self.members),
-            "failed": self.roster.count(Status.FAILED),
-            "left": self.roster.count(Status.LEFT),
-            "health_score": self.memberlist.health_score,
-            "member_time": self.ltime.time(),
-            "event_time": self.event_ltime.time(),
-            "query_time": self.answering.ltime.time(),
-            "intent_queue": self.broadcasts.depth(INTENTS),
-            "event_queue": self.broadcasts.depth(EVENTS),
-            "query_queue": self.broadcasts.depth(QUERIES),
-        }
-        shown = {name: str(value) for name, value in stats.items()}
-        shown["encrypted"] = "true" if self.memberlist.keyring is not None else "false"
-        if self.coordinates is not None:
-            shown["coordinate_resets"] = str(self.coordinates.resets)
-        return dict(sorted(shown.items()))
+        """Statistics as shown by `consul info`."""
+        return stats.of(self)
 
     def timeline(self, name: str) -> "list[TimelineEvent]":
-        """What memberlist remembers of `name`."""
+        """Memberlist's timeline of member `name`."""
         return self.memberlist.timeline.of(name)
 
-    # -- a life
+    # -- lifecycle
 
     def start(self) -> None:
-        """Become a member, and look for the snapshot's members. Raises `ConfigError` if the snapshot's folder fails."""
-        replayed = self._load_snapshot()
+        """Start, and rejoin the snapshot's members. Raises `ConfigError` if the snapshot can't be read or written."""
+        replayed = rejoin.load_snapshot(self)
         self.memberlist.start()
-        self._reaper.start()
+        self._periodic_tasks.start()
         previous = [(name, address) for name, address in replayed.alive.items() if name != self.local_name]
         if previous:
             self.rng.shuffle(previous)
-            self._rejoin(previous)
+            rejoin.rejoin(self, previous)
 
-    def _load_snapshot(self) -> Replayed:
-        if self.snapshot is None:
-            return Replayed()
-        replayed = self.snapshot.load()
-        for line in replayed.ignored[:10]:
-            self.log("warn", f"snapshot: unrecognized line {line!r}")
-        for name in replayed.forgotten:
-            self.log(
-                "warn", f"snapshot: {name} shows a time that no cluster reaches; the others' times are taken instead"
-            )
-        self.ltime.witness(replayed.clock)
-        self.event_ltime.witness(replayed.event_clock)
-        self.answering.ltime.witness(replayed.query_clock)
-        self.recent_events.min_time = replayed.event_clock + 1 if replayed.event_clock else 0
-        self.answering.recent.min_time = replayed.query_clock + 1 if replayed.query_clock else 0
-        return replayed
-
-    def _rejoin(self, previous: list[tuple[str, Address]]) -> None:
-        """Try the members of the snapshot, one after the other, until one answers."""
-        if not previous:
-            self.log("warn", "failed to re-join any previously known node")
-            return
-        if self.state is not State.ALIVE:
-            return
-        (name, address), rest = previous[0], previous[1:]
-
-        def tried(joined: bool) -> None:
-            if joined:
-                self.log("info", f"re-joined to previously known node: {name}")
-            else:
-                self._rejoin(rest)
-
-        self.log("info", f"attempting re-join to previously known node: {name}: {address[0]}:{address[1]}")
-        self.try_member(name, address, tried)
-
-    def try_member(self, name: str, address: Address, done: Callable[[bool], None]) -> None:
-        """A push/pull with a member that was here before, without an intent; whether it worked."""
+    def rejoin_member(self, name: str, address: Address, done: Callable[[bool], None]) -> None:
+        """Push/pull with a former member, without a join intent; `done(success)`."""
         self.memberlist.join([JoinTarget(address, name)], lambda joined, _errors: done(joined > 0))
 
     def join(self, targets: Sequence[JoinTarget], ignore_old: bool, done: Callable[[int, list[str]], None]) -> None:
-        """Join through each of `targets`; `done(joined, errors)`. `ignore_old`: no user events of the past."""
+        """Join through each of `targets`; `done(joined, errors)`. `ignore_old`: ignore past user events."""
         if self.state is not State.ALIVE:
             done(0, [f"Serf can't Join after Leave or Shutdown (it is {self.state.value})"])
             return
-        self._joins_ignoring_old += ignore_old
+        self._joins_ignoring_old_events += ignore_old
 
         def joined(count: int, errors: list[str]) -> None:
-            self._joins_ignoring_old -= ignore_old
+            self._joins_ignoring_old_events -= ignore_old
             if count > 0 and self.state is State.ALIVE:
                 self._broadcast_join(self.ltime.time())
             done(count, errors)
@@ -270,46 +212,48 @@ class Serf:
         self.memberlist.join(targets, joined)
 
     def leave(self, done: Callable[[], None]) -> None:
-        """Leave gracefully; `done` once everybody had time to hear of it (we still answer until `shutdown`)."""
+        """Leave gracefully; `done` when the leave had time to propagate. Messages are still handled
+        until `shutdown`.
+        """
         if self.state in (State.LEFT, State.SHUTDOWN):
             done()
             return
-        self._left.append(done)
+        self._leave_callbacks.append(done)
         if self.state is State.LEAVING:
             return
         self.state = State.LEAVING
         if self.snapshot is not None:
             self.snapshot.leave()
-        self._leaving = Leaving(self, self._has_left)
-        self._leaving.start()
+        self._leave_process = LeaveProcess(self, self._has_left)
+        self._leave_process.start()
 
     def _has_left(self) -> None:
         self.state = State.LEFT if self.state is State.LEAVING else self.state
-        waiting, self._left = self._left, []
+        waiting, self._leave_callbacks = self._leave_callbacks, []
         for done in waiting:
             done()
 
     def shutdown(self) -> None:
-        """Stop at once, telling nobody."""
+        """Stop at once without notifying other members."""
         if self.state is State.SHUTDOWN:
             return
         if self.state is State.ALIVE:
             self.log("info", "shutting down without a leave")
         self.state = State.SHUTDOWN
-        if self._leaving is not None:
-            self._leaving.stop()
-        self._reaper.stop()
-        self.asking.close()
+        if self._leave_process is not None:
+            self._leave_process.stop()
+        self._periodic_tasks.stop()
+        self.pending_queries.close()
         self.memberlist.shutdown()
-        for told in (self._members_told, self._users_told):
-            if told is not None:
-                told.close()
+        for coalescer in (self._member_coalescer, self._user_coalescer):
+            if coalescer is not None:
+                coalescer.close()
         if self.snapshot is not None:
             self.snapshot.close()
         self._has_left()
 
     def set_tags(self, tags: dict[str, str]) -> None:
-        """Change what we tell of ourselves. Raises `ConfigError` if it is more than 512 bytes."""
+        """Change the local member's tags. Raises `ConfigError` if they are longer than 512 bytes."""
         encode_tags(tags)
         self.tags = dict(tags)
         self.memberlist.update_meta()
@@ -317,41 +261,45 @@ class Serf:
     # -- intents
 
     def force_leave(self, name: str, prune: bool = False) -> None:
-        """Make a failed member a left one everywhere; `prune`: and forget it. A member that is alive contradicts."""
+        """Turn a failed member into a left one on all members; `prune`: erase it too. A live member refutes."""
         intent = LeaveIntent(self.ltime.time(), name, prune)
         self.ltime.increment()
-        self.take_leave_intent(intent)
-        if self.others_are_alive():
+        self.handle_leave_intent(intent)
+        if self.has_alive_members():
             self.broadcasts.intent(intent.encode())
 
-    def take_leave_intent(self, intent: LeaveIntent) -> bool:
-        """Somebody means to leave, or is declared gone; whether to pass it on. `WireError`: the time is absurd."""
+    def handle_leave_intent(self, intent: LeaveIntent) -> bool:
+        """Apply a leave intent; whether to rebroadcast it. Raises `WireError` for an implausible Lamport time."""
         self._witness_intent(intent)
-        outcome = self.roster.leave_intent(intent, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds())
+        outcome = self.membership.handle_leave_intent(
+            intent, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds()
+        )
         if outcome.refute:
             self._broadcast_join(self.ltime.time())
         return outcome.rebroadcast
 
-    def take_join_intent(self, intent: JoinIntent) -> bool:
-        """Somebody is here; whether to pass it on. Raises `WireError` for an absurd time."""
+    def handle_join_intent(self, intent: JoinIntent) -> bool:
+        """Apply a join intent; whether to rebroadcast it. Raises `WireError` for an implausible Lamport time."""
         self._witness_intent(intent)
-        return self.roster.join_intent(intent, self.clock.seconds()).rebroadcast
+        return self.membership.handle_join_intent(intent, self.clock.seconds()).rebroadcast
 
     def _witness_intent(self, intent: LeaveIntent | JoinIntent) -> None:
-        """See its time. An absurd one is refused: nothing that the member says later would ever be newer."""
+        """Witness the intent's time. An implausible one is refused: no later intent of that member would be newer."""
         if self.ltime.is_far_ahead(intent.ltime):
             self.metrics.incr("serf.intent.refused")
             raise WireError(
                 f"an intent of {intent.node!r} at {intent.ltime}, while our clock is at {self.ltime.time()}"
             )
         if self.ltime.witness(intent.ltime):
-            self.roster.forget_times()
+            self.membership.reset_status_ltimes()
 
-    def take_left_elsewhere(self, name: str, ltime: int) -> None:
-        """A push/pull partner lists a member as left."""
+    def handle_remote_left(self, name: str, ltime: int) -> None:
+        """Apply that a push/pull partner lists `name` as left."""
         if self.ltime.is_far_ahead(ltime):
             ltime = self.ltime.time()
-        outcome = self.roster.left_elsewhere(name, ltime, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds())
+        outcome = self.membership.handle_remote_left(
+            name, ltime, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds()
+        )
         if outcome.rebroadcast or outcome.refute:
             self.ltime.witness(ltime + 1)
         if outcome.refute:
@@ -359,13 +307,13 @@ class Serf:
 
     def _broadcast_join(self, ltime: int) -> None:
         intent = JoinIntent(ltime, self.local_name)
-        self.take_join_intent(intent)
+        self.handle_join_intent(intent)
         self.broadcasts.intent(intent.encode())
 
     # -- user events
 
     def user_event(self, name: str, payload: bytes, coalesce: bool) -> None:
-        """Tell everybody, ourselves included. Raises `ValueError` if it is too large."""
+        """Broadcast a user event; the local member handles it too. Raises `ValueError` if it is too large."""
         limit = self.config.user_event_size_limit_bytes
         size = len(name.encode("utf-8", "surrogateescape")) + len(payload)
         if size > limit:
@@ -377,24 +325,24 @@ class Serf:
         if len(encoded) > limit:
             raise ValueError(f"user event exceeds configured limit of {limit} bytes after encoding")
         packet = self._memberlist_config.packet_bytes - _PACKET_OVERHEAD_BYTES
-        if len(encoded) > packet:  # nobody would ever hear of it
+        if len(encoded) > packet:  # it could never be sent
             raise ValueError(f"user event does not fit into a packet: {len(encoded)} of {packet} bytes")
         self.event_ltime.increment()
-        self.take_user_event(message)
+        self.handle_user_event(message)
         self.broadcasts.event(encoded)
 
-    def take_user_event(self, event: UserEventMessage) -> bool:
-        """A user event arrived; whether it is news, and to be passed on."""
+    def handle_user_event(self, event: UserEventMessage) -> bool:
+        """Handle a user event; whether it is new and to be rebroadcast."""
         identity = (event.name, event.payload or None)
         if not self.recent_events.accept_from(self.event_ltime, event.ltime, identity):
             return False
         if self.snapshot is not None:
             self.snapshot.user_event(event.ltime)
-        told = UserEvent(event.ltime, event.name, event.payload or b"", event.cc)
-        if self._users_told is not None:
-            self._users_told.add(told)
+        delivered = UserEvent(event.ltime, event.name, event.payload or b"", event.cc)
+        if self._user_coalescer is not None:
+            self._user_coalescer.add(delivered)
         else:
-            self._deliver(told)
+            self._deliver(delivered)
         return True
 
     # -- queries
@@ -408,24 +356,24 @@ class Serf:
         done: Callable[[QueryResult], None] | None = None,
         on_ack: Callable[[str], None] | None = None,
     ) -> PendingQuery:
-        """Ask all members that pass the filters; ourselves too, before this returns.
+        """Query all members that pass the filters; the local member handles the query before this returns.
 
-        `on_response(member, payload)` and `on_ack(member)` come as they arrive, `done` when the time is over or after
+        `on_response(member, payload)` and `on_ack(member)` are called as they arrive, `done` at the timeout or after
         `PendingQuery.finish()`. Raises `ValueError` if the query is too large.
         """
         params = params or QueryParams()
         timeout_s = params.timeout_s or self.default_query_timeout_s()
         ours = self.local_member
         address = (packed_address(ours.address), ours.port)
-        ltime = self.answering.ltime.time()
-        message = self.asking.prepare(ltime, address, self.local_name, name, payload, params, timeout_s)
-        pending = self.asking.expect(message, max(1, len(self.members)), on_response, on_ack, done)
-        self.answering.receive(message)
+        ltime = self.query_responder.ltime.time()
+        message = self.pending_queries.prepare(ltime, address, self.local_name, name, payload, params, timeout_s)
+        pending = self.pending_queries.add(message, max(1, len(self.members)), on_response, on_ack, done)
+        self.query_responder.receive(message)
         self.broadcasts.query(message.encode())
         return pending
 
     def default_query_timeout_s(self) -> float:
-        """How long a query waits if nothing else is asked for."""
+        """The default timeout of a query in seconds."""
         interval_s = self._memberlist_config.gossip_interval_s
         return default_timeout_s(interval_s, self.config.query_timeout_mult, max(1, self._alive_nodes()))
 
@@ -438,7 +386,7 @@ class Serf:
             self._deliver(event)
 
     def _send(self, address: Address, message: bytes) -> None:
-        """A Serf message in a packet of its own; one to ourselves takes the short way."""
+        """Send a Serf message directly, in a packet of its own; one to the local member is handled at once."""
         ours = self.local_member
         if address == (ours.address, ours.port):
             self._receive_own(message)
@@ -448,16 +396,16 @@ class Serf:
     def _receive_own(self, message: bytes) -> None:
         decoded = decode(message)
         if isinstance(decoded, QueryResponseMessage):
-            self.asking.receive(decoded)
+            self.pending_queries.receive(decoded)
 
-    # -- names and coordinates
+    # -- name conflicts and coordinates
 
     def name_conflict(self, existing: Member, other: Member) -> None:
-        """Somebody at another address claims a name that we know."""
+        """A member at another address claims the name of a known member."""
         both = f"{existing.address}:{existing.port} and {other.address}:{other.port}"
         self.log("error", f"name conflict for '{existing.name}': both {both} are claiming it")
         if existing.name == self.local_name and self.config.resolve_name_conflicts and self.state is State.ALIVE:
-            internal_query.contest_name(self, self._name_lost)
+            internal_query.resolve_name_conflict(self, self._name_lost)
 
     def _name_lost(self, why: str) -> None:
         if self.state is State.ALIVE:
@@ -465,13 +413,13 @@ class Serf:
             if self._on_shutdown is not None:
                 self._on_shutdown(why)
 
-    def measured(self, name: str, coordinate: Coord, rtt_s: float) -> None:
-        """A direct ping was answered. Raises `WireError` if it cannot be reckoned with."""
+    def update_coordinate(self, name: str, coordinate: Coord, rtt_s: float) -> None:
+        """Update the local coordinate by the round trip time of a direct ping. Raises `WireError` if it is invalid."""
         if self.coordinates is not None:
             self.coordinates.update(name, coordinate, rtt_s)
             self._coordinate_cache[name] = coordinate
 
-    # -- telling
+    # -- event delivery
 
     def _member_event(self, event: MemberEvent) -> None:
         if event.kind is MemberEventKind.REAP:
@@ -481,23 +429,19 @@ class Serf:
                     self.coordinates.forget(member.name)
         if self.snapshot is not None:
             self.snapshot.member_event(event, self.ltime.time())
-        if self._members_told is not None:
-            self._members_told.add(event)
+        if self._member_coalescer is not None:
+            self._member_coalescer.add(event)
         else:
             self._deliver(event)
 
     def _deliver(self, event: Event) -> None:
         try:
             self._on_event(event)
-        except Exception as error:  # whoever listens must not break the protocol
+        except Exception as error:  # a handler's bug must not break the protocol
             self.log("error", f"handling {type(event).__name__}: {type(error).__name__}: {error}")
 
     def _alive_nodes(self) -> int:
-        """Members that should answer."""
+        """Number of members expected to respond: alive or suspect."""
         return sum(
             node.state in (NodeState.ALIVE, NodeState.SUSPECT) for node in self.memberlist.members.by_name.values()
         )
-
-
-def _silent(_level: str, _text: str) -> None:
-    pass

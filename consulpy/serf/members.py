@@ -1,4 +1,4 @@
-"""What Serf knows of each member, and the words for it.
+"""A member and its status as Serf knows them.
 
 A member outlives memberlist's entry: it stays, failed or left, until it is reaped. Source: docs/wire/gossip.md 6.2.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Status(IntEnum):
-    """Serf's view of a member; the numbers are those on the wire and in Consul's HTTP API."""
+    """Status of a member; the numbers are those on the wire and in Consul's HTTP API."""
 
     NONE = 0
     ALIVE = 1
@@ -26,7 +26,7 @@ class Member:
     """A member as Serf lists it."""
 
     name: str
-    #: The IP address as text.
+    #: IP address as text.
     address: str = ""
     port: int = 0
     tags: dict[str, str] = field(default_factory=dict)
@@ -39,13 +39,13 @@ class Member:
     delegate_min: int = 0
     delegate_max: int = 0
     delegate_cur: int = 0
-    #: The Lamport time of the last intent that was taken.
+    #: Lamport time of the last applied intent.
     status_ltime: int = 0
-    #: When it came, or came back, in the clock's seconds.
+    #: Time of the last join, in the clock's seconds.
     since_s: float = 0.0
-    #: When it failed or left, in the clock's seconds; 0 while it is here.
+    #: Time of failure or leave, in the clock's seconds; 0 for a live member.
     leave_time_s: float = 0.0
-    #: Erase it as soon as it has left (an operator asked for that with -prune while it was still here).
+    #: Erase the member as soon as it has left (force-leave -prune of a live member).
     prune_when_left: bool = False
 
     @property
@@ -54,7 +54,7 @@ class Member:
         return self.status in (Status.FAILED, Status.LEFT)
 
     def to_json(self) -> dict[str, Any]:
-        """As `/v1/agent/members` shows it."""
+        """The JSON form in `/v1/agent/members`."""
         return {
             "Name": self.name,
             "Addr": self.address,

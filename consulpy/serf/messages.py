@@ -1,8 +1,8 @@
-"""Serf's messages: one class for each type, to and from bytes.
+"""Serf's messages: one class per type, with encoding and decoding.
 
-A Serf message is a type byte and a msgpack struct; it travels in memberlist's user messages, in the user state of a
-push/pull (`PushPull`), or inside the payload of a query or response (key and conflict messages). A relay is the one
-exception: after its struct follows another complete message. Source: docs/wire/gossip.md section 6.
+A Serf message is a type byte and a msgpack struct; it is carried in memberlist's user messages, in the user state of a
+push/pull (`PushPull`), or in the payload of a query or response (key and conflict messages). Only a relay has more:
+another complete message follows its struct. Source: docs/wire/gossip.md section 6.
 """
 
 import dataclasses
@@ -17,16 +17,16 @@ from consulpy.errors import WireError
 FLAG_ACK: Final = 1
 FLAG_NO_BROADCAST: Final = 2
 
-#: Message classes by their type byte; filled by `Message.__init_subclass__`.
+#: Message classes by type byte; filled by `Message.__init_subclass__`.
 TYPES: dict[int, type["Message"]] = {}
 
 
 class Struct(Record):
-    """A record as the gossip decoder reads it: also from arrays (in declared order), numbers within their width."""
+    """A record with the gossip decoder's rules: also from arrays (in declared order), integers within their width."""
 
     __slots__ = ()
 
-    #: Widths in bits of the unsigned integers among the fields.
+    #: Width in bits of each unsigned integer field.
     UNSIGNED: ClassVar[dict[str, int]] = {}
 
     @classmethod
@@ -43,7 +43,7 @@ class Struct(Record):
 
 
 class Message(Struct):
-    """The base of all Serf messages."""
+    """Base of all Serf messages."""
 
     __slots__ = ()
 
@@ -51,21 +51,21 @@ class Message(Struct):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        TYPES[cls.TYPE] = cls  # the slotted twin that `dataclass` makes comes second, and stays
+        TYPES[cls.TYPE] = cls  # `dataclass(slots=True)` makes a second class, which replaces the first
 
     def encode(self) -> bytes:
-        """The message as bytes, with its type byte."""
+        """The message with its type byte."""
         return bytes((self.TYPE,)) + self.pack()
 
     @classmethod
     def decode_body(cls, body: bytes) -> Self:
-        """The message in the bytes after the type byte. Raises `WireError`."""
+        """Decode the bytes after the type byte. Raises `WireError`."""
         return cls.unpack(body)
 
 
 @dataclass(slots=True)
 class LeaveIntent(Message):
-    """A member means to leave, or somebody declares a failed member gone for good."""
+    """A member leaves, or a failed member is declared left."""
 
     TYPE: ClassVar[int] = 0
     UNSIGNED: ClassVar[dict[str, int]] = {"ltime": 64}
@@ -77,7 +77,7 @@ class LeaveIntent(Message):
 
 @dataclass(slots=True)
 class JoinIntent(Message):
-    """A member has joined (again)."""
+    """A member joined (again)."""
 
     TYPE: ClassVar[int] = 1
     UNSIGNED: ClassVar[dict[str, int]] = {"ltime": 64}
@@ -88,7 +88,7 @@ class JoinIntent(Message):
 
 @dataclass(slots=True)
 class PastEvent(Struct):
-    """A user event as a push/pull hands it on."""
+    """A user event in a push/pull."""
 
     name: str = ""
     payload: bytes | None = None
@@ -96,7 +96,7 @@ class PastEvent(Struct):
 
 @dataclass(slots=True)
 class PastEvents(Struct):
-    """All user events of one Lamport time."""
+    """The user events of one Lamport time."""
 
     UNSIGNED: ClassVar[dict[str, int]] = {"ltime": 64}
 
@@ -106,7 +106,7 @@ class PastEvents(Struct):
 
 @dataclass(slots=True)
 class PushPull(Message):
-    """The user state of a push/pull: clocks, who left, and the user events of the past (slots may be nil)."""
+    """User state of a push/pull: clocks, status times, left members, recent user events (slots may be nil)."""
 
     TYPE: ClassVar[int] = 2
     UNSIGNED: ClassVar[dict[str, int]] = {"ltime": 64, "event_ltime": 64, "query_ltime": 64}
@@ -121,7 +121,7 @@ class PushPull(Message):
 
 @dataclass(slots=True)
 class UserEventMessage(Message):
-    """Somebody's event for everybody; `cc`: it may be coalesced."""
+    """A user event; `cc`: it may be coalesced."""
 
     TYPE: ClassVar[int] = 3
     UNSIGNED: ClassVar[dict[str, int]] = {"ltime": 64}
@@ -134,7 +134,7 @@ class UserEventMessage(Message):
 
 @dataclass(slots=True)
 class QueryMessage(Message):
-    """A question to all members that pass the filters; `timeout` is in nanoseconds."""
+    """A query; `timeout` is in nanoseconds."""
 
     TYPE: ClassVar[int] = 4
     UNSIGNED: ClassVar[dict[str, int]] = {"ltime": 64, "id": 32, "port": 16, "flags": 32, "relay_factor": 8}
@@ -154,7 +154,7 @@ class QueryMessage(Message):
 
 @dataclass(slots=True)
 class QueryResponseMessage(Message):
-    """An answer to a query, or (`FLAG_ACK`) the word that it arrived."""
+    """A response to a query, or with `FLAG_ACK` an ack."""
 
     TYPE: ClassVar[int] = 5
     UNSIGNED: ClassVar[dict[str, int]] = {"ltime": 64, "id": 32, "flags": 32}
@@ -167,13 +167,13 @@ class QueryResponseMessage(Message):
 
     @property
     def is_ack(self) -> bool:
-        """Whether it says only that the query arrived."""
+        """Whether it is an ack."""
         return bool(self.flags & FLAG_ACK)
 
 
 @dataclass(slots=True)
 class MemberRecord(Struct):
-    """A member as conflict responses tell it."""
+    """A member in a conflict response."""
 
     UNSIGNED: ClassVar[dict[str, int]] = {"port": 16}
 
@@ -192,26 +192,26 @@ class MemberRecord(Struct):
 
 @dataclass(slots=True)
 class ConflictResponse(Message):
-    """Whom we know under the name that somebody asked for; None: nobody."""
+    """The member known by the queried name; None if there is none."""
 
     TYPE: ClassVar[int] = 6
 
     member: MemberRecord | None = None
 
     def encode(self) -> bytes:
-        """The message as bytes: the member itself is the body."""
+        """The message with its type byte; the body is the member itself."""
         return bytes((self.TYPE,)) + pack(None if self.member is None else self.member.to_wire())
 
     @classmethod
     def decode_body(cls, body: bytes) -> Self:
-        """The message in the bytes after the type byte. Raises `WireError`."""
+        """Decode the bytes after the type byte. Raises `WireError`."""
         raw = unpack(body)
         return cls(None if raw is None else MemberRecord.from_wire(raw))
 
 
 @dataclass(slots=True)
 class KeyRequest(Message):
-    """The key that a key query is about; empty for a list."""
+    """The key of a key query; empty for a list."""
 
     TYPE: ClassVar[int] = 7
 
@@ -220,7 +220,7 @@ class KeyRequest(Message):
 
 @dataclass(slots=True)
 class KeyResponseMessage(Message):
-    """One member's answer to a key query; keys in base64."""
+    """One member's response to a key query; keys in base64."""
 
     TYPE: ClassVar[int] = 8
 
@@ -243,7 +243,7 @@ class UDPAddress(Struct):
 
 @dataclass(slots=True)
 class RelayHeader(Struct):
-    """Where a relayed message is to go."""
+    """Destination of a relayed message."""
 
     dest_addr: UDPAddress = field(default_factory=UDPAddress)
     dest_name: str = ""
@@ -251,7 +251,7 @@ class RelayHeader(Struct):
 
 @dataclass(slots=True)
 class Relay(Message):
-    """A message for somebody else: pass `inner` (a complete message) on to the header's address."""
+    """Asks the receiver to forward `inner` (a complete message) to the header's address."""
 
     TYPE: ClassVar[int] = 9
 
@@ -259,12 +259,12 @@ class Relay(Message):
     inner: bytes = b""
 
     def encode(self) -> bytes:
-        """The message as bytes."""
+        """The message with its type byte."""
         return bytes((self.TYPE,)) + self.header.pack() + self.inner
 
     @classmethod
     def decode_body(cls, body: bytes) -> Self:
-        """The message in the bytes after the type byte. Raises `WireError`."""
+        """Decode the bytes after the type byte. Raises `WireError`."""
         raw, length = unpack_from(body)
         if length >= len(body):
             raise WireError("relay: there is no message in it")
@@ -272,7 +272,7 @@ class Relay(Message):
 
 
 def decode(data: bytes) -> Message:
-    """The message in `data`, which begins with a type byte. Raises `WireError`."""
+    """Decode a message with its type byte. Raises `WireError`."""
     if not data:
         raise WireError("a Serf message without a byte")
     message_class = TYPES.get(data[0])

@@ -1,4 +1,4 @@
-"""The asking side of queries: numbering them, waiting for acks and responses.
+"""Queries of the local member that wait for acks and responses.
 
 Source: docs/wire/gossip.md 6.5.
 """
@@ -12,20 +12,20 @@ from consulpy.serf.config import SerfConfig
 from consulpy.serf.messages import FLAG_ACK, QueryMessage, QueryResponseMessage
 from consulpy.serf.query import PendingQuery, QueryParams, QueryResult
 
-#: The most queries of ours that may wait at the same time.
+#: Maximum queries pending at the same time.
 PENDING_LIMIT: Final = 4096
 
 
-class Asking:
-    """Our own queries that still wait for answers, by their Lamport time and ID."""
+class PendingQueries:
+    """Pending queries by Lamport time and id."""
 
     def __init__(self, config: SerfConfig, clock: Clock, rng: Random) -> None:
         self._config = config
         self._clock = clock
         self._rng = rng
         self._pending: dict[tuple[int, int], PendingQuery] = {}
-        #: Answers that nobody waits for: late, twice, or to another query.
-        self.answers_dropped = 0
+        #: Number of responses dropped: late, duplicate, or to an unknown query.
+        self.responses_dropped = 0
 
     def prepare(
         self,
@@ -37,7 +37,7 @@ class Asking:
         params: QueryParams,
         timeout_s: float,
     ) -> QueryMessage:
-        """The message that asks. Raises `ValueError` if it is too large."""
+        """Create the message of a query. Raises `ValueError` if it is too large, or too many are pending."""
         message = QueryMessage(
             ltime=ltime,
             id=self._rng.getrandbits(31),
@@ -56,7 +56,7 @@ class Asking:
             raise ValueError(f"query exceeds limit of {limit} bytes")
         return message
 
-    def expect(
+    def add(
         self,
         query: QueryMessage,
         capacity: int,
@@ -64,7 +64,7 @@ class Asking:
         on_ack: Callable[[str], None] | None,
         done: Callable[[QueryResult], None] | None,
     ) -> PendingQuery:
-        """Wait for at most `capacity` answers to `query`, for as long as it says."""
+        """Add a query; at most `capacity` responses are accepted, until its timeout."""
         if len(self._pending) >= PENDING_LIMIT:
             raise ValueError(f"{PENDING_LIMIT} queries are waiting for answers already")
         key = (query.ltime, query.id)
@@ -80,16 +80,16 @@ class Asking:
         return pending
 
     def receive(self, response: QueryResponseMessage) -> None:
-        """An ack or a response arrived."""
+        """Handle an ack or a response."""
         pending = self._pending.get((response.ltime, response.id))
         if pending is None:
-            self.answers_dropped += 1
+            self.responses_dropped += 1
         elif response.is_ack:
-            self.answers_dropped += not pending.ack(response.from_)
+            self.responses_dropped += not pending.ack(response.from_)
         else:
-            self.answers_dropped += not pending.response(response.from_, response.payload or b"")
+            self.responses_dropped += not pending.response(response.from_, response.payload or b"")
 
     def close(self) -> None:
-        """End all waits."""
+        """Finish all pending queries."""
         for pending in list(self._pending.values()):
             pending.finish()

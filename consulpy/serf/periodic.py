@@ -1,4 +1,4 @@
-"""What Serf does from time to time: forget members, try failed ones again, look after its queues and its snapshot.
+"""Periodic tasks of Serf: reaping, reconnects, checks of the queues, flushes of the snapshot.
 
 Source: docs/wire/gossip.md 6.9, 5.7, 6.11.
 """
@@ -10,12 +10,12 @@ from consulpy.clock import Clock, Timer
 from consulpy.serf.interface import LocalSerf
 from consulpy.serf.members import Status
 
-#: The snapshot's clock lines and flushes, in seconds.
+#: Seconds between clock lines and flushes of the snapshot.
 SNAPSHOT_INTERVAL_S: Final = 0.5
 
 
 class Ticker:
-    """Calls `work` every `interval_s` seconds until it is stopped."""
+    """Calls `work` every `interval_s` seconds until stopped."""
 
     def __init__(self, clock: Clock, interval_s: float, work: Callable[[], None]) -> None:
         self._clock = clock
@@ -24,11 +24,11 @@ class Ticker:
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """The first call comes after one interval."""
+        """Start; the first call comes after one interval."""
         self._timer = self._clock.callLater(self._interval_s, self._tick)
 
     def stop(self) -> None:
-        """No more calls."""
+        """Stop."""
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
@@ -38,8 +38,8 @@ class Ticker:
         self._work()
 
 
-class Reaper:
-    """The periodic work of one Serf."""
+class PeriodicTasks:
+    """The periodic tasks of one Serf."""
 
     def __init__(self, serf: LocalSerf) -> None:
         self._serf = serf
@@ -53,35 +53,35 @@ class Reaper:
             self._tickers.append(Ticker(clock, SNAPSHOT_INTERVAL_S, self.write_clocks))
 
     def start(self) -> None:
-        """Begin."""
+        """Start all."""
         for ticker in self._tickers:
             ticker.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop all."""
         for ticker in self._tickers:
             ticker.stop()
 
     def reap(self) -> None:
-        """Forget members that failed or left long ago."""
+        """Remove members that failed or left long ago."""
         serf = self._serf
-        serf.roster.reap(serf.clock.seconds(), serf.config.reconnect_timeout_s, serf.config.tombstone_timeout_s)
+        serf.membership.reap(serf.clock.seconds(), serf.config.reconnect_timeout_s, serf.config.tombstone_timeout_s)
 
     def reconnect(self) -> None:
-        """Try one failed member again, the more likely the more of them there are for each that is here."""
+        """Try to reconnect to a random failed member, with a probability of failed / alive members."""
         serf = self._serf
-        failed = list(serf.roster.with_status(Status.FAILED))
+        failed = list(serf.membership.with_status(Status.FAILED))
         if not failed:
             return
-        alive = max(1, serf.roster.count(Status.ALIVE) + serf.roster.count(Status.LEAVING))
+        alive = max(1, serf.membership.count(Status.ALIVE) + serf.membership.count(Status.LEAVING))
         if serf.rng.random() > len(failed) / alive:
             return
         member = serf.rng.choice(failed)
         serf.log("info", f"attempting reconnect to {member.name} {member.address}:{member.port}")
-        serf.try_member(member.name, (member.address, member.port), lambda _joined: None)
+        serf.rejoin_member(member.name, (member.address, member.port), lambda _joined: None)
 
     def write_clocks(self) -> None:
-        """The snapshot's clock lines, and its bytes to the file."""
+        """Write the clock line to the snapshot and flush it."""
         serf = self._serf
         if serf.snapshot is not None:
             serf.snapshot.update_clock(serf.ltime.time())

@@ -1,4 +1,4 @@
-"""Queries: whom they are for, how long they wait, and what the asker keeps of the answers.
+"""Queries: parameters, filters, timeout, and the responses collected.
 
 Source: docs/wire/gossip.md 6.5.
 """
@@ -19,18 +19,18 @@ _FILTER_TAG: Final = 1
 
 @dataclass(slots=True)
 class QueryParams:
-    """Whom to ask and how. All filters must match; an expression is searched in the tag's value."""
+    """Filters and options of a query. All filters must match; expressions are searched in the tags' values."""
 
     filter_nodes: Sequence[str] = ()
     filter_tags: dict[str, str] = field(default_factory=dict)
     request_ack: bool = False
-    #: How many other members forward each answer as well (against lost packets).
+    #: Number of members that relay each response too, against packet loss.
     relay_factor: int = 0
-    #: How long to wait, in seconds; 0: by the size of the cluster.
+    #: Timeout in seconds; 0: by the size of the cluster.
     timeout_s: float = 0.0
 
     def filters(self) -> list[bytes] | None:
-        """The filters as bytes; None for none."""
+        """The encoded filters; None if there are none."""
         filters = [bytes((_FILTER_NODES,)) + pack(list(self.filter_nodes))] if self.filter_nodes else []
         filters += [
             bytes((_FILTER_TAG,)) + pack_map({"Tag": tag, "Expr": expression})
@@ -41,21 +41,21 @@ class QueryParams:
 
 @dataclass(slots=True)
 class QueryResult:
-    """What came of a query in the end."""
+    """Result of a query."""
 
-    #: Who said that the query arrived.
+    #: Names of members that acked.
     acks: list[str] = field(default_factory=list)
-    #: What each member answered.
+    #: Response payload by member name.
     responses: dict[str, bytes] = field(default_factory=dict)
 
 
 def default_timeout_s(gossip_interval_s: float, mult: int, alive: int) -> float:
-    """How long a query waits among `alive` members: long enough to reach all and for the answers to come back."""
+    """Timeout in seconds among `alive` members: enough for the query to reach all and for the responses to return."""
     return gossip_interval_s * mult * math.ceil(math.log10(alive + 1))
 
 
 def is_for(filters: Sequence[bytes] | None, name: str, tags: dict[str, str]) -> bool:
-    """Whether a query with these filters is for the member `name`; what cannot be read matches nobody."""
+    """Whether the filters match member `name` with `tags`; malformed ones match no member."""
     return all(_matches(each, name, tags) for each in filters or ())
 
 
@@ -75,7 +75,7 @@ def _matches(encoded: bytes, name: str, tags: dict[str, str]) -> bool:
 
 
 class PendingQuery:
-    """A query that we asked and that still waits for answers: one ack and one response of each member."""
+    """A query waiting for one ack and one response of each member."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class PendingQuery:
         self._done = done
 
     def ack(self, name: str) -> bool:
-        """`name` has the query; whether that is news."""
+        """Record an ack; whether it is new."""
         if self.finished or name in self._acked or len(self._acked) >= self._capacity:
             return False
         self._acked.add(name)
@@ -108,7 +108,7 @@ class PendingQuery:
         return True
 
     def response(self, name: str, payload: bytes) -> bool:
-        """`name` answered; whether that is news."""
+        """Record a response; whether it is new."""
         if self.finished or name in self.result.responses or len(self.result.responses) >= self._capacity:
             return False
         self.result.responses[name] = payload
@@ -117,7 +117,7 @@ class PendingQuery:
         return True
 
     def finish(self) -> None:
-        """No more answers count; `done` is called, once."""
+        """Stop accepting responses and call `done`, once."""
         if self.finished:
             return
         self.finished = True

@@ -1,6 +1,6 @@
-"""The asked side of queries: which are news, which are for us, and how answers travel back (and relays for others).
+"""Handling of received queries: duplicates, filters, acks, responses, and relays for other members.
 
-Source: docs/wire/gossip.md 6.5; section 11 for what a relay may carry, and to whom.
+Source: docs/wire/gossip.md 6.5; section 11 for which relays are refused.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from consulpy.serf.conflict import packed_address, unpacked_address
 from consulpy.serf.events import QueryEvent, RecentBuffer
 from consulpy.serf.lamport import LamportClock
 from consulpy.serf.members import Member, Status
-from consulpy.serf.membership import Roster
+from consulpy.serf.membership import Membership
 from consulpy.serf.messages import (
     FLAG_ACK,
     FLAG_NO_BROADCAST,
@@ -28,15 +28,15 @@ from consulpy.serf.messages import (
 )
 from consulpy.serf.query import is_for
 
-#: Members whose memberlist is at least this one know relays.
+#: Lowest memberlist protocol version of members that support relays.
 _RELAY_PROTOCOL: Final = 5
 _NANOSECONDS: Final = 1_000_000_000
 
 
-class Answering:
-    """Takes queries, tells those that are for us, sends acks and responses, forwards those of others.
+class QueryResponder:
+    """Delivers queries for the local member, sends acks and responses, relays those of other members.
 
-    `send(address, message)` sends a Serf message in a packet of its own; `tell` gets the queries.
+    `send(address, message)`: sends a Serf message in a packet of its own. `on_query(event)`: called with each query.
     """
 
     def __init__(
@@ -44,31 +44,31 @@ class Answering:
         config: SerfConfig,
         clock: Clock,
         rng: Random,
-        roster: Roster,
+        membership: Membership,
         local_name: str,
         send: Callable[[Address, bytes], None],
-        tell: Callable[[QueryEvent], None],
+        on_query: Callable[[QueryEvent], None],
     ) -> None:
         self._config = config
         self._clock = clock
         self._rng = rng
-        self._roster = roster
+        self._membership = membership
         self._local_name = local_name
         self._send = send
-        self._tell = tell
+        self._on_query = on_query
         self.ltime = LamportClock()
         self.recent: RecentBuffer[int] = RecentBuffer(config.query_buffer_size)
-        #: Relays that were refused: not a response, to a stranger, or too many.
+        #: Number of relays refused: not a response, to an unknown address, or above the rate limit.
         self.relays_refused = 0
         self._relay_second = 0
         self._relays_in_second = 0
 
     def receive(self, query: QueryMessage) -> bool:
-        """A query arrived; whether to pass it on. Raises `WireError` if nobody could be answered."""
+        """Handle a query; whether to rebroadcast it. Raises `WireError` for an invalid source address."""
         if not self.recent.accept_from(self.ltime, query.ltime, query.id):
             return False
         rebroadcast = not query.flags & FLAG_NO_BROADCAST
-        tags = self._roster.members[self._local_name].tags if self._local_name in self._roster.members else {}
+        tags = self._membership.members[self._local_name].tags if self._local_name in self._membership.members else {}
         if not is_for(query.filters, self._local_name, tags):
             return rebroadcast
         address = (unpacked_address(query.addr), query.port)
@@ -77,23 +77,23 @@ class Answering:
             self._answer(address, query, ack.encode())
         respond = partial(self._respond, query, address, [False])
         deadline_s = self._clock.seconds() + query.timeout / _NANOSECONDS
-        self._tell(
+        self._on_query(
             QueryEvent(query.ltime, query.id, query.name, query.payload or b"", query.source_node, deadline_s, respond)
         )
         return rebroadcast
 
     def fits(self, event: QueryEvent, payload: bytes) -> bool:
-        """Whether `payload` is short enough for an answer to this query."""
+        """Whether a response with `payload` is within the size limit."""
         return len(self._response(event, payload)) <= self._config.query_response_size_limit_bytes
 
     def relay(self, message: Relay) -> None:
-        """Forward somebody's answer to a member. Raises `WireError` if it is none, or goes to a stranger."""
+        """Forward a response to a member. Raises `WireError` if it is none, or the address is unknown."""
         if message.inner[0] != QueryResponseMessage.TYPE:
             self.relays_refused += 1
             raise WireError(f"a relay of a message of type {message.inner[0]}")
         destination = message.header.dest_addr
         address = (unpacked_address(destination.ip), destination.port)
-        members = self._roster.members
+        members = self._membership.members
         named = members.get(message.header.dest_name)
         known = (named,) if named is not None else members.values()
         if not any((member.address, member.port) == address for member in known):
@@ -126,9 +126,9 @@ class Answering:
         return QueryResponseMessage(event.ltime, event.id, self._local_name, 0, payload).encode()
 
     def _answer(self, address: Address, query: QueryMessage, message: bytes) -> None:
-        """Send an ack or a response, directly and through as many others as the asker wants."""
+        """Send an ack or a response, directly and through as many relays as the query requests."""
         self._send(address, message)
-        if not query.relay_factor or len(self._roster.members) < query.relay_factor + 1:
+        if not query.relay_factor or len(self._membership.members) < query.relay_factor + 1:
             return
         header = RelayHeader(UDPAddress(packed_address(address[0]), address[1]), query.source_node)
         relayed = Relay(header, message).encode()
@@ -140,7 +140,7 @@ class Answering:
     def _relays(self, count: int) -> list[Member]:
         able = [
             member
-            for member in self._roster.with_status(Status.ALIVE)
+            for member in self._membership.with_status(Status.ALIVE)
             if member.protocol_max >= _RELAY_PROTOCOL and member.name != self._local_name
         ]
         return self._rng.sample(able, min(count, len(able)))

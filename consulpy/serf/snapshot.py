@@ -1,7 +1,7 @@
-"""The snapshot: who was here and how late it was, so that an agent finds its cluster again after a restart.
+"""The snapshot: alive members and clocks, for a rejoin after a restart.
 
-A text file to which lines are appended, the very one that real agents write, so that either reads the other's.
-Source: docs/wire/gossip.md 6.11 and tests/vectors/gossip/snapshots.json. Pure: the file is a `SnapshotStore`.
+A text file to which lines are appended, in real agents' format. Source: docs/wire/gossip.md 6.11 and
+tests/vectors/gossip/snapshots.json. Pure: the file is a `SnapshotStore`.
 """
 
 from collections.abc import Iterable
@@ -11,64 +11,64 @@ from typing import Final, Protocol
 from consulpy.errors import WireError
 from consulpy.memberlist.member import Address
 from consulpy.serf.events import MemberEvent, MemberEventKind
-from consulpy.serf.lamport import HONEST_MAX, is_newer
+from consulpy.serf.lamport import PLAUSIBLE_MAX, is_newer
 
-#: A file is rewritten when it is larger than this, or than `COMPACT_BYTES_PER_MEMBER` for each member.
+#: The file is compacted when it is larger than this, and than `COMPACT_BYTES_PER_MEMBER` per alive member.
 COMPACT_MIN_BYTES: Final = 128 * 1024
 COMPACT_BYTES_PER_MEMBER: Final = 256
 
 
 class SnapshotStore(Protocol):
-    """Where the lines are kept (`consulpy.serf.disk.SnapshotFile`)."""
+    """Stores a snapshot's lines (`consulpy.serf.disk.SnapshotFile`)."""
 
     def read(self) -> str:
-        """All that was kept; empty at first. Raises `ConfigError` if it can neither be read nor written."""
+        """The whole text; empty at first. Raises `ConfigError` if it can't be read or written."""
 
     def append(self, text: str) -> None:
-        """Add whole lines; they may wait for `flush`."""
+        """Append whole lines; they may be buffered until `flush`."""
 
     def flush(self) -> None:
-        """Hand what waits to the operating system; called every half second."""
+        """Write buffered lines to the operating system; called every half second."""
 
     def replace(self, text: str) -> None:
-        """Put `text` in place of everything, at once or not at all."""
+        """Replace everything by `text`, atomically."""
 
     def sync(self) -> None:
-        """Everything so far survives a power cut."""
+        """Make everything so far durable."""
 
     def set_aside(self, why: str) -> None:
-        """Keep what cannot be read under another name and begin anew."""
+        """Rename an unreadable snapshot and start a new one."""
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write buffered lines and close."""
 
 
 class SnapshotDamaged(WireError):
-    """A snapshot that is none: binary, or without one line that is understood."""
+    """The snapshot is binary, or no line of it is valid."""
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What a snapshot says."""
+    """Content of a snapshot."""
 
     alive: dict[str, Address] = field(default_factory=dict)
     clock: int = 0
     event_clock: int = 0
     query_clock: int = 0
-    #: Lines that were not understood.
+    #: Lines that are invalid.
     ignored: list[str] = field(default_factory=list)
-    #: The clocks whose times were forged, and are forgotten.
-    forgotten: list[str] = field(default_factory=list)
+    #: Clocks with a forged time, which were reset.
+    reset_clocks: list[str] = field(default_factory=list)
 
 
 def format_address(address: Address) -> str:
-    """`10.0.0.1:7946`, `[::1]:7946`."""
+    """Format an address: `10.0.0.1:7946`, `[::1]:7946`."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_address(text: str) -> Address:
-    """The other way. Raises `ValueError`."""
+    """Parse what `format_address` gives. Raises `ValueError`."""
     host, separator, port = text.rpartition(":")
     if not separator or not host or not 0 < int(port) < 65536:
         raise ValueError(f"{text!r} is no address")
@@ -76,7 +76,7 @@ def parse_address(text: str) -> Address:
 
 
 def replay(text: str, rejoin_after_leave: bool) -> Replayed:
-    """What `text` says. An unfinished last line is dropped. Raises `SnapshotDamaged`."""
+    """Parse a snapshot. An incomplete last line is ignored. Raises `SnapshotDamaged`."""
     if "\0" in text:
         raise SnapshotDamaged("it is a binary file")
     found = Replayed()
@@ -91,14 +91,14 @@ def replay(text: str, rejoin_after_leave: bool) -> Replayed:
     if lines and not understood:
         raise SnapshotDamaged("it has no line that is understood")
     for clock in ("clock", "event_clock", "query_clock"):
-        if getattr(found, clock) >= HONEST_MAX:
+        if getattr(found, clock) >= PLAUSIBLE_MAX:
             setattr(found, clock, 0)
-            found.forgotten.append(clock.replace("_", "-"))
+            found.reset_clocks.append(clock.replace("_", "-"))
     return found
 
 
 def _replay_line(found: Replayed, line: str, rejoin_after_leave: bool) -> None:
-    """Take one line. Raises `ValueError`."""
+    """Apply one line. Raises `ValueError`."""
     key, _, rest = line.partition(": ")
     match key:
         case "alive":
@@ -134,7 +134,7 @@ def _ltime(text: str) -> int:
 
 
 class Snapshot:
-    """Writes down what happens, and rewrites the file when it has grown."""
+    """Appends changes to the snapshot, and compacts it."""
 
     def __init__(self, store: SnapshotStore, rejoin_after_leave: bool) -> None:
         self._store = store
@@ -145,7 +145,7 @@ class Snapshot:
         self._leaving = False
 
     def load(self) -> Replayed:
-        """What the file says; a damaged one is set aside. Raises `ConfigError`."""
+        """Read the snapshot; a damaged one is set aside. Raises `ConfigError`."""
         text = self._store.read()
         try:
             replayed = replay(text, self._rejoin_after_leave)
@@ -161,7 +161,7 @@ class Snapshot:
         return replayed
 
     def member_event(self, event: MemberEvent, clock: int) -> None:
-        """Members came or went; `clock`: the member clock's time."""
+        """Append a member event; `clock`: the time of the member clock."""
         if self._leaving:
             return
         members = [member for member in event.members if "\n" not in member.name]  # it would forge a line
@@ -176,29 +176,29 @@ class Snapshot:
         self.update_clock(clock)
 
     def update_clock(self, clock: int) -> None:
-        """The member clock shows `clock`: whatever is before it was seen."""
+        """Append the member clock's last seen time; `clock`: its current time."""
         if is_newer(clock - 1, self._clock) and not self._leaving:
             self._clock = clock - 1
             self._append(f"clock: {self._clock}\n")
 
     def user_event(self, ltime: int) -> None:
-        """A user event of this time was told."""
+        """Append the Lamport time of a delivered user event."""
         if is_newer(ltime, self._event_clock) and not self._leaving:
             self._event_clock = ltime
             self._append(f"event-clock: {ltime}\n")
 
     def query(self, ltime: int) -> None:
-        """A query of this time was told."""
+        """Append the Lamport time of a delivered query."""
         if is_newer(ltime, self._query_clock) and not self._leaving:
             self._query_clock = ltime
             self._append(f"query-clock: {ltime}\n")
 
     def flush(self) -> None:
-        """What was written down reaches the file."""
+        """Write appended lines to the file."""
         self._store.flush()
 
     def leave(self) -> None:
-        """We leave: after this nothing is written any more."""
+        """Append the leave; further changes are ignored."""
         if self._leaving:
             return
         self._append("leave\n")
@@ -206,7 +206,7 @@ class Snapshot:
         self._store.sync()
 
     def close(self) -> None:
-        """We stop."""
+        """Make the file durable and close it."""
         self._store.sync()
         self._store.close()
 

@@ -1,4 +1,4 @@
-"""Tags: what a member tells of itself, in memberlist's metadata.
+"""Encoding of a member's tags in memberlist's metadata.
 
 Source: docs/wire/gossip.md 6.7.
 """
@@ -10,16 +10,16 @@ from typing import Final
 from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.errors import ConfigError, WireError
 
-#: The byte before the msgpack map; metadata without it is the `role` of a Serf before protocol 3.
+#: Byte in front of the msgpack map; metadata without it is the `role` of a Serf before protocol 3.
 _MAGIC: Final = 0xFF
-#: The most bytes of metadata that memberlist carries.
+#: Maximum bytes of memberlist's metadata.
 META_LIMIT_BYTES: Final = 512
-#: Texts up to this length are nearly always the same for many members, which share them; longer ones are ids.
+#: Maximum length of interned texts: short ones are usually equal for many members, long ones are ids.
 _SHARED_MAX: Final = 20
 
 
 def encode_tags(tags: Mapping[str, str]) -> bytes:
-    """The tags as metadata, keys sorted. Raises `ConfigError` when they are too long to be gossiped."""
+    """Encode tags, keys sorted. Raises `ConfigError` if they are too long for the metadata."""
     meta = bytes((_MAGIC,)) + pack(dict(sorted(tags.items())))
     if len(meta) > META_LIMIT_BYTES:
         raise ConfigError(f"Encoded length of tags exceeds limit of {META_LIMIT_BYTES} bytes (it is {len(meta)})")
@@ -27,7 +27,7 @@ def encode_tags(tags: Mapping[str, str]) -> bytes:
 
 
 def decode_tags(meta: bytes) -> dict[str, str]:
-    """The tags in a member's metadata; those that are no texts are left out, what does not decode has none."""
+    """Decode a member's tags. Values that are no texts are left out; undecodable metadata gives no tags."""
     if not meta or meta[0] != _MAGIC:
         return {"role": text(meta)} if meta else {"role": ""}
     try:

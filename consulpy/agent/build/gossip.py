@@ -26,7 +26,7 @@ from consulpy.serf.disk import SnapshotFile
 from consulpy.serf.events import Event
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member
-from consulpy.serf.membership import Holders
+from consulpy.serf.membership import NameHolders
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ def lan_pool(
         config.node_id,
         config.advertise_addr,
         config.datacenter,
-        known=lambda: Holders(made[0].serf.roster, reactor.seconds) if made else Nobody(),
+        known=lambda: NameHolders(made[0].serf.membership, reactor.seconds) if made else Nobody(),
     )
     port = config.ports.serf_lan
     made.append(_pool(config, reactor, rng, disk, on_event, "local", members, bind, port, tags, check, metrics))
@@ -98,7 +98,7 @@ def wan_pool(
         members.name,
         config.node_id,
         config.advertise_addr_wan,
-        known=lambda: Holders(made[0].serf.roster, reactor.seconds) if made else Nobody(),
+        known=lambda: NameHolders(made[0].serf.membership, reactor.seconds) if made else Nobody(),
     )
     made.append(_pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check))
     return made[0]

@@ -200,10 +200,10 @@ class ResponseCache:
         if access.is_on and (path == _MEMBERS or server is None):
             return None  # no validator for the rights of its token
         if path == _MEMBERS:
-            roster = getattr(self._agent.wan if "wan" in names else self._agent.lan, "roster", None)
-            if roster is None:
+            membership = getattr(self._agent.wan if "wan" in names else self._agent.lan, "membership", None)
+            if membership is None:
                 return None
-            return _fill(head, path, None, lambda: roster.version)
+            return _fill(head, path, None, lambda: membership.version)
         if server is None:
             return self._agent_cache_fill(head, path) if "stale" in names and "dc" not in names else None
         if path in _STATUS:

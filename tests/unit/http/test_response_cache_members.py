@@ -3,7 +3,7 @@
 from consulpy.memberlist.member import Member as Node
 from consulpy.memberlist.member import State
 from consulpy.serf.members import Status
-from consulpy.serf.membership import Roster
+from consulpy.serf.membership import Membership
 from consulpy.serf.messages import JoinIntent, LeaveIntent
 from tests.harness.http import HttpHarness
 from tests.unit.http.test_response_cache import head_of, sent, slowly, undated
@@ -15,20 +15,20 @@ def node(name: str, address: str = "127.0.0.1") -> Node:
 
 def test_each_change_of_a_member_is_shown_at_once() -> None:
     door = HttpHarness()
-    roster = door.agent.lan.roster = Roster("agent-one", 300.0, lambda _event: None)
-    door.agent.lan.members = roster.members
+    membership = door.agent.lan.membership = Membership("agent-one", 300.0, lambda _event: None)
+    door.agent.lan.members = membership.members
     head = head_of("/v1/agent/members")
     changes = (
-        lambda: roster.joined(node("n1"), 0.0, 60.0),
-        lambda: roster.joined(node("n2"), 0.0, 60.0),
-        lambda: roster.updated(node("n1", "127.0.0.7")),
-        lambda: roster.leave_intent(LeaveIntent(5, "n1"), we_stay=True, now_s=1.0),
-        lambda: roster.join_intent(JoinIntent(6, "n1"), 1.0),
-        lambda: roster.gone(node("n1"), 2.0),
-        lambda: roster.joined(node("n1"), 3.0, 60.0),
-        lambda: roster.gone(node("n2"), 4.0),
-        lambda: roster.leave_intent(LeaveIntent(9, "n2"), we_stay=True, now_s=5.0),
-        lambda: roster.reap(1000.0, 60.0, 60.0),
+        lambda: membership.handle_node_join(node("n1"), 0.0, 60.0),
+        lambda: membership.handle_node_join(node("n2"), 0.0, 60.0),
+        lambda: membership.handle_node_update(node("n1", "127.0.0.7")),
+        lambda: membership.handle_leave_intent(LeaveIntent(5, "n1"), we_stay=True, now_s=1.0),
+        lambda: membership.handle_join_intent(JoinIntent(6, "n1"), 1.0),
+        lambda: membership.handle_node_leave(node("n1"), 2.0),
+        lambda: membership.handle_node_join(node("n1"), 3.0, 60.0),
+        lambda: membership.handle_node_leave(node("n2"), 4.0),
+        lambda: membership.handle_leave_intent(LeaveIntent(9, "n2"), we_stay=True, now_s=5.0),
+        lambda: membership.reap(1000.0, 60.0, 60.0),
     )
     shown = {undated(sent(door, head))}
     for change in changes:
@@ -41,4 +41,4 @@ def test_each_change_of_a_member_is_shown_at_once() -> None:
         assert answer == undated(slowly(door, head))
         shown.add(answer)
     assert len(shown) >= 8, "what was shown followed the changes"
-    assert roster.members["n1"].status is Status.ALIVE
+    assert membership.members["n1"].status is Status.ALIVE

@@ -10,7 +10,7 @@ from consulpy.memberlist.member import Member as Node
 from consulpy.memberlist.member import State
 from consulpy.rpc.server_metadata import Check, agent_tags, check_lan_merge, check_wan_merge, server_of, wan_merge_check
 from consulpy.serf.members import Member, Status
-from consulpy.serf.membership import SETTLED_S, Holders, Roster
+from consulpy.serf.membership import NAME_HOLD_S, Membership, NameHolders
 from consulpy.serf.tags import encode_tags
 
 SERVER = {
@@ -61,14 +61,14 @@ def node(of: Member) -> Node:
     return Node(of.name, of.address, of.port, encode_tags(of.tags), (1, 5, 2, 2, 5, 4), 1, State.ALIVE, 0.0)
 
 
-def checking(*known: Member, now_s: float = SETTLED_S) -> Check:
+def checking(*known: Member, now_s: float = NAME_HOLD_S) -> Check:
     """The check of "me" (node id "one", 127.33.0.1), to whom these members are known since second 0."""
-    roster = Roster("me", 300.0, lambda _event: None)
+    membership = Membership("me", 300.0, lambda _event: None)
     for each in known:
-        roster.joined(node(each), 0.0, 0.0)
+        membership.handle_node_join(node(each), 0.0, 0.0)
         if each.is_gone:
-            roster.gone(node(each), 0.0)
-    return check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: Holders(roster, lambda: now_s))
+            membership.handle_node_leave(node(each), 0.0)
+    return check_lan_merge("me", "one", "127.33.0.1", "dc1", known=lambda: NameHolders(membership, lambda: now_s))
 
 
 def test_a_real_servers_tags_are_read() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consulpy.errors import WireError
 from consulpy.memberlist.keyring import Keyring
-from consulpy.serf.conflict import NameContest, Verdict, answer_conflict_query
+from consulpy.serf.conflict import ConflictVote, Verdict, answer_conflict_query
 from consulpy.serf.key_manager import INSTALL, LIST, REMOVE, USE, answer_key_query
 from consulpy.serf.members import Member
 from consulpy.serf.messages import ConflictResponse, KeyRequest, KeyResponseMessage, decode
@@ -187,7 +187,7 @@ def answer_about_us(address: str) -> bytes:
 
 
 def test_a_name_is_kept_by_whom_the_majority_knows() -> None:
-    contest = NameContest(Member("us", "127.0.0.1", 7946))
+    contest = ConflictVote(Member("us", "127.0.0.1", 7946))
     assert contest.verdict is Verdict.NO_ANSWER
     contest.count(answer_about_us("127.0.0.1"))
     assert contest.verdict is Verdict.KEEP
@@ -203,7 +203,7 @@ def test_the_two_of_the_name_are_silent_and_strangers_say_so() -> None:
 
 
 def test_an_answer_that_is_none_does_not_count() -> None:
-    contest = NameContest(Member("us", "127.0.0.1", 7946))
+    contest = ConflictVote(Member("us", "127.0.0.1", 7946))
     with pytest.raises(WireError):
         contest.count(b"\x05\x80")
     assert contest.responses == 0

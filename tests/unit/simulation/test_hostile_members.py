@@ -14,7 +14,7 @@ from consulpy.rpc.server_metadata import Nobody, agent_tags, check_lan_merge, se
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
-from consulpy.serf.membership import SETTLED_S, Holders
+from consulpy.serf.membership import NAME_HOLD_S, NameHolders
 from consulpy.serf.tags import encode_tags
 from consulpy.state.store import Store
 from consulpy.testing.clock import HeapClock
@@ -76,7 +76,7 @@ class Server:
             OWN_ID,
             address[0],
             "dc1",
-            known=lambda: Holders(made[0].roster, clock.seconds) if made else Nobody(),
+            known=lambda: NameHolders(made[0].membership, clock.seconds) if made else Nobody(),
         )
         self.serf = Serf(
             SerfConfig.consul(tags=SANE),
@@ -92,7 +92,7 @@ class Server:
         made.append(self.serf)
         host.attach(self.serf.memberlist)
         self.serf.start()
-        clock.advance(SETTLED_S)
+        clock.advance(NAME_HOLD_S)
 
     def log(self, _level: str, text: str) -> None:
         event = {"log_time": 0.0, "log_namespace": "consulpy.serf", "log_format": "{text}", "text": text}

@@ -10,10 +10,11 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.member import JoinTarget
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, MemberEvent, QueryEvent, UserEvent
-from consulpy.serf.machine import Serf, State
+from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
 from consulpy.serf.messages import JoinIntent, QueryResponseMessage, Relay, RelayHeader, UDPAddress, UserEventMessage
 from consulpy.serf.query import QueryParams, QueryResult
+from consulpy.serf.state import State
 from consulpy.testing.clock import HeapClock
 from consulpy.testing.network import Conditions, Network
 
@@ -147,14 +148,14 @@ def test_a_relay_goes_to_members_and_carries_answers_only() -> None:
     answer = QueryResponseMessage(1, 2, "n9", 0, b"").encode()
 
     def relay(address: bytes, inner: bytes) -> None:
-        serf.answering.relay(Relay(RelayHeader(UDPAddress(address, 7946), "n2"), inner))
+        serf.query_responder.relay(Relay(RelayHeader(UDPAddress(address, 7946), "n2"), inner))
 
     relay(b"\x0a\x00\x00\x02", answer)
     with pytest.raises(WireError, match="which is no member"):
         relay(b"\x0a\x00\x00\x09", answer)
     with pytest.raises(WireError, match="a relay of a message of type 1"):
         relay(b"\x0a\x00\x00\x02", JoinIntent(1, "n9").encode())
-    assert serf.answering.relays_refused == 2
+    assert serf.query_responder.relays_refused == 2
 
 
 def test_a_member_that_leaves_is_left_to_everybody_and_failed_to_nobody() -> None:
@@ -272,7 +273,7 @@ def test_a_listener_that_fails_costs_one_log_line() -> None:
         raise RuntimeError("no")
 
     node.serf._on_event = fail
-    assert node.serf.take_user_event(UserEventMessage(1, "deploy", b"", False))
+    assert node.serf.handle_user_event(UserEventMessage(1, "deploy", b"", False))
     assert node.log[-1] == "error: handling UserEvent: RuntimeError: no"
 
 
