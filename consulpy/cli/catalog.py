@@ -1,11 +1,10 @@
 """`consulpy catalog nodes|services|datacenters`."""
 
-import json
 from typing import Any
 
 from consulpy.cli.command import Invocation, UsageError, command, group
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
-from consulpy.cli.members import FORMAT
 from consulpy.cli.table import table
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
@@ -88,7 +87,7 @@ def datacenters(given: Invocation) -> int:
     except ClientError as error:
         say(error, "Error listing datacenters")
         return 1
-    given.out(json.dumps(found, indent=4) if given.values["format"] == "json" else "\n".join(found))
+    given.out(as_json(found) if given.values["format"] == "json" else "\n".join(found))
     return 0
 
 
@@ -140,7 +139,7 @@ def nodes(given: Invocation) -> int:
         say(error, "Error listing nodes")
         return 1
     if values["format"] == "json":
-        given.out(json.dumps(found, indent=4))
+        given.out(as_json(found))
         return 0
     if not found:
         given.err("No nodes match the given query - try expanding your search.")
@@ -199,7 +198,7 @@ def services(given: Invocation) -> int:
         say(error, "Error listing services for node" if node else "Error listing services")
         return 1
     if given.values["format"] == "json":
-        given.out(json.dumps(found, indent=4))
+        given.out(as_json(found))
         return 0
     if not found:
         given.err("No services match the given query - try expanding your search.")

@@ -1,9 +1,9 @@
-"""How a command is declared: name, help and flags in a decorator, one file for each.
+"""How a command is declared: name, help and flags in a decorator, one file a command.
 
     @command("keygen", "Generates a new encryption key", usage="keygen", about="...")
-    def keygen(given: Given) -> int: ...
+    def keygen(given: Invocation) -> int: ...
 
-Files are imported when their command is asked for, so that small ones start at once.
+A file is imported when its command is run (`cli.loader`), so that small commands start at once.
 """
 
 import os
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.cli.progress import Progress
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.gocompat.flag import Flag, FlagSet, switch
 
@@ -82,40 +83,47 @@ _SERVER_FLAGS: Final = (
 
 
 class UsageError(Exception):
-    """The command was used in a wrong way; the text is Consul's, and the usage follows it."""
+    """Wrong flags or arguments. The text is Consul's; a pointer to the command's help follows it."""
 
 
 @dataclass
 class Invocation:
-    """What a command was given, and where it speaks."""
+    """One call of a command: its flags and arguments, its output, and the agent that it calls."""
 
     values: dict[str, Any]
     arguments: list[str]
 
     def out(self, text: str) -> None:
-        """A line of the result."""
+        """Print a line of the result."""
+        self.progress.output(sys.stdout)
         print(text, flush=True)
 
     def err(self, text: str) -> None:
-        """A line of an error."""
+        """Print a line of an error, without secrets."""
+        self.progress.output(sys.stderr)
         print(text_without_secrets(text), file=sys.stderr, flush=True)
+
+    @cached_property
+    def progress(self) -> Progress:
+        """The line that tells a person at a terminal what the command waits for."""
+        return Progress()
 
     @cached_property
     def client(self) -> "Client":
         """The agent that flags and environment point to. Raises `ConfigError`."""
         from consulpy.client import Client, ClientSettings
 
-        return Client(ClientSettings.of(self.values, os.environ))
+        return Client(ClientSettings.of(self.values, os.environ), self.progress.waiting)
 
     @property
     def query(self) -> dict[str, Any]:
-        """Parameters of reads: datacenter and staleness."""
+        """Query parameters of reads: datacenter and consistency."""
         return {"dc": self.values.get("datacenter"), "stale": "" if self.values.get("stale") else None}
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command: `name` may be of two or three words; `usage` follows "consulpy "."""
+    """One command. `name`: one to three words; `usage`: what follows "consulpy " in the first line of its help."""
 
     name: str
     synopsis: str
@@ -123,14 +131,14 @@ class Command:
     about: str
     run: Callable[[Invocation], int]
     flags: tuple[Flag, ...] = ()
-    #: Whether it speaks to an agent, and whether in a datacenter that can be chosen.
+    #: Whether it has the flags of an HTTP client, and those of a read on the servers.
     asks_agent: bool = False
     asks_servers: bool = False
-    #: Everything behind the first argument belongs to it.
+    #: Flags end at the first argument: what follows is a program to run.
     stop_at_argument: bool = False
-    #: Takes its words as they are, flags too.
+    #: Parses its flags itself.
     raw: bool = False
-    #: Builds flags that are costly to import (the agent's).
+    #: Makes flags whose import is costly (the agent's).
     more_flags: Callable[[], FlagSet] | None = None
 
     @property
@@ -152,7 +160,7 @@ class Command:
         return flags
 
 
-#: Commands of the files that were imported so far.
+#: The commands of the files that have been imported, by name.
 COMMANDS: Final[dict[str, Command]] = {}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, command, group
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
@@ -75,7 +76,7 @@ Example:
 
   $ consulpy config list -kind service-defaults
 """,
-    flags=[_kind("The kind of configurations to list.")],
+    flags=[_kind("The kind of configurations to list."), FORMAT],
     asks_agent=True,
     asks_servers=True,
 )
@@ -89,6 +90,9 @@ def list_entries(given: Invocation) -> int:
     except ClientError as error:
         say(error, f'Error listing config entries for kind "{kind}"')
         return 1
+    if given.values["format"] == "json":
+        given.out(as_json(entries))
+        return 0
     for entry in entries:
         given.out(printable(entry["Name"]))
     return 0

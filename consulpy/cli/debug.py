@@ -116,7 +116,8 @@ def debug(given: Invocation) -> int:
     try:
         capture.begin()
         capture.static()
-        capture.dynamic()
+        with given.progress.waiting(f"Capturing for {format_duration(given.values['duration'])}"):
+            capture.dynamic()
     except KeyboardInterrupt:
         given.out("==> Interrupted: keeping what was captured")
     except OSError as error:
@@ -299,7 +300,7 @@ class _Capture:
     def pack(self) -> Path:
         """The folder as a compressed archive in its place."""
         self._archive.touch(mode=0o600)
-        with tarfile.open(self._archive, "w:gz") as archive:
+        with self._given.progress.waiting("Packing the archive"), tarfile.open(self._archive, "w:gz") as archive:
             archive.add(self.folder, self.folder.name)
         rmtree(self.folder)
         return self._archive

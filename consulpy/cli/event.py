@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, UsageError, command
+from consulpy.cli.format import FORMAT
 from consulpy.cli.main import say
-from consulpy.cli.members import FORMAT
 from consulpy.client import ClientError
 from consulpy.errors import RPCError
 from consulpy.gocompat.flag import Flag

@@ -144,7 +144,8 @@ class _Run:
             left_s = last_s + wait_s - _now_s()
             if left_s <= 0:
                 break
-            index, entries = self._client.watch(path, {**self._dc, "recurse": ""}, index, max(left_s, 0.001))
+            with self._given.progress.waiting(f"{done} of {acknowledged} nodes have finished"):
+                index, entries = self._client.watch(path, {**self._dc, "recurse": ""}, index, max(left_s, 0.001))
             for entry in sorted(entries or (), key=lambda entry: (entry["CreateIndex"], entry["Key"])):
                 node, _, what = entry["Key"].removeprefix(self._base).partition("/")
                 if entry["Key"] in seen or not what:

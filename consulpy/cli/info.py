@@ -3,8 +3,8 @@
 import json
 
 from consulpy.cli.command import Invocation, command
+from consulpy.cli.format import FORMAT
 from consulpy.cli.main import say
-from consulpy.cli.members import FORMAT
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from consulpy.cli.catalog import equals_pair
 from consulpy.cli.command import Invocation, command, group
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
@@ -197,6 +198,7 @@ Connect given the current Consul configuration.
 
     $ consulpy intention check web db
 """,
+    flags=[FORMAT],
     asks_agent=True,
     asks_servers=True,
 )
@@ -211,7 +213,10 @@ def check(given: Invocation) -> int:
     except ClientError as error:
         say(error, "Error checking the connection")
         return 2
-    given.out("Allowed" if found["Allowed"] else "Denied")
+    if given.values["format"] == "json":
+        given.out(as_json(found))
+    else:
+        given.out("Allowed" if found["Allowed"] else "Denied")
     return 0 if found["Allowed"] else 1
 
 
@@ -230,6 +235,7 @@ evaluated.
     flags=[
         Flag("destination", "Match intentions with the given destination.", switch, default=False),
         Flag("source", "Match intentions with the given source.", switch, default=False),
+        FORMAT,
     ],
     asks_agent=True,
     asks_servers=True,
@@ -249,7 +255,11 @@ def match(given: Invocation) -> int:
     except ClientError as error:
         say(error, "Error matching the connection")
         return 1
-    for intention in found.get(name) or []:
+    matching = found.get(name) or []
+    if given.values["format"] == "json":
+        given.out(as_json(matching))
+        return 0
+    for intention in matching:
         given.out(printable(_shown(intention)))
     return 0
 
@@ -287,6 +297,7 @@ up via an exact source/destination match or via the unique intention ID.
 
     $ consulpy intention get web db
 """,
+    flags=[FORMAT],
     asks_agent=True,
     asks_servers=True,
 )
@@ -295,6 +306,9 @@ def get(given: Invocation) -> int:
     found = _named(given)
     if found is None:
         return 1
+    if given.values["format"] == "json":
+        given.out(as_json(found))
+        return 0
     rows = [
         ("Source:", _full(found["SourceNS"], found["SourceName"])),
         ("Destination:", _full(found["DestinationNS"], found["DestinationName"])),

@@ -1,10 +1,9 @@
 """`consulpy keyring`."""
 
-import json
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, UsageError, command
-from consulpy.cli.members import FORMAT
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.gocompat.flag import Flag, switch, whole
@@ -97,8 +96,8 @@ def keyring(given: Invocation) -> int:
     if local_only and method != "GET":
         given.err("Error validating local-only: local-only can only be set for list requests")
         return 1
-    as_json = given.values["format"] == "json" and method == "GET"
-    if not as_json:
+    is_json = given.values["format"] == "json" and method == "GET"
+    if not is_json:
         given.out(line)
     key = "" if method == "GET" else given.values[chosen[0]]
     try:
@@ -108,8 +107,8 @@ def keyring(given: Invocation) -> int:
         if hint := getattr(error, "hint", ""):
             given.err(hint)
         return 1
-    if as_json:
-        given.out(json.dumps(found, indent=4))
+    if is_json:
+        given.out(as_json(found))
     elif method == "GET":
         for pool in found:
             given.out(_pool(pool, "PrimaryKeys" if chosen[0] == "list-primary" else "Keys"))

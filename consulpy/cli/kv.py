@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, UsageError, command, group
-from consulpy.cli.members import FORMAT
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.client import AnswerError, ClientError
 from consulpy.client.api import key_path
 from consulpy.codec.strict_json import parse
@@ -139,12 +139,12 @@ def get(given: Invocation) -> int:
     if not key and not (values["keys"] or values["recurse"]):
         given.err("Error! Missing KEY argument")
         return 1
-    as_json = values["format"] == "json"
+    is_json = values["format"] == "json"
     try:
         if values["keys"]:
             names = _entries(given, key, keys="", separator=values["separator"])
-            if as_json:
-                given.out(json.dumps(names, indent=4))
+            if is_json:
+                given.out(as_json(names))
                 return 0
             for name in names:
                 given.out(str(name))
@@ -153,8 +153,8 @@ def get(given: Invocation) -> int:
     except ClientError as error:
         given.err(f"Error querying Consul agent: {error}")
         return 1
-    if as_json and (entries or values["recurse"]):
-        given.out(json.dumps(entries if values["recurse"] else entries[0], indent=4))
+    if is_json and (entries or values["recurse"]):
+        given.out(as_json(entries if values["recurse"] else entries[0]))
         return 0
     if values["recurse"]:
         for position, entry in enumerate(entries):
@@ -429,12 +429,15 @@ def import_(given: Invocation) -> int:
     except (ValueError, KeyError, TypeError) as error:
         given.err(f"Cannot unmarshal data: {error}")
         return 1
-    for key, flags, value in entries:
-        name = given.values["prefix"] + key
-        try:
-            given.client.put(key_path(name), {"dc": given.values["datacenter"], "flags": flags or None}, raw_body=value)
-        except ClientError as error:
-            given.err(f"Error! Failed writing data for key {name}: {error}")
-            return 1
-        given.out(f"Imported: {name}")
+    with given.progress.waiting("Importing"):
+        for number, (key, flags, value) in enumerate(entries):
+            name = given.values["prefix"] + key
+            given.progress.text = f"Importing: {number} of {len(entries)} keys written"
+            params = {"dc": given.values["datacenter"], "flags": flags or None}
+            try:
+                given.client.put(key_path(name), params, raw_body=value)
+            except ClientError as error:
+                given.err(f"Error! Failed writing data for key {name}: {error}")
+                return 1
+            given.out(f"Imported: {name}")
     return 0

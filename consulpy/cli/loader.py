@@ -8,7 +8,20 @@ from consulpy import cli
 
 #: Files of this package that hold no command.
 NOT_COMMANDS: Final = frozenset(
-    {"acl_common", "acl_show", "command", "completion", "help", "loader", "main", "signals", "table"}
+    (
+        "acl_common",
+        "acl_show",
+        "command",
+        "completion",
+        "format",
+        "help",
+        "loader",
+        "main",
+        "progress",
+        "quick_start",
+        "signals",
+        "table",
+    )
 )
 
 

@@ -130,6 +130,7 @@ class _Run:
         for number in (signal.SIGINT, *signals.ENDING):
             signal.signal(number, self._signalled)
         self._tell("Attempting lock acquisition")
+        self._given.progress.text = "Waiting for the lock"
         try:
             acquired = self._held.acquire(self._timeout_s)
             self._waiting = False
@@ -161,6 +162,7 @@ class _Run:
         words = self._words
         if self._given.values["shell"]:
             words = [os.environ.get("SHELL") or "/bin/sh", "-c", " ".join(words)]
+        self._given.progress.disable()  # the terminal is the child's
         self._tell("Starting handler")
         if shutil.which(words[0]) is None:
             self._given.err(f'Error starting handler: exec: "{words[0]}": executable file not found in $PATH')

@@ -1,9 +1,11 @@
-"""The command line: finds the command, reads its flags, runs it; errors are lines, never tracebacks."""
+"""The command line: finds the command, parses its flags and runs it. An error is one line, never a traceback."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 from consulpy.cli.command import COMMANDS, GROUPS, Command, Invocation, UsageError
 from consulpy.cli.loader import load, load_all
@@ -11,15 +13,18 @@ from consulpy.codec.secrets import text_without_secrets
 from consulpy.errors import ConfigError, ConsulpyError
 from consulpy.gocompat.flag import HelpWanted
 
-#: Commands of Consul that consulpy does not have yet -> what they are for.
+#: Commands of Consul that are not supported yet, by name: the subject of the error.
 _NOT_YET: Final = {
     "connect": "Connect's certificates and proxies are",
 }
+#: Environment variable that has tracebacks shown, for developers.
+_TRACEBACK: Final = "CONSULPY_TRACEBACK"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `consulpy ARGV`; the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_standard_streams()
     if "_ARGCOMPLETE" in os.environ:
         from consulpy.cli.completion import complete
 
@@ -30,19 +35,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt as interrupt:
         return getattr(interrupt, "exit_status", 130)
-    except BrokenPipeError:  # the reader of our output has gone
-        _discard_output()
+    except BrokenPipeError:  # the reader of the output has closed it
+        _discard(sys.stdout)
         return 1
-    except OSError as error:
-        _discard_output()
+    except Exception as error:
+        _discard(sys.stdout)
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Report an error that no command has handled; the exit status."""
+    if os.environ.get(_TRACEBACK):
+        raise error
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        print(f"consulpy: {where}{error.strerror or error}", file=sys.stderr)
-        return 1
+        text = f"{where}{error.strerror or error}"
+    else:
+        text = f"internal error: {type(error).__name__}: {error} (a traceback: {_TRACEBACK}=1)"
+    try:
+        print(text_without_secrets(f"consulpy: {text}"), file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # nothing can be written there either
+        _discard(sys.stderr)
+    return 1
 
 
-def _discard_output() -> None:
-    """What is buffered for an output that fails is not tried again when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _open_standard_streams() -> None:
+    """Open /dev/null for standard streams that were closed (`>&-`), for which Python has None; print any text."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape" if stream.encoding.lower() == "utf-8" else "backslashreplace")
+
+
+def _discard(stream: Any) -> None:
+    """Send what is buffered for a stream that fails to /dev/null, so that the interpreter's end does not fail too."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _dispatch(words: list[str]) -> int:
@@ -52,7 +86,9 @@ def _dispatch(words: list[str]) -> int:
         from consulpy.cli.completion import install
 
         return install(remove=words[0] == "-autocomplete-uninstall")
-    if not words or words[0] in ("-h", "-help", "--help", "help"):
+    if words and words[0] == "help":
+        return _help(words[1:])
+    if not words or words[0] in ("-h", "-help", "--help"):
         load_all()
         from consulpy.cli.help import overview
 
@@ -68,6 +104,16 @@ def _dispatch(words: list[str]) -> int:
     if found is None:
         return _unknown(words[0])
     return run(found, words[1:])
+
+
+def _help(words: list[str]) -> int:
+    """`help`: the quick start; `help COMMAND`: the same as `COMMAND -h`."""
+    if words:
+        return _dispatch([*(word for word in words if not word.startswith("-")), "-h"])
+    from consulpy.cli.quick_start import QUICK_START
+
+    print(QUICK_START)
+    return 0
 
 
 def run(found: Command, words: Sequence[str]) -> int:
@@ -90,7 +136,7 @@ def run(found: Command, words: Sequence[str]) -> int:
 
 
 def say(error: ConsulpyError, before: str) -> None:
-    """An error of the client, with what to do about it where that is known."""
+    """Print an error of the client, after `before`, and what to do about it where that is known."""
     print(text_without_secrets(f"{before}: {error}"), file=sys.stderr)
     hint = getattr(error, "hint", "")
     if hint:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, command
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
@@ -40,6 +41,7 @@ This will return blank if nothing is currently under maintenance.
 """,
     flags=[
         Flag("disable", "Disable maintenance mode.", switch, default=False),
+        FORMAT,
         Flag("enable", "Enable maintenance mode.", switch, default=False),
         Flag("reason", "Text describing the maintenance reason.", default="", placeholder="string"),
         Flag("service", "Control maintenance mode for a specific service ID.", default="", placeholder="string"),
@@ -79,7 +81,11 @@ def _show(given: Invocation) -> int:
     except ClientError as error:
         say(error, "Error querying agent")
         return 1
-    for check in sorted(checks.values(), key=lambda check: str(check["CheckID"])):
+    ordered = sorted(checks.values(), key=lambda check: str(check["CheckID"]))
+    if given.values["format"] == "json":
+        given.out(as_json([check for check in ordered if str(check["CheckID"]).startswith((_NODE, _SERVICE))]))
+        return 0
+    for check in ordered:
         _show_check(given, check, name)
     return 0
 

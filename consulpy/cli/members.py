@@ -1,9 +1,10 @@
 """`consulpy members`."""
 
-import json
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, command
+from consulpy.cli.format import FORMAT as FORMAT
+from consulpy.cli.format import as_json
 from consulpy.cli.main import say
 from consulpy.cli.table import table
 from consulpy.client import ClientError
@@ -13,16 +14,6 @@ from consulpy.gocompat.regexp import compile_regexp
 
 _STATUS: Final = ("none", "alive", "leaving", "left", "failed")
 _KIND: Final = {"node": "client", "consul": "server"}
-
-
-def output_format(text: str) -> str:
-    """ "pretty" or "json". Raises `ValueError`."""
-    if text not in ("pretty", "json"):
-        raise ValueError("expected pretty or json")
-    return text
-
-
-FORMAT: Final = Flag("format", "Output format {pretty|json}", output_format, default="pretty", placeholder="string")
 
 
 @command(
@@ -73,7 +64,7 @@ def members(given: Invocation) -> int:
         _name_segment(member.setdefault("Tags", {}) or {})
     chosen.sort(key=lambda member: (member["Tags"].get("segment", ""), member["Name"]))
     if given.values["format"] == "json":
-        given.out(json.dumps(chosen, indent=4))
+        given.out(as_json(chosen))
         return 0 if chosen else 2
     if not chosen:
         return 2

@@ -1,12 +1,11 @@
 """`consulpy operator raft|autopilot ...`."""
 
-import json
 from typing import Any, Final
 
 from consulpy.cli.catalog import no_arguments
 from consulpy.cli.command import Invocation, command, group
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
-from consulpy.cli.members import FORMAT
 from consulpy.cli.table import table
 from consulpy.client import ClientError
 from consulpy.gocompat.duration import format_duration, parse_duration
@@ -61,7 +60,7 @@ def list_peers(given: Invocation) -> int:
         say(error, "Error getting peers: Failed to retrieve raft configuration")
         return 1
     if given.values["format"] == "json":
-        given.out(json.dumps(found["Servers"], indent=4))
+        given.out(as_json(found["Servers"]))
         return 0
     rows = [["Node", "ID", "Address", "State", "Voter", "RaftProtocol"]]
     for server in found["Servers"]:
@@ -187,7 +186,7 @@ def get_config(given: Invocation) -> int:
         say(error, "Error querying Autopilot configuration")
         return 1
     if given.values["format"] == "json":
-        given.out(json.dumps(found, indent=4))
+        given.out(as_json(found))
         return 0
     for name, flag in _SETTINGS:
         given.out(f"{name} = {_shown(found[name], flag)}")

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from consulpy.cli.command import Invocation, UsageError, command
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.client import ClientError
 from consulpy.gocompat.flag import Flag, switch
@@ -30,7 +31,7 @@ It is not possible to measure between LAN coordinates and WAN coordinates
 because they are maintained by independent Serf gossip areas, so they are
 not compatible.
 """,
-    flags=[Flag("wan", "Use WAN coordinates instead of LAN coordinates.", switch, default=False)],
+    flags=[FORMAT, Flag("wan", "Use WAN coordinates instead of LAN coordinates.", switch, default=False)],
     asks_agent=True,
 )
 def rtt(given: Invocation) -> int:
@@ -55,6 +56,9 @@ def rtt(given: Invocation) -> int:
             return 1
     took_ms = distance_s(known[names[0]], known[names[1]]) * 1000
     pool = "WAN" if wan else "LAN"
+    if given.values["format"] == "json":
+        given.out(as_json({"From": names[0], "To": names[1], "RTTMilliseconds": round(took_ms, 3), "Pool": pool}))
+        return 0
     given.out(f"Estimated {names[0]} <-> {names[1]} rtt: {took_ms:.3f} ms (using {pool} coordinates)")
     return 0
 

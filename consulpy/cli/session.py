@@ -1,12 +1,11 @@
 """`consulpy session create|destroy|renew|info|list|node`: Consul 1.8 has sessions over HTTP only."""
 
-import json
 from typing import Any, Final
 from urllib.parse import quote
 
 from consulpy.cli.command import Invocation, UsageError, command, group
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
-from consulpy.cli.members import FORMAT
 from consulpy.cli.table import table
 from consulpy.client import AnswerError, ClientError
 from consulpy.gocompat.flag import Flag
@@ -44,7 +43,7 @@ def _none(given: Invocation) -> None:
 
 def _show(given: Invocation, sessions: list[dict[str, Any]]) -> None:
     if given.values["format"] == "json":
-        given.out(json.dumps(sessions, indent=4))
+        given.out(as_json(sessions))
     elif sessions:
         rows = [
             [one["ID"], one["Name"] or "-", one["Node"], one["TTL"] or "-", one["Behavior"], _seconds(one["LockDelay"])]
@@ -89,7 +88,7 @@ def create(given: Invocation) -> int:
     except ClientError as error:
         say(error, "Error creating session")
         return 1
-    given.out(json.dumps(answer, indent=4) if values["format"] == "json" else answer["ID"])
+    given.out(as_json(answer) if values["format"] == "json" else answer["ID"])
     return 0
 
 

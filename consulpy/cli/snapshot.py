@@ -1,6 +1,5 @@
 """`consulpy snapshot save|restore|inspect|agent`."""
 
-import json
 import os
 import re
 import time
@@ -9,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from consulpy.cli.command import Invocation, UsageError, command, group
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
-from consulpy.cli.members import FORMAT
 from consulpy.client import ClientError
 from consulpy.errors import ConsulpyError
 from consulpy.gocompat.duration import parse_duration
@@ -64,7 +63,8 @@ def _file_in(given: Invocation) -> Path:
 
 def _save(given: Invocation, path: Path) -> int:
     """Save to `path`, under another name until it was verified; its index. Raises `ConsulpyError`, `OSError`."""
-    index, data = given.client.snapshot(**given.query)
+    with given.progress.waiting("Receiving the snapshot"):
+        index, data = given.client.snapshot(**given.query)
     unverified = path.with_name(path.name + ".unverified")
     # whoever reads a snapshot reads all of the cluster's secrets
     unverified.touch(mode=0o600)
@@ -72,7 +72,8 @@ def _save(given: Invocation, path: Path) -> int:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    archive.read(unverified.read_bytes())
+    with given.progress.waiting(f"Verifying {len(data) / 1e6:.1f} MB"):
+        archive.read(unverified.read_bytes())
     unverified.replace(path)
     return index
 
@@ -150,7 +151,8 @@ def restore(given: Invocation) -> int:
         given.err(f"Error opening snapshot file: open {path}: {_reason(error)}")
         return 1
     try:
-        given.client.restore_snapshot(data, dc=given.values.get("datacenter"))
+        with given.progress.waiting(f"Restoring {len(data) / 1e6:.1f} MB"):
+            given.client.restore_snapshot(data, dc=given.values.get("datacenter"))
     except ClientError as error:
         say(error, "Error restoring snapshot")
         return 1
@@ -184,7 +186,7 @@ def inspect(given: Invocation) -> int:
         return 1
     lines = {"ID": found.id, "Size": found.size, "Index": found.index, "Term": found.term, "Version": found.version}
     if given.values["format"] == "json":
-        given.out(json.dumps(lines, indent=4))
+        given.out(as_json(lines))
         return 0
     for name, value in lines.items():
         given.out(f"{name:<13}{value}")

@@ -1,10 +1,8 @@
 """`consulpy version`."""
 
-import json
-
 from consulpy import CONSUL_VERSION, VERSION
 from consulpy.cli.command import Invocation, command
-from consulpy.gocompat.flag import Flag
+from consulpy.cli.format import FORMAT, as_json
 
 
 @command(
@@ -15,13 +13,13 @@ from consulpy.gocompat.flag import Flag
 Version prints the version of this program, of Consul whose wire it speaks,
 and of the protocol.
 """,
-    flags=[Flag("format", "Output format {pretty|json}", default="pretty", placeholder="string")],
+    flags=[FORMAT],
 )
 def version(given: Invocation) -> int:
     """Two versions: ours, and the one that peers see."""
     if given.values["format"] == "json":
         protocols = {"Default": 2, "Min": 2, "Max": 3}
-        given.out(json.dumps({"Version": VERSION, "Consul": CONSUL_VERSION, "RPC": protocols}, indent=4))
+        given.out(as_json({"Version": VERSION, "Consul": CONSUL_VERSION, "RPC": protocols}))
         return 0
     given.out(f"consulpy v{VERSION}")
     given.out(f"Speaks the protocols of Consul v{CONSUL_VERSION}")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from consulpy.cli import signals
 from consulpy.cli.command import Invocation, UsageError, command
+from consulpy.cli.format import as_json
 from consulpy.cli.main import say
 from consulpy.client import ClientError
 from consulpy.client.watch import question, retry_pause_s, shown
@@ -76,6 +77,8 @@ def watch(given: Invocation) -> int:
         given.err(str(error))
         return 1
     params |= given.query
+    if given.arguments:
+        given.progress.disable()  # the child's output is what a person waits for
     index, before, failures = 0, None, 0
     while True:
         try:
@@ -89,7 +92,7 @@ def watch(given: Invocation) -> int:
             continue
         failures, result = 0, shown(given.values["type"], result)
         if not given.arguments:
-            given.out(json.dumps(result, indent=4))
+            given.out(as_json(result))
             return 0
         if result != before or index == 0:
             with signals.raised():

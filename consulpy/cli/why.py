@@ -1,12 +1,11 @@
 """`consulpy why NODE`: the history that led to a member's state, which no other agent can tell."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 from consulpy.cli.command import Invocation, UsageError, command
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
-from consulpy.cli.members import FORMAT
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
 
@@ -41,7 +40,7 @@ def why(given: Invocation) -> int:
         say(error, "Error asking for the history")
         return 1
     if given.values["format"] == "json":
-        given.out(json.dumps(events, indent=4))
+        given.out(as_json(events))
         return 0
     if not events:
         given.out(f"Nothing happened to {name} that this agent saw.")

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from consulpy.client.connection import Answer, AnswerError, ClientError, Connection
+from consulpy.client.connection import Answer, AnswerError, ClientError, Connection, Waiting
 from consulpy.client.settings import ClientSettings
 from consulpy.codec.printable import printable
 from consulpy.codec.strict_json import parse
@@ -17,10 +18,13 @@ _SNAPSHOT_TIMEOUT_S: Final = 600.0
 
 
 class Client:
-    """Asks one agent. Every method raises `NoAgent`, `AnswerError` or `ClientError`."""
+    """Client of one agent. Every method raises `NoAgent`, `AnswerError` or `ClientError`.
 
-    def __init__(self, settings: ClientSettings) -> None:
-        self._connection = Connection(settings)
+    `waiting()`: a context that is entered while a response is awaited.
+    """
+
+    def __init__(self, settings: ClientSettings, waiting: Waiting = nullcontext) -> None:
+        self._connection = Connection(settings, waiting)
 
     # -- the agent -------------------------------------------------------------------------------------------------
     def self_report(self) -> Json:

@@ -4,7 +4,8 @@ import base64
 import errno
 import http.client
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,7 +13,9 @@ from urllib.parse import urlencode
 from consulpy.client.settings import ClientSettings
 from consulpy.errors import ConsulpyError
 
-#: A larger answer is not read, in bytes.
+#: Context entered while a request is under way.
+Waiting = Callable[[], AbstractContextManager[object]]
+#: Most bytes of a response that are read.
 LARGEST_BYTES: Final = 512 * 1024 * 1024
 #: Errors that Go words in its own way; the others are the system's texts in small letters.
 _GO_WORDS: Final = {
@@ -59,10 +62,11 @@ class Answer:
 
 
 class Connection:
-    """Makes requests, each over a connection of its own."""
+    """Makes requests, each over a connection of its own. `waiting()`: entered while the agent's response is awaited."""
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, waiting: Waiting = nullcontext) -> None:
         self.settings = settings
+        self._waiting = waiting
 
     def request(
         self,
@@ -73,13 +77,14 @@ class Connection:
         timeout_s: float | None = None,
     ) -> Answer:
         """The answer, whatever its status. `params` that are None are left out. Raises `NoAgent`, `ClientError`."""
-        connection, response = self.open(method, path, params, body, timeout_s)
-        try:
-            read = response.read(LARGEST_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise ClientError(f"{self._shown(method, path, params)}: {_reason(error)}") from None
-        finally:
-            connection.close()
+        with self._waiting():
+            connection, response = self.open(method, path, params, body, timeout_s)
+            try:
+                read = response.read(LARGEST_BYTES)
+            except (OSError, http.client.HTTPException) as error:
+                raise ClientError(f"{self._shown(method, path, params)}: {_reason(error)}") from None
+            finally:
+                connection.close()
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, headers, read)
 
