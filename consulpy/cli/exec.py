@@ -64,13 +64,16 @@ def execute(given: Invocation) -> int:
         return 1
     try:
         with signals.raised():
-            run = _Run(given)
+            run = None
             try:
+                with signals.delayed():
+                    run = _Run(given)
                 return run.run(job)
             except KeyboardInterrupt:
                 return 2
             finally:
-                run.end()
+                if run is not None:
+                    run.end()
     except ClientError as error:
         say(error, "Error executing")
         return 1

@@ -39,6 +39,16 @@ def raised() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def delayed() -> Iterator[None]:
+    """Signals that end a command are delivered afterwards: what is made meanwhile is known to who cleans up."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *ENDING))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def end_group(child: "subprocess.Popen[bytes]") -> None:
     """End `child`, which leads a session of its own, and all that it started: asked first, by force after `GRACE_S`."""
     for number in (signal.SIGTERM, signal.SIGKILL):
