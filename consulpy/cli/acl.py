@@ -10,7 +10,7 @@ from consulpy.acl.translate import translate
 from consulpy.cli import acl_show
 from consulpy.cli.acl_common import ASKS, Json, part, saying, token_id, value_of
 from consulpy.cli.command import Invocation, command, group
-from consulpy.cli.members import FORMAT
+from consulpy.cli.format import FORMAT
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.errors import ConfigError

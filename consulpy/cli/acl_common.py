@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from consulpy.cli.command import Invocation
-from consulpy.cli.members import FORMAT
+from consulpy.cli.format import FORMAT
 from consulpy.client import ClientError
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, switch

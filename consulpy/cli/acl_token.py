@@ -20,7 +20,7 @@ from consulpy.cli.acl_common import (
     token_id,
 )
 from consulpy.cli.command import Invocation, command, group
-from consulpy.cli.members import FORMAT
+from consulpy.cli.format import FORMAT
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import format_duration, parse_duration
 from consulpy.gocompat.flag import Flag, switch

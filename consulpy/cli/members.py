@@ -3,8 +3,7 @@
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, command
-from consulpy.cli.format import FORMAT as FORMAT
-from consulpy.cli.format import as_json
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.cli.table import table
 from consulpy.client import ClientError
