@@ -25,6 +25,7 @@ from consulpy.agent.build.local import LocalParts, local_parts
 from consulpy.agent.build.role import Role
 from consulpy.agent.build.server import open_log, open_quorum, server_role
 from consulpy.agent.features import keyring, retry_join
+from consulpy.agent.features.flood_join import FloodJoin
 from consulpy.agent.process import logs
 from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.agent.process.descriptors import connection_table
@@ -112,6 +113,7 @@ class Agent:
         self._reloads = DeferredLock()  # one at a time
         self._lan_pool: GossipPool
         self._wan_pool: GossipPool | None = None
+        self._flood_join: FloodJoin | None = None
         self._role: Role
         self._tokens: AgentTokens
         self.access: AgentAccess
@@ -263,6 +265,10 @@ class Agent:
         for pool in self._pools():
             pool.serf.start()
             self._stops.append(pool.serf.shutdown)
+        if self.wan is not None:
+            self._flood_join = FloodJoin(reactor, self.lan, self.wan, config.datacenter)
+            self._stops.append(self._flood_join.stop)
+            self._flood_join.start()
         if self._role.quorum is not None:
             self._role.quorum.start()
         if self._role.leader is not None:
@@ -354,6 +360,8 @@ class Agent:
             _log.info(
                 "member {what}: {name} {address}", what=event.kind.value, name=member.name, address=member.address
             )
+        if self._flood_join is not None and event.kind in (MemberEventKind.JOIN, MemberEventKind.UPDATE):
+            self._flood_join.look()
         role = self._role
         if role.quorum is not None:
             role.quorum.member_event(event)
