@@ -14,7 +14,8 @@ from twisted.python.threadpool import ThreadPool
 from consulpy.connections import ConnectionTable
 from consulpy.errors import ConfigError
 from consulpy.http.api.access import AccessRules
-from consulpy.http.api.app import InThread, make_site_root
+from consulpy.http.api.app import make_site_root
+from consulpy.http.api.endpoint import InThread
 from consulpy.http.api.origin import Origins
 from consulpy.http.cache.blocking_groups import BlockingQueryGroups
 from consulpy.http.cache.response_cache import ResponseCache
@@ -47,7 +48,7 @@ class HttpConfig:
 
     addresses: tuple[str, ...]
     port: int
-    #: Added to what routes answer (`http_config.response_headers`).
+    #: Added to all responses of routes (`http_config.response_headers`).
     response_headers: Mapping[str, str] = field(default_factory=dict)
     #: Of unix sockets: the mode in octal digits, owner and group by name or number; empty: as the process has them.
     socket_mode: str = ""
@@ -55,7 +56,7 @@ class HttpConfig:
     socket_group: str = ""
     #: 0: no limit (`limits.http_max_conns_per_client`).
     connections_per_client: int = 200
-    #: Prefixes of paths that are answered with 403 (`http_config.block_endpoints`).
+    #: Prefixes of paths that get 403 (`http_config.block_endpoints`).
     block_endpoints: tuple[str, ...] = ()
     #: Networks from which writes may come; none: from anywhere (`http_config.allow_write_http_from`).
     allow_write_from: tuple[str, ...] = ()
@@ -71,10 +72,10 @@ class HttpConfig:
 
 
 class HttpService(Service):
-    """Answers the HTTP API of `agent`.
+    """The HTTP API of `agent`.
 
     `debugging()`: whether a line is logged for each request. `tls`: for HTTPS. `connections`: where those of its
-    clients are counted. `in_thread`: renders large answers (None: in threads of its own).
+    clients are counted. `in_thread`: renders large bodies (None: in threads of its own).
     """
 
     def __init__(

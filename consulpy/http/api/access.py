@@ -1,4 +1,4 @@
-"""What an operator does not want answered: endpoints that are blocked, and writes from outside of some networks.
+"""Access rules of the configuration: blocked endpoints, and networks that may write.
 
 `http_config.block_endpoints` (prefixes of paths) and `http_config.allow_write_http_from`; the texts are Consul's.
 """
@@ -11,14 +11,14 @@ _READS: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class AccessRules:
-    """`blocked`: prefixes of paths. `write_networks`: where writes may come from, in CIDR form; none: from anywhere."""
+    """`blocked`: prefixes of paths. `write_networks`: CIDR networks of clients that may write; empty: all."""
 
     def __init__(self, blocked: Sequence[str] = (), write_networks: Sequence[str] = ()) -> None:
         self._blocked = tuple(blocked)
         self._networks = [ipaddress.ip_network(text, strict=False) for text in write_networks]
 
     def refuses(self, method: str, path: str, client: str) -> str:
-        """Why a request is not answered (status 403), or "". `client`: an IP address, empty on a unix socket."""
+        """The reason for a 403, or "". `client`: an IP address, empty on a unix socket."""
         if self._blocked and path.startswith(self._blocked):
             return "Endpoint is blocked by agent configuration"
         if self._networks and method not in _READS and not self._is_allowed(client):

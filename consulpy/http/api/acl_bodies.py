@@ -1,4 +1,4 @@
-"""The bodies of /v1/acl, read as Go reads them."""
+"""Request bodies of /v1/acl, decoded as Go does."""
 
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -26,7 +26,7 @@ _Body = TypeVar("_Body", bound=Record)
 
 
 def _time(value: Any) -> bytes:
-    """A time as RFC 3339 writes it."""
+    """Decode an RFC 3339 time."""
     try:
         if not isinstance(value, str):
             raise ValueError
@@ -106,7 +106,7 @@ def auth_method(request: Request) -> AuthMethod:
 
 
 def login(request: Request) -> LoginParams | None:
-    """Who logs in; None for a body that says nothing. Raises `BadRequest`."""
+    """Auth method and bearer token of a login; None for `null`. Raises `BadRequest`."""
     try:
         if loads(request.body) is None:
             return None
@@ -116,7 +116,7 @@ def login(request: Request) -> LoginParams | None:
 
 
 def legacy(request: Request) -> LegacyAcl:
-    """A token from before 1.4; no body is an empty one. Raises `BadRequest`."""
+    """A legacy token (before 1.4); no body is an empty one. Raises `BadRequest`."""
     if not request.body:
         return LegacyAcl()
     try:
@@ -126,7 +126,7 @@ def legacy(request: Request) -> LegacyAcl:
 
 
 def questions(request: Request) -> list[AuthorizationQuestion]:
-    """What may be done. Raises `BadRequest`."""
+    """The requests of an authorization check. Raises `BadRequest`."""
     try:
         found = loads(request.body)
         if found is None:

@@ -1,4 +1,4 @@
-"""What the HTTP API needs of the agent that it belongs to."""
+"""The interface of the agent for the HTTP API."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -19,27 +19,27 @@ from consulpy.structs.options import QueryMeta
 
 
 class AgentInterface(Protocol):
-    """The agent as the routes see it (`consulpy.agent.Agent`)."""
+    """The agent as routes use it (`consulpy.agent.agent.Agent`)."""
 
     datacenter: str
     node_name: str
     metrics: Registry
     clock: Clock
-    #: The reactor's turn that is under way.
+    #: The current turn of the reactor.
     turn: Turn
     limits: WriteLimits
-    #: Whether addresses of other datacenters are those for the WAN.
+    #: `translate_wan_addrs`: whether replies of other datacenters have WAN addresses.
     translate_wan_addrs: bool
-    #: Whether `/v1/agent/metrics?format=prometheus` was switched on.
+    #: Whether `/v1/agent/metrics?format=prometheus` is enabled.
     prometheus_enabled: bool
 
     @property
     def caller(self) -> Caller:
-        """Makes the calls."""
+        """The caller of all RPC methods."""
 
     @property
     def access(self) -> AgentAccess:
-        """Who may use the agent's own endpoints, and the agent's own tokens."""
+        """Identities and rights on the agent's own endpoints, and its own tokens."""
 
     @property
     def agent_cache(self) -> AgentCache:
@@ -51,7 +51,7 @@ class AgentInterface(Protocol):
 
     @property
     def events(self) -> UserEvents:
-        """The user events that were heard."""
+        """The user events that were received."""
 
     @property
     def dns_domain(self) -> str:
@@ -59,7 +59,7 @@ class AgentInterface(Protocol):
 
     @property
     def discovery_max_stale_ns(self) -> int:
-        """How stale a read of catalog or health may be that says nothing about it; 0: not at all."""
+        """`discovery_max_stale` in nanoseconds; 0: such reads are not stale."""
 
     @property
     def lan(self) -> Serf:
@@ -70,16 +70,16 @@ class AgentInterface(Protocol):
         """The WAN pool of a server."""
 
     def join(self, addresses: list[str], wan: bool) -> "Deferred[int]":
-        """Join a pool; how many addresses worked. Fails with `RPCError`."""
+        """Join a pool; the number of addresses that were reached. Fails with `RPCError`."""
 
     def leave(self) -> "Deferred[None]":
-        """Leave gracefully; the program ends soon after."""
+        """Leave gracefully; then the program ends."""
 
     def force_leave(self, name: str, prune: bool) -> None:
-        """Make a failed member a left one. Raises `RPCError` for a name that nobody has."""
+        """Set a failed member to left; `prune`: remove it. Raises `RPCError` for an unknown name."""
 
     def reload(self) -> "Deferred[None]":
-        """Read the configuration again. Fails with `RPCError` and changes nothing if it is wrong."""
+        """Reload the configuration. Fails with `RPCError` and changes nothing if it is invalid."""
 
     def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
         """Have the servers save (the archive is the result) or restore `data`. Fails with `RPCError`."""
@@ -91,7 +91,7 @@ class AgentInterface(Protocol):
         """`/v1/agent/host`."""
 
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
-        """What was seen of a member; None for one never heard of."""
+        """The membership events of a member; None for an unknown one."""
 
     def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
         """Stream log lines until what is returned is called. KeyError for an unknown level."""

@@ -1,7 +1,7 @@
-"""The one table of what each HTTP endpoint wants where access control is on.
+"""The rights that each HTTP endpoint requires under access control.
 
-Most endpoints ask the servers, which judge the call (`consulpy.rpc.acl.table`). What an agent answers by itself is
-judged here: before the handler, or on its answer. A route that is not in the table is refused, and a test names it.
+Most endpoints make RPC calls, whose rights the servers check (`consulpy.rpc.acl.table`). Endpoints of the agent itself
+are checked here: before the handler, or on its response. A route that is not in the table is refused; a test finds it.
 Source: docs/wire/acl.md section 6.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ, WRITE, Level
 from consulpy.errors import PermissionDenied, RPCError
-from consulpy.http.api.routing import Answer, Request
+from consulpy.http.api.routing import Request, Response
 from consulpy.local.definitions import check_from_body, service_from_body
 from consulpy.local.validation import check_type
 from consulpy.rpc.acl.denied import Denied, require
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
 Before = Callable[[Authorizer, "AgentInterface", Request], None]
-After = Callable[[Authorizer, "AgentInterface", Answer], Answer]
+After = Callable[[Authorizer, "AgentInterface", Response], Response]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rights:
-    """What an endpoint wants. `before` raises `Denied`; `after` takes out of the answer what may not be seen."""
+    """The rights of an endpoint. `before` raises `Denied`; `after` filters the response."""
 
     before: Before | None = None
     after: After | None = None
 
     @property
-    def is_judged_here(self) -> bool:
-        """Whether the agent itself has to know who asks."""
+    def is_checked_here(self) -> bool:
+        """Whether the agent itself checks the token."""
         return self.before is not None or self.after is not None
 
 
-#: The servers judge it, or it wants nothing.
+#: Checked by the servers, or requires nothing.
 SERVERS: Final = Rights()
 
 
@@ -65,7 +65,7 @@ def _keyring(level: Level, text: str) -> Rights:
 
 
 def _missing(kind: str, name: str) -> Denied:
-    """These are the only refusals that say what is missing, in 1.8.7 too."""
+    """The permission error of these endpoints; they alone name the missing right, in 1.8.7 too."""
     return Denied(kind, name, WRITE, f"Permission denied: Missing {kind}:write on {name}")
 
 
@@ -142,40 +142,40 @@ def _read_named_service(authorizer: Authorizer, _agent: "AgentInterface", reques
         require(authorizer, "service", request.tail, READ)
 
 
-def _shown_service(authorizer: Authorizer, _agent: "AgentInterface", answer: Answer) -> Answer:
-    """A reader that waited is judged again by what it is given."""
-    if isinstance(answer.body, dict) and "Service" in answer.body:
-        require(authorizer, "service", answer.body["Service"], READ)
-    return answer
+def _check_service(authorizer: Authorizer, _agent: "AgentInterface", response: Response) -> Response:
+    """Check the service in the response, after a wait too."""
+    if isinstance(response.body, dict) and "Service" in response.body:
+        require(authorizer, "service", response.body["Service"], READ)
+    return response
 
 
-def _seen_services(authorizer: Authorizer, _agent: "AgentInterface", answer: Answer) -> Answer:
-    body = {key: row for key, row in answer.body.items() if authorizer.allows("service", row["Service"], READ)}
-    return dataclasses.replace(answer, body=body)
+def _filter_services(authorizer: Authorizer, _agent: "AgentInterface", response: Response) -> Response:
+    body = {key: row for key, row in response.body.items() if authorizer.allows("service", row["Service"], READ)}
+    return dataclasses.replace(response, body=body)
 
 
-def _seen_checks(authorizer: Authorizer, agent: "AgentInterface", answer: Answer) -> Answer:
+def _filter_checks(authorizer: Authorizer, agent: "AgentInterface", response: Response) -> Response:
     def sees(row: Any) -> bool:
         if row["ServiceName"]:
             return authorizer.allows("service", row["ServiceName"], READ)
         return authorizer.allows("node", agent.node_name, READ)
 
-    return dataclasses.replace(answer, body={key: row for key, row in answer.body.items() if sees(row)})
+    return dataclasses.replace(response, body={key: row for key, row in response.body.items() if sees(row)})
 
 
 # -- members and events
 
 
-def _seen_members(authorizer: Authorizer, _agent: "AgentInterface", answer: Answer) -> Answer:
-    if answer.body is None:
-        return answer
-    body = [row for row in answer.body if authorizer.allows("node", row["Name"], READ)]
-    return dataclasses.replace(answer, body=body)
+def _filter_members(authorizer: Authorizer, _agent: "AgentInterface", response: Response) -> Response:
+    if response.body is None:
+        return response
+    body = [row for row in response.body if authorizer.allows("node", row["Name"], READ)]
+    return dataclasses.replace(response, body=body)
 
 
-def _seen_events(authorizer: Authorizer, _agent: "AgentInterface", answer: Answer) -> Answer:
-    body = [row for row in answer.body or () if authorizer.allows("event", row["Name"], READ)]
-    return dataclasses.replace(answer, body=body)
+def _filter_events(authorizer: Authorizer, _agent: "AgentInterface", response: Response) -> Response:
+    body = [row for row in response.body or () if authorizer.allows("event", row["Name"], READ)]
+    return dataclasses.replace(response, body=body)
 
 
 def _translates(authorizer: Authorizer, agent: "AgentInterface", _request: Request) -> None:
@@ -192,14 +192,14 @@ _TTL_CHECK: Final = Rights(_known_check)
 _READS_KEYRING: Final = _keyring(READ, "Reading keyring denied by ACLs")
 _CHANGES_KEYRING: Final = _keyring(WRITE, "Modifying keyring denied due to ACLs")
 
-#: What agents answer by themselves, by method and path.
+#: Endpoints of the agent itself, by method and path.
 _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ("GET", "/v1/agent/self"): _agent(READ),
     ("GET", "/v1/agent/version"): _agent(READ),
     ("GET", "/v1/agent/metrics"): _agent(READ),
     ("GET", "/v1/agent/monitor"): _agent(READ),
     ("GET", "/v1/agent/host"): _operator(READ),
-    ("GET", "/v1/agent/members"): Rights(after=_seen_members),
+    ("GET", "/v1/agent/members"): Rights(after=_filter_members),
     ("GET", "/v1/agent/timeline/"): Rights(_timeline),
     ("PUT", "/v1/agent/join/"): _agent(WRITE),
     ("PUT", "/v1/agent/leave"): _agent(WRITE),
@@ -207,32 +207,32 @@ _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ("PUT", "/v1/agent/token/"): _agent(WRITE),
     ("PUT", "/v1/agent/force-leave/"): _operator(WRITE),
     ("PUT", "/v1/agent/maintenance"): _MAINTENANCE,
-    ("GET", "/v1/agent/services"): Rights(after=_seen_services),
-    ("GET", "/v1/agent/service/"): Rights(_read_known_service, _shown_service),
+    ("GET", "/v1/agent/services"): Rights(after=_filter_services),
+    ("GET", "/v1/agent/service/"): Rights(_read_known_service, _check_service),
     ("PUT", "/v1/agent/service/register"): Rights(_register_service),
     ("PUT", "/v1/agent/service/deregister/"): Rights(_known_service),
     ("PUT", "/v1/agent/service/maintenance/"): Rights(_known_service),
     ("GET", "/v1/agent/health/service/id/"): Rights(_read_known_service),
     ("GET", "/v1/agent/health/service/name/"): Rights(_read_named_service),
-    ("GET", "/v1/agent/checks"): Rights(after=_seen_checks),
+    ("GET", "/v1/agent/checks"): Rights(after=_filter_checks),
     ("PUT", "/v1/agent/check/register"): Rights(_register_check),
     ("PUT", "/v1/agent/check/deregister/"): Rights(_known_check),
     ("PUT", "/v1/agent/check/pass/"): _TTL_CHECK,
     ("PUT", "/v1/agent/check/warn/"): _TTL_CHECK,
     ("PUT", "/v1/agent/check/fail/"): _TTL_CHECK,
     ("PUT", "/v1/agent/check/update/"): _TTL_CHECK,
-    ("GET", "/v1/event/list"): Rights(after=_seen_events),
+    ("GET", "/v1/event/list"): Rights(after=_filter_events),
     ("GET", "/v1/operator/keyring"): _READS_KEYRING,
     ("POST", "/v1/operator/keyring"): _CHANGES_KEYRING,
     ("PUT", "/v1/operator/keyring"): _CHANGES_KEYRING,
     ("DELETE", "/v1/operator/keyring"): _CHANGES_KEYRING,
     ("POST", "/v1/acl/rules/translate"): Rights(_translates),
-    ("POST", "/v1/agent/connect/authorize"): SERVERS,  # judged by the handler: first come the mistakes in the body
-    # Connect is off, and says so.
+    ("POST", "/v1/agent/connect/authorize"): SERVERS,  # checked by the handler, after its body
+    # Connect is off: errors only.
     ("GET", "/v1/agent/connect/ca/leaf/"): SERVERS,
     ("GET", "/v1/agent/connect/ca/roots"): SERVERS,
 }
-#: Paths below which everything is asked of the servers.
+#: Prefixes of paths whose endpoints are checked by the servers.
 _SERVERS_BELOW: Final = (
     "/v1/acl/",
     "/v1/catalog/",
@@ -251,12 +251,12 @@ _SERVERS_BELOW: Final = (
     "/v1/snapshot",
     "/v1/status/",
     "/v1/txn",
-    "/debug/pprof/",  # answers nothing
+    "/debug/pprof/",  # 404
 )
 
 
 def rights_of(method: str, path: str) -> Rights | None:
-    """What an endpoint wants; None if nobody said."""
+    """The rights of an endpoint; None if it is in no table."""
     found = _LOCAL.get((method, path))
     if found is None and path.startswith(_SERVERS_BELOW):
         return SERVERS
@@ -264,9 +264,9 @@ def rights_of(method: str, path: str) -> Rights | None:
 
 
 def refused_unless_named(rights: Rights | None) -> Rights:
-    """The rights of an endpoint; for one that is in no table those that nobody has."""
-    return rights if rights is not None else Rights(_nobody)
+    """The rights of an endpoint; for one in no table: always refused."""
+    return rights if rights is not None else Rights(_refuse)
 
 
-def _nobody(_authorizer: Authorizer, _agent: "AgentInterface", _request: Request) -> None:
+def _refuse(_authorizer: Authorizer, _agent: "AgentInterface", _request: Request) -> None:
     raise PermissionDenied

@@ -1,7 +1,7 @@
-"""How Go reads the catalog's records in the bodies of HTTP requests.
+"""The JSON structures of catalog records in request bodies, as Go decodes them.
 
 `STRUCTS` are Consul's own records, as the catalog's endpoints read them, `API` those of its client library, as
-transactions do. Seen in the answers of real Consul 1.8.7.
+transactions do. Recorded from real Consul 1.8.7.
 """
 
 from dataclasses import replace

@@ -67,7 +67,7 @@ def _record(cls: type[Any], raw: Any, path: str, unknown: list[str]) -> Any:
 
 
 def _note_unknown(cls: type[Any], key: str, value: Any, where: str, unknown: list[str]) -> None:
-    """Add what is said of a field that is neither ours nor a newer one without a meaning."""
+    """Add the error for an unknown field, unless a newer Consul has it and it has no effect."""
     since = newer_fields.version_of(key, newer_fields.fields_of(cls.__name__))
     if since is None:
         unknown.append(f'invalid config key "{where}"')
@@ -98,7 +98,7 @@ def _value(kind: Any, value: Any, path: str, unknown: list[str]) -> Any:
 
 
 def _scalar(kind: type[Any], value: Any, path: str) -> Any:
-    """A text from a number, a number from a text, a boolean from either."""
+    """Convert between text, number and boolean, as mapstructure does (weakly typed input)."""
     value = _only(value)
     if isinstance(value, dict | list) or value is None:
         raise _mismatch(path, kind.__name__, value)
@@ -121,7 +121,7 @@ def _unparsable(path: str, kind: str, value: Any) -> GoError:
 
 
 def _only(value: Any) -> Any:
-    """The only item of a list, which stands for it where no list is wanted."""
+    """The only item of a list, in place of the list where a single value is expected."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 

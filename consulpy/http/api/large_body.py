@@ -1,8 +1,8 @@
-"""Large answers: rendered and compressed in a thread, a part at a time, and written as the client takes them.
+"""Large bodies: rendered and compressed in a thread, a part at a time, and written with backpressure.
 
-A part is small enough that the interpreter is never kept for long: the reactor gets it back after each switch interval,
-and during compression at once. What is rendered are the rows that one read of the store gave: rows are replaced, never
-changed, so an answer shows one state whatever is written meanwhile.
+A part is small, so the thread holds the interpreter for a short time only: the reactor gets it back after each switch
+interval, and during compression at once. The rows are those of one read of the store; rows are replaced, never changed,
+so a response shows one state whatever is written meanwhile.
 """
 
 import zlib
@@ -20,11 +20,11 @@ LARGE_BYTES: Final = 2 * 1024 * 1024
 LARGE_ROWS: Final = 4096
 #: Size of a part, in bytes.
 PART_BYTES: Final = 256 * 1024
-#: Answers are compressed for the time that it costs, not for the last per cent.
+#: The fastest level of zlib.
 GZIP_LEVEL: Final = 1
-#: Held while a part is rendered: of several answers only one competes with the reactor for the interpreter at a time.
+#: Held while a part is rendered: only one thread at a time competes with the reactor for the interpreter.
 _INTERPRETER: Final = Lock()
-#: What zlib calls gzip's format with a window of 32 KiB.
+#: zlib's `wbits` for gzip with a window of 32 KiB.
 _GZIP_FORMAT: Final = 31
 
 
@@ -57,7 +57,7 @@ def sliced(body: bytes) -> Iterator[bytes]:
 
 
 class Rendering:
-    """One answer that is made in a thread by `run`; `cancelled` may be set at any time."""
+    """One body that `run` renders in a thread; `cancelled` may be set at any time."""
 
     def __init__(self, parts: Iterable[bytes], *, compress: bool) -> None:
         self._parts = parts
@@ -65,7 +65,7 @@ class Rendering:
         self.cancelled = False
 
     def run(self) -> Parts:
-        """All parts; fewer if it was cancelled."""
+        """All parts; fewer after a cancellation."""
         rendered = self._one_at_a_time()
         return Parts(list(self._until_cancelled(self._compressed(rendered) if self._compress else rendered)))
 
@@ -94,7 +94,7 @@ class Rendering:
 
 @implementer(IPushProducer)
 class Producer:
-    """Writes `parts` to `consumer` while that is not full, then calls `done`; not if the client goes before."""
+    """Writes `parts` to `consumer` with backpressure, then calls `done`; not if the client disconnects."""
 
     def __init__(self, parts: Parts, consumer: Any, done: Callable[[], None]) -> None:
         self._parts = iter(parts.parts)
@@ -103,16 +103,16 @@ class Producer:
         self._paused = False
 
     def start(self) -> None:
-        """Begin."""
+        """Register with the consumer, and write the first parts."""
         self._consumer.registerProducer(self, True)
         self.resumeProducing()
 
     def pauseProducing(self) -> None:
-        """The consumer is full."""
+        """Stop writing: the consumer is full."""
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """The consumer has room."""
+        """Write until the consumer is full."""
         self._paused = False
         while not self._paused:
             part = next(self._parts, None)
@@ -124,7 +124,7 @@ class Producer:
                 self._consumer.write(part)
 
     def stopProducing(self) -> None:
-        """The client is gone."""
+        """Stop: the client has disconnected."""
         self._paused = True
 
 

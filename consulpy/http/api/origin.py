@@ -1,7 +1,7 @@
-"""Requests that a page of another site has a browser send: what changes state is refused, whoever runs the browser.
+"""Cross-site request check: refuses requests that change state and that a page of another site made a browser send.
 
-Browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`); tools say neither and are not concerned. A page
-that reaches us under a name of its own (DNS rebinding) is of the same site for the browser, so the name must be ours.
+Browsers name the origin (`Sec-Fetch-Site`, `Origin`); requests with neither header are not checked. After DNS rebinding
+a foreign page is of the same site for the browser, so the host must be one of this agent.
 Source: Fetch Metadata Request Headers section 2.4; RFC 6454 section 7 for `Origin`.
 """
 
@@ -20,7 +20,7 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::[0-9]*)?")
 class Origins:
     """`allowed`: hosts whose pages may change state (`ui_config.allowed_hosts`); of an origin only the host counts.
 
-    `own`: names of this host.
+    `own`: names of this machine.
     """
 
     def __init__(self, allowed: Iterable[str] = (), own: Iterable[str] = ()) -> None:
@@ -28,7 +28,7 @@ class Origins:
         self._own = {"localhost", *(_folded(name) for name in own if name)}
 
     def refuses(self, web: Any) -> str:
-        """Why a request is not answered (status 403), or "". `web`: `method`, `getHeader(name)`."""
+        """The reason for a 403, or "". `web`: `method`, `getHeader(name)`."""
         if web.method in READS:
             return ""
         site, origin = web.getHeader("sec-fetch-site"), web.getHeader("origin")
@@ -40,7 +40,7 @@ class Origins:
         if site is not None:
             is_foreign = site.strip().lower() == "cross-site"
         else:
-            is_foreign = host is None or host not in _hosts_asked(web) or not self._is_ours(host)
+            is_foreign = host is None or host not in _hosts_of(web) or not self._is_ours(host)
         if not is_foreign:
             return ""
         whose = f"Origin {printable(origin)[:200]!r}" if origin else "Sec-Fetch-Site: cross-site"
@@ -78,7 +78,7 @@ def _host(text: str) -> str | None:
     return _folded(found[1]) if found else None
 
 
-def _hosts_asked(web: Any) -> set[str]:
-    """The names under which the browser, or a proxy before us, was asked."""
+def _hosts_of(web: Any) -> set[str]:
+    """The hosts in Host and X-Forwarded-Host."""
     given = [web.getHeader("host") or "", *(web.getHeader("x-forwarded-host") or "").split(",")]
     return {host for host in map(_host, given) if host is not None}

@@ -1,6 +1,6 @@
-"""What a query string says about a read: consistency, blocking, datacenter, filter, who asks.
+"""Query parameters of reads and writes: consistency, blocking, datacenter, filter, token.
 
-Error texts are Consul's, and so is the order in which mistakes are found. Durations are Go's (`1m30s`).
+Error texts and the order of the checks are Consul's. Durations are Go's (`1m30s`).
 """
 
 import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
 _WHOLE: Final = re.compile(r"[0-9]{1,20}")
-#: Endpoints to which `discovery_max_stale` applies, and the words with which a request says what it wants.
+#: Paths to which `discovery_max_stale` applies, and the parameters that override it.
 _DISCOVERY: Final = ("/v1/catalog", "/v1/health")
 _CONSISTENCIES: Final = ("stale", "consistent", "leader", "cached")
 _NO_NAMESPACES: Final = "Namespaces are a Consul Enterprise feature"
@@ -44,14 +44,14 @@ def options(request: Request) -> QueryOptions:
 
 
 def consistency(request: Request) -> QueryOptions:
-    """The options of a read that never waits: token and consistency. Raises `BadRequest`."""
+    """The options of a read that does not block: token and consistency. Raises `BadRequest`."""
     found = QueryOptions(token=token(request))
     _consistency(request, found)
     return found
 
 
 def index_and_wait(query: Query, found: QueryOptions) -> None:
-    """What makes a read wait. Raises `BadRequest`."""
+    """Apply `?index` and `?wait`. Raises `BadRequest`."""
     wait, index = query.get("wait"), query.get("index")
     if wait:
         try:
@@ -84,7 +84,7 @@ def _consistency(request: Request, found: QueryOptions) -> None:
 
 
 def _cache_control(request: Request, found: QueryOptions) -> None:
-    """How old an answer to `?cached` may be."""
+    """Apply Cache-Control: how old a reply to `?cached` may be."""
     for part in request.header("Cache-Control").lower().split(","):
         name, _, seconds = part.strip().partition("=")
         if name == "must-revalidate":
@@ -101,9 +101,9 @@ def _cache_control(request: Request, found: QueryOptions) -> None:
 
 
 def refuse_namespaces(request: Request) -> None:
-    """There are no namespaces here; a request for one must not be answered with something else.
+    """Refuse a request for a namespace: Consul Enterprise only. Raises `BadRequest`.
 
-    Raises `BadRequest`. Only endpoints that know namespaces in Consul Enterprise refuse them.
+    For endpoints that support namespaces in Consul Enterprise; the others ignore them.
     """
     if request.header("X-Consul-Namespace"):
         raise BadRequest(f'Bad request: Invalid header: "X-Consul-Namespace" - {_NO_NAMESPACES}')
@@ -112,7 +112,7 @@ def refuse_namespaces(request: Request) -> None:
 
 
 def apply_to_read(agent: "AgentInterface", request: Request, read: _Read) -> _Read:
-    """Complete a read with what its request says. Raises `BadRequest`."""
+    """Apply the parameters and headers of `request` to `read`. Raises `BadRequest`."""
     read.options = options(request)
     if request.path.startswith(_DISCOVERY) and not any(word in request.query for word in _CONSISTENCIES):
         limit_ns = agent.discovery_max_stale_ns
@@ -131,14 +131,14 @@ def apply_to_read(agent: "AgentInterface", request: Request, read: _Read) -> _Re
 
 
 def apply_to_write(agent: "AgentInterface", request: Request, write: _Write) -> _Write:
-    """Complete a write with its datacenter and token, unless its body named them."""
+    """Set datacenter and token of `write`, unless its body did."""
     write.datacenter = write.datacenter or request.query.get("dc") or agent.datacenter
     write.token = write.token or token(request)
     return write
 
 
 def passing_only(request: Request) -> bool:
-    """`?passing`, which understands truth values. Raises `BadRequest`."""
+    """The value of `?passing`: a Go truth value, or no value. Raises `BadRequest`."""
     if "passing" not in request.query:
         return False
     value = request.query.get("passing")

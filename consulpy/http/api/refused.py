@@ -1,24 +1,24 @@
-"""Refusals of access control: how they are recognized, and the header that says what was missing.
+"""Permission errors: how their texts are recognized, and the header that names the missing right.
 
-Headers that Consul does not have are for programs and people that say what they are (`User-Agent`, which every browser,
-command and library sends): a bare request is answered with Consul's own headers and no others.
+Headers that Consul does not have are sent to clients with a `User-Agent` only, which every browser, command and library
+sends: a request without it gets exactly Consul's headers.
 """
 
 from consulpy.rpc.acl.denied import Denied
 
-#: How the names of all headers of our own begin.
+#: Prefix of the headers that Consul does not have.
 OWN = "X-Consulpy-"
-#: Says whose token lacked what; Consul's own body stays as it is.
+#: Names the accessor of the token and the missing right; the body is Consul's.
 HEADER = f"{OWN}Denied"
 
 
 def is_refusal(text: str) -> bool:
-    """Whether an error's text says that a token may not do this, or does not exist; servers send nothing but texts."""
+    """Whether an error is a permission error, by its text: the only thing that servers send."""
     return "Permission denied" in text or "ACL not found" in text
 
 
 def denied_headers(error: BaseException) -> dict[str, str]:
-    """What to say of an error, as far as it is known what was missing."""
+    """The header for an error, if the missing right is known."""
     if not isinstance(error, Denied):
         return {}
     accessor = error.accessor or "unknown"

@@ -1,4 +1,4 @@
-"""Answers as bytes: JSON as Go writes it, plain or pretty, and where an empty list is shown for none."""
+"""Rendering: JSON as Go writes it, compact or pretty, and the JSON forms of catalog records (empty lists for null)."""
 
 import json
 import re
@@ -15,24 +15,24 @@ from consulpy.structs.service import CheckServiceNode, NodeInfo, NodeService, Se
 #: Go escapes these in JSON, so that it may stand in HTML.
 _ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
 
-#: The blanks before a line; no text has a line end of its own in JSON.
+#: Indentation; JSON texts contain no line ends.
 _INDENT: Final = re.compile(rb"^( +)", re.MULTILINE)
-#: What stands in a text for bytes that were no UTF-8.
+#: Surrogates: bytes that were not UTF-8.
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 #: Whole numbers from here on are written with an exponent.
 _WHOLE_MAX: Final = 1e15
 
-#: The most rows that are rendered in one piece of a large answer: about a millisecond.
+#: Rows that are rendered in one piece of a large response: about a millisecond.
 _PART_ROWS: Final = 64
-#: About the bytes of a check without its output, or of a service.
+#: Approximate size of a check without its output, or of a service, in bytes.
 _RECORD_BYTES: Final = 400
 
 
 class Rows:
-    """A JSON list whose elements are made when it is rendered: `show(row)` of each row.
+    """A JSON list that is rendered row by row: `show(row)` is the element of a row.
 
-    `size(row)`: about how many bytes a row has, where that may be many.
+    `size(row)`: its approximate size in bytes; None: rows are small.
     """
 
     __slots__ = ("rows", "show", "size")
@@ -50,7 +50,7 @@ class Rows:
 
 
 def to_bytes(body: Any, pretty: bool) -> bytes:
-    """`body` as JSON; pretty: indented by four blanks, with a line end."""
+    """`body` as JSON; pretty: indented by four spaces, with a line end."""
     if isinstance(body, Rows):
         body = body.shown()
     return _escaped(_pretty(body) + b"\n" if pretty else _compact(body))
@@ -84,9 +84,9 @@ def _escaped(shown: bytes) -> bytes:
 
 
 def joined_parts(body: Any, pretty: bool, part_bytes: int) -> Iterator[bytes]:
-    """The same bytes as of `to_bytes`, for `Rows` and for a map that has some among its values, in parts.
+    """The bytes of `to_bytes` in parts, for `Rows` or a map with `Rows` among its values.
 
-    A part has about `part_bytes` of rows; what else is in a map is not divided.
+    A part has about `part_bytes` of rows; other values of a map are not divided.
     """
     if isinstance(body, Rows):
         yield from _list_parts(body, pretty, part_bytes, 0)
@@ -107,7 +107,7 @@ def joined_parts(body: Any, pretty: bool, part_bytes: int) -> Iterator[bytes]:
 
 
 def _list_parts(body: Rows, pretty: bool, part_bytes: int, depth: int) -> Iterator[bytes]:
-    """A list, its line end left out; `depth`: how deep it stands."""
+    """The parts of a list without its line end; `depth`: its nesting."""
     rows, size, begin, at = body.rows, body.size, b"[", 0
     while at < len(rows):
         weight, end = 0, at
@@ -123,17 +123,17 @@ def _list_parts(body: Rows, pretty: bool, part_bytes: int, depth: int) -> Iterat
 
 
 def _indented(shown: bytes, depth: int) -> bytes:
-    """Pretty JSON without its line end, as it looks `depth` levels deeper."""
+    """Pretty JSON without its line end, indented by `depth` more levels."""
     return shown.rstrip(b"\n").replace(b"\n", b"\n" + b"    " * depth)
 
 
 def _loosely(text: str) -> bytes:
-    """JSON in UTF-8, with an escaped replacement character for each byte that is none, as in Go."""
+    """JSON in UTF-8, with an escaped U+FFFD for each byte that is not UTF-8, as in Go."""
     return _SURROGATES.sub(r"\\ufffd", text).encode()
 
 
 def text_bytes(text: str) -> bytes:
-    """A plain text in UTF-8, with the bytes that were none as they came."""
+    """A plain text as bytes; surrogates become the bytes they were."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -226,10 +226,10 @@ def _instance_bytes(found: CheckServiceNode) -> int:
 
 
 def checks_bytes(found: list[HealthCheck] | None) -> int:
-    """About how many bytes some checks have."""
+    """The approximate size of checks, in bytes."""
     return sum(_RECORD_BYTES + len(each.output) for each in found or ())
 
 
 def node_info_bytes(found: NodeInfo) -> int:
-    """About how many bytes a node has with everything on it."""
+    """The approximate size of a node with its services and checks, in bytes."""
     return _RECORD_BYTES * len(found.services or ()) + checks_bytes(found.checks)

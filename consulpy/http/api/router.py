@@ -1,7 +1,7 @@
-"""Klein's routes: one for each endpoint, made when the first request needs them.
+"""Klein's url map: one route for each endpoint, built when the first request takes the full path.
 
-Requests on the fast path find their endpoint in a table (`app`) and call the same one: Klein, with what it loads, is a
-twelfth of the memory of an agent at rest, and to compile its url map takes longer than the rest of the agent's start.
+The fast path finds the same endpoints in a table (`app`). Klein with its dependencies is a twelfth of the memory of an
+idle agent, and compiling its url map takes longer than the rest of the agent's start.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 
 _log = Logger()
 
-#: Answers a request for the endpoint of a path, given what follows that path: the body, or a Deferred of it.
+#: Serves a request: (request, path of the endpoint, tail) -> the body, or a Deferred of it.
 Respond = Callable[[Any, str, str], Any]
 
 
@@ -23,9 +23,9 @@ def klein_resource(
     not_found: Callable[[Any], bytes],
     redirect: Callable[[Any, str], bytes],
 ) -> Resource:
-    """The resource of all routes. A path that ends in a slash takes all that begins like it; without it: a redirect.
+    """The resource of all routes. A path that ends in a slash covers all below it; without the slash it redirects.
 
-    Requests have their path as text, with undecodable bytes as surrogates, in `text`; `postpath` is only for matching.
+    `text` of a request is its path, with undecodable bytes as surrogates; `postpath` is only for matching.
     """
     from klein import Klein
     from werkzeug.exceptions import NotFound
@@ -54,7 +54,7 @@ def _view(path: str, respond: Respond) -> Callable[..., Any]:
 
 
 def _failed(request: Any, failure: Failure) -> bytes:
-    """A fault of ours, outside of any handler."""
+    """Respond 500 to an unexpected exception."""
     _log.failure("a route failed", failure)
     request.setResponseCode(500)
     request.setHeader(b"content-length", b"0")

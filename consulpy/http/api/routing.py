@@ -1,6 +1,6 @@
-"""Routes: what a request says, what an answer is, and the table of paths that the route files fill.
+"""Routes: `Request`, `Response`, and the table of handlers by path and method.
 
-A path that ends in a slash takes the rest of the request's path as `tail`. One function answers one method.
+A path that ends in a slash covers all paths below it; the rest is the request's `tail`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +20,7 @@ METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 
 
 class HttpError(RPCError):
-    """An error with a status of its own, and perhaps headers."""
+    """An error with a status, and headers."""
 
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
@@ -29,7 +29,7 @@ class HttpError(RPCError):
 
 
 class PlainError(HttpError):
-    """An error whose status stands, whatever its text says."""
+    """An error whose status does not depend on its text (`endpoint`)."""
 
 
 class BadQuery(Exception):
@@ -80,7 +80,7 @@ def _bad_escape(text: str) -> bool:
 
 @dataclass(slots=True)
 class Request:
-    """A request. `tail` is what follows the path of the route; `header(name)` is empty for one that is not there."""
+    """A request. `tail`: the path behind that of the route; `header(name)`: the value, empty for a missing header."""
 
     method: str
     path: str
@@ -98,29 +98,29 @@ class Request:
 
 
 @dataclass(slots=True)
-class Answer:
-    """An answer. `body`: what is shown as JSON; or `text`: plain text; or `raw`: bytes; or (all None) nothing."""
+class Response:
+    """A response. One of `body` (rendered as JSON), `text` (plain text) and `raw` (bytes), or none of them."""
 
     body: Any = None
     text: str | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    #: Show `body` even if it is None: as JSON's null.
+    #: Render `body` even if it is None: as JSON's null.
     null: bool = False
     content_type: str = ""
     raw: bytes | None = None
-    #: Called with `write(bytes)`; what it returns ends the stream. The answer ends when the client goes.
+    #: Starts an endless body: called with `write(bytes)`, returns what stops it. It ends when the client disconnects.
     stream: Callable[[Callable[[bytes], None]], Callable[[], None]] | None = None
 
 
-Handler = Callable[["AgentInterface", Request], Awaitable[Answer] | Answer]
+Handler = Callable[["AgentInterface", Request], Awaitable[Response] | Response]
 
 #: Handlers by path and method.
 ROUTES: Final[dict[str, dict[str, Handler]]] = {}
 
 
 def route(method: str, path: str) -> Callable[[Handler], Handler]:
-    """Register the function that answers `method` requests for `path`."""
+    """Register the handler of `method` and `path`."""
 
     def register(handler: Handler) -> Handler:
         methods = ROUTES.setdefault(path, {})

@@ -1,4 +1,4 @@
-"""Answers that go on until the client leaves (`/v1/agent/monitor`): a slow reader loses lines, memory stays small."""
+"""Endless responses (`/v1/agent/monitor`): lines are dropped while the client reads too slowly."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,25 +7,25 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-#: How much waits for a slow client before lines are dropped, in bytes (the transport holds some more).
-WAITING_MAX_BYTES: Final = 256 * 1024
+#: Bytes that are buffered for a slow client, beside the transport's buffer; above it lines are dropped.
+BUFFER_MAX_BYTES: Final = 256 * 1024
 
 Write = Callable[[bytes], None]
 
 
 @implementer(IPushProducer)
 class Stream:
-    """Writes what `source` says to a request.
+    """Writes the lines of `source` to a request.
 
-    `source(write)` starts and returns what stops it. `ended` fires when the client is gone.
+    `source(write)` starts it, and returns what stops it. `ended` fires when the client has disconnected.
     """
 
     def __init__(self, web: Any, source: Callable[[Write], Callable[[], None]]) -> None:
         self._web = web
         self._paused = False
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        #: Lines that a slow client did not get.
+        self._buffered: list[bytes] = []
+        self._buffered_bytes = 0
+        #: Number of dropped lines.
         self.dropped = 0
         self.ended: Deferred[bytes] = Deferred()
         web.notifyFinish().addBoth(self._end)
@@ -34,28 +34,28 @@ class Stream:
         self._stop = source(self.write)
 
     def write(self, data: bytes) -> None:
-        """Send a line, or keep it while the client is slow, or drop it when it is too slow."""
+        """Write a line; buffer or drop it while the transport is full."""
         if not self._paused:
             self._web.write(data)
-        elif self._waiting_bytes + len(data) <= WAITING_MAX_BYTES:
-            self._waiting.append(data)
-            self._waiting_bytes += len(data)
+        elif self._buffered_bytes + len(data) <= BUFFER_MAX_BYTES:
+            self._buffered.append(data)
+            self._buffered_bytes += len(data)
         else:
             self.dropped += 1
 
     def pauseProducing(self) -> None:
-        """The client reads too slowly."""
+        """Begin to buffer."""
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """It caught up."""
+        """Write the buffered lines."""
         self._paused = False
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        waiting, self._buffered, self._buffered_bytes = self._buffered, [], 0
         if waiting:
             self._web.write(b"".join(waiting))
 
     def stopProducing(self) -> None:
-        """It is gone; `notifyFinish` says so too."""
+        """Nothing: `notifyFinish` reports the end."""
 
     def _end(self, _: Any) -> None:
         self._stop()

@@ -1,4 +1,4 @@
-"""How large writes may be, as the configuration's `limits` say."""
+"""Limits of writes (`limits` of the configuration)."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from consulpy.structs.txn import OPERATIONS_MAX
 
 @dataclass(frozen=True, slots=True)
 class WriteLimits:
-    """Sizes in bytes of one value and of the body of a transaction; how many operations one has at most."""
+    """Maximum size of a value and of the body of a transaction in bytes, and of its operations in number."""
 
     value_bytes: int = VALUE_MAX_BYTES
     txn_bytes: int = VALUE_MAX_BYTES

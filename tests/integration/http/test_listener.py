@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from consulpy.errors import ConfigError
-from consulpy.http.api.streaming import WAITING_MAX_BYTES, Stream
+from consulpy.http.api.streaming import BUFFER_MAX_BYTES, Stream
 from consulpy.http.listener import HttpConfig, HttpService
 from tests.harness.http import FakeAgent, HttpHarness
 
@@ -116,8 +116,8 @@ def test_a_slow_reader_loses_lines_and_costs_no_memory() -> None:
         stream.write(line)
     assert client.got == b"1\n"
     client.producer.resumeProducing()
-    assert len(client.got) - 2 == WAITING_MAX_BYTES
-    assert stream.dropped == 1000 - WAITING_MAX_BYTES // 1024
+    assert len(client.got) - 2 == BUFFER_MAX_BYTES
+    assert stream.dropped == 1000 - BUFFER_MAX_BYTES // 1024
     stream.write(b"2\n")
     assert client.got.endswith(b"2\n")
     client.gone.callback(None)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from consulpy.http.api.app import TURN_MAX_S
+from consulpy.http.api.endpoint import TURN_MAX_S
 from consulpy.http.api.large_body import (
     LARGE_BYTES,
     LARGE_ROWS,

@@ -1,4 +1,4 @@
-"""The HTTP API, one file for each page of its documentation; importing this registers all of them."""
+"""The routes, one file for each page of Consul's API documentation. Importing this package registers them all."""
 
 from consulpy.http.api.routes import (
     acl,

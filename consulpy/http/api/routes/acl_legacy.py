@@ -1,4 +1,4 @@
-"""/v1/acl as it was before 1.4: tokens by their secrets, with rules of their own."""
+"""/v1/acl: legacy tokens (before 1.4), by their secrets, with their own rules."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ from consulpy.errors import BadRequest
 from consulpy.http.api import acl_bodies as bodies
 from consulpy.http.api.params import apply_to_write
 from consulpy.http.api.routes.acl import acl_route
-from consulpy.http.api.routing import Answer, HttpError, Request
+from consulpy.http.api.routing import HttpError, Request, Response
 from consulpy.http.api.rpc_read import read
 from consulpy.structs.acl import CLIENT, LegacyAcl
 from consulpy.structs.acl_requests import LegacyReadRequest, LegacyRequest
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
 
 
 @acl_route("PUT", "/v1/acl/create")
-async def create(agent: "AgentInterface", request: Request) -> Answer:
-    """Write a token; its secret."""
+async def create(agent: "AgentInterface", request: Request) -> Response:
+    """Create a token; its secret."""
     return await _set(agent, request, bodies.legacy(request))
 
 
 @acl_route("PUT", "/v1/acl/update")
-async def update(agent: "AgentInterface", request: Request) -> Answer:
-    """Write another token in its place."""
+async def update(agent: "AgentInterface", request: Request) -> Response:
+    """Update a token."""
     acl = bodies.legacy(request)
     if not acl.id:
         raise BadRequest("ACL ID must be set")
     return await _set(agent, request, acl)
 
 
-async def _set(agent: "AgentInterface", request: Request, acl: LegacyAcl) -> Answer:
+async def _set(agent: "AgentInterface", request: Request, acl: LegacyAcl) -> Response:
     acl.type = acl.type or CLIENT
     body = apply_to_write(agent, request, LegacyRequest(op="set", acl=acl))
-    return Answer({"ID": await agent.caller.call("ACL.Apply", body)})
+    return Response({"ID": await agent.caller.call("ACL.Apply", body)})
 
 
 @acl_route("PUT", "/v1/acl/destroy/")
-async def destroy(agent: "AgentInterface", request: Request) -> Answer:
+async def destroy(agent: "AgentInterface", request: Request) -> Response:
     """Remove a token."""
     _need_acl(request)
     body = apply_to_write(agent, request, LegacyRequest(op="delete", acl=LegacyAcl(id=request.tail)))
     await agent.caller.call("ACL.Apply", body)
-    return Answer(True)
+    return Response(True)
 
 
 def _need_acl(request: Request) -> None:
@@ -52,18 +52,18 @@ def _need_acl(request: Request) -> None:
 
 
 @acl_route("GET", "/v1/acl/info/")
-async def info(agent: "AgentInterface", request: Request) -> Answer:
-    """A token, for who knows its secret."""
-    asked = LegacyReadRequest(acl=request.tail)
-    reply, headers = await read(agent, request, "ACL.Get", asked, missing="Missing ACL", consistency=False)
-    return Answer([acl.to_json() for acl in reply.acls or ()], headers=headers)
+async def info(agent: "AgentInterface", request: Request) -> Response:
+    """One token by its secret."""
+    body = LegacyReadRequest(acl=request.tail)
+    reply, headers = await read(agent, request, "ACL.Get", body, missing="Missing ACL", consistency=False)
+    return Response([acl.to_json() for acl in reply.acls or ()], headers=headers)
 
 
 @acl_route("PUT", "/v1/acl/clone/")
-async def clone(agent: "AgentInterface", request: Request) -> Answer:
-    """Another token with the same rules."""
-    asked = LegacyReadRequest(acl=request.tail)
-    reply, headers = await read(agent, request, "ACL.Get", asked, missing="Missing ACL", consistency=False)
+async def clone(agent: "AgentInterface", request: Request) -> Response:
+    """Create a token with the same rules."""
+    body = LegacyReadRequest(acl=request.tail)
+    reply, headers = await read(agent, request, "ACL.Get", body, missing="Missing ACL", consistency=False)
     if not reply.acls:
         raise HttpError(403, "Permission denied", headers)
     found = reply.acls[0]
@@ -71,7 +71,7 @@ async def clone(agent: "AgentInterface", request: Request) -> Answer:
 
 
 @acl_route("GET", "/v1/acl/list")
-async def list_all(agent: "AgentInterface", request: Request) -> Answer:
-    """All tokens of the old kind."""
+async def list_all(agent: "AgentInterface", request: Request) -> Response:
+    """All legacy tokens."""
     reply, headers = await read(agent, request, "ACL.List", SpecificRequest(), consistency=False)
-    return Answer([acl.to_json() for acl in reply.acls or ()], headers=headers)
+    return Response([acl.to_json() for acl in reply.acls or ()], headers=headers)

@@ -1,13 +1,13 @@
-"""`/v1/agent/health/service/...`: how healthy a service of this agent is, for load balancers that ask it directly.
+"""`/v1/agent/health/service/...`: the health of a service of this agent, for load balancers.
 
-The status says it: 200 passing, 429 warning, 503 critical or in maintenance, 404 unknown; JSON, or one word.
+Status: 200 passing, 429 warning, 503 critical or in maintenance, 404 unknown; JSON, or one word.
 """
 
 from typing import TYPE_CHECKING
 
 from consulpy.http.api.params import refuse_namespaces
 from consulpy.http.api.routes.agent_service import shown
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.local import api
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ def _wants_text(request: Request) -> bool:
 
 
 @route("GET", "/v1/agent/health/service/id/")
-def by_id(agent: "AgentInterface", request: Request) -> Answer:
-    """The service of this id."""
+def by_id(agent: "AgentInterface", request: Request) -> Response:
+    """Health of the service with an id."""
     refuse_namespaces(request)
     return shown(api.health_by_id(agent.local, request.tail, text=_wants_text(request)))
 
 
 @route("GET", "/v1/agent/health/service/name/")
-def by_name(agent: "AgentInterface", request: Request) -> Answer:
-    """All services of this name."""
+def by_name(agent: "AgentInterface", request: Request) -> Response:
+    """Health of all services with a name."""
     refuse_namespaces(request)
     return shown(api.health_by_name(agent.local, request.tail, text=_wants_text(request)))

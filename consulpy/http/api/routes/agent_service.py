@@ -1,6 +1,6 @@
-"""`/v1/agent/services` and `/v1/agent/service/...`: what a request about this agent's services asks for.
+"""`/v1/agent/services` and `/v1/agent/service/...`: the services of this agent.
 
-What is answered is decided in `consulpy.local.api`, without HTTP; here a request's parts are picked out.
+The logic is in `consulpy.local.api`, without HTTP; these handlers extract its arguments from the request.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from consulpy.http.api.params import index_and_wait, refuse_namespaces, token
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.local import api, blocking
 from consulpy.structs.options import QueryOptions
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
 
-def shown(answer: api.Answer) -> Answer:
-    """An answer of the local agent as one of HTTP. Its plain text goes without a charset, as Consul's."""
-    return Answer(
+def shown(answer: api.Answer) -> Response:
+    """The HTTP response for a result of `consulpy.local.api`. Its text has no charset, as in Consul."""
+    return Response(
         body=answer.body,
         text=answer.text,
         status=answer.status,
@@ -28,21 +28,21 @@ def shown(answer: api.Answer) -> Answer:
     )
 
 
-def written(agent: "AgentInterface", change: Callable[[], api.Answer]) -> "Deferred[Answer]":
-    """The answer to a change of the local agent, once it is on disk."""
+def written(agent: "AgentInterface", change: Callable[[], api.Answer]) -> "Deferred[Response]":
+    """The response to a change of the local state, once it is on disk."""
     return agent.local.submit(change).addCallback(shown)
 
 
 @route("GET", "/v1/agent/services")
-def services(agent: "AgentInterface", request: Request) -> Answer:
+def services(agent: "AgentInterface", request: Request) -> Response:
     """All services by id."""
     refuse_namespaces(request)
     return shown(api.services(agent.local, request.query.get("filter")))
 
 
 @route("GET", "/v1/agent/service/")
-async def service(agent: "AgentInterface", request: Request) -> Answer:
-    """One service; waits while it shows what `?hash=` says."""
+async def service(agent: "AgentInterface", request: Request) -> Response:
+    """One service; with `?hash=` blocks until its hash differs."""
     refuse_namespaces(request)
     query = request.query
     index_and_wait(query, QueryOptions())
@@ -50,10 +50,10 @@ async def service(agent: "AgentInterface", request: Request) -> Answer:
 
 
 @route("PUT", "/v1/agent/service/register")
-def register(agent: "AgentInterface", request: Request) -> "Deferred[Answer]":
+def register(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
     """Register a service."""
     refuse_namespaces(request)
-    # its presence is enough, but for a value that says no
+    # enabled by its presence, unless its value is false
     replace = "replace-existing-checks" in request.query
     replace = replace and api.truth(request.query.get("replace-existing-checks")) is not False
     local, body, by = agent.local, request.body, token(request)
@@ -61,15 +61,15 @@ def register(agent: "AgentInterface", request: Request) -> "Deferred[Answer]":
 
 
 @route("PUT", "/v1/agent/service/deregister/")
-def deregister(agent: "AgentInterface", request: Request) -> "Deferred[Answer]":
+def deregister(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
     """Remove a service."""
     refuse_namespaces(request)
     return written(agent, lambda: api.deregister_service(agent.local, request.tail))
 
 
 @route("PUT", "/v1/agent/service/maintenance/")
-def service_maintenance(agent: "AgentInterface", request: Request) -> "Deferred[Answer]":
-    """A service into maintenance, or out of it."""
+def service_maintenance(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
+    """Set or clear maintenance mode of a service."""
     refuse_namespaces(request)
     query, by = request.query.first(), token(request)
     return written(agent, lambda: api.service_maintenance(agent.local, request.tail, query, by))

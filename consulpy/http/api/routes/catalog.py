@@ -1,4 +1,4 @@
-"""/v1/catalog: nodes and services as the servers know them, and registering external ones."""
+"""/v1/catalog: nodes and services of a datacenter, and registration of external ones."""
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -10,7 +10,7 @@ from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import STRUCTS
 from consulpy.http.api.params import apply_to_write, consistency, refuse_namespaces
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import cache_headers, read
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.requests import (
@@ -53,48 +53,48 @@ def body_of(request: Request, kind: type[_Write], shape: Shape) -> _Write:
 
 
 @route("PUT", "/v1/catalog/register")
-def register(agent: "AgentInterface", request: Request) -> "Deferred[Answer]":
-    """Register a node, and with it a service and checks."""
+def register(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
+    """Register a node, a service on it, and checks."""
     refuse_namespaces(request)
     body = body_of(request, RegisterRequest, _REGISTER)
     done = agent.caller.call("Catalog.Register", apply_to_write(agent, request, body))
-    return done.addCallback(lambda _: Answer(True))
+    return done.addCallback(lambda _: Response(True))
 
 
 @route("PUT", "/v1/catalog/deregister")
-async def deregister(agent: "AgentInterface", request: Request) -> Answer:
+async def deregister(agent: "AgentInterface", request: Request) -> Response:
     """Remove a node, a service or a check."""
     refuse_namespaces(request)
     body = body_of(request, DeregisterRequest, _DEREGISTER)
     await agent.caller.call("Catalog.Deregister", apply_to_write(agent, request, body))
-    return Answer(True)
+    return Response(True)
 
 
 @route("GET", "/v1/catalog/datacenters")
-async def datacenters(agent: "AgentInterface", request: Request) -> Answer:
+async def datacenters(agent: "AgentInterface", request: Request) -> Response:
     """The names of all datacenters, the nearest first."""
     asked = consistency(request)
     if asked.use_cache and request.cache is not None:
         found, age_s = await request.cache.datacenters()
-        return Answer(found, headers=cache_headers(age_s))
-    return Answer(await agent.caller.call("Catalog.ListDatacenters", DatacentersRequest(options=asked)))
+        return Response(found, headers=cache_headers(age_s))
+    return Response(await agent.caller.call("Catalog.ListDatacenters", DatacentersRequest(options=asked)))
 
 
 @route("GET", "/v1/catalog/nodes")
-async def nodes(agent: "AgentInterface", request: Request) -> Answer:
+async def nodes(agent: "AgentInterface", request: Request) -> Response:
     """All nodes."""
     reply, headers = await read(agent, request, "Catalog.ListNodes", SpecificRequest(), namespaces=False)
-    return Answer(render.nodes(reply.nodes), headers=headers)
+    return Response(render.nodes(reply.nodes), headers=headers)
 
 
 @route("GET", "/v1/catalog/services")
-async def services(agent: "AgentInterface", request: Request) -> Answer:
+async def services(agent: "AgentInterface", request: Request) -> Response:
     """The names of all services, with their tags."""
     reply, headers = await read(agent, request, "Catalog.ListServices", SpecificRequest(), cached=True)
-    return Answer({name: tags or [] for name, tags in (reply.services or {}).items()}, headers=headers)
+    return Response({name: tags or [] for name, tags in (reply.services or {}).items()}, headers=headers)
 
 
-async def _service(agent: "AgentInterface", request: Request, connect: bool) -> Answer:
+async def _service(agent: "AgentInterface", request: Request, connect: bool) -> Response:
     body = ServiceRequest(service_name=request.tail, connect=connect)
     tags = request.query.all("tag")
     if tags:
@@ -102,38 +102,38 @@ async def _service(agent: "AgentInterface", request: Request, connect: bool) -> 
     reply, headers = await read(
         agent, request, "Catalog.ServiceNodes", body, missing="Missing service name", cached=True
     )
-    return Answer(render.service_nodes(reply.service_nodes), headers=headers)
+    return Response(render.service_nodes(reply.service_nodes), headers=headers)
 
 
 @route("GET", "/v1/catalog/service/")
-async def service(agent: "AgentInterface", request: Request) -> Answer:
+async def service(agent: "AgentInterface", request: Request) -> Response:
     """The instances of a service."""
     return await _service(agent, request, connect=False)
 
 
 @route("GET", "/v1/catalog/connect/")
-async def connect(agent: "AgentInterface", request: Request) -> Answer:
-    """The instances through which a service is reached by Connect."""
+async def connect(agent: "AgentInterface", request: Request) -> Response:
+    """The Connect proxies and native instances of a service."""
     return await _service(agent, request, connect=True)
 
 
 @route("GET", "/v1/catalog/node/")
-async def node(agent: "AgentInterface", request: Request) -> Answer:
+async def node(agent: "AgentInterface", request: Request) -> Response:
     """A node and its services by id; null for an unknown one."""
     body = NodeRequest(node=request.tail)
     reply, headers = await read(agent, request, "Catalog.NodeServices", body, missing="Missing node name")
     found = reply.node_services
     if found is None:
-        return Answer(None, null=True, headers=headers)
+        return Response(None, null=True, headers=headers)
     shown = {
         "Node": found.node.to_json() if found.node else None,
         "Services": {key: render.service(each) for key, each in (found.services or {}).items()},
     }
-    return Answer(shown, headers=headers)
+    return Response(shown, headers=headers)
 
 
 @route("GET", "/v1/catalog/node-services/")
-async def node_services(agent: "AgentInterface", request: Request) -> Answer:
+async def node_services(agent: "AgentInterface", request: Request) -> Response:
     """A node and its services as a list."""
     body = NodeRequest(node=request.tail)
     reply, headers = await read(agent, request, "Catalog.NodeServiceList", body, missing="Missing node name")
@@ -143,12 +143,12 @@ async def node_services(agent: "AgentInterface", request: Request) -> Answer:
         "Node": found.node.to_json() if known else None,
         "Services": [render.service(each) for each in found.services or ()] if known else None,
     }
-    return Answer(shown, headers=headers)
+    return Response(shown, headers=headers)
 
 
 @route("GET", "/v1/catalog/gateway-services/")
-async def gateway_services(agent: "AgentInterface", request: Request) -> Answer:
+async def gateway_services(agent: "AgentInterface", request: Request) -> Response:
     """The services behind a gateway."""
     body = ServiceRequest(service_name=request.tail)
     reply, headers = await read(agent, request, "Catalog.GatewayServices", body, missing="Missing gateway name")
-    return Answer([each.to_json() for each in reply.services or ()] or None, null=True, headers=headers)
+    return Response([each.to_json() for each in reply.services or ()] or None, null=True, headers=headers)

@@ -8,7 +8,7 @@ from consulpy.gocompat.json_decode import GoError, loads, mismatch
 from consulpy.http.api.config_entry_body import entry_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.routes.kv import unsigned
-from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers, read
 from consulpy.structs.config_entry import KINDS, Entry, EntryQuery, EntryRequest
 from consulpy.structs.requests import Read, SpecificRequest
@@ -23,27 +23,27 @@ def _kind_and_name(request: Request) -> tuple[str, str]:
 
 
 @route("GET", "/v1/config/")
-async def get(agent: "AgentInterface", request: Request) -> Answer:
-    """One entry, all of a kind, or (no kind) all there are."""
+async def get(agent: "AgentInterface", request: Request) -> Response:
+    """One entry, all of a kind, or all entries."""
     refuse_namespaces(request)
     kind, name = _kind_and_name(request)
     if not request.tail:
         reply = await agent.caller.call("ConfigEntry.ListAll", apply_to_read(agent, request, SpecificRequest()))
-        return Answer([entry.to_json() for entry in reply.entries], headers=meta_headers(reply.meta))
+        return Response([entry.to_json() for entry in reply.entries], headers=meta_headers(reply.meta))
     query = apply_to_read(agent, request, EntryQuery(kind=kind, name=name))
     if "/" not in request.tail:
         found = await agent.caller.call("ConfigEntry.List", query)
-        return Answer([entry.to_json() for entry in found.entries], headers=meta_headers(found.meta))
+        return Response([entry.to_json() for entry in found.entries], headers=meta_headers(found.meta))
     reply = await agent.caller.call("ConfigEntry.Get", query)
     headers = meta_headers(reply.meta)
     if reply.entry is None:
         raise HttpError(404, f"Config entry not found for {quoted(kind)} / {quoted(name)}", headers)
-    return Answer(reply.entry.to_json(), headers=headers)
+    return Response(reply.entry.to_json(), headers=headers)
 
 
 @route("PUT", "/v1/config")
-async def put(agent: "AgentInterface", request: Request) -> Answer:
-    """Write an entry; with `?cas=` only if nobody changed it."""
+async def put(agent: "AgentInterface", request: Request) -> Response:
+    """Write an entry; with `?cas=` only if its index is that one."""
     refuse_namespaces(request)
     try:
         entry = entry_of(loads(request.body))
@@ -52,11 +52,11 @@ async def put(agent: "AgentInterface", request: Request) -> Answer:
     body = apply_to_write(agent, request, EntryRequest(op="upsert", entry=entry, leading_kind=entry.kind))
     if request.query.get("cas"):
         body.op, entry.modify_index = "upsert-cas", unsigned(request.query.get("cas"))
-    return Answer(await agent.caller.call("ConfigEntry.Apply", body))
+    return Response(await agent.caller.call("ConfigEntry.Apply", body))
 
 
 @route("DELETE", "/v1/config/")
-async def delete(agent: "AgentInterface", request: Request) -> Answer:
+async def delete(agent: "AgentInterface", request: Request) -> Response:
     """Remove an entry."""
     refuse_namespaces(request)
     kind, name = _kind_and_name(request)
@@ -69,10 +69,10 @@ async def delete(agent: "AgentInterface", request: Request) -> Answer:
     await agent.caller.call(
         "ConfigEntry.Delete", apply_to_write(agent, request, EntryRequest(entry=entry, leading_kind=kind))
     )
-    return Answer({})
+    return Response({})
 
 
-async def _discovery_chain(agent: "AgentInterface", request: Request) -> Answer:
+async def _discovery_chain(agent: "AgentInterface", request: Request) -> Response:
     if request.method == "POST":
         refuse_namespaces(request)
         apply_to_read(agent, request, Read())
@@ -84,7 +84,7 @@ async def _discovery_chain(agent: "AgentInterface", request: Request) -> Answer:
             raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
     missing = "Bad request: Missing chain name"
     await read(agent, request, "DiscoveryChain.Get", Read(), missing=missing, consistency=False)
-    return Answer()
+    return Response()
 
 
 for _method in ("GET", "POST"):

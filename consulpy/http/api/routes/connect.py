@@ -1,4 +1,4 @@
-"""/v1/connect and /v1/agent/connect: intentions are kept; what needs the mesh itself says that it is off."""
+"""/v1/connect and /v1/agent/connect: intentions; everything that needs the mesh fails: Connect is off."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from consulpy.gocompat.json_decode import GoError, Shape, UnknownField, decode, 
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.params import token as token_of
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers, read
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.rpc.acl.denied import require
@@ -40,14 +40,14 @@ _INTENTION: Final = Shape(
     unsigned=INDEXES,
     types={"Action": "structs.IntentionAction", "SourceType": "structs.IntentionSourceType"},
     without=frozenset({"CreatedAt", "UpdatedAt", "Hash"}),
-    ignored=frozenset({"createdat", "updatedat", "hash"}),  # the servers' affair
+    ignored=frozenset({"createdat", "updatedat", "hash"}),  # set by the servers
     newer=fields_of("Intention"),
 )
 _SERVICE_IDENTITY: Final = re.compile(r"/ns/([^/]+)/dc/([^/]+)/svc/([^/]+)")
 
 
 def shown(intention: Intention) -> dict[str, Any]:
-    """One intention as JSON; its metadata never null."""
+    """One intention as JSON; its metadata is never null."""
     found = intention.to_json()
     found["Meta"] = found["Meta"] or {}
     return found
@@ -57,10 +57,10 @@ def shown(intention: Intention) -> dict[str, Any]:
 
 
 @route("GET", "/v1/connect/intentions")
-async def list_all(agent: "AgentInterface", request: Request) -> Answer:
-    """All intentions, the most exact first."""
+async def list_all(agent: "AgentInterface", request: Request) -> Response:
+    """All intentions in order of precedence."""
     reply, headers = await read(agent, request, "Intention.List", SpecificRequest(), consistency=False)
-    return Answer([shown(each) for each in reply.intentions or ()], headers=headers)
+    return Response([shown(each) for each in reply.intentions or ()], headers=headers)
 
 
 def _intention_in(request: Request, *, changing: bool = False) -> Intention:
@@ -75,10 +75,10 @@ def _intention_in(request: Request, *, changing: bool = False) -> Intention:
 
 
 @route("POST", "/v1/connect/intentions")
-async def create(agent: "AgentInterface", request: Request) -> Answer:
-    """Write a new intention; its id."""
+async def create(agent: "AgentInterface", request: Request) -> Response:
+    """Create an intention; its id."""
     body = apply_to_write(agent, request, IntentionRequest(op="create", intention=_intention_in(request)))
-    return Answer({"ID": await agent.caller.call("Intention.Apply", body)})
+    return Response({"ID": await agent.caller.call("Intention.Apply", body)})
 
 
 def _query(agent: "AgentInterface", request: Request, query: IntentionQuery) -> IntentionQuery:
@@ -88,7 +88,7 @@ def _query(agent: "AgentInterface", request: Request, query: IntentionQuery) -> 
 
 
 @route("GET", "/v1/connect/intentions/")
-async def get(agent: "AgentInterface", request: Request) -> Answer:
+async def get(agent: "AgentInterface", request: Request) -> Response:
     """One intention by its id."""
     try:
         reply = await agent.caller.call(
@@ -101,24 +101,24 @@ async def get(agent: "AgentInterface", request: Request) -> Answer:
         if "UUID" in text:
             raise BadRequest(f"Bad request: {text}") from None
         raise
-    return Answer(shown(reply.intentions[0]))
+    return Response(shown(reply.intentions[0]))
 
 
 @route("PUT", "/v1/connect/intentions/")
-async def update(agent: "AgentInterface", request: Request) -> Answer:
-    """Change an intention; what the body does not name is emptied."""
+async def update(agent: "AgentInterface", request: Request) -> Response:
+    """Replace an intention; fields that the body does not name become empty."""
     intention = _intention_in(request, changing=True)
     intention.id = request.tail
     body = apply_to_write(agent, request, IntentionRequest(op="update", intention=intention))
-    return Answer({"ID": await agent.caller.call("Intention.Apply", body)})
+    return Response({"ID": await agent.caller.call("Intention.Apply", body)})
 
 
 @route("DELETE", "/v1/connect/intentions/")
-async def delete(agent: "AgentInterface", request: Request) -> Answer:
+async def delete(agent: "AgentInterface", request: Request) -> Response:
     """Remove an intention."""
     body = apply_to_write(agent, request, IntentionRequest(op="delete", intention=Intention(id=request.tail)))
     await agent.caller.call("Intention.Apply", body)
-    return Answer(True)
+    return Response(True)
 
 
 def _parameter(request: Request, name: str) -> str:
@@ -137,9 +137,9 @@ def _named(text: str, parameter: str = "name") -> MatchEntry:
 
 
 @route("GET", "/v1/connect/intentions/match")
-async def match(agent: "AgentInterface", request: Request) -> Answer:
+async def match(agent: "AgentInterface", request: Request) -> Response:
     """The intentions with these names as source or destination."""
-    apply_to_read(agent, request, SpecificRequest())  # mistakes in the options of a read are found first
+    apply_to_read(agent, request, SpecificRequest())  # its errors come first
     side = _parameter(request, "by")
     if side not in ("source", "destination"):
         raise RPCError("'by' parameter must be one of 'source' or 'destination'")
@@ -150,57 +150,57 @@ async def match(agent: "AgentInterface", request: Request) -> Answer:
     found = {
         name: [shown(each) for each in rows] if rows else None for name, rows in zip(names, reply.matches, strict=False)
     }
-    return Answer(found)
+    return Response(found)
 
 
 @route("GET", "/v1/connect/intentions/check")
-async def check(agent: "AgentInterface", request: Request) -> Answer:
-    """Whether a service may talk to another one."""
+async def check(agent: "AgentInterface", request: Request) -> Response:
+    """Whether an intention allows a connection."""
     apply_to_read(agent, request, SpecificRequest())
     source, destination = (_named(_parameter(request, side), side) for side in ("source", "destination"))
     kind = request.query.get("source-type") or CONSUL_SOURCE
     asked = IntentionCheck(source.namespace, source.name, destination.namespace, destination.name, kind)
     reply = await agent.caller.call("Intention.Check", _query(agent, request, IntentionQuery(check=asked)))
-    return Answer({"Allowed": reply.allowed})
+    return Response({"Allowed": reply.allowed})
 
 
-# -- what needs the mesh
+# -- the mesh
 
 
 @route("GET", "/v1/connect/ca/roots")
-async def roots(agent: "AgentInterface", request: Request) -> Answer:
-    """The roots of the mesh."""
+async def roots(agent: "AgentInterface", request: Request) -> Response:
+    """The CA roots."""
     _, headers = await read(agent, request, "ConnectCA.Roots", SpecificRequest(), consistency=False)
-    return Answer({}, headers=headers)
+    return Response({}, headers=headers)
 
 
-async def _ask(agent: "AgentInterface", request: Request, method: str) -> Answer:
+async def _ask(agent: "AgentInterface", request: Request, method: str) -> Response:
     reply = await agent.caller.call(method, apply_to_read(agent, request, SpecificRequest()))
-    return Answer({}, headers=meta_headers(reply.meta))
+    return Response({}, headers=meta_headers(reply.meta))
 
 
 @route("GET", "/v1/agent/connect/ca/roots")
-async def agent_roots(agent: "AgentInterface", request: Request) -> Answer:
-    """The same as the agent keeps them."""
+async def agent_roots(agent: "AgentInterface", request: Request) -> Response:
+    """The CA roots, as the agent caches them."""
     return await _ask(agent, request, "ConnectCA.Roots")
 
 
 @route("GET", "/v1/agent/connect/ca/leaf/")
-async def leaf(agent: "AgentInterface", request: Request) -> Answer:
-    """A certificate for a service of this agent."""
+async def leaf(agent: "AgentInterface", request: Request) -> Response:
+    """A leaf certificate for a service of this agent."""
     refuse_namespaces(request)
     return await _ask(agent, request, "ConnectCA.Roots")
 
 
 @route("GET", "/v1/connect/ca/configuration")
-async def configuration(agent: "AgentInterface", request: Request) -> Answer:
-    """How the mesh signs."""
+async def configuration(agent: "AgentInterface", request: Request) -> Response:
+    """The CA configuration."""
     return await _ask(agent, request, "ConnectCA.ConfigurationGet")
 
 
 @dataclass(slots=True)
 class _CaConfiguration(Record):
-    """How the mesh signs."""
+    """The CA configuration."""
 
     cluster_id: str = go("ClusterID", default="")
     provider: str = ""
@@ -220,19 +220,19 @@ _CA_CONFIGURATION: Final = Shape(
 
 
 @route("PUT", "/v1/connect/ca/configuration")
-async def configure(agent: "AgentInterface", request: Request) -> Answer:
-    """Change how the mesh signs."""
+async def configure(agent: "AgentInterface", request: Request) -> Response:
+    """Update the CA configuration."""
     try:
         decode(_CaConfiguration, loads(request.body), _CA_CONFIGURATION)
     except GoError as error:
         raise BadRequest(f"Bad request: Request decode failed: {error}") from None
     await agent.caller.call("ConnectCA.ConfigurationSet", apply_to_write(agent, request, Write()))
-    return Answer()
+    return Response()
 
 
 @dataclass(slots=True)
 class _AuthorizeBody(Record):
-    """A client's certificate, and whom it wants to connect to."""
+    """The certificate of a client, and the target service."""
 
     target: str = ""
     client_cert_uri: str = go("ClientCertURI", default="")
@@ -243,7 +243,7 @@ _AUTHORIZE: Final = Shape("structs.ConnectAuthorizeRequest", newer=fields_of("Au
 
 
 @route("POST", "/v1/agent/connect/authorize")
-async def authorize(agent: "AgentInterface", request: Request) -> Answer:
+async def authorize(agent: "AgentInterface", request: Request) -> Response:
     """Whether a client with this certificate may connect to a service of this agent."""
     refuse_namespaces(request)
     try:
@@ -263,8 +263,8 @@ async def authorize(agent: "AgentInterface", request: Request) -> Answer:
     return await _authorized(agent, request, body.target, found[1], found[3])
 
 
-async def _authorized(agent: "AgentInterface", request: Request, target: str, namespace: str, name: str) -> Answer:
-    """What the intentions, or else the default policy of access control, say."""
+async def _authorized(agent: "AgentInterface", request: Request, target: str, namespace: str, name: str) -> Response:
+    """The decision of the intentions, or else of the default policy."""
     authorizer = (await agent.access.identity(token_of(request))).authorizer
     require(authorizer, "service", target, WRITE)
     query = IntentionQuery(match=Match("destination", [MatchEntry(DEFAULT_NAMESPACE, target)]))
@@ -279,5 +279,5 @@ def _is_source(intention: Intention, namespace: str, name: str) -> bool:
     return intention.source_ns in (WILDCARD, namespace) and intention.source_name in (WILDCARD, name)
 
 
-def _decision(allowed: bool, reason: str) -> Answer:
-    return Answer({"Authorized": allowed, "Reason": reason}, headers={"X-Cache": "MISS"})
+def _decision(allowed: bool, reason: str) -> Response:
+    return Response({"Authorized": allowed, "Reason": reason}, headers={"X-Cache": "MISS"})

@@ -1,4 +1,4 @@
-"""/v1/coordinate: where nodes and datacenters are on the network."""
+"""/v1/coordinate: network coordinates of nodes and datacenters."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -8,7 +8,7 @@ from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.params import apply_to_write
 from consulpy.http.api.routes.catalog import body_of
-from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import read
 from consulpy.structs.coordinate import Coord, Coordinate, DatacenterCoordinates
 from consulpy.structs.requests import CoordinateUpdateRequest, Empty, NodeRequest, SpecificRequest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _GivenCoord(Coord):
-    """A coordinate of which nothing is assumed."""
+    """A coordinate as a request body has it: any field may be missing."""
 
     vec: list[float] = field(default_factory=list)
     error: float = 0.0
@@ -39,29 +39,29 @@ _UPDATE: Final = Shape(
 
 
 @route("GET", "/v1/coordinate/datacenters")
-async def datacenters(agent: "AgentInterface", request: Request) -> Answer:  # noqa: ARG001
+async def datacenters(agent: "AgentInterface", request: Request) -> Response:  # noqa: ARG001
     """The coordinates of all datacenters' servers."""
     found: list[DatacenterCoordinates] = await agent.caller.call("Coordinate.ListDatacenters", Empty())
     shown = [{**each.to_json(), "Coordinates": _all(each.coordinates, None)} for each in found or ()]
-    return Answer(shown)
+    return Response(shown)
 
 
 @route("GET", "/v1/coordinate/nodes")
-async def nodes(agent: "AgentInterface", request: Request) -> Answer:
+async def nodes(agent: "AgentInterface", request: Request) -> Response:
     """The coordinates of all nodes."""
     reply, headers = await read(
         agent, request, "Coordinate.ListNodes", SpecificRequest(), namespaces=False, consistency=False
     )
-    return Answer(_all(reply.coordinates, _segment(request)), headers=headers)
+    return Response(_all(reply.coordinates, _segment(request)), headers=headers)
 
 
 @route("GET", "/v1/coordinate/node/")
-async def node(agent: "AgentInterface", request: Request) -> Answer:
+async def node(agent: "AgentInterface", request: Request) -> Response:
     """The coordinates of one node; 404 for one without."""
     body = NodeRequest(node=request.tail)
     reply, headers = await read(agent, request, "Coordinate.Node", body, namespaces=False, consistency=False)
     found = _all(reply.coordinates, _segment(request))
-    return Answer(found, headers=headers) if found else Answer(status=404)
+    return Response(found, headers=headers) if found else Response(status=404)
 
 
 def _segment(request: Request) -> str | None:
@@ -74,10 +74,10 @@ def _all(found: list[Coordinate] | None, segment: str | None) -> list[dict[str, 
 
 
 @route("PUT", "/v1/coordinate/update")
-async def update(agent: "AgentInterface", request: Request) -> Answer:
-    """Say where a node is."""
+async def update(agent: "AgentInterface", request: Request) -> Response:
+    """Update the coordinate of a node."""
     body = body_of(request, _UpdateBody, _UPDATE)
     if body.coord is None:  # real Consul breaks the connection
         raise HttpError(400, "Missing Coord")
     await agent.caller.call("Coordinate.Update", apply_to_write(agent, request, body))
-    return Answer()
+    return Response()

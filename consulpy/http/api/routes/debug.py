@@ -1,14 +1,14 @@
-"""/debug/pprof: profiles are what an agent written in Go has; this one answers as if access control were off."""
+"""/debug/pprof: there are no Go profiles; responds as Consul without `enable_debug`."""
 
 from typing import TYPE_CHECKING
 
-from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.routing import HttpError, Request, Response, route
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
 
-def _nothing(agent: "AgentInterface", request: Request) -> Answer:  # noqa: ARG001
+def _nothing(agent: "AgentInterface", request: Request) -> Response:  # noqa: ARG001
     raise HttpError(401, "ACL support disabled")
 
 

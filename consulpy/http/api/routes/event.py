@@ -1,4 +1,4 @@
-"""/v1/event: tell all agents something, and what was told."""
+"""/v1/event: fires user events, and lists those that were received."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http.api.params import index_and_wait, token
 from consulpy.http.api.refused import denied_headers
-from consulpy.http.api.routing import Answer, HttpError, PlainError, Request, route
+from consulpy.http.api.routing import HttpError, PlainError, Request, Response, route
 from consulpy.local.user_events import Event
 from consulpy.rpc.blocking import wait_s
 from consulpy.state.watch import WatchSet
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @route("PUT", "/v1/event/fire/")
-async def fire(agent: "AgentInterface", request: Request) -> Answer:
+async def fire(agent: "AgentInterface", request: Request) -> Response:
     """Fire a user event."""
     if not request.tail:
         raise BadRequest("Missing name")
@@ -37,26 +37,26 @@ async def fire(agent: "AgentInterface", request: Request) -> Answer:
         if not str(error).endswith("Permission denied"):
             raise PlainError(500, str(error)) from None
         raise HttpError(403, "Permission denied", denied_headers(error)) from None
-    return Answer(fired.to_json())
+    return Response(fired.to_json())
 
 
 @route("GET", "/v1/event/list")
-async def listed(agent: "AgentInterface", request: Request) -> Answer:
-    """The events that this agent heard of, the oldest first."""
-    asked, name = QueryOptions(), request.query.get("name")
-    index_and_wait(request.query, asked)
+async def listed(agent: "AgentInterface", request: Request) -> Response:
+    """The received events, the oldest first; blocks with `?index`."""
+    options, name = QueryOptions(), request.query.get("name")
+    index_and_wait(request.query, options)
     events, clock = agent.events, agent.clock
     watch = WatchSet()
     index, found = events.list(name, watch)
-    until_s = clock.seconds() + wait_s(asked.max_query_time, events.rng)
-    while events.blocks(index, asked.min_query_index) and (left_s := until_s - clock.seconds()) > 0:
+    until_s = clock.seconds() + wait_s(options.max_query_time, events.rng)
+    while events.blocks(index, options.min_query_index) and (left_s := until_s - clock.seconds()) > 0:
         await _change(agent, watch, left_s)
         index, found = events.list(name, watch)
-    return Answer([event.to_json() for event in found], headers={"X-Consul-Index": str(index)})
+    return Response([event.to_json() for event in found], headers={"X-Consul-Index": str(index)})
 
 
 async def _change(agent: "AgentInterface", watch: WatchSet, within_s: float) -> None:
-    """The next event, or the end of the time."""
+    """Fires with the next event, or after the wait."""
     woken: Deferred[None] = Deferred(lambda _: None)
 
     def wake() -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from consulpy.http.api import render
 from consulpy.http.api.params import passing_only
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import read
 from consulpy.structs.check import PASSING
 from consulpy.structs.requests import NodeRequest, ServiceRequest, StateRequest
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 
 
 @route("GET", "/v1/health/node/")
-async def node(agent: "AgentInterface", request: Request) -> Answer:
+async def node(agent: "AgentInterface", request: Request) -> Response:
     """The checks of a node."""
     reply, headers = await read(
         agent, request, "Health.NodeChecks", NodeRequest(node=request.tail), missing="Missing node name"
     )
-    return Answer(render.checks(reply.health_checks), headers=headers)
+    return Response(render.checks(reply.health_checks), headers=headers)
 
 
 @route("GET", "/v1/health/checks/")
-async def checks(agent: "AgentInterface", request: Request) -> Answer:
+async def checks(agent: "AgentInterface", request: Request) -> Response:
     """The checks of a service."""
     body = ServiceRequest(service_name=request.tail)
     reply, headers = await read(agent, request, "Health.ServiceChecks", body, missing="Missing service name")
-    return Answer(render.checks(reply.health_checks), headers=headers)
+    return Response(render.checks(reply.health_checks), headers=headers)
 
 
 @route("GET", "/v1/health/state/")
-async def state(agent: "AgentInterface", request: Request) -> Answer:
+async def state(agent: "AgentInterface", request: Request) -> Response:
     """All checks in a state, or in any."""
     reply, headers = await read(
         agent, request, "Health.ChecksInState", StateRequest(state=request.tail), missing="Missing check state"
     )
-    return Answer(render.checks(reply.health_checks), headers=headers)
+    return Response(render.checks(reply.health_checks), headers=headers)
 
 
 async def _service(
     agent: "AgentInterface", request: Request, *, connect: bool = False, ingress: bool = False
-) -> Answer:
+) -> Response:
     body = ServiceRequest(service_name=request.tail, connect=connect, ingress=ingress)
     tags = request.query.all("tag")
     if tags:
@@ -52,22 +52,22 @@ async def _service(
     found = reply.nodes or []
     if passing_only(request):
         found = [each for each in found if all(check.status == PASSING for check in each.checks or ())]
-    return Answer(render.check_service_nodes(found), headers=headers)
+    return Response(render.check_service_nodes(found), headers=headers)
 
 
 @route("GET", "/v1/health/service/")
-async def service(agent: "AgentInterface", request: Request) -> Answer:
+async def service(agent: "AgentInterface", request: Request) -> Response:
     """The instances of a service with their nodes and checks."""
     return await _service(agent, request)
 
 
 @route("GET", "/v1/health/connect/")
-async def connect(agent: "AgentInterface", request: Request) -> Answer:
-    """The same for those through which a service is reached by Connect."""
+async def connect(agent: "AgentInterface", request: Request) -> Response:
+    """The same for the Connect proxies and native instances of a service."""
     return await _service(agent, request, connect=True)
 
 
 @route("GET", "/v1/health/ingress/")
-async def ingress(agent: "AgentInterface", request: Request) -> Answer:
+async def ingress(agent: "AgentInterface", request: Request) -> Response:
     """The same for the ingress gateways of a service."""
     return await _service(agent, request, ingress=True)

@@ -1,4 +1,4 @@
-"""/v1/internal: what Consul's own web page asks."""
+"""/v1/internal: the endpoints of Consul's web UI."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.errors import BadRequest
 from consulpy.http.api import render
 from consulpy.http.api.params import apply_to_read
-from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers, read
 from consulpy.structs.check import PASSING, WARNING
 from consulpy.structs.gateway import INGRESS, GatewayService, ServiceDumpRow
@@ -26,19 +26,19 @@ def _shown(info: NodeInfo) -> dict[str, Any]:
 
 
 @route("GET", "/v1/internal/ui/nodes")
-async def nodes(agent: "AgentInterface", request: Request) -> Answer:
-    """All nodes with everything on them."""
+async def nodes(agent: "AgentInterface", request: Request) -> Response:
+    """All nodes with their services and checks."""
     reply, headers = await read(agent, request, "Internal.NodeDump", SpecificRequest(), consistency=False)
-    return Answer(render.Rows(reply.dump or (), _shown, render.node_info_bytes), headers=headers)
+    return Response(render.Rows(reply.dump or (), _shown, render.node_info_bytes), headers=headers)
 
 
 @route("GET", "/v1/internal/ui/node/")
-async def node(agent: "AgentInterface", request: Request) -> Answer:
-    """One node with everything on it."""
+async def node(agent: "AgentInterface", request: Request) -> Response:
+    """One node with its services and checks."""
     body = NodeRequest(node=request.tail)
     missing = "Missing node name"
     reply, headers = await read(agent, request, "Internal.NodeInfo", body, missing=missing, consistency=False)
-    return Answer(_shown(reply.dump[0]), headers=headers) if reply.dump else Answer(status=404)
+    return Response(_shown(reply.dump[0]), headers=headers) if reply.dump else Response(status=404)
 
 
 #: The metadata of a service that says which program registered it.
@@ -60,7 +60,7 @@ def _empty(name: str) -> dict[str, Any]:
 
 
 def summaries(rows: Iterable[CheckServiceNode | ServiceDumpRow]) -> list[dict[str, Any]]:
-    """One summary for each service name: where it runs, and how many of its checks are in which state."""
+    """One summary for each service name: its nodes, and its checks by status."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row.service is None or row.node is None:
@@ -78,7 +78,7 @@ def summaries(rows: Iterable[CheckServiceNode | ServiceDumpRow]) -> list[dict[st
 
 
 @route("GET", "/v1/internal/ui/gateway-services-nodes/")
-async def gateway_services_nodes(agent: "AgentInterface", request: Request) -> Answer:
+async def gateway_services_nodes(agent: "AgentInterface", request: Request) -> Response:
     """A summary of every service behind a gateway, and at which addresses an ingress gateway exposes it."""
     body = ServiceRequest(service_name=request.tail)
     reply, headers = await read(
@@ -93,7 +93,7 @@ async def gateway_services_nodes(agent: "AgentInterface", request: Request) -> A
         addresses.setdefault(name, {}).update(dict.fromkeys(_addresses(agent, row.gateway_service)))
     for name, found in addresses.items():
         shown[name]["GatewayConfig"] = {"Addresses": list(found)} if found else {}
-    return Answer([shown[name] for name in sorted(shown)], headers=headers)
+    return Response([shown[name] for name in sorted(shown)], headers=headers)
 
 
 def _addresses(agent: "AgentInterface", each: GatewayService) -> list[str]:
@@ -113,38 +113,38 @@ def _summary(one: dict[str, Any]) -> dict[str, Any]:
 
 
 @route("GET", "/v1/internal/ui/services")
-async def services(agent: "AgentInterface", request: Request) -> Answer:
+async def services(agent: "AgentInterface", request: Request) -> Response:
     """A summary of every service."""
     reply, headers = await read(agent, request, "Internal.ServiceDump", ServiceDumpRequest(), consistency=False)
-    return Answer(summaries(reply.nodes or ()), headers=headers)
+    return Response(summaries(reply.nodes or ()), headers=headers)
 
 
 @route("GET", "/v1/internal/federation-states")
-async def federation_states(agent: "AgentInterface", request: Request) -> Answer:
-    """What the servers keep of every datacenter."""
+async def federation_states(agent: "AgentInterface", request: Request) -> Response:
+    """The federation states of all datacenters."""
     reply, headers = await read(agent, request, "FederationState.List", SpecificRequest(), consistency=False)
-    return Answer([state.to_json() for state in reply.states or ()], headers=headers)
+    return Response([state.to_json() for state in reply.states or ()], headers=headers)
 
 
 @route("GET", "/v1/internal/federation-states/mesh-gateways")
-async def mesh_gateways(agent: "AgentInterface", request: Request) -> Answer:
+async def mesh_gateways(agent: "AgentInterface", request: Request) -> Response:
     """The mesh gateways of every datacenter that has some."""
     reply, headers = await read(
         agent, request, "FederationState.ListMeshGateways", SpecificRequest(), consistency=False
     )
     shown = {name: render.check_service_nodes(rows) for name, rows in (reply.datacenter_nodes or {}).items()}
-    return Answer(shown, headers=headers)
+    return Response(shown, headers=headers)
 
 
 @route("GET", "/v1/internal/federation-state/")
-async def federation_state(agent: "AgentInterface", request: Request) -> Answer:
-    """What the servers keep of one datacenter."""
+async def federation_state(agent: "AgentInterface", request: Request) -> Response:
+    """The federation state of one datacenter."""
     if not request.tail:
         raise BadRequest("Bad request: Missing datacenter name")
-    asked = apply_to_read(agent, request, SpecificRequest())
-    body = FederationStateQuery(asked.datacenter, request.tail, asked.options)
+    options = apply_to_read(agent, request, SpecificRequest())
+    body = FederationStateQuery(options.datacenter, request.tail, options.options)
     reply = await agent.caller.call("FederationState.Get", body)
     headers = meta_headers(reply.meta)
     if reply.state is None:
         raise HttpError(404, f"Federation state not found for {request.tail!r}", headers)
-    return Answer(reply.to_json(), headers=headers)
+    return Response(reply.to_json(), headers=headers)

@@ -11,7 +11,7 @@ from consulpy.http.api import rpc_read
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.refused import HEADER as DENIED_HEADER
 from consulpy.http.api.render import Rows
-from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.structs.kv import (
     CAS,
     DELETE,
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 _DIGITS: Final = re.compile(r"[0-9]+")
 _MISSING: Final = "Missing key name"
-#: A value is shown as it is, and a browser must not take it for a page.
+#: Headers of raw values: a browser must not render them as a page.
 _RAW_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
 
 @route("GET", "/v1/kv/")
-async def get(agent: "AgentInterface", request: Request) -> Answer:
+async def get(agent: "AgentInterface", request: Request) -> Response:
     """A key, all keys with values under a prefix, or only the keys."""
     query = request.query
     if "keys" in query:
@@ -45,16 +45,16 @@ async def get(agent: "AgentInterface", request: Request) -> Answer:
         body = KeyListRequest(prefix=request.tail, seperator=separator)
         reply, headers = await _read(agent, request, "KVS.ListKeys", body)
         is_there = bool(reply.keys or not request.tail)
-        return Answer(reply.keys or [] if is_there else None, status=200 if is_there else 404, headers=headers)
+        return Response(reply.keys or [] if is_there else None, status=200 if is_there else 404, headers=headers)
     recurse = "recurse" in query
     method, missing = ("KVS.List", "") if recurse else ("KVS.Get", _MISSING)
     reply, headers = await _read(agent, request, method, KeyRequest(key=request.tail), missing)
     if not reply.entries:
-        return Answer(status=404, headers=headers)
+        return Response(status=404, headers=headers)
     if "raw" in query and not recurse:
         value = reply.entries[0].value or b""
-        return Answer(raw=value, content_type="text/plain", headers={**headers, **_RAW_HEADERS})
-    return Answer(Rows(reply.entries, DirEntry.to_json, _value_bytes), headers=headers)
+        return Response(raw=value, content_type="text/plain", headers={**headers, **_RAW_HEADERS})
+    return Response(Rows(reply.entries, DirEntry.to_json, _value_bytes), headers=headers)
 
 
 def _value_bytes(entry: DirEntry) -> int:
@@ -62,8 +62,8 @@ def _value_bytes(entry: DirEntry) -> int:
 
 
 @route("PUT", "/v1/kv/")
-def put(agent: "AgentInterface", request: Request) -> "Deferred[Answer]":
-    """Write a key; with `cas`, `acquire` or `release` only if that may be."""
+def put(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
+    """Write a key; with `cas`, `acquire` or `release` on their condition."""
     query = request.query
     _check(agent, request, _MISSING)
     _refuse_together(request, "cas", "acquire", "release")
@@ -80,12 +80,12 @@ def put(agent: "AgentInterface", request: Request) -> "Deferred[Answer]":
     refuse_large(request, agent.limits.value_bytes, "kv_max_value_size")
     entry.value = request.body or None
     done = agent.caller.call("KVS.Apply", apply_to_write(agent, request, body))
-    return done.addCallback(lambda done: Answer(True if body.op == SET else done))
+    return done.addCallback(lambda done: Response(True if body.op == SET else done))
 
 
 @route("DELETE", "/v1/kv/")
-async def delete(agent: "AgentInterface", request: Request) -> Answer:
-    """Remove a key, or all keys under a prefix; with `cas` only if it still stands at that index."""
+async def delete(agent: "AgentInterface", request: Request) -> Response:
+    """Remove a key, or all keys under a prefix; with `cas` only if its index is that one."""
     query = request.query
     recurse = "recurse" in query
     _check(agent, request, "" if recurse else _MISSING)
@@ -94,13 +94,13 @@ async def delete(agent: "AgentInterface", request: Request) -> Answer:
     if "cas" in query:
         body.op, body.dir_ent.modify_index = DELETE_CAS, unsigned(query.get("cas"))
     done = await agent.caller.call("KVS.Apply", apply_to_write(agent, request, body))
-    return Answer(done if body.op == DELETE_CAS else True)
+    return Response(done if body.op == DELETE_CAS else True)
 
 
 async def _read(
     agent: "AgentInterface", request: Request, method: str, body: Read, missing: str = ""
 ) -> tuple[Any, dict[str, str]]:
-    """A read; its errors say nothing of indexes."""
+    """A read; its errors have no index headers."""
     try:
         return await rpc_read.read(agent, request, method, body, missing=missing, consistency=False)
     except HttpError as error:
@@ -110,7 +110,7 @@ async def _read(
 
 def _check(agent: "AgentInterface", request: Request, missing: str) -> None:
     refuse_namespaces(request)
-    if request.query or request.header("Cache-Control"):  # nothing else of a read's options can be wrong
+    if request.query or request.header("Cache-Control"):  # else there is nothing to check
         apply_to_read(agent, request, Read())
     if missing and not request.tail:
         raise BadRequest(missing)
@@ -130,7 +130,7 @@ def _escaped(text: str) -> str:
 
 
 def unsigned(text: str) -> int:
-    """A number of 64 bits, with Go's words for what is none. Raises `RPCError`."""
+    """Parse an unsigned number of 64 bits. Raises `RPCError` with the text of Go's ParseUint."""
     if _DIGITS.fullmatch(text) is None:
         raise RPCError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
     if len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:

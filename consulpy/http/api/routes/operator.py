@@ -10,7 +10,7 @@ from consulpy.filter.literals import quoted
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http.api.params import apply_to_read, apply_to_write, token
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
 from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
@@ -33,7 +33,7 @@ class _Key(Record):
 _KEY: Final = Shape("agent.keyringArgs")
 
 
-async def _keyring(agent: "AgentInterface", request: Request) -> Answer:
+async def _keyring(agent: "AgentInterface", request: Request) -> Response:
     operation, key = _OPERATIONS[request.method], ""
     if operation != "list":
         try:
@@ -42,11 +42,11 @@ async def _keyring(agent: "AgentInterface", request: Request) -> Answer:
             raise BadRequest(f"Bad request: Request decode failed: {error}") from None
     relay_factor = _relay_factor(request.query.get("relay-factor"))
     found = await agent.keyring(operation, key, relay_factor)
-    return Answer(found) if operation == "list" else Answer()
+    return Response(found) if operation == "list" else Response()
 
 
 def _relay_factor(text: str) -> int:
-    """How many members are asked to pass the answer on, besides the one who gives it."""
+    """`?relay-factor`: the number of members that relay each reply."""
     if not text:
         return 0
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
@@ -75,14 +75,14 @@ async def _ask(agent: "AgentInterface", request: Request, method: str) -> Any:
 
 
 @route("GET", "/v1/operator/raft/configuration")
-async def raft_configuration(agent: "AgentInterface", request: Request) -> Answer:
+async def raft_configuration(agent: "AgentInterface", request: Request) -> Response:
     """The servers of the quorum."""
-    return Answer((await _ask(agent, request, "Operator.RaftGetConfiguration")).to_json())
+    return Response((await _ask(agent, request, "Operator.RaftGetConfiguration")).to_json())
 
 
 @route("DELETE", "/v1/operator/raft/peer")
-async def remove_peer(agent: "AgentInterface", request: Request) -> Answer:
-    """Take a server out of the quorum, by id or by address."""
+async def remove_peer(agent: "AgentInterface", request: Request) -> Response:
+    """Remove a server from the quorum, by id or address."""
     by_id, by_address = "id" in request.query, "address" in request.query
     if not by_id and not by_address:
         text = "Must specify either ?id with the server's ID or ?address with IP:port of peer to remove"
@@ -96,22 +96,22 @@ async def remove_peer(agent: "AgentInterface", request: Request) -> Answer:
         token=token(request),
     )
     await agent.caller.call("Operator.RaftRemovePeerByID" if by_id else "Operator.RaftRemovePeerByAddress", body)
-    return Answer()
+    return Response()
 
 
 @route("GET", "/v1/operator/autopilot/configuration")
-async def autopilot(agent: "AgentInterface", request: Request) -> Answer:
+async def autopilot(agent: "AgentInterface", request: Request) -> Response:
     """The autopilot configuration; durations as text."""
     config = await _ask(agent, request, "Operator.AutopilotGetConfiguration")
     shown = config.to_json()
     for name in _AUTOPILOT.durations:
         shown[name] = format_duration_ns(shown[name])
-    return Answer(shown)
+    return Response(shown)
 
 
 @route("PUT", "/v1/operator/autopilot/configuration")
-async def set_autopilot(agent: "AgentInterface", request: Request) -> Answer:
-    """Write it; what the body does not name becomes zero, not a default."""
+async def set_autopilot(agent: "AgentInterface", request: Request) -> Response:
+    """Write the autopilot configuration; fields that the body does not name become zero."""
     try:
         given = loads(request.body)
         config = decode(AutopilotConfig, given, _AUTOPILOT)
@@ -130,15 +130,15 @@ async def set_autopilot(agent: "AgentInterface", request: Request) -> Answer:
             raise BadRequest(f'Bad request: Error parsing cas value: strconv.ParseUint: parsing "{text}": {fault}')
         body.cas, config.modify_index = True, int(text)
     written = await agent.caller.call("Operator.AutopilotSetConfiguration", body)
-    return Answer(written if body.cas else True)
+    return Response(written if body.cas else True)
 
 
 @route("GET", "/v1/operator/autopilot/health")
-async def health(agent: "AgentInterface", request: Request) -> Answer:
-    """How the servers do; 429 when some do not."""
+async def health(agent: "AgentInterface", request: Request) -> Response:
+    """Health of the servers; 429 if one is unhealthy."""
     found = await _ask(agent, request, "Operator.ServerHealth")
     shown = found.to_json()
     for server in shown["Servers"] or ():
         server["SerfStatus"] = str(Status(server["SerfStatus"]))
         server["LastContact"] = format_duration_ns(server["LastContact"])
-    return Answer(shown, status=200 if found.healthy else 429)
+    return Response(shown, status=200 if found.healthy else 429)

@@ -1,4 +1,4 @@
-"""/v1/query: prepared queries. Below it, Consul says in its own way which methods there are."""
+"""/v1/query: prepared queries. Below it Consul has its own errors for unknown methods."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.refused import denied_headers, is_refusal
-from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import consistency_of, meta_headers, read, wan_headers
 from consulpy.local.api import truth
 from consulpy.local.shapes import INDEXES
@@ -57,43 +57,43 @@ def _query_in(request: Request) -> PreparedQuery:
 
 
 @route("GET", "/v1/query")
-async def list_all(agent: "AgentInterface", request: Request) -> Answer:
+async def list_all(agent: "AgentInterface", request: Request) -> Response:
     """All prepared queries."""
     reply, headers = await read(agent, request, "PreparedQuery.List", SpecificRequest())
-    return Answer([query.to_json() for query in reply.queries or ()], headers=headers)
+    return Response([query.to_json() for query in reply.queries or ()], headers=headers)
 
 
 @route("POST", "/v1/query")
-async def create(agent: "AgentInterface", request: Request) -> Answer:
-    """Write a new one; its id."""
+async def create(agent: "AgentInterface", request: Request) -> Response:
+    """Create a prepared query; its id."""
     body = apply_to_write(agent, request, QueryRequest(op="create", query=_query_in(request)))
-    return Answer({"ID": await agent.caller.call("PreparedQuery.Apply", body)})
+    return Response({"ID": await agent.caller.call("PreparedQuery.Apply", body)})
 
 
-async def get(agent: "AgentInterface", request: Request, query_id: str) -> Answer:
-    """One by its id."""
+async def get(agent: "AgentInterface", request: Request, query_id: str) -> Response:
+    """One prepared query by its id."""
     try:
         reply, headers = await read(agent, request, "PreparedQuery.Get", QueryGetRequest(query_id=query_id))
     except RPCError as error:
         raise _not_found_or(error) from None
-    return Answer([query.to_json() for query in reply.queries or ()], headers=headers)
+    return Response([query.to_json() for query in reply.queries or ()], headers=headers)
 
 
-async def update(agent: "AgentInterface", request: Request, query_id: str) -> Answer:
-    """Write another one in its place."""
+async def update(agent: "AgentInterface", request: Request, query_id: str) -> Response:
+    """Update a prepared query."""
     query = _query_in(request) if request.body else PreparedQuery()
     query.id = query_id
     await agent.caller.call(
         "PreparedQuery.Apply", apply_to_write(agent, request, QueryRequest(op="update", query=query))
     )
-    return Answer()
+    return Response()
 
 
-async def delete(agent: "AgentInterface", request: Request, query_id: str) -> Answer:
-    """Remove it."""
+async def delete(agent: "AgentInterface", request: Request, query_id: str) -> Response:
+    """Remove a prepared query."""
     body = QueryRequest(op="delete", query=PreparedQuery(id=query_id))
     await agent.caller.call("PreparedQuery.Apply", apply_to_write(agent, request, body))
-    return Answer()
+    return Response()
 
 
 def _not_found_or(error: RPCError) -> RPCError:
@@ -101,15 +101,15 @@ def _not_found_or(error: RPCError) -> RPCError:
 
 
 def _not_executed(error: RPCError) -> RPCError:
-    """Why a query did not run; a refusal has the headers of an answer that there is none of, as in 1.8.7."""
+    """The error of a query; a permission error has the headers of an empty reply, as in 1.8.7."""
     if not is_refusal(str(error)):
         return _not_found_or(error)
     return HttpError(403, str(error), meta_headers(QueryMeta()) | denied_headers(error))
 
 
-def _asked(agent: "AgentInterface", request: Request, id_or_name: str) -> QueryExecuteRequest:
+def _execute_request(agent: "AgentInterface", request: Request, id_or_name: str) -> QueryExecuteRequest:
     filled = apply_to_read(agent, request, SpecificRequest())
-    asked = QueryExecuteRequest(
+    query = QueryExecuteRequest(
         datacenter=filled.datacenter,
         options=filled.options,
         query_id_or_name=id_or_name,
@@ -117,53 +117,53 @@ def _asked(agent: "AgentInterface", request: Request, id_or_name: str) -> QueryE
         agent=QuerySource(datacenter=agent.datacenter, node=agent.node_name),
     )
     if request.query.get("near") == "_agent":
-        asked.source.node = "_agent"
+        query.source.node = "_agent"
     limit = request.query.get("limit")
     if limit:
         if _WHOLE.fullmatch(limit) is None:
             raise RPCError(f'Bad limit: strconv.Atoi: parsing "{limit}": invalid syntax')
-        asked.limit = int(limit)
-    return asked
+        query.limit = int(limit)
+    return query
 
 
-async def execute(agent: "AgentInterface", request: Request, id_or_name: str) -> Answer:
-    """The instances that it asks for."""
-    asked = _asked(agent, request, id_or_name)
+async def execute(agent: "AgentInterface", request: Request, id_or_name: str) -> Response:
+    """Execute a prepared query."""
+    query = _execute_request(agent, request, id_or_name)
     connect = request.query.get("connect")
     wanted = truth(connect) if connect else False
     if wanted is None:
         fault = f"strconv.ParseBool: parsing {quoted(connect)}: invalid syntax"
         raise RPCError(f"Error parsing 'connect' value: {fault}")
-    asked.connect = wanted
+    query.connect = wanted
     try:
-        reply = await agent.caller.call("PreparedQuery.Execute", asked)
+        reply = await agent.caller.call("PreparedQuery.Execute", query)
     except RPCError as error:
         raise _not_executed(error) from None
-    headers = meta_headers(reply.meta) | wan_headers(agent, reply, asked.datacenter)
-    headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
+    headers = meta_headers(reply.meta) | wan_headers(agent, reply, query.datacenter)
+    headers["X-Consul-Effective-Consistency"] = consistency_of(query.options)
     shown = reply.to_json()
     shown["Nodes"] = shown["Nodes"] or []
     for node in shown["Nodes"]:
         node["Checks"] = node["Checks"] or None
-    shown["ConsistencyLevel"] = consistency_of(asked.options)
-    return Answer(shown, headers=headers)
+    shown["ConsistencyLevel"] = consistency_of(query.options)
+    return Response(shown, headers=headers)
 
 
-async def explain(agent: "AgentInterface", request: Request, id_or_name: str) -> Answer:
-    """What it would ask for."""
-    asked = _asked(agent, request, id_or_name)
+async def explain(agent: "AgentInterface", request: Request, id_or_name: str) -> Response:
+    """The query after its template is applied."""
+    query = _execute_request(agent, request, id_or_name)
     try:
-        reply = await agent.caller.call("PreparedQuery.Explain", asked)
+        reply = await agent.caller.call("PreparedQuery.Explain", query)
     except RPCError as error:
         raise _not_executed(error) from None
     headers = meta_headers(reply.meta)
-    headers["X-Consul-Effective-Consistency"] = consistency_of(asked.options)
-    return Answer({**reply.to_json(), "ConsistencyLevel": consistency_of(asked.options)}, headers=headers)
+    headers["X-Consul-Effective-Consistency"] = consistency_of(query.options)
+    return Response({**reply.to_json(), "ConsistencyLevel": consistency_of(query.options)}, headers=headers)
 
 
-_Item = Callable[["AgentInterface", Request, str], Awaitable[Answer]]
+_Item = Callable[["AgentInterface", Request, str], Awaitable[Response]]
 
-#: What may be done with an item, by what its path ends in.
+#: Handlers of an item, by suffix of the path and method.
 _ACTIONS: Final[dict[str, dict[str, _Item]]] = {
     "/execute": {"GET": execute},
     "/explain": {"GET": explain},
@@ -171,13 +171,13 @@ _ACTIONS: Final[dict[str, dict[str, _Item]]] = {
 }
 
 
-async def item(agent: "AgentInterface", request: Request) -> Answer:
-    """Everything below `/v1/query/`: Klein sees one path, Consul three."""
+async def item(agent: "AgentInterface", request: Request) -> Response:
+    """Everything below `/v1/query/`: one route here, three in Consul."""
     path = f"/{request.tail}"
     suffix = next(suffix for suffix in _ACTIONS if path.endswith(suffix))
     actions = _ACTIONS[suffix]
     if request.method == "OPTIONS":
-        return Answer({}, headers={"Allow": ",".join(["OPTIONS", *actions])})
+        return Response({}, headers={"Allow": ",".join(["OPTIONS", *actions])})
     action = actions.get(request.method)
     if action is None:
         raise HttpError(405, f"method {request.method} not allowed", {"Allow": ",".join(actions)})

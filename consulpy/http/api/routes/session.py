@@ -7,7 +7,7 @@ from consulpy.gocompat.json_decode import GoError, Shape, decode, decode_duratio
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.render import Rows
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import read
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.check import SERF_HEALTH
@@ -26,7 +26,7 @@ from consulpy.structs.session import (
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
-#: A lock delay that is a number below this is meant in seconds.
+#: A lock delay below this number is in seconds, else in nanoseconds.
 _SECONDS_BELOW: Final = 1000
 _SHAPE: Final = Shape(
     aux_struct("LockDelay interface {}"),
@@ -77,27 +77,27 @@ def _lock_delay(value: Any) -> int:
 
 
 @route("PUT", "/v1/session/create")
-async def create(agent: "AgentInterface", request: Request) -> Answer:
-    """Make a session, by default on this node and with its `serfHealth`; its id."""
+async def create(agent: "AgentInterface", request: Request) -> Response:
+    """Create a session, by default on this node with its check `serfHealth`; its id."""
     refuse_namespaces(request)
     body = SessionRequest(op=CREATE, session=_session_in(agent, request))
-    return Answer({"ID": await agent.caller.call("Session.Apply", apply_to_write(agent, request, body))})
+    return Response({"ID": await agent.caller.call("Session.Apply", apply_to_write(agent, request, body))})
 
 
 @route("PUT", "/v1/session/destroy/")
-async def destroy(agent: "AgentInterface", request: Request) -> Answer:
-    """End a session."""
+async def destroy(agent: "AgentInterface", request: Request) -> Response:
+    """Destroy a session."""
     refuse_namespaces(request)
     if not request.tail:
         raise BadRequest("Missing session")
     body = SessionRequest(op=DESTROY, session=Session(id=request.tail))
     await agent.caller.call("Session.Apply", apply_to_write(agent, request, body))
-    return Answer(True)
+    return Response(True)
 
 
 @route("PUT", "/v1/session/renew/")
-async def renew(agent: "AgentInterface", request: Request) -> Answer:
-    """Give a session its whole time again."""
+async def renew(agent: "AgentInterface", request: Request) -> Response:
+    """Renew the TTL of a session."""
     refuse_namespaces(request)
     body = apply_to_read(agent, request, SessionReadRequest(session_id=request.tail, session=request.tail))
     if not request.tail:
@@ -109,28 +109,28 @@ async def renew(agent: "AgentInterface", request: Request) -> Answer:
 
 
 @route("GET", "/v1/session/info/")
-async def info(agent: "AgentInterface", request: Request) -> Answer:
+async def info(agent: "AgentInterface", request: Request) -> Response:
     """One session."""
     body = SessionReadRequest(session_id=request.tail, session=request.tail)
     return await _read(agent, request, "Session.Get", body, "Missing session")
 
 
 @route("GET", "/v1/session/list")
-async def list_all(agent: "AgentInterface", request: Request) -> Answer:
+async def list_all(agent: "AgentInterface", request: Request) -> Response:
     """All sessions."""
     return await _read(agent, request, "Session.List", SessionReadRequest(), "")
 
 
 @route("GET", "/v1/session/node/")
-async def of_node(agent: "AgentInterface", request: Request) -> Answer:
+async def of_node(agent: "AgentInterface", request: Request) -> Response:
     """The sessions of a node."""
     return await _read(agent, request, "Session.NodeSessions", NodeRequest(node=request.tail), "Missing node name")
 
 
-async def _read(agent: "AgentInterface", request: Request, method: str, body: Read, missing: str) -> Answer:
+async def _read(agent: "AgentInterface", request: Request, method: str, body: Read, missing: str) -> Response:
     reply, headers = await read(agent, request, method, body, missing=missing, consistency=False)
     return _shown(reply, headers)
 
 
-def _shown(reply: Any, headers: dict[str, str]) -> Answer:
-    return Answer(Rows(reply.sessions or (), Session.to_json), headers=headers)
+def _shown(reply: Any, headers: dict[str, str]) -> Response:
+    return Response(Rows(reply.sessions or (), Session.to_json), headers=headers)

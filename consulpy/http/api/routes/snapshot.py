@@ -1,9 +1,9 @@
-"""/v1/snapshot: the whole state of the servers as an archive, out and in."""
+"""/v1/snapshot: saves and restores the state of the servers as an archive."""
 
 from typing import TYPE_CHECKING
 
 from consulpy.http.api.params import token
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers
 from consulpy.rpc.snapshot_messages import RESTORE, SAVE, SnapshotRequest
 
@@ -21,14 +21,14 @@ def _asked(agent: "AgentInterface", request: Request, op: int) -> SnapshotReques
 
 
 @route("GET", "/v1/snapshot")
-async def save(agent: "AgentInterface", request: Request) -> Answer:
-    """The state as it is now."""
+async def save(agent: "AgentInterface", request: Request) -> Response:
+    """Save the state."""
     meta, data = await agent.snapshot(_asked(agent, request, SAVE), b"")
-    return Answer(raw=data, content_type="application/x-gzip", headers=meta_headers(meta))
+    return Response(raw=data, content_type="application/x-gzip", headers=meta_headers(meta))
 
 
 @route("PUT", "/v1/snapshot")
-async def restore(agent: "AgentInterface", request: Request) -> Answer:
-    """Put the state of an archive in the place of the whole one."""
+async def restore(agent: "AgentInterface", request: Request) -> Response:
+    """Replace the state by that of an archive."""
     await agent.snapshot(_asked(agent, request, RESTORE), request.body)
-    return Answer()
+    return Response()

@@ -1,9 +1,9 @@
-"""/v1/status: who leads, and who is in the quorum."""
+"""/v1/status: the leader, and the servers of the quorum."""
 
 from typing import TYPE_CHECKING
 
 from consulpy.http.api.params import apply_to_read
-from consulpy.http.api.routing import Answer, Request, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 @route("GET", "/v1/status/leader")
-async def leader(agent: "AgentInterface", request: Request) -> Answer:
+async def leader(agent: "AgentInterface", request: Request) -> Response:
     """The leader's RPC address, empty if there is none."""
-    return Answer(await agent.caller.call("Status.Leader", apply_to_read(agent, request, SpecificRequest())))
+    return Response(await agent.caller.call("Status.Leader", apply_to_read(agent, request, SpecificRequest())))
 
 
 @route("GET", "/v1/status/peers")
-async def peers(agent: "AgentInterface", request: Request) -> Answer:
+async def peers(agent: "AgentInterface", request: Request) -> Response:
     """The RPC addresses of the quorum."""
-    return Answer(await agent.caller.call("Status.Peers", apply_to_read(agent, request, SpecificRequest())) or [])
+    return Response(await agent.caller.call("Status.Peers", apply_to_read(agent, request, SpecificRequest())) or [])

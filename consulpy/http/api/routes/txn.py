@@ -1,4 +1,4 @@
-"""/v1/txn: several operations at once, all or none."""
+"""/v1/txn: transactions of several operations."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ from consulpy.http.api import render
 from consulpy.http.api.body_shapes import API
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.routes.kv import refuse_large
-from consulpy.http.api.routing import Answer, HttpError, Request, route
+from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.structs.kv import DirEntry
 from consulpy.structs.requests import Read
 from consulpy.structs.service import NodeService
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 
 @route("PUT", "/v1/txn")
-async def txn(agent: "AgentInterface", request: Request) -> Answer:
-    """Do them. 409 with all mistakes when there are any; then nothing was done."""
+async def txn(agent: "AgentInterface", request: Request) -> Response:
+    """Apply all operations or none; 409 with all errors."""
     limits = agent.limits
     refuse_large(request, max(limits.txn_bytes, limits.value_bytes), "txn_max_req_len")
     operations = _operations(agent, request)
@@ -54,7 +54,7 @@ async def txn(agent: "AgentInterface", request: Request) -> Answer:
         reply = await agent.caller.call("Txn.Apply", apply_to_write(agent, request, TxnRequest(ops=operations)))
         meta, headers = {}, {}
     shown = {"Results": _results(reply), "Errors": [error.to_json() for error in reply.errors or ()] or None, **meta}
-    return Answer(shown, status=409 if reply.errors else 200, headers=headers)
+    return Response(shown, status=409 if reply.errors else 200, headers=headers)
 
 
 def _only_reads(operation: TxnOp) -> bool:
@@ -134,9 +134,9 @@ def _operations(agent: "AgentInterface", request: Request) -> list[TxnOp]:
 
 
 def _operation(agent: "AgentInterface", request: Request, given: _Operation) -> TxnOp | None:
-    """One operation; None for one that says nothing."""
+    """One operation; None for an empty one."""
     names = [name for name in ("KV", "Node", "Service", "Check") if getattr(given, name.lower()) is not None]
-    if len(names) > 1:  # Consul does the first and says nothing of the others
+    if len(names) > 1:  # Consul applies the first one and ignores the others
         raise GoError(f"an operation has one of {' and '.join(names)}")
     if given.kv is not None:
         return TxnOp(kv=_on_key(given.kv, agent.limits.value_bytes))
@@ -153,7 +153,7 @@ def _operation(agent: "AgentInterface", request: Request, given: _Operation) -> 
 
 
 def _carried(given: NodeService) -> NodeService:
-    """What of a service a real agent takes over from a transaction: nothing of proxies and addresses by name."""
+    """The fields of a service that Consul takes from a transaction: no proxy, no tagged addresses."""
     return NodeService(
         id=given.id,
         service=given.service,

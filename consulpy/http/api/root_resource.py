@@ -1,0 +1,98 @@
+"""The root resource of the full path: what Go's HTTP server checks before it looks for a route."""
+
+import posixpath
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.web.resource import IResource, Resource
+from zope.interface import implementer
+
+from consulpy.http.api.write_response import TEXT, redirect, whole
+from consulpy.http.errors import error_response
+from consulpy.http.fast_path import HOST
+
+#: The body of `GET /`.
+_ROOT: Final = b"Consul Agent"
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
+#: Bytes of a path that are not UTF-8.
+_NO_TEXT: Final = re.compile("[\udc80-\udcff]")
+#: A path with empty, `.` or `..` parts.
+_UNCLEAN: Final = re.compile(r"//|/\.\.?(?:/|$)")
+
+
+@implementer(IResource)
+class RootResource:
+    """Root resource: answers malformed requests (400) and unclean paths (301), passes the rest to Klein.
+
+    `make_api()`: builds Klein's routes, when first needed. `serve(request, path)`: the same endpoints for the fast
+    path. Source: Go's net/http, `ServeMux`.
+    """
+
+    isLeaf = True  # noqa: N815 - Twisted's name
+
+    def __init__(self, make_api: Callable[[], Resource], serve: Callable[[Any, str], Any]) -> None:
+        self._make_api = make_api
+        self._api: Resource | None = None
+        self.serve = serve
+
+    def putChild(self, path: bytes, child: IResource) -> None:
+        """Not supported: `isLeaf`."""
+        raise NotImplementedError
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
+        """Not supported: `isLeaf`."""
+        raise NotImplementedError
+
+    def render(self, request: Any) -> Any:
+        """Check the request, then have Klein serve it."""
+        request.defaultContentType = None
+        request.setHeader(b"server", b"consulpy")
+        hosts = request.requestHeaders.getRawHeaders(b"host") or []
+        if request.clientproto == b"HTTP/1.1" and not hosts:
+            return _refuse(request, ": missing required Host header")
+        if len(hosts) > 1:
+            return _refuse(request, ": too many Host headers")
+        if hosts and not HOST.fullmatch(hosts[0]):
+            return _refuse(request, ": malformed Host header")
+        if (request.getHeader(b"expect") or b"100-continue").lower() != b"100-continue":
+            request.setResponseCode(417)
+            return whole(request, b"")
+        if _BAD_ESCAPE.search(request.path) or not request.path.startswith(b"/"):
+            return _refuse(request)
+        if request.path == b"/":
+            request.setHeader(b"content-type", TEXT.encode())
+            return whole(request, _ROOT)
+        path = b"/" + b"/".join(request.postpath)
+        text = path.decode("utf-8", "surrogateescape")
+        if not _printable(text):
+            request.setResponseCode(400)
+            return whole(request, b"")
+        if _UNCLEAN.search(text):
+            return redirect(request, _clean(text))
+        if self._api is None:
+            self._api = self._make_api()
+        # Klein matches texts only: bytes that are not UTF-8 are in `text`
+        request.text, request.postpath = text, text.encode("utf-8", "replace").split(b"/")[1:]
+        return self._api.render(request)
+
+
+def _printable(path: str) -> bool:
+    """Whether all characters of a path are printable for Go, which takes bytes that are not UTF-8 as U+FFFD."""
+    return path.isprintable() or _NO_TEXT.sub("", path).isprintable()
+
+
+def _refuse(request: Any, why: str = "") -> int:
+    """Respond 400 and close, as Go's server does. `why`: continues the status line."""
+    from twisted.web.server import NOT_DONE_YET  # loaded already: the request is its own
+
+    status = f"400 Bad Request{why}"
+    request.channel.refuse(error_response(status, status))
+    return NOT_DONE_YET
+
+
+def _clean(path: str) -> str:
+    """The path without empty, `.` and `..` parts."""
+    cleaned = posixpath.normpath(path)
+    cleaned = "/" + cleaned.lstrip("/")
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
