@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from consulpy.checks.runner import Runner
 from consulpy.errors import RPCError
 from consulpy.http.api.routes import agent_check, agent_health, agent_service
-from consulpy.http.api.routing import ROUTES, Answer, Query, Request
+from consulpy.http.api.routing import ROUTES, Query, Request, Response
 from consulpy.local import api
 from consulpy.local.state import LocalState
 from consulpy.structs.node import Node
@@ -53,7 +53,7 @@ class Agent:
                 answer: Any = api.node_maintenance(self.local, request.query.first())
             else:
                 answer = ROUTES[path][method](self, request)  # type: ignore[arg-type]
-            if not isinstance(answer, Answer | api.Answer):
+            if not isinstance(answer, Response | api.Answer):
                 got: list[Any] = []
                 waiting = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
                 waiting.addBoth(got.append)
