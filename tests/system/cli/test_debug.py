@@ -1,7 +1,6 @@
 """`consulpy debug`, against a real agent that has everything to capture, and what it refuses."""
 
 import json
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,7 @@ pytestmark = pytest.mark.peers
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAgent]:
-    with RealAgent(
-        f"127.79.{os.getpid() % 250 + 1}.1", tmp_path_factory.mktemp("debug"), "-hcl", "enable_debug = true"
-    ) as running:
+    with RealAgent("127.79.1.1", tmp_path_factory.mktemp("debug"), "-hcl", "enable_debug = true") as running:
         yield running
 
 

@@ -4,7 +4,6 @@ The same data directory, node name, node id and address; a look-up of a service 
 """
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from tests.peers.programs import Host, Program, ask, eventually, hosts, members
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(150)]
 
-BLOCK = f"127.87.{os.getpid() % 250 + 1}"
+BLOCK = "127.87.1"
 SERVER = f"{BLOCK}.1"
 CLIENTS = {f"client{number}": f"{BLOCK}.{10 + number}" for number in (1, 2, 3)}
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

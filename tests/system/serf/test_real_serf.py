@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]
 
 reactor: Any = installed_reactor
 #: Loopback addresses of this run; runs beside each other have other ones.
-BLOCK = f"127.31.{os.getpid() % 250 + 1}"
+BLOCK = "127.31.1"
 OURS, THEIRS = f"{BLOCK}.1", f"{BLOCK}.2"
 KEY, OTHER_KEY = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 

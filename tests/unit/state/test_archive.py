@@ -32,7 +32,7 @@ def real_archive(again: str = "", **changed: bytes) -> bytes:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
-    return gzip.compress(packed.getvalue())
+    return gzip.compress(packed.getvalue(), mtime=0)
 
 
 def test_a_real_archive_is_read() -> None:
@@ -78,16 +78,16 @@ def test_meta_data_say_what_raft_says() -> None:
         (b"", "failed to decompress snapshot: EOF"),
         (b"no archive, but long enough", "failed to decompress snapshot: gzip: invalid header"),
         (real_archive()[:-200], "failed to decompress snapshot: unexpected EOF"),
-        (gzip.compress(b"x" * 2000), "failed to read snapshot file: failed reading snapshot"),
+        (gzip.compress(b"x" * 2000, mtime=0), "failed to read snapshot file: failed reading snapshot"),
         (real_archive(**{"state.bin": STATE[:-1] + b"x"}), 'hash check failed for "state.bin"'),
         (real_archive(**{"meta.json": b"{}"}), 'hash check failed for "meta.json"'),
         (real_archive(other=b"{}"), 'unexpected file "other" in snapshot'),
         (real_archive(SHA256SUMS=b""), 'file missing for "meta.json"'),
         (real_archive(SHA256SUMS=b"00  else"), 'list missing hash for "else"'),
-        (gzip.compress(b""), 'failed checking integrity of snapshot: file missing for "meta.json"'),
+        (gzip.compress(b"", mtime=0), 'failed checking integrity of snapshot: file missing for "meta.json"'),
         (real_archive() + b"junk", "failed to decompress snapshot"),
         (real_archive() + real_archive(), "unread uncompressed bytes remain"),
-        (real_archive() + gzip.compress(b"junk"), "unread uncompressed bytes remain"),
+        (real_archive() + gzip.compress(b"junk", mtime=0), "unread uncompressed bytes remain"),
         (real_archive("state.bin"), 'hash check failed for "state.bin"'),
     ],
 )
