@@ -15,7 +15,7 @@ from consulpy.state.tombstone import TOMBSTONES
 from consulpy.structs.kv import TombstoneRequest
 
 #: How long a deletion is remembered, and how often the leader looks for new ones, in seconds.
-KEPT_S: Final = 15 * 60.0
+TOMBSTONE_TTL_S: Final = 15 * 60.0
 PERIOD_S: Final = 30.0
 
 
@@ -51,7 +51,7 @@ class TombstoneReaper:
             self._noted.clear()
         newest = self._store.indexes.get(TOMBSTONES)
         if len(self._store.kv.tombstones.table) and (not self._noted or self._noted[-1][1] < newest):
-            self._noted.append((now + KEPT_S, newest))
+            self._noted.append((now + TOMBSTONE_TTL_S, newest))
         index = 0
         while self._noted and self._noted[0][0] <= now:
             index = self._noted.popleft()[1]

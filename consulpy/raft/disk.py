@@ -19,7 +19,7 @@ from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.messages import COMMAND, LogEntry
 from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
 from consulpy.state import snapshot as snapshots
-from consulpy.state.disk import LogStore, SnapshotJob, Unreadable, pack_parts, unpack_parts
+from consulpy.state.disk import LogStore, SnapshotJob, UnreadableLog, pack_parts, unpack_parts
 from consulpy.state.store import Store
 
 FORMAT: Final = 3
@@ -50,7 +50,7 @@ class RaftDatabase(LogStore):
         """
         try:
             return self._load_or_take_over(own, replay)
-        except (sqlite3.DatabaseError, WireError, Unreadable, AssertionError, ValueError, TypeError) as error:
+        except (sqlite3.DatabaseError, WireError, UnreadableLog, AssertionError, ValueError, TypeError) as error:
             self._connection.close()
             self._set_aside(str(error) or type(error).__name__)
             raise
@@ -283,9 +283,9 @@ def _rows(entries: Sequence[LogEntry]) -> Iterator[tuple[int, bytes]]:
 
 
 def _entries(first: int, row: bytes) -> Iterator[LogEntry]:
-    """The entries in a row. Raises `WireError`, or `Unreadable` for one of another format."""
+    """The entries in a row. Raises `WireError`, or `UnreadableLog` for one of another format."""
     if not row.startswith(_ROW):
-        raise Unreadable(f"the entries from {first} on have no term")
+        raise UnreadableLog(f"the entries from {first} on have no term")
     raw = unpack(memoryview(row)[1:])
     if not isinstance(raw, list) or len(raw) != 2 or not isinstance(raw[1], list):
         raise WireError(f"the row of entries from {first} on is damaged")

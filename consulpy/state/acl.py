@@ -1,8 +1,8 @@
-"""Tokens, policies, roles, auth methods and binding rules: five tables, and what holds between them.
+"""The ACL tables: tokens, policies, roles, auth methods and binding rules, with their referential rules.
 
-Links are ids; the names that are stored with them are those of the time of writing, and are made true when a row is
-read: a renamed policy shows its new name in all its holders, a deleted one disappears from them. Source: the answers
-and snapshots of 1.8.7 (docs/wire/acl.md sections 1 and 9).
+Links are ids; the names stored with them date from the time of writing and are replaced when a row is read: a renamed
+policy shows its new name, a deleted one disappears. Source: the answers and snapshots of 1.8.7 (docs/wire/acl.md
+sections 1 and 9).
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ POLICIES: Final = "acl-policies"
 ROLES: Final = "acl-roles"
 BINDING_RULES: Final = "acl-binding-rules"
 AUTH_METHODS: Final = "acl-auth-methods"
-#: The index of the entry that bootstrapped: who knows it may do that again.
+#: Index key of the last bootstrap; its value is the reset index that allows another one.
 BOOTSTRAP: Final = "acl-token-bootstrap"
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -42,7 +42,7 @@ _Holder = TypeVar("_Holder", Token, Role)
 
 
 class Acl:
-    """All that access control knows."""
+    """The ACL tables. Reads take ids without regard to case."""
 
     def __init__(self, indexes: Indexes) -> None:
         self._indexes = indexes
@@ -65,7 +65,7 @@ class Acl:
     # -- reading
 
     def index(self, watch: WatchSet | None, *tables: str) -> int:
-        """The index of a result that was made from these tables."""
+        """The index of a result read from these tables."""
         return self._indexes.max(watch, *tables)
 
     @property
@@ -74,48 +74,48 @@ class Acl:
         return self._indexes.get(BOOTSTRAP)
 
     def token(self, secret: str) -> Token | None:
-        """The token with this secret, as it is stored."""
+        """The token with this secret, with its stored links."""
         return self.tokens.get(secret)
 
     def token_by_accessor(self, accessor: str) -> Token | None:
-        """The token with this accessor, as it is stored. Raises `RPCError` for a text that is no id."""
+        """The token with this accessor, with its stored links. Raises `RPCError` for an invalid id."""
         _check_uuid(accessor, "acl token")
         found = self.tokens.by("accessor", accessor.lower())
         return found[0] if found else None
 
     def policy(self, policy_id: str) -> Policy | None:
-        """A policy by its id. Raises `RPCError` for a text that is no id."""
+        """A policy by id. Raises `RPCError` for an invalid id."""
         _check_uuid(policy_id, "acl policy")
         return self.policies.get(policy_id.lower())
 
-    def policy_named(self, name: str) -> Policy | None:
-        """A policy by its name, without regard to case."""
+    def policy_by_name(self, name: str) -> Policy | None:
+        """A policy by name, without regard to case."""
         found = self.policies.by("name", name.lower())
         return found[0] if found else None
 
     def role(self, role_id: str) -> Role | None:
-        """A role by its id, as it is stored. Raises `RPCError` for a text that is no id."""
+        """A role by id, with its stored links. Raises `RPCError` for an invalid id."""
         _check_uuid(role_id, "acl role")
         return self.roles.get(role_id.lower())
 
-    def role_named(self, name: str) -> Role | None:
-        """A role by its name, as it is stored, without regard to case."""
+    def role_by_name(self, name: str) -> Role | None:
+        """A role by name, with its stored links, without regard to case."""
         found = self.roles.by("name", name.lower())
         return found[0] if found else None
 
     def binding_rule(self, rule_id: str) -> BindingRule | None:
-        """A binding rule by its id. Raises `RPCError` for a text that is no id."""
+        """A binding rule by id. Raises `RPCError` for an invalid id."""
         _check_uuid(rule_id, "acl binding rule")
         return self.binding_rules.get(rule_id.lower())
 
     def auth_method(self, name: str) -> AuthMethod | None:
-        """An auth method by its name, without regard to case."""
+        """An auth method by name, without regard to case."""
         return self.auth_methods.get(name.lower())
 
-    def shown(self, holder: _Holder) -> _Holder:
-        """A token or role with the links that exist, under their names of now."""
-        policies = _true_links(holder.policies, self.policies)
-        roles = _true_links(holder.roles, self.roles) if isinstance(holder, Token) else None
+    def with_current_links(self, holder: _Holder) -> _Holder:
+        """A token or role with its existing links under their current names."""
+        policies = _current_links(holder.policies, self.policies)
+        roles = _current_links(holder.roles, self.roles) if isinstance(holder, Token) else None
         if isinstance(holder, Token):
             if policies is holder.policies and roles is holder.roles:
                 return holder
@@ -123,7 +123,7 @@ class Acl:
         return holder if policies is holder.policies else dataclasses.replace(holder, policies=policies)
 
     def expired(self, now_s: float, *, local: bool) -> list[Token]:
-        """Tokens whose time is over; `now_s` in seconds since 1970."""
+        """The expired tokens; `now_s` in seconds since 1970."""
         rows = self.tokens.by("expires", "")
         return [row for row in rows if row.local is local and is_expired(row, now_s)]
 
@@ -135,7 +135,7 @@ class Acl:
             self._set_token(change, token, request, legacy=legacy)
 
     def bootstrap(self, change: TableChange, request: Bootstrap) -> None:
-        """Write the first management token, or another first one for who knows the reset index. Raises `RPCError`."""
+        """Write the first management token, or another one if the request has the reset index. Raises `RPCError`."""
         existing = self.reset_index
         if existing:
             if not request.reset_index:
@@ -173,8 +173,8 @@ class Acl:
 
     def _linked_token(self, token: Token, request: TokenBatchSet) -> Token:
         may_miss = request.allow_missing_links
-        policies = _linked(token.policies, self.policies, "Token", "policies", "policy", may_miss=may_miss)
-        roles = _linked(token.roles, self.roles, "Token", "roles", "role", may_miss=may_miss)
+        policies = _linked(token.policies, self.policies, "Token", "policies", "policy", allow_missing=may_miss)
+        roles = _linked(token.roles, self.roles, "Token", "roles", "role", allow_missing=may_miss)
         if token.auth_method and not request.from_replication and self.auth_method(token.auth_method) is None:
             raise RPCError(f"No such auth method with Name: {token.auth_method}")
         _check_identities("Token", token)
@@ -185,14 +185,14 @@ class Acl:
         return dataclasses.replace(token, policies=policies, roles=roles)
 
     def delete_tokens(self, change: TableChange, accessors: Iterable[str]) -> None:
-        """Remove tokens by accessor, if they are there. Raises `RPCError`."""
+        """Remove the existing tokens of these accessors. Raises `RPCError`."""
         for accessor in accessors:
             found = self.tokens.by("accessor", accessor.lower())
             if found:
                 self._delete_token(change, found[0])
 
     def delete_token_by_secret(self, change: TableChange, secret: str) -> None:
-        """Remove a token, if it is there. Raises `RPCError`."""
+        """Remove a token if it exists. Raises `RPCError`."""
         found = self.tokens.get(secret)
         if found is not None:
             self._delete_token(change, found)
@@ -218,13 +218,13 @@ class Acl:
                 raise RPCError(f"Changing the Rules for {builtin}")
             if policy.datacenters:
                 raise RPCError(f"Changing the Datacenters of {builtin}")
-        named = self.policy_named(policy.name)
+        named = self.policy_by_name(policy.name)
         if named is not None and named.id != policy.id:
             raise RPCError(f'A policy with name "{policy.name}" already exists')
         _put(change, self.policies, policy.id.lower(), policy, existing, policy.hash or policy.content_hash())
 
     def delete_policy(self, change: TableChange, policy_id: str) -> None:
-        """Remove a policy, if it is there. Raises `RPCError`."""
+        """Remove a policy if it exists. Raises `RPCError`."""
         if policy_id == GLOBAL_MANAGEMENT_ID:
             raise RPCError("Deletion of the builtin global-management policy is not permitted")
         _remove(change, self.policies, policy_id.lower())
@@ -236,16 +236,18 @@ class Acl:
         if not role.name:
             raise RPCError("Missing ACL Role Name")
         existing = self.roles.get(role.id.lower())
-        named = self.role_named(role.name)
+        named = self.role_by_name(role.name)
         if named is not None and named.id != role.id:
             raise RPCError(f'A role with name "{role.name}" already exists')
-        policies = _linked(role.policies, self.policies, "Role", "policies", "policy", may_miss=allow_missing_links)
+        policies = _linked(
+            role.policies, self.policies, "Role", "policies", "policy", allow_missing=allow_missing_links
+        )
         _check_identities("Role", role)
         role = dataclasses.replace(role, policies=policies)
         _put(change, self.roles, role.id.lower(), role, existing, role.hash or role.content_hash())
 
     def delete_role(self, change: TableChange, role_id: str) -> None:
-        """Remove a role, if it is there."""
+        """Remove a role if it exists."""
         _remove(change, self.roles, role_id.lower())
 
     # -- binding rules and auth methods
@@ -264,7 +266,7 @@ class Acl:
         _put(change, self.binding_rules, rule.id.lower(), rule, existing)
 
     def delete_binding_rule(self, change: TableChange, rule_id: str) -> None:
-        """Remove a binding rule, if it is there."""
+        """Remove a binding rule if it exists."""
         _remove(change, self.binding_rules, rule_id.lower())
 
     def set_auth_method(self, change: TableChange, method: AuthMethod) -> None:
@@ -276,7 +278,7 @@ class Acl:
         _put(change, self.auth_methods, method.name.lower(), method, self.auth_method(method.name))
 
     def delete_auth_method(self, change: TableChange, name: str) -> None:
-        """Remove an auth method with its binding rules and the tokens of its logins, if it is there."""
+        """Remove an auth method if it exists, with its binding rules and the tokens of its logins."""
         if self.auth_method(name) is None:
             return
         for rule in self.binding_rules.by("method", name.lower()):
@@ -287,7 +289,7 @@ class Acl:
 
 
 def is_expired(token: Token, now_s: float) -> bool:
-    """Whether its time is over; `now_s` in seconds since 1970."""
+    """Whether a token expired; `now_s` in seconds since 1970."""
     return token.expiration_time is not None and unix_s(token.expiration_time) <= now_s
 
 
@@ -312,15 +314,15 @@ def _remove(change: TableChange, table: Table[Any], key: str) -> None:
 
 
 def _linked(
-    links: list[Link] | None, table: Table[Any], holder: str, plural: str, singular: str, *, may_miss: bool
+    links: list[Link] | None, table: Table[Any], holder: str, plural: str, singular: str, *, allow_missing: bool
 ) -> list[Link] | None:
-    """The links with the names of what they lead to. Raises `RPCError`."""
+    """The links with the names of their targets. Raises `RPCError` for a missing target unless `allow_missing`."""
     found = []
     for link in links or ():
         if not link.id:
             raise RPCError(f"Encountered a {holder} with {plural} linked by Name in the state store")
         row = table.get(link.id.lower())
-        if row is None and not may_miss:
+        if row is None and not allow_missing:
             raise RPCError(f"No such {singular} with ID: {link.id}")
         found.append(Link(link.id, row.name) if row is not None else link)
     return found or None
@@ -330,8 +332,8 @@ def _existing(links: list[Link] | None, table: Table[Any]) -> list[Link]:
     return [link for link in links or () if table.get(link.id.lower()) is not None]
 
 
-def _true_links(links: list[Link] | None, table: Table[Any]) -> list[Link] | None:
-    """The links that lead somewhere, with the names of now; the very list if nothing changed."""
+def _current_links(links: list[Link] | None, table: Table[Any]) -> list[Link] | None:
+    """The links to existing rows, with current names; the same list if nothing changed."""
     if not links:
         return links
     rows = [(link, table.get(link.id.lower())) for link in links]

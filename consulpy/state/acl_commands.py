@@ -1,4 +1,4 @@
-"""The commands of access control (docs/wire/acl.md section 9). Ids, times and hashes are put in before proposing."""
+"""Raft commands of the ACL tables (docs/wire/acl.md section 9). Ids, times and hashes are set before submission."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from consulpy.structs.acl import LegacyAcl, Token
 
 
 class LegacyAclChange(BodyCommand):
-    """Write or remove a token in the form from before 1.4; answers its secret."""
+    """Write or remove a legacy token (before 1.4); the result is its secret."""
 
     TYPE = 4
     BODY = bodies.LegacyRequest
@@ -29,7 +29,7 @@ class LegacyAclChange(BodyCommand):
 
 
 def legacy_token(acl: LegacyAcl) -> Token:
-    """The token that an old record is."""
+    """Convert a legacy record to a token."""
     return Token(
         secret_id=acl.id,
         description=acl.name,

@@ -1,7 +1,7 @@
-"""Snapshots as files: Consul's archive, which either program restores from the other (docs/wire/rpc.md 12, 15).
+"""Snapshot archives: Consul's file format, compatible both ways (docs/wire/rpc.md 12, 15).
 
-A gzip tar of `meta.json` (what Raft says of the snapshot), `state.bin` (a msgpack map `{LastIndex}`, then the records)
-and `SHA256SUMS` of both. Everything is checked before anything is believed.
+A gzip tar of `meta.json` (Raft's metadata of the snapshot), `state.bin` (a msgpack map `{LastIndex}`, then the records)
+and `SHA256SUMS` of both. All checks are made before any record is used.
 """
 
 import base64
@@ -22,20 +22,20 @@ from consulpy.codec.strict_json import parse
 from consulpy.errors import RPCError, WireError
 
 META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
-#: The largest state that is unpacked, in bytes.
+#: Maximum bytes of an unpacked state.
 STATE_LIMIT: Final = 2**31
 _STEP: Final = 2**20
-#: Two empty blocks end a tar, in bytes.
+#: Bytes of the two empty blocks at the end of a tar.
 _TAR_END: Final = 1024
 
 
 class BadArchive(RPCError):
-    """An archive that is damaged, or none at all."""
+    """The archive is damaged, or not an archive. The texts are Consul's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Voter:
-    """A server of the quorum that took the snapshot."""
+    """A Raft voter when the snapshot was taken."""
 
     id: str
     address: str
@@ -43,7 +43,7 @@ class Voter:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What an archive holds: `index` and `term` of the last change, and the records of the state."""
+    """Content of an archive: `index` and `term` of the last change, and the records of the state."""
 
     id: str
     index: int
@@ -54,7 +54,7 @@ class Archive:
 
 
 def write(index: int, term: int, voters: Sequence[Voter], records: Iterable[bytes], *, unix_ms: int) -> bytes:
-    """The archive of a state at `index`."""
+    """Create the archive of a state at `index`; the file's bytes."""
     state = pack({"LastIndex": index}) + b"".join(records)
     meta = json.dumps(_meta(index, term, voters, len(state), unix_ms), separators=(",", ":")).encode() + b"\n"
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in ((META, meta), (STATE, state)))
@@ -65,7 +65,7 @@ def write(index: int, term: int, voters: Sequence[Voter], records: Iterable[byte
             info.size, info.mode, info.mtime = len(data), 0o600, unix_ms // 1000
             tar.addfile(info, io.BytesIO(data))
         end = tar.offset + _TAR_END
-    # Go reads two empty blocks and refuses what follows them; Python fills up to its record size.
+    # Go refuses data after the two empty blocks; Python pads to its record size.
     return gzip.compress(packed.getvalue()[:end], compresslevel=6, mtime=0)
 
 
@@ -85,7 +85,7 @@ def _meta(index: int, term: int, voters: Sequence[Voter], size: int, unix_ms: in
 
 
 def read(data: bytes) -> Archive:
-    """What stands in an archive, after all of it was checked. Raises `BadArchive` in Consul's words."""
+    """Read an archive after checking it. Raises `BadArchive`."""
     files = _files(_decompressed(data))
     _check_sums(files)
     try:
@@ -102,7 +102,7 @@ def read(data: bytes) -> Archive:
 
 
 def _decompressed(data: bytes) -> bytes:
-    """The tar. A bomb is refused before it fills the memory."""
+    """Decompress the tar, limited to `STATE_LIMIT`."""
     if not data:
         raise BadArchive("failed to decompress snapshot: EOF")
     unzip = zlib.decompressobj(wbits=31)
@@ -119,7 +119,7 @@ def _decompressed(data: bytes) -> bytes:
             parts.append(part)
             if done and not unzip.unused_data:
                 break
-            if done:  # gzip files may follow each other; anything else is damage
+            if done:  # several gzip members may follow each other; other data is refused
                 rest, unzip = unzip.unused_data, zlib.decompressobj(wbits=31)
     except zlib.error:
         short = len(data) < 10  # Go reads the whole header first
@@ -171,9 +171,9 @@ def _integrity(text: str) -> BadArchive:
 
 
 def split(state: bytes) -> list[bytes]:
-    """The records of a `state.bin`: type and value each. Raises `BadArchive`.
+    """Split a `state.bin` into records of type and value. Raises `BadArchive`.
 
-    Types are below 128, which msgpack reads as numbers: the whole file is one stream of values.
+    Types are below 128, which msgpack reads as integers: the whole file is one stream of values.
     """
     unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=max(len(state), 1))
     records: list[bytes] = []

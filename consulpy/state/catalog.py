@@ -1,7 +1,7 @@
-"""The catalog: nodes, services and checks, and every question that is asked about them.
+"""The catalog: tables of nodes, services and checks, and the reads on them.
 
-Reads give `(index, result)` and note in `watch` what the index depends on (docs/wire/rpc.md 14). What is read are the
-store's own records: never change them. Changes are in `consulpy.state.registration`.
+Reads return `(index, result)` and add to `watch` the keys that the index depends on (docs/wire/rpc.md 14). Results are
+the store's own records and must not be modified. Changes are in `consulpy.state.registration`.
 """
 
 from collections.abc import Hashable, Sequence
@@ -37,14 +37,14 @@ CONNECT_PROXY = "connect-proxy"
 
 @dataclass(slots=True)
 class Instance:
-    """A row of the services table: a service, and the lower-case name of the node that carries it."""
+    """A row of the services table: a service, and the lower-case name of its node."""
 
     node: str
     service: NodeService
 
 
 def node_key(name_or_id: str) -> tuple[str, str]:
-    """What a read of a node that isn't there waits for."""
+    """Watch key of a read of a missing node."""
     return ("node", name_or_id.lower())
 
 
@@ -76,7 +76,7 @@ class Catalog:
     # Nodes
 
     def node(self, name_or_id: str) -> Node | None:
-        """The node of this name, whatever the letters' case, or else of this whole id."""
+        """A node by name without regard to case, or by its full id."""
         found = self.nodes_table.get(name_or_id.lower())
         if found is None:
             by_id = self.nodes_table.by("id", name_or_id.lower())
@@ -88,7 +88,7 @@ class Catalog:
         return self.nodes_table.get(name.lower()) is not None
 
     def nodes(self, watch: WatchSet | None) -> tuple[int, Sequence[Node]]:
-        """Every node, by name."""
+        """All nodes, by name."""
         return self._indexes.max(watch, NODES), self.nodes_table.all()
 
     # Services
@@ -96,29 +96,29 @@ class Catalog:
     def services(
         self, watch: WatchSet | None, node_meta: dict[str, str] | None = None
     ) -> tuple[int, dict[str, list[str]]]:
-        """The tags of every service name; with `node_meta` only of services on nodes that have it."""
+        """The tags of each service; with `node_meta` only of services on nodes with this metadata."""
         if node_meta:
             index = self._indexes.max(watch, NODES, SERVICES)
             return index, self._tags_by_name(node_meta)
         index = self._indexes.max(watch, SERVICES)
-        if self._names[0] != index:  # any change of a service moves the index, so the listing is kept until then
+        if self._names[0] != index:  # cached until the index of all services moves
             self._names = (index, self._tags_by_name(None))
         return index, self._names[1]
 
     def instances(self, name: str) -> Sequence[Instance]:
-        """The instances of a service, by node and id."""
+        """Instances of a service, by node and id."""
         return self.services_table.by("name", name.lower())
 
     def service_nodes(
         self, watch: WatchSet | None, name: str, tags: Sequence[str] = (), *, connect: bool = False
     ) -> tuple[int, list[ServiceNode]]:
-        """The instances of a service that have all `tags`; with `connect` the proxies that lead to it."""
+        """Instances of a service that have all `tags`; with `connect` its proxies."""
         rows = self._rows(name, connect)
         index = self._service_index(watch, name, rows, (NODES, SERVICES), connect)
         return index, [self._service_node(row) for row in rows if has_tags(row.service.tags, tags)]
 
     def service_nodes_at(self, watch: WatchSet | None, address: str) -> tuple[int, list[ServiceNode]]:
-        """The service instances that have this address of their own; Consul gives no index here."""
+        """Service instances with this address of their own. Consul returns no index here."""
         if watch is not None:
             watch.add(SERVICES)
         return 0, [self._service_node(row) for row in self.services_table.by("address", address)]
@@ -126,13 +126,13 @@ class Catalog:
     def check_service_nodes(
         self, watch: WatchSet | None, name: str, tags: Sequence[str] = (), *, connect: bool = False
     ) -> tuple[int, list[CheckServiceNode]]:
-        """As `service_nodes`, each with its node and with the checks of both."""
+        """As `service_nodes`, each with its node and the checks of both."""
         rows = self._rows(name, connect)
         index = self._service_index(watch, name, rows, (NODES, SERVICES, CHECKS), connect)
         return index, [self._check_service_node(row) for row in rows if has_tags(row.service.tags, tags)]
 
     def service_dump(self, watch: WatchSet | None, kind: str | None = None) -> tuple[int, list[CheckServiceNode]]:
-        """Every service instance, or with `kind` those of this kind, with node and checks."""
+        """All service instances, or with `kind` those of this kind, with node and checks."""
         if kind is None:
             index = self._indexes.max(watch, NODES, SERVICES, CHECKS)
             rows = self.services_table.all()
@@ -151,29 +151,29 @@ class Catalog:
         return index, NodeServices(node=node, services={row.id: row for row in self._services_on(node)})
 
     def node_service_list(self, watch: WatchSet | None, name_or_id: str) -> tuple[int, NodeServiceList]:
-        """A node with its services as a list, which is nil when there are none."""
+        """A node with its services as a list, nil if there are none."""
         index, node = self._node_index(watch, name_or_id)
         if node is None:
             return index, NodeServiceList()
         return index, NodeServiceList(node=node, services=self._services_on(node) or None)
 
     def service(self, node: str, service_id: str) -> NodeService | None:
-        """One service of one node."""
+        """A service of a node."""
         row = self.services_table.get(node.lower(), service_id.lower())
         return row.service if row is not None else None
 
     # Checks
 
     def check(self, node: str, check_id: str) -> HealthCheck | None:
-        """One check of one node."""
+        """A check of a node."""
         return self.checks_table.get(node.lower(), check_id.lower())
 
     def node_checks(self, watch: WatchSet | None, node: str) -> tuple[int, Sequence[HealthCheck]]:
-        """All checks on a node, those of its services too."""
+        """All checks of a node, including those of its services."""
         return self._indexes.max(watch, CHECKS), self.checks_table.by("node", node.lower())
 
     def service_checks(self, watch: WatchSet | None, name: str) -> tuple[int, Sequence[HealthCheck]]:
-        """The checks of a service's instances; not those of their nodes."""
+        """The checks of a service's instances, without those of their nodes."""
         return self._indexes.max(watch, CHECKS), self.checks_table.by("service", name.lower())
 
     def checks_in_state(self, watch: WatchSet | None, state: str) -> tuple[int, Sequence[HealthCheck]]:
@@ -184,16 +184,16 @@ class Catalog:
     # Whole nodes, for the UI
 
     def node_info(self, watch: WatchSet | None, name_or_id: str) -> tuple[int, list[NodeInfo] | None]:
-        """A node with everything on it, as a list of one; None if it is unknown."""
+        """A node with its services and checks, as a list of one; None if it is unknown."""
         index = self._indexes.max(watch, NODES, SERVICES, CHECKS)
         node = self.node(name_or_id)
         return index, [self._info(node)] if node is not None else None
 
     def node_dump(self, watch: WatchSet | None) -> tuple[int, list[NodeInfo]]:
-        """Every node with everything on it, by name."""
+        """All nodes with their services and checks, by name."""
         return self._indexes.max(watch, NODES, SERVICES, CHECKS), [self._info(node) for node in self.nodes_table.all()]
 
-    # How it is done
+    # Helpers
 
     def _rows(self, name: str, connect: bool) -> Sequence[Instance]:
         return self.services_table.by("connect" if connect else "name", name.lower())
@@ -201,10 +201,10 @@ class Catalog:
     def _service_index(
         self, watch: WatchSet | None, name: str, rows: Sequence[Instance], tables: tuple[str, ...], connect: bool
     ) -> int:
-        """The index of a question about one service (docs/wire/rpc.md 14).
+        """The index of a read of one service (docs/wire/rpc.md 14).
 
-        A known service has its own. An unknown one has that of the last disappearance of any service, and before
-        there ever was one, that of the tables.
+        A known service has its own index. For an unknown one it is the index of the last disappearance of any service,
+        or if there was none, that of the tables.
         """
         key = connect_key(name) if connect else service_key(name)
         if rows:
@@ -222,8 +222,8 @@ class Catalog:
         return self._indexes.max(watch, NODES, SERVICES), node
 
     def _tags_by_name(self, node_meta: dict[str, str] | None) -> dict[str, list[str]]:
-        """The tags of each service, names in order. Only services that changed since the last time are gone through."""
-        by_name, known = self.services_table.groups["name"], self._tags
+        """The tags of each service, by name. Only services that changed since the last call are recomputed."""
+        by_name, known = self.services_table.secondary_indexes["name"], self._tags
         found: dict[str, list[str]] = {}
         if node_meta:
             for name in by_name:
@@ -288,7 +288,7 @@ class Catalog:
 
 
 def has_tags(tags: Sequence[str] | None, wanted: Sequence[str]) -> bool:
-    """Whether all `wanted` tags are there, whatever the letters' case."""
+    """Whether all `wanted` tags are present, without regard to case."""
     if not wanted:
         return True
     have = {tag.lower() for tag in tags or ()}
@@ -296,7 +296,7 @@ def has_tags(tags: Sequence[str] | None, wanted: Sequence[str]) -> bool:
 
 
 def _tags_of(rows: Sequence[Instance]) -> dict[str, list[str]]:
-    """The tags of instances of one service, apart for each way of writing its name."""
+    """The tags of one service's instances, by each spelling of its name."""
     found: dict[str, dict[str, None]] = {}
     for row in rows:
         found.setdefault(row.service.service, {}).update(dict.fromkeys(row.service.tags or ()))
@@ -304,13 +304,13 @@ def _tags_of(rows: Sequence[Instance]) -> dict[str, list[str]]:
 
 
 def has_meta(node: Node | None, wanted: dict[str, str]) -> bool:
-    """Whether a node has all these metadata."""
+    """Whether a node has all of this metadata."""
     meta = (node.meta if node is not None else None) or {}
     return all(meta.get(key) == value for key, value in wanted.items())
 
 
 def connect_names(row: Instance) -> tuple[str, ...]:
-    """The services that a Connect client reaches through this instance."""
+    """Names of the services that Connect clients reach through this instance."""
     if row.service.kind == CONNECT_PROXY:
         return (row.service.proxy.destination_service_name.lower(),)
     return (row.service.service.lower(),) if row.service.connect.native else ()

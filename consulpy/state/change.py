@@ -10,15 +10,15 @@ from consulpy.state.table import Key, Row, Table
 class TableChange:
     """The writes of one command: replaces rows, raises index keys, and collects the watched keys to notify.
 
-    `index`: the Raft index of the command. `touched`: the watched keys, in order, whose watches fire at the end.
+    `index`: the Raft index of the command. `changed_keys`: the watched keys, in order, whose watches fire at the end.
     """
 
-    __slots__ = ("_indexes", "_journal", "index", "lock_delays", "touched")
+    __slots__ = ("_indexes", "_journal", "changed_keys", "index", "lock_delays")
 
     def __init__(self, indexes: Indexes, index: int) -> None:
         self._indexes = indexes
         self.index = index
-        self.touched: dict[Hashable, None] = {}
+        self.changed_keys: dict[Hashable, None] = {}
         #: (KV key, nanoseconds): keys released by an ended session, and for how long they can't be locked.
         self.lock_delays: list[tuple[str, int]] = []
         self._journal: list[tuple[Any, ...]] = []
@@ -32,22 +32,22 @@ class TableChange:
         self._journal.append((table._replace, key, table._replace(key, None)))
 
     def bump(self, *keys: Hashable) -> None:
-        """Raise these index keys to this change's index, and wake who depends on them."""
+        """Set index keys to this change's index, and fire the watches on them."""
         for key in keys:
             self._set_index(key, self.index)
 
-    def forget(self, key: Hashable) -> None:
-        """Drop an index key (of a service that disappeared), and wake who depends on it."""
+    def drop_index(self, key: Hashable) -> None:
+        """Remove an index key (of a service without instances), and fire the watches on it."""
         self._set_index(key, 0)
 
-    def touch(self, *keys: Hashable) -> None:
-        """Wake who depends on these without an index of their own."""
+    def mark_changed(self, *keys: Hashable) -> None:
+        """Fire the watches on keys without an index of their own."""
         for key in keys:
-            self.touched[key] = None
+            self.changed_keys[key] = None
 
     def _set_index(self, key: Hashable, index: int) -> None:
         self._journal.append((self._indexes._replace, key, self._indexes._replace(key, index)))
-        self.touched[key] = None
+        self.changed_keys[key] = None
 
     def _undo(self) -> None:
         for replace, key, old in reversed(self._journal):

@@ -1,4 +1,4 @@
-"""What a command of the log is, and what all have in common whose body is one record."""
+"""Base classes of Raft commands."""
 
 from typing import Any, ClassVar, Protocol, Self
 
@@ -8,15 +8,15 @@ from consulpy.state.store import Store
 
 
 class Command(Protocol):
-    """One entry of the log."""
+    """A log entry."""
 
     TYPE: ClassVar[int]
 
     def encode(self, *, sparse: bool = False) -> bytes:
-        """Type number and body, as in a log of Consul's; with `sparse` without what is not set."""
+        """Type number and body, as in Consul's log; with `sparse` unset fields are left out."""
 
     def apply(self, store: Store, index: int) -> Any:
-        """Change the store at `index`; give the result, or raise `RPCError` and change nothing but the index."""
+        """Apply to the store at `index`; the result. On `RPCError` only the store's index changes."""
 
 
 class BodyCommand:
@@ -31,12 +31,12 @@ class BodyCommand:
         self.body = body
 
     def encode(self, *, sparse: bool = False) -> bytes:
-        """Type number and body; with `sparse` without what is not set."""
+        """Type number and body; with `sparse` unset fields are left out."""
         return bytes([self.TYPE]) + pack(self.body.to_sparse() if sparse else self.body.to_wire())
 
     @classmethod
     def decode(cls, data: memoryview) -> Self:
-        """The command with this body. Raises `WireError`."""
+        """Decode a command's body. Raises `WireError`."""
         return cls(cls.BODY.unpack(data))
 
     def __repr__(self) -> str:

@@ -1,8 +1,7 @@
-"""Every change of the state as a command: its number, its body (the RPC request itself), and what it does.
+"""Raft commands: each change of the state with its type number, its body (the RPC request), and its effect.
 
-A command is what stands in the log: `u8 type` and the msgpack of its body (docs/wire/rpc.md 15). Applying must give the
-same result on every server and at every replay: times and random values are put in before a command is submitted.
-The tables that they change have a file each.
+An encoded command is `u8 type` and the msgpack of its body (docs/wire/rpc.md 15). Applying is deterministic on every
+server and at every replay: times and random values are set before a command is submitted.
 """
 
 from typing import Any, ClassVar, Final, Self
@@ -27,12 +26,12 @@ from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.session import CREATE, DESTROY, SessionRequest
 from consulpy.structs.txn import TxnReply, TxnRequest
 
-#: Set in a type number: who does not know the command may pass over it.
+#: Flag in a type number: a server that does not know the command may ignore it.
 IGNORE_IF_UNKNOWN: Final = 128
 
 
 class Register(BodyCommand):
-    """Write a node, and with it a service and checks."""
+    """Write a node, optionally with a service and checks."""
 
     TYPE = 0
     BODY = RegisterRequest
@@ -56,7 +55,7 @@ class Deregister(BodyCommand):
 
 
 class CoordinateBatchUpdate(BodyCommand):
-    """Write the coordinates that came in since the last batch. `body` is a list of `Coordinate`."""
+    """Write a batch of coordinates. `body` is a list of `Coordinate`."""
 
     TYPE = 6 | IGNORE_IF_UNKNOWN
 
@@ -66,7 +65,7 @@ class CoordinateBatchUpdate(BodyCommand):
 
     @classmethod
     def decode(cls, data: memoryview) -> Self:
-        """The batch in an array. Raises `WireError`."""
+        """Decode an array of coordinates. Raises `WireError`."""
         raw = unpack(data)
         if not isinstance(raw, list):
             raise WireError(f"CoordinateBatchUpdate: a list was expected, not {type(raw).__name__}")
@@ -79,7 +78,7 @@ class CoordinateBatchUpdate(BodyCommand):
 
 
 class Autopilot(BodyCommand):
-    """Write the autopilot configuration; answers whether a check-and-set matched."""
+    """Write the autopilot configuration; the result is whether a check-and-set matched."""
 
     TYPE = 9
     BODY = AutopilotSetRequest
@@ -97,7 +96,7 @@ class PreparedQuery(BodyCommand):
     BODY = QueryRequest
 
     def apply(self, store: Store, index: int) -> None:
-        """See `Queries.put`."""
+        """See `PreparedQueries.put`."""
         request = self.body
         with store.change(index) as change:
             if request.query is None:
@@ -115,13 +114,13 @@ def _has_session(store: Store, session: str) -> bool:
 
 
 class KVS(BodyCommand):
-    """Change a key, or all keys under a prefix; answers whether a check-and-set or a lock was done."""
+    """Change a key, or all keys under a prefix; the result is whether a check-and-set or a lock succeeded."""
 
     TYPE = 2
     BODY = KVRequest
 
     def apply(self, store: Store, index: int) -> bool | None:
-        """See `KV`. None for what cannot fail."""
+        """See `KVStore`. The result is None for operations that can't fail."""
         op, entry, kv = self.body.op, self.body.dir_ent, store.kv
         with store.change(index) as change:
             if op == verbs.SET:
@@ -144,13 +143,13 @@ class KVS(BodyCommand):
 
 
 class Session(BodyCommand):
-    """Make or end a session; answers its id, or nothing."""
+    """Create or destroy a session; the result is its id, or None."""
 
     TYPE = 3
     BODY = SessionRequest
 
     def apply(self, store: Store, index: int) -> str:
-        """See `Sessions`."""
+        """See `consulpy.state.session_lifecycle`."""
         op, session = self.body.op, self.body.session
         with store.change(index) as change:
             if op == CREATE:
@@ -163,7 +162,7 @@ class Session(BodyCommand):
 
 
 class Tombstone(BodyCommand):
-    """Forget old deletions of keys."""
+    """Remove old tombstones."""
 
     TYPE = 5
     BODY = TombstoneRequest
@@ -177,7 +176,7 @@ class Tombstone(BodyCommand):
 
 
 class Txn(BodyCommand):
-    """Do several operations, or none of them; answers with results or errors."""
+    """Apply several operations, or none of them; the result has their results or errors."""
 
     TYPE = 8
     BODY = TxnRequest
@@ -208,7 +207,7 @@ class Intention(BodyCommand):
 
 
 class ConfigEntry(BodyCommand):
-    """Write or remove a config entry; answers whether it was written."""
+    """Write or remove a config entry; the result is whether it was written."""
 
     TYPE = 22
     BODY = EntryRequest
@@ -239,7 +238,7 @@ class FederationState(BodyCommand):
 
 
 class _Marker:
-    """An entry that changes nothing but takes an index. In Raft these are kinds of entries, not commands."""
+    """A log entry that changes only the index. In Raft these are entry types, not commands."""
 
     TYPE: ClassVar[int]
 
@@ -251,11 +250,11 @@ class _Marker:
 
     @classmethod
     def decode(cls, data: memoryview) -> Self:  # noqa: ARG003
-        """The marker."""
+        """Decode a marker."""
         return cls()
 
     def apply(self, store: Store, index: int) -> None:
-        """Only the index of the store goes on."""
+        """Advance the store's index."""
         with store.change(index):
             pass
 
@@ -266,19 +265,19 @@ class _Marker:
 
 
 class Configuration(_Marker):
-    """The first entry of a log: which servers there are (here: this one)."""
+    """The first entry of a log: its servers (here: this one)."""
 
     TYPE = 64
 
 
 class Noop(_Marker):
-    """The first entry of every term of office."""
+    """The first entry of each term."""
 
     TYPE = 65
 
 
 class Barrier(_Marker):
-    """When it is applied, everything before it was."""
+    """Applied after all earlier entries."""
 
     TYPE = 66
 
@@ -307,7 +306,7 @@ COMMANDS: Final[dict[int, Any]] = {
 
 
 def decode(data: bytes) -> Command:
-    """The command in a log entry. Raises `WireError`; unknown ones that may be passed over become a `Barrier`."""
+    """Decode a log entry. Raises `WireError`; unknown commands with `IGNORE_IF_UNKNOWN` become a `Barrier`."""
     if not data:
         raise WireError("an empty log entry")
     kind = data[0]

@@ -1,7 +1,7 @@
-"""Compaction: a snapshot takes the place of the log's entries, a little at a time, so that nobody notices.
+"""Log compaction: replaces log entries by a snapshot, in small steps that block neither writes nor the reactor.
 
-Each step encodes a few records in the thread, between two commits, and asks the reactor before the next one: so
-writes wait for one step at most, and the reactor has the interpreter for itself in between.
+Each step encodes a few records in the disk thread, between two commits, and returns to the reactor before the next one:
+writes wait for at most one step, and the reactor gets the interpreter between steps.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from typing import Final
 from consulpy.state.disk import PART_BYTES, LogStore
 from consulpy.state.snapshot import Snapshot
 
-#: Records that are encoded in one step: about a millisecond.
+#: Records encoded in one step, which takes about a millisecond.
 STEP_RECORDS: Final = 64
 
-#: Runs a job on another thread (or, in tests, at once).
+#: Runs a job in the disk thread (or, in tests, at once).
 _Run = Callable[[Callable[[], None]], None]
 
 
@@ -41,23 +41,23 @@ class Compaction:
         self._job = database.begin_snapshot(snapshot.index)
 
     def start(self) -> None:
-        """Begin."""
+        """Start."""
         self._next()
 
     def cancel(self) -> None:
-        """Do no more of it; what is in the file stays as it is."""
+        """Stop; parts already written stay in the file."""
         self._cancelled = True
 
     def _next(self) -> None:
         if not self._cancelled:
             self._run(self._step)
 
-    def _step(self) -> None:  # in the thread
+    def _step(self) -> None:  # in the disk thread
         error, is_over = self._advance()
         self._hand_back((lambda: self._end(error)) if is_over else self._next)
 
     def _advance(self) -> tuple[Exception | None, bool]:
-        """(what went wrong, whether this was the last step)."""
+        """Write the next part: (error, whether it was the last one)."""
         records = list(islice(self._records, STEP_RECORDS))
         self._part += records
         self._size += sum(map(len, records))

@@ -1,4 +1,4 @@
-"""Config entries: one table, by kind and name, with one index."""
+"""The table of config entries, by kind and name."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class ConfigEntries:
         self.table: Table[Any] = Table(CONFIG_ENTRIES, kind=lambda entry: (entry.kind,))
 
     def get(self, watch: WatchSet | None, kind: str, name: str) -> tuple[int, Any]:
-        """One entry, None if there is none; names match without regard to case."""
+        """An entry, None if there is none; names match without regard to case."""
         return self._indexes.max(watch, CONFIG_ENTRIES), self.table.get(*entry_key(kind, name))
 
     def all(self, watch: WatchSet | None, kind: str = "") -> tuple[int, Sequence[Any]]:
@@ -31,7 +31,9 @@ class ConfigEntries:
         return self._indexes.max(watch, CONFIG_ENTRIES), rows
 
     def put(self, change: TableChange, entry: Any, *, check_and_set: bool = False) -> bool:
-        """Write an entry; with `check_and_set` only if it is still at `entry.modify_index` (0: not there)."""
+        """Write an entry; with `check_and_set` only if its index is still `entry.modify_index` (0:
+        it does not exist).
+        """
         key = entry_key(entry.kind, entry.name)
         old = self.table.get(*key)
         if check_and_set and entry.modify_index != (old.modify_index if old is not None else 0):
@@ -42,7 +44,7 @@ class ConfigEntries:
         return True
 
     def remove(self, change: TableChange, kind: str, name: str) -> None:
-        """Remove an entry, if it is there."""
+        """Remove an entry if it exists."""
         key = entry_key(kind, name)
         if self.table.get(*key) is not None:
             change.remove(self.table, key)
@@ -50,5 +52,5 @@ class ConfigEntries:
 
 
 def entry_key(kind: str, name: str) -> tuple[str, str]:
-    """Where an entry stands in the table."""
+    """Primary key of an entry."""
     return (kind, name.lower())

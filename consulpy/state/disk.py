@@ -1,14 +1,14 @@
-"""The file of the local log: a snapshot of the state, and the entries after it, in SQLite (WAL, synchronous=FULL).
+"""The log file: a snapshot of the state and the entries after it, in SQLite (WAL, synchronous=FULL).
 
-    snapshot(part, idx, data)   records of `consulpy.state.snapshot` up to index `idx`, some in each part; parts with a
-                                larger `idx` than others are the beginning of the next snapshot
-    entries(idx, data)          the commands after it, without a gap: those that were stored together in one row
+    snapshot(part, idx, data)   records of `consulpy.state.snapshot` up to index `idx`, several per part; parts with a
+                                larger `idx` than others belong to an unfinished next snapshot
+    entries(idx, data)          the commands after it, without a gap; one row per transaction
 
 A row of entries is the byte 0xFF and the msgpack array of its commands, `idx` being the index of the first; or (before
 format 2) one command.
 
-A file that is not ours, or that cannot be read, is renamed aside and said aloud, never deleted. SQLite's own lock keeps
-a second agent out; it dies with its process.
+A file that is not a log, or can't be read, is renamed aside with a log line, never deleted. SQLite's lock excludes a
+second agent; it ends with the process.
 """
 
 import os
@@ -24,14 +24,14 @@ from consulpy.errors import ConfigError, RPCError, WireError
 from consulpy.state import snapshot as snapshots
 from consulpy.state.store import Store
 
-#: "cons" in SQLite's header, so that other programs' files are told apart.
+#: "cons" in SQLite's header, which identifies our files.
 APPLICATION_ID: Final = 0x636F6E73
 FORMAT: Final = 2
-#: Begins a row of several entries; no command does.
-_SEVERAL: Final = b"\xff"
-#: How much of a snapshot stands in one row.
+#: First byte of a row of several entries; no command starts with it.
+_BATCH_MARK: Final = b"\xff"
+#: Maximum bytes of snapshot records in one row.
 PART_BYTES: Final = 1 << 18
-#: How long the write-ahead log stays when a snapshot was in it.
+#: Size in bytes to which the write-ahead log is truncated after a snapshot.
 WAL_MAX_BYTES: Final = 8 << 20
 
 _SCHEMA: Final = """
@@ -42,19 +42,19 @@ _SCHEMA: Final = """
 
 @dataclass(slots=True)
 class SnapshotJob:
-    """A snapshot that is being written. `part`: the number of its next part; `generation`: of the whole state."""
+    """A snapshot being written. `part`: the number of its next part; `generation`: of the state that it belongs to."""
 
     index: int
     part: int
     generation: int
 
 
-class Unreadable(Exception):
-    """The file is no log of ours, or a damaged one."""
+class UnreadableLog(Exception):
+    """The file is not a log, or damaged."""
 
 
 class LogStore:
-    """The open file. Its methods may be called from any thread; one waits for the other."""
+    """The open log file. Methods may be called from any thread; a lock serializes them."""
 
     #: The newest format that this class reads, and the one that it writes.
     format = FORMAT
@@ -63,17 +63,17 @@ class LogStore:
         self.path = Path(path)
         self._say = say
         self._lock = Lock()
-        #: Whether a failed commit may have left entries that nobody was told of.
+        #: Whether a failed commit may have left entries that were never acknowledged.
         self._torn = False
-        #: How often the whole state was replaced: snapshots of the one before are not to be finished.
+        #: Number of replacements of the whole state; snapshots of an earlier generation are not finished.
         self._generation = 0
         self._connection = self._open_or_set_aside()
 
     def load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
-        """Restore the snapshot into `store`, `replay` the entries after it; how many those were."""
+        """Restore the snapshot into `store`, then call `replay` for each entry after it; the number of entries."""
         try:
             return self._load(store, replay)
-        except (sqlite3.DatabaseError, WireError, Unreadable, AssertionError, UnicodeError) as error:
+        except (sqlite3.DatabaseError, WireError, UnreadableLog, AssertionError, UnicodeError) as error:
             self._connection.close()
             self._set_aside(str(error))
             store.replace_by(Store())
@@ -81,44 +81,44 @@ class LogStore:
             return 0
 
     def append(self, first: int, rows: Sequence[bytes]) -> Exception | None:
-        """Store entries from index `first` on; the error, if they are not stored."""
+        """Store entries from index `first` on; the error, None if they are stored."""
         with self._lock:
             return self._append(first, rows)
 
     def replace(self, index: int, records: Sequence[bytes]) -> Exception | None:
-        """Put another state at `index` in the place of everything up to it, at once; the error, if that failed."""
+        """Replace everything by a state at `index`, atomically; the error, None on success."""
         with self._lock:
             self._generation += 1
             return self._replace(index, records)
 
     def begin_snapshot(self, index: int) -> SnapshotJob:
-        """Begin to put a snapshot at `index` in the place of the entries up to it."""
+        """Begin a snapshot at `index`."""
         with self._lock:
             return SnapshotJob(index, 0, self._generation)
 
     def add_to_snapshot(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
-        """Store one more part; the error, if it is not stored."""
+        """Store one part of a snapshot; the error, None if it is stored."""
         with self._lock:
             return self._add(job, records) if job.generation == self._generation else _STALE
 
     def finish_snapshot(self, job: SnapshotJob) -> Exception | None:
-        """All parts are stored: drop what they stand for; the error, if that failed."""
+        """Drop the entries and parts that a complete snapshot replaces; the error, None on success."""
         with self._lock:
             return self._finish(job) if job.generation == self._generation else _STALE
 
     def close(self) -> None:
-        """Close the file and let others have it."""
+        """Close the file and release its lock."""
         with self._lock:
             self._connection.close()
 
     def _append(self, first: int, rows: Sequence[bytes]) -> Exception | None:
-        # One statement: each lets go of the interpreter, and has to wait for it again while the reactor works.
+        # One statement: each releases the interpreter lock and has to reacquire it while the reactor runs.
         connection = self._connection
         torn, self._torn = self._torn, True
         try:
-            if torn:  # what a failed commit may have left behind must never be replayed
+            if torn:  # entries of a failed commit must never be replayed
                 connection.execute("DELETE FROM entries WHERE idx >= ?", (first,))
-            connection.execute("INSERT INTO entries VALUES (?, ?)", (first, _SEVERAL + pack(rows)))
+            connection.execute("INSERT INTO entries VALUES (?, ?)", (first, _BATCH_MARK + pack(rows)))
         except sqlite3.Error as error:
             return self._failed(error)
         self._torn = False
@@ -138,7 +138,7 @@ class LogStore:
         return None
 
     def _prepare(self, job: SnapshotJob) -> None:
-        """Drop what is left of one that was never finished. The first snapshot of all follows an empty one."""
+        """Remove parts of an unfinished snapshot. The first snapshot of a file replaces an empty one."""
         connection = self._connection
         (oldest,) = connection.execute("SELECT min(idx) FROM snapshot").fetchone()
         if oldest is None:
@@ -184,7 +184,7 @@ class LogStore:
         entries = self._connection.execute("SELECT idx, data FROM entries WHERE idx > ? ORDER BY idx", (store.index,))
         for first, row in entries:
             if first != store.index + 1:
-                raise Unreadable(f"entry {store.index + 1} is missing")
+                raise UnreadableLog(f"entry {store.index + 1} is missing")
             for data in _commands(row):
                 replay(store.index + 1, data)
                 count += 1
@@ -203,16 +203,16 @@ class LogStore:
     def _open_or_set_aside(self) -> sqlite3.Connection:
         try:
             return self._open()
-        except Unreadable as error:
+        except UnreadableLog as error:
             self._set_aside(str(error))
             return self._open()
 
     def _open(self) -> sqlite3.Connection:
-        """Open or make the file, and lock it. Raises `ConfigError`, or `Unreadable`."""
+        """Open or create the file, and lock it. Raises `ConfigError`, or `UnreadableLog`."""
         if self.path.exists() and not os.access(self.path, os.R_OK | os.W_OK):
             raise ConfigError(f"{self.path} may not be read and written by this user: change its owner, or -data-dir")
         try:
-            self.path.touch(mode=0o600)  # tokens stand in there; SQLite's other files take over the mode
+            self.path.touch(mode=0o600)  # it holds tokens; SQLite's other files get the same mode
         except OSError as error:
             raise self._why_not(error) from None
         try:
@@ -226,7 +226,7 @@ class LogStore:
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode=WAL").fetchall()
             connection.execute("PRAGMA synchronous=FULL")
-            # it is written over from its beginning, which costs half of what growing does
+            # overwriting the write-ahead log from its start costs half of growing it
             connection.execute(f"PRAGMA journal_size_limit={WAL_MAX_BYTES}").fetchall()
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute("COMMIT")
@@ -239,7 +239,7 @@ class LogStore:
         return connection
 
     def _check_ours(self, connection: sqlite3.Connection) -> None:
-        """See that the file is a log of ours, or make it one if it is empty."""
+        """Check that the file is a log, or make it one if it is empty."""
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -249,7 +249,7 @@ class LogStore:
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={self.format}")
         elif application_id != APPLICATION_ID:
-            raise Unreadable("it is another program's database")
+            raise UnreadableLog("it is another program's database")
         elif version > self.format:
             raise ConfigError(f"{self.path} was written by a newer consulpy: use that one, or another -data-dir")
         elif version < FORMAT:
@@ -263,7 +263,7 @@ class LogStore:
                 f"{self.path} is in use by another agent: stop that one, or give this one its own -data-dir"
             )
         if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return Unreadable(str(error))
+            return UnreadableLog(str(error))
         return ConfigError(
             f"{self.path} cannot be written ({error}): -data-dir must be a folder this user may write to"
         )
@@ -280,21 +280,21 @@ class LogStore:
 
 
 def is_of_quorum(path: Path) -> bool:
-    """Whether there is a file here whose state belongs to a quorum (`consulpy.raft.disk`)."""
+    """Whether the file at `path` is the log of a Raft quorum (`consulpy.raft.disk`)."""
     try:
         with path.open("rb") as file:
             header = file.read(100)
-    except OSError:  # there is none, or opening it says why
+    except OSError:  # missing, or opening it gives the reason
         return False
     return int.from_bytes(header[60:64], "big") > FORMAT and int.from_bytes(header[68:72], "big") == APPLICATION_ID
 
 
-#: The answer to whoever goes on with a snapshot of a state that was replaced.
+#: The error of a snapshot of a state that was replaced.
 _STALE: Final = RPCError("the state was replaced meanwhile")
 
 
 def pack_parts(records: Sequence[bytes]) -> Iterator[bytes]:
-    """Records packed together into rows of about `PART_BYTES`."""
+    """Pack records into rows of about `PART_BYTES`."""
     part: list[bytes] = []
     size = 0
     for record in records:
@@ -308,7 +308,7 @@ def pack_parts(records: Sequence[bytes]) -> Iterator[bytes]:
 
 def _commands(row: bytes) -> list[bytes]:
     """The commands in a row of entries."""
-    if not row.startswith(_SEVERAL):
+    if not row.startswith(_BATCH_MARK):
         return [row]
     commands = unpack(memoryview(row)[1:])
     if not isinstance(commands, list) or not all(isinstance(each, bytes) for each in commands):
@@ -317,7 +317,7 @@ def _commands(row: bytes) -> list[bytes]:
 
 
 def unpack_parts(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The records in rows that `pack_parts` made. Raises `WireError`."""
+    """The records in rows made by `pack_parts`. Raises `WireError`."""
     for part in parts:
         records = unpack(part)
         if not isinstance(records, list):

@@ -1,7 +1,7 @@
-"""Which services stand behind which gateway, made from the gateways' config entries at every question.
+"""Services behind ingress and terminating gateways, computed from the gateways' config entries at each read.
 
-What a real agent answers to the same entries is in tests/unit/http/test_gateways.py. `*` means every service that is no
-proxy and no gateway, except Consul's own; a service that is also named has what is said of it by name.
+Recorded answers of a real agent are in tests/unit/http/test_gateways.py. `*` means every service that is no proxy and
+no gateway, except Consul's own; a service that is named too has the settings given by name.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
 WILDCARD: Final = "*"
 
 
-def services_of(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int, list[GatewayService]]:
-    """What stands behind a gateway, by name and port."""
+def gateway_services(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int, list[GatewayService]]:
+    """The services behind a gateway, by name and port."""
     found: list[GatewayService] = []
     tables = [GATEWAY_SERVICES, CONFIG_ENTRIES]
     for kind in (TERMINATING, INGRESS):
@@ -29,13 +29,13 @@ def services_of(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int
         named = list(_named(entry))
         found += _expanded(store, named, entry.modify_index)
         if any(each.service.name == WILDCARD for each in named):
-            tables.append(SERVICES)  # they come and go only where `*` shows them
+            tables.append(SERVICES)  # only a wildcard depends on the services
     return store.indexes.max(watch, *tables), sorted(found, key=lambda each: (each.service.name, each.port))
 
 
-def rows_of(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int, list[ServiceDumpRow]]:
-    """Every instance of what stands behind a gateway; a service without one is a row without node."""
-    index, services = services_of(store, watch, gateway)
+def gateway_service_rows(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int, list[ServiceDumpRow]]:
+    """All instances of the services behind a gateway; a service without instances is a row without node."""
+    index, services = gateway_services(store, watch, gateway)
     rows: list[ServiceDumpRow] = []
     for each in services:
         changed, instances = store.catalog.check_service_nodes(watch, each.service.name)
@@ -51,7 +51,7 @@ def ingress_nodes(store: Store, watch: WatchSet | None, name: str) -> tuple[int,
     index, entries = store.config_entries.all(watch, INGRESS)
     found: list[CheckServiceNode] = []
     for entry in entries:
-        changed, services = services_of(store, watch, entry.name)
+        changed, services = gateway_services(store, watch, entry.name)
         index = max(index, changed)
         if any(each.service.name.lower() == name.lower() for each in services):
             changed, rows = store.catalog.check_service_nodes(watch, entry.name)
@@ -61,7 +61,7 @@ def ingress_nodes(store: Store, watch: WatchSet | None, name: str) -> tuple[int,
 
 
 def _named(entry: IngressGateway | TerminatingGateway) -> Iterator[GatewayService]:
-    """What an entry says, `*` as such."""
+    """The services that an entry lists, with `*` as such."""
     gateway = ServiceName(entry.name)
     if isinstance(entry, TerminatingGateway):
         for linked in entry.services or ():
@@ -99,7 +99,7 @@ def _expanded(store: Store, named: list[GatewayService], index: int) -> Iterator
 
 
 def _typical(store: Store) -> dict[str, int]:
-    """The names of all services that are no proxy and no gateway, and since which index each is there."""
+    """Names of all services that are no proxy and no gateway, each with the index of its creation."""
     found: dict[str, int] = {}
     for row in store.catalog.services_table.by("kind", ""):
         name, since = row.service.service, row.service.create_index

@@ -1,7 +1,7 @@
-"""The index of each table and of each service: how readers learn whether anything that concerns them changed.
+"""The index of each table and of each service, which blocking queries compare.
 
-Keys are table names (`"nodes"`) or tuples (`("service", "web")`). A key that was never raised has 0, which answers show
-as 1 (docs/wire/rpc.md 14).
+Keys are table names (`"nodes"`) or tuples (`("service", "web")`). A key that was never set has 0, which answers show as
+1 (docs/wire/rpc.md 14).
 """
 
 from collections.abc import Hashable, Iterable
@@ -13,29 +13,29 @@ NODES: Final = "nodes"
 SERVICES: Final = "services"
 CHECKS: Final = "checks"
 COORDINATES: Final = "coordinates"
-#: When a service lost its last instance.
+#: Index key of the last removal of a service's last instance.
 EXTINCTION: Final = "service_last_extinction"
-#: Configuration entries give gateways their services; nothing writes that table yet.
+#: Index key of Consul's table of that name; nothing writes it, as the services are computed from config entries.
 GATEWAY_SERVICES: Final = "gateway-services"
 
 
 def service_key(name: str) -> tuple[str, str]:
-    """The index key of one service."""
+    """Index key of a service."""
     return ("service", name.lower())
 
 
 def connect_key(name: str) -> tuple[str, str]:
-    """The index key of what Connect clients of one service reach."""
+    """Index key of the Connect-capable instances of a service."""
     return ("connect", name.lower())
 
 
 def kind_key(kind: str) -> tuple[str, str]:
-    """The index key of all services of one kind."""
+    """Index key of all services of a kind."""
     return ("kind", kind)
 
 
 class Indexes:
-    """The index of every key."""
+    """Index by key."""
 
     __slots__ = ("_of",)
 
@@ -43,22 +43,22 @@ class Indexes:
         self._of: dict[Hashable, int] = {}
 
     def max(self, watch: WatchSet | None, *keys: Hashable) -> int:
-        """The largest index of these keys; the result that is being read depends on all of them."""
+        """The largest index of these keys, which are added to `watch`."""
         if watch is not None:
             watch.add(*keys)
         of = self._of
         return max([of.get(key, 0) for key in keys])
 
     def get(self, key: Hashable) -> int:
-        """The index of one key, 0 if it never changed."""
+        """The index of a key, 0 if it was never set."""
         return self._of.get(key, 0)
 
     def items(self) -> Iterable[tuple[Hashable, int]]:
-        """Every key with its index."""
+        """All keys with their indexes."""
         return self._of.items()
 
     def _replace(self, key: Hashable, index: int) -> int:
-        """Set (or, with 0, drop) a key and return what it had. Only `Change` and a restore call this."""
+        """Set (or, with 0, remove) a key; its previous index. Only `Change` and a restore call this."""
         old = self._of.get(key, 0)
         if index:
             self._of[key] = index

@@ -1,4 +1,4 @@
-"""Intentions: one table by id, no two with the same source and destination."""
+"""The table of intentions by id, unique by source and destination."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ INTENTIONS: Final = "connect-intentions"
 
 
 class Intentions:
-    """All intentions."""
+    """Reads and changes of intentions. Reads return `(index, result)`."""
 
     def __init__(self, indexes: Indexes) -> None:
         self._indexes = indexes
@@ -27,21 +27,21 @@ class Intentions:
         )
 
     def get(self, watch: WatchSet | None, intention_id: str) -> tuple[int, Intention | None]:
-        """One by its id."""
+        """An intention by id."""
         return self._indexes.max(watch, INTENTIONS), self.table.get(intention_id)
 
     def all(self, watch: WatchSet | None) -> tuple[int, Sequence[Intention]]:
-        """All, the most exact first."""
+        """All intentions, by precedence."""
         return self._indexes.max(watch, INTENTIONS), sorted(self.table.all(), key=sort_key)
 
-    def of(self, watch: WatchSet | None, side: str, namespace: str, name: str) -> tuple[int, Sequence[Intention]]:
-        """All that are about this name as `source` or `destination`, those with a wildcard too; most exact first."""
+    def matching(self, watch: WatchSet | None, side: str, namespace: str, name: str) -> tuple[int, Sequence[Intention]]:
+        """Intentions whose `source` or `destination` (`side`) is this name or a wildcard, by precedence."""
         wanted = dict.fromkeys(((namespace, name), (namespace, WILDCARD), (WILDCARD, WILDCARD)))
         found = [row for value in wanted for row in self.table.by(side, value)]
         return self._indexes.max(watch, INTENTIONS), sorted(found, key=sort_key)
 
     def put(self, change: TableChange, intention: Intention) -> None:
-        """Write one. Raises `RPCError` if another one has the same ends."""
+        """Write an intention. Raises `RPCError` if another one has the same source and destination."""
         old = self.table.get(intention.id)
         for other in self.table.by("ends", ends(intention)):
             if other.id != intention.id:
@@ -58,7 +58,7 @@ class Intentions:
         change.bump(INTENTIONS)
 
     def remove(self, change: TableChange, intention_id: str) -> None:
-        """Remove one, if it is there."""
+        """Remove an intention if it exists."""
         if self.table.get(intention_id) is not None:
             change.remove(self.table, (intention_id,))
             change.bump(INTENTIONS)

@@ -1,7 +1,7 @@
-"""The key/value store: entries by key, locks on them, and the indexes of keys and prefixes (docs/wire/rpc.md 10, 14).
+"""The KV store: entries by key, locks on them, and the indexes of keys and prefixes (docs/wire/rpc.md 10, 14).
 
-A read of one key depends on that key, a read of a prefix on the keys that begin with it: `Watchers` finds whom a
-changed key concerns without going through all who wait.
+A read of one key watches that key, a read of a prefix watches the prefix: `WatchRegistry` finds the watches of a
+changed key without going through all of them.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Final
 from consulpy.errors import RPCError
 from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
-from consulpy.state.ordered_table import Ordered
+from consulpy.state.ordered_table import OrderedTable
 from consulpy.state.session import Sessions
 from consulpy.state.tombstone import TOMBSTONES, Tombstones
 from consulpy.state.watch import WatchSet, kv_key, kv_prefix
@@ -23,37 +23,39 @@ _KEY: Final = attrgetter("key")
 _MODIFY_INDEX: Final = attrgetter("modify_index")
 
 
-class KV:
-    """All keys."""
+class KVStore:
+    """Reads and changes of keys. Reads return `(index, result)`."""
 
     def __init__(self, indexes: Indexes, sessions: Sessions) -> None:
         self._indexes = indexes
         self._sessions = sessions
-        self.table: Ordered[DirEntry] = Ordered(KVS, session=lambda row: (row.session,) if row.session else ())
+        self.table: OrderedTable[DirEntry] = OrderedTable(
+            KVS, session=lambda row: (row.session,) if row.session else ()
+        )
         self.tombstones = Tombstones()
 
     # Reads
 
     def get(self, watch: WatchSet | None, key: str) -> tuple[int, DirEntry | None]:
-        """One key; the index of a missing one is that of all keys."""
+        """An entry; the index of a missing one is that of all keys."""
         if watch is not None:
             watch.add(kv_key(key))
         found = self.table.get(key)
         return (found.modify_index if found is not None else self._table_index()), found
 
-    def under(self, watch: WatchSet | None, prefix: str) -> tuple[int, list[DirEntry]]:
+    def with_prefix(self, watch: WatchSet | None, prefix: str) -> tuple[int, list[DirEntry]]:
         """All entries under a prefix, by key."""
         if watch is not None:
             watch.add(kv_prefix(prefix))
-        found = self.table.under(prefix)
+        found = self.table.with_prefix(prefix)
         if not prefix:
             return self._table_index(), found
         newest = max(map(_MODIFY_INDEX, found), default=0)
         return max(newest, self.tombstones.max_index(prefix)) or self._table_index(), found
 
     def keys(self, watch: WatchSet | None, prefix: str, separator: str) -> tuple[int, list[str]]:
-        """The keys under a prefix, each only up to the first `separator` after it, once."""
-        index, entries = self.under(watch, prefix)
+        """The keys under a prefix, each truncated after the first `separator` behind it, without duplicates."""
+        index, entries = self.with_prefix(watch, prefix)
         if not separator:
             return index, list(map(_KEY, entries))
         return index, list(dict.fromkeys(_cut(entry.key, prefix, separator) for entry in entries))
@@ -61,23 +63,23 @@ class KV:
     def _table_index(self) -> int:
         return self._indexes.max(None, KVS, TOMBSTONES)
 
-    # Changes. Each gives whether it was done.
+    # Changes
 
     def set(self, change: TableChange, entry: DirEntry) -> DirEntry:
-        """Write a key; a lock on it stays. The entry as it stands now."""
+        """Write a key; a lock on it stays. The stored entry."""
         old = self.table.get(entry.key)
         session = old.session if old is not None else ""
         return self._put(change, entry if entry.session == session else dataclasses.replace(entry, session=session))
 
     def set_cas(self, change: TableChange, entry: DirEntry) -> DirEntry | None:
-        """Write a key that stands at `entry.modify_index` (0: that is not there); None if it doesn't."""
+        """Write a key whose index is `entry.modify_index` (0: it does not exist); None if it isn't."""
         old = self.table.get(entry.key)
         if entry.modify_index != (old.modify_index if old is not None else 0):
             return None
         return self.set(change, entry)
 
     def lock(self, change: TableChange, entry: DirEntry) -> DirEntry | None:
-        """Write and acquire a key for `entry.session`; None if another one holds it. Raises `RPCError`."""
+        """Write and lock a key for `entry.session`; None if another session holds it. Raises `RPCError`."""
         if not entry.session:
             raise RPCError("missing session")
         if self._sessions.find(entry.session) is None:
@@ -102,13 +104,13 @@ class KV:
         return self._put(change, dataclasses.replace(entry, session="", lock_index=old.lock_index))
 
     def delete(self, change: TableChange, key: str) -> None:
-        """Remove a key; a missing one moves no index."""
+        """Remove a key; for a missing one no index changes."""
         if self.table.get(key) is not None:
             self.tombstones.add(change, key)
             self._remove(change, (key,))
 
     def delete_cas(self, change: TableChange, key: str, index: int) -> bool:
-        """Remove a key that stands at `index`. A missing one counts as removed."""
+        """Remove a key whose index is `index`; whether it was removed or missing."""
         old = self.table.get(key)
         if old is not None and old.modify_index != index:
             return False
@@ -116,15 +118,15 @@ class KV:
         return True
 
     def delete_tree(self, change: TableChange, prefix: str) -> None:
-        """Remove all keys under a prefix; one tombstone stands for them."""
-        keys = [entry.key for entry in self.table.under(prefix)]
+        """Remove all keys under a prefix, with one tombstone for all."""
+        keys = [entry.key for entry in self.table.with_prefix(prefix)]
         if keys:
             if prefix:
                 self.tombstones.add(change, prefix)
-            self._remove(change, reversed(keys))  # from the end: little moves in the ordered table
+            self._remove(change, reversed(keys))  # from the end: fewer moves in the ordered table
 
     def end_session(self, change: TableChange, session: str, *, delete: bool) -> list[str]:
-        """A session ended: release or delete the keys that it held, and name them."""
+        """Release or delete the keys locked by a destroyed session; their names."""
         held = self.table.by("session", session)
         for entry in held:
             if delete:
@@ -144,20 +146,20 @@ class KV:
         new.modify_index = change.index
         change.put(self.table, (new.key,), new)
         change.bump(KVS)
-        change.touch(kv_key(new.key))
+        change.mark_changed(kv_key(new.key))
         return new
 
     def _remove(self, change: TableChange, keys: Iterable[str]) -> None:
         for key in keys:
             change.remove(self.table, (key,))
-            change.touch(kv_key(key))
+            change.mark_changed(kv_key(key))
         change.bump(KVS)
 
 
 def _cut(key: str, prefix: str, separator: str) -> str:
     if not separator:
         return key
-    if not (prefix.isprintable() and separator.isprintable()):  # perhaps bytes, which may be parts of characters
+    if not (prefix.isprintable() and separator.isprintable()):  # not text: a cut may fall inside of a character
         raw, mark = _raw(key), _raw(separator)
         at = raw.find(mark, len(_raw(prefix)))
         return key if at < 0 else raw[: at + len(mark)].decode("utf-8", "surrogateescape")

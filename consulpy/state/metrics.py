@@ -1,11 +1,11 @@
-"""Under which of Consul's names a command is measured."""
+"""Consul's metric names of commands."""
 
 from functools import cache
 from typing import Final
 
 from consulpy.state.commands import Command
 
-#: By class: what is measured when it is applied (`fsm.`), and when it was submitted, until its result was there.
+#: By class: the metric of its application (`fsm.`), and of the whole write until its result.
 _NAMES: Final = {
     "Register": ("register", "catalog.register"),
     "Deregister": ("deregister", "catalog.deregister"),
@@ -23,7 +23,7 @@ _NAMES: Final = {
 
 
 def applied(command: Command, took_ms: float) -> tuple[str, float, dict[str, str] | None]:
-    """The sample of a command that was applied, with its operation as a label where it has one."""
+    """The sample of an applied command, labelled with its operation where it has one."""
     op = getattr(getattr(command, "body", None), "op", None)
     return _applied(type(command).__name__), took_ms, {"op": str(op)} if op is not None else None
 

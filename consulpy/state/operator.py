@@ -1,7 +1,6 @@
-"""What operators set: the autopilot configuration, and the federation states that servers keep for each datacenter.
+"""The autopilot configuration and the federation states of datacenters.
 
-Both are carried and stored; nothing here acts on them. A server's first log entries write them, so that its indexes
-look as Consul's (docs/wire/rpc.md 13).
+Both are only stored. A server's first log entries write them, so that its indexes equal Consul's (docs/wire/rpc.md 13).
 """
 
 import dataclasses
@@ -18,7 +17,7 @@ FEDERATION_STATES = "federation-states"
 
 
 class Operator:
-    """The autopilot configuration (one row) and the federation states (a row for each datacenter)."""
+    """Tables of the autopilot configuration (one row) and the federation states (one row per datacenter)."""
 
     def __init__(self, indexes: Indexes) -> None:
         self._indexes = indexes
@@ -30,7 +29,7 @@ class Operator:
         return self._indexes.max(watch, AUTOPILOT), self.autopilot_table.get(AUTOPILOT)
 
     def set_autopilot(self, change: TableChange, config: AutopilotConfig, *, check_and_set: bool) -> bool:
-        """Write the configuration; with `check_and_set` only if it is still at `config.modify_index`."""
+        """Write the configuration; with `check_and_set` only if its index is still `config.modify_index`."""
         old = self.autopilot_table.get(AUTOPILOT)
         if check_and_set and config.modify_index != (old.modify_index if old else 0):
             return False
@@ -42,15 +41,15 @@ class Operator:
         return True
 
     def federation_state(self, watch: WatchSet | None, datacenter: str) -> tuple[int, FederationState | None]:
-        """What is kept of one datacenter."""
+        """The federation state of a datacenter."""
         return self._indexes.max(watch, FEDERATION_STATES), self.federation_table.get(datacenter)
 
     def federation_states(self, watch: WatchSet | None) -> tuple[int, Sequence[FederationState]]:
-        """What is kept of every datacenter, by name."""
+        """All federation states, by datacenter."""
         return self._indexes.max(watch, FEDERATION_STATES), self.federation_table.all()
 
     def set_federation_state(self, change: TableChange, state: FederationState) -> None:
-        """Write the state of one datacenter."""
+        """Write the federation state of a datacenter."""
         old = self.federation_table.get(state.datacenter)
         new = dataclasses.replace(
             state,

@@ -1,4 +1,4 @@
-"""A table by one text key, in the order of its UTF-8 bytes, from which whole prefixes are read."""
+"""A table with one text key, sorted by its UTF-8 bytes, with reads by prefix."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable
@@ -9,23 +9,23 @@ from consulpy.state.table import Key, Table
 Row = TypeVar("Row")
 
 
-class Ordered(Table[Row]):
-    """As `Table`, but kept in order: a prefix is found without going through the other rows."""
+class OrderedTable(Table[Row]):
+    """A `Table` that is always sorted: a prefix is found by binary search."""
 
     __slots__ = ("_order", "_sorted")
 
     def __init__(self, name: str, /, **groups: Callable[[Row], Iterable[Hashable]]) -> None:
         super().__init__(name, **groups)
-        #: The keys in order, and the row of each at the same place: a large prefix is read in no time.
+        #: The sorted keys, and their rows at the same positions: reading a prefix is a slice.
         self._order: list[bytes] = []
         self._sorted: list[Row] = []
 
     def all(self) -> tuple[Row, ...]:
-        """Every row, in key order."""
-        return tuple(self.under(""))
+        """All rows, by key."""
+        return tuple(self.with_prefix(""))
 
-    def under(self, prefix: str) -> list[Row]:
-        """The rows whose keys begin with `prefix`, in key order."""
+    def with_prefix(self, prefix: str) -> list[Row]:
+        """The rows whose keys begin with `prefix`, by key."""
         raw, order = _raw(prefix), self._order
         begin = bisect_left(order, raw)
         after = _after(raw)
@@ -53,6 +53,6 @@ def _raw(key: str) -> bytes:
 
 
 def _after(raw: bytes) -> bytes:
-    """The first of all bytes that come after those which begin with `raw`; empty if there are none."""
+    """The smallest bytes greater than all those that begin with `raw`; empty if there are none."""
     begin = raw.rstrip(b"\xff")
     return begin[:-1] + bytes([begin[-1] + 1]) if begin else b""

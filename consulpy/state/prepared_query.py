@@ -1,4 +1,4 @@
-"""Prepared queries: one table by id, found by name, by the longest prefix of a template, or by session."""
+"""The table of prepared queries by id; found by name, by the longest prefix of a template, or by session."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from consulpy.structs.prepared_query import PreparedQuery
 QUERIES: Final = "prepared-queries"
 
 
-class Queries:
-    """All prepared queries."""
+class PreparedQueries:
+    """Reads and changes of prepared queries. Reads return `(index, result)`."""
 
     def __init__(self, indexes: Indexes) -> None:
         self._indexes = indexes
@@ -29,15 +29,15 @@ class Queries:
         )
 
     def get(self, watch: WatchSet | None, query_id: str) -> tuple[int, PreparedQuery | None]:
-        """One by its id."""
+        """A query by id."""
         return self._indexes.max(watch, QUERIES), self.table.get(query_id.lower())
 
     def all(self, watch: WatchSet | None) -> tuple[int, Sequence[PreparedQuery]]:
-        """All, by id."""
+        """All queries, by id."""
         return self._indexes.max(watch, QUERIES), self.table.all()
 
     def resolve(self, id_or_name: str, source: QuerySource) -> PreparedQuery | None:
-        """What an id or a name means, a template rendered for it; None for nothing. Raises `RPCError`."""
+        """The query of an id or a name, rendered if it is a template; None if there is none. Raises `RPCError`."""
         by_id = self.table.get(id_or_name.lower())
         if by_id is not None:
             if is_template(by_id):
@@ -54,7 +54,7 @@ class Queries:
         return None
 
     def put(self, change: TableChange, query: PreparedQuery, *, has_session: bool = True) -> None:
-        """Write one. `has_session`: whether the session that it names exists. Raises `RPCError`."""
+        """Write a query. `has_session`: whether its session exists. Raises `RPCError`."""
         old = self.table.get(query.id.lower())
         if query.session and not has_session:
             raise RPCError(f'invalid session "{query.session}"')
@@ -77,12 +77,12 @@ class Queries:
             raise RPCError(f"name '{query.name}' aliases an existing query ID")
 
     def remove(self, change: TableChange, query_id: str) -> None:
-        """Remove one, if it is there."""
+        """Remove a query if it exists."""
         if self.table.get(query_id.lower()) is not None:
             change.remove(self.table, (query_id.lower(),))
             change.bump(QUERIES)
 
     def remove_of_session(self, change: TableChange, session: str) -> None:
-        """Remove those that are bound to a session that ends."""
+        """Remove the queries bound to a destroyed session."""
         for query in self.table.by("session", session):
             self.remove(change, query.id)

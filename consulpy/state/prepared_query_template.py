@@ -1,7 +1,7 @@
-"""Templates of prepared queries: one query that answers for every name with its prefix.
+"""Templates of prepared queries: one query for all names with its prefix.
 
-Every text of the query's service may hold `${name.full}`, `${name.prefix}`, `${name.suffix}`, `${match(N)}` (a group of
-the template's regular expression, 0 is all of it) and `${agent.segment}`; `$${` stands for `${` itself.
+All texts of the query's service may contain `${name.full}`, `${name.prefix}`, `${name.suffix}`, `${match(N)}` (a group
+of the template's regular expression, 0 is the whole match) and `${agent.segment}`; `$${` is a literal `${`.
 """
 
 import copy
@@ -25,12 +25,12 @@ Value = Callable[[str], str]
 
 
 def is_template(query: PreparedQuery) -> bool:
-    """Whether the query answers for many names."""
+    """Whether the query is a template."""
     return bool(query.template.type)
 
 
 def check_template(query: PreparedQuery) -> None:
-    """Raises `RPCError` for a template that cannot be rendered."""
+    """Raises `RPCError` for a template that can't be rendered."""
     if query.template.type != NAME_PREFIX_MATCH:
         raise RPCError(f"failed compiling template: Bad Template.Type '{query.template.type}'")
     try:
@@ -45,7 +45,7 @@ def check_template(query: PreparedQuery) -> None:
 
 
 def render(query: PreparedQuery, name: str, source: QuerySource) -> PreparedQuery:
-    """The query that `name` means; `source`: the agent that asks. Raises `RPCError`."""
+    """The query rendered for `name`; `source`: the requesting agent. Raises `RPCError`."""
     expression = _expression(query.template.regexp)
     groups = (expression.find(name) if expression is not None else None) or []
     variables = {
@@ -69,12 +69,12 @@ def render(query: PreparedQuery, name: str, source: QuerySource) -> PreparedQuer
 
 
 def _expression(regexp: str) -> Regexp | None:
-    """The template's regular expression, None for an empty one. Raises `BadRegexp`."""
+    """The template's compiled regular expression, None for an empty one. Raises `BadRegexp`."""
     return compile_regexp(regexp) if regexp else None
 
 
 def _interpolated(text: str, value: Value) -> str:
-    """`text` with its `${...}` replaced. Raises `ValueError` for what is none."""
+    """`text` with its `${...}` replaced. Raises `ValueError` for an invalid one."""
 
     def replaced(part: "re.Match[str]") -> str:
         if part[0] == "$${":
@@ -90,7 +90,7 @@ def _interpolated(text: str, value: Value) -> str:
 
 
 def _texts(service: QueryService) -> Iterator[tuple[str, str]]:
-    """(where, text) of everything that may be interpolated."""
+    """(name, text) of all interpolated fields."""
     yield ".Service", service.service
     yield ".Near", service.near
     for number, datacenter in enumerate(service.failover.datacenters or ()):

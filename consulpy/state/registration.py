@@ -1,8 +1,8 @@
-"""How the catalog changes: registrations and deregistrations of nodes, services and checks.
+"""Changes of the catalog: registration and deregistration of nodes, services and checks.
 
-Which index each change raises was seen on real Consul after every single change (docs/wire/rpc.md 14). In two cases
-Consul leaves readers with an old result and an old index, and we do not copy that: when a service id changes its
-service name, and when a check moves from one service to another, the losing service's index rises here too.
+The indexes set by each change were recorded from real Consul (docs/wire/rpc.md 14). In two cases Consul leaves readers
+with an old result and an old index: when a service id changes its service name, and when a check moves between
+services. Here the losing service's index is set too.
 """
 
 from collections.abc import Hashable
@@ -19,7 +19,7 @@ from consulpy.structs.service import NodeService, Weights
 
 
 def register(change: Change, request: RegisterRequest) -> None:
-    """Write a node, and with it a service and checks. Raises `RPCError` with Consul's texts."""
+    """Write a node, optionally with a service and checks. Raises `RPCError` with Consul's texts."""
     if not (request.skip_node_update and change.store.catalog.has_node(request.node)):
         put_node(change, request)
     if request.service is not None:
@@ -33,7 +33,7 @@ def register(change: Change, request: RegisterRequest) -> None:
 def deregister(change: Change, request: DeregisterRequest) -> None:
     """Remove a service with its checks, or a check, or (neither named) a node with everything on it.
 
-    What is not there is no error and moves no index.
+    A missing target is no error and changes no index.
     """
     if request.service_id:
         remove_service(change, request.node.lower(), request.service_id.lower())
@@ -52,11 +52,11 @@ def put_node(change: Change, request: RegisterRequest) -> None:
     same_id = catalog.nodes_table.by("id", request.id.lower()) if request.id else ()
     old = same_id[0] if same_id else None
     if request.id and (old is None or old.node != request.node):
-        _refuse_taken_name(change, request, is_rename=old is not None)
+        _check_name_conflict(change, request, is_rename=old is not None)
     if old is None:
         old = catalog.nodes_table.get(request.node.lower())
     elif old.node != request.node:
-        remove_node(change, old.node.lower())  # a rename: everything on the old name goes
+        remove_node(change, old.node.lower())  # a rename: everything on the old name is removed
     node = Node(
         id=request.id,
         node=request.node,
@@ -72,12 +72,12 @@ def put_node(change: Change, request: RegisterRequest) -> None:
     node.modify_index = change.index
     change.put(catalog.nodes_table, (node.node.lower(),), node)
     change.bump(NODES)
-    change.touch(*(node_key(name) for name in {node.node, node.id, old.id if old else ""} if name))
+    change.mark_changed(*(node_key(name) for name in {node.node, node.id, old.id if old else ""} if name))
     _bump_services_on(change, node.node.lower())
 
 
-def _refuse_taken_name(change: Change, request: RegisterRequest, *, is_rename: bool) -> None:
-    """A node may take the name of another one only when that one is not alive."""
+def _check_name_conflict(change: Change, request: RegisterRequest, *, is_rename: bool) -> None:
+    """Raises `RPCError` if the name belongs to another node that is alive."""
     catalog = change.store.catalog
     holder = catalog.nodes_table.get(request.node.lower())
     if holder is None or not holder.id or holder.id.lower() == request.id.lower():
@@ -92,7 +92,7 @@ def _refuse_taken_name(change: Change, request: RegisterRequest, *, is_rename: b
 
 
 def remove_node(change: Change, node: str) -> None:
-    """Remove a node and everything on it. `node` is the lower-case name."""
+    """Remove a node and everything on it. `node`: its lower-case name."""
     catalog = change.store.catalog
     old = catalog.nodes_table.get(node)
     if old is None:
@@ -102,17 +102,17 @@ def remove_node(change: Change, node: str) -> None:
     for check in catalog.checks_table.by("node", node):
         remove_check(change, node, check.check_id.lower())
     end_sessions_of_node(change, node)
-    change.store.coordinates.forget_node(change, node)
+    change.store.coordinates.remove_node(change, node)
     change.remove(catalog.nodes_table, (node,))
     change.bump(NODES)
-    change.touch(*(node_key(name) for name in (old.node, old.id) if name))
+    change.mark_changed(*(node_key(name) for name in (old.node, old.id) if name))
 
 
 # Services
 
 
 def put_service(change: Change, node: str, service: NodeService) -> None:
-    """Write a service of a node that is there. Raises `RPCError`."""
+    """Write a service of an existing node. Raises `RPCError`."""
     catalog = change.store.catalog
     if not service.id:
         raise RPCError("failed inserting service: failed inserting service: object missing primary index")
@@ -130,7 +130,7 @@ def put_service(change: Change, node: str, service: NodeService) -> None:
     change.put(catalog.services_table, key, row)
     change.bump(SERVICES, *index_keys(row))
     if old_row is not None:
-        _bump_lost(change, old_row)
+        _bump_removed(change, old_row)
 
 
 def remove_service(change: Change, node: str, service_id: str) -> None:
@@ -143,27 +143,29 @@ def remove_service(change: Change, node: str, service_id: str) -> None:
         remove_check(change, node, check.check_id.lower())
     change.remove(catalog.services_table, (node, service_id))
     change.bump(SERVICES, CHECKS)  # checks too, even if the service had none
-    _bump_lost(change, row)
+    _bump_removed(change, row)
 
 
 def index_keys(row: Instance) -> tuple[Hashable, ...]:
-    """The index keys of all questions whose answers show this instance."""
+    """Index keys of all reads whose results contain this instance."""
     service = row.service
     return (service_key(service.service), kind_key(service.kind), *map(connect_key, connect_names(row)))
 
 
-def _bump_lost(change: Change, old: Instance) -> None:
-    """`old` is no longer a row: raise what showed it, and forget its service if that disappeared with it."""
+def _bump_removed(change: Change, old: Instance) -> None:
+    """Set the indexes of reads that contained the removed row `old`; remove its service's index if
+    it was the last one.
+    """
     name = old.service.service
-    if name.lower() in change.store.catalog.services_table.groups["name"]:
+    if name.lower() in change.store.catalog.services_table.secondary_indexes["name"]:
         change.bump(*index_keys(old))
         return
     change.bump(*index_keys(old)[1:])
-    change.forget(service_key(name))
+    change.drop_index(service_key(name))
     change.bump(EXTINCTION)
     for reached in connect_names(old):
-        if reached not in change.store.catalog.services_table.groups["connect"]:
-            change.forget(connect_key(reached))  # answers have the larger of it and of the extinction: the same
+        if reached not in change.store.catalog.services_table.secondary_indexes["connect"]:
+            change.drop_index(connect_key(reached))  # reads take the larger of it and of the extinction index: the same
 
 
 def _bump_services_on(change: Change, node: str) -> None:
@@ -175,7 +177,7 @@ def _bump_services_on(change: Change, node: str) -> None:
 
 
 def put_check(change: Change, check: HealthCheck) -> None:
-    """Write a check. Identical ones raise only the index of the table. A critical one ends its sessions."""
+    """Write a check. An identical one only sets the table's index. A critical one ends its sessions."""
     catalog = change.store.catalog
     if not catalog.has_node(check.node):
         raise RPCError(f'failed inserting check: Missing node registration on node "{check.node}"')
@@ -205,7 +207,7 @@ def put_check(change: Change, check: HealthCheck) -> None:
     change.put(catalog.checks_table, key, new)
     for check_of in (new, old):
         if check_of is not None:
-            _bump_instances_of(change, check_of)
+            _bump_services_of_check(change, check_of)
 
 
 def remove_check(change: Change, node: str, check_id: str) -> None:
@@ -218,12 +220,12 @@ def remove_check(change: Change, node: str, check_id: str) -> None:
     end_sessions_of_check(change, node, check_id)
     change.bump(CHECKS)
     if not old.service_id:
-        change.bump(SERVICES)  # as Consul does when a node's check goes
-    _bump_instances_of(change, old)
+        change.bump(SERVICES)  # as Consul does for a node check
+    _bump_services_of_check(change, old)
 
 
-def _bump_instances_of(change: Change, check: HealthCheck) -> None:
-    """Raise the services whose health this check concerns: one instance's, or all on the node."""
+def _bump_services_of_check(change: Change, check: HealthCheck) -> None:
+    """Set the indexes of the services whose health this check is part of: one instance's, or all of the node."""
     node = check.node.lower()
     if not check.service_id:
         _bump_services_on(change, node)

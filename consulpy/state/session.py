@@ -13,7 +13,7 @@ SESSIONS: Final = "sessions"
 
 
 class Sessions:
-    """All sessions, by id."""
+    """Reads of sessions. They return `(index, result)`, except `find`."""
 
     def __init__(self, indexes: Indexes) -> None:
         self._indexes = indexes
@@ -24,18 +24,18 @@ class Sessions:
         )
 
     def find(self, session_id: str) -> Session | None:
-        """One by its id. Raises `RPCError` for a text that is no id."""
+        """A session by id. Raises `RPCError` for an invalid id."""
         check_uuid(session_id, "failed session lookup")
         return self.table.get(session_id.lower())
 
     def get(self, watch: WatchSet | None, session_id: str) -> tuple[int, Session | None]:
-        """One by its id. Raises `RPCError`."""
+        """A session by id. Raises `RPCError` for an invalid id."""
         return self._indexes.max(watch, SESSIONS), self.find(session_id)
 
-    def every(self, watch: WatchSet | None) -> tuple[int, Sequence[Session]]:
-        """All, by id."""
+    def all(self, watch: WatchSet | None) -> tuple[int, Sequence[Session]]:
+        """All sessions, by id."""
         return self._indexes.max(watch, SESSIONS), self.table.all()
 
-    def of_node(self, watch: WatchSet | None, node: str) -> tuple[int, Sequence[Session]]:
-        """Those of one node."""
+    def node(self, watch: WatchSet | None, node: str) -> tuple[int, Sequence[Session]]:
+        """The sessions of a node."""
         return self._indexes.max(watch, SESSIONS), self.table.by("node", node.lower())

@@ -14,7 +14,7 @@ from consulpy.structs.session import DELETE_KEYS, RELEASE, Session
 
 
 def create_session(change: Change, session: Session) -> None:
-    """Write a new one. Raises `RPCError` when its node or a check is missing, or a check critical."""
+    """Write a new session. Raises `RPCError` if its node or a check is missing, or a check is critical."""
     if not session.id:
         raise RPCError("Missing session ID")
     if session.behavior not in ("", RELEASE, DELETE_KEYS):
@@ -36,7 +36,7 @@ def create_session(change: Change, session: Session) -> None:
 
 
 def destroy_session(change: Change, session_id: str) -> None:
-    """End one, and with it its locks and its prepared queries; a missing one changes nothing."""
+    """Destroy a session, its locks and its prepared queries; a missing one changes nothing."""
     store = change.store
     session = store.sessions.table.get(session_id.lower())
     if session is None:
@@ -50,12 +50,12 @@ def destroy_session(change: Change, session_id: str) -> None:
 
 
 def end_sessions_of_check(change: Change, node: str, check_id: str) -> None:
-    """A check turned critical or is gone: end the sessions that hang on it."""
+    """Destroy the sessions bound to a check that became critical or was removed."""
     for session in change.store.sessions.table.by("check", (node.lower(), check_id.lower())):
         destroy_session(change, session.id)
 
 
 def end_sessions_of_node(change: Change, node: str) -> None:
-    """A node is gone: end all of its sessions."""
+    """Destroy the sessions of a removed node."""
     for session in change.store.sessions.table.by("node", node.lower()):
         destroy_session(change, session.id)

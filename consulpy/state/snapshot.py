@@ -1,8 +1,8 @@
-"""The whole state as a list of records, and back: what a log is compacted into.
+"""The whole state as a list of records, and back; a log is compacted into it.
 
 Records and their order are those of Consul's `state.bin` (docs/wire/rpc.md 15): `u8 type` and msgpack; nodes, services
-and checks as Register bodies, coordinates, sessions, what access control knows, keys, tombstones, autopilot, federation
-states, and at the end the index of every key.
+and checks as Register bodies, coordinates, sessions, ACL tables, keys, tombstones, autopilot, federation states, and at
+the end the index of every key.
 """
 
 import dataclasses
@@ -46,16 +46,16 @@ from consulpy.structs.prepared_query import PreparedQuery
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.session import Session
 
-#: The type of a record that holds the index of one key; only in snapshots.
+#: Type of a record with the index of one key; only in snapshots.
 INDEX: Final = 16
-#: Half-written large values of a Raft log; there are none here.
+#: Type of incomplete large values of a Raft log; never written here.
 CHUNKING: Final = 29
-#: What real Consul has besides and nothing here acts on (areas, Connect's CA): kept as it is, so that a snapshot that
-#: comes from there can go back.
-CARRIED: Final = frozenset({10, 13, 14, 15, 21})
-#: How index keys that are not tables are spelt in a snapshot: the prefix and the rest.
+#: Types of real Consul's records that are not used here (areas, Connect's CA); stored, so that a snapshot taken here
+#: has them too.
+UNUSED_TYPES: Final = frozenset({10, 13, 14, 15, 21})
+#: How index keys that are not tables are encoded in a snapshot: prefix and rest.
 _PREFIXES: Final = {"service": "service.", "kind": "service_kind.", "connect": "service_connect."}
-#: How a snapshot spells the kind of ordinary services.
+#: The encoded kind of ordinary services.
 TYPICAL: Final = "typical"
 
 
@@ -69,7 +69,7 @@ class IndexEntry(Record):
 
 @dataclass(slots=True)
 class Snapshot:
-    """The state at one index. Taking one copies references only; `records` may then run in another thread."""
+    """The state at one index. Creating one copies references only; `records` may then run in another thread."""
 
     index: int
     nodes: list[Node]
@@ -84,14 +84,14 @@ class Snapshot:
     queries: list[PreparedQuery]
     intentions: list[Intention]
     config_entries: list[Any]
-    #: Tokens, policies, roles, binding rules and auth methods, each with the type of its records.
+    #: Tokens, policies, roles, binding rules and auth methods, each with its record type.
     acl: list[tuple[int, list[Any]]]
-    carried: tuple[bytes, ...]
+    unused_records: tuple[bytes, ...]
     indexes: list[tuple[Hashable, int]]
 
     @classmethod
     def of(cls, store: Store) -> "Snapshot":
-        """The state of `store` as it is now."""
+        """The current state of `store`."""
         return cls(
             index=store.index,
             nodes=store.catalog.nodes_table.unordered(),
@@ -107,15 +107,15 @@ class Snapshot:
             intentions=store.intentions.table.unordered(),
             config_entries=store.config_entries.table.unordered(),
             acl=[
-                (kind, [store.acl.shown(row) for row in rows] if kind in _WITH_LINKS else rows)
+                (kind, [store.acl.with_current_links(row) for row in rows] if kind in _WITH_LINKS else rows)
                 for kind, rows in zip(_ACL_RECORDS, map(Table.unordered, acl_tables(store.acl)), strict=True)
             ],
-            carried=store.carried,
+            unused_records=store.unused_records,
             indexes=list(store.indexes.items()),
         )
 
     def records(self) -> Iterator[bytes]:
-        """Every record of the snapshot, in a fixed order."""
+        """All records, in a fixed order."""
         services: dict[str, list[Instance]] = {}
         for row in self.services:
             services.setdefault(row.node, []).append(row)
@@ -149,20 +149,20 @@ class Snapshot:
             yield bytes([commands.ConfigEntry.TYPE]) + EntryRequest(op=UPSERT, entry=config_entry).pack()
         for state in sorted(self.federation_states, key=lambda state: state.datacenter):
             yield bytes([FederationState.TYPE]) + FederationStateRequest(state=state).pack()
-        yield from self.carried
-        for key, value in sorted((_spell(key), value) for key, value in self.indexes):
+        yield from self.unused_records
+        for key, value in sorted((_encode_key(key), value) for key, value in self.indexes):
             yield bytes([INDEX]) + IndexEntry(key, value).pack()
 
 
 def restore(index: int, records: Iterable[bytes]) -> Store:
-    """The store in the records of a snapshot at `index`. Raises `WireError`."""
+    """The store restored from the records of a snapshot at `index`. Raises `WireError`."""
     store = Store()
     store.index = index
     carried: list[bytes] = []
     for record in records:
         if not record:
             raise WireError("an empty snapshot record")
-        if record[0] in CARRIED:
+        if record[0] in UNUSED_TYPES:
             carried.append(record)
             continue
         if record[0] == CHUNKING:
@@ -171,7 +171,7 @@ def restore(index: int, records: Iterable[bytes]) -> Store:
         if put is None:
             raise WireError(f"a snapshot record of unknown type {record[0]}")
         put(store, unpack_from(memoryview(record)[1:])[0])
-    store.carried = tuple(carried)
+    store.unused_records = tuple(carried)
     return store
 
 
@@ -255,7 +255,7 @@ def _restore_config_entry(store: Store, raw: object) -> None:
 
 def _restore_federation_state(store: Store, raw: object) -> None:
     state = FederationStateRequest.from_wire(raw).state
-    if state is None:  # our own earlier snapshots had the bare record
+    if state is None:  # earlier snapshots of this program had the bare record
         state = State.from_wire(raw)
     store.operator.federation_table._replace((state.datacenter,), state)
 
@@ -278,10 +278,10 @@ def _restore_legacy_bootstrap(store: Store, raw: object) -> None:
 
 def _restore_index(store: Store, raw: object) -> None:
     entry = IndexEntry.from_wire(raw)
-    store.indexes._replace(_read_key(entry.key), entry.value)
+    store.indexes._replace(_decode_key(entry.key), entry.value)
 
 
-#: The records of access control by their types, in the order of `acl_tables`.
+#: Record types of the ACL tables, in the order of `acl_tables`.
 _ACL_RECORDS: Final[dict[int, type[Record]]] = {
     TokenSet.TYPE: Token,
     PolicySet.TYPE: Policy,
@@ -289,7 +289,7 @@ _ACL_RECORDS: Final[dict[int, type[Record]]] = {
     BindingRuleSet.TYPE: BindingRule,
     AuthMethodSet.TYPE: AuthMethod,
 }
-#: Those that show the names of what they are linked with.
+#: Types whose records contain the names of linked rows.
 _WITH_LINKS: Final = (TokenSet.TYPE, RoleSet.TYPE)
 
 _RESTORE: Final[dict[int, Callable[[Store, object], None]]] = {
@@ -310,7 +310,7 @@ _RESTORE: Final[dict[int, Callable[[Store, object], None]]] = {
 }
 
 
-def _spell(key: Hashable) -> str:
+def _encode_key(key: Hashable) -> str:
     if isinstance(key, str):
         return key
     assert isinstance(key, tuple)
@@ -319,9 +319,9 @@ def _spell(key: Hashable) -> str:
     return _PREFIXES[key[0]] + str(key[1])
 
 
-def _read_key(spelt: str) -> Hashable:
+def _decode_key(encoded: str) -> Hashable:
     for family, prefix in _PREFIXES.items():
-        if spelt.startswith(prefix):
-            rest = spelt.removeprefix(prefix)
+        if encoded.startswith(prefix):
+            rest = encoded.removeprefix(prefix)
             return (family, "" if family == "kind" and rest == TYPICAL else rest)
-    return spelt
+    return encoded

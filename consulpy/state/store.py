@@ -1,8 +1,8 @@
-"""The state store: tables, their indexes, and who waits for them. It changes only by applying commands of the log.
+"""The state store: tables, indexes and watches. It changes only by applying commands of the log.
 
-A result's index is the largest of some *index keys*: a table's name, or a finer thing such as `("service", "web")`.
-A change raises index keys to its own index; a read notes in its `WatchSet` the keys that it consulted. So a waiter is
-woken exactly when the index of its result moved. Rules: docs/wire/rpc.md 14.
+A result's index is the largest of some *index keys*: a table's name, or a finer one such as `("service", "web")`. A
+change sets index keys to its own index; a read adds the keys that it used to its `WatchSet`. So a watch fires exactly
+when the index of its result changed. Rules: docs/wire/rpc.md 14.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,21 @@ from consulpy.state.config_entry import ConfigEntries
 from consulpy.state.coordinate import Coordinates
 from consulpy.state.indexes import Indexes
 from consulpy.state.intention import Intentions
-from consulpy.state.kv import KV
+from consulpy.state.kv import KVStore
 from consulpy.state.operator import Operator
-from consulpy.state.prepared_query import Queries
+from consulpy.state.prepared_query import PreparedQueries
 from consulpy.state.session import Sessions
 from consulpy.state.watch import RESTORED, WatchRegistry
 
 
 class Store:
-    """All tables. `index` is the index of the last command that was applied."""
+    """All tables. `index`: of the last applied command."""
 
     def __init__(self) -> None:
         self.index = 0
         self.watchers = WatchRegistry()
-        #: Told of each key that its session lost, and for how many ns nobody may lock it (`leader.session_ttl`).
+        #: Called with each key released by an ended session, and the nanoseconds of its lock delay
+        #: (`leader.session_ttl`).
         self.on_lock_delay: Callable[[str, int], None] = lambda _key, _delay_ns: None
         self._empty()
 
@@ -38,28 +39,30 @@ class Store:
         self.operator = Operator(self.indexes)
         self.config_entries = ConfigEntries(self.indexes)
         self.intentions = Intentions(self.indexes)
-        self.queries = Queries(self.indexes)
+        self.queries = PreparedQueries(self.indexes)
         self.sessions = Sessions(self.indexes)
-        self.kv = KV(self.indexes, self.sessions)
+        self.kv = KVStore(self.indexes, self.sessions)
         self.acl = Acl(self.indexes)
-        #: Records of a restored snapshot that nothing here acts on (`consulpy.state.snapshot`).
-        self.carried: tuple[bytes, ...] = ()
+        #: Records of a restored snapshot that are only stored (`consulpy.state.snapshot`).
+        self.unused_records: tuple[bytes, ...] = ()
 
     @property
     def rows(self) -> int:
-        """About how many rows there are: those of the tables that grow large."""
+        """The approximate number of rows, of the tables that grow large."""
         catalog = self.catalog
         things = len(catalog.nodes_table) + len(catalog.services_table) + len(catalog.checks_table)
         return things + len(self.kv.table)
 
     def change(self, index: int) -> "Change":
-        """`with` it, one atomic change at `index`: everything inside happens, or (when it raises) nothing."""
+        """A context manager for one atomic change at `index`: all of it is applied, or (when the
+        block raises) nothing.
+        """
         assert index > self.index, f"index {index} was applied already: {self.index}"
         self.index = index
         return Change(self, index)
 
     def replace_by(self, other: "Store") -> None:
-        """Become `other` (a restored snapshot); everybody who waits is woken."""
+        """Take over the tables of `other` (a restored snapshot); all watches fire."""
         self.index = other.index
         self.indexes = other.indexes
         self.catalog = other.catalog
@@ -71,14 +74,14 @@ class Store:
         self.sessions = other.sessions
         self.kv = other.kv
         self.acl = other.acl
-        self.carried = other.carried
+        self.unused_records = other.unused_records
         self.watchers.changed([RESTORED])
 
 
 class Change(TableChange):
     """One atomic change of the whole store; a context manager.
 
-    At the end of the block the watches of what it touched fire; if the block raised, all of it is undone.
+    At the end of the block the watches on its changed keys fire; if the block raised, all of it is undone.
     """
 
     __slots__ = ("store",)
@@ -96,4 +99,4 @@ class Change(TableChange):
             return
         for key, delay_ns in self.lock_delays:
             self.store.on_lock_delay(key, delay_ns)
-        self.store.watchers.changed(self.touched)
+        self.store.watchers.changed(self.changed_keys)

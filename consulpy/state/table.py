@@ -1,8 +1,8 @@
 """Tables of the state store: rows by primary key, listed in key order, and found through secondary indexes.
 
-A `SecondaryIndex` maps a value to the rows that have it, in key order. The listing of a value is made by the first read
-after a change of its rows and then cached: a read costs no more than the rows that it gives, a write no more than its
-own row. Keys are lower case where Consul compares without regard to case (docs/wire/rpc.md 14).
+A `SecondaryIndex` maps a value to its rows, in key order. The sorted rows of a value are computed by the first read
+after a change and cached: a read costs its result, a write its row. Keys are lower case where Consul compares without
+regard to case (docs/wire/rpc.md 14).
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -13,7 +13,7 @@ Row = TypeVar("Row")
 
 
 class _Bucket(Generic[Row]):
-    """The rows that share one value of a group."""
+    """The rows of one value of a secondary index."""
 
     __slots__ = ("ordered", "rows")
 
@@ -23,7 +23,7 @@ class _Bucket(Generic[Row]):
 
 
 class SecondaryIndex(Generic[Row]):
-    """Rows of a table by some value of theirs; `values(row)` says under which values a row is found."""
+    """An index of a table's rows by other values; `values(row)`: the values under which a row is found."""
 
     __slots__ = ("_buckets", "_values")
 
@@ -32,7 +32,7 @@ class SecondaryIndex(Generic[Row]):
         self._buckets: dict[Hashable, _Bucket[Row]] = {}
 
     def get(self, value: Hashable) -> tuple[Row, ...]:
-        """The rows with this value, in key order."""
+        """The rows with this value, by key."""
         bucket = self._buckets.get(value)
         if bucket is None:
             return ()
@@ -44,11 +44,11 @@ class SecondaryIndex(Generic[Row]):
         return value in self._buckets
 
     def __iter__(self) -> Iterator[Hashable]:
-        """Every value that some row has."""
+        """All values of any row."""
         return iter(self._buckets)
 
     def _replace(self, key: Key, old: Row | None, row: Row | None) -> None:
-        """List `row` where `old` was; either may be missing."""
+        """Index `row` in place of `old`; either may be None."""
         values = () if row is None else tuple(self._values(row))
         for value in () if old is None else self._values(old):
             if value not in values:
@@ -69,15 +69,15 @@ def _in_order(rows: dict[Key, Row]) -> tuple[Row, ...]:
 
 
 class Table(Generic[Row]):
-    """Records by key. Rows are never changed, only replaced, so whoever read one may keep it."""
+    """Rows by primary key. Rows are replaced, never modified, so readers may hold them."""
 
-    __slots__ = ("_ordered", "_rows", "groups", "name")
+    __slots__ = ("_ordered", "_rows", "name", "secondary_indexes")
 
     def __init__(self, name: str, /, **groups: Callable[[Row], Iterable[Hashable]]) -> None:
         self.name = name
         self._rows: dict[Key, Row] = {}
         self._ordered: tuple[Row, ...] | None = None
-        self.groups: dict[str, SecondaryIndex[Row]] = {
+        self.secondary_indexes: dict[str, SecondaryIndex[Row]] = {
             group: SecondaryIndex(values) for group, values in groups.items()
         }
 
@@ -86,30 +86,30 @@ class Table(Generic[Row]):
         return self._rows.get(key)
 
     def all(self) -> tuple[Row, ...]:
-        """Every row, in key order."""
+        """All rows, by key."""
         if self._ordered is None:
             self._ordered = _in_order(self._rows)
         return self._ordered
 
     def unordered(self) -> list[Row]:
-        """A copy of all rows in no order: cheap, for a snapshot that is written elsewhere."""
+        """A copy of all rows, unsorted, for a snapshot encoded in another thread."""
         return list(self._rows.values())
 
-    def by(self, group: str, value: Hashable) -> tuple[Row, ...]:
-        """The rows that `group` finds under `value`, in key order."""
-        return self.groups[group].get(value)
+    def by(self, index: str, value: Hashable) -> tuple[Row, ...]:
+        """The rows with `value` in the secondary index named `index`, by key."""
+        return self.secondary_indexes[index].get(value)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def _replace(self, key: Key, row: Row | None) -> Row | None:
-        """Put (or, with None, remove) a row, return the one that was there. Only `Change` and a restore call this."""
+        """Put (or, with None, remove) a row; the previous one. Only `Change` and a restore call this."""
         old = self._rows.get(key)
         if row is not None:
             self._rows[key] = row
         elif old is not None:
             del self._rows[key]
         self._ordered = None
-        for group in self.groups.values():
+        for group in self.secondary_indexes.values():
             group._replace(key, old, row)
         return old

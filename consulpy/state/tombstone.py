@@ -1,31 +1,31 @@
-"""Tombstones: what remains of deleted keys for a while, so that the index of a prefix never goes back."""
+"""Tombstones of deleted keys, by which the index of a prefix never decreases."""
 
 from typing import Final
 
 from consulpy.state.change import TableChange
-from consulpy.state.ordered_table import Ordered
+from consulpy.state.ordered_table import OrderedTable
 from consulpy.structs.kv import DirEntry
 
 TOMBSTONES: Final = "tombstones"
 
 
 class Tombstones:
-    """When keys (or whole prefixes) were last deleted. The record's `modify_index` is that index."""
+    """Deleted keys or prefixes. The record's `modify_index` is the index of the deletion."""
 
     def __init__(self) -> None:
-        self.table: Ordered[DirEntry] = Ordered(TOMBSTONES)
+        self.table: OrderedTable[DirEntry] = OrderedTable(TOMBSTONES)
 
     def add(self, change: TableChange, key: str) -> None:
-        """`key` is deleted by this change."""
+        """Add a tombstone for `key`."""
         change.put(self.table, (key,), DirEntry(key=key, modify_index=change.index))
         change.bump(TOMBSTONES)
 
     def max_index(self, prefix: str) -> int:
-        """The last deletion under a prefix, 0 for none that is remembered."""
-        return max((stone.modify_index for stone in self.table.under(prefix)), default=0)
+        """The index of the last deletion under a prefix, 0 if there is none."""
+        return max((tombstone.modify_index for tombstone in self.table.with_prefix(prefix)), default=0)
 
     def reap(self, change: TableChange, index: int) -> None:
-        """Forget the deletions up to `index`; nobody is woken."""
-        for stone in self.table.all():
-            if stone.modify_index <= index:
-                change.remove(self.table, (stone.key,))
+        """Remove tombstones up to `index`; no watch fires."""
+        for tombstone in self.table.all():
+            if tombstone.modify_index <= index:
+                change.remove(self.table, (tombstone.key,))

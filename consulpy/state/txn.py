@@ -1,6 +1,6 @@
-"""Transactions: every operation is tried, so that all mistakes are told; one mistake undoes them all.
+"""Transactions: all operations are tried, so that all errors are reported; one error undoes all of them.
 
-Texts are Consul's, seen in the answers of real agents where tests/conformance has them.
+Error texts are Consul's, recorded from real agents where tests/conformance has them.
 """
 
 import dataclasses
@@ -19,29 +19,29 @@ from consulpy.structs.service import NodeService
 from consulpy.structs.txn import CheckOp, KVOp, NodeOp, ServiceOp, TxnError, TxnOp, TxnReply, TxnResult
 
 
-class _Undone(ConsulpyError):
-    """Some operation failed: nothing may stay."""
+class _RolledBack(ConsulpyError):
+    """An operation failed: the change is rolled back."""
 
 
 def run(store: Store, index: int, operations: list[TxnOp]) -> TxnReply:
-    """Do all operations at `index`, or none."""
+    """Apply all operations at `index`, or none."""
     reply = TxnReply()
     try:
         with store.change(index) as change:
-            reply = attempt(change, operations)
+            reply = apply_operations(change, operations)
             if reply.errors:
-                raise _Undone
-    except _Undone:
+                raise _RolledBack
+    except _RolledBack:
         pass
     return reply
 
 
 def read(store: Store, operations: list[TxnOp]) -> TxnReply:
-    """Answer operations that change nothing."""
-    return attempt(Change(store, store.index), operations)
+    """Execute operations that change nothing."""
+    return apply_operations(Change(store, store.index), operations)
 
 
-def attempt(change: Change, operations: list[TxnOp]) -> TxnReply:
+def apply_operations(change: Change, operations: list[TxnOp]) -> TxnReply:
     """Try each operation in order: the results of all, or the errors of those that failed."""
     results: list[TxnResult] = []
     errors: list[TxnError] = []
@@ -73,7 +73,7 @@ def _on_key(change: Change, operation: KVOp) -> list[TxnResult]:
     if verb is None:
         raise RPCError(f"unknown KV verb {quoted(operation.verb)}")
     if operation.verb == verbs.GET_TREE:
-        return [TxnResult(kv=entry) for entry in change.store.kv.under(None, operation.dir_ent.key)[1]]
+        return [TxnResult(kv=entry) for entry in change.store.kv.with_prefix(None, operation.dir_ent.key)[1]]
     entry = verb(change, operation.dir_ent)
     if entry is None:
         return []
@@ -163,15 +163,15 @@ _KEY_VERBS: Final[dict[str, Callable[[Change, DirEntry], DirEntry | None]]] = {
 def _catalog_verb(
     kind: str, verb: str, old: Any, index: int, name: str, put: Callable[[], None], remove: Callable[[], None]
 ) -> bool:
-    """Do what `verb` says; whether there is something to show."""
+    """Execute `verb`; whether there is a result."""
     if verb == verbs.GET:
         if old is None:
             raise RPCError(f"{name} doesn't exist")
         return True
     if verb in (verbs.CAS, verbs.DELETE_CAS):
-        # a key that is not there can be deleted at any index; a node, service or check at none
-        stands_at = old.modify_index if old is not None else (0 if verb == verbs.CAS else None)
-        if stands_at != index:
+        # a missing key can be deleted at any index; a node, service or check only at 0
+        current_index = old.modify_index if old is not None else (0 if verb == verbs.CAS else None)
+        if current_index != index:
             raise RPCError(f"failed to {'set' if verb == verbs.CAS else 'delete'} {name}, index is stale")
     if verb in (verbs.SET, verbs.CAS):
         put()

@@ -1,4 +1,4 @@
-"""What Consul's index of ids (go-memdb's UUIDFieldIndex) takes, and how it refuses other texts."""
+"""Validation of ids as Consul's index of ids does it (go-memdb's UUIDFieldIndex), with its error texts."""
 
 import re
 from typing import Final
@@ -11,14 +11,14 @@ _NO_DIGIT: Final = re.compile(r"[^0-9a-fA-F]")
 
 
 def check_uuid(text: str, what: str) -> None:
-    """Raises `RPCError` as Consul's index of ids does: `what` cannot be looked up by this."""
+    """Raises `RPCError` for an invalid id; `what` names the lookup."""
     fault = _uuid_fault(text)
     if fault:
         raise RPCError(f"{what}: index error: {fault}")
 
 
 def _uuid_fault(text: str) -> str:
-    """What go-memdb's index of ids says of a text: hyphens may stand anywhere, the rest are hexadecimal digits."""
+    """go-memdb's error for an invalid id, "" for a valid one. Hyphens are allowed anywhere."""
     if len(text.encode("utf-8", "surrogateescape")) != _LENGTH:
         return "UUID must be 36 characters"
     if text.count("-") > _HYPHENS_MAX:

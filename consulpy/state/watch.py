@@ -1,13 +1,13 @@
-"""Who waits for which change: the other half of a blocking query.
+"""Watches on keys of the state store, for blocking queries.
 
-A read notes in a `WatchSet` what its result depends on; a change names what it touched. Keys are hashable: a table's
-name, or a finer thing such as `("service", "web")`, so that a watcher wakes only when its own result may have changed.
+A read collects in a `WatchSet` the keys that its result depends on; a change names the keys that it changed. Keys are
+hashable: a table's name, or a finer one such as `("service", "web")`.
 """
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
-#: What every watcher waits for besides its own keys: the whole state was replaced (a snapshot was restored).
+#: Key of all watches besides their own: the whole state was replaced (a snapshot was restored).
 RESTORED: Final = "restored"
 
 
@@ -16,32 +16,32 @@ _KV_PREFIX: Final = "kv-prefix"
 
 
 def kv_key(key: str) -> tuple[str, bytes]:
-    """What a read of one key of the key/value store depends on; its change also wakes who reads a prefix of it."""
-    return (_KV, key.encode("utf-8", "surrogateescape"))  # a prefix may end inside a character
+    """Watch key of one key of the KV store; its change also fires watches on its prefixes."""
+    return (_KV, key.encode("utf-8", "surrogateescape"))  # a prefix may end inside of a character
 
 
 def kv_prefix(prefix: str) -> tuple[str, bytes]:
-    """What a read of all keys under a prefix depends on."""
+    """Watch key of all KV keys under a prefix."""
     return (_KV_PREFIX, prefix.encode("utf-8", "surrogateescape"))
 
 
 class WatchSet:
-    """The keys that one read depends on. A read that nobody will wait for is given None instead."""
+    """The keys that a read depends on. A read that is not watched gets None instead."""
 
-    __slots__ = ("is_lasting", "keys")
+    __slots__ = ("is_time_independent", "keys")
 
     def __init__(self) -> None:
         self.keys: set[Hashable] = set()
-        #: Whether the result stays true until one of the keys changes; if not, it also ends with time.
-        self.is_lasting = True
+        #: Whether the result changes only with one of the keys; if not, also with time.
+        self.is_time_independent = True
 
     def add(self, *keys: Hashable) -> None:
-        """The result depends on these."""
+        """Add keys that the result depends on."""
         self.keys.update(keys)
 
 
 class Watch:
-    """Somebody who waits for the first change of any of some keys."""
+    """A callback at the first change of any of some keys."""
 
     __slots__ = ("_call", "_keys", "_watchers")
 
@@ -51,7 +51,7 @@ class Watch:
         self._call: Callable[[], None] | None = call
 
     def cancel(self) -> None:
-        """Stop waiting. Harmless when already woken."""
+        """Cancel. May be called after it fired."""
         if self._call is not None:
             self._call = None
             self._watchers._forget(self, self._keys)
@@ -64,11 +64,11 @@ class Watch:
 
 
 class WatchRegistry:
-    """All waiters, by key."""
+    """All watches, by key."""
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, dict[Watch, None]] = {}
-        #: How many prefixes of each length are waited for: a changed key is cut at these lengths only.
+        #: Number of watched prefixes by length: a changed key is looked up with prefixes of these lengths only.
         self._prefix_lengths: dict[int, int] = {}
 
     def wait(self, watch: WatchSet, call: Callable[[], None]) -> Watch:
@@ -84,7 +84,7 @@ class WatchRegistry:
         return waiter
 
     def changed(self, keys: Iterable[Hashable]) -> None:
-        """Wake everybody who waits for any of `keys`, in the order in which they began to wait for each key."""
+        """Fire all watches on any of `keys`, per key in the order of their registration."""
         for key in keys:
             self._wake(key)
             if type(key) is tuple and key[0] == _KV:

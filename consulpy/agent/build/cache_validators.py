@@ -44,7 +44,7 @@ def of_state(server: Server, config: Callable[[], DnsConfig], tokens: AgentToken
             except RPCError:
                 return None
             rights = store.acl.index(None, TOKENS, POLICIES, ROLES)
-            return (store.indexes, index, rights, tokens.version) if watch.is_lasting else None
+            return (store.indexes, index, rights, tokens.version) if watch.is_time_independent else None
         return store.indexes, index  # a restored snapshot brings a new `indexes`
 
     return validator

@@ -234,7 +234,7 @@ class ResponseCache:
         if not response.startswith(b"HTTP/1.1 200 ") or len(response) > RESPONSE_MAX_BYTES:
             return
         if (
-            (dependencies is not None and not (dependencies.keys and dependencies.is_lasting))
+            (dependencies is not None and not (dependencies.keys and dependencies.is_time_independent))
             or fill.first is None
             or fill.validator() != fill.first
         ):

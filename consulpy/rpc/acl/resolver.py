@@ -165,7 +165,7 @@ class StateResolver:
             found = self._known[secret] = Identity(token, self.authorizers.of(self._grants(store, token)), epoch)
         if found.token.expiration_time is not None:
             if watch is not None:
-                watch.is_lasting = False
+                watch.is_time_independent = False
             if is_expired(found.token, self._wall_s()):
                 raise AclNotFound
         return found

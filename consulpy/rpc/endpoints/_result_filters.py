@@ -57,7 +57,7 @@ def nearest_first(
     if not rows or not source.node or source.datacenter not in ("", server.datacenter):
         return rows
     coordinates = server.store.coordinates
-    here = coordinates.of(source.node)
+    here = coordinates.by_segment(source.node)
     if not here:
         return rows
     known: dict[str, float] = {}
@@ -65,7 +65,7 @@ def nearest_first(
     def distance(row: Row) -> float:
         node = node_of(row)
         if node not in known:
-            known[node] = _distance_between(here, coordinates.of(node))
+            known[node] = _distance_between(here, coordinates.by_segment(node))
         return known[node]
 
     return sorted(rows, key=distance)

@@ -54,7 +54,7 @@ async def _bootstrap(server: "Server") -> Token:
     found = server.store.acl.token(token.secret_id)
     if found is None:
         raise RPCError("Failed to retrieve the token after insertion")
-    return server.store.acl.shown(found)
+    return server.store.acl.with_current_links(found)
 
 
 @write("ACL.ReplicationStatus", SpecificRequest, ReplicationStatus)

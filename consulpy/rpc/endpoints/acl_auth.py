@@ -282,7 +282,7 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
             services[name] = None
         elif rule.bind_type == "node":
             nodes[name] = None
-        elif (role := acl.role_named(name)) is not None:
+        elif (role := acl.role_by_name(name)) is not None:
             roles[role.id] = None
     return Token(
         roles=[Link(each) for each in roles] or None,

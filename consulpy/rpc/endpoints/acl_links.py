@@ -36,12 +36,12 @@ def is_role_name(name: str) -> bool:
 
 def resolved_policies(acl: Acl, links: list[Link] | None) -> list[Link] | None:
     """The links by id alone, each once. Raises `RPCError` for a name that no policy has."""
-    return _resolved(links, acl.policy_named, "policy")
+    return _resolved(links, acl.policy_by_name, "policy")
 
 
 def resolved_roles(acl: Acl, links: list[Link] | None) -> list[Link] | None:
     """The links by id alone, each once. Raises `RPCError` for a name that no role has."""
-    return _resolved(links, acl.role_named, "role")
+    return _resolved(links, acl.role_by_name, "role")
 
 
 def _resolved(links: list[Link] | None, named: Any, what: str) -> list[Link] | None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def policy_read(server: "Server", request: PolicyReadRequest, watch: WatchSet | None) -> PolicyReply:
     """One policy, by id or name; nil if there is none."""
     acl = server.store.acl
-    found = acl.policy(request.policy_id) if request.policy_id else acl.policy_named(request.policy_name)
+    found = acl.policy(request.policy_id) if request.policy_id else acl.policy_by_name(request.policy_name)
     reply = PolicyReply(policy=found)
     reply.meta.index = acl.index(watch, POLICIES)
     return reply
@@ -90,7 +90,7 @@ def policy_set(server: "Server", request: PolicySetRequest) -> Any:
     """Create a policy, or with an id change one."""
     policy, acl = request.policy, server.store.acl
     check_name("Policy", policy.name)
-    named = acl.policy_named(policy.name)
+    named = acl.policy_by_name(policy.name)
     if not policy.id:
         if named is not None:
             raise RPCError(f'Invalid Policy: A Policy with Name "{policy.name}" already exists')
@@ -140,8 +140,8 @@ def policy_delete(server: "Server", request: PolicyDeleteRequest) -> Any:
 def role_read(server: "Server", request: RoleReadRequest, watch: WatchSet | None) -> RoleReply:
     """One role, by id or name; nil if there is none."""
     acl = server.store.acl
-    found = acl.role(request.role_id) if request.role_id else acl.role_named(request.role_name)
-    reply = RoleReply(role=acl.shown(found) if found is not None else None)
+    found = acl.role(request.role_id) if request.role_id else acl.role_by_name(request.role_name)
+    reply = RoleReply(role=acl.with_current_links(found) if found is not None else None)
     reply.meta.index = acl.index(watch, ROLES, POLICIES)
     return reply
 
@@ -151,7 +151,7 @@ def role_list(server: "Server", request: RoleListRequest, watch: WatchSet | None
     """All roles, or those with a policy."""
     acl = server.store.acl
     rows = acl.roles.by("policy", request.policy) if request.policy else acl.roles.all()
-    shown = [acl.shown(row) for row in sorted(rows, key=lambda row: row.name.lower())]
+    shown = [acl.with_current_links(row) for row in sorted(rows, key=lambda row: row.name.lower())]
     reply = RolesReply(roles=shown or None)
     reply.meta.index = acl.index(watch, ROLES)
     return reply
@@ -162,7 +162,7 @@ def role_batch_read(server: "Server", request: RoleBatchRequest, watch: WatchSet
     """Roles by their ids; other datacenters copy by it."""
     acl = server.store.acl
     rows = [acl.role(role_id) for role_id in request.role_ids or ()]
-    reply = RolesReply(roles=[acl.shown(row) for row in rows if row is not None] or None)
+    reply = RolesReply(roles=[acl.with_current_links(row) for row in rows if row is not None] or None)
     reply.meta.index = acl.index(watch, ROLES)
     return reply
 
@@ -181,7 +181,7 @@ def role_set(server: "Server", request: RoleSetRequest) -> Any:
     """Create a role, or with an id change one."""
     role, acl = request.role, server.store.acl
     check_name("Role", role.name, long=True)
-    named = acl.role_named(role.name)
+    named = acl.role_by_name(role.name)
     if not role.id:
         if named is not None:
             raise RPCError(f'Invalid Role: A Role with Name "{role.name}" already exists')
@@ -206,7 +206,7 @@ def role_set(server: "Server", request: RoleSetRequest) -> Any:
     role.hash = role.content_hash()
 
     def stored(_: Any) -> Role:
-        return server.store.acl.shown(server.store.acl.role(role.id) or role)  # it may be gone again
+        return server.store.acl.with_current_links(server.store.acl.role(role.id) or role)  # it may be gone again
 
     return server.submit(RoleSet(RoleBatchSet([role]))).addCallback(stored)
 

@@ -63,7 +63,9 @@ def token_read(server: "Server", request: TokenReadRequest, watch: WatchSet | No
     found = acl.token_by_accessor(request.token_id) if by_accessor else acl.token(request.token_id)
     if found is not None and is_expired(found, server.wall_s()):
         found = None
-    reply = TokenReply(token=acl.shown(found) if found is not None else None, source_datacenter=server.datacenter)
+    reply = TokenReply(
+        token=acl.with_current_links(found) if found is not None else None, source_datacenter=server.datacenter
+    )
     if by_accessor and reply.token is not None and not _may_see_secrets(server, request.options.token):
         reply.token = dataclasses.replace(reply.token, secret_id=HIDDEN)
         reply.redacted = True
@@ -85,7 +87,7 @@ def token_list(server: "Server", request: TokenListRequest, watch: WatchSet | No
         raise RPCError("can only filter by one of policy, role, or methodName at a time")
     rows = acl.tokens.by(*given[0]) if given else acl.tokens.all()
     stubs = [
-        TokenStub.of(acl.shown(row))
+        TokenStub.of(acl.with_current_links(row))
         for row in rows
         if (request.include_local if row.local else request.include_global) and not is_expired(row, now_s)
     ]
@@ -99,7 +101,7 @@ def token_batch_read(server: "Server", request: TokenBatchRequest, watch: WatchS
     """Tokens by their accessors; other datacenters copy by it."""
     acl = server.store.acl
     found = [acl.token_by_accessor(accessor) for accessor in request.accessor_ids or ()]
-    tokens = [acl.shown(row) for row in found if row is not None]
+    tokens = [acl.with_current_links(row) for row in found if row is not None]
     reply = TokenBatchReply()
     if not _may_see_secrets(server, request.options.token):
         tokens = [dataclasses.replace(row, secret_id=HIDDEN) for row in tokens]
@@ -141,7 +143,7 @@ def put_token(server: "Server", token: Token, *, from_login: bool = False) -> An
         found = server.store.acl.token(token.secret_id)
         if found is None:
             raise RPCError("Failed to retrieve the token after insertion")
-        return server.store.acl.shown(found)
+        return server.store.acl.with_current_links(found)
 
     return server.submit(TokenSet(body)).addCallback(stored)
 
@@ -239,7 +241,7 @@ def token_clone(server: "Server", request: TokenSetRequest) -> Any:
     if existing.auth_method:
         raise RPCError("Cannot clone a token created from an auth method")
     token = dataclasses.replace(
-        acl.shown(existing),
+        acl.with_current_links(existing),
         accessor_id=new_secret(acl),
         secret_id=new_secret(acl),
         description=request.acl_token.description or existing.description,

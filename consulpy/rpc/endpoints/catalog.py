@@ -125,7 +125,7 @@ def node_service_list(server: "Server", request: NodeRequest, watch: WatchSet | 
 @read("Catalog.GatewayServices", ServiceRequest, GatewayServicesReply)
 def gateway_services(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> GatewayServicesReply:
     """The services behind a gateway."""
-    index, services = gateways.services_of(server.store, watch, request.service_name)
+    index, services = gateways.gateway_services(server.store, watch, request.service_name)
     reply = GatewayServicesReply(services=services or None)
     reply.meta.index = index
     return reply

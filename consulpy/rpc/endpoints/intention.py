@@ -136,7 +136,7 @@ def match(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> 
     reply = MatchesReply()
     for entry in request.match.entries or ():
         namespace = entry.namespace or DEFAULT_NAMESPACE
-        reply.meta.index, found = server.store.intentions.of(watch, request.match.type, namespace, entry.name)
+        reply.meta.index, found = server.store.intentions.matching(watch, request.match.type, namespace, entry.name)
         reply.matches.append(list(found) or None)
     return reply
 
@@ -150,7 +150,7 @@ def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
     if asked.source_type not in ("", CONSUL_SOURCE):
         raise RPCError(f'unsupported source type: "{asked.source_type}"')
     namespace = asked.destination_ns or DEFAULT_NAMESPACE
-    _, found = server.store.intentions.of(None, "destination", namespace, asked.destination_name)
+    _, found = server.store.intentions.matching(None, "destination", namespace, asked.destination_name)
     for intention in found:
         if _covers(intention, asked.source_ns or DEFAULT_NAMESPACE, asked.source_name):
             return CheckReply(intention.action == ALLOW)

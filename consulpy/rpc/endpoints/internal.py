@@ -63,7 +63,7 @@ def gateway_service_dump(server: "Server", request: ServiceRequest, watch: Watch
     """The instances of what stands behind a gateway, with nodes and checks."""
     if not request.service_name:
         raise RPCError("Must provide gateway name")
-    index, rows = gateways.rows_of(server.store, watch, request.service_name)
+    index, rows = gateways.gateway_service_rows(server.store, watch, request.service_name)
     reply = ServiceDumpReply(dump=rows or None)
     reply.meta.index = index
     return reply

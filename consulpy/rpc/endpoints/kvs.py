@@ -48,7 +48,7 @@ def get(server: "Server", request: KeyRequest, watch: WatchSet | None) -> Entrie
 @read("KVS.List", KeyRequest, EntriesReply)
 def list_entries(server: "Server", request: KeyRequest, watch: WatchSet | None) -> EntriesReply:
     """All entries under a prefix."""
-    index, entries = server.store.kv.under(watch, request.key)
+    index, entries = server.store.kv.with_prefix(watch, request.key)
     reply = EntriesReply(entries=entries or None)
     reply.meta.index = index
     return reply

@@ -85,13 +85,13 @@ def get(server: "Server", request: SessionReadRequest, watch: WatchSet | None) -
 @read("Session.List", SessionReadRequest, SessionsReply)
 def list_all(server: "Server", request: SessionReadRequest, watch: WatchSet | None) -> SessionsReply:  # noqa: ARG001
     """All sessions."""
-    return _reply(*server.store.sessions.every(watch))
+    return _reply(*server.store.sessions.all(watch))
 
 
 @read("Session.NodeSessions", NodeRequest, SessionsReply)
 def of_node(server: "Server", request: NodeRequest, watch: WatchSet | None) -> SessionsReply:
     """The sessions of one node."""
-    return _reply(*server.store.sessions.of_node(watch, request.node))
+    return _reply(*server.store.sessions.node(watch, request.node))
 
 
 @write("Session.Renew", SessionReadRequest, SessionsReply)

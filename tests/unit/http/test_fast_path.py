@@ -262,7 +262,7 @@ def test_a_large_body_is_not_waited_for() -> None:
 
 
 def kept(door: HttpHarness) -> list[DirEntry]:
-    return door.agent.server.store.kv.under(None, "")[1]
+    return door.agent.server.store.kv.with_prefix(None, "")[1]
 
 
 @settings(max_examples=200, deadline=None)

@@ -110,7 +110,7 @@ def test_a_large_answer_is_made_elsewhere_and_shows_the_state_of_its_index(
 ) -> None:
     elsewhere = Elsewhere()
     door = filled(elsewhere, short=short)
-    before = door.agent.server.store.kv.under(None, "big/")
+    before = door.agent.server.store.kv.with_prefix(None, "big/")
     asking = door.begin(READ + parameters, **headers)
     assert asking.raw == b""
     door.tell("PUT /v1/kv/big/0", b"changed")

@@ -136,10 +136,10 @@ def test_a_renamed_policy_shows_in_its_holders_and_a_deleted_one_disappears(stor
     apply(store, policies(Policy(P1, "renamed")))
     found = store.acl.token(S1)
     assert found is not None
-    assert store.acl.shown(found).policies == [Link(P1, "renamed"), Link(P2, "two")]
+    assert store.acl.with_current_links(found).policies == [Link(P1, "renamed"), Link(P2, "two")]
     apply(store, PolicyDelete(bodies.PolicyBatchDelete([P1])))
     apply(store, RoleDelete(bodies.RoleBatchDelete([R1])))
-    shown = store.acl.shown(found)
+    shown = store.acl.with_current_links(found)
     assert (shown.policies, shown.roles) == ([Link(P2, "two")], None)
     assert shown.modify_index == found.modify_index == 3
 

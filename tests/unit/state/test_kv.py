@@ -46,7 +46,7 @@ class World:
 
     def woken_by(self, prefix: str, change: Any) -> bool:
         watch, woken = WatchSet(), []
-        self.store.kv.under(watch, prefix)
+        self.store.kv.with_prefix(watch, prefix)
         waiter = self.store.watchers.wait(watch, lambda: woken.append(True))
         change()
         waiter.cancel()
@@ -69,7 +69,7 @@ def test_keys_are_in_the_order_of_their_bytes(world: World) -> None:
     names = ["é", "b", "a/", "B", "a", "10", "9", "a-", "\udcff"]
     for name in names:
         world.kv("set", name)
-    listed = [entry.key for entry in world.store.kv.under(None, "")[1]]
+    listed = [entry.key for entry in world.store.kv.with_prefix(None, "")[1]]
     assert listed == sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape"))
 
 
@@ -86,14 +86,14 @@ def test_check_and_set_wants_the_index_it_was_read_at(world: World) -> None:
 def test_the_index_of_a_prefix_never_goes_back(world: World) -> None:
     world.kv("set", "p/1")
     world.kv("set", "p/2")
-    before, _ = world.store.kv.under(None, "p/")
+    before, _ = world.store.kv.with_prefix(None, "p/")
     world.kv("delete", "p/2")
-    deleted, entries = world.store.kv.under(None, "p/")
+    deleted, entries = world.store.kv.with_prefix(None, "p/")
     assert deleted == world.store.index > before
     assert [entry.key for entry in entries] == ["p/1"]
     world.kv("set", "q")
-    assert world.store.kv.under(None, "p/")[0] == deleted
-    assert world.store.kv.under(None, "nothing/")[0] == world.store.index
+    assert world.store.kv.with_prefix(None, "p/")[0] == deleted
+    assert world.store.kv.with_prefix(None, "nothing/")[0] == world.store.index
     world.apply(Tombstone(TombstoneRequest(reap_index=deleted)))
     assert world.store.kv.tombstones.max_index("p/") == 0
 
@@ -102,7 +102,7 @@ def test_a_deleted_tree_leaves_one_tombstone(world: World) -> None:
     for name in ("t", "t/1", "t/2"):
         world.kv("set", name)
     world.kv("delete-tree", "t/")
-    assert [entry.key for entry in world.store.kv.under(None, "t")[1]] == ["t"]
+    assert [entry.key for entry in world.store.kv.with_prefix(None, "t")[1]] == ["t"]
     assert len(world.store.kv.tombstones.table) == 1
 
 
@@ -120,7 +120,7 @@ def test_many_watchers_cost_a_change_only_its_own_prefixes(world: World) -> None
     woken: list[int] = []
     for number in range(2000):
         watch = WatchSet()
-        world.store.kv.under(watch, f"svc/{number:04d}/")
+        world.store.kv.with_prefix(watch, f"svc/{number:04d}/")
         world.store.watchers.wait(watch, lambda number=number: woken.append(number))
     world.kv("set", "svc/0007/x")
     assert woken == [7]
@@ -161,7 +161,7 @@ def test_a_critical_check_ends_its_sessions_at_once(world: World) -> None:
     world.kv("lock", "kept", session=ONE)
     world.kv("lock", "gone", session=TWO)
     world.check(CRITICAL)
-    assert world.store.sessions.every(None) == (world.store.index, ())
+    assert world.store.sessions.all(None) == (world.store.index, ())
     kept = world.get("kept")
     assert kept is not None
     assert kept.session == ""
@@ -245,6 +245,6 @@ def test_a_snapshot_holds_keys_sessions_and_tombstones(world: World) -> None:
     again = restore(world.store.index, records)
     assert list(Snapshot.of(again).records()) == records
     assert again.kv.get(None, "l") == world.store.kv.get(None, "l")
-    assert again.kv.under(None, "x")[0] == world.store.index
+    assert again.kv.with_prefix(None, "x")[0] == world.store.index
     assert again.kv.table.by("session", ONE)
     assert again.sessions.find(ONE) == world.store.sessions.find(ONE)

@@ -4,7 +4,7 @@ import pytest
 
 from consulpy.errors import RPCError
 from consulpy.state.indexes import Indexes
-from consulpy.state.prepared_query import Queries
+from consulpy.state.prepared_query import PreparedQueries
 from consulpy.state.prepared_query_template import check_template, render
 from consulpy.structs.options import QuerySource
 from consulpy.structs.prepared_query import PreparedQuery, QueryFailover, QueryService, QueryTemplate
@@ -72,7 +72,7 @@ def test_what_cannot_be_rendered_is_refused(query: PreparedQuery, text: str) -> 
 
 
 def test_the_longest_prefix_answers_and_an_exact_name_first() -> None:
-    queries = Queries(Indexes())
+    queries = PreparedQueries(Indexes())
     rows = (
         PreparedQuery(id="a", name="geo-web", service=QueryService(service="exact")),
         PreparedQuery(id="b", name="geo-", template=QueryTemplate("name_prefix_match"), service=QueryService("geo")),

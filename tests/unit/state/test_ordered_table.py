@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulpy.state.ordered_table import Ordered
+from consulpy.state.ordered_table import OrderedTable
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ KEYS = st.text("a/b\xff\U0010ffff\udcff", max_size=4)
 
 @given(st.lists(st.tuples(KEYS, st.integers(0, 3), st.booleans()), max_size=30), KEYS)
 def test_a_prefix_gives_its_rows_as_they_stand_in_key_order(changes: list[tuple[str, int, bool]], prefix: str) -> None:
-    table: Ordered[Row] = Ordered("rows")
+    table: OrderedTable[Row] = OrderedTable("rows")
     rows: dict[str, Row] = {}
     for key, number, removed in changes:
         table._replace((key,), None if removed else Row(key, number))
@@ -30,5 +30,5 @@ def test_a_prefix_gives_its_rows_as_they_stand_in_key_order(changes: list[tuple[
     in_order = sorted(rows.values(), key=lambda row: row.key.encode("utf-8", "surrogateescape"))
     raw = prefix.encode("utf-8", "surrogateescape")
     wanted = [row for row in in_order if row.key.encode("utf-8", "surrogateescape").startswith(raw)]
-    assert table.under(prefix) == wanted
+    assert table.with_prefix(prefix) == wanted
     assert table.all() == tuple(in_order)
