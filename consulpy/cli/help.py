@@ -30,6 +30,7 @@ def of_group(one: Group) -> str:
     known: dict[str, Command | Group] = {**COMMANDS, **GROUPS}
     inner = {name.removeprefix(f"{one.name} "): known[name] for name in known if name.startswith(f"{one.name} ")}
     names = {name: found for name, found in inner.items() if " " not in name}
-    rows = "\n".join(f"    {name:<14}{names[name].synopsis}" for name in sorted(names))
+    width = max(map(len, names)) + 4  # as Consul's
+    rows = "\n".join(f"    {name:<{width}}{names[name].synopsis}" for name in sorted(names))
     about = textwrap.indent(one.about.strip("\n"), "  ")
     return f"Usage: consulpy {one.name} <subcommand> [options] [args]\n\n{about}\n\nSubcommands:\n{rows}"

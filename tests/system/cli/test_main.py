@@ -52,6 +52,15 @@ def test_every_flag_of_consuls_page_is_known(name: str) -> None:
     assert {flag for flag in missing if " " not in flag} == set()
 
 
+@pytest.mark.parametrize("group", ["acl", "kv", "tls"])
+def test_the_columns_of_a_groups_help_are_as_wide_as_consuls(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a fixed width a long name ran into its text: `set-agent-tokenAssign`."""
+    main([group, "-h"])
+    rows = capsys.readouterr().out.partition("Subcommands:\n")[2].splitlines()
+    width = 4 + max(len(row.split()[0]) for row in rows) + 4
+    assert all(row[width - 4 : width].isspace() and not row[width].isspace() for row in rows)
+
+
 def test_an_unknown_command_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["membres"]) == 127
     assert capsys.readouterr().err.splitlines()[0] == "consulpy has no command 'membres'; did you mean members?"

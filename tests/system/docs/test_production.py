@@ -13,7 +13,14 @@ from tests.peers.programs import ROOT, Host, ask, eventually, hosts
 
 DEPLOY = ROOT / "deploy"
 PAGE = (ROOT / "docs" / "production.md").read_text()
-CONFIGURATIONS = [["server"], ["client"], ["server", "encrypted"], ["client", "encrypted"]]
+CONFIGURATIONS = [
+    ["server"],
+    ["client"],
+    ["server", "encrypted"],
+    ["client", "encrypted"],
+    ["server", "acl"],
+    ["client", "acl"],
+]
 
 
 @pytest.mark.parametrize("names", CONFIGURATIONS, ids="+".join)
