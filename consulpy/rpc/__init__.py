@@ -1,1 +1,1 @@
-"""Server RPC: `call` is the one seam through which everything is read and written."""
+"""Server RPC: every read and write goes through a `Caller`."""

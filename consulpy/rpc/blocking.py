@@ -1,4 +1,4 @@
-"""Blocking queries: a read that waits until its result is newer than what the caller knows (docs/wire/rpc.md 7)."""
+"""Blocking queries: reads that wait until the index of their reply passes that of the request (docs/wire/rpc.md 7)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from consulpy.clock import Clock, Timer
 from consulpy.state.watch import Watch, WatchRegistry, WatchSet
 
-#: The longest wait, in seconds; and the wait of a caller who names none.
+#: The longest wait, and the default one, in seconds.
 MAX_WAIT_S: Final = 600.0
 DEFAULT_WAIT_S: Final = 300.0
-#: A random part of the wait, up to a sixteenth, is added so that callers do not come back all at once.
+#: Jitter: up to this fraction of the wait is added, so that clients do not return all at once.
 JITTER_FRACTION: Final = 16
 
 
@@ -23,13 +23,13 @@ class Indexed(Protocol):
     meta: Any
 
 
-#: Runs the read; notes what it depends on in the `WatchSet` (None: nobody will wait).
+#: Runs the read; records its dependencies in the `WatchSet` (None: not needed).
 Run = Callable[[WatchSet | None], Indexed]
 
 
 @dataclass(frozen=True, slots=True)
 class WaitLimits:
-    """The wait of a caller who names none, and the longest of any, in seconds."""
+    """Default and maximum of the wait, in seconds."""
 
     default_s: float = DEFAULT_WAIT_S
     longest_s: float = MAX_WAIT_S
@@ -39,18 +39,19 @@ DEFAULT_WAITS: Final = WaitLimits()
 
 
 def wait_s(max_query_time_ns: int, rng: Random, limits: WaitLimits = DEFAULT_WAITS) -> float:
-    """How long a query with this `MaxQueryTime` may wait, in seconds."""
+    """The wait of a query with this `MaxQueryTime` (in nanoseconds), with jitter, in seconds."""
     wanted_s = max_query_time_ns / 1e9
     wait = min(limits.default_s if wanted_s <= 0 else wanted_s, limits.longest_s)
     return wait + rng.random() * wait / JITTER_FRACTION
 
 
 class BlockingQuery:
-    """One waiting read.
+    """One blocking query.
 
-    `run` is called at once, and again in the turn after each change that its last result depends on, until the result's
-    index passes `min_index`. `epoch()` gives an object that is another one after the whole state was replaced: then
-    the read is answered whatever its index. `answered` is cancelled to stop waiting.
+    `run` is called at once, and again in the turn after each change of its last dependencies, until the index of its
+    reply passes `min_index`. `epoch()`: another object after the state was replaced; then the query ends with any
+    index.
+    `reply` fires with the reply; cancelling it ends the wait.
     """
 
     def __init__(
@@ -68,46 +69,46 @@ class BlockingQuery:
         self._clock = clock
         self._epoch = epoch
         self._first_epoch = epoch()
-        self._waiter: Watch | None = None
+        self._watch: Watch | None = None
         self._rerun: Timer | None = None
-        self.answered: Deferred[Any] = Deferred(lambda _: self._stop())
-        self._timeout = clock.callLater(max_wait_s, self._out_of_time)
-        self._try()
+        self.reply: Deferred[Any] = Deferred(lambda _: self._stop())
+        self._timeout = clock.callLater(max_wait_s, self._timed_out)
+        self._run_again()
 
-    def _try(self) -> None:
+    def _run_again(self) -> None:
         self._rerun = None
         watch = WatchSet()
         try:
             reply = self._run(watch)
-        except Exception as error:  # whatever the read raises is its answer
+        except Exception as error:  # any error of the read is the result
             self._stop()
-            self.answered.errback(error)
+            self.reply.errback(error)
             return
         replaced = self._epoch() is not self._first_epoch
         if max(reply.meta.index, 1) > self._min_index or replaced:
             self._stop()
-            self.answered.callback(reply)
+            self.reply.callback(reply)
         else:
-            self._waiter = self._watchers.wait(watch, self._woken)
+            self._watch = self._watchers.wait(watch, self._changed)
 
-    def _woken(self) -> None:
-        # Not at once: several changes of one turn cost one run, and the writer does not wait for the readers.
-        self._waiter = None
-        self._rerun = self._clock.callLater(0, self._try)
+    def _changed(self) -> None:
+        # In the next turn: several changes cost one run, and the writer does not wait for it.
+        self._watch = None
+        self._rerun = self._clock.callLater(0, self._run_again)
 
-    def _out_of_time(self) -> None:
+    def _timed_out(self) -> None:
         self._stop()
         try:
             reply = self._run(None)
         except Exception as error:
-            self.answered.errback(error)
+            self.reply.errback(error)
         else:
-            self.answered.callback(reply)
+            self.reply.callback(reply)
 
     def _stop(self) -> None:
-        if self._waiter is not None:
-            self._waiter.cancel()
-            self._waiter = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         for timer in (self._rerun, self._timeout):
             if timer is not None and timer.active():
                 timer.cancel()

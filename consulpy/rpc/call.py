@@ -1,7 +1,6 @@
-"""`call`: the one seam through which everything above reads and writes, in process or over the wire.
+"""The callers: `ServerCaller` of a server agent, in process; `ClientCaller` of a client agent, over the wire.
 
-A server agent has a `ServerCaller`, a client agent a `ClientCaller`; HTTP, DNS and anti-entropy cannot tell which.
-Errors are `RPCError`s whose text is what Consul shows. Source: docs/wire/rpc.md 6 and 8.
+Errors are `RPCError`s with Consul's texts. Source: docs/wire/rpc.md 6 and 8.
 """
 
 from collections.abc import Callable
@@ -22,13 +21,13 @@ from consulpy.rpc.methods import Method
 from consulpy.rpc.server import HOLD_TIMEOUT_S, Server
 from consulpy.rpc.server_metadata import ServerInfo
 
-#: Pauses between tries are random, up to this part of the hold timeout.
+#: Pauses between attempts are random, up to this fraction of the hold timeout.
 JITTER_FRACTION: Final = 16
-#: In an error's text: any call may be repeated.
+#: Part of an error's text after which any call may be repeated.
 _NO_LEADER: Final = "No cluster leader"
-#: How an error begins where no connection could be made.
+#: Prefix of an error's text if there was no connection.
 _NOT_SENT: Final = "rpc error getting client"
-#: In an error's text: a read may be repeated.
+#: Parts of an error's text after which a read may be repeated.
 _CONNECTION_CLOSED: Final = ("stream closed", "session shutdown")
 _CATALOG_WRITES: Final = frozenset({"Catalog.Register", "Catalog.Deregister", "Txn.Apply"})
 
@@ -38,7 +37,7 @@ class ServerCaller:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        #: Calls so far.
+        #: Number of calls.
         self.calls = 0
 
     def call(self, method: str, request: Record, dependencies: DependencySet | None = None) -> "Deferred[Any]":
@@ -52,26 +51,26 @@ class ServerCaller:
 
 
 class Servers(Protocol):
-    """Which server to ask (`consulpy.rpc.router.Router`)."""
+    """Selects the server of a call (`consulpy.rpc.router.Router`)."""
 
     def find(self) -> ServerInfo | None:
-        """The server whose turn it is; None if we know none."""
+        """The first server of the list; None if it is empty."""
 
     def failed(self, server: ServerInfo) -> None:
-        """It failed a call: ask another one next time."""
+        """Move a server that failed a call to the end of the list."""
 
 
 class Connections(Protocol):
     """Calls to one server (`consulpy.rpc.pool.ConnectionPool`)."""
 
     def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
-        """The unpacked reply. Fails with `RPCError`, the text as Consul shows it."""
+        """The unpacked reply. Fails with `RPCError` and Consul's text."""
 
 
 class ClientCaller:
-    """Calls to whichever server is there, repeated where Consul repeats them.
+    """Calls to the servers that the router selects, repeated where Consul repeats them.
 
-    `log(level, text)` gets one line for each failed try. `in_thread`: runs the decoding of a large reply.
+    `log(level, text)`: one line for each failed attempt. `in_thread`: runs the decoding of a large reply.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class ClientCaller:
         in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] = maybeDeferred,
     ) -> None:
         self._in_thread = in_thread
-        #: How many calls may be made; another one may be put here at any time.
+        #: The rate limit of calls; may be replaced at any time.
         self.rate = rate or RateLimiter(clock)
         self._router = router
         self._pool = pool
@@ -95,16 +94,16 @@ class ClientCaller:
         self._rng = rng
         self._log = log
         self._hold_timeout_s = hold_timeout_s
-        #: Calls so far, and those of them that failed.
+        #: Number of calls, and of failed ones.
         self.calls = self.failures = 0
-        #: Calls that changed the catalog, or may have.
+        #: Number of calls that changed the catalog, or may have.
         self.catalog_writes = 0
 
     def call(
         self,
         method: str,
         request: Record,
-        dependencies: DependencySet | None = None,  # noqa: ARG002 - no server says them over the wire
+        dependencies: DependencySet | None = None,  # noqa: ARG002 - not sent over the wire
     ) -> "Deferred[Any]":
         """See `Caller.call`."""
         self.calls += 1
@@ -139,7 +138,7 @@ class ClientCaller:
                 failure = error
             self._log("error", f"{method.name} call to server {server.name} ({server.rpc_address}) failed: {failure}")
             self._router.failed(server)
-            if was_not_sent(str(failure)):  # nothing happened: whoever else is there may be asked at once
+            if was_not_sent(str(failure)):  # nothing happened: another server may be called at once
                 unreachable.add(server.name)
                 another = self._router.find()
                 if another is not None and another.name not in unreachable:
@@ -151,23 +150,23 @@ class ClientCaller:
 
 
 def was_not_sent(error: str) -> bool:
-    """Whether a call failed with this text because there was no connection."""
+    """Whether a call with this error was not sent, as there was no connection."""
     return error.startswith(_NOT_SENT)
 
 
 def no_server_answered(error: BaseException | None) -> bool:
-    """Whether a call failed because no server could be asked, or none that knows a leader."""
+    """Whether a call failed because no server was reached, or none that knows a leader."""
     return isinstance(error, NoServerAnswered) or _NO_LEADER in str(error)
 
 
 def may_repeat(request: Record, error: str) -> bool:
-    """Whether a call that failed with this text is tried again: nothing happened yet, or nothing can have happened."""
+    """Whether a call with this error may be repeated: it had no effect, or is a read."""
     is_read = hasattr(request, "options")
     return _NO_LEADER in error or (is_read and any(text in error for text in _CONNECTION_CLOSED))
 
 
 def pause(clock: Clock, pause_s: float) -> "Deferred[None]":
-    """Fires after so many seconds."""
+    """Fires after `pause_s` seconds."""
     done: Deferred[None] = Deferred(lambda _: timer.cancel())
     timer = clock.callLater(pause_s, done.callback, None)
     return done

@@ -1,6 +1,6 @@
-"""From a method's name and an unpacked body to its reply: what a server does with each call that arrives on 8300.
+"""Dispatch of the calls on port 8300: method name and unpacked body -> reply.
 
-The texts of wrong calls are those of Go's net/rpc; clients decide by them (docs/wire/rpc.md 3, 6).
+Error texts are those of Go's net/rpc; clients depend on them (docs/wire/rpc.md 3, 6).
 """
 
 from typing import Any, Final
@@ -20,13 +20,13 @@ assert endpoints.__all__, "importing the endpoints registers the methods"
 
 _log = Logger()
 
-#: Services that exist only with Connect, which we do not have.
+#: RPC services of Connect, which is not supported.
 _CONNECT_SERVICES: Final = frozenset({"ConnectCA", "DiscoveryChain"})
 _NO_CONNECT: Final = "Connect must be enabled in order to use this endpoint"
 
 
 def method_named(name: str) -> Method:
-    """The method with this name. Raises `RPCError` with Go's text when there is none."""
+    """The method with this name. Raises `RPCError` with Go's text."""
     method = METHODS.get(name)
     if method is not None:
         return method
@@ -40,7 +40,7 @@ def method_named(name: str) -> Method:
 
 
 def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
-    """Answer a call that came over the wire. Fails with `RPCError` only."""
+    """The reply to a call from the wire. Fails with `RPCError` only."""
     try:
         method = method_named(name)
         request = method.request.from_wire(body)
@@ -53,7 +53,7 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
 
 
 def _as_rpc_error(failure: Failure, name: str) -> Failure:
-    """A fault of ours is one line here and one sentence there, never a broken connection."""
+    """Log an unexpected exception; the caller gets an internal error."""
     if failure.check(RPCError, CancelledError):
         return failure
     _log.error("{method} failed: {error}", method=name, error=failure.getTraceback())
@@ -61,7 +61,7 @@ def _as_rpc_error(failure: Failure, name: str) -> Failure:
 
 
 def _check_unsigned(request: Record) -> None:
-    """The only unsigned number that users send us."""
+    """Refuse a negative index, with the text of Go's decoder."""
     options = getattr(request, "options", None)
     if options is not None and options.min_query_index < 0:
         index = options.min_query_index

@@ -1,6 +1,6 @@
-"""Calls that only the leader answers, passed to it by another server of the quorum (docs/wire/raft.md 18).
+"""Forwarding of calls to the leader of the quorum (docs/wire/raft.md 18).
 
-While there is no leader a call is held; what cannot have happened is repeated, and reads whose connection broke.
+While there is no leader a call is held; calls without effect are repeated, and reads whose connection broke.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from consulpy.rpc.server_metadata import ServerInfo
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-#: The longest pause between two looks for a leader, in seconds.
-_PAUSE_MOST_S: Final = 0.25
+#: The longest pause between two attempts, in seconds.
+_PAUSE_MAX_S: Final = 0.25
 
 
 class LeaderForwarder:
-    """Calls to the leader. `leader()`: the server to ask, None while there is none that can be asked."""
+    """Calls the leader. `leader()`: the leader; None while there is none that is reachable."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class LeaderForwarder:
         self._hold_timeout_s = hold_timeout_s
 
     def call(self, server: "Server", method: Method, request: Record) -> "Deferred[Any]":
-        """The leader's reply, or our own if `server` leads by then. Fails with `RPCError`."""
+        """The leader's reply, or that of `server` if it leads by then. Fails with `RPCError`."""
         return Deferred.fromCoroutine(self._call(server, method, request))
 
     async def _call(self, server: "Server", method: Method, request: Record) -> Any:
@@ -65,5 +65,5 @@ class LeaderForwarder:
                     raise failure
             if self._clock.seconds() - first_s >= self._hold_timeout_s:
                 raise failure
-            pause_s = min(self._hold_timeout_s / JITTER_FRACTION, _PAUSE_MOST_S)
+            pause_s = min(self._hold_timeout_s / JITTER_FRACTION, _PAUSE_MAX_S)
             await pause(self._clock, self._rng.random() * pause_s)

@@ -19,26 +19,26 @@ from consulpy.errors import WireError
 MAX_REQUEST_BYTES: Final = 32 * 2**20
 #: The largest response that a caller takes, in bytes.
 MAX_RESPONSE_BYTES: Final = 512 * 2**20
-#: Replies with more records than the first are packed in parts of so many bytes; with more than the second a caller
-#: decodes them in a thread.
+#: Replies with more than PART_ROWS records are packed in parts of PART_BYTES; a caller decodes replies with more than
+#: LARGE_ROWS in a thread.
 PART_ROWS: Final = 64
 LARGE_ROWS: Final = 4096
 PART_BYTES: Final = 512 * 1024
-#: How many maps and lists one request may hold, and how many values one of them: a few bytes on the wire are many in
-#: memory, and a list is made as long as it says it is.
+#: Maps and lists in one request, and values in one of them; more are refused. A few bytes on the wire can be many in
+#: memory, and a list is allocated with its announced length.
 MAX_CONTAINERS: Final = 2**17
 MAX_LENGTH: Final = 2**16
-#: What an unpacker sets aside for its input at first, in bytes; a whole MiB unless it is told.
+#: Initial buffer of an unpacker, in bytes (msgpack's default is 1 MiB).
 _READ_SIZE: Final = 4096
-#: What an unpacker takes (measured).
+#: Memory of an unpacker, in bytes (measured).
 UNPACKER_BYTES: Final = 44 * 2**10
-#: First bytes of the types that Go's decoder refuses where it expects text (`bin` of the newer msgpack).
+#: Type bytes of `bin` (newer msgpack), which Go's decoder refuses.
 _BIN: Final = (b"\xc4", b"\xc5", b"\xc6")
 
 
 @dataclass(slots=True)
 class RequestHeader(Record):
-    """What stands before a request's body."""
+    """Header of a request."""
 
     seq: int = 0
     service_method: str = ""
@@ -46,7 +46,7 @@ class RequestHeader(Record):
 
 @dataclass(slots=True)
 class ResponseHeader(Record):
-    """What stands before a response's body; `error` empty means success."""
+    """Header of a response; an empty `error` means success."""
 
     error: str = ""
     seq: int = 0
@@ -64,12 +64,12 @@ def response(seq: int, method: str, body: bytes) -> bytes:
 
 
 def error_response(seq: int, method: str, error: str) -> bytes:
-    """A whole response that says why the call failed."""
+    """A whole error response."""
     return ResponseHeader(error, seq, method).pack() + b"\x80"
 
 
 def wire_value(reply: Any) -> Any:
-    """A handler's reply as msgpack writes it: records, lists of records, or bare values."""
+    """A reply as msgpack values: of a record, a list of records, or a bare value."""
     if isinstance(reply, Record):
         return reply.to_wire()
     if isinstance(reply, list | tuple):
@@ -85,7 +85,7 @@ def pack_reply(reply: Any) -> bytes:
 def reply_parts(reply: Any) -> Iterator[bytes] | None:
     """The body of a response with a list of more than `PART_ROWS` records, in parts of about `PART_BYTES`; else None.
 
-    A part is made when it is asked for: records in a reply are never changed.
+    Parts are packed lazily: records of a reply are never changed.
     """
     large = _large_list(reply)
     return None if large is None else _parts(reply, *large)
@@ -121,12 +121,12 @@ def _large_list(reply: Any) -> tuple[str, str] | None:
 
 
 def is_large(raw: Any) -> bool:
-    """Whether an unpacked reply has so many records that `reply_of` takes long."""
+    """Whether an unpacked reply has more than `LARGE_ROWS` records."""
     return isinstance(raw, dict) and any(isinstance(each, list) and len(each) > LARGE_ROWS for each in raw.values())
 
 
 def reply_of(kind: Any, raw: Any) -> Any:
-    """An unpacked reply as what the method answers: a record, `str`, `bool` or `list`. Raises `WireError`."""
+    """An unpacked reply as `kind`: a record, `str`, `bool` or `list`. Raises `WireError`."""
     if isinstance(kind, type) and issubclass(kind, Record):
         return kind.from_wire(raw)
     if kind is str and isinstance(raw, bytes):
@@ -143,10 +143,8 @@ def reply_of(kind: Any, raw: Any) -> Any:
 class ObjectReader:
     """Cuts a stream of bytes, in any slicing, into msgpack objects.
 
-    `limit`: the most bytes that one object may have. `strict`: refuse types that Go refuses, and what would take far
-    more memory than bytes on the wire (for what users send us).
-
-    An unpacker is large, so it is here only while an object is incomplete.
+    `limit`: maximum size of an object, in bytes. `strict`: for requests; refuses types that Go refuses, and objects
+    that need far more memory than bytes on the wire. The unpacker exists only while an object is incomplete.
     """
 
     __slots__ = ("_buffer", "_containers", "_end", "_limit", "_start", "_strict", "_unpacker")
@@ -164,16 +162,16 @@ class ObjectReader:
 
     @property
     def buffered(self) -> int:
-        """Bytes that are not yet a whole object."""
+        """Bytes of an incomplete object."""
         return self._end - self._start
 
     @property
-    def kept(self) -> int:
-        """Bytes of memory that an incomplete object takes here."""
+    def memory_bytes(self) -> int:
+        """Memory of an incomplete object, in bytes."""
         return 2 * self.buffered + (UNPACKER_BYTES if self._unpacker is not None else 0)
 
     def feed(self, data: bytes) -> None:
-        """Take more bytes. Raises `WireError` when an object grows beyond the limit."""
+        """Add bytes. Raises `WireError` when an object exceeds the limit."""
         self._end += len(data)
         if self._strict:
             self._buffer += data
@@ -185,7 +183,7 @@ class ObjectReader:
             raise WireError(f"a message of more than {self._limit} bytes") from None
 
     def next(self) -> tuple[Any, int] | None:
-        """The next object and its size in bytes, or None: feed more. Raises `WireError` for what is no object."""
+        """The next object and its size in bytes, or None if it is incomplete. Raises `WireError` for bad msgpack."""
         if self._end == self._start:
             return None
         try:
@@ -204,7 +202,7 @@ class ObjectReader:
             self._containers.count = 0
             if any(byte in raw for byte in _BIN):
                 _refuse_bin(raw)
-        if self._start == self._end:  # most streams wait for most of the time
+        if self._start == self._end:  # most streams are idle for most of the time
             self._start = self._end = 0
             self._unpacker = None
         return value, size
@@ -240,12 +238,12 @@ class _Containers:
         return container
 
 
-#: What may follow an object in the same piece of input, in bytes.
+#: Input that may follow an object, in bytes.
 WINDOW_SLACK: Final = 2**20
 
 
 def _refuse_bin(raw: bytes) -> None:
-    """Go's old decoder knows no `bin`, wherever it stands; inside a text its bytes mean nothing."""
+    """Refuse `bin`, which Go's old decoder does not know; in texts these bytes are allowed."""
     decoder = msgpack.Unpacker(
         raw=False, strict_map_key=False, unicode_errors="surrogateescape", max_buffer_size=len(raw)
     )

@@ -1,8 +1,8 @@
-"""The methods that a server answers, by name: one decorated function each in `consulpy.rpc.endpoints`.
+"""The RPC methods by name; each is a decorated function in `consulpy.rpc.endpoints`.
 
-A *read* is a pure function of the store, run again each time that a watched key changes, until its reply's index
-passes the one that the caller knows. A *write* checks its request and submits commands. A *local* method is answered by
-whichever server is asked, never forwarded (Status.Ping).
+A *read* is a pure function of the store; as a blocking query it runs again after each change of a watched key, until
+the index of its reply passes that of the request. A *write* checks its request and submits commands. A *local* method
+is served by the server that is called, never forwarded (Status.Ping). Source: Go's net/rpc registry.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from consulpy.codec.record import Record
 
 
 class Kind(Enum):
-    """How a method is treated by `call`."""
+    """How the server treats a method."""
 
     READ = "read"
     WRITE = "write"
@@ -25,9 +25,9 @@ class Kind(Enum):
 class Method:
     """One RPC method.
 
-    `request`: the record it takes. `reply`: the record it answers, or `str`, `bool`, `list` for bare values.
+    `request`: type of its argument. `reply`: type of its reply, a record, or `str`, `bool`, `list` for bare values.
     `handler`: READ `(server, request, watch) -> reply`; WRITE and LOCAL `(server, request) -> reply or Deferred of it`.
-    `server` is the `consulpy.rpc.server.Server` that answers.
+    `server`: the `consulpy.rpc.server.Server`.
     """
 
     name: str
@@ -63,5 +63,5 @@ def write(name: str, request: type[Record], reply: Any) -> Callable[[Handler], H
 
 
 def local(name: str, request: type[Record], reply: Any) -> Callable[[Handler], Handler]:
-    """Register a method that any server answers by itself: `handler(server, request) -> reply or Deferred`."""
+    """Register a local method: `handler(server, request) -> reply or Deferred`."""
     return _register(name, Kind.LOCAL, request, reply)

@@ -1,7 +1,7 @@
-"""Connections to servers: one each, on which streams are kept for reuse (docs/wire/rpc.md 3 and 8).
+"""The connection pool: one connection to each server, with streams that are reused (docs/wire/rpc.md 3 and 8).
 
-Pure: `dial` makes the connection. One dial at a time for each server; who comes meanwhile waits for it. A stream
-serves one call at a time; the last one given back is the first to be used again. After an error a stream is closed.
+Pure: `dial` opens the connection. One dial at a time for each server; further calls wait for it. A stream serves one
+call at a time; the last released one is the first to be reused. After an error a stream is closed.
 """
 
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from consulpy.errors import NoServerAnswered, RPCError, WireError
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.rpc.stream import Channel, ClientStream, ConnectionGone, RemoteError
 
-#: A connection without calls is closed after so many seconds (Consul: 127 on clients, 120 on servers).
+#: A connection without calls is closed after this time, in seconds (Consul: 127 on clients, 120 on servers).
 IDLE_TIMEOUT_S: Final = 127.0
-#: Streams that are kept for reuse on one connection (Consul: 32 on clients, 64 on servers).
+#: Idle streams of one connection that stay open for reuse (Consul: 32 on clients, 64 on servers).
 IDLE_STREAMS: Final = 32
 
 
 class Link(Protocol):
-    """A connection to a server, multiplexed."""
+    """A multiplexed connection to a server (`consulpy.rpc.net.dialer.DialedProtocol`)."""
 
     on_closed: Callable[[], None]
 
     @property
     def is_usable(self) -> bool:
-        """Whether streams can still be opened."""
+        """Whether streams can be opened."""
 
     def open(self, end: ClientStream) -> Channel:
         """Open a stream for `end`. Raises `WireError`."""
@@ -41,11 +41,11 @@ Dial = Callable[[ServerInfo], "Deferred[Link]"]
 
 
 class DialFailed(RPCError):
-    """No connection; the text is Go's ("dial tcp 127.0.0.1:0->127.0.0.2:8300: connect: connection refused")."""
+    """The connection failed; the text is Go's ("dial tcp 127.0.0.1:0->127.0.0.2:8300: connect: connection refused")."""
 
 
 class ConnectionPool:
-    """Connections by server (its name and address)."""
+    """Connections by server (name and address)."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class ConnectionPool:
         return Deferred.fromCoroutine(self._call(server, method, body))
 
     def close(self) -> None:
-        """Close all connections and make no new ones."""
+        """Close all connections and open no new ones."""
         self._is_closed = True
         for connection in list(self._connections.values()):
             connection.close()
@@ -80,7 +80,7 @@ class ConnectionPool:
     async def _call(self, server: ServerInfo, method: str, body: bytes) -> Any:
         try:
             connection = await self._connected(server)
-            end = connection.take()
+            end = connection.acquire()
         except DialFailed as error:
             raise NoServerAnswered(f"rpc error getting client: failed to get conn: {error}") from None
         except WireError as error:
@@ -93,7 +93,7 @@ class ConnectionPool:
         except RemoteError as error:
             raise RPCError(f"rpc error making call: {error}") from None
         finally:
-            connection.give_back(end)
+            connection.release(end)
 
     def _connected(self, server: ServerInfo) -> "Deferred[_Connection]":
         key = (server.name, server.rpc_address)
@@ -120,12 +120,12 @@ class ConnectionPool:
         self._connections[key] = connection
 
         def gone() -> None:
-            connection.stop()
+            connection.cancel_idle_timer()
             if self._connections.get(key) is connection:
                 del self._connections[key]
 
         link.on_closed = gone
-        connection.rest()
+        connection.start_idle_timer()
         for ready in waiting:
             if not ready.called:
                 ready.callback(connection)
@@ -135,7 +135,7 @@ class ConnectionPool:
         self._refuse(self._dialing.pop(key), error)
 
     def _refuse(self, waiting: "list[Deferred[_Connection]]", error: DialFailed) -> None:
-        """Who began to dial is told why; those who only waited get Consul's other text."""
+        """Fail the calls that wait for a dial: the first with its error, the others with Consul's text for them."""
         for number, ready in enumerate(waiting):
             if not ready.called:
                 follower = DialFailed("rpc error: lead thread didn't get connection")
@@ -158,9 +158,9 @@ class _Connection:
     def is_usable(self) -> bool:
         return self._link.is_usable
 
-    def take(self) -> ClientStream:
-        """A stream for one call; give it back afterwards. Raises `WireError`."""
-        self.stop()
+    def acquire(self) -> ClientStream:
+        """A stream for one call; release it afterwards. Raises `WireError`."""
+        self.cancel_idle_timer()
         while self._idle:
             end = self._idle.pop()
             if not end.is_broken:
@@ -170,32 +170,32 @@ class _Connection:
         try:
             end.channel = self._link.open(end)
         except WireError:
-            self.rest()
+            self.start_idle_timer()
             raise
         self._calls += 1
         return end
 
-    def give_back(self, end: ClientStream) -> None:
-        """A call is over."""
+    def release(self, end: ClientStream) -> None:
+        """Reuse or close the stream of a finished call."""
         self._calls -= 1
         if not end.is_broken:
             if len(self._idle) < self._idle_streams:
                 self._idle.append(end)
             else:
                 end.close()
-        self.rest()
+        self.start_idle_timer()
 
-    def rest(self) -> None:
-        """Close the connection after a while, if nobody calls."""
+    def start_idle_timer(self) -> None:
+        """Start the idle timeout, if there are no calls."""
         if not self._calls and self._timer is None and self.is_usable:
             self._timer = self._clock.callLater(self._idle_timeout_s, self.close)
 
-    def stop(self) -> None:
-        """It does not rest any more."""
+    def cancel_idle_timer(self) -> None:
+        """Cancel the idle timeout."""
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
 
     def close(self) -> None:
-        self.stop()
+        self.cancel_idle_timer()
         self._link.close()

@@ -1,4 +1,4 @@
-"""The quorum as a server of it sees it."""
+"""The interface of the Raft quorum for a server."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,15 +26,15 @@ class Quorum(Protocol):
 
     @property
     def last_contact_ns(self) -> int:
-        """Nanoseconds since the leader was heard; 0 on the leader."""
+        """Time since the last contact with the leader, in nanoseconds; 0 on the leader."""
 
     @property
     def had_contact(self) -> bool:
-        """Whether a leader was ever heard: only then is there something stale to read."""
+        """Whether there ever was contact with a leader: only then stale reads are possible."""
 
     @property
     def has_lease(self) -> bool:
-        """Whether nobody else can lead now."""
+        """Whether this server leads with a lease: no other server can lead now."""
 
     @property
     def term(self) -> int:
@@ -46,25 +46,25 @@ class Quorum(Protocol):
 
     @property
     def last_term(self) -> int:
-        """Its term."""
+        """The term of the last index."""
 
     def confirm(self) -> "Deferred[None]":
-        """Have a majority confirm that we lead, and the state be as new as that. Fails with `NoLeader`."""
+        """Confirm the lead by a majority, and apply all entries until then. Fails with `NoLeader`."""
 
     def forward(self, method: Method, request: Record) -> "Deferred[Any]":
-        """Have the leader answer. Fails with `RPCError`."""
+        """The reply of the leader. Fails with `RPCError`."""
 
     def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
-        """Have the leader save or restore. Fails with `RPCError`."""
+        """Save or restore on the leader. Fails with `RPCError`."""
 
     def servers(self) -> list[Any]:
         """The servers of the configuration: id, address, suffrage."""
 
     def health(self) -> "list[ServerHealth]":
-        """How the servers do, as autopilot saw them last. Raises `RPCError` before it has looked."""
+        """Health of the servers, from the last run of autopilot. Raises `RPCError` before the first."""
 
     def remove(self, server_id: str) -> "Deferred[None]":
-        """Take a server out. Fails with `RPCError`."""
+        """Remove a server. Fails with `RPCError`."""
 
     def transfer(self, server_id: str) -> "Deferred[None]":
-        """Hand the office over, to this server or (with "") to the best one. Fails with `RPCError`."""
+        """Transfer the lead to this server, or (with "") to the most suitable one. Fails with `RPCError`."""

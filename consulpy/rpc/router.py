@@ -1,7 +1,7 @@
-"""Which server a client agent asks (docs/wire/rpc.md 8): a list, fed by gossip; the first one is asked.
+"""The router of a client agent: the list of servers, from gossip; calls go to the first one (docs/wire/rpc.md 8).
 
-A server that fails a call goes to the end. From time to time the list is shuffled, so that clients spread over the
-servers; the first server of the new order that answers a ping is kept in front.
+A server that fails a call moves to the end. The list is shuffled at intervals, so that clients spread over the servers;
+the first server of the new order that answers a ping becomes the first.
 """
 
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from consulpy.clock import Clock, Timer
 from consulpy.rpc.server_metadata import ServerInfo, server_of
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 
-#: Seconds between two rebalances, at least; and what is added at random.
+#: The shortest interval between two rebalances, and the maximum of its random part, in seconds.
 REBALANCE_INTERVAL_S: Final = 120.0
 REBALANCE_JITTER_S: Final = 60.0
-#: New connections that the whole cluster may make for rebalancing, each second, for each server.
+#: Connections per second and server that the whole cluster opens by rebalancing, at most.
 RECONNECTS_PER_SERVER_S: Final = 64.0
 
-#: Asks a server whether it is there; fires or fails.
+#: Calls Status.Ping of a server.
 Ping = Callable[[ServerInfo], "Deferred[Any]"]
 
 
 class Router:
-    """The servers of our own datacenter, in the order in which they are asked.
+    """The servers of the agent's datacenter, in the order of preference.
 
-    `ping(server)` calls Status.Ping. `cluster_size()` is the number of members of the LAN pool.
+    `ping(server)`: calls Status.Ping. `cluster_size()`: number of members of the LAN pool.
     `log(level, text)`.
     """
 
@@ -55,16 +55,16 @@ class Router:
 
     @property
     def servers(self) -> tuple[ServerInfo, ...]:
-        """All known servers, the one to ask first."""
+        """All known servers, the preferred one first."""
         return tuple(self._servers)
 
     def start(self) -> None:
-        """Rebalance from now on."""
+        """Start the rebalance timer."""
         self._is_running = True
         self._timer = self._clock.callLater(REBALANCE_INTERVAL_S, self._rebalance_now)
 
     def stop(self) -> None:
-        """Rebalance no more."""
+        """Cancel the rebalance timer and ping."""
         self._is_running = False
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -73,17 +73,17 @@ class Router:
             pinging.cancel()
 
     def find(self) -> ServerInfo | None:
-        """The server whose turn it is; None if we know none."""
+        """The first server; None if there is none."""
         return self._servers[0] if self._servers else None
 
     def failed(self, server: ServerInfo) -> None:
-        """It failed a call: ask it last from now on, if it was the one to ask."""
+        """Move a server that failed a call to the end, if it is the first."""
         if len(self._servers) > 1 and self._servers[0].name == server.name:
             self._servers.append(self._servers.pop(0))
             self._log("debug", f"cycled away from server {server.name}")
 
     def member_event(self, event: Event) -> bool:
-        """Gossip told us something. True if a server was added."""
+        """Apply a membership event; whether it added a server."""
         if not isinstance(event, MemberEvent):
             return False
         added = False
@@ -99,11 +99,11 @@ class Router:
         return added
 
     def all_take_coordinates(self) -> bool:
-        """Whether there are servers, and all of them know coordinates."""
+        """Whether there are servers, and all of them support coordinates."""
         return bool(self._servers) and all(server.takes_coordinates for server in self._servers)
 
     def rebalance(self) -> "Deferred[None]":
-        """Shuffle; then keep the first order in which the server in front answers a ping."""
+        """Shuffle; the first server that answers a ping becomes the first of the list."""
         return Deferred.fromCoroutine(self._rebalance())
 
     async def _rebalance(self) -> None:
@@ -122,14 +122,14 @@ class Router:
             self._log("debug", "no server answered a ping, the order stays")
 
     def _adopt(self, order: list[ServerInfo]) -> None:
-        """Take the order, with what joined and left while we pinged; not if the one that answered left."""
+        """Use the new order, with the changes during the ping; not if the server that answered has left."""
         here = {server.name: server for server in self._servers}
         if order[0].name not in here:
             self._log("debug", f"server {order[0].name} answered a ping and left, the order stays")
             return
         self._log("debug", f"rebalanced {len(here)} servers, the next one to ask is {order[0].name}")
-        kept = [here.pop(server.name) for server in order if server.name in here]
-        self._servers = [*kept, *here.values()]
+        remaining = [here.pop(server.name) for server in order if server.name in here]
+        self._servers = [*remaining, *here.values()]
 
     def _rebalance_now(self) -> None:
         self._pinging = self.rebalance()
@@ -145,7 +145,7 @@ class Router:
             self._timer = self._clock.callLater(self.interval_s(), self._rebalance_now)
 
     def interval_s(self) -> float:
-        """The pause until the next rebalance: longer in a cluster that is large for its servers."""
+        """The interval until the next rebalance, in seconds: longer if the cluster is large for its servers."""
         rate = RECONNECTS_PER_SERVER_S * len(self._servers)
         least_s = REBALANCE_INTERVAL_S + self._rng.random() * REBALANCE_JITTER_S
         return max(least_s, self._cluster_size() / rate) if rate else least_s

@@ -1,7 +1,7 @@
-"""`Server`: what a method's handler is given, and how a call to this server is treated before and after the handler.
+"""`Server`: serves RPC calls: forwarding, leader check, access control, blocking queries, and the handler.
 
-A call names a datacenter; reads may wait; what is not stale needs a leader, for which a call is held a while. The
-reply's `QueryMeta` is filled in here. Source: docs/wire/rpc.md 6 and 7.
+A call to another datacenter is forwarded; a call that needs a leader is held while there is none. `QueryMeta` of the
+reply is set here. Source: docs/wire/rpc.md 6 and 7.
 """
 
 from collections.abc import Callable, Hashable
@@ -32,58 +32,58 @@ if TYPE_CHECKING:
 
 #: How long a call is held while there is no leader, in seconds (Consul's `performance.rpc_hold_timeout`).
 HOLD_TIMEOUT_S: Final = 7.0
-#: Calls that may be held at a time; more are refused at once.
+#: Calls that are held at a time; more fail at once.
 HELD_LIMIT: Final = 8192
 
 
 class SessionTimes(Protocol):
-    """What the leader counts for sessions (`consulpy.leader.session_ttl`)."""
+    """Session TTLs and lock delays on the leader (`consulpy.leader.session_ttl`)."""
 
     def renew(self, session: Session) -> None:
-        """Give a session its whole time."""
+        """Restart the TTL of a session."""
 
     def forget(self, session_id: str) -> None:
-        """A session ended."""
+        """Remove a session that ended."""
 
     def __len__(self) -> int:
-        """How many sessions are counted down."""
+        """Number of running TTLs."""
 
     def is_closed(self, key: str) -> bool:
-        """Whether a lock on `key` has to wait."""
+        """Whether `key` is in its lock delay."""
 
 
 class ResetFile(Protocol):
-    """The file by which an operator allows another bootstrap (`consulpy.agent.acl_reset_file`)."""
+    """The ACL bootstrap reset file (`consulpy.agent.acl_reset_file`)."""
 
     def read(self) -> int:
-        """The reset index in it, 0 for none."""
+        """The reset index in it; 0 without a file."""
 
     def remove(self) -> None:
-        """It was used."""
+        """Remove the file after its use."""
 
 
 class NoResetFile:
-    """A server that keeps nothing on disk."""
+    """The reset file of a server without a data directory."""
 
     def read(self) -> int:
-        """There is none."""
+        """No file."""
         return 0
 
     def remove(self) -> None:
-        """There is none."""
+        """No file."""
 
 
 class RemoteDatacenters(Protocol):
     """Calls to other datacenters (`consulpy.rpc.wan_forward`)."""
 
     def call(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
-        """The reply of a server there. Fails with `RPCError`."""
+        """The reply of a server of `datacenter`. Fails with `RPCError`."""
 
 
 class Server:
-    """A Consul server, as its methods see it.
+    """A Consul server; handlers of methods get it as their first argument.
 
-    `rpc_address`: our own "ip:8300". `queue_coordinate` is set by whoever leads. `is_leader` may be set at any time.
+    `rpc_address`: its own "ip:8300". `queue_coordinate`: set by the leader. `is_leader` may be set at any time.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Server:
     ) -> None:
         #: Checks the rights of each call.
         self.guard: CallGuard = guard or NoGuard()
-        #: How long reads may wait.
+        #: Limits of the wait of blocking queries.
         self.waits = waits
         self.metrics = metrics
-        #: Calls, and how often reads were made for them; reads that wait now.
+        #: Number of calls, of runs of reads, and of blocking queries that wait now.
         self.calls = self.queries = self.waiting = 0
         self.datacenter = datacenter
         self.node_name = node_name
@@ -119,25 +119,25 @@ class Server:
         self.rpc_address = rpc_address
         self.log = log
         self.clock = clock
-        #: Seconds since 1970, for what people read and Consul's formats hold; by default the clock's.
+        #: Wall clock in seconds since 1970; by default that of `clock`.
         self.wall_s = wall_s or clock.seconds
-        #: When this server was made, in seconds since 1970.
+        #: Start of this server, in seconds since 1970.
         self.started_s = self.wall_s()
         self.rng = rng
         self.lan = lan
         self.wan = wan
         self.queue_coordinate = queue_coordinate
-        #: Times of sessions and locks, counted by whoever leads.
+        #: Session TTLs, on the leader.
         self.sessions: SessionTimes | None = None
-        #: Runs a costly job where it stops nobody; a Deferred of its result.
+        #: Runs a long computation outside of the reactor's thread; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
-        #: How other datacenters are reached; None: not at all.
-        self.elsewhere: RemoteDatacenters | None = None
-        #: The quorum that this server is one of; None: it is the only server.
+        #: Calls to other datacenters; None: there are none.
+        self.remote_datacenters: RemoteDatacenters | None = None
+        #: The Raft quorum of this server; None: a single server without Raft.
         self.quorum: Quorum | None = None
-        #: By which an operator allows another bootstrap of access control.
+        #: The ACL bootstrap reset file.
         self.reset_file: ResetFile = NoResetFile()
-        #: Called when the whole state was replaced by a snapshot.
+        #: Called after a snapshot replaced the state.
         self.after_restore: list[Callable[[], None]] = []
         self._hold_timeout_s = hold_timeout_s
         #: The shortest TTL that a session may have (`session_ttl_min`).
@@ -148,12 +148,12 @@ class Server:
 
     @property
     def store(self) -> Store:
-        """The state."""
+        """The current state."""
         return self.log.store
 
     @property
     def is_leader(self) -> bool:
-        """Whether we lead, and are ready to."""
+        """Whether this server leads and is ready to."""
         return self._is_leader
 
     @is_leader.setter
@@ -168,16 +168,16 @@ class Server:
 
     @property
     def leader_address(self) -> str:
-        """The leader's "ip:8300", empty when there is none."""
+        """The leader's "ip:8300"; empty without a leader."""
         if self.quorum is not None:
             return self.quorum.leader_address
         return self.rpc_address if self._is_leader else ""
 
     @property
-    def reads_valid_for(self) -> Hashable | None:
-        """Names the term in which a leader's answers stay true as long as its state does; None: no answer does.
+    def read_validator(self) -> Hashable | None:
+        """Validator of replies to reads: they stay valid while it and the state are unchanged; None: not cacheable.
 
-        A follower's answers say how long ago it heard its leader, and a leader may have been unseated.
+        None on a follower, whose replies have the age of its last contact, and on a leader without a lease.
         """
         if self.quorum is None:
             return self.leader_address
@@ -191,10 +191,10 @@ class Server:
         return [self.rpc_address]
 
     def submit(self, command: Command) -> "Deferred[Any]":
-        """Have a change stored and applied; its result. Fails with the `RPCError` that stopped it."""
+        """Store and apply a change; fires with its result. Fails with `RPCError`."""
         done: Deferred[Any] = Deferred()
         began_s = self.clock.seconds()
-        # Cancelling only ends the wait: what was submitted happens.
+        # Cancelling only ends the wait; the command is applied.
 
         def finished(result: Any) -> None:
             self.metrics.sample(submitted(command), 1000 * (self.clock.seconds() - began_s))
@@ -223,31 +223,31 @@ class Server:
             return self._forward(datacenter, method, request)
         options = getattr(request, "options", None)
         if self.quorum is not None:
-            return self._answer_in_quorum(self.quorum, method, request, dependencies)
+            return self._serve_in_quorum(self.quorum, method, request, dependencies)
         stale = options is not None and options.allow_stale and self._had_leader
         if self._is_leader or stale:
-            return self._answer(method, request, dependencies)
-        return self._leader_wanted().addCallback(lambda _: self._answer(method, request))
+            return self._serve(method, request, dependencies)
+        return self._wait_for_leader().addCallback(lambda _: self._serve(method, request))
 
-    def _answer_in_quorum(
+    def _serve_in_quorum(
         self, quorum: Quorum, method: Method, request: Record, dependencies: DependencySet | None
     ) -> "Deferred[Any]":
         """Forward to the leader what only it may answer; confirm its lead before a consistent read."""
         options = getattr(request, "options", None)
         if options is not None and options.allow_stale and (self._is_leader or quorum.had_contact):
-            return self._answer(method, request, dependencies)
+            return self._serve(method, request, dependencies)
         if not self._is_leader:
             return quorum.forward(method, request)
         if method.kind is Kind.READ and options is not None and (options.require_consistent or not quorum.has_lease):
-            return quorum.confirm().addCallback(lambda _: self._answer(method, request))
-        return self._answer(method, request, dependencies)
+            return quorum.confirm().addCallback(lambda _: self._serve(method, request))
+        return self._serve(method, request, dependencies)
 
     def _forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
-        if self.elsewhere is None:
+        if self.remote_datacenters is None:
             return _failed(NoPathToDatacenter())
-        return self.elsewhere.call(datacenter, method, request)
+        return self.remote_datacenters.call(datacenter, method, request)
 
-    def _answer(self, method: Method, request: Record, dependencies: DependencySet | None = None) -> "Deferred[Any]":
+    def _serve(self, method: Method, request: Record, dependencies: DependencySet | None = None) -> "Deferred[Any]":
         if method.kind is Kind.WRITE:
             return self.guard.invoke(self, method, request)
         options = getattr(request, "options", None)
@@ -263,14 +263,14 @@ class Server:
         store = self.store
         query = BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes)
         self.waiting += 1
-        return query.answered.addBoth(self._waited)
+        return query.reply.addBoth(self._unblocked)
 
-    def _waited(self, result: Any) -> Any:
+    def _unblocked(self, result: Any) -> Any:
         self.waiting -= 1
         return result
 
     def _with_meta(self, reply: Any) -> Any:
-        """A reply's index is never 0: who passed that back would never wait."""
+        """Set the metadata. Its index is at least 1: a client that passed back 0 would not block."""
         meta = getattr(reply, "meta", None)
         if meta is not None:
             meta.index = max(meta.index, 1)
@@ -278,8 +278,8 @@ class Server:
             meta.last_contact = self.quorum.last_contact_ns if self.quorum is not None else 0
         return reply
 
-    def _leader_wanted(self) -> "Deferred[None]":
-        """Fires once we lead; fails with `NoLeader` after a while."""
+    def _wait_for_leader(self) -> "Deferred[None]":
+        """Fires when this server leads; fails with `NoLeader` after the hold timeout."""
         if len(self._held) >= HELD_LIMIT:
             return _failed(NoLeader())
 
@@ -290,11 +290,11 @@ class Server:
 
         held: Deferred[None] = Deferred(cancelled)
 
-        def out_of_time() -> None:
+        def timed_out() -> None:
             del self._held[held]
             held.errback(NoLeader())
 
-        self._held[held] = self.clock.callLater(self._hold_timeout_s, out_of_time)
+        self._held[held] = self.clock.callLater(self._hold_timeout_s, timed_out)
         return held
 
 

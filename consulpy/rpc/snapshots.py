@@ -1,4 +1,4 @@
-"""Saving and restoring the whole state: what a connection of type 5 asks, what a server does (docs/wire/rpc.md 12)."""
+"""Snapshots: saves and restores the state of a server (docs/wire/rpc.md 12)."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,16 +17,16 @@ from consulpy.structs.options import QueryMeta
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-#: The largest archive that is taken or given, in bytes.
+#: Maximum size of an archive, in bytes.
 ARCHIVE_LIMIT: Final = 2**30
-#: The largest request before it, in bytes.
+#: Maximum size of the request before it, in bytes.
 REQUEST_LIMIT: Final = 65536
-#: The only term of a log that has no elections. (Real servers count from 2.)
+#: The constant term of a log without elections (real servers begin with 2).
 _TERM: Final = 2
 
 
 def perform(server: "Server", request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
-    """Save (the archive is the result) or restore `data`. Fails with `RPCError`; then nothing was touched."""
+    """Save (the archive is the result) or restore `data`. Fails with `RPCError`; then nothing has changed."""
     return Deferred.fromCoroutine(_perform(server, request, data))
 
 
@@ -80,13 +80,13 @@ async def _restore(server: "Server", data: bytes) -> None:
 
     server.log.restore(new, finished)
     await restored
-    if server.quorum is None:  # else each server of it does so when it has the new state
+    if server.quorum is None:  # else every server does so when it has the new state
         for call in server.after_restore:
             call()
 
 
-class ServingSnapshots:
-    """The server's end of a connection of type 5. `write` sends bytes, `close` ends the connection behind them."""
+class SnapshotHandler:
+    """Serves one snapshot connection. `write`: sends bytes; `close`: closes gracefully."""
 
     def __init__(self, server: "Server", write: Any, close: Any) -> None:
         self._server = server
@@ -97,7 +97,7 @@ class ServingSnapshots:
         self._running: Deferred[Any] | None = None
 
     def data_received(self, data: bytes) -> None:
-        """More bytes of the request, or of the archive behind it. Raises `WireError`."""
+        """Process bytes of the request, or of the archive behind it. Raises `WireError`."""
         self._input += data
         if self._request is None:
             self._read_request()
@@ -110,31 +110,31 @@ class ServingSnapshots:
         except WireError:
             if len(self._input) > REQUEST_LIMIT:
                 raise
-            return  # Go sends it in dozens of pieces
+            return  # Go sends it in dozens of segments
         self._request = SnapshotRequest.from_wire(raw)
         del self._input[:size]
         if self._request.op != RESTORE:
-            self._answer(b"")
+            self._perform(b"")
 
     @property
-    def is_asked(self) -> bool:
-        """Whether the request is there."""
+    def has_request(self) -> bool:
+        """Whether the request has arrived."""
         return self._request is not None
 
     def ended(self) -> None:
-        """The client writes no more: an archive is whole."""
+        """End of input: the archive is complete."""
         if self._request is None:
             self._close()
         elif self._running is None:
             data = bytes(self._input)
             self._input.clear()
-            self._answer(data)
+            self._perform(data)
 
     def lost(self) -> None:
-        """Nobody waits for the answer any more; a restore that began goes on."""
+        """The connection is lost; a restore that has begun continues."""
         self._write = self._close = _nothing
 
-    def _answer(self, data: bytes) -> None:
+    def _perform(self, data: bytes) -> None:
         assert self._request is not None
         self._running = perform(self._server, self._request, data).addCallbacks(self._done, self._failed)
 
@@ -155,7 +155,7 @@ def _nothing(*_: object) -> None:
 
 
 def reply_in(data: bytes) -> tuple[QueryMeta, bytes]:
-    """Meta data and archive in a server's whole answer. Raises `RPCError` with what the server says, or `WireError`."""
+    """Metadata and archive of a complete reply. Raises `RPCError` with the server's text, or `WireError`."""
     raw, size = unpack_from(data)
     reply = SnapshotReply.from_wire(raw)
     if reply.error:
@@ -164,5 +164,5 @@ def reply_in(data: bytes) -> tuple[QueryMeta, bytes]:
 
 
 def request_bytes(request: SnapshotRequest, data: bytes) -> bytes:
-    """What a client sends after the first byte of the connection."""
+    """The bytes of a request, after the first byte of the connection."""
     return pack(request.to_wire()) + data

@@ -1,7 +1,7 @@
-"""One stream of calls, seen from both ends (docs/wire/rpc.md 3): one call at a time, answered in order.
+"""Streams of calls (docs/wire/rpc.md 3): one call at a time, replied in order.
 
-`ServerStream` reads requests and has them answered one after the other; `ClientStream` makes one call, waits, and makes
-the next. Both are pure: they stand on a `Channel`, which is a yamux stream or a plain connection.
+`ServerStream` reads requests and serves them one after the other; `ClientStream` makes one call at a time. Both are
+pure: their `Channel` is a yamux stream or a plain connection.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,59 +31,58 @@ _log = Logger()
 
 
 class Channel(Protocol):
-    """Where the bytes of a stream go (`yamux.Stream`)."""
+    """The byte stream below a stream of calls (`yamux.Stream`)."""
 
     @property
     def is_clear(self) -> bool:
-        """Whether all that was sent is out: while it is not, no other call is answered."""
+        """Whether all sent bytes are out of the buffers: only then the next call is served."""
 
     def send(self, data: bytes) -> None:
-        """Send."""
+        """Send bytes."""
 
     def consumed(self, size: int) -> None:
-        """So many received bytes were dealt with."""
+        """Open the receive window by `size` bytes that were processed."""
 
     def close(self) -> None:
-        """Send no more."""
+        """Close this direction."""
 
 
 class RefusedCall(RPCError):
-    """A call that is answered with its error, and after which the stream is closed (no such method, bad body)."""
+    """An error reply after which the stream is closed (no such method, bad body)."""
 
 
-#: Answers a call: `serve(method, body) -> reply`. Raises or fails with `RPCError`.
+#: Serves a call: `serve(method, body) -> reply`. Raises or fails with `RPCError`.
 Serve = Callable[[str, Any], "Deferred[Any]"]
-#: How much of its requests is kept: `hold(change in bytes)`.
-Hold = Callable[[int], None]
+#: Accounts for buffered requests: `on_memory(change in bytes)`.
+OnMemory = Callable[[int], None]
 
-#: A call with this key only waits for a change: it is dropped when its caller goes.
+#: The key of a blocking query: it is cancelled when its client is gone.
 _WAITS: Final = b"MinQueryIndex"
 
 
 class ServerStream:
-    """Answers the requests of one stream.
+    """Serves the requests of one stream.
 
-    `serve(method, body)` gets the unpacked body. `hold(change)` is told how many more bytes are kept. Answers are made
-    when there is `room` for them, calls when it is their turn (`turns` None: at once). `complain(why)` gets a line for
-    each call that was refused for its form.
+    `serve(method, body)`: gets the unpacked body. `on_memory(change)`: accounts for buffered bytes. `backpressure`:
+    queues replies; `slicer`: queues calls (None: they run at once). `log_refused(why)`: a line for each malformed call.
     """
 
     def __init__(
         self,
         channel: Channel,
         serve: Serve,
-        hold: Hold = lambda _change: None,
+        on_memory: OnMemory = lambda _change: None,
         *,
-        room: Backpressure | None = None,
-        turns: TimeSlicer | None = None,
-        complain: Callable[[str], None] = lambda _why: None,
+        backpressure: Backpressure | None = None,
+        slicer: TimeSlicer | None = None,
+        log_refused: Callable[[str], None] = lambda _why: None,
     ) -> None:
-        self._room = room if room is not None else Backpressure()
-        self._turns = turns
-        self._complain = complain
+        self._backpressure = backpressure if backpressure is not None else Backpressure()
+        self._slicer = slicer
+        self._log_refused = log_refused
         self._channel = channel
         self._serve = serve
-        self._hold = hold
+        self._on_memory = on_memory
         self._held = 0
         self._unread = bytearray()
         self._reader = ObjectReader(MAX_REQUEST_BYTES, strict=True)
@@ -95,12 +94,12 @@ class ServerStream:
         self._ended = False
         self._closed = False
         self._is_working = False
-        #: What is left of a large answer; whether some of it is being sent.
+        #: The remaining parts of a large reply; whether one is being sent.
         self._parts: Iterator[bytes] | None = None
         self._is_sending = False
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the caller. While a call is being answered they wait, and so does the caller's window."""
+        """Read requests; during a call bytes are buffered, and the receive window stays closed."""
         if self._closed:
             return
         if self._is_busy or not self._channel.is_clear:
@@ -110,7 +109,7 @@ class ServerStream:
         self._read(data)
 
     def drained(self) -> None:
-        """The caller took the answer, or a part of it: the next part is sent, or its next call is read."""
+        """The buffers are empty: send the next part of a reply, or read the next request."""
         if self._parts is not None:
             if not self._is_sending:
                 self._send_parts()
@@ -118,7 +117,7 @@ class ServerStream:
             self._go_on()
 
     def ended(self) -> None:
-        """The caller sends no more. What it asked is still answered, except that nobody waits for changes any more."""
+        """End of input. The current call is still replied to, unless it is a blocking query."""
         self._ended = True
         if not self._is_busy:
             self._close()
@@ -127,10 +126,10 @@ class ServerStream:
             self._drop_call()
 
     def lost(self, reason: str) -> None:  # noqa: ARG002
-        """The stream is gone."""
+        """The stream is lost: cancel the call."""
         self._closed = True
         self._parts = None
-        self._leave()
+        self._cancel_queued()
         self._account()
         self._drop_call()
 
@@ -138,10 +137,10 @@ class ServerStream:
     def _is_busy(self) -> bool:
         return self._is_queued or self._call is not None
 
-    def _leave(self) -> None:
-        self._room.leave(self)
-        if self._turns is not None:
-            self._turns.leave(self)
+    def _cancel_queued(self) -> None:
+        self._backpressure.cancel(self)
+        if self._slicer is not None:
+            self._slicer.cancel(self)
 
     def _drop_call(self) -> None:
         call, self._call = self._call, None
@@ -164,13 +163,13 @@ class ServerStream:
         self._account()
 
     def _account(self) -> None:
-        held = 0 if self._closed else self._reader.kept + len(self._unread) + self._body_bytes
+        held = 0 if self._closed else self._reader.memory_bytes + len(self._unread) + self._body_bytes
         change, self._held = held - self._held, held
         if change:
-            self._hold(change)
+            self._on_memory(change)
 
     def _work(self) -> None:
-        """Answer what is complete, until a call has to be waited for."""
+        """Process complete objects, until a call is pending."""
         self._is_working = True
         try:
             while not self._is_busy and not self._closed and self._channel.is_clear and self._work_once():
@@ -179,7 +178,7 @@ class ServerStream:
             self._is_working = False
 
     def _work_once(self) -> bool:
-        """Take the next object; False when more bytes are needed."""
+        """Process the next object; False when more bytes are needed."""
         found = self._reader.next()
         if found is None:
             if self._unread:
@@ -195,19 +194,19 @@ class ServerStream:
         else:
             header, self._header = self._header, None
             self._body_bytes = found[1]
-            self._answer(header, found[0])
+            self._submit(header, found[0])
         return True
 
-    def _answer(self, header: RequestHeader, body: Any) -> None:
+    def _submit(self, header: RequestHeader, body: Any) -> None:
         self._may_drop_call = isinstance(body, dict) and bool(body.get(_WAITS))
-        if self._turns is None:
+        if self._slicer is None:
             self._begin(header, body)
         else:
             self._is_queued = True
-            self._turns.enter(self, lambda: self._begin(header, body))
+            self._slicer.submit(self, lambda: self._begin(header, body))
 
     def _begin(self, header: RequestHeader, body: Any) -> None:
-        """It is the call's turn."""
+        """Run the call."""
         self._is_queued = False
         if self._closed:
             return
@@ -216,10 +215,10 @@ class ServerStream:
 
     def _succeeded(self, reply: Any, header: RequestHeader) -> None:
         if not self._closed:
-            self._room.enter(self, lambda: self._reply(reply, header))
+            self._backpressure.submit(self, lambda: self._reply(reply, header))
 
     def _reply(self, reply: Any, header: RequestHeader) -> None:
-        """There is room for the answer."""
+        """Send the reply."""
         if self._closed:
             return
         try:
@@ -228,7 +227,7 @@ class ServerStream:
             self._parts = parts
             self._channel.send(response(header.seq, header.service_method, body))
         except Exception:
-            _log.failure("the answer to {method} cannot be packed", method=header.service_method)
+            _log.failure("the reply of {method} cannot be packed", method=header.service_method)
             self._close()
         if self._parts is None:
             self._next()
@@ -237,7 +236,7 @@ class ServerStream:
             self._send_parts()
 
     def _send_parts(self) -> None:
-        """Send of a large answer what the caller takes now."""
+        """Send parts of a large reply until the buffers are full."""
         self._is_sending = True
         try:
             while self._parts is not None and not self._closed and self._channel.is_clear:
@@ -247,7 +246,7 @@ class ServerStream:
                 else:
                     self._parts = None
         except Exception:
-            _log.failure("the answer to a call cannot be packed")
+            _log.failure("the reply of a call cannot be packed")
             self._parts = None
             self._close()
         finally:
@@ -260,7 +259,7 @@ class ServerStream:
             return
         self._channel.send(error_response(header.seq, header.service_method, str(failure.value)))
         if failure.check(RefusedCall):
-            self._complain(f"{header.service_method}: {failure.value}")
+            self._log_refused(f"{header.service_method}: {failure.value}")
             self._close()
         else:
             self._next()
@@ -268,15 +267,15 @@ class ServerStream:
     def _next(self) -> None:
         self._call = None
         self._body_bytes = 0
-        if not self._is_working:  # else the loop goes on by itself
+        if not self._is_working:  # else the loop continues
             self._go_on()
 
     def _refuse_body(self, error: WireError) -> None:
-        """What cannot be decoded: an answer if it is known whose, then the end."""
+        """Close after undecodable input; with an error reply if the header is known."""
         header, self._header = self._header, None
         if self._closed:
             return
-        self._complain(str(error))
+        self._log_refused(str(error))
         if header is not None:
             self._channel.send(error_response(header.seq, header.service_method, f"codec.decoder: {error}"))
         self._close()
@@ -284,13 +283,13 @@ class ServerStream:
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._leave()
+            self._cancel_queued()
             self._account()
             self._channel.close()
 
 
 class ClientStream:
-    """Makes calls on one stream, one at a time."""
+    """Makes calls on one stream, one at a time. Set `channel` first."""
 
     def __init__(self) -> None:
         self.channel: Channel | None = None
@@ -312,7 +311,7 @@ class ClientStream:
         return waiting
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the answer."""
+        """Read the response."""
         if self.channel is not None:
             self.channel.consumed(len(data))
         try:
@@ -322,18 +321,18 @@ class ClientStream:
         except WireError as error:
             self._fail(ConnectionGone(f"codec.decoder: {error}"))
         if self._waiting is None and self._reader.buffered:
-            self._break()  # bytes that nobody asked for
+            self._break()  # unexpected bytes
 
     def drained(self) -> None:
-        """The request is out."""
+        """Nothing to do: the request is sent."""
 
     def ended(self) -> None:
-        """The server sends no more."""
+        """End of input: fail the call."""
         self._break()
         self._fail(ConnectionGone("EOF"))
 
     def lost(self, reason: str) -> None:
-        """The stream is gone."""
+        """The stream is lost: cancel the call."""
         self.is_broken = True
         self._fail(ConnectionGone(reason))
 
@@ -372,8 +371,8 @@ class ClientStream:
 
 
 class RemoteError(RPCError):
-    """The server answered with an error; the text is the server's."""
+    """An error reply; the text is the server's."""
 
 
 class ConnectionGone(RPCError):
-    """The stream or connection went away before the answer; the text is Go's word for how."""
+    """The stream or connection was lost before the response; the text is Go's."""

@@ -1,7 +1,7 @@
-"""Calls to other datacenters: a server of ours passes them to a server of theirs, which the WAN pool names.
+"""Forwarding of calls to other datacenters, to a server that is alive in the WAN pool.
 
-One try: who asked may try again, and is then sent to another server (docs/wire/rpc.md 8). A datacenter whose servers
-are all gone is answered like an unknown one.
+There is one attempt; a repeated call goes to another server (docs/wire/rpc.md 8). A datacenter without live servers is
+treated like an unknown one.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,9 +21,9 @@ from consulpy.serf.members import Member, Status
 
 
 class DatacenterForwarder:
-    """`members()`: those of the WAN pool. `log(level, text)` gets a line for each server that is not reached.
+    """Calls servers of other datacenters. `members()`: of the WAN pool. `log(level, text)`: unreachable servers.
 
-    Replies are always decoded afresh: who gets one may change it.
+    Each reply is decoded for one caller, who may change it.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class DatacenterForwarder:
         self._pool = pool
         self._rng = rng
         self._log = log
-        #: By datacenter: the server that failed last, which is asked only if there is no other.
+        #: By datacenter: the server that failed last; called only if there is no other.
         self._failed: dict[str, str] = {}
 
     def servers(self, datacenter: str) -> list[ServerInfo]:
@@ -64,7 +64,7 @@ class DatacenterForwarder:
         except WireError as error:
             raise RPCError(f"rpc error making call: codec.decoder: {error}") from None
         except RPCError as error:
-            if was_not_sent(str(error)):  # the others' texts are answers to this call, not faults of that server
+            if was_not_sent(str(error)):  # any other error is a reply to this call, not a failure of the server
                 self._failed[datacenter] = server.name
                 self._log("warn", f"datacenter {datacenter} cannot be reached through {server.name}: {error}")
             raise

@@ -20,7 +20,8 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.rpc.server_metadata import Nobody, agent_tags, check_lan_merge, wan_merge_check
+from consulpy.rpc.merge import NoMembers, check_lan_merge, wan_merge_check
+from consulpy.rpc.server_metadata import agent_tags
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.disk import SnapshotFile
 from consulpy.serf.events import Event
@@ -74,7 +75,7 @@ def lan_pool(
         config.node_id,
         config.advertise_addr,
         config.datacenter,
-        known=lambda: NameHolders(made[0].serf.membership, reactor.seconds) if made else Nobody(),
+        known=lambda: NameHolders(made[0].serf.membership, reactor.seconds) if made else NoMembers(),
     )
     port = config.ports.serf_lan
     made.append(_pool(config, reactor, rng, disk, on_event, "local", members, bind, port, tags, check, metrics))
@@ -98,7 +99,7 @@ def wan_pool(
         members.name,
         config.node_id,
         config.advertise_addr_wan,
-        known=lambda: NameHolders(made[0].serf.membership, reactor.seconds) if made else Nobody(),
+        known=lambda: NameHolders(made[0].serf.membership, reactor.seconds) if made else NoMembers(),
     )
     made.append(_pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check))
     return made[0]

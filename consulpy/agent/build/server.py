@@ -113,7 +113,7 @@ def server_role(
     connections = ConnectionPool(dial, reactor)
     role.stops.append(connections.close)
     if wan is not None:
-        server.elsewhere = DatacenterForwarder(
+        server.remote_datacenters = DatacenterForwarder(
             wan.members.values, connections, rng, log=reporter("rpc.wan"), metrics=metrics
         )
 

@@ -213,7 +213,7 @@ class ResponseCache:
             return None
 
         def valid_for() -> Hashable:
-            found = server.reads_valid_for
+            found = server.read_validator
             return None if found is None else (found, access.tokens.version)
 
         return _fill(head, route, DependencySet(), valid_for)

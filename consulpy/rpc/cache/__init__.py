@@ -1,1 +1,1 @@
-"""The agent cache: replies of servers, kept up to date by blocking queries."""
+"""The agent cache: replies of servers, refreshed by blocking queries."""

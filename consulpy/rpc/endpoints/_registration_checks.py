@@ -1,6 +1,6 @@
-"""What a registration must look like, and what is filled in before it goes into the log (docs/wire/rpc.md 6, 10).
+"""Validation and defaults of registrations, before they are submitted (docs/wire/rpc.md 6, 10).
 
-All texts are Consul's own, seen on real agents.
+The texts are those of real agents.
 """
 
 import dataclasses
@@ -15,13 +15,13 @@ from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.service import NodeService
 
 _UUID_SHAPE: Final = re.compile(r".{8}-.{4}-.{4}-.{4}-.{12}", re.DOTALL)
-#: What DNS can say of a weight.
+#: The range of a weight in DNS.
 _WEIGHT_MAX: Final = 65535
 _ANY_ADDRESSES: Final = ("0.0.0.0", "::", "[::]")
 
 
 def checked_registration(request: RegisterRequest) -> RegisterRequest:
-    """The registration as it goes into the log; the caller's own stays as it was. Raises `RPCError`."""
+    """The registration as it is submitted; the argument is not changed. Raises `RPCError`."""
     if not request.node:
         raise RPCError("Must provide node")
     if not request.address and not request.skip_node_update:
@@ -38,7 +38,7 @@ def checked_registration(request: RegisterRequest) -> RegisterRequest:
 
 
 def checked_node(name: str, node_id: str) -> None:
-    """Raises `RPCError` for a node without a name or with an id that is none."""
+    """Check the name and id of a node. Raises `RPCError`."""
     if not name:
         raise RPCError("Must provide node")
     if node_id:
@@ -56,7 +56,7 @@ def _check_uuid(text: str) -> None:
 
 
 def checked_service(service: NodeService) -> NodeService:
-    """A service as it goes into the log. Raises `RPCError`."""
+    """A service as it is submitted. Raises `RPCError`."""
     if not service.id and service.service:
         service = dataclasses.replace(service, id=service.service)
     if service.id and not service.service:
@@ -65,7 +65,7 @@ def checked_service(service: NodeService) -> NodeService:
         raise RPCError("Invalid service address")
     weights = service.weights
     if weights and not (1 <= weights.passing <= _WEIGHT_MAX and 0 <= weights.warning <= _WEIGHT_MAX):
-        service = dataclasses.replace(service, weights=None)  # it weighs 1
+        service = dataclasses.replace(service, weights=None)  # default: 1
     faults = _faults(service)
     if faults:
         raise RPCError(format_errors(faults))
@@ -81,16 +81,16 @@ def _checked_with_meta(service: NodeService, node: str) -> NodeService:
 
 
 def meta_fault(service: NodeService, node: str) -> str:
-    """What is wrong with a service's metadata; empty if nothing is.
+    """The error in a service's metadata, or "".
 
-    Real servers find this while they apply the command; here it is found before, so that a log is replayed as it was.
+    Real servers check this when they apply the command; here before, so that replaying a log is deterministic.
     """
     fault = fault_of(service.meta or {})
     return f"Invalid Service Meta for node {node} and serviceID {service.id}: {fault}" if fault else ""
 
 
 def _faults(service: NodeService) -> list[str]:
-    """What is wrong with a proxy or gateway."""
+    """The errors of a proxy or gateway."""
     faults = []
     if service.kind == "connect-proxy":
         if not service.proxy.destination_service_name.strip():
@@ -113,7 +113,7 @@ def _filled_check(check: HealthCheck, node: str) -> HealthCheck:
 
 
 def _type_of(definition: CheckDefinition) -> str:
-    """The kind of check that a definition describes, empty for one that could not run."""
+    """The type of check of a definition; empty for an incomplete one."""
     if definition.alias_node or definition.alias_service:
         return "alias"
     if definition.ttl:

@@ -1,6 +1,6 @@
-"""What many reads do with their result: restrict it to nodes with some metadata, filter it, sort it by distance.
+"""Filters of results: by node metadata, by expression; and the order by distance.
 
-Nil or empty matters on the wire: a result without rows is nil, a filtered one is an empty list (docs/wire/rpc.md 5).
+Nil and empty differ on the wire: a result without rows is nil, a filtered one is an empty list (docs/wire/rpc.md 5).
 """
 
 import math
@@ -31,9 +31,9 @@ def on_nodes_with(
 
 
 def filtered(rows: Iterable[Row], expression: str, kind: type[Row]) -> list[Row] | None:
-    """The rows for which the expression holds; nil if there is no expression and no row.
+    """The rows that match the expression; nil if there is no expression and no row.
 
-    Raises `RPCError` for a bad expression, also when there are no rows to try it on.
+    Raises `RPCError` for a bad expression, even without rows.
     """
     if not expression:
         return list(rows) or None
@@ -43,16 +43,16 @@ def filtered(rows: Iterable[Row], expression: str, kind: type[Row]) -> list[Row]
 
 @lru_cache(maxsize=256)
 def _compiled(expression: str, kind: type[Any]) -> Callable[[Any], bool]:
-    """A blocking read asks the same expression at every change."""
+    """The compiled expression, cached: a blocking query evaluates it after each change."""
     return compile_filter(expression, kind)
 
 
 def nearest_first(
     server: "Server", rows: list[Row] | None, source: QuerySource, node_of: Callable[[Row], str]
 ) -> list[Row] | None:
-    """The rows by the distance of their nodes from `source.node`; those without coordinates come last.
+    """The rows sorted by the distance of their nodes from `source.node`; those without coordinates come last.
 
-    Rows stay as they are when nobody asked for an order, or the asking node has no coordinate.
+    Unsorted if there is no `source.node`, or it has no coordinate.
     """
     if not rows or not source.node or source.datacenter not in ("", server.datacenter):
         return rows
@@ -72,7 +72,7 @@ def nearest_first(
 
 
 def _distance_between(here: dict[str, Coord], there: dict[str, Coord]) -> float:
-    """In seconds, in the first network segment that both know; infinite if there is none."""
+    """The distance in seconds, in the first common network segment; infinite if there is none."""
     for segment in sorted(here):
         if segment in there:
             return distance_s(here[segment], there[segment])

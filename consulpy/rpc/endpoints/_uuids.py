@@ -1,4 +1,4 @@
-"""Ids that the leader makes, and how Consul refuses texts that are none."""
+"""UUIDs: generation, and Consul's checks."""
 
 import re
 import uuid
@@ -13,10 +13,10 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def new_uuid(rng: Random) -> str:
-    """A random id; made before a command is submitted, so that every server has the same."""
+    """A random UUID; generated before a command is submitted, so that all servers have the same."""
     return str(uuid.UUID(int=rng.getrandbits(128)))
 
 
 def is_uuid(text: str) -> bool:
-    """Whether this is a whole id."""
+    """Whether `text` is a complete UUID."""
     return _UUID.fullmatch(text) is not None

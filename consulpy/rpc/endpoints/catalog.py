@@ -1,4 +1,4 @@
-"""Catalog.*: nodes and services, and how they come and go (docs/wire/rpc.md 10)."""
+"""Catalog.*: nodes and services, registration and deregistration (docs/wire/rpc.md 10)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 @write("Catalog.Register", RegisterRequest, Empty)
 def register(server: "Server", request: RegisterRequest) -> Any:
-    """Write a node, and with it a service and checks."""
+    """Register a node, a service on it, and checks."""
     return server.submit(Register(checked_registration(request))).addCallback(lambda _: Empty())
 
 
 @write("Catalog.Deregister", DeregisterRequest, Empty)
 def deregister(server: "Server", request: DeregisterRequest) -> Any:
-    """Remove a service, a check, or a node with everything on it; what is not there is no error."""
+    """Remove a service, a check, or a node with its services and checks; a missing one is no error."""
     if not request.node:
         raise RPCError("Must provide node")
     return server.submit(Deregister(request)).addCallback(lambda _: Empty())
@@ -59,8 +59,8 @@ def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | Non
     """All nodes, by name."""
     index, nodes = server.store.catalog.nodes(watch)
     nodes = on_nodes_with(server, nodes, request.node_meta_filters, _name_of)
-    kept = filtered(nodes, request.options.filter, Node)
-    reply = NodesReply(nodes=nearest_first(server, kept, request.source, _name_of))
+    matching = filtered(nodes, request.options.filter, Node)
+    reply = NodesReply(nodes=nearest_first(server, matching, request.source, _name_of))
     reply.meta.index = index
     return reply
 
@@ -85,9 +85,9 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
     else:
         index, found = catalog.service_nodes(watch, request.service_name, wanted_tags(request), connect=request.connect)
     rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
-    kept = filtered(rows, request.options.filter, ServiceNode)
-    count_look_up(server, "catalog", request, kept, watch)
-    reply = ServiceNodesReply(service_nodes=nearest_first(server, kept, request.source, _node_of))
+    matching = filtered(rows, request.options.filter, ServiceNode)
+    count_look_up(server, "catalog", request, matching, watch)
+    reply = ServiceNodesReply(service_nodes=nearest_first(server, matching, request.source, _node_of))
     reply.meta.index = index
     return reply
 
@@ -100,9 +100,9 @@ def node_services(server: "Server", request: NodeRequest, watch: WatchSet | None
     index, found = server.store.catalog.node_services(watch, request.node)
     expression = request.options.filter
     if expression:
-        kept = filtered((found.services or {}).values() if found is not None else (), expression, NodeService) or []
+        matching = filtered((found.services or {}).values() if found is not None else (), expression, NodeService) or []
         if found is not None:
-            found = NodeServices(node=found.node, services={service.id: service for service in kept})
+            found = NodeServices(node=found.node, services={service.id: service for service in matching})
     reply = NodeServicesReply(node_services=found)
     reply.meta.index = index
     return reply
@@ -115,8 +115,8 @@ def node_service_list(server: "Server", request: NodeRequest, watch: WatchSet | 
         raise RPCError("Must provide node")
     index, found = server.store.catalog.node_service_list(watch, request.node)
     if request.options.filter:
-        kept = filtered(found.services or (), request.options.filter, NodeService)
-        found = NodeServiceList(node=found.node, services=kept)
+        matching = filtered(found.services or (), request.options.filter, NodeService)
+        found = NodeServiceList(node=found.node, services=matching)
     reply = NodeServiceListReply(node_services=found)
     reply.meta.index = index
     return reply
@@ -132,7 +132,7 @@ def gateway_services(server: "Server", request: ServiceRequest, watch: WatchSet 
 
 
 def wanted_tags(request: ServiceRequest) -> Sequence[str]:
-    """The tags that an instance must have; the single one is how older agents ask."""
+    """The tags that an instance must have; older agents send a single one."""
     if not request.tag_filter:
         return ()
     if request.service_tags:

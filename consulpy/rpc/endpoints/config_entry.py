@@ -1,4 +1,4 @@
-"""ConfigEntry.*: settings of services and proxies, kept and answered (docs/wire/rpc.md 10)."""
+"""ConfigEntry.*: central settings of services and proxies (docs/wire/rpc.md 10)."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
@@ -37,13 +37,13 @@ from consulpy.structs.requests import Empty, SpecificRequest
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-#: A hundredth of a percent is the least that can be split.
+#: The smallest weight of a split, in percent.
 _WHOLE = 10_000
 
 
 @write("ConfigEntry.Apply", EntryRequest, bool)
 def apply(server: "Server", request: EntryRequest) -> Any:
-    """Write an entry; with the operation `upsert-cas` only if nobody changed it."""
+    """Write an entry; with `upsert-cas` only if its index is unchanged."""
     entry = normalized(request.entry, request.leading_kind)
     check(entry)
     op = request.op or UPSERT
@@ -54,7 +54,7 @@ def apply(server: "Server", request: EntryRequest) -> Any:
 
 @write("ConfigEntry.Delete", EntryRequest, Empty)
 def delete(server: "Server", request: EntryRequest) -> Any:
-    """Remove an entry, if it is there; the kind is what stands before the request."""
+    """Delete an entry, if it exists."""
     entry = normalized(request.entry, request.leading_kind)
     return server.submit(Command(_request(server, request, DELETE, entry))).addCallback(lambda _: Empty())
 
@@ -70,7 +70,7 @@ def _request(server: "Server", request: EntryRequest, op: str, entry: Any) -> En
 
 
 def normalized(entry: Any, kind: str) -> Any:
-    """The entry with its kind, the only name that proxy defaults have, and a protocol in small letters."""
+    """The entry with its kind, the fixed name of proxy defaults, and its protocol in lower case."""
     new = dataclasses.replace(entry, kind=entry.kind or kind)
     if isinstance(new, ProxyDefaults):
         new.name = GLOBAL
@@ -79,7 +79,7 @@ def normalized(entry: Any, kind: str) -> Any:
     return new
 
 
-#: What is said of an entry without a name, if it isn't that the name is required.
+#: Errors of entries without a name, where they are not the usual one.
 _NAMELESS: Final = {
     SERVICE_DEFAULTS: "serviceName is required",
     "terminating-gateway": "serviceName is required",
@@ -88,7 +88,7 @@ _NAMELESS: Final = {
 
 
 def check(entry: Any) -> None:
-    """Raises `RPCError` for an entry that means nothing."""
+    """Check an entry. Raises `RPCError`."""
     if not entry.name:
         raise RPCError(_NAMELESS.get(entry.kind, "Name is required"))
     if isinstance(entry, ServiceSplitter):
@@ -125,7 +125,7 @@ def check(entry: Any) -> None:
 
 @read("ConfigEntry.Get", EntryQuery, EntryReply)
 def get(server: "Server", request: EntryQuery, watch: WatchSet | None) -> EntryReply:
-    """One entry, nil if there is none."""
+    """One entry; nil if it does not exist."""
     _check_kind(request.kind)
     index, entry = server.store.config_entries.get(watch, request.kind, request.name)
     reply = EntryReply(entry=entry)
@@ -145,7 +145,7 @@ def list_kind(server: "Server", request: EntryQuery, watch: WatchSet | None) -> 
 
 @read("ConfigEntry.ListAll", SpecificRequest, AllEntriesReply)
 def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> AllEntriesReply:  # noqa: ARG001
-    """All entries of every kind, which other datacenters copy."""
+    """All entries of all kinds, for replication."""
     index, entries = server.store.config_entries.all(watch)
     reply = AllEntriesReply(entries=list(entries))
     reply.meta.index = index
@@ -159,7 +159,7 @@ def _check_kind(kind: str) -> None:
 
 @read("ConfigEntry.ResolveServiceConfig", ServiceConfigRequest, ServiceConfigReply)
 def resolve(server: "Server", request: ServiceConfigRequest, watch: WatchSet | None) -> ServiceConfigReply:
-    """What an agent has to know of a service that it registers: the defaults of all proxies, then of this service."""
+    """The settings of a service for its agent: proxy defaults, overridden by service defaults."""
     entries = server.store.config_entries
     reply = ServiceConfigReply()
     reply.meta.index, proxies = entries.get(watch, PROXY_DEFAULTS, GLOBAL)

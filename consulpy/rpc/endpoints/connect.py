@@ -1,4 +1,4 @@
-"""ConnectCA.* and DiscoveryChain.*: there is no mesh here, and every one of them says so (docs/wire/rpc.md 6)."""
+"""ConnectCA.* and DiscoveryChain.*: not supported, all of them fail (docs/wire/rpc.md 6)."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ DISABLED = "Connect must be enabled in order to use this endpoint"
 @read("ConnectCA.ConfigurationGet", SpecificRequest, Reply)
 @read("DiscoveryChain.Get", Read, Reply)
 def refuse_read(server: "Server", request: Read, watch: WatchSet | None) -> Reply:  # noqa: ARG001
-    """Nothing to read."""
+    """Fail a read."""
     raise RPCError(DISABLED)
 
 
@@ -25,5 +25,5 @@ def refuse_read(server: "Server", request: Read, watch: WatchSet | None) -> Repl
 @write("ConnectCA.Sign", Write, Reply)
 @write("ConnectCA.SignIntermediate", Write, Reply)
 def refuse_write(server: "Server", request: Write) -> Reply:  # noqa: ARG001
-    """Nothing to write."""
+    """Fail a write."""
     raise RPCError(DISABLED)

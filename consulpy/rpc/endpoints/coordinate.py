@@ -1,4 +1,4 @@
-"""Coordinate.*: where nodes are on the network, and what is near (docs/wire/rpc.md 10)."""
+"""Coordinate.*: network coordinates of nodes and datacenters (docs/wire/rpc.md 10)."""
 
 import math
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ _WAN_AREA = "wan"
 
 @write("Coordinate.Update", CoordinateUpdateRequest, Empty)
 def update(server: "Server", request: CoordinateUpdateRequest) -> Empty:
-    """Take note of a coordinate; the leader writes those of the last seconds together."""
+    """Queue the coordinate of a node; the leader writes them in batches."""
     coord = request.coord
     if coord is None or len(coord.vec) != _DIMENSIONS:
         raise RPCError("incompatible coordinate")
@@ -70,7 +70,7 @@ def list_datacenters(server: "Server", request: Empty) -> list[DatacenterCoordin
 
 def datacenters_by_distance(server: "Server") -> list[str]:
     """All datacenters, by the median distance of their servers; unknown distances last, equal ones by name."""
-    from statistics import median  # most agents are never asked this
+    from statistics import median  # most agents never need it
 
     known = _server_coordinates(server)
     here = _own_coordinate(server)
@@ -88,7 +88,7 @@ def _own_coordinate(server: "Server") -> Coord | None:
 
 
 def _server_coordinates(server: "Server") -> dict[str, dict[str, Coord]]:
-    """For each datacenter its servers' names and coordinates; a datacenter stays known without any coordinate."""
+    """For each datacenter the names and coordinates of its servers; also for one without coordinates."""
     found: dict[str, dict[str, Coord]] = {server.datacenter: {}}
     own = _own_coordinate(server)
     if own is not None:

@@ -1,5 +1,6 @@
-"""Health.*: checks, and service instances together with theirs (docs/wire/rpc.md 10)."""
+"""Health.*: checks, and service instances with their checks (docs/wire/rpc.md 10)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
@@ -38,22 +39,14 @@ def service_checks(server: "Server", request: ServiceRequest, watch: WatchSet | 
     if not request.service_name:
         raise RPCError("Must provide service name")
     index, checks = server.store.catalog.service_checks(watch, request.service_name)
-    checks = on_nodes_with(server, checks, request.node_meta_filters, _node_of_check)
-    kept = filtered(checks, request.options.filter, HealthCheck)
-    reply = HealthChecksReply(health_checks=nearest_first(server, kept, request.source, _node_of_check))
-    reply.meta.index = index
-    return reply
+    return _checks_reply(server, request, index, checks)
 
 
 @read("Health.ChecksInState", StateRequest, HealthChecksReply)
 def checks_in_state(server: "Server", request: StateRequest, watch: WatchSet | None) -> HealthChecksReply:
     """All checks in one state, or `any`."""
     index, checks = server.store.catalog.checks_in_state(watch, request.state)
-    checks = on_nodes_with(server, checks, request.node_meta_filters, _node_of_check)
-    kept = filtered(checks, request.options.filter, HealthCheck)
-    reply = HealthChecksReply(health_checks=nearest_first(server, kept, request.source, _node_of_check))
-    reply.meta.index = index
-    return reply
+    return _checks_reply(server, request, index, checks)
 
 
 @read("Health.ServiceNodes", ServiceRequest, CheckServiceNodesReply)
@@ -69,17 +62,28 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
             watch, request.service_name, wanted_tags(request), connect=request.connect
         )
     rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
-    kept = filtered(rows, request.options.filter, CheckServiceNode)
-    count_look_up(server, "health", request, kept, watch)
-    reply = CheckServiceNodesReply(nodes=nearest_first(server, kept, request.source, node_of))
+    matching = filtered(rows, request.options.filter, CheckServiceNode)
+    count_look_up(server, "health", request, matching, watch)
+    reply = CheckServiceNodesReply(nodes=nearest_first(server, matching, request.source, node_of))
     reply.meta.index = index
     return reply
 
 
 def node_of(row: CheckServiceNode) -> str:
-    """The name of the node that an instance stands on."""
+    """The name of an instance's node."""
     return row.node.node if row.node is not None else ""
 
 
 def _node_of_check(check: HealthCheck) -> str:
     return check.node
+
+
+def _checks_reply(
+    server: "Server", request: ServiceRequest | StateRequest, index: int, checks: Sequence[HealthCheck]
+) -> HealthChecksReply:
+    """The checks on nodes with the requested metadata, filtered and sorted."""
+    checks = on_nodes_with(server, checks, request.node_meta_filters, _node_of_check)
+    matching = filtered(checks, request.options.filter, HealthCheck)
+    reply = HealthChecksReply(health_checks=nearest_first(server, matching, request.source, _node_of_check))
+    reply.meta.index = index
+    return reply

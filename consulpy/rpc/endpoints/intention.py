@@ -1,4 +1,7 @@
-"""Intention.*: kept, listed, matched and checked. Without Connect nothing acts on them (docs/wire/rpc.md 10)."""
+"""Intention.*: stored, listed, matched and checked.
+
+Connect, which enforces them, is not supported (docs/wire/rpc.md 10).
+"""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +33,7 @@ from consulpy.structs.requests import SpecificRequest
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-#: Limits of the metadata: pairs, and characters of a key and of a value.
+#: Limits of the metadata: number of pairs, characters of a key and of a value.
 META_MAX_PAIRS: Final = 64
 META_KEY_MAX: Final = 128
 META_VALUE_MAX: Final = 512
@@ -39,7 +42,7 @@ NOT_FOUND: Final = "Intention not found"
 
 @write("Intention.Apply", IntentionRequest, str)
 def apply(server: "Server", request: IntentionRequest) -> Any:
-    """Create, change or remove one; the answer is its id."""
+    """Create, update or delete an intention; its id."""
     if request.intention is None:
         raise RPCError("Must provide an intention")
     intention = dataclasses.replace(request.intention)
@@ -71,7 +74,7 @@ def apply(server: "Server", request: IntentionRequest) -> Any:
 
 
 def check(intention: Intention) -> None:
-    """Raises `RPCError` with everything that is wrong with it, in Consul's words."""
+    """Check an intention. Raises `RPCError` with all errors, in Consul's words."""
     wrong: list[str] = []
     names = (
         ("SourceNS", intention.source_ns),
@@ -107,7 +110,7 @@ def check(intention: Intention) -> None:
 
 @read("Intention.List", SpecificRequest, IntentionsReply)
 def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> IntentionsReply:
-    """All, the most exact first."""
+    """All intentions in order of precedence."""
     index, found = server.store.intentions.all(watch)
     reply = IntentionsReply(intentions=filtered(found, request.options.filter, Intention) or [])
     reply.meta.index = index
@@ -116,7 +119,7 @@ def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None)
 
 @read("Intention.Get", IntentionQuery, IntentionsReply)
 def get(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> IntentionsReply:
-    """One by its id."""
+    """One intention by its id."""
     check_uuid(request.intention_id, "failed intention lookup")
     index, found = server.store.intentions.get(watch, request.intention_id)
     if found is None:
@@ -128,7 +131,7 @@ def get(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> In
 
 @read("Intention.Match", IntentionQuery, MatchesReply)
 def match(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> MatchesReply:
-    """The intentions of each name, in the order in which they count."""
+    """The intentions of each name in order of precedence."""
     if request.match is None:
         raise RPCError("Must provide what to match")
     if request.match.type not in ("source", "destination"):
@@ -143,16 +146,16 @@ def match(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> 
 
 @write("Intention.Check", IntentionQuery, CheckReply)
 def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
-    """Whether a source may talk to a destination: the first intention decides, without one the default policy."""
-    asked = request.check
-    if asked is None:
+    """Whether a connection is allowed: by the first matching intention, else by the default policy."""
+    query = request.check
+    if query is None:
         raise RPCError("Check must be specified on args")
-    if asked.source_type not in ("", CONSUL_SOURCE):
-        raise RPCError(f'unsupported source type: "{asked.source_type}"')
-    namespace = asked.destination_ns or DEFAULT_NAMESPACE
-    _, found = server.store.intentions.matching(None, "destination", namespace, asked.destination_name)
+    if query.source_type not in ("", CONSUL_SOURCE):
+        raise RPCError(f'unsupported source type: "{query.source_type}"')
+    namespace = query.destination_ns or DEFAULT_NAMESPACE
+    _, found = server.store.intentions.matching(None, "destination", namespace, query.destination_name)
     for intention in found:
-        if _covers(intention, asked.source_ns or DEFAULT_NAMESPACE, asked.source_name):
+        if _covers(intention, query.source_ns or DEFAULT_NAMESPACE, query.source_name):
             return CheckReply(intention.action == ALLOW)
     return CheckReply(server.guard.default_allows)
 

@@ -1,4 +1,4 @@
-"""Internal.*: what agents ask for the UI, and user events that a server gossips for them (docs/wire/rpc.md 10)."""
+"""Internal.*: reads of the UI, and user events, which servers gossip for agents (docs/wire/rpc.md 10)."""
 
 from typing import TYPE_CHECKING
 
@@ -25,13 +25,13 @@ from consulpy.structs.service import CheckServiceNode, NodeInfo
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-#: What stands before a user event's name in the gossip pool.
+#: Prefix of the names of user events in the gossip pool.
 EVENT_PREFIX = "consul:event:"
 
 
 @read("Internal.NodeInfo", NodeRequest, NodeDumpReply)
 def node_info(server: "Server", request: NodeRequest, watch: WatchSet | None) -> NodeDumpReply:
-    """One node with everything on it."""
+    """One node with its services and checks."""
     index, dump = server.store.catalog.node_info(watch, request.node)
     reply = NodeDumpReply(dump=dump)
     reply.meta.index = index
@@ -40,7 +40,7 @@ def node_info(server: "Server", request: NodeRequest, watch: WatchSet | None) ->
 
 @read("Internal.NodeDump", SpecificRequest, NodeDumpReply)
 def node_dump(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> NodeDumpReply:
-    """Every node with everything on it."""
+    """All nodes with their services and checks."""
     index, dump = server.store.catalog.node_dump(watch)
     reply = NodeDumpReply(dump=filtered(dump, request.options.filter, NodeInfo))
     reply.meta.index = index
@@ -52,15 +52,15 @@ def service_dump(server: "Server", request: ServiceDumpRequest, watch: WatchSet 
     """Every service instance, or those of one kind, with nodes and checks."""
     kind = request.service_kind if request.use_service_kind else None
     index, dump = server.store.catalog.service_dump(watch, kind)
-    kept = filtered(dump, request.options.filter, CheckServiceNode)
-    reply = CheckServiceNodesReply(nodes=nearest_first(server, kept, request.source, node_of))
+    matching = filtered(dump, request.options.filter, CheckServiceNode)
+    reply = CheckServiceNodesReply(nodes=nearest_first(server, matching, request.source, node_of))
     reply.meta.index = index
     return reply
 
 
 @read("Internal.GatewayServiceDump", ServiceRequest, ServiceDumpReply)
 def gateway_service_dump(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> ServiceDumpReply:
-    """The instances of what stands behind a gateway, with nodes and checks."""
+    """The instances of the services behind a gateway, with nodes and checks."""
     if not request.service_name:
         raise RPCError("Must provide gateway name")
     index, rows = gateways.gateway_service_rows(server.store, watch, request.service_name)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def may_apply(server: "Server", verb: str, entry: DirEntry) -> bool:
-    """Whether a change may go into the log; False for a lock that has to wait. Raises `RPCError`."""
+    """Whether a change may be submitted; False for a lock in its lock delay. Raises `RPCError`."""
     if not entry.key and verb != DELETE_TREE:
         raise RPCError("Must provide key")
     return not (verb == LOCK and server.sessions is not None and server.sessions.is_closed(entry.key))
@@ -30,7 +30,7 @@ def may_apply(server: "Server", verb: str, entry: DirEntry) -> bool:
 
 @write("KVS.Apply", KVRequest, bool)
 def apply(server: "Server", request: KVRequest) -> Any:
-    """Change a key. The answer says something only for cas, delete-cas, lock and unlock."""
+    """Change a key. The reply is meaningful for cas, delete-cas, lock and unlock only."""
     if not may_apply(server, request.op, request.dir_ent):
         return False
     return server.submit(KVS(request)).addCallback(bool)
@@ -56,7 +56,7 @@ def list_entries(server: "Server", request: KeyRequest, watch: WatchSet | None) 
 
 @read("KVS.ListKeys", KeyListRequest, KeysReply)
 def list_keys(server: "Server", request: KeyListRequest, watch: WatchSet | None) -> KeysReply:
-    """The keys under a prefix, perhaps only up to a separator."""
+    """The keys under a prefix, up to a separator if one is given."""
     index, keys = server.store.kv.keys(watch, request.prefix, request.seperator)
     reply = KeysReply(keys=keys or None)
     reply.meta.index = index

@@ -1,6 +1,6 @@
-"""Operator.* and FederationState.*: the quorum, how its servers do, and what is kept of each datacenter.
+"""Operator.* and FederationState.*: the quorum, its health and autopilot, and federation states (docs/wire/rpc.md 10).
 
-One server is the whole quorum here, and answers so (docs/wire/rpc.md 10).
+A single server without Raft replies as a quorum of one.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -29,12 +29,12 @@ from consulpy.structs.requests import Empty, SpecificRequest
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-#: The only term of a log that has no elections.
+#: The constant term of a log without elections.
 _TERM = 1
 _LAST_VOTER = "Need at least one voter in configuration: {[]}"
 
 
-# Answers without meta data are no reads that could wait, and yet only the leader gives them: hence `write`.
+# `write`: only the leader replies, and replies without metadata cannot block.
 
 
 @write("Operator.RaftGetConfiguration", SpecificRequest, RaftConfiguration)
@@ -64,13 +64,13 @@ def raft_configuration(server: "Server", request: SpecificRequest) -> RaftConfig
 
 @write("Operator.RaftRemovePeerByAddress", RaftPeerRequest, Empty)
 def remove_peer_by_address(server: "Server", request: RaftPeerRequest) -> Any:
-    """Take a server out of the quorum, but not the last one."""
+    """Remove a server from the quorum by its address, but not the last one."""
     return _remove_peer(server, "address", request.address)
 
 
 @write("Operator.RaftRemovePeerByID", RaftPeerRequest, Empty)
 def remove_peer_by_id(server: "Server", request: RaftPeerRequest) -> Any:
-    """The same, by the node's id."""
+    """Remove a server from the quorum by its node id."""
     return _remove_peer(server, "id", request.id)
 
 
@@ -98,14 +98,14 @@ def autopilot_configuration(server: "Server", request: SpecificRequest) -> Autop
 
 @write("Operator.AutopilotSetConfiguration", AutopilotSetRequest, bool)
 def set_autopilot_configuration(server: "Server", request: AutopilotSetRequest) -> Any:
-    """Write it; the answer means something for a check-and-set only."""
+    """Write the autopilot configuration; the reply is meaningful for a check-and-set only."""
     written = server.submit(Autopilot(request))
     return written if request.cas else written.addCallback(lambda _: False)
 
 
 @write("Operator.ServerHealth", SpecificRequest, ClusterHealth)
 def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth:  # noqa: ARG001
-    """How the servers do; of one that is alone: whoever answers is alive, and nothing can lag behind it."""
+    """Health of the servers. A single server that replies is healthy."""
     if server.quorum is not None:
         return _quorum_health(server.quorum.health())
     member = server.lan.members.get(server.node_name) if server.lan is not None else None
@@ -126,7 +126,7 @@ def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth: 
 
 
 def _quorum_health(servers: list[ServerHealth]) -> ClusterHealth:
-    """As Consul counts: how many more voters may fail."""
+    """Health and failure tolerance, as Consul counts them."""
     voters = sum(each.voter for each in servers)
     healthy = sum(each.voter and each.healthy for each in servers)
     tolerance = max(healthy - (voters // 2 + 1), 0)
@@ -139,7 +139,7 @@ def _version_of(member: Member | None) -> str:
 
 @read("FederationState.Get", FederationStateQuery, FederationStateReply)
 def federation_state(server: "Server", request: FederationStateQuery, watch: WatchSet | None) -> FederationStateReply:
-    """What is kept of one datacenter."""
+    """The federation state of one datacenter."""
     index, state = server.store.operator.federation_state(watch, request.target_datacenter)
     reply = FederationStateReply(state=state)
     reply.meta.index = index
@@ -152,7 +152,7 @@ def federation_states(
     request: SpecificRequest,  # noqa: ARG001
     watch: WatchSet | None,
 ) -> FederationStatesReply:
-    """What is kept of every datacenter."""
+    """The federation states of all datacenters."""
     index, states = server.store.operator.federation_states(watch)
     reply = FederationStatesReply(states=list(states))
     reply.meta.index = index

@@ -1,4 +1,4 @@
-"""PreparedQuery.*: kept questions about a service, executed and explained (docs/wire/rpc.md 10)."""
+"""PreparedQuery.*: stored, executed and explained (docs/wire/rpc.md 10)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
 NOT_FOUND: Final = "Query not found"
-#: What tools show in the place of a token.
+#: The placeholder of a hidden token.
 _HIDDEN: Final = "<hidden>"
-#: How far down the list the asking node itself may stand to be put first.
+#: The node of the request is moved to the front if it is within the first so many instances.
 _OWN_DEPTH: Final = 10
 
 
 @write("PreparedQuery.Apply", QueryRequest, str)
 def apply(server: "Server", request: QueryRequest) -> Any:
-    """Create, change or remove one; the answer is its id."""
+    """Create, update or delete a prepared query; its id."""
     if request.query is None:
         raise RPCError("Must provide a query")
     query = dataclasses.replace(request.query)
@@ -71,7 +71,7 @@ def apply(server: "Server", request: QueryRequest) -> Any:
 
 
 def check(query: PreparedQuery) -> None:
-    """Raises `RPCError` for a query that could never be executed; a template is checked when it is stored."""
+    """Check a query before it is stored, with its template. Raises `RPCError`."""
     if not query.name and not query.template.type and not query.session:
         raise RPCError("Must be bound to a session")
     if query.token == _HIDDEN:
@@ -94,7 +94,7 @@ def check(query: PreparedQuery) -> None:
 
 @read("PreparedQuery.Get", QueryGetRequest, QueriesReply)
 def get(server: "Server", request: QueryGetRequest, watch: WatchSet | None) -> QueriesReply:
-    """One by its id."""
+    """One prepared query by its id."""
     check_uuid(request.query_id, "failed prepared query lookup")
     index, found = server.store.queries.get(watch, request.query_id)
     if found is None:
@@ -106,19 +106,19 @@ def get(server: "Server", request: QueryGetRequest, watch: WatchSet | None) -> Q
 
 @read("PreparedQuery.List", SpecificRequest, QueriesReply)
 def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> QueriesReply:  # noqa: ARG001
-    """All of them."""
+    """All prepared queries."""
     index, found = server.store.queries.all(watch)
     reply = QueriesReply(queries=list(found))
     reply.meta.index = index
     return reply
 
 
-# Executing gives no index to wait for (docs/wire/rpc.md 14), hence `write`.
+# `write`: the reply has no index to block on (docs/wire/rpc.md 14).
 
 
 @write("PreparedQuery.Explain", QueryExecuteRequest, QueryExplainReply)
 def explain(server: "Server", request: QueryExecuteRequest) -> QueryExplainReply:
-    """The query that an id or a name means, with its template rendered."""
+    """The query of an id or a name, with its template rendered."""
     reply = QueryExplainReply(query=_resolved(server, request))
     reply.meta.known_leader = bool(server.leader_address)
     return reply
@@ -126,10 +126,7 @@ def explain(server: "Server", request: QueryExecuteRequest) -> QueryExplainReply
 
 @write("PreparedQuery.Execute", QueryExecuteRequest, QueryExecuteReply)
 def execute(server: "Server", request: QueryExecuteRequest) -> Any:
-    """The healthy instances that the query asks for, the nearest first or in no order.
-
-    Where there are none, those of other datacenters, if the query says so.
-    """
+    """The healthy instances of the query, sorted by distance or shuffled; else those of the failover datacenters."""
     query = _resolved(server, request)
     nodes = healthy(server, query, request.connect)
     server.rng.shuffle(nodes)
@@ -145,7 +142,7 @@ def execute(server: "Server", request: QueryExecuteRequest) -> Any:
 
 
 def failover_datacenters(server: "Server", query: PreparedQuery) -> list[str]:
-    """Where to look when there is nothing here: the nearest ones first, then those that are named, each once."""
+    """The failover datacenters: the nearest ones, then the named ones, each once."""
     known = [name for name in datacenters_by_distance(server) if name != server.datacenter]
     wanted = query.service.failover
     named = [name for name in wanted.datacenters or () if name in known]
@@ -155,7 +152,7 @@ def failover_datacenters(server: "Server", query: PreparedQuery) -> list[str]:
 async def _fail_over(
     server: "Server", query: PreparedQuery, request: QueryExecuteRequest, reply: QueryExecuteReply
 ) -> QueryExecuteReply:
-    """Ask one after the other until one has instances; those that fail are passed over."""
+    """Query the datacenters in order until one has instances; skips those that fail."""
     method = METHODS["PreparedQuery.ExecuteRemote"]
     for tried, datacenter in enumerate(failover_datacenters(server, query), 1):
         remote = QueryExecuteRemoteRequest(
@@ -179,7 +176,7 @@ async def _fail_over(
 
 @write("PreparedQuery.ExecuteRemote", QueryExecuteRemoteRequest, QueryExecuteReply)
 def execute_remote(server: "Server", request: QueryExecuteRemoteRequest) -> QueryExecuteReply:
-    """The same for another datacenter's query."""
+    """The healthy instances of a query of another datacenter."""
     nodes = healthy(server, request.query, request.connect)
     server.rng.shuffle(nodes)
     reply = _reply(server, request.query, nodes, request.limit)
@@ -195,14 +192,14 @@ def _resolved(server: "Server", request: QueryExecuteRequest) -> PreparedQuery:
 
 
 def _reply(server: "Server", query: PreparedQuery, nodes: list[CheckServiceNode], limit: int) -> QueryExecuteReply:
-    kept = nodes[:limit] if limit > 0 else nodes
+    limited = nodes[:limit] if limit > 0 else nodes
     return QueryExecuteReply(
-        service=query.service.service, nodes=kept or None, dns=query.dns, datacenter=server.datacenter
+        service=query.service.service, nodes=limited or None, dns=query.dns, datacenter=server.datacenter
     )
 
 
 def _source(server: "Server", query: PreparedQuery, request: QueryExecuteRequest) -> QuerySource:
-    """From where distance is measured: what the caller says, else what the query says."""
+    """The source of distances: of the request, else of the query."""
     source = dataclasses.replace(request.source)
     source.datacenter = source.datacenter or request.agent.datacenter
     if query.service.near and not source.node:
@@ -223,7 +220,7 @@ def _own_first(nodes: list[CheckServiceNode], name: str) -> None:
 
 
 def healthy(server: "Server", query: PreparedQuery, connect: bool) -> list[CheckServiceNode]:
-    """The instances that the query is about, without the critical ones."""
+    """The instances of the query's service without the critical ones."""
     wanted = query.service
     catalog = server.store.catalog
     _, rows = catalog.check_service_nodes(None, wanted.service, connect=connect or wanted.connect)
@@ -247,7 +244,7 @@ def _is_unhealthy(row: CheckServiceNode, ignored: frozenset[str], only_passing: 
 
 
 def tags_fit(tags: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Whether all wanted tags are there and none of those after a `!`; without regard to case."""
+    """Whether an instance has all required tags and none of the excluded ones (`!tag`), case-insensitively."""
     have = {tag.lower() for tag in tags}
     for tag in wanted:
         if tag.startswith("!"):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @write("Session.Apply", SessionRequest, str)
 def apply(server: "Server", request: SessionRequest) -> Any:
-    """Make a session, or end one; the answer is the new id."""
+    """Create or destroy a session; the id."""
     session = request.session
     if not session.id and request.op == DESTROY:
         raise RPCError("Must provide ID")
@@ -96,7 +96,7 @@ def of_node(server: "Server", request: NodeRequest, watch: WatchSet | None) -> S
 
 @write("Session.Renew", SessionReadRequest, SessionsReply)
 def renew(server: "Server", request: SessionReadRequest) -> SessionsReply:
-    """Give a session its whole time again; none for one that is not there."""
+    """Renew the TTL of a session; an empty list if it does not exist."""
     index, session = server.store.sessions.get(None, request.wanted)
     if session is not None and server.sessions is not None:
         server.sessions.renew(session)

@@ -1,4 +1,4 @@
-"""Status.*: is there a leader, and which servers are there. Any server answers (docs/wire/rpc.md 10)."""
+"""Status.*: the leader and the servers of the quorum; any server replies (docs/wire/rpc.md 10)."""
 
 from typing import TYPE_CHECKING
 
@@ -9,19 +9,19 @@ from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-#: The only term of a log that has no elections.
+#: The constant term of a log without elections.
 _TERM = 1
 
 
 @local("Status.Ping", Empty, Empty)
 def ping(server: "Server", request: Empty) -> Empty:  # noqa: ARG001
-    """Nothing but an answer."""
+    """An empty reply."""
     return Empty()
 
 
 @local("Status.Leader", SpecificRequest, str)
 def leader(server: "Server", request: SpecificRequest) -> str:  # noqa: ARG001
-    """The leader's "ip:8300", empty when there is none."""
+    """The leader's "ip:8300"; empty without a leader."""
     return server.leader_address
 
 
@@ -33,7 +33,7 @@ def peers(server: "Server", request: SpecificRequest) -> list[str]:  # noqa: ARG
 
 @local("Status.RaftStats", Empty, RaftStats)
 def raft_stats(server: "Server", request: Empty) -> RaftStats:  # noqa: ARG001
-    """How far this server's log is."""
+    """The last index and term of this server's log."""
     quorum = server.quorum
     if quorum is not None:
         contact = format_duration_ns(quorum.last_contact_ns) if quorum.had_contact or server.is_leader else "never"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @write("Txn.Apply", TxnRequest, TxnReply)
 def apply(server: "Server", request: TxnRequest) -> Any:
-    """Do all operations or none."""
+    """Apply all operations or none."""
     checked, errors = _checked(server, request.ops or [])
     if errors:
         return TxnReply(errors=errors)
@@ -28,7 +28,7 @@ def apply(server: "Server", request: TxnRequest) -> Any:
 
 @write("Txn.Read", TxnReadRequest, TxnReadReply)
 def read_only(server: "Server", request: TxnReadRequest) -> TxnReadReply:
-    """Answer operations that all only read. The index stays 0: nobody can wait for it."""
+    """The results of read operations. The index stays 0: it cannot block."""
     checked, errors = _checked(server, request.ops or [])
     found = TxnReply(errors=errors) if errors else read(server.store, checked)
     reply = TxnReadReply(results=found.results, errors=found.errors)
@@ -37,7 +37,7 @@ def read_only(server: "Server", request: TxnReadRequest) -> TxnReadReply:
 
 
 def _checked(server: "Server", operations: list[TxnOp]) -> tuple[list[TxnOp], list[TxnError]]:
-    """The operations as they go into the log, and what is wrong with them."""
+    """The operations as they are submitted, and their errors."""
     checked: list[TxnOp] = []
     errors: list[TxnError] = []
     for position, operation in enumerate(operations):

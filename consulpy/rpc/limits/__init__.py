@@ -1,1 +1,1 @@
-"""Limits of port 8300: memory, time slices, request rates."""
+"""Limits of RPC: memory, time slices, request rates."""

@@ -1,6 +1,6 @@
-"""Port 8300: the listener, and the connections that we make (docs/wire/rpc.md 1, 2).
+"""RPC over TCP: the listener of port 8300, and the dialer (docs/wire/rpc.md 1, 2).
 
-0 plain calls | 1 Raft | 3 TLS | 4 yamux | 5 snapshot       everything else: closed
+First byte: 0 plain calls | 1 Raft | 3 TLS | 4 yamux | 5 snapshot; other connections are closed.
 """
 
 from consulpy.rpc.net.dialer import Dialer

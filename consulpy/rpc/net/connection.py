@@ -1,4 +1,4 @@
-"""What both ends of a TCP connection on 8300 do the same way: timers, farewells, and the pump of a yamux connection."""
+"""Parts of both ends of an RPC connection: timers, graceful close, and the driver of yamux."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,43 +15,43 @@ from consulpy.rpc.server_metadata import host_port
 
 _log = Logger()
 
-#: First bytes.
+#: First byte of a connection.
 PLAIN, RAFT, TLS, YAMUX, SNAPSHOT = 0, 1, 3, 4, 5
-#: yamux asks after so many seconds whether the other end is there, and hangs up without an answer.
-KEEP_ALIVE_S: Final = 30.0
-ANSWER_TIMEOUT_S: Final = 10.0
-#: Bytes that may wait in a socket for so many seconds; then the peer is cut off.
+#: Interval of yamux pings, and timeout of the pong, in seconds; then the connection is aborted.
+KEEPALIVE_INTERVAL_S: Final = 30.0
+PONG_TIMEOUT_S: Final = 10.0
+#: Longest time that a socket stays full, in seconds; then the connection is aborted.
 WRITE_TIMEOUT_S: Final = 10.0
-#: How long a farewell (go away, an error) may take to leave the socket.
-FAREWELL_S: Final = 1.0
+#: Timeout of a graceful close, in seconds; then the connection is aborted.
+GRACEFUL_CLOSE_S: Final = 1.0
 
 
 class Timers:
-    """A few named timers of one connection."""
+    """Timers of one connection, by name."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._timers: dict[str, Timer] = {}
 
     def start(self, name: str, delay_s: float, call: Any, *args: Any) -> None:
-        """Call so many seconds from now; a timer of this name that runs is stopped."""
+        """Call after `delay_s` seconds; restarts a timer of this name."""
         self.stop(name)
         self._timers[name] = self._reactor.callLater(delay_s, call, *args)
 
     def stop(self, name: str) -> None:
-        """Stop the timer, if it runs."""
+        """Cancel the timer, if it runs."""
         timer = self._timers.pop(name, None)
         if timer is not None and timer.active():
             timer.cancel()
 
     def stop_all(self) -> None:
-        """Stop all of them."""
+        """Cancel all timers."""
         for name in list(self._timers):
             self.stop(name)
 
 
-class Connected(Protocol):
-    """What both ends of a TCP connection do the same way."""
+class RpcConnection(Protocol):
+    """Base of both ends of a TCP connection."""
 
     transport: Any
 
@@ -59,21 +59,21 @@ class Connected(Protocol):
         self.timers = Timers(reactor)
 
     def connectionMade(self) -> None:
-        """Small messages go out at once, dead peers are noticed."""
+        """Set TCP_NODELAY and SO_KEEPALIVE."""
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
 
-    def hang_up(self, why: str) -> None:
-        """Close once what was written is out; `why` is logged if it says something."""
+    def close_gracefully(self, why: str) -> None:
+        """Close when all is written; logs `why` unless it is empty."""
         if why:
             _log.warn("RPC connection with {peer} closed: {why}", peer=self.peer, why=why)
         self.timers.stop_all()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self.timers.start("farewell", FAREWELL_S, self.transport.abortConnection)
+        self.timers.start("close", GRACEFUL_CLOSE_S, self.transport.abortConnection)
 
     def abort(self, why: str) -> None:
-        """Close at once."""
+        """Close at once; logs `why`."""
         _log.warn("RPC connection with {peer} cut: {why}", peer=self.peer, why=why)
         self.transport.abortConnection()
 
@@ -86,11 +86,11 @@ class Connected(Protocol):
 
 @implementer(IPushProducer)
 class YamuxDriver:
-    """Pumps a `yamux.Connection`: keep-alive, write timeout, and the end. `on_open`, `on_pending`: see there."""
+    """Drives a `yamux.Connection`: keepalive, write timeout, backpressure. `on_open`, `on_pending`: see there."""
 
     def __init__(
         self,
-        protocol: Connected,
+        protocol: RpcConnection,
         *,
         client: bool,
         on_open: Callable[[yamux.Stream], None] | None = None,
@@ -103,44 +103,44 @@ class YamuxDriver:
             client=client,
             write=protocol.transport.write,
             on_open=on_open,
-            on_pong=self._answered,
+            on_pong=self._pong,
             on_pending=on_pending,
         )
         protocol.transport.registerProducer(self, True)
-        self._timers.start("keep-alive", KEEP_ALIVE_S, self._ask)
+        self._timers.start("keep-alive", KEEPALIVE_INTERVAL_S, self._ping)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the peer."""
+        """Process input; closes the connection after a protocol error."""
         try:
             self.yamux.receive(data)
         except WireError as error:
-            self._protocol.hang_up(str(error))
+            self._protocol.close_gracefully(str(error))
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Close all streams: the connection is lost."""
         self.yamux.close("EOF")
 
     def pauseProducing(self) -> None:
-        """The socket is full: send no more data, and (as a server) read no more requests."""
+        """The socket is full: stop sending, and (as a server) reading."""
         self.yamux.pause()
         if not self._client:
             self._protocol.transport.pauseProducing()
         self._timers.start("write", WRITE_TIMEOUT_S, self._protocol.abort, "it did not read for too long")
 
     def resumeProducing(self) -> None:
-        """The socket is empty."""
+        """The socket is empty: continue."""
         self._timers.stop("write")
         if not self._client:
             self._protocol.transport.resumeProducing()
         self.yamux.resume()
 
     def stopProducing(self) -> None:
-        """The connection is gone; `lost` says so too."""
+        """Nothing to do: see `lost`."""
 
-    def _ask(self) -> None:
+    def _ping(self) -> None:
         self.yamux.ping()
-        self._timers.start("answer", ANSWER_TIMEOUT_S, self._protocol.abort, "it answers no ping")
-        self._timers.start("keep-alive", KEEP_ALIVE_S, self._ask)
+        self._timers.start("pong", PONG_TIMEOUT_S, self._protocol.abort, "it answers no ping")
+        self._timers.start("keep-alive", KEEPALIVE_INTERVAL_S, self._ping)
 
-    def _answered(self, _number: int) -> None:
-        self._timers.stop("answer")
+    def _pong(self, _number: int) -> None:
+        self._timers.stop("pong")

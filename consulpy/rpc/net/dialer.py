@@ -1,4 +1,4 @@
-"""Our own connections to servers: calls over yamux, snapshots, with TLS where it is configured."""
+"""The dialer: connections to servers for calls (yamux), snapshots and Raft, with TLS where it is configured."""
 
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from consulpy.errors import RPCError, WireError
-from consulpy.rpc.net.connection import SNAPSHOT, TLS, YAMUX, Connected, YamuxDriver
+from consulpy.rpc.net.connection import SNAPSHOT, TLS, YAMUX, RpcConnection, YamuxDriver
 from consulpy.rpc.pool import DialFailed
 from consulpy.rpc.server_metadata import ServerInfo, host_port
 from consulpy.rpc.snapshot_messages import SnapshotRequest
@@ -26,106 +26,106 @@ from consulpy.tls.transport import HandshakeFailed, TlsProtocol
 DIAL_TIMEOUT_S: Final = 10.0
 
 
-class DialedProtocol(Connected):
-    """A connection that we made: the `Link` of a pool."""
+class DialedProtocol(RpcConnection):
+    """A dialed connection: the `Link` of a pool."""
 
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor)
         self.on_closed: Any = lambda: None
-        self._multiplexer: YamuxDriver | None = None
+        self._driver: YamuxDriver | None = None
         self._is_closed = False
 
     def connectionMade(self) -> None:
-        """Say that we speak yamux."""
+        """Send the first byte and start yamux."""
         super().connectionMade()
         self.transport.write(bytes([YAMUX]))
-        self._multiplexer = YamuxDriver(self, client=True)
+        self._driver = YamuxDriver(self, client=True)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of the server."""
-        if self._multiplexer is not None and not self._is_closed:
-            self._multiplexer.data_received(data)
+        """Pass input to yamux."""
+        if self._driver is not None and not self._is_closed:
+            self._driver.data_received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """The server is gone, or we closed."""
+        """Report the end to the pool and the streams."""
         self._is_closed = True
         self.timers.stop_all()
         self.on_closed()
-        multiplexer, self._multiplexer = self._multiplexer, None
-        if multiplexer is not None:
-            multiplexer.lost()
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.lost()
 
     @property
     def is_usable(self) -> bool:
-        """Whether streams can still be opened."""
-        multiplexer = self._multiplexer
-        return not self._is_closed and multiplexer is not None and not multiplexer.yamux.is_going_away
+        """Whether streams can be opened."""
+        driver = self._driver
+        return not self._is_closed and driver is not None and not driver.yamux.is_going_away
 
     def open(self, end: ClientStream) -> Channel:
         """Open a stream for `end`. Raises `WireError`."""
-        if not self.is_usable or self._multiplexer is None:
+        if not self.is_usable or self._driver is None:
             raise WireError("session shutdown")
-        return self._multiplexer.yamux.open(end)
+        return self._driver.yamux.open(end)
 
-    def hang_up(self, why: str) -> None:
-        """See `Connected.hang_up`."""
+    def close_gracefully(self, why: str) -> None:
+        """See `RpcConnection.close_gracefully`."""
         if not self._is_closed:
             self._is_closed = True
-            super().hang_up(why)
+            super().close_gracefully(why)
 
     def close(self) -> None:
-        """Close the connection, without a farewell."""
-        self.hang_up("")
+        """Close the connection."""
+        self.close_gracefully("")
 
 
 @implementer(IHalfCloseableProtocol)
-class SnapshotProtocol(Connected):
-    """One request of type 5 that we make: everything out, our half closed, everything in."""
+class SnapshotProtocol(RpcConnection):
+    """A snapshot request: sends everything, half-closes, reads everything. `reply` fires at the end."""
 
     def __init__(self, reactor: Any, request: SnapshotRequest, data: bytes) -> None:
         super().__init__(reactor)
         self._request = request
         self._data = data
         self._input = bytearray()
-        self.answered: Deferred[tuple[QueryMeta, bytes]] = Deferred(lambda _: self.transport.abortConnection())
+        self.reply: Deferred[tuple[QueryMeta, bytes]] = Deferred(lambda _: self.transport.abortConnection())
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the request."""
         super().connectionMade()
         self.transport.write(bytes([SNAPSHOT]) + request_bytes(self._request, self._data))
         self._data = b""
         self.transport.loseWriteConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """More of the answer."""
+        """Buffer the reply."""
         self._input += data
         if len(self._input) > ARCHIVE_LIMIT:
             self.abort(f"a snapshot of more than {ARCHIVE_LIMIT} bytes")
 
     def readConnectionLost(self) -> None:
-        """The answer is whole."""
+        """The reply is complete."""
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Our half is closed."""
+        """Nothing to do: the reply follows."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Hand over what came."""
+        """Decode the reply."""
         self.timers.stop_all()
-        if self.answered.called:
+        if self.reply.called:
             return
         try:
-            self.answered.callback(reply_in(bytes(self._input)))
+            self.reply.callback(reply_in(bytes(self._input)))
         except RPCError as error:
-            self.answered.errback(error)
+            self.reply.errback(error)
         except WireError:
-            self.answered.errback(RPCError("failed to decode snapshot response: EOF"))
+            self.reply.errback(RPCError("failed to decode snapshot response: EOF"))
 
 
 class Dialer:
-    """Connects to servers. `source`: the address that our end has; empty or unspecified lets the system choose.
+    """Connects to servers. `source`: local address; empty or unspecified: the system chooses.
 
-    `tls`: over which those that take it, or all, are called.
+    `tls`: for servers that announce it, or all, as configured.
     """
 
     def __init__(
@@ -137,19 +137,19 @@ class Dialer:
         self._timeout_s = timeout_s
 
     def __call__(self, server: ServerInfo) -> "Deferred[DialedProtocol]":
-        """Connect. Fails with `DialFailed`, the text as Go says it."""
+        """Connect. Fails with `DialFailed` and Go's text."""
         return cast("Deferred[DialedProtocol]", self._connect(server, lambda: DialedProtocol(self._reactor)))
 
     def connect(self, server: ServerInfo, protocol: Callable[[], Protocol]) -> "Deferred[Any]":
-        """A connection that speaks something else. Fails with `DialFailed`."""
+        """Connect with another protocol. Fails with `DialFailed`."""
         return self._connect(server, protocol)
 
     def snapshot(
         self, server: ServerInfo, request: SnapshotRequest, data: bytes
     ) -> "Deferred[tuple[QueryMeta, bytes]]":
-        """Have a server save or restore; over a connection of its own. Fails with `RPCError`."""
+        """Save or restore on a server, over a new connection. Fails with `RPCError`."""
         connected = self._connect(server, lambda: SnapshotProtocol(self._reactor, request, data))
-        return cast("Deferred[tuple[QueryMeta, bytes]]", connected.addCallback(lambda protocol: protocol.answered))
+        return cast("Deferred[tuple[QueryMeta, bytes]]", connected.addCallback(lambda protocol: protocol.reply))
 
     def _connect(self, server: ServerInfo, protocol: Callable[[], Protocol]) -> "Deferred[Any]":
         kind = TCP6ClientEndpoint if ":" in server.address else TCP4ClientEndpoint

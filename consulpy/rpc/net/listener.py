@@ -1,4 +1,4 @@
-"""The listener on 8300 with its switch on the first byte (docs/wire/rpc.md 1)."""
+"""The listener of port 8300, which selects the protocol by the first byte (docs/wire/rpc.md 1)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +17,7 @@ from consulpy.errors import WireError
 from consulpy.raft.transport import RaftStream
 from consulpy.rpc import yamux
 from consulpy.rpc.dispatch import serve
-from consulpy.rpc.limits.memory_budget import Backpressure, Budget
+from consulpy.rpc.limits.memory_budget import Backpressure, MemoryBudget
 from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.net.connection import (
     PLAIN,
@@ -26,11 +26,11 @@ from consulpy.rpc.net.connection import (
     TLS,
     WRITE_TIMEOUT_S,
     YAMUX,
-    Connected,
+    RpcConnection,
     YamuxDriver,
 )
 from consulpy.rpc.server import Server
-from consulpy.rpc.snapshots import ServingSnapshots
+from consulpy.rpc.snapshots import SnapshotHandler
 from consulpy.rpc.stream import Channel, ServerStream
 from consulpy.tls.contexts import Tls
 from consulpy.tls.transport import TlsProtocol
@@ -42,19 +42,19 @@ _UNSERVED: Final = {
     TLS: "TLS is not configured, or spoken already",
     7: "no certificates are given out here (auto_encrypt)",
 }
-#: A connection that has not said what it is after so many seconds is closed (`limits.rpc_handshake_timeout`).
+#: Timeout of the first byte, in seconds; then the connection is closed (`limits.rpc_handshake_timeout`).
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 #: The name of this listener in the table of connections.
 LISTENER: Final = "rpc"
 #: Connections from one address (`limits.rpc_max_conns_per_client`).
 CONNECTIONS_PER_CLIENT: Final = 100
-#: Snapshots that are saved or restored at the same time: each may keep `ARCHIVE_LIMIT` bytes.
-SNAPSHOTS_AT_ONCE: Final = 8
-#: How long an archive may take to leave the socket once it is written.
-ARCHIVE_FAREWELL_S: Final = 600.0
-#: Connections that may wait to be accepted; a whole datacenter may come at once.
+#: Concurrent snapshot connections, each with up to `ARCHIVE_LIMIT` bytes; more are refused.
+CONCURRENT_SNAPSHOTS_MAX: Final = 8
+#: Timeout of a graceful close after an archive, in seconds.
+ARCHIVE_CLOSE_S: Final = 600.0
+#: Backlog of the socket, in connections: a whole datacenter may connect at once.
 BACKLOG: Final = 1024
-#: What an open stream costs at least, in bytes (measured: 1.1 kB without a call).
+#: Memory of an open stream, in bytes (measured: 1.1 kB without a call).
 STREAM_BYTES: Final = 2048
 
 
@@ -62,16 +62,16 @@ MakeRaftStream = Callable[[Callable[[bytes], object], Callable[[bool], object]],
 
 
 @implementer(IPushProducer)
-class _Plain:
-    """One stream of calls straight on a connection. Its window is TCP's: reading stops while a call is answered."""
+class _PlainStream:
+    """A stream of calls directly on a connection. Its window is TCP's: reading stops during a call."""
 
     def __init__(self, protocol: "RpcProtocol") -> None:
         self._protocol = protocol
         self._unconsumed = 0
         self._is_full = False
-        #: Whether all that was sent is out.
+        #: Whether the socket is empty.
         self.is_clear = True
-        self.end = protocol.serving(self)
+        self.end = protocol.make_stream(self)
         protocol.transport.registerProducer(self, True)
 
     def data_received(self, data: bytes) -> None:
@@ -95,53 +95,53 @@ class _Plain:
             self._protocol.transport.resumeProducing()
 
     def close(self) -> None:
-        self._protocol.hang_up("")
+        self._protocol.close_gracefully("")
 
     def pauseProducing(self) -> None:
-        """The socket is full: answer no more calls."""
+        """The socket is full: serve no more calls."""
         self.is_clear = False
         self._protocol.timers.start("write", WRITE_TIMEOUT_S, self._protocol.abort, "it did not read for too long")
 
     def resumeProducing(self) -> None:
-        """The socket is empty."""
+        """The socket is empty: continue."""
         self._protocol.timers.stop("write")
         self.is_clear = True
         self.end.drained()
 
     def stopProducing(self) -> None:
-        """The connection is gone; `lost` says so too."""
+        """Nothing to do: see `lost`."""
 
 
 @implementer(IHalfCloseableProtocol)
-class RpcProtocol(Connected):
-    """A connection that was made to us."""
+class RpcProtocol(RpcConnection):
+    """An accepted connection."""
 
     factory: "RpcFactory"
 
     def __init__(self, reactor: Any, server: Server) -> None:
         super().__init__(reactor)
         self._server = server
-        self._handler: YamuxDriver | _Plain | ServingSnapshots | RaftStream | None = None
-        self._room = Backpressure()
-        self._turns = TimeSlicer(
+        self._handler: YamuxDriver | _PlainStream | SnapshotHandler | RaftStream | None = None
+        self._backpressure = Backpressure()
+        self._slicer = TimeSlicer(
             reactor.seconds, partial(self.timers.start, "turn", 0)
         )  # no reference to this object: a cycle
         self._streams = 0
         self._is_closing = False
         self._is_secure = False
-        self._has_complained = False
+        self._has_logged_refused = False
 
     def connectionMade(self) -> None:
-        """Wait for the first byte, if this client may have another connection."""
+        """Start the handshake timeout; close above the limits of connections."""
         super().connectionMade()
-        refused = self.factory.count(self)
+        refused = self.factory.admit(self)
         if refused:
-            self.hang_up(refused)
+            self.close_gracefully(refused)
         else:
             self.timers.start("handshake", self.factory.handshake_timeout_s, self.abort, "it said nothing")
 
     def dataReceived(self, data: bytes) -> None:
-        """The first byte decides who gets the rest."""
+        """Select the handler by the first byte; pass the rest to it."""
         if self._is_closing:
             return
         if self._handler is None:
@@ -151,21 +151,23 @@ class RpcProtocol(Connected):
                 return
             self._switch(first)
         if self._handler is not None and data:
-            self._turns.begin()
+            self._slicer.begin()
             try:
                 self._handler.data_received(data)
             except WireError as error:
-                self.hang_up(str(error))
+                self.close_gracefully(str(error))
             if isinstance(self._handler, YamuxDriver):
                 streams = self._handler.yamux.stream_count
                 change, self._streams = streams - self._streams, streams
                 if change:
-                    self._kept(change * STREAM_BYTES)
+                    self._memory_changed(change * STREAM_BYTES)
 
     def _secure(self, tls: Tls, data: bytes) -> None:
-        """TLS from here on, with another first byte inside."""
+        """Start TLS; another first byte follows inside."""
         if tls.incoming_rpc is None:
-            self.hang_up("TLS connection attempted, server not configured for TLS: cert_file and key_file are not set")
+            self.close_gracefully(
+                "TLS connection attempted, server not configured for TLS: cert_file and key_file are not set"
+            )
             return
         self._is_secure = True
         self.timers.start(
@@ -177,110 +179,110 @@ class RpcProtocol(Connected):
         self.timers.stop("handshake")
         tls = self.factory.tls
         if tls is not None and tls.settings.verify_incoming_rpc and not self._is_secure:
-            self.hang_up("Non-TLS connection attempted with VerifyIncoming set")
+            self.close_gracefully("Non-TLS connection attempted with VerifyIncoming set")
         elif first == YAMUX:
             self._handler = YamuxDriver(
                 self, client=False, on_open=self._stream_opened, on_pending=self._pending_changed
             )
         elif first == PLAIN:
-            self._handler = _Plain(self)
+            self._handler = _PlainStream(self)
         elif first == RAFT and self.factory.raft is not None:
             self._handler = self.factory.raft(self.transport.write, self._set_reading)
-        elif first == SNAPSHOT and len(self.factory.snapshots) >= SNAPSHOTS_AT_ONCE:
-            self.hang_up(f"more than {SNAPSHOTS_AT_ONCE} snapshots at once")
+        elif first == SNAPSHOT and len(self.factory.snapshots) >= CONCURRENT_SNAPSHOTS_MAX:
+            self.close_gracefully(f"more than {CONCURRENT_SNAPSHOTS_MAX} snapshots at once")
         elif first == SNAPSHOT:
             self.factory.snapshots.add(self)
-            self.timers.start("handshake", self.factory.handshake_timeout_s, self._unasked)
-            self._handler = ServingSnapshots(self._server, self.transport.write, self._let_go)
+            self.timers.start("handshake", self.factory.handshake_timeout_s, self._request_timed_out)
+            self._handler = SnapshotHandler(self._server, self.transport.write, self._close_after_archive)
         else:
-            self.hang_up(_UNSERVED.get(first, f"unrecognized RPC byte: {first}"))
+            self.close_gracefully(_UNSERVED.get(first, f"unrecognized RPC byte: {first}"))
 
     def _set_reading(self, reads: bool) -> None:
-        """Read on, or let TCP hold the peer back."""
+        """Resume or pause reading."""
         if reads:
             self.transport.resumeProducing()
         else:
             self.transport.pauseProducing()
 
-    def _unasked(self) -> None:
-        if isinstance(self._handler, ServingSnapshots) and not self._handler.is_asked:
+    def _request_timed_out(self) -> None:
+        if isinstance(self._handler, SnapshotHandler) and not self._handler.has_request:
             self.abort("it asked nothing")
 
-    def _let_go(self) -> None:
-        """Close once a whole archive is out."""
+    def _close_after_archive(self) -> None:
+        """Close when the archive is written."""
         if not self._is_closing:
             self._is_closing = True
             self.timers.stop_all()
             self.transport.loseConnection()
-            self.timers.start("farewell", ARCHIVE_FAREWELL_S, self.transport.abortConnection)
+            self.timers.start("close", ARCHIVE_CLOSE_S, self.transport.abortConnection)
 
     def _stream_opened(self, stream: yamux.Stream) -> None:
-        stream.receiver = self.serving(stream)
+        stream.receiver = self.make_stream(stream)
         stream.accept()
 
-    def serving(self, channel: Channel) -> ServerStream:
-        """The server's end of one stream of calls."""
+    def make_stream(self, channel: Channel) -> ServerStream:
+        """A stream of calls on `channel`."""
         return ServerStream(
             channel,
             lambda method, body: serve(self._server, method, body),
-            hold=self._kept,
-            room=self._room,
-            turns=self._turns,
-            complain=self._complain,
+            on_memory=self._memory_changed,
+            backpressure=self._backpressure,
+            slicer=self._slicer,
+            log_refused=self._log_refused,
         )
 
-    def _complain(self, why: str) -> None:
-        """One line for a connection, however many of its calls are wrong."""
-        if not self._has_complained:
-            self._has_complained = True
+    def _log_refused(self, why: str) -> None:
+        """Log the first malformed call of a connection."""
+        if not self._has_logged_refused:
+            self._has_logged_refused = True
             _log.warn("RPC error with {peer}: {why} (said once for each connection)", peer=self.peer, why=why)
 
-    def _kept(self, change: int) -> None:
-        """Something is kept for this peer: its unfinished requests, its streams, answers that it did not take yet."""
+    def _memory_changed(self, change: int) -> None:
+        """Account for memory: incomplete requests, streams, unread replies."""
         self.factory.budget.change(self, change)
 
     def _pending_changed(self, change: int) -> None:
-        self._kept(change)
-        self._room.change(change)
+        self._memory_changed(change)
+        self._backpressure.change(change)
 
-    def hang_up(self, why: str) -> None:
-        """See `Connected.hang_up`; nothing more is read."""
+    def close_gracefully(self, why: str) -> None:
+        """See `RpcConnection.close_gracefully`; input is ignored from now on."""
         if not self._is_closing:
             self._is_closing = True
-            super().hang_up(why)
+            super().close_gracefully(why)
 
     def readConnectionLost(self) -> None:
-        """The peer writes no more: a plain caller may still wait for its answer, others are gone."""
-        if isinstance(self._handler, _Plain):
+        """End of input: a plain stream or a snapshot may still be replied to, others are closed."""
+        if isinstance(self._handler, _PlainStream):
             self._handler.end.ended()
-        elif isinstance(self._handler, ServingSnapshots):
+        elif isinstance(self._handler, SnapshotHandler):
             self._handler.ended()
         else:
-            self.hang_up("")
+            self.close_gracefully("")
 
     def writeConnectionLost(self) -> None:
-        """We never close only our half."""
+        """Never: the server does not half-close."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Nobody is there any more."""
+        """Cancel the calls of the connection."""
         self._is_closing = True
         self.timers.stop_all()
         handler, self._handler = self._handler, None
         if handler is not None:
             handler.lost()
-        self.factory.forget(self)
+        self.factory.remove(self)
 
     def is_idle(self) -> bool:
-        """Whether it has not said yet what it is (`ConnectionTable`)."""
+        """Whether the first byte has not arrived (`ConnectionTable`)."""
         return self._handler is None
 
     def evict(self) -> None:
-        """Others need the place."""
+        """Close at once: the table of connections is full."""
         close_now(self.transport)
 
 
 class RpcFactory(Factory):
-    """Makes protocols, and counts the connections of each client."""
+    """Builds protocols and limits their number."""
 
     noisy = False
 
@@ -294,15 +296,15 @@ class RpcFactory(Factory):
         connections: ConnectionTable | None = None,
     ) -> None:
         self.tls = tls
-        #: Makes what answers Raft on a connection, of its `write` and of what lets it read; None: there is no quorum.
+        #: Builds the handler of a Raft connection from its `write` and `set_reading`; None: there is no quorum.
         self.raft: MakeRaftStream | None = None
-        #: Connections over which a snapshot is saved or restored.
+        #: Snapshot connections.
         self.snapshots: set[RpcProtocol] = set()
-        #: What all connections may keep in memory.
-        self.budget = Budget()
+        #: Memory limits of all connections.
+        self.budget = MemoryBudget()
         self._reactor = reactor
         self._server = server
-        #: Connections of one client, 0 for any number; seconds until one must have said what it is.
+        #: Connections of one client, 0 for no limit; timeout of the first byte, in seconds.
         self.limit = connections_per_client
         self.handshake_timeout_s = handshake_timeout_s
         #: Connections of all clients; shared with other listeners.
@@ -310,13 +312,13 @@ class RpcFactory(Factory):
         self.protocols: set[RpcProtocol] = set()
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: ARG002
-        """One connection."""
+        """The protocol of a new connection."""
         protocol = RpcProtocol(self._reactor, self._server)
         protocol.factory = self
         return protocol
 
-    def count(self, protocol: RpcProtocol) -> str:
-        """Another connection; why it is one too many, or nothing."""
+    def admit(self, protocol: RpcProtocol) -> str:
+        """Register a connection; the reason if it exceeds a limit, or ""."""
         self.protocols.add(protocol)
         client = protocol.transport.getPeer().host
         if 0 < self.limit <= self.connections.of_client(LISTENER, client):
@@ -325,16 +327,16 @@ class RpcFactory(Factory):
             return f"more than {self.connections.total} connections (the limit of file descriptors, ulimit -n)"
         return ""
 
-    def forget(self, protocol: RpcProtocol) -> None:
-        """A connection is gone."""
+    def remove(self, protocol: RpcProtocol) -> None:
+        """Remove a closed connection."""
         self.snapshots.discard(protocol)
         self.protocols.discard(protocol)
-        self.budget.forget(protocol)
+        self.budget.remove(protocol)
         self.connections.leave(protocol)
 
 
 class RpcService(Service):
-    """The listener on 8300. Port 0 takes any free one; `port` says which."""
+    """The listener of port 8300. `port`: 0 selects a free one; after the start the real one."""
 
     def __init__(
         self,
@@ -355,16 +357,16 @@ class RpcService(Service):
         self._listener: Any = None
 
     def startService(self) -> None:
-        """Listen. Raises Twisted's `CannotListenError`."""
+        """Open the listener. Raises Twisted's `CannotListenError`."""
         Service.startService(self)
         self._listener = self._reactor.listenTCP(self.port, self.factory, backlog=BACKLOG, interface=self._host)
         self.port = self._listener.getHost().port
 
     def stopService(self) -> "Deferred[None]":
-        """Stop listening and hang up on everybody, without a farewell (as Consul does)."""
+        """Close the listener and all connections, without yamux's go-away (as Consul does)."""
         Service.stopService(self)
         for protocol in list(self.factory.protocols):
-            protocol.hang_up("")
+            protocol.close_gracefully("")
         listener, self._listener = self._listener, None
         stopped: Deferred[None] = Deferred()
         if listener is None:

@@ -1,4 +1,4 @@
-"""yamux: many streams on one connection, as a pure machine for both ends (docs/wire/rpc.md 2)."""
+"""yamux: multiplexed streams on one connection, as a pure state machine for both ends (docs/wire/rpc.md 2)."""
 
 from consulpy.rpc.yamux.connection import ACCEPT_BACKLOG, STREAM_LIMIT, UNACKNOWLEDGED_LIMIT, Connection
 from consulpy.rpc.yamux.frames import HEADER, Flag, Reason, Type, frame

@@ -1,4 +1,4 @@
-"""One end of a yamux connection, as a pure machine: bytes in by `receive`, out by the `write` that it is given."""
+"""One end of a yamux connection, as a pure state machine: input by `receive`, output by `write`."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from consulpy.errors import WireError
 from consulpy.rpc.yamux.frames import ACK, FIN, HEADER, RST, SYN, VERSION, Reason, Type, frame
 from consulpy.rpc.yamux.stream import Receiver, Stream
 
-#: Streams that the peer opened and we did not accept yet; more are reset.
+#: Streams of the peer that are not accepted yet; more are reset.
 ACCEPT_BACKLOG: Final = 256
-#: Streams of ours that the peer has not acknowledged; more wait for their turn.
+#: Opened streams that the peer has not acknowledged; more are queued.
 UNACKNOWLEDGED_LIMIT: Final = 256
-#: Streams of one connection, each of which may be one blocking query; more are refused.
+#: Streams of one connection, each of which may be a blocking query; more are refused.
 STREAM_LIMIT: Final = 16384
 
 
 class Connection:
     """One end of a connection.
 
-    `client`: whether we connected. `write(bytes)` sends. `on_open(stream)` is told of streams that the peer opens: it
-    sets `stream.receiver` and calls `stream.accept()`. `on_pong(number)` is told of answered pings.
-    `on_pending(change)`: so many bytes more, or fewer, wait to be taken by the peer.
+    `client`: whether this end connected. `write(bytes)`: sends. `on_open(stream)`: called for each stream that the peer
+    opens; sets `stream.receiver` and calls `stream.accept()`. `on_pong(number)`: called for each pong.
+    `on_pending(change)`: called with each change of the pending bytes.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Connection:
         self._write_out = write
         self._on_open = on_open
         self._on_pong = on_pong
-        #: So many bytes more, or fewer, wait to be taken by the peer.
+        #: Called with each change of the pending bytes.
         self.pending_changed = on_pending
         self._next_id = 1 if client else 2
         self._ping_number = 0
@@ -50,12 +50,12 @@ class Connection:
         self._payload_left = 0
         self._payload_stream: Stream | None = None
         self._payload_flags = 0
-        #: No more bytes may go out for now (the socket is full).
+        #: Whether the socket is full: no data is sent.
         self.is_paused = False
-        #: The peer told us to open no more streams.
+        #: Whether the peer sent go-away: no more streams may be opened.
         self.is_going_away = False
         self.is_closed = False
-        #: Streams that were refused because there were too many.
+        #: Number of streams refused above the limit.
         self.refused = 0
 
     @property
@@ -63,10 +63,10 @@ class Connection:
         """Streams that are not yet closed at both ends."""
         return len(self._streams) + len(self._waiting)
 
-    # What we do
+    # -- local actions
 
     def open(self, receiver: Receiver) -> Stream:
-        """Open a stream; bytes may be sent at once. Raises `WireError` when the connection takes no more."""
+        """Open a stream; bytes may be sent at once. Raises `WireError` when no more may be opened."""
         if self.is_closed or self.is_going_away:
             raise WireError("session shutdown")
         if self.stream_count >= STREAM_LIMIT:
@@ -81,18 +81,18 @@ class Connection:
         return stream
 
     def ping(self) -> int:
-        """Ask whether the peer is there; the number comes back with `on_pong`."""
+        """Send a ping; `on_pong` gets its number."""
         number = self._ping_number
         self._ping_number = (number + 1) % 2**32
         self.write(frame(Type.PING, SYN, 0, number))
         return number
 
     def pause(self) -> None:
-        """The socket is full: hold back data (frames without payload go out all the same)."""
+        """The socket is full: stop sending data (frames without payload are still sent)."""
         self.is_paused = True
 
     def resume(self) -> None:
-        """The socket takes bytes again: streams send in the order in which they had to stop."""
+        """The socket is writable: streams continue in the order in which they stopped."""
         self.is_paused = False
         while self._held_back and not self.is_paused:
             stream = next(iter(self._held_back))
@@ -100,7 +100,7 @@ class Connection:
             stream.go_on()
 
     def close(self, reason: str) -> None:
-        """The connection is gone: every stream is told."""
+        """Close all streams: the connection is lost."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -110,14 +110,14 @@ class Connection:
         self._held_back.clear()
         for stream in streams:
             stream.lost(reason)
-        for stream in streams:  # only now: there would be room for others' answers
+        for stream in streams:  # at last: other streams' replies would follow
             stream.drop_pending()
         self._on_open = self._on_pong = None  # their owner holds this connection: a cycle
 
-    # What the peer does
+    # -- frames of the peer
 
     def receive(self, data: bytes) -> None:
-        """Take bytes, in any slicing. Raises `WireError` when the peer breaks the rules: then close the connection."""
+        """Process input in any slicing. Raises `WireError` after a protocol error: then close the connection."""
         if self.is_closed:
             return
         self._buffer += data
@@ -178,7 +178,7 @@ class Connection:
             stream.go_on()
 
     def _payload(self, chunk: bytes) -> None:
-        """Bytes of a data frame; its FIN or RST counts after the last of them."""
+        """Process the payload of a data frame; its FIN or RST applies after the last byte."""
         self._payload_left -= len(chunk)
         stream = self._payload_stream
         if stream is not None:
@@ -214,7 +214,7 @@ class Connection:
         self._unaccepted += 1
         self._on_open(stream)
 
-    # What streams need
+    # -- for streams
 
     def write(self, data: bytes) -> None:
         """Send a frame."""
@@ -222,26 +222,26 @@ class Connection:
             self._write_out(data)
 
     def hold_back(self, stream: Stream) -> None:
-        """Let `stream` go on when the socket takes bytes again."""
+        """Queue `stream` until the socket is writable."""
         self._held_back[stream] = None
 
     def is_receiving(self, stream: Stream) -> bool:
-        """Whether only a part of a frame of `stream` is here."""
+        """Whether a frame of `stream` is incomplete."""
         return self._payload_stream is stream and self._payload_left > 0
 
     def accepted(self, stream: Stream) -> None:
-        """A stream of the peer was taken."""
+        """`stream` of the peer was accepted."""
         self._unaccepted -= 1
         self.write(frame(Type.WINDOW_UPDATE, ACK, stream.id, 0))
 
     def forget(self, stream: Stream) -> None:
-        """A stream is closed at both ends, or reset."""
+        """Remove a stream that is closed at both ends, or reset."""
         stream.is_open = False
         self._held_back.pop(stream, None)
         self._unregister(stream)
         stream.drop_pending()
 
-    # Accounts
+    # -- accounting
 
     def _acknowledge(self, stream: Stream) -> None:
         if self._is_ours(stream) and not stream.is_acknowledged:

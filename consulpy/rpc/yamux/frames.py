@@ -1,4 +1,4 @@
-"""A frame of yamux: 12 bytes, big endian (docs/wire/rpc.md 2).
+"""Headers of yamux frames: 12 bytes, big endian (docs/wire/rpc.md 2).
 
 version u8 = 0 | type u8 | flags u16 | stream u32 | length u32      then, for type Data only, `length` bytes
 """
@@ -12,7 +12,7 @@ VERSION: Final = 0
 
 
 class Type(IntEnum):
-    """What a frame is."""
+    """Frame types."""
 
     DATA = 0
     WINDOW_UPDATE = 1
@@ -21,7 +21,7 @@ class Type(IntEnum):
 
 
 class Flag(IntFlag):
-    """What a frame does besides."""
+    """Frame flags."""
 
     SYN = 1
     ACK = 2
@@ -34,7 +34,7 @@ SYN, ACK, FIN, RST = 1, 2, 4, 8
 
 
 class Reason(IntEnum):
-    """Why somebody says go away."""
+    """Reasons of a go-away."""
 
     NORMAL = 0
     PROTOCOL_ERROR = 1

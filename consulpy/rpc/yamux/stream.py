@@ -1,7 +1,7 @@
-"""One stream of a yamux connection: its windows, what waits to be sent, and how it ends (docs/wire/rpc.md 2).
+"""A stream of a yamux connection: flow control, pending bytes and close (docs/wire/rpc.md 2).
 
-Each stream has a window of 262144 bytes each way; who sends beyond it is cut off. A FIN is sent exactly once for each
-stream: real peers end the connection at a second one, and leak the stream without one.
+Each direction has a window of 262144 bytes; sending beyond it is a protocol error. A FIN is sent exactly once: real
+peers close the connection at a second one, and leak the stream without one.
 """
 
 from typing import Final, Protocol
@@ -9,30 +9,30 @@ from typing import Final, Protocol
 from consulpy.errors import WireError
 from consulpy.rpc.yamux.frames import FIN, RST, Type, frame
 
-#: The window of a new stream, in bytes, and the largest that we ever grant.
+#: The window of a new stream, and the largest that is granted, in bytes.
 WINDOW: Final = 262144
-#: The largest that a peer may grant.
+#: The largest window that a peer may grant, in bytes.
 LARGEST_WINDOW: Final = 2**32 - 1
 
 
 class Receiver(Protocol):
-    """Who is told what comes on a stream."""
+    """The user of a stream."""
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes; say `Stream.consumed` when they are dealt with, or the peer will stop sending."""
+        """Process bytes; call `Stream.consumed` afterwards, which opens the window again."""
 
     def ended(self) -> None:
-        """The peer sends no more. Close the stream some time."""
+        """End of input. Close the stream when its replies are sent."""
 
     def drained(self) -> None:
-        """All that had to wait for the peer's window, or for the socket, is out."""
+        """All pending bytes are sent."""
 
     def lost(self, reason: str) -> None:
-        """The stream is gone, and cannot be used any more."""
+        """The stream is lost."""
 
 
 class Carrier(Protocol):
-    """What a stream needs of its connection."""
+    """The connection, as a stream uses it."""
 
     is_paused: bool
 
@@ -40,23 +40,23 @@ class Carrier(Protocol):
         """Send a frame."""
 
     def hold_back(self, stream: "Stream") -> None:
-        """Let `stream` go on when the socket takes bytes again."""
+        """Queue `stream` until the socket is writable."""
 
     def is_receiving(self, stream: "Stream") -> bool:
-        """Whether only a part of a frame of `stream` is here."""
+        """Whether a frame of `stream` is incomplete."""
 
     def accepted(self, stream: "Stream") -> None:
-        """`stream` was taken."""
+        """`stream` was accepted."""
 
     def forget(self, stream: "Stream") -> None:
-        """`stream` is closed at both ends."""
+        """Remove a stream that is closed at both ends."""
 
     def pending_changed(self, change: int) -> None:
-        """So many bytes more, or fewer, wait to be taken by the peer."""
+        """Account for `change` pending bytes."""
 
 
 class Stream:
-    """One stream of a connection. Set `receiver` before anything can arrive."""
+    """One stream of a connection. Set `receiver` before input can arrive."""
 
     __slots__ = (
         "_connection",
@@ -91,44 +91,44 @@ class Stream:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can carry another call: neither end has closed it."""
+        """Whether neither end has closed it."""
         return self.is_open and not self._fin_wanted and not self._fin_received
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for the peer's window."""
+        """Number of pending bytes."""
         return len(self._pending)
 
     @property
     def is_clear(self) -> bool:
-        """Whether all that was sent is out."""
+        """Whether there are no pending bytes."""
         return not self._pending
 
     def accept(self) -> None:
-        """Take a stream that the peer opened."""
+        """Accept a stream that the peer opened."""
         if self.is_open and not self.is_acknowledged:
             self.is_acknowledged = True
             self._connection.accepted(self)
 
     def send(self, data: bytes) -> None:
-        """Send, now or as soon as the peer's window allows. Nothing happens on a stream that is closed."""
+        """Send, as the peer's window allows; ignored on a closed stream."""
         if self.is_open and not self._fin_wanted:
             self._pending += data
             self._connection.pending_changed(len(data))
             self.flush()
 
     def consumed(self, size: int) -> None:
-        """The application has dealt with so many received bytes: the peer may send more, in large steps."""
+        """Open the receive window by `size` processed bytes; updates are sent in large steps."""
         self._unconsumed = max(0, self._unconsumed - size)
         if self._connection.is_receiving(self):
-            return  # the rest of the frame still needs its window; this is asked again at its end
+            return  # the rest of the frame needs its window; called again at its end
         delta = WINDOW - self._unconsumed - self._receive_window
         if self.is_open and not self._fin_received and delta >= WINDOW // 2:
             self._receive_window += delta
             self._connection.write(frame(Type.WINDOW_UPDATE, 0, self.id, delta))
 
     def close(self) -> None:
-        """Send no more, once what was sent is out. Received bytes are thrown away from now on."""
+        """Send a FIN after the pending bytes; input is discarded from now on."""
         if self.is_open and not self._fin_wanted:
             self._fin_wanted = True
             self.receiver = None
@@ -136,17 +136,17 @@ class Stream:
             self.flush()
 
     def reset(self) -> None:
-        """Forget the stream at once, at both ends."""
+        """Reset the stream at both ends."""
         if self.is_open:
             if self.syn_sent:
                 self._connection.write(frame(Type.WINDOW_UPDATE, RST, self.id, 0))
             self.receiver = None
             self._connection.forget(self)
 
-    # What the connection does with it
+    # -- for the connection
 
     def flush(self) -> None:
-        """Send what may be sent now."""
+        """Send as much as the windows allow."""
         connection = self._connection
         if not self.syn_sent:
             return
@@ -167,37 +167,37 @@ class Stream:
                 connection.forget(self)
 
     def drop_pending(self) -> None:
-        """Nobody takes what waits any more."""
+        """Discard the pending bytes."""
         dropped = len(self._pending)
         self._pending.clear()
         if dropped:
             self._connection.pending_changed(-dropped)
 
     def go_on(self) -> None:
-        """Send what had to wait; the receiver may go on when that was all."""
+        """Send pending bytes; calls `drained` when that were all."""
         had_to_wait = bool(self._pending)
         self.flush()
         if had_to_wait and not self._pending and self.is_open and self.receiver is not None:
             self.receiver.drained()
 
     def granted(self, size: int) -> None:
-        """The peer takes so many bytes more."""
+        """Apply a window update of the peer."""
         self._send_window = min(self._send_window + size, LARGEST_WINDOW)
 
     def announced(self, size: int) -> None:
-        """A frame of so many bytes comes. Raises `WireError` when that is more than the peer may send."""
+        """Take a frame's size from the receive window. Raises `WireError` if it is exceeded."""
         if size > self._receive_window:
             raise WireError(f"yamux: {size} bytes into a window of {self._receive_window}")
         self._receive_window -= size
 
     def received(self, data: bytes) -> None:
-        """Bytes of a frame that was announced."""
+        """Process bytes of an announced frame."""
         if self.is_open and self.receiver is not None:
             self._unconsumed += len(data)
             self.receiver.data_received(data)
 
     def ended(self) -> None:
-        """The peer sends no more. Raises `WireError` when it said so before."""
+        """Process a FIN. Raises `WireError` for a second one."""
         if self._fin_received:
             raise WireError(f"yamux: a second FIN on stream {self.id}")
         self._fin_received = True
@@ -207,7 +207,7 @@ class Stream:
             self.receiver.ended()
 
     def lost(self, reason: str) -> None:
-        """It is gone: its receiver is told."""
+        """Report the loss to the receiver."""
         self.is_open = False
         receiver, self.receiver = self.receiver, None
         if receiver is not None:

@@ -19,10 +19,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from consulpy.codec.msgpack import pack
-from consulpy.rpc.limits.memory_budget import ROOM_BYTES, Budget
+from consulpy.rpc.limits.memory_budget import REPLIES_MAX_BYTES, MemoryBudget
 from consulpy.rpc.messages import request
 from consulpy.rpc.net import Dialer, RpcService, connection
-from consulpy.rpc.net.listener import SNAPSHOTS_AT_ONCE
+from consulpy.rpc.net.listener import CONCURRENT_SNAPSHOTS_MAX
 from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.yamux import HEADER, WINDOW, Flag, Type, frame
 from tests.harness.rpc import info, make_server, register
@@ -259,10 +259,10 @@ async def test_a_caller_that_grants_no_window_has_its_answers_wait_unmade() -> N
         assert answer > 1_000_000
         raw = await found.offend(YAMUX + big_site_calls(300))
         budget = found.service.factory.budget
-        await until(lambda: budget.bytes > ROOM_BYTES)
+        await until(lambda: budget.bytes > REPLIES_MAX_BYTES)
         for _ in range(5):
             await found.served()
-        assert budget.bytes < ROOM_BYTES + 2 * answer
+        assert budget.bytes < REPLIES_MAX_BYTES + 2 * answer
         assert len(raw.received) < 300 * (WINDOW + 100), "each stream gets its window, and no more"
         assert not raw.is_closed
         # now it takes one answer: another one is made
@@ -283,7 +283,7 @@ async def test_a_caller_that_does_not_read_at_all_is_cut_off(monkeypatch: pytest
         raw.transport.write(YAMUX + big_site_calls(60))
         budget = found.service.factory.budget
         await until(lambda: found.lines)
-        assert budget.bytes < 2 * ROOM_BYTES
+        assert budget.bytes < 2 * REPLIES_MAX_BYTES
         assert len(found.lines) == 1
         assert "did not read for too long" in found.lines[0]
 
@@ -328,7 +328,7 @@ async def test_a_flood_of_costly_calls_in_one_piece_lets_others_in_between() -> 
 @pytest_twisted.ensureDeferred
 async def test_when_all_together_keep_too_much_the_largest_is_cut_off() -> None:
     async with site() as found:
-        found.service.factory.budget = Budget(each=2**30, total=8 * 2**20)
+        found.service.factory.budget = MemoryBudget(each=2**30, total=8 * 2**20)
         for number in range(2000):
             register(found.server, f"node-{number:0100}")
         small = await found.offend(YAMUX + big_site_calls(3))
@@ -369,7 +369,7 @@ async def test_noise_of_many_kinds_at_once_disturbs_nobody() -> None:
 async def test_snapshots_are_few_at_a_time() -> None:
     """Each may keep an archive in memory: who begins many and ends none is refused the next ones."""
     async with site() as found:
-        begun = [await found.offend(b"\5") for _ in range(SNAPSHOTS_AT_ONCE + 2)]
+        begun = [await found.offend(b"\5") for _ in range(CONCURRENT_SNAPSHOTS_MAX + 2)]
         await until(lambda: sum(each.is_closed for each in begun) == 2)
         assert [line for line in found.lines if "snapshots at once" in line] == found.lines
         assert len(found.lines) == 2

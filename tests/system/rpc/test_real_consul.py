@@ -22,10 +22,11 @@ from consulpy.leader.leader import Leader
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.rpc.call import ClientCaller
+from consulpy.rpc.merge import check_lan_merge
 from consulpy.rpc.net import Dialer, RpcService
 from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.router import Router
-from consulpy.rpc.server_metadata import agent_tags, check_lan_merge
+from consulpy.rpc.server_metadata import agent_tags
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.machine import Serf

@@ -1,11 +1,8 @@
 """Odd request lines, fields and framings: one answer and an end, never silence, never two requests out of one."""
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from twisted.logger import LogEvent, globalLogPublisher
 
 from consulpy.http.connection.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
 from tests.harness.http import HttpHarness, InMemoryClient
@@ -13,20 +10,6 @@ from tests.harness.http import HttpHarness, InMemoryClient
 SMUGGLED = b"PUT /v1/kv/smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
 PUT = b"PUT /v1/kv/outer HTTP/1.1\r\nHost: a\r\n"
 GET = b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n"
-
-
-@pytest.fixture
-def faults() -> Iterator[list[str]]:
-    """Failures that somebody logged: each is a fault of ours."""
-    found: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        if event.get("log_failure") is not None:
-            found.append(event["log_failure"].getTraceback())
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,12 @@
 """Whatever is asked of whichever route: an answer, and never our own fault."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.logger import LogEvent, globalLogPublisher
 
 from consulpy.http.api.routing import ROUTES
 from tests.harness.http import HttpHarness, InMemoryClient
@@ -108,20 +106,6 @@ _json = st.recursive(
     max_leaves=8,
 )
 _bodies = st.one_of(st.just(b""), st.binary(max_size=40), _json.map(lambda value: json.dumps(value).encode()))
-
-
-@pytest.fixture
-def faults() -> Iterator[list[Any]]:
-    """Failures that somebody logged: each is a fault of ours."""
-    found: list[Any] = []
-
-    def observe(event: LogEvent) -> None:
-        if event.get("log_failure") is not None:
-            found.append(event["log_failure"].getTraceback())
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 #: The first answers as long as somebody listens; the stand-in has nothing for the second, which needs whole servers.

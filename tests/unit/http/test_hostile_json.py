@@ -1,9 +1,6 @@
 """Every endpoint that takes JSON answers hostile JSON with 400 and a sentence, writes nothing and logs no failure."""
 
-from collections.abc import Iterator
-
 import pytest
-from twisted.logger import LogEvent, globalLogPublisher
 
 from consulpy.http.api.routing import ROUTES
 from tests.harness.http import HttpHarness
@@ -16,20 +13,6 @@ ROUTES_WITH_BODIES = sorted(
     if method in ("PUT", "POST") and not path.startswith(BYTES)
 )  # fmt: skip
 FIELDS = ("", "ID", "Name", "Node", "Key", "Kind", "Check", "Service", "Meta", "TTL", "Status", "Config", "Rules")
-
-
-@pytest.fixture
-def faults() -> Iterator[list[str]]:
-    """Failures that somebody logged: each is a fault of ours."""
-    found: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        if event.get("log_failure") is not None:
-            found.append(event["log_failure"].getTraceback())
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES_WITH_BODIES)

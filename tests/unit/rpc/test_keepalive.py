@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from consulpy.rpc.net.connection import ANSWER_TIMEOUT_S, KEEP_ALIVE_S, WRITE_TIMEOUT_S, YamuxDriver
+from consulpy.rpc.net.connection import KEEPALIVE_INTERVAL_S, PONG_TIMEOUT_S, WRITE_TIMEOUT_S, YamuxDriver
 from consulpy.rpc.net.dialer import DialedProtocol
 from consulpy.rpc.net.listener import RpcFactory, RpcProtocol
 from consulpy.rpc.stream import ClientStream, ServerStream
@@ -74,7 +74,7 @@ def listened(clock: Clock) -> tuple[Any, Wire]:
 def test_each_end_pings_every_30_seconds_and_counts(end: Any, clock: Clock) -> None:
     protocol, wire = end(clock)
     for number in range(5):
-        clock.advance(KEEP_ALIVE_S - 0.1)
+        clock.advance(KEEPALIVE_INTERVAL_S - 0.1)
         assert wire.take() == b""
         clock.advance(0.1)
         assert wire.take() == frame(Type.PING, Flag.SYN, 0, number)
@@ -85,8 +85,8 @@ def test_each_end_pings_every_30_seconds_and_counts(end: Any, clock: Clock) -> N
 @pytest.mark.parametrize("end", [dialed, listened])
 def test_who_does_not_answer_within_10_seconds_is_cut_off(end: Any, clock: Clock) -> None:
     _, wire = end(clock)
-    clock.advance(KEEP_ALIVE_S)
-    clock.advance(ANSWER_TIMEOUT_S - 0.1)
+    clock.advance(KEEPALIVE_INTERVAL_S)
+    clock.advance(PONG_TIMEOUT_S - 0.1)
     assert not wire.is_lost
     clock.advance(0.1)
     assert wire.is_lost
@@ -101,7 +101,7 @@ def test_calls_that_wait_are_failed_when_the_server_answers_no_ping(clock: Clock
     end.channel = protocol.open(end)
     seen: list[str] = []
     end.call(1, "Status.Ping", b"\x80").addErrback(lambda failure: seen.append(str(failure.value)))
-    clock.pump([KEEP_ALIVE_S, ANSWER_TIMEOUT_S])
+    clock.pump([KEEPALIVE_INTERVAL_S, PONG_TIMEOUT_S])
     assert seen == ["EOF"]
     assert closed == [True]
     assert not protocol.is_usable

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from consulpy.codec.msgpack import pack
-from consulpy.rpc.limits.memory_budget import Backpressure, Budget
+from consulpy.rpc.limits.memory_budget import Backpressure, MemoryBudget
 from consulpy.rpc.messages import request
 from consulpy.rpc.stream import ServerStream
 from consulpy.rpc.yamux import WINDOW, Connection, Flag, Stream, Type, frame
@@ -20,27 +20,27 @@ class Keeper:
 
 
 def test_who_keeps_more_than_one_may_is_cut_off_once() -> None:
-    budget, one = Budget(each=100, total=1000), Keeper()
+    budget, one = MemoryBudget(each=100, total=1000), Keeper()
     budget.change(one, 100)
     assert one.why == []
     budget.change(one, 1)
     budget.change(one, 500)
     assert one.why == ["101 bytes wait for it or from it, 100 are allowed"]
     assert budget.bytes == 0
-    budget.forget(one)
+    budget.remove(one)
     budget.change(one, 5)
     assert budget.bytes == 5
 
 
 def test_when_all_keep_too_much_the_largest_goes_first() -> None:
-    budget, keepers = Budget(each=100, total=150), [Keeper() for _ in range(3)]
+    budget, keepers = MemoryBudget(each=100, total=150), [Keeper() for _ in range(3)]
     for keeper, size in zip(keepers, (60, 80, 10), strict=True):
         budget.change(keeper, size)
     budget.change(keepers[2], 1)
     assert [len(keeper.why) for keeper in keepers] == [0, 1, 0]
     assert budget.bytes == 71
     budget.change(keepers[0], -60)
-    budget.forget(keepers[0])
+    budget.remove(keepers[0])
     assert budget.bytes == 11
 
 
@@ -48,12 +48,12 @@ def test_room_is_given_in_order_and_who_left_gets_none() -> None:
     room, called = Backpressure(10), list[str]()
     room.change(10)
     for name in ("a", "b", "c"):
-        room.enter(name, lambda name=name: called.append(name))  # type: ignore[misc]
-    room.leave("b")
+        room.submit(name, lambda name=name: called.append(name))  # type: ignore[misc]
+    room.cancel("b")
     assert (called, len(room)) == ([], 2)
     room.change(-1)
     assert called == ["a", "c"]
-    room.enter("d", lambda: called.append("d"))
+    room.submit("d", lambda: called.append("d"))
     assert called[-1] == "d"
 
 
@@ -66,7 +66,7 @@ def test_each_answer_takes_the_room_of_the_next() -> None:
 
     room.change(10)
     for name in ("a", "b"):
-        room.enter(name, lambda name=name: take(name))  # type: ignore[misc]
+        room.submit(name, lambda name=name: take(name))  # type: ignore[misc]
     room.change(-10)
     assert called == ["a"]
     room.change(-10)
@@ -86,7 +86,7 @@ class Answers:
         )
 
     def opened(self, stream: Stream) -> None:
-        stream.receiver = ServerStream(stream, self.serve, room=self.room)
+        stream.receiver = ServerStream(stream, self.serve, backpressure=self.room)
         stream.accept()
 
     def pending_changed(self, change: int) -> None:

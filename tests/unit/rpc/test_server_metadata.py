@@ -8,7 +8,8 @@ from consulpy.config.sections import AclSettings
 from consulpy.errors import MergeRefused
 from consulpy.memberlist.member import Member as Node
 from consulpy.memberlist.member import State
-from consulpy.rpc.server_metadata import Check, agent_tags, check_lan_merge, check_wan_merge, server_of, wan_merge_check
+from consulpy.rpc.merge import Check, check_lan_merge, check_wan_merge, wan_merge_check
+from consulpy.rpc.server_metadata import agent_tags, server_of
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import NAME_HOLD_S, Membership, NameHolders
 from consulpy.serf.tags import encode_tags

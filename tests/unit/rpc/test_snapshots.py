@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from consulpy.codec.msgpack import pack, unpack_from
 from consulpy.errors import RPCError, WireError
 from consulpy.rpc.snapshot_messages import RESTORE, SAVE, SnapshotReply, SnapshotRequest
-from consulpy.rpc.snapshots import REQUEST_LIMIT, ServingSnapshots, perform, reply_in, request_bytes
+from consulpy.rpc.snapshots import REQUEST_LIMIT, SnapshotHandler, perform, reply_in, request_bytes
 from consulpy.state import archive
 from tests.conftest import VECTORS
 from tests.harness.rpc import make_server, register
@@ -24,7 +24,7 @@ class Connection:
     def __init__(self, server: Any) -> None:
         self.sent = bytearray()
         self.is_closed = False
-        self.end = ServingSnapshots(server, self.sent.extend, self.close)
+        self.end = SnapshotHandler(server, self.sent.extend, self.close)
 
     def close(self) -> None:
         self.is_closed = True

@@ -28,7 +28,7 @@ class Site:
             self.made.append(stream.id)
             return succeed({})
 
-        stream.receiver = ServerStream(stream, serve, turns=self.turns)
+        stream.receiver = ServerStream(stream, serve, slicer=self.turns)
         stream.accept()
 
     def ask(self, *streams: int, calls: int = 1) -> None:

@@ -10,7 +10,8 @@ from consulpy.leader.reconcile import Leader as Who
 from consulpy.leader.reconcile import has_others_node, reconcile
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.messages import Alive
-from consulpy.rpc.server_metadata import Nobody, agent_tags, check_lan_merge, server_of
+from consulpy.rpc.merge import NoMembers, check_lan_merge
+from consulpy.rpc.server_metadata import agent_tags, server_of
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
@@ -76,7 +77,7 @@ class Server:
             OWN_ID,
             address[0],
             "dc1",
-            known=lambda: NameHolders(made[0].membership, clock.seconds) if made else Nobody(),
+            known=lambda: NameHolders(made[0].membership, clock.seconds) if made else NoMembers(),
         )
         self.serf = Serf(
             SerfConfig.consul(tags=SANE),
