@@ -42,7 +42,7 @@ class Batch(Protocol):
         """Store the batch and remember the error, if any. Called once, in any thread."""
 
     def apply(self) -> None:
-        """Carry out what was stored. The next batch is prepared after this."""
+        """Carry out what was stored. The next batch is taken from the source after this."""
 
     def answer(self) -> None:
         """Give each request its result or the error."""
@@ -82,7 +82,8 @@ class GroupCommit:
 
     `run`, `hand_back`: to the disk thread and back; `run` None: batches are stored inline. `call`: both in one, which
     may wait briefly for the result (None: made of the two). `later`: delays the start of a batch until the reactor has
-    read what has arrived, so that all of it shares the batch.
+    read what has arrived, so that all of it shares the batch. `overlap`: whether the next batch is started before a
+    batch is answered; False where the disk thread would compete with the answers for the interpreter.
     """
 
     def __init__(
@@ -92,7 +93,10 @@ class GroupCommit:
         hand_back: Run = run_inline,
         call: Call | None = None,
         later: Later = run_inline,
+        *,
+        overlap: bool = True,
     ) -> None:
+        self._overlap = overlap
         self._source = source
         self._run = run
         self._hand_back = hand_back
@@ -143,10 +147,14 @@ class GroupCommit:
                 self._start()
                 return
             self._apply(commit)
-            if not is_inside:
-                self._start()  # the disk works while requests are answered
+            if self._overlap and not is_inside:
+                self._start()
+                batch.answer()
+                return
             batch.answer()
-            if is_inside and self._source.has_pending:
+            if not is_inside:
+                self._start()
+            elif self._source.has_pending:
                 self.schedule()
 
         # with more writes queued `call` would wait for each batch in turn

@@ -1,4 +1,4 @@
-"""Who may use the agent's own endpoints: a request's token, the agent's default one, or its emergency token."""
+"""Access control of the agent's own endpoints: by request token, default token or agent master token."""
 
 import hmac
 from collections.abc import Callable, Hashable
@@ -14,7 +14,7 @@ from consulpy.structs.acl import Token
 
 
 class AgentAccess:
-    """`resolve(secret)`: the identity or an awaitable of it (`consulpy.rpc.acl`); None: access control is off."""
+    """Resolves tokens. `resolve(secret)`: the identity, or an awaitable of it (`consulpy.rpc.acl`). None: ACLs off."""
 
     def __init__(self, tokens: AgentTokens, node_name: str, resolve: Callable[[str], Any] | None = None) -> None:
         self.tokens = tokens
@@ -26,11 +26,11 @@ class AgentAccess:
 
     @property
     def is_on(self) -> bool:
-        """Whether there is access control."""
+        """Whether access control is on."""
         return self._resolve is not None
 
     async def identity(self, secret: str) -> Identity:
-        """Whose token it is, and what it may do on this agent. Raises `RPCError`."""
+        """The identity and permissions of a token ("": the default token). Raises `RPCError`."""
         if self._resolve is None:
             return Identity(Token(), UNRESTRICTED)
         master = self.tokens.agent_master
@@ -41,6 +41,6 @@ class AgentAccess:
         return identity
 
     async def rights(self, secret: str) -> Hashable:
-        """Equal as long as a token may do the same. Raises `RPCError`."""
+        """A value that changes when the permissions of a token change. Raises `RPCError`."""
         identity = await self.identity(secret)
         return identity.authorizer, identity.epoch

@@ -1,6 +1,6 @@
-"""What alias checks look at: this agent's own tables, or another node's part of the catalog.
+"""The source of alias checks: this agent's local state, or the catalog for another node.
 
-Given to `consulpy.checks.runner.Runner`, which knows nothing of either (`checks.alias.AliasSource`).
+Implements `consulpy.checks.alias.AliasSource`.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,12 +15,12 @@ from consulpy.structs.check import HealthCheck
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import HealthChecksReply, NodeRequest, NodeServicesReply
 
-#: How long a query of another node may block, in nanoseconds.
+#: Longest wait of a blocking query of another node, in nanoseconds.
 WAIT_NS: Final = 60_000_000_000
 
 
 class Aliases:
-    """`entries`: of this agent. `caller`: asks the servers about other nodes."""
+    """`entries`: of this agent. `caller`: to the servers, for other nodes. `token()`: the ACL token of the reads."""
 
     def __init__(self, entries: Entries, caller: Caller, token: Callable[[], str] = lambda: "") -> None:
         self._entries = entries
@@ -29,28 +29,25 @@ class Aliases:
 
     @property
     def node_name(self) -> str:
-        """The name of this agent."""
+        """See `AliasSource.node_name`."""
         return self._entries.node.node
 
     def local_checks(self) -> Iterable[HealthCheck]:
-        """All checks of this agent."""
+        """See `AliasSource.local_checks`."""
         return self._entries.live_checks().values()
 
     def has_local_service(self, service_id: str) -> bool:
-        """Whether this agent has the service."""
+        """See `AliasSource.has_local_service`."""
         return self._entries.service(service_id) is not None
 
     def watch_local(self, service_id: str, call: Callable[[], None]) -> Callable[[], None]:
-        """Call `call` once, at the next change of the service or any check; the result cancels it."""
+        """See `AliasSource.watch_local`."""
         watch = WatchSet()
         watch.add("checks", ("service", service_id))
         return self._entries.watchers.wait(watch, call).cancel
 
     def remote_node(self, node: str, index: int) -> Deferred[tuple[int, list[HealthCheck], set[str] | None]]:
-        """(index, checks, ids of services) of another node, None for the ids if there is no such node.
-
-        Blocks until its index passes `index`.
-        """
+        """See `AliasSource.remote_node`."""
         return Deferred.fromCoroutine(self._remote_node(node, index))
 
     async def _remote_node(self, node: str, index: int) -> tuple[int, list[HealthCheck], set[str] | None]:

@@ -1,8 +1,7 @@
-"""What the agent's own HTTP endpoints answer about its services and checks, without HTTP (pure).
+"""The agent's own endpoints for services and checks, without HTTP (pure).
 
-Each function takes what a request says and gives an `Answer`, or raises an `RPCError` whose text and status go to the
-user. Status and text of every case: the recorded answers in tests/conformance/golden (areas agent-services,
-agent-checks, agent).
+Each function takes the parameters of a request and returns an `Answer`, or raises an `RPCError` whose text and status
+go to the client. Source: recorded responses in tests/conformance/golden (areas agent-services, agent-checks, agent).
 """
 
 from collections.abc import Mapping
@@ -18,14 +17,14 @@ from consulpy.local.validation import STATUSES
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.service import NodeService
 
-#: What Go takes for a truth value.
+#: Booleans of Go's `strconv.ParseBool`.
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: `body` as JSON, or `text` as plain text, or (both None) nothing."""
+    """A response: `body` as JSON, or `text` as plain text, or (both None) empty."""
 
     body: Any = None
     status: int = 200
@@ -33,12 +32,12 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-#: A write that succeeded says nothing.
+#: The response of a successful write.
 DONE = Answer()
 
 
-def truth(text: str) -> bool | None:
-    """A truth value as Go reads it; None for what is none."""
+def parse_bool(text: str) -> bool | None:
+    """A boolean, as Go's `strconv.ParseBool`; None for another text."""
     return True if text in _TRUE else False if text in _FALSE else None
 
 
@@ -52,7 +51,7 @@ def services(local: LocalState, expression: str = "") -> Answer:
 
 
 def service(local: LocalState, service_id: str) -> Answer:
-    """GET /v1/agent/service/ID, with the hash that a blocking reader sends back. Raises `NotFound`."""
+    """GET /v1/agent/service/ID, with its content hash. Raises `NotFound`."""
     found = local.entries.service(service_id)
     if found is None:
         raise NotFound(f"unknown service ID: {service_id}")
@@ -94,7 +93,7 @@ def node_maintenance(local: LocalState, query: Mapping[str, str], token: str = "
 def _enable(query: Mapping[str, str]) -> bool:
     if "enable" not in query:
         raise BadRequest("Missing value for enable")
-    enable = truth(query["enable"])
+    enable = parse_bool(query["enable"])
     if enable is None:
         raise BadRequest(f'Invalid value for enable: "{query["enable"]}"')
     return enable

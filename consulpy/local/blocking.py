@@ -1,6 +1,6 @@
-"""Wait until a service of this agent shows something else than the reader knows (`?hash=`).
+"""Hash-based blocking queries for a service of this agent (`?hash=`).
 
-The reader sends back the `ContentHash` that it was given; unlike an index it says what it knows, not how much.
+The client sends the `ContentHash` of its last response; the query blocks while the service has the same hash.
 """
 
 from typing import Final
@@ -14,12 +14,12 @@ from consulpy.local.api import Answer
 from consulpy.local.state import LocalState
 from consulpy.state.watch import WatchSet
 
-#: How long a reader waits who does not say, and at most, in seconds; up to a sixteenth is added at random.
+#: Default and maximum of `?wait=` in seconds, to which up to a sixteenth is added at random.
 WAIT_S: Final = 600.0
 _JITTER: Final = 1 / 16
 
 
-def wait_of(text: str) -> float:
+def parse_wait(text: str) -> float:
     """Seconds in `?wait=`. Raises `BadRequest`."""
     if not text:
         return WAIT_S
@@ -31,35 +31,35 @@ def wait_of(text: str) -> float:
 
 
 async def service(local: LocalState, service_id: str, known: str, wait: str) -> Answer:
-    """GET /v1/agent/service/ID?hash=`known`&wait=`wait`: at once, unless the service shows just what is known.
+    """GET /v1/agent/service/ID?hash=`known`&wait=`wait`: blocks while the hash is `known`.
 
-    Raises `NotFound`, also when the service goes while it is waited for, and `BadRequest`. Cancelling ends the wait.
+    Raises `NotFound`, also when the service is deregistered meanwhile, and `BadRequest`. Cancellable.
     """
     clock = local.entries.clock
-    wait_s = wait_of(wait) if known else 0.0
+    wait_s = parse_wait(wait) if known else 0.0
     end_s = clock.seconds() + wait_s * (1 + local.entries.rng.random() * _JITTER)
     while True:
         answer = api.service(local, service_id)
         left_s = end_s - clock.seconds()
         if answer.body["ContentHash"] != known or left_s <= 0:
             return answer
-        await _change(local, service_id, left_s)
+        await _wait_for_change(local, service_id, left_s)
 
 
-async def _change(local: LocalState, service_id: str, within_s: float) -> None:
-    """The next change of the service, or the end of the time."""
-    woken: Deferred[None] = Deferred(lambda _: None)
+async def _wait_for_change(local: LocalState, service_id: str, within_s: float) -> None:
+    """Wait for the next change of the service, at most `within_s` seconds."""
+    changed: Deferred[None] = Deferred(lambda _: None)
 
-    def wake() -> None:
-        if not woken.called:
-            woken.callback(None)
+    def fire() -> None:
+        if not changed.called:
+            changed.callback(None)
 
     watch = WatchSet()
     watch.add(("service", service_id))
-    waiter = local.entries.watchers.wait(watch, wake)
-    timer = local.entries.clock.callLater(within_s, wake)
+    waiter = local.entries.watchers.wait(watch, fire)
+    timer = local.entries.clock.callLater(within_s, fire)
     try:
-        await woken
+        await changed
     finally:
         waiter.cancel()
         if timer.active():

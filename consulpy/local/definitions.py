@@ -1,7 +1,7 @@
-"""What users write to register services and checks, read into definitions: bodies of the HTTP API, and config files.
+"""Definitions of services and checks from HTTP bodies and from configuration files.
 
-The HTTP API takes Go's names in any case and a few snake-case ones besides; an unknown member is refused. A config file
-takes snake case for all. Seen in the answers of a real agent, the refusals too.
+The HTTP API accepts Go's names in any case and a few in snake case; an unknown member is an error. Configuration files
+accept snake case for all. Names and errors: seen in the responses of a real agent.
 """
 
 from dataclasses import dataclass, field, fields
@@ -57,7 +57,7 @@ class _WeightsBody(Record):
 
 @dataclass(slots=True)
 class _CheckBody(CheckType):
-    """A check with what belongs to its registration."""
+    """A check with the members of its registration."""
 
     id: str = go("ID", default="")
     service_id: str = go("ServiceID", default="")
@@ -110,7 +110,7 @@ _INNER_CHECK: Final = Shape(
     newer=_CHECK_NEWER,
 )
 _CONFIG_CHECK: Final = Shape(custom=True, durations=DURATIONS, aliases=_CONFIG_CHECK_ALIASES, newer=_CHECK_NEWER)
-#: In a service's check `id` is its id too.
+#: In a service's check `id` is an alias of `check_id`.
 _CONFIG_INNER_CHECK: Final = Shape(
     custom=True,
     durations=DURATIONS,
@@ -120,7 +120,7 @@ _CONFIG_INNER_CHECK: Final = Shape(
 
 
 def _service_shape(check: Shape) -> Shape:
-    """The shape of a service whose checks have the shape `check`; that of its sidecar is the same."""
+    """The shape of a service, and of its sidecar, whose checks have the shape `check`."""
     inner: dict[type[Record], Shape] = {
         _CheckBody: check,
         _WeightsBody: WEIGHTS,
@@ -156,7 +156,7 @@ def _checked_sidecar(value: Any) -> Any:
     return value
 
 
-#: `Connect` of a service in the catalog, which keeps the definition of a sidecar as it came.
+#: `Connect` of a service in the catalog, where the definition of a sidecar stays undecoded.
 CATALOG_CONNECT: Final = Shape(
     _CONNECT,
     custom=True,
@@ -168,7 +168,7 @@ _CONFIG_SERVICE: Final = _service_shape(_CONFIG_INNER_CHECK)
 
 
 def service_from_body(body: bytes) -> ServiceDefinition:
-    """The body of `/v1/agent/service/register`. Raises `BadRequest`: `Request decode failed: ...`."""
+    """Decode a body of `/v1/agent/service/register`. Raises `BadRequest`: `Request decode failed: ...`."""
     try:
         return _service(decode(_ServiceBody, loads(body), _SERVICE))
     except GoError as error:
@@ -176,7 +176,7 @@ def service_from_body(body: bytes) -> ServiceDefinition:
 
 
 def check_from_body(body: bytes) -> CheckDefinition:
-    """The body of `/v1/agent/check/register`. Raises `BadRequest`: `Request decode failed: ...`."""
+    """Decode a body of `/v1/agent/check/register`. Raises `BadRequest`: `Request decode failed: ...`."""
     try:
         return _check(loads(body), _OUTER_CHECK)
     except GoError as error:
@@ -184,7 +184,7 @@ def check_from_body(body: bytes) -> CheckDefinition:
 
 
 def update_from_body(body: bytes) -> tuple[str, str]:
-    """(status, output) in the body of `/v1/agent/check/update`. Raises `BadRequest`."""
+    """Decode a body of `/v1/agent/check/update` to (status, output). Raises `BadRequest`."""
     try:
         update = decode(_UpdateBody, loads(body), _UPDATE)
     except GoError as error:
@@ -202,7 +202,7 @@ _UPDATE: Final = Shape("agent.checkUpdate")
 
 
 def service_from_config(raw: dict[str, Any]) -> ServiceDefinition:
-    """A `service` of a configuration file. Raises `BadRequest` naming the member that is wrong."""
+    """Decode a `service` of a configuration file. Raises `BadRequest` with the name of an invalid member."""
     try:
         return _service(decode(_ServiceBody, raw, _CONFIG_SERVICE))
     except GoError as error:
@@ -210,7 +210,7 @@ def service_from_config(raw: dict[str, Any]) -> ServiceDefinition:
 
 
 def check_from_config(raw: dict[str, Any]) -> CheckDefinition:
-    """A `check` of a configuration file. Raises `BadRequest` naming the member that is wrong."""
+    """Decode a `check` of a configuration file. Raises `BadRequest` with the name of an invalid member."""
     try:
         return _check(raw, _CONFIG_CHECK)
     except GoError as error:
@@ -239,7 +239,7 @@ def _type_of(body: _CheckBody) -> CheckType:
 
 def _service(body: _ServiceBody) -> ServiceDefinition:
     kinds = [_type_of(each) for each in body.checks or ()]
-    if body.check is not None and (kind := _type_of(body.check)) != CheckType():  # an empty check counts as none
+    if body.check is not None and (kind := _type_of(body.check)) != CheckType():  # an empty check is ignored
         kinds.insert(0, kind)
     weights = None if body.weights is None else Weights(body.weights.passing, body.weights.warning)
     connect = body.connect or _ConnectBody()

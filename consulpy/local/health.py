@@ -1,6 +1,6 @@
-"""How healthy a service of this agent is, and how the agent's own API shows services and checks (pure).
+"""Aggregated health of services, and JSON of services and checks in the agent's API (pure).
 
-Rules and forms: the recorded answers in tests/conformance/golden (areas agent-services, agent-checks).
+Source: the recorded responses in tests/conformance/golden (areas agent-services, agent-checks).
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from consulpy.structs.service import NodeService
 MAINTENANCE: Final = "maintenance"
 #: The HTTP status for each aggregated status.
 HTTP_STATUS: Final = {PASSING: 200, WARNING: 429, CRITICAL: 503, MAINTENANCE: 503}
-#: What the agent's API leaves out of an upstream while it is empty.
-_LEFT_OUT: Final = ("DestinationType", "Datacenter", "LocalBindPort", "Config")
+#: Members of an upstream that the agent's API omits when empty.
+_OMITTED_EMPTY: Final = ("DestinationType", "Datacenter", "LocalBindPort", "Config")
 _WORST_FIRST: Final = (MAINTENANCE, CRITICAL, WARNING, PASSING)
 
 
@@ -45,13 +45,13 @@ def worst(statuses: list[str]) -> str:
 
 
 def checks_of(entries: Entries, service_id: str) -> list[HealthCheck]:
-    """The checks that count for a service: its own and those of the node."""
+    """The checks of a service and those of the node."""
     found = entries.checks_of(service_id) + entries.checks_of("")
     return [entry.check for entry in found if not entry.deleted]
 
 
 def health_json(entries: Entries, service: NodeService) -> tuple[str, dict[str, Any]]:
-    """(aggregated status, the answer of `/v1/agent/health/service/id/ID`)."""
+    """(aggregated status, body of `/v1/agent/health/service/id/ID`)."""
     checks = checks_of(entries, service.id)
     status = aggregated(checks)
     return status, {
@@ -62,7 +62,7 @@ def health_json(entries: Entries, service: NodeService) -> tuple[str, dict[str, 
 
 
 def service_json(service: NodeService) -> dict[str, Any]:
-    """A service as the agent's API shows it: without indexes, with what a proxy has only for proxies."""
+    """A service in the agent's API: without indexes, and with `Proxy` only for proxies and gateways."""
     shown: dict[str, Any] = {}
     if service.kind:
         shown["Kind"] = service.kind
@@ -82,7 +82,7 @@ def service_json(service: NodeService) -> dict[str, Any]:
     if service.kind:
         shown["Proxy"] = full["Proxy"]
         for upstream in shown["Proxy"].get("Upstreams", ()):
-            for name in _LEFT_OUT:
+            for name in _OMITTED_EMPTY:
                 if not upstream.get(name):
                     upstream.pop(name, None)
     if service.connect.native:
@@ -91,19 +91,19 @@ def service_json(service: NodeService) -> dict[str, Any]:
 
 
 def content_hash(shown: dict[str, Any]) -> str:
-    """What a blocking reader of one service sends back: 16 hex digits that change with what it shows."""
+    """The hash of a service's JSON, for `?hash=`: 16 hex digits."""
     return hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def check_json(check: HealthCheck) -> dict[str, Any]:
-    """A check as `/v1/agent/checks` shows it."""
+    """A check in `/v1/agent/checks`."""
     shown = check.to_json()
     shown["ServiceTags"] = check.service_tags or []
     return shown
 
 
 def _bare_check(check: HealthCheck) -> dict[str, Any]:
-    """A check as the agent's health answers show it: without its type, and an empty definition in full."""
+    """A check in the agent's health responses: without its type, and with all members of an empty definition."""
     shown = check.to_json()
     shown["ServiceTags"] = check.service_tags or None
     shown["Type"] = ""

@@ -1,7 +1,7 @@
-"""What the agent takes over when it starts: its configuration's services and checks, and those kept on disk.
+"""Loading of services and checks: those of the configuration, and those stored on disk.
 
-The configuration comes first and wins; `restore` follows. A check begins critical, so that nothing unhealthy is handed
-out, except where the last word on a TTL check still holds.
+The configuration is loaded first and takes precedence. A check starts as critical, so that no unhealthy service is
+served, unless the stored state of a TTL check is still valid.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,9 +20,9 @@ from consulpy.local.persist.records import (
     SERVICES,
     STATES,
     Files,
-    SavedCheck,
-    SavedService,
-    SavedState,
+    PersistedCheck,
+    PersistedCheckState,
+    PersistedService,
     path_of,
 )
 from consulpy.local.state import LocalState
@@ -34,7 +34,7 @@ _Saved = TypeVar("_Saved")
 
 @dataclass(slots=True)
 class Restored:
-    """What was found on disk. `unknown`: checks whose state is not known yet; `damaged`: files that mean nothing."""
+    """Ids of what was restored. `unknown`: checks without a result yet. `damaged`: paths of unreadable files."""
 
     services: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
@@ -42,14 +42,14 @@ class Restored:
     damaged: list[str] = field(default_factory=list)
 
 
-#: Has a change done; fires when it is.
-_Do = Callable[[Callable[[], None]], "Deferred[None]"]
+#: Carries out a change; fires when it is done.
+_Submit = Callable[[Callable[[], None]], "Deferred[None]"]
 
 
 def configure(local: LocalState, services: Iterable[dict[str, Any]], checks: Iterable[dict[str, Any]]) -> None:
-    """Make the configured services and checks those of the configuration, at once: for the start of an agent.
+    """Register the services and checks of the configuration, and deregister earlier ones that it lacks. For the start.
 
-    Raises `ConfigError` naming the definition that is wrong; those before it are in place then.
+    Raises `ConfigError` with the name of an invalid definition; those before it are registered.
     """
     failures: list[Failure] = []
     changes = _configure(local, services, checks, lambda change: maybeDeferred(change))
@@ -59,12 +59,12 @@ def configure(local: LocalState, services: Iterable[dict[str, Any]], checks: Ite
 
 
 async def reconfigure(local: LocalState, services: Iterable[dict[str, Any]], checks: Iterable[dict[str, Any]]) -> None:
-    """The same for a reload, while the agent runs: each change waits for the disk without stopping anybody."""
+    """The same for a reload: the reactor does not wait for the disk."""
     await _configure(local, services, checks, local.submit)
 
 
 async def _configure(
-    local: LocalState, services: Iterable[dict[str, Any]], checks: Iterable[dict[str, Any]], do: _Do
+    local: LocalState, services: Iterable[dict[str, Any]], checks: Iterable[dict[str, Any]], submit: _Submit
 ) -> None:
     before_services, before_checks = set(local.configured_services), set(local.configured_checks)
     local.configured_services.clear()
@@ -72,36 +72,36 @@ async def _configure(
     try:
         for raw in services:
             service = service_from_config(raw)
-            await do(partial(local.register_service, service, local=True))
+            await submit(partial(local.register_service, service, local=True))
         for raw in checks:
             check = check_from_config(raw)
-            await do(partial(local.register_check, check, local=True))
+            await submit(partial(local.register_check, check, local=True))
     except RPCError as error:
         local.configured_services |= before_services
         local.configured_checks |= before_checks
         raise ConfigError(f"{raw.get('Name') or raw.get('ID') or raw}: {error}") from None
     for check_id in before_checks - local.configured_checks:
-        await do(partial(local.deregister_check, check_id))
+        await submit(partial(local.deregister_check, check_id))
     for service_id in before_services - local.configured_services:
-        await do(partial(local.deregister_service, service_id))
+        await submit(partial(local.deregister_service, service_id))
 
 
 def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Restored:
-    """Take over what is kept on disk; files of what the configuration has now, or what has lost its service, go."""
+    """Load what is on disk. Files of ids that the configuration has, and of checks without service, are removed."""
     found = Restored()
-    gone: dict[str, bytes | None] = {}
-    for path, saved in _each(files, SERVICES, SavedService.unpack, found):
+    removed: dict[str, bytes | None] = {}
+    for path, saved in _each(files, SERVICES, PersistedService.unpack, found):
         if saved.service.id in local.configured_services:
-            gone[path] = None
+            removed[path] = None
         else:
             local.adopt_service(saved.service, saved.token)
             found.services.append(saved.service.id)
-    states = {state.check_id: state for _, state in _each(files, STATES, SavedState.unpack, found)}
-    for path, saved_check in _each(files, CHECKS, SavedCheck.unpack, found):
+    states = {state.check_id: state for _, state in _each(files, STATES, PersistedCheckState.unpack, found)}
+    for path, saved_check in _each(files, CHECKS, PersistedCheck.unpack, found):
         check = saved_check.check
         orphan = bool(check.service_id) and local.entries.service(check.service_id) is None
         if check.check_id in local.configured_checks or orphan:
-            gone[path] = None
+            removed[path] = None
             continue
         if not check.check_id.startswith((NODE_MAINTENANCE, SERVICE_MAINTENANCE)):
             check.status, check.output = CRITICAL, ""
@@ -109,13 +109,13 @@ def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Res
         local.adopt_check(check, saved_check.type, saved_check.token)
         found.checks.append(check.check_id)
     for check_id, state in states.items():
-        if not _take_state(local, state, wall_s()):
-            gone[path_of(STATES, check_id)] = None
+        if not _restore_state(local, state, wall_s()):
+            removed[path_of(STATES, check_id)] = None
     found.unknown = [check_id for check_id in found.checks if _is_unknown(local, check_id)]
-    files.commit(gone, durable=False)
+    files.commit(removed, durable=False)
     files.checkpoint()
     _log.debug(
-        "restored {services} services and {checks} checks from disk; not known yet: {unknown}",
+        "restored {services} services and {checks} checks from disk; without a result yet: {unknown}",
         services=len(found.services),
         checks=len(found.checks),
         unknown=", ".join(found.unknown) or "none",
@@ -126,7 +126,7 @@ def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Res
 def _each(
     files: Files, folder: str, unpack: Callable[[bytes], _Saved], found: Restored
 ) -> Iterable[tuple[str, _Saved]]:
-    """(path, record) of each file that means something; the others stay where they are, for somebody to look at."""
+    """(path, record) of each readable file; unreadable files are logged and left in place."""
     for path, data in files.read(folder).items():
         try:
             yield path, unpack(data)
@@ -135,8 +135,8 @@ def _each(
             _log.error("{path} is damaged and left out: {error}", path=path, error=str(error))
 
 
-def _take_state(local: LocalState, state: SavedState, now_s: float) -> bool:
-    """Set a TTL check to its last word, if that still holds and the check is still there."""
+def _restore_state(local: LocalState, state: PersistedCheckState, now_s: float) -> bool:
+    """Set a TTL check to its stored state, if that has not expired. False if it is not used."""
     kind = local.type_of(state.check_id)
     if kind is None or kind.kind != "ttl" or state.expires_s <= now_s:
         return False

@@ -1,4 +1,4 @@
-"""What a proxy or a gateway may say in its registration, in Consul's words (pure; seen with `consul validate`)."""
+"""Validation of proxies and gateways, with Consul's error texts (pure; seen with `consul validate`)."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -13,14 +13,14 @@ _LOOPBACK: Final = "127.0.0.1"
 _PROTOCOLS: Final = ("", "http", "http2")
 
 
-def faults_of(definition: ServiceDefinition) -> list[str]:
-    """What is wrong with a proxy or a gateway; nothing of a plain service."""
+def errors_of(definition: ServiceDefinition) -> list[str]:
+    """The errors of a proxy or a gateway; none for other services."""
     if definition.service.kind == CONNECT_PROXY:
-        return [*_of_proxy(definition)]
-    return [*_of_gateway(definition)] if definition.service.kind in GATEWAYS else []
+        return [*_proxy_errors(definition)]
+    return [*_gateway_errors(definition)] if definition.service.kind in GATEWAYS else []
 
 
-def _of_proxy(definition: ServiceDefinition) -> Iterator[str]:
+def _proxy_errors(definition: ServiceDefinition) -> Iterator[str]:
     service = definition.service
     if not service.proxy.destination_service_name:
         yield "Proxy.DestinationServiceName must be non-empty for Connect proxy services"
@@ -28,13 +28,13 @@ def _of_proxy(definition: ServiceDefinition) -> Iterator[str]:
         yield "Port must be set for a Connect proxy"
     if service.connect.native:
         yield "A Proxy cannot also be Connect Native, only typical services"
-    yield from _of_upstreams(service.proxy.upstreams or ())
-    yield from _of_paths(service.proxy.expose.paths or ())
+    yield from _upstream_errors(service.proxy.upstreams or ())
+    yield from _path_errors(service.proxy.expose.paths or ())
 
 
-def _of_upstreams(upstreams: Iterable[Upstream]) -> Iterator[str]:
+def _upstream_errors(upstreams: Iterable[Upstream]) -> Iterator[str]:
     targets: set[str] = set()
-    places: set[str] = set()
+    addresses: set[str] = set()
     for upstream in upstreams:
         kind = upstream.destination_type or "service"
         if kind not in ("service", "prepared_query"):
@@ -46,11 +46,11 @@ def _of_upstreams(upstreams: Iterable[Upstream]) -> Iterator[str]:
         if upstream.local_bind_port == 0:
             yield "upstream local bind port cannot be zero"
             continue
-        place = f"{upstream.local_bind_address or _LOOPBACK}:{upstream.local_bind_port}"
-        if place in places:
-            yield f'upstreams cannot contain duplicates by local bind address and port; "{place}" is specified twice'
+        address = f"{upstream.local_bind_address or _LOOPBACK}:{upstream.local_bind_port}"
+        if address in addresses:
+            yield f'upstreams cannot contain duplicates by local bind address and port; "{address}" is specified twice'
             continue
-        places.add(place)
+        addresses.add(address)
         target = (
             f'[type="{kind}", name="{upstream.destination_name}", namespace="{upstream.destination_namespace}", '
             f'datacenter="{upstream.datacenter}"]'
@@ -60,7 +60,7 @@ def _of_upstreams(upstreams: Iterable[Upstream]) -> Iterator[str]:
         targets.add(target)
 
 
-def _of_paths(paths: Iterable[ExposePath]) -> Iterator[str]:
+def _path_errors(paths: Iterable[ExposePath]) -> Iterator[str]:
     names: set[str] = set()
     ports: set[int] = set()
     for path in paths:
@@ -78,7 +78,7 @@ def _of_paths(paths: Iterable[ExposePath]) -> Iterator[str]:
             yield f"protocol '{path.protocol}' not supported for path: {path.path}, must be in: [http http2]"
 
 
-def _of_gateway(definition: ServiceDefinition) -> Iterator[str]:
+def _gateway_errors(definition: ServiceDefinition) -> Iterator[str]:
     service = definition.service
     kind, proxy = service.kind, service.proxy
     if service.port == 0 and kind != "ingress-gateway":

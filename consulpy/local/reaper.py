@@ -1,6 +1,6 @@
-"""Services that were critical for too long are deregistered, where their check asks for it.
+"""Deregisters services whose check has been critical for longer than `deregister_critical_service_after`.
 
-`deregister_critical_service_after`: at least one minute; looked at every 30 s (public documentation of Consul).
+That time is at least one minute, checked every 30 s (public documentation of Consul).
 """
 
 from typing import Final
@@ -18,7 +18,7 @@ _SECOND_NS: Final = 1_000_000_000
 
 
 class Reaper:
-    """Looks at `local` from `start` to `stop`."""
+    """Checks the services of `local` from `start` to `stop`."""
 
     def __init__(self, local: LocalState, clock: Clock) -> None:
         self._local = local
@@ -26,16 +26,16 @@ class Reaper:
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Look every 30 s."""
-        self._timer = self._clock.callLater(INTERVAL_S, self._look)
+        """Check every `INTERVAL_S`."""
+        self._timer = self._clock.callLater(INTERVAL_S, self._reap_all)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
 
-    def _look(self) -> None:
+    def _reap_all(self) -> None:
         self.start()
         now_s = self._clock.seconds()
         for check_id, entry in list(self._local.entries.checks.items()):

@@ -1,6 +1,6 @@
-"""How Go reads services and checks in JSON: names of structs, other spellings, newer fields.
+"""JSON shapes of services and checks for `gocompat.json_decode`: Go struct names, aliases, newer fields.
 
-Names, spellings and what is refused: seen in the answers of real Consul 1.8.7.
+Names, aliases and errors: seen in the responses of real Consul 1.8.7.
 """
 
 from typing import Final
@@ -16,12 +16,12 @@ from consulpy.structs.service import (
 )
 
 DURATIONS: Final = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"})
-#: Set by the servers.
+#: Fields that the servers set.
 INDEXES: Final = frozenset({"CreateIndex", "ModifyIndex"})
 
 
 def aux_struct(*fields: str, package: str = "structs") -> str:
-    """Go's name for the unnamed struct of an `UnmarshalJSON`: other spellings, then the struct itself."""
+    """Go's name of the anonymous struct of an `UnmarshalJSON`: the aliases, then the struct itself."""
     return "struct { " + "; ".join([*fields, f"*{package}.Alias"]) + " }"
 
 

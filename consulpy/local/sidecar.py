@@ -1,6 +1,6 @@
-"""The sidecar proxy that a service asks for with `Connect.SidecarService`: its definition completed with defaults.
+"""The sidecar proxy of a service (`Connect.SidecarService`): its definition with defaults filled in.
 
-We run no proxy: the registration is carried for those who do. Seen in the answers of a real agent.
+No proxy is run: this is the registration of one. Defaults as seen in the responses of a real agent.
 """
 
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ from consulpy.local.proxy_validation import CONNECT_PROXY
 from consulpy.structs.definition import CheckType, ServiceDefinition
 from consulpy.structs.service import NodeService
 
-#: A sidecar is called after its service.
+#: A sidecar's id and name are those of its service with this suffix.
 ID_SUFFIX: Final = "-sidecar-proxy"
-#: Where a port for it is looked for, unless one is given.
+#: Range of ports assigned to sidecars without one.
 PORT_MIN: Final = 21000
 PORT_MAX: Final = 21255
 _LOOPBACK: Final = "127.0.0.1"
 
 
 def complete(definition: ServiceDefinition, services: Mapping[str, NodeService]) -> ServiceDefinition:
-    """The sidecar of `definition` with everything that it does not say itself. `services`: of the agent.
+    """The sidecar of `definition` with defaults filled in. `services`: of the agent, by id.
 
-    Raises `BadRequest` for what a sidecar may not say, `RPCError` when no port is left.
+    Raises `BadRequest` for members that a sidecar may not have, `RPCError` when no port is free.
     """
-    assert definition.sidecar is not None, "only called for services that ask for a sidecar"
+    assert definition.sidecar is not None, "only called for services with a sidecar"
     parent, sidecar = definition.service, deepcopy(definition.sidecar)
     service, proxy = sidecar.service, sidecar.service.proxy
     if service.id:
@@ -58,12 +58,12 @@ def complete(definition: ServiceDefinition, services: Mapping[str, NodeService])
 
 
 def _port(sidecar_id: str, services: Mapping[str, NodeService]) -> int:
-    """The port that it has already, or the lowest free one of the range."""
+    """The sidecar's present port, or the lowest free one of the range."""
     before = services.get(sidecar_id)
     if before is not None and PORT_MIN <= before.port <= PORT_MAX:
         return before.port
-    taken = {service.port for service in services.values()}
+    used = {service.port for service in services.values()}
     for port in range(PORT_MIN, PORT_MAX + 1):
-        if port not in taken:
+        if port not in used:
             return port
     raise RPCError("none left in the configured sidecar port range")

@@ -1,8 +1,7 @@
-"""`LocalState`: the services and checks of this agent, as users register, change and remove them.
+"""`LocalState`: registration of the services and checks of this agent (Consul: `agent/local`).
 
-In a registration's way: HTTP -> `definitions` -> here: `validation`, the data directory (`files`), the tables
-(`entries`), the running check -> `antientropy` tells the catalog. A registration is whole or not at all: it is checked
-first, then written, then done.
+The path of a registration: HTTP -> `definitions` -> here: `validation`, the data directory (`persist`), the tables
+(`entries`), the running check -> `sync`. A registration is atomic: validated, then stored, then carried out.
 """
 
 from collections.abc import Callable
@@ -23,9 +22,9 @@ from consulpy.local.persist.records import (
     SERVICES,
     STATES,
     Files,
-    SavedCheck,
-    SavedService,
-    SavedState,
+    PersistedCheck,
+    PersistedCheckState,
+    PersistedService,
     path_of,
 )
 from consulpy.local.persist.transactions import Transactions
@@ -39,36 +38,36 @@ from consulpy.structs.service import NodeService, ServiceAddress, Weights
 
 _log = Logger()
 
-#: How much of a check's output is kept unless it says otherwise, in bytes.
+#: Default limit of a check's output, in bytes.
 OUTPUT_MAX_BYTES: Final = 4096
 _SECOND_NS: Final = 1_000_000_000
 
 
 class RunningCheck(Protocol):
-    """A check that runs (`consulpy.checks`)."""
+    """A started check (`consulpy.checks`)."""
 
     def stop(self) -> None:
-        """End it; it reports no more."""
+        """Stop it; it reports nothing more."""
 
     def update(self, status: str, output: str) -> None:
-        """Somebody says how it stands. Only asked of a TTL check."""
+        """Set the status of a TTL check; not called for others."""
 
 
-class Starter(Protocol):
-    """What runs checks (`consulpy.checks.runner.Runner`)."""
+class CheckStarter(Protocol):
+    """Starts checks (`consulpy.checks.runner.Runner`)."""
 
     def check_type(self, kind: CheckType) -> None:
-        """Raise `BadRequest` for a check that could never run."""
+        """Raise `BadRequest` for a type of check that cannot run here."""
 
     def start(
         self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]
     ) -> RunningCheck:
-        """Run a check until it is stopped; `report(status, output)` is called after each run."""
+        """Start a check. `report(status, output)` is called after each run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scripts:
-    """Who may register checks that run programs: everybody, or only the agent's own configuration."""
+    """Whether checks that run programs may be registered: over HTTP (`remote`), in configuration files (`local`)."""
 
     remote: bool = False
     local: bool = False
@@ -76,7 +75,7 @@ class Scripts:
 
 @dataclass(slots=True)
 class _Run:
-    """How a check is run now."""
+    """The type of a registered check, and its run, if it is started."""
 
     type: CheckType
     running: RunningCheck | None
@@ -84,7 +83,7 @@ class _Run:
 
 @dataclass(slots=True)
 class _Plan:
-    """What one registration changes, before any of it is done."""
+    """The changes of one registration. `gone`: ids of checks to remove. `local`: it is from the configuration."""
 
     services: list[tuple[NodeService, str]] = field(default_factory=list)
     checks: list[tuple[HealthCheck, CheckType | None, str]] = field(default_factory=list)
@@ -95,8 +94,8 @@ class _Plan:
 class LocalState:
     """The services and checks of this agent.
 
-    `node`: the agent as the catalog is to have it. `files`: where they are kept, None in development mode. `starter`:
-    runs the checks; without it they only have the status that they are given. `wall_s()`: seconds since 1970.
+    `node`: the agent's node record. `files`: the data directory, None in development mode. `starter`: runs the checks;
+    None: their status is only set from outside. `wall_s()`: seconds since 1970.
     `run`, `hand_back`, `call`, `later`: to the disk thread and back (`consulpy.group_commit`).
     """
 
@@ -109,7 +108,7 @@ class LocalState:
         check_update_interval_s: float = 300.0,
         discard_check_output: bool = False,
         files: Files | None = None,
-        starter: Starter | None = None,
+        starter: CheckStarter | None = None,
         wall_s: Callable[[], float] = lambda: 0.0,
         scripts: Scripts | None = None,
         default_token: str = "",
@@ -129,28 +128,28 @@ class LocalState:
         #: `submit(change)`: `change` calls one of the methods below, stored together with others; a Deferred of its
         #: result. A method that is called directly waits for the disk.
         self.submit = self._transactions.submit
-        #: Runs the checks; may be set after the creation, before anything is registered.
+        #: Starts checks; may be set later, but before the first registration.
         self.starter = starter
         self._wall_s = wall_s
         self._scripts = scripts or Scripts()
         self._default_token = default_token
         self._runs: dict[str, _Run] = {}
-        #: Ids of what the agent's configuration registered; it is not kept on disk.
+        #: Ids registered by the configuration; these are not stored.
         self.configured_services: set[str] = set()
         self.configured_checks: set[str] = set()
 
     @property
     def services(self) -> dict[str, NodeService]:
-        """The registered services by id; not to be changed by the reader."""
+        """The registered services by id. Read-only."""
         return self.entries.live_services()
 
     @property
     def checks(self) -> dict[str, HealthCheck]:
-        """The registered checks by id; not to be changed by the reader."""
+        """The registered checks by id. Read-only."""
         return self.entries.live_checks()
 
     def type_of(self, check_id: str) -> CheckType | None:
-        """How a check is run; None for one that is not run (maintenance), or unknown."""
+        """The type of a check; None for one that is not run (maintenance), or unknown."""
         run = self._runs.get(check_id)
         return run.type if run is not None else None
 
@@ -161,8 +160,8 @@ class LocalState:
     ) -> None:
         """Register a service with its checks (and its sidecar), or replace the one of the same id.
 
-        `local`: it comes from the agent's own configuration. Raises `BadRequest`, or `RPCError` where scripts are off
-        or the disk refuses; nothing is changed then.
+        `local`: it is from the agent's configuration. Raises `BadRequest`, or `RPCError` where scripts are off or it
+        cannot be stored; nothing is changed then.
         """
         plan = _Plan(local=local)
         service_id = definition.service.id or definition.service.service
@@ -171,7 +170,7 @@ class LocalState:
         if definition.sidecar is not None:
             self._transactions.claim(_SIDECARS)
             self._plan_service(complete(definition, self.services), plan, replace_existing_checks)
-        self._carry_out(plan)
+        self._commit(plan)
 
     def _plan_service(self, definition: ServiceDefinition, plan: _Plan, replace_checks: bool) -> None:
         check_service(definition, from_api=not plan.local)
@@ -193,7 +192,7 @@ class LocalState:
             )
             wanted.add(check_id)
             self._transactions.claim(_check(check_id))
-            plan.checks.append((self._filled(check, kind.kind, service), kind, definition.token))
+            plan.checks.append((self._completed(check, kind.kind, service), kind, definition.token))
         if replace_checks:
             gone = [check_id for check_id in self._checks_of(service.id) if check_id not in wanted]
             self._transactions.claim(*map(_check, gone))
@@ -203,7 +202,7 @@ class LocalState:
         return [entry.check.check_id for entry in self.entries.checks_of(service_id) if not entry.deleted]
 
     def deregister_service(self, service_id: str) -> None:
-        """Remove a service with its checks and its sidecar; an unknown one is no error. Raises `RPCError`."""
+        """Remove a service with its checks and its sidecar; an unknown id is not an error. Raises `RPCError`."""
         if not service_id:
             raise RPCError("ServiceID missing")
         self._transactions.claim(_service(service_id), _service(service_id + ID_SUFFIX))
@@ -246,13 +245,13 @@ class LocalState:
                 raise RPCError(f'ServiceID "{check.service_id}" does not exist')
         check.check_id = check.check_id or check.name
         plan = _Plan(local=local)
-        # seen: a check of its own in a file has no type; an alias keeps its own, by which others tell that it is none
+        # seen: a node check in a file has no type; an alias check keeps its type, for other alias checks to ignore it
         shown = "" if local and not kind.is_alias else kind.kind
-        plan.checks.append((self._filled(check, shown, service), kind, definition.token))
-        self._carry_out(plan)
+        plan.checks.append((self._completed(check, shown, service), kind, definition.token))
+        self._commit(plan)
 
     def deregister_check(self, check_id: str) -> None:
-        """Remove a check; an unknown one is no error. Raises `RPCError`."""
+        """Remove a check; an unknown id is not an error. Raises `RPCError`."""
         if not check_id:
             raise RPCError("CheckID missing")
         self._transactions.claim(_check(check_id))
@@ -260,7 +259,7 @@ class LocalState:
         self._transactions.write(changes, lambda: self._drop_check(check_id))
 
     def update_ttl(self, check_id: str, status: str, output: str) -> None:
-        """Somebody says how a TTL check stands. Raises `RPCError` for a check that is none."""
+        """Set the status of a TTL check. Raises `RPCError` for a check of another type."""
         self._transactions.claim(_check(check_id))
         run = self._runs.get(check_id)
         if run is None or run.type.kind != "ttl" or run.running is None:
@@ -269,11 +268,11 @@ class LocalState:
         check = self.entries.check(check_id)
         if check is not None:
             expires_s = int(self._wall_s() + run.type.ttl / _SECOND_NS)
-            state = SavedState(check_id, check.output, check.status, expires_s)
-            self._transactions.write({path_of(STATES, check_id): state.pack()}, _nothing, durable=False)
+            state = PersistedCheckState(check_id, check.output, check.status, expires_s)
+            self._transactions.write({path_of(STATES, check_id): state.pack()}, _no_effect, durable=False)
 
     def _allow(self, kind: CheckType, local: bool) -> None:
-        """Raise for a check that may not or cannot run here."""
+        """Raise for a check that is not permitted or cannot run here."""
         if self.starter is not None:
             self.starter.check_type(kind)
         if not kind.script_args or self._scripts.remote or (local and self._scripts.local):
@@ -287,29 +286,29 @@ class LocalState:
             "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
         )
 
-    def _filled(self, check: HealthCheck, kind: str, service: NodeService | None) -> HealthCheck:
-        """`check` with what the agent knows of it; one that is registered already keeps its status and output."""
-        filled = copy(check)
-        filled.node = self.entries.node.node
-        filled.type = kind
-        filled.status = check.status or CRITICAL
+    def _completed(self, check: HealthCheck, kind: str, service: NodeService | None) -> HealthCheck:
+        """`check` with node, type and service; status and output are those of the registered check, if there is one."""
+        completed = copy(check)
+        completed.node = self.entries.node.node
+        completed.type = kind
+        completed.status = check.status or CRITICAL
         before = self.entries.check(check.check_id)
         if before is not None:
-            filled.status, filled.output = before.status, before.output
+            completed.status, completed.output = before.status, before.output
         if service is not None:
-            filled.service_id, filled.service_name = service.id, service.service
-            filled.service_tags = service.tags
-        return filled
+            completed.service_id, completed.service_name = service.id, service.service
+            completed.service_tags = service.tags
+        return completed
 
     # -- maintenance
 
     def set_node_maintenance(self, enable: bool, reason: str = "", token: str = "") -> None:
-        """Put the node into maintenance (a critical check of the node), or take it out. Twice is no error."""
+        """Turn maintenance mode of the node (a critical check) on or off. Idempotent."""
         default = "Maintenance mode is enabled for this node, but no reason was provided. This is a default message."
         self._set_maintenance(NODE_MAINTENANCE, "Node Maintenance Mode", None, enable, reason or default, token)
 
     def set_service_maintenance(self, service_id: str, enable: bool, reason: str = "", token: str = "") -> None:
-        """The same for one service. Raises `NotFound`."""
+        """Turn maintenance mode of a service on or off. Raises `NotFound`."""
         self._transactions.claim(_service(service_id))
         service = self.entries.service(service_id)
         if service is None:
@@ -325,44 +324,44 @@ class LocalState:
         known = self.entries.check(check_id) is not None
         if enable and not known:
             check = HealthCheck(check_id=check_id, name=name, notes=reason, status=CRITICAL)
-            plan = _Plan(checks=[(self._filled(check, "maintenance", service), None, token)])
-            self._carry_out(plan)
+            plan = _Plan(checks=[(self._completed(check, "maintenance", service), None, token)])
+            self._commit(plan)
         elif known and not enable:
             self.deregister_check(check_id)
 
-    # -- doing it
+    # -- carrying out
 
-    def _carry_out(self, plan: _Plan) -> None:
+    def _commit(self, plan: _Plan) -> None:
         changes: dict[str, bytes | None] = {}
         for service, token in plan.services:
-            saved = SavedService(service, token, service.locally_registered_as_sidecar)
+            saved = PersistedService(service, token, service.locally_registered_as_sidecar)
             changes[path_of(SERVICES, service.id)] = None if plan.local else saved.pack()
         for check, kind, token in plan.checks:
-            saved_check = SavedCheck(check, kind, token)
+            saved_check = PersistedCheck(check, kind, token)
             changes[path_of(CHECKS, check.check_id)] = None if plan.local else saved_check.pack()
         for check_id in plan.gone:
             changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
-        self._transactions.write(changes, lambda: self._do(plan))
+        self._transactions.write(changes, lambda: self._carry_out(plan))
 
-    def _do(self, plan: _Plan) -> None:
+    def _carry_out(self, plan: _Plan) -> None:
         for service, token in plan.services:
             self.entries.put_service(service, token or self._default_token)
             (self.configured_services.add if plan.local else self.configured_services.discard)(service.id)
         for check, kind, token in plan.checks:
             (self.configured_checks.add if plan.local else self.configured_checks.discard)(check.check_id)
             now = self.entries.check(check.check_id)
-            if now is not None:  # it may have run while this was written
+            if now is not None:  # it may have run while this was stored
                 check.status, check.output = now.status, now.output
             self._put_check(check, kind, token)
         for check_id in plan.gone:
             self._drop_check(check_id)
 
     def adopt_service(self, service: NodeService, token: str) -> None:
-        """Take over a service as it stands, without asking or writing anything: it was found on disk."""
+        """Add a service found on disk, without validating or storing it."""
         self.entries.put_service(service, token or self._default_token)
 
     def adopt_check(self, check: HealthCheck, kind: CheckType | None, token: str) -> None:
-        """The same for a check, which begins to run."""
+        """Add and start a check found on disk, without validating or storing it."""
         self._put_check(check, kind, token)
 
     def _put_check(self, check: HealthCheck, kind: CheckType | None, token: str) -> None:
@@ -374,13 +373,13 @@ class LocalState:
         if self.starter is not None:
 
             def report(status: str, output: str) -> None:
-                if self._runs.get(check.check_id) is run:  # a run that was under way when it was stopped
+                if self._runs.get(check.check_id) is run:  # else: the late result of a replaced run
                     _log_status(self.entries.check(check.check_id), status)
                     self.entries.update_check(check.check_id, status, output)
 
             try:
                 run.running = self.starter.start(check.check_id, kind, check.service_id, report)
-            except RPCError as error:  # found on disk, and not possible here any more
+            except RPCError as error:  # found on disk, and not supported here any more
                 report(CRITICAL, str(error))
 
     def _drop_check(self, check_id: str) -> None:
@@ -393,10 +392,10 @@ class LocalState:
         run = self._runs.pop(check_id, None)
         if run is not None and run.running is not None:
             run.running.stop()
-            run.running = None  # it holds `report`, which holds the run: a cycle is freed by the garbage collector only
+            run.running = None  # breaks the reference cycle run - `report`
 
     def stop(self) -> None:
-        """Stop all checks and timers, and write what waits; what is registered stays."""
+        """Store what is queued, and stop all checks and timers; registrations stay."""
         self._transactions.close()
         for check_id in list(self._runs):
             self._stop_run(check_id)
@@ -404,7 +403,7 @@ class LocalState:
 
 
 def _log_status(check: HealthCheck | None, status: str) -> None:
-    """A line for each change of a check's status, a trace line for each result that changes nothing."""
+    """Log a change of a check's status; at trace level, a result without one."""
     if check is None:
         return
     if check.status == status:
@@ -416,7 +415,7 @@ def _log_status(check: HealthCheck | None, status: str) -> None:
 
 
 def _service(service_id: str) -> str:
-    """What a change of this service concerns, for `Transactions.claim`."""
+    """The name of a service for `Transactions.claim`."""
     return f"service {service_id}"
 
 
@@ -424,16 +423,16 @@ def _check(check_id: str) -> str:
     return f"check {check_id}"
 
 
-#: Who gets which port.
+#: The name of the sidecars' ports for `Transactions.claim`.
 _SIDECARS: Final = "sidecars"
 
 
-def _nothing() -> None:
-    """What was to be done is done."""
+def _no_effect() -> None:
+    """The effect of a change that is already carried out."""
 
 
 def _tagged(service: NodeService) -> dict[str, ServiceAddress] | None:
-    """The tagged addresses, with those that follow from an address of the service's own."""
+    """The tagged addresses, with the defaults that follow from the service's address."""
     tagged = dict(service.tagged_addresses or {})
     try:
         version = ip_address(service.address).version

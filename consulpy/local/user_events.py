@@ -1,8 +1,8 @@
-"""User events: what `/v1/event/fire` sends, what arrives by gossip for this agent, and the last 256 of them.
+"""User events: firing them, receiving them by gossip, and the ring of the last 256.
 
-In a message's way: HTTP -> `fire` -> RPC Internal.EventFire -> a server gossips `consul:event:NAME` -> Serf of every
-agent -> `receive` -> ring -> `/v1/event/list` and its waiters. The payload is msgpack in the *new* format, unlike all
-else on Consul's wires (docs/wire/gossip.md 9.4, tests/vectors/rpc/Internal.EventFire.json).
+The path of an event: HTTP -> `fire` -> RPC Internal.EventFire -> a server gossips `consul:event:NAME` -> Serf of every
+agent -> `receive` -> ring -> `/v1/event/list` and its blocking queries. The payload is msgpack in the *new* format,
+unlike all else on Consul's wires (docs/wire/gossip.md 9.4, tests/vectors/rpc/Internal.EventFire.json).
 """
 
 import base64
@@ -26,18 +26,18 @@ from consulpy.structs.requests import EventFireRequest
 
 _log = Logger()
 
-#: What the names of user events begin with on the gossip wire.
+#: Prefix of the names of Consul's user events in Serf.
 PREFIX: Final = "consul:event:"
-#: How many events an agent remembers.
+#: Events stored; above it the oldest is dropped.
 RING_SIZE: Final = 256
-#: The highest version of the payload that we understand.
+#: Highest supported version of the payload.
 VERSION: Final = 1
-#: Remote execution: told to `on_remote_exec`, never kept.
+#: Name of remote execution events: passed to `on_remote_exec`, not stored.
 REMOTE_EXEC: Final = "_rexec"
 
 
 class _Service(Protocol):
-    """The part of a service that filters look at."""
+    """The fields of a service that filters match."""
 
     service: str
     tags: list[str] | None
@@ -45,7 +45,7 @@ class _Service(Protocol):
 
 @dataclass(slots=True)
 class Event:
-    """One user event. Filters are regular expressions; an empty one matches everything."""
+    """A user event. Filters are regular expressions; an empty one matches everything."""
 
     id: str = ""
     name: str = ""
@@ -54,11 +54,11 @@ class Event:
     service_filter: str = ""
     tag_filter: str = ""
     version: int = VERSION
-    #: Lamport time of its arrival; 0 in the answer to the one who fires it.
+    #: Lamport time of its arrival; 0 in the response to `/v1/event/fire`.
     ltime: int = 0
 
     def encode(self) -> bytes:
-        """The gossiped payload: keys sorted, empty payload and filters left out."""
+        """The payload of the Serf event: keys sorted, empty payload and filters omitted."""
         fields: dict[str, Any] = {"ID": self.id, "n": self.name}
         optional = {"nf": self.node_filter, "p": self.payload, "sf": self.service_filter, "tf": self.tag_filter}
         fields.update((key, value) for key, value in optional.items() if value)
@@ -68,7 +68,7 @@ class Event:
 
     @classmethod
     def decode(cls, data: bytes) -> "Event":
-        """The event in a gossiped payload. Raises `WireError`."""
+        """Decode the payload of a Serf event. Raises `WireError`."""
         raw = unpack(data)
         if not isinstance(raw, dict):
             raise WireError(f"user event: a map was expected, not {type(raw).__name__}")
@@ -95,7 +95,7 @@ class Event:
         )
 
     def check(self) -> None:
-        """Raise what Consul answers to one who fires this: `BadRequest` without a name, `RPCError` for filters."""
+        """Validate an event to be fired. Raises `BadRequest` without a name, `RPCError` for invalid filters."""
         if not self.name:
             raise BadRequest("Missing name")
         if self.tag_filter and not self.service_filter:
@@ -109,7 +109,7 @@ class Event:
                 raise RPCError(f"Invalid {kind} filter: {error}") from None
 
     def is_for(self, node_name: str, services: Iterable[_Service]) -> bool:
-        """Whether the filters let it through to the agent `node_name` with these services of its own.
+        """Whether the filters match the agent `node_name` with these services.
 
         Raises `BadRegexp` for a filter that does not compile.
         """
@@ -125,7 +125,7 @@ class Event:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As `/v1/event/...` shows it; an empty payload is null."""
+        """JSON as in `/v1/event/...`; an empty payload is null."""
         return {
             "ID": self.id,
             "Name": self.name,
@@ -139,9 +139,9 @@ class Event:
 
 
 def index_of(event_id: str) -> int:
-    """`X-Consul-Index` of a list that ends with this event: the halves of its UUID, combined by exclusive or.
+    """`X-Consul-Index` of a list that ends with this event: the two halves of its UUID, XORed.
 
-    Seen: an event `d8738e4c-398c-169a-62bb-076f633692f2` gives 13459158271335761000. Ids that are no UUID give 1.
+    Seen: an event `d8738e4c-398c-169a-62bb-076f633692f2` gives 13459158271335761000. An id that is not a UUID gives 1.
     """
     try:
         number = UUID(event_id).int
@@ -154,24 +154,24 @@ def index_of(event_id: str) -> int:
 class UserEvents:
     """The user events of one agent.
 
-    `services`: the services registered on this agent, asked at each event (a server's own `consul` is not one).
-    `rng`: for event ids. Waiters of the list register at `watchers` under the key `"event"`.
+    `services()`: the services registered on this agent (without a server's own `consul`). `rng`: for event ids.
+    `watchers`: blocking queries of the list, under the key `"event"`.
     """
 
     node_name: str
     services: Callable[[], Iterable[_Service]]
     rng: Random
     watchers: WatchRegistry = field(default_factory=WatchRegistry)
-    #: Events that were not understood.
+    #: Events dropped as malformed or of a newer version.
     dropped: int = 0
-    #: Gets the payload of each request to run something; nothing, unless the agent is allowed to.
+    #: Called with the payload of each remote execution event.
     on_remote_exec: Callable[[bytes], None] = lambda _payload: None
     _ring: deque[Event] = field(default_factory=lambda: deque(maxlen=RING_SIZE))
 
     KEY = "event"
 
     def fire(self, caller: Caller, datacenter: str, event: Event, token: str = "") -> Deferred[Event]:
-        """Give `event` an id and have a server of `datacenter` gossip it; the result is the event as HTTP shows it.
+        """Give `event` an id and send it to a server of `datacenter`, which gossips it; fires with the event.
 
         Raises what `Event.check` raises; the Deferred fails with the `RPCError` of the call.
         """
@@ -183,13 +183,13 @@ class UserEvents:
         return caller.call("Internal.EventFire", request).addCallback(lambda _: fired)
 
     def receive(self, name: str, payload: bytes, ltime: int) -> Event | None:
-        """A Serf user event arrived: keep it if it is one of ours and meant for this agent; otherwise None."""
+        """Handle a Serf user event: store and return it if its filters match this agent; otherwise None."""
         if not name.startswith(PREFIX):
             return None
         try:
             event = Event.decode(payload)
             if event.version > VERSION:
-                raise WireError(f"user event {event.name!r} has version {event.version}, we know up to {VERSION}")
+                raise WireError(f"user event {event.name!r} has version {event.version}, newer than {VERSION}")
             if not event.is_for(self.node_name, self.services()):
                 return None
         except (WireError, BadRegexp) as error:
@@ -207,7 +207,7 @@ class UserEvents:
     def list(self, name: str = "", watch: WatchSet | None = None) -> tuple[int, list[Event]]:
         """(index, events), oldest first, only those called `name` if given.
 
-        The index is no counter: a reader waits while it *equals* the one it knows (`blocks`). It is 1 for no events.
+        The index is not a counter: a query blocks while it *equals* the client's (`blocks`). It is 1 without events.
         """
         if watch is not None:
             watch.add(self.KEY)
@@ -216,5 +216,5 @@ class UserEvents:
 
     @staticmethod
     def blocks(index: int, known: int) -> bool:
-        """Whether a reader that knows `known` goes on waiting at `index`."""
+        """Whether a query with the client's index `known` blocks at `index`."""
         return known > 0 and index == known

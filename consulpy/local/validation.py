@@ -1,7 +1,4 @@
-"""What may be registered on an agent, in Consul's words (pure; seen in the answers of a real agent).
-
-A definition that could not run is refused at registration, not found out later.
-"""
+"""Validation of registrations on the agent, with Consul's error texts (pure; seen in the responses of a real agent)."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -9,7 +6,7 @@ from typing import Final
 
 from consulpy.errors import BadRequest
 from consulpy.gocompat.multierror import format_errors
-from consulpy.local.proxy_validation import faults_of
+from consulpy.local.proxy_validation import errors_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType, ServiceDefinition
 from consulpy.structs.metadata import fault_of
@@ -22,7 +19,8 @@ _WEIGHT_MAX: Final = 65535
 def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> None:
     """Raise `BadRequest` if this service may not be registered.
 
-    Only the API (`from_api`) minds an address such as 0.0.0.0 and an unknown status: configuration files may say both.
+    Only the API (`from_api`) refuses an address such as 0.0.0.0 and an unknown status; configuration files may have
+    both.
     """
     service = definition.service
     if not service.service:
@@ -36,21 +34,21 @@ def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> No
         if from_api and kind.status and kind.status not in STATUSES:
             raise BadRequest("Status for checks must 'passing', 'warning', 'critical'")
         check_type(kind)
-    # as a file's sidecar is completed by the agent itself, nobody looks at what it leads to
+    # as in Consul: a sidecar of a configuration file is not validated
     if from_api or not service.locally_registered_as_sidecar:
-        faults = faults_of(definition)
-        if faults:
-            raise BadRequest(format_errors(faults))
+        errors = errors_of(definition)
+        if errors:
+            raise BadRequest(format_errors(errors))
 
 
 def check_type(kind: CheckType) -> None:
     """Raise `BadRequest` if a check of this type cannot run."""
-    fault = _fault_of(kind)
-    if fault:
-        raise BadRequest(f"Invalid check: {fault}")
+    error = _error_of(kind)
+    if error:
+        raise BadRequest(f"Invalid check: {error}")
 
 
-def _fault_of(kind: CheckType) -> str:
+def _error_of(kind: CheckType) -> str:
     timed = bool(kind.script_args or kind.http or kind.tcp or kind.grpc)
     if kind.interval > 0 and kind.ttl > 0:
         return "Interval and TTL cannot both be specified"
@@ -68,14 +66,14 @@ def _fault_of(kind: CheckType) -> str:
 
 
 def check_meta(meta: Mapping[str, str]) -> None:
-    """Raise `BadRequest` if this is no metadata for a service."""
-    fault = fault_of(meta)
-    if fault:
-        raise BadRequest(f"Invalid Service Meta: {fault}")
+    """Raise `BadRequest` for invalid service metadata."""
+    error = fault_of(meta)
+    if error:
+        raise BadRequest(f"Invalid Service Meta: {error}")
 
 
 def check_weights(weights: Weights) -> None:
-    """Raise `BadRequest` if a service may not have these weights."""
+    """Raise `BadRequest` for weights out of range."""
     if weights.passing < 1:
         raise BadRequest("Invalid Weights: Passing must be greater than 0")
     if weights.warning < 0:

@@ -160,7 +160,7 @@ class LocalLog(_Applying):
         super().__init__(store, say, metrics, seconds)
         self._run = run
         self._hand_back = hand_back
-        self._commits = GroupCommit(self, run, hand_back, call, later)
+        self._commits = GroupCommit(self, run, hand_back, call, later, overlap=False)
         self._pending: deque[tuple[bytes, Done]] = deque()
         self._compaction: Compaction | None = None
         self._restores: deque[tuple[Store, Done]] = deque()

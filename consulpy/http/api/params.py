@@ -10,7 +10,7 @@ from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, decode_duration
 from consulpy.http.api.routing import Query, Request
-from consulpy.local.api import truth
+from consulpy.local.api import parse_bool
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import Read, ServiceDumpRequest, SpecificRequest, Write
 
@@ -142,7 +142,7 @@ def passing_only(request: Request) -> bool:
     if "passing" not in request.query:
         return False
     value = request.query.get("passing")
-    found = True if not value else truth(value)
+    found = True if not value else parse_bool(value)
     if found is None:
         raise BadRequest("Invalid value for ?passing")
     return found

@@ -1,1 +1,1 @@
-"""The agent's services and checks on disk."""
+"""Storage of the agent's services and checks in its data directory."""

@@ -1,7 +1,7 @@
-"""The agent's services and checks on disk, in the form of Consul's own files.
+"""Services and checks on disk, in the format of Consul's own files. Pure: bytes to records and back.
 
 `services/HASH`, `checks/HASH` and `checks/state/HASH` in the data directory, HASH being the MD5 of the id in hex (seen
-in a real data directory). This file is pure: bytes to records and back. Where the bytes are kept is a `Files`.
+in a real data directory). `Files` is the interface to the disk.
 """
 
 import hashlib
@@ -25,47 +25,47 @@ STATES: Final = "checks/state"
 
 
 class Files(Protocol):
-    """Small files by path (`folder/name`); what is committed is all there after a crash, or nothing of it."""
+    """Small files by path (`folder/name`); a commit is atomic: after a crash all of it is there, or nothing."""
 
     def read(self, folder: str) -> dict[str, bytes]:
         """All files of a folder by path, without those of its subfolders."""
 
     def commit(self, changes: Mapping[str, bytes | None], *, durable: bool = True) -> None:
-        """Write these files (None: remove it), all or none. When this returns they survive this process, and, if
-        `durable`, the machine too. Raises OSError.
+        """Write these files (None: remove), all or none. When this returns they survive a crash of this process and,
+        if `durable`, of the machine. Raises OSError.
         """
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to `checkpoint`."""
+        """Whether a checkpoint is due."""
 
     def checkpoint(self) -> None:
-        """Put everything that was committed where other programs look for it. Raises OSError."""
+        """Put all committed files into place, where other programs find them. Raises OSError."""
 
 
 def path_of(folder: str, key: str) -> str:
-    """Where the entry with this id is kept."""
+    """The path of the entry with this id."""
     return f"{folder}/{hashlib.md5(key.encode('utf-8', 'surrogateescape'), usedforsecurity=False).hexdigest()}"
 
 
 @dataclass(slots=True)
-class SavedService:
-    """A service on disk. `sidecar`: whether it was registered as the sidecar of another."""
+class PersistedService:
+    """A stored service. `sidecar`: whether it was registered as the sidecar of another."""
 
     service: NodeService
     token: str = ""
     sidecar: bool = False
 
     def pack(self) -> bytes:
-        """As Consul writes it."""
+        """Encode in Consul's format."""
         shown: dict[str, Any] = {"Token": self.token, "Service": self.service.to_json(), "Source": "remote"}
         if self.sidecar:
             shown["LocallyRegisteredAsSidecar"] = True
         return dump(shown)
 
     @classmethod
-    def unpack(cls, data: bytes) -> "SavedService":
-        """Raises `WireError` for what is no saved service."""
+    def unpack(cls, data: bytes) -> "PersistedService":
+        """Decode. Raises `WireError` for invalid data."""
         raw = _load(data)
         service = _record(NodeService, raw.get("Service"), Shape(strict=False))
         if not service.id:
@@ -76,21 +76,21 @@ class SavedService:
 
 
 @dataclass(slots=True)
-class SavedCheck:
-    """A check on disk. `type` None: it is not run (maintenance mode)."""
+class PersistedCheck:
+    """A stored check. `type` None: it is not run (maintenance mode)."""
 
     check: HealthCheck
     type: CheckType | None = None
     token: str = ""
 
     def pack(self) -> bytes:
-        """As Consul writes it."""
+        """Encode in Consul's format."""
         kind = None if self.type is None else self.type.to_json()
         return dump({"Check": self.check.to_json(), "ChkType": kind, "Token": self.token, "Source": "remote"})
 
     @classmethod
-    def unpack(cls, data: bytes) -> "SavedCheck":
-        """Raises `WireError` for what is no saved check."""
+    def unpack(cls, data: bytes) -> "PersistedCheck":
+        """Decode. Raises `WireError` for invalid data."""
         raw = _load(data)
         check = _record(HealthCheck, {**(raw.get("Check") or {}), "Definition": None}, Shape(strict=False))
         if not check.check_id:
@@ -102,8 +102,8 @@ class SavedCheck:
 
 
 @dataclass(slots=True)
-class SavedState:
-    """The last state of a TTL check on disk. `expires_s`: until when it holds, seconds since 1970."""
+class PersistedCheckState:
+    """The stored state of a TTL check. `expires_s`: end of its validity, in seconds since 1970."""
 
     check_id: str
     output: str
@@ -111,13 +111,13 @@ class SavedState:
     expires_s: int
 
     def pack(self) -> bytes:
-        """As Consul writes it."""
+        """Encode in Consul's format."""
         shown = {"CheckID": self.check_id, "Output": self.output, "Status": self.status, "Expires": self.expires_s}
         return dump(shown)
 
     @classmethod
-    def unpack(cls, data: bytes) -> "SavedState":
-        """Raises `WireError` for what is no saved state."""
+    def unpack(cls, data: bytes) -> "PersistedCheckState":
+        """Decode. Raises `WireError` for invalid data."""
         raw = _load(data)
         try:
             state = cls(str(raw["CheckID"]), str(raw["Output"]), str(raw["Status"]), int(raw["Expires"]))
@@ -127,7 +127,7 @@ class SavedState:
 
 
 def dump(value: Any) -> bytes:
-    """JSON bytes; texts that are not UTF-8 (they came so from the wire) as escapes."""
+    """JSON bytes; strings that are not valid UTF-8 (from the wire) are escaped."""
     try:
         return orjson.dumps(value)
     except TypeError:

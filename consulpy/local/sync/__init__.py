@@ -1,1 +1,1 @@
-"""Anti-entropy: the catalog is made equal to this agent's services and checks."""
+"""Anti-entropy: synchronization of the catalog with this agent's services and checks."""

@@ -1,8 +1,8 @@
-"""Anti-entropy: the catalog's idea of this node is made equal to what the agent itself knows.
+"""Anti-entropy: the schedule on which the catalog is synchronized with the agent's services and checks.
 
-A *partial* sync sends what changed, at once, many changes together. A *full* sync reads what the catalog has, compares,
-and sends the differences: at the start, when a server appears, after a failure, and about every minute. Here is when;
-`telling` has what is sent. docs/wire/rpc.md section 9.
+A *partial* sync sends changes, several together, immediately. A *full* sync reads the catalog, compares, and sends the
+differences: at the start, when a server appears, after a failure, and about every minute. What is sent:
+`catalog_sync`. Source: docs/wire/rpc.md section 9.
 """
 
 import math
@@ -24,35 +24,34 @@ _log = Logger()
 
 #: Seconds between full syncs, without the random part of up to as much again.
 FULL_INTERVAL_S: Final = 60.0
-#: Seconds after a failed sync until a full one is tried, without the random part of up to as much again.
+#: Seconds from a failed sync to the next full one, without the random part of up to as much again.
 RETRY_INTERVAL_S: Final = 15.0
-#: A new server is asked after a random part of this, in seconds.
+#: Seconds from a server's join to the full sync, at most, times `scale`.
 SERVER_UP_WITHIN_S: Final = 3.0
-#: Above this many members the random parts grow.
+#: Members above which the random parts grow.
 SCALE_FROM: Final = 128
-#: Partial syncs of a stream of changes begin so many seconds apart, so that several changes go together; the first few
-#: wait for nothing.
-SPACING_S: Final = 0.02
-UNSPACED: Final = 5
+#: Token bucket of partial syncs, so that a stream of changes is sent in batches: seconds per sync, and burst.
+PARTIAL_INTERVAL_S: Final = 0.02
+PARTIAL_BURST: Final = 5
 
 
 class _Local(Protocol):
-    """What is made equal: `consulpy.local.state.LocalState`."""
+    """The agent's services and checks (`consulpy.local.state.LocalState`)."""
 
     @property
     def entries(self) -> Entries: ...
 
 
 def scale(cluster_size: int) -> int:
-    """By how much random parts grow: 1 up to 128 members, then ceil(log2(members / 128)) + 1."""
+    """Factor of random delays: 1 up to 128 members, then ceil(log2(members / 128)) + 1."""
     return 1 if cluster_size <= SCALE_FROM else math.ceil(math.log2(cluster_size / SCALE_FROM)) + 1
 
 
 class AntiEntropy:
-    """Keeps the catalog equal to `local` from `start` to `stop`.
+    """Synchronizes the catalog with `local` from `start` to `stop`.
 
-    `cluster_size()`: members of the LAN pool. `token()`: the agent's own token, for its node;
-    `default_token()`: for services and checks that have none of their own.
+    `cluster_size()`: members of the LAN pool. `token()`: the agent's token, for its node. `default_token()`: for
+    services and checks registered without a token.
     """
 
     def __init__(
@@ -68,29 +67,29 @@ class AntiEntropy:
         call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._entries = local.entries
-        self._telling = CatalogSync(caller, local.entries, clock, token, call_timeout_s, default_token)
+        self._catalog_sync = CatalogSync(caller, local.entries, clock, token, call_timeout_s, default_token)
         self._clock = clock
         self._rng = rng
         self._cluster_size = cluster_size
         self._full_timer: Timer | None = None
         self._full_at_s = math.inf
         self._partial_timer: Timer | None = None
-        #: Partial syncs that may begin at once, as of when the last one began.
-        self._unspaced, self._partial_began_s = float(UNSPACED), -math.inf
+        #: Tokens of the bucket at the start of the last partial sync, and its time.
+        self._tokens, self._partial_started_s = float(PARTIAL_BURST), -math.inf
         self._running: Deferred[None] | None = None
         self._server_seen = False
         self._started = False
-        #: How many syncs were done, and how many failed.
+        #: Syncs started, and failed.
         self.full_syncs = self.partial_syncs = self.failures = 0
 
     def start(self) -> None:
-        """Full sync at once (it fails and is repeated while no server is known), then whenever it is needed."""
+        """Start with a full sync (it fails and is repeated while no server is known)."""
         self._started = True
         self._entries.changed = self.changed
         self._schedule_full(0)
 
     def stop(self) -> None:
-        """Do no more; what is under way is given up."""
+        """Stop; a running sync is cancelled."""
         self._started = False
         self._entries.changed = lambda: None
         for timer in (self._full_timer, self._partial_timer):
@@ -102,34 +101,34 @@ class AntiEntropy:
             running.cancel()
 
     def server_appeared(self) -> None:
-        """A server joined: full sync within 3 s (times `scale`), unless one is due earlier."""
+        """A server joined: full sync within `SERVER_UP_WITHIN_S` (times `scale`), unless one is due earlier."""
         if self._started and not self._server_seen:
-            self._server_seen = True  # others that come meanwhile are served by the same sync
+            self._server_seen = True  # servers that join until then need no sync of their own
             self._schedule_full(self._random(SERVER_UP_WITHIN_S), no_later=True)
 
     def catalog_replaced(self) -> None:
-        """A snapshot was restored: whoever came or went after it was made is missing there, or still there."""
+        """A snapshot was restored: full sync, as later registrations are missing in it."""
         if self._started:
             self._schedule_full(0.0, no_later=True)
 
     def tokens_changed(self) -> None:
-        """The agent has other tokens: what was refused may be allowed now."""
+        """The agent's tokens changed: full sync, as what was denied may be permitted now."""
         if self._started:
             self._schedule_full(0.0, no_later=True)
 
     def changed(self) -> None:
-        """Something changed here: partial sync, at the end of this turn of the clock, or when its time comes."""
+        """A service or check changed: schedule a partial sync."""
         if self._started and self._partial_timer is None:
-            delay_s = max(0.0, (1 - self._may_begin()) * SPACING_S)
+            delay_s = max(0.0, (1 - self._available()) * PARTIAL_INTERVAL_S)
             self._partial_timer = self._clock.callLater(delay_s, self._partial)
 
-    def _may_begin(self) -> float:
-        """How many partial syncs may begin at once; less than 1: none yet."""
-        rested_s = self._clock.seconds() - self._partial_began_s
-        return min(self._unspaced + rested_s / SPACING_S, UNSPACED)
+    def _available(self) -> float:
+        """Partial syncs that may start now; below 1: none yet."""
+        elapsed_s = self._clock.seconds() - self._partial_started_s
+        return min(self._tokens + elapsed_s / PARTIAL_INTERVAL_S, PARTIAL_BURST)
 
-    def _random(self, upto_s: float) -> float:
-        return self._rng.uniform(0, upto_s * scale(self._cluster_size()))
+    def _random(self, max_s: float) -> float:
+        return self._rng.uniform(0, max_s * scale(self._cluster_size()))
 
     def _schedule_full(self, delay_s: float, *, no_later: bool = False) -> None:
         at_s = self._clock.seconds() + delay_s
@@ -143,23 +142,23 @@ class AntiEntropy:
     def _full(self) -> None:
         self._full_timer = None
         self._server_seen = False
-        if self._running is not None:  # a partial sync is under way: right after it
+        if self._running is not None:  # a partial sync is running
             self._schedule_full(1.0)
             return
         self.full_syncs += 1
-        self._run(Deferred.fromCoroutine(self._telling.everything()), full=True)
+        self._run(Deferred.fromCoroutine(self._catalog_sync.sync_full()), full=True)
 
     def _partial(self) -> None:
         self._partial_timer = None
         if self._running is None:
             self.partial_syncs += 1
-            self._unspaced, self._partial_began_s = self._may_begin() - 1, self._clock.seconds()
-            self._run(Deferred.fromCoroutine(self._telling.changes()), full=False)
+            self._tokens, self._partial_started_s = self._available() - 1, self._clock.seconds()
+            self._run(Deferred.fromCoroutine(self._catalog_sync.sync_changes()), full=False)
         # else: `_succeeded` starts the next one
 
     def _run(self, sync: Deferred[None], *, full: bool) -> None:
         self._running = sync
-        sync.addCallbacks(self._succeeded, self._failed, callbackArgs=(full,)).addErrback(self._broken)
+        sync.addCallbacks(self._succeeded, self._failed, callbackArgs=(full,)).addErrback(self._log_bug)
 
     def _succeeded(self, _: None, full: bool) -> None:
         self._running = None
@@ -179,13 +178,13 @@ class AntiEntropy:
         _log.warn("anti-entropy: {error}", error=failure.getErrorMessage())
         self._schedule_full(RETRY_INTERVAL_S + self._random(RETRY_INTERVAL_S), no_later=True)
 
-    def _broken(self, failure: Failure) -> None:
-        """Not a peer's fault, but ours: say it all, and go on with the next full sync."""
+    def _log_bug(self, failure: Failure) -> None:
+        """Log a bug with its traceback, and schedule the next full sync."""
         self.failures += 1
         _log.failure("anti-entropy failed", failure)
         self._schedule_full(RETRY_INTERVAL_S + self._random(RETRY_INTERVAL_S), no_later=True)
 
     def _pending(self) -> bool:
-        """Whether anything changed while a sync was under way."""
+        """Whether anything is out of sync."""
         entries = self._entries
-        return not entries.node_in_sync or bool(entries.services_to_tell() or entries.checks_to_tell())
+        return not entries.node_in_sync or bool(entries.services_out_of_sync() or entries.checks_out_of_sync())

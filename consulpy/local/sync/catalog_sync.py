@@ -1,6 +1,6 @@
-"""What anti-entropy sends: the differences between what the agent knows of itself and what the catalog has of it.
+"""The RPCs of anti-entropy: writes services and checks that are out of sync to the catalog.
 
-Services go with their checks, then other checks, the node by itself last; several calls are under way at once.
+Services are sent with their checks, then other checks, the node alone last; several calls run concurrently. Source:
 docs/wire/rpc.md section 9; tests/vectors/rpc/Catalog.Register.json.
 """
 
@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoServers, RPCError
-from consulpy.local.sync.diff import compare, keep_tags
+from consulpy.local.sync.diff import adopt_tags, compare
 from consulpy.local.sync.sync_state import CheckState, Entries, ServiceState
 from consulpy.rpc.caller import Caller
 from consulpy.structs.node import Node
@@ -29,24 +29,24 @@ from consulpy.structs.service import NodeService
 
 _log = Logger()
 
-#: Names of services and checks in one log line.
+#: Most names of services and checks in one log line.
 SHOWN_MAX: Final = 10
 
-#: What a sync may read that is this old, in nanoseconds.
+#: Staleness of a full sync's reads, in nanoseconds.
 _MAX_STALE_NS: Final = 2_000_000_000
-#: A call that is not answered after this many seconds is given up; the next full sync repairs what it left.
+#: Timeout of each RPC in seconds; the next full sync repairs what a call left undone.
 CALL_TIMEOUT_S: Final = 120.0
-#: How many calls of one sync are under way at once: the servers store together what comes together.
-PARALLEL: Final = 8
-#: After so many refusals in one sync the rest waits for the next one.
-MAX_REFUSED: Final = 16
+#: Concurrent calls of one sync: the servers store them in one batch.
+CONCURRENT_CALLS: Final = 8
+#: Refused writes after which a sync ends.
+REFUSED_MAX: Final = 16
 
 
 class CatalogSync:
-    """Tells the catalog. `call_timeout_s`: of each call.
+    """Writes services and checks that are out of sync to the catalog. `call_timeout_s`: per RPC. Raises `RPCError`.
 
-    `token()`: the agent's own, for its node and what it reads; `default_token()`: for services and checks that were
-    registered without one.
+    `token()`: the agent's token, for its node and its reads. `default_token()`: for services and checks registered
+    without a token.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class CatalogSync:
         self._token = token
         self._call_timeout_s = call_timeout_s
 
-    async def everything(self) -> None:
-        """Read what the catalog has, and send the differences. Raises `RPCError` and others that calls do."""
-        # tags that were set in the catalog are taken over: what is read must not be older than what we sent
+    async def sync_full(self) -> None:
+        """Read the catalog, compare, and send the differences. Raises `RPCError`."""
+        # tags that were changed in the catalog are adopted: the read must not be older than the last write
         stale = not any(service.enable_tag_override for service in self._entries.live_services().values())
         services: NodeServiceListReply = await self._call("Catalog.NodeServiceList", self._read(stale=stale))
         checks: HealthChecksReply = await self._call("Health.NodeChecks", self._read(stale=True))
@@ -82,40 +82,40 @@ class CatalogSync:
             options.allow_stale, options.max_stale_duration = True, _MAX_STALE_NS
         return NodeRequest(datacenter=node.datacenter, node=node.node, options=options)
 
-    async def changes(self) -> None:
-        """Send what changed; services whose tags others may set go with the tags that the catalog has now."""
+    async def sync_changes(self) -> None:
+        """Send what changed. Services with `enable_tag_override` are sent with the catalog's current tags."""
         concerned = self._entries.overridable()
         if concerned:
             reply: NodeServiceListReply = await self._call("Catalog.NodeServiceList", self._read(stale=False))
             for other in reply.node_services.services or ():
                 entry = self._entries.services.get(other.id)
                 if other.id in concerned and entry is not None and not entry.deleted:
-                    keep_tags(entry, other)
+                    adopt_tags(entry, other)
         await self._send_changes()
 
     async def _send_changes(self) -> None:
-        """Send everything that is not in sync: services with their checks, other checks, the node by itself last.
+        """Send all that is out of sync: services with their checks, other checks, the node alone last.
 
-        What the servers refuse does not keep the rest from being sent; the first refusal is raised at the end.
+        A refused write does not stop the others; the first refusal is raised at the end.
         """
         entries = self._entries
         refused: list[RPCError] = []
-        services, checks = entries.services_to_tell(), entries.checks_to_tell()
+        services, checks = entries.services_out_of_sync(), entries.checks_out_of_sync()
         named = [f"service {name}" for name in services] + [f"check {name}" for name in checks]
         if not entries.node_in_sync:
             named.append("node info")
             if self._has_other_tokens([*services.values(), *checks.values()]):
-                await self._or_refused(self._tell_node(), [], refused)
+                await self._collect_refusal(self._sync_node(), [], refused)
         await self._all(
-            self._or_refused(self._tell_service(service_id, service), [service], refused)
+            self._collect_refusal(self._sync_service(service_id, service), [service], refused)
             for service_id, service in list(services.items())
         )
         await self._all(
-            self._or_refused(self._tell_check(check_id, check), [check], refused)
-            for check_id, check in list(entries.checks_to_tell().items())
+            self._collect_refusal(self._sync_check(check_id, check), [check], refused)
+            for check_id, check in list(entries.checks_out_of_sync().items())
         )
         if not entries.node_in_sync:
-            await self._or_refused(self._tell_node(), [], refused)
+            await self._collect_refusal(self._sync_node(), [], refused)
         if named:
             more = f" and {len(named) - SHOWN_MAX} more" if len(named) > SHOWN_MAX else ""
             _log.debug("sent to the catalog: {names}{more}", names=", ".join(named[:SHOWN_MAX]), more=more)
@@ -123,16 +123,16 @@ class CatalogSync:
             raise refused[0]
 
     def _has_other_tokens(self, changes: list[Any]) -> bool:
-        """Whether anything is sent by a token that may not be allowed to tell of the node."""
+        """Whether anything is sent with another token, which may not be permitted to write the node."""
         own = self._token()
         return any((entry.token or self._default_token()) != own for entry in changes)
 
-    async def _tell_node(self) -> None:
+    async def _sync_node(self) -> None:
         entries = self._entries
         try:
             await self._call("Catalog.Register", self._registration(self._token()))
         except RPCError as error:
-            entries.node_in_sync = is_refusal(str(error))  # services may be told of without it
+            entries.node_in_sync = is_refusal(str(error))  # if denied, services are sent without it
             raise
         entries.node_in_sync = True
 
@@ -146,12 +146,12 @@ class CatalogSync:
                 timer.cancel()
 
     async def _all(self, changes: Iterator[Coroutine[Any, Any, None]]) -> None:
-        """Await all of them, some at once; the first that raises ends all. Each is made when its turn comes."""
+        """Await all, `CONCURRENT_CALLS` at a time; the first that raises cancels the others. `changes` is lazy."""
         if not self._entries.node_in_sync:
-            for change in changes:  # it tells of the node, too
+            for change in changes:  # the first one registers the node, too
                 await change
                 break
-        workers = [Deferred.fromCoroutine(_one_by_one(changes)) for _ in range(PARALLEL)]
+        workers = [Deferred.fromCoroutine(_one_by_one(changes)) for _ in range(CONCURRENT_CALLS)]
         try:
             await gatherResults(workers, consumeErrors=True)
         except FirstError as error:
@@ -159,16 +159,18 @@ class CatalogSync:
                 worker.cancel()
             error.subFailure.raiseException()
 
-    async def _tell_service(self, service_id: str, entry: ServiceState) -> None:
+    async def _sync_service(self, service_id: str, entry: ServiceState) -> None:
         if self._entries.services.get(service_id) is entry and not entry.in_sync:
             await (self._deregister_service if entry.deleted else self._register_service)(service_id)
 
-    async def _tell_check(self, check_id: str, entry: CheckState) -> None:
+    async def _sync_check(self, check_id: str, entry: CheckState) -> None:
         if self._entries.checks.get(check_id) is entry and not entry.in_sync:
             await (self._deregister_check if entry.deleted else self._register_check)(check_id)
 
-    async def _or_refused(self, change: Coroutine[Any, Any, None], told: list[Any], refused: list[RPCError]) -> None:
-        """Await `change`. What a token may not do is not tried again before it changes; other refusals are noted."""
+    async def _collect_refusal(
+        self, change: Coroutine[Any, Any, None], sent: list[Any], refused: list[RPCError]
+    ) -> None:
+        """Await `change`. Entries denied by ACLs count as in sync until they change; other refusals are collected."""
         try:
             await change
         except (NoServers, NoLeader):
@@ -176,9 +178,9 @@ class CatalogSync:
         except RPCError as error:
             if is_refusal(str(error)):
                 _log.warn("anti-entropy: {error}", error=str(error))
-                for entry in told:
+                for entry in sent:
                     entry.in_sync = True
-            elif "No cluster leader" in str(error) or len(refused) >= MAX_REFUSED:
+            elif "No cluster leader" in str(error) or len(refused) >= REFUSED_MAX:
                 raise
             else:
                 refused.append(error)
@@ -218,14 +220,14 @@ class CatalogSync:
         request.check = entry.check
         await self._send(request, [entry])
 
-    async def _send(self, request: RegisterRequest, told: list[Any]) -> None:
-        """Register; what was told is in sync if it did not change meanwhile."""
-        before = [_content(entry) for entry in told]
+    async def _send(self, request: RegisterRequest, sent: list[Any]) -> None:
+        """Register. `sent`: entries that are in sync then, unless they changed meanwhile."""
+        before = [_content(entry) for entry in sent]
         await self._call("Catalog.Register", request)
         self._entries.node_in_sync = True
         if request.service is not None:
             self._sent_tags(request.service)
-        for entry, content in zip(told, before, strict=True):
+        for entry, content in zip(sent, before, strict=True):
             if _content(entry) is content and not entry.deleted:
                 entry.in_sync = True
 
@@ -238,13 +240,13 @@ class CatalogSync:
         entry = self._entries.services[service_id]
         await self._deregister(entry.token, service_id=service_id)
         if self._entries.services.get(service_id) is entry:
-            self._entries.forget_service(service_id)
+            self._entries.remove_service(service_id)
 
     async def _deregister_check(self, check_id: str) -> None:
         entry = self._entries.checks[check_id]
         await self._deregister(entry.token, check_id=check_id)
         if self._entries.checks.get(check_id) is entry:
-            self._entries.forget_check(check_id)
+            self._entries.remove_check(check_id)
 
     async def _deregister(self, token: str, service_id: str = "", check_id: str = "") -> None:
         node = self._entries.node
@@ -263,7 +265,7 @@ class CatalogSync:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether an error says that a token may not do this, or does not exist."""
+    """Whether an error means that a token is not permitted, or does not exist."""
     return "Permission denied" in text or "ACL not found" in text
 
 

@@ -1,7 +1,7 @@
-"""Tell the servers where this node is: Coordinate.Update at a rate that the whole cluster can afford.
+"""Sends this node's network coordinate to the servers (Coordinate.Update), at a rate limited for the whole cluster.
 
 All agents together send at most 64 updates a second; one agent every 15 s at most, plus a random part of up to as much
-again (docs/wire/rpc.md section 9). Servers collect the updates and write them in batches.
+again (docs/wire/rpc.md section 9). Servers write the updates in batches.
 """
 
 import math
@@ -20,9 +20,9 @@ from consulpy.structs.requests import CoordinateUpdateRequest
 
 _log = Logger()
 
-#: The least time between two updates of one agent, in seconds.
+#: Shortest interval between two updates of one agent, in seconds.
 INTERVAL_MIN_S: Final = 15.0
-#: How many updates a second the whole cluster may send.
+#: Updates per second of the whole cluster.
 RATE_TARGET: Final = 64.0
 
 
@@ -32,9 +32,9 @@ def interval_s(cluster_size: int) -> float:
 
 
 class CoordinateSender:
-    """Sends our coordinate for as long as it is started.
+    """Sends the coordinate from `start` to `stop`.
 
-    `coordinate()`: where we are now, or None while unknown. `cluster_size()`: members of the LAN pool.
+    `coordinate()`: the current one, None while unknown. `cluster_size()`: members of the LAN pool.
     `supported()`: whether all servers cover protocol 3 (docs/wire/rpc.md 8); nothing is sent while they do not.
     """
 
@@ -66,12 +66,12 @@ class CoordinateSender:
         self._call: Deferred[Any] | None = None
 
     def start(self) -> None:
-        """Begin; the first update goes out after one whole interval."""
+        """Start; the first update is sent after one interval."""
         if self._timer is None:
             self._schedule()
 
     def stop(self) -> None:
-        """Send no more; a call under way is given up."""
+        """Stop; a running call is cancelled."""
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
@@ -87,7 +87,7 @@ class CoordinateSender:
         self._schedule()
         coordinate = self._coordinate() if self._supported() else None
         if self._call is not None or coordinate is None or not _is_finite(coordinate):
-            return  # the last update is still under way, or there is nothing to tell
+            return  # the last call is still running, or there is no coordinate
         request = CoordinateUpdateRequest(
             datacenter=self._datacenter,
             node=self._node_name,
@@ -97,7 +97,7 @@ class CoordinateSender:
         )
         self._call = call = self._caller.call("Coordinate.Update", request)
         call.addErrback(self._failed).addBoth(self._done)
-        if call.called:  # answered at once: `_done` ran before the assignment above was of use
+        if call.called:  # `_done` ran before the assignment above
             self._call = None
 
     def _failed(self, failure: Failure) -> None:

@@ -1,4 +1,4 @@
-"""What must be done so that the catalog's idea of this node equals our own (pure).
+"""Comparison of the agent's services and checks with the catalog's (pure).
 
 Source of the rules: docs/wire/rpc.md section 9 (full sync).
 """
@@ -17,7 +17,7 @@ from consulpy.structs.service import CONSUL_SERVICE, NodeService, Weights
 def compare(
     entries: Entries, node: Node | None, services: Iterable[NodeService], checks: Iterable[HealthCheck]
 ) -> None:
-    """Set the flags of `entries` by what the catalog has for our node (`node` None: it does not know us)."""
+    """Mark the entries that differ from the catalog's `node` (None: unknown), `services` and `checks`."""
     entries.node_in_sync = node is not None and same_node(entries.node, node)
     _compare_services(entries, {service.id: service for service in services})
     _compare_checks(entries, {check.check_id: check for check in checks})
@@ -28,23 +28,23 @@ def _compare_services(entries: Entries, theirs: dict[str, NodeService]) -> None:
         other = theirs.get(service_id)
         if other is None:
             if entry.deleted:
-                entries.forget_service(service_id)
+                entries.remove_service(service_id)
             else:
-                entries.service_untold(entry)
+                entries.mark_service_out_of_sync(entry)
         elif not entry.deleted:
-            keep_tags(entry, other)
+            adopt_tags(entry, other)
             entry.in_sync = same_service(entry.service, other)
             if not entry.in_sync:
-                entries.service_untold(entry)
+                entries.mark_service_out_of_sync(entry)
     for service_id, other in theirs.items():
         if service_id not in entries.services and service_id != CONSUL_SERVICE:
             entries.add_service(ServiceState(other, deleted=True))
 
 
-def keep_tags(entry: ServiceState, other: NodeService) -> None:
-    """With EnableTagOverride: take over tags that somebody else has set in the catalog (`other`: the service there).
+def adopt_tags(entry: ServiceState, other: NodeService) -> None:
+    """With EnableTagOverride: adopt tags that another client has set in the catalog (`other`: the service there).
 
-    Tags that the catalog has from us give way to new ones of ours. Real Consul overwrites the others' whenever it
+    Tags that this agent has written are replaced by its new ones. Real Consul overwrites the others' tags whenever it
     sends the service, until a full sync.
     """
     ours, theirs = entry.service.tags or [], other.tags or []
@@ -61,22 +61,22 @@ def _compare_checks(entries: Entries, theirs: dict[str, HealthCheck]) -> None:
         other = theirs.get(check_id)
         if other is None:
             if entry.deleted:
-                entries.forget_check(check_id)
+                entries.remove_check(check_id)
             else:
-                entries.check_untold(entry)
+                entries.mark_check_out_of_sync(entry)
         elif not entry.deleted:
-            # while a changed output is deferred, the difference in output is meant
+            # while a change of output is deferred, a difference in output is intended
             ours = replace(entry.check, output=other.output) if entry.deferred is not None else entry.check
             entry.in_sync = same_check(ours, other)
             if not entry.in_sync:
-                entries.check_untold(entry)
+                entries.mark_check_out_of_sync(entry)
     for check_id, other in theirs.items():
         if check_id not in entries.checks and check_id != SERF_HEALTH:
-            entries.put_stranger(check_id, other)
+            entries.add_unknown_check(check_id, other)
 
 
 def same_node(ours: Node, theirs: Node) -> bool:
-    """Whether id, tagged addresses and metadata agree (the address is the leader's affair)."""
+    """Whether id, tagged addresses and metadata are equal (the leader writes the address)."""
     return (ours.id, ours.tagged_addresses or {}, ours.meta or {}) == (
         theirs.id,
         theirs.tagged_addresses or {},
@@ -85,14 +85,14 @@ def same_node(ours: Node, theirs: Node) -> bool:
 
 
 def same_service(ours: NodeService, theirs: NodeService) -> bool:
-    """Whether two services are the same but for indexes; nil and empty are the same, and no weights mean 1 and 1."""
+    """Whether two services are equal but for indexes; nil equals empty, no weights equal 1 and 1."""
     if replace(theirs, create_index=ours.create_index, modify_index=ours.modify_index) == ours:
-        return True  # nearly always, and much faster
+        return True  # fast path
     return bool(_comparable_service(ours) == _comparable_service(theirs))
 
 
 def same_check(ours: HealthCheck, theirs: HealthCheck) -> bool:
-    """Whether two checks are the same but for indexes."""
+    """Whether two checks are equal but for indexes."""
     if replace(theirs, create_index=ours.create_index, modify_index=ours.modify_index) == ours:
         return True
     return bool(_comparable_check(ours) == _comparable_check(theirs))
@@ -101,7 +101,7 @@ def same_check(ours: HealthCheck, theirs: HealthCheck) -> bool:
 def _comparable_service(service: NodeService) -> Any:
     shown = replace(service, weights=service.weights or Weights(), create_index=0, modify_index=0).to_wire()
     shown.pop("LocallyRegisteredAsSidecar")
-    proxy = _pruned(_normal(shown.pop("Proxy")))  # servers fill in what an upstream leaves out
+    proxy = _pruned(_normal(shown.pop("Proxy")))  # servers fill in defaults of upstreams
     return _normal(shown), proxy
 
 
@@ -110,7 +110,7 @@ def _comparable_check(check: HealthCheck) -> Any:
 
 
 def _normal(value: Any) -> Any:
-    """`value` with texts for bytes and None for every empty list or map: what arrives by the wire equals what left."""
+    """`value` with str for bytes and None for empty lists and maps: as it is after a round trip over the wire."""
     if isinstance(value, bytes):
         return text(value)
     if isinstance(value, dict):
@@ -121,10 +121,10 @@ def _normal(value: Any) -> Any:
 
 
 def _pruned(value: Any) -> Any:
-    """`value` without members that are zero: what is left out and what is zero are the same to Go."""
+    """`value` without members that are zero: Go does not distinguish them from absent ones."""
     if isinstance(value, dict):
-        kept = {key: _pruned(each) for key, each in value.items()}
-        return {key: each for key, each in kept.items() if each} or None
+        pruned = {key: _pruned(each) for key, each in value.items()}
+        return {key: each for key, each in pruned.items() if each} or None
     if isinstance(value, list):
         return [_pruned(each) for each in value]
     return value

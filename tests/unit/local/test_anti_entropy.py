@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import NoServers, RPCError
 from consulpy.local.state import LocalState
-from consulpy.local.sync.anti_entropy import SPACING_S, UNSPACED, AntiEntropy, scale
-from consulpy.local.sync.catalog_sync import PARALLEL
+from consulpy.local.sync.anti_entropy import PARTIAL_BURST, PARTIAL_INTERVAL_S, AntiEntropy, scale
+from consulpy.local.sync.catalog_sync import CONCURRENT_CALLS
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.requests import NodeRequest, RegisterRequest
@@ -48,7 +48,7 @@ class Agent:
 
     def settle(self) -> list[tuple[str, Any]]:
         self.catalog.calls.clear()
-        self.clock.advance(SPACING_S)
+        self.clock.advance(PARTIAL_INTERVAL_S)
         return self.catalog.calls
 
 
@@ -349,7 +349,7 @@ def test_tags_set_in_the_catalog_survive_a_restart(restarted: bool) -> None:
     before.sync.stop()
 
     agent = Agent()
-    agent.catalog = agent.sync._telling._caller = before.catalog
+    agent.catalog = agent.sync._catalog_sync._caller = before.catalog
     agent.service("web", tags=["a"], port=81, enable_tag_override=True)
     agent.start()
     agent.settle()
@@ -377,7 +377,7 @@ def test_new_tags_of_ours_replace_those_that_were_there_before_a_restart() -> No
     before.settle()
     before.sync.stop()
     agent = Agent()
-    agent.catalog = agent.sync._telling._caller = before.catalog
+    agent.catalog = agent.sync._catalog_sync._caller = before.catalog
     agent.service("web", tags=["a"], enable_tag_override=True)
     agent.start()
 
@@ -396,7 +396,7 @@ def test_tags_that_come_with_the_override_are_ours(restarted: bool) -> None:
     if restarted:
         before.sync.stop()
         agent = Agent()
-        agent.catalog = agent.sync._telling._caller = before.catalog
+        agent.catalog = agent.sync._catalog_sync._caller = before.catalog
         agent.service("web", tags=["a"])
         agent.start()
 
@@ -440,14 +440,14 @@ def test_a_change_while_a_call_is_under_way_is_sent_afterwards() -> None:
 
     held, agent.catalog.held = agent.catalog.held, None
     held[0].callback(None)
-    agent.clock.advance(SPACING_S)
+    agent.clock.advance(PARTIAL_INTERVAL_S)
 
     assert agent.catalog.checks["a"].status == "critical"
 
 
 def test_the_first_changes_go_at_once_and_a_stream_of_them_in_groups() -> None:
     agent = Agent().start()
-    for number in range(UNSPACED):
+    for number in range(PARTIAL_BURST):
         agent.service(f"first-{number}")
         agent.clock.advance(0)
         assert len(agent.catalog.calls) == number + 1
@@ -455,18 +455,18 @@ def test_the_first_changes_go_at_once_and_a_stream_of_them_in_groups() -> None:
 
     for number in range(40):
         agent.service(f"then-{number}")
-        agent.clock.advance(SPACING_S / 10)
+        agent.clock.advance(PARTIAL_INTERVAL_S / 10)
 
-    assert len(agent.catalog.calls) == UNSPACED + 40
+    assert len(agent.catalog.calls) == PARTIAL_BURST + 40
     assert agent.sync.partial_syncs == syncs + 4
 
 
 def test_after_a_pause_changes_go_at_once_again() -> None:
     agent = Agent().start()
-    for number in range(3 * UNSPACED):
+    for number in range(3 * PARTIAL_BURST):
         agent.service(f"first-{number}")
         agent.clock.advance(0)
-    agent.clock.advance(UNSPACED * SPACING_S)
+    agent.clock.advance(PARTIAL_BURST * PARTIAL_INTERVAL_S)
     agent.catalog.calls.clear()
 
     agent.service("later")
@@ -491,19 +491,19 @@ def test_a_restored_catalog_is_made_true_at_once() -> None:
 def test_services_are_told_some_at_once_and_checks_after_them() -> None:
     agent = Agent().start()
     agent.check("of-the-node")
-    for number in range(PARALLEL + 1):
+    for number in range(CONCURRENT_CALLS + 1):
         agent.service(f"s{number}")
     held = agent.catalog.held = []
 
     agent.settle()
-    assert len(held) == PARALLEL
+    assert len(held) == CONCURRENT_CALLS
     held.pop(3).callback(None)
-    assert len(held) == PARALLEL
+    assert len(held) == CONCURRENT_CALLS
     told = [request.service.id for _, request in agent.catalog.calls]
-    assert told == [f"s{number}" for number in range(PARALLEL + 1)]
+    assert told == [f"s{number}" for number in range(CONCURRENT_CALLS + 1)]
     while len(held) > 1:
         held.pop().callback(None)
-    assert len(agent.catalog.calls) == PARALLEL + 1
+    assert len(agent.catalog.calls) == CONCURRENT_CALLS + 1
     held.pop().callback(None)
     assert agent.catalog.calls[-1][1].check.check_id == "of-the-node"
 

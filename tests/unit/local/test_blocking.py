@@ -63,9 +63,9 @@ def test_a_reader_who_hangs_up_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("", 600), ("1m", 60), ("1h", 600), ("-1s", 600)])
 def test_wait_is_bounded(text: str, seconds: float) -> None:
-    assert blocking.wait_of(text) == seconds
+    assert blocking.parse_wait(text) == seconds
 
 
 def test_a_bad_wait_is_refused() -> None:
     with pytest.raises(BadRequest, match="Invalid wait time"):
-        blocking.wait_of("abc")
+        blocking.parse_wait("abc")

@@ -14,7 +14,7 @@ from consulpy.errors import ConfigError, RPCError
 from consulpy.local.definitions import check_from_body, service_from_body
 from consulpy.local.load import configure, restore
 from consulpy.local.persist.disk import JOURNAL, JournaledDirectory
-from consulpy.local.persist.records import SavedCheck, SavedService, SavedState
+from consulpy.local.persist.records import PersistedCheck, PersistedCheckState, PersistedService
 from consulpy.local.state import LocalState
 from consulpy.structs.definition import CheckType
 from tests.fakes.local import Fraction, node
@@ -82,9 +82,9 @@ def test_files_are_byte_for_byte_those_of_consul(tmp_path: Path) -> None:
 
 
 def test_records_survive_the_disk() -> None:
-    assert SavedService.unpack(SERVICE).pack() == SERVICE
-    assert SavedCheck.unpack(CHECK).pack() == CHECK
-    assert SavedState.unpack(STATE).pack() == STATE
+    assert PersistedService.unpack(SERVICE).pack() == SERVICE
+    assert PersistedCheck.unpack(CHECK).pack() == CHECK
+    assert PersistedCheckState.unpack(STATE).pack() == STATE
 
 
 def test_a_restarted_agent_has_what_it_had(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def register(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
     refuse_namespaces(request)
     # enabled by its presence, unless its value is false
     replace = "replace-existing-checks" in request.query
-    replace = replace and api.truth(request.query.get("replace-existing-checks")) is not False
+    replace = replace and api.parse_bool(request.query.get("replace-existing-checks")) is not False
     local, body, by = agent.local, request.body, token(request)
     return written(agent, lambda: api.register_service(local, body, by, replace_existing_checks=replace))
 

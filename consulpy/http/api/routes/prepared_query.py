@@ -12,7 +12,7 @@ from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.refused import denied_headers, is_refusal
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import consistency_of, meta_headers, read, wan_headers
-from consulpy.local.api import truth
+from consulpy.local.api import parse_bool
 from consulpy.local.shapes import INDEXES
 from consulpy.structs.options import QueryMeta, QuerySource
 from consulpy.structs.prepared_query import (
@@ -130,7 +130,7 @@ async def execute(agent: "AgentInterface", request: Request, id_or_name: str) ->
     """Execute a prepared query."""
     query = _execute_request(agent, request, id_or_name)
     connect = request.query.get("connect")
-    wanted = truth(connect) if connect else False
+    wanted = parse_bool(connect) if connect else False
     if wanted is None:
         fault = f"strconv.ParseBool: parsing {quoted(connect)}: invalid syntax"
         raise RPCError(f"Error parsing 'connect' value: {fault}")
