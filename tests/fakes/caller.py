@@ -1,4 +1,4 @@
-"""Reads for the DNS tests: the real RPC methods over a store that holds the catalog of `catalog.py`."""
+"""A caller for the DNS tests: the real RPC methods over a store with the catalog of `harness/catalog.py`."""
 
 from collections.abc import Iterable
 from random import Random
@@ -13,14 +13,14 @@ from tests.fakes.endpoints import Server
 
 
 class FakeCaller:
-    """Answers at once; `calls` lists the methods that were called."""
+    """Replies immediately; `calls` lists the methods that were called."""
 
     def __init__(self, agent: str, registrations: Iterable[dict[str, Any]]) -> None:
         self.server = Server()
         self.server.rng = Random(3)
         self.calls: list[str] = []
         consul = {"Service": "consul", "ID": "consul", "Port": 8300}
-        # the server's own node has been there before; its metadata is what a Consul server gives itself
+        # the server's own node is registered first, with the metadata that a Consul server gives itself
         self.server.register(Node="agent", Address=agent, NodeMeta={"consul-network-segment": ""}, Service=consul)
         for body in registrations:
             self.server.register(**body)

@@ -1,4 +1,4 @@
-"""A machine that tests describe."""
+"""A fake host: name and interfaces given by the test."""
 
 import ipaddress
 
@@ -10,7 +10,7 @@ def interface(name: str, address: str, length: int = 24) -> InterfaceAddress:
 
 
 class FakeHost:
-    """A host with one private address, unless told otherwise."""
+    """A host with one private address by default."""
 
     def __init__(self, *addresses: InterfaceAddress, name: str = "vm") -> None:
         self._addresses = list(addresses) or [interface("lo", "127.0.0.1", 8), interface("eth0", "10.0.0.5")]

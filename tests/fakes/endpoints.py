@@ -1,4 +1,4 @@
-"""A server without network for tests of the RPC methods: a store, a log in memory, and pools that are lists."""
+"""A fake server for tests of RPC methods: a store, an in-memory log, and pools that are lists."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from consulpy.structs.requests import CoordinateUpdateRequest
 
 
 class Pool:
-    """What the methods need of a `Serf`."""
+    """A fake `Serf`, as far as RPC methods use it."""
 
     def __init__(self, *members: Member) -> None:
         self.members = {member.name: member for member in members}
@@ -41,9 +41,9 @@ class Pool:
 
 
 class Server:
-    """What handlers get as `server`."""
+    """The `server` argument of handlers."""
 
-    #: It is alone.
+    #: Not one of several servers.
     quorum = None
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Server:
         self.queued.append(update)
 
     def call(self, method: str, body: dict[str, Any] | None = None, watch: WatchSet | None = None) -> Any:
-        """Call a method with a request given by Go names; the reply, or the error raised."""
+        """Call a method with a request in Go names; the reply. Raises its error."""
         known = METHODS[method]
         request = known.request.unpack(pack(body or {}))
         if known.kind is Kind.READ:
@@ -90,7 +90,7 @@ class Server:
         return reply
 
     def answer(self, method: str, body: dict[str, Any]) -> str:
-        """As the HTTP API answers a write: `true`, or the error's text."""
+        """Call a write; its response in the HTTP API: `true`, or the error's text."""
         try:
             self.call(method, body)
         except RPCError as error:

@@ -1,4 +1,4 @@
-"""A catalog behind a fake caller, and a random generator that always gives the same fraction."""
+"""A fake catalog, and a random generator without randomness."""
 
 from copy import deepcopy
 from random import Random
@@ -20,7 +20,7 @@ from consulpy.structs.service import NodeService, NodeServiceList
 
 
 class Fraction(Random):
-    """Every draw is `fraction` of its range."""
+    """Every random number is `fraction` of its range."""
 
     fraction = 0.5
 
@@ -32,7 +32,7 @@ class Fraction(Random):
 
 
 class FakeCatalog:
-    """Answers the calls of anti-entropy from its own copy of one node; every request passes through the wire format."""
+    """Answers the calls of anti-entropy from a catalog of one node; requests and replies pass the wire format."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -90,7 +90,7 @@ class FakeCatalog:
 
 
 def node() -> Node:
-    """An agent as the walkthrough's."""
+    """The node record of the walkthrough's agent."""
     here = "127.20.0.11"
     return Node(
         id="c1c1c1c1-0000-4000-8000-000000000011",

@@ -1,4 +1,4 @@
-"""The catalog and the questions of the DNS tests: the same for real Consul (`record_answers.py`) and for us."""
+"""The catalog and the questions of the DNS tests, the same for real Consul (`record_answers.py`) and consulpy."""
 
 from typing import Any, Final
 

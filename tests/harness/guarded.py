@@ -1,4 +1,4 @@
-"""A stand-in agent with access control on."""
+"""`FakeAgent` with access control, and its HTTP harness."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from consulpy.local.tokens import AgentTokens
 from consulpy.rpc.acl.guard import Guard
 from consulpy.rpc.acl.resolver import Authorizers, StateResolver
 from consulpy.rpc.snapshots import perform
-from tests.harness.http import Answered, FakeAgent, HttpHarness
+from tests.harness.http import FakeAgent, HttpHarness, Response
 
 MASTER = "cf000000-0000-0000-0000-0000000000aa"
-#: The clock's seconds are the world's, from here on.
+#: Wall clock at the clock's zero, in seconds since 1970.
 NOW_S = 1_800_000_000.0
 
 
-class Guarded(FakeAgent):
-    """`default_policy` deny (or allow), and a master token."""
+class GuardedAgent(FakeAgent):
+    """An agent with `default_policy` deny (`default_allows`: allow) and the master token `MASTER`."""
 
     def __init__(self, *, default_allows: bool = False, lists_keys_by_right: bool = False) -> None:
         super().__init__()
@@ -40,18 +40,18 @@ class Guarded(FakeAgent):
         return perform(self.server, request, data)
 
 
-class GuardedDoor(HttpHarness):
-    """Its HTTP API."""
+class GuardedHarness(HttpHarness):
+    """The HTTP API of a `GuardedAgent`."""
 
-    def __init__(self, agent: Guarded | None = None, **config: Any) -> None:
-        super().__init__(agent or Guarded().start(), **config)
+    def __init__(self, agent: GuardedAgent | None = None, **config: Any) -> None:
+        super().__init__(agent or GuardedAgent().start(), **config)
 
-    def as_(self, token: str, request: str, body: Any = b"") -> Answered:
-        """The answer to a request with a token; "" for none."""
+    def as_(self, token: str, request: str, body: Any = b"") -> Response:
+        """Send a request with a token ("" for none); its response."""
         return self.ask(request, body, **({"X_Consul_Token": token} if token else {}))
 
     def token(self, rules: str, **fields: Any) -> str:
-        """A new token with a policy of these rules."""
+        """Create a token with a policy of these rules; its secret."""
         name = f"p{len(self.agent.server.store.acl.policies)}"
         policy = self.as_(MASTER, "PUT /v1/acl/policy", {"Name": name, "Rules": rules})
         assert policy.status == 200, policy.text
@@ -60,4 +60,4 @@ class GuardedDoor(HttpHarness):
         return str(made.json["SecretID"])
 
 
-__all__ = ["MASTER", "NOW_S", "Guarded", "GuardedDoor"]
+__all__ = ["MASTER", "NOW_S", "GuardedAgent", "GuardedHarness"]

@@ -1,4 +1,4 @@
-"""Histories of a key that can be locked, and whether one order explains them (Wing and Gong).
+"""Linearizability of the history of a lockable key (algorithm of Wing and Gong).
 
 Operations whose times overlap may have happened in either order; one that was never answered may or may not have
 happened, at any later time.
@@ -11,7 +11,7 @@ NEVER: Final = float("inf")
 
 
 class Key(NamedTuple):
-    """What is seen of a key. `holder` is a session, "" for none; each change makes `value` or `holder` new.
+    """The state of a key. `holder`: a session, "" for none; each change makes `value` or `holder` new.
 
     A set takes `lock_index` back to 0, as a real server's does.
     """
@@ -23,7 +23,7 @@ class Key(NamedTuple):
 
 @dataclass(eq=False)
 class Operation:
-    """One request: `done` is what was answered, None when nobody answered (then `end` is `NEVER`).
+    """A request. `done`: its result, None without a response (then `end` is `NEVER`).
 
     `kind` is read, cas, acquire, release or destroy; `seen` is what a read saw or a `cas` expects.
     """
@@ -37,7 +37,7 @@ class Operation:
     seen: Key | None = None
 
     def apply(self, key: Key) -> tuple[bool, Key]:
-        """What is answered, and the key afterwards, if it happens now."""
+        """The result, and the key afterwards, if it happens now."""
         if self.kind == "read":
             return key == self.seen, key
         if self.kind == "cas":
@@ -52,7 +52,7 @@ class Operation:
 
 
 def linearizable(history: list[Operation], start: Key) -> bool:
-    """Whether some order of the operations agrees with their times and with a key that begins as `start`."""
+    """Whether an order of the operations is consistent with their times and with a key whose first state is `start`."""
     history = sorted(history, key=lambda operation: operation.begin)
     seen: set[tuple[frozenset[int], Key]] = set()
     todo = [(frozenset(range(len(history))), start)]

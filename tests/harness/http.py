@@ -1,6 +1,6 @@
-"""An agent without gossip behind the real doors: real store, RPC, leader, local state and events on a clock of choice.
+"""The HTTP API in memory, with an agent without gossip: real store, RPC, leader, local state and events, fake clock.
 
-`HttpHarness` speaks HTTP/1.1 to it in memory: bytes in, bytes out, through Twisted's own parser.
+`HttpHarness` sends HTTP/1.1 bytes through Twisted's own parser.
 """
 
 import gzip
@@ -56,16 +56,16 @@ def member(name: str, address: str, tags: dict[str, str], *, port: int = 8301) -
 
 
 class Pool:
-    """What a `Serf` is to those above it: members, and events that come straight back."""
+    """A fake `Serf`: members, and user events that are received at once."""
 
     def __init__(self, *members: Member) -> None:
         self.members = {each.name: each for each in members}
-        self.hear: Any = lambda name, payload, ltime: None
+        self.on_user_event: Any = lambda name, payload, ltime: None
         self._ltime = 1
 
     def user_event(self, name: str, payload: bytes, coalesce: bool) -> None:
         self._ltime += 1
-        self.hear(name, payload, self._ltime)
+        self.on_user_event(name, payload, self._ltime)
 
     def coordinate(self) -> Coord:
         return Coord()
@@ -75,7 +75,7 @@ class Pool:
 
 
 class FakeAgent:
-    """`consulpy.http.api.agent.AgentInterface`, with `agent-one` leading and `agent-two` beside it."""
+    """Implements `AgentInterface`: the server `agent-one`, which leads, and the client `agent-two`."""
 
     def __init__(self, clock: Any = None, address: str = "127.35.0.1", two: str = "127.35.0.2") -> None:
         self.clock = clock or Clock()
@@ -103,7 +103,7 @@ class FakeAgent:
         self.local = LocalState(node, self.clock, rng)
         self.local.starter = Runner(self.clock, rng, Aliases(self.local.entries, self.caller))
         self.events = UserEvents("agent-one", lambda: self.local.services.values(), rng)
-        self.lan.hear = self.events.receive
+        self.lan.on_user_event = self.events.receive
         self.leader = Leader("dc1", "agent-one", self.log, self.lan, self.clock, on_ready=self._lead)
         self.anti_entropy = AntiEntropy(self.caller, self.local, self.clock, rng, lambda: 2)
         self.joined: list[tuple[list[str], bool]] = []
@@ -163,8 +163,8 @@ class FakeAgent:
 
 
 @dataclass
-class Answered:
-    """One answer as a client sees it."""
+class Response:
+    """A response as a client sees it."""
 
     status: int
     headers: dict[str, str]
@@ -180,13 +180,13 @@ class Answered:
 
 
 class InMemoryClient:
-    """One connection to the door."""
+    """A client connection to the harness."""
 
     address = IPv4Address("TCP", "127.0.0.9", 4000)
 
-    def __init__(self, door: "HttpHarness") -> None:
+    def __init__(self, harness: "HttpHarness") -> None:
         self.transport = StringTransportWithDisconnection(peerAddress=self.address)
-        self.channel = door.site.buildProtocol(self.address)
+        self.channel = harness.site.buildProtocol(self.address)
         self.transport.protocol = self.channel
         self.channel.makeConnection(self.transport)
 
@@ -201,8 +201,8 @@ class InMemoryClient:
         return self.transport.value()
 
     @property
-    def answer(self) -> Answered | None:
-        """The first whole answer that came; None if none did yet."""
+    def answer(self) -> Response | None:
+        """The first complete response; None if there is none yet."""
         head, there, rest = self.raw.partition(b"\r\n\r\n")
         if not there:
             return None
@@ -215,11 +215,11 @@ class InMemoryClient:
         body = rest
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(rest)
-        return Answered(int(first.split()[1]), headers, body)
+        return Response(int(first.split()[1]), headers, body)
 
 
 class HttpHarness:
-    """The HTTP API of a stand-in."""
+    """The HTTP API of a `FakeAgent`."""
 
     def __init__(self, agent: FakeAgent | None = None, in_thread: Any = maybeDeferred, **config: Any) -> None:
         self.agent = agent or FakeAgent().start()
@@ -228,27 +228,27 @@ class HttpHarness:
         self.site = self.service.factory
 
     def begin(self, request: str, body: bytes | str | dict[str, Any] = b"", **headers: str) -> InMemoryClient:
-        """Send `METHOD /path`; keyword arguments are headers (`Accept_Encoding=...`)."""
+        """Send `METHOD /path` without waiting for the response. Keyword arguments: headers (`Accept_Encoding=...`)."""
         data = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
-        asking = InMemoryClient(self)
+        client = InMemoryClient(self)
         lines = [f"{request} HTTP/1.1", "Host: localhost", f"Content-Length: {len(data)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        asking.send("\r\n".join([*lines, "", ""]).encode() + data)
-        return asking
+        client.send("\r\n".join([*lines, "", ""]).encode() + data)
+        return client
 
-    def ask(self, request: str, body: bytes | str | dict[str, Any] = b"", **headers: str) -> Answered:
-        """The answer to a request that does not wait."""
-        asking = self.begin(request, body, **headers)
-        answer = asking.answer
-        assert answer is not None, f"{request} waits"
-        if asking.transport.connected:
-            asking.hang_up()
+    def ask(self, request: str, body: bytes | str | dict[str, Any] = b"", **headers: str) -> Response:
+        """The response to a request that does not block."""
+        client = self.begin(request, body, **headers)
+        answer = client.answer
+        assert answer is not None, f"{request} blocks"
+        if client.transport.connected:
+            client.hang_up()
         return answer
 
     def tell(self, request: str, body: bytes | str | dict[str, Any] = b"") -> None:
-        """A request that must succeed."""
+        """Send a request that must succeed."""
         answer = self.ask(request, body)
         assert answer.status == 200, answer.text
 
 
-__all__ = ["Answered", "FakeAgent", "HttpHarness", "InMemoryClient", "NotFound"]
+__all__ = ["FakeAgent", "HttpHarness", "InMemoryClient", "NotFound", "Response"]

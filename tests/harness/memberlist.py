@@ -1,4 +1,4 @@
-"""One memberlist with nobody but the test around it."""
+"""A memberlist without peers: the test sends and reads its packets."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Exchange:
 
 @dataclass
 class Wire:
-    """A transport that keeps what is sent."""
+    """A transport that records what is sent."""
 
     packets: list[tuple[Address, bytes]] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
@@ -59,8 +59,8 @@ class Wire:
         self.exchanges.append(Exchange(destination, request, timeout_s, reader, done))
 
 
-class Lone:
-    """A started memberlist named c1 at 127.10.0.2:8301, and all that it sends and says."""
+class LoneMemberlist:
+    """A started memberlist named c1 at 127.10.0.2:8301; records what it sends and logs."""
 
     def __init__(self, **changes: Any) -> None:
         self.clock = HeapClock()
@@ -81,27 +81,27 @@ class Lone:
         self.delegate.events.clear()
 
     def get(self, *parts: messages.Message | bytes, source: Address = PEER) -> None:
-        """Have a packet arrive with each of these messages."""
+        """Receive a packet with each of these messages."""
         for part in parts:
             self.memberlist.packet_received(part if isinstance(part, bytes) else part.encode(), source)
 
     def knows(self, name: str, incarnation: int = 1, address: str = "127.10.0.9", port: int = 8301) -> None:
-        """Let it learn of an alive member, as it were long ago."""
+        """Add an alive member, and discard what that queued."""
         self.get(Alive(incarnation, name, address, port, b"m", VSN))
         self.memberlist.queue.clear()
         self.delegate.events.clear()
 
     def sent(self) -> list[tuple[Address, Message]]:
-        """The messages of all packets sent since the last time."""
+        """The messages of all packets sent since the last call."""
         packets, self.wire.packets[:] = list(self.wire.packets), []
         return [(to, messages.decode(part)) for to, data in packets for part in self.memberlist.sealer.open(data)]
 
     def queued(self) -> list[Message]:
-        """What it would gossip now."""
+        """The messages in the broadcast queue."""
         return [messages.decode(part) for part in self.memberlist.queue.get(0, 100_000)]
 
     def stream(self, data: bytes) -> bytes | None:
-        """What is answered to a stream that brings `data`; None: it waits for more."""
+        """The reply to a stream that contains `data`; None: more is needed."""
         stream = self.memberlist.stream_opened(PEER)
         reply = stream.feed(data)
         stream.closed()

@@ -1,4 +1,4 @@
-"""A server with a few nodes, for the tests of this room."""
+"""A server with an in-memory log, for tests of RPC."""
 
 from random import Random
 from typing import Any
@@ -29,7 +29,7 @@ def make_server(clock: Any, *, leads: bool = True, port: int = 8300) -> Server:
 
 
 def register(server: Server, node: str, service: str | None = None) -> None:
-    """A node, and an instance of a service on it."""
+    """Register a node, and an instance of a service on it."""
     request = RegisterRequest(datacenter="dc1", node=node, address="10.0.0.1")
     if service is not None:
         request.service = NodeService(id=service, service=service, port=80)

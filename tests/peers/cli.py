@@ -1,4 +1,4 @@
-"""A real Consul agent, and our command line beside the real one, both pointed at it."""
+"""A real Consul agent, and the command lines of real Consul and of consulpy."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def ours(address: str, *words: str) -> tuple[int, str, str]:
 
 
 class RealAgent:
-    """A real server with every address its own; use it with `with`."""
+    """A real server or client with addresses of its own; a context manager."""
 
     def __init__(self, address: str, directory: Path, *flags: str, server: bool = True) -> None:
         self.address = address
@@ -60,7 +60,7 @@ class RealAgent:
         while time.monotonic() < deadline:
             try:
                 nodes = self.json("/v1/catalog/nodes" if self._leads else "/v1/agent/members")
-                if nodes and self._settled():
+                if nodes and self._is_registered():
                     return self
             except OSError:
                 pass
@@ -68,8 +68,8 @@ class RealAgent:
         self.close()
         raise AssertionError(f"the real agent at {self.address} is not ready")
 
-    def _settled(self) -> bool:
-        """A server has written its addresses into the catalog and takes no more changes by itself."""
+    def _is_registered(self) -> bool:
+        """Whether the server has registered itself, after which it changes nothing by itself."""
         if not self._leads:
             return True
         return bool(self.json("/v1/catalog/nodes")[0].get("TaggedAddresses"))

@@ -1,4 +1,4 @@
-"""Starting, asking and ending real programs: consulpy, real Consul and real Serf, on loopback or in namespaces."""
+"""Real programs (consulpy, Consul, Serf): started, queried and stopped, on loopback or in network namespaces."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-#: How long a program may take for one step, in seconds; generous, because CI has two slow cores.
+#: Timeout of one step of a program in seconds; generous, because CI has two slow cores.
 PATIENCE_S = 40.0
 
 
@@ -25,7 +25,7 @@ def environment() -> dict[str, str]:
 
 
 def eventually(check: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
-    """Call `check` until it gives something true, and return that; errors of asking count as not yet."""
+    """Call `check` until it returns something true, and return that; errors of requests count as false."""
     deadline = time.monotonic() + within_s
     last: Any = None
     while time.monotonic() < deadline:
@@ -52,21 +52,21 @@ class Program:
 
     @property
     def output(self) -> str:
-        """Everything that it printed so far."""
+        """Its output so far."""
         return self.log.read_text(errors="replace")
 
     def interrupt(self, within_s: float = PATIENCE_S) -> int:
-        """Ctrl-C, and wait for the end; its exit status."""
+        """Send SIGINT and wait for the end; its exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.wait(within_s)
 
     def terminate(self, within_s: float = PATIENCE_S) -> int:
-        """SIGTERM, and wait for the end; its exit status."""
+        """Send SIGTERM and wait for the end; its exit status."""
         self.process.terminate()
         return self.wait(within_s)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Send SIGKILL."""
         self.process.kill()
         self.process.wait(10)
 
@@ -78,7 +78,7 @@ class Program:
             raise AssertionError(f"{self.command} did not end in {within_s} s:\n{self.output[-4000:]}") from None
 
     def close(self) -> None:
-        """End it if it still runs."""
+        """Kill it if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
@@ -86,7 +86,7 @@ class Program:
 
 
 class Host:
-    """A place to run programs: this machine, or a network namespace on it."""
+    """Where programs run: this machine, or a network namespace of it."""
 
     def __init__(self, directory: Path, namespace: str | None = None) -> None:
         self.directory = directory
@@ -116,18 +116,18 @@ class Host:
         return done
 
     def output(self, *command: str) -> str:
-        """What a command prints."""
+        """Run a command; its output."""
         return self.run(*command).stdout
 
     def close(self) -> None:
-        """End everything that still runs here."""
+        """Kill all programs that still run."""
         for program in self.programs:
             program.close()
 
 
 @contextmanager
 def hosts(directory: Path, *namespaces: str | None) -> Iterator[list[Host]]:
-    """Some hosts, emptied of programs at the end."""
+    """Hosts whose programs are killed at the end."""
     made = [Host(directory / f"host{number}", name) for number, name in enumerate(namespaces, 1)]
     try:
         yield made
@@ -137,7 +137,7 @@ def hosts(directory: Path, *namespaces: str | None) -> Iterator[list[Host]]:
 
 
 def ask(url: str, method: str = "GET", body: bytes | None = None, within_s: float = 20.0) -> Any:
-    """The JSON (or text) that an HTTP request answers; ValueError with the text for a status that is no success."""
+    """Send an HTTP request; its JSON, or text. Raises ValueError with the text for an error status."""
     request = urllib.request.Request(f"http://{url}", data=body, method=method)
     try:
         with urllib.request.urlopen(request, timeout=within_s) as answer:
@@ -150,10 +150,10 @@ def ask(url: str, method: str = "GET", body: bytes | None = None, within_s: floa
         return text
 
 
-#: consulpy and real Consul show the status of a member as numbers over HTTP.
+#: Names of member statuses, which are numbers in the HTTP API.
 STATUS = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}
 
 
 def members(http: str) -> dict[str, str]:
-    """Name and status of every member that the agent at `http` (host:port) knows."""
+    """Name -> status of the members that the agent at `http` (host:port) knows."""
     return {member["Name"]: STATUS[member["Status"]] for member in ask(f"{http}/v1/agent/members")}

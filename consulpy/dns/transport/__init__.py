@@ -1,4 +1,4 @@
-"""UDP and TCP of the DNS door: packets in, packets out; the caches first."""
+"""DNS over UDP and TCP: packets in, packets out; the packet caches first."""
 
 from consulpy.dns.transport.service import DnsService
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from consulpy.http.api.refused import HEADER
-from tests.harness.guarded import MASTER, Guarded, GuardedDoor
+from tests.harness.guarded import MASTER, GuardedAgent, GuardedHarness
 
 NOBODY = "cf000000-0000-0000-0000-0000000000ff"
 
 
 @pytest.fixture
-def door() -> GuardedDoor:
-    return GuardedDoor()
+def door() -> GuardedHarness:
+    return GuardedHarness()
 
 
-def test_who_has_no_right_gets_nothing_and_who_is_nobody_is_told(door: GuardedDoor) -> None:
+def test_who_has_no_right_gets_nothing_and_who_is_nobody_is_told(door: GuardedHarness) -> None:
     assert (door.as_("", "GET /v1/kv/a").status, door.as_("", "GET /v1/kv/a").text) == (403, "Permission denied")
     assert door.as_(NOBODY, "GET /v1/kv/a").text == "ACL not found"
     assert door.as_("", "GET /v1/catalog/nodes").json == []
@@ -29,7 +29,7 @@ def test_who_has_no_right_gets_nothing_and_who_is_nobody_is_told(door: GuardedDo
     assert door.as_("allow", "GET /v1/kv/a").text == "Cannot resolve root ACL"
 
 
-def test_a_refusal_says_what_was_missing_and_whose_token_it_was(door: GuardedDoor) -> None:
+def test_a_refusal_says_what_was_missing_and_whose_token_it_was(door: GuardedHarness) -> None:
     token = door.token('key "a" { policy = "read" }')
     accessor = door.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
     answer = door.ask("PUT /v1/kv/a%22b", "1", X_Consul_Token=token, User_Agent="test")
@@ -42,20 +42,20 @@ def test_a_refusal_says_what_was_missing_and_whose_token_it_was(door: GuardedDoo
     assert token not in answer.headers[HEADER.lower()]
 
 
-def test_rules_that_mean_nothing_are_stored_with_a_warning(door: GuardedDoor) -> None:
+def test_rules_that_mean_nothing_are_stored_with_a_warning(door: GuardedHarness) -> None:
     body = {"Name": "odd", "Rules": 'keys "a" { policy = "read" }'}
     answer = door.ask("PUT /v1/acl/policy", body, X_Consul_Token=MASTER, User_Agent="test")
     assert answer.json["Rules"] == body["Rules"]
     assert answer.headers["x-consulpy-warning"] == '"keys" in line 1 means nothing'
 
 
-def test_secrets_are_never_made_from_what_others_see(door: GuardedDoor) -> None:
+def test_secrets_are_never_made_from_what_others_see(door: GuardedHarness) -> None:
     made = [door.as_(MASTER, "PUT /v1/acl/token", {}).json["SecretID"] for _ in range(4)]
-    other = GuardedDoor()  # the same seed
+    other = GuardedHarness()  # the same seed
     assert len({*made, *(other.as_(MASTER, "PUT /v1/acl/token", {}).json["SecretID"] for _ in range(4))}) == 8
 
 
-def test_an_expired_token_is_nobody_before_and_after_it_is_reaped(door: GuardedDoor) -> None:
+def test_an_expired_token_is_nobody_before_and_after_it_is_reaped(door: GuardedHarness) -> None:
     token = door.token('key_prefix "" { policy = "read" }', ExpirationTTL="60s")
     assert [door.as_(token, "GET /v1/kv/a?recurse").status for _ in range(3)] == [404] * 3
     door.as_(MASTER, "PUT /v1/kv/a", "1")
@@ -69,7 +69,7 @@ def test_an_expired_token_is_nobody_before_and_after_it_is_reaped(door: GuardedD
     assert door.agent.server.store.acl.token(token) is None
 
 
-def test_a_blocked_reader_whose_token_goes_is_refused(door: GuardedDoor) -> None:
+def test_a_blocked_reader_whose_token_goes_is_refused(door: GuardedHarness) -> None:
     door.as_(MASTER, "PUT /v1/kv/a", "1")
     token = door.token('key "a" { policy = "read" }')
     index = door.as_(token, "GET /v1/kv/a").headers["x-consul-index"]
@@ -83,7 +83,7 @@ def test_a_blocked_reader_whose_token_goes_is_refused(door: GuardedDoor) -> None
     assert (waiting.answer.status, waiting.answer.text) == (403, "ACL not found")
 
 
-def test_a_blocked_reader_of_a_key_is_judged_again_when_it_wakes(door: GuardedDoor) -> None:
+def test_a_blocked_reader_of_a_key_is_judged_again_when_it_wakes(door: GuardedHarness) -> None:
     """Real Consul keeps the rights of the start and hands out the new value."""
     door.as_(MASTER, "PUT /v1/kv/a", "1")
     token = door.token('key "a" { policy = "read" }')
@@ -97,7 +97,7 @@ def test_a_blocked_reader_of_a_key_is_judged_again_when_it_wakes(door: GuardedDo
     assert (waiting.answer.status, waiting.answer.text) == (403, "Permission denied")
 
 
-def test_the_agents_own_endpoints_ask_too(door: GuardedDoor) -> None:
+def test_the_agents_own_endpoints_ask_too(door: GuardedHarness) -> None:
     reader = door.token('agent "agent-one" { policy = "read" } node "agent-two" { policy = "read" }')
     assert door.as_("", "GET /v1/agent/self").status == 403
     assert door.as_(reader, "GET /v1/agent/self").status == 200
@@ -110,7 +110,7 @@ def test_the_agents_own_endpoints_ask_too(door: GuardedDoor) -> None:
     assert door.as_(reader, "PUT /v1/snapshot", "x").status == 403
 
 
-def test_the_default_token_stands_in_and_the_emergency_token_stays_here(door: GuardedDoor) -> None:
+def test_the_default_token_stands_in_and_the_emergency_token_stays_here(door: GuardedHarness) -> None:
     door.agent.tokens.set("default", door.token('key "a" { policy = "read" }'))
     assert [door.as_("", "GET /v1/kv/a").status for _ in range(3)] == [404] * 3
     door.as_(MASTER, "PUT /v1/kv/a", "1")
@@ -124,7 +124,7 @@ def test_the_default_token_stands_in_and_the_emergency_token_stays_here(door: Gu
     assert door.as_(NOBODY, "PUT /v1/agent/maintenance?enable=true").status == 403
 
 
-def test_tokens_of_the_agent_are_set_over_http(door: GuardedDoor) -> None:
+def test_tokens_of_the_agent_are_set_over_http(door: GuardedHarness) -> None:
     token = door.token('key "a" { policy = "read" }')
     assert door.as_(MASTER, "PUT /v1/agent/token/acl_token", {"Token": token}).status == 200
     assert door.agent.tokens.default == token
@@ -133,7 +133,7 @@ def test_tokens_of_the_agent_are_set_over_http(door: GuardedDoor) -> None:
 
 
 def test_default_allow_lets_all_but_access_control() -> None:
-    door = GuardedDoor(Guarded(default_allows=True).start())
+    door = GuardedHarness(GuardedAgent(default_allows=True).start())
     assert door.as_("", "PUT /v1/kv/a", "1").status == 200
     assert door.as_("", "GET /v1/acl/tokens").status == 403
     assert door.as_("", "GET /v1/snapshot").status == 403
@@ -142,7 +142,7 @@ def test_default_allow_lets_all_but_access_control() -> None:
 
 
 def test_listing_keys_may_be_a_right_of_its_own() -> None:
-    door = GuardedDoor(Guarded(lists_keys_by_right=True).start())
+    door = GuardedHarness(GuardedAgent(lists_keys_by_right=True).start())
     door.as_(MASTER, "PUT /v1/kv/p/a", "1")
     reader, lister = (door.token(f'key_prefix "p/" {{ policy = "{verb}" }}') for verb in ("read", "list"))
     assert [door.as_(token, "GET /v1/kv/p/?keys").status for token in (reader, lister)] == [403, 200]
@@ -165,7 +165,7 @@ RULES = (
 class Weather:
     """Random changes of data and rights."""
 
-    def __init__(self, door: GuardedDoor, seed: int) -> None:
+    def __init__(self, door: GuardedHarness, seed: int) -> None:
         self.door, self.rng = door, Random(seed)
         self.policies: list[str] = []
         self.secrets: list[str] = [""]
@@ -227,8 +227,8 @@ def shown(answer: Any) -> tuple[int, Any, Any]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
-    agent = Guarded().start()
-    kept, plain = GuardedDoor(agent), GuardedDoor(agent, use_cache=False)
+    agent = GuardedAgent().start()
+    kept, plain = GuardedHarness(agent), GuardedHarness(agent, use_cache=False)
     plain.service.cache.enabled = False
     weather = Weather(kept, seed)
     for _ in range(120):
@@ -242,7 +242,7 @@ def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
     assert kept.service.cache.hits > 50, "nothing was kept: nothing was shown"
 
 
-def test_a_deleted_token_leaves_no_answer_behind(door: GuardedDoor) -> None:
+def test_a_deleted_token_leaves_no_answer_behind(door: GuardedHarness) -> None:
     door.as_(MASTER, "PUT /v1/kv/a", "1")
     token = door.token('key "a" { policy = "read" }')
     assert [door.as_(token, "GET /v1/kv/a").status for _ in range(4)] == [200] * 4

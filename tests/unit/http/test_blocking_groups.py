@@ -6,7 +6,7 @@ import pytest
 
 from consulpy.http.cache.blocking_groups import BATCH, IDLE_GROUPS_MAX
 from consulpy.state.store import Store
-from tests.harness.http import Answered, HttpHarness, InMemoryClient
+from tests.harness.http import HttpHarness, InMemoryClient, Response
 
 REGISTER = "PUT /v1/catalog/register"
 
@@ -40,7 +40,7 @@ def turn(door: HttpHarness, times: int = 2) -> None:
         door.agent.clock.advance(0)
 
 
-def plain(answer: Answered | None) -> tuple[int, dict[str, str], bytes]:
+def plain(answer: Response | None) -> tuple[int, dict[str, str], bytes]:
     assert answer is not None
     return answer.status, {name: value for name, value in answer.headers.items() if name != "date"}, answer.body
 

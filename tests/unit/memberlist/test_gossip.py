@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from consulpy.memberlist.broadcast import retransmit_limit
 from consulpy.memberlist.messages import Alive
-from tests.harness.memberlist import VSN, Lone
+from tests.harness.memberlist import VSN, LoneMemberlist
 
 INTERVAL_S = 0.2
 NEVER = {"probe_interval_s": 1e9, "push_pull_interval_s": 1e9}
@@ -18,7 +18,7 @@ def alive(name: str) -> Alive:
     return Alive(1, name, "127.10.0.9", 8301, b"m", VSN)
 
 
-def beats(lone: Lone, seconds: float) -> list[float]:
+def beats(lone: LoneMemberlist, seconds: float) -> list[float]:
     """When it sent anything in the next `seconds`."""
     times: list[float] = []
     end_s = lone.clock.seconds() + seconds
@@ -30,7 +30,7 @@ def beats(lone: Lone, seconds: float) -> list[float]:
 
 
 def test_who_has_nothing_to_say_has_no_timer_for_it() -> None:
-    lone = Lone(**NEVER)
+    lone = LoneMemberlist(**NEVER)
     lone.knows("n2")
     lone.clock.advance(1)
     made = lone.clock.calls
@@ -40,7 +40,7 @@ def test_who_has_nothing_to_say_has_no_timer_for_it() -> None:
 
 
 def test_news_are_told_at_each_beat_as_often_as_they_should_be() -> None:
-    lone = Lone(**NEVER)
+    lone = LoneMemberlist(**NEVER)
     lone.knows("n2")
     lone.clock.advance(50)
     lone.get(alive("n3"))
@@ -53,7 +53,7 @@ def test_news_are_told_at_each_beat_as_often_as_they_should_be() -> None:
 
 
 def test_alone_there_is_nobody_to_tell_until_somebody_comes() -> None:
-    lone = Lone(**NEVER)
+    lone = LoneMemberlist(**NEVER)
     lone.memberlist.update_meta()
     lone.clock.advance(1)
     made = lone.clock.calls
@@ -64,7 +64,7 @@ def test_alone_there_is_nobody_to_tell_until_somebody_comes() -> None:
 
 
 def test_messages_of_the_layer_above_wake_it_too() -> None:
-    lone = Lone(**NEVER)
+    lone = LoneMemberlist(**NEVER)
     lone.knows("n2")
     lone.clock.advance(50)
     lone.delegate.broadcasts.append(b"event")
@@ -75,7 +75,7 @@ def test_messages_of_the_layer_above_wake_it_too() -> None:
 
 
 def test_nothing_is_sent_once_it_is_shut_down() -> None:
-    lone = Lone(**NEVER)
+    lone = LoneMemberlist(**NEVER)
     lone.knows("n2")
     lone.get(alive("n3"))
     lone.memberlist.shutdown()
@@ -85,7 +85,7 @@ def test_nothing_is_sent_once_it_is_shut_down() -> None:
 
 @given(st.lists(st.floats(min_value=0.001, max_value=3.0), min_size=2, max_size=8))
 def test_however_news_come_in_beats_are_whole_intervals_apart(pauses_s: list[float]) -> None:
-    lone = Lone(**NEVER)
+    lone = LoneMemberlist(**NEVER)
     lone.knows("n2")
     times: list[float] = []
     for number, pause_s in enumerate(pauses_s):

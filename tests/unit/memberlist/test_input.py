@@ -18,12 +18,12 @@ from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.messages import Ack, Alive, Dead, Err, IndirectPing, Nack, NodeState, Ping, Suspect
 from consulpy.memberlist.packet import Sealer, compound, compressed
 from consulpy.memberlist.stream import MessageReader, PushPull, encode_nodes, push_pull
-from tests.harness.memberlist import PEER, VSN, Lone, vectors
+from tests.harness.memberlist import PEER, VSN, LoneMemberlist, vectors
 
 PROBER = ("127.10.0.20", 8301)
 
 
-def answers(lone: Lone, vector: dict[str, Any]) -> list[dict[str, Any]]:
+def answers(lone: LoneMemberlist, vector: dict[str, Any]) -> list[dict[str, Any]]:
     """What is answered, as the vectors describe it."""
     data = bytes.fromhex(vector["hex"])
     if vector["transport"] == "stream":
@@ -52,16 +52,16 @@ def relayed(vector: dict[str, Any]) -> bool:
 )
 def test_what_a_real_agent_tolerates(vector: dict[str, Any]) -> None:
     if vector["name"] == "ping bin8 node (c4)":  # a text that is typed as bytes: we take both
-        assert answers(Lone(), vector) == [{"type": "ack", "SeqNo": 12}]
+        assert answers(LoneMemberlist(), vector) == [{"type": "ack", "SeqNo": 12}]
         return
-    assert answers(Lone(), vector) == vector["reply_summary"]
+    assert answers(LoneMemberlist(), vector) == vector["reply_summary"]
 
 
 @pytest.mark.parametrize(
     "vector", [each for each in vectors("tolerance") if relayed(each)], ids=lambda vector: vector["name"]
 )
 def test_what_a_real_agent_relays(vector: dict[str, Any]) -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     request = messages.decode(bytes.fromhex(vector["hex"]))
     assert isinstance(request, IndirectPing)
     lone.knows("target", address=request.target)
@@ -88,7 +88,7 @@ def bomb() -> bytes:
 @pytest.mark.parametrize("vector", vectors("malformed"), ids=lambda vector: vector["name"])
 def test_malformed(vector: dict[str, Any]) -> None:
     keys = [base64.b64decode(key) for key in vector.get("keys_base64", [])]
-    lone = Lone(keyring=Keyring(keys) if keys else None)
+    lone = LoneMemberlist(keyring=Keyring(keys) if keys else None)
     data = bytes.fromhex(vector["hex"]) if vector["hex"] else BOMB
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     lone.log.clear()
@@ -116,7 +116,7 @@ BOMB = bomb()
 
 
 def test_a_bad_part_does_not_spoil_the_rest_of_a_packet() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     lone.get(compound([Ping(1, "c1").encode(), b"\x04\x81", b"\x63?", Ping(2, "c1").encode()]))
     assert lone.sent() == [(PEER, Ack(1)), (PEER, Ack(2))]
     assert lone.memberlist.counters["bad_packets"] == 2
@@ -124,7 +124,7 @@ def test_a_bad_part_does_not_spoil_the_rest_of_a_packet() -> None:
 
 
 def test_a_bad_node_does_not_spoil_a_push_pull() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     good = NodeState("n2", "127.10.0.3", 8301, b"", 1, 0, VSN).encode()
     nameless = pack({"Addr": b"\x7f\0\0\1", "Incarnation": 1, "Meta": b"", "Name": "", "Port": 1, "State": 0})
     short = pack({"Addr": b"\x7f\0\1", "Incarnation": 1, "Meta": b"", "Name": "n3", "Port": 1, "State": 0})
@@ -134,7 +134,7 @@ def test_a_bad_node_does_not_spoil_a_push_pull() -> None:
 
 @pytest.mark.parametrize("vsn", [b"\1", b"\1\5\2", b"\1\5\2\2\5", b"\0" * 65])
 def test_versions_of_a_wrong_length_are_refused(vsn: bytes) -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     body = {"Addr": b"\x7f\0\0\1", "Incarnation": 1, "Meta": b"", "Node": "n2", "Port": 1, "Vsn": vsn}
     lone.get(b"\4" + pack(body))
     assert "n2" not in lone.memberlist.members.by_name
@@ -142,7 +142,7 @@ def test_versions_of_a_wrong_length_are_refused(vsn: bytes) -> None:
 
 @pytest.mark.parametrize("change", [{"Node": "n" * 513}, {"Meta": b"m" * 513}, {"Addr": b"\0" * 5}, {"Addr": b""}])
 def test_what_could_not_be_gossiped_on_is_refused(change: dict[str, Any]) -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     body = {"Addr": b"\x7f\0\0\1", "Incarnation": 1, "Meta": b"", "Node": "n2", "Port": 1, "Vsn": bytes(VSN)}
     lone.get(b"\4" + pack({**body, **change}))
     assert list(lone.memberlist.members.by_name) == ["c1"]
@@ -153,21 +153,21 @@ def test_what_could_not_be_gossiped_on_is_refused(change: dict[str, Any]) -> Non
 )
 def test_deep_nesting_costs_little_memory(nested: bytes) -> None:
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    lone = Lone()
+    lone = LoneMemberlist()
     lone.get(b"\0" + nested)
     lone.stream(b"\6" + nested)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000, "KiB"
 
 
 def test_compressed_twice_is_refused() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     ping = Ping(1, "c1").encode()
     lone.get(compressed(compressed(ping)), compressed(compound([compressed(ping), ping])))
     assert [message for _, message in lone.sent()] == []
 
 
 def test_a_limited_number_of_streams_is_read() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     streams = [lone.memberlist.stream_opened((f"127.0.0.{number}", 1)) for number in range(INCOMING_STREAMS_MAX + 1)]
     replies = [stream.feed(Ping(1, "c1").encode()) for stream in streams]
     assert all(replies[:-1])
@@ -178,7 +178,7 @@ def test_a_limited_number_of_streams_is_read() -> None:
 
 
 def test_nobody_takes_all_streams() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     streams = [lone.memberlist.stream_opened(PEER) for _ in range(INCOMING_STREAMS_PER_SOURCE_MAX + 1)]
     other = lone.memberlist.stream_opened(PROBER)
     ping = Ping(1, "c1").encode()
@@ -190,7 +190,7 @@ def test_nobody_takes_all_streams() -> None:
 
 
 def test_all_streams_together_bring_a_limited_number_of_bytes() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     header = b"\x08" + pack({"UserMsgLen": 19 * 1024 * 1024})
     streams = [lone.memberlist.stream_opened((f"127.0.0.{number}", 1)) for number in range(4)]
     replies = [stream.feed(header + bytes(18 * 1024 * 1024)) for stream in streams]
@@ -202,14 +202,17 @@ def test_all_streams_together_bring_a_limited_number_of_bytes() -> None:
 
 
 def test_a_user_message_on_a_stream() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     assert lone.stream(b"\x08" + pack({"UserMsgLen": 5}) + b"hello") == b""
     assert lone.delegate.messages == [b"hello"]
 
 
 class TestLabel:
     def test_both_sides_need_the_same(self) -> None:
-        lone, other = Lone(label="prod"), Sealer(None, verify_incoming=True, verify_outgoing=True, label="prod")
+        lone, other = (
+            LoneMemberlist(label="prod"),
+            Sealer(None, verify_incoming=True, verify_outgoing=True, label="prod"),
+        )
         ping = Ping(1, "c1").encode()
         lone.get(other.seal([ping], crc=False))
         assert len(lone.wire.packets) == 1
@@ -218,14 +221,14 @@ class TestLabel:
         assert len(lone.wire.packets) == 1
 
     def test_streams_too(self) -> None:
-        lone = Lone(label="prod", keyring=Keyring([b"k" * 16]))
+        lone = LoneMemberlist(label="prod", keyring=Keyring([b"k" * 16]))
         reply = lone.stream(lone.memberlist.seal_stream(Ping(1, "c1").encode()))
         assert reply
         assert reply.startswith(b"\xf4\x04prod\x0a")
-        assert Lone(keyring=Keyring([b"k" * 16])).stream(reply) != reply
+        assert LoneMemberlist(keyring=Keyring([b"k" * 16])).stream(reply) != reply
 
     def test_without_one_labelled_packets_are_refused(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(b"\xf4\x04prod" + Ping(1, "c1").encode())
         assert lone.wire.packets == []
 
@@ -233,7 +236,7 @@ class TestLabel:
 class TestEncryption:
     def test_a_rotated_key(self) -> None:
         keyring = Keyring([b"a" * 16])
-        lone = Lone(keyring=keyring)
+        lone = LoneMemberlist(keyring=keyring)
         other = Sealer(Keyring([b"b" * 32]), verify_incoming=True, verify_outgoing=True, label="")
         packet = other.seal([Ping(1, "c1").encode()], crc=False)
         lone.get(packet)
@@ -246,8 +249,8 @@ class TestEncryption:
     def test_it_can_be_turned_on_in_a_running_pool(self) -> None:
         ping = Ping(1, "c1").encode()
         strict, lax = (
-            Lone(keyring=Keyring([b"a" * 16])),
-            Lone(keyring=Keyring([b"a" * 16]), encrypt_verify_incoming=False, encrypt_verify_outgoing=False),
+            LoneMemberlist(keyring=Keyring([b"a" * 16])),
+            LoneMemberlist(keyring=Keyring([b"a" * 16]), encrypt_verify_incoming=False, encrypt_verify_outgoing=False),
         )
         strict.get(ping)
         lax.get(ping)
@@ -294,7 +297,7 @@ class TestProperties:
     def test_push_pulls_come_back_in_any_slices(
         self, join: bool, nodes: list[NodeState], state: bytes, size: int
     ) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         data = lone.memberlist.seal_stream(push_pull(join, encode_nodes(nodes), len(nodes), state))
         reader = MessageReader(lone.memberlist.sealer)
         whole = [reader.feed(data[at : at + size]) for at in range(0, len(data), size)]
@@ -304,7 +307,7 @@ class TestProperties:
     @settings(max_examples=300)
     @given(st.binary(max_size=60), st.sampled_from([bytes([kind]) for kind in range(14)] + [b"\xf4", b""]))
     def test_any_packet_is_taken_or_dropped(self, data: bytes, kind: bytes) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(kind + data, b"\x0c" + data, compressed(kind + data + b"x"))
         lone.clock.advance(0.7)
 
@@ -314,7 +317,7 @@ class TestProperties:
     )
     def test_any_stream_is_answered_or_closed(self, data: bytes, kind: bytes, size: int) -> None:
         for secret in (False, True):
-            lone = Lone(keyring=Keyring([b"k" * 16]) if secret else None)
+            lone = LoneMemberlist(keyring=Keyring([b"k" * 16]) if secret else None)
             data = kind + data
             stream = lone.memberlist.stream_opened(PEER)
             for at in range(0, len(data), size):
@@ -331,7 +334,7 @@ class TestProperties:
             st.lists(st.tuples(st.integers(0, len(changed) - 1), st.integers(0, 255)), max_size=6)
         ):
             changed[at] = byte
-        lone = Lone()
+        lone = LoneMemberlist()
         if vector["transport"] == "packet":
             lone.get(bytes(changed))
         else:
@@ -352,7 +355,7 @@ DAMAGED = [*vectors("packets_consul"), *vectors("streams")]
 
 def test_what_one_packet_tells_is_heard_as_real_agents_hear_it() -> None:
     """docs/wire/gossip.md 5.10: alive before the rest, the last first, because broadcasts are packed newest first."""
-    lone = Lone()
+    lone = LoneMemberlist()
     heard: list[str] = []
     alive = lone.memberlist.members.handle_alive
     lone.memberlist.members.handle_alive = lambda message: (heard.append(message.node), alive(message))[1]  # type: ignore[method-assign]
@@ -365,7 +368,7 @@ def test_what_one_packet_tells_is_heard_as_real_agents_hear_it() -> None:
 
 def test_a_stream_that_ends_early_is_freed_at_once() -> None:
     """Each has a buffer of 16 KiB: whoever only looks whether the port is open would make us grow."""
-    lone = Lone()
+    lone = LoneMemberlist()
     gc.collect()
     gc.disable()
     try:

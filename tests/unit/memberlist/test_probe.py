@@ -7,14 +7,14 @@ import pytest
 from consulpy.memberlist.member import State
 from consulpy.memberlist.messages import Ack, Alive, Dead, IndirectPing, Message, Nack, Ping, Suspect
 from consulpy.memberlist.probe import Prober
-from tests.harness.memberlist import PEER, VSN, Lone
+from tests.harness.memberlist import PEER, VSN, LoneMemberlist
 
 HELPERS = [(f"127.10.0.{number + 10}", 8301) for number in range(3, 6)]
 
 
-def probing(helpers: bool = True, **changes: Any) -> tuple[Lone, Ping]:
+def probing(helpers: bool = True, **changes: Any) -> tuple[LoneMemberlist, Ping]:
     """A memberlist that has just pinged n2; n3, n4 and n5 are there to help."""
-    lone = Lone(gossip_nodes=0, push_pull_interval_s=1e9, **changes)
+    lone = LoneMemberlist(gossip_nodes=0, push_pull_interval_s=1e9, **changes)
     lone.knows("n2")
     for number in range(3, 6) if helpers else ():
         lone.knows(f"n{number}", address=f"127.10.0.{number + 10}")
@@ -90,7 +90,7 @@ class TestProbing:
         assert to_n2[1] == Suspect(1, "n2", "c1")
 
     def test_a_packet_that_can_not_be_sent_is_no_answer_at_once(self) -> None:
-        lone = Lone(gossip_nodes=0, push_pull_interval_s=1e9)
+        lone = LoneMemberlist(gossip_nodes=0, push_pull_interval_s=1e9)
         lone.knows("n2")
         lone.wire.broken = True
         lone.clock.advance(2.1)
@@ -148,14 +148,14 @@ class TestLocalHealth:
 
 class TestBeingAsked:
     def test_the_answer_goes_where_a_member_says(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.delegate.payload = b"coordinate"
         lone.get(Ping(5, "c1", PEER[0], 9999, "n2"), source=("127.0.0.1", 4))
         assert lone.sent() == [((PEER[0], 9999), Ack(5, b"coordinate"))]
 
     def test_but_never_where_a_stranger_points(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(Ping(5, "c1", "10.9.9.9", 53, "x"), source=("127.0.0.1", 4))
         assert lone.sent() == [(("127.0.0.1", 4), Ack(5))]
         lone.get(IndirectPing(6, "10.9.9.9", 53, "x", True), source=("127.0.0.1", 4))
@@ -163,13 +163,13 @@ class TestBeingAsked:
         assert lone.sent() == []
 
     def test_a_ping_for_another_name_is_not_answered(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(Ping(5, "other"))
         assert lone.sent() == []
         assert "takes us for other" in lone.log[0]
 
     def test_a_relayed_ack_comes_without_payload(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(IndirectPing(40, PEER[0], PEER[1], "n2", True, "127.10.0.2", 7), source=("127.10.0.2", 7))
         [(to, ping)] = lone.sent()
@@ -183,7 +183,7 @@ class TestBeingAsked:
 
 class TestPackets:
     def test_a_crc_only_for_members_that_understand_it(self) -> None:
-        lone = Lone(compression=False)
+        lone = LoneMemberlist(compression=False)
         lone.knows("n2")
         new = lone.memberlist.members.by_name["n2"]
         lone.memberlist.send(PEER, Ack(1).encode(), new)
@@ -193,7 +193,7 @@ class TestPackets:
         assert [data[0] for _, data in lone.wire.packets] == [12, 2, 2]
 
     def test_gossip_rides_on_other_packets_as_far_as_it_fits(self) -> None:
-        lone = Lone(compression=False)
+        lone = LoneMemberlist(compression=False)
         for number in range(100):
             lone.get(Alive(1, f"node-{number}", f"127.10.1.{number}", 8301, b"m" * 40, VSN))
         lone.get(Ping(1, "c1"))
@@ -204,19 +204,19 @@ class TestPackets:
         assert len(messages) > 8
 
     def test_user_messages_use_what_room_is_left(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.delegate.broadcasts = [b"event 1", b"x" * 1390, b"event 3"]
         lone.get(Ping(1, "c1"))
         parts = list(lone.memberlist.sealer.open(lone.wire.packets[0][1]))
         assert parts == [Ack(1).encode(), b"\x08event 1"]
 
     def test_an_ack_is_not_compressed(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(Ping(1, "c1"))
         assert lone.wire.packets == [(PEER, Ack(1).encode())]
 
     def test_gossip_goes_to_the_dead_for_a_while_but_not_to_who_left(self) -> None:
-        lone = Lone(probe_interval_s=1e9, push_pull_interval_s=1e9)
+        lone = LoneMemberlist(probe_interval_s=1e9, push_pull_interval_s=1e9)
         lone.knows("n2", address="127.10.0.12")
         lone.knows("n3", address="127.10.0.13")
         lone.get(Dead(1, "n2", "n9"), Dead(1, "n3", "n3"))
@@ -225,7 +225,7 @@ class TestPackets:
 
 
 def test_sequence_numbers_wrap_at_32_bits() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     prober: Prober = lone.memberlist._prober
     prober._seq_no = 2**32 - 1
     assert prober._new_seq_no() == 0

@@ -9,12 +9,12 @@ from consulpy.memberlist.machine import MERGE_NODES
 from consulpy.memberlist.member import Member, State
 from consulpy.memberlist.messages import Alive, Dead, Err, NodeState, Suspect
 from consulpy.memberlist.stream import MessageReader, PushPull, encode_nodes, push_pull
-from tests.harness.memberlist import VSN, Lone
+from tests.harness.memberlist import VSN, LoneMemberlist
 
 N2 = Alive(1, "n2", "127.10.0.9", 8301, b"m", VSN)
 
 
-def exchange(lone: Lone, *nodes: NodeState, join: bool = True, state: bytes = b"") -> object:
+def exchange(lone: LoneMemberlist, *nodes: NodeState, join: bool = True, state: bytes = b"") -> object:
     """What `lone` answers to a push/pull."""
     reply = lone.stream(push_pull(join, encode_nodes(nodes), len(nodes), state))
     reader = MessageReader(lone.memberlist.sealer)
@@ -29,7 +29,7 @@ def node(name: str = "n2", incarnation: int = 1, state: State = State.ALIVE) -> 
 
 class TestAlive:
     def test_a_new_member_joins_and_is_gossiped(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(N2)
         member = lone.memberlist.members.by_name["n2"]
         assert (member.state, member.incarnation, member.endpoint, member.meta) == (
@@ -42,18 +42,18 @@ class TestAlive:
         assert lone.queued() == [N2]
 
     def test_incarnation_0_never_works(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(replace(N2, incarnation=0))
         assert lone.delegate.events == []
 
     @pytest.mark.parametrize("vsn", [(0, 5, 2, 2, 5, 4), (1, 0, 2, 2, 5, 4), (3, 2, 2, 2, 5, 4)])
     def test_versions_without_sense_are_ignored(self, vsn: tuple[int, ...]) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(replace(N2, vsn=vsn))
         assert "n2" not in lone.memberlist.members.by_name
 
     def test_no_versions_are_taken_only_where_they_are_not_required(self) -> None:
-        strict, lax = Lone(), Lone(require_versions=False)
+        strict, lax = LoneMemberlist(), LoneMemberlist(require_versions=False)
         for lone in (strict, lax):
             lone.get(replace(N2, vsn=()))
         assert ("n2" in strict.memberlist.members.by_name, "n2" in lax.memberlist.members.by_name) == (False, True)
@@ -62,39 +62,39 @@ class TestAlive:
         def check(member: Member) -> None:
             raise MergeRefused(f"{member.name} is of another datacenter")
 
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.delegate.check_alive = check
         lone.get(N2)
         assert "n2" not in lone.memberlist.members.by_name
         assert "another datacenter" in lone.log[0]
 
     def test_allowed_networks(self) -> None:
-        lone = Lone(allowed_cidrs=("127.10.0.0/28",))
+        lone = LoneMemberlist(allowed_cidrs=("127.10.0.0/28",))
         lone.get(N2, replace(N2, node="n3", address="127.10.1.1"))
         assert sorted(lone.memberlist.members.by_name) == ["c1", "n2"]
 
     def test_port_0_means_our_own_port(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(replace(N2, port=0))
         assert lone.memberlist.members.by_name["n2"].port == 8301
 
     @pytest.mark.parametrize(("incarnation", "taken"), [(1, False), (2, False), (3, True)])
     def test_only_a_higher_incarnation_is_news(self, incarnation: int, taken: bool) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2", 2)
         lone.get(replace(N2, incarnation=incarnation, meta=b"new"))
         assert lone.delegate.events == ([("update", "n2")] if taken else [])
         assert bool(lone.queued()) == taken
 
     def test_the_same_metadata_is_no_update(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(replace(N2, incarnation=2, vsn=(1, 5, 2, 2, 5, 5)))
         assert lone.delegate.events == []
         assert lone.memberlist.members.by_name["n2"].vsn == (1, 5, 2, 2, 5, 5)
 
     def test_a_higher_incarnation_ends_suspicion_and_death(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(Suspect(1, "n2", "n3"), replace(N2, incarnation=2))
         lone.clock.advance(100)
@@ -106,7 +106,7 @@ class TestAddresses:
     MOVED = replace(N2, incarnation=9, address="127.10.0.77")
 
     def test_a_living_members_name_is_taken(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(self.MOVED)
         assert lone.memberlist.members.by_name["n2"].address == "127.10.0.9"
@@ -114,13 +114,13 @@ class TestAddresses:
         assert lone.queued() == []
 
     def test_our_own_name_is_taken(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(replace(N2, node="c1"))
         assert lone.memberlist.local.address == "127.10.0.2"
         assert lone.delegate.events == [("conflict", "c1")]
 
     def test_a_member_that_left_may_come_back_elsewhere_even_with_a_lower_incarnation(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2", 5)
         lone.get(Dead(5, "n2", "n2"), replace(self.MOVED, incarnation=1))
         member = lone.memberlist.members.by_name["n2"]
@@ -128,7 +128,7 @@ class TestAddresses:
 
     @pytest.mark.parametrize(("reclaim_s", "after_s", "taken"), [(0, 29, False), (20, 10, False), (20, 25, True)])
     def test_a_dead_members_name_can_be_reclaimed(self, reclaim_s: float, after_s: float, taken: bool) -> None:
-        lone = Lone(dead_node_reclaim_time_s=reclaim_s)
+        lone = LoneMemberlist(dead_node_reclaim_time_s=reclaim_s)
         lone.knows("n2")
         lone.get(Dead(1, "n2", "n3"))
         lone.clock.advance(after_s)
@@ -136,7 +136,7 @@ class TestAddresses:
         assert (lone.memberlist.members.by_name["n2"].address == "127.10.0.77") == taken
 
     def test_mapped_addresses_are_the_same_as_plain_ones(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(replace(N2, incarnation=2, address="::ffff:127.10.0.9"))
         assert lone.delegate.events == []
@@ -145,7 +145,7 @@ class TestAddresses:
 
 class TestSuspect:
     def test_a_suspect_is_gossiped_and_dies_in_the_end(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(Suspect(1, "n2", "n3"))
         assert lone.memberlist.members.by_name["n2"].state is State.SUSPECT
@@ -158,14 +158,14 @@ class TestSuspect:
 
     @pytest.mark.parametrize("message", [Suspect(1, "n9", "n3"), Suspect(1, "n2", "n3")])
     def test_unknown_members_and_old_incarnations_are_ignored(self, message: Suspect) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2", 2)
         lone.get(message)
         assert lone.queued() == []
         assert lone.memberlist.members.by_name["n2"].state is State.ALIVE
 
     def test_only_new_confirmations_are_gossiped(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         for number in range(2, 7):
             lone.knows(f"n{number}", address=f"127.10.0.{number + 10}")
         lone.get(Suspect(1, "n2", "n3"))
@@ -176,7 +176,7 @@ class TestSuspect:
         assert lone.queued() == [Suspect(1, "n2", "n4")]
 
     def test_the_dead_are_not_suspected(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(Dead(1, "n2", "n3"), Suspect(1, "n2", "n4"))
         assert lone.memberlist.members.by_name["n2"].state is State.DEAD
@@ -185,7 +185,7 @@ class TestSuspect:
 class TestDead:
     @pytest.mark.parametrize(("accuser", "state"), [("n3", State.DEAD), ("n2", State.LEFT)])
     def test_who_says_it_itself_has_left(self, accuser: str, state: State) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(Dead(1, "n2", accuser))
         assert lone.memberlist.members.by_name["n2"].state is state
@@ -193,7 +193,7 @@ class TestDead:
         assert lone.queued() == [Dead(1, "n2", accuser)]
 
     def test_old_and_repeated_news_are_ignored(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2", 2)
         lone.get(Dead(1, "n2", "n3"), Dead(1, "n9", "n3"))
         assert lone.delegate.events == []
@@ -202,7 +202,7 @@ class TestDead:
         assert lone.memberlist.members.by_name["n2"].state is State.DEAD
 
     def test_the_dead_are_forgotten_in_the_end(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.get(Dead(1, "n2", "n2"))
         lone.clock.advance(29)
@@ -219,36 +219,36 @@ class TestRefute:
     def test_accusations_are_contradicted_with_a_higher_incarnation(
         self, message: Suspect | Dead, incarnation: int
     ) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(message)
         assert lone.queued() == [Alive(incarnation, "c1", "127.10.0.2", 8301, b"tags", VSN)]
         assert lone.memberlist.health_score == 1
         assert lone.memberlist.local.state is State.ALIVE
 
     def test_an_earlier_life_of_ours_is_contradicted(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(Alive(4, "c1", "127.10.0.2", 8301, b"old tags", VSN))
         assert lone.queued() == [Alive(5, "c1", "127.10.0.2", 8301, b"tags", VSN)]
 
     def test_what_we_said_ourselves_is_not(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(Alive(1, "c1", "127.10.0.2", 8301, b"tags", VSN), Alive(0, "c1", "127.10.0.2", 8301, b"x", VSN))
         assert lone.queued() == []
 
     def test_the_refutation_replaces_what_was_to_be_said_about_us(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(Suspect(1, "c1", "n2"), Suspect(2, "c1", "n2"))
         assert [message.incarnation for message in lone.queued() if isinstance(message, Alive)] == [3]
 
     def test_incarnations_end_at_32_bits(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.get(Suspect(2**32 - 1, "c1", "n2"))
         assert lone.memberlist.local.incarnation == 2**32 - 1
 
 
 class TestLeave:
     def test_it_is_done_when_it_was_said_often_enough(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         done: list[float] = []
         lone.memberlist.leave(100, lambda: done.append(lone.clock.seconds()))
@@ -259,12 +259,12 @@ class TestLeave:
         assert (lone.memberlist.local.state, lone.delegate.events) == (State.LEFT, [("leave", "c1")])
 
     def test_alone_it_is_done_at_once(self) -> None:
-        lone, done = Lone(), list[str]()
+        lone, done = LoneMemberlist(), list[str]()
         lone.memberlist.leave(5, lambda: done.append("done"))
         assert done == ["done"]
 
     def test_it_does_not_wait_for_longer_than_it_was_told(self) -> None:
-        lone, done = Lone(gossip_interval_s=1000.0, probe_interval_s=1000.0), list[str]()
+        lone, done = LoneMemberlist(gossip_interval_s=1000.0, probe_interval_s=1000.0), list[str]()
         lone.knows("n2")
         lone.memberlist.leave(5, lambda: done.append("done"))
         lone.clock.advance(4.9)
@@ -273,7 +273,7 @@ class TestLeave:
         assert done == ["done"]
 
     def test_a_leave_that_is_dropped_from_the_queue_is_done_too(self) -> None:
-        lone, done = Lone(), list[str]()
+        lone, done = LoneMemberlist(), list[str]()
         lone.knows("n2")
         lone.memberlist.leave(5, lambda: done.append("done"))
         lone.memberlist.queue.clear()
@@ -281,7 +281,7 @@ class TestLeave:
         assert done == ["done"]
 
     def test_a_shutdown_ends_it(self) -> None:
-        lone, done = Lone(), list[str]()
+        lone, done = LoneMemberlist(), list[str]()
         lone.knows("n2")
         lone.memberlist.leave(5, lambda: done.append("done"))
         lone.memberlist.shutdown()
@@ -289,7 +289,7 @@ class TestLeave:
         assert done == ["done"]
 
     def test_afterwards_others_may_say_what_they_like(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.knows("n2")
         lone.memberlist.leave(5, lambda: None)
         lone.get(Alive(9, "c1", "127.10.0.2", 8301, b"x", VSN), Dead(9, "c1", "n2"))
@@ -301,7 +301,7 @@ class TestLeave:
 
 class TestPushPull:
     def test_our_state_is_sent_before_theirs_is_merged(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.delegate.state = b"serf"
         reply = exchange(lone, node())
         own = NodeState("c1", "127.10.0.2", 8301, b"tags", 1, State.ALIVE, VSN)
@@ -309,7 +309,7 @@ class TestPushPull:
         assert lone.memberlist.members.by_name["n2"].state is State.ALIVE
 
     def test_a_large_state_is_merged_some_nodes_in_a_turn_and_then_the_layer_s_above(self) -> None:
-        lone = Lone(push_pull_interval_s=1e9, probe_interval_s=1e9)
+        lone = LoneMemberlist(push_pull_interval_s=1e9, probe_interval_s=1e9)
         nodes = [replace(node(f"n{number}"), address=f"127.10.1.{number % 250}") for number in range(MERGE_NODES + 5)]
         exchange(lone, *nodes, state=b"theirs")
         assert len(lone.memberlist.members.by_name) == 1 + MERGE_NODES
@@ -319,7 +319,7 @@ class TestPushPull:
         assert lone.delegate.remote_states == [(b"theirs", True)]
 
     def test_what_is_left_of_a_state_is_not_merged_after_the_end(self) -> None:
-        lone = Lone(push_pull_interval_s=1e9, probe_interval_s=1e9)
+        lone = LoneMemberlist(push_pull_interval_s=1e9, probe_interval_s=1e9)
         nodes = [replace(node(f"n{number}"), address=f"127.10.1.{number % 250}") for number in range(MERGE_NODES + 5)]
         exchange(lone, *nodes, state=b"theirs")
         lone.memberlist.shutdown()
@@ -328,7 +328,7 @@ class TestPushPull:
         assert lone.delegate.remote_states == []
 
     def test_the_dead_are_only_suspected_and_who_left_has_left(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         for name in ("n2", "n3", "n4"):
             lone.knows(name)
         exchange(
@@ -343,7 +343,7 @@ class TestPushPull:
         assert Suspect(1, "n2", "c1") in lone.queued(), "we are the accuser"
 
     def test_an_empty_request_gets_all(self) -> None:
-        reply = exchange(Lone(), join=False)
+        reply = exchange(LoneMemberlist(), join=False)
         assert isinstance(reply, PushPull)
         assert [each.name for each in reply.nodes] == ["c1"]
 
@@ -356,7 +356,7 @@ class TestPushPull:
         ],
     )
     def test_versions_that_do_not_go_together(self, vsn: tuple[int, ...], text: str) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         assert exchange(lone, replace(node(), vsn=vsn)) == Err(text)
         assert "n2" not in lone.memberlist.members.by_name
 
@@ -364,28 +364,28 @@ class TestPushPull:
         def check(members: list[Member]) -> None:
             raise MergeRefused(f"Member '{members[0].name}' part of wrong datacenter 'dc9'")
 
-        lone = Lone()
+        lone = LoneMemberlist()
         lone.delegate.check_merge = check
         assert exchange(lone, node()) == Err("Member 'n2' part of wrong datacenter 'dc9'")
         assert list(lone.memberlist.members.by_name) == ["c1"]
         assert isinstance(exchange(lone, node(), join=False), PushPull), "only joins are checked"
 
     def test_the_layer_above_gets_its_state(self) -> None:
-        lone = Lone()
+        lone = LoneMemberlist()
         exchange(lone, node(), state=b"serf")
         exchange(lone, node())
         assert lone.delegate.remote_states == [(b"serf", True)]
 
 
 def test_a_new_members_metadata_is_announced() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     lone.delegate.meta = b"new"
     lone.memberlist.update_meta()
     assert lone.queued() == [Alive(2, "c1", "127.10.0.2", 8301, b"new", VSN)]
 
 
 def test_the_timeline_tells_why_a_member_is_dead() -> None:
-    lone = Lone()
+    lone = LoneMemberlist()
     lone.knows("n2")
     lone.get(Suspect(1, "n2", "n3"), Alive(2, "n2", "127.10.0.9", 8301, b"m", VSN), Dead(2, "n2", "n4"))
     told = [(event.what, event.peer, event.incarnation) for event in lone.memberlist.timeline.of("n2")]

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.messages import Ping
 from consulpy.memberlist.transport import GossipTransport, _IncomingStream
-from tests.harness.memberlist import Lone
+from tests.harness.memberlist import LoneMemberlist
 
 
 class Wire(StringTransport):
@@ -27,7 +27,7 @@ class Wire(StringTransport):
         self.is_lost = True
         self.protocol.connectionLost()
 
-    def ping(self, lone: Lone) -> bytes:
+    def ping(self, lone: LoneMemberlist) -> bytes:
         """What is answered to a ping in two pieces."""
         request = lone.memberlist.seal_stream(Ping(1, lone.memberlist.config.name, "", 0, "").encode())
         self.protocol.dataReceived(request[:3])
@@ -37,7 +37,7 @@ class Wire(StringTransport):
 
 class Listening:
     def __init__(self) -> None:
-        self.lone, self.transport = Lone(), GossipTransport(Clock(), "127.0.0.1", 0)
+        self.lone, self.transport = LoneMemberlist(), GossipTransport(Clock(), "127.0.0.1", 0)
         self.transport.attach(self.lone.memberlist)
         self.factory: Any = Factory.forProtocol(_IncomingStream)
         self.factory.owner = self.transport
