@@ -162,28 +162,28 @@ def test_a_peer_that_is_gone_already_is_noticed_by_who_watches(pair: Pair) -> No
 
 def test_the_answers_are_the_same_to_those_whose_request_was_here_before() -> None:
     """For each request of the conformance cases, on connections that stay and on such that close."""
-    doors = HttpHarness(connections_per_client=0), HttpHarness(connections_per_client=0)
+    harnesses = HttpHarness(connections_per_client=0), HttpHarness(connections_per_client=0)
     address = InMemoryClient.address
     for request in filter(lambda each: len(each) < EagerTransport.bufferSize, requests_of_cases()):
         for close in (b"", b"Connection: close\r\n"):
             data = request.replace(b"\r\n", b"\r\n" + close, 1)
-            later = InMemoryClient(doors[0])
+            later = InMemoryClient(harnesses[0])
             later.send(data)
-            here = Pair(doors[1].site.buildProtocol(address))
+            here = Pair(harnesses[1].site.buildProtocol(address))
             here.begin(data)
-            for door in doors:
-                door.agent.clock.advance(0)
+            for harness in harnesses:
+                harness.agent.clock.advance(0)
             assert DATE.sub(b"", here.answer()) == DATE.sub(b"", later.raw), data
             assert bool(close) == (not later.transport.connected)
             here.peer.close()
 
 
 def test_who_waits_since_the_first_bytes_is_not_idle() -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     for path in ("/v1/kv/none?index=1&wait=10m", "/v1/event/list?index=1&wait=10m"):
-        waiting = Pair(door.site.buildProtocol(InMemoryClient.address))
+        waiting = Pair(harness.site.buildProtocol(InMemoryClient.address))
         waiting.begin(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-        door.agent.clock.pump([IDLE_TIMEOUT_S / 2] * 3)
+        harness.agent.clock.pump([IDLE_TIMEOUT_S / 2] * 3)
         assert waiting.reactor.writers == set()
         assert waiting.transport.connected
         waiting.answer()
@@ -191,10 +191,10 @@ def test_who_waits_since_the_first_bytes_is_not_idle() -> None:
 
 
 def test_who_says_nothing_is_cut_off() -> None:
-    door = HttpHarness()
-    silent = Pair(door.site.buildProtocol(InMemoryClient.address))
+    harness = HttpHarness()
+    silent = Pair(harness.site.buildProtocol(InMemoryClient.address))
     silent.begin()
-    door.agent.clock.advance(IDLE_TIMEOUT_S + 1)
+    harness.agent.clock.advance(IDLE_TIMEOUT_S + 1)
     assert silent.transport.disconnecting
     assert silent.answer() == b""
     silent.peer.close()

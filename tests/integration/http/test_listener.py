@@ -125,15 +125,15 @@ def test_a_slow_reader_loses_lines_and_costs_no_memory() -> None:
 
 
 def test_the_log_is_streamed_until_the_client_goes() -> None:
-    door = HttpHarness()
-    asking = door.begin("GET /v1/agent/monitor?loglevel=debug&logjson")
+    harness = HttpHarness()
+    asking = harness.begin("GET /v1/agent/monitor?loglevel=debug&logjson")
     assert b"200 OK" in asking.raw, "before the first line"
-    level, as_json, write = door.agent.monitors[0]
+    level, as_json, write = harness.agent.monitors[0]
     assert (level.lower(), as_json) == ("debug", True)
     write("one line")
     assert b"one line\n" in asking.raw
     asking.hang_up()
-    assert door.agent.monitors == []
+    assert harness.agent.monitors == []
 
 
 def test_an_unknown_level_is_refused() -> None:

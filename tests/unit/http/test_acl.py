@@ -1,4 +1,4 @@
-"""Access control through the door: who may do what, what is filtered, and that nothing kept is handed to others.
+"""Access control through the HTTP API: who may do what, what is filtered, and that nothing kept is handed to others.
 
 The plain cases are recorded ones (tests/conformance-acl); here is what they do not reach.
 """
@@ -16,136 +16,138 @@ NOBODY = "cf000000-0000-0000-0000-0000000000ff"
 
 
 @pytest.fixture
-def door() -> GuardedHarness:
+def harness() -> GuardedHarness:
     return GuardedHarness()
 
 
-def test_who_has_no_right_gets_nothing_and_who_is_nobody_is_told(door: GuardedHarness) -> None:
-    assert (door.as_("", "GET /v1/kv/a").status, door.as_("", "GET /v1/kv/a").text) == (403, "Permission denied")
-    assert door.as_(NOBODY, "GET /v1/kv/a").text == "ACL not found"
-    assert door.as_("", "GET /v1/catalog/nodes").json == []
-    assert door.as_(NOBODY, "GET /v1/catalog/nodes").status == 403
-    assert door.as_(MASTER, "GET /v1/kv/a").status == 404
-    assert door.as_("allow", "GET /v1/kv/a").text == "Cannot resolve root ACL"
+def test_who_has_no_right_gets_nothing_and_who_is_nobody_is_told(harness: GuardedHarness) -> None:
+    assert (harness.as_("", "GET /v1/kv/a").status, harness.as_("", "GET /v1/kv/a").text) == (403, "Permission denied")
+    assert harness.as_(NOBODY, "GET /v1/kv/a").text == "ACL not found"
+    assert harness.as_("", "GET /v1/catalog/nodes").json == []
+    assert harness.as_(NOBODY, "GET /v1/catalog/nodes").status == 403
+    assert harness.as_(MASTER, "GET /v1/kv/a").status == 404
+    assert harness.as_("allow", "GET /v1/kv/a").text == "Cannot resolve root ACL"
 
 
-def test_a_refusal_says_what_was_missing_and_whose_token_it_was(door: GuardedHarness) -> None:
-    token = door.token('key "a" { policy = "read" }')
-    accessor = door.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
-    answer = door.ask("PUT /v1/kv/a%22b", "1", X_Consul_Token=token, User_Agent="test")
+def test_a_refusal_says_what_was_missing_and_whose_token_it_was(harness: GuardedHarness) -> None:
+    token = harness.token('key "a" { policy = "read" }')
+    accessor = harness.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
+    answer = harness.ask("PUT /v1/kv/a%22b", "1", X_Consul_Token=token, User_Agent="test")
     assert answer.text == "Permission denied"
     assert answer.headers[HEADER.lower()] == f'accessor={accessor}, key:write "a\\"b"'
     assert (
-        door.ask("GET /v1/kv/x", X_Consul_Token=token, User_Agent="t").headers[HEADER.lower()].endswith('key:read "x"')
+        harness.ask("GET /v1/kv/x", X_Consul_Token=token, User_Agent="t")
+        .headers[HEADER.lower()]
+        .endswith('key:read "x"')
     )
-    assert HEADER.lower() not in door.as_(token, "PUT /v1/kv/x", "1").headers
+    assert HEADER.lower() not in harness.as_(token, "PUT /v1/kv/x", "1").headers
     assert token not in answer.headers[HEADER.lower()]
 
 
-def test_rules_that_mean_nothing_are_stored_with_a_warning(door: GuardedHarness) -> None:
+def test_rules_that_mean_nothing_are_stored_with_a_warning(harness: GuardedHarness) -> None:
     body = {"Name": "odd", "Rules": 'keys "a" { policy = "read" }'}
-    answer = door.ask("PUT /v1/acl/policy", body, X_Consul_Token=MASTER, User_Agent="test")
+    answer = harness.ask("PUT /v1/acl/policy", body, X_Consul_Token=MASTER, User_Agent="test")
     assert answer.json["Rules"] == body["Rules"]
     assert answer.headers["x-consulpy-warning"] == '"keys" in line 1 means nothing'
 
 
-def test_secrets_are_never_made_from_what_others_see(door: GuardedHarness) -> None:
-    made = [door.as_(MASTER, "PUT /v1/acl/token", {}).json["SecretID"] for _ in range(4)]
+def test_secrets_are_never_made_from_what_others_see(harness: GuardedHarness) -> None:
+    made = [harness.as_(MASTER, "PUT /v1/acl/token", {}).json["SecretID"] for _ in range(4)]
     other = GuardedHarness()  # the same seed
     assert len({*made, *(other.as_(MASTER, "PUT /v1/acl/token", {}).json["SecretID"] for _ in range(4))}) == 8
 
 
-def test_an_expired_token_is_nobody_before_and_after_it_is_reaped(door: GuardedHarness) -> None:
-    token = door.token('key_prefix "" { policy = "read" }', ExpirationTTL="60s")
-    assert [door.as_(token, "GET /v1/kv/a?recurse").status for _ in range(3)] == [404] * 3
-    door.as_(MASTER, "PUT /v1/kv/a", "1")
-    assert [door.as_(token, "GET /v1/kv/a").status for _ in range(3)] == [200] * 3
-    door.agent.server.wall_s = lambda: 1_800_000_061.0  # type: ignore[method-assign]
-    door.agent.server.guard._resolver._wall_s = lambda: 1_800_000_061.0
-    assert door.as_(token, "GET /v1/kv/a").text == "ACL not found"
-    assert door.agent.server.store.acl.token(token) is not None
-    door.agent.leader._acl._wall_s = lambda: 1_800_000_061.0
-    door.agent.clock.advance(1)
-    assert door.agent.server.store.acl.token(token) is None
+def test_an_expired_token_is_nobody_before_and_after_it_is_reaped(harness: GuardedHarness) -> None:
+    token = harness.token('key_prefix "" { policy = "read" }', ExpirationTTL="60s")
+    assert [harness.as_(token, "GET /v1/kv/a?recurse").status for _ in range(3)] == [404] * 3
+    harness.as_(MASTER, "PUT /v1/kv/a", "1")
+    assert [harness.as_(token, "GET /v1/kv/a").status for _ in range(3)] == [200] * 3
+    harness.agent.server.wall_s = lambda: 1_800_000_061.0  # type: ignore[method-assign]
+    harness.agent.server.guard._resolver._wall_s = lambda: 1_800_000_061.0
+    assert harness.as_(token, "GET /v1/kv/a").text == "ACL not found"
+    assert harness.agent.server.store.acl.token(token) is not None
+    harness.agent.leader._acl._wall_s = lambda: 1_800_000_061.0
+    harness.agent.clock.advance(1)
+    assert harness.agent.server.store.acl.token(token) is None
 
 
-def test_a_blocked_reader_whose_token_goes_is_refused(door: GuardedHarness) -> None:
-    door.as_(MASTER, "PUT /v1/kv/a", "1")
-    token = door.token('key "a" { policy = "read" }')
-    index = door.as_(token, "GET /v1/kv/a").headers["x-consul-index"]
-    waiting = door.begin(f"GET /v1/kv/a?index={index}", X_Consul_Token=token)
+def test_a_blocked_reader_whose_token_goes_is_refused(harness: GuardedHarness) -> None:
+    harness.as_(MASTER, "PUT /v1/kv/a", "1")
+    token = harness.token('key "a" { policy = "read" }')
+    index = harness.as_(token, "GET /v1/kv/a").headers["x-consul-index"]
+    waiting = harness.begin(f"GET /v1/kv/a?index={index}", X_Consul_Token=token)
     assert waiting.answer is None
-    accessor = door.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
-    door.as_(MASTER, f"DELETE /v1/acl/token/{accessor}")
-    door.as_(MASTER, "PUT /v1/kv/a", "2")
-    door.agent.clock.advance(0.1)
+    accessor = harness.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
+    harness.as_(MASTER, f"DELETE /v1/acl/token/{accessor}")
+    harness.as_(MASTER, "PUT /v1/kv/a", "2")
+    harness.agent.clock.advance(0.1)
     assert waiting.answer is not None
     assert (waiting.answer.status, waiting.answer.text) == (403, "ACL not found")
 
 
-def test_a_blocked_reader_of_a_key_is_judged_again_when_it_wakes(door: GuardedHarness) -> None:
+def test_a_blocked_reader_of_a_key_is_judged_again_when_it_wakes(harness: GuardedHarness) -> None:
     """Real Consul keeps the rights of the start and hands out the new value."""
-    door.as_(MASTER, "PUT /v1/kv/a", "1")
-    token = door.token('key "a" { policy = "read" }')
-    index = door.as_(token, "GET /v1/kv/a").headers["x-consul-index"]
-    waiting = door.begin(f"GET /v1/kv/a?index={index}", X_Consul_Token=token)
-    policy = door.as_(token, "GET /v1/acl/token/self").json["Policies"][0]
-    door.as_(MASTER, f"PUT /v1/acl/policy/{policy['ID']}", {"Name": policy["Name"]})
-    door.as_(MASTER, "PUT /v1/kv/a", "2")
-    door.agent.clock.advance(0.1)
+    harness.as_(MASTER, "PUT /v1/kv/a", "1")
+    token = harness.token('key "a" { policy = "read" }')
+    index = harness.as_(token, "GET /v1/kv/a").headers["x-consul-index"]
+    waiting = harness.begin(f"GET /v1/kv/a?index={index}", X_Consul_Token=token)
+    policy = harness.as_(token, "GET /v1/acl/token/self").json["Policies"][0]
+    harness.as_(MASTER, f"PUT /v1/acl/policy/{policy['ID']}", {"Name": policy["Name"]})
+    harness.as_(MASTER, "PUT /v1/kv/a", "2")
+    harness.agent.clock.advance(0.1)
     assert waiting.answer is not None
     assert (waiting.answer.status, waiting.answer.text) == (403, "Permission denied")
 
 
-def test_the_agents_own_endpoints_ask_too(door: GuardedHarness) -> None:
-    reader = door.token('agent "agent-one" { policy = "read" } node "agent-two" { policy = "read" }')
-    assert door.as_("", "GET /v1/agent/self").status == 403
-    assert door.as_(reader, "GET /v1/agent/self").status == 200
-    assert [row["Name"] for row in door.as_(reader, "GET /v1/agent/members").json] == ["agent-two"]
-    assert [row["Name"] for row in door.as_(MASTER, "GET /v1/agent/members").json] == ["agent-one", "agent-two"]
-    assert door.as_("", "GET /v1/agent/members").json == []
-    assert door.as_(reader, "PUT /v1/agent/reload").status == 403
-    assert door.as_("", "GET /v1/operator/keyring").text == "Reading keyring denied by ACLs"
-    assert door.as_("", "GET /v1/snapshot").status == 403
-    assert door.as_(reader, "PUT /v1/snapshot", "x").status == 403
+def test_the_agents_own_endpoints_ask_too(harness: GuardedHarness) -> None:
+    reader = harness.token('agent "agent-one" { policy = "read" } node "agent-two" { policy = "read" }')
+    assert harness.as_("", "GET /v1/agent/self").status == 403
+    assert harness.as_(reader, "GET /v1/agent/self").status == 200
+    assert [row["Name"] for row in harness.as_(reader, "GET /v1/agent/members").json] == ["agent-two"]
+    assert [row["Name"] for row in harness.as_(MASTER, "GET /v1/agent/members").json] == ["agent-one", "agent-two"]
+    assert harness.as_("", "GET /v1/agent/members").json == []
+    assert harness.as_(reader, "PUT /v1/agent/reload").status == 403
+    assert harness.as_("", "GET /v1/operator/keyring").text == "Reading keyring denied by ACLs"
+    assert harness.as_("", "GET /v1/snapshot").status == 403
+    assert harness.as_(reader, "PUT /v1/snapshot", "x").status == 403
 
 
-def test_the_default_token_stands_in_and_the_emergency_token_stays_here(door: GuardedHarness) -> None:
-    door.agent.tokens.set("default", door.token('key "a" { policy = "read" }'))
-    assert [door.as_("", "GET /v1/kv/a").status for _ in range(3)] == [404] * 3
-    door.as_(MASTER, "PUT /v1/kv/a", "1")
-    assert [door.as_("", "GET /v1/kv/a").status for _ in range(3)] == [200] * 3
-    door.agent.tokens.set("default", "")
-    assert door.as_("", "GET /v1/kv/a").status == 403
-    door.agent.tokens.set("agent_master", NOBODY)
-    assert door.as_(NOBODY, "GET /v1/agent/self").status == 200
-    assert door.as_(NOBODY, "GET /v1/agent/self").status == 200
-    assert door.as_(NOBODY, "GET /v1/kv/a").text == "ACL not found"
-    assert door.as_(NOBODY, "PUT /v1/agent/maintenance?enable=true").status == 403
+def test_the_default_token_stands_in_and_the_emergency_token_stays_here(harness: GuardedHarness) -> None:
+    harness.agent.tokens.set("default", harness.token('key "a" { policy = "read" }'))
+    assert [harness.as_("", "GET /v1/kv/a").status for _ in range(3)] == [404] * 3
+    harness.as_(MASTER, "PUT /v1/kv/a", "1")
+    assert [harness.as_("", "GET /v1/kv/a").status for _ in range(3)] == [200] * 3
+    harness.agent.tokens.set("default", "")
+    assert harness.as_("", "GET /v1/kv/a").status == 403
+    harness.agent.tokens.set("agent_master", NOBODY)
+    assert harness.as_(NOBODY, "GET /v1/agent/self").status == 200
+    assert harness.as_(NOBODY, "GET /v1/agent/self").status == 200
+    assert harness.as_(NOBODY, "GET /v1/kv/a").text == "ACL not found"
+    assert harness.as_(NOBODY, "PUT /v1/agent/maintenance?enable=true").status == 403
 
 
-def test_tokens_of_the_agent_are_set_over_http(door: GuardedHarness) -> None:
-    token = door.token('key "a" { policy = "read" }')
-    assert door.as_(MASTER, "PUT /v1/agent/token/acl_token", {"Token": token}).status == 200
-    assert door.agent.tokens.default == token
-    assert door.as_(MASTER, "PUT /v1/agent/token/nonsense", {"Token": token}).status == 404
-    assert door.as_(MASTER, "PUT /v1/agent/token/default", {"Tokn": token}).status == 400
+def test_tokens_of_the_agent_are_set_over_http(harness: GuardedHarness) -> None:
+    token = harness.token('key "a" { policy = "read" }')
+    assert harness.as_(MASTER, "PUT /v1/agent/token/acl_token", {"Token": token}).status == 200
+    assert harness.agent.tokens.default == token
+    assert harness.as_(MASTER, "PUT /v1/agent/token/nonsense", {"Token": token}).status == 404
+    assert harness.as_(MASTER, "PUT /v1/agent/token/default", {"Tokn": token}).status == 400
 
 
 def test_default_allow_lets_all_but_access_control() -> None:
-    door = GuardedHarness(GuardedAgent(default_allows=True).start())
-    assert door.as_("", "PUT /v1/kv/a", "1").status == 200
-    assert door.as_("", "GET /v1/acl/tokens").status == 403
-    assert door.as_("", "GET /v1/snapshot").status == 403
-    reader = door.token('key "a" { policy = "read" }')
-    assert door.as_(reader, "PUT /v1/kv/a", "1").status == 403
+    harness = GuardedHarness(GuardedAgent(default_allows=True).start())
+    assert harness.as_("", "PUT /v1/kv/a", "1").status == 200
+    assert harness.as_("", "GET /v1/acl/tokens").status == 403
+    assert harness.as_("", "GET /v1/snapshot").status == 403
+    reader = harness.token('key "a" { policy = "read" }')
+    assert harness.as_(reader, "PUT /v1/kv/a", "1").status == 403
 
 
 def test_listing_keys_may_be_a_right_of_its_own() -> None:
-    door = GuardedHarness(GuardedAgent(lists_keys_by_right=True).start())
-    door.as_(MASTER, "PUT /v1/kv/p/a", "1")
-    reader, lister = (door.token(f'key_prefix "p/" {{ policy = "{verb}" }}') for verb in ("read", "list"))
-    assert [door.as_(token, "GET /v1/kv/p/?keys").status for token in (reader, lister)] == [403, 200]
+    harness = GuardedHarness(GuardedAgent(lists_keys_by_right=True).start())
+    harness.as_(MASTER, "PUT /v1/kv/p/a", "1")
+    reader, lister = (harness.token(f'key_prefix "p/" {{ policy = "{verb}" }}') for verb in ("read", "list"))
+    assert [harness.as_(token, "GET /v1/kv/p/?keys").status for token in (reader, lister)] == [403, 200]
 
 
 REQUESTS = (
@@ -165,8 +167,8 @@ RULES = (
 class Weather:
     """Random changes of data and rights."""
 
-    def __init__(self, door: GuardedHarness, seed: int) -> None:
-        self.door, self.rng = door, Random(seed)
+    def __init__(self, harness: GuardedHarness, seed: int) -> None:
+        self.harness, self.rng = harness, Random(seed)
         self.policies: list[str] = []
         self.secrets: list[str] = [""]
         self.accessors: list[str] = []
@@ -177,7 +179,7 @@ class Weather:
             self.make_token()
 
     def master(self, request: str, body: Any = b"") -> Any:
-        return self.door.as_(MASTER, request, body)
+        return self.harness.as_(MASTER, request, body)
 
     def links(self) -> list[dict[str, str]]:
         return [
@@ -208,7 +210,7 @@ class Weather:
         elif kind == 4 and len(self.accessors) > 2:
             self.master(f"DELETE /v1/acl/token/{rng.choice(self.accessors)}")
         elif kind == 5:
-            self.door.agent.tokens.set("default", rng.choice(self.secrets))
+            self.harness.agent.tokens.set("default", rng.choice(self.secrets))
         elif kind == 6:
             self.master(f"PUT /v1/kv/{rng.choice('ab')}", str(rng.random()))
         elif kind == 7:
@@ -242,15 +244,15 @@ def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
     assert kept.service.cache.hits > 50, "nothing was kept: nothing was shown"
 
 
-def test_a_deleted_token_leaves_no_answer_behind(door: GuardedHarness) -> None:
-    door.as_(MASTER, "PUT /v1/kv/a", "1")
-    token = door.token('key "a" { policy = "read" }')
-    assert [door.as_(token, "GET /v1/kv/a").status for _ in range(4)] == [200] * 4
-    assert door.service.cache.hits
-    accessor = door.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
-    assert door.as_(token, f"DELETE /v1/acl/token/{accessor}").status == 403
-    assert door.as_(MASTER, f"DELETE /v1/acl/token/{accessor}").status == 200
-    assert door.as_(token, "GET /v1/kv/a").text == "ACL not found"
+def test_a_deleted_token_leaves_no_answer_behind(harness: GuardedHarness) -> None:
+    harness.as_(MASTER, "PUT /v1/kv/a", "1")
+    token = harness.token('key "a" { policy = "read" }')
+    assert [harness.as_(token, "GET /v1/kv/a").status for _ in range(4)] == [200] * 4
+    assert harness.service.cache.hits
+    accessor = harness.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
+    assert harness.as_(token, f"DELETE /v1/acl/token/{accessor}").status == 403
+    assert harness.as_(MASTER, f"DELETE /v1/acl/token/{accessor}").status == 200
+    assert harness.as_(token, "GET /v1/kv/a").text == "ACL not found"
 
 
 @pytest.mark.parametrize(
@@ -261,9 +263,9 @@ def test_a_deleted_token_leaves_no_answer_behind(door: GuardedHarness) -> None:
         ("token", {"Description": "t", "NodeIdentities": [{"NodeName": "n", "Datacenter": "dc1"}]}),
     ],
 )
-def test_what_was_read_may_be_written_back(door: GuardedDoor, kind: str, body: dict[str, Any]) -> None:
-    made = door.as_(MASTER, f"PUT /v1/acl/{kind}", body).json
+def test_what_was_read_may_be_written_back(harness: GuardedHarness, kind: str, body: dict[str, Any]) -> None:
+    made = harness.as_(MASTER, f"PUT /v1/acl/{kind}", body).json
     path = f"/v1/acl/{kind}/{made.get('AccessorID') or made['ID']}"
-    again = door.as_(MASTER, f"PUT {path}", door.as_(MASTER, f"GET {path}").json)
+    again = harness.as_(MASTER, f"PUT {path}", harness.as_(MASTER, f"GET {path}").json)
     assert again.status == 200, again.text
     assert again.json == made | {"ModifyIndex": again.json["ModifyIndex"]}

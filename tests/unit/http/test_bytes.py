@@ -8,93 +8,93 @@ import pytest
 from tests.harness.http import HttpHarness, InMemoryClient
 
 
-def keys(door: HttpHarness, target: str) -> object:
-    return door.ask(f"GET {target}").json
+def keys(harness: HttpHarness, target: str) -> object:
+    return harness.ask(f"GET {target}").json
 
 
 def test_a_key_of_any_bytes_is_put_read_listed_and_deleted() -> None:
-    door = HttpHarness()
-    assert door.ask("PUT /v1/kv/caf%E9", "one").json is True
-    assert door.ask("PUT /v1/kv/caf%C3%A9", "two").json is True
-    assert door.ask("GET /v1/kv/caf%E9?raw").body == b"one"
-    assert door.ask("GET /v1/kv/caf%C3%A9?raw").body == b"two"
-    assert b'"Key":"caf\\ufffd"' in door.ask("GET /v1/kv/caf%E9").body
-    assert door.ask("GET /v1/kv/caf?keys").body == '["café","caf\\ufffd"]'.encode()
-    assert [row["Value"] for row in door.ask("GET /v1/kv/caf?recurse").json] == ["dHdv", "b25l"]
-    assert door.ask("PUT /v1/kv/caf%E9?cas=0", "x").json is False
-    assert door.ask("DELETE /v1/kv/caf%E9").json is True
-    assert keys(door, "/v1/kv/caf?keys") == ["café"]
+    harness = HttpHarness()
+    assert harness.ask("PUT /v1/kv/caf%E9", "one").json is True
+    assert harness.ask("PUT /v1/kv/caf%C3%A9", "two").json is True
+    assert harness.ask("GET /v1/kv/caf%E9?raw").body == b"one"
+    assert harness.ask("GET /v1/kv/caf%C3%A9?raw").body == b"two"
+    assert b'"Key":"caf\\ufffd"' in harness.ask("GET /v1/kv/caf%E9").body
+    assert harness.ask("GET /v1/kv/caf?keys").body == '["café","caf\\ufffd"]'.encode()
+    assert [row["Value"] for row in harness.ask("GET /v1/kv/caf?recurse").json] == ["dHdv", "b25l"]
+    assert harness.ask("PUT /v1/kv/caf%E9?cas=0", "x").json is False
+    assert harness.ask("DELETE /v1/kv/caf%E9").json is True
+    assert keys(harness, "/v1/kv/caf?keys") == ["café"]
 
 
 def test_every_byte_that_is_no_text_is_shown_as_one_replacement_character() -> None:
-    door = HttpHarness()
-    door.tell("PUT /v1/kv/q%E2%82", "x")
-    assert b'"Key":"q\\ufffd\\ufffd"' in door.ask("GET /v1/kv/q%E2%82").body
-    assert door.ask("GET /v1/kv/q?keys&pretty").body == b'[\n    "q\\ufffd\\ufffd"\n]\n'
+    harness = HttpHarness()
+    harness.tell("PUT /v1/kv/q%E2%82", "x")
+    assert b'"Key":"q\\ufffd\\ufffd"' in harness.ask("GET /v1/kv/q%E2%82").body
+    assert harness.ask("GET /v1/kv/q?keys&pretty").body == b'[\n    "q\\ufffd\\ufffd"\n]\n'
 
 
 def test_keys_stand_in_the_order_of_their_bytes() -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     for key in ("%F0%9F%98%80", "%E9", "%EF%BF%BD", "%80", "%C3%A9", "z"):
-        door.tell(f"PUT /v1/kv/k{key}", key)
-    values = [door.ask(f"GET /v1/kv/k{key}?raw").text for key in ("%80", "z")]
+        harness.tell(f"PUT /v1/kv/k{key}", key)
+    values = [harness.ask(f"GET /v1/kv/k{key}?raw").text for key in ("%80", "z")]
     assert values == ["%80", "z"]
-    assert keys(door, "/v1/kv/k?keys") == ["kz", "k\ufffd", "ké", "k\ufffd", "k\ufffd", "k😀"]
+    assert keys(harness, "/v1/kv/k?keys") == ["kz", "k\ufffd", "ké", "k\ufffd", "k\ufffd", "k😀"]
 
 
 def test_a_prefix_or_a_separator_may_be_a_part_of_a_character() -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     for key in ("caf%C3%A9/a", "caf%C3%A9/b", "caf%E9/c", "caf%E9/d"):
-        door.tell(f"PUT /v1/kv/{key}", "x")
-    assert keys(door, "/v1/kv/caf%C3?keys") == ["café/a", "café/b"]
-    assert keys(door, "/v1/kv/caf%C3?keys&separator=/") == ["café/"]
-    assert keys(door, "/v1/kv/caf?keys&separator=%A9") == ["café", "caf\ufffd/c", "caf\ufffd/d"]
-    assert keys(door, "/v1/kv/caf%E9?keys&separator=/") == ["caf\ufffd/"]
-    assert door.ask("DELETE /v1/kv/caf%C3?recurse").json is True
-    assert keys(door, "/v1/kv/?keys") == ["caf\ufffd/c", "caf\ufffd/d"]
+        harness.tell(f"PUT /v1/kv/{key}", "x")
+    assert keys(harness, "/v1/kv/caf%C3?keys") == ["café/a", "café/b"]
+    assert keys(harness, "/v1/kv/caf%C3?keys&separator=/") == ["café/"]
+    assert keys(harness, "/v1/kv/caf?keys&separator=%A9") == ["café", "caf\ufffd/c", "caf\ufffd/d"]
+    assert keys(harness, "/v1/kv/caf%E9?keys&separator=/") == ["caf\ufffd/"]
+    assert harness.ask("DELETE /v1/kv/caf%C3?recurse").json is True
+    assert keys(harness, "/v1/kv/?keys") == ["caf\ufffd/c", "caf\ufffd/d"]
 
 
 @pytest.mark.parametrize("prefix", ["w%C3", "w%C3%A9", "w"])
 def test_who_waits_for_a_prefix_of_bytes_is_woken(prefix: str) -> None:
-    door = HttpHarness()
-    door.tell("PUT /v1/kv/other", "x")
-    index = door.agent.server.store.index
-    waiting = door.begin(f"GET /v1/kv/{prefix}?recurse&index={index}")
+    harness = HttpHarness()
+    harness.tell("PUT /v1/kv/other", "x")
+    index = harness.agent.server.store.index
+    waiting = harness.begin(f"GET /v1/kv/{prefix}?recurse&index={index}")
     assert waiting.answer is None
-    door.tell("PUT /v1/kv/w%C3%A9", "x")
-    door.agent.clock.advance(0)
+    harness.tell("PUT /v1/kv/w%C3%A9", "x")
+    harness.agent.clock.advance(0)
     assert waiting.answer is not None
     assert waiting.answer.json[0]["Key"] == "wé"
 
 
 def test_a_session_locks_a_key_of_any_bytes() -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     check = {"Node": "agent-one", "CheckID": "serfHealth", "Name": "s", "Status": "passing"}
-    door.tell("PUT /v1/catalog/register", {"Node": "agent-one", "Address": "10.0.0.1", "Check": check})
-    session = door.ask("PUT /v1/session/create").json["ID"]
-    assert door.ask(f"PUT /v1/kv/l%FF?acquire={session}").json is True
-    assert door.ask("GET /v1/kv/l%FF").json[0]["Session"] == session
-    assert door.ask(f"PUT /v1/kv/l%FF?release={session}").json is True
+    harness.tell("PUT /v1/catalog/register", {"Node": "agent-one", "Address": "10.0.0.1", "Check": check})
+    session = harness.ask("PUT /v1/session/create").json["ID"]
+    assert harness.ask(f"PUT /v1/kv/l%FF?acquire={session}").json is True
+    assert harness.ask("GET /v1/kv/l%FF").json[0]["Session"] == session
+    assert harness.ask(f"PUT /v1/kv/l%FF?release={session}").json is True
 
 
 @pytest.mark.parametrize("target", ["/v1/kv/caf\xe9", "/v1/kv/caf%E9", "/v1/kv/caf\xe9?x=\xe9"])
 def test_a_request_line_may_have_bytes_that_are_not_escaped(target: str) -> None:
-    door = HttpHarness()
-    door.tell("PUT /v1/kv/caf%E9", "one")
-    asking = InMemoryClient(door)
+    harness = HttpHarness()
+    harness.tell("PUT /v1/kv/caf%E9", "one")
+    asking = InMemoryClient(harness)
     asking.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode("latin-1"))
     assert asking.answer is not None
     assert asking.answer.status == 200
 
 
 def test_a_note_may_come_as_it_is_typed() -> None:
-    door = HttpHarness()
-    door.tell("PUT /v1/agent/check/register", {"Name": "c", "TTL": "1m"})
-    asking = InMemoryClient(door)
+    harness = HttpHarness()
+    harness.tell("PUT /v1/agent/check/register", {"Name": "c", "TTL": "1m"})
+    asking = InMemoryClient(harness)
     asking.send("PUT /v1/agent/check/pass/c?note=höhe HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
     assert asking.answer is not None
     assert asking.answer.status == 200
-    assert door.ask("GET /v1/agent/checks").json["c"]["Output"] == "höhe"
+    assert harness.ask("GET /v1/agent/checks").json["c"]["Output"] == "höhe"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`?cached` at the door: which paths understand it, and what the headers say."""
+"""`?cached` in the HTTP API: which paths understand it, and what the headers say."""
 
 import pytest
 
@@ -10,10 +10,10 @@ from tests.harness.http import HttpHarness
     "path", ["catalog/services", "catalog/service/x", "catalog/connect/x", "health/service/x", "health/connect/x"]
 )
 def test_who_understands_cached(path: str) -> None:
-    door = HttpHarness()
-    assert door.ask(f"GET /v1/{path}?cached").headers["x-cache"] == "MISS"
-    door.agent.clock.advance(0)
-    headers = door.ask(f"GET /v1/{path}?cached").headers
+    harness = HttpHarness()
+    assert harness.ask(f"GET /v1/{path}?cached").headers["x-cache"] == "MISS"
+    harness.agent.clock.advance(0)
+    headers = harness.ask(f"GET /v1/{path}?cached").headers
     assert (headers["x-cache"], headers["age"]) == ("HIT", "0")
 
 
@@ -23,9 +23,9 @@ def test_who_does_not(path: str) -> None:
 
 
 def test_datacenters_are_kept_a_minute() -> None:
-    door = HttpHarness()
-    assert door.ask("GET /v1/catalog/datacenters?cached").headers["x-cache"] == "MISS"
-    door.agent.clock.advance(3)
-    assert door.ask("GET /v1/catalog/datacenters?cached").headers["age"] == "3"
-    door.agent.clock.advance(DATACENTERS_S)
-    assert door.ask("GET /v1/catalog/datacenters?cached").headers["x-cache"] == "MISS"
+    harness = HttpHarness()
+    assert harness.ask("GET /v1/catalog/datacenters?cached").headers["x-cache"] == "MISS"
+    harness.agent.clock.advance(3)
+    assert harness.ask("GET /v1/catalog/datacenters?cached").headers["age"] == "3"
+    harness.agent.clock.advance(DATACENTERS_S)
+    assert harness.ask("GET /v1/catalog/datacenters?cached").headers["x-cache"] == "MISS"

@@ -18,12 +18,12 @@ ENDPOINTS = sorted({(method, path) for method, path, *_ in json.loads(RECORDED.r
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
 def test_what_consul_refuses_is_refused_in_its_words(method: str, path: str) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     differences = []
     for how, where, body, status, text in json.loads(RECORDED.read_text()):
         if (how, where) != (method, path):
             continue
-        answer = door.ask(f"{method} {path}", json.dumps(body))
+        answer = harness.ask(f"{method} {path}", json.dumps(body))
         if status == 500 and "unknown field" in text:
             status = 400  # an intention's; it is the client's fault
         if (answer.status, answer.text) != (status, text):
@@ -52,27 +52,27 @@ SILENT_LOSSES: list[tuple[str, str, Any, str]] = [
 
 @pytest.mark.parametrize(("method", "path", "body", "field"), SILENT_LOSSES)
 def test_an_unknown_field_is_never_dropped(method: str, path: str, body: Any, field: str) -> None:
-    door = HttpHarness()
-    before = door.agent.server.store.index
-    answer = door.ask(f"{method} {path}", json.dumps(body))
+    harness = HttpHarness()
+    before = harness.agent.server.store.index
+    answer = harness.ask(f"{method} {path}", json.dumps(body))
     assert (answer.status, f'unknown field "{field}"' in answer.text) == (400, True)
-    assert door.agent.server.store.index == before
+    assert harness.agent.server.store.index == before
 
 
 def test_a_session_may_have_members_of_others() -> None:
     """Consul takes them, and it was recorded; a misspelled field of its own is one of `SILENT_LOSSES`."""
-    door = HttpHarness()
-    door.tell("PUT /v1/catalog/register", {"Node": "agent-one", "Address": "10.0.0.1", "Check": SERF_HEALTH})
-    assert door.ask("PUT /v1/session/create", {"Colour": "red"}).status == 200
-    assert door.ask("PUT /v1/session/create", {"Namespace": "team"}).status == 400
+    harness = HttpHarness()
+    harness.tell("PUT /v1/catalog/register", {"Node": "agent-one", "Address": "10.0.0.1", "Check": SERF_HEALTH})
+    assert harness.ask("PUT /v1/session/create", {"Colour": "red"}).status == 200
+    assert harness.ask("PUT /v1/session/create", {"Namespace": "team"}).status == 400
 
 
 def test_one_wrong_operation_of_a_transaction_undoes_all() -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     good = {"KV": {"Verb": "set", "Key": "a", "Value": "eA=="}}
     for bad in ({"KV": {"Verb": "set", "Key": "b", "Valeu": "eA=="}}, {"Lock": {}}, {**good, "Node": {"Verb": "get"}}):
-        assert door.ask("PUT /v1/txn", json.dumps([good, bad])).status == 400
-        assert door.ask("GET /v1/kv/a").status == 404
+        assert harness.ask("PUT /v1/txn", json.dumps([good, bad])).status == 400
+        assert harness.ask("GET /v1/kv/a").status == 404
 
 
 #: What clients of newer versions send: (version, who, method, path, body), from their public documentation and source.
@@ -141,10 +141,10 @@ NEWER_CLIENTS: list[tuple[str, str, str, str, Any]] = [
     ("method", "path", "body"), [each[2:] for each in NEWER_CLIENTS], ids=[" ".join(each[:2]) for each in NEWER_CLIENTS]
 )
 def test_what_newer_clients_send_without_asking_for_anything_is_taken(method: str, path: str, body: Any) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     if path.startswith("/v1/session") or path == "/v1/txn":
-        door.tell("PUT /v1/catalog/register", {"Node": "agent-one", "Address": "10.0.0.1", "Check": SERF_HEALTH})
-    answer = door.ask(f"{method} {path}", json.dumps(body))
+        harness.tell("PUT /v1/catalog/register", {"Node": "agent-one", "Address": "10.0.0.1", "Check": SERF_HEALTH})
+    answer = harness.ask(f"{method} {path}", json.dumps(body))
     assert answer.status == 200, answer.text
 
 
@@ -175,12 +175,12 @@ SERF_HEALTH = {"Node": "agent-one", "CheckID": "serfHealth", "Name": "Serf Healt
 def test_what_asks_for_something_newer_is_refused_with_its_name_and_version(
     method: str, path: str, body: Any, words: list[str]
 ) -> None:
-    door = HttpHarness()
-    before = door.agent.server.store.index
-    answer = door.ask(f"{method} {path}", json.dumps(body))
+    harness = HttpHarness()
+    before = harness.agent.server.store.index
+    answer = harness.ask(f"{method} {path}", json.dumps(body))
     assert answer.status == 400
     assert all(word in answer.text for word in words), answer.text
-    assert door.agent.server.store.index == before
+    assert harness.agent.server.store.index == before
 
 
 @pytest.mark.parametrize(

@@ -35,17 +35,17 @@ def short(**config: Any) -> HttpHarness:
 
 
 def plain(**config: Any) -> HttpHarness:
-    door = HttpHarness(**config)
-    door.site.dispatcher.serve = None
-    return door
+    harness = HttpHarness(**config)
+    harness.site.dispatcher.serve = None
+    return harness
 
 
-def told(door: HttpHarness, *requests: bytes) -> bytes:
+def told(harness: HttpHarness, *requests: bytes) -> bytes:
     """The answers to requests of one connection, without what no two answers share."""
-    asking = InMemoryClient(door)
+    asking = InMemoryClient(harness)
     for request in requests:
         asking.send(request)
-    door.agent.clock.advance(0)
+    harness.agent.clock.advance(0)
     if asking.transport.connected:
         asking.hang_up()
     return UUID.sub(b"<uuid>", DATE.sub(b"", asking.raw))
@@ -105,17 +105,19 @@ def requests_of_cases() -> list[bytes]:
 )
 def test_each_request_of_the_conformance_cases_is_answered_alike_both_ways(line: str, taken: list[bytes]) -> None:
     config = {"response_headers": {"X-Site": "one", "server": "two", "ETag": " a\r\nb "}}
-    doors = short(**config), plain(**config)
+    harnesses = short(**config), plain(**config)
     requests = [request.replace(b"\r\n", f"\r\n{line}\r\n".encode(), 1) for request in requests_of_cases()]
     unequal = []
     for request in requests:
-        answers = {told(door, request) for door in doors}
+        answers = {told(harness, request) for harness in harnesses}
         if len(answers) != 1:
             unequal.append((request[:200], answers))
     assert not unequal
     assert len(taken) > 350
-    assert doors[0].agent.server.store.index == doors[1].agent.server.store.index
-    counted = [{key: value.count for key, value in door.agent.metrics.sample_totals.items()} for door in doors]
+    assert harnesses[0].agent.server.store.index == harnesses[1].agent.server.store.index
+    counted = [
+        {key: value.count for key, value in harness.agent.metrics.sample_totals.items()} for harness in harnesses
+    ]
     assert counted[0] == counted[1]
 
 
@@ -197,8 +199,8 @@ def test_what_is_plain_takes_the_short_way(request_: bytes, taken: list[bytes]) 
 )
 def test_the_last_request_of_a_connection_ends_it_both_ways(request_: bytes, taken: list[bytes]) -> None:
     answers = []
-    for door in (short(), plain()):
-        asking = InMemoryClient(door)
+    for harness in (short(), plain()):
+        asking = InMemoryClient(harness)
         asking.send(request_)
         assert not asking.transport.connected
         assert b"\r\nConnection: close\r\n" in asking.raw
@@ -207,8 +209,8 @@ def test_the_last_request_of_a_connection_ends_it_both_ways(request_: bytes, tak
     assert taken == [request_]
 
 
-def apart(door: HttpHarness, *parts: bytes) -> InMemoryClient:
-    asking = InMemoryClient(door)
+def apart(harness: HttpHarness, *parts: bytes) -> InMemoryClient:
+    asking = InMemoryClient(harness)
     for part in parts:
         asking.send(part)
     return asking
@@ -216,7 +218,7 @@ def apart(door: HttpHarness, *parts: bytes) -> InMemoryClient:
 
 def test_a_body_that_comes_after_its_head_is_waited_for(taken: list[bytes]) -> None:
     request = put("/v1/kv/a", b"value")
-    answers = [DATE.sub(b"", apart(door, request[:-5], request[-5:]).raw) for door in (short(), plain())]
+    answers = [DATE.sub(b"", apart(harness, request[:-5], request[-5:]).raw) for harness in (short(), plain())]
     assert answers[0] == answers[1]
     assert taken == [request]
 
@@ -224,34 +226,34 @@ def test_a_body_that_comes_after_its_head_is_waited_for(taken: list[bytes]) -> N
 @pytest.mark.parametrize("second", [b"val", b"value" + put("/v1/kv/b", b"more")])
 def test_what_is_not_whole_and_alone_after_that_goes_the_plain_way(second: bytes, taken: list[bytes]) -> None:
     request = put("/v1/kv/a", b"value")
-    door = short()
-    asking = apart(door, request[:-5], second)
+    harness = short()
+    asking = apart(harness, request[:-5], second)
     if second == b"val":
         assert asking.answer is None
         asking.send(b"ue")
     assert asking.answer is not None
-    assert kept(door)[0].value == b"value"
+    assert kept(harness)[0].value == b"value"
     assert request not in taken
 
 
 def test_a_body_that_is_late_or_never_comes_has_the_limits_of_all_others(taken: list[bytes]) -> None:
     request = put("/v1/kv/a", b"value")
-    door = short()
-    late, never, gone = (apart(door, request[:-5]) for _ in range(3))
+    harness = short()
+    late, never, gone = (apart(harness, request[:-5]) for _ in range(3))
     gone.hang_up()
-    door.agent.clock.advance(BODY_WITHIN_S)
+    harness.agent.clock.advance(BODY_WITHIN_S)
     late.send(request[-5:])
     assert late.answer is not None
-    door.agent.clock.pump([IDLE_TIMEOUT_S / 2] * 3)
+    harness.agent.clock.pump([IDLE_TIMEOUT_S / 2] * 3)
     assert not never.transport.connected
     assert taken == []
-    assert not [call for call in door.agent.clock.getDelayedCalls() if "_body_is_late" in str(call.func)]
+    assert not [call for call in harness.agent.clock.getDelayedCalls() if "_body_is_late" in str(call.func)]
 
 
 @pytest.mark.parametrize("line", ["Expect: 100-continue", "Connection: upgrade"])
 def test_a_head_that_needs_a_second_look_is_not_kept(line: str) -> None:
     request = put("/v1/kv/a", b"value", line)
-    answers = [apart(door, request[:-5]).raw for door in (short(), plain())]
+    answers = [apart(harness, request[:-5]).raw for harness in (short(), plain())]
     assert answers[0] == answers[1]
 
 
@@ -261,8 +263,8 @@ def test_a_large_body_is_not_waited_for() -> None:
     assert fast_path.needs_body(head.replace(str(BODY_MAX_BYTES + 1).encode(), str(BODY_MAX_BYTES).encode()))
 
 
-def kept(door: HttpHarness) -> list[DirEntry]:
-    return door.agent.server.store.kv.with_prefix(None, "")[1]
+def kept(harness: HttpHarness) -> list[DirEntry]:
+    return harness.agent.server.store.kv.with_prefix(None, "")[1]
 
 
 @settings(max_examples=200, deadline=None)
@@ -303,11 +305,11 @@ def test_each_way_logs_the_same_line() -> None:
 
     globalLogPublisher.addObserver(observe)
     try:
-        for door in (short(), plain()):
-            lane_of_door, agent = door.site.dispatcher.serve, door.agent
-            door.site = HttpService(agent.clock, HttpConfig((), 0), agent, lambda: True).factory
-            door.site.dispatcher.serve = lane_of_door and door.site.dispatcher.serve
-            told(door, put("/v1/kv/a?flags=1", b"x"))
+        for harness in (short(), plain()):
+            lane_of_door, agent = harness.site.dispatcher.serve, harness.agent
+            harness.site = HttpService(agent.clock, HttpConfig((), 0), agent, lambda: True).factory
+            harness.site.dispatcher.serve = lane_of_door and harness.site.dispatcher.serve
+            told(harness, put("/v1/kv/a?flags=1", b"x"))
     finally:
         globalLogPublisher.removeObserver(observe)
     assert seen == [("PUT", "/v1/kv/a?flags=1", "127.0.0.9")] * 2
@@ -337,9 +339,9 @@ class Slow:
 
 @pytest.fixture
 def slow() -> HttpHarness:
-    door = short()
-    door.agent.caller = Slow()
-    return door
+    harness = short()
+    harness.agent.caller = Slow()
+    return harness
 
 
 def test_what_comes_behind_a_write_is_answered_after_it(slow: HttpHarness) -> None:
@@ -391,19 +393,19 @@ def test_a_write_may_take_longer_than_the_idle_time(slow: HttpHarness) -> None:
 
 
 def test_our_own_fault_is_an_empty_500(monkeypatch: pytest.MonkeyPatch) -> None:
-    door = short()
+    harness = short()
 
     def broken(_request: Any, _path: str) -> None:
         raise ZeroDivisionError
 
-    door.site.dispatcher.serve = broken
-    answer = told(door, put("/v1/kv/a", b"x"))
+    harness.site.dispatcher.serve = broken
+    answer = told(harness, put("/v1/kv/a", b"x"))
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert answer.endswith(b"\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_a_flood_of_different_heads_is_forgotten() -> None:
-    door = short()
+    harness = short()
     for number in range(fast_path.HEADS_MAX + 50):
-        told(door, put("/v1/kv/a", b"x", f"X-Request-Id: {number}"))
+        told(harness, put("/v1/kv/a", b"x", f"X-Request-Id: {number}"))
     assert len(fast_path._heads) <= fast_path.HEADS_MAX

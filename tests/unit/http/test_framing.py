@@ -71,8 +71,8 @@ GET = b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n"
 )
 @pytest.mark.parametrize("pieces", ["whole", "bytes", "behind"])
 def test_an_odd_framing_is_refused_and_nothing_behind_it_is_read(head: bytes, pieces: str, faults: list[str]) -> None:
-    door = HttpHarness()
-    asking = InMemoryClient(door)
+    harness = HttpHarness()
+    asking = InMemoryClient(harness)
     if pieces == "behind":
         asking.send(GET + b"\r\n" + head + SMUGGLED)
     elif pieces == "whole":
@@ -81,13 +81,13 @@ def test_an_odd_framing_is_refused_and_nothing_behind_it_is_read(head: bytes, pi
         for at in range(len(head) if len(head) < 1000 else 0):
             asking.send(head[at : at + 1])
         asking.send(SMUGGLED if len(head) < 1000 else head + SMUGGLED)
-    door.agent.clock.advance(LINGER_S)
+    harness.agent.clock.advance(LINGER_S)
     answers = asking.raw.split(b"HTTP/1.1 ")[1:]
     status = b"501" if b"Transfer-Encoding:" in head and _is_unknown(head) else b"400"
     assert [answer[:3] for answer in answers] == [b"200", status][pieces != "behind" :]
     assert b"\r\nConnection: close\r\n" in answers[-1]
     assert not asking.transport.connected
-    assert door.ask("GET /v1/kv/?keys").json == [], "nothing was written"
+    assert harness.ask("GET /v1/kv/?keys").json == [], "nothing was written"
     assert faults == []
 
 
@@ -130,13 +130,13 @@ _requests = st.builds(
 def test_any_bytes_end_in_an_answer_or_are_awaited_no_longer_than_allowed(
     faults: list[str], data: bytes, size: int
 ) -> None:
-    door = HttpHarness()
-    asking = InMemoryClient(door)
+    harness = HttpHarness()
+    asking = InMemoryClient(harness)
     for at in range(0, len(data), size):
         asking.send(data[at : at + size])
     assert faults == []
     for _ in range(8):  # waits of blocking reads, then the time of a request, then that of an idle connection
-        door.agent.clock.advance(max(REQUEST_TIMEOUT_S, IDLE_TIMEOUT_S, 700.0))
+        harness.agent.clock.advance(max(REQUEST_TIMEOUT_S, IDLE_TIMEOUT_S, 700.0))
     assert faults == []
     assert not asking.transport.connected or not data, "nobody waits for ever"
     if data.strip(b"\r\n"):

@@ -46,19 +46,19 @@ def _no_faults_of_ours() -> Iterator[None]:
     assert not found, found[0]
 
 
-def state(door: HttpHarness) -> list[bytes]:
+def state(harness: HttpHarness) -> list[bytes]:
     """All that writes may change."""
     reads = (
         "internal/ui/nodes", "kv/?recurse", "session/list", "query", "connect/intentions", "config/", "agent/services",
         "agent/checks", "operator/autopilot/configuration", "coordinate/nodes",
     )  # fmt: skip
-    return [door.ask(f"GET /v1/{path}").body for path in reads]
+    return [harness.ask(f"GET /v1/{path}").body for path in reads]
 
 
 @pytest.mark.parametrize("at", range(len(BODIES)))
 def test_any_body_is_answered_and_a_refused_one_writes_nothing(at: int) -> None:
     method, path, build, names = BODIES[at]
-    door = HttpHarness()
+    harness = HttpHarness()
 
     @_few
     @given(
@@ -67,11 +67,11 @@ def test_any_body_is_answered_and_a_refused_one_writes_nothing(at: int) -> None:
         )
     )
     def ask(fields: dict[str, Any]) -> None:
-        index, before = door.agent.server.store.index, state(door)
-        answer = door.ask(f"{method} {path}", json.dumps(build(fields)))
+        index, before = harness.agent.server.store.index, state(harness)
+        answer = harness.ask(f"{method} {path}", json.dumps(build(fields)))
         assert answer.status in (200, 400, 409, 500)
-        assert answer.status != 400 or door.agent.server.store.index == index, "refused before it was proposed"
-        assert answer.status == 200 or state(door) == before, answer.text
+        assert answer.status != 400 or harness.agent.server.store.index == index, "refused before it was proposed"
+        assert answer.status == 200 or state(harness) == before, answer.text
 
     ask()
 
@@ -79,13 +79,13 @@ def test_any_body_is_answered_and_a_refused_one_writes_nothing(at: int) -> None:
 @pytest.mark.parametrize("method_path_body", [(method, path, body) for method, path, body, _ in WRITES])
 def test_any_parameters_of_a_write_are_answered(method_path_body: tuple[str, str, str]) -> None:
     method, path, body = method_path_body
-    door = HttpHarness()
+    harness = HttpHarness()
 
     @_few
     @given(st.lists(st.one_of(st.sampled_from(QUERIES), st.binary(max_size=6).map(quote_from_bytes)), max_size=3))
     def ask(queries: list[str]) -> None:
-        asking = door.begin(f"{method} {path}?{'&'.join(queries)}", body)
-        door.agent.clock.advance(700.0)
+        asking = harness.begin(f"{method} {path}?{'&'.join(queries)}", body)
+        harness.agent.clock.advance(700.0)
         assert asking.answer is not None
         assert asking.answer.status < 600
 
@@ -98,27 +98,27 @@ _bytes = st.binary(max_size=12).filter(lambda raw: not set(raw) & set(b" \r\n?#\
 @_few
 @given(st.sampled_from([path for path in READS if path.endswith("/")]), _bytes, _bytes)
 def test_any_bytes_of_a_request_line_are_answered(path: str, tail: bytes, query: bytes) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     for method in (b"GET", b"DELETE"):
-        asking = InMemoryClient(door)
+        asking = InMemoryClient(harness)
         target = path.encode() + tail + b"?" + query
         asking.send(b"%b %b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" % (method, target))
-        door.agent.clock.advance(700.0)
+        harness.agent.clock.advance(700.0)
         assert asking.answer is not None, target
 
 
 @_few
 @given(st.binary(min_size=1, max_size=20).filter(lambda key: key.decode("utf-8", "replace").isprintable()))
 def test_any_key_that_can_be_printed_is_put_read_listed_and_deleted(key: bytes) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     if b"//" in b"/" + key or b"/./" in b"/" + key + b"/" or b"/../" in b"/" + key + b"/":
         return  # no path names it
     target = f"/v1/kv/{quote_from_bytes(key, safe='/')}"
-    door.tell(f"PUT {target}", key)
-    assert door.ask(f"GET {target}?raw").body == key
-    assert len(door.ask("GET /v1/kv/?keys").json) == 1
-    assert [row["Key"] for row in door.ask(f"GET {target}?recurse").json] == [
+    harness.tell(f"PUT {target}", key)
+    assert harness.ask(f"GET {target}?raw").body == key
+    assert len(harness.ask("GET /v1/kv/?keys").json) == 1
+    assert [row["Key"] for row in harness.ask(f"GET {target}?recurse").json] == [
         "".join("\ufffd" if "\udc80" <= char <= "\udcff" else char for char in key.decode("utf-8", "surrogateescape"))
     ]
-    door.tell(f"DELETE {target}")
-    assert door.ask("GET /v1/kv/?keys").json == []
+    harness.tell(f"DELETE {target}")
+    assert harness.ask("GET /v1/kv/?keys").json == []

@@ -114,7 +114,7 @@ ELSEWHERE = {"/v1/agent/monitor", "/v1/snapshot"}
 
 @pytest.mark.parametrize("path", sorted(ROUTES.keys() - ELSEWHERE))
 def test_any_request_is_answered(path: str, faults: list[Any]) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
 
     @settings(
         max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
@@ -129,11 +129,11 @@ def test_any_request_is_answered(path: str, faults: list[Any]) -> None:
     def ask(method: str, tail: str, query: list[tuple[str, str]], body: bytes) -> None:
         words = "&".join(f"{name}={quote(value, safe='', errors='replace')}" for name, value in query)
         target = f"{path}{quote(tail, safe='', errors='replace')}?{words}"
-        asking = InMemoryClient(door)
+        asking = InMemoryClient(harness)
         head = f"{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
         asking.send(head.encode() + body)
         if asking.answer is None:
-            door.agent.clock.advance(LONG_S)
+            harness.agent.clock.advance(LONG_S)
         assert faults == [], target
         assert asking.answer is not None or (method == "HEAD" and b" 200 " in asking.raw), (
             f"no answer: {method} {target}"

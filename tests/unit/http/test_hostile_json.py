@@ -17,11 +17,11 @@ FIELDS = ("", "ID", "Name", "Node", "Key", "Kind", "Check", "Service", "Meta", "
 
 @pytest.mark.parametrize(("method", "path"), ROUTES_WITH_BODIES)
 def test_hostile_json(method: str, path: str, faults: list[str]) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     for kind, text in HOSTILE.items():
         for field in FIELDS:
             body = f'{{"{field}":{text}}}' if field else text
-            answer = door.ask(f"{method} {path}{'x' if path.endswith('/') else ''}", body)
+            answer = harness.ask(f"{method} {path}{'x' if path.endswith('/') else ''}", body)
             assert answer.status != 500 or (answer.body and "internal error" not in answer.text), (path, field, kind)
             assert len(answer.body) < 1000
     assert faults == []
@@ -62,10 +62,10 @@ def test_hostile_json_is_400(request_line: str, kind: str) -> None:
     ],
 )
 def test_parameters_of_many_digits(request_line: str, faults: list[str]) -> None:
-    door = HttpHarness()
-    asking = door.begin(request_line, '{"Kind":"service-defaults","Name":"x"}' if "config?" in request_line else "")
+    harness = HttpHarness()
+    asking = harness.begin(request_line, '{"Kind":"service-defaults","Name":"x"}' if "config?" in request_line else "")
     if asking.answer is None:
-        door.agent.clock.advance(1000.0)
+        harness.agent.clock.advance(1000.0)
     assert asking.answer is not None
     assert "internal error" not in asking.answer.text
     assert faults == []

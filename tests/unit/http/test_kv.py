@@ -1,4 +1,4 @@
-"""Keys, sessions and transactions through the HTTP door; tests/conformance has the answers of real Consul."""
+"""Keys, sessions and transactions through the HTTP API; tests/conformance has the answers of real Consul."""
 
 import json
 
@@ -9,18 +9,18 @@ from tests.harness.http import FakeAgent, HttpHarness
 
 
 @pytest.fixture
-def door() -> HttpHarness:
+def harness() -> HttpHarness:
     return HttpHarness(FakeAgent().start())
 
 
-def test_a_key_is_written_read_and_removed(door: HttpHarness) -> None:
-    assert door.ask("PUT /v1/kv/a/b?flags=7", b"x").text == "true"
-    (entry,) = json.loads(door.ask("GET /v1/kv/a/b").text)
+def test_a_key_is_written_read_and_removed(harness: HttpHarness) -> None:
+    assert harness.ask("PUT /v1/kv/a/b?flags=7", b"x").text == "true"
+    (entry,) = json.loads(harness.ask("GET /v1/kv/a/b").text)
     assert (entry["Key"], entry["Value"], entry["Flags"]) == ("a/b", "eA==", 7)
-    assert door.ask("GET /v1/kv/a/b?raw").text == "x"
-    assert door.ask("GET /v1/kv/a/?keys").text == '["a/b"]'
-    assert door.ask("DELETE /v1/kv/a/?recurse").text == "true"
-    assert door.ask("GET /v1/kv/a/b").status == 404
+    assert harness.ask("GET /v1/kv/a/b?raw").text == "x"
+    assert harness.ask("GET /v1/kv/a/?keys").text == '["a/b"]'
+    assert harness.ask("DELETE /v1/kv/a/?recurse").text == "true"
+    assert harness.ask("GET /v1/kv/a/b").status == 404
 
 
 @pytest.mark.parametrize(
@@ -34,52 +34,52 @@ def test_a_key_is_written_read_and_removed(door: HttpHarness) -> None:
         ("PUT /v1/txn", 400, "Failed to parse body: EOF"),
     ],
 )
-def test_mistakes_in_consuls_words(door: HttpHarness, line: str, status: int, text: str) -> None:
-    answer = door.ask(line)
+def test_mistakes_in_consuls_words(harness: HttpHarness, line: str, status: int, text: str) -> None:
+    answer = harness.ask(line)
     assert (answer.status, answer.text.strip()) == (status, text)
 
 
-def test_values_end_at_512_kib(door: HttpHarness) -> None:
-    assert door.ask("PUT /v1/kv/big", b"x" * (512 * 1024)).text == "true"
-    answer = door.ask("PUT /v1/kv/big", b"x" * (512 * 1024 + 1))
+def test_values_end_at_512_kib(harness: HttpHarness) -> None:
+    assert harness.ask("PUT /v1/kv/big", b"x" * (512 * 1024)).text == "true"
+    answer = harness.ask("PUT /v1/kv/big", b"x" * (512 * 1024 + 1))
     assert answer.status == 413
     assert answer.text.startswith("Request body(524289 bytes) too large, max size: 524288 bytes.")
 
 
-def test_a_session_locks_a_key(door: HttpHarness) -> None:
-    created = door.ask("PUT /v1/session/create", b'{"NodeChecks": [], "LockDelay": "0s"}')
+def test_a_session_locks_a_key(harness: HttpHarness) -> None:
+    created = harness.ask("PUT /v1/session/create", b'{"NodeChecks": [], "LockDelay": "0s"}')
     session = json.loads(created.text)["ID"]
-    assert door.ask(f"PUT /v1/kv/l?acquire={session}", b"me").text == "true"
-    (entry,) = json.loads(door.ask("GET /v1/kv/l").text)
+    assert harness.ask(f"PUT /v1/kv/l?acquire={session}", b"me").text == "true"
+    (entry,) = json.loads(harness.ask("GET /v1/kv/l").text)
     assert (entry["Session"], entry["LockIndex"]) == (session, 1)
-    assert door.ask(f"PUT /v1/session/destroy/{session}").text == "true"
-    assert "Session" not in json.loads(door.ask("GET /v1/kv/l").text)[0]
+    assert harness.ask(f"PUT /v1/session/destroy/{session}").text == "true"
+    assert "Session" not in json.loads(harness.ask("GET /v1/kv/l").text)[0]
 
 
-def test_a_transaction_is_all_or_nothing(door: HttpHarness) -> None:
+def test_a_transaction_is_all_or_nothing(harness: HttpHarness) -> None:
     body = b'[{"KV": {"Verb": "set", "Key": "t", "Value": "MQ=="}}, {"KV": {"Verb": "get", "Key": "none"}}]'
-    answer = door.ask("PUT /v1/txn", body)
+    answer = harness.ask("PUT /v1/txn", body)
     assert answer.status == 409
     errors = [{"OpIndex": 1, "What": 'key "none" doesn\'t exist'}]
     assert json.loads(answer.text) == {"Results": None, "Errors": errors}
-    assert door.ask("GET /v1/kv/t").status == 404
-    assert door.ask("PUT /v1/txn", b"[" + b",".join([b"{}"] * 65) + b"]").status == 413
+    assert harness.ask("GET /v1/kv/t").status == 404
+    assert harness.ask("PUT /v1/txn", b"[" + b",".join([b"{}"] * 65) + b"]").status == 413
 
 
-def test_limits_are_those_of_the_configuration(door: HttpHarness) -> None:
+def test_limits_are_those_of_the_configuration(harness: HttpHarness) -> None:
     """Texts as a real agent with the same limits words them."""
-    door.agent.limits = WriteLimits(value_bytes=10, txn_bytes=100, txn_operations=2)
+    harness.agent.limits = WriteLimits(value_bytes=10, txn_bytes=100, txn_operations=2)
     tail = "See https://www.consul.io/docs/agent/options.html"
-    large = door.ask("PUT /v1/kv/a", b"12345678901")
+    large = harness.ask("PUT /v1/kv/a", b"12345678901")
     assert (large.status, large.text) == (
         413,
         f"Request body(11 bytes) too large, max size: 10 bytes. {tail}#kv_max_value_size.",
     )
     value = b'[{"KV":{"Verb":"set","Key":"a","Value":"MTIzNDU2Nzg5MDEyMzQ1Njc4OTA="}}]'
-    assert door.ask("PUT /v1/txn", value).text == 'Value for key "a" is too large (20 > 10 bytes)'
+    assert harness.ask("PUT /v1/txn", value).text == 'Value for key "a" is too large (20 > 10 bytes)'
     whole = b"[" + b",".join([b'{"KV":{"Verb":"set","Key":"a","Value":"MTIz"}}'] * 3) + b"]"
-    assert door.ask("PUT /v1/txn", whole).text == (
+    assert harness.ask("PUT /v1/txn", whole).text == (
         f"Request body({len(whole)} bytes) too large, max size: 100 bytes. {tail}#txn_max_req_len."
     )
-    door.agent.limits = WriteLimits(txn_operations=2)
-    assert door.ask("PUT /v1/txn", whole).text == "Transaction contains too many operations (3 > 2)"
+    harness.agent.limits = WriteLimits(txn_operations=2)
+    assert harness.ask("PUT /v1/txn", whole).text == "Transaction contains too many operations (3 > 2)"

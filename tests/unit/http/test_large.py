@@ -91,12 +91,12 @@ class Elsewhere:
 
 
 def filled(in_thread: Any, *, short: bool) -> HttpHarness:
-    door = HttpHarness(in_thread=in_thread)
+    harness = HttpHarness(in_thread=in_thread)
     if not short:
-        door.site.dispatcher.serve = None
+        harness.site.dispatcher.serve = None
     for number in range(COUNT):
-        door.tell(f"PUT /v1/kv/big/{number}", bytes([65 + number]) * VALUE_BYTES)
-    return door
+        harness.tell(f"PUT /v1/kv/big/{number}", bytes([65 + number]) * VALUE_BYTES)
+    return harness
 
 
 READ = "GET /v1/kv/big/?recurse"
@@ -109,12 +109,12 @@ def test_a_large_answer_is_made_elsewhere_and_shows_the_state_of_its_index(
     short: bool, parameters: str, headers: dict[str, str]
 ) -> None:
     elsewhere = Elsewhere()
-    door = filled(elsewhere, short=short)
-    before = door.agent.server.store.kv.with_prefix(None, "big/")
-    asking = door.begin(READ + parameters, **headers)
+    harness = filled(elsewhere, short=short)
+    before = harness.agent.server.store.kv.with_prefix(None, "big/")
+    asking = harness.begin(READ + parameters, **headers)
     assert asking.raw == b""
-    door.tell("PUT /v1/kv/big/0", b"changed")
-    door.tell("DELETE /v1/kv/big/1")
+    harness.tell("PUT /v1/kv/big/0", b"changed")
+    harness.tell("DELETE /v1/kv/big/1")
 
     elsewhere.work()
 
@@ -130,11 +130,11 @@ def test_a_large_answer_is_made_elsewhere_and_shows_the_state_of_its_index(
 @pytest.mark.parametrize("short", [True, False])
 def test_what_comes_behind_a_large_answer_is_answered_after_it(short: bool) -> None:
     elsewhere = Elsewhere()
-    door = filled(elsewhere, short=short)
-    asking = door.begin(READ)
+    harness = filled(elsewhere, short=short)
+    asking = harness.begin(READ)
     asking.send(b"GET /v1/status/leader HTTP/1.1\r\nHost: h\r\n\r\n")
     elsewhere.work()
-    door.agent.clock.advance(0)
+    harness.agent.clock.advance(0)
     assert asking.raw.count(b"HTTP/1.1 200 OK") == 2
     assert asking.raw.endswith(b':8300"')
 
@@ -142,8 +142,8 @@ def test_what_comes_behind_a_large_answer_is_answered_after_it(short: bool) -> N
 @pytest.mark.parametrize("short", [True, False])
 def test_a_client_that_leaves_ends_the_work(short: bool) -> None:
     elsewhere = Elsewhere()
-    door = filled(elsewhere, short=short)
-    asking = door.begin(READ)
+    harness = filled(elsewhere, short=short)
+    asking = harness.begin(READ)
     asking.hang_up()
     [(job, _)] = elsewhere.jobs
     assert job().size == 0
@@ -152,8 +152,8 @@ def test_a_client_that_leaves_ends_the_work(short: bool) -> None:
 
 def test_a_slow_client_is_sent_no_more_than_it_takes_and_is_cut_off_when_it_takes_nothing() -> None:
     elsewhere = Elsewhere()
-    door = filled(elsewhere, short=True)
-    asking = door.begin(READ)
+    harness = filled(elsewhere, short=True)
+    asking = harness.begin(READ)
     real = asking.transport.write
 
     def write(data: bytes) -> None:
@@ -166,12 +166,12 @@ def test_a_slow_client_is_sent_no_more_than_it_takes_and_is_cut_off_when_it_take
     one = VALUE_BYTES * 4 // 3 + 1000  # a part has one value at least
     assert 0 < first <= one
 
-    door.agent.clock.advance(IDLE_TIMEOUT_S / 2)
+    harness.agent.clock.advance(IDLE_TIMEOUT_S / 2)
     asking.channel._channel.resumeProducing()
     assert first < len(asking.raw) <= first + one
-    door.agent.clock.advance(IDLE_TIMEOUT_S - 1)
+    harness.agent.clock.advance(IDLE_TIMEOUT_S - 1)
     assert asking.transport.connected
-    door.agent.clock.advance(2)
+    harness.agent.clock.advance(2)
     assert not asking.transport.connected
 
 
@@ -185,11 +185,11 @@ def test_a_whole_body_is_compressed_in_parts_too() -> None:
 @pytest.mark.parametrize("short", [True, False])
 def test_a_request_in_a_long_turn_waits_for_the_next_one(short: bool) -> None:
     """So costly reads that come together are made one in a turn, and gossip is read between them."""
-    door = filled(Elsewhere(), short=short)
-    agent = door.agent
+    harness = filled(Elsewhere(), short=short)
+    agent = harness.agent
     agent.turn.began_s = agent.clock.seconds() - TURN_MAX_S - 0.01
-    asking = door.begin("GET /v1/status/leader")
-    gone = door.begin("GET /v1/status/leader")
+    asking = harness.begin("GET /v1/status/leader")
+    gone = harness.begin("GET /v1/status/leader")
     gone.hang_up()
     agent.clock.callLater(0, lambda: setattr(agent.turn, "began_s", agent.clock.seconds()))
     assert asking.raw == b""

@@ -1,4 +1,4 @@
-"""What no client may do to the HTTP door, and what it is told."""
+"""What no client may do to the HTTP API, and what it is told."""
 
 from typing import Any
 
@@ -12,31 +12,31 @@ from tests.harness.http import HttpHarness, InMemoryClient
 
 
 @pytest.fixture
-def door() -> HttpHarness:
+def harness() -> HttpHarness:
     return HttpHarness()
 
 
-def begun(door: HttpHarness, data: bytes) -> InMemoryClient:
-    asking = InMemoryClient(door)
+def begun(harness: HttpHarness, data: bytes) -> InMemoryClient:
+    asking = InMemoryClient(harness)
     asking.send(data)
     return asking
 
 
-def test_a_body_that_announces_too_much_is_refused_unread(door: HttpHarness) -> None:
+def test_a_body_that_announces_too_much_is_refused_unread(harness: HttpHarness) -> None:
     asking = begun(
-        door, b"PUT /v1/catalog/register HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (BODY_MAX_BYTES + 1)
+        harness, b"PUT /v1/catalog/register HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (BODY_MAX_BYTES + 1)
     )
     assert asking.answer is not None
     assert (asking.answer.status, asking.answer.headers["connection"]) == (413, "close")
     assert asking.answer.text == "Request body too large, max size: 8388608 bytes."
     asking.send(b"{" * 100_000)
-    door.agent.clock.advance(LINGER_S)
+    harness.agent.clock.advance(LINGER_S)
     assert not asking.transport.connected
     assert asking.raw.count(b"HTTP/1.1") == 1, "one answer, and no route was asked"
 
 
-def test_a_body_in_chunks_is_counted(door: HttpHarness) -> None:
-    asking = begun(door, b"PUT /v1/catalog/register HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+def test_a_body_in_chunks_is_counted(harness: HttpHarness) -> None:
+    asking = begun(harness, b"PUT /v1/catalog/register HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
     for _ in range(9):
         asking.send(chunk)
@@ -46,8 +46,8 @@ def test_a_body_in_chunks_is_counted(door: HttpHarness) -> None:
     assert asking.raw.count(b"HTTP/1.1") == 1
 
 
-def test_a_body_in_chunks_arrives_whole(door: HttpHarness) -> None:
-    asking = begun(door, b"PUT /v1/event/fire/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+def test_a_body_in_chunks_arrives_whole(harness: HttpHarness) -> None:
+    asking = begun(harness, b"PUT /v1/event/fire/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     asking.send(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
     assert asking.answer is not None
     assert asking.answer.json["Payload"] == "YWJjZGU="
@@ -63,69 +63,69 @@ def test_a_body_in_chunks_arrives_whole(door: HttpHarness) -> None:
     ],
     ids=["path", "header", "many headers", "no line at all"],
 )
-def test_headers_have_a_limit(door: HttpHarness, head: bytes) -> None:
-    asking = begun(door, head + b"\r\n")
+def test_headers_have_a_limit(harness: HttpHarness, head: bytes) -> None:
+    asking = begun(harness, head + b"\r\n")
     assert asking.answer is not None
     assert (asking.answer.status, asking.answer.text) == (431, "431 Request Header Fields Too Large")
 
 
-def test_a_long_filter_is_no_problem(door: HttpHarness) -> None:
+def test_a_long_filter_is_no_problem(harness: HttpHarness) -> None:
     expression = "%20or%20".join(f"Node==n{number}" for number in range(1500))
-    assert door.ask(f"GET /v1/catalog/nodes?filter={expression}").status == 200
+    assert harness.ask(f"GET /v1/catalog/nodes?filter={expression}").status == 200
 
 
 @pytest.mark.parametrize(
     "part", [b"GET / HT", b"PUT /v1/event/fire/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"]
 )
-def test_a_request_that_drips_is_ended(door: HttpHarness, part: bytes) -> None:
-    asking = begun(door, part[:1])
+def test_a_request_that_drips_is_ended(harness: HttpHarness, part: bytes) -> None:
+    asking = begun(harness, part[:1])
     step_s = REQUEST_TIMEOUT_S / len(part)
     for number in range(1, len(part)):
-        door.agent.clock.advance(step_s)
+        harness.agent.clock.advance(step_s)
         asking.send(part[number : number + 1])
     assert asking.answer is None
-    door.agent.clock.advance(2 * step_s)
+    harness.agent.clock.advance(2 * step_s)
     assert asking.answer is not None
     assert asking.answer.status == 408
 
 
-def test_a_silent_client_is_cut_off(door: HttpHarness) -> None:
-    asking = InMemoryClient(door)
-    door.agent.clock.advance(IDLE_TIMEOUT_S + 1)
+def test_a_silent_client_is_cut_off(harness: HttpHarness) -> None:
+    asking = InMemoryClient(harness)
+    harness.agent.clock.advance(IDLE_TIMEOUT_S + 1)
     assert not asking.transport.connected
 
 
-def test_a_client_that_waits_for_an_answer_is_not_idle(door: HttpHarness) -> None:
-    asking = door.begin("GET /v1/event/list?index=1&wait=5m")
+def test_a_client_that_waits_for_an_answer_is_not_idle(harness: HttpHarness) -> None:
+    asking = harness.begin("GET /v1/event/list?index=1&wait=5m")
     for _ in range(3):
-        door.agent.clock.advance(REQUEST_TIMEOUT_S - 30)
+        harness.agent.clock.advance(REQUEST_TIMEOUT_S - 30)
     assert asking.transport.connected
     assert asking.answer is None
 
 
 def test_connections_of_one_client_have_a_limit() -> None:
-    door = HttpHarness(connections_per_client=2)
-    first, second = InMemoryClient(door), InMemoryClient(door)
-    third = refused(door, "127.0.0.9")
+    harness = HttpHarness(connections_per_client=2)
+    first, second = InMemoryClient(harness), InMemoryClient(harness)
+    third = refused(harness, "127.0.0.9")
     assert b"429 Too Many Requests" in third.raw
     assert not third.transport.connected
-    assert door.site.refused == 1
-    assert refused(door, "127.0.0.8").raw == b"", "another client is not concerned"
+    assert harness.site.refused == 1
+    assert refused(harness, "127.0.0.8").raw == b"", "another client is not concerned"
     first.hang_up()
-    assert refused(door, "127.0.0.9").raw == b""
+    assert refused(harness, "127.0.0.9").raw == b""
     assert second.transport.connected
 
 
-def refused(door: HttpHarness, host: str) -> InMemoryClient:
+def refused(harness: HttpHarness, host: str) -> InMemoryClient:
     class Elsewhere(InMemoryClient):
         address = IPv4Address("TCP", host, 1)
 
-    return Elsewhere(door)
+    return Elsewhere(harness)
 
 
 def test_no_limit_when_it_is_0() -> None:
-    door = HttpHarness(connections_per_client=0)
-    assert all(InMemoryClient(door).transport.connected for _ in range(500))
+    harness = HttpHarness(connections_per_client=0)
+    assert all(InMemoryClient(harness).transport.connected for _ in range(500))
 
 
 @pytest.mark.parametrize(
@@ -137,38 +137,38 @@ def test_no_limit_when_it_is_0() -> None:
         b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
     ],
 )
-def test_what_is_no_http_costs_its_own_connection(door: HttpHarness, data: bytes) -> None:
-    asking = begun(door, data)
+def test_what_is_no_http_costs_its_own_connection(harness: HttpHarness, data: bytes) -> None:
+    asking = begun(harness, data)
     assert asking.raw.startswith(b"HTTP/1.1 400 Bad Request")
-    door.agent.clock.advance(LINGER_S)
+    harness.agent.clock.advance(LINGER_S)
     assert not asking.transport.connected
-    assert door.ask("GET /v1/status/leader").status == 200
+    assert harness.ask("GET /v1/status/leader").status == 200
 
 
 @pytest.mark.parametrize("host", ["", "a..b", "xn--a", "[::1", "a" * 300])
-def test_any_host_header_will_do(door: HttpHarness, host: Any) -> None:
-    asking = begun(door, b"GET /v1/status/leader HTTP/1.1\r\nHost: " + host.encode("latin-1") + b"\r\n\r\n")
+def test_any_host_header_will_do(harness: HttpHarness, host: Any) -> None:
+    asking = begun(harness, b"GET /v1/status/leader HTTP/1.1\r\nHost: " + host.encode("latin-1") + b"\r\n\r\n")
     assert asking.answer is not None
     assert asking.answer.status == 200
 
 
-def test_several_requests_on_one_connection(door: HttpHarness) -> None:
-    asking = begun(door, b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+def test_several_requests_on_one_connection(harness: HttpHarness) -> None:
+    asking = begun(harness, b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
     assert asking.raw.count(b"HTTP/1.1 200 OK") == 3
 
 
 class Counted(InMemoryClient):
     """A connection that ends as Twisted's do when it is aborted."""
 
-    def __init__(self, door: HttpHarness) -> None:
-        super().__init__(door)
+    def __init__(self, harness: HttpHarness) -> None:
+        super().__init__(harness)
         self.transport.abortConnection = self.hang_up
 
 
 def test_when_all_connections_are_in_use_the_one_idle_for_longest_goes() -> None:
-    door = HttpHarness(connections_per_client=0)
-    door.site.connections.total = 6
-    silent, partly, slow, waiting, asked, kept = (Counted(door) for _ in range(6))
+    harness = HttpHarness(connections_per_client=0)
+    harness.site.connections.total = 6
+    silent, partly, slow, waiting, asked, kept = (Counted(harness) for _ in range(6))
     partly.send(b"GET /v1/status/lea")
     slow.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
     waiting.send(b"GET /v1/event/list?index=1&wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -176,9 +176,9 @@ def test_when_all_connections_are_in_use_the_one_idle_for_longest_goes() -> None
     kept.send(b"GET /v1/catalog/nodes?index=1000&wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
     for gone in (silent, partly, slow, asked):
         assert gone.transport.connected
-        Counted(door).send(b"GET /v1/catalog/nodes?index=1000&wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
+        Counted(harness).send(b"GET /v1/catalog/nodes?index=1000&wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
         assert not gone.transport.connected
     assert waiting.transport.connected, "it waits for an answer"
     assert kept.transport.connected
-    assert door.site.buildProtocol(InMemoryClient.address) is None, "all wait for an answer"
-    assert len(door.site.connections) == 6
+    assert harness.site.buildProtocol(InMemoryClient.address) is None, "all wait for an answer"
+    assert len(harness.site.connections) == 6

@@ -9,7 +9,7 @@ EVIL = "http://evil.example"
 
 
 @pytest.fixture(scope="module")
-def door() -> HttpHarness:
+def harness() -> HttpHarness:
     return HttpHarness(allowed_hosts=("ui.example", "https://Whole.example:8443/", "port.example:80"))
 
 
@@ -56,34 +56,34 @@ def door() -> HttpHarness:
         "PUT /v1/agent/leave",
     ],
 )
-def test_who_may_change_state(door: HttpHarness, request_line: str, headers: dict[str, str], is_taken: bool) -> None:
-    door.agent.left = False
-    answer = door.ask(request_line, b"", Content_Type="text/plain", **headers)
+def test_who_may_change_state(harness: HttpHarness, request_line: str, headers: dict[str, str], is_taken: bool) -> None:
+    harness.agent.left = False
+    answer = harness.ask(request_line, b"", Content_Type="text/plain", **headers)
     assert (answer.status != 403) is is_taken, answer.text
     if not is_taken:
         assert REFUSED in answer.text
-        assert not door.agent.left
+        assert not harness.agent.left
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_reading_is_the_browsers_matter(door: HttpHarness, method: str) -> None:
-    asking = door.begin(f"{method} /v1/status/leader", Origin=EVIL, Sec_Fetch_Site="cross-site")
+def test_reading_is_the_browsers_matter(harness: HttpHarness, method: str) -> None:
+    asking = harness.begin(f"{method} /v1/status/leader", Origin=EVIL, Sec_Fetch_Site="cross-site")
     assert asking.raw.startswith(b"HTTP/1.1 ")
     assert b" 403 " not in asking.raw
 
 
-def test_the_slow_way_refuses_the_same(door: HttpHarness) -> None:
+def test_the_slow_way_refuses_the_same(harness: HttpHarness) -> None:
     """A request that Twisted reads: its body comes in chunks."""
-    asking = door.begin("GET /v1/status/leader")
+    asking = harness.begin("GET /v1/status/leader")
     asking.send(
         b"PUT /v1/kv/forged HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nOrigin: http://evil.example\r\n\r\n"
         b"1\r\nx\r\n0\r\n\r\n"
     )
     assert b"HTTP/1.1 403 " in asking.raw
-    assert door.ask("GET /v1/kv/forged").status == 404
+    assert harness.ask("GET /v1/kv/forged").status == 404
 
 
-def test_the_origin_in_the_answer_is_printable(door: HttpHarness) -> None:
-    answer = door.ask("PUT /v1/kv/forged", b"", Origin="http://evil.example/\x7f")
+def test_the_origin_in_the_answer_is_printable(harness: HttpHarness) -> None:
+    answer = harness.ask("PUT /v1/kv/forged", b"", Origin="http://evil.example/\x7f")
     assert answer.status in (400, 403)
     assert "\x7f" not in answer.text

@@ -46,13 +46,13 @@ def expected(request: str, answer: str) -> str:
 
 @pytest.mark.parametrize("path", BY_ENDPOINT)
 def test_an_endpoint_refuses_what_consul_refuses_in_its_words(path: str) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     differences: list[Any] = []
     for request, answer in BY_ENDPOINT[path]:
         if request.startswith(SKIPPED):
             continue
         method, target, body = [*request.split(" ", 2), ""][:3]
-        given = door.ask(f"{method} {target}", body)
+        given = harness.ask(f"{method} {target}", body)
         if f"{given.status} {given.text}" != expected(request, answer):
             differences.append((request, answer, f"{given.status} {given.text}"))
     assert not differences
@@ -64,25 +64,25 @@ def test_every_family_of_endpoints_was_asked() -> None:
 
 
 def test_null_is_zero_where_a_body_is_the_whole_setting() -> None:
-    door = HttpHarness()
-    door.tell("PUT /v1/operator/autopilot/configuration", {"CleanupDeadServers": None, "LastContactThreshold": None})
-    shown = door.ask("GET /v1/operator/autopilot/configuration").json
+    harness = HttpHarness()
+    harness.tell("PUT /v1/operator/autopilot/configuration", {"CleanupDeadServers": None, "LastContactThreshold": None})
+    shown = harness.ask("GET /v1/operator/autopilot/configuration").json
     assert (shown["CleanupDeadServers"], shown["LastContactThreshold"], shown["MaxTrailingLogs"]) == (False, "0s", 0)
 
 
 def test_all_keys_under_a_prefix_are_never_shown_raw() -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     for key in "ab":
-        door.tell(f"PUT /v1/kv/r/{key}", key)
-    assert [row["Key"] for row in door.ask("GET /v1/kv/r?raw&recurse").json] == ["r/a", "r/b"]
+        harness.tell(f"PUT /v1/kv/r/{key}", key)
+    assert [row["Key"] for row in harness.ask("GET /v1/kv/r?raw&recurse").json] == ["r/a", "r/b"]
 
 
 def test_without_a_kind_all_config_entries_are_listed() -> None:
-    door = HttpHarness()
-    door.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "w"})
-    door.tell("PUT /v1/config", {"Kind": "proxy-defaults", "Name": "global"})
-    assert [entry["Kind"] for entry in door.ask("GET /v1/config/").json] == ["proxy-defaults", "service-defaults"]
-    assert door.ask("DELETE /v1/config/service-defaults/").json == {}
+    harness = HttpHarness()
+    harness.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "w"})
+    harness.tell("PUT /v1/config", {"Kind": "proxy-defaults", "Name": "global"})
+    assert [entry["Kind"] for entry in harness.ask("GET /v1/config/").json] == ["proxy-defaults", "service-defaults"]
+    assert harness.ask("DELETE /v1/config/service-defaults/").json == {}
 
 
 @pytest.mark.parametrize(
@@ -123,27 +123,27 @@ def test_entries_that_mean_nothing_are_refused(body: dict[str, Any], text: str) 
     ],
 )
 def test_what_is_no_id_is_refused_as_the_index_of_ids_does(text: str, fault: str) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     for path, what in (("session/info", "session"), ("query", "prepared query"), ("connect/intentions", "intention")):
-        answer = door.ask(f"GET /v1/{path}/{text}")
+        answer = harness.ask(f"GET /v1/{path}/{text}")
         assert answer.text.endswith(f"failed {what} lookup: index error: {fault}")
     body = {"Name": "q", "Service": {"Service": "s"}, "Session": "x"}
-    answer = door.ask("POST /v1/query", body)
+    answer = harness.ask("POST /v1/query", body)
     assert (answer.status, answer.text) == (500, "invalid session: index error: UUID must be 36 characters")
 
 
 def test_pretty_answers_have_the_numbers_of_plain_ones() -> None:
-    door = HttpHarness()
-    door.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1"})
+    harness = HttpHarness()
+    harness.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1"})
     coord = {"Vec": [0] * 8, "Error": 1.5, "Adjustment": 0, "Height": 1e-5}
-    door.tell("PUT /v1/coordinate/update", {"Node": "n", "Coord": coord})
-    door.agent.clock.advance(10)
-    assert '"Height": 0.00001\n' in door.ask("GET /v1/coordinate/nodes?pretty").text
+    harness.tell("PUT /v1/coordinate/update", {"Node": "n", "Coord": coord})
+    harness.agent.clock.advance(10)
+    assert '"Height": 0.00001\n' in harness.ask("GET /v1/coordinate/nodes?pretty").text
 
 
 def test_the_web_page_sees_null_where_there_are_no_tags() -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     check = {"Name": "c", "Status": "passing"}
-    door.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "a", "Service": {"Service": "s"}, "Check": check})
-    node = door.ask("GET /v1/internal/ui/node/n").json
+    harness.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "a", "Service": {"Service": "s"}, "Check": check})
+    node = harness.ask("GET /v1/internal/ui/node/n").json
     assert (node["Services"][0]["Tags"], node["Checks"][0]["ServiceTags"]) == (None, None)

@@ -32,8 +32,8 @@ def head_of(path: str, *lines: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
 
 
-def sent(door: HttpHarness, head: bytes) -> bytes:
-    asking = InMemoryClient(door)
+def sent(harness: HttpHarness, head: bytes) -> bytes:
+    asking = InMemoryClient(harness)
     asking.send(head)
     asking.hang_up()
     return asking.raw
@@ -44,25 +44,25 @@ def undated(answer: bytes) -> bytes:
     return before + there + after[29:]
 
 
-def slowly(door: HttpHarness, head: bytes) -> bytes:
+def slowly(harness: HttpHarness, head: bytes) -> bytes:
     """The answer of the slow way, which keeps nothing."""
-    door.service.cache.enabled, was = False, door.service.cache.enabled
+    harness.service.cache.enabled, was = False, harness.service.cache.enabled
     try:
-        return sent(door, head)
+        return sent(harness, head)
     finally:
-        door.service.cache.enabled = was
+        harness.service.cache.enabled = was
 
 
-def warm(door: HttpHarness, head: bytes) -> None:
+def warm(harness: HttpHarness, head: bytes) -> None:
     """Ask until the answer is kept."""
-    hits = door.service.cache.hits
+    hits = harness.service.cache.hits
     for _ in range(3):
-        sent(door, head)
-    assert door.service.cache.hits == hits + 1
+        sent(harness, head)
+    assert harness.service.cache.hits == hits + 1
 
 
 def register(
-    door: HttpHarness, node: str, service: dict[str, Any] | None = None, status: str = "", address: str = "10.0.0.1"
+    harness: HttpHarness, node: str, service: dict[str, Any] | None = None, status: str = "", address: str = "10.0.0.1"
 ):  # type: ignore[no-untyped-def]
     body: dict[str, Any] = {"Node": node, "Address": address}
     if service is not None:
@@ -70,23 +70,23 @@ def register(
     if status:
         service_id = service["ID"] if service is not None else ""
         body["Check"] = {"CheckID": f"c{service_id}", "Name": "c", "Status": status, "ServiceID": service_id}
-    door.tell("PUT /v1/catalog/register", body)
+    harness.tell("PUT /v1/catalog/register", body)
 
 
 @pytest.fixture
-def door() -> HttpHarness:
-    door = HttpHarness(response_headers={"X-Site": "one"})
-    register(door, "n1", {"ID": "w1", "Service": "web", "Tags": ["a"], "Port": 80}, "passing")
-    door.tell("PUT /v1/kv/a", "one")
-    return door
+def harness() -> HttpHarness:
+    harness = HttpHarness(response_headers={"X-Site": "one"})
+    register(harness, "n1", {"ID": "w1", "Service": "web", "Tags": ["a"], "Port": 80}, "passing")
+    harness.tell("PUT /v1/kv/a", "one")
+    return harness
 
 
 @pytest.mark.parametrize("path", READS)
 @pytest.mark.parametrize("line", ["", "Accept-Encoding: gzip", "Connection: close", "Content-Length: 0"])
-def test_a_kept_answer_is_the_one_of_the_slow_way(door: HttpHarness, path: str, line: str) -> None:
+def test_a_kept_answer_is_the_one_of_the_slow_way(harness: HttpHarness, path: str, line: str) -> None:
     head = head_of(path, *([line] if line else []))
-    warm(door, head)
-    assert undated(sent(door, head)) == undated(slowly(door, head))
+    warm(harness, head)
+    assert undated(sent(harness, head)) == undated(slowly(harness, head))
 
 
 def paths_of_cases() -> list[str]:
@@ -109,7 +109,7 @@ def paths_of_cases() -> list[str]:
     return sorted(path for path in found if "monitor" not in path and "wait=" not in path and "index=" not in path)
 
 
-def test_each_read_of_the_conformance_cases_is_answered_alike_both_ways(door: HttpHarness) -> None:
+def test_each_read_of_the_conformance_cases_is_answered_alike_both_ways(harness: HttpHarness) -> None:
     paths = paths_of_cases()
     assert len(paths) > 150
     unequal = []
@@ -118,21 +118,21 @@ def test_each_read_of_the_conformance_cases_is_answered_alike_both_ways(door: Ht
             head = head_of(path, *line)
             if b"/v1/agent/metrics" in head or b"/v1/query" in head or b"/v1/agent/host" in head:
                 continue  # no two answers are equal
-            answers = {undated(sent(door, head)) for _ in range(4)} | {undated(slowly(door, head))}
+            answers = {undated(sent(harness, head)) for _ in range(4)} | {undated(slowly(harness, head))}
             if len(answers) != 1:
                 unequal.append((path, answers))
     assert not unequal
-    assert door.service.cache.hits > 100
+    assert harness.service.cache.hits > 100
 
 
-def test_pipelined_requests_are_answered_in_order_kept_or_not(door: HttpHarness) -> None:
+def test_pipelined_requests_are_answered_in_order_kept_or_not(harness: HttpHarness) -> None:
     paths = ["/v1/kv/a?raw", "/v1/status/leader", "/v1/agent/self", "/v1/kv/a?raw", "/v1/catalog/services"]
     heads = [head_of(path) for path in paths]
-    warm(door, heads[0])
-    warm(door, heads[1])
-    asking = InMemoryClient(door)
+    warm(harness, heads[0])
+    warm(harness, heads[1])
+    asking = InMemoryClient(harness)
     asking.send(b"".join(heads))
-    assert undated_all(asking.raw) == undated_all(b"".join(slowly(door, head) for head in heads))
+    assert undated_all(asking.raw) == undated_all(b"".join(slowly(harness, head) for head in heads))
 
 
 def undated_all(answers: bytes) -> bytes:
@@ -140,38 +140,38 @@ def undated_all(answers: bytes) -> bytes:
     return first + b"".join(other[29:] for other in others)
 
 
-def test_requests_may_come_in_pieces_cut_anywhere(door: HttpHarness) -> None:
+def test_requests_may_come_in_pieces_cut_anywhere(harness: HttpHarness) -> None:
     head = head_of("/v1/kv/a")
-    warm(door, head)
-    expected = undated_all(slowly(door, head) * 2)
+    warm(harness, head)
+    expected = undated_all(slowly(harness, head) * 2)
     for cut in range(1, 2 * len(head)):
-        asking = InMemoryClient(door)
+        asking = InMemoryClient(harness)
         asking.send((head * 2)[:cut])
         asking.send((head * 2)[cut:])
         assert undated_all(asking.raw) == expected, cut
         asking.hang_up()
 
 
-def test_what_follows_a_request_that_closes_is_not_answered(door: HttpHarness) -> None:
+def test_what_follows_a_request_that_closes_is_not_answered(harness: HttpHarness) -> None:
     head = head_of("/v1/kv/a", "Connection: close")
-    warm(door, head)
-    asking = InMemoryClient(door)
+    warm(harness, head)
+    asking = InMemoryClient(harness)
     asking.send(head * 3)
     assert asking.raw.count(b"HTTP/1.1 200") == 1
     assert not asking.transport.connected
 
 
-def test_a_kept_answer_has_the_date_of_now(door: HttpHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_answer_has_the_date_of_now(harness: HttpHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     head = head_of("/v1/kv/a")
-    warm(door, head)
+    warm(harness, head)
     monkeypatch.setattr("consulpy.http.connection.dispatch.time", lambda: 1_000_000_000.5)
-    assert b"\r\nDate: Sun, 09 Sep 2001 01:46:40 GMT\r\n" in sent(door, head)
+    assert b"\r\nDate: Sun, 09 Sep 2001 01:46:40 GMT\r\n" in sent(harness, head)
 
 
-def test_a_client_that_says_no_more_is_cut_off_after_the_idle_time(door: HttpHarness) -> None:
-    head, clock = head_of("/v1/kv/a"), door.agent.clock
-    warm(door, head)
-    asking = InMemoryClient(door)
+def test_a_client_that_says_no_more_is_cut_off_after_the_idle_time(harness: HttpHarness) -> None:
+    head, clock = head_of("/v1/kv/a"), harness.agent.clock
+    warm(harness, head)
+    asking = InMemoryClient(harness)
     for _ in range(3):
         clock.advance(IDLE_TIMEOUT_S - 10)
         asking.send(head)
@@ -191,43 +191,43 @@ def test_a_client_that_says_no_more_is_cut_off_after_the_idle_time(door: HttpHar
         "/v1/catalog/nodes?filter=x%20==",
     ],
 )  # fmt: skip
-def test_what_depends_on_more_than_the_store_is_never_kept(door: HttpHarness, path: str) -> None:
+def test_what_depends_on_more_than_the_store_is_never_kept(harness: HttpHarness, path: str) -> None:
     for _ in range(4):
-        sent(door, head_of(path))
-    assert (len(door.service.cache), door.service.cache.hits) == (0, 0)
+        sent(harness, head_of(path))
+    assert (len(harness.service.cache), harness.service.cache.hits) == (0, 0)
 
 
-def test_nothing_is_kept_once_there_is_no_leader(door: HttpHarness) -> None:
+def test_nothing_is_kept_once_there_is_no_leader(harness: HttpHarness) -> None:
     head = head_of("/v1/status/leader")
-    warm(door, head)
-    door.agent.server.is_leader = False
-    assert sent(door, head).endswith(b'\r\n\r\n""')
+    warm(harness, head)
+    harness.agent.server.is_leader = False
+    assert sent(harness, head).endswith(b'\r\n\r\n""')
 
 
-def test_a_restored_state_is_shown_at_once(door: HttpHarness) -> None:
+def test_a_restored_state_is_shown_at_once(harness: HttpHarness) -> None:
     from consulpy.state.store import Store
 
     head = head_of("/v1/kv/a")
-    warm(door, head)
-    door.agent.server.store.replace_by(Store())
-    assert sent(door, head).startswith(b"HTTP/1.1 404")
+    warm(harness, head)
+    harness.agent.server.store.replace_by(Store())
+    assert sent(harness, head).startswith(b"HTTP/1.1 404")
 
 
-def test_hits_are_measured_like_other_requests(door: HttpHarness) -> None:
+def test_hits_are_measured_like_other_requests(harness: HttpHarness) -> None:
     for _ in range(10):
-        sent(door, head_of("/v1/kv/a"))
-    samples = door.agent.metrics.to_json()["Samples"]
+        sent(harness, head_of("/v1/kv/a"))
+    samples = harness.agent.metrics.to_json()["Samples"]
     counts = {each["Name"]: each["Count"] for each in samples}
     assert counts["consul.http.GET.v1.kv._"] == 10
 
 
-def test_look_ups_are_counted_for_each_service_kept_or_not(door: HttpHarness) -> None:
-    door.agent.server.metrics = door.agent.metrics
+def test_look_ups_are_counted_for_each_service_kept_or_not(harness: HttpHarness) -> None:
+    harness.agent.server.metrics = harness.agent.metrics
     for _ in range(10):
-        sent(door, head_of("/v1/health/service/web"))
-        sent(door, head_of("/v1/catalog/service/none"))
-    assert door.service.cache.hits == 16
-    counters = {(each["Name"], each["Labels"]["service"]): each["Count"] for each in look_ups(door)}
+        sent(harness, head_of("/v1/health/service/web"))
+        sent(harness, head_of("/v1/catalog/service/none"))
+    assert harness.service.cache.hits == 16
+    counters = {(each["Name"], each["Labels"]["service"]): each["Count"] for each in look_ups(harness)}
     assert counters == {
         ("consul.health.service.query", "web"): 10,
         ("consul.catalog.service.query", "none"): 10,
@@ -235,36 +235,38 @@ def test_look_ups_are_counted_for_each_service_kept_or_not(door: HttpHarness) ->
     }
 
 
-def look_ups(door: HttpHarness) -> list[dict[str, Any]]:
-    return [each for each in door.agent.metrics.to_json()["Counters"] if ".service." in each["Name"]]
+def look_ups(harness: HttpHarness) -> list[dict[str, Any]]:
+    return [each for each in harness.agent.metrics.to_json()["Counters"] if ".service." in each["Name"]]
 
 
 def test_a_flood_of_requests_neither_grows_the_tables_nor_costs_the_hot_answers(
-    door: HttpHarness, monkeypatch: pytest.MonkeyPatch
+    harness: HttpHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(response_cache, "GENERATION_MAX", 50)
     monkeypatch.setattr(response_cache, "SEEN_MAX", 80)
-    hot, table = head_of("/v1/kv/a"), door.service.cache
-    warm(door, hot)
+    hot, table = head_of("/v1/kv/a"), harness.service.cache
+    warm(harness, hot)
     for number in range(300):
         for _ in range(2):
-            sent(door, head_of(f"/v1/catalog/service/flood-{number}"))
+            sent(harness, head_of(f"/v1/catalog/service/flood-{number}"))
         hits = table.hits
-        sent(door, hot)
+        sent(harness, hot)
         assert table.hits == hits + 1
         assert len(table) <= 100
         assert len(table._seen) + len(table._seen_before) <= 160
-    assert len(door.agent.server.store.watchers) <= 110, "who is forgotten waits no more"
+    assert len(harness.agent.server.store.watchers) <= 110, "who is forgotten waits no more"
 
 
-def test_the_bytes_of_kept_answers_have_a_bound(door: HttpHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_of_kept_answers_have_a_bound(harness: HttpHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_cache, "GENERATION_MAX_BYTES", 20_000)
     for number in range(40):
-        door.tell(f"PUT /v1/kv/big-{number}", "x" * 3000)
+        harness.tell(f"PUT /v1/kv/big-{number}", "x" * 3000)
         for _ in range(3):
-            sent(door, head_of(f"/v1/kv/big-{number}?raw"))
+            sent(harness, head_of(f"/v1/kv/big-{number}?raw"))
     assert (
-        sum(entry.size for each in (door.service.cache._young, door.service.cache._old) for entry in each.values())
+        sum(
+            entry.size for each in (harness.service.cache._young, harness.service.cache._old) for entry in each.values()
+        )
         <= 40_000
     )
 
@@ -281,61 +283,61 @@ CHANGES = st.one_of(
 )
 
 
-def change(door: HttpHarness, kind: str, name: str, value: str) -> None:
+def change(harness: HttpHarness, kind: str, name: str, value: str) -> None:
     if kind == "kv":
-        door.tell(f"PUT /v1/kv/{name}", value)
+        harness.tell(f"PUT /v1/kv/{name}", value)
     elif kind == "kv-delete":
-        door.tell(f"DELETE /v1/kv/{name}")
+        harness.tell(f"DELETE /v1/kv/{name}")
     elif kind == "service":
-        register(door, name, {"ID": f"{value}-{name}", "Service": value, "Tags": ["a"]})
+        register(harness, name, {"ID": f"{value}-{name}", "Service": value, "Tags": ["a"]})
     elif kind == "check":
-        register(door, name, {"ID": f"web-{name}", "Service": "web"}, value)
+        register(harness, name, {"ID": f"web-{name}", "Service": "web"}, value)
     elif kind == "node":
-        register(door, name, address=value)
+        register(harness, name, address=value)
     else:
         body = {"Node": name} | ({"ServiceID": f"{value}-{name}"} if value else {})
-        door.tell("PUT /v1/catalog/deregister", body)
+        harness.tell("PUT /v1/catalog/deregister", body)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(CHANGES, min_size=1, max_size=12))
 def test_after_any_changes_both_ways_say_the_same(changes: list[tuple[str, str, str]]) -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     heads = [head_of(path) for path in (*READS, "/v1/kv/no", "/v1/catalog/service/db", "/v1/catalog/node/n2")]
     for each in changes:
         for head in heads:
-            sent(door, head)
-            sent(door, head)
-        change(door, *each)
+            sent(harness, head)
+            sent(harness, head)
+        change(harness, *each)
         for head in heads:
-            assert undated(sent(door, head)) == undated(slowly(door, head)), (head, each)
-    assert door.service.cache.hits > 0
+            assert undated(sent(harness, head)) == undated(slowly(harness, head)), (head, each)
+    assert harness.service.cache.hits > 0
 
 
-def test_a_connection_that_says_nothing_is_cut_off_and_counted_no_more(door: HttpHarness) -> None:
-    asking = InMemoryClient(door)
-    assert door.site.connections.of_client("http", "127.0.0.9") == 1
-    door.agent.clock.advance(IDLE_TIMEOUT_S)
+def test_a_connection_that_says_nothing_is_cut_off_and_counted_no_more(harness: HttpHarness) -> None:
+    asking = InMemoryClient(harness)
+    assert harness.site.connections.of_client("http", "127.0.0.9") == 1
+    harness.agent.clock.advance(IDLE_TIMEOUT_S)
     assert not asking.transport.connected
-    assert len(door.site.connections) == 0
+    assert len(harness.site.connections) == 0
 
 
-def test_connections_are_counted_until_they_end_whoever_answered(door: HttpHarness) -> None:
+def test_connections_are_counted_until_they_end_whoever_answered(harness: HttpHarness) -> None:
     head = head_of("/v1/kv/a", "Connection: close")
-    warm(door, head)
-    hits = door.service.cache.hits
-    assert [sent(door, head).count(b"HTTP/1.1 200") for _ in range(3)] == [1, 1, 1]
-    assert (door.service.cache.hits, len(door.site.connections)) == (hits + 3, 0)
+    warm(harness, head)
+    hits = harness.service.cache.hits
+    assert [sent(harness, head).count(b"HTTP/1.1 200") for _ in range(3)] == [1, 1, 1]
+    assert (harness.service.cache.hits, len(harness.site.connections)) == (hits + 3, 0)
 
 
-def test_who_asks_for_much_at_once_gets_a_part_of_it_the_slow_way(door: HttpHarness) -> None:
-    door.tell("PUT /v1/kv/big", "x" * 100_000)
+def test_who_asks_for_much_at_once_gets_a_part_of_it_the_slow_way(harness: HttpHarness) -> None:
+    harness.tell("PUT /v1/kv/big", "x" * 100_000)
     head = head_of("/v1/kv/big?raw")
-    warm(door, head)
-    hits, asking = door.service.cache.hits, InMemoryClient(door)
+    warm(harness, head)
+    hits, asking = harness.service.cache.hits, InMemoryClient(harness)
     asking.send(head * 8)
     assert asking.raw.count(b"HTTP/1.1 200") == 8
-    assert door.service.cache.hits == hits + 3
+    assert harness.service.cache.hits == hits + 3
 
 
 # -- on a client agent
@@ -358,10 +360,10 @@ def client() -> tuple[HttpHarness, Line]:
     agent.server = None  # type: ignore[assignment]
     agent.agent_cache = AgentCache(line, agent.clock)
     agent.caller = CachingCaller(line, agent.agent_cache, "dc1")
-    door = HttpHarness(agent)
-    register(door, "n1", {"ID": "w1", "Service": "web", "Port": 80}, "passing")
+    harness = HttpHarness(agent)
+    register(harness, "n1", {"ID": "w1", "Service": "web", "Port": 80}, "passing")
     agent.clock.pump([0.5] * 10)
-    return door, line
+    return harness, line
 
 
 STALE = [f"{path}?stale" for path in READS if "?" not in path and "/kv/" not in path and "status" not in path]
@@ -371,21 +373,21 @@ STALE = [f"{path}?stale" for path in READS if "?" not in path and "/kv/" not in 
 def test_what_a_client_makes_from_copies_is_kept_while_they_are_certain(
     client: tuple[HttpHarness, Line], path: str
 ) -> None:
-    door, line = client
-    clock, head = door.agent.clock, head_of(path)
+    harness, line = client
+    clock, head = harness.agent.clock, head_of(path)
     for _ in range(4):
-        sent(door, head)
+        sent(harness, head)
         clock.advance(0.1)
-    assert door.service.cache.hits > 0
-    before = undated(sent(door, head))
-    assert before == undated(slowly(door, head))
-    register(door, "n1", {"ID": "w1", "Service": "web", "Port": 81}, "critical", address="10.0.0.9")
-    register(door, "n2", {"ID": "w1", "Service": "web", "Port": 82}, "passing")
+    assert harness.service.cache.hits > 0
+    before = undated(sent(harness, head))
+    assert before == undated(slowly(harness, head))
+    register(harness, "n1", {"ID": "w1", "Service": "web", "Port": 81}, "critical", address="10.0.0.9")
+    register(harness, "n2", {"ID": "w1", "Service": "web", "Port": 82}, "passing")
     clock.pump([0.1] * 3)
-    assert undated(sent(door, head)) == undated(slowly(door, head)) != before
+    assert undated(sent(harness, head)) == undated(slowly(harness, head)) != before
     line.is_cut = True
     clock.pump([30.0] * 4)
-    answer = sent(door, head)
+    answer = sent(harness, head)
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"X-Consul-Knownleader: false" in answer
     assert b"X-Consul-Lastcontact: 0\r\n" not in answer
@@ -393,8 +395,8 @@ def test_what_a_client_makes_from_copies_is_kept_while_they_are_certain(
 
 @pytest.mark.parametrize("path", ["/v1/health/service/web", "/v1/health/service/web?stale&dc=dc1", "/v1/kv/a?stale"])
 def test_a_client_keeps_nothing_else(client: tuple[HttpHarness, Line], path: str) -> None:
-    door, _ = client
+    harness, _ = client
     for _ in range(5):
-        sent(door, head_of(path))
-        door.agent.clock.advance(0.1)
-    assert door.service.cache.hits == 0
+        sent(harness, head_of(path))
+        harness.agent.clock.advance(0.1)
+    assert harness.service.cache.hits == 0

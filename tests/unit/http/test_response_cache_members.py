@@ -14,9 +14,9 @@ def node(name: str, address: str = "127.0.0.1") -> Node:
 
 
 def test_each_change_of_a_member_is_shown_at_once() -> None:
-    door = HttpHarness()
-    membership = door.agent.lan.membership = Membership("agent-one", 300.0, lambda _event: None)
-    door.agent.lan.members = membership.members
+    harness = HttpHarness()
+    membership = harness.agent.lan.membership = Membership("agent-one", 300.0, lambda _event: None)
+    harness.agent.lan.members = membership.members
     head = head_of("/v1/agent/members")
     changes = (
         lambda: membership.handle_node_join(node("n1"), 0.0, 60.0),
@@ -30,15 +30,15 @@ def test_each_change_of_a_member_is_shown_at_once() -> None:
         lambda: membership.handle_leave_intent(LeaveIntent(9, "n2"), we_stay=True, now_s=5.0),
         lambda: membership.reap(1000.0, 60.0, 60.0),
     )
-    shown = {undated(sent(door, head))}
+    shown = {undated(sent(harness, head))}
     for change in changes:
-        hits = door.service.cache.hits
+        hits = harness.service.cache.hits
         for _ in range(3):
-            sent(door, head)
-        assert door.service.cache.hits > hits
+            sent(harness, head)
+        assert harness.service.cache.hits > hits
         change()
-        answer = undated(sent(door, head))
-        assert answer == undated(slowly(door, head))
+        answer = undated(sent(harness, head))
+        assert answer == undated(slowly(harness, head))
         shown.add(answer)
     assert len(shown) >= 8, "what was shown followed the changes"
     assert membership.members["n1"].status is Status.ALIVE

@@ -1,4 +1,4 @@
-"""Prepared queries, intentions, config entries, the quorum and snapshots through the door, in Consul's words.
+"""Prepared queries, intentions, config entries, the quorum and snapshots through the HTTP API, in Consul's words.
 
 The plain cases stand in tests/conformance; here are those that a client seldom sends.
 """
@@ -25,21 +25,23 @@ class Agent(FakeAgent):
 
 
 @pytest.fixture
-def door() -> HttpHarness:
+def harness() -> HttpHarness:
     return HttpHarness(Agent().start())
 
 
 # -- prepared queries
 
 
-def test_a_query_answers_under_id_and_name_and_is_explained(door: HttpHarness) -> None:
-    made = door.ask("POST /v1/query", {"Name": "Q", "Service": {"Service": "consul"}, "DNS": {"TTL": "5s"}}).json["ID"]
+def test_a_query_answers_under_id_and_name_and_is_explained(harness: HttpHarness) -> None:
+    made = harness.ask("POST /v1/query", {"Name": "Q", "Service": {"Service": "consul"}, "DNS": {"TTL": "5s"}}).json[
+        "ID"
+    ]
     for name in (made, made.upper(), "Q", "q"):
-        found = door.ask(f"GET /v1/query/{name}/execute").json
+        found = harness.ask(f"GET /v1/query/{name}/execute").json
         assert [row["Node"]["Node"] for row in found["Nodes"]] == ["agent-one"]
-    explained = door.ask("GET /v1/query/q/explain").json
+    explained = harness.ask("GET /v1/query/q/explain").json
     assert (explained["Query"]["ID"], explained["KnownLeader"], explained["Index"]) == (made, True, 0)
-    assert door.ask("GET /v1/query/nothing/explain").status == 404
+    assert harness.ask("GET /v1/query/nothing/explain").status == 404
 
 
 @pytest.mark.parametrize(
@@ -65,48 +67,48 @@ def test_a_query_answers_under_id_and_name_and_is_explained(door: HttpHarness) -
         ),
     ],
 )
-def test_bad_queries(door: HttpHarness, body: dict[str, Any], text: str) -> None:
-    answer = door.ask("POST /v1/query", body)
+def test_bad_queries(harness: HttpHarness, body: dict[str, Any], text: str) -> None:
+    answer = harness.ask("POST /v1/query", body)
     assert (answer.status, answer.text) == (500, text)
 
 
-def test_the_asking_node_comes_first(door: HttpHarness) -> None:
+def test_the_asking_node_comes_first(harness: HttpHarness) -> None:
     for node in ("a", "agent-one", "z"):
         body = {"Node": node, "Address": "10.0.0.1", "SkipNodeUpdate": node == "agent-one"}
-        door.tell("PUT /v1/catalog/register", {**body, "Service": {"Service": "web"}})
-    door.tell("POST /v1/query", {"Name": "q", "Service": {"Service": "web", "Near": "_agent"}})
+        harness.tell("PUT /v1/catalog/register", {**body, "Service": {"Service": "web"}})
+    harness.tell("POST /v1/query", {"Name": "q", "Service": {"Service": "web", "Near": "_agent"}})
     for _ in range(8):
-        found = door.ask("GET /v1/query/q/execute?limit=2").json["Nodes"]
+        found = harness.ask("GET /v1/query/q/execute?limit=2").json["Nodes"]
         assert (len(found), found[0]["Node"]["Node"]) == (2, "agent-one")
-    assert door.ask("GET /v1/query/q/execute?near=z").json["Nodes"][0]["Node"]["Node"] == "z"
+    assert harness.ask("GET /v1/query/q/execute?near=z").json["Nodes"][0]["Node"]["Node"] == "z"
 
 
-def test_ignored_checks_do_not_count(door: HttpHarness) -> None:
+def test_ignored_checks_do_not_count(harness: HttpHarness) -> None:
     check = {"CheckID": "c", "Name": "c", "Status": "critical", "ServiceID": "web"}
     body = {"Node": "n", "Address": "10.0.0.1", "Service": {"Service": "web"}, "Check": check}
-    door.tell("PUT /v1/catalog/register", body)
+    harness.tell("PUT /v1/catalog/register", body)
     for name, ignored, count in (("q", [], 0), ("r", ["c"], 1)):
-        door.tell("POST /v1/query", {"Name": name, "Service": {"Service": "web", "IgnoreCheckIDs": ignored}})
-        assert len(door.ask(f"GET /v1/query/{name}/execute").json["Nodes"]) == count
+        harness.tell("POST /v1/query", {"Name": name, "Service": {"Service": "web", "IgnoreCheckIDs": ignored}})
+        assert len(harness.ask(f"GET /v1/query/{name}/execute").json["Nodes"]) == count
 
 
 # -- intentions
 
 
-def test_the_most_exact_intention_decides(door: HttpHarness) -> None:
+def test_the_most_exact_intention_decides(harness: HttpHarness) -> None:
     for source, destination, action in (("*", "*", "deny"), ("*", "db", "allow"), ("bad", "db", "deny")):
-        door.tell(
+        harness.tell(
             "POST /v1/connect/intentions", {"SourceName": source, "DestinationName": destination, "Action": action}
         )
 
     def may(source: str, destination: str) -> bool:
         asked = f"GET /v1/connect/intentions/check?source={source}&destination={destination}"
-        return bool(door.ask(asked).json["Allowed"])
+        return bool(harness.ask(asked).json["Allowed"])
 
     assert [may("web", "db"), may("bad", "db"), may("web", "x")] == [True, False, False]
-    found = door.ask("GET /v1/connect/intentions").json
+    found = harness.ask("GET /v1/connect/intentions").json
     assert [each["Precedence"] for each in found] == [9, 8, 5]
-    matched = door.ask("GET /v1/connect/intentions/match?by=destination&name=db&name=x").json
+    matched = harness.ask("GET /v1/connect/intentions/match?by=destination&name=db&name=x").json
     assert {name: len(rows) for name, rows in matched.items()} == {"db": 3, "x": 1}
 
 
@@ -120,8 +122,8 @@ def test_the_most_exact_intention_decides(door: HttpHarness) -> None:
         ("GET /v1/agent/connect/ca/leaf/web", 500, "Connect must be enabled in order to use this endpoint"),
     ],
 )
-def test_what_intentions_refuse(door: HttpHarness, request_: str, status: int, text: str) -> None:
-    answer = door.ask(request_)
+def test_what_intentions_refuse(harness: HttpHarness, request_: str, status: int, text: str) -> None:
+    answer = harness.ask(request_)
     assert answer.status == status
     assert text in answer.text
 
@@ -129,28 +131,28 @@ def test_what_intentions_refuse(door: HttpHarness, request_: str, status: int, t
 # -- config entries
 
 
-def test_names_may_be_spelt_with_underscores_and_types_loosely(door: HttpHarness) -> None:
+def test_names_may_be_spelt_with_underscores_and_types_loosely(harness: HttpHarness) -> None:
     body = {
         "kind": "service-resolver", "name": "web", "default_subset": "v1", "connect_timeout": "1m30s",
         "subsets": {"v1": {"only_passing": "true"}}, "meta": {"n": 5},
     }  # fmt: skip
-    door.tell("PUT /v1/config", body)
-    found = door.ask("GET /v1/config/service-resolver/web").json
+    harness.tell("PUT /v1/config", body)
+    found = harness.ask("GET /v1/config/service-resolver/web").json
     assert (found["DefaultSubset"], found["ConnectTimeout"], found["Meta"]) == ("v1", "1m30s", {"n": "5"})
     assert found["Subsets"] == {"v1": {"OnlyPassing": True}}
 
 
-def test_check_and_set_of_an_entry(door: HttpHarness) -> None:
+def test_check_and_set_of_an_entry(harness: HttpHarness) -> None:
     body = {"Kind": "service-defaults", "Name": "web", "Protocol": "HTTP"}
-    assert door.ask("PUT /v1/config?cas=5", body).json is False
-    assert door.ask("PUT /v1/config?cas=0", body).json is True
-    assert door.ask("PUT /v1/config?cas=0", body).json is False
-    entry = door.ask("GET /v1/config/service-defaults/WEB").json
+    assert harness.ask("PUT /v1/config?cas=5", body).json is False
+    assert harness.ask("PUT /v1/config?cas=0", body).json is True
+    assert harness.ask("PUT /v1/config?cas=0", body).json is False
+    entry = harness.ask("GET /v1/config/service-defaults/WEB").json
     assert entry["Protocol"] == "http"
-    assert door.ask(f"PUT /v1/config?cas={entry['ModifyIndex']}", body).json is True
-    assert door.ask("PUT /v1/config?cas=x", body).status == 500
-    assert door.ask("DELETE /v1/config/service-defaults/web").status == 200
-    assert door.ask("GET /v1/config/service-defaults/web").status == 404
+    assert harness.ask(f"PUT /v1/config?cas={entry['ModifyIndex']}", body).json is True
+    assert harness.ask("PUT /v1/config?cas=x", body).status == 500
+    assert harness.ask("DELETE /v1/config/service-defaults/web").status == 200
+    assert harness.ask("GET /v1/config/service-defaults/web").status == 404
 
 
 @pytest.mark.parametrize(
@@ -171,22 +173,22 @@ def test_check_and_set_of_an_entry(door: HttpHarness) -> None:
         ),
     ],
 )  # fmt: skip
-def test_bad_entries(door: HttpHarness, body: dict[str, Any], status: int, text: str) -> None:
-    answer = door.ask("PUT /v1/config", body)
+def test_bad_entries(harness: HttpHarness, body: dict[str, Any], status: int, text: str) -> None:
+    answer = harness.ask("PUT /v1/config", body)
     assert answer.status == status
     assert text in answer.text
 
 
-def test_settings_of_a_service_come_from_the_general_to_the_special(door: HttpHarness) -> None:
-    door.tell("PUT /v1/config", {"Kind": "proxy-defaults", "Name": "any", "Config": {"a": 1}})
-    door.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http"})
+def test_settings_of_a_service_come_from_the_general_to_the_special(harness: HttpHarness) -> None:
+    harness.tell("PUT /v1/config", {"Kind": "proxy-defaults", "Name": "any", "Config": {"a": 1}})
+    harness.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http"})
     from consulpy.structs.config_entry import ServiceConfigRequest, UpstreamId
 
     request = ServiceConfigRequest(
         datacenter="dc1", name="web", upstreams=["web", "x"], upstream_ids=[UpstreamId("web")]
     )
     found: list[Any] = []
-    door.agent.caller.call("ConfigEntry.ResolveServiceConfig", request).addCallback(found.append)
+    harness.agent.caller.call("ConfigEntry.ResolveServiceConfig", request).addCallback(found.append)
     (reply,) = found
     assert reply.proxy_config == {"a": 1, "protocol": "http"}
     assert reply.upstream_configs == {"web": {"protocol": "http"}}
@@ -196,27 +198,27 @@ def test_settings_of_a_service_come_from_the_general_to_the_special(door: HttpHa
 # -- the quorum, and the whole state
 
 
-def test_the_last_server_cannot_leave_the_quorum(door: HttpHarness) -> None:
-    own = door.ask("GET /v1/operator/raft/configuration").json["Servers"][0]
+def test_the_last_server_cannot_leave_the_quorum(harness: HttpHarness) -> None:
+    own = harness.ask("GET /v1/operator/raft/configuration").json["Servers"][0]
     for how in (f"id={own['ID']}", f"address={own['Address']}"):
-        answer = door.ask(f"DELETE /v1/operator/raft/peer?{how}")
+        answer = harness.ask(f"DELETE /v1/operator/raft/peer?{how}")
         assert (answer.status, answer.text) == (500, "Need at least one voter in configuration: {[]}")
 
 
-def test_health_is_told_as_one_server_tells_it(door: HttpHarness) -> None:
-    found = door.ask("GET /v1/operator/autopilot/health").json
+def test_health_is_told_as_one_server_tells_it(harness: HttpHarness) -> None:
+    found = harness.ask("GET /v1/operator/autopilot/health").json
     (server,) = found["Servers"]
     assert (found["Healthy"], server["SerfStatus"], server["LastContact"]) == (True, "alive", "0s")
     assert (server["Version"], server["Voter"], server["Leader"]) == ("1.8.7", True, True)
 
 
-def test_the_state_goes_out_and_comes_back(door: HttpHarness) -> None:
-    door.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http"})
-    saved = door.ask("GET /v1/snapshot")
+def test_the_state_goes_out_and_comes_back(harness: HttpHarness) -> None:
+    harness.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http"})
+    saved = harness.ask("GET /v1/snapshot")
     assert (saved.status, saved.headers["content-type"]) == (200, "application/x-gzip")
-    door.tell("DELETE /v1/config/service-defaults/web")
-    assert door.ask("PUT /v1/snapshot", saved.body[:-20]).status == 500
-    assert door.ask("GET /v1/config/service-defaults").json == []
-    restored = door.ask("PUT /v1/snapshot", saved.body)
+    harness.tell("DELETE /v1/config/service-defaults/web")
+    assert harness.ask("PUT /v1/snapshot", saved.body[:-20]).status == 500
+    assert harness.ask("GET /v1/config/service-defaults").json == []
+    restored = harness.ask("PUT /v1/snapshot", saved.body)
     assert (restored.status, restored.body) == (200, b"")
-    assert door.ask("GET /v1/config/service-defaults/web").json["Protocol"] == "http"
+    assert harness.ask("GET /v1/config/service-defaults/web").json["Protocol"] == "http"

@@ -14,13 +14,13 @@ from tests.harness.http import HttpHarness, InMemoryClient
 
 
 @pytest.fixture(scope="module")
-def door() -> HttpHarness:
+def harness() -> HttpHarness:
     return HttpHarness()
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "OPTIONS"])
-def test_the_root_says_what_listens_here(door: HttpHarness, method: str) -> None:
-    answer = door.ask(f"{method} /?a=%")
+def test_the_root_says_what_listens_here(harness: HttpHarness, method: str) -> None:
+    answer = harness.ask(f"{method} /?a=%")
     assert (answer.status, answer.text) == (200, "Consul Agent")
     assert "vary" not in answer.headers
 
@@ -28,8 +28,8 @@ def test_the_root_says_what_listens_here(door: HttpHarness, method: str) -> None
 @pytest.mark.parametrize(
     "path", ["/foo", "/V1/status/leader", "/v1/catalog/nodes/", "/v1/agent/self/", "/v1", "/x?a=%"]
 )
-def test_an_unknown_path_is_an_empty_404(door: HttpHarness, path: str) -> None:
-    answer = door.ask(f"GET {path}")
+def test_an_unknown_path_is_an_empty_404(harness: HttpHarness, path: str) -> None:
+    answer = harness.ask(f"GET {path}")
     assert (answer.status, answer.body) == (404, b"")
     assert answer.headers.keys() <= {"server", "date", "content-length"}
 
@@ -47,130 +47,130 @@ def test_an_unknown_path_is_an_empty_404(door: HttpHarness, path: str) -> None:
         ("/v1/catalog//service/a%20b%3F", "/v1/catalog/service/a%20b%3F"),
     ],
 )
-def test_redirects(door: HttpHarness, path: str, location: str) -> None:
-    answer = door.ask(f"GET {path}")
+def test_redirects(harness: HttpHarness, path: str, location: str) -> None:
+    answer = harness.ask(f"GET {path}")
     assert (answer.status, answer.headers["location"]) == (301, location)
     assert answer.text == f'<a href="{location.replace("&", "&amp;")}">Moved Permanently</a>.\n\n'
-    assert door.ask(f"PUT {path}").body == b""
+    assert harness.ask(f"PUT {path}").body == b""
 
 
-def test_dots_inside_a_name_stay(door: HttpHarness) -> None:
-    assert door.ask("GET /v1/catalog/node/a..b").status == 200
-    assert door.ask("GET /v1/catalog/node/a%2e%2e").status == 200
+def test_dots_inside_a_name_stay(harness: HttpHarness) -> None:
+    assert harness.ask("GET /v1/catalog/node/a..b").status == 200
+    assert harness.ask("GET /v1/catalog/node/a%2e%2e").status == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/catalog/node/a%00b", "/v1/catalog/node/%09"])
-def test_unprintable_names_are_refused_without_a_word(door: HttpHarness, path: str) -> None:
-    answer = door.ask(f"GET {path}")
+def test_unprintable_names_are_refused_without_a_word(harness: HttpHarness, path: str) -> None:
+    answer = harness.ask(f"GET {path}")
     assert (answer.status, answer.body) == (400, b"")
 
 
 @pytest.mark.parametrize("path", ["/v1/catalog/node/%zz", "/v1/catalog/node/%f", "v1/status/leader"])
-def test_what_is_no_path_ends_the_connection(door: HttpHarness, path: str) -> None:
-    asking = door.begin(f"GET {path}")
+def test_what_is_no_path_ends_the_connection(harness: HttpHarness, path: str) -> None:
+    asking = harness.begin(f"GET {path}")
     assert asking.answer is not None
     assert (asking.answer.status, asking.answer.text) == (400, "400 Bad Request")
     assert asking.raw.count(b"HTTP/1.1") == 1
 
 
-def test_a_query_with_a_bad_escape_is_an_empty_500(door: HttpHarness) -> None:
-    answer = door.ask("GET /v1/status/leader?a=%zz")
+def test_a_query_with_a_bad_escape_is_an_empty_500(harness: HttpHarness) -> None:
+    answer = harness.ask("GET /v1/status/leader?a=%zz")
     assert (answer.status, answer.body, answer.headers["vary"]) == (500, b"", "Accept-Encoding")
 
 
-def test_a_request_for_a_proxy_is_understood(door: HttpHarness) -> None:
-    assert door.ask("GET http://elsewhere/v1/status/leader").status == 200
+def test_a_request_for_a_proxy_is_understood(harness: HttpHarness) -> None:
+    assert harness.ask("GET http://elsewhere/v1/status/leader").status == 200
 
 
-def test_a_host_is_wanted_since_http_1_1(door: HttpHarness) -> None:
-    asking = InMemoryClient(door)
+def test_a_host_is_wanted_since_http_1_1(harness: HttpHarness) -> None:
+    asking = InMemoryClient(harness)
     asking.send(b"GET / HTTP/1.1\r\n\r\n")
     assert asking.raw.startswith(b"HTTP/1.1 400 Bad Request: missing required Host header\r\n")
-    asking = InMemoryClient(door)
+    asking = InMemoryClient(harness)
     asking.send(b"GET /v1/status/leader HTTP/1.0\r\n\r\n")
     assert b"200 OK" in asking.raw
 
 
 @pytest.mark.parametrize("path", sorted(ROUTES))
-def test_methods_of_every_path(door: HttpHarness, path: str) -> None:
+def test_methods_of_every_path(harness: HttpHarness, path: str) -> None:
     allowed = [method for method in METHODS if method in ROUTES[path]]
     target = f"{path}x" if path.endswith("/") else path
     if path != "/v1/query/":  # its own way, see tests/conformance/golden/query.json
-        options = door.ask(f"OPTIONS {target}")
+        options = harness.ask(f"OPTIONS {target}")
         assert (options.status, options.headers["allow"], options.body) == (200, ",".join(["OPTIONS", *allowed]), b"")
-    refused = door.ask(f"PATCH {target}")
+    refused = harness.ask(f"PATCH {target}")
     assert refused.status == 405
     assert refused.headers["vary"] == "Accept-Encoding"
     assert refused.text == "method PATCH not allowed"
-    head = door.ask(f"HEAD {target}")
+    head = harness.ask(f"HEAD {target}")
     assert (head.status, head.body) == (405, b"")
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "deflate, gzip", "GZIP", "deflate, gzip;q=0.5", "gzip;q=1.0, *"])
-def test_compression(door: HttpHarness, accepted: str) -> None:
-    answer = door.ask("GET /v1/status/leader", Accept_Encoding=accepted)
+def test_compression(harness: HttpHarness, accepted: str) -> None:
+    answer = harness.ask("GET /v1/status/leader", Accept_Encoding=accepted)
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.json == "127.35.0.1:8300"
 
 
 @pytest.mark.parametrize("accepted", ["", "gzip;q=0", "gzip;q=0.0, br", "deflate", "xgzip", "gzipx"])
-def test_no_compression(door: HttpHarness, accepted: str) -> None:
-    assert "content-encoding" not in door.ask("GET /v1/status/leader", Accept_Encoding=accepted).headers
+def test_no_compression(harness: HttpHarness, accepted: str) -> None:
+    assert "content-encoding" not in harness.ask("GET /v1/status/leader", Accept_Encoding=accepted).headers
 
 
-def test_an_empty_body_is_not_compressed(door: HttpHarness) -> None:
-    assert "content-encoding" not in door.ask("OPTIONS /v1/status/leader", Accept_Encoding="gzip").headers
+def test_an_empty_body_is_not_compressed(harness: HttpHarness) -> None:
+    assert "content-encoding" not in harness.ask("OPTIONS /v1/status/leader", Accept_Encoding="gzip").headers
 
 
-def test_errors_are_compressed_too(door: HttpHarness) -> None:
-    answer = door.ask("GET /v1/catalog/nodes?filter=x", Accept_Encoding="gzip")
+def test_errors_are_compressed_too(harness: HttpHarness) -> None:
+    answer = harness.ask("GET /v1/catalog/nodes?filter=x", Accept_Encoding="gzip")
     assert (answer.status, answer.headers["content-encoding"]) == (500, "gzip")
     assert answer.text.startswith("Failed to create boolean expression evaluator")
 
 
-def test_pretty_is_four_blanks_and_a_line_end(door: HttpHarness) -> None:
-    assert door.ask("GET /v1/catalog/datacenters?pretty").text == '[\n    "dc1"\n]\n'
-    assert door.ask("GET /v1/catalog/datacenters").text == '["dc1"]'
+def test_pretty_is_four_blanks_and_a_line_end(harness: HttpHarness) -> None:
+    assert harness.ask("GET /v1/catalog/datacenters?pretty").text == '[\n    "dc1"\n]\n'
+    assert harness.ask("GET /v1/catalog/datacenters").text == '["dc1"]'
 
 
 def test_configured_headers_are_on_what_routes_answer() -> None:
-    door = HttpHarness(response_headers={"X-Ours": "yes"})
+    harness = HttpHarness(response_headers={"X-Ours": "yes"})
     for request in ("GET /v1/status/leader", "PATCH /v1/status/leader", "GET /v1/catalog/node/none"):
-        assert door.ask(request).headers["x-ours"] == "yes"
+        assert harness.ask(request).headers["x-ours"] == "yes"
     for request in ("GET /", "GET /none", "GET /v1/kv", "GET //v1/status/leader"):
-        assert "x-ours" not in door.ask(request).headers
+        assert "x-ours" not in harness.ask(request).headers
 
 
-def test_a_fault_of_ours_is_one_sentence(door: HttpHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_is_one_sentence(harness: HttpHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Any:
         raise KeyError("secret")
 
-    monkeypatch.setattr(door.agent, "self_report", broken)
-    answer = door.ask("GET /v1/agent/self")
+    monkeypatch.setattr(harness.agent, "self_report", broken)
+    answer = harness.ask("GET /v1/agent/self")
     assert (answer.status, answer.text) == (500, "internal error: KeyError")
 
 
-def test_access_control_is_off(door: HttpHarness) -> None:
+def test_access_control_is_off(harness: HttpHarness) -> None:
     for request in ("GET /v1/acl/tokens", "PUT /v1/acl/bootstrap", "PUT /v1/agent/token/default", "GET /debug/pprof/"):
-        answer = door.ask(request)
+        answer = harness.ask(request)
         assert (answer.status, answer.text) == (401, "ACL support disabled")
 
 
-def test_every_request_is_measured(door: HttpHarness) -> None:
-    door.ask("GET /v1/catalog/service/web")
-    door.ask("GET /v1/status/leader")
-    names = {sample["Name"] for sample in door.ask("GET /v1/agent/metrics").json["Samples"]}
+def test_every_request_is_measured(harness: HttpHarness) -> None:
+    harness.ask("GET /v1/catalog/service/web")
+    harness.ask("GET /v1/status/leader")
+    names = {sample["Name"] for sample in harness.ask("GET /v1/agent/metrics").json["Samples"]}
     assert {"consul.http.GET.v1.catalog.service._", "consul.http.GET.v1.status.leader"} <= names
 
 
-def test_bodies_are_json_that_html_may_hold(door: HttpHarness) -> None:
-    door.tell("PUT /v1/catalog/register", {"Node": "angles", "Address": "10.0.0.1", "NodeMeta": {"a": "<b>&c"}})
-    body = door.ask("GET /v1/catalog/node/angles").body
+def test_bodies_are_json_that_html_may_hold(harness: HttpHarness) -> None:
+    harness.tell("PUT /v1/catalog/register", {"Node": "angles", "Address": "10.0.0.1", "NodeMeta": {"a": "<b>&c"}})
+    body = harness.ask("GET /v1/catalog/node/angles").body
     assert b"\\u003cb\\u003e\\u0026c" in body
     assert json.loads(body)["Node"]["Meta"] == {"a": "<b>&c"}
 
 
-def test_the_same_answer_compresses_to_the_same_bytes(door: HttpHarness) -> None:
-    first, second = (door.begin("GET /v1/catalog/datacenters", Accept_Encoding="gzip").raw for _ in range(2))
+def test_the_same_answer_compresses_to_the_same_bytes(harness: HttpHarness) -> None:
+    first, second = (harness.begin("GET /v1/catalog/datacenters", Accept_Encoding="gzip").raw for _ in range(2))
     assert gzip.decompress(first.partition(b"\r\n\r\n")[2]) == b'["dc1"]'
     assert first.partition(b"\r\n\r\n")[2] == second.partition(b"\r\n\r\n")[2]

@@ -30,8 +30,8 @@ def recorded(reply: Any = None) -> tuple[HttpHarness, Recorder]:
 
 
 def asked(query: str, **headers: str) -> Any:
-    door, recorder = recorded()
-    answer = door.ask(f"GET /v1/catalog/nodes{query}", **headers)
+    harness, recorder = recorded()
+    answer = harness.ask(f"GET /v1/catalog/nodes{query}", **headers)
     assert answer.status == 200, answer.text
     return recorder.asked[-1][1]
 
@@ -81,15 +81,15 @@ def test_a_token_may_be_a_header(headers: dict[str, str]) -> None:
     ],
 )
 def test_mistakes(query: str, text: str) -> None:
-    door, recorder = recorded()
-    answer = door.ask(f"GET /v1/catalog/nodes?{query}")
+    harness, recorder = recorded()
+    answer = harness.ask(f"GET /v1/catalog/nodes?{query}")
     assert (answer.status, answer.text) == (400, text)
     assert recorder.asked == []
 
 
 def test_a_bad_cache_control() -> None:
-    door, _ = recorded()
-    answer = door.ask("GET /v1/catalog/nodes", Cache_Control="max-age=x")
+    harness, _ = recorded()
+    answer = harness.ask("GET /v1/catalog/nodes", Cache_Control="max-age=x")
     assert (answer.status, answer.text) == (400, "Invalid Cache-Control header.")
 
 
@@ -122,10 +122,10 @@ NAMESPACES = "Namespaces are a Consul Enterprise feature"
 
 @pytest.mark.parametrize("path", ["catalog/services", "catalog/service/x", "health/state/any", "health/service/"])
 def test_namespaces_are_refused_first(path: str) -> None:
-    door, _ = recorded()
-    answer = door.ask(f"GET /v1/{path}?ns=x&index=y")
+    harness, _ = recorded()
+    answer = harness.ask(f"GET /v1/{path}?ns=x&index=y")
     assert (answer.status, answer.text) == (400, f'Bad request: Invalid query parameter: "ns" - {NAMESPACES}')
-    answer = door.ask(f"GET /v1/{path}", X_Consul_Namespace="x")
+    answer = harness.ask(f"GET /v1/{path}", X_Consul_Namespace="x")
     assert answer.text == f'Bad request: Invalid header: "X-Consul-Namespace" - {NAMESPACES}'
 
 
@@ -156,17 +156,17 @@ def test_names_in_paths(path: str, text: str) -> None:
 
 
 def test_freshness_is_in_the_headers() -> None:
-    door, _ = recorded(NodesReply(meta=QueryMeta(index=0, last_contact=1_999_999, known_leader=False)))
-    headers = door.ask("GET /v1/catalog/nodes?stale").headers
+    harness, _ = recorded(NodesReply(meta=QueryMeta(index=0, last_contact=1_999_999, known_leader=False)))
+    headers = harness.ask("GET /v1/catalog/nodes?stale").headers
     assert headers["x-consul-index"] == "1", "who sent 0 back would never wait"
     assert (headers["x-consul-lastcontact"], headers["x-consul-knownleader"]) == ("1", "false")
     assert headers["x-consul-effective-consistency"] == "stale"
-    assert door.ask("GET /v1/catalog/nodes?consistent").headers["x-consul-effective-consistency"] == "consistent"
+    assert harness.ask("GET /v1/catalog/nodes?consistent").headers["x-consul-effective-consistency"] == "consistent"
 
 
 def test_an_answer_that_is_too_stale_is_asked_of_the_leader() -> None:
-    door, recorder = recorded(NodesReply(meta=QueryMeta(index=7, last_contact=3_000_000_000)))
-    assert door.ask("GET /v1/catalog/nodes?max_stale=2s").headers["x-consul-effective-consistency"] == "leader"
+    harness, recorder = recorded(NodesReply(meta=QueryMeta(index=7, last_contact=3_000_000_000)))
+    assert harness.ask("GET /v1/catalog/nodes?max_stale=2s").headers["x-consul-effective-consistency"] == "leader"
     assert [request.options.allow_stale for _, request in recorder.asked] == [False, False], "one object, changed"
     assert len(recorder.asked) == 2
 
@@ -182,43 +182,43 @@ def test_an_answer_that_is_too_stale_is_asked_of_the_leader() -> None:
     ],
 )
 def test_errors_of_servers(error: RPCError, status: int) -> None:
-    door, _ = recorded(error)
-    answer = door.ask("GET /v1/catalog/nodes")
+    harness, _ = recorded(error)
+    answer = harness.ask("GET /v1/catalog/nodes")
     assert (answer.status, answer.text) == (status, str(error))
     assert (answer.headers["x-consul-index"], answer.headers["x-consul-knownleader"]) == ("1", "false")
     assert "x-consul-effective-consistency" not in answer.headers
 
 
 def test_a_reader_waits_for_its_own_service() -> None:
-    door = HttpHarness()
-    door.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Service": {"Service": "web"}})
-    index = door.ask("GET /v1/health/service/web").headers["x-consul-index"]
-    waiting = door.begin(f"GET /v1/health/service/web?index={index}")
-    door.tell("PUT /v1/catalog/register", {"Node": "m", "Address": "10.0.0.2", "Service": {"Service": "other"}})
-    door.agent.clock.advance(0)
+    harness = HttpHarness()
+    harness.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Service": {"Service": "web"}})
+    index = harness.ask("GET /v1/health/service/web").headers["x-consul-index"]
+    waiting = harness.begin(f"GET /v1/health/service/web?index={index}")
+    harness.tell("PUT /v1/catalog/register", {"Node": "m", "Address": "10.0.0.2", "Service": {"Service": "other"}})
+    harness.agent.clock.advance(0)
     assert waiting.answer is None
-    door.tell("PUT /v1/catalog/register", {"Node": "m", "Address": "10.0.0.2", "Service": {"Service": "web"}})
-    door.agent.clock.advance(0)
+    harness.tell("PUT /v1/catalog/register", {"Node": "m", "Address": "10.0.0.2", "Service": {"Service": "web"}})
+    harness.agent.clock.advance(0)
     assert waiting.answer is not None
     assert [row["Node"]["Node"] for row in waiting.answer.json] == ["m", "n"] or len(waiting.answer.json) == 2
 
 
 def test_a_write_with_members_unknown_to_consul_is_refused() -> None:
-    door = HttpHarness()
-    answer = door.ask("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Colour": "red"})
+    harness = HttpHarness()
+    answer = harness.ask("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Colour": "red"})
     assert (answer.status, answer.text) == (400, 'Request decode failed: json: unknown field "Colour"')
     check = {"Name": "c", "Definition": {"TCP": "a:1", "Interval": "10s", "Colour": "red"}}
-    answer = door.ask("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Check": check})
+    answer = harness.ask("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Check": check})
     assert (answer.status, answer.text) == (400, 'Request decode failed: json: unknown field "Colour"')
-    assert door.ask("GET /v1/health/node/n").json == []
+    assert harness.ask("GET /v1/health/node/n").json == []
 
 
 def test_what_has_no_type_comes_back_as_it_was() -> None:
-    door = HttpHarness()
+    harness = HttpHarness()
     proxy = {"DestinationServiceName": "db", "Config": {"a": ["b", 1, {"c": None}]}}
     service = {"Service": "p", "Kind": "connect-proxy", "Port": 1, "Proxy": proxy}
-    door.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Service": service})
-    assert door.ask("GET /v1/catalog/node/n").json["Services"]["p"]["Proxy"]["Config"] == proxy["Config"]
+    harness.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Service": service})
+    assert harness.ask("GET /v1/catalog/node/n").json["Services"]["p"]["Proxy"]["Config"] == proxy["Config"]
 
 
 def test_coordinates_are_written_as_go_writes_numbers() -> None:

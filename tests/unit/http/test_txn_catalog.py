@@ -23,22 +23,22 @@ def check(verb: str, on: str, name: str, **fields: Any) -> dict[str, Any]:
     return {"Check": {"Verb": verb, "Check": {"Node": on, "CheckID": name, "Name": name, **fields}}}
 
 
-def ask(door: HttpHarness, *operations: dict[str, Any]) -> tuple[int, Any]:
-    answer = door.ask("PUT /v1/txn", json.dumps(operations).encode())
+def ask(harness: HttpHarness, *operations: dict[str, Any]) -> tuple[int, Any]:
+    answer = harness.ask("PUT /v1/txn", json.dumps(operations).encode())
     return answer.status, json.loads(answer.text)
 
 
 @pytest.fixture
-def door() -> HttpHarness:
+def harness() -> HttpHarness:
     return HttpHarness(FakeAgent().start())
 
 
 @pytest.fixture
-def filled(door: HttpHarness) -> HttpHarness:
+def filled(harness: HttpHarness) -> HttpHarness:
     """A node `n` with a service `s` and a check `c`."""
     made = [node("set", "n", Address="10.0.0.1"), service("set", "n", "s"), check("set", "n", "c", ServiceID="s")]
-    assert ask(door, *made)[0] == 200
-    return door
+    assert ask(harness, *made)[0] == 200
+    return harness
 
 
 @pytest.mark.parametrize(
@@ -150,28 +150,28 @@ def test_a_check_keeps_its_definition_and_no_type(filled: HttpHarness) -> None:
     assert shown["Definition"] == {**definition, "DeregisterCriticalServiceAfter": "1m0s"}
 
 
-def test_the_catalog_refuses_the_same_metadata(door: HttpHarness) -> None:
+def test_the_catalog_refuses_the_same_metadata(harness: HttpHarness) -> None:
     body = {"Node": "r", "Address": "1.1.1.1", "Service": {"Service": "m", "Meta": {"bad key": "v"}}}
-    answer = door.ask("PUT /v1/catalog/register", json.dumps(body).encode())
+    answer = harness.ask("PUT /v1/catalog/register", json.dumps(body).encode())
     text = f"failed inserting service: Invalid Service Meta for node r and serviceID m: {META}"
     assert (answer.status, answer.text) == (500, text)
 
 
-def test_the_index_of_a_prefix_without_keys(door: HttpHarness) -> None:
+def test_the_index_of_a_prefix_without_keys(harness: HttpHarness) -> None:
     """A prefix whose keys were deleted stands where they were deleted; one that never had any, where the table does."""
 
     def index(path: str) -> int:
-        return int(door.ask(f"GET /v1/kv/{path}").headers["x-consul-index"]) - base
+        return int(harness.ask(f"GET /v1/kv/{path}").headers["x-consul-index"]) - base
 
     base = 0
     for key in ("p/a", "q/a"):
-        door.ask(f"PUT /v1/kv/{key}", b"v")
+        harness.ask(f"PUT /v1/kv/{key}", b"v")
     base = index("p/a")
-    door.ask("DELETE /v1/kv/p/a")
+    harness.ask("DELETE /v1/kv/p/a")
     seen = [index(path) for path in ("p/a", "p?recurse", "p?keys", "q?recurse", "never", "never?recurse", "?recurse")]
     assert seen == [2, 2, 2, 1, 2, 2, 2]
-    door.ask("PUT /v1/kv/q/b", b"v")
+    harness.ask("PUT /v1/kv/q/b", b"v")
     assert [index(path) for path in ("p/a", "p?recurse", "p?keys", "q?recurse", "q/a", "never")] == [3, 2, 2, 3, 1, 3]
-    door.ask("DELETE /v1/kv/zzz")
-    door.ask("DELETE /v1/kv/q?recurse")
+    harness.ask("DELETE /v1/kv/zzz")
+    harness.ask("DELETE /v1/kv/q?recurse")
     assert [index(path) for path in ("p/a", "p?recurse", "q?recurse", "q/a", "never?keys")] == [5, 2, 5, 5, 5]

@@ -368,7 +368,7 @@ def test_who_was_answered_without_a_copy_spoils_the_version() -> None:
     assert kept.cache.validator((SERVICE, "web")) != before
 
 
-# -- the caller in front of the doors
+# -- the caller in front of the listeners
 
 
 def called(kept: Kept, method: str, request: Any) -> list[Any]:
