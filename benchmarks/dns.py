@@ -18,12 +18,12 @@ def text(names: list[str], kind: str) -> bytes:
 
 
 def scrambled(name: str, count: int, rng: random.Random) -> list[str]:
-    """The name with each letter's case at random, as resolvers do against spoofing."""
+    """The name in random letter case, as resolvers send it against spoofing (0x20 encoding)."""
     return ["".join(rng.choice((letter.upper(), letter)) for letter in name) for _ in range(count)]
 
 
 def with_cookies(name: str, count: int, rng: random.Random) -> bytes:
-    """A binary dnsperf input (each message after its length): the same question, each time with another EDNS cookie."""
+    """A binary dnsperf input (length-prefixed messages): one question with different EDNS cookies."""
     question = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
     messages = []
     for _ in range(count):
@@ -35,10 +35,10 @@ def with_cookies(name: str, count: int, rng: random.Random) -> bytes:
 
 
 def tasks(settings: Settings, directory: Path, label: str, nodes: int) -> list[Task]:
-    """The rows over a catalog of `nodes`; `label` tells them from those of another size."""
+    """The rows for a catalog of `nodes` nodes; `label`: the size in their names."""
     rng = random.Random(1)
     names = [f"node-{number}.node.consul" for number in range(nodes)]
-    plan: list[tuple[str, bytes, str, list[str]]] = [
+    rows: list[tuple[str, bytes, str, list[str]]] = [
         (f"DNS node A, {label}", text(["node-7.node.consul"], "A"), ">= 2.0", []),
         (f"DNS node A, {nodes} names in turn, {label}", text(names, "A"), ">= 2.0", []),
         (f"DNS NXDOMAIN, {label}", text([f"nobody-{at}.node.consul" for at in range(1000)], "A"), ">= 1.5", []),
@@ -48,7 +48,7 @@ def tasks(settings: Settings, directory: Path, label: str, nodes: int) -> list[T
     if nodes >= 100:
         cookies = with_cookies("node-7.node.consul", 1000, rng)
         cased = text(scrambled("node-7.node.consul", 1000, rng), "A")
-        plan += [
+        rows += [
             (f"DNS service 100 A, {label}", text(["hundred.service.consul"], "A"), ">= 10", []),
             (f"DNS service 100 SRV, {label}", text(["hundred.service.consul"], "SRV"), ">= 10", []),
             (f"DNS service 100 SRV, EDNS, {label}", text(["hundred.service.consul"], "SRV"), ">= 10", ["-e"]),
@@ -58,7 +58,7 @@ def tasks(settings: Settings, directory: Path, label: str, nodes: int) -> list[T
             (f"DNS node A, random case, {label}", cased, ">= 1.5", []),
             (f"DNS node A, EDNS cookies that differ, {label}", cookies, ">= 1.5", ["-B"]),
         ]
-    return [_task(settings, directory / f"{label}-{at}", *each) for at, each in enumerate(plan)]
+    return [_task(settings, directory / f"{label}-{at}", *each) for at, each in enumerate(rows)]
 
 
 def _task(settings: Settings, file: Path, name: str, questions: bytes, target: str, flags: list[str]) -> Task:

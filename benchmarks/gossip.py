@@ -1,4 +1,4 @@
-"""Gossip between real processes: join convergence, event, leave and failure detection."""
+"""Gossip between processes: convergence of joins, events, leaves and failures."""
 
 import json
 import time
@@ -10,11 +10,11 @@ from report import Row, Sample
 from task import Settings, Task
 
 ALIVE, LEFT, FAILED = 1, 3, 4
-WITHIN_S = 60.0
+TIMEOUT_S = 60.0
 
 
 def tasks(settings: Settings) -> list[Task]:
-    """A task of four rows for each number of agents; it starts them itself."""
+    """A task of four rows for each number of agents, which it starts."""
     return [_task(size) for size in settings.agents]
 
 
@@ -30,11 +30,11 @@ def _task(size: int) -> Task:
         directory.mkdir()
         return dict(zip(rows, map(Sample, spread(program, directory, size)), strict=True))
 
-    return Task(rows, measure, most=3)
+    return Task(rows, measure, rounds_max=3)
 
 
 def spread(program: str, directory: Path, size: int) -> tuple[float, float, float, float]:
-    """Seconds for join, event, leave and failure, each until the last agent knows. Raises `TimeoutError`."""
+    """Seconds of join, event, leave and failure, each until the last agent has it. Raises `TimeoutError`."""
     agents: list[Running] = []
     try:
         for number in range(size):
@@ -47,27 +47,27 @@ def spread(program: str, directory: Path, size: int) -> tuple[float, float, floa
         began_s = time.monotonic()
         for agent in agents[1:]:
             agent.put(f"/v1/agent/join/{first.address}")
-        join_s = _known(agents, began_s, lambda agent: list(agent.members().values()).count(ALIVE) == size)
+        join_s = _converged(agents, began_s, lambda agent: list(agent.members().values()).count(ALIVE) == size)
         for agent in agents:
-            agent.settle(3.0)
+            agent.wait_idle(3.0)
         began_s = time.monotonic()
         first.put("/v1/event/fire/benchmark", b"x")
-        event_s = _known(agents, began_s, lambda agent: bool(json.loads(agent.http("/v1/event/list") or b"[]")))
+        event_s = _converged(agents, began_s, lambda agent: bool(json.loads(agent.http("/v1/event/list") or b"[]")))
         leaver, failing = agents[-1], agents[-2]
         began_s = time.monotonic()
-        leaver.process.terminate()  # a client without leave_on_terminate set leaves on it
-        leave_s = _known(agents[:-1], began_s, lambda agent: agent.members()[leaver.node] == LEFT)
+        leaver.process.terminate()  # a client leaves on SIGTERM by default
+        leave_s = _converged(agents[:-1], began_s, lambda agent: agent.members()[leaver.node] == LEFT)
         began_s = time.monotonic()
         failing.process.kill()
-        failure_s = _known(agents[:-2], began_s, lambda agent: agent.members()[failing.node] == FAILED)
+        failure_s = _converged(agents[:-2], began_s, lambda agent: agent.members()[failing.node] == FAILED)
         return join_s, event_s, leave_s, failure_s
     finally:
         for agent in agents:
             agent.close()
 
 
-def _known(agents: list[Running], began_s: float, knows: Callable[[Running], bool]) -> float:
-    """Seconds from `began_s` until each agent knows."""
+def _converged(agents: list[Running], began_s: float, has_it: Callable[[Running], bool]) -> float:
+    """Seconds from `began_s` until `has_it` is true for each agent."""
     for agent in agents:
-        until(lambda a=agent: knows(a), began_s + WITHIN_S, lambda a=agent: f"{a.program} {a.node}: not in time")
+        until(lambda a=agent: has_it(a), began_s + TIMEOUT_S, lambda a=agent: f"{a.program} {a.node}: not in time")
     return time.monotonic() - began_s

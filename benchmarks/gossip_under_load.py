@@ -1,4 +1,4 @@
-"""Gossip of a server whose DNS and HTTP run at full speed: who suspects whom meanwhile."""
+"""Suspicions between a server under full DNS and HTTP load and its peers."""
 
 import re
 import threading
@@ -10,7 +10,7 @@ from processes import NETWORKS, Running, server
 from report import THEIRS, Row, Sample
 from task import Settings, Task
 
-#: Lines of both programs' logs.
+#: In the log of either program.
 _SUSPICION = re.compile(r"suspect \S+ has failed", re.IGNORECASE)
 PEERS = 3
 
@@ -22,15 +22,15 @@ def tasks(settings: Settings) -> list[Task]:
 
     def measure(subject: tuple[str, Path]) -> dict[Row, Sample]:
         program, place = subject
-        directory = place / f"strain-{program}-{time.monotonic_ns()}"
+        directory = place / f"load-{program}-{time.monotonic_ns()}"
         directory.mkdir()
         return {row: Sample(float(suspicions(program, directory, seconds)))}
 
-    return [Task((row,), measure, most=2)]
+    return [Task((row,), measure, rounds_max=2)]
 
 
 def suspicions(program: str, directory: Path, seconds: float) -> int:
-    """How often the server or a peer suspected another member while both load generators ran. Raises `TimeoutError`."""
+    """Suspicions logged by the server and its peers while both load generators run. Raises `TimeoutError`."""
     agents = [server(program, directory)]
     questions = directory / "questions"
     questions.write_text("one.node.consul A\n")
@@ -40,12 +40,12 @@ def suspicions(program: str, directory: Path, seconds: float) -> int:
             agents.append(Running(THEIRS, f"peer{number}", address, directory, "-retry-join", agents[0].address))
         agents[0].wait(lambda: len(agents[0].members()) == 1 + PEERS)
         for agent in agents:
-            agent.settle(5.0)
+            agent.wait_idle(5.0)
         before = sum(len(_SUSPICION.findall(agent.log())) for agent in agents)
-        asking = threading.Thread(target=load_generators.dns, args=(agents[0], questions, seconds))
-        asking.start()
+        dns_load = threading.Thread(target=load_generators.dns, args=(agents[0], questions, seconds))
+        dns_load.start()
         load_generators.http(agents[0], "/v1/catalog/nodes", seconds)
-        asking.join()
+        dns_load.join()
         return sum(len(_SUSPICION.findall(agent.log())) for agent in agents) - before
     finally:
         for agent in agents:

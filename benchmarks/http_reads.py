@@ -9,9 +9,9 @@ CLOSE = ("-H", "Connection: close")
 
 
 def tasks(settings: Settings, label: str, nodes: int) -> list[Task]:
-    """The rows over a catalog of `nodes`."""
+    """The rows for a catalog of `nodes` nodes."""
     large = nodes >= 100
-    plan = [
+    rows = [
         ("status/leader", "/v1/status/leader", ">= 1.3"),
         ("agent/members", "/v1/agent/members", ">= 1.3"),
         ("kv, one key", "/v1/kv/benchmark", ">= 1.3"),
@@ -20,12 +20,12 @@ def tasks(settings: Settings, label: str, nodes: int) -> list[Task]:
         ("health/service?passing, 3 instances", "/v1/health/service/three?passing", ">= 1.8"),
     ]
     if large:
-        plan += [
+        rows += [
             ("catalog/service, 100 instances", "/v1/catalog/service/hundred", ">= 5"),
             ("health/service?passing, 100 instances", "/v1/health/service/hundred?passing", ">= 5"),
         ]
-    found = [_task(settings, f"GET {name}, {label}", path, target) for name, path, target in plan]
-    closing = plan[:1] if large else [plan[0], plan[2], plan[4]]
+    found = [_task(settings, f"GET {name}, {label}", path, target) for name, path, target in rows]
+    closing = rows[:1] if large else [rows[0], rows[2], rows[4]]
     found += [
         _task(settings, f"GET {name}, no keep-alive, {label}", path, ">= 1.0", *CLOSE) for name, path, _ in closing
     ]

@@ -1,4 +1,4 @@
-"""Durable writes: PUTs a second at 1, 16 and 64 connections. Each changes something: 64 names, new values."""
+"""Durable writes: PUTs per second at 1, 16 and 64 connections, of new values under 64 names."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from report import Row, Sample
 from task import Settings, Task, task
 
 CONNECTIONS = (1, 16, 64)
-#: What is written: row -> path and body in Lua, where `n` counts and `at` is n % 64; target at 1 connection, at more.
+#: Row -> path and body in Lua, where `n` counts and `at` is n % 64; target at 1 connection, and at more.
 PUTS = {
     "agent/service/register": (
         '"/v1/agent/service/register"',

@@ -1,4 +1,4 @@
-"""Many members that cost next to nothing: told to an agent in one push/pull, one socket answers all pings."""
+"""A large membership: an agent receives its members in one push/pull, one socket answers all pings."""
 
 import socket
 import threading
@@ -21,29 +21,35 @@ _TAGS = {"role": "node", "dc": "dc1", "segment": "", "vsn": "2", "vsn_min": "2",
 
 
 def tasks(settings: Settings) -> list[Task]:
-    """Memory of a server that knows so many members."""
+    """One row: the memory of a server with `settings.members` members."""
     row = Row(f"memory of a server with {settings.members} members", "RSS MiB", "<= 1.0", 1)
-    return [task(row, lambda subject: Sample(memory(*subject, settings.members)), most=1)]
+    return [task(row, lambda subject: Sample(memory(*subject, settings.members)), rounds_max=1)]
 
 
 def memory(program: str, place: Path, count: int) -> float:
-    """MiB resident once all are alive to it and in its catalog. Raises `TimeoutError`."""
-    directory = place / f"crowd-{program}"
+    """Resident MiB when all members are alive and in the catalog. Raises `TimeoutError`."""
+    directory = place / f"member-{program}"
     directory.mkdir()
-    with closing(server(program, directory)) as agent, socket.socket(type=socket.SOCK_DGRAM) as pinged:
-        pinged.bind((f"{NETWORKS[program]}.200", 8301))
-        threading.Thread(target=_answer, args=(pinged, (agent.address, 8301)), daemon=True).start()
-        _introduce(agent, pinged.getsockname()[0], count)
+    with closing(server(program, directory)) as agent, socket.socket(type=socket.SOCK_DGRAM) as pings:
+        pings.bind((f"{NETWORKS[program]}.200", 8301))
+        threading.Thread(target=_answer, args=(pings, (agent.address, 8301)), daemon=True).start()
+        _push_members(agent, pings.getsockname()[0], count)
         agent.wait(lambda: list(agent.members().values()).count(1) == count + 1)
         time.sleep(2.0)
-        agent.settle(10.0)
+        agent.wait_idle(10.0)
         return agent.resident_mib()
 
 
-def _introduce(agent: Running, address: str, count: int) -> None:
+def _push_members(agent: Running, address: str, count: int) -> None:
     nodes = [
         NodeState(
-            f"crowd-{at}", address, 8301, encode_tags({**_TAGS, "id": str(uuid.UUID(int=at))}), 1, 0, (1, 5, 2, 2, 5, 4)
+            f"member-{at}",
+            address,
+            8301,
+            encode_tags({**_TAGS, "id": str(uuid.UUID(int=at))}),
+            1,
+            0,
+            (1, 5, 2, 2, 5, 4),
         )
         for at in range(1, count + 1)
     ]
@@ -52,14 +58,14 @@ def _introduce(agent: Running, address: str, count: int) -> None:
         stream.recv(65536)
 
 
-def _answer(pinged: socket.socket, agent: tuple[str, int]) -> None:
-    """Answer pings until the socket closes; the agent takes an ack by its number only."""
+def _answer(pings: socket.socket, agent: tuple[str, int]) -> None:
+    """Answer pings until the socket closes; an ack is matched by its sequence number only."""
     sealer = Sealer(None, verify_incoming=False, verify_outgoing=False, label="")
-    pinged.settimeout(1.0)
-    while pinged.fileno() >= 0:
+    pings.settimeout(1.0)
+    while pings.fileno() >= 0:
         try:
-            for part in sealer.open(pinged.recv(65536)):
+            for part in sealer.open(pings.recv(65536)):
                 if part[:1] == b"\0" and isinstance(ping := decode(part), Ping):
-                    pinged.sendto(sealer.seal([Ack(ping.seq_no).encode()], crc=False), agent)
+                    pings.sendto(sealer.seal([Ack(ping.seq_no).encode()], crc=False), agent)
         except (OSError, WireError):
             continue

@@ -1,4 +1,4 @@
-"""Real Consul and consulpy side by side: starting them, waiting for them, filling them, and reading what they cost."""
+"""Agents of real Consul and consulpy: started, awaited, filled with data; their memory and CPU."""
 
 import http.client
 import json
@@ -20,12 +20,12 @@ from report import OURS, THEIRS
 
 #: The two programs that are compared: name and path. `--consulpy` changes ours.
 PROGRAMS = {THEIRS: "consul", OURS: str(Path(sys.executable).parent / "consulpy")}
-#: The network of each: two servers run at once and never hear of each other.
+#: The network of each: two servers run side by side without contact.
 NETWORKS = {THEIRS: "127.71.1", OURS: "127.71.2"}
-#: No agent may run out of connections before the benchmark does.
-MOST_CONNECTIONS = 15000
-_CONFIG = {"limits": {"http_max_conns_per_client": MOST_CONNECTIONS}, "disable_update_check": True, "log_level": "warn"}
-#: Packages that hold the tools.
+#: Connections that each agent accepts from the benchmark.
+CONNECTIONS_MAX = 15000
+_CONFIG = {"limits": {"http_max_conns_per_client": CONNECTIONS_MAX}, "disable_update_check": True, "log_level": "warn"}
+#: Tool -> Debian package.
 PACKAGES = {"dnsperf": "dnsperf", "wrk": "wrk"}
 
 
@@ -40,7 +40,7 @@ def missing() -> list[str]:
 
 
 def machine() -> str:
-    """One line on where this was measured, and what."""
+    """The machine and the versions of the programs, in one line."""
     cpu = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in cpu if "model name" in line), platform.machine())
     versions = (
@@ -52,7 +52,7 @@ def machine() -> str:
 
 
 class Running:
-    """One agent that runs."""
+    """A started agent."""
 
     def __init__(self, program: str, node: str, address: str, directory: Path, *flags: str) -> None:
         self.program, self.node, self.address = program, node, address
@@ -77,7 +77,7 @@ class Running:
         return self.log()[-600:]
 
     def http(self, path: str) -> bytes | None:
-        """The body that its HTTP API answers, None while it doesn't."""
+        """The body of a GET, None without a response."""
         try:
             with urllib.request.urlopen(f"http://{self.address}:8500{path}", timeout=10) as answer:
                 body: bytes = answer.read()
@@ -92,12 +92,12 @@ class Running:
         urllib.request.urlopen(request, timeout=10).close()
 
     def leads(self) -> bool:
-        """Whether it knows a leader and has itself in the catalog."""
+        """Whether there is a leader and the agent is in the catalog."""
         body = self.http("/v1/catalog/nodes")
         return body is not None and body.strip() not in (b"[]", b"null")
 
     def members(self) -> dict[str, int]:
-        """Names of the members that it knows, with serf's status (1 alive, 3 left, 4 failed)."""
+        """Member name -> Serf status (1 alive, 3 left, 4 failed)."""
         return {member["Name"]: member["Status"] for member in json.loads(self.http("/v1/agent/members") or b"[]")}
 
     def resident_mib(self) -> float:
@@ -105,12 +105,12 @@ class Running:
         return int(fields["VmRSS"].split()[0]) / 1024
 
     def cpu_s(self) -> float:
-        """CPU seconds that it used so far."""
+        """CPU seconds used so far."""
         parts = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
-    def settle(self, within_s: float = 20.0) -> None:
-        """Wait until it uses hardly any CPU, or until `within_s` are over."""
+    def wait_idle(self, within_s: float = 20.0) -> None:
+        """Wait until it uses hardly any CPU, at most `within_s` seconds."""
         end_s = time.monotonic() + within_s
         while time.monotonic() < end_s:
             before_s = self.cpu_s()
@@ -132,7 +132,7 @@ def until(ready: Callable[[], bool], end_s: float, why: Callable[[], str]) -> No
 
 
 def server(program: str, directory: Path, *flags: str) -> Running:
-    """A durable server of one that leads. Raises `TimeoutError`."""
+    """Start a single durable server; it leads. Raises `TimeoutError`."""
     agent = Running(program, "one", f"{NETWORKS[program]}.1", directory, "-server", "-bootstrap-expect", "1", *flags)
     try:
         agent.wait(agent.leads)
@@ -143,7 +143,7 @@ def server(program: str, directory: Path, *flags: str) -> Running:
 
 
 def fill(agent: Running, nodes: int, services: int, named: dict[str, int]) -> None:
-    """Register `nodes` external nodes, `services` services spread over them, and services with so many instances."""
+    """Register external nodes, services spread over them, and the services `named` (name -> number of instances)."""
     bodies: list[dict[str, object]] = []
     for number in range(nodes):
         node = {"Node": f"node-{number}", "Address": f"10.9.{number // 250}.{number % 250 + 1}"}
@@ -162,7 +162,7 @@ def fill(agent: Running, nodes: int, services: int, named: dict[str, int]) -> No
 
 
 def _register(address: str, bodies: list[dict[str, object]]) -> None:
-    """Register over one connection. An error shows in what `fill` counts."""
+    """Register over one connection. `fill` notices errors by counting nodes."""
     connection = http.client.HTTPConnection(address, 8500, timeout=30)
     for body in bodies:
         connection.request("PUT", "/v1/catalog/register", json.dumps(body))
@@ -171,8 +171,8 @@ def _register(address: str, bodies: list[dict[str, object]]) -> None:
 
 
 @contextmanager
-def workplace() -> Iterator[Path]:
-    """A directory for data and logs, gone afterwards."""
+def temporary_directory() -> Iterator[Path]:
+    """A directory for data and logs, removed afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="consulpy-benchmark-"))
     try:
         yield directory

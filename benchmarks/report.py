@@ -1,17 +1,17 @@
-"""What a benchmark finds: samples of rows, their medians and ratios, and the one place that prints them."""
+"""Results: samples of rows, their medians and ratios, and the table."""
 
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: The order in which the two are measured and printed.
+#: The programs, in the order of the table.
 THEIRS, OURS = "consul", "consulpy"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `target` bounds our value divided by Consul's: ">= 2.0", "<= 0.5", or "" for none."""
+    """A row of the table. `target`: of consulpy's value divided by Consul's (">= 2.0", "<= 0.5", "" for none)."""
 
     name: str
     unit: str
@@ -20,7 +20,7 @@ class Row:
     digits: int = 0
 
     def met(self, ratio: float) -> str:
-        """yes, no, or nothing where there is no target."""
+        """Whether a ratio meets the target: "yes", "no", or "" without one."""
         if not self.target:
             return ""
         comparison, bound = self.target.split()
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement: the row's value; CPU microseconds of the agent for each request; 99th percentile of latency."""
+    """A measurement: the row's value; the agent's CPU microseconds per request; the 99th percentile of latency."""
 
     value: float
     cpu_us: float | None = None
@@ -41,7 +41,7 @@ class Results:
     """All samples so far, by row and program."""
 
     samples: dict[Row, dict[str, list[Sample]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    #: Row or task -> why it could not be measured.
+    #: Row or task -> error.
     failures: dict[str, str] = field(default_factory=dict)
 
     def add(self, program: str, found: dict[Row, Sample]) -> None:
@@ -49,7 +49,7 @@ class Results:
             self.samples[row][program].append(sample)
 
     def line(self, row: Row) -> str:
-        """The table's line of a row."""
+        """A row as a line of the table."""
         theirs, ours = (self.samples[row].get(program, []) for program in (THEIRS, OURS))
         values = [_median([sample.value for sample in samples]) for samples in (theirs, ours)]
         cpu = [_median([sample.cpu_us for sample in samples]) for samples in (theirs, ours)]
@@ -67,7 +67,7 @@ class Results:
         return "| " + " | ".join(cells) + " |"
 
     def markdown(self, heading: str) -> str:
-        """The whole table, with the machine above and what failed below."""
+        """The table, with a heading above and the failures below."""
         lines = [
             heading,
             "",
@@ -76,7 +76,7 @@ class Results:
             *(self.line(row) for row in self.samples),
         ]
         if self.failures:
-            lines += ["", "Not measured:", "", *(f"- {name}: {why}" for name, why in self.failures.items())]
+            lines += ["", "Not measured:", "", *(f"- {name}: {error}" for name, error in self.failures.items())]
         return "\n".join(lines) + "\n"
 
     def write(self, path: Path, heading: str) -> None:

@@ -1,6 +1,6 @@
-"""How fast the simulator is: settled members times virtual seconds for each second of real time.
+"""Speed of the simulator: members times virtual seconds per second of real time.
 
-It runs in the python beside the `consulpy` that is measured; real Consul has nothing like it.
+Runs in the python of the measured `consulpy`; real Consul has no simulator.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ SCRIPT = """
 import sys, time
 from consulpy.testing.cluster import Cluster
 cluster = Cluster(int(sys.argv[1]), settled=True)
-cluster.run(2.0)  # the first timers are on their way
+cluster.run(2.0)  # warm up
 began_s = time.perf_counter()
 cluster.run(float(sys.argv[2]))
 print(time.perf_counter() - began_s)
@@ -31,7 +31,7 @@ def tasks(settings: Settings) -> list[Task]:
             return {}
         python = Path(PROGRAMS[OURS]).parent / "python"
         command = [str(python), "-c", SCRIPT, str(size), f"{virtual_s}"]
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd="/").stdout
-        return {row: Sample(size * virtual_s / float(said))}
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd="/").stdout
+        return {row: Sample(size * virtual_s / float(output))}
 
-    return [Task((row,), measure, most=3)]
+    return [Task((row,), measure, rounds_max=3)]

@@ -156,7 +156,7 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(WORK), help="some of: " + ",".join(WORK))
     given = parser.parse_args()
     processes.PROGRAMS[OURS] = given.consulpy
-    with processes.workplace() as directory:
+    with processes.temporary_directory() as directory:
         agent = server(OURS, directory)
         try:
             agent.wait(agent.leads)

@@ -1,4 +1,4 @@
-"""Start-up until HTTP, leader and DNS answer; then memory and CPU at rest of a server and of a client."""
+"""Start-up until HTTP, leader and DNS answer; then memory and CPU of an idle server and client."""
 
 import subprocess
 import time
@@ -19,33 +19,33 @@ FULL = "memory of a server with {} nodes and {} services"
 
 
 def dns_answers(agent: Running) -> bool:
-    """Whether it finds its own node by DNS."""
+    """Whether the agent resolves its own node name."""
     command = ["dnsperf", "-s", agent.address, "-p", "8600", "-n", "1", "-t", "0.5", "-v"]
-    asked = f"{agent.node}.node.consul A\n"
-    told = subprocess.run(command, input=asked, capture_output=True, text=True, check=False, timeout=10).stdout
-    return "> NOERROR" in told
+    question = f"{agent.node}.node.consul A\n"
+    output = subprocess.run(command, input=question, capture_output=True, text=True, check=False, timeout=10).stdout
+    return "> NOERROR" in output
 
 
 @contextmanager
-def scene(program: str, place: Path) -> Iterator[tuple[str, Path]]:
-    """Nothing runs yet: each measurement starts its own agents."""
+def setup(program: str, place: Path) -> Iterator[tuple[str, Path]]:
+    """No setup: each measurement starts its own agents."""
     yield program, place
 
 
 def tasks(settings: Settings) -> list[Task]:
-    """One task: it starts a server and a client, and lets them rest."""
+    """One task: start a server and a client, and leave them idle."""
 
     def measure(subject: tuple[str, Path]) -> dict[Row, Sample]:
         program, place = subject
         directory = place / f"start-{program}-{time.monotonic_ns()}"
         directory.mkdir()
-        return start_and_rest(program, directory, settings.rest_s)
+        return start_and_idle(program, directory, settings.idle_s)
 
-    return [Task((HTTP, LEADER, DNS, *MEMORY.values(), *CPU.values()), measure, most=3)]
+    return [Task((HTTP, LEADER, DNS, *MEMORY.values(), *CPU.values()), measure, rounds_max=3)]
 
 
-def start_and_rest(program: str, directory: Path, rest_s: float) -> dict[Row, Sample]:
-    """Times from exec; memory and CPU after everything settled."""
+def start_and_idle(program: str, directory: Path, idle_s: float) -> dict[Row, Sample]:
+    """Times from exec; memory and CPU while idle."""
     network = NETWORKS[program]
     server = Running(program, "one", f"{network}.2", directory, "-server", "-bootstrap-expect", "1")
     client = Running(program, "two", f"{network}.3", directory, "-retry-join", server.address)
@@ -56,11 +56,11 @@ def start_and_rest(program: str, directory: Path, rest_s: float) -> dict[Row, Sa
         found[DNS] = Sample(server.wait(lambda: dns_answers(server)))
         client.wait(lambda: len(client.members()) == 2)
         for agent in running.values():
-            agent.settle(8.0)
+            agent.wait_idle(8.0)
         before_s = {kind: agent.cpu_s() for kind, agent in running.items()}
-        time.sleep(rest_s)
+        time.sleep(idle_s)
         for kind, agent in running.items():
-            found[CPU[kind]] = Sample((agent.cpu_s() - before_s[kind]) * 60 / rest_s)
+            found[CPU[kind]] = Sample((agent.cpu_s() - before_s[kind]) * 60 / idle_s)
             found[MEMORY[kind]] = Sample(agent.resident_mib())
         return found
     finally:
@@ -69,6 +69,6 @@ def start_and_rest(program: str, directory: Path, rest_s: float) -> dict[Row, Sa
 
 
 def full_memory(nodes: int, services: int) -> Task:
-    """The memory of the server of a scene that has a full catalog; must be its first task."""
+    """Memory of a server with a full catalog; must be the first task of its group."""
     row = Row(FULL.format(nodes, services), "RSS MiB", "<= 0.7", 1)
-    return task(row, lambda agent: Sample(agent.resident_mib()), most=1)
+    return task(row, lambda agent: Sample(agent.resident_mib()), rounds_max=1)

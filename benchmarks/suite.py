@@ -1,4 +1,4 @@
-"""All rows of the table: which scenes there are, and what is measured in each."""
+"""All rows of the table, in groups with a common setup."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ SMALL = 10
 
 
 def groups(settings: Settings, directory: Path) -> list[Group]:
-    """In the order of the table. `directory` is for inputs of the load generators."""
+    """The groups in the order of the table. `directory`: for input of the load generators."""
     large, services = settings.nodes, settings.services
     small_label, large_label = f"{SMALL} nodes", f"{large} nodes"
 
@@ -35,7 +35,7 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
             yield agent
 
     return [
-        Group("start-up and rest", startup_and_idle.scene, startup_and_idle.tasks(settings)),
+        Group("start-up and rest", startup_and_idle.setup, startup_and_idle.tasks(settings)),
         Group(
             small_label,
             small,
@@ -55,12 +55,12 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
                 *http_writes.tasks(settings, directory, large_label),
             ],
         ),
-        # memory that one task frees is there for the next: each has agents of its own
+        # each has agents of its own: later tasks would reuse memory that earlier ones have freed
         *(Group(each.rows[0].name, full, [each]) for each in blocking_queries.tasks(settings)),
-        Group("gossip", startup_and_idle.scene, gossip.tasks(settings)),
-        Group("strain", startup_and_idle.scene, gossip_under_load.tasks(settings)),
-        Group("members", startup_and_idle.scene, large_membership.tasks(settings)),
-        Group("simulator", startup_and_idle.scene, simulator.tasks(settings)),
+        Group("gossip", startup_and_idle.setup, gossip.tasks(settings)),
+        Group("strain", startup_and_idle.setup, gossip_under_load.tasks(settings)),
+        Group("members", startup_and_idle.setup, large_membership.tasks(settings)),
+        Group("simulator", startup_and_idle.setup, simulator.tasks(settings)),
     ]
 
 
@@ -70,7 +70,7 @@ def _filled(program: str, place: Path, nodes: int, services: int, named: dict[st
     try:
         fill(agent, nodes, services, named)
         agent.put("/v1/kv/benchmark", b"a value of some thirty bytes")
-        agent.settle()
+        agent.wait_idle()
         yield agent
     finally:
         agent.close()

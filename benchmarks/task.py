@@ -1,4 +1,4 @@
-"""What a benchmark is made of: a scene for each program, and tasks that measure rows in it."""
+"""The parts of the benchmark: groups, which set up each program, and their tasks, which measure rows."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ from report import Row, Sample
 
 @dataclass(frozen=True)
 class Settings:
-    """How much to do: rounds, seconds of each load, and sizes."""
+    """Rounds, seconds of each load, and sizes."""
 
     rounds: int = 5
     seconds: float = 1.0
@@ -19,28 +19,28 @@ class Settings:
     services: int = 5000
     watchers: tuple[int, ...] = (1000, 2000, 10000)
     members: int = 1000
-    rest_s: float = 20.0
+    idle_s: float = 20.0
     agents: tuple[int, ...] = (10, 30)
 
 
 @dataclass(frozen=True)
 class Task:
-    """Measures some rows at once. `most` bounds its rounds, for what takes long and varies little."""
+    """Measures some rows together. `rounds_max`: limit of its rounds, for slow tasks that vary little."""
 
     rows: tuple[Row, ...]
     measure: Callable[[Any], dict[Row, Sample]]
-    most: int = 100
+    rounds_max: int = 100
 
 
 @dataclass(frozen=True)
 class Group:
-    """Tasks that share a scene: what `scene(program, directory)` gives is passed to each `measure`."""
+    """Tasks with a common setup: the value of `setup(program, directory)` is passed to each `measure`."""
 
     name: str
-    scene: Callable[[str, Path], AbstractContextManager[Any]]
+    setup: Callable[[str, Path], AbstractContextManager[Any]]
     tasks: list[Task]
 
 
-def task(row: Row, measure: Callable[[Any], Sample], most: int = 100) -> Task:
+def task(row: Row, measure: Callable[[Any], Sample], rounds_max: int = 100) -> Task:
     """A task of one row."""
-    return Task((row,), lambda subject: {row: measure(subject)}, most)
+    return Task((row,), lambda subject: {row: measure(subject)}, rounds_max)
