@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.agent.process.token_file import read_tokens, write_tokens
 from consulpy.config.schema import RuntimeConfig
-from consulpy.leader.acl import AclDuties
+from consulpy.leader.acl import AclTasks
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import AgentTokens
 from consulpy.rpc.acl.guard import Guard
@@ -33,13 +33,11 @@ def server_guard(config: RuntimeConfig, log: Log) -> CallGuard:
     return Guard(resolver, default_allows=default_allows, lists_keys_by_right=config.acl.enable_key_list_policy)
 
 
-def acl_duties(
-    config: RuntimeConfig, log: Log, reactor: Any
-) -> Callable[[Callable[[Command], None]], AclDuties] | None:
+def acl_duties(config: RuntimeConfig, log: Log, reactor: Any) -> Callable[[Callable[[Command], None]], AclTasks] | None:
     """What the leader does for access control; None if it is off."""
     if not config.acl.enabled:
         return None
-    return lambda write: AclDuties(log.store, reactor, wall_s, write, master=config.acl.tokens.master)
+    return lambda write: AclTasks(log.store, reactor, wall_s, write, master=config.acl.tokens.master)
 
 
 def agent_tokens(config: RuntimeConfig, in_thread: Callable[[Callable[[], None]], "Deferred[None]"]) -> AgentTokens:

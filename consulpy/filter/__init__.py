@@ -1,7 +1,7 @@
-"""`?filter=` expressions over records: `Service.Port == 80 and "a" in Service.Tags`.
+"""`?filter=` expressions on records: `Service.Port == 80 and "a" in Service.Tags`.
 
-`compile_filter` reads an expression (`grammar`), checks it against a record type (`selectors`) and gives a predicate;
-patterns of `matches` are those of `gocompat.regexp`. Language and texts were seen on real Consul 1.8.7.
+`compile_filter` parses an expression (`grammar`), checks it against a record type and creates a predicate (`evaluate`);
+patterns of `matches` are those of `gocompat.regexp`. Language and error texts were recorded from real Consul 1.8.7.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,10 @@ Row = TypeVar("Row", bound=Record)
 
 
 def compile_filter(text: str, record: type[Row], *, lazily: bool = False) -> Callable[[Row], bool]:
-    """A predicate that says for which records `text` holds.
+    """A predicate for records that match `text`.
 
-    `lazily`: check the selectors only when the first record comes, as `/v1/agent/checks` does (then the error is
-    without its introduction). Raises `FilterError` with Consul's text for an expression that can't be read or doesn't
-    fit.
+    `lazily`: check selectors only at the first record, as `/v1/agent/checks` does (then the error has no introduction).
+    Raises `FilterError` with Consul's text for an invalid expression, or one that does not fit the record type.
     """
     try:
         expression = parse(text)

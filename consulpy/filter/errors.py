@@ -1,7 +1,7 @@
-"""What is wrong with a filter expression."""
+"""The error of filter expressions."""
 
 from consulpy.errors import RPCError
 
 
 class FilterError(RPCError):
-    """An expression that can't be read, or doesn't fit the records it is for; HTTP 500, as Consul answers."""
+    """An expression that is invalid, or does not fit the record type; HTTP 500, as in Consul."""

@@ -1,15 +1,11 @@
-"""Syntax tree and record type to a predicate: what a selector leads to, and which operators it allows.
+"""Compiles a syntax tree for a record type into a predicate; checks selectors and operators.
 
-| what the selector leads to | operators |
-|---|---|
-| text | == != in contains matches |
-| number, truth value | == != |
-| list of texts, map | in contains, is empty |
-| list of records | is empty; a selector that goes on means any of them |
-| record | none |
+| type of the selected value | operators | |---|---| | text | == != in contains matches | | number, boolean | == != | |
+list of texts, map | in contains, is empty | | list of records | is empty; a longer selector matches if any element does
+| | record | none |
 
-Indexes, opaque configuration and check definitions are no selectors. All of it was seen on real Consul 1.8.7, also that
-a missing key of a map is unequal to everything, contains nothing, and both matches and doesn't match any pattern.
+Indexes, opaque configuration and check definitions can't be selected. A missing key of a map is unequal to everything,
+contains nothing, and both matches and doesn't match any pattern. Source: answers of real Consul 1.8.7.
 """
 
 import dataclasses
@@ -44,14 +40,14 @@ _SCALAR: Final = frozenset((EQUAL, NOT_EQUAL))
 _TEXT: Final = _SCALAR | {IN, NOT_IN, MATCHES, NOT_MATCHES}
 _EMPTINESS: Final = frozenset((IS_EMPTY, IS_NOT_EMPTY))
 _MANY: Final = _EMPTINESS | {IN, NOT_IN}
-#: What holds when a map lacks the key.
+#: Result of each operator if a map lacks the key.
 _OF_MISSING: Final = {EQUAL: False, NOT_EQUAL: True, IN: False, NOT_IN: True, MATCHES: True, NOT_MATCHES: True}
 _OPPOSITE: Final = {NOT_EQUAL: EQUAL, NOT_IN: IN, NOT_MATCHES: MATCHES, IS_NOT_EMPTY: IS_EMPTY}
 _NO_SELECTORS: Final = frozenset(("CreateIndex", "ModifyIndex", "Definition"))
 
 
 def predicate(expression: Expression, record: type[Record]) -> Predicate:
-    """What says whether `expression` holds for a record of this type. Raises `FilterError`."""
+    """The predicate of `expression` for records of this type. Raises `FilterError`."""
     if isinstance(expression, Match):
         return _walk(expression, record, 0)
     if isinstance(expression, Not):
@@ -65,7 +61,7 @@ def predicate(expression: Expression, record: type[Record]) -> Predicate:
 
 
 def _walk(match: Match, kind: Any, depth: int) -> Predicate:
-    """The predicate on a value of type `kind`, to which the first `depth` steps of the selector lead."""
+    """The predicate on a value of type `kind`, which the first `depth` steps of the selector lead to."""
     if depth == len(match.selector):
         return _compare(match, kind)
     step = match.selector[depth]
@@ -122,7 +118,7 @@ def _equal(kind: Any, value: str, selector: str) -> Predicate:
 
 
 def _text(found: Any) -> str:
-    """Carried structs hold texts as the wire has them."""
+    """Decode a text that is still bytes, as in opaque structs."""
     if isinstance(found, bytes):
         return found.decode("utf-8", "surrogateescape")
     return found or ""
@@ -141,14 +137,14 @@ def _operators(kind: Any) -> frozenset[str]:
 
 
 def _selectors(kind: type[Record]) -> dict[str, tuple[str, Any]]:
-    """Go name -> attribute and type of what may be selected in a record."""
+    """Go name -> attribute and type of a record's selectable fields."""
     hints = typing.get_type_hints(kind)
     found = {}
     for field in dataclasses.fields(typing.cast(Any, kind)):
         name = field.metadata.get("go") or camel(field.name)
         hidden = field.metadata.get("json") == "-" or name in _NO_SELECTORS
         inner = _without_none(hints[field.name])
-        if Any not in (inner, *typing.get_args(inner)) and not hidden:  # nothing is known of what is opaque
+        if Any not in (inner, *typing.get_args(inner)) and not hidden:  # opaque values have no known fields
             found[name] = (field.name, inner)
     return found
 
@@ -164,7 +160,7 @@ def _is_record(kind: Any) -> bool:
 
 
 def _pattern(text: str) -> Regexp:
-    """The regular expression of `matches`. Raises `FilterError`."""
+    """Compile the regular expression of `matches`. Raises `FilterError`."""
     try:
         return compile_regexp(text)
     except BadRegexp as error:

@@ -26,7 +26,7 @@ IS_NOT_EMPTY: Final = "Is Not Empty"
 MATCHES: Final = "Matches"
 NOT_MATCHES: Final = "Not Matches"
 
-#: How deep parentheses and `not` may nest; deeper ones would only serve to exhaust the stack.
+#: Maximum nesting of parentheses and `not`, which bounds the use of the stack.
 MAX_DEPTH: Final = 64
 
 #: Operator -> its words; "?" is optional white space, "_" is some white space.
@@ -50,7 +50,7 @@ _END: Final = "EOF"
 
 @dataclass(slots=True)
 class Match:
-    """`selector operator value`; the value is None for the operators about emptiness."""
+    """`selector operator value`; the value is None for `is empty` and `is not empty`."""
 
     selector: tuple[str, ...]
     operator: str
@@ -59,21 +59,21 @@ class Match:
 
 @dataclass(slots=True)
 class Not:
-    """The opposite."""
+    """Negation."""
 
     operand: "Expression"
 
 
 @dataclass(slots=True)
 class All:
-    """`and`, of at least two."""
+    """`and` of at least two operands."""
 
     operands: "list[Expression]"
 
 
 @dataclass(slots=True)
 class AnyOf:
-    """`or`, of at least two."""
+    """`or` of at least two operands."""
 
     operands: "list[Expression]"
 
@@ -82,12 +82,14 @@ Expression = Match | Not | All | AnyOf
 
 
 def parse(text: str) -> Expression:
-    """The tree of an expression. Raises `FilterError`."""
+    """Parse an expression. Raises `FilterError`."""
     return _Parser(text).input()
 
 
 class _Parser:
-    """Each method tries one rule at `self.at`; it gives None (or False) and stays there if the rule doesn't match."""
+    """Each method tries one rule at `self.at`; if it doesn't match it returns None (or False) and leaves `self.at`
+    unchanged.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -95,15 +97,15 @@ class _Parser:
         self.depth = 0
         self.farthest = 0
         self.expected: set[str] = set()
-        self.complaints: list[str] = []
-        self.ors: dict[int, tuple[Expression | None, int]] = {}  # what `or_` found where, so that retrying is cheap
+        self.errors: list[str] = []
+        self.or_cache: dict[int, tuple[Expression | None, int]] = {}  # memoized results of `or_` by position
 
     # -- rules
 
     def input(self) -> Expression:
         found = self.whole(bracketed=True) or self.whole(bracketed=False)
-        if self.complaints:
-            raise FilterError("\n".join(dict.fromkeys(self.complaints)))
+        if self.errors:
+            raise FilterError("\n".join(dict.fromkeys(self.errors)))
         if found is None:
             raise FilterError(f"{self.position(self.farthest)}: no match found, expected: {self.wanted()}")
         return found
@@ -129,14 +131,14 @@ class _Parser:
 
     def or_(self) -> Expression | None:
         start = self.at
-        if start not in self.ors:
+        if start not in self.or_cache:
             self.depth += 1
             if self.depth > MAX_DEPTH:
                 raise FilterError(f"{self.position(start)}: nested deeper than {MAX_DEPTH}")
             found = self.chain("or")
             self.depth -= 1
-            self.ors[start] = (found, self.at)
-        found, self.at = self.ors[start]
+            self.or_cache[start] = (found, self.at)
+        found, self.at = self.or_cache[start]
         return found
 
     def chain(self, word: str) -> Expression | None:
@@ -162,7 +164,7 @@ class _Parser:
         nots: list[int] = [self.at]
         while self.words("not", "_"):
             nots.append(self.at)
-        while nots:  # the last "not" may be a name after all: `not not == 1`
+        while nots:  # the last "not" may be a name: `not not == 1`
             self.at = nots[-1]
             found = self.group_or_match()
             if found is not None:
@@ -177,7 +179,7 @@ class _Parser:
             if self.words("(", "?") and self.or_() is not None:
                 self.words("?")
                 if not self.ahead(")"):
-                    self.complain(self.at, "grouping", "Unmatched parentheses")
+                    self.report_error(self.at, "grouping", "Unmatched parentheses")
             self.at = start
         return found
 
@@ -211,7 +213,7 @@ class _Parser:
                 selector = self.selector()
                 if selector is not None:
                     return Match(selector, operator, value)
-                self.complain(self.at, "match", "Invalid selector")
+                self.report_error(self.at, "match", "Invalid selector")
                 return None
         return None
 
@@ -245,12 +247,12 @@ class _Parser:
             return None
         key = self.string()
         if key is None:
-            self.complain(self.at, "index", "Invalid index")
+            self.report_error(self.at, "index", "Invalid index")
         else:
             self.words("?")
             if self.words("]"):
                 return key
-            self.complain(self.at, "index", "Unclosed index expression")
+            self.report_error(self.at, "index", "Unclosed index expression")
         self.at = start
         return None
 
@@ -271,7 +273,7 @@ class _Parser:
         if not (self.words(".") and self.digit("[0-9]", "0123456789")):
             self.at = point
         if not self.blank_ahead() and not self.end() and not self.words(")"):
-            self.complain(self.at, "number", "Invalid number literal")
+            self.report_error(self.at, "number", "Invalid number literal")
             self.at = start
             return None
         after = self.text[start : self.at].removesuffix(")")
@@ -301,20 +303,20 @@ class _Parser:
             return None
         close = self.text.find(quote, self.at)
         if close < 0:
-            self.complain(len(self.text), "string", "Unterminated string literal")
+            self.report_error(len(self.text), "string", "Unterminated string literal")
             self.at = start
             return None
         self.at = close + 1
         value = unquote(self.text[start : self.at])
         if value is None:
-            self.complain(start, "string", "invalid syntax")
+            self.report_error(start, "string", "invalid syntax")
             return ""
         return value
 
     # -- terminals
 
     def words(self, *wanted: str) -> bool:
-        """All of these in a row; "_" is white space, "?" optional white space."""
+        """All of these words in order; "_" is white space, "?" optional white space."""
         start = self.at
         for word in wanted:
             if word in ("_", "?"):
@@ -352,15 +354,15 @@ class _Parser:
     # -- errors
 
     def fail(self, at: int, label: str) -> None:
-        """`label` was looked for at `at` in vain; only the farthest place is told."""
+        """Record that `label` was expected at `at`; only the farthest position is reported."""
         if at > self.farthest:
             self.farthest = at
             self.expected.clear()
         if at == self.farthest:
             self.expected.add(label)
 
-    def complain(self, at: int, rule: str, text: str) -> None:
-        self.complaints.append(f'{self.position(at)}: rule "{rule}": {text}')
+    def report_error(self, at: int, rule: str, text: str) -> None:
+        self.errors.append(f'{self.position(at)}: rule "{rule}": {text}')
 
     def position(self, at: int) -> str:
         """line:column (offset in bytes)"""

@@ -1,4 +1,4 @@
-"""Literals as Go reads them: quoted strings, integers, booleans."""
+"""Go's literals: quoted strings, integers, booleans."""
 
 import re
 from typing import Final
@@ -24,9 +24,9 @@ _FALSE: Final = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 
 
 def unquote(literal: str) -> str | None:
-    """The text of a Go string literal, quotes included in `literal`; None if its syntax is wrong.
+    """Parse a Go string literal including its quotes; None if it is invalid.
 
-    Bytes written as escapes that are no UTF-8 come back as surrogates, as everywhere in our texts.
+    Escaped bytes that are not UTF-8 become surrogates.
     """
     inner = literal[1:-1]
     if literal[0] == "`":
@@ -61,7 +61,7 @@ def _unescaped(found: re.Match[str]) -> bytes | None:
 
 
 def integer(text: str, bits: int = 64) -> int:
-    """`text` as Go's ParseInt reads it with base 0. Raises ValueError with Go's text."""
+    """Parse as Go's ParseInt with base 0. Raises ValueError with Go's text."""
     if not _INTEGER.fullmatch(text):
         raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
     digits = text.lstrip("+-").replace("_", "").lower()
@@ -75,7 +75,7 @@ def integer(text: str, bits: int = 64) -> int:
 
 
 def boolean(text: str) -> bool:
-    """`text` as Go's ParseBool reads it. Raises ValueError with Go's text."""
+    """Parse as Go's ParseBool. Raises ValueError with Go's text."""
     if text in _TRUE:
         return True
     if text in _FALSE:
@@ -84,7 +84,7 @@ def boolean(text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """`text` as Go's %q prints it."""
+    """Format as Go's %q."""
     shown = {escaped: "\\" + letter for letter, escaped in _ESCAPES.items()}
     return '"' + "".join(shown.get(char) or _printable(char) for char in text) + '"'
 
@@ -93,7 +93,7 @@ def _printable(char: str) -> str:
     if char.isprintable():
         return char
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x20:
         return f"\\x{code:02x}"

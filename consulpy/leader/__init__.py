@@ -1,1 +1,1 @@
-"""What only the leader does."""
+"""Tasks of the leader."""

@@ -1,4 +1,4 @@
-"""What the leader does for access control: what is built in, expired tokens, tokens from before 1.4 (acl.md 10)."""
+"""ACL tasks of the leader: built-in policies and tokens, expired tokens, legacy tokens (docs/wire/acl.md 10)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,16 +23,18 @@ from consulpy.structs.acl import (
 )
 from consulpy.structs.acl_requests import Bootstrap, PolicyBatchSet, TokenBatchDelete, TokenBatchSet
 
-#: Seconds between two looks at what there is to do.
+#: Seconds between two rounds.
 INTERVAL_S: Final = 1.0
-#: Tokens in one command.
+#: Maximum tokens in one command.
 BATCH: Final = 4096
 UPGRADE_BATCH: Final = 128
 _SECRETS: Final = SystemRandom()
 
 
-class AclDuties:
-    """`master`: the secret of the management token of the configuration, "" for none. `write(command)`: propose it."""
+class AclTasks:
+    """The ACL tasks of one term. `master`: the secret of the configured management token, "" for none.
+    `write(command)`: submits a command.
+    """
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class AclDuties:
         self._timer: Timer | None = None
 
     def first_writes(self) -> list[Command]:
-        """What a new leader finds missing."""
+        """Commands for what the state lacks: built-in policies and tokens."""
         acl = self._store.acl
         now = go_time(self._wall_s())
         steps: list[Command] = []
@@ -75,12 +77,12 @@ class AclDuties:
         return steps
 
     def start(self) -> None:
-        """Begin to look for expired and old tokens."""
+        """Start the rounds."""
         if self._timer is None:
             self._timer = self._clock.callLater(INTERVAL_S, self._look)
 
     def stop(self) -> None:
-        """Do no more."""
+        """Stop the rounds."""
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
@@ -91,7 +93,7 @@ class AclDuties:
         self._upgrade()
 
     def _reap(self) -> None:
-        """Remove tokens whose time is over."""
+        """Remove expired tokens."""
         now_s = self._wall_s()
         expired = [*self._store.acl.expired(now_s, local=True), *self._store.acl.expired(now_s, local=False)]
         if expired:
@@ -99,7 +101,7 @@ class AclDuties:
             self._write(TokenDelete(TokenBatchDelete(accessors)))
 
     def _upgrade(self) -> None:
-        """Give tokens from before 1.4 an accessor, and management tokens among them their policy."""
+        """Give legacy tokens (before 1.4) an accessor, and management tokens among them their policy."""
         rows: list[Any] = []
         for token in self._store.acl.tokens.by("unnamed", "")[:UPGRADE_BATCH]:
             policies = token.policies

@@ -1,6 +1,6 @@
-"""Coordinates that agents send, collected and written together: one batch of commands in each period.
+"""Batches of coordinate updates: one command in each period instead of one per agent and update.
 
-Without this every agent would cost a log entry of its own every 15 to 30 seconds (docs/wire/rpc.md 10).
+Agents send an update every 15 to 30 seconds (docs/wire/rpc.md 10).
 """
 
 from collections.abc import Callable
@@ -12,24 +12,24 @@ from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.requests import CoordinateUpdateRequest
 
 PERIOD_S: Final = 5.0
-#: Coordinates of one command, and commands of one period.
+#: Maximum coordinates in one command, and commands in one period.
 BATCH_SIZE: Final = 128
 BATCHES: Final = 5
 
 
 class CoordinateBatches:
-    """Takes note of updates; every 5 s submits the last one of each node."""
+    """Collects updates; every 5 s submits the last one of each node."""
 
     def __init__(self, clock: Clock, submit: Callable[[Command], object]) -> None:
         self._clock = clock
         self._submit = submit
         self._updates: dict[tuple[str, str], Coordinate] = {}
         self._timer: Timer | None = None
-        #: Updates that were dropped because too many came in one period.
+        #: Number of updates dropped above the limits of a period.
         self.dropped = 0
 
     def add(self, update: CoordinateUpdateRequest) -> None:
-        """Take note of an update; the next one of the same node replaces it."""
+        """Add an update; it replaces an earlier one of the same node."""
         key = (update.node, update.segment)
         if key not in self._updates and len(self._updates) >= BATCH_SIZE * BATCHES:
             self.dropped += 1
@@ -37,11 +37,11 @@ class CoordinateBatches:
         self._updates[key] = Coordinate(node=update.node, segment=update.segment, coord=update.coord)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start."""
         self._timer = self._clock.callLater(PERIOD_S, self._flush)
 
     def stop(self) -> None:
-        """Write no more; what was collected is forgotten, as agents send again."""
+        """Stop; collected updates are dropped, as agents send them again."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None

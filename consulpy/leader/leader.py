@@ -1,6 +1,6 @@
-"""The leader at work: takes office, keeps the catalog equal to the gossip pool, and writes coordinates.
+"""The leader: establishes leadership, reconciles the catalog with the gossip pool, and writes coordinates.
 
-Taking office, entry by entry (docs/wire/rpc.md 13): in a new log the configuration, then always noop, event
+Order of its first log entries (docs/wire/rpc.md 13): in a new log the configuration, then always noop, event
 `consul:new-leader`, barrier, autopilot configuration if there is none, own registration, federation state if there is
 none. Only then is the leader `ready`; until then calls are answered with `No cluster leader`.
 """
@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from consulpy.clock import Clock, Timer
 from consulpy.gocompat.time import go_time
 from consulpy.leader import reconcile as rules
-from consulpy.leader.acl import AclDuties
+from consulpy.leader.acl import AclTasks
 from consulpy.leader.coordinates import CoordinateBatches
 from consulpy.leader.session_ttl import SessionTimers
 from consulpy.leader.tombstone_gc import TombstoneReaper
@@ -25,28 +25,26 @@ from consulpy.structs.operator import AutopilotSetRequest, FederationStateReques
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.requests import CoordinateUpdateRequest
 
-#: The time between two full passes over all members.
+#: Seconds between two full reconciliations of all members.
 SWEEP_S: Final = 60.0
 NEW_LEADER_EVENT: Final = "consul:new-leader"
 
 
 class Pool(Protocol):
-    """What the leader needs of the LAN `Serf`."""
+    """The part of the LAN `Serf` that the leader uses."""
 
     members: dict[str, Member]
 
     def user_event(self, name: str, payload: bytes, coalesce: bool) -> None:
-        """Tell everybody."""
+        """Send a user event to all members."""
 
 
 class Leader:
-    """One term of office.
+    """The leader's tasks in one term.
 
-    `bootstrap_entries`: config entries that are written if there are none of their kind and name.
-    `on_ready` is called once, when the leader may be named to others and answer them; `log(level, text)`;
-    `wall_s()`: seconds since 1970 (by default the clock's). `alone`: no other server can be part of this.
-    `acl(write)`: what is to be done for access control, None
-    if that is off.
+    `bootstrap_entries`: config entries written if none of their kind and name exists. `on_ready()`: called once, when
+    the leader can answer calls; `log(level, text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`:
+    whether no other server can be part of the quorum. `acl(write)`: creates the ACL tasks, None if ACLs are disabled.
     """
 
     def __init__(
@@ -62,7 +60,7 @@ class Leader:
         wall_s: Callable[[], float] | None = None,
         bootstrap_entries: Sequence[Entry] = (),
         alone: bool = True,
-        acl: Callable[[Callable[[Command], None]], AclDuties] | None = None,
+        acl: Callable[[Callable[[Command], None]], AclTasks] | None = None,
     ) -> None:
         self._bootstrap_entries = bootstrap_entries
         self._wall_s = wall_s or clock.seconds
@@ -75,7 +73,7 @@ class Leader:
         self._say = log
         self._timer: Timer | None = None
         self._running = False
-        #: Names whose change is being stored; and, if something happened since, the member as it is now.
+        #: Names whose change is being stored, and the member's newest state if it changed meanwhile.
         self._writing: dict[str, tuple[Member | None] | None] = {}
         self._other_servers: set[str] = set()
         self.ready = False
@@ -85,7 +83,7 @@ class Leader:
         self._tombstones = TombstoneReaper(datacenter, state_log.store, clock, self._write)
 
     def start(self) -> None:
-        """Take office."""
+        """Start the term."""
         self._running = True
         store = self._log.store
         steps: list[Command] = []
@@ -103,8 +101,8 @@ class Leader:
     def restored(self) -> None:
         """The whole state was replaced: write again what a leader needs in it.
 
-        Nodes that are no members are taken out by the next full pass, not at once, as in Consul: their sessions and
-        locks come back with the state, and somebody may still want to read them.
+        Nodes that are not members are removed by the next full reconciliation, as in Consul: their sessions and locks
+        are restored with the state, and can be read until then.
         """
         if not (self._running and self.ready):
             return
@@ -113,7 +111,7 @@ class Leader:
             self._write(command)
 
     def stop(self) -> None:
-        """Leave office: write nothing more."""
+        """Stop: submit no more commands."""
         self._running = self.ready = False
         self.coordinates.stop()
         self.sessions.stop()
@@ -125,22 +123,22 @@ class Leader:
         self._timer = None
 
     def member_event(self, event: Event) -> None:
-        """The gossip pool told us something; members that came, went or changed go into the catalog."""
+        """Handle a member event of the gossip pool: reconcile its members."""
         if not self.ready or not isinstance(event, MemberEvent):
             return
         for member in event.members:
             if event.kind is MemberEventKind.REAP:
-                if rules.concerns(self._who, member):
+                if rules.belongs_to_catalog(self._who, member):
                     self._reconcile(member.name, None)
             else:
                 self._reconcile(member.name, member)
 
     def queue_coordinate(self, update: CoordinateUpdateRequest) -> None:
-        """Take note of an agent's coordinate."""
+        """Add a coordinate update to the next batch."""
         if self._running:
             self.coordinates.add(update)
 
-    # Taking office
+    # First writes
 
     def _established(self, result: Any) -> None:
         if isinstance(result, Exception):
@@ -159,7 +157,7 @@ class Leader:
             self._lead(None)
 
     def _first_writes(self) -> list[Command]:
-        """What a new leader finds missing."""
+        """Commands for what the state of a new leader lacks."""
         store, datacenter = self._log.store, self._who.datacenter
         steps: list[Command] = self._acl.first_writes() if self._acl is not None else []
         if store.operator.autopilot(None)[1] is None:
@@ -177,8 +175,8 @@ class Leader:
         return steps
 
     def _first_written(self, result: Any) -> None:
-        """What a new leader writes may be refused (its name may be another node's in a foreign snapshot): it leads all
-        the same, if only the log can be written.
+        """Handle the result of the first writes. One may be refused (the leader's name may be another node's in a
+        restored snapshot); the term starts anyway if the log can be written.
         """
         self._written(result)
         if isinstance(result, Exception) and self._running:
@@ -201,21 +199,21 @@ class Leader:
         self._on_ready()
         self._sweep()
 
-    # At work
+    # Reconciliation
 
     def _sweep(self) -> None:
-        """Bring every member and every node in line."""
+        """Reconcile all members and nodes."""
         self._timer = self._clock.callLater(SWEEP_S, self._sweep)
         for member in list(self._pool.members.values()):
             self._reconcile(member.name, member)
         known = {name.lower() for name in self._pool.members}
-        for name in rules.forgotten(self._log.store, known):
+        for name in rules.unknown_nodes(self._log.store, known):
             self._reconcile(name, None)
 
     def _reconcile(self, name: str, member: Member | None) -> None:
-        """Write what `member` (None: it was forgotten) makes necessary, but one thing at a time for each name.
+        """Submit what `member` (None: it was removed) makes necessary, one batch at a time per name.
 
-        What happens to a member while its last change is being stored is looked at when that is done.
+        Changes of a member while its last batch is being stored are reconciled after it.
         """
         if member is not None:
             self._watch_for_other_servers(member)
@@ -226,7 +224,9 @@ class Leader:
         node_id = member.tags.get("id", "") if member is not None else ""
         if rules.has_others_node(store, self._pool.members, name, node_id):
             return
-        commands = rules.gone(store, self._who, name) if member is None else rules.reconcile(store, self._who, member)
+        commands = (
+            rules.remove_member(store, self._who, name) if member is None else rules.reconcile(store, self._who, member)
+        )
         for command in commands:
             self._writing[name] = None
             self._log.submit(command, lambda result: self._reconciled(name, result))
@@ -245,7 +245,7 @@ class Leader:
             self._say("error", f"the leader could not write to the catalog: {result}")
 
     def _watch_for_other_servers(self, member: Member) -> None:
-        """A second server is beyond us until there is Raft: say so, once for each."""
+        """Log a warning, once for each, about another server, which a single-server state can't have."""
         name = member.name
         if not self._alone or name == self._who.node_name or not rules.is_server(member):
             return

@@ -1,6 +1,6 @@
-"""What the leader writes into the catalog for each member of the gossip pool: pure, member and store in, commands out.
+"""Reconciliation of the catalog with a member of the gossip pool. Pure: member and store in, commands out.
 
-The rules and the exact records are those of docs/wire/rpc.md 13, seen in the log of real servers.
+Rules and records are those of docs/wire/rpc.md 13, recorded from the log of real servers.
 """
 
 from collections.abc import Container, Mapping
@@ -22,7 +22,7 @@ _FAILED: Final = "Agent not live or unreachable"
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """Who leads, and where."""
+    """The leader's name and datacenter."""
 
     datacenter: str
     node_name: str
@@ -33,19 +33,19 @@ def is_server(member: Member) -> bool:
     return server_of(member) is not None
 
 
-def concerns(leader: Leader, member: Member) -> bool:
-    """Whether the member belongs into this leader's catalog: agents of its datacenter, nothing else that gossips.
+def belongs_to_catalog(leader: Leader, member: Member) -> bool:
+    """Whether the member belongs into this leader's catalog: an agent of its datacenter.
 
-    Who says that it is a server with tags that mean nothing is not an agent, as for real Consul.
+    A member with invalid server tags is no agent, as in real Consul.
     """
     is_agent = member.tags.get("role") == "node" or is_server(member)
     return is_agent and member.tags.get("dc") == leader.datacenter
 
 
 def has_others_node(store: Store, members: Mapping[str, Member], name: str, node_id: str = "") -> bool:
-    """Whether the node that a member would change is that of another one, which is alive.
+    """Whether the node to be written for a member belongs to another member that is alive.
 
-    The catalog does not tell names and ids apart by capitals, gossip does.
+    The catalog compares names and ids without regard to case, gossip does not.
     """
     nodes = [store.catalog.nodes_table.get(name.lower())]
     nodes += store.catalog.nodes_table.by("id", node_id.lower()) if node_id else ()
@@ -54,27 +54,27 @@ def has_others_node(store: Store, members: Mapping[str, Member], name: str, node
 
 
 def reconcile(store: Store, leader: Leader, member: Member) -> list[Command]:
-    """What must be written because `member` is as it is now."""
-    if not concerns(leader, member):
+    """Commands by which the catalog matches `member`."""
+    if not belongs_to_catalog(leader, member):
         return []
     if member.status == Status.ALIVE:
         return _alive(store, leader, member)
     if member.status == Status.FAILED:
         return _failed(store, leader, member)
     if member.status == Status.LEFT:
-        return gone(store, leader, member.name)
+        return remove_member(store, leader, member.name)
     return []
 
 
-def gone(store: Store, leader: Leader, name: str) -> list[Command]:
-    """What must be written because a member left, or was forgotten. A leader never deregisters itself."""
+def remove_member(store: Store, leader: Leader, name: str) -> list[Command]:
+    """Commands for a member that left or was removed. A leader never deregisters itself."""
     if name.lower() == leader.node_name.lower() or not store.catalog.has_node(name):
         return []
     return [Deregister(DeregisterRequest(datacenter=leader.datacenter, node=name))]
 
 
-def forgotten(store: Store, members: Container[str]) -> list[str]:
-    """The nodes that have a `serfHealth` check but are no member any more; `members` are lower-case names."""
+def unknown_nodes(store: Store, members: Container[str]) -> list[str]:
+    """Nodes with a `serfHealth` check that are no members any more; `members` are lower-case names."""
     checks = store.catalog.checks_table.by("id", SERF_HEALTH)
     return [check.node for check in checks if check.node.lower() not in members]
 
@@ -133,7 +133,7 @@ def _has_service(store: Store, member: Member, service: NodeService) -> bool:
 
 
 def _consul_service(member: Member, server: ServerInfo) -> NodeService:
-    """The service that every server has. Its metadata are texts; the serf_protocol ones are memberlist's versions."""
+    """The service of each server. Its metadata are texts; the serf_protocol ones are memberlist's versions."""
     tags = member.tags
     return NodeService(
         id=CONSUL_SERVICE,

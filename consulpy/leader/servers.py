@@ -1,7 +1,7 @@
-"""The leader's care for the servers of the quorum: who joins, who leaves, who is promoted (docs/wire/raft.md 12).
+"""The servers of the quorum: joins, leaves, promotions (autopilot; docs/wire/raft.md 12).
 
-Gossip says which servers there are; the configuration of the log, which of them replicate it and vote. Every change is
-one server.
+Gossip says which servers exist, the log's configuration which of them replicate it and vote. Each change concerns one
+server.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ from consulpy.serf.members import Member, Status
 from consulpy.structs.operator import AutopilotConfig
 from consulpy.structs.requests import RaftStats
 
-#: How often servers are asked how they are, promoted or cleaned up, and compared with gossip, in seconds.
+#: Seconds between rounds: server statistics, promotions, dead server cleanup, and comparison with gossip.
 STATS_S: Final = 2.0
 CLEANUP_S: Final = 10.0
 SWEEP_S: Final = 60.0
@@ -28,7 +28,7 @@ SWEEP_S: Final = 60.0
 
 @dataclass(slots=True)
 class ServerHealth:
-    """What is known of one server. `stable_since_s`: of the clock; `stats` None: it did not answer."""
+    """State of one server. `stable_since_s`: in the clock's seconds; `stats` is None if it did not answer."""
 
     info: ServerInfo
     status: Status
@@ -38,7 +38,7 @@ class ServerHealth:
 
 
 class QuorumServers:
-    """One office's work. `stats(server, answered)`: asks for `Status.RaftStats`, with None for no answer."""
+    """The tasks of one term. `stats(server, answered)`: requests `Status.RaftStats`, with None for no answer."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class QuorumServers:
         clock: Clock,
         stats: Callable[[ServerInfo, Callable[[RaftStats | None], None]], None],
         settings: Callable[[], AutopilotConfig],
-        say: Callable[[str, str], None],
+        log: Callable[[str, str], None],
     ) -> None:
         self._raft = raft
         self._datacenter = datacenter
@@ -56,14 +56,14 @@ class QuorumServers:
         self._clock = clock
         self._stats = stats
         self._settings = settings
-        self._say = say
+        self._log = log
         self._office: Leadership | None = None
         self._timers: dict[str, Timer] = {}
         #: By server id; empty until the first round.
         self.health: dict[str, ServerHealth] = {}
 
     def start(self) -> None:
-        """Begin an office."""
+        """Start the term."""
         self.stop()
         self._office = self._raft.leadership
         self._every("stats", STATS_S, self._ask_all)
@@ -71,7 +71,7 @@ class QuorumServers:
         self._sweep()
 
     def stop(self) -> None:
-        """The office is over."""
+        """Stop."""
         self._office = None
         self.health = {}
         for timer in self._timers.values():
@@ -80,7 +80,7 @@ class QuorumServers:
         self._timers.clear()
 
     def member_event(self, event: Event) -> None:
-        """Gossip says that servers came or went."""
+        """Handle a member event of servers."""
         if self._office is None or not isinstance(event, MemberEvent):
             return
         for member in event.members:
@@ -93,7 +93,7 @@ class QuorumServers:
                 self._join(info)
                 self._raft.peer_returned(info.id)
 
-    # -- joining and leaving
+    # -- joins and leaves
 
     def _server(self, member: Member) -> ServerInfo | None:
         info = server_of(member)
@@ -111,22 +111,22 @@ class QuorumServers:
                 self._remove(info.id, f"{info.name} left")
 
     def _join(self, info: ServerInfo) -> None:
-        """Let a server replicate the log, if it does not yet, from where it is now."""
+        """Add a server to the configuration as a non-voter, or change its address."""
         if info.id == self._raft.server_id:
             return
         if info.raft_version < 3:
-            self._say("error", f"{info.name} speaks an old version of Raft ({info.raft_version}): it is not added")
+            self._log("error", f"{info.name} speaks an old version of Raft ({info.raft_version}): it is not added")
             return
         if info.bootstrap and self._is_bootstrap():
-            self._say("error", f"{info.name} and this server are both in bootstrap mode: only one may be; not added")
+            self._log("error", f"{info.name} and this server are both in bootstrap mode: only one may be; not added")
             return
         for known in self._raft.configurations.latest.servers:
             if known.id == info.id and known.address == info.rpc_address:
                 return
             if known.id == info.id or known.address == info.rpc_address:
-                self._say("info", f"{known.id} at {known.address} is replaced by {info.id} at {info.rpc_address}")
+                self._log("info", f"{known.id} at {known.address} is replaced by {info.id} at {info.rpc_address}")
                 self._change(partial(_without, known.id))
-        self._say("info", f"adding server {info.name} ({info.rpc_address})")
+        self._log("info", f"adding server {info.name} ({info.rpc_address})")
         self._change(lambda now: now.with_nonvoter(info.id, info.rpc_address))
 
     def _is_bootstrap(self) -> bool:
@@ -135,7 +135,7 @@ class QuorumServers:
 
     def _remove(self, server_id: str, why: str) -> None:
         if server_id != self._raft.server_id and self._raft.configurations.latest.server(server_id) is not None:
-            self._say("info", f"removing server {server_id}: {why}")
+            self._log("info", f"removing server {server_id}: {why}")
             self._change(partial(_without, server_id))
 
     def _change(self, change: Callable[[Configuration], Configuration]) -> None:
@@ -145,7 +145,7 @@ class QuorumServers:
 
     def _changed(self, result: Any) -> None:
         if isinstance(result, Exception):
-            self._say("warn", f"the servers of the quorum were not changed: {result}")
+            self._log("warn", f"the servers of the quorum were not changed: {result}")
 
     # -- autopilot
 
@@ -194,7 +194,7 @@ class QuorumServers:
         )
 
     def _clean_up(self) -> None:
-        """Promote who is well for long enough; remove who is dead or unknown, never too many."""
+        """Promote servers that were healthy for long enough; remove dead or unknown ones, never a majority."""
         settings, now_s = self._settings(), self._clock.seconds()
         servers = self._raft.configurations.latest.servers
         known = {info.id: member for member in self._members() if (info := self._server(member)) is not None}
@@ -203,7 +203,7 @@ class QuorumServers:
             if server.is_voter or health is None or not health.is_healthy or health.info.nonvoter:
                 continue
             if now_s - health.stable_since_s >= settings.server_stabilization_time / 1e9:
-                self._say("info", f"promoting {health.info.name} ({server.address}) to voter")
+                self._log("info", f"promoting {health.info.name} ({server.address}) to voter")
                 self._change(partial(_promoted, server))
         if not settings.cleanup_dead_servers:
             return
@@ -233,7 +233,7 @@ def _promoted(server: Server, now: Configuration) -> Configuration:
 
 
 def contact_ns(stats: RaftStats) -> int | None:
-    """How long ago a server heard its leader; None for "never" and what is no duration."""
+    """Time since the last contact with the leader, in ns; None for "never" or an invalid duration."""
     try:
         return parse_duration_ns(stats.last_contact)
     except ValueError:

@@ -1,6 +1,6 @@
-"""What the leader counts for sessions: how long each may live without a renewal, and which keys may not be locked yet.
+"""TTL timers of sessions, and lock delays of keys.
 
-Neither is part of the state: a new leader gives every session its whole time again, and forgets lock delays
+Neither is part of the state: a new leader gives every session its whole TTL again, and drops lock delays
 (docs/wire/rpc.md 13).
 """
 
@@ -14,12 +14,12 @@ from consulpy.state.commands import Session as SessionCommand
 from consulpy.state.store import Store
 from consulpy.structs.session import DESTROY, TTL_GRACE, Session, SessionRequest
 
-#: Keys that may be closed at a time; the delay of more is not kept.
-DELAYS_LIMIT: Final = 65536
+#: Maximum keys with a lock delay; above it a delay is not applied.
+LOCK_DELAYS_MAX: Final = 65536
 
 
 class SessionTimers:
-    """TTLs and lock delays. `submit` puts a command into the log."""
+    """TTL timers and lock delays. `submit(command)`: writes to the log."""
 
     def __init__(self, datacenter: str, store: Store, clock: Clock, submit: Callable[[Command], object]) -> None:
         self._datacenter = datacenter
@@ -27,13 +27,13 @@ class SessionTimers:
         self._clock = clock
         self._submit = submit
         self._timers: dict[str, Timer] = {}
-        self._closed: dict[str, float] = {}
+        self._lock_delays: dict[str, float] = {}
         self._running = False
 
     def start(self) -> None:
-        """Give every session its whole time."""
+        """Start the timers of all sessions."""
         self._running = True
-        self._store.on_lock_delay = self.close
+        self._store.on_lock_delay = self.start_lock_delay
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -41,27 +41,27 @@ class SessionTimers:
             self.renew(session)
 
     def stop(self) -> None:
-        """Count no more."""
+        """Cancel all timers."""
         self._running = False
         self._store.on_lock_delay = lambda _key, _delay_ns: None
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._closed.clear()
+        self._lock_delays.clear()
 
     def __len__(self) -> int:
-        """How many sessions are counted down."""
+        """Number of sessions with a timer."""
         return len(self._timers)
 
     def renew(self, session: Session) -> None:
-        """A session was made or renewed: it lives for twice its TTL from now. Without a TTL it lives on."""
-        self.forget(session.id)
+        """A session was created or renewed: restart its timer with twice its TTL. Without a TTL it has none."""
+        self.cancel(session.id)
         ttl_s = ttl_ns(session) / 1e9
         if self._running and ttl_s > 0:
             self._timers[session.id] = self._clock.callLater(ttl_s * TTL_GRACE, self._expired, session.id)
 
-    def forget(self, session_id: str) -> None:
-        """A session ended."""
+    def cancel(self, session_id: str) -> None:
+        """A session was destroyed: cancel its timer."""
         timer = self._timers.pop(session_id, None)
         if timer is not None and timer.active():
             timer.cancel()
@@ -74,22 +74,22 @@ class SessionTimers:
 
     # Lock delays
 
-    def close(self, key: str, delay_ns: int) -> None:
-        """Nobody may lock `key` for this long."""
+    def start_lock_delay(self, key: str, delay_ns: int) -> None:
+        """Start a lock delay of `key`."""
         now = self._clock.seconds()
-        if len(self._closed) >= DELAYS_LIMIT:
-            self._closed = {key: until for key, until in self._closed.items() if until > now}
-        if len(self._closed) < DELAYS_LIMIT:
-            self._closed[key] = now + delay_ns / 1e9
+        if len(self._lock_delays) >= LOCK_DELAYS_MAX:
+            self._lock_delays = {key: until for key, until in self._lock_delays.items() if until > now}
+        if len(self._lock_delays) < LOCK_DELAYS_MAX:
+            self._lock_delays[key] = now + delay_ns / 1e9
 
-    def is_closed(self, key: str) -> bool:
-        """Whether a lock on `key` has to wait because a session was taken from its holder."""
-        until = self._closed.get(key)
+    def has_lock_delay(self, key: str) -> bool:
+        """Whether a lock delay of `key` is running."""
+        until = self._lock_delays.get(key)
         if until is None:
             return False
         if until > self._clock.seconds():
             return True
-        del self._closed[key]
+        del self._lock_delays[key]
         return False
 
 

@@ -1,6 +1,6 @@
-"""The leader reaps what reads remember of deleted keys.
+"""Garbage collection of tombstones by the leader.
 
-A tombstone goes 15 to 15.5 minutes after its deletion, by a log entry (docs/wire/rpc.md 13).
+A tombstone is removed 15 to 15.5 minutes after its deletion, by a log entry (docs/wire/rpc.md 13).
 """
 
 from collections import deque
@@ -14,13 +14,13 @@ from consulpy.state.store import Store
 from consulpy.state.tombstone import TOMBSTONES
 from consulpy.structs.kv import TombstoneRequest
 
-#: How long a deletion is remembered, and how often the leader looks for new ones, in seconds.
+#: Seconds for which a tombstone is stored, and between two rounds.
 TOMBSTONE_TTL_S: Final = 15 * 60.0
 PERIOD_S: Final = 30.0
 
 
 class TombstoneReaper:
-    """Notes every 30 s how far deletions have come; 15 minutes later those are forgotten."""
+    """Records every 30 s the index of the last deletion; 15 minutes later tombstones up to it are removed."""
 
     def __init__(self, datacenter: str, store: Store, clock: Clock, submit: Callable[[Command], object]) -> None:
         self._datacenter = datacenter
@@ -32,12 +32,12 @@ class TombstoneReaper:
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Begin to look; what is remembered already is as if deleted now."""
+        """Start; existing tombstones count as created now."""
         self.stop()
         self._look()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None

@@ -1,1 +1,1 @@
-"""What the agent counts and measures, under Consul's names."""
+"""The agent's metrics, under Consul's names."""

@@ -1,4 +1,4 @@
-"""Sinks that send values as they come: StatsD and DogStatsD by UDP, statsite by TCP."""
+"""Network sinks: StatsD and DogStatsD by UDP, statsite by TCP."""
 
 from typing import Any
 
@@ -14,27 +14,27 @@ _log = Logger()
 
 
 class NetworkSink:
-    """Sends packets from `start` to `stop`; what cannot be sent is lost."""
+    """Sends packets between `start` and `stop`; what can't be sent is lost."""
 
     def __init__(self, lines: StatsdLines) -> None:
-        #: Gathers what is to be sent.
+        #: Buffers lines until they are flushed.
         self.lines = lines
 
     def start(self) -> None:
-        """Begin."""
+        """Start."""
         raise NotImplementedError
 
     def send(self, packet: bytes) -> None:
-        """One packet, if it can be sent now."""
+        """Send one packet if possible."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """End."""
+        """Stop."""
         raise NotImplementedError
 
 
 class StatsdSink(NetworkSink):
-    """Datagrams to one address, whose name is looked up once."""
+    """Sends datagrams to one address, whose name is resolved once."""
 
     def __init__(self, reactor: Any, address: str, lines: StatsdLines) -> None:
         super().__init__(lines)
@@ -43,7 +43,7 @@ class StatsdSink(NetworkSink):
         self._socket: Any = None
 
     def start(self) -> None:
-        """Look the name up."""
+        """Resolve the name."""
         self._reactor.resolve(self._host).addCallbacks(self._found, self._unknown)
 
     def _found(self, address: str) -> None:
@@ -61,13 +61,13 @@ class StatsdSink(NetworkSink):
             self._socket.write(packet, (self._host, self._port))
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop."""
         if self._socket is not None:
             self._socket.stopListening()
 
 
 class StatsiteSink(NetworkSink):
-    """A connection that is made again when it breaks; what comes meanwhile is not sent."""
+    """Sends over a TCP connection that is reopened when it breaks; packets without a connection are lost."""
 
     def __init__(self, reactor: Any, address: str, lines: StatsdLines) -> None:
         super().__init__(lines)
@@ -77,7 +77,7 @@ class StatsiteSink(NetworkSink):
         self._connection: Any = None
 
     def start(self) -> None:
-        """Connect, and again whenever the connection breaks."""
+        """Connect, and reconnect whenever the connection breaks."""
         self._service.startService()
         self._wait()
 
@@ -98,12 +98,12 @@ class StatsiteSink(NetworkSink):
             self._connection.transport.write(packet)
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop."""
         self._service.stopService()
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    """The parts of "host:port". Raises `ConfigError`."""
+    """Split "host:port". Raises `ConfigError`."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f'telemetry: "{address}" is no host:port, such as 127.0.0.1:8125')

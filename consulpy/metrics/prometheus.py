@@ -1,7 +1,7 @@
-"""The registry in the text format of Prometheus (version 0.0.4).
+"""The registry in Prometheus' text format (version 0.0.4).
 
-Written out here and not by the `prometheus_client` library: the format is these few lines, while the library keeps
-counts of its own, beside ours, in a registry for the whole process.
+Written here instead of with `prometheus_client`: the format is these few lines, and the library has its own
+process-wide registry.
 """
 
 import math
@@ -17,7 +17,7 @@ _NOT_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_:]")
 
 
 def render(registry: Registry) -> str:
-    """All gauges as they stand, counters and samples since the start; samples as summaries."""
+    """All gauges, and counters and samples since the start; samples as summaries."""
     lines: list[str] = []
     _family(lines, registry, "gauge", registry.gauges().items())
     _family(lines, registry, "counter", registry.totals.items())
@@ -51,9 +51,9 @@ def _family(lines: list[str], registry: Registry, kind: str, values: Iterable[tu
 
 
 def _name(registry: Registry, key: Key, kind: str = "") -> str | None:
-    """As it is shown; None for one that the configuration keeps out."""
+    """The displayed name; None if the configuration filters it out."""
     name = registry.shown_name(key[0], gauge=kind == "gauge")
-    return _NOT_A_NAME.sub("_", name) if registry.rules.keep(name) else None
+    return _NOT_A_NAME.sub("_", name) if registry.rules.allows(name) else None
 
 
 def _labels(key: Key, quantile: float | None = None) -> str:

@@ -1,7 +1,7 @@
-"""Counters, gauges and samples in intervals of 10 seconds, as `/v1/agent/metrics` shows them.
+"""Counters, gauges and samples in intervals of 10 seconds, as `/v1/agent/metrics` shows them (go-metrics' InmemSink).
 
-Names are dotted without the prefix (`rpc.request`); shown they begin with `consul.`. What is shown is the last whole
-interval, so that two readers see the same. Form seen in the answers of a real agent.
+Names are dotted without the prefix (`rpc.request`); displayed ones begin with `consul.`. The last complete interval is
+displayed, so that all readers see the same. Format recorded from a real agent.
 """
 
 import math
@@ -11,30 +11,29 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-#: How long an interval lasts, in seconds.
+#: Length of an interval in seconds.
 INTERVAL_S: Final = 10
-#: How many different names (with labels) are kept; more are counted in `dropped`. Labels may be what users ask for:
-#: they never take the room of all names.
+#: Maximum different names (with labels); more are counted in `dropped`. Labels may come from users, so names with
+#: labels have a lower limit.
 NAMES_MAX: Final = 4096
 LABELLED_MAX: Final = 3072
-#: A name with labels that was not measured for so many intervals, or up to twice as many, is forgotten: labels name
-#: services, which come and go.
+#: Intervals without a value after which a name with labels is removed, checked once per as many intervals.
 LABELLED_INTERVALS: Final = 60
-#: How names begin that end with the name of a user event.
+#: Prefix of names that end with the name of a user event.
 _EVENTS: Final = "serf.events."
-#: How many of the last values of a sample are kept for quantiles.
+#: Number of recent values of a sample that quantiles are computed from.
 RECENT_MAX: Final = 512
 
 Labels = tuple[tuple[str, str], ...]
 #: A name with its labels.
 Key = tuple[str, Labels]
-#: How often something happened since the start, and the sum of its values.
+#: Number of events since the start, and the sum of their values.
 Tally = Callable[[], tuple[int, float]]
 
 
 @dataclass(slots=True)
 class Aggregate:
-    """Values that were added up: how many, their sum, extremes and spread."""
+    """Aggregated values: count, sum, extremes and spread."""
 
     count: int = 0
     sum: float = 0.0
@@ -43,7 +42,7 @@ class Aggregate:
     maximum: float = -math.inf
 
     def add(self, value: float, times: int = 1) -> None:
-        """One more value, or several of them."""
+        """Add a value, or several equal ones."""
         self.count += times
         self.sum += value * times
         self.square_sum += value * value * times
@@ -54,12 +53,12 @@ class Aggregate:
 
     @property
     def mean(self) -> float:
-        """The arithmetic mean; 0 for none."""
+        """The arithmetic mean; 0 without values."""
         return self.sum / self.count if self.count else 0.0
 
     @property
     def deviation(self) -> float:
-        """The standard deviation of the values as a sample; 0 for fewer than two."""
+        """The sample standard deviation; 0 for fewer than two values."""
         if self.count < 2:
             return 0.0
         square = (self.count * self.square_sum - self.sum * self.sum) / (self.count * (self.count - 1))
@@ -68,7 +67,7 @@ class Aggregate:
 
 @dataclass(slots=True)
 class Interval:
-    """What happened in one interval. `start_s`: seconds since 1970."""
+    """The metrics of one interval. `start_s`: seconds since 1970."""
 
     start_s: int
     counters: dict[Key, Aggregate] = field(default_factory=dict)
@@ -77,13 +76,13 @@ class Interval:
 
 
 class Measures(Protocol):
-    """What a room that measures itself is given: a `Registry`, or `NOTHING`."""
+    """The interface for measuring code: a `Registry`, or `NOTHING`."""
 
     def incr(self, name: str, value: float = 1, labels: Mapping[str, str] | None = None) -> None:
-        """`value` more of something."""
+        """Increment a counter by `value`."""
 
     def sample(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
-        """Something took, or weighed, `value` (times in milliseconds)."""
+        """Add a sample (times in milliseconds)."""
 
 
 class _Nothing:
@@ -99,18 +98,18 @@ NOTHING: Final[Measures] = _Nothing()
 
 
 class Sink(Protocol):
-    """Who is told of each value at once (`consulpy.metrics.statsd`)."""
+    """Receives each value immediately (`consulpy.metrics.statsd`)."""
 
-    def take(self, kind: str, name: str, labels: Labels, value: float) -> None:
-        """`kind`: `g` for a gauge, `c` for a counter's step, `ms` for a sample."""
+    def add(self, kind: str, name: str, labels: Labels, value: float) -> None:
+        """Add a value. `kind`: `g` for a gauge, `c` for a counter's increment, `ms` for a sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How names are shown, and which (Consul's `telemetry`).
+    """Prefix, hostname and filters of displayed names (Consul's `telemetry`).
 
     `prefix` begins each name; gauges have `hostname` after it unless it is empty. Names that begin with one of
-    `allowed` are kept, with one of `blocked` not, the longest match deciding; others as `allow_by_default` says.
+    `allowed` are displayed, with one of `blocked` not, the longest match deciding; others by `allow_by_default`.
     """
 
     prefix: str = "consul"
@@ -119,15 +118,15 @@ class Rules:
     blocked: tuple[str, ...] = ()
     allow_by_default: bool = True
 
-    def keep(self, shown: str) -> bool:
-        """Whether a name, as it is shown, is kept."""
+    def allows(self, shown: str) -> bool:
+        """Whether a displayed name passes the filters."""
         allow = max((len(each) for each in self.allowed if shown.startswith(each)), default=-1)
         block = max((len(each) for each in self.blocked if shown.startswith(each)), default=-1)
         return self.allow_by_default if allow == block == -1 else allow > block
 
 
 class Registry:
-    """All that this agent measures. `wall_s()`: seconds since 1970."""
+    """The metrics of this agent. `wall_s()`: seconds since 1970."""
 
     def __init__(self, wall_s: Callable[[], float], rules: Rules = Rules()) -> None:
         self.rules = rules
@@ -138,50 +137,51 @@ class Registry:
         self._reads: dict[Key, Callable[[], float]] = {}
         self._tallies: list[tuple[Key, Tally, bool]] = []
         self._fetched: list[tuple[int, float]] = []
-        #: Since the start, for renderings that want totals.
+        #: Totals since the start, for Prometheus.
         self.totals: dict[Key, float] = {}
         self.sample_totals: dict[Key, Aggregate] = {}
         self.recent: dict[Key, deque[float]] = {}
-        #: Values whose name came when there were too many already.
+        #: Number of values dropped as there were too many names.
         self.dropped = 0
-        #: Names with labels that were measured since the last look, and the intervals since then.
+        #: Names with labels that had a value since the last cleanup, and the intervals since then.
         self._measured: set[Key] = set()
         self._intervals = 0
 
     def incr(self, name: str, value: float = 1, labels: Mapping[str, str] | None = None) -> None:
-        """`value` more of something."""
+        """Increment a counter by `value`."""
         self._count(_key(name, labels), value, 1)
 
     def sample(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
-        """Something took, or weighed, `value` (times in milliseconds)."""
+        """Add a sample (times in milliseconds)."""
         self._sampled(_key(name, labels), value, 1)
 
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
-        """Something stands at `value` now."""
+        """Set a gauge."""
         key = _key(name, labels)
         gauges = self._current().gauges
-        if self._has_room(key, gauges):
+        if self._within_limit(key, gauges):
             gauges[key] = value
-            self._tell("g", key, value)
+            self._send_to_sinks("g", key, value)
 
     def watch(self, name: str, read: Callable[[], float], labels: Mapping[str, str] | None = None) -> None:
-        """Something whose value is asked for whenever it is shown."""
+        """Register a gauge that is read when it is displayed."""
         self._reads[_key(name, labels)] = read
 
     def pull(self, name: str, read: Tally, labels: Mapping[str, str] | None = None, *, samples: bool = False) -> None:
-        """Something that its room counts itself, where each call would cost: what came since is fetched by `tick`.
+        """Register a counter or sample whose owner counts itself, where a call for each event is too slow; read by
+        `tick`.
 
-        `read()`: how often it happened since the start, and the sum of all values. With `samples` it is shown as a
-        sample, else as a counter.
+        `read()`: the number of events since the start, and the sum of their values. With `samples` it is a sample, else
+        a counter.
         """
         self._tallies.append((_key(name, labels), read, samples))
         self._fetched.append((0, 0.0))
 
     def tick(self) -> None:
-        """Fetch what rooms count themselves and tell sinks the gauges; to be called at least once in an interval."""
+        """Read registered counters and send gauges to the sinks; call at least once per interval."""
         self._fetch()
         for key, read in self._reads.items() if self.sinks else ():
-            self._tell("g", key, read())
+            self._send_to_sinks("g", key, read())
 
     def _fetch(self) -> None:
         for number, (key, read, samples) in enumerate(self._tallies):
@@ -193,13 +193,13 @@ class Registry:
                 (self._sampled if samples else self._count)(key, value / times, times)
 
     def gauges(self) -> dict[Key, float]:
-        """All gauges as they stand now."""
+        """The current values of all gauges."""
         self._fetch()
         shown = self._shown()
         return shown.gauges | self._now.gauges | {key: read() for key, read in self._reads.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """The answer of `/v1/agent/metrics`: the last whole interval, or the first one as far as it is."""
+        """The answer of `/v1/agent/metrics`: the last complete interval, or the first one so far."""
         self._fetch()
         shown = self._shown()
         gauges = shown.gauges | {key: read() for key, read in self._reads.items()}
@@ -209,7 +209,7 @@ class Registry:
             "Gauges": [
                 {"Name": name, "Value": _finite(value), "Labels": dict(key[1])}
                 for key, value in sorted(gauges.items())
-                if self.rules.keep(name := self.shown_name(key[0], gauge=True))
+                if self.rules.allows(name := self.shown_name(key[0], gauge=True))
             ],
             "Points": [],
             "Counters": self._aggregates(shown.counters),
@@ -230,27 +230,27 @@ class Registry:
                 "Labels": dict(key[1]),
             }
             for key, value in sorted(values.items())
-            if self.rules.keep(name := self.shown_name(key[0]))
+            if self.rules.allows(name := self.shown_name(key[0]))
         ]
 
     def shown_name(self, name: str, *, gauge: bool = False) -> str:
-        """A name with the prefix, and, for a gauge, with the host's name as Consul has it."""
+        """A name with the prefix, and for a gauge with the hostname, as in Consul."""
         parts = (self.rules.prefix, self.rules.hostname if gauge else "", name)
         return ".".join(part for part in parts if part)
 
     def _count(self, key: Key, value: float, times: int) -> None:
-        if self._has_room(key, self.totals):
+        if self._within_limit(key, self.totals):
             if _is_variable(key):
                 self._measured.add(key)
             _added(self._current().counters, key, value, times)
             self.totals[key] = self.totals.get(key, 0.0) + value * times
             if self.sinks:
-                self._tell("c", key, value * times)
+                self._send_to_sinks("c", key, value * times)
 
     def _sampled(self, key: Key, value: float, times: int) -> None:
         total = self.sample_totals.get(key)
         if total is None:
-            if not self._has_room(key, self.sample_totals):
+            if not self._within_limit(key, self.sample_totals):
                 return
             total = self.sample_totals[key] = Aggregate()
             self.recent[key] = deque(maxlen=RECENT_MAX)
@@ -260,13 +260,13 @@ class Registry:
         _added(self._current().samples, key, value, times)
         self.recent[key].append(value)
         if self.sinks:
-            self._tell("ms", key, value)
+            self._send_to_sinks("ms", key, value)
 
-    def _tell(self, kind: str, key: Key, value: float) -> None:
+    def _send_to_sinks(self, kind: str, key: Key, value: float) -> None:
         for sink in self.sinks:
             name = self.shown_name(key[0], gauge=kind == "g")
-            if self.rules.keep(name):
-                sink.take(kind, name, key[1], value)
+            if self.rules.allows(name):
+                sink.add(kind, name, key[1], value)
 
     def _shown(self) -> Interval:
         current = self._current()
@@ -285,14 +285,14 @@ class Registry:
         return self._now
 
     def _forget_unmeasured(self) -> None:
-        """Drop the totals of names with labels that nobody measured lately; they begin again at 0."""
+        """Remove totals of names with labels that had no value lately; they restart at 0."""
         for table in (self.totals, self.sample_totals, self.recent):
             for key in [key for key in table if _is_variable(key) and key not in self._measured]:
                 del table[key]
         self._measured = set()
         self._intervals = 0
 
-    def _has_room(self, key: Key, known: Mapping[Key, Any]) -> bool:
+    def _within_limit(self, key: Key, known: Mapping[Key, Any]) -> bool:
         if key in known or len(known) < (LABELLED_MAX if _is_variable(key) else NAMES_MAX):
             return True
         self.dropped += 1

@@ -1,7 +1,7 @@
-"""Values as lines of StatsD and its dialects, gathered into packets. Pure; who has a socket calls `flush`.
+"""StatsD lines and their dialects, buffered into packets. Pure: the owner of a socket calls `flush`.
 
-`name:value|c`, `|g`, `|ms`: the format that statsd, statsite and DogStatsD share; DogStatsD adds `|#tag:value,...`,
-others get labels as parts of the name, as Consul's sinks write them.
+`name:value|c`, `|g`, `|ms`: the format that statsd, statsite and DogStatsD share; DogStatsD adds `|#tag:value,...`, for
+others labels are parts of the name, as in Consul's sinks.
 """
 
 import re
@@ -10,9 +10,9 @@ from typing import Final
 
 from consulpy.metrics.registry import Labels
 
-#: What one datagram holds at most, in bytes: what passes any Ethernet whole.
+#: Maximum bytes of a datagram: fits into any Ethernet frame.
 PACKET_BYTES: Final = 1432
-#: Lines kept until the next flush; more are dropped.
+#: Maximum buffered lines; more are dropped.
 LINES_MAX: Final = 8192
 
 _NOT_IN_NAMES: Final = re.compile(r"[:|@\s#,]")
@@ -21,17 +21,17 @@ _NOT_IN_NAMES: Final = re.compile(r"[:|@\s#,]")
 class StatsdLines:
     """A sink of `consulpy.metrics.registry.Registry`.
 
-    `tagged`: DogStatsD's tags, with `tags` ("name:value") on every line.
+    `tagged`: write DogStatsD's tags, with `tags` ("name:value") on every line.
     """
 
     def __init__(self, *, tagged: bool = False, tags: Sequence[str] = ()) -> None:
         self._tagged = tagged
         self._tags = tuple(tags)
         self._lines: list[bytes] = []
-        #: Lines for which there was no room.
+        #: Number of lines dropped.
         self.dropped = 0
 
-    def take(self, kind: str, name: str, labels: Labels, value: float) -> None:
+    def add(self, kind: str, name: str, labels: Labels, value: float) -> None:
         """See `Sink.take`."""
         if len(self._lines) >= LINES_MAX:
             self.dropped += 1
@@ -44,7 +44,9 @@ class StatsdLines:
         self._lines.append(line.replace("\n", "_").encode("utf-8", "replace"))
 
     def flush(self) -> list[bytes]:
-        """All lines so far, each with its end, in pieces of at most `PACKET_BYTES` (a longer line is a piece alone)."""
+        """Remove all lines from the buffer, joined into packets of at most `PACKET_BYTES` (a longer
+        line is a packet).
+        """
         lines, self._lines = self._lines, []
         packets: list[bytes] = []
         gathered = b""

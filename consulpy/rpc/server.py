@@ -42,13 +42,13 @@ class SessionTimes(Protocol):
     def renew(self, session: Session) -> None:
         """Restart the TTL of a session."""
 
-    def forget(self, session_id: str) -> None:
+    def cancel(self, session_id: str) -> None:
         """Remove a session that ended."""
 
     def __len__(self) -> int:
         """Number of running TTLs."""
 
-    def is_closed(self, key: str) -> bool:
+    def has_lock_delay(self, key: str) -> bool:
         """Whether `key` is in its lock delay."""
 
 

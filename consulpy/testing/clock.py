@@ -1,18 +1,18 @@
-"""A clock for simulations: virtual time, and a heap of timers, so that a thousand nodes' timers stay cheap.
+"""A clock for simulations: virtual time and a heap of timers, which is fast with a thousand nodes.
 
-(`twisted.internet.task.Clock` sorts all its calls each time that one is added.)
+(`twisted.internet.task.Clock` sorts all its calls at each `callLater`.)
 """
 
 import heapq
 from collections.abc import Callable
 from typing import Any, Final
 
-#: Cancelled timers may be this many times as many as living ones before the heap is cleaned.
+#: Ratio of cancelled to active timers above which the heap is cleaned.
 _GARBAGE: Final = 2
 
 
 class HeapTimer:
-    """A call to be made at `at_s`."""
+    """A delayed call, due at `at_s`."""
 
     __slots__ = ("_arguments", "_call", "_clock", "_named", "at_s")
 
@@ -31,11 +31,11 @@ class HeapTimer:
         self._named = named
 
     def active(self) -> bool:
-        """Whether the call is still to be made."""
+        """Whether the call is pending."""
         return self._call is not None
 
     def cancel(self) -> None:
-        """Never make the call."""
+        """Cancel the call."""
         assert self._call is not None, "only an active timer is cancelled"
         self._call = None
         self._arguments = ()
@@ -43,14 +43,16 @@ class HeapTimer:
 
 
 class HeapClock:
-    """Virtual seconds from 0; time moves only in `advance`. Calls at the same time are made in the order of asking."""
+    """Virtual seconds from 0; time moves only in `advance`. Calls due at the same time are made in the order of
+    `callLater`.
+    """
 
     def __init__(self) -> None:
         self._now_s = 0.0
         self._heap: list[tuple[float, int, HeapTimer]] = []
         self._count = 0
         self._garbage = 0
-        #: How many calls were made.
+        #: Number of calls made.
         self.calls = 0
 
     def seconds(self) -> float:
@@ -64,7 +66,7 @@ class HeapClock:
         *args: Any,
         **kw: Any,
     ) -> HeapTimer:
-        """Call after `delay` virtual seconds."""
+        """Call `callable` after `delay` virtual seconds."""
         assert delay >= 0
         timer = HeapTimer(self, self._now_s + delay, callable, args, kw)
         self._count += 1
@@ -72,11 +74,11 @@ class HeapClock:
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass, making all calls that fall due, in order."""
+        """Advance time by `seconds`, making all due calls in order."""
         self.advance_to(self._now_s + seconds)
 
     def advance_to(self, until_s: float) -> None:
-        """Let time pass until `until_s`."""
+        """Advance time to `until_s`."""
         pop = heapq.heappop
         while self._heap and self._heap[0][0] <= until_s:
             at_s, _, timer = pop(self._heap)
@@ -90,7 +92,7 @@ class HeapClock:
         self._now_s = until_s
 
     def advance_until(self, condition: Callable[[], bool], most_s: float, step_s: float = 0.1) -> bool:
-        """Let time pass in steps until `condition()`, at most `most_s` seconds; whether it came true."""
+        """Advance time in steps until `condition()`, by at most `most_s` seconds; whether it became true."""
         end_s = self._now_s + most_s
         while not condition():
             if self._now_s >= end_s:
@@ -107,10 +109,9 @@ class HeapClock:
 
 
 class NodeClock:
-    """One node's own clocks beside the simulation's time: a monotonic one, and a wall clock that may be wrong and jump.
+    """The clocks of one node in a simulation: a monotonic one, and a wall clock that may be wrong and jump.
 
-    `began_s`: what the monotonic clock shows at the start of the simulation. `skew_s`: by how much the wall clock is
-    ahead of the right time.
+    `began_s`: the monotonic clock at the start of the simulation. `skew_s`: how far the wall clock is ahead.
     """
 
     #: Seconds since 1970 at the start of a simulation.
@@ -123,13 +124,13 @@ class NodeClock:
         self.callLater = clock.callLater
 
     def seconds(self) -> float:
-        """The monotonic time; only differences mean anything."""
+        """The monotonic time; only differences are meaningful."""
         return self._clock.seconds() + self._began_s
 
     def wall_s(self) -> float:
-        """Seconds since 1970, as this node believes."""
+        """The wall clock: seconds since 1970."""
         return self.EPOCH_S + self._clock.seconds() + self.skew_s
 
     def jump(self, by_s: float) -> None:
-        """Somebody sets the wall clock."""
+        """Set the wall clock ahead by `by_s`."""
         self.skew_s += by_s

@@ -1,6 +1,6 @@
-"""Many memberlists on one clock and one simulated network, made with one line.
+"""A cluster of memberlists on one clock and one simulated network.
 
-For tests of what a whole pool does: who sees whom, how soon a dead member is found, what a partition leaves behind.
+For tests of a whole pool: who sees whom, detection times of failures, the effects of a partition.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,11 +16,11 @@ from consulpy.testing.network import Conditions, Host, Network
 
 
 class RecordingDelegate:
-    """A layer above memberlist that remembers what it is told."""
+    """A memberlist delegate that records its notifications."""
 
     def __init__(self, meta: bytes = b"") -> None:
         self.meta = meta
-        #: (what, name): join, leave, update, conflict.
+        #: (kind, name): join, leave, update, conflict.
         self.events: list[tuple[str, str]] = []
         self.messages: list[bytes] = []
         self.remote_states: list[tuple[bytes, bool]] = []
@@ -116,28 +116,27 @@ class SimulatedNode:
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """Its address and port."""
         return self.host.address
 
     def sees(self, name: str) -> State | None:
-        """What this member thinks that `name` is; None if it does not know it."""
+        """The state of `name` in this member's list; None if it is unknown."""
         member = self.memberlist.members.by_name.get(name)
         return None if member is None else member.state
 
     def join(self, other: "SimulatedNode") -> list[tuple[int, list[str]]]:
-        """Join `other`. The list gets (how many worked, errors) when that is done."""
+        """Join `other`. The returned list gets (number of successes, errors) at the end."""
         results: list[tuple[int, list[str]]] = []
         self.memberlist.join([JoinTarget(other.address)], lambda worked, errors: results.append((worked, errors)))
         return results
 
 
 class Cluster:
-    """Members n0, n1 ... at 10.0.0.1, 10.0.0.2 ...; everything random comes from `seed`.
+    """Members n0, n1 ... at 10.0.0.1, 10.0.0.2 ...; all random values come from `seed`.
 
-    `settled`: everybody knows everybody from the start, as after a long time, without the work of joining. Otherwise
-    each is alone. With `skew` the members' clocks differ: their monotonic clocks began up to so many seconds ago, their
-    wall clocks (`SimulatedNode.clock.wall_s`) are wrong by up to so many, either way. `changes` are made to the LAN
-    settings.
+    `settled`: all members know each other from the start; otherwise each is alone. With `skew` the members' clocks
+    differ: monotonic clocks began up to so many seconds ago, wall clocks (`SimulatedNode.clock.wall_s`) are wrong by up
+    to so many, either way. `changes`: made to the LAN settings.
     """
 
     def __init__(
@@ -167,7 +166,7 @@ class Cluster:
                 node.delegate.events.clear()
 
     def add(self, name: str = "", address: Address | None = None, **changes: Any) -> SimulatedNode:
-        """A new member that is alone still; in the place of whoever had the address."""
+        """Add a member that has not joined; it replaces one at the same address."""
         node = self._make(name, address, changes)
         node.memberlist.start()
         return node
@@ -186,12 +185,12 @@ class Cluster:
         return NodeClock(self.clock, rng.uniform(0, most_s), rng.uniform(-most_s, most_s))
 
     def join_all(self) -> None:
-        """Everybody joins the first one."""
+        """Let all members join the first one."""
         for node in self.nodes[1:]:
             node.join(self.nodes[0])
 
-    def agree(self, nodes: Iterable[SimulatedNode] | None = None) -> bool:
-        """Whether each of `nodes` (all) sees just these alive."""
+    def has_converged(self, nodes: Iterable[SimulatedNode] | None = None) -> bool:
+        """Whether each of `nodes` (by default all) sees exactly these alive."""
         group = list(nodes) if nodes is not None else self.nodes
         names = {node.name for node in group}
         return all(
@@ -200,11 +199,11 @@ class Cluster:
         )
 
     def run(self, seconds: float) -> None:
-        """Let virtual time pass."""
+        """Advance virtual time by `seconds`."""
         self.clock.advance(seconds)
 
 
 def first_state(config: MemberlistConfig) -> NodeState:
-    """What others know of a member that just started without metadata."""
+    """The node state of a member that just started without metadata."""
     address, port = config.advertise
     return NodeState(config.name, address, port, b"", 1, int(State.ALIVE), config.vsn)

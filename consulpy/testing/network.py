@@ -1,6 +1,6 @@
-"""A simulated network: hosts that send each other datagrams and streams, with loss, delay, duplication and partitions.
+"""A simulated network: datagrams and streams between hosts, with loss, delay, duplication and partitions.
 
-Everything random comes from one seed, all time from one clock: a run that fails is repeated from its seed alone.
+All random values come from one seed, all time from one clock: a failed run is reproduced from its seed.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from consulpy.memberlist.member import Address
 
 @dataclasses.dataclass
 class Conditions:
-    """How good the network is. Delays in seconds; loss and duplication are probabilities of each datagram."""
+    """Quality of the network. Delays in seconds; loss and duplication are probabilities per datagram."""
 
     delay_least_s: float = 0.0005
     delay_most_s: float = 0.002
@@ -33,29 +33,29 @@ class Network:
         self.conditions = conditions or Conditions()
         self.hosts: dict[Address, Host] = {}
         self._side: dict[str, int] = {}
-        #: How many datagrams were sent, and how many of them were lost.
+        #: Number of datagrams sent, and of those lost.
         self.sent = self.lost = 0
 
     def host(self, address: Address) -> "Host":
-        """A new host at `address`, in the place of one that was there."""
+        """Add a host at `address`, in place of an earlier one."""
         host = Host(self, address)
         self.hosts[address] = host
         return host
 
     def partition(self, *sides: Iterable[str]) -> None:
-        """Only hosts (IP addresses) of the same side reach each other; those of no side form one of their own."""
+        """Let only hosts (IP addresses) in the same group reach each other; hosts in no group form one of their own."""
         self._side = {address: number for number, side in enumerate(sides, 1) for address in side}
 
     def heal(self) -> None:
-        """Everybody reaches everybody."""
+        """End the partition."""
         self._side = {}
 
     def reaches(self, source: Address, destination: Address) -> bool:
-        """Whether the network lets anything pass."""
+        """Whether packets from `source` reach `destination`."""
         return self._side.get(source[0], 0) == self._side.get(destination[0], 0)
 
     def delay_s(self) -> float:
-        """How long something takes from host to host."""
+        """A random delay in seconds."""
         conditions = self.conditions
         return conditions.delay_least_s + self.rng.random() * (conditions.delay_most_s - conditions.delay_least_s)
 
@@ -69,11 +69,11 @@ class Host:
         self.machine: Memberlist | None = None
 
     def attach(self, machine: Memberlist) -> None:
-        """Give what arrives to `machine`."""
+        """Pass received data to `machine`."""
         self.machine = machine
 
     def crash(self) -> None:
-        """Power off: nothing is sent or answered from now on."""
+        """Power off: nothing is sent or answered any more."""
         if self.machine is not None:
             self.machine.shutdown()
         self.machine = None

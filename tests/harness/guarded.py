@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from consulpy.leader.acl import AclDuties
+from consulpy.leader.acl import AclTasks
 from consulpy.leader.leader import Leader
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import AgentTokens
@@ -28,7 +28,7 @@ class GuardedAgent(FakeAgent):
         self.server.guard = Guard(resolver, default_allows=default_allows, lists_keys_by_right=lists_keys_by_right)
         self.leader = Leader(
             "dc1", "agent-one", self.log, self.lan, self.clock, on_ready=self._lead,
-            acl=lambda write: AclDuties(self.log.store, self.clock, self.wall_s, write, master=MASTER),
+            acl=lambda write: AclTasks(self.log.store, self.clock, self.wall_s, write, master=MASTER),
         )  # fmt: skip
         self.tokens = AgentTokens()
         self.access = AgentAccess(self.tokens, "agent-one", self.server.guard.resolve)

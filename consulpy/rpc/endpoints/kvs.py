@@ -25,7 +25,7 @@ def may_apply(server: "Server", verb: str, entry: DirEntry) -> bool:
     """Whether a change may be submitted; False for a lock in its lock delay. Raises `RPCError`."""
     if not entry.key and verb != DELETE_TREE:
         raise RPCError("Must provide key")
-    return not (verb == LOCK and server.sessions is not None and server.sessions.is_closed(entry.key))
+    return not (verb == LOCK and server.sessions is not None and server.sessions.has_lock_delay(entry.key))
 
 
 @write("KVS.Apply", KVRequest, bool)

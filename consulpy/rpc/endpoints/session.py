@@ -52,7 +52,7 @@ def apply(server: "Server", request: SessionRequest) -> Any:
             if request.op == CREATE:
                 server.sessions.renew(session)
             else:
-                server.sessions.forget(session.id)
+                server.sessions.cancel(session.id)
         return result
 
     return server.submit(command).addCallback(applied)

@@ -70,10 +70,10 @@ def test_a_key_stays_closed_for_the_lock_delay() -> None:
     timers.start()
     world.apply(KVS(KVRequest(op="lock", dir_ent=DirEntry(key="l", session=ONE))))
     world.apply(Session(SessionRequest(op="destroy", session=Row(id=ONE))))
-    assert timers.is_closed("l")
-    assert not timers.is_closed("other")
+    assert timers.has_lock_delay("l")
+    assert not timers.has_lock_delay("other")
     world.clock.advance(15.1)
-    assert not timers.is_closed("l")
+    assert not timers.has_lock_delay("l")
 
 
 def test_tombstones_go_after_a_quarter_of_an_hour() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.leader.reconcile import Leader, forgotten, gone, reconcile
+from consulpy.leader.reconcile import Leader, reconcile, remove_member, unknown_nodes
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Command, Deregister, Register, decode
 from consulpy.state.store import Store
@@ -81,7 +81,7 @@ def test_a_member_that_is_back_keeps_what_the_node_told_of_itself(store: Store) 
 def test_a_member_that_left_is_deregistered_as_consul_does(store: Store) -> None:
     apply(store, reconcile(store, ME, member("rc")))
     assert reconcile(store, ME, member("rc", Status.LEFT)) == [entry(47)]
-    assert gone(store, ME, "rc") == [entry(47)], "and so is one that was reaped"
+    assert remove_member(store, ME, "rc") == [entry(47)], "and so is one that was reaped"
 
 
 @pytest.mark.parametrize("status", [Status.ALIVE, Status.FAILED, Status.LEFT])
@@ -100,7 +100,7 @@ def test_an_unknown_member_is_written_only_while_it_lives(store: Store, status: 
 def test_a_leader_never_deregisters_itself(store: Store) -> None:
     apply(store, reconcile(store, ME, server()))
     assert reconcile(store, ME, server(status=Status.LEFT)) == []
-    assert gone(store, ME, "r3") == []
+    assert remove_member(store, ME, "r3") == []
 
 
 @pytest.mark.parametrize("tags", [{"role": ""}, {"dc": "dc2"}])
@@ -130,5 +130,5 @@ def test_a_server_with_other_metadata_is_written_again(store: Store) -> None:
 def test_nodes_without_a_member_are_found_unless_somebody_else_registered_them(store: Store) -> None:
     apply(store, reconcile(store, ME, member("rc")) + reconcile(store, ME, member("old", id="")))
     apply(store, [Register(RegisterRequest(node="external", address="1.1.1.1"))])
-    assert forgotten(store, {"rc"}) == ["old"]
-    assert isinstance(gone(store, ME, "old")[0], Deregister)
+    assert unknown_nodes(store, {"rc"}) == ["old"]
+    assert isinstance(remove_member(store, ME, "old")[0], Deregister)

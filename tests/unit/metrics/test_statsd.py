@@ -6,9 +6,9 @@ from consulpy.metrics.statsd import LINES_MAX, PACKET_BYTES, StatsdLines
 
 def test_each_kind_has_its_letter_and_labels_are_parts_of_the_name() -> None:
     lines = StatsdLines()
-    lines.take("c", "consul.client.rpc", (), 2)
-    lines.take("g", "consul.raft.last_index", (), 17)
-    lines.take("ms", "consul.fsm.kvs", (("op", "set"),), 0.25)
+    lines.add("c", "consul.client.rpc", (), 2)
+    lines.add("g", "consul.raft.last_index", (), 17)
+    lines.add("ms", "consul.fsm.kvs", (("op", "set"),), 0.25)
     assert lines.flush() == [
         b"consul.client.rpc:2.000000|c\nconsul.raft.last_index:17.000000|g\nconsul.fsm.kvs.set:0.250000|ms\n"
     ]
@@ -17,20 +17,20 @@ def test_each_kind_has_its_letter_and_labels_are_parts_of_the_name() -> None:
 
 def test_a_dogstatsd_gets_tags() -> None:
     lines = StatsdLines(tagged=True, tags=["env:test"])
-    lines.take("c", "consul.health.service.query", (("service", "web"),), 1)
+    lines.add("c", "consul.health.service.query", (("service", "web"),), 1)
     assert lines.flush() == [b"consul.health.service.query:1.000000|c|#env:test,service:web\n"]
 
 
 def test_what_separates_values_cannot_come_in_a_name() -> None:
     lines = StatsdLines()
-    lines.take("c", "consul.serf.events.a:b|c\nd", (), 1)
+    lines.add("c", "consul.serf.events.a:b|c\nd", (), 1)
     assert lines.flush() == [b"consul.serf.events.a_b_c_d:1.000000|c\n"]
 
 
 def test_datagrams_are_no_larger_than_a_packet() -> None:
     lines = StatsdLines()
     for number in range(200):
-        lines.take("c", f"consul.name{number:04}", (), 1)
+        lines.add("c", f"consul.name{number:04}", (), 1)
     packets = lines.flush()
     assert all(len(packet) <= PACKET_BYTES and packet.endswith(b"\n") for packet in packets)
     assert b"".join(packets).count(b"\n") == 200
@@ -39,7 +39,7 @@ def test_datagrams_are_no_larger_than_a_packet() -> None:
 def test_what_is_not_sent_soon_is_dropped_and_counted() -> None:
     lines = StatsdLines()
     for _ in range(LINES_MAX + 5):
-        lines.take("c", "consul.x", (), 1)
+        lines.add("c", "consul.x", (), 1)
     assert lines.dropped == 5
 
 

@@ -24,9 +24,9 @@ def everybody_thinks(cluster: Cluster, name: str, *states: State | None) -> bool
 def test_200_nodes_that_join_the_same_one_find_each_other() -> None:
     cluster = Cluster(200, SEED, compression=False)
     cluster.join_all()
-    assert cluster.clock.advance_until(cluster.agree, 60)
+    assert cluster.clock.advance_until(cluster.has_converged, 60)
     cluster.run(5)
-    assert cluster.agree()
+    assert cluster.has_converged()
 
 
 @pytest.mark.parametrize("size", [5, 60])
@@ -44,13 +44,13 @@ def test_a_dead_member_is_found_in_time(size: int) -> None:
     assert took_s > least_s, "it had its time to refute"
     if size == 60:
         assert took_s < 1 + 1 + 6 * least_s + 3, "among many somebody probes it within a second or two"
-    assert cluster.agree(node for node in cluster.nodes if node is not victim)
+    assert cluster.has_converged(node for node in cluster.nodes if node is not victim)
 
 
 def test_no_false_failure_with_5_percent_loss_in_ten_minutes() -> None:
     cluster = Cluster(30, SEED, Conditions(loss=0.05), settled=True)
     cluster.run(600)
-    assert cluster.agree()
+    assert cluster.has_converged()
     failures = [event for node in cluster.nodes for event in node.delegate.events if event[0] == "leave"]
     assert failures == []
     assert cluster.network.lost > 1000
@@ -60,11 +60,11 @@ def test_duplicates_and_delays_change_nothing() -> None:
     conditions = Conditions(delay_least_s=0.01, delay_most_s=0.2, duplication=0.3)
     cluster = Cluster(30, SEED, conditions)
     cluster.join_all()
-    assert cluster.clock.advance_until(cluster.agree, 60)
+    assert cluster.clock.advance_until(cluster.has_converged, 60)
     cluster.nodes[1].delegate.meta = b"new"
     cluster.nodes[1].memberlist.update_meta()
     cluster.run(60)
-    assert cluster.agree()
+    assert cluster.has_converged()
     told = [event for node in cluster.nodes for event in node.delegate.events if event == ("update", "n1")]
     assert len(told) == 30, "each is told once, n1 itself too"
 
@@ -74,11 +74,11 @@ def test_a_partition_heals() -> None:
     cluster.run(3)
     left, right = cluster.nodes[:8], cluster.nodes[8:]
     cluster.network.partition([node.address[0] for node in left])
-    apart = lambda: cluster.agree(left) and cluster.agree(right)  # noqa: E731
+    apart = lambda: cluster.has_converged(left) and cluster.has_converged(right)  # noqa: E731
     assert cluster.clock.advance_until(apart, 120)
     cluster.network.heal()
     # Within the time that the dead are still gossiped to, they hear of it and refute.
-    assert cluster.clock.advance_until(cluster.agree, 60)
+    assert cluster.clock.advance_until(cluster.has_converged, 60)
 
 
 def test_a_member_that_was_cut_off_refutes_its_death() -> None:
@@ -87,7 +87,7 @@ def test_a_member_that_was_cut_off_refutes_its_death() -> None:
     cluster.network.partition([lonely.address[0]])
     assert cluster.clock.advance_until(lambda: everybody_thinks(cluster, "n3", State.DEAD), 60)
     cluster.network.heal()
-    assert cluster.clock.advance_until(cluster.agree, 60)
+    assert cluster.clock.advance_until(cluster.has_converged, 60)
     assert lonely.memberlist.local.incarnation > 1
 
 
@@ -101,7 +101,7 @@ def test_a_member_restarts_at_another_address_after_it_left() -> None:
     cluster.nodes.remove(old)
     new = cluster.add("n4", ("10.0.9.9", 7946))
     results = new.join(cluster.nodes[0])
-    assert cluster.clock.advance_until(cluster.agree, 20)
+    assert cluster.clock.advance_until(cluster.has_converged, 20)
     assert results == [(1, [])]
     assert {node.memberlist.members.by_name["n4"].address for node in cluster.nodes} == {"10.0.9.9"}
 
@@ -115,7 +115,7 @@ def test_a_dead_member_restarts_at_another_address_after_the_reclaim_time() -> N
     cluster.nodes.remove(old)
     new = cluster.add("n4", ("10.0.9.9", 7946))
     new.join(cluster.nodes[0])
-    assert cluster.clock.advance_until(cluster.agree, 30)
+    assert cluster.clock.advance_until(cluster.has_converged, 30)
 
 
 def test_a_member_restarts_at_its_old_address_at_once() -> None:
@@ -129,7 +129,7 @@ def test_a_member_restarts_at_its_old_address_at_once() -> None:
     new.memberlist.update_meta()
     new.join(cluster.nodes[0])
     cluster.run(10)
-    assert cluster.agree()
+    assert cluster.has_converged()
     assert {node.memberlist.members.by_name["n4"].meta for node in cluster.nodes} == {b"new"}
 
 
@@ -144,7 +144,7 @@ def test_clocks_that_differ_and_are_set_change_nothing() -> None:
             before_s = node.clock.wall_s()
             node.clock.jump(by_s)
             assert node.clock.wall_s() == before_s + by_s
-        assert cluster.agree()
+        assert cluster.has_converged()
         victim = cluster.nodes[2]
         victim.host.crash()
         died_s = cluster.clock.seconds()
@@ -174,5 +174,5 @@ def test_1000_settled_nodes_stay_so() -> None:
     """How fast this is: benchmarks/simulator.py."""
     cluster = Cluster(1000, SEED, settled=True)
     cluster.run(5)
-    assert cluster.agree()
+    assert cluster.has_converged()
     assert max(node.memberlist.health_score for node in cluster.nodes) == 0
