@@ -1,4 +1,4 @@
-"""twistd's side, and the foreground's: options in, a running agent out.
+"""The agent as a program: options in, a running agent out, under twistd or in the foreground.
 
 `twistd consulpy FLAGS` and `consulpy agent FLAGS` are the same program: both come to `AgentService`.
 """
@@ -20,6 +20,7 @@ from consulpy.agent.process import systemd, watchdog
 from consulpy.agent.process.agent_files import AgentFiles
 from consulpy.agent.process.descriptors import raise_limit
 from consulpy.agent.process.logs import LogSink
+from consulpy.agent.report import banner
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.flags import agent_flags
 from consulpy.config.load import load
@@ -27,14 +28,14 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import HelpWanted, flags_help
 
-#: How long a graceful leave may take before the agent ends anyway, in seconds.
+#: Longest graceful leave, in seconds; then the program ends.
 LEAVE_TIMEOUT_S: Final = 15.0
-#: New objects, and looks at the young ones, between two looks for garbage. A turn of the reactor makes thousands of
-#: objects and soon drops nearly all: with Python's own 700 the whole state is gone through again and again meanwhile.
-#: What is young for ten looks, as with Python's own second number, is 200,000 objects: a pause of 80 ms.
+#: Thresholds of the garbage collector. A turn of the reactor allocates thousands of short-lived objects: with Python's
+#: default of 700 the whole state would be traversed repeatedly. The default second threshold of 10 would collect
+#: 200,000 young objects at once, a pause of 80 ms.
 _GC_THRESHOLDS: Final = (20_000, 2, 40)
-#: After how many seconds a busy reactor lets a thread go on that has waited for the disk: with Python's own 5 ms a
-#: commit takes so much longer, and all that wait for the next one with it (7 to 9 % of the writes a second).
+#: Longest time that a busy reactor keeps the interpreter from a disk thread, in seconds: with Python's default of 5 ms
+#: every commit takes that much longer (7 to 9 % fewer writes a second).
 _SWITCH_INTERVAL_S: Final = 0.0001
 _USAGE: Final = """Usage: twistd [twistd options] consulpy [options]
 
@@ -46,14 +47,14 @@ class Options(usage.Options):
     """The flags of `twistd consulpy`: exactly those of `consulpy agent`, in Consul's or in GNU's spelling."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Read the flags; a mistake is one line and exit status 1."""
+        """Parse the flags; an error is one line and exit status 1."""
         argv = list(options or ())
         self["config"] = _config(argv)
         self["read_config"] = lambda: load(argv)
 
 
 class AgentService(service.Service):
-    """An `Agent` as a Twisted service: starts with it, listens to signals, stops with it."""
+    """An `Agent` as a Twisted service, which also handles signals."""
 
     def __init__(
         self, config: RuntimeConfig, reactor: Any = None, read_config: Callable[[], RuntimeConfig] | None = None
@@ -64,11 +65,11 @@ class AgentService(service.Service):
         self._config = config
         self._reactor = reactor
         self._log = Logger()
-        self._ending = False
+        self._is_ending = False
         self.agent = Agent(config, reactor, shut_down=self.shut_down, read_config=read_config)
 
     def startService(self) -> None:
-        """Build and start everything. Raises `ConfigError`."""
+        """Start the agent. Raises `ConfigError`."""
         super().startService()  # type: ignore[no-untyped-call]
         self._files = AgentFiles(self._config, self._reactor.seconds)
         try:
@@ -79,13 +80,13 @@ class AgentService(service.Service):
         self._reactor.callWhenRunning(self._listen_to_signals)
 
     def stopService(self) -> "Deferred[None]":
-        """Stop everything, without leaving the pools."""
+        """Stop the agent without leaving the pools."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._files.close()
         return self.agent.stop()
 
     def shut_down(self, exit_status: int = 0) -> None:
-        """End the program."""
+        """Stop the reactor."""
         self.exit_status = exit_status
         if self._reactor.running:
             self._reactor.stop()
@@ -101,11 +102,11 @@ class AgentService(service.Service):
         return lambda _number, _frame: self._reactor.callFromThread(call, *arguments)
 
     def _end(self, name: str, leave: bool) -> None:
-        if self._ending or not leave:
+        if self._is_ending or not leave:
             self._log.info("{name}: shutting down", name=name)
             self.shut_down(1)
             return
-        self._ending = True
+        self._is_ending = True
         self._log.info("{name}: leaving gracefully", name=name)
         left = self.agent.leave()
         left.addErrback(lambda failure: self._log.error("leave: {why}", why=failure.getErrorMessage()))
@@ -117,38 +118,38 @@ class AgentService(service.Service):
 
 
 def makeService(options: Options) -> service.IService:
-    """What twistd runs."""
+    """The service that twistd runs."""
     config: RuntimeConfig = options["config"]
-    return _StopsOnMistakes(config, read_config=options["read_config"])
+    return _TwistdService(config, read_config=options["read_config"])
 
 
-class _StopsOnMistakes(AgentService):
-    """Under twistd a mistake found while starting ends the program with one line instead of a traceback."""
+class _TwistdService(AgentService):
+    """Under twistd an error at the start ends the program with one line instead of a traceback."""
 
     def startService(self) -> None:
         raise_limit()
         try:
             super().startService()
         except ConfigError as error:
-            _complain(error)
+            _exit_with(error)
         _tune_interpreter()
         watchdog.install(self._reactor, self.agent.metrics, self.agent.turn)
         systemd.install(self._reactor, self.agent)
 
 
 def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
-    """Run an agent in the foreground until it is told to end; its exit status. `read_config()`: for a reload."""
+    """Run an agent in the foreground until it ends; the exit status. `read_config()`: for a reload."""
     from twisted.internet import reactor  # noqa: TID251 - an entry module
 
     started = AgentService(config, reactor, read_config)
-    print(started.agent.banner(), flush=True)
+    print(banner(config), flush=True)
     sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True), follow=True)
     globalLogBeginner.beginLoggingTo([sink], redirectStandardIO=False, discardBuffer=False)
     raise_limit()
     try:
         started.startService()
     except ConfigError as error:
-        _complain(error)
+        _exit_with(error)
     _tune_interpreter()
     watchdog.install(reactor, started.agent.metrics, started.agent.turn)
     systemd.install(reactor, started.agent)
@@ -159,9 +160,9 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
 
 
 def _tune_interpreter() -> None:
-    """For a process that is an agent and nothing else; who has an `AgentService` inside keeps what they have set.
+    """Settings of the interpreter for a process of one agent; a program that embeds `AgentService` keeps its own.
 
-    To be called when the state is loaded: no look for garbage goes through that any more.
+    Called after the state is loaded, so that garbage collections do not traverse it.
     """
     gc.freeze()
     gc.enable()
@@ -178,9 +179,9 @@ def _config(argv: list[str]) -> RuntimeConfig:
             print(f"{_USAGE}\n\nOptions (one dash or two)\n\n{flags_help(flags)}", flush=True)
         raise SystemExit(0) from None
     except ConfigError as error:
-        _complain(error)
+        _exit_with(error)
 
 
-def _complain(error: ConfigError) -> NoReturn:
+def _exit_with(error: ConfigError) -> NoReturn:
     print(text_without_secrets(f"consulpy: {error}"), file=sys.stderr)
     raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""The agent: every room, built from a configuration and introduced to the others. Read `consulpy.agent.agent` first."""
+"""The agent: every package's parts, built from a configuration and connected. Read `consulpy.agent.agent` first."""
 
 from consulpy.agent.agent import Agent
 

@@ -1,4 +1,4 @@
-"""Access control of an agent, out of its configuration: who judges calls and resolves tokens, and its own tokens."""
+"""Access control of an agent, from its configuration: guard, token resolver, own tokens."""
 
 import dataclasses
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from consulpy.state.log import Log
 
 
 def server_guard(config: RuntimeConfig, log: Log) -> CallGuard:
-    """Who judges the calls to a server."""
+    """The guard that authorizes the RPCs of a server."""
     if not config.acl.enabled:
         return NoGuard()
     default_allows = config.acl.default_policy == "allow"
@@ -34,7 +34,7 @@ def server_guard(config: RuntimeConfig, log: Log) -> CallGuard:
 
 
 def acl_duties(config: RuntimeConfig, log: Log, reactor: Any) -> Callable[[Callable[[Command], None]], AclTasks] | None:
-    """What the leader does for access control; None if it is off."""
+    """A factory of the leader's tasks for access control; None if it is off."""
     if not config.acl.enabled:
         return None
     return lambda write: AclTasks(log.store, reactor, wall_s, write, master=config.acl.tokens.master)
@@ -43,7 +43,7 @@ def acl_duties(config: RuntimeConfig, log: Log, reactor: Any) -> Callable[[Calla
 def agent_tokens(config: RuntimeConfig, in_thread: Callable[[Callable[[], None]], "Deferred[None]"]) -> AgentTokens:
     """The agent's own tokens: those that were set over HTTP, else those of the configuration. Raises `ConfigError`.
 
-    `in_thread(job)`: runs a job that waits for the disk.
+    `in_thread(job)`: runs a blocking job in a thread.
     """
     data_dir, acl = config.data_dir, config.acl
     if data_dir is None or not (acl.enabled and acl.enable_token_persistence):
@@ -58,7 +58,7 @@ def agent_tokens(config: RuntimeConfig, in_thread: Callable[[Callable[[], None]]
 
 
 def reconfigure(tokens: AgentTokens, config: RuntimeConfig) -> None:
-    """Take the tokens of another configuration."""
+    """Replace the configured tokens after a reload."""
     tokens.configure(_configured(config))
 
 
@@ -70,7 +70,7 @@ def _configured(config: RuntimeConfig) -> dict[str, str]:
 def agent_access(
     config: RuntimeConfig, reactor: Any, tokens: AgentTokens, server: Server | None, caller: Caller
 ) -> AgentAccess:
-    """Who may use the agent's own endpoints."""
+    """Authorization of the agent's own HTTP endpoints; on a client, tokens are resolved by the servers."""
     if not config.acl.enabled:
         return AgentAccess(tokens, config.node_name)
     if server is not None:

@@ -1,7 +1,7 @@
-"""`Agent`: builds every room from a configuration, introduces them to each other, starts, reloads, leaves and stops.
+"""`Agent`: builds all parts from a configuration and connects them; starts, reloads, leaves and stops.
 
-Read this first. The order of `start` is the order in which things depend on each other: the state log, the gossip
-pools, port 8300 and `call`, the leader, the services of this agent, then the doors (DNS, HTTP), then joining.
+Read this first. `start` follows the dependencies: the state log, the gossip pools, the server or client role, the
+services of this agent, the listeners (port 8300, DNS, HTTP), the leader, then joining.
 """
 
 import dataclasses
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredLock, fail, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -26,6 +25,7 @@ from consulpy.agent.build.role import Role
 from consulpy.agent.build.server import open_log, open_quorum, server_role
 from consulpy.agent.features import keyring, retry_join
 from consulpy.agent.features.flood_join import FloodJoin
+from consulpy.agent.leave import leave
 from consulpy.agent.process import logs
 from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.agent.process.descriptors import connection_table
@@ -65,19 +65,15 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-#: The least pause between the answer to a leave and the end of the program, in seconds: the answer has to get out.
-_LAST_WORDS_S: Final = 0.1
-#: How often, and in which pauses in seconds, a server that leaves looks whether its quorum has removed it.
-_REMOVAL_CHECKS: Final = 50
-_REMOVAL_CHECK_S: Final = 0.1
+#: From the end of a leave to the end of the program, in seconds: the HTTP response to it is still sent.
+_SHUTDOWN_DELAY_S: Final = 0.1
 
 
 class Agent:
     """One agent.
 
-    `reactor`: Twisted's, whose timers are made monotonic (`process.monotonic`). `shut_down(status)`: ends the
-    program, called after a leave and when joining failed for good.
-    `read_config()`: the configuration as it is written now, for a reload.
+    `reactor`: Twisted's; its timers are made monotonic (`process.monotonic`). `shut_down(status)`: ends the program,
+    called after a leave and when joining is given up. `read_config()`: reads the configuration again, for a reload.
     """
 
     def __init__(
@@ -103,7 +99,7 @@ class Agent:
         self.limits = settings.writes(config)
         self.translate_wan_addrs = config.translate_wan_addrs
         self._read_config = read_config or (lambda: config)
-        #: The DNS door, if it is open.
+        #: The DNS listener, if its port is open.
         self.dns: DnsService | None = None
         self._watches: Watches | None = None
         #: Called with `joined` (the LAN pool), `reloading`, `reloaded` and `stopping`.
@@ -119,7 +115,7 @@ class Agent:
         self.access: AgentAccess
         self._parts: LocalParts
 
-    # -- what the doors ask
+    # -- interface of the listeners (http.api.agent.AgentInterface)
 
     @property
     def lan(self) -> Serf:
@@ -133,27 +129,27 @@ class Agent:
 
     @property
     def server(self) -> Server | None:
-        """The server that this agent is."""
+        """The RPC server; None on a client."""
         return self._role.server
 
     @property
     def quorum(self) -> "QuorumServer | None":
-        """The quorum that this server is one of."""
+        """Raft of a server; None on a client, and on a single server without Raft."""
         return self._role.quorum
 
     @property
     def router(self) -> Router | None:
-        """The servers that this client agent knows."""
+        """The servers that a client knows; None on a server."""
         return self._role.router
 
     @property
     def own_caller(self) -> ServerCaller | ClientCaller:
-        """Makes the calls."""
+        """Makes the RPCs of the agent itself."""
         return self._role.own_caller
 
     @property
     def caller(self) -> Caller:
-        """Makes the calls of the doors."""
+        """Makes the RPCs of HTTP and DNS clients, on a client agent through the agent cache."""
         return self._role.caller
 
     @property
@@ -168,7 +164,7 @@ class Agent:
 
     @property
     def events(self) -> UserEvents:
-        """The user events that were heard."""
+        """The user events received."""
         return self._parts.events
 
     @property
@@ -185,10 +181,6 @@ class Agent:
     def node_meta(self) -> dict[str, str]:
         """The metadata of this node in the catalog."""
         return {**self.config.node_meta, "consul-network-segment": ""}
-
-    def banner(self) -> str:
-        """What a person sees first."""
-        return report.banner(self.config)
 
     def self_report(self) -> dict[str, Any]:
         """`/v1/agent/self`."""
@@ -213,20 +205,17 @@ class Agent:
         return role.dialer.snapshot(server, request, data)
 
     def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
-        """Stream log lines to `write` until what is returned is called. KeyError for an unknown level."""
+        """Stream log lines to `write` until the returned function is called. KeyError for an unknown level."""
         return logs.stream(level, as_json, write)
 
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
-        """What was seen of a member: who suspected it, who confirmed, who refuted. None for one never heard of."""
-        seen = self.lan.timeline(name)
-        to_wall_s = wall_s() - self.clock.seconds()
-        shown = [event.to_json() | {"At": event.at_s + to_wall_s} for event in seen]
-        return shown if seen or name in self.lan.members else None
+        """Events of a member: suspicions, confirmations, refutations, in order; None for an unknown member."""
+        return report.timeline(self.lan, name, wall_s() - self.clock.seconds())
 
-    # -- a life
+    # -- start and stop
 
     def start(self) -> None:
-        """Build and start every room, from the ground up. Raises `ConfigError`; what was started is stopped then."""
+        """Build and start all parts. Raises `ConfigError`, after stopping those that were started."""
         try:
             self._build()
         except BaseException:
@@ -255,7 +244,7 @@ class Agent:
                 self._wan_pool = wan_pool(config, reactor, rng, disk, lambda _event: None)
             self._role = server_role(config, reactor, rng, log, self.lan, self.wan, self.metrics, self._tls, quorum)
         else:
-            self._role = client_role(config, reactor, rng, self._cluster_size, self._tls)
+            self._role = client_role(config, reactor, rng, lambda: len(self.lan.members), self._tls)
         self._stops += self._role.stops
         self.access = access.agent_access(config, reactor, self._tokens, self.server, self.own_caller)
         self._parts = local_parts(config, reactor, rng, self._role, self.lan, wall_s, self.node_meta, self._tokens)
@@ -281,31 +270,31 @@ class Agent:
         if not config.disable_coordinates:
             self._parts.coordinates.start()
             self._stops.append(self._parts.coordinates.stop)
-        self._planned(config)()
+        self._prepare_watches(config)()
         self._stops += retry_join.begin(config, reactor, self._join, self._give_up, servers=self._wan_pool is not None)
 
-    def _planned(self, config: RuntimeConfig) -> Callable[[], None]:
-        """Check the watches of a configuration; what is given runs them and no others. Raises `ConfigError`."""
+    def _prepare_watches(self, config: RuntimeConfig) -> Callable[[], None]:
+        """Validate watches; the returned function runs them in place of the present ones. Raises `ConfigError`."""
         if self._watches is None:
             if not config.watches:
-                return lambda: None  # most agents have none, and need not pay for what runs them
+                return lambda: None  # the import is costly, and most agents have none
             from consulpy.agent.features.watches import Watches
 
             self._watches = Watches(self._reactor)
             self._stops.append(self._watches.stop)
-        return self._watches.planned(config, lambda: self._tls.own_api)
+        return self._watches.prepare(config, lambda: self._tls.own_api)
 
     def _measure(self) -> None:
-        beat = telemetry.Telemetry(self.config.telemetry, self.metrics, self._reactor)
-        telemetry.measure(self, beat)
-        beat.start()
-        self._stops.append(beat.stop)
+        timers = telemetry.Telemetry(self.config.telemetry, self.metrics, self._reactor)
+        telemetry.measure(self, timers)
+        timers.start()
+        self._stops.append(timers.stop)
 
     def _pools(self) -> list[GossipPool]:
         return [pool for pool in (self._lan_pool, self._wan_pool) if pool is not None]
 
     def _listen(self) -> None:
-        """Open all ports: gossip, RPC, then the doors."""
+        """Open all ports: gossip, RPC, DNS, HTTP."""
         for pool in self._pools():
             self._run(pool.transport)
         config, role = self.config, self._role
@@ -331,7 +320,7 @@ class Agent:
         self._shut_down(1)
 
     def stop(self) -> "Deferred[None]":
-        """Stop everything, the last that was started first; a leader hands over before."""
+        """Stop all parts in the reverse order of their start, after a leader has transferred its leadership."""
         quorum = self._role.quorum if hasattr(self, "_role") else None
         if quorum is None:
             return self._stop_all()
@@ -339,12 +328,12 @@ class Agent:
 
     def _stop_all(self) -> "Deferred[None]":
         stops, self._stops = self._stops[::-1], []
-        waiting = [maybeDeferred(stop) for stop in stops]
-        for each in waiting:
+        stopping = [maybeDeferred(stop) for stop in stops]
+        for each in stopping:
             each.addErrback(lambda failure: _log.failure("while stopping", failure))
-        return gatherResults(waiting).addCallback(lambda _: None)
+        return gatherResults(stopping).addCallback(lambda _: None)
 
-    # -- what happens in the pools
+    # -- gossip events
 
     def _lan_event(self, event: Event) -> None:
         if isinstance(event, UserEvent):
@@ -354,12 +343,7 @@ class Agent:
             return
         if not isinstance(event, MemberEvent):
             return
-        for member in event.members:
-            what = "left" if event.kind is MemberEventKind.LEAVE else event.kind.value
-            self.metrics.incr(f"serf.member.{what}")
-            _log.info(
-                "member {what}: {name} {address}", what=event.kind.value, name=member.name, address=member.address
-            )
+        telemetry.record_members(self.metrics, event)
         if self._flood_join is not None and event.kind in (MemberEventKind.JOIN, MemberEventKind.UPDATE):
             self._flood_join.look()
         role = self._role
@@ -370,10 +354,7 @@ class Agent:
         elif role.router is not None and role.router.member_event(event):
             self._parts.anti_entropy.server_appeared()
 
-    def _cluster_size(self) -> int:
-        return len(self.lan.members)
-
-    # -- what users ask for
+    # -- operations of the HTTP API and of signals
 
     async def _join(self, addresses: Sequence[str], wan: bool) -> int:
         pool = self._wan_pool if wan else self._lan_pool
@@ -394,41 +375,28 @@ class Agent:
         return Deferred.fromCoroutine(self._join(addresses, wan))
 
     def leave(self) -> "Deferred[None]":
-        """Leave the pools gracefully, then end the program. Asking again waits for the same leave."""
+        """Leave the pools, then end the program. A second call waits for the same leave."""
         if self._leaving is None:
             self._leaving = Deferred.fromCoroutine(self._leave())
-        waiting: Deferred[None] = Deferred()
+        done: Deferred[None] = Deferred()
 
         def left(result: Any) -> Any:
-            waiting.callback(None)
+            done.callback(None)
             return result
 
         self._leaving.addBoth(left)
-        return waiting
+        return done
 
     async def _leave(self) -> None:
         _log.info("leaving")
         self.state_changed("stopping")
         self._parts.anti_entropy.stop()
-        quorum = self._role.quorum
-        if quorum is not None:
-            await quorum.transfer_leadership()
-        for pool in reversed(self._pools()):
-            left: Deferred[None] = Deferred()
-            pool.serf.leave(lambda left=left: left.callback(None))  # type: ignore[misc]
-            await left
-        if self.server is not None:
-            # clients that don't know yet that we are gone are still served
-            await deferLater(self._reactor, self.config.performance.leave_drain_time_s)
-            for _ in range(_REMOVAL_CHECKS if quorum is not None else 0):
-                if quorum is None or quorum.is_removed:
-                    break
-                await deferLater(self._reactor, _REMOVAL_CHECK_S)
-            self.server.is_leader = False
-        self._reactor.callLater(_LAST_WORDS_S, self._shut_down, 0)
+        pools = self._pools()[::-1]
+        await leave(self._reactor, self._role, pools, self.config.performance.leave_drain_time_s)
+        self._reactor.callLater(_SHUTDOWN_DELAY_S, self._shut_down, 0)
 
     def force_leave(self, name: str, prune: bool) -> None:
-        """Make a failed member a left one. Raises `RPCError` for a name that nobody has."""
+        """Mark a failed member as left. Raises `RPCError` for an unknown name."""
         if name not in self.lan.members:
             raise RPCError(f"agent: No node found with name '{name}'")
         self.lan.force_leave(name, prune)
@@ -437,10 +405,10 @@ class Agent:
             self.wan.force_leave(wan_name, prune)
 
     def reload(self) -> "Deferred[None]":
-        """Read the configuration again and apply what can be applied. Fails with `RPCError`."""
-        return self._reloads.run(lambda: Deferred.fromCoroutine(self._notified_reload()))
+        """Read the configuration again and apply its reloadable keys; all or none. Fails with `RPCError`."""
+        return self._reloads.run(lambda: Deferred.fromCoroutine(self._reload_with_notification()))
 
-    async def _notified_reload(self) -> None:
+    async def _reload_with_notification(self) -> None:
         self.state_changed("reloading")
         try:
             await self._reload()
@@ -449,13 +417,13 @@ class Agent:
 
     async def _reload(self) -> None:
         def read() -> tuple[RuntimeConfig, Callable[[], None]]:  # in a thread: files may be slow
-            # without a data directory each reading would make up another node id
+            # without a data directory each reading would generate another node id
             fresh = dataclasses.replace(self._read_config(), node_id=self.config.node_id)
-            return fresh, self._tls.planned(tls_settings(fresh))
+            return fresh, self._tls.prepare(tls_settings(fresh))
 
         try:
             fresh, secure = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), read)
-            watch = self._planned(fresh)  # before anything changes: all of it is applied, or nothing
+            watch = self._prepare_watches(fresh)  # validated before anything changes
             await reconfigure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
         except ConfigError as error:
             raise RPCError(f"the configuration was not reloaded: {error}") from None
@@ -476,6 +444,6 @@ class Agent:
         _log.info("reloaded: {changes}", changes=str(changes) or "nothing changed")
 
     def keyring(self, operation: str, key: str, relay_factor: int) -> "Deferred[list[dict[str, Any]]]":
-        """A key operation in all pools. Fails with `RPCError`."""
+        """Run a key operation in all pools, WAN first. Fails with `RPCError`."""
         pools = [(pool.serf, pool is self._wan_pool) for pool in reversed(self._pools())]
         return Deferred.fromCoroutine(keyring.operate(pools, self.datacenter, operation, key, relay_factor))

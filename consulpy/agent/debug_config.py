@@ -1,7 +1,7 @@
 """`DebugConfig` in `/v1/agent/self`: the whole configuration under Consul's names and in its spellings.
 
-Durations are Go's (`5m0s`), listeners URLs. What this agent does not do has Consul's value for switched off, or its
-default. Secrets are hidden (`consulpy.codec.secrets`). Names and spellings: real Consul 1.8.7.
+Durations are Go's (`5m0s`), listeners URLs. Unsupported settings have Consul's value for
+"off", or its default. Secrets are hidden (`consulpy.codec.secrets`). Names and spellings: real Consul 1.8.7.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from consulpy.config.sections import AclSettings
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.memberlist.config import MemberlistConfig
 
-#: Settings of what this agent does not do: automatic configuration, the mesh, segments, a web page.
+#: Settings of unsupported features: automatic configuration, the mesh, segments, the web UI.
 _UNUSED: Final[dict[str, Any]] = {
     "AutoConfig": {"Enabled": False},
     "AutoEncryptAllowTLS": False,
@@ -53,9 +53,9 @@ _TIMINGS: Final = {
     "RetransmitMult": "retransmit_mult",
     "SuspicionMult": "suspicion_mult",
 }
-#: Consul shows its own domain with the dot at the end, others as they are mostly written.
+#: Consul shows its default domain with a trailing dot, others without.
 _DOMAIN: Final = "consul."
-#: What members that failed are given by default, in seconds: Consul shows 0 for it.
+#: The default reconnect timeout, in seconds: Consul shows it as 0.
 _RECONNECT_S: Final = 72 * 3600.0
 
 
@@ -79,7 +79,7 @@ def debug_config(config: RuntimeConfig) -> dict[str, Any]:
 
 
 def tagged_addresses(config: RuntimeConfig) -> dict[str, str]:
-    """The agent's addresses by their names in the catalog."""
+    """The agent's tagged addresses in the catalog."""
     found = {**config.tagged_addresses, "lan": config.advertise_addr, "wan": config.advertise_addr_wan}
     for name in ("lan", "wan"):
         found[f"{name}_ipv{6 if ':' in found[name] else 4}"] = found[name]
@@ -95,7 +95,7 @@ def _url(host: str, port: int, scheme: str = "tcp") -> str:
 
 
 def _urls(config: RuntimeConfig, own: str, port: int, *schemes: str) -> list[str]:
-    """Where one of the agent's interfaces listens: at its own addresses, else at those of all."""
+    """URLs of one listener: at its own addresses `own`, else at `client_addr`."""
     if port < 0:
         return []
     hosts = own.split() or list(config.client_addrs)

@@ -156,6 +156,13 @@ def _raft(agent: ReportedAgent) -> dict[str, str]:
     }
 
 
+def timeline(lan: Serf, name: str, to_wall_s: float) -> list[dict[str, Any]] | None:
+    """Events of a LAN member; None for an unknown one. `to_wall_s`: seconds from monotonic to wall time."""
+    events = lan.timeline(name)
+    shown = [event.to_json() | {"At": event.at_s + to_wall_s} for event in events]
+    return shown if events or name in lan.members else None
+
+
 def host_report() -> dict[str, Any]:
     """`/v1/agent/host`: memory in bytes, processors, system, disk."""
     memory = {}

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from twisted.logger import Logger
+
 from consulpy.config.sections import Telemetry as Settings
 from consulpy.metrics.registry import INTERVAL_S, Registry, Rules
 from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
+from consulpy.serf.events import MemberEvent, MemberEventKind
 
 if TYPE_CHECKING:
     from consulpy.dns.transport import DnsService
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from consulpy.rpc.cache.agent_cache import AgentCache
     from consulpy.rpc.server import Server
     from consulpy.serf.machine import Serf
+
+_log = Logger()
 
 #: Interval of flushes to a StatsD, in seconds.
 FLUSH_INTERVAL_S: Final = 0.1
@@ -151,6 +156,14 @@ def measure(agent: MeasuredAgent, telemetry: Telemetry) -> None:
     _agent_cache(registry, agent.agent_cache)
     if agent.server is not None:
         _server(agent)
+
+
+def record_members(registry: Registry, event: MemberEvent) -> None:
+    """Count and log the members of an event of the LAN pool."""
+    what = "left" if event.kind is MemberEventKind.LEAVE else event.kind.value
+    for member in event.members:
+        registry.incr(f"serf.member.{what}")
+        _log.info("member {what}: {name} {address}", what=event.kind.value, name=member.name, address=member.address)
 
 
 def _runtime(registry: Registry, reactor: Any) -> None:

@@ -1,1 +1,1 @@
-"""TLS as Consul 1.8 does it: who must show a certificate to whom (docs/wire/rpc.md 1), and its bytes."""
+"""TLS as in Consul 1.8: which peers must present certificates (docs/wire/rpc.md 1), and the TLS transport."""

@@ -1,7 +1,6 @@
-"""A small certificate authority: its own certificate, and those of servers, clients and command lines.
+"""A certificate authority (`consul tls`): its certificate, and those of servers, clients and command lines.
 
-Keys are on the curve P-256. What the certificates say, and how long they last, was seen in those that
-`consul tls` of Consul 1.8.7 makes.
+Keys are on the curve P-256. Extensions and validity: those of certificates of `consul tls`, Consul 1.8.7.
 """
 
 import ipaddress
@@ -33,14 +32,14 @@ _USES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate and its key, in PEM form."""
+    """A certificate and its private key, in PEM."""
 
     certificate: bytes
     key: bytes
 
 
 def create_authority(days: int, permitted: Sequence[str] = ()) -> Pair:
-    """A new authority. `permitted`: the only domains that its certificates may name; none for any."""
+    """A new authority, valid for `days`. `permitted`: name constraints; empty: none."""
     key = ec.generate_private_key(ec.SECP256R1())
     serial = x509.random_serial_number()
     name = x509.Name(
@@ -49,14 +48,14 @@ def create_authority(days: int, permitted: Sequence[str] = ()) -> Pair:
             x509.NameAttribute(NameOID.COMMON_NAME, f"Consul Agent CA {serial}"),
         ]
     )
-    made = _begin(name, name, key.public_key(), serial, days)
-    made = made.add_extension(_usage(signs=True), critical=True)
-    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    builder = _begin(name, name, key.public_key(), serial, days)
+    builder = builder.add_extension(_usage(signs=True), critical=True)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     if permitted:
         names = [x509.DNSName(domain) for domain in permitted]
-        made = made.add_extension(x509.NameConstraints(names, None), critical=True)
-    return _pair(made.sign(key, SHA256()), key)
+        builder = builder.add_extension(x509.NameConstraints(names, None), critical=True)
+    return _pair(builder.sign(key, SHA256()), key)
 
 
 def create_certificate(
@@ -64,7 +63,7 @@ def create_certificate(
 ) -> Pair:
     """A certificate for `name` and all of `names` and `addresses`. `kind`: "server", "client" or "cli".
 
-    Raises `ConfigError` for an authority that is none, for what is no name or address, and for less than a day.
+    Raises `ConfigError` for an invalid authority, name, address or number of days.
     """
     if days < 1:
         raise _no_days(days)
@@ -80,24 +79,24 @@ def create_certificate(
         raise ConfigError("the CA's key is not that of its certificate")
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    made = _begin(subject, issuer.subject, key.public_key(), x509.random_serial_number(), days)
-    made = made.add_extension(_usage(signs=False), critical=True)
+    builder = _begin(subject, issuer.subject, key.public_key(), x509.random_serial_number(), days)
+    builder = builder.add_extension(_usage(signs=False), critical=True)
     if _USES[kind]:
-        made = made.add_extension(x509.ExtendedKeyUsage(_USES[kind]), critical=False)
-    made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    made = made.add_extension(_issued_by(issuer), critical=False)
-    made = made.add_extension(_also_called(names, addresses), critical=False)
-    return _pair(made.sign(signing, SHA256()), key)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(_USES[kind]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    builder = builder.add_extension(_authority_key(issuer), critical=False)
+    builder = builder.add_extension(_alternative_names(names, addresses), critical=False)
+    return _pair(builder.sign(signing, SHA256()), key)
 
 
 def _begin(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, serial: int, days: int
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
-    made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(serial)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(serial)
     try:
-        return made.not_valid_before(now).not_valid_after(now + timedelta(days=days))
+        return builder.not_valid_before(now).not_valid_after(now + timedelta(days=days))
     except (ValueError, OverflowError):
         raise _no_days(days) from None
 
@@ -120,7 +119,7 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
     )
 
 
-def _issued_by(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def _authority_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     try:
         identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
@@ -128,7 +127,7 @@ def _issued_by(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
-def _also_called(names: Sequence[str], addresses: Sequence[str]) -> x509.SubjectAlternativeName:
+def _alternative_names(names: Sequence[str], addresses: Sequence[str]) -> x509.SubjectAlternativeName:
     found: list[x509.GeneralName] = []
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Certificates read from their files: what a listener and a caller need to speak TLS."""
+"""TLS contexts of listeners and of outgoing connections, from certificate files."""
 
 import ssl
 from collections.abc import Callable
@@ -14,29 +14,29 @@ _VERSIONS: Final = {
     "tls12": ssl.TLSVersion.TLSv1_2,
     "tls13": ssl.TLSVersion.TLSv1_3,
 }
-#: OpenSSL refuses these two at its usual level of security; who asks for them gets them, as from Go.
+#: Versions that OpenSSL refuses at its default security level; allowed here when configured, as in Go.
 _OLD: Final = ("tls10", "tls11")
-#: OpenSSL's reasons in the words of Consul.
+#: Consul's texts of OpenSSL's reasons.
 _REASONS: Final = {"KEY_VALUES_MISMATCH": "tls: private key does not match public key"}
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 _END: Final = "-----END CERTIFICATE-----"
 
 
 class Tls:
-    """TLS of one agent. `reload` replaces everything for the connections that are made from then on.
+    """The TLS contexts of one agent; `reload` replaces them for new connections.
 
-    Raises `ConfigError` for settings that don't fit together, and for files that can't be read.
+    Raises `ConfigError` for inconsistent settings and unreadable files.
     """
 
     def __init__(self, settings: TlsSettings) -> None:
         self.reload(settings)
 
     def reload(self, settings: TlsSettings) -> None:
-        """Read all files again. Raises `ConfigError` and changes nothing."""
-        self.planned(settings)()
+        """Read all files again. Raises `ConfigError` and then changes nothing."""
+        self.prepare(settings)()
 
-    def planned(self, settings: TlsSettings) -> Callable[[], None]:
-        """Read all files again; what is given puts them into use. Raises `ConfigError`."""
+    def prepare(self, settings: TlsSettings) -> Callable[[], None]:
+        """Read all files again; the returned function applies them. Raises `ConfigError`."""
         settings.check()
         authorities = _authorities(settings)
         incoming_rpc = incoming_https = None
@@ -52,19 +52,19 @@ class Tls:
 
         def use() -> None:
             self.settings = settings
-            #: For connections that are made to us; None: we have no certificate to show.
+            #: Of incoming connections; None: there is no certificate.
             self.incoming_rpc: ssl.SSLContext | None = incoming_rpc
             self.incoming_https: ssl.SSLContext | None = incoming_https
-            #: For connections to our own HTTPS port; None: we have none.
+            #: Of connections to the agent's own HTTPS port; None: it is closed.
             self.own_api: ssl.SSLContext | None = own_api
             self._outgoing = outgoing
 
         return use
 
     def outgoing(self, datacenter: str, takes_tls: bool) -> tuple[ssl.SSLContext, str | None] | None:
-        """How to call a server: with what, and the name that it must have (None: any). None: without TLS.
+        """Context and expected server name (None: any) of a connection to a server; None: without TLS.
 
-        With `verify_outgoing` nothing is ever sent without TLS, whatever the server says of itself.
+        With `verify_outgoing` connections are never made without TLS, whatever gossip says of the server.
         """
         if self._outgoing is None or not (takes_tls or self.settings.verify_outgoing):
             return None
@@ -90,7 +90,7 @@ def _outgoing(settings: TlsSettings, authorities: str) -> ssl.SSLContext:
 
 
 def _own_api(settings: TlsSettings, authorities: str) -> ssl.SSLContext:
-    """For calls to our own HTTPS port: what we show there is trusted, whatever the name in it (seldom 127.0.0.1)."""
+    """Context for the agent's own HTTPS port: trusts its certificate, whatever the name in it."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT, settings, f"{authorities}\n{_certificates(settings.cert_file)}")
     context.check_hostname = False
     return context

@@ -1,6 +1,6 @@
-"""What the configuration says about TLS, and whether it fits together. Pure: no file is read here.
+"""The TLS settings of an agent, and their consistency rules. No file is read here.
 
-Rules and texts: seen with Consul 1.8.7.
+Source of rules and texts: Consul 1.8.7.
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ CIPHERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """Certificates (paths of PEM files; "" for none), and who must show one.
+    """Certificates (paths of PEM files; "": none), and which peers must present one.
 
-    `cipher_suites`: Go's names, separated by commas; "" for the library's choice. `https`: whether there is an HTTPS
+    `cipher_suites`: Go's names, separated by commas; "": OpenSSL's default. `https`: whether there is an HTTPS
     port.
     """
 
@@ -48,23 +48,23 @@ class TlsSettings:
     cipher_suites: str = ""
     prefer_server_cipher_suites: bool = False
     https: bool = False
-    #: Settings that HTTPS has of its own, by their names here.
+    #: Settings that differ for HTTPS, by their names here.
     https_own: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def of_https(self) -> "TlsSettings":
-        """The same with what HTTPS has of its own."""
+        """The settings of HTTPS."""
         changes: dict[str, Any] = {**self.https_own, "https_own": {}}
         return replace(self, **changes) if self.https_own else self
 
     @property
     def has_ca(self) -> bool:
-        """Whether certificates of others can be checked: then servers that take TLS are called over it."""
+        """Whether peers' certificates can be verified; servers that support TLS are then called over it."""
         return bool(self.ca_file or self.ca_path)
 
     @property
     def has_certificate(self) -> bool:
-        """Whether we can show one. As with Consul, one without its key counts as none."""
+        """Whether there is a certificate with its key. As in Consul, one without a key counts as none."""
         return bool(self.cert_file and self.key_file)
 
     def server_name(self, datacenter: str) -> str:
@@ -73,11 +73,11 @@ class TlsSettings:
 
     @property
     def ciphers(self) -> str:
-        """The cipher suites of TLS 1.2 and before as OpenSSL names them, "" for its own choice."""
+        """The cipher suites of TLS 1.2 and before as OpenSSL names them, "": the default."""
         return ":".join(CIPHERS[name] for name in _names(self.cipher_suites))
 
     def check(self) -> None:
-        """Raises `ConfigError` for what doesn't fit together."""
+        """Raises `ConfigError` for inconsistent settings."""
         if self.min_version not in VERSIONS:
             raise ConfigError(
                 f"TLSMinVersion: value {self.min_version} not supported, "

@@ -1,9 +1,8 @@
-"""TLS between a TCP connection and a protocol that need not know of it.
+"""TLS as a layer between a TCP transport and a protocol.
 
-OpenSSL through the standard library does the cryptography on bytes in memory; this moves them. Twisted's own layer is
-not used because it answers the peer's "I write no more" by closing both ways, while Consul's agents half-close their
-snapshot calls and then wait for the answer (docs/wire/rpc.md 1); and because every agent with TLS would have to carry
-pyOpenSSL.
+`ssl.SSLObject` encrypts between memory buffers; this moves the bytes. Twisted's own TLS layer is not used: it answers a
+close_notify by closing both directions, while Consul's agents half-close their snapshot calls and then wait for the
+response (docs/wire/rpc.md 1); and it needs pyOpenSSL.
 """
 
 import ssl
@@ -20,22 +19,23 @@ from zope.interface import implementer
 
 _log = Logger()
 
-#: What is read from OpenSSL at a time, in bytes.
+#: Size of one read from OpenSSL, in bytes.
 _PIECE: Final = 64 * 1024
-#: What may wait to be written until the handshake is done, in bytes.
-WAITING_MAX_BYTES: Final = 1024 * 1024
+#: Most bytes that are buffered for writing during the handshake; above it the connection is aborted.
+UNSENT_MAX_BYTES: Final = 1024 * 1024
 
 
 class HandshakeFailed(Exception):
-    """The two ends could not agree; the text says why."""
+    """The handshake failed, or the peer refused our certificate after it; the text says why."""
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
 class TlsProtocol(Protocol):
-    """The layer: `protocol` above it, a TCP transport below.
+    """The TLS layer: `protocol` above it, a TCP transport below.
 
-    A caller's protocol is connected once the handshake is done (`secured` fires with it, or fails with
-    `HandshakeFailed`), a listener's at once. `name`: what the peer's certificate must say, where the context checks it.
+    A client's protocol is connected after the handshake, a listener's at once. `secured` fires with the protocol after
+    the handshake, or fails with `HandshakeFailed`. `name`: the name that the peer's certificate must have, if the
+    context checks it. `first`: bytes sent in clear before the handshake.
     """
 
     transport: Any
@@ -50,16 +50,16 @@ class TlsProtocol(Protocol):
         self._tls = context.wrap_bio(self._input, self._output, server_side=server_side, server_hostname=name)
         self._server_side = server_side
         self._first = first
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        self._is_secured = self._is_over = self._says_no_more = self._hears_no_more = False
-        self._then_lose: Callable[[], None] | None = None
-        #: What was wrong with the connection after the handshake.
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+        self._is_secured = self._is_closed = self._is_write_closed = self._is_read_closed = False
+        self._close_after_handshake: Callable[[], None] | None = None
+        #: An error after the handshake.
         self._fault: HandshakeFailed | None = None
 
     @classmethod
     def over(cls, context: ssl.SSLContext, protocol: Any) -> "TlsProtocol":
-        """Put the listener's side of TLS under a protocol that is connected; bytes go to `dataReceived` from now on."""
+        """Insert the server side of TLS below a connected protocol; the layer gets the received bytes."""
         layer = cls(context, protocol, server_side=True)
         layer.transport = protocol.transport
         layer.connected = 1
@@ -67,36 +67,36 @@ class TlsProtocol(Protocol):
         protocol.transport = layer
         return layer
 
-    # -- below: the connection
+    # -- towards the TCP transport
 
     def connectionMade(self) -> None:
-        """Begin, with `first` in clear."""
+        """Send `first` in clear and start the handshake."""
         if self._first:
             self.transport.write(self._first)
         if self._server_side:
             self.protocol.makeConnection(self)
         else:
-            self._shake()
+            self._handshake()
 
     def dataReceived(self, data: bytes) -> None:
-        """Encrypted bytes."""
-        if self._is_over:
+        """Decrypt received bytes and pass them on."""
+        if self._is_closed:
             return
         self._input.write(data)
         if not self._is_secured:
-            self._shake()
+            self._handshake()
         if self._is_secured:
             self._read()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
-        self._is_over = True
+        """Report the loss to `secured` and to the protocol."""
+        self._is_closed = True
         if not self._is_secured:
-            self._refuse("the connection ended during the TLS handshake")
+            self._end_handshake("the connection ended during the TLS handshake")
         if self._is_secured or self._server_side:
             self.protocol.connectionLost(reason if self._fault is None else Failure(self._fault))
 
-    def _shake(self) -> None:
+    def _handshake(self) -> None:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -109,16 +109,16 @@ class TlsProtocol(Protocol):
         self._flush()
         if not self._server_side:
             self.protocol.makeConnection(self)
-        waiting, self._waiting = self._waiting, []
-        for data in waiting:
+        unsent, self._unsent = self._unsent, []
+        for data in unsent:
             self.write(data)
-        if self._then_lose is not None:
-            self._then_lose()
+        if self._close_after_handshake is not None:
+            self._close_after_handshake()
         if not self.secured.called:
             self.secured.callback(self.protocol)
 
     def _read(self) -> None:
-        while not self._is_over and not self._hears_no_more:
+        while not self._is_closed and not self._is_read_closed:
             try:
                 data = self._tls.read(_PIECE)
             except ssl.SSLWantReadError:
@@ -131,12 +131,12 @@ class TlsProtocol(Protocol):
             if data:
                 self.protocol.dataReceived(data)
             else:
-                self._heard_all()
+                self._read_closed()
         self._flush()
 
-    def _heard_all(self) -> None:
-        """The peer writes no more."""
-        self._hears_no_more = True
+    def _read_closed(self) -> None:
+        """Handle the peer's close_notify: half-close, or close if the protocol cannot."""
+        self._is_read_closed = True
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
         else:
@@ -147,36 +147,38 @@ class TlsProtocol(Protocol):
             self.transport.write(self._output.read())
 
     def _fail(self, error: Exception) -> None:
-        """OpenSSL found a fault: tell the peer, and end."""
+        """Send the alert of an OpenSSL error and close."""
         why = getattr(error, "verify_message", "") or getattr(error, "reason", None) or str(error)
         why = str(why).lower().replace("_", " ")
-        self._is_over = True
+        self._is_closed = True
         self._flush()  # the alert that says why
         peer = self.transport.getPeer()
         if self._is_secured:
-            self._fault = HandshakeFailed(why)  # a listener may refuse the caller's certificate only now
+            self._fault = HandshakeFailed(
+                why
+            )  # TLS 1.3: a listener refuses the client's certificate after the client's handshake
         if self._is_secured or self._server_side:
             _log.warn("TLS with {host}:{port} failed: {why}", host=peer.host, port=peer.port, why=why)
-        self._refuse(why)
+        self._end_handshake(why)
         self.transport.loseConnection()
 
-    def _refuse(self, why: str) -> None:
+    def _end_handshake(self, why: str) -> None:
         if not self.secured.called:
             if self._server_side:
                 self.secured.callback(None)
             else:
                 self.secured.errback(HandshakeFailed(why))
 
-    # -- above: what a protocol asks of its transport
+    # -- transport of the protocol
 
     def write(self, data: bytes) -> None:
-        """Send, once that is safe."""
-        if self._is_over or self._says_no_more or not data:
+        """Encrypt and send; buffered during the handshake."""
+        if self._is_closed or self._is_write_closed or not data:
             return
         if not self._is_secured:
-            self._waiting.append(data)
-            self._waiting_bytes += len(data)
-            if self._waiting_bytes > WAITING_MAX_BYTES:
+            self._unsent.append(data)
+            self._unsent_bytes += len(data)
+            if self._unsent_bytes > UNSENT_MAX_BYTES:
                 self.abortConnection()
             return
         try:
@@ -187,45 +189,45 @@ class TlsProtocol(Protocol):
         self._flush()
 
     def writeSequence(self, parts: Any) -> None:
-        """Send all of them."""
+        """Send the concatenation of `parts`."""
         self.write(b"".join(parts))
 
     def loseConnection(self) -> None:
-        """Close once everything is out."""
+        """Close after everything is written."""
         self.disconnecting = True
-        if self._is_secured or not self._waiting:
-            self._farewell()
+        if self._is_secured or not self._unsent:
+            self._close_write()
             self.transport.loseConnection()
         else:
-            self._then_lose = self.loseConnection
+            self._close_after_handshake = self.loseConnection
 
     def loseWriteConnection(self) -> None:
-        """Say that we write no more, and go on reading."""
+        """Send close_notify and keep reading."""
         if self._is_secured:
-            self._farewell()
+            self._close_write()
         else:
-            self._then_lose = self.loseWriteConnection
+            self._close_after_handshake = self.loseWriteConnection
 
-    def _farewell(self) -> None:
-        if self._is_secured and not self._is_over and not self._says_no_more:
-            self._says_no_more = True
-            with suppress(ssl.SSLError, OSError):  # it wants the peer's farewell, which may come later or never
+    def _close_write(self) -> None:
+        if self._is_secured and not self._is_closed and not self._is_write_closed:
+            self._is_write_closed = True
+            with suppress(ssl.SSLError, OSError):  # the peer's close_notify may come later or never
                 self._tls.unwrap()
             self._flush()
 
     def abortConnection(self) -> None:
-        """Close at once."""
-        self._is_over = True
+        """Close without flushing."""
+        self._is_closed = True
         self.transport.abortConnection()
 
     def cut(self, why: str) -> None:
-        """Close at once, and say why in the log."""
+        """Close without flushing, and log why."""
         peer = self.transport.getPeer()
         _log.warn("TLS with {host}:{port} failed: {why}", host=peer.host, port=peer.port, why=why)
         self.abortConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Who writes hears when the socket is full."""
+        """Pause and resume `producer` as the socket's buffer fills and empties."""
         self.transport.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
@@ -233,23 +235,23 @@ class TlsProtocol(Protocol):
         self.transport.unregisterProducer()
 
     def pauseProducing(self) -> None:
-        """Read nothing for now."""
+        """Stop reading."""
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Read on."""
+        """Continue reading."""
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
-        """Read nothing more."""
+        """Close: no further bytes are wanted."""
         self.loseConnection()
 
     def getPeer(self) -> Any:
-        """The other end."""
+        """The peer's address."""
         return self.transport.getPeer()
 
     def getHost(self) -> Any:
-        """Our end."""
+        """The local address."""
         return self.transport.getHost()
 
     def getTcpNoDelay(self) -> bool:
@@ -257,7 +259,7 @@ class TlsProtocol(Protocol):
         return bool(self.transport.getTcpNoDelay())
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Whether small messages go out at once."""
+        """Set TCP_NODELAY."""
         self.transport.setTcpNoDelay(enabled)
 
     def getTcpKeepAlive(self) -> bool:
@@ -265,14 +267,14 @@ class TlsProtocol(Protocol):
         return bool(self.transport.getTcpKeepAlive())
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Whether dead peers are noticed."""
+        """Set SO_KEEPALIVE."""
         self.transport.setTcpKeepAlive(enabled)
 
 
 class TlsFactory(Factory):
-    """A listener's factory with TLS in front of another one. `context()`: for the next connection; None refuses it.
+    """Factory of a TLS listener around another factory. `context()`: of the next connection; None: it is refused.
 
-    Who has not finished the handshake after `timeout_s` seconds is cut off; 0: never.
+    A handshake that takes longer than `timeout_s` seconds is aborted; 0: no timeout.
     """
 
     noisy = False
@@ -286,15 +288,15 @@ class TlsFactory(Factory):
         self._timeout_s = timeout_s
 
     def doStart(self) -> None:
-        """The listener listens."""
+        """Start the inner factory."""
         self._inner.doStart()
 
     def doStop(self) -> None:
-        """It does no more."""
+        """Stop the inner factory."""
         self._inner.doStop()
 
     def buildProtocol(self, addr: Any) -> Any:
-        """TLS for one connection."""
+        """The TLS layer of one connection, with a protocol of the inner factory above it."""
         context = self._context()
         protocol = self._inner.buildProtocol(addr) if context is not None else None
         if context is None or protocol is None:

@@ -1,6 +1,6 @@
 """The gossip pools of an agent: its LAN pool, and a server's WAN pool.
 
-Source: docs/wire/gossip.md 9 (which names, ports, tags and timings Consul uses in each).
+Source of names, ports, tags and timings: docs/wire/gossip.md 9.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ from consulpy.serf.membership import NameHolders
 
 @dataclass(slots=True)
 class GossipPool:
-    """One gossip pool: the machine, and what moves its bytes."""
+    """One gossip pool: the Serf machine, its transport, and the port of members that are joined without one."""
 
     serf: Serf
     transport: GossipTransport
@@ -40,7 +40,7 @@ class GossipPool:
 
 
 def reporter(pool: str) -> Callable[[str, str], None]:
-    """How a pure machine logs: `log(level, text)`; `level` is "trace", "debug", "info", "warn" or "error"."""
+    """The log function of an I/O-free machine: `log(level, text)`; level: trace, debug, info, warn or error."""
     log = Logger(f"consulpy.{pool}")
     levels = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
 
@@ -69,17 +69,17 @@ def lan_pool(
         **_gossip(config, config.gossip_lan, config.serf_lan_allowed_cidrs),
     )
     bind = config.serf_lan_bind or config.bind_addr
-    made: list[GossipPool] = []
+    built: list[GossipPool] = []
     check = check_lan_merge(
         config.node_name,
         config.node_id,
         config.advertise_addr,
         config.datacenter,
-        known=lambda: NameHolders(made[0].serf.membership, reactor.seconds) if made else NoMembers(),
+        known=lambda: NameHolders(built[0].serf.membership, reactor.seconds) if built else NoMembers(),
     )
     port = config.ports.serf_lan
-    made.append(_pool(config, reactor, rng, disk, on_event, "local", members, bind, port, tags, check, metrics))
-    return made[0]
+    built.append(_pool(config, reactor, rng, disk, on_event, "local", members, bind, port, tags, check, metrics))
+    return built[0]
 
 
 def wan_pool(
@@ -94,19 +94,19 @@ def wan_pool(
         **{"gossip_nodes": 3, **_gossip(config, config.gossip_wan, config.serf_wan_allowed_cidrs)},
     )
     bind, port = config.serf_wan_bind or config.bind_addr, config.ports.serf_wan
-    made: list[GossipPool] = []
+    built: list[GossipPool] = []
     check = wan_merge_check(
         members.name,
         config.node_id,
         config.advertise_addr_wan,
-        known=lambda: NameHolders(made[0].serf.membership, reactor.seconds) if made else NoMembers(),
+        known=lambda: NameHolders(built[0].serf.membership, reactor.seconds) if built else NoMembers(),
     )
-    made.append(_pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check))
-    return made[0]
+    built.append(_pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check))
+    return built[0]
 
 
 def _gossip(config: RuntimeConfig, timings: Any, cidrs: Sequence[str]) -> dict[str, Any]:
-    """What both pools take from the configuration: timings, encryption, who may be a member."""
+    """The settings of one pool: timings, encryption, allowed networks."""
     names = (
         "gossip_nodes",
         "gossip_interval_s",
@@ -172,7 +172,7 @@ def _pool(
 
 
 def _save(file: KeyringFile, disk: DiskThread, keys: list[bytes], done: Callable[[Exception | None], None]) -> None:
-    """Store a changed keyring; see `consulpy.serf.key_manager.SaveKeyring`."""
+    """Write a changed keyring in the disk thread; see `consulpy.serf.key_manager.SaveKeyring`."""
     errors: list[Exception] = []
 
     def save() -> None:

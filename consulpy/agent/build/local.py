@@ -1,4 +1,4 @@
-"""The services and checks of this agent, its events, and what keeps the catalog equal to them."""
+"""The local state of an agent: services, checks and user events, and their anti-entropy with the catalog."""
 
 import os
 from collections.abc import Callable
@@ -22,13 +22,14 @@ from consulpy.local.sync.anti_entropy import AntiEntropy
 from consulpy.local.sync.coordinate import CoordinateSender
 from consulpy.local.tokens import AgentTokens
 from consulpy.local.user_events import UserEvents
+from consulpy.rpc.caller import Caller
 from consulpy.serf.machine import Serf
 from consulpy.structs.node import Node
 
 
 @dataclass(slots=True)
 class LocalParts:
-    """`stops`: what ends them, the last one first."""
+    """The parts of the local state. `stops`: called last one first."""
 
     state: LocalState
     events: UserEvents
@@ -47,7 +48,7 @@ def local_parts(
     meta: dict[str, str],
     tokens: AgentTokens,
 ) -> LocalParts:
-    """All of them, with what files and configuration say. Raises `ConfigError`."""
+    """Build the parts and load persisted and configured definitions. Raises `ConfigError`."""
     calls = role.own_caller
     certificates = settings.check_tls(config)
     files = JournaledDirectory(config.data_dir) if config.data_dir else None
@@ -92,28 +93,44 @@ def local_parts(
     stops: Stops = [disk.stop, reaper.stop, state.stop]
     events = UserEvents(config.node_name, lambda: state.services.values(), rng)
     if not config.disable_remote_exec:
-        from consulpy.agent.features.remote_exec import RemoteExec  # most agents don't have it
-
-        remote = RemoteExec(reactor, calls, config.datacenter, config.node_name)
-        events.on_remote_exec = remote.asked
-        stops.append(remote.stop)
-
-    def size() -> int:
-        return len(lan.members)
-
-    router = role.router
-    coordinates = CoordinateSender(
+        stops.append(_enable_remote_exec(config, reactor, calls, events))
+    coordinates = _coordinate_sender(config, reactor, rng, role, lan, tokens)
+    anti_entropy = AntiEntropy(
         calls,
+        state,
+        reactor,
+        rng,
+        lambda: len(lan.members),
+        token=lambda: tokens.agent,
+        default_token=lambda: tokens.default,
+    )
+    return LocalParts(state, events, anti_entropy, coordinates, stops)
+
+
+def _coordinate_sender(
+    config: RuntimeConfig, reactor: Any, rng: Random, role: Role, lan: Serf, tokens: AgentTokens
+) -> CoordinateSender:
+    """Sends this node's network coordinate, if all known servers store coordinates."""
+    router = role.router
+    return CoordinateSender(
+        role.own_caller,
         config.datacenter,
         config.node_name,
         reactor,
         rng,
         lan.coordinate,
-        size,
+        lambda: len(lan.members),
         token=lambda: tokens.agent,
         supported=lambda: router is None or router.all_take_coordinates(),
     )
-    anti_entropy = AntiEntropy(
-        calls, state, reactor, rng, size, token=lambda: tokens.agent, default_token=lambda: tokens.default
-    )
-    return LocalParts(state, events, anti_entropy, coordinates, stops)
+
+
+def _enable_remote_exec(
+    config: RuntimeConfig, reactor: Any, caller: Caller, events: UserEvents
+) -> Callable[[], object]:
+    """Run the jobs of `consul exec`; the returned function stops them."""
+    from consulpy.agent.features.remote_exec import RemoteExec  # the import is costly, and few agents enable it
+
+    remote = RemoteExec(reactor, caller, config.datacenter, config.node_name)
+    events.on_remote_exec = remote.run
+    return remote.stop

@@ -1,4 +1,4 @@
-"""The doors' own small settings, out of the configuration."""
+"""The settings of the listeners and of checks, from the configuration."""
 
 from consulpy.checks.agenttls import AgentTls
 from consulpy.config.schema import RuntimeConfig
@@ -8,7 +8,7 @@ from consulpy.http.listener import HttpConfig
 
 
 def http(config: RuntimeConfig) -> HttpConfig:
-    """Of the HTTP API."""
+    """The settings of the HTTP listeners."""
     addresses = tuple(config.addresses.http.split()) or config.client_addrs
     return HttpConfig(
         addresses,
@@ -29,24 +29,24 @@ def http(config: RuntimeConfig) -> HttpConfig:
 
 
 def writes(config: RuntimeConfig) -> WriteLimits:
-    """How large writes may be."""
+    """Limits of writes over HTTP: bytes of a value and of a transaction, operations of a transaction."""
     limits = config.limits
     return WriteLimits(limits.kv_max_value_size_bytes, limits.txn_max_req_len_bytes, limits.txn_max_ops)
 
 
 def check_tls(config: RuntimeConfig) -> AgentTls | None:
-    """What checks over TLS use; None for the system's certificates. Raises `ConfigError`."""
+    """Certificates of checks over TLS; None: the system's. Raises `ConfigError`."""
     if not config.enable_agent_tls_for_checks:
         return None
     own = AgentTls.read(config.ca_file, config.ca_path, config.cert_file, config.key_file, config.server_name)
-    from consulpy.checks.tls import check  # only who asks for TLS waits for it
+    from consulpy.checks.tls import check  # a costly import
 
     check(own)
     return own
 
 
 def dns(config: RuntimeConfig) -> DnsConfig:
-    """Of DNS."""
+    """The settings of the DNS listener."""
     given = config.dns_config
     addresses = tuple(config.addresses.dns.split()) or config.client_addrs
     return DnsConfig(

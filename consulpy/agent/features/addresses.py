@@ -1,6 +1,6 @@
-"""Addresses to join, as people write them: `host`, `host:port`, `[v6]:port`, each perhaps behind `name/`.
+"""Join addresses: `host`, `host:port` or `[IPv6]:port`, each with an optional prefix `node name/`.
 
-Source: docs/wire/gossip.md 6.8. A host name stands for all its addresses; each is tried.
+Source: docs/wire/gossip.md 6.8. Every address that a host name resolves to is tried.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from consulpy.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class JoinAddress:
-    """Where to join: `host` is a name or an IP address; `name` is the node expected there, or empty."""
+    """One address to join. `host`: a name or an IP address; `name`: the node expected there, or ""."""
 
     host: str
     port: int
@@ -24,7 +24,7 @@ class JoinAddress:
 
     @classmethod
     def parse(cls, text: str, default_port: int) -> "JoinAddress":
-        """Read what a person wrote. Raises `ConfigError` saying what was expected."""
+        """Parse one address. Raises `ConfigError` that says what was expected."""
         name, slash, rest = text.strip().partition("/")
         if not slash:
             name, rest = "", name
@@ -49,7 +49,7 @@ class _Addresses:
         self._found: list[str] = []
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        """Nothing to remember: a resolution is never cancelled."""
+        """A resolution is never cancelled."""
 
     def addressResolved(self, address: object) -> None:
         if isinstance(address, IPv4Address | IPv6Address):
@@ -63,7 +63,7 @@ class _Addresses:
 
 
 def _is_host_name(host: str) -> bool:
-    """Whether the resolver can look it up: it never answers for what can't be encoded (an empty or too long label)."""
+    """Whether the name can be looked up: Twisted's resolver never fires for empty or too long labels."""
     try:
         return bool(host.encode("idna"))
     except UnicodeError:

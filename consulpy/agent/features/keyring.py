@@ -29,7 +29,7 @@ _BASE64_ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "+/")
 
 
 def decode_key(text: str) -> bytes:
-    """The bytes of a base64 key. Raises `ConfigError` saying what a key is."""
+    """The bytes of a base64 key. Raises `ConfigError` that says what a key is."""
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -42,15 +42,15 @@ def decode_key(text: str) -> bytes:
 
 
 class KeyringFile:
-    """The keys of one pool on disk, the primary first, mode 0600. Without a path they live in memory only."""
+    """The keyring file of one pool: a JSON list of base64 keys, the primary first, mode 0600. No path: no file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
     def load(self, encrypt: str) -> list[bytes]:
-        """The keys to start with, the primary first; none if the pool is not encrypted.
+        """The keys at start, the primary first; none if the pool is not encrypted.
 
-        A file that exists wins over `encrypt`. Raises `ConfigError` for a file that holds no keys.
+        An existing file takes precedence over `encrypt`. Raises `ConfigError` for a file that holds no keys.
         """
         given = [decode_key(encrypt)] if encrypt else []
         path = self._path
@@ -69,23 +69,26 @@ class KeyringFile:
         return keys
 
     def save(self, keys: list[bytes]) -> None:
-        """Replace what is on disk."""
+        """Replace the file atomically."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = self._path.with_suffix(".tmp")
+        temporary = self._path.with_suffix(".tmp")
         text = json.dumps([base64.b64encode(key).decode() for key in keys], indent=2)
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(self._path)
+        temporary.replace(self._path)
 
 
 async def operate(
     pools: Sequence[tuple[Serf, bool]], datacenter: str, operation: str, key: str, relay_factor: int
 ) -> list[dict[str, Any]]:
-    """Do `operation` in every pool (`(serf, whether it is the WAN pool)`). Raises `RPCError` naming what failed."""
+    """Run `operation` ("list", "install", "use" or "remove") in every pool; the results as Consul's JSON.
+
+    `pools`: pairs of Serf and whether it is the WAN pool. Raises `RPCError` that names every failure.
+    """
     answers: list[dict[str, Any]] = []
     errors: list[str] = []
     for serf, wan in pools:
@@ -122,7 +125,7 @@ async def operate(
 
 
 def base64_fault(text: str) -> int | None:
-    """Where Go's decoder stops at a text that is not base64: the bad character, or the group that is not whole."""
+    """The offset at which Go's base64 decoder fails: a bad character or an incomplete group; None for valid base64."""
     text = text.replace("\r", "").replace("\n", "")
     body = text.rstrip("=")
     bad = next((at for at, char in enumerate(body) if char not in _BASE64_ALPHABET), None)

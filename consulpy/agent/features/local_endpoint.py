@@ -1,4 +1,4 @@
-"""How an agent reaches its own HTTP API: over TCP, over a unix socket, or over TLS where there is nothing else."""
+"""The endpoint of the agent's own HTTP API: TCP, a unix socket, or TLS where no other listener is open."""
 
 import ssl
 from collections.abc import Callable
@@ -18,18 +18,18 @@ from consulpy.errors import ConfigError
 from consulpy.rpc.server_metadata import host_port
 from consulpy.tls.transport import TlsProtocol
 
-#: How long a connection may take, in seconds.
+#: Timeout of a connection attempt, in seconds.
 CONNECT_TIMEOUT_S = 10.0
 _UNIX = ("unix://", "/")
-#: Where a listener on all addresses is reached.
+#: Loopback addresses of listeners on all addresses.
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @implementer(IAgentEndpointFactory)
 class LocalEndpoint:
-    """The API's first address, as in Consul: HTTP before HTTPS. Raises `ConfigError` where there is none.
+    """The API's first address, HTTP before HTTPS as in Consul. Raises `ConfigError` if both are off.
 
-    `context()`: for TLS to ourselves; it checks our certificate, not the name in it (`consulpy.tls.contexts`).
+    `context()`: TLS to the agent itself; checks its certificate, not the name in it (`consulpy.tls.contexts`).
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class LocalEndpoint:
         self._path = address.removeprefix("unix://") if address.startswith(_UNIX) else ""
         self._host = _REACHED_AT.get(address, address)
         self._port = http.https_port if self._is_tls else http.port
-        #: What requests are made to: the name of the host means nothing on a unix socket.
+        #: Scheme and authority of request URLs; the host name has no meaning on a unix socket.
         self.base_url = (
             "http://unix" if self._path else f"http{'s' * self._is_tls}://{host_port(self._host, self._port)}"
         )
 
     def agent(self) -> IAgent:
-        """What makes requests there."""
-        made: IAgent = Agent.usingEndpointFactory(self._reactor, self)
-        return made
+        """An HTTP client of this endpoint."""
+        client: IAgent = Agent.usingEndpointFactory(self._reactor, self)
+        return client
 
     def endpointForURI(self, _uri: object) -> IStreamClientEndpoint:
-        """The address, whatever the URI."""
+        """The endpoint, for any URI."""
         if self._path:
             return UNIXClientEndpoint(self._reactor, self._path, CONNECT_TIMEOUT_S)
         kind = TCP6ClientEndpoint if ":" in self._host else TCP4ClientEndpoint
@@ -75,7 +75,7 @@ class _TlsEndpoint:
         self._context = context
 
     def connect(self, factory: IProtocolFactory) -> "Deferred[Any]":
-        """Fires with the protocol of `factory` once the handshake is done."""
+        """Fires with the protocol of `factory` after the handshake."""
         return Deferred.fromCoroutine(self._connect(factory))
 
     async def _connect(self, factory: IProtocolFactory) -> Any:

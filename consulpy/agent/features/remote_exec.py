@@ -1,8 +1,8 @@
-"""Running a command that somebody sent to many agents (`consul exec`); off unless `disable_remote_exec = false`.
+"""Remote execution (`consul exec`): runs commands from user events; off unless `disable_remote_exec = false`.
 
-The user event `_rexec` names a prefix of keys and a session. Under PREFIX/SESSION/: `job` says what to run; each agent
-writes NODE/ack, NODE/out/00000 and on (pieces of output; an empty one only says that it still runs), NODE/exit. All are
-locked by the session, and go with it. Seen on a real agent.
+The user event `_rexec` names a prefix of keys and a session. Keys under PREFIX/SESSION/: `job` holds the command; each
+agent writes NODE/ack, NODE/out/00000 and on (pieces of output; an empty one is a heartbeat), and NODE/exit. All are
+locked by the session and deleted with it. Source: Consul 1.8.7.
 """
 
 import base64
@@ -24,17 +24,17 @@ from consulpy.structs.kv import LOCK, DirEntry, KeyRequest, KVRequest
 
 _log = Logger()
 
-#: One piece of output, in bytes; and how long less than that is held back, in seconds.
+#: Size of one piece of output in bytes, and the longest delay of a smaller piece in seconds.
 PIECE_BYTES: Final = 4096
 PIECE_S: Final = 0.5
-#: Output beyond this is not passed on, in bytes.
+#: Most output of one command, in bytes; the rest is dropped.
 OUTPUT_MAX_BYTES: Final = 1024 * 1024
-#: Commands that may run at a time.
+#: Most commands at a time; further ones are refused.
 RUNNING_MAX: Final = 16
 
 
 class RemoteExec:
-    """Runs what events ask for."""
+    """Runs the jobs that user events announce."""
 
     def __init__(self, reactor: Any, caller: Caller, datacenter: str, node_name: str) -> None:
         self._reactor = reactor
@@ -44,12 +44,12 @@ class RemoteExec:
         self._running: set[_Process] = set()
         self._jobs = 0
 
-    def asked(self, payload: bytes) -> None:
-        """An event came. What goes wrong is a line in the log."""
+    def run(self, payload: bytes) -> None:
+        """Run the job of one event. Failures are logged."""
         Deferred.fromCoroutine(self._run(payload)).addErrback(self._failed)
 
     def stop(self) -> None:
-        """End what runs."""
+        """Kill the running commands."""
         for process in list(self._running):
             process.kill()
 
@@ -70,7 +70,7 @@ class RemoteExec:
             self._jobs -= 1
 
     async def _do(self, job: Mapping[str, Any], session: str, base: str) -> None:
-        """Acknowledge a job, run it, tell how it ended."""
+        """Acknowledge a job, run it, write its exit status."""
         await self._write(session, f"{base}/{self._node_name}/ack", b"")
         script = base64.b64decode(job.get("Script") or "")
         with tempfile.TemporaryDirectory(prefix="rexec") as folder:
@@ -96,17 +96,17 @@ class RemoteExec:
             raise ValueError(f"{key} could not be written: its session is gone")
 
     async def _output(self, arguments: list[str], session: str, base: str, job: Mapping[str, Any]) -> int:
-        """Run it and write its output, piece by piece; its exit status."""
+        """Run a command and write its output in pieces; the exit status."""
         process = _Process()
         self._running.add(process)
         written, silent_s = 0, 0.0
-        # half of the time after which the one who asked gives up waiting
+        # half of the time after which `consul exec` stops waiting
         heartbeat_s = max(int(job.get("Wait") or 0) / 2e9, 2 * PIECE_S)
         try:
             self._reactor.spawnProcess(process, arguments[0], arguments, dict(os.environ))
             while True:
                 ended = await process.next_piece(self._reactor)
-                for piece in process.take():
+                for piece in process.pieces():
                     await self._write(session, f"{base}/out/{written:05x}", piece)
                     written, silent_s = written + 1, 0.0
                 if ended:
@@ -121,7 +121,7 @@ class RemoteExec:
 
 
 def _arguments(job: Mapping[str, Any], script: bytes, folder: Path) -> list[str]:
-    """What to start. Raises `ValueError`, OSError."""
+    """The argument vector of a job. Raises `ValueError`, OSError."""
     if script:
         place = folder / "script"
         place.write_bytes(script)
@@ -135,7 +135,7 @@ def _arguments(job: Mapping[str, Any], script: bytes, folder: Path) -> list[str]
 
 
 class _Process(ProcessProtocol):
-    """A command, and what it printed that is not taken yet."""
+    """A running command and its output that has not been written yet."""
 
     transport: Any = None
 
@@ -144,14 +144,14 @@ class _Process(ProcessProtocol):
         self._printed = bytearray()
         self._total = 0
         self._ended = False
-        self._waiting: Deferred[bool] | None = None
+        self._pending: Deferred[bool] | None = None
 
     def connectionMade(self) -> None:
         self.transport.closeStdin()
 
     def outReceived(self, data: bytes) -> None:
-        room = max(OUTPUT_MAX_BYTES - self._total, 0)
-        self._printed += data[:room]
+        allowed = max(OUTPUT_MAX_BYTES - self._total, 0)
+        self._printed += data[:allowed]
         self._total += len(data)
         if self._total > OUTPUT_MAX_BYTES >= self._total - len(data):
             self._printed += f"\n(more than {OUTPUT_MAX_BYTES} bytes: the rest is not passed on)\n".encode()
@@ -167,17 +167,17 @@ class _Process(ProcessProtocol):
         self._fire()
 
     def _fire(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(self._ended)
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.callback(self._ended)
 
     def next_piece(self, reactor: Any) -> "Deferred[bool]":
-        """Fires when there is a whole piece, after a while, or at the end: whether it is the end."""
+        """Fires with a whole piece, after `PIECE_S`, or at the end: whether the command has ended."""
         if self._ended or len(self._printed) >= PIECE_BYTES:
             ready: Deferred[bool] = Deferred()
             ready.callback(self._ended)
             return ready
-        waiting = self._waiting = Deferred()
+        pending = self._pending = Deferred()
         timer = reactor.callLater(PIECE_S, self._fire)
 
         def stop(result: Any) -> Any:
@@ -185,15 +185,15 @@ class _Process(ProcessProtocol):
                 timer.cancel()
             return result
 
-        return waiting.addBoth(stop)
+        return pending.addBoth(stop)
 
-    def take(self) -> list[bytes]:
-        """What was printed since, in pieces."""
+    def pieces(self) -> list[bytes]:
+        """The output since the last call, in pieces."""
         printed, self._printed = bytes(self._printed), bytearray()
         return [printed[at : at + PIECE_BYTES] for at in range(0, len(printed), PIECE_BYTES)]
 
     def kill(self) -> None:
-        """End it, if it runs."""
+        """Kill the command if it runs."""
         if self.transport is not None and not self._ended:
             with suppress(Exception):
                 self.transport.signalProcess("KILL")

@@ -1,4 +1,4 @@
-"""Joining a pool: once when asked, once at start (`start_join`), or until it works (`retry_join`).
+"""Joins of a pool: on request, once at start (`start_join`), or repeated until one succeeds (`retry_join`).
 
 Source: docs/wire/gossip.md 6.8 and 9.6; the texts are Consul's.
 """
@@ -25,9 +25,9 @@ FIRST_RETRY_S: Final = 1.0
 
 
 async def join(reactor: IReactorPluggableNameResolver, serf: Serf, addresses: Sequence[str], default_port: int) -> int:
-    """Join `serf`'s pool through any of `addresses`; how many of them worked.
+    """Join `serf`'s pool through `addresses`; the number of those that succeeded.
 
-    Raises `RPCError` when none did, its text naming each address and why.
+    Raises `RPCError` if none did, with the reason for each address.
     """
     targets: list[JoinTarget] = []
     errors: list[str] = []
@@ -50,9 +50,9 @@ async def join(reactor: IReactorPluggableNameResolver, serf: Serf, addresses: Se
 
 
 class RetryJoin:
-    """Joins the same addresses until it works, pausing longer each time, at most `interval_s` seconds.
+    """Repeats a join with growing pauses, at most `interval_s` seconds, until it succeeds.
 
-    `gave_up(text)` is called after `max_attempts` failures (0: never).
+    `gave_up(text)`: called after `max_attempts` failures; 0: never.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class RetryJoin:
         self._log = Logger()
 
     async def run(self) -> None:
-        """Try until it works, the attempts are used up, or `stop` is called."""
+        """Join until it succeeds, the attempts are used up, or `stop` is called."""
         attempts = 0
         while not self._stopped:
             try:
@@ -96,13 +96,13 @@ class RetryJoin:
                 return
 
     def stop(self) -> None:
-        """Make no further attempt."""
+        """Start no further attempt."""
         self._stopped = True
 
     def _sleep(self, seconds: float) -> "Deferred[None]":
-        woken: Deferred[None] = Deferred()
-        self._clock.callLater(seconds, woken.callback, None)
-        return woken
+        elapsed: Deferred[None] = Deferred()
+        self._clock.callLater(seconds, elapsed.callback, None)
+        return elapsed
 
 
 def begin(
@@ -113,12 +113,12 @@ def begin(
     *,
     servers: bool,
 ) -> list[Callable[[], object]]:
-    """Join as the configuration says; what is given back ends that.
+    """Start the joins of the configuration; the returned functions stop them.
 
-    `join_pool(addresses, wan)`; `servers`: whether there is a WAN pool.
+    `join_pool(addresses, wan)`: one attempt. `servers`: whether there is a WAN pool.
     """
     stops: list[Callable[[], object]] = []
-    for wan, once, again, interval_s, most in (
+    for wan, once, repeated, interval_s, attempts_max in (
         (False, config.start_join, config.retry_join, config.retry_interval_s, config.retry_max),
         (True, config.start_join_wan, config.retry_join_wan, config.retry_interval_wan_s, config.retry_max_wan),
     ):
@@ -126,13 +126,13 @@ def begin(
             continue
         if once:
             Deferred.fromCoroutine(_once(lambda once=once, wan=wan: join_pool(list(once), wan), len(once), give_up))  # type: ignore[misc]
-        if again:
+        if repeated:
             retry = RetryJoin(
                 reactor,
-                lambda again=again, wan=wan: join_pool(again, wan),  # type: ignore[misc]
+                lambda repeated=repeated, wan=wan: join_pool(repeated, wan),  # type: ignore[misc]
                 pool="WAN" if wan else "LAN",
                 interval_s=interval_s,
-                max_attempts=most,
+                max_attempts=attempts_max,
                 gave_up=give_up,
             )
             stops.append(retry.stop)

@@ -1,7 +1,7 @@
-"""The configuration's `watches`: a program is run, or a URL called, with each new result of a read.
+"""The configuration's `watches`: handlers (a program or a URL) that are called with each new result of a query.
 
-An agent asks its own HTTP API with blocking queries, as `consulpy watch` does; a result that is equal to the last one
-runs nothing. The next question waits until the handler is done. After a failure it pauses 5, 20, 45 ... 180 s.
+The agent sends blocking queries to its own HTTP API, as `consulpy watch` does. A result equal to the last one calls no
+handler; the next query is sent after the handler has ended. Pauses after failures: 5, 20, 45 ... 180 s.
 """
 
 import os
@@ -28,12 +28,12 @@ from consulpy.gocompat.duration import parse_duration
 
 _log = Logger()
 
-#: How long an HTTP handler may take, unless it says otherwise, in seconds.
+#: Default timeout of an HTTP handler, in seconds.
 HTTP_TIMEOUT_S: Final = 10.0
-#: How much of what a handler prints or answers goes to the log, in bytes.
+#: Most bytes of a handler's output or response that are logged.
 OUTPUT_MAX_BYTES: Final = 4096
 _PARAMETERS: Final = ("key", "name", "prefix", "service", "state", "tag", "passingonly")
-_HANDLED_BY: Final = ("handler", "args", "handler_type", "http_handler_config", "token", "datacenter", "type")
+_HANDLER_KEYS: Final = ("handler", "args", "handler_type", "http_handler_config", "token", "datacenter", "type")
 
 #: `handle(index, result as JSON)`.
 Handler = Callable[[int, bytes], "Deferred[None]"]
@@ -46,12 +46,12 @@ class Watches:
         self._reactor = reactor
         self._running: list[Deferred[None]] = []
 
-    def planned(
+    def prepare(
         self, config: RuntimeConfig, context: Callable[[], ssl.SSLContext | None] = lambda: None
     ) -> Callable[[], None]:
-        """Check the watches of `config`; what is given runs them, and no others from then on. Raises `ConfigError`.
+        """Validate the watches of `config`; the returned function replaces the running ones. Raises `ConfigError`.
 
-        `context()`: for TLS to this agent's own API.
+        `context()`: TLS to the agent's own API.
         """
         api = LocalEndpoint(self._reactor, config, context) if config.watches else None
         plans = [_checked(self._reactor, api, definition) for definition in config.watches]
@@ -63,15 +63,15 @@ class Watches:
         return start
 
     def stop(self) -> None:
-        """Run none."""
+        """Cancel all watches."""
         running, self._running = self._running, []
         for each in running:
             each.cancel()
 
 
 def check_watches(config: RuntimeConfig) -> None:
-    """Raises `ConfigError`, with file and line, for watches that could not be run."""
-    Watches(None).planned(config)
+    """Validate all watches. Raises `ConfigError` with file and line."""
+    Watches(None).prepare(config)
 
 
 def _checked(reactor: Any, api: LocalEndpoint | None, definition: Mapping[str, Any]) -> "_Watch":
@@ -84,13 +84,13 @@ def _checked(reactor: Any, api: LocalEndpoint | None, definition: Mapping[str, A
 
 
 class _Watch:
-    """One watch. Raises `ConfigError` for a definition that can't be run."""
+    """One watch. Raises `ConfigError` for an invalid definition."""
 
     def __init__(self, reactor: Any, api: LocalEndpoint, definition: Mapping[str, Any]) -> None:
         self._reactor = reactor
         self._api = api
         self._kind = str(definition.get("type") or "")
-        unknown = sorted(set(definition) - {*_PARAMETERS, *_HANDLED_BY})
+        unknown = sorted(set(definition) - {*_PARAMETERS, *_HANDLER_KEYS})
         if unknown:
             raise ConfigError(f"watches: {self._kind}: invalid parameters: {', '.join(unknown)}")
         values = {name: definition.get(name) or "" for name in _PARAMETERS}
@@ -111,14 +111,14 @@ class _Watch:
         self._handler = _handler(reactor, definition)
 
     def run(self) -> "Deferred[None]":
-        """Ask and hand on until cancelled."""
+        """Query and call the handler until cancelled."""
         return Deferred.fromCoroutine(self._run()).addErrback(lambda failure: failure.trap(CancelledError) and None)
 
     async def _run(self) -> None:
         index, before, failures = 0, None, 0
         while True:
             try:
-                found_index, result = await self._ask(index)
+                found_index, result = await self._query_once(index)
             except CancelledError:
                 raise
             except Exception as error:
@@ -133,10 +133,10 @@ class _Watch:
             if result != before or index == 0:
                 await self._handle(found_index, result)
             before = result
-            index = found_index if found_index >= index else 0  # an index that goes back means: begin anew
+            index = found_index if found_index >= index else 0  # an index that went back: restart from 0
 
     async def _handle(self, index: int, result: bytes) -> None:
-        """What goes wrong is a line in the log; the watch goes on."""
+        """Call the handler. Failures are logged, and the watch continues."""
         try:
             await self._handler(index, result)
         except CancelledError:
@@ -144,7 +144,7 @@ class _Watch:
         except Exception as error:
             _log.error("watch {kind}: its handler: {error}", kind=self._kind, error=error)
 
-    async def _ask(self, index: int) -> tuple[int, bytes]:
+    async def _query_once(self, index: int) -> tuple[int, bytes]:
         from twisted.web.client import readBody
         from twisted.web.http_headers import Headers
 
@@ -161,7 +161,7 @@ class _Watch:
 
 
 def _handler(reactor: Any, definition: Mapping[str, Any]) -> Handler:
-    """What is done with a result. Raises `ConfigError`."""
+    """The handler of a definition. Raises `ConfigError`."""
     kind = definition.get("handler_type") or ("http" if definition.get("http_handler_config") else "script")
     if kind == "http":
         return _HttpHandler(reactor, definition.get("http_handler_config") or {}).handle
@@ -185,7 +185,7 @@ class _ScriptHandler:
         self._arguments = arguments
 
     def handle(self, index: int, result: bytes) -> "Deferred[None]":
-        """Fires when the program has ended, however."""
+        """Fires when the program has ended, whatever its status."""
         process = _Process(self._arguments[0], result)
         environment = {**os.environ, "CONSUL_INDEX": str(index)}
         self._reactor.spawnProcess(process, self._arguments[0], self._arguments, environment)
@@ -221,14 +221,14 @@ class _Process(ProcessProtocol):
 
 
 def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
-    """`http://user:password@host/`: the URL without them, and the header field that says them."""
+    """A URL without user and password, and the Authorization header that replaces them."""
     parts = urlsplit(url)
     userinfo, there, host = parts.netloc.rpartition("@")
     if not there:
         return url, {}
     user, _, password = userinfo.partition(":")
-    said = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-    return parts._replace(netloc=host).geturl(), {"Authorization": f"Basic {said}"}
+    credentials = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return parts._replace(netloc=host).geturl(), {"Authorization": f"Basic {credentials}"}
 
 
 class _HttpHandler:
@@ -249,7 +249,7 @@ class _HttpHandler:
             raise ConfigError(f"watches: http_handler_config: timeout: {error}") from None
 
     def handle(self, index: int, result: bytes) -> "Deferred[None]":
-        """Fires when the answer is there; fails if there is none in time."""
+        """Fires with the response; fails after the timeout."""
         return Deferred.fromCoroutine(self._call(index, result)).addTimeout(self._timeout_s, self._reactor)
 
     async def _call(self, index: int, result: bytes) -> None:

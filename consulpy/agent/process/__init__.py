@@ -1,1 +1,1 @@
-"""The process: data directory, pid file, log files, disk thread."""
+"""The process of an agent: data directory, pid file, log, disk threads, signals to the service manager."""

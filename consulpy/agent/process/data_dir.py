@@ -1,4 +1,4 @@
-"""The data directory serves one agent at a time: a lock that the kernel drops when its holder dies."""
+"""The lock of the data directory, which the kernel releases when its process ends."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from consulpy.errors import ConfigError
 
 
 class DataDirectoryLock:
-    """Held from now until `release`. Raises `ConfigError` when another agent has it, or nothing may be written."""
+    """Locks a data directory until `release`. Raises `ConfigError` if another agent holds it, or it is not writable."""
 
     def __init__(self, directory: Path) -> None:
         path = directory / "consulpy.lock"
@@ -28,5 +28,5 @@ class DataDirectoryLock:
             ) from None
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         os.close(self._file)

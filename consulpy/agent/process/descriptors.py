@@ -1,4 +1,4 @@
-"""File descriptors: as many as the system grants, some of which clients never get, and one line when they run out."""
+"""File descriptors: the limit, the share that clients may use, and one log line when they are exhausted."""
 
 import errno
 import resource
@@ -11,19 +11,19 @@ from consulpy.connections import ConnectionTable, total_for
 
 _log = Logger()
 
-#: The limit is raised to no more than this.
+#: Most file descriptors that the limit is raised to.
 WANTED: Final = 65_536
-#: The same is said once in so many seconds.
-SAY_EVERY_S: Final = 30.0
+#: Least interval of two log lines about exhaustion, in seconds.
+LOG_INTERVAL_S: Final = 30.0
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
-#: How they stand in Twisted's own lines, and in the text of an error; the fields that have an error's text.
+#: The errors in Twisted's log events: as a name, as a number in a text, and the fields that hold such a text.
 _NAMES: Final = ("EMFILE", "ENFILE")
 _NUMBERS: Final = tuple(f"[Errno {number}]" for number in _EXHAUSTED)
 _ERRORS: Final = ("error", "why")
 
 
 def raise_limit() -> None:
-    """Use what the hard limit grants, as Go's programs do: the soft one is often 1024, for the sake of `select`."""
+    """Raise the soft limit (often 1024, because of `select`) to the hard one, at most `WANTED`, as Go programs do."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -31,10 +31,10 @@ def raise_limit() -> None:
 
 
 def connection_table(seconds: Callable[[], float]) -> ConnectionTable:
-    """The connections of all clients of an agent. `seconds()`: a clock."""
+    """The table of all client connections of an agent. `seconds()`: a clock."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     table = ConnectionTable(total_for(soft if soft != resource.RLIM_INFINITY else WANTED))
-    limiter = OncePer(SAY_EVERY_S)
+    limiter = OncePer(LOG_INTERVAL_S)
 
     def full() -> None:
         if limiter.may(seconds()):
@@ -50,14 +50,14 @@ def connection_table(seconds: Callable[[], float]) -> ConnectionTable:
 
 
 class OncePer:
-    """Says once in `every_s` seconds that something may be done."""
+    """Limits an action to one in `every_s` seconds."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
         self._last_s: float | None = None
 
     def may(self, now_s: float) -> bool:
-        """Whether it is time again; at once when the clock was set back."""
+        """Whether the action is allowed at `now_s`; always after the clock was set back."""
         if self._last_s is not None and 0 <= now_s - self._last_s < self._every_s:
             return False
         self._last_s = now_s
@@ -65,7 +65,7 @@ class OncePer:
 
 
 def is_exhaustion(event: dict[str, Any]) -> bool:
-    """Whether a log event tells that there was no file descriptor: by an error in it, its failure, or its text."""
+    """Whether a log event reports EMFILE or ENFILE: in an exception, a failure or a text."""
     failure = event.get("log_failure")
     found = [*event.values(), *([failure.value] if failure is not None else ())]
     if any(isinstance(each, OSError) and each.errno in _EXHAUSTED for each in found):

@@ -1,8 +1,7 @@
-"""One thread that waits for the disk, so that the reactor need not.
+"""A thread that runs disk jobs, so that the reactor does not block.
 
-A quick disk is done before a thread's result would have come back through the reactor's next turn (some 0.1 ms). So
-where the last job was quick the reactor waits for this one, for `WAIT_MAX_S` at the most: it never waits for the disk
-itself, and a disk that hangs costs it that once.
+A fast disk finishes before a result could return through the reactor's next turn (some 0.1 ms). Therefore, if the last
+job was fast, the reactor waits for the result, at most `WAIT_MAX_S`: a disk that hangs costs it that time once.
 """
 
 from collections.abc import Callable
@@ -15,20 +14,20 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-#: How long the reactor waits for the result of one job, in seconds; after a job that took longer it does not wait.
+#: Longest wait of the reactor for one result, in seconds; after a job that took longer it does not wait.
 WAIT_MAX_S: Final = 0.0005
-#: Larger batches of concurrent requests are not waited for: meanwhile the reactor reads the next requests.
+#: The reactor does not wait for larger batches of concurrent requests: it reads the next requests meanwhile.
 CONCURRENT_MAX: Final = 2
-#: After a larger batch, so many small ones are not waited for either: else concurrent clients would go apart.
+#: Number of small batches after a larger one that are not waited for either, so that concurrent clients stay in step.
 CONCURRENT_HOLD: Final = 16
 
 Job = Callable[[], None]
 
 
 class DiskThread:
-    """Runs jobs one after the other, from the first one on until `stop`.
+    """Runs jobs in order, until `stop`. The thread is started by the first job.
 
-    `seconds`: a clock. `hand_back`: runs a job in the reactor's thread (`reactor.callFromThread`).
+    `seconds()`: a clock. `hand_back`: runs a job in the reactor's thread (`reactor.callFromThread`).
     """
 
     def __init__(
@@ -37,27 +36,26 @@ class DiskThread:
         self._name = name
         self._seconds = seconds
         self._hand_back = hand_back
-        self._given = self._done = 0
-        self._took_s = inf
+        self._submitted = self._done = 0
+        self._last_s = inf
         self._hold = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: Thread | None = None
 
     def run(self, job: Job) -> None:
-        """Run `job` in the thread."""
+        """Submit `job`."""
         self._queue(lambda: self._timed(job))
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the result of a small job would be waited for now."""
-        return not self._hold and self._took_s < WAIT_MAX_S and self._given == self._done
+        """Whether the reactor would wait for the result of a small job now."""
+        return not self._hold and self._last_s < WAIT_MAX_S and self._submitted == self._done
 
     def call(self, job: Job, done: Job, size: int = 1, meanwhile: Job | None = None) -> None:
-        """Run `job` in the thread, then `done` in the reactor's: before this returns if the job is quick.
+        """Run `job` in the thread, then `done` in the reactor's thread; before this returns if the job is fast.
 
-        `size`: how many concurrent requests it is for. `meanwhile`: may run here while the thread
-        wakes, where its result is waited for (else it would only keep the interpreter from the thread).
-        `job` must not raise.
+        `size`: the number of concurrent requests in the job. `meanwhile`: runs here while the thread wakes, if the
+        reactor waits for the result (else it would keep the interpreter from the thread). `job` must not raise.
         """
         if size > CONCURRENT_MAX:
             self._hold = CONCURRENT_HOLD
@@ -80,7 +78,7 @@ class DiskThread:
         def in_thread() -> None:
             self._timed(job)
             over.release()
-            if not claim.acquire(blocking=False):  # the reactor waits no more
+            if not claim.acquire(blocking=False):  # the reactor has stopped waiting
                 self._hand_back(done)
 
         self._queue(in_thread)
@@ -90,14 +88,14 @@ class DiskThread:
             done()
 
     def stop(self) -> None:
-        """Wait until everything that was given is done."""
+        """Finish all submitted jobs and end the thread."""
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
             self._thread = None
 
     def _queue(self, job: Job) -> None:
-        self._given += 1
+        self._submitted += 1
         self._jobs.put(job)
         if self._thread is None:
             self._thread = Thread(target=self._work, name=self._name, daemon=True)
@@ -108,10 +106,10 @@ class DiskThread:
             job()
 
     def _timed(self, job: Job) -> None:
-        began_s = self._seconds()
+        started_s = self._seconds()
         try:
             job()
         except Exception:
             _log.failure("a job of the thread {name} failed", name=self._name)
-        self._took_s = self._seconds() - began_s
+        self._last_s = self._seconds() - started_s
         self._done += 1

@@ -1,4 +1,4 @@
-"""Log lines as Consul writes them, to the terminal or a file, and to whoever streams `/v1/agent/monitor`.
+"""Log lines in Consul's format, for the terminal, the log file, syslog and `/v1/agent/monitor`.
 
 2026-11-23T06:32:34.762Z [WARN]  agent.serf: text
 """
@@ -12,25 +12,25 @@ import orjson
 from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
-from consulpy.agent.process.descriptors import SAY_EVERY_S, OncePer, is_exhaustion
+from consulpy.agent.process.descriptors import LOG_INTERVAL_S, OncePer, is_exhaustion
 from consulpy.codec.printable import printable
 from consulpy.codec.secrets import text_without_secrets
 
-#: Consul's levels, the most talkative first, and the least rank that each shows.
+#: Consul's levels, and the least rank that each shows.
 LEVELS: Final = {"TRACE": -1, "DEBUG": 0, "INFO": 1, "WARN": 2, "ERR": 3, "ERROR": 3}
 
 _RANK: Final = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 3}
-#: By rank; the last one is that of -1.
+#: Words by rank; the last one has rank -1.
 _WORD: Final = ("[DEBUG]", "[INFO] ", "[WARN] ", "[ERROR]", "[TRACE]")
 
 
 def _rank(event: dict[str, Any]) -> int:
-    """How important an event is; -1 for debug events that have `trace` set, as Twisted has no such level."""
+    """The rank of an event's level; -1 for debug events with `trace` set, as Twisted has no trace level."""
     return -1 if event.get("trace") else _RANK.get(event.get("log_level"), 1)
 
 
 def log_line(event: dict[str, Any], as_json: bool = False) -> str:
-    """One event as one line, without its end; a traceback's further lines are indented, as no first line is."""
+    """One event as one line without its end; further lines of a traceback are indented."""
     stamp = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     level = _WORD[_rank(event)]
     module = _module(str(event.get("log_namespace", "")))
@@ -59,50 +59,50 @@ def _module(namespace: str) -> str:
     return ".".join(["agent", *(part for part in named if part not in ("agent", "service"))])
 
 
-#: Observers that want each line at the debug level.
+#: Sinks that write at the debug level.
 _debugging: "WeakSet[LogSink]" = WeakSet()
 
 
-#: The sinks whose level is the configuration's.
+#: Sinks whose level follows `log_level`.
 _following: "WeakSet[LogSink]" = WeakSet()
 
 
 def set_level(level: str) -> None:
-    """Another `log_level`, at once. KeyError for an unknown one."""
+    """Apply a changed `log_level`. KeyError for an unknown level."""
     for sink in list(_following):
         sink.set_level(level)
 
 
 def debugging() -> bool:
-    """Whether anybody reads what is logged at the debug level."""
+    """Whether any sink writes at the debug level."""
     return bool(_debugging)
 
 
 @implementer(ILogObserver)
 class LogSink:
-    """Writes what is at least as important as `level` through `write`, one line each.
+    """Observer that passes events of `level` and above to `write`, one line each.
 
-    With `follow` the level is the configuration's, which a reload may change (`set_level`).
+    `follow`: `set_level` of this module changes the level after a reload.
     """
 
     def __init__(self, level: str, as_json: bool, write: Callable[[str], None], *, follow: bool = False) -> None:
         self._as_json = as_json
         self._write = write
-        self._exhausted = OncePer(SAY_EVERY_S)
+        self._exhausted = OncePer(LOG_INTERVAL_S)
         self.set_level(level)
         if follow:
             _following.add(self)
 
     def set_level(self, level: str) -> None:
-        """Write what is at least as important as this from now on. KeyError for an unknown level."""
+        """Change the least level. KeyError for an unknown level."""
         self._least = LEVELS[level.upper()]
         (_debugging.add if self._least <= 0 else _debugging.discard)(self)
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Take one event."""
+        """Write one event, if its level is shown."""
         rank = _rank(event)
         if is_exhaustion(event):
-            self._say_exhausted(event)
+            self._log_exhaustion(event)
             return
         noise = rank <= _RANK[LogLevel.info] and str(event.get("log_namespace", "")).startswith(_NOISY)
         if rank >= self._least and not noise:
@@ -111,21 +111,21 @@ class LogSink:
     def _emit(self, _event: dict[str, Any], line: str) -> None:
         self._write(line)
 
-    def _say_exhausted(self, event: dict[str, Any]) -> None:
-        """One line instead of one, perhaps with a traceback, for each connection, question and check."""
+    def _log_exhaustion(self, event: dict[str, Any]) -> None:
+        """One line in an interval, instead of one for each connection, query and check."""
         if self._least <= _RANK[LogLevel.warn] and self._exhausted.may(event["log_time"]):
-            text = f"out of file descriptors (ulimit -n); said once in {SAY_EVERY_S:g} s"
+            text = f"out of file descriptors (ulimit -n); said once in {LOG_INTERVAL_S:g} s"
             shown = {**event, "log_format": "{text}", "text": text, "log_failure": None, "log_level": LogLevel.warn}
             shown["log_namespace"] = "consulpy.agent"
             self._write(log_line(shown, self._as_json))
 
 
-#: Twisted reports each connection and factory at the info level; nobody who runs an agent wants that.
+#: Namespaces of Twisted that log each connection and factory at the info level; not shown.
 _NOISY: Final = ("twisted.internet.", "twisted.names.", "twisted.web.", "log_legacy", "stdout")
 
 
 def stream(level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
-    """Send the log lines from now on to `write`; call what is returned to end it. KeyError for an unknown level."""
+    """Pass log lines to `write` until the returned function is called. KeyError for an unknown level."""
     sink = LogSink(level, as_json, write)
     globalLogPublisher.addObserver(sink)
     ended = False

@@ -1,4 +1,4 @@
-"""The log to the host's syslog (`enable_syslog`, `syslog_facility`), in the form that Consul sends it.
+"""Syslog (`enable_syslog`, `syslog_facility`), in the format of Consul's datagrams.
 
 <133>Nov 28 22:18:21 consulpy[4823]: 2026-11-28T22:18:21.058Z [INFO]  agent: text
 """
@@ -15,22 +15,22 @@ from consulpy.agent.process.logs import LogSink
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 
-#: Where syslog listens, by the systems' habits.
+#: Paths of syslog's socket on various systems.
 PATHS: Final = ("/dev/log", "/var/run/syslog", "/var/run/log")
 _SYSTEM: Final = ("KERN", "USER", "MAIL", "DAEMON", "AUTH", "SYSLOG", "LPR", "NEWS", "UUCP", "CRON", "AUTHPRIV", "FTP")
-#: RFC 5424 6.2.1: the host's own, and eight for programs such as this.
+#: Numbers of facilities. Source: RFC 5424 6.2.1.
 _FACILITIES: Final = {
     **{name: number for number, name in enumerate(_SYSTEM)},
     **{f"LOCAL{number}": 16 + number for number in range(8)},
 }
-#: Consul's severities: info is a notice there, and debug an info.
+#: Severities that Consul uses: info is sent as notice, debug as informational.
 _SEVERITIES: Final = {LogLevel.debug: 6, LogLevel.info: 5, LogLevel.warn: 4, LogLevel.error: 3, LogLevel.critical: 2}
 
 
 class SyslogSink(LogSink):
-    """An observer that sends datagrams and never waits: what syslog does not take is dropped.
+    """Observer that sends datagrams without blocking; a full socket drops the line.
 
-    `now()`: local time. Raises `ConfigError` where nobody listens, and for a facility of no name.
+    `now()`: local time. Raises `ConfigError` if no syslog listens, or for an unknown facility.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class SyslogSink(LogSink):
 
     def _connect(self) -> bool:
         for path in self._paths:
-            sending = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            sending.setblocking(False)
+            client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            client.setblocking(False)
             try:
-                sending.connect(path)
+                client.connect(path)
             except OSError:
-                sending.close()
+                client.close()
                 continue
-            self._socket = sending
+            self._socket = client
             return True
         return False
 
@@ -69,7 +69,7 @@ class SyslogSink(LogSink):
         severity = _SEVERITIES.get(event.get("log_level", LogLevel.info), 5)
         stamp = self._now().strftime("%b %e %H:%M:%S")
         data = f"<{self._facility * 8 + severity}>{stamp} consulpy[{os.getpid()}]: {line}\n".encode()
-        for _ in range(2):  # once more after syslog was started anew
+        for _ in range(2):  # reconnect once after a restart of syslog
             if self._socket is None and not self._connect():
                 return
             assert self._socket is not None, "connected"
@@ -83,7 +83,7 @@ class SyslogSink(LogSink):
                 return
 
     def close(self) -> None:
-        """Send no more."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

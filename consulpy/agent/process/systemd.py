@@ -45,7 +45,7 @@ def notify_socket(address: str) -> Callable[[bytes], None]:
 
 
 class Notifier:
-    """Tells the service manager in which state the agent is. `send(message)`: one datagram.
+    """Notifies the service manager of the agent's state. `send(message)`: one datagram.
 
     `waits_for_join`: it is ready after its first join only. `keep_alive_s`: the watchdog's interval, 0 for none.
     """

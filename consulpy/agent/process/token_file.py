@@ -1,4 +1,4 @@
-"""`acl-tokens.json` in the data directory: tokens that were set over HTTP, as Consul keeps them."""
+"""`acl-tokens.json` in the data directory: the agent's tokens that were set over HTTP, in Consul's format."""
 
 import json
 import os
@@ -11,7 +11,7 @@ NAME: Final = "acl-tokens.json"
 
 
 def read_tokens(data_dir: str | None) -> dict[str, str]:
-    """The tokens that were persisted. Raises `ConfigError` for a file that cannot be read."""
+    """The persisted tokens. Raises `ConfigError` for an unreadable file."""
     path = Path(data_dir or "") / NAME
     if data_dir is None or not path.exists():
         return {}
@@ -23,29 +23,29 @@ def read_tokens(data_dir: str | None) -> dict[str, str]:
 
 
 def write_tokens(data_dir: str, tokens: dict[str, str]) -> None:
-    """Keep these and no others, readable by the owner alone; a crash leaves the old or the new ones."""
+    """Replace the persisted tokens atomically; mode 0600."""
     path = Path(data_dir) / NAME
-    fresh = path.with_suffix(".tmp")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    temporary = path.with_suffix(".tmp")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(tokens, file)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(path)
+    temporary.replace(path)
 
 
 class AclResetFile:
-    """`acl-bootstrap-reset` in the data directory: an operator's permission for another bootstrap."""
+    """`acl-bootstrap-reset` in the data directory: allows another ACL bootstrap."""
 
     def __init__(self, data_dir: str) -> None:
         self._path = Path(data_dir) / "acl-bootstrap-reset"
 
     def read(self) -> int:
-        """The reset index in it; 0 if there is none, or something else."""
+        """The reset index in the file; 0 without a file or a valid index."""
         try:
             return max(int(self._path.read_text().strip()), 0)
         except (OSError, ValueError):
             return 0
 
     def remove(self) -> None:
-        """It was used."""
+        """Delete the file after its use."""
         self._path.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""A watchdog of the reactor: how long its turns take, and what ran in those that took too long.
+"""A watchdog of the reactor: measures the duration of its turns, and logs what ran in long ones.
 
-A turn is what the reactor does between two waits: timers that are due, results of threads, bytes that came. Gossip, DNS
-and HTTP wait for it. Each turn is counted (`runtime.reactor_turn`, in milliseconds); one above `LATE_S` gets a line in
+A turn is the work of the reactor between two polls: due timers, results of threads, received bytes. Gossip, DNS and
+HTTP wait for its end. Each turn is counted (`runtime.reactor_turn`, in milliseconds); one above `LATE_S` gets a line in
 the log that names the calls in which it was at `LATE_S`.
 
-The reactor's poller is wrapped, and an interval timer of the system is set for each turn: when it expires a signal
-shows where the reactor is. So nothing runs, and nobody wakes, while the reactor waits: a turn costs 2 microseconds.
+The reactor's poller is wrapped, and a system interval timer is set for each turn; its signal shows the running calls.
+Nothing runs while the reactor polls. Cost: 2 microseconds a turn.
 """
 
 import atexit
@@ -24,22 +24,22 @@ from consulpy.metrics.registry import Registry
 
 _log = Logger()
 
-#: A turn of more than this is late, in seconds.
+#: A longer turn is logged, in seconds.
 LATE_S: Final = 0.2
-#: At the most one line in so many seconds; the turns between are counted.
+#: Least interval of two log lines, in seconds; late turns between them are counted.
 LOG_INTERVAL_S: Final = 10.0
-#: Turns above this are samples of their own, in seconds: their extremes are shown. Of the others only the mean is.
+#: Longer turns are single samples with extremes, in seconds; of the others only count and sum are kept.
 _LONG_S: Final = 0.01
-#: How many calls a line names, the innermost first.
+#: Most calls in a log line, the innermost first.
 _CALLS_MAX: Final = 6
 _SET_TIMER: Final = partial(signal.setitimer, signal.ITIMER_REAL)
 _PACKAGE: Final = __name__.partition(".")[0]
 
 
 class Watchdog:
-    """Watches one reactor. `seconds`: its monotonic clock; `warn(text)` gets the lines; `turn`: kept up to date.
+    """The watchdog of one reactor. `seconds()`: its monotonic clock; `warn(text)`: logs; `turn`: updated each turn.
 
-    `set_timer(seconds)`: has `expired` called after so many seconds, 0 for never (`signal.setitimer`).
+    `set_timer(seconds)`: calls `expired` after that time; 0: never (`signal.setitimer`).
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Watchdog:
         self._seconds = seconds
         self._set_timer = set_timer
         self._warn = warn
-        #: Short turns, and how long all of them took in milliseconds.
+        #: Number of short turns, and their sum in milliseconds.
         self._count, self._total_ms = 0, 0.0
         self._where = ""
         self._collecting_since_s = self._collected_s = 0.0
@@ -65,7 +65,7 @@ class Watchdog:
         metrics.pull("runtime.reactor_turn", lambda: (self._count, self._total_ms), samples=True)
 
     def wrap(self, poll: Callable[[float, int], Any]) -> Callable[[float, int], Any]:
-        """`poll` of the reactor, the turns between its calls being watched."""
+        """The reactor's `poll`, with the turns between its calls measured."""
         seconds, set_timer, turn = self._seconds, self._set_timer, self._turn
 
         def watched(timeout: float, maximum: int) -> Any:
@@ -86,11 +86,11 @@ class Watchdog:
         return watched
 
     def expired(self, _signal: int, frame: FrameType | None) -> None:
-        """The turn is late, and here it is."""
+        """Signal handler: record the calls of a late turn."""
         self._where = _calls(frame)
 
     def collecting(self, phase: str, _info: dict[str, int]) -> None:
-        """The garbage collector begins or ends (`gc.callbacks`); what it interrupts is not at fault."""
+        """Hook of `gc.callbacks`: measures garbage collections, which a log line shows apart from the calls."""
         now_s = self._seconds()
         if phase == "start":
             self._collecting_since_s = now_s
@@ -115,7 +115,7 @@ class Watchdog:
 
 
 def _calls(frame: FrameType | None) -> str:
-    """The innermost call, and ours around it."""
+    """The innermost call, and the calls of this package around it."""
     found: list[str] = []
     while frame is not None and len(found) < _CALLS_MAX:
         module = str(frame.f_globals.get("__name__", ""))
@@ -126,7 +126,7 @@ def _calls(frame: FrameType | None) -> str:
 
 
 def install(reactor: Any, metrics: Registry, turn: Turn) -> None:
-    """Watch `reactor`, if it is one that can be, and this the main thread; for a process that is an agent only."""
+    """Watch `reactor`, if its poller can be wrapped and this is the main thread. Only for a process of one agent."""
     poller: Any = getattr(reactor, "_poller", None)
     is_free = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
     if not hasattr(poller, "poll") or current_thread() is not main_thread() or not is_free:
@@ -140,7 +140,7 @@ def install(reactor: Any, metrics: Registry, turn: Turn) -> None:
 
 
 def _stop() -> None:
-    """An end that takes its time is not to be ended by the timer, once Python's handlers of signals are gone."""
+    """Disarm the timer, whose signal would end the process once Python's handlers are gone."""
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     _SET_TIMER(0)
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from consulpy.tls.authority import create_authority, create_certificate
 from consulpy.tls.contexts import Tls
 from consulpy.tls.settings import TlsSettings
-from consulpy.tls.transport import WAITING_MAX_BYTES, HandshakeFailed, TlsFactory, TlsProtocol
+from consulpy.tls.transport import UNSENT_MAX_BYTES, HandshakeFailed, TlsFactory, TlsProtocol
 
 NAME = "server.dc1.consul"
 
@@ -218,7 +218,7 @@ def test_without_a_certificate_nobody_is_let_in() -> None:
 def test_what_waits_for_a_handshake_is_bounded(files: Path) -> None:
     wire = Wire(files)
     for _ in range(3):
-        wire.server.write(b"x" * (WAITING_MAX_BYTES // 2))
+        wire.server.write(b"x" * (UNSENT_MAX_BYTES // 2))
     assert wire.lost()
 
 
