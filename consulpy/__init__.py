@@ -1,6 +1,6 @@
 """consulpy: the open, Consul-compatible agent in Python on Twisted.
 
-Read `consulpy.agent` first; `docs/architecture.md` follows a datagram and a request through the rooms.
+Read `consulpy.agent` first; `docs/architecture.md` follows a datagram and a request through the files.
 """
 
 from typing import Final
