@@ -110,6 +110,30 @@ def remove_peer(given: Invocation) -> int:
     return 0
 
 
+@command(
+    "operator raft transfer-leader",
+    "Transfer leadership to another Consul server",
+    usage="operator raft transfer-leader [options]",
+    about="""
+Hands the leadership over to the server with the given -id, or to the one that
+is best prepared.
+""",
+    flags=[Flag("id", "The ID of the server that shall lead.", default="", placeholder="string")],
+    asks_agent=True,
+    asks_servers=True,
+)
+def transfer_leader(given: Invocation) -> int:
+    """To the best one, or by id."""
+    named = {"id": given.values["id"]} if given.values["id"] else {}
+    try:
+        given.client.post("/v1/operator/raft/transfer-leader", named | given.query, {})
+    except ClientError as error:
+        say(error, "Error transferring leadership")
+        return 1
+    given.out("Success")
+    return 0
+
+
 def _duration(text: str) -> str:
     """A duration in Go's shortest spelling. Raises `ValueError`."""
     return format_duration(parse_duration(text))

@@ -13,6 +13,7 @@ from consulpy.gocompat.time import go_time
 from consulpy.leader import reconcile as rules
 from consulpy.leader.acl import AclTasks
 from consulpy.leader.coordinates import CoordinateBatches
+from consulpy.leader.lock_delays import LockDelays
 from consulpy.leader.session_ttl import SessionTimers
 from consulpy.leader.tombstone_gc import TombstoneReaper
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
@@ -44,7 +45,8 @@ class Leader:
 
     `bootstrap_entries`: config entries written if none of their kind and name exists. `on_ready()`: called once, when
     the leader can answer calls; `log(level, text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`:
-    whether no other server can be part of the quorum. `acl(write)`: creates the ACL tasks, None if ACLs are disabled.
+    whether no other server can be part of the quorum. `delays`: lock delays from before this term. `acl(write)`:
+    creates the ACL tasks, None if ACLs are disabled.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Leader:
         wall_s: Callable[[], float] | None = None,
         bootstrap_entries: Sequence[Entry] = (),
         alone: bool = True,
+        delays: LockDelays | None = None,
         acl: Callable[[Callable[[Command], None]], AclTasks] | None = None,
     ) -> None:
         self._bootstrap_entries = bootstrap_entries
@@ -78,7 +81,7 @@ class Leader:
         self._other_servers: set[str] = set()
         self.ready = False
         self.coordinates = CoordinateBatches(clock, self._write)
-        self.sessions = SessionTimers(datacenter, state_log.store, clock, self._write)
+        self.sessions = SessionTimers(datacenter, state_log.store, clock, self._write, delays)
         self._acl = acl(self._write) if acl is not None else None
         self._tombstones = TombstoneReaper(datacenter, state_log.store, clock, self._write)
 

@@ -1,39 +1,42 @@
-"""TTL timers of sessions, and lock delays of keys.
+"""TTL timers of sessions.
 
-Neither is part of the state: a new leader gives every session its whole TTL again, and drops lock delays
-(docs/wire/rpc.md 13).
+They are not part of the state: a new leader gives every session its whole TTL again (docs/wire/rpc.md 13).
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from consulpy.clock import Clock, Timer
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
+from consulpy.leader.lock_delays import LockDelays
 from consulpy.state.commands import Command
 from consulpy.state.commands import Session as SessionCommand
 from consulpy.state.store import Store
 from consulpy.structs.session import DESTROY, TTL_GRACE, Session, SessionRequest
 
-#: Maximum keys with a lock delay; above it a delay is not applied.
-LOCK_DELAYS_MAX: Final = 65536
-
 
 class SessionTimers:
-    """TTL timers and lock delays. `submit(command)`: writes to the log."""
+    """TTL timers and lock delays. `submit(command)`: writes to the log. `delays`: counted by this server before."""
 
-    def __init__(self, datacenter: str, store: Store, clock: Clock, submit: Callable[[Command], object]) -> None:
+    def __init__(
+        self,
+        datacenter: str,
+        store: Store,
+        clock: Clock,
+        submit: Callable[[Command], object],
+        delays: LockDelays | None = None,
+    ) -> None:
         self._datacenter = datacenter
         self._store = store
         self._clock = clock
         self._submit = submit
         self._timers: dict[str, Timer] = {}
-        self._lock_delays: dict[str, float] = {}
+        self._delays = delays or LockDelays(clock)
         self._running = False
 
     def start(self) -> None:
         """Start the timers of all sessions."""
         self._running = True
-        self._store.on_lock_delay = self.start_lock_delay
+        self._store.on_lock_delay = self._delays.start
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -43,11 +46,9 @@ class SessionTimers:
     def stop(self) -> None:
         """Cancel all timers."""
         self._running = False
-        self._store.on_lock_delay = lambda _key, _delay_ns: None
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._lock_delays.clear()
 
     def __len__(self) -> int:
         """Number of sessions with a timer."""
@@ -72,25 +73,9 @@ class SessionTimers:
             request = SessionRequest(datacenter=self._datacenter, op=DESTROY, session=Session(id=session_id))
             self._submit(SessionCommand(request))
 
-    # Lock delays
-
-    def start_lock_delay(self, key: str, delay_ns: int) -> None:
-        """Start a lock delay of `key`."""
-        now = self._clock.seconds()
-        if len(self._lock_delays) >= LOCK_DELAYS_MAX:
-            self._lock_delays = {key: until for key, until in self._lock_delays.items() if until > now}
-        if len(self._lock_delays) < LOCK_DELAYS_MAX:
-            self._lock_delays[key] = now + delay_ns / 1e9
-
     def has_lock_delay(self, key: str) -> bool:
         """Whether a lock delay of `key` is running."""
-        until = self._lock_delays.get(key)
-        if until is None:
-            return False
-        if until > self._clock.seconds():
-            return True
-        del self._lock_delays[key]
-        return False
+        return self._delays.has(key)
 
 
 def ttl_ns(session: Session) -> int:

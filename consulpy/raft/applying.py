@@ -105,6 +105,7 @@ class Applying:
             if finished is not None:
                 finished(result)
         self._release()
+        raft.snapshots.applied()
 
     def _release(self) -> None:
         if self._waiting:

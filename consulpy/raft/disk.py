@@ -32,12 +32,25 @@ _ROW_ENTRIES: Final = 512
 
 
 class RaftDatabase(LogStore):
-    """The open file. Its methods may be called from any thread; one waits for the other. Errors are returned."""
+    """The open file. Its methods may be called from any thread; one waits for the other. Errors are returned.
+
+    `alone`: this server begins a quorum by itself if it finds nothing that can be read.
+    """
 
     format = FORMAT
 
+    def __init__(self, path: str, say: Callable[[str, str], None], *, alone: bool = False) -> None:
+        self._is_alone = alone
+        super().__init__(path, say)
+
     def _set_aside(self, why: str) -> None:
-        """What was stored here is not forgotten: votes may have been given, entries acknowledged."""
+        """What was stored here is not forgotten: votes may have been given, entries acknowledged.
+
+        A server that is to begin alone puts the file aside and begins anew.
+        """
+        if self._is_alone:
+            super()._set_aside(why)
+            return
         raise ConfigError(
             f"{self.path} cannot be read ({why}). This server must not vote with what it has forgotten: remove it from "
             "the quorum (`operator raft remove-peer`), move its data directory away, and start it as a new server"
@@ -53,7 +66,8 @@ class RaftDatabase(LogStore):
         except (sqlite3.DatabaseError, WireError, UnreadableLog, AssertionError, ValueError, TypeError) as error:
             self._connection.close()
             self._set_aside(str(error) or type(error).__name__)
-            raise
+            self._connection = self._open()
+            return self._load_or_take_over(own, replay)
 
     def _load_or_take_over(self, own: Server, replay: Callable[[Store, int, bytes], None]) -> StoredState:
         with self._lock:

@@ -38,8 +38,16 @@ class Elections:
         self._has_complained = False
 
     def start(self) -> None:
-        """Wait for a leader."""
+        """Wait for a leader, unless there can be no other than this server."""
         self.restart()
+        voters = self._raft.configurations.latest.voters
+        if [server.id for server in voters] == [self._raft.server_id] and self._raft.configurations.is_stable:
+            self._cancel_timer()
+            self._timer = self._raft.clock.callLater(0, self._stand_alone)
+
+    def _stand_alone(self) -> None:
+        self._timer = None
+        self._stand(transfer=False)
 
     def restart(self) -> None:
         """Wait for a whole new timeout, a random one."""

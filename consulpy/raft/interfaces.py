@@ -106,6 +106,10 @@ class Sender(Protocol):
 class StateMachine(Protocol):
     """What committed commands change."""
 
+    @property
+    def rows(self) -> int:
+        """About how many rows go into a snapshot."""
+
     def apply(self, entries: Sequence[LogEntry]) -> list[Any]:
         """Apply commands in order; their results. Raises `UnknownCommand` before any of them is applied."""
 

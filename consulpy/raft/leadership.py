@@ -231,6 +231,8 @@ class Leadership:
     def has_lease(self) -> bool:
         """Whether nobody else can have been elected: a majority obeyed us shortly ago. Stricter than real servers."""
         settings = self._raft.settings
+        if not self.replications:
+            return self._is_ready
         age_s = self._majority_age_s(lambda replication: replication.confirmed_s)
         return self._is_ready and self._transfer is None and age_s < settings.lease_s * (1 - settings.clock_drift)
 
@@ -302,13 +304,22 @@ class Leadership:
         self.transfer(finished)
 
     def disk_failed(self, error: Exception) -> None:
-        """Nothing more can be stored here: fail what waits, and let another one lead."""
+        """Nothing more can be stored here: fail what waits, and let another one lead.
+
+        Where there is none, what failed is given up: it must not happen later after all.
+        """
         raft = self._raft
-        for index in sorted(raft.waiting):
-            if index > raft.persistence.durable_index:
-                raft.waiting.pop(index)(error)
-        if len(raft.configurations.latest.voters) > 1 and self._transfer is None:
-            self.abdicate()
+        durable = raft.persistence.durable_index
+        waiting = [raft.waiting.pop(index) for index in sorted(raft.waiting) if index > durable]
+        if self.replications:
+            if self._transfer is None:
+                self.abdicate()
+        else:
+            raft.discard_unstored()
+            if durable < self.first_index:
+                self.step_down(self.term, f"the first entry of this office cannot be stored: {error}")
+        for finished in waiting:
+            finished(error)
 
 
 class _Transfer:

@@ -273,6 +273,11 @@ class Raft:
         self.configurations.truncated(index)
         self.observer.configuration_changed()
 
+    def discard_unstored(self) -> None:
+        """Give up own entries that could not be stored, and that nobody else was sent."""
+        self.persistence.discard()
+        self.configurations.truncated(self.log.last_index + 1)
+
     def _configuration_in(self, entry: LogEntry) -> Configuration:
         try:
             return Configuration.unpack(entry.data or b"")

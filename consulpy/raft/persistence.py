@@ -71,6 +71,13 @@ class Persistence:
             update.truncate_from = index if update.truncate_from is None else min(index, update.truncate_from)
         self.durable_index = min(self.durable_index, index - 1)
 
+    def discard(self) -> None:
+        """Give up the entries that are not durable, here and in what would be stored. Nobody else may have them."""
+        self._log.truncate(self.durable_index + 1)
+        for update in (self._current, self._next):
+            if update is not None:
+                update.entries = []
+
     def after(self, action: Action) -> None:
         """Run `action` once all that was changed so far is durable; at once if it is."""
         if not self._next.is_empty:
@@ -105,7 +112,11 @@ class Persistence:
         if error is not None:
             self.is_failing = True
             self._on_error(error)
-            self._clock.callLater(RETRY_S, self._write)
+            if update.is_empty:  # given up
+                self._current, self._current_actions, self.is_failing = None, [], False
+                self.flush()
+            else:
+                self._clock.callLater(RETRY_S, self._write)
             return
         self.is_failing = False
         if update.entries:

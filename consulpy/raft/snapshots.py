@@ -3,7 +3,7 @@
 Source: docs/wire/raft.md 10. A snapshot at or below our commit index changes nothing here: the state never goes back.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.clock import Timer
 from consulpy.errors import WireError
@@ -14,6 +14,12 @@ from consulpy.raft.storage import SnapshotMeta
 
 if TYPE_CHECKING:
     from consulpy.raft.machine import Raft
+
+
+#: Entries for each row of the state that a snapshot is worth.
+ENTRIES_PER_ROW: Final = 8
+#: So many times as many entries as make a snapshot are not left until the next look.
+HURRY: Final = 2
 
 
 class Snapshots:
@@ -37,10 +43,23 @@ class Snapshots:
             self._timer.cancel()
 
     def _look(self) -> None:
-        raft = self._raft
-        if raft.log.last_index - raft.log.snapshot_index >= raft.settings.snapshot_threshold:
+        if self._growth >= self._threshold:
             self.take()
         self.start()
+
+    @property
+    def _growth(self) -> int:
+        return self._raft.log.last_index - self._raft.log.snapshot_index
+
+    @property
+    def _threshold(self) -> int:
+        """What a write costs must not grow with the state, which goes into every snapshot."""
+        return max(self._raft.settings.snapshot_threshold, ENTRIES_PER_ROW * self._raft.state_machine.rows)
+
+    def applied(self) -> None:
+        """More entries were applied: if they come fast, it is not waited for the next look."""
+        if self._growth >= HURRY * self._raft.settings.snapshot_threshold and self._growth >= HURRY * self._threshold:
+            self.take()
 
     # -- taking
 

@@ -43,6 +43,11 @@ class StoreMachine:
         self._restored = restored
         self._chunks = Chunks()
 
+    @property
+    def rows(self) -> int:
+        """See `StateMachine.rows`."""
+        return self.store.rows
+
     def apply(self, entries: Sequence[LogEntry]) -> list[Any]:
         """See `StateMachine.apply`. The result of a command that was refused is its error."""
         decoded = [self._decode(entry) for entry in entries]

@@ -184,6 +184,17 @@ class Server:
         return self.quorum.term if self._is_leader and self.quorum.has_lease else None
 
     @property
+    def stale_read_validator(self) -> Hashable | None:
+        """The same for stale reads, which any server answers: they say whether a leader is known."""
+        if self.quorum is None or self._is_leader:
+            return self.read_validator
+        return bool(self.quorum.leader_address) if self.quorum.had_contact else None
+
+    def last_contact_ms(self) -> int:
+        """Milliseconds since the leader was heard; 0 on the leader."""
+        return self.quorum.last_contact_ns // 1_000_000 if self.quorum is not None else 0
+
+    @property
     def peers(self) -> list[str]:
         """The "ip:8300" of all servers of the quorum."""
         if self.quorum is not None:

@@ -87,6 +87,13 @@ class RaftPeerRequest(Write):
 
 
 @dataclass(slots=True)
+class TransferLeaderReply(Record):
+    """Operator.TransferLeader, of newer versions."""
+
+    success: bool = False
+
+
+@dataclass(slots=True)
 class ServerHealth(Record):
     """How one server does. `last_contact` in ns; `serf_status` as in `consulpy.serf.members.Status`."""
 

@@ -17,6 +17,7 @@ from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, NoLeader, RPCError
 from consulpy.leader.leader import Leader
+from consulpy.leader.lock_delays import LockDelays
 from consulpy.leader.servers import QuorumServers
 from consulpy.metrics.registry import Measures
 from consulpy.raft.configuration import Configuration
@@ -49,7 +50,7 @@ from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
 _say = reporter("raft")
 
-MakeLeader = Callable[[Callable[[], None]], Leader]
+MakeLeader = Callable[[Callable[[], None], LockDelays], Leader]
 
 
 class QuorumServer(Observer):
@@ -65,11 +66,13 @@ class QuorumServer(Observer):
         self._rng = rng
         self._metrics = metrics
         self.store = Store()
-        self.log = ReplicatedLog(self.store)
+        self.log = ReplicatedLog(self.store, metrics, reactor.seconds)
         self._own = RaftServer(host_port(config.advertise_addr, config.ports.server), config.node_id)
         self._disk = DiskThread("raft-log", reactor.seconds, reactor.callFromThread)
-        self._database = RaftDatabase(str(folder / "log.sqlite"), _say)
+        self._database = RaftDatabase(str(folder / "log.sqlite"), _say, alone=config.bootstrap)
         self._storage = StoreStorage(self._database, self._own, self._disk.run, reactor.callFromThread, self._disk.call)
+        self._delays = LockDelays(reactor)
+        self.store.on_lock_delay = self._delays.start
         self._leader: Leader | None = None
 
     def attach(self, server: Server, lan: Serf, dialer: Dialer, pool: ConnectionPool, make_leader: MakeLeader) -> None:
@@ -309,7 +312,7 @@ class QuorumServer(Observer):
                 self.servers_work.start()
                 _say("info", f"this server leads datacenter {self._config.datacenter}: term={self.raft.term}")
 
-        leader = self._leader = self._make_leader(leads)
+        leader = self._leader = self._make_leader(leads, self._delays)
         self._server.queue_coordinate = leader.queue_coordinate
         self._server.sessions = leader.sessions
         leader.start()

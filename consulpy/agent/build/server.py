@@ -16,8 +16,8 @@ from consulpy.agent.process.monotonic import wall_s
 from consulpy.agent.process.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.leader import Leader
+from consulpy.leader.lock_delays import LockDelays
 from consulpy.metrics.registry import Measures
-from consulpy.raft.raft_db_file import is_real_server
 from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
@@ -27,7 +27,6 @@ from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import host_port
 from consulpy.rpc.wan_forward import DatacenterForwarder
 from consulpy.serf.machine import Serf
-from consulpy.state.disk import is_of_quorum
 from consulpy.state.log import LocalLog, Log, MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.config_entry import Entry
@@ -39,12 +38,10 @@ if TYPE_CHECKING:
 
 
 def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measures) -> "QuorumServer | None":
-    """Raft of this server, not yet attached; None for a single server without Raft: in memory, or begun so."""
+    """Raft of this server, not yet attached, though it may be a quorum of one; None for -dev: it has no disk."""
     if config.data_dir is None:
         return None
     path = Path(config.data_dir) / "state" / "log.sqlite"
-    if config.bootstrap and not is_of_quorum(path) and not is_real_server(Path(config.data_dir)):
-        return None
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     from consulpy.agent.build.quorum import QuorumServer
 
@@ -138,9 +135,18 @@ def server_role(
 
 
 def _make_leader(
-    config: RuntimeConfig, reactor: Any, log: Log, lan: Serf, is_single: bool, ready: Callable[[], None]
+    config: RuntimeConfig,
+    reactor: Any,
+    log: Log,
+    lan: Serf,
+    is_single: bool,
+    ready: Callable[[], None],
+    delays: LockDelays | None = None,
 ) -> Leader:
-    """The leader's duties for one term of leadership. `is_single`: there is no Raft; `ready()`: they are set up."""
+    """The leader's duties for one term of leadership. `is_single`: there is no Raft; `ready()`: they are set up.
+
+    `delays`: lock delays counted by this server before.
+    """
     return Leader(
         config.datacenter,
         config.node_name,
@@ -152,6 +158,7 @@ def _make_leader(
         wall_s=wall_s,
         bootstrap_entries=_bootstrap_entries(config),
         alone=is_single,
+        delays=delays,
         acl=acl_duties(config, log, reactor),
     )
 

@@ -65,6 +65,7 @@ CACHEABLE_PARAMETERS: Final = frozenset(
     {"dc", "stale", "consistent", "passing", "tag", "filter", "raw", "keys", "recurse", "separator", "pretty", "wan"}
 )
 _DATE: Final = b"\r\nDate: "
+_CONTACT: Final = b"\r\nX-Consul-Lastcontact: "
 _DATE_SIZE: Final = len("Mon, 23 Nov 2026 10:52:42 GMT")
 
 
@@ -80,14 +81,20 @@ class CacheFill:
     dependencies: DependencySet | None
     validator: Callable[[], Hashable]
     first: Hashable
+    #: Milliseconds since the leader was heard, for a follower's responses; None elsewhere.
+    contact_ms: Callable[[], int] | None = None
 
 
 class _Entry:
-    """A cached response, and the counters that each hit increments."""
+    """A cached response without its date and last contact, and the counters that each hit increments."""
 
     __slots__ = (
         "_after",
         "_before",
+        "_between",
+        "_contact",
+        "_contact_ms",
+        "_is_date_first",
         "_second",
         "closes",
         "counts",
@@ -100,8 +107,12 @@ class _Entry:
     )
 
     def __init__(self, fill: CacheFill, before: bytes, after: bytes, metrics: list[float]) -> None:
-        self._before, self._after = before, after
-        self._second = -1
+        self._before, self._between, self._after = before, b"", after
+        self._is_date_first = True
+        self._contact_ms = fill.contact_ms
+        if self._contact_ms is not None:
+            self._split_at_contact()
+        self._second = self._contact = -1
         self.response = b""
         self.closes = b"\r\nConnection: close\r\n" in before
         self.size = 2 * (len(before) + len(after)) + len(fill.head)
@@ -110,11 +121,28 @@ class _Entry:
         self.counts = fill.dependencies.counts if fill.dependencies is not None else []
         self.watch: Watch | None = None
 
+    def _split_at_contact(self) -> None:
+        """Take the value of the header out of the part where it stands."""
+        self._is_date_first = _CONTACT not in self._before
+        part = self._after if self._is_date_first else self._before
+        at = part.index(_CONTACT) + len(_CONTACT)
+        left, right = part[:at], part[part.index(b"\r", at) :]
+        if self._is_date_first:
+            self._between, self._after = left, right
+        else:
+            self._before, self._between = left, right
+
     def at(self, second: int) -> bytes:
-        """The response with the date `second`, in seconds since 1970."""
-        if self._second != second:
-            self._second = second
-            self.response = self._before + datetimeToString(second) + self._after
+        """The response with the date `second`, in seconds since 1970, and the last contact of now."""
+        contact_ms = self._contact_ms() if self._contact_ms is not None else 0
+        if self._second != second or self._contact != contact_ms:
+            self._second, self._contact = second, contact_ms
+            date = datetimeToString(second)
+            if self._contact_ms is None:
+                self.response = self._before + date + self._after
+            else:
+                values = (date, b"%d" % contact_ms) if self._is_date_first else (b"%d" % contact_ms, date)
+                self.response = b"".join((self._before, values[0], self._between, values[1], self._after))
         return self.response
 
 
@@ -212,11 +240,16 @@ class ResponseCache:
         if route is None:
             return None
 
+        is_stale = "stale" in names and "consistent" not in names
+
         def valid_for() -> Hashable:
-            found = server.read_validator
+            found = server.stale_read_validator if is_stale else server.read_validator
             return None if found is None else (found, access.tokens.version)
 
-        return _fill(head, route, DependencySet(), valid_for)
+        fill = _fill(head, route, DependencySet(), valid_for)
+        if is_stale and server.quorum is not None:
+            fill.contact_ms = server.last_contact_ms
+        return fill
 
     def _agent_cache_fill(self, head: bytes, path: str) -> CacheFill | None:
         """On a client agent: valid while the agent cache's entries with the same tag are."""
@@ -238,6 +271,8 @@ class ResponseCache:
             or fill.first is None
             or fill.validator() != fill.first
         ):
+            return
+        if fill.contact_ms is not None and _CONTACT not in response:
             return
         at = response.find(_DATE) + len(_DATE)
         if response[at : at + _DATE_SIZE] not in (datetimeToString(int(time())), datetimeToString(int(time()) - 1)):

@@ -23,6 +23,7 @@ from consulpy.structs.operator import (
     RaftPeerRequest,
     RaftServer,
     ServerHealth,
+    TransferLeaderReply,
 )
 from consulpy.structs.requests import Empty, SpecificRequest
 
@@ -85,6 +86,18 @@ def _remove_peer(server: "Server", key: str, value: str) -> Any:
     if is_last or server.quorum is None:
         raise RPCError(_LAST_VOTER)
     return server.quorum.remove(found[0]).addCallback(lambda _: Empty())
+
+
+@write("Operator.TransferLeader", RaftPeerRequest, TransferLeaderReply)
+def transfer_leader(server: "Server", request: RaftPeerRequest) -> Any:
+    """Hand the office over to the server with this id, or to the one that is best prepared."""
+    if server.quorum is None or len(server.peers) == 1:
+        raise RPCError("cannot find peer")
+    if request.id == server.node_id:
+        raise RPCError(f'server "{request.id}" leads already')
+    if request.id and request.id not in {each.id for each in server.quorum.servers() if each.is_voter}:
+        raise RPCError(f'id "{request.id}" is no voter of the Raft configuration')
+    return server.quorum.transfer(request.id).addCallback(lambda _: TransferLeaderReply(success=True))
 
 
 @write("Operator.AutopilotGetConfiguration", SpecificRequest, AutopilotConfig)

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import itertools
 import json
 import os
 import random
@@ -58,9 +59,14 @@ def test_the_checker_itself(history: list[Operation], verdict: bool) -> None:
 
 
 class Clients:
-    """Clients with a session each; what they asked and were answered stands in `history`, key by key."""
+    """Clients with a session each; what they asked and were answered stands in `history`, key by key.
 
-    def __init__(self) -> None:
+    `servers`: who is asked in turn, "host:port". `how`: a parameter of each read.
+    """
+
+    def __init__(self, servers: tuple[str, ...] = (HTTP,), how: str = "") -> None:
+        self.servers = itertools.cycle(servers)
+        self.how = how
         self.done = threading.Event()
         self.history: dict[str, list[Operation]] = {key: [] for key in KEYS}
         #: Every answer of a read: its times, the key, `ModifyIndex` and what was seen.
@@ -85,7 +91,7 @@ class Clients:
                 rng.choice(("cas", "cas", "acquire", "acquire", "release", "release", "destroy")),
             )
             try:
-                session = session or new_session()
+                session = session or new_session(next(self.servers))
                 seen = self.read(key)
             except (OSError, ValueError, http.client.HTTPException):
                 continue
@@ -105,7 +111,7 @@ class Clients:
     def read(self, key: str) -> tuple[int, Key]:
         """`ModifyIndex`, and what is seen of the key."""
         begin = time.monotonic()
-        (found,) = ask(f"{HTTP}/v1/kv/{key}", within_s=2.0)
+        (found,) = ask(f"{next(self.servers)}/v1/kv/{key}?{self.how}", within_s=2.0)
         end, index = time.monotonic(), found["ModifyIndex"]
         seen = Key(base64.b64decode(found["Value"]).decode(), found.get("Session", ""), found["LockIndex"])
         self.history[key].append(Operation("read", begin, end, True, seen=seen))
@@ -115,7 +121,7 @@ class Clients:
     def note(self, operations: list[Operation], keys: tuple[str, ...], path: str, body: bytes) -> None:
         """Ask, and note what was answered."""
         try:
-            answer = ask(f"{HTTP}/v1/{path}", "PUT", body, within_s=2.0)
+            answer = ask(f"{next(self.servers)}/v1/{path}", "PUT", body, within_s=2.0)
             for operation in operations:
                 operation.end, operation.done = time.monotonic(), answer is True
         except (OSError, ValueError, http.client.HTTPException):
@@ -124,9 +130,9 @@ class Clients:
             self.history[key].append(operation)
 
 
-def new_session() -> str:
+def new_session(http: str = HTTP) -> str:
     body = b'{"LockDelay": "0s", "Behavior": "release"}'
-    return str(ask(f"{HTTP}/v1/session/create", "PUT", body, within_s=2.0)["ID"])
+    return str(ask(f"{http}/v1/session/create", "PUT", body, within_s=2.0)["ID"])
 
 
 def server(host: Any) -> Callable[[str], Any]:
@@ -241,7 +247,7 @@ class Writer(threading.Thread):
     def look(self, key: str) -> dict[str, Any] | None:
         """The key as it stands; an empty one if it does not exist."""
         try:
-            (found,) = ask(f"{HTTP}/v1/kv/{key}", within_s=2.0)
+            (found,) = ask(f"{next(self.servers)}/v1/kv/{key}?{self.how}", within_s=2.0)
         except ValueError as error:
             if str(error).startswith("404") and key not in self.last:
                 return ABSENT

@@ -23,7 +23,7 @@ MISTAKES = {
     "bind address not here": (["-bind", "203.0.113.9"], ["203.0.113.9"]),
     "bind address no address": (["-bind", "nonsense!"], ["-bind", "nonsense!"]),
     "no data directory": (["-bind", OURS], ["data"]),
-    "several servers": (["-server", "-bootstrap-expect", "3", "-bind", OURS], ["bootstrap-expect"]),
+    "several servers": (["-server", "-bootstrap-expect", "-3", "-bind", OURS], ["bootstrap_expect"]),
     "encryption key": (["-bind", OURS, "-encrypt", "short"], ["encrypt"]),
     "port": (["-bind", OURS, "-http-port", "99999"], ["99999"]),
     "node name": (["-bind", OURS, "-node", "x" * 200], ["node"]),

@@ -330,3 +330,65 @@ def test_a_server_that_was_alone_grows_to_three(host: Host) -> None:
     quorum.running.pop(1).kill()
     eventually(lambda: quorum.put(2, "more", "y"), "a write without the first one")
     assert quorum.value(3, "alone", "") == "x"
+
+
+@pytest.mark.parametrize("mix", ["own", "one real"])
+def test_the_office_is_handed_over_on_demand(host: Host, mix: str) -> None:
+    quorum = begun(host, mix)
+
+    def hand_over(number: int) -> None:
+        servers = ask(quorum.url(1, "operator/raft/configuration"))["Servers"]
+        server_id = next(iter(server["ID"] for server in servers if server["Node"] == f"n{number}"))
+        where = f"-http-addr={quorum.address(quorum.leader())}:8500"
+        assert host.output("consulpy", "operator", "raft", "transfer-leader", where, f"-id={server_id}") == "Success\n"
+
+    for number in (1, 3, 2 if mix == "own" else 1):
+        if eventually(quorum.leader, "a leader that all name") != number:
+            if quorum.kinds[quorum.leader()] == REAL:
+                quorum.running.pop(quorum.leader()).close()  # it cannot be asked to
+                quorum.start(2)
+                continue
+            hand_over(number)
+            eventually(lambda number=number: quorum.leader() == number, f"server {number} leads", 5)
+            assert quorum.put(1, "after", str(number))
+
+
+@pytest.mark.parametrize("mix", ["own", "two real"])
+def test_a_quorum_over_tls(host: Host, mix: str) -> None:
+    host.run("consul", "tls", "ca", "create")
+    quorum = Quorum(host, MIXES[mix])
+    for number in quorum.kinds:
+        host.run("consul", "tls", "cert", "create", "-server")
+        secure = {
+            "verify_incoming_rpc": True,
+            "verify_outgoing": True,
+            "verify_server_hostname": True,
+            "ca_file": "consul-agent-ca.pem",
+            "cert_file": f"dc1-server-consul-{number - 1}.pem",
+            "key_file": f"dc1-server-consul-{number - 1}-key.pem",
+        }
+        quorum.start(number, "-bootstrap-expect", "3", "-hcl", json.dumps(secure))
+    eventually(quorum.leader, "a leader that all name")
+    for number in quorum.kinds:
+        assert quorum.put(number, f"key{number}", "x")
+    leader = quorum.leader()
+    quorum.running.pop(leader).kill()
+    other = min(quorum.running)
+    eventually(lambda: quorum.put(other, "after", "x"), "a write after the leader's death")
+    quorum.start(leader, "-hcl", json.dumps(secure))
+    eventually(lambda: quorum.value(leader, "after"), "the killed server is back")
+
+
+def test_five_servers_of_both_kinds_outlive_two(host: Host) -> None:
+    MIXES["five"] = (OWN, REAL, OWN, REAL, OWN)
+    quorum = begun(host, "five")
+    writer = Writer(quorum)
+    writer.start()
+    for _ in range(2):
+        time.sleep(1)
+        leader = eventually(lambda: quorum.leader(max(quorum.running)), "a leader")
+        quorum.running.pop(leader).kill()
+        eventually(lambda: quorum.put(max(quorum.running), "again", "x"), "a write after a death")
+    time.sleep(1)
+    writer.stop()
+    writer.check()

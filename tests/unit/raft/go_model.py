@@ -262,13 +262,16 @@ class GoServer:
             reply.term = request.term
         self.leader = request.leader
         configuration = Configuration.unpack(request.configuration or b"")
+        is_ours = self.log_term(request.last_log_index) == request.last_log_term
         self.disk.snapshot = SnapshotMeta(
             request.last_log_index, request.last_log_term, configuration, request.configuration_index
         )
         self.disk.state = body
         self.latest = self.committed = configuration
         self.latest_index = self.committed_index = request.configuration_index
-        self.disk.keep_from(min(request.last_log_index, self.last_index - TRAILING) + 1)
+        # A real server keeps what conflicts with the snapshot, and may then never be brought up to date; but it takes
+        # 10,240 entries that were never committed to get there.
+        self.disk.keep_from(min(request.last_log_index, self.last_index - TRAILING) + 1 if is_ours else 1 << 60)
         self.applied_index = request.last_log_index
         self.machine.restore(body, request.last_log_index)
         reply.success = True

@@ -27,7 +27,7 @@ SAFER = {"an older snapshot (5/6) again: taken, the state goes back"}
 class Nowhere:
     """A sender and state machine that nothing comes back from."""
 
-    applied = 0
+    applied = rows = 0
 
     def call(self, *_: Any) -> None: ...
 

@@ -99,6 +99,15 @@ async def remove_peer(agent: "AgentInterface", request: Request) -> Response:
     return Response()
 
 
+@route("POST", "/v1/operator/raft/transfer-leader")
+async def transfer_leader(agent: "AgentInterface", request: Request) -> Response:
+    """Hand the office over to the server named by ?id, or to the best one (Consul 1.14)."""
+    body = RaftPeerRequest(
+        datacenter=request.query.get("dc") or agent.datacenter, id=request.query.get("id"), token=token(request)
+    )
+    return Response((await agent.caller.call("Operator.TransferLeader", body)).to_json())
+
+
 @route("GET", "/v1/operator/autopilot/configuration")
 async def autopilot(agent: "AgentInterface", request: Request) -> Response:
     """The autopilot configuration; durations as text."""
