@@ -1,15 +1,23 @@
 """/v1/acl: bootstrap, tokens, policies, roles, authorization checks. Without access control all of them fail."""
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from consulpy.acl.rules import InvalidRules, parse
 from consulpy.acl.translate import translate
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http.api import acl_bodies as bodies
-from consulpy.http.api.params import apply_to_read, apply_to_write
+from consulpy.http.api.acl_route import (
+    NOT_FOUND,
+    acl_route,
+    delete_record,
+    id_of,
+    read_record,
+    require_tail,
+    set_record,
+)
+from consulpy.http.api.params import apply_to_read
 from consulpy.http.api.params import token as token_of
-from consulpy.http.api.routing import HttpError, Request, Response, route
+from consulpy.http.api.routing import HttpError, Request, Response
 from consulpy.http.api.rpc_read import read
 from consulpy.rpc.endpoints.acl import answers
 from consulpy.structs import acl_requests as requests
@@ -19,26 +27,8 @@ from consulpy.structs.requests import Read, SpecificRequest
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
-Handler = Callable[["AgentInterface", Request], Awaitable[Response]]
-
 #: Header with warnings about rules that have no effect.
 WARNING_HEADER = "X-Consulpy-Warning"
-_NOT_FOUND = "ACL not found"
-
-
-def acl_route(method: str, path: str) -> Callable[[Handler], Handler]:
-    """Register a route that fails without access control."""
-
-    def register(handler: Handler) -> Handler:
-        @route(method, path)
-        async def guarded(agent: "AgentInterface", request: Request) -> Response:
-            if not agent.access.is_on:
-                raise HttpError(401, "ACL support disabled")
-            return await handler(agent, request)
-
-        return handler
-
-    return register
 
 
 @acl_route("PUT", "/v1/acl/bootstrap")
@@ -99,31 +89,23 @@ async def create_token(agent: "AgentInterface", request: Request) -> Response:
 
 
 async def _set_token(agent: "AgentInterface", request: Request, token: Token, *, create: bool) -> Response:
-    body = apply_to_write(agent, request, requests.TokenSetRequest(acl_token=token, create=create))
-    stored = await agent.caller.call("ACL.TokenSet", body)
-    return Response(stored.to_json())
+    body = requests.TokenSetRequest(acl_token=token, create=create)
+    return await set_record(agent, request, "ACL.TokenSet", body)
 
 
 @acl_route("GET", "/v1/acl/token/self")
 async def own_token(agent: "AgentInterface", request: Request) -> Response:
     """The token of the request."""
     body = requests.TokenReadRequest(token_id=token_of(request), token_id_type=requests.BY_SECRET)
-    return await _token(agent, request, body)
-
-
-async def _token(agent: "AgentInterface", request: Request, body: requests.TokenReadRequest) -> Response:
-    reply, headers = await read(agent, request, "ACL.TokenRead", body, consistency=False)
-    if reply.token is None:
-        raise HttpError(403, _NOT_FOUND, headers)
-    return Response(reply.token.to_json(), headers=headers)
+    return await read_record(agent, request, "ACL.TokenRead", body, "token", refuses_missing=True)
 
 
 @acl_route("GET", "/v1/acl/token/")
 async def get_token(agent: "AgentInterface", request: Request) -> Response:
     """One token by its accessor."""
-    _need(request, "token ID")
+    require_tail(request, "token ID")
     body = requests.TokenReadRequest(token_id=request.tail, token_id_type=requests.BY_ACCESSOR)
-    return await _token(agent, request, body)
+    return await read_record(agent, request, "ACL.TokenRead", body, "token", refuses_missing=True)
 
 
 @acl_route("PUT", "/v1/acl/token/")
@@ -133,26 +115,17 @@ async def change_token(agent: "AgentInterface", request: Request) -> Response:
     accessor, slash, action = request.tail.rpartition("/")
     if slash and action == "clone":
         given.accessor_id = accessor
-        body = apply_to_write(agent, request, requests.TokenSetRequest(acl_token=given, create=True))
-        return Response((await agent.caller.call("ACL.TokenClone", body)).to_json())
-    if given.accessor_id and given.accessor_id != request.tail:
-        raise BadRequest("Bad request: Token Accessor ID in URL and payload do not match")
-    given.accessor_id = request.tail
+        body = requests.TokenSetRequest(acl_token=given, create=True)
+        return await set_record(agent, request, "ACL.TokenClone", body)
+    given.accessor_id = id_of(request, given.accessor_id, "Token Accessor ID")
     return await _set_token(agent, request, given, create=False)
 
 
 @acl_route("DELETE", "/v1/acl/token/")
 async def delete_token(agent: "AgentInterface", request: Request) -> Response:
-    """Remove one by its id."""
-    _need(request, "token ID")
-    body = apply_to_write(agent, request, requests.TokenDeleteRequest(token_id=request.tail))
-    await agent.caller.call("ACL.TokenDelete", body)
-    return Response(True)
-
-
-def _need(request: Request, what: str) -> None:
-    if not request.tail:
-        raise BadRequest(f"Bad request: Missing {what}")
+    """Delete a token."""
+    require_tail(request, "token ID")
+    return await delete_record(agent, request, "ACL.TokenDelete", requests.TokenDeleteRequest(token_id=request.tail))
 
 
 # -- legacy rules (before 1.4)
@@ -167,11 +140,11 @@ async def translate_rules(agent: "AgentInterface", request: Request) -> Response
 @acl_route("GET", "/v1/acl/rules/translate/")
 async def translate_token(agent: "AgentInterface", request: Request) -> Response:
     """Translate the rules of a legacy token."""
-    _need(request, "token ID")
+    require_tail(request, "token ID")
     body = requests.TokenReadRequest(token_id=request.tail, token_id_type=requests.BY_ACCESSOR)
     reply, headers = await read(agent, request, "ACL.TokenRead", body, consistency=False)
     if reply.token is None:
-        raise HttpError(403, _NOT_FOUND, headers)
+        raise HttpError(403, NOT_FOUND, headers)
     if not reply.token.rules:
         raise HttpError(500, "The specified token does not have any rules set", headers)
     return Response(text=_translated(reply.token.rules))
@@ -204,9 +177,8 @@ async def create_policy(agent: "AgentInterface", request: Request) -> Response:
 
 
 async def _set_policy(agent: "AgentInterface", request: Request, policy: Any) -> Response:
-    body = apply_to_write(agent, request, requests.PolicySetRequest(policy=policy))
-    stored = await agent.caller.call("ACL.PolicySet", body)
-    return Response(stored.to_json(), headers=_warnings(policy.rules))
+    body = requests.PolicySetRequest(policy=policy)
+    return await set_record(agent, request, "ACL.PolicySet", body, _warnings(policy.rules))
 
 
 def _warnings(rules: str) -> dict[str, str]:
@@ -221,41 +193,34 @@ def _warnings(rules: str) -> dict[str, str]:
 @acl_route("GET", "/v1/acl/policy/")
 async def get_policy(agent: "AgentInterface", request: Request) -> Response:
     """One policy by its id."""
-    _need(request, "policy ID")
+    require_tail(request, "policy ID")
     return await _policy(agent, request, requests.PolicyReadRequest(policy_id=request.tail))
 
 
 @acl_route("GET", "/v1/acl/policy/name/")
 async def get_policy_by_name(agent: "AgentInterface", request: Request) -> Response:
     """One policy by its name."""
-    _need(request, "policy Name")
+    require_tail(request, "policy Name")
     return await _policy(agent, request, requests.PolicyReadRequest(policy_name=request.tail))
 
 
 async def _policy(agent: "AgentInterface", request: Request, body: requests.PolicyReadRequest) -> Response:
-    reply, headers = await read(agent, request, "ACL.PolicyRead", body, consistency=False)
-    if reply.policy is None:
-        raise HttpError(403, _NOT_FOUND, headers)
-    return Response(reply.policy.to_json(), headers=headers)
+    return await read_record(agent, request, "ACL.PolicyRead", body, "policy", refuses_missing=True)
 
 
 @acl_route("PUT", "/v1/acl/policy/")
 async def change_policy(agent: "AgentInterface", request: Request) -> Response:
     """Update a policy."""
     policy = bodies.policy(request)
-    if policy.id and policy.id != request.tail:
-        raise BadRequest("Bad request: Policy ID in URL and payload do not match")
-    policy.id = request.tail
+    policy.id = id_of(request, policy.id, "Policy ID")
     return await _set_policy(agent, request, policy)
 
 
 @acl_route("DELETE", "/v1/acl/policy/")
 async def delete_policy(agent: "AgentInterface", request: Request) -> Response:
-    """Remove one by its id."""
-    _need(request, "policy ID")
-    body = apply_to_write(agent, request, requests.PolicyDeleteRequest(policy_id=request.tail))
-    await agent.caller.call("ACL.PolicyDelete", body)
-    return Response(True)
+    """Delete a policy."""
+    require_tail(request, "policy ID")
+    return await delete_record(agent, request, "ACL.PolicyDelete", requests.PolicyDeleteRequest(policy_id=request.tail))
 
 
 # -- roles
@@ -277,32 +242,22 @@ async def create_role(agent: "AgentInterface", request: Request) -> Response:
 
 async def _set_role(agent: "AgentInterface", request: Request) -> Response:
     role = bodies.role(request)
-    if role.id and role.id != request.tail:
-        raise BadRequest("Bad request: Role ID in URL and payload do not match")
-    role.id = request.tail
-    body = apply_to_write(agent, request, requests.RoleSetRequest(role=role))
-    return Response((await agent.caller.call("ACL.RoleSet", body)).to_json())
+    role.id = id_of(request, role.id, "Role ID")
+    return await set_record(agent, request, "ACL.RoleSet", requests.RoleSetRequest(role=role))
 
 
 @acl_route("GET", "/v1/acl/role/")
 async def get_role(agent: "AgentInterface", request: Request) -> Response:
     """One role by its id."""
-    _need(request, "role ID")
-    return await _role(agent, request, requests.RoleReadRequest(role_id=request.tail))
+    require_tail(request, "role ID")
+    return await read_record(agent, request, "ACL.RoleRead", requests.RoleReadRequest(role_id=request.tail), "role")
 
 
 @acl_route("GET", "/v1/acl/role/name/")
 async def get_role_by_name(agent: "AgentInterface", request: Request) -> Response:
     """One role by its name."""
-    _need(request, "role Name")
-    return await _role(agent, request, requests.RoleReadRequest(role_name=request.tail))
-
-
-async def _role(agent: "AgentInterface", request: Request, body: requests.RoleReadRequest) -> Response:
-    reply, headers = await read(agent, request, "ACL.RoleRead", body, consistency=False)
-    if reply.role is None:
-        return Response(status=404)
-    return Response(reply.role.to_json(), headers=headers)
+    require_tail(request, "role Name")
+    return await read_record(agent, request, "ACL.RoleRead", requests.RoleReadRequest(role_name=request.tail), "role")
 
 
 @acl_route("PUT", "/v1/acl/role/")
@@ -313,8 +268,6 @@ async def change_role(agent: "AgentInterface", request: Request) -> Response:
 
 @acl_route("DELETE", "/v1/acl/role/")
 async def delete_role(agent: "AgentInterface", request: Request) -> Response:
-    """Remove one by its id."""
-    _need(request, "role ID")
-    body = apply_to_write(agent, request, requests.RoleDeleteRequest(role_id=request.tail))
-    await agent.caller.call("ACL.RoleDelete", body)
-    return Response(True)
+    """Delete a role."""
+    require_tail(request, "role ID")
+    return await delete_record(agent, request, "ACL.RoleDelete", requests.RoleDeleteRequest(role_id=request.tail))

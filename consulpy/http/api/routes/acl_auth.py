@@ -2,11 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from consulpy.errors import BadRequest
 from consulpy.http.api import acl_bodies as bodies
+from consulpy.http.api.acl_route import (
+    NOT_FOUND,
+    acl_route,
+    delete_record,
+    id_of,
+    read_record,
+    require_tail,
+    set_record,
+)
 from consulpy.http.api.params import apply_to_write
 from consulpy.http.api.params import token as token_of
-from consulpy.http.api.routes.acl import acl_route
 from consulpy.http.api.routing import HttpError, Request, Response
 from consulpy.http.api.rpc_read import read
 from consulpy.structs import acl_requests as requests
@@ -14,11 +21,6 @@ from consulpy.structs.requests import Read
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
-
-
-def _need(request: Request, what: str) -> None:
-    if not request.tail:
-        raise BadRequest(f"Bad request: Missing {what}")
 
 
 # -- auth methods
@@ -40,22 +42,16 @@ async def create_method(agent: "AgentInterface", request: Request) -> Response:
 async def _set_method(agent: "AgentInterface", request: Request) -> Response:
     method = bodies.auth_method(request)
     if request.tail:
-        if method.name and method.name != request.tail:
-            raise BadRequest("Bad request: AuthMethod name in URL and payload do not match")
-        method.name = request.tail
-    body = apply_to_write(agent, request, requests.AuthMethodSetRequest(auth_method=method))
-    return Response((await agent.caller.call("ACL.AuthMethodSet", body)).to_json())
+        method.name = id_of(request, method.name, "AuthMethod name")
+    return await set_record(agent, request, "ACL.AuthMethodSet", requests.AuthMethodSetRequest(auth_method=method))
 
 
 @acl_route("GET", "/v1/acl/auth-method/")
 async def get_method(agent: "AgentInterface", request: Request) -> Response:
     """One auth method by its name."""
-    _need(request, "auth method name")
+    require_tail(request, "auth method name")
     body = requests.AuthMethodReadRequest(auth_method_name=request.tail)
-    reply, headers = await read(agent, request, "ACL.AuthMethodRead", body, consistency=False)
-    if reply.auth_method is None:
-        return Response(status=404)
-    return Response(reply.auth_method.to_json(), headers=headers)
+    return await read_record(agent, request, "ACL.AuthMethodRead", body, "auth_method")
 
 
 @acl_route("PUT", "/v1/acl/auth-method/")
@@ -67,10 +63,9 @@ async def change_method(agent: "AgentInterface", request: Request) -> Response:
 @acl_route("DELETE", "/v1/acl/auth-method/")
 async def delete_method(agent: "AgentInterface", request: Request) -> Response:
     """Remove an auth method with its binding rules and login tokens."""
-    _need(request, "auth method name")
-    body = apply_to_write(agent, request, requests.AuthMethodDeleteRequest(auth_method_name=request.tail))
-    await agent.caller.call("ACL.AuthMethodDelete", body)
-    return Response(True)
+    require_tail(request, "auth method name")
+    body = requests.AuthMethodDeleteRequest(auth_method_name=request.tail)
+    return await delete_record(agent, request, "ACL.AuthMethodDelete", body)
 
 
 # -- binding rules
@@ -92,22 +87,16 @@ async def create_rule(agent: "AgentInterface", request: Request) -> Response:
 
 async def _set_rule(agent: "AgentInterface", request: Request) -> Response:
     rule = bodies.binding_rule(request)
-    if rule.id and rule.id != request.tail:
-        raise BadRequest("Bad request: BindingRule ID in URL and payload do not match")
-    rule.id = request.tail
-    body = apply_to_write(agent, request, requests.BindingRuleSetRequest(binding_rule=rule))
-    return Response((await agent.caller.call("ACL.BindingRuleSet", body)).to_json())
+    rule.id = id_of(request, rule.id, "BindingRule ID")
+    return await set_record(agent, request, "ACL.BindingRuleSet", requests.BindingRuleSetRequest(binding_rule=rule))
 
 
 @acl_route("GET", "/v1/acl/binding-rule/")
 async def get_rule(agent: "AgentInterface", request: Request) -> Response:
     """One binding rule by its id."""
-    _need(request, "binding rule ID")
+    require_tail(request, "binding rule ID")
     body = requests.BindingRuleReadRequest(binding_rule_id=request.tail)
-    reply, headers = await read(agent, request, "ACL.BindingRuleRead", body, consistency=False)
-    if reply.binding_rule is None:
-        return Response(status=404)
-    return Response(reply.binding_rule.to_json(), headers=headers)
+    return await read_record(agent, request, "ACL.BindingRuleRead", body, "binding_rule")
 
 
 @acl_route("PUT", "/v1/acl/binding-rule/")
@@ -118,11 +107,10 @@ async def change_rule(agent: "AgentInterface", request: Request) -> Response:
 
 @acl_route("DELETE", "/v1/acl/binding-rule/")
 async def delete_rule(agent: "AgentInterface", request: Request) -> Response:
-    """Remove one by its id."""
-    _need(request, "binding rule ID")
-    body = apply_to_write(agent, request, requests.BindingRuleDeleteRequest(binding_rule_id=request.tail))
-    await agent.caller.call("ACL.BindingRuleDelete", body)
-    return Response(True)
+    """Delete a binding rule."""
+    require_tail(request, "binding rule ID")
+    body = requests.BindingRuleDeleteRequest(binding_rule_id=request.tail)
+    return await delete_record(agent, request, "ACL.BindingRuleDelete", body)
 
 
 # -- login and logout
@@ -140,6 +128,6 @@ async def login(agent: "AgentInterface", request: Request) -> Response:
 async def logout(agent: "AgentInterface", request: Request) -> Response:
     """Remove the token of the request, which a login created."""
     if not token_of(request):
-        raise HttpError(403, "ACL not found")
+        raise HttpError(403, NOT_FOUND)
     await agent.caller.call("ACL.Logout", apply_to_write(agent, request, requests.LogoutRequest()))
     return Response(True)

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from consulpy.errors import BadRequest
 from consulpy.http.api import acl_bodies as bodies
+from consulpy.http.api.acl_route import acl_route, delete_record
 from consulpy.http.api.params import apply_to_write
-from consulpy.http.api.routes.acl import acl_route
 from consulpy.http.api.routing import HttpError, Request, Response
 from consulpy.http.api.rpc_read import read
 from consulpy.structs.acl import CLIENT, LegacyAcl
@@ -41,9 +41,8 @@ async def _set(agent: "AgentInterface", request: Request, acl: LegacyAcl) -> Res
 async def destroy(agent: "AgentInterface", request: Request) -> Response:
     """Remove a token."""
     _need_acl(request)
-    body = apply_to_write(agent, request, LegacyRequest(op="delete", acl=LegacyAcl(id=request.tail)))
-    await agent.caller.call("ACL.Apply", body)
-    return Response(True)
+    body = LegacyRequest(op="delete", acl=LegacyAcl(id=request.tail))
+    return await delete_record(agent, request, "ACL.Apply", body)
 
 
 def _need_acl(request: Request) -> None:

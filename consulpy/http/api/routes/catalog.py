@@ -73,11 +73,11 @@ async def deregister(agent: "AgentInterface", request: Request) -> Response:
 @route("GET", "/v1/catalog/datacenters")
 async def datacenters(agent: "AgentInterface", request: Request) -> Response:
     """The names of all datacenters, the nearest first."""
-    asked = consistency(request)
-    if asked.use_cache and request.cache is not None:
+    options = consistency(request)
+    if options.use_cache and request.cache is not None:
         found, age_s = await request.cache.datacenters()
         return Response(found, headers=cache_headers(age_s))
-    return Response(await agent.caller.call("Catalog.ListDatacenters", DatacentersRequest(options=asked)))
+    return Response(await agent.caller.call("Catalog.ListDatacenters", DatacentersRequest(options=options)))
 
 
 @route("GET", "/v1/catalog/nodes")

@@ -159,8 +159,8 @@ async def check(agent: "AgentInterface", request: Request) -> Response:
     apply_to_read(agent, request, SpecificRequest())
     source, destination = (_named(_parameter(request, side), side) for side in ("source", "destination"))
     kind = request.query.get("source-type") or CONSUL_SOURCE
-    asked = IntentionCheck(source.namespace, source.name, destination.namespace, destination.name, kind)
-    reply = await agent.caller.call("Intention.Check", _query(agent, request, IntentionQuery(check=asked)))
+    connection = IntentionCheck(source.namespace, source.name, destination.namespace, destination.name, kind)
+    reply = await agent.caller.call("Intention.Check", _query(agent, request, IntentionQuery(check=connection)))
     return Response({"Allowed": reply.allowed})
 
 

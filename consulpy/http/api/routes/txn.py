@@ -42,8 +42,8 @@ async def txn(agent: "AgentInterface", request: Request) -> Response:
     refuse_large(request, max(limits.txn_bytes, limits.value_bytes), "txn_max_req_len")
     operations = _operations(agent, request)
     if all(_only_reads(operation) for operation in operations):
-        asked = apply_to_read(agent, request, Read())
-        body = TxnReadRequest(datacenter=asked.datacenter, ops=operations, options=asked.options)
+        read = apply_to_read(agent, request, Read())
+        body = TxnReadRequest(datacenter=read.datacenter, ops=operations, options=read.options)
         reply = await agent.caller.call("Txn.Read", body)
         meta = reply.meta.to_json()
         headers = {
