@@ -1,1 +1,1 @@
-"""What the user wrote, checked and completed: flags, files and folders in, one frozen `RuntimeConfig` out."""
+"""The configuration: flags, files and directories in, one validated, frozen `RuntimeConfig` out."""

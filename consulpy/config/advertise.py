@@ -1,6 +1,6 @@
-"""Which address an agent advertises when the configuration names none (pure).
+"""The address that an agent advertises when the configuration names none.
 
-Seen with Consul 1.8.7: bound to 0.0.0.0 it is the one private IPv4 address of the interfaces that are up, bound to ::
+Source: Consul 1.8.7. Bound to 0.0.0.0 it is the one private IPv4 address of the interfaces that are up, bound to ::
 the one public IPv6 address; loopback counts only where no other interface that is up has any address.
 """
 
@@ -15,30 +15,30 @@ _NETWORKS: Final = {
     4: "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16",
     6: "::1/128 fc00::/7 fe80::/10 fec0::/10 2001:db8::/32",
 }
-#: What Consul takes for private, by IP version.
+#: Networks that Consul treats as private, by IP version.
 PRIVATE: Final = {
     version: tuple(ipaddress.ip_network(text) for text in texts.split()) for version, texts in _NETWORKS.items()
 }
 
 
 def is_private(one: InterfaceAddress) -> bool:
-    """Whether Consul takes it for private."""
+    """Whether Consul treats the address as private."""
     return any(one.address in network for network in PRIVATE[one.address.version])
 
 
 def active(found: Sequence[InterfaceAddress]) -> list[InterfaceAddress]:
-    """The addresses that count: of interfaces that are up, those of loopback only if there are no others."""
+    """Addresses of interfaces that are up; those of loopback only if there are no others."""
     up = [one for one in found if one.up]
     return [one for one in up if not one.loopback] or up
 
 
 def address_to_advertise(bind: str, found: Sequence[InterfaceAddress]) -> str:
     """The address for an agent bound to `bind` ("0.0.0.0" or "::"). Raises `ConfigError` unless exactly one fits."""
-    counting = active(found)
+    candidates = active(found)
     if bind == "0.0.0.0":
-        what, fitting = "private IPv4", [one for one in counting if one.address.version == 4 and is_private(one)]
+        what, fitting = "private IPv4", [one for one in candidates if one.address.version == 4 and is_private(one)]
     else:
-        what, fitting = "public IPv6", [one for one in counting if one.address.version == 6 and not is_private(one)]
+        what, fitting = "public IPv6", [one for one in candidates if one.address.version == 6 and not is_private(one)]
     shown = [str(one.address) for one in fitting]
     if len(shown) == 1:
         return shown[0]
@@ -47,5 +47,5 @@ def address_to_advertise(bind: str, found: Sequence[InterfaceAddress]) -> str:
             f"Multiple {what} addresses found ({', '.join(shown)}). "
             "Please configure one with 'bind' and/or 'advertise'."
         )
-    others = ", ".join(str(one.address) for one in counting) or "none"
+    others = ", ".join(str(one.address) for one in candidates) or "none"
     raise ConfigError(f"No {what} address found: give one with -advertise or -bind; this host has: {others}")

@@ -1,4 +1,4 @@
-"""Config entries that a leader writes when they are not there yet (`config_entries { bootstrap {} }`)."""
+"""Config entries that a leader writes if they do not exist (`config_entries { bootstrap {} }`)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from consulpy.structs.config_entry import Entry
 
 
 def read(value: Any, place: Place) -> Definition:
-    """An entry as it was written, in the form of the HTTP API. Raises `ConfigError` for one that means nothing."""
+    """One entry in the HTTP API's form. Raises `ConfigError` for an invalid entry."""
     found: dict[str, Any] = map_of(anything)(value, place)
     try:
         _entry(found)
@@ -24,7 +24,7 @@ def read(value: Any, place: Place) -> Definition:
 
 
 def entries_of(raws: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """The entries of definitions that `read` took."""
+    """The config entries of definitions that `read` returned."""
     return [_entry(dict(raw)) for raw in raws]
 
 

@@ -1,11 +1,10 @@
-"""Definitions of services and checks in configuration files: their schema, and their reading into the HTTP API's form.
+"""Definitions of services and checks in configuration files: their schema, and their conversion to the HTTP API's form.
 
     service { name = "web" checks { ttl = "10s" } }   ->   {"Name": "web", "Checks": [{"TTL": "10s"}]}
 
-The schema decides what is a list and what is a block: one block where a list belongs is a list of one, and a list of
-one block where a block belongs is that block. Names are read without regard to case and underscores. Source: what
-`consulpy validate` and agents of Consul 1.8.7 take and refuse; names of newer versions are taken when they ask for
-nothing.
+The schema decides between list and block: a single block in the place of a list is a list of one, and a list of one
+block in the place of a block is that block. Names are matched without case and underscores. Source: what `consul
+validate` and agents of Consul 1.8.7 accept; names of newer versions are accepted if their value has no effect.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,12 +17,12 @@ from consulpy.gocompat import newer_fields
 from consulpy.gocompat.json_decode import GoError, decode_duration
 from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
 
-#: How a value is read: the value, where it stands; gives it in the API's form. Raises `ConfigError`.
+#: Converts a value at a place to the API's form. Raises `ConfigError`.
 Read = Callable[[Any, Place], Any]
 
 
 class Definition(dict[str, Any]):
-    """A service or check in the API's form, and where it was written."""
+    """A service, check or watch in the API's form, with its place in a file."""
 
     def __init__(self, members: Mapping[str, Any], place: Place) -> None:
         super().__init__(members)
@@ -31,28 +30,28 @@ class Definition(dict[str, Any]):
 
 
 def text(value: Any, place: Place) -> str:
-    """A text."""
+    """A string."""
     if not isinstance(value, str):
         raise place.wrong("a text", value)
     return value
 
 
 def switch(value: Any, place: Place) -> bool:
-    """True or false."""
+    """A boolean."""
     if not isinstance(value, bool):
         raise place.wrong("true or false", value)
     return value
 
 
 def whole(value: Any, place: Place) -> int:
-    """A whole number that Go's int holds; 80.0 is one."""
+    """An integer in the range of Go's int; 80.0 is one."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1 << 63 or value != int(value):
         raise place.wrong("a whole number", value)
     return int(value)
 
 
 def duration_text(value: Any, place: Place) -> str:
-    """A duration such as "10s"; it stays a text. Empty means none."""
+    """A duration such as "10s", unchanged. Empty: none."""
     try:
         if text(value, place):
             decode_duration(value)
@@ -62,7 +61,7 @@ def duration_text(value: Any, place: Place) -> str:
 
 
 def anything(value: Any, place: Place) -> Any:
-    """What is not ours to understand; a list of one block is that block, as Consul has it."""
+    """Any value; a list of one block is that block, as in Consul."""
     if isinstance(value, list):
         if len(value) == 1 and isinstance(value[0], dict):
             return anything(value[0], place)
@@ -71,7 +70,7 @@ def anything(value: Any, place: Place) -> Any:
 
 
 def list_of(read: Read, zero: Any = None) -> Read:
-    """A list; one block counts as a list of one. `zero` stands for null."""
+    """A list; a single block is a list of one. `zero`: the value of null items."""
 
     def read_list(value: Any, place: Place) -> list[Any]:
         if isinstance(value, dict) and zero is None:
@@ -96,7 +95,7 @@ def one_block(value: Any, place: Place) -> dict[str, Any]:
 
 
 def map_of(read: Read) -> Read:
-    """A block whose names are free."""
+    """A block of arbitrary names."""
 
     def read_map(value: Any, place: Place) -> dict[str, Any]:
         block = one_block(value, place)
@@ -107,16 +106,16 @@ def map_of(read: Read) -> Read:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A block with these names. `what`: how errors call it. `check`: says what is wrong with the block as a whole.
+    """A block of known names. `what`: its name in errors. `check(block)`: the fault of the block as a whole, or "".
 
-    `default`: what stands for a name that is missing.
+    `default`: values of missing names.
     """
 
     what: str
     fields: Mapping[str, Read]
     check: Callable[[dict[str, Any]], str] | None = None
     default: Mapping[str, Any] = field(default_factory=dict)
-    #: Its name in the table of fields that newer versions have.
+    #: Its Go struct in `gocompat.newer_fields`.
     struct: str = ""
     #: Names by their lower case without underscores.
     names: dict[str, str] = field(default_factory=dict, init=False)
@@ -173,7 +172,7 @@ def go_name(name: str) -> str:
 
 
 def _fault_of_check(found: dict[str, Any]) -> str:
-    """What Consul says at its start of a check that could not run."""
+    """Consul's error for a check that cannot run, or ""."""
     from consulpy.local.definitions import check_from_config
     from consulpy.local.validation import check_type
 
@@ -206,7 +205,7 @@ def _meta(value: Any, place: Place) -> dict[str, str]:
 
 
 def _service_kind(value: Any, place: Place) -> str:
-    """The kinds that there are; any other is a plain service, as in Consul."""
+    """A known kind; any other is an ordinary service, as in Consul."""
     kind = text(value, place)
     return kind if kind == CONNECT_PROXY or kind in GATEWAYS else ""
 
@@ -227,7 +226,7 @@ def _fault_of_sidecar(found: dict[str, Any]) -> str:
 
 
 def _fault_of_service(found: dict[str, Any]) -> str:
-    """What the agent would say of it at its start: its name, and its proxy's port and destination."""
+    """The error of a service without a name, or with an invalid proxy; or ""."""
     from consulpy.local.definitions import service_from_config
     from consulpy.local.validation import check_service
 
@@ -322,5 +321,5 @@ def check(value: Any, place: Place) -> Definition:
 
 
 def watch(value: Any, place: Place) -> Definition:
-    """A watch: its parameters depend on its type and are checked by what runs it."""
+    """A watch definition; its parameters are validated by `agent.features.watches`."""
     return Definition(map_of(anything)(value, place), place)

@@ -1,7 +1,6 @@
 """From values by key to a `RuntimeConfig`: defaults, -dev, templates, node name, addresses.
 
-Pure: what depends on the machine comes in as a `Host`. Source of the rules: docs/wire/gossip.md 9.6; seen with real
-Consul 1.8.7, whose error texts are used where it has one.
+Facts of the machine come from a `Host`. Source of rules and error texts: docs/wire/gossip.md 9.6, Consul 1.8.7.
 """
 
 import dataclasses
@@ -16,7 +15,7 @@ from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.sockaddr import NoAddress, render
 from consulpy.errors import ConfigError
 
-#: What -dev changes; files and flags may change it again.
+#: Defaults of -dev; files and flags override them.
 DEV: Final[Mapping[str, Any]] = {
     "bind_addr": "127.0.0.1",
     "disable_keyring_file": True,
@@ -33,9 +32,9 @@ DEV: Final[Mapping[str, Any]] = {
     "gossip_wan.suspicion_mult": 3,
 }
 _ANY: Final = ("0.0.0.0", "::", "[::]")
-#: Stands for an address that only the host could tell, when none is asked (`consulpy validate`).
+#: Placeholder of an address that depends on the host, where the host is not known (`consulpy validate`).
 UNKNOWN_ADDRESS: Final = "127.0.0.1"
-#: Keys whose value is one address, perhaps as a template.
+#: Keys whose value is one address or a template of one.
 _ADDRESS_KEYS: Final = (
     "bind_addr",
     "serf_lan",
@@ -50,7 +49,7 @@ _ADDRESS_KEYS: Final = (
 
 
 def spelling(path: str) -> str:
-    """How an error names a key: with its flag, if it has one."""
+    """The name of a key in errors, with its flag if it has one."""
     flag = KEYS[path][1].flag
     return f"{path} (-{flag})" if flag else path
 
@@ -99,7 +98,7 @@ def _name_and_bootstrap(found: dict[str, Any], host: Host) -> None:
         found.setdefault("primary_datacenter", found["acl_datacenter"])
     found["primary_datacenter"] = found.get("primary_datacenter", "").lower() or found["datacenter"]
     if found.get("bootstrap_expect") == 1 and found.get("server") and not found.get("bootstrap"):
-        # the same as -bootstrap, and Consul says so in its tags too
+        # equal to -bootstrap, in Consul's gossip tags too
         found["bootstrap"], found["bootstrap_expect"] = True, 0
 
 
@@ -171,7 +170,7 @@ def _rendered(path: str, text: str, host: Host) -> str:
 
 
 def _targets(path: str, texts: Sequence[str], host: Host) -> tuple[str, ...]:
-    """Addresses to join, with templates replaced; cloud providers are refused."""
+    """Join addresses with templates evaluated. Raises `ConfigError` for cloud providers."""
     targets: list[str] = []
     for text in texts:
         if "provider=" in text:

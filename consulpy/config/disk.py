@@ -1,4 +1,4 @@
-"""Files and folders of configuration: which are read, in which order, and what is in each.
+"""Configuration files and directories: their order, and the settings in each.
 
 Source: Consul's documentation of `-config-file` and `-config-dir`; the order is that of the command line, and
 alphabetical in a folder. Only `.json` and `.hcl` files of a folder count.
@@ -16,18 +16,18 @@ from consulpy.codec.strict_json import DEPTH_MAX, is_deep
 from consulpy.config import json_text
 from consulpy.errors import ConfigError
 
-#: A configuration file larger than this is a mistake, in bytes.
+#: Most bytes of a configuration file; larger ones are refused.
 LARGEST_BYTES: Final = 16 * 1024 * 1024
 SUFFIXES: Final = (".hcl", ".json")
 
 
 @dataclass
 class Source:
-    """One tree of settings and where it came from: a file, a fragment, or the flags."""
+    """One tree of settings and its origin: a file, a fragment (-hcl), or the flags."""
 
     origin: str
     tree: Block = field(default_factory=Block)
-    #: Lines for the log.
+    #: Warnings for the log.
     warnings: list[str] = field(default_factory=list)
 
     def place(self, block: Block, name: str = "") -> str:
@@ -37,7 +37,7 @@ class Source:
 
 
 def read_path(path: str, file_format: str = "") -> list[Source]:
-    """The file, or the files of the folder. Raises `ConfigError` naming file and line."""
+    """A file, or the files of a directory. Raises `ConfigError` with file and line."""
     place = Path(path)
     if place.is_dir():
         try:
@@ -57,7 +57,7 @@ def _skipped(path: Path) -> Source:
 
 
 def read_file(path: str, file_format: str = "") -> Source:
-    """One file. Its suffix says how it is written, unless `file_format` ("hcl", "json") does."""
+    """One file. `file_format`: "hcl" or "json"; "": by the suffix. Raises `ConfigError`."""
     if not Path(path).exists():
         raise ConfigError(f"config: Open failed on {path}. open {path}: no such file or directory")
     chosen = file_format or Path(path).suffix.removeprefix(".")
@@ -76,10 +76,10 @@ def read_file(path: str, file_format: str = "") -> Source:
 
 
 def parse(origin: str, text: str, file_format: str) -> Source:
-    """The settings in a text ("hcl" or "json"); one of no bytes has none. Raises `ConfigError` naming origin and line.
+    """The settings in a text ("hcl" or "json"); an empty text has none. Raises `ConfigError` with origin and line.
 
-    A text in HCL may be JSON as well: it begins with a brace then, a comma may stand behind the last item of a block,
-    and only its first value counts, as in Consul.
+    An HCL text that begins with a brace may be JSON: trailing commas are allowed, and only the first value is read, as
+    in Consul.
     """
     plain = text.removeprefix("\ufeff")
     if not plain:
@@ -100,7 +100,7 @@ def parse(origin: str, text: str, file_format: str) -> Source:
 def _parse_json(origin: str, text: str, *, strict: bool) -> Source:
     try:
         tree, end = json_text.parse(text, strict=strict)
-    except json_text.JsonMistake as mistake:
+    except json_text.JsonSyntaxError as mistake:
         place = "".join(f":{number}" for number in (mistake.line, mistake.column) if number)
         raise ConfigError(f"failed to parse {origin}{place}: {mistake}") from None
     if is_deep(tree):
@@ -122,7 +122,7 @@ def read_all(paths: Sequence[str], file_format: str = "") -> list[Source]:
 
 
 def check_data_dir(data_dir: str | None) -> None:
-    """Make the data directory if it is not there. Raises `ConfigError` if it cannot be used."""
+    """Create the data directory if it does not exist. Raises `ConfigError` if it is not usable."""
     if data_dir is None:
         return
     path = Path(data_dir)
@@ -137,5 +137,5 @@ def check_data_dir(data_dir: str | None) -> None:
 
 
 def absolute(path: str) -> str:
-    """`path` from the root, with the user's home directory in the place of `~`."""
+    """The absolute form of `path`, with `~` expanded."""
     return str(Path(path).expanduser().absolute())

@@ -1,4 +1,4 @@
-"""The agent's flags, derived from the schema, so that `consulpy agent` and `twistd consulpy` know the same ones."""
+"""The agent's flags, derived from the schema; shared by `consulpy agent` and `twistd consulpy`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _CONVERT: Final[Mapping[Kind, Callable[[str], Any]]] = {
     Kind.TEXT_MAP: pair,
 }
 
-#: Flags of Consul's agent that change nothing here, and what each would have been for.
+#: Flags of Consul's agent that are accepted without effect.
 _WITHOUT_EFFECT: Final = (
     Flag("auto-reload-config", "Watches the configuration files and reloads them.", switch, hidden=True),
     Flag("primary-gateway", "Address of a mesh gateway in the primary datacenter.", many=True, hidden=True),
@@ -35,7 +35,7 @@ _WITHOUT_EFFECT: Final = (
 
 @dataclass(frozen=True)
 class AgentFlags:
-    """What was given on the command line: `values` by key, and what is no key."""
+    """The parsed command line: `values` by key, and flags that are no keys."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     config_paths: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ def config_format(text: str) -> str:
 
 
 def read_flags(argv: Sequence[str]) -> AgentFlags:
-    """Read the agent's command line. Raises `ConfigError` naming the flag, `HelpWanted`."""
+    """Parse the agent's command line. Raises `ConfigError` with the flag's name, `HelpWanted`."""
     flags = agent_flags()
     given, arguments = flags.parse(argv)
     if arguments:
@@ -115,7 +115,7 @@ def read_flags(argv: Sequence[str]) -> AgentFlags:
 
 
 def _in_order(argv: Sequence[str], given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Files and folders in the order in which they were named: later ones win."""
+    """Files and directories in the order of the command line; later ones take precedence."""
     files, folders = iter(given["config-file"]), iter(given["config-dir"])
     ordered: list[str] = []
     for word in argv:

@@ -1,6 +1,6 @@
-"""What the configuration asks of this host: its name, its addresses, whether an address is its own.
+"""Facts of this host for the configuration: its name, addresses and machine id.
 
-The only file of this room that opens sockets; everything else takes a `Host` by argument.
+The only file of this package that opens sockets; the others take a `Host` as an argument.
 """
 
 import array
@@ -23,42 +23,42 @@ _IFREQ_BYTES: Final = 40
 
 
 class Host(Protocol):
-    """The questions that `derive` asks."""
+    """Facts of a host that `derive` and `validate` need."""
 
     def name(self) -> str:
         """The host's name."""
 
     def addresses(self) -> list[InterfaceAddress] | None:
-        """The addresses of all interfaces; None if they are not to be asked for."""
+        """The addresses of all interfaces; None: unknown."""
 
     def owns(self, address: str) -> bool:
-        """Whether a program here may listen at this IP address."""
+        """Whether the IP address can be bound."""
 
     def machine_id(self) -> str:
-        """What tells this machine from others for ever, or ""."""
+        """A permanent unique id of the machine, or ""."""
 
 
 class AnyHost:
-    """Any machine: configurations are validated for it without a look at this one's addresses."""
+    """Any machine: for validation without this host's addresses."""
 
     def name(self) -> str:
-        """This host's name: every other one would do."""
+        """This host's name, as an example."""
         return socket.gethostname()
 
     def addresses(self) -> None:
-        """Not known."""
+        """Unknown."""
 
     def owns(self, address: str) -> bool:
-        """It may be."""
+        """Any address can be."""
         return bool(address)
 
     def machine_id(self) -> str:
-        """Not known."""
+        """Unknown."""
         return ""
 
 
 class ThisHost:
-    """The machine that we run on (Linux; elsewhere only the name and `owns` are known)."""
+    """The machine that this runs on (Linux; elsewhere only `name` and `owns` work)."""
 
     def name(self) -> str:
         """The host's name."""
@@ -69,7 +69,7 @@ class ThisHost:
         return [*_ipv4_addresses(), *_ipv6_addresses()]
 
     def owns(self, address: str) -> bool:
-        """Whether a program here may listen at this IP address."""
+        """Whether the IP address can be bound."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             try:
@@ -79,7 +79,7 @@ class ThisHost:
         return True
 
     def machine_id(self) -> str:
-        """The product's UUID, or the one that the system was installed with."""
+        """The product UUID of the firmware, or /etc/machine-id."""
         for path in ("/sys/class/dmi/id/product_uuid", "/etc/machine-id"):
             try:
                 found = Path(path).read_text(encoding="ascii").strip().lower()
@@ -93,38 +93,38 @@ class ThisHost:
 def _ipv4_addresses() -> list[InterfaceAddress]:
     """All addresses of all interfaces, in the kernel's order; an alias such as eth0:1 is one more of eth0."""
     found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        for row in _interface_rows(asking):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for row in _interface_rows(control):
             label, address = row[:16].rstrip(b"\0"), row[20:24]
             request = struct.pack("16s16s8x", label, row[16:32])
             try:
-                mask = fcntl.ioctl(asking, _SIOCGIFNETMASK, request)[20:24]
-            except OSError:  # it is gone meanwhile
+                mask = fcntl.ioctl(control, _SIOCGIFNETMASK, request)[20:24]
+            except OSError:  # removed meanwhile
                 continue
             name = label.decode("utf-8", "replace").partition(":")[0]
-            flags = _flags(asking, name)
+            flags = _flags(control, name)
             length = int.from_bytes(mask, "big").bit_count()
             up, loopback = bool(flags & _IFF_UP), bool(flags & _IFF_LOOPBACK)
             found.append(InterfaceAddress(name, ipaddress.IPv4Address(address), length, up, loopback))
     return found
 
 
-def _interface_rows(asking: socket.socket) -> list[bytes]:
-    """SIOCGIFCONF: a `struct ifreq` for each IPv4 address; asked for again with twice the space while it was full."""
+def _interface_rows(control: socket.socket) -> list[bytes]:
+    """SIOCGIFCONF: a `struct ifreq` for each IPv4 address; repeated with twice the space while it was full."""
     size = 64 * _IFREQ_BYTES
     while True:
         space = array.array("B", bytes(size))
         address, _ = space.buffer_info()
-        used = struct.unpack("iP", fcntl.ioctl(asking, _SIOCGIFCONF, struct.pack("iP", size, address)))[0]
+        used = struct.unpack("iP", fcntl.ioctl(control, _SIOCGIFCONF, struct.pack("iP", size, address)))[0]
         if used < size:
             rows = space.tobytes()[:used]
             return [rows[at : at + _IFREQ_BYTES] for at in range(0, used, _IFREQ_BYTES)]
         size *= 2
 
 
-def _flags(asking: socket.socket, name: str) -> int:
+def _flags(control: socket.socket, name: str) -> int:
     try:
-        answer = fcntl.ioctl(asking, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()[:15]))
+        answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()[:15]))
     except OSError:
         return 0
     return int(struct.unpack("H", answer[16:18])[0])
@@ -136,10 +136,10 @@ def _ipv6_addresses() -> list[InterfaceAddress]:
     except OSError:
         return []
     found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for row in rows:
             digits, _, length, _, _, name = row.split()
-            flags = _flags(asking, name)
+            flags = _flags(control, name)
             address = ipaddress.IPv6Address(bytes.fromhex(digits))
             up, loopback = bool(flags & _IFF_UP), bool(flags & _IFF_LOOPBACK)
             found.append(InterfaceAddress(name, address, int(length, 16), up, loopback))

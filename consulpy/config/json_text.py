@@ -1,8 +1,7 @@
-"""JSON texts into blocks that know their lines.
+"""A JSON parser whose objects (`Block`) know the lines of their names.
 
-Python's scanner does the work; objects are read here, because it does not say where their names stand. As Go's
-encoding/json, from which users come: the last of equal names counts, half of a surrogate pair is U+FFFD, and there is
-neither NaN nor Infinity.
+Python's scanner parses; objects are parsed here, because it does not report the positions of names. As in Go's
+encoding/json the last of equal names counts, half of a surrogate pair is U+FFFD, and NaN and Infinity are errors.
 """
 
 import json
@@ -19,8 +18,8 @@ _BLANK: Final = re.compile(r"[ \t\n\r]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-class JsonMistake(Exception):
-    """The text is no JSON: `line` and `column` say where (from 1; column 0: not known)."""
+class JsonSyntaxError(Exception):
+    """Invalid JSON at `line` and `column`, from 1; column 0: unknown."""
 
     def __init__(self, line: int, column: int, why: str) -> None:
         super().__init__(why)
@@ -29,9 +28,9 @@ class JsonMistake(Exception):
 
 
 def parse(text: str, *, strict: bool = True) -> tuple[Any, int]:
-    """(value, where it ends); objects are `Block`s. Raises `JsonMistake`.
+    """(value, offset of its end); objects are `Block`s. Raises `JsonSyntaxError`.
 
-    `strict`: nothing may follow the value. Otherwise a comma may stand behind the last item of an object or a list.
+    `strict`: nothing may follow the value. Otherwise objects and lists may have a trailing comma.
     """
     try:
         decoder = _Decoder(text, strict)
@@ -39,15 +38,15 @@ def parse(text: str, *, strict: bool = True) -> tuple[Any, int]:
             return decoder.decode(text), len(text)
         return decoder.raw_decode(text, _skip(text, 0))
     except json.JSONDecodeError as error:
-        raise JsonMistake(error.lineno, error.colno, error.msg) from None
+        raise JsonSyntaxError(error.lineno, error.colno, error.msg) from None
     except RecursionError:
-        raise JsonMistake(0, 0, "blocks are nested too deep") from None
-    except JsonFault as fault:  # a number that is none, or that nothing holds
-        raise JsonMistake(0, 0, str(fault)) from None
+        raise JsonSyntaxError(0, 0, "blocks are nested too deep") from None
+    except JsonFault as fault:  # an invalid number, or one out of range
+        raise JsonSyntaxError(0, 0, str(fault)) from None
 
 
 class _Decoder(json.JSONDecoder):
-    """Reads one text; knows where its lines end."""
+    """Decoder of one text that maps offsets to lines."""
 
     def __init__(self, text: str, strict: bool) -> None:
         super().__init__(parse_constant=no_constant, parse_float=float_of, parse_int=whole_of)

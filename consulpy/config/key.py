@@ -1,4 +1,4 @@
-"""A key of the configuration: everything that files, flags, help texts and checks have to know about it, said once.
+"""A key of the configuration: its name in files, flag, type, default, help text, and whether a reload applies it.
 
 A field of a dataclass in `schema` or `sections` becomes a key through `key(...)`; `keys_of` derives the table.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 
 class Kind(enum.Enum):
-    """How a value is written, in files and on the command line; the value is how an error names it."""
+    """The type of a value in files and on the command line; the member's value is its name in errors."""
 
     TEXT = "text"
     WHOLE = "a whole number"
@@ -26,12 +26,12 @@ class Kind(enum.Enum):
 
 
 class Support(enum.Enum):
-    """What this program does with a key that Consul knows."""
+    """Whether a key of Consul has an effect here."""
 
     USED = "used"
-    #: Read and checked, without effect: it belongs to what this program does not do yet, and nobody is harmed.
+    #: Parsed and validated, without effect: it configures an unsupported feature, and ignoring it is safe.
     IGNORED = "ignored"
-    #: Leaving it out would leave the user less safe than he thinks.
+    #: An error: ignoring it would be less secure than configured.
     REFUSED = "refused"
 
 
@@ -47,15 +47,16 @@ class Key:
     reloadable: bool
     support: Support
     placeholder: str
-    #: Whether the value is shown nowhere.
+    #: Whether the value is never shown.
     secret: bool = False
 
 
+#: Key of a field's metadata.
 _META: Final = "consulpy key"
 
 
 def is_secret(field: "dataclasses.Field[Any]") -> bool:
-    """Whether the value of a field is shown nowhere."""
+    """Whether the value of a field is never shown."""
     return bool(field.metadata.get(_META, {}).get("secret"))
 
 
@@ -73,7 +74,7 @@ def key(
 ) -> Any:
     """Declare a dataclass field as a key. `wire` is needed where the field's name differs (units, plurals).
 
-    `secret`: the value is shown nowhere.
+    `secret`: the value is never shown.
     """
     about = {"wire": wire, "kind": kind, "flag": flag, "doc": doc, "reloadable": reloadable, "support": support}
     meta = {_META: {**about, "placeholder": placeholder, "secret": secret}}
@@ -88,7 +89,7 @@ def section(kind: type) -> Any:
 
 
 def keys_of(schema: type, prefix: str = "") -> Iterator[tuple[tuple[str, ...], Key]]:
-    """All keys of a dataclass and the blocks in it: (names of the fields that lead there, the key)."""
+    """All keys of a dataclass and of its blocks: (names of the fields that lead to the key, the key)."""
     for field in dataclasses.fields(schema):
         about = field.metadata.get(_META)
         if about is None:

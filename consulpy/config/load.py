@@ -1,6 +1,6 @@
-"""Reads what the user wrote into one `RuntimeConfig`: flags over files over -dev over defaults.
+"""Loads a `RuntimeConfig`: flags take precedence over files, those over -dev, that over defaults.
 
-Source of the order: Consul's documentation, "Configuration"; lists of flags come before those of files, as there.
+Source: Consul's documentation, "Configuration". Lists from flags come before those from files.
 """
 
 import dataclasses
@@ -17,13 +17,13 @@ from consulpy.config.validate import check_host, validate, warnings
 from consulpy.config.values import Reading, merge, placed
 from consulpy.errors import ConfigError
 
-_STRUNG: tuple[Kind, ...] = (Kind.TEXTS, Kind.BLOCKS)
+_CONCATENATED: tuple[Kind, ...] = (Kind.TEXTS, Kind.BLOCKS)
 
 
 def load(argv: Sequence[str], host: Host | None = None) -> RuntimeConfig:
-    """The configuration that the flags in `argv` and the files named there ask for, ready to run.
+    """The configuration of an agent's command line, with the files that it names, ready to run.
 
-    The data directory is made and the node's id kept there. Raises `ConfigError`.
+    Creates the data directory and stores the node id in it. Raises `ConfigError`.
     """
     here = host or ThisHost()
     config = read(read_flags(argv), here)
@@ -33,13 +33,13 @@ def load(argv: Sequence[str], host: Host | None = None) -> RuntimeConfig:
 
 
 def read(flags: AgentFlags, host: Host) -> RuntimeConfig:
-    """The same, but nothing is written and this host is not asked, as for `consulpy validate`. Raises `ConfigError`."""
+    """The configuration of parsed flags, validated. Writes nothing. Raises `ConfigError`."""
     sources = [source for path in flags.config_paths for source in read_path(path, flags.config_format)]
     sources += [parse(f"-hcl {number}", text, "hcl") for number, text in enumerate(flags.fragments, 1)]
     readings = [Reading(source) for source in sources]
-    strung = {path: value for path, value in flags.values.items() if KEYS[path][1].kind in _STRUNG}
-    single = {path: value for path, value in flags.values.items() if path not in strung}
-    values = merge([_given(strung), *readings, _given(single)])
+    lists = {path: value for path, value in flags.values.items() if KEYS[path][1].kind in _CONCATENATED}
+    single = {path: value for path, value in flags.values.items() if path not in lists}
+    values = merge([_reading_of_flags(lists), *readings, _reading_of_flags(single)])
     if values.get("data_dir"):
         values["data_dir"] = absolute(values["data_dir"])
     notes = [*flags.warnings, *(line for reading in readings for line in reading.warnings)]
@@ -54,14 +54,14 @@ def read(flags: AgentFlags, host: Host) -> RuntimeConfig:
 
 
 def validate_files(paths: Sequence[str], file_format: str = "", host: Host | None = None) -> RuntimeConfig:
-    """Are these files a configuration that could run, on some host? Raises `ConfigError` that says why not."""
+    """Validate files and directories. Raises `ConfigError` for the first fault."""
     if not paths:
         raise ConfigError("Must specify at least one config file or directory")
     return read(AgentFlags(config_paths=tuple(paths), config_format=file_format), host or AnyHost())
 
 
-def _given(values: dict[str, object]) -> Reading:
-    """Values that are checked already, among readings."""
+def _reading_of_flags(values: dict[str, object]) -> Reading:
+    """The values of flags as a `Reading`."""
     reading = Reading(Source("flags"))
     reading.values = dict(values)
     return reading

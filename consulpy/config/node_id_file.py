@@ -1,6 +1,6 @@
-"""The id of this node, the same for ever: kept in `node-id` of the data directory.
+"""The permanent id of this node, stored in `node-id` of the data directory.
 
-Source: docs/wire/gossip.md 9.6; the hashing of the host's id was checked against a real Consul agent's.
+Source: docs/wire/gossip.md 9.6; the hash of the machine id: Consul 1.8.7.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from consulpy.errors import ConfigError
 
 
 def node_id(data_dir: str | None, wanted: str, machine_id: str = "") -> str:
-    """The id to use: `wanted`, else the one kept in `data_dir`, else one of `machine_id` or a new one; kept then.
+    """The node id: `wanted`, else the stored one, else the hash of `machine_id` or a random one; stored if it changed.
 
     Raises `ConfigError` when the file holds no UUID or cannot be written.
     """
@@ -21,23 +21,23 @@ def node_id(data_dir: str | None, wanted: str, machine_id: str = "") -> str:
         return wanted.lower() or _of_machine(machine_id) or str(uuid.uuid4())
     path = Path(data_dir) / "node-id"
     try:
-        kept = path.read_text(encoding="ascii", errors="replace").strip().lower() if path.exists() else ""
+        stored = path.read_text(encoding="ascii", errors="replace").strip().lower() if path.exists() else ""
     except OSError as error:
         raise ConfigError(f"failed to setup node ID: cannot read {path}: {error.strerror}") from None
     if wanted:
         chosen = wanted.lower()
-    elif kept and not is_node_id(kept):
+    elif stored and not is_node_id(stored):
         raise ConfigError(
             f"failed to setup node ID: {path} holds no UUID: correct it, or remove it to become a new node"
         )
     else:
-        chosen = kept or _of_machine(machine_id) or str(uuid.uuid4())
-    if chosen != kept:
-        _keep(path, chosen)
+        chosen = stored or _of_machine(machine_id) or str(uuid.uuid4())
+    if chosen != stored:
+        _write(path, chosen)
     return chosen
 
 
-def _keep(path: Path, chosen: str) -> None:
+def _write(path: Path, chosen: str) -> None:
     """Write the file so that a crash leaves the old one or the new one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""Where a setting stands, for errors that name file and line."""
+"""The place of a setting in a file, for errors with file and line."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,30 +10,30 @@ from consulpy.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: the file, the line (0: not known), and the path of names that leads to it."""
+    """The place of a value: file, line (0: unknown) and path of names."""
 
     origin: str
     line: int
     path: str
 
     def at(self, name: str, block: Any) -> "Place":
-        """A name in a block."""
+        """The place of a name in a block."""
         return Place(self.origin, line_of(block, name) or self.line, f"{self.path}.{name}" if self.path else name)
 
     def item(self, index: int, value: Any) -> "Place":
-        """An item of a list."""
+        """The place of an item of a list."""
         return Place(self.origin, line_of(value) or self.line, f"{self.path}[{index}]")
 
     def __str__(self) -> str:
         return f"{self.origin}:{self.line}" if self.line else self.origin
 
     def wrong(self, expected: str, value: Any, *, secret: bool = False) -> ConfigError:
-        """The error for a value of another type. One that is secret, as declared or by its name, is not shown."""
+        """The error of a value of the wrong type. A secret value, by declaration or by name, is not shown."""
         shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
         if secret or any(is_secret(name.partition("[")[0]) for name in self.path.split(".")):
             shown = f"what is there ({type(value).__name__})"
         return ConfigError(f"{self}: {self.path}: expected {expected}, not {shown}")
 
     def fault(self, why: object) -> ConfigError:
-        """Any other error."""
+        """An error at this place."""
         return ConfigError(f"{self}: {self.path}: {why}")

@@ -1,4 +1,4 @@
-"""What a reload changes: which keys take effect at once, and which need a restart."""
+"""The effect of a reload: changed keys that are applied, and those that need a restart."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from consulpy.config.schema import KEYS, RuntimeConfig
 
 @dataclass(frozen=True)
 class Changes:
-    """Names of keys whose value is another one in the new configuration."""
+    """Names of changed keys."""
 
     applied: tuple[str, ...]
     need_restart: tuple[str, ...]
@@ -22,7 +22,7 @@ class Changes:
 
 
 def compare(before: RuntimeConfig, after: RuntimeConfig) -> Changes:
-    """The differences of two configurations by what a reload can do about them."""
+    """The keys whose values differ between two configurations."""
     different = [key for names, key in KEYS.values() if _value(before, names) != _value(after, names)]
     return Changes(
         tuple(key.path for key in different if key.reloadable),

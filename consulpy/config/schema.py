@@ -1,7 +1,7 @@
 """Every key of the configuration, once: name in files, flag, default, unit, help, and whether a reload applies it.
 
-Files, flags, help texts, checks and the reload report derive from this table. Rooms get a small config of their own,
-which `consulpy.agent` fills from here. Key names and help texts are Consul's.
+Files, flags, help texts, validation and the reload report derive from this table. Other packages have small settings
+of their own, which `consulpy.agent.build` fills from here. Key names and help texts are Consul's.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ __all__ = ["KEYS", "RuntimeConfig"]
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """A complete, checked configuration of one agent. `config.load.load` makes it."""
+    """A complete, validated configuration of one agent, made by `config.load.load`."""
 
     datacenter: str = key(Kind.TEXT, "dc1", "Datacenter of the agent.", flag="datacenter")
     primary_datacenter: str = key(Kind.TEXT, "")
@@ -67,7 +67,7 @@ class RuntimeConfig:
     bootstrap: bool = key(Kind.SWITCH, False, "Sets server to bootstrap mode.", flag="bootstrap")
     raft_snapshot_interval_s: float = key(Kind.DURATION, 0.0, "How often a server looks whether to compact; 0: 30 s.")
     raft_snapshot_threshold: int = key(Kind.WHOLE, 0, "Log entries that are compacted into a snapshot; 0: 16384.")
-    raft_trailing_logs: int = key(Kind.WHOLE, 0, "Log entries kept beside a snapshot; 0: 10240.")
+    raft_trailing_logs: int = key(Kind.WHOLE, 0, "Log entries that stay beside a snapshot; 0: 10240.")
     bootstrap_expect: int = key(Kind.WHOLE, 0, "Sets server to expect bootstrap mode.", flag="bootstrap-expect")
     #: -dev was given: a server in memory, on loopback. No key in files.
     dev_mode: bool = False
@@ -208,7 +208,7 @@ class RuntimeConfig:
     enable_debug: bool = key(Kind.SWITCH, False)
     telemetry: Telemetry = section(Telemetry)
 
-    #: Service and check definitions, and watches, as they were written (checked by the rooms that run them).
+    #: Service and check definitions, and watches, as written (validated by the packages that run them).
     services: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     checks: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     watches: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
@@ -251,12 +251,12 @@ class RuntimeConfig:
     enable_agent_tls_for_checks: bool = key(Kind.SWITCH, False, "Checks over TLS use the agent's CA and certificate.")
     ca_file: str = key(Kind.TEXT, "", "File of the CA certificates that are trusted (PEM).", reloadable=True)
     ca_path: str = key(Kind.TEXT, "", "Folder of such files.", reloadable=True)
-    cert_file: str = key(Kind.TEXT, "", "File of the certificate that we show (PEM).", reloadable=True)
+    cert_file: str = key(Kind.TEXT, "", "File of the agent's certificate (PEM).", reloadable=True)
     key_file: str = key(Kind.TEXT, "", "File of its key (PEM).", reloadable=True)
-    verify_incoming: bool = key(Kind.SWITCH, False, "Who calls must show a certificate.", reloadable=True)
+    verify_incoming: bool = key(Kind.SWITCH, False, "Callers must present a certificate.", reloadable=True)
     verify_incoming_rpc: bool = key(Kind.SWITCH, False, "The same, on the server port only.", reloadable=True)
     verify_incoming_https: bool = key(Kind.SWITCH, False, "The same, on the HTTPS port only.", reloadable=True)
-    verify_outgoing: bool = key(Kind.SWITCH, False, "Who is called must show a certificate.", reloadable=True)
+    verify_outgoing: bool = key(Kind.SWITCH, False, "Called servers must present a certificate.", reloadable=True)
     verify_server_hostname: bool = key(
         Kind.SWITCH, False, "And it must be that of server.DATACENTER.DOMAIN.", reloadable=True
     )
@@ -264,20 +264,20 @@ class RuntimeConfig:
     tls_cipher_suites: str = key(Kind.TEXT, "", "Go's names, separated by commas; not for TLS 1.3.", reloadable=True)
     tls_prefer_server_cipher_suites: bool = key(Kind.SWITCH, False, reloadable=True)
     tls: TlsBlocks = section(TlsBlocks)
-    #: What HTTPS has of its own where `tls.https` says so, by the names of the flat keys.
+    #: Settings of `tls.https` that differ from those of port 8300, by the names of the flat keys.
     https_tls: Mapping[str, str] = dataclasses.field(default_factory=dict)
     server_name: str = key(Kind.TEXT, "", "Name in the certificates of what checks with the agent's TLS call.")
     performance: Performance = section(Performance)
     limits: Limits = section(Limits)
 
-    #: Where the configuration was read from, so that a reload can read it again.
+    #: Files and directories that were read, for a reload.
     config_files: tuple[str, ...] = ()
-    #: Lines for the log: keys that are known but without effect, and settings that are probably a mistake.
+    #: Warnings for the log: keys without effect, and settings that are probably mistakes.
     warnings: tuple[str, ...] = ()
 
     @property
     def uses_tls(self) -> bool:
-        """Whether servers are called over TLS: then it is gossiped too, as `use_tls`."""
+        """Whether servers are called over TLS; gossiped as `use_tls`."""
         return bool(self.ca_file or self.ca_path)
 
     @property
@@ -291,7 +291,7 @@ class RuntimeConfig:
         return self.server if self.skip_leave_on_interrupt is None else self.skip_leave_on_interrupt
 
 
-#: All keys that this program acts on, by their name in files, with the names of the fields that lead to each.
+#: All supported keys by their name in files, with the names of the fields that lead to each.
 KEYS: Final[Mapping[str, tuple[tuple[str, ...], Key]]] = {
     found.path: (names, found) for names, found in keys_of(RuntimeConfig)
 }

@@ -1,7 +1,7 @@
 """The blocks of the configuration: ports, DNS, limits, gossip timing, ... each a small frozen dataclass.
 
-Source of names and defaults: Consul's public documentation, "Configuration"; seen with `consul validate` and
-`/v1/agent/self` of Consul 1.8.7.
+Source of names and defaults: Consul's documentation, "Configuration"; `consul validate` and `/v1/agent/self` of Consul
+1.8.7.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from consulpy.config.key import Kind, Support, key, section
 
-#: Nothing, as the default of maps.
+#: The empty default of maps.
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -114,7 +114,7 @@ class AclTokens:
     )
     default: str = key(Kind.TEXT, "", "For requests without a token, and DNS.", reloadable=True, secret=True)
     agent: str = key(
-        Kind.TEXT, "", "For what the agent tells of its node; else the default one.", reloadable=True, secret=True
+        Kind.TEXT, "", "For the agent's own catalog updates; else the default token.", reloadable=True, secret=True
     )
     replication: str = key(Kind.TEXT, "", "For copying from the primary datacenter.", reloadable=True, secret=True)
 
@@ -124,13 +124,13 @@ class AclSettings:
     """Access control."""
 
     enabled: bool = key(Kind.SWITCH, False, "Whether there is access control.")
-    default_policy: str = key(Kind.TEXT, "allow", "What holds where no rule says anything: allow or deny.")
+    default_policy: str = key(Kind.TEXT, "allow", "The decision where no rule applies: allow or deny.")
     down_policy: str = key(Kind.TEXT, "extend-cache", "What a client does without servers.")
-    token_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client keeps a token.", wire="token_ttl")
-    policy_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client keeps a policy.", wire="policy_ttl")
-    role_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client keeps a role.", wire="role_ttl")
+    token_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client caches a token.", wire="token_ttl")
+    policy_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client caches a policy.", wire="policy_ttl")
+    role_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client caches a role.", wire="role_ttl")
     enable_key_list_policy: bool = key(Kind.SWITCH, False, "Whether listing keys is a right of its own.")
-    enable_token_persistence: bool = key(Kind.SWITCH, False, "Keep tokens that were set over HTTP.")
+    enable_token_persistence: bool = key(Kind.SWITCH, False, "Store tokens that were set over HTTP.")
     enable_token_replication: bool = key(
         Kind.SWITCH, False, "Copy tokens from the primary datacenter.", support=Support.IGNORED
     )
@@ -139,7 +139,7 @@ class AclSettings:
 
 @dataclass(frozen=True)
 class GossipLan:
-    """Timing of the LAN pool; None keeps memberlist's LAN profile (docs/wire/gossip.md 5.10)."""
+    """Timing of the LAN pool; None: memberlist's LAN profile (docs/wire/gossip.md 5.10)."""
 
     gossip_nodes: int | None = key(Kind.WHOLE)
     gossip_interval_s: float | None = key(Kind.DURATION)
@@ -151,7 +151,7 @@ class GossipLan:
 
 @dataclass(frozen=True)
 class GossipWan(GossipLan):
-    """Timing of the WAN pool; None keeps memberlist's WAN profile."""
+    """Timing of the WAN pool; None: memberlist's WAN profile."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Telemetry:
     prefix_filter: tuple[str, ...] = key(Kind.TEXTS, (), reloadable=True)
     prometheus_retention_time_s: float = key(Kind.DURATION, 0.0, "0: no Prometheus form.")
     statsd_address: str = key(Kind.TEXT, "", "host:port of a StatsD.")
-    statsite_address: str = key(Kind.TEXT, "", "host:port of a statsite, which is spoken to by TCP.")
+    statsite_address: str = key(Kind.TEXT, "", "host:port of a statsite (TCP).")
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class HttpSettings:
     )
     block_endpoints: tuple[str, ...] = key(Kind.TEXTS, ())
     response_headers: Mapping[str, str] = key(Kind.TEXT_MAP, NOTHING)
-    use_cache: bool = key(Kind.SWITCH, True, "Whether `?cached` may be answered from what the agent keeps.")
+    use_cache: bool = key(Kind.SWITCH, True, "Whether `?cached` may be answered from the agent cache.")
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,6 @@ class TlsBlocks:
 
 @dataclass(frozen=True)
 class ConfigEntries:
-    """Config entries that a server brings along."""
+    """Config entries that a server bootstraps."""
 
     bootstrap: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), "Written by a leader that does not find them.")

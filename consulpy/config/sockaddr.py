@@ -1,9 +1,9 @@
-"""Addresses written as go-sockaddr templates, for the cases that people use.
+"""go-sockaddr address templates: a subset of its functions.
 
     {{ GetPrivateIP }}   {{ GetInterfaceIP "eth0" }}
     {{ GetPrivateInterfaces | include "network" "10.0.0.0/8" | attr "address" }}
 
-Pure: the host's interfaces come in by argument. Source: go-sockaddr's documentation (template package).
+The interfaces of the host are an argument. Source: go-sockaddr's documentation (template package).
 """
 
 import ipaddress
@@ -39,12 +39,12 @@ class InterfaceAddress:
 
     @property
     def private(self) -> bool:
-        """Whether it is of a network that is not routed on the internet."""
+        """Whether the address is private."""
         return is_private(self.address)
 
     @property
     def public(self) -> bool:
-        """Whether it is of a network that is routed on the internet."""
+        """Whether the address is public."""
         return is_public(self.address)
 
     @property
@@ -54,23 +54,23 @@ class InterfaceAddress:
 
 
 def is_private(address: IPAddress) -> bool:
-    """Whether go-sockaddr takes it for private: a network of RFC 6890 that hosts may forward (seen with 1.8.7)."""
+    """Whether go-sockaddr treats it as private: a forwardable network of RFC 6890. Source: Consul 1.8.7."""
     if isinstance(address, ipaddress.IPv4Address):
         return any(address in network for network in _PRIVATE)
     return address.is_private
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether go-sockaddr takes it for public: of no network of RFC 6890."""
+    """Whether go-sockaddr treats it as public: in no network of RFC 6890."""
     return not (is_private(address) or address.is_private or address.is_reserved)
 
 
 class NoAddress(ValueError):
-    """The template is sound, but this host has nothing that fits."""
+    """A valid template that no address of this host matches."""
 
 
 def render(text: str, found: Sequence[InterfaceAddress]) -> str:
-    """`text` with each {{ }} replaced. Raises `ValueError` saying what is not understood."""
+    """`text` with each {{ }} replaced. Raises `ValueError` for an invalid template, `NoAddress`."""
     result = _TEMPLATE.sub(lambda match: _evaluate(match[1], found), text)
     if "{{" in result or "}}" in result:
         raise ValueError(f"{text!r} has {{{{ without }}}}")

@@ -7,7 +7,7 @@ _TLS_SETTING = {"tls_min_version": "min_version", "tls_cipher_suites": "cipher_s
 
 
 def tls_settings(config: RuntimeConfig) -> TlsSettings:
-    """TLS: `verify_incoming` is both doors, and whoever asks for a server's name asks for its certificate."""
+    """TLS settings. `verify_incoming` applies to RPC and HTTPS; `verify_server_hostname` implies `verify_outgoing`."""
     return TlsSettings(
         ca_file=config.ca_file,
         ca_path=config.ca_path,

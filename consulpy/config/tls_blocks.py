@@ -1,15 +1,15 @@
-"""The block `tls` (since Consul 1.12) into the flat keys of before, which this program acts on (pure).
+"""Conversion of the block `tls` (since Consul 1.12) to the older flat keys.
 
     tls { defaults { ca_file = "ca.pem" } https { verify_incoming = false } }
 
-What `internal_rpc` or `https` does not say is in `defaults`, then in the flat keys. Where HTTPS has other files than
-port 8300, they are told beside the flat keys.
+Values missing in `internal_rpc` or `https` come from `defaults`, then from the flat keys. Settings of HTTPS that differ
+from port 8300 are returned beside the flat keys.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-#: What port 8300 and HTTPS may each have of their own.
+#: Keys that port 8300 and HTTPS may set separately.
 _SHARED: Final = ("ca_file", "ca_path", "cert_file", "key_file", "tls_min_version", "tls_cipher_suites")
 _FLAT: Final = (*_SHARED, "verify_incoming", "verify_outgoing", "verify_server_hostname")
 _VERSIONS: Final = {"TLSv1_0": "tls10", "TLSv1_1": "tls11", "TLSv1_2": "tls12", "TLSv1_3": "tls13", "TLS_AUTO": "tls12"}
@@ -17,7 +17,7 @@ _DEFAULT: Final = {"tls_min_version": "tls12"}
 
 
 def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
-    """Flat keys that the block overrides."""
+    """Warnings for flat keys that the block overrides."""
     for name in _FLAT:
         nested = [path for path in found if path.startswith("tls.") and path.endswith(f".{name}")]
         if name in found and nested:
@@ -25,7 +25,7 @@ def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def fold(found: dict[str, Any]) -> dict[str, str]:
-    """Put what the block says into the flat keys of `found`; gives what HTTPS has of its own, by flat key."""
+    """Set the flat keys of `found` from the block; the settings that differ for HTTPS, by flat key."""
     if not any(path.startswith("tls.") for path in found):
         return {}
     before = dict(found)

@@ -1,9 +1,8 @@
-"""Keys that versions of Consul know and this program does not act on, so that real files are read without false alarms.
+"""Keys of Consul that are not supported here.
 
-REFUSED ones would leave the user less safe, or with a different cluster, than the file says; QUIET ones ask for what is
-so anyway; the others do no harm and are warned of. What each holds is checked all the same. A name that ends in ".*"
-stands for a whole block whose names are free. Source: what `consulpy validate` of Consul 1.8.7 takes, and for newer
-keys its changelog.
+REFUSED: ignoring it would be less secure, or another cluster, than configured. QUIET: the value has no effect anyway.
+IGNORED: harmless, with a warning. Types are validated in all cases. A name that ends in ".*" is a block of arbitrary
+names. Source: `consul validate` of Consul 1.8.7; newer keys: its changelog.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Final
 
 from consulpy.config.key import Kind
 
-#: Key -> what is missing, as the error tells it. A value that switches the thing off is accepted.
+#: Key -> the missing feature, for the error. A value that disables the feature is accepted.
 REFUSED: Final[dict[str, str]] = {
     "auto_encrypt.tls": "certificates from the servers",
     "auto_encrypt.allow_tls": "certificates for the clients",
@@ -24,21 +23,21 @@ REFUSED: Final[dict[str, str]] = {
     "limits.request_limits.mode": "limits of the rate of requests",
 }
 
-#: Values of refused keys that ask for nothing.
+#: Values of refused keys that disable the feature.
 HARMLESS: Final[tuple[object, ...]] = (False, "", "allow", None, [], {}, 0)
-#: The one partition and segment that there is without the enterprise edition.
+#: Values that are equal to the default of Consul without Enterprise features.
 HARMLESS_OF: Final[Mapping[str, tuple[object, ...]]] = {
     "partition": ("default",),
     "segment": ("<default>",),
     "limits.request_limits.mode": ("disabled",),
 }
-#: Values of refused keys that leave nobody less safe, but ask for something.
+#: Values of refused keys that are safe to ignore, with a warning.
 WARNED_OF: Final[Mapping[str, tuple[object, ...]]] = {"limits.request_limits.mode": ("permissive",)}
 
 _TEXT, _SWITCH, _WHOLE, _NUMBER = Kind.TEXT, Kind.SWITCH, Kind.WHOLE, Kind.NUMBER
 _DURATION, _TEXTS = Kind.DURATION, Kind.TEXTS
 
-#: Known, read, without effect; with what each holds (None: anything).
+#: Parsed without effect; with their types (None: any).
 IGNORED: Final[Mapping[str, Kind | None]] = {
     "acl.disabled_ttl": _TEXT,
     "acl.msp_disable_bootstrap": _SWITCH,
@@ -118,12 +117,12 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "connect.enable_serverless_plugin": _SWITCH,
 }
 
-#: The only values that a key without effect may have, and what is said of others.
+#: The valid values of an ignored key, and the error for others.
 ALLOWED: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
     "connect.ca_provider": (("", "consul", "vault", "aws-pca"), "{} is not a valid CA provider"),
 }
 
-#: Values that ask for what is so anyway: nothing is said of them.
+#: Values that are equal to what this agent does: no warning.
 QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     **dict.fromkeys(("disable_anonymous_signature", "disable_update_check")),
     **dict.fromkeys(("acl_enforce_version_8", "use_streaming_backend", "rpc.enable_streaming")),
@@ -140,7 +139,7 @@ QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     "ports.grpc_tls": (-1, 0),
 }
 
-#: What is said of a block, once, instead of "not supported yet and has no effect".
+#: Warnings of blocks, given once, instead of "not supported yet and has no effect".
 REASONS: Final[Mapping[str, str]] = {
     "connect": "Connect is not supported yet: its endpoints say that it is off, and there is no service mesh",
     "peering": "cluster peering is not supported: the agent goes on without",

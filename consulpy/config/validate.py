@@ -1,7 +1,7 @@
-"""Is the configuration one that can run? The first mistake is an error of one line that names the key and its flag.
+"""Validation of a configuration; the first fault is an error of one line with the key and its flag.
 
-Texts are Consul's where it has one (seen with 1.8.7). What only the machine can tell (may we listen there? may we
-write there?) is asked in `check_host`, so that `consulpy validate` can leave it out.
+Texts are those of Consul 1.8.7 where it has one. Checks of the host (bind addresses, data directory) are in
+`check_host`, which `consulpy validate` leaves out.
 """
 
 import base64
@@ -28,13 +28,13 @@ _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 
 
 def validate(config: RuntimeConfig) -> None:
-    """Raises `ConfigError` for the first mistake."""
+    """Raises `ConfigError` for the first fault."""
     for check in _CHECKS:
         check(config)
 
 
 def check_host(config: RuntimeConfig, host: Host) -> None:
-    """Is this the host for it? Bind addresses are its own, the data directory may be written. Raises `ConfigError`."""
+    """Check bind addresses and data directory on this host. Raises `ConfigError`."""
     check_data_dir(config.data_dir)
     for path, address in (
         ("bind_addr", config.bind_addr),
@@ -48,7 +48,7 @@ def check_host(config: RuntimeConfig, host: Host) -> None:
 
 
 def warnings(config: RuntimeConfig) -> Iterator[str]:
-    """Lines for the log: what is allowed but probably not meant."""
+    """Warnings for the log: valid settings that are probably mistakes."""
     if config.bootstrap:
         yield "bootstrap = true: do not enable unless necessary"
     if config.ports.https > 0 and any(each.startswith(("unix://", "/")) for each in config.addresses.https.split()):
@@ -207,22 +207,22 @@ def _check_ports(config: RuntimeConfig) -> None:
         raise ConfigError(f"{spelling('ports.serf_lan')}: expected 1 to 65535: an agent cannot do without gossip")
     if config.server and ports.server < 1:
         raise ConfigError(f"{spelling('ports.server')}: expected 1 to 65535: a server needs it")
-    taken: dict[tuple[str, int], str] = {}
+    used: dict[tuple[str, int], str] = {}
     clients = [*config.client_addrs]
     for name, shown in (("dns", "DNS"), ("http", "HTTP"), ("https", "HTTPS")):
         addresses = getattr(config.addresses, name).split() or clients
         for address in addresses:
-            _take(taken, address, getattr(ports, name), shown)
-    _take(taken, config.serf_lan_bind, ports.serf_lan, "Serf Advertise LAN")
+            _claim(used, address, getattr(ports, name), shown)
+    _claim(used, config.serf_lan_bind, ports.serf_lan, "Serf Advertise LAN")
     if config.server:
-        _take(taken, config.serf_wan_bind, ports.serf_wan, "Serf Advertise WAN")
-        _take(taken, config.bind_addr, ports.server, "RPC Advertise")
+        _claim(used, config.serf_wan_bind, ports.serf_wan, "Serf Advertise WAN")
+        _claim(used, config.bind_addr, ports.server, "RPC Advertise")
 
 
-def _take(taken: dict[tuple[str, int], str], address: str, port: int, what: str) -> None:
+def _claim(used: dict[tuple[str, int], str], address: str, port: int, what: str) -> None:
     if port <= 0 or address.startswith(("unix://", "/")):
         return
-    other = taken.setdefault((address, port), what)
+    other = used.setdefault((address, port), what)
     if other != what:
         raise ConfigError(f"{what} address {address}:{port} already configured for {other}")
 
@@ -301,7 +301,7 @@ _LEAST: Final[dict[str, float]] = {
 
 
 def _check_definitions(config: RuntimeConfig) -> None:
-    """What only all files together tell of services and checks: scripts that are off, checks of unknown services."""
+    """Faults of all services and checks together: scripts that are disabled, checks of unknown services."""
     if not config.services and not config.checks:
         return
     from consulpy.config.definitions import Definition
@@ -331,7 +331,7 @@ def _check_data(config: RuntimeConfig) -> None:
         raise ConfigError("data_dir cannot be empty: say with -data-dir where to keep the agent's state, or use -dev")
 
 
-#: Raft's timings may be so many times the shortest ones.
+#: Longest Raft timings, as a multiple of the shortest.
 _RAFT_MULTIPLIER_MAX: Final = 10
 _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_data,

@@ -1,8 +1,8 @@
-"""From a tree of settings, as it was written, to checked values by the name of their key.
+"""Conversion of a tree of settings to validated values by key.
 
     {"ports": {"http": 80}, "retry_interval": "1m"}   ->   {"ports.http": 80, "retry_interval": 60.0}
 
-An unknown name is an error that says file, line and the nearest known name.
+An unknown name is an error with file, line and the nearest known name.
 """
 
 import difflib
@@ -19,15 +19,15 @@ from consulpy.config.schema import KEYS
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import parse_duration
 
-#: All blocks, also those around others.
+#: The paths of all blocks.
 _BLOCKS: Final = {
     path[: dot.start()]
     for path in (*KEYS, *unsupported_keys.REFUSED, *unsupported_keys.IGNORED, *unsupported_keys.SAME)
     for dot in re.finditer(r"\.", path)
 }
-#: Blocks whose names are free.
+#: Blocks of arbitrary names.
 FREE_BLOCKS: Final = {name.removesuffix(".*") for name in unsupported_keys.IGNORED if name.endswith(".*")}
-#: Every name that a file may have, blocks too; those in free blocks have no entry.
+#: All valid names, with those of blocks and without those in free blocks.
 ALL_NAMES: Final = {
     name
     for name in (*KEYS, *_BLOCKS, *unsupported_keys.REFUSED, *unsupported_keys.SAME, *unsupported_keys.IGNORED)
@@ -36,7 +36,7 @@ ALL_NAMES: Final = {
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """The known name that was probably meant, or ""."""
+    """The most similar known name, or ""."""
     found = difflib.get_close_matches(name, sorted(choices), n=1, cutoff=0.6)
     return found[0] if found else ""
 
@@ -47,12 +47,12 @@ def _single_ones_last(item: tuple[str, Any]) -> bool:
 
 
 class Reading:
-    """What was found in one source: values by key, and lines for the log."""
+    """The values of one source by key, and its warnings. Raises `ConfigError`."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.values: dict[str, Any] = {}
-        #: Where each key was written.
+        #: The place of each key.
         self.places: dict[str, str] = {}
         self.warnings = [*source.warnings]
         self._walk(source.tree, ())
@@ -70,7 +70,7 @@ class Reading:
             if "." in name and path not in unsupported_keys.IGNORED:
                 self._unknown(path, place)
             elif path in KEYS:
-                self._take(path, value, place)
+                self._read_key(path, value, place)
             elif path in FREE_BLOCKS:
                 self._ignore(path, value, place)
             elif path in _BLOCKS:
@@ -83,7 +83,7 @@ class Reading:
                 self._unknown(path, place)
 
     def _ignore(self, path: str, value: Any, place: Place) -> None:
-        """Check what a key without effect holds, and say that it has none, unless it asks for nothing."""
+        """Validate the value of an ignored key, and warn unless it has no effect anyway."""
         kind = unsupported_keys.IGNORED.get(path)
         if path in FREE_BLOCKS and not all(
             isinstance(one, dict) for one in (value if isinstance(value, list) else [value])
@@ -136,7 +136,7 @@ class Reading:
         missing = unsupported_keys.REFUSED[path]
         raise ConfigError(f"{place}: {path}: {missing} not supported yet; remove the key to go on without")
 
-    def _take(self, path: str, value: Any, place: Place) -> None:
+    def _read_key(self, path: str, value: Any, place: Place) -> None:
         key = KEYS[path][1]
         self.places[path] = str(place)
         if key.support is Support.IGNORED:
@@ -208,7 +208,7 @@ def _map(kind: Kind, value: Any) -> dict[str, Any]:
 
 
 def merge(readings: Iterable[Reading]) -> dict[str, Any]:
-    """One set of values: of single ones the last counts, lists are strung together, maps laid over each other."""
+    """All values by key: single ones from the last source, lists concatenated, maps merged."""
     merged: dict[str, Any] = {}
     for reading in readings:
         for path, value in reading.values.items():
@@ -223,7 +223,7 @@ def merge(readings: Iterable[Reading]) -> dict[str, Any]:
 
 
 def placed(error: ConfigError, places: Mapping[str, str]) -> ConfigError:
-    """An error about settings as a whole, with the place of the first key that it names, if a file has that key."""
+    """An error about several settings, with the place of the first key that it names, if that is in a file."""
     text = str(error)
     if any(text.startswith(f"{place}:") for place in places.values()):
         return error
