@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
+from consulpy.rpc.cache.tag import CacheTag, Validator
+
 #: Cached questions of UDP, and of TCP, whose answers are larger. Above them the cache is cleared: only floods of random
 #: names get there.
 ENTRIES_MAX: Final = 20_000
@@ -29,13 +31,6 @@ SET_RECORDS_MAX: Final = 10_000
 #: Larger questions, in bytes, are not cached: honest ones are smaller.
 QUESTION_SIZE_MAX: Final = 300
 
-NODE: Final = "node"
-SERVICE: Final = "service"
-#: Cache tag: `NODE` or `SERVICE` with a name in lower case; two empty strings for an answer that depends on neither.
-Tag = tuple[str, str]
-#: Gives the validator of a tag, equal as long as nothing of the tag changed; None: not cacheable.
-Validator = Callable[[Tag], Hashable | None]
-
 
 @dataclass(slots=True)
 class CacheableAnswer:
@@ -48,7 +43,7 @@ class CacheableAnswer:
 
     packet: bytes
     choices: int = 0
-    tag: Tag = ("", "")
+    tag: CacheTag = ("", "")
     validator: Hashable | None = None
     shuffle: Callable[[], bytes] | None = None
 
@@ -56,7 +51,7 @@ class CacheableAnswer:
 @dataclass(slots=True)
 class _Entry:
     answers: Iterator[bytes]
-    tag: Tag
+    tag: CacheTag
     validator: Hashable
     choices: int = 1
     shuffle: Callable[[], bytes] | None = None

@@ -13,7 +13,7 @@ from twisted.names import dns
 
 from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
-from consulpy.dns.cache import NODE, SERVICE, CacheableAnswer, Tag, Validator
+from consulpy.dns.cache import CacheableAnswer
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.load_balance import ShuffledAnswer
 from consulpy.dns.question import (
@@ -33,6 +33,7 @@ from consulpy.dns.recursor import Recursor
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
+from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag, Validator
 from consulpy.rpc.caller import Caller
 from consulpy.structs.node import Node
 from consulpy.structs.options import QuerySource
@@ -109,7 +110,7 @@ class Resolver:
             return CacheableAnswer(packet)
         return CacheableAnswer(packet, int(answer.cacheable), tag, validator)
 
-    def _tag(self, lookup: Lookup) -> Tag | None:
+    def _tag(self, lookup: Lookup) -> CacheTag | None:
         """The cache tag of an answer; None if it depends on more than one node or service of this datacenter."""
         if isinstance(lookup, NodeLookup):
             is_cacheable = lookup.datacenter == self.config.datacenter and lookup.instead is None

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Hashable
 
-from consulpy.dns.cache import NODE, SERVICE, Tag
 from consulpy.dns.config import DnsConfig
 from consulpy.errors import RPCError
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import AgentTokens
 from consulpy.rpc.cache.agent_cache import AGE_MAX_S, AgentCache
+from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag, Validator
 from consulpy.rpc.server import Server
 from consulpy.state.acl import POLICIES, ROLES, TOKENS
 from consulpy.state.indexes import NODES, service_key
 from consulpy.state.watch import WatchSet
 
 
-def of_state(server: Server, config: Callable[[], DnsConfig], tokens: AgentTokens) -> Callable[[Tag], Hashable | None]:
+def of_state(server: Server, config: Callable[[], DnsConfig], tokens: AgentTokens) -> Validator:
     """A server's validators: Raft indexes of a node, of a service with its nodes and checks, or of the list of nodes.
 
     The result maps a cache tag to its validator; None: not cacheable. `config()`: the DNS settings now; a follower's
@@ -22,7 +22,7 @@ def of_state(server: Server, config: Callable[[], DnsConfig], tokens: AgentToken
     tokens, policies and roles and the version of the agent's own token; an agent token that expires is not cacheable.
     """
 
-    def validator(tag: Tag) -> Hashable | None:
+    def validator(tag: CacheTag) -> Hashable | None:
         quorum = server.quorum
         if quorum is not None and not server.is_leader:
             settings = config()
@@ -50,16 +50,14 @@ def of_state(server: Server, config: Callable[[], DnsConfig], tokens: AgentToken
     return validator
 
 
-def of_cache(
-    cache: AgentCache, config: Callable[[], DnsConfig], access: AgentAccess
-) -> Callable[[Tag], Hashable | None]:
+def of_cache(cache: AgentCache, config: Callable[[], DnsConfig], access: AgentAccess) -> Validator:
     """A client's validators: the versions of the agent cache's entries for a node or a service.
 
     The result maps a cache tag to its validator; None: not cacheable, as are all answers that must be younger than
     cache entries can be, and those under access control: a client is not notified when rights change.
     """
 
-    def validator(tag: Tag) -> Hashable | None:
+    def validator(tag: CacheTag) -> Hashable | None:
         settings = config()
         if access.is_on:
             return None

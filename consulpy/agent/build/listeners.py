@@ -1,6 +1,5 @@
 """The listeners of an agent for other agents and for DNS clients, from its configuration."""
 
-from collections.abc import Callable, Hashable
 from random import Random
 from typing import Any
 
@@ -10,11 +9,11 @@ from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.config.schema import RuntimeConfig
 from consulpy.connections import ConnectionTable
-from consulpy.dns.cache import Tag
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.transport import DnsService
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import AgentTokens
+from consulpy.rpc.cache.tag import Validator
 from consulpy.rpc.net import RpcService
 from consulpy.rpc.server import Server
 from consulpy.tls.contexts import Tls
@@ -54,7 +53,7 @@ def dns_listener(
         return dns.config
 
     if role.server is None:
-        validator: Callable[[Tag], Hashable | None] = of_cache(role.cache, config_now, access)
+        validator: Validator = of_cache(role.cache, config_now, access)
     else:
         validator = of_state(role.server, config_now, tokens)
     dns = DnsService(

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.connections import UNLIMITED, ConnectionTable
-from consulpy.dns.cache import SET_LIFETIME_S, TCP_ENTRIES_MAX, CacheableAnswer, PacketCache, Validator
+from consulpy.dns.cache import SET_LIFETIME_S, TCP_ENTRIES_MAX, CacheableAnswer, PacketCache
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
@@ -21,6 +21,7 @@ from consulpy.dns.transport.exchange import TcpExchange, UdpExchange
 from consulpy.dns.transport.tcp import TcpFactory
 from consulpy.dns.transport.udp import UdpSocket
 from consulpy.dns.wire import Malformed, Question, decode
+from consulpy.rpc.cache.tag import Validator
 from consulpy.rpc.caller import Caller
 
 #: With port 0: UDP ports tried until the TCP port of the same number is free too.

@@ -19,7 +19,7 @@ from twisted.web.http import datetimeToString
 
 from consulpy.http.api.routing import BadQuery, Query
 from consulpy.metrics.registry import Registry, Tally
-from consulpy.rpc.cache.agent_cache import NODE, SERVICE
+from consulpy.rpc.cache.tag import NODE, SERVICE
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.state.watch import Watch
 

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer
 from consulpy.errors import RPCError
+from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag
 from consulpy.rpc.call import no_server_answered
 from consulpy.rpc.caller import Caller
 from consulpy.structs.options import QueryOptions, QuerySource
@@ -42,11 +43,6 @@ PAUSE_S: Final = 0.05
 #: The pause after no server could be reached, in seconds; it doubles up to the maximum.
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 10.0
-
-#: What entries are about: (`NODE` or `SERVICE`, its name in lower case), or two empty texts for everything else.
-CacheTag = tuple[str, str]
-NODE: Final = "node"
-SERVICE: Final = "service"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulpy.dns import cache as limits
-from consulpy.dns.cache import NODE, SERVICE, CacheableAnswer, PacketCache, Tag
+from consulpy.dns.cache import CacheableAnswer, PacketCache
+from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag
 
 WEB = (SERVICE, "web")
 DB = (NODE, "db")
@@ -17,16 +18,16 @@ class State:
     """Validators that tests change."""
 
     def __init__(self) -> None:
-        self.validators: dict[Tag, int | None] = {}
+        self.validators: dict[CacheTag, int | None] = {}
 
-    def validator(self, tag: Tag) -> int | None:
+    def validator(self, tag: CacheTag) -> int | None:
         return self.validators.get(tag, 1)
 
-    def change(self, tag: Tag) -> None:
+    def change(self, tag: CacheTag) -> None:
         self.validators[tag] = (self.validators.get(tag, 1) or 0) + 1
 
     def made(
-        self, packet: bytes, choices: int = 1, tag: Tag = WEB, shuffle: Callable[[], bytes] | None = None
+        self, packet: bytes, choices: int = 1, tag: CacheTag = WEB, shuffle: Callable[[], bytes] | None = None
     ) -> CacheableAnswer:
         return CacheableAnswer(packet, choices, tag, self.validator(tag), shuffle)
 
@@ -205,7 +206,7 @@ SCOPES = st.sampled_from([WEB, DB, ("", "")])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ask", "change", "second"]), SCOPES, st.integers(1, 3)), max_size=80))
-def test_it_never_serves_a_stale_answer(steps: list[tuple[str, Tag, int]]) -> None:
+def test_it_never_serves_a_stale_answer(steps: list[tuple[str, CacheTag, int]]) -> None:
     state = State()
     cache = PacketCache(state.validator)
     for step, tag, choices in steps:

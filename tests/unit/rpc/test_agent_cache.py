@@ -10,17 +10,16 @@ from consulpy.errors import BadRequest, NoServers, RPCError
 from consulpy.rpc.cache.agent_cache import (
     ENTRIES_MAX,
     EVICTION_MIN_IDLE_S,
-    NODE,
     PAUSE_S,
     REFRESH_WAIT_S,
     RETRY_MAX_S,
     RETRY_S,
-    SERVICE,
     TTL_S,
     AgentCache,
     CacheResult,
 )
 from consulpy.rpc.cache.caching_caller import CachingCaller
+from consulpy.rpc.cache.tag import NODE, SERVICE
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import NodeRequest, ServiceNodesReply, ServiceRequest
 
