@@ -5,12 +5,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, fail
 
+from consulpy.agent.build.gossip import reporter
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.agent.process.token_file import read_tokens, write_tokens
+from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
+from consulpy.errors import NoPathToDatacenter
 from consulpy.leader.acl import AclTasks
+from consulpy.leader.acl_replication import AclReplication
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import AgentTokens
 from consulpy.rpc.acl.guard import Guard
@@ -18,6 +22,7 @@ from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
 from consulpy.rpc.acl.resolver import Authorizers, StateResolver
 from consulpy.rpc.caller import Caller
+from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.server import Server
 from consulpy.state.command import Command
 from consulpy.state.log import Log
@@ -33,11 +38,39 @@ def server_guard(config: RuntimeConfig, log: Log) -> CallGuard:
     return Guard(resolver, default_allows=default_allows, lists_keys_by_right=config.acl.enable_key_list_policy)
 
 
-def acl_duties(config: RuntimeConfig, log: Log, reactor: Any) -> Callable[[Callable[[Command], None]], AclTasks] | None:
+def acl_duties(
+    config: RuntimeConfig, log: Log, reactor: Any, server: Server
+) -> Callable[[Callable[[Command], None]], AclTasks] | None:
     """A factory of the leader's tasks for access control; None if it is off."""
     if not config.acl.enabled:
         return None
-    return lambda write: AclTasks(log.store, reactor, wall_s, write, master=config.acl.tokens.master)
+    replication = _replication(config, log, reactor, server) if server.primary_datacenter else None
+    return lambda write: AclTasks(
+        log.store, reactor, wall_s, write, master=config.acl.tokens.master, replication=replication
+    )
+
+
+def _replication(config: RuntimeConfig, log: Log, reactor: Any, server: Server) -> AclReplication:
+    def ask(method: str, request: Record) -> "Deferred[Any]":
+        if server.remote_datacenters is None:
+            return fail(NoPathToDatacenter())
+        return server.remote_datacenters.call(config.primary_datacenter, method_named(method), request)
+
+    def server_token() -> str:
+        return server.replication_token()
+
+    replication = AclReplication(
+        lambda: log.store,
+        reactor,
+        wall_s,
+        config.primary_datacenter,
+        ask,
+        server.submit,
+        server_token,
+        reporter("acl.replication"),
+    )
+    server.acl_replication = lambda: replication.status
+    return replication
 
 
 def agent_tokens(config: RuntimeConfig, in_thread: Callable[[Callable[[], None]], "Deferred[None]"]) -> AgentTokens:
@@ -80,7 +113,7 @@ def agent_access(
         caller,
         reactor,
         wall_s,
-        config.primary_datacenter,
+        config.datacenter,  # whose servers know its local tokens too
         config.datacenter,
         Authorizers(default_allows=acl.default_policy == "allow"),
         token_ttl_s=acl.token_ttl_s,

@@ -246,6 +246,8 @@ class Agent:
         else:
             self._role = client_role(config, reactor, rng, lambda: len(self.lan.members), self._tls)
         self._stops += self._role.stops
+        if self._role.server is not None:
+            self._role.server.replication_token = lambda: self._tokens.replication
         self.access = access.agent_access(config, reactor, self._tokens, self.server, self.own_caller)
         self._parts = local_parts(config, reactor, rng, self._role, self.lan, wall_s, self.node_meta, self._tokens)
         self._stops += self._parts.stops

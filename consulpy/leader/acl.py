@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from consulpy.clock import Clock, Timer
 from consulpy.gocompat.time import go_time
+from consulpy.leader.acl_replication import AclReplication
 from consulpy.rpc.endpoints._uuids import new_uuid
 from consulpy.state.acl_commands import AclBootstrap, PolicySet, TokenDelete, TokenSet
 from consulpy.state.command import Command
@@ -34,6 +35,7 @@ _SECRETS: Final = SystemRandom()
 class AclTasks:
     """The ACL tasks of one term. `master`: the secret of the configured management token, "" for none.
     `write(command)`: submits a command.
+    `replication`: copies from the primary datacenter, None in that itself.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class AclTasks:
         *,
         master: str = "",
         rng: Random = _SECRETS,
+        replication: AclReplication | None = None,
     ) -> None:
+        self._replication = replication
         self._store = store
         self._clock = clock
         self._wall_s = wall_s
@@ -56,6 +60,8 @@ class AclTasks:
 
     def first_writes(self) -> list[Command]:
         """Commands for what the state lacks: built-in policies and tokens."""
+        if self._replication is not None:
+            return []
         acl = self._store.acl
         now = go_time(self._wall_s())
         steps: list[Command] = []
@@ -80,9 +86,13 @@ class AclTasks:
         """Start the rounds."""
         if self._timer is None:
             self._timer = self._clock.callLater(INTERVAL_S, self._look)
+        if self._replication is not None:
+            self._replication.start()
 
     def stop(self) -> None:
         """Stop the rounds."""
+        if self._replication is not None:
+            self._replication.stop()
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
@@ -90,12 +100,15 @@ class AclTasks:
     def _look(self) -> None:
         self._timer = self._clock.callLater(INTERVAL_S, self._look)
         self._reap()
-        self._upgrade()
+        if self._replication is None:
+            self._upgrade()
 
     def _reap(self) -> None:
         """Remove expired tokens."""
         now_s = self._wall_s()
-        expired = [*self._store.acl.expired(now_s, local=True), *self._store.acl.expired(now_s, local=False)]
+        expired = self._store.acl.expired(now_s, local=True)
+        if self._replication is None:  # global ones are the primary datacenter's
+            expired = [*expired, *self._store.acl.expired(now_s, local=False)]
         if expired:
             accessors = [token.accessor_id for token in expired[:BATCH]]
             self._write(TokenDelete(TokenBatchDelete(accessors)))

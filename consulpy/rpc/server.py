@@ -15,6 +15,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoPathToDatacenter
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
+from consulpy.rpc.acl.primary import PRIMARY_CALLS, for_elsewhere, home_of, moved
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, WaitLimits, wait_s
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.methods import Kind, Method
@@ -24,6 +25,7 @@ from consulpy.state.log import Log
 from consulpy.state.metrics import submitted
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
+from consulpy.structs.acl_requests import ReplicationStatus
 from consulpy.structs.requests import CoordinateUpdateRequest
 from consulpy.structs.session import TTL_MIN_NS, Session
 
@@ -135,6 +137,12 @@ class Server:
         self.remote_datacenters: RemoteDatacenters | None = None
         #: The Raft quorum of this server; None: a single server without Raft.
         self.quorum: Quorum | None = None
+        #: The datacenter that has the policies, roles and global tokens; "": this one.
+        self.primary_datacenter = ""
+        #: How the copying from there goes, if this server does it.
+        self.acl_replication: Callable[[], ReplicationStatus] | None = None
+        #: The secret that it reads there with.
+        self.replication_token: Callable[[], str] = str
         #: The ACL bootstrap reset file.
         self.reset_file: ResetFile = NoResetFile()
         #: Called after a snapshot replaced the state.
@@ -232,6 +240,18 @@ class Server:
             return self.guard.invoke(self, method, request)
         if datacenter is not None and datacenter != self.datacenter:
             return self._forward(datacenter, method, request)
+        if self.primary_datacenter and method.name in PRIMARY_CALLS:
+            return maybeDeferred(self._serve_or_forward, method, request)
+        return self._serve_here(method, request, dependencies)
+
+    def _serve_or_forward(self, method: Method, request: Record) -> "Deferred[Any]":
+        """What belongs to the primary datacenter is answered there."""
+        home = home_of(self, method, request)
+        return self._forward(home, method, moved(request, home)) if home else self._serve_here(method, request)
+
+    def _serve_here(
+        self, method: Method, request: Record, dependencies: DependencySet | None = None
+    ) -> "Deferred[Any]":
         options = getattr(request, "options", None)
         if self.quorum is not None:
             return self._serve_in_quorum(self.quorum, method, request, dependencies)
@@ -256,6 +276,8 @@ class Server:
     def _forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
         if self.remote_datacenters is None:
             return _failed(NoPathToDatacenter())
+        if self.guard.is_on:
+            request = for_elsewhere(self, request)
         return self.remote_datacenters.call(datacenter, method, request)
 
     def _serve(self, method: Method, request: Record, dependencies: DependencySet | None = None) -> "Deferred[Any]":

@@ -116,7 +116,9 @@ def server_role(
 
     server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
     role.stops.append(role.cache.close)
-    make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None)
+    if config.acl.enabled and config.primary_datacenter != config.datacenter:
+        server.primary_datacenter = config.primary_datacenter
+    make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server)
     if quorum is not None:
         quorum.attach(server, lan, dialer, connections, make_leader)
         role.stops.append(quorum.stop)
@@ -140,6 +142,7 @@ def _make_leader(
     log: Log,
     lan: Serf,
     is_single: bool,
+    server: Server,
     ready: Callable[[], None],
     delays: LockDelays | None = None,
 ) -> Leader:
@@ -159,7 +162,7 @@ def _make_leader(
         bootstrap_entries=_bootstrap_entries(config),
         alone=is_single,
         delays=delays,
-        acl=acl_duties(config, log, reactor),
+        acl=acl_duties(config, log, reactor, server),
     )
 
 

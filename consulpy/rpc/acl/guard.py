@@ -15,6 +15,7 @@ from consulpy.errors import PermissionDenied, RPCError
 from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.resolver import Identity
 from consulpy.rpc.acl.table import ACCESS, Access
+from consulpy.rpc.acl.tokens import token_of
 from consulpy.rpc.methods import Method
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import Token
@@ -102,13 +103,6 @@ class Guard:
             return access.after(authorizer, server, request, reply)
         except Denied as error:
             raise _explained(error, self.resolve(token_of(request)).token, method.name) from None
-
-
-def token_of(request: Record) -> str:
-    """The secret that a call carries."""
-    options = getattr(request, "options", None)
-    found: str = options.token if options is not None else getattr(request, "token", "")
-    return found
 
 
 def _access(method: Method) -> Access:

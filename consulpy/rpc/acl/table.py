@@ -136,6 +136,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Operator.RaftRemovePeerByAddress": _OPERATOR_WRITE,
     "Operator.RaftRemovePeerByID": _OPERATOR_WRITE,
     "Operator.ServerHealth": _OPERATOR_READ,
+    "Operator.TransferLeader": _OPERATOR_WRITE,
     "PreparedQuery.Apply": Access(checks.query_change),
     "PreparedQuery.Execute": Access(after=queries.executed),
     "PreparedQuery.ExecuteRemote": Access(after=queries.executed_remotely),

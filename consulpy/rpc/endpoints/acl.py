@@ -60,7 +60,7 @@ async def _bootstrap(server: "Server") -> Token:
 @write("ACL.ReplicationStatus", SpecificRequest, ReplicationStatus)
 def replication_status(server: "Server", request: SpecificRequest) -> ReplicationStatus:  # noqa: ARG001
     """How the copying from the primary datacenter goes; in the primary itself all is zero."""
-    return ReplicationStatus()
+    return server.acl_replication() if server.acl_replication is not None else ReplicationStatus()
 
 
 @read("ACL.Authorize", AuthorizeRequest, AuthorizeReply)

@@ -77,6 +77,8 @@ def method_set(server: "Server", request: requests.AuthMethodSetRequest) -> Any:
     _check_ttl(method.max_token_ttl)
     if method.token_locality not in ("", "local", "global"):
         raise RPCError("Invalid Auth Method: TokenLocality should be one of 'local' or 'global'")
+    if server.primary_datacenter and method.token_locality == "global":
+        raise RPCError("Invalid Auth Method: TokenLocality global is for auth methods of the primary datacenter")
     _check_config(method)
     method = dataclasses.replace(method, create_index=0, modify_index=0)
     stored = server.submit(AuthMethodSet(requests.AuthMethodBatchSet([method])))

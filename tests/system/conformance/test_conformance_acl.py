@@ -20,8 +20,6 @@ BETTER = {
     "blocking/right-lost-then-tree-written",
     "translate/json-and-comments",
 }
-#: Areas whose cases need what there is not yet: tokens are not copied to other datacenters.
-MISSING = {"dcs"}
 #: Areas with cases that depend on seconds: so many of them may differ in one run.
 MAY_DIFFER = {"anti-entropy": 1, "blocking": 1, "login": 1, "token": 1}
 #: Run side by side: each has the areas of one list.
@@ -32,15 +30,14 @@ TURNS = 4
 @pytest.mark.timeout(PATIENCE_S + 60)
 def test_agents_with_access_control_answer_as_consul_does(tmp_path: Path) -> None:
     areas = sorted(path.stem for path in (HERE / "golden").glob("*.json"))
-    asked = [area for area in areas if area not in MISSING]
     with ThreadPoolExecutor() as turns:
         reports = turns.map(
-            lambda turn: _run(tmp_path / str(turn), f"127.74.{turn + 1}", asked[turn::TURNS]), range(TURNS)
+            lambda turn: _run(tmp_path / str(turn), f"127.74.{turn + 1}", areas[turn::TURNS]), range(TURNS)
         )
         cases = [case for report in reports for case in report]
-    assert sorted({case["area"] for case in cases}) == asked
+    assert sorted({case["area"] for case in cases}) == areas
     failed = [case for case in cases if not case["passed"] and case["id"] not in BETTER]
-    differing = {area: [case for case in failed if case["area"] == area] for area in asked}
+    differing = {area: [case for case in failed if case["area"] == area] for area in areas}
     too_many = {area: found for area, found in differing.items() if len(found) > MAY_DIFFER.get(area, 0)}
     assert not too_many, json.dumps(too_many, indent=1)
 

@@ -35,10 +35,10 @@ class Datacenter:
     def address(self, number: int) -> str:
         return f"{self.block}.{number}"
 
-    def start(self, number: int, program: str, *flags: str) -> None:
+    def start(self, number: int, program: str, *flags: str, settings: dict[str, Any] = SETTINGS) -> None:
         place = ["-node", f"n{number}", "-bind", self.address(number), "-client", self.address(number)]
         joins = [flag for other in (1, 2, 3) for flag in ("-retry-join", self.address(other))]
-        rest = [*joins, "-retry-interval", "1s", "-data-dir", f"data{number}", "-hcl", json.dumps(SETTINGS)]
+        rest = [*joins, "-retry-interval", "1s", "-data-dir", f"data{number}", "-hcl", json.dumps(settings)]
         self.running[number] = self.host.start(f"n{number}", program, "agent", *place, *rest, *flags)
 
     def start_servers(self, *programs: str) -> None:
@@ -142,3 +142,43 @@ def test_a_client_asks_servers_of_the_other_kind(datacenter: Datacenter, server:
     assert datacenter.is_refused(4, "agent/self", token)
     assert datacenter.is_refused(4, "kv/k", token, "PUT", 1)
     assert datacenter.ask(4, "agent/self", MASTER)["Config"]["NodeName"] == "n4"
+
+
+@pytest.mark.parametrize(("primary", "secondary"), [(OWN, REAL), (REAL, OWN), (OWN, OWN)])
+def test_another_datacenter_copies_tokens_policies_and_roles(
+    datacenter: Datacenter, primary: str, secondary: str
+) -> None:
+    first = SETTINGS | {"primary_datacenter": "dc1"}
+    second = SETTINGS | {
+        "primary_datacenter": "dc1",
+        "datacenter": "dc2",
+        "retry_join_wan": [datacenter.address(1)],
+        "acl": {
+            "enabled": True,
+            "default_policy": "deny",
+            "enable_token_replication": True,
+            "tokens": {"agent": MASTER, "replication": MASTER},
+        },
+    }
+    datacenter.start(1, primary, "-server", "-bootstrap-expect", "1", settings=first)
+    eventually(lambda: datacenter.ask(1, "acl/token/self", MASTER), "the master token exists")
+    token = datacenter.write_token(1, "half", 'key_prefix "a/" { policy = "write" }')
+    datacenter.start(5, secondary, "-server", "-bootstrap-expect", "1", "-retry-join", "127.0.0.1:1", settings=second)
+    eventually(lambda: datacenter.ask(5, "kv/a/x", token, "PUT", raw=b"1"), "the token was copied", 90)
+    assert datacenter.is_refused(5, "kv/b/x", token, "PUT", 1)
+    assert datacenter.is_refused(5, "kv/a/x?raw")
+    eventually(lambda: datacenter.ask(5, "kv/a/y?dc=dc1", token, "PUT", raw=b"1"), "the other datacenter is reached")
+    status = datacenter.ask(5, "acl/replication", MASTER)
+    assert (status["Enabled"], status["Running"], status["SourceDatacenter"]) == (True, True, "dc1")
+    # written in the secondary one, it is the primary's; a local one stays
+    policy = datacenter.ask(5, "acl/policy", MASTER, "PUT", {"Name": "more", "Rules": 'key "c" { policy = "write" }'})
+    assert datacenter.ask(1, f"acl/policy/{policy['ID']}", MASTER)["Name"] == "more"
+    eventually(lambda: datacenter.ask(5, f"acl/policy/{policy['ID']}", MASTER), "the policy was copied", 60)
+    local = datacenter.ask(5, "acl/token", MASTER, "PUT", {"Local": True, "Policies": [{"Name": "more"}]})["SecretID"]
+    assert datacenter.ask(5, "kv/c", local, "PUT", raw=b"1") is True
+    assert datacenter.is_refused(1, "kv/c", local)
+    # what goes there goes here
+    accessor = datacenter.ask(1, "acl/token/self", token)["AccessorID"]
+    datacenter.ask(1, f"acl/token/{accessor}", MASTER, "DELETE")
+    eventually(lambda: datacenter.is_refused(5, "kv/a/x", token), "the token is gone", 60)
+    assert datacenter.ask(5, "kv/c", local, "PUT", raw=b"2") is True

@@ -1,0 +1,55 @@
+"""What belongs to the primary datacenter: policies, roles and global tokens are written there, and copied by others.
+
+A local token is known in its own datacenter only: calls that go elsewhere go without it.
+Source: docs/wire/acl.md section 15.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Final
+
+from consulpy.codec.record import Record
+from consulpy.errors import RPCError
+from consulpy.rpc.acl.tokens import token_of, with_token
+from consulpy.rpc.methods import Method
+
+if TYPE_CHECKING:
+    from consulpy.rpc.server import Server
+
+_GLOBAL: Final = frozenset({"ACL.PolicySet", "ACL.PolicyDelete", "ACL.RoleSet", "ACL.RoleDelete"})
+_TOKENS: Final = frozenset({"ACL.TokenSet", "ACL.TokenClone", "ACL.TokenDelete"})
+#: There is no first token but the primary's; tokens from before 1.4 are written there.
+_NOT_HERE: Final = frozenset({"ACL.BootstrapTokens", "ACL.Bootstrap", "ACL.Apply"})
+#: Calls that a server outside the primary datacenter may have to pass on.
+PRIMARY_CALLS: Final = _GLOBAL | _TOKENS | _NOT_HERE
+
+
+def home_of(server: "Server", method: Method, request: Any) -> str:
+    """The datacenter that has to answer a call to a server outside the primary one; "": this one. Raises `RPCError`."""
+    if method.name in _NOT_HERE:
+        raise RPCError("ACL support disabled")
+    if method.name in _GLOBAL:
+        return server.primary_datacenter
+    if method.name not in _TOKENS:
+        return ""
+    return "" if _is_local(server, request) else server.primary_datacenter
+
+
+def _is_local(server: "Server", request: Any) -> bool:
+    given = getattr(request, "acl_token", None)
+    accessor = given.accessor_id if given is not None else request.token_id
+    existing = server.store.acl.token_by_accessor(accessor) if accessor else None
+    if existing is not None:
+        return existing.local
+    return given is not None and given.local
+
+
+def for_elsewhere(server: "Server", request: Record) -> Record:
+    """A call as it leaves the datacenter: without a token that only this one knows."""
+    secret = token_of(request)
+    found = server.store.acl.token(secret) if secret else None
+    return with_token(request, "") if found is not None and found.local else request
+
+
+def moved(request: Any, datacenter: str) -> Any:
+    """The same call to another datacenter."""
+    return dataclasses.replace(request, datacenter=datacenter)
