@@ -127,7 +127,7 @@ def test_what_speaks_no_http_is_said() -> None:
 
     with socketserver.TCPServer(("127.36.0.33", 0), Mumble) as other:
         threading.Thread(target=other.handle_request, daemon=True).start()
-        with pytest.raises(ClientError, match="no HTTP answer of an agent"):
+        with pytest.raises(ClientError, match="this is no HTTP answer: hello"):
             Client(ClientSettings(address=f"127.36.0.33:{other.server_address[1]}")).nodes()
 
 

@@ -279,7 +279,8 @@ def test_a_snapshot_is_saved_and_restored_through_any_server(host: Host, mix: st
     for number in quorum.kinds:
         snapshot_of(host, quorum, number, f"snap{number}")
         assert quorum.put(number, "new", "x")
-        host.run("consul", "snapshot", "restore", f"-http-addr={quorum.address(number)}:8500", f"snap{number}")
+        restore = ("consul", "snapshot", "restore", f"-http-addr={quorum.address(number)}:8500", f"snap{number}")
+        eventually(lambda restore=restore: host.run(*restore) is not None, "a restore")
         for reader in quorum.kinds:
             keys: Callable[[], Any] = lambda reader=reader: sorted(ask(quorum.url(reader, "kv/?keys&stale")))  # noqa: E731
             eventually(lambda keys=keys: keys() == ["old1", "old2", "old3"], f"the state on server {reader}")

@@ -17,7 +17,7 @@ ROUNDS, CHECKS = 20, 4
 def test_a_registration_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     rng = random.Random(2026)
     acknowledged: list[str] = []
-    flags = ["-node", "a", "-bind", OURS, "-client", OURS, "-data-dir", "data"]
+    flags = ["-log-level", "debug", "-node", "a", "-bind", OURS, "-client", OURS, "-data-dir", "data"]
 
     def write(first: int) -> None:
         for number in range(first, first + 100_000):
@@ -38,8 +38,8 @@ def test_a_registration_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
             assert set(acknowledged) <= services.keys()
             assert {name: owners.count(name) for name in services} == dict.fromkeys(services, CHECKS)
             assert set(owners) == services.keys()
-            line = next(line for line in program.output.splitlines() if "not known yet: " in line)
-            unknown = line.partition("not known yet: ")[2].strip()
+            line = next(line for line in program.output.splitlines() if "without a result yet: " in line)
+            unknown = line.partition("without a result yet: ")[2].strip()
             assert set(unknown.split(", ")) == (set(checks) or {"none"})
             writer = threading.Thread(target=write, args=(number * 1_000_000,), daemon=True)
             if number < ROUNDS:
