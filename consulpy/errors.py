@@ -25,7 +25,17 @@ class ConfigError(ConsulpyError):
 
 
 class MergeRefused(ConsulpyError):
-    """A member or a list of members that may not join us; the text says why and is sent to the joiner."""
+    """A member or a list of members that may not join us; the text says why and is sent to the joiner.
+
+    `cause`: the diagnosis's code of the reason ("name-conflict", "wrong-datacenter" ...), empty for others. `ours` and
+    `theirs`: what does not fit.
+    """
+
+    def __init__(self, text: str, cause: str = "", ours: str = "", theirs: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
+        self.ours = ours
+        self.theirs = theirs
 
 
 class RPCError(ConsulpyError):

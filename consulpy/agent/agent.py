@@ -6,6 +6,7 @@ services of this agent, the listeners (port 8300, DNS, HTTP), the leader, then j
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,7 @@ from consulpy.agent.build.role import Role
 from consulpy.agent.build.server import open_log, open_quorum, server_role
 from consulpy.agent.features import keyring, retry_join
 from consulpy.agent.features.flood_join import FloodJoin
+from consulpy.agent.features.retry_join import JoinStatus
 from consulpy.agent.leave import leave
 from consulpy.agent.process import logs
 from consulpy.agent.process.data_dir import DataDirectoryLock
@@ -43,14 +45,17 @@ from consulpy.local.load import reconfigure
 from consulpy.local.state import LocalState
 from consulpy.local.tokens import AgentTokens
 from consulpy.local.user_events import UserEvents
+from consulpy.memberlist.timeline import Timeline
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.rpc.caller import Caller
 from consulpy.rpc.limits.rate_limit import RateLimiter
+from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
+from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.rpc.snapshot_messages import SnapshotRequest
 from consulpy.rpc.snapshots import perform
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
@@ -61,7 +66,9 @@ from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
     from consulpy.agent.build.quorum import QuorumServer
+    from consulpy.agent.features.diagnosis import AgentDiagnosis
     from consulpy.agent.features.watches import Watches
+    from consulpy.diagnosis.causes import Verdict
 
 _log = Logger()
 
@@ -104,6 +111,7 @@ class Agent:
         self._watches: Watches | None = None
         #: Called with `joined` (the LAN pool), `reloading`, `reloaded` and `stopping`.
         self.state_changed: Callable[[str], None] = lambda _state: None
+        self.join_status = JoinStatus()
         self._stops: list[Callable[[], object]] = []
         self._leaving: Deferred[None] | None = None
         self._reloads = DeferredLock()  # one at a time
@@ -210,7 +218,48 @@ class Agent:
 
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
         """Events of a member: suspicions, confirmations, refutations, in order; None for an unknown member."""
-        return report.timeline(self.lan, name, wall_s() - self.clock.seconds())
+        return report.timeline(self._pool_of(name), name, wall_s() - self.clock.seconds())
+
+    def latest_changes(self, most: int) -> list[dict[str, Any]]:
+        """The newest event of each of the `most` LAN members that changed last, the newest first."""
+        return report.latest_changes(self.lan, most, wall_s() - self.clock.seconds())
+
+    def changes(self, name: str) -> Timeline:
+        """The history in which a member's changes are; that of the LAN for an empty name."""
+        return self._pool_of(name).memberlist.timeline
+
+    def _pool_of(self, name: str) -> Serf:
+        """The pool that knows a member; the LAN's if none does."""
+        lan, wan = self.lan, self.wan
+        if wan is None or name in lan.members or lan.timeline(name):
+            return lan
+        return wan if name in wan.members or wan.timeline(name) else lan
+
+    def why(self, name: str) -> "Deferred[dict[str, Any]]":
+        """The verdict about a member that has a timeline."""
+        return Deferred.fromCoroutine(self._diagnosis.why(name)).addCallback(lambda verdict: verdict.to_json())
+
+    def doctor(self, target: str) -> "Deferred[list[dict[str, Any]]]":
+        """The findings about this agent and its cluster, or about a join to `target` if that is not empty."""
+        diagnosis = self._diagnosis
+        found = Deferred.fromCoroutine(diagnosis.target(target)) if target else diagnosis.doctor()
+        return found.addCallback(lambda findings: [finding.to_json() for finding in findings])
+
+    @property
+    def _diagnosis(self) -> "AgentDiagnosis":
+        from consulpy.agent.features.diagnosis import AgentDiagnosis  # few agents are ever asked
+
+        return AgentDiagnosis(self, self._reactor)
+
+    @property
+    def connections(self) -> ConnectionPool:
+        """The connections to servers."""
+        assert self._role.connections is not None
+        return self._role.connections
+
+    def tls_to(self, server: ServerInfo) -> bool:
+        """Whether a server is called over TLS."""
+        return self._tls.outgoing(server.datacenter, server.use_tls) is not None
 
     # -- start and stop
 
@@ -366,11 +415,25 @@ class Agent:
             )
         name = "WAN" if wan else "LAN"
         _log.info("({name}) joining: {addresses}", name=name, addresses=", ".join(addresses))
-        joined = await retry_join.join(self._reactor, pool.serf, addresses, pool.default_port)
+        status = JoinStatus() if wan else self.join_status
+        status.attempts += 1
+        explain = partial(self._why_not_joined, pool)
+        try:
+            joined = await retry_join.join(self._reactor, pool.serf, addresses, pool.default_port, explain)
+        except RPCError as error:
+            status.last_error = " ".join(str(error).split())
+            raise
+        status.worked = True
         _log.info("({name}) joined: number_of_nodes={count}", name=name, count=joined)
         if not wan:
             self.state_changed("joined")
         return joined
+
+    async def _why_not_joined(self, pool: GossipPool, address: str) -> "Verdict":
+        from consulpy.agent.features.diagnosis import explain_target
+
+        datacenter = self.datacenter if pool is self._lan_pool else ""
+        return await explain_target(self._reactor, pool.serf, datacenter, address, pool.default_port)
 
     def join(self, addresses: list[str], wan: bool) -> "Deferred[int]":
         """Join a pool through any of `addresses`; how many worked. Fails with `RPCError`."""

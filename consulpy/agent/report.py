@@ -163,6 +163,12 @@ def timeline(lan: Serf, name: str, to_wall_s: float) -> list[dict[str, Any]] | N
     return shown if events or name in lan.members else None
 
 
+def latest_changes(lan: Serf, most: int, to_wall_s: float) -> list[dict[str, Any]]:
+    """The newest event of each of the `most` LAN members that changed last, newest first."""
+    found = lan.memberlist.timeline.latest(most)
+    return [{"Name": name} | event.to_json() | {"At": event.at_s + to_wall_s} for name, event in found]
+
+
 def host_report() -> dict[str, Any]:
     """`/v1/agent/host`: memory in bytes, processors, system, disk."""
     memory = {}

@@ -7,6 +7,7 @@ import gc
 import resource
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -17,6 +18,7 @@ from consulpy.metrics.registry import INTERVAL_S, Registry, Rules
 from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 from consulpy.serf.events import MemberEvent, MemberEventKind
+from consulpy.serf.members import Status
 
 if TYPE_CHECKING:
     from consulpy.dns.transport import DnsService
@@ -147,7 +149,7 @@ def measure(agent: MeasuredAgent, telemetry: Telemetry) -> None:
     registry = agent.metrics
     _runtime(registry, agent.clock)
     for serf in filter(None, (agent.lan, agent.wan)):
-        _gossip(registry, serf, telemetry)
+        _gossip(registry, serf, telemetry, wan=serf is agent.wan)
     _dns(agent)
     caller = agent.own_caller
     registry.pull("client.rpc", lambda: (caller.calls, caller.calls))
@@ -189,11 +191,17 @@ def _resident_bytes() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _gossip(registry: Registry, serf: "Serf", telemetry: Telemetry) -> None:
+def _gossip(registry: Registry, serf: "Serf", telemetry: Telemetry, *, wan: bool) -> None:
     counters = serf.memberlist.counters
     registry.pull("memberlist.udp.sent", lambda: (counters["packets_out"], counters["bytes_out"]))
     registry.pull("memberlist.udp.received", lambda: (counters["packets_in"], counters["bytes_in"]))
     registry.watch("memberlist.health.score", lambda: serf.memberlist.health_score)
+    registry.pull("memberlist.probe.ended", lambda: (serf.memberlist.probes[0],) * 2)
+    registry.pull("memberlist.probe.failed", lambda: (serf.memberlist.probes[1],) * 2)
+    pool = {"pool": "wan" if wan else "lan"}
+    for status in (Status.ALIVE, Status.LEAVING, Status.FAILED, Status.LEFT):
+        labels = {**pool, "state": str(status)}
+        registry.watch("memberlist.members", partial(serf.membership.count, status), labels)
 
     def sample() -> None:
         for name, queue in _QUEUES.items():

@@ -1,7 +1,8 @@
-"""`consulpy why NODE`: the history that led to a member's state, which no other agent can tell."""
+"""`consulpy why NODE`: the cause of a member's state, and the history that led to it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.format import FORMAT, as_json
@@ -9,27 +10,32 @@ from consulpy.cli.main import say
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
 
+#: So many suspicions that were refuted, one after the other, become one line.
+_FOLD_FROM: Final = 3
+_DURING_SUSPICION: Final = ("suspicion confirmed", "reached by TCP only")
+
 
 @command(
     "why",
-    "Tells what the agent saw of a member: suspicions, probes, refutations",
+    "Tells why a member is alive, failed or left",
     usage="why [options] NODE",
     about="""
-Shows why a member is alive, failed or left: who suspected it and by which
-probe, who confirmed, whether it refuted, at which incarnation, and when the
-agent believed it. The history is the agent's own; ask another agent for its
-view.
+Shows why a member is alive, failed or left: a cause with what was seen, then
+the history: who suspected it and by which probe, who confirmed, whether it
+refuted, at which incarnation, and when the agent believed it. Where the
+history cannot decide, the agent pings the member, for 3 seconds at most.
+The view is the agent's own; ask another agent for its view.
 """,
     flags=[FORMAT],
     asks_agent=True,
 )
 def why(given: Invocation) -> int:
-    """One line for each event, the oldest first."""
+    """The verdict, then one line for each event, the oldest first."""
     if len(given.arguments) != 1:
         raise UsageError("A single node name must be specified.")
     name = given.arguments[0]
     try:
-        events = given.client.timeline(name)
+        found = given.client.timeline(name)
     except AnswerError as error:
         if error.status == 404:
             given.err(f"This agent knows nothing of a member {name!r}: see consulpy members")
@@ -40,13 +46,54 @@ def why(given: Invocation) -> int:
         say(error, "Error asking for the history")
         return 1
     if given.values["format"] == "json":
-        given.out(as_json(events))
+        given.out(as_json(found))
         return 0
+    verdict, events = found["verdict"], found["Events"]
+    given.out(printable(f"{name}: {verdict['cause']}"))
+    given.out(printable(verdict["text"]))
+    for seen in verdict["evidence"]:
+        given.out(printable(f"  - {seen}"))
+    given.out("")
     if not events:
         given.out(f"Nothing happened to {name} that this agent saw.")
-    for event in events:
-        given.out(line(event))
+    for shown in folded(events):
+        given.out(shown)
     return 0
+
+
+def folded(events: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each event; a member that was suspected and refuted again and again has one line for all of that."""
+    lines: list[str] = []
+    at = 0
+    while at < len(events):
+        ends, end = [], at
+        while (after := _after_flap(events, end)) > end:
+            end = after
+            ends.append(after)
+        if len(ends) >= _FOLD_FROM:
+            first, last = events[at], events[end - 1]
+            accusers = sorted({event["Peer"] for event in events[at:end] if event["What"] == "suspected"})
+            lines.append(
+                printable(
+                    f"{_moment(first['At'])}  flapped     {len(ends)} times suspected and refuted until "
+                    f"{_moment(last['At'])}, accused by {', '.join(accusers)}"
+                )
+            )
+            at = end
+        else:
+            lines.append(line(events[at]))
+            at += 1
+    return lines
+
+
+def _after_flap(events: Sequence[dict[str, Any]], at: int) -> int:
+    """The place after a suspicion that begins at `at` and was refuted; `at` if there is none."""
+    if at >= len(events) or events[at]["What"] != "suspected":
+        return at
+    end = at + 1
+    while end < len(events) and events[end]["What"] in _DURING_SUSPICION:
+        end += 1
+    return end + 1 if end < len(events) and events[end]["What"] == "alive" else at
 
 
 def line(event: dict[str, Any]) -> str:

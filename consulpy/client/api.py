@@ -15,6 +15,8 @@ Json = dict[str, Any]
 
 #: A large state takes its time.
 _SNAPSHOT_TIMEOUT_S: Final = 600.0
+#: A verdict comes within 3 seconds, or the agent is stuck.
+_DIAGNOSIS_TIMEOUT_S: Final = 4.5
 
 
 class Client:
@@ -25,6 +27,7 @@ class Client:
 
     def __init__(self, settings: ClientSettings, waiting: Waiting = nullcontext) -> None:
         self._connection = Connection(settings, waiting)
+        self.settings = settings
 
     # -- the agent -------------------------------------------------------------------------------------------------
     def self_report(self) -> Json:
@@ -51,9 +54,16 @@ class Client:
         """Read the configuration files again."""
         self.put("/v1/agent/reload")
 
-    def timeline(self, name: str) -> list[Json]:
-        """What the agent saw of a member: suspicions, confirmations, refutations."""
-        return self._list(f"/v1/agent/timeline/{_part(name)}")
+    def timeline(self, name: str) -> Json:
+        """What the agent saw of a member (`Events`), and the verdict about it."""
+        answer = self._connection.request("GET", f"/v1/agent/timeline/{_part(name)}", timeout_s=_DIAGNOSIS_TIMEOUT_S)
+        return cast(Json, _decoded(answer))
+
+    def doctor(self, target: str, timeout_s: float) -> list[Json]:
+        """The agent's own findings; with a target those about a join to it. Wait for `timeout_s` seconds at most."""
+        path = f"/v1/agent/doctor/{_part(target)}" if target else "/v1/agent/doctor"
+        answer = self._connection.request("GET", path, timeout_s=timeout_s)
+        return cast(list[Json], _decoded(answer)["findings"])
 
     def monitor(self, level: str, as_json: bool = False) -> Iterator[str]:
         """The agent's log lines as they come, until it ends."""

@@ -29,11 +29,12 @@ class ClientError(ConsulpyError):
 
 
 class NoAgent(ClientError):
-    """Nobody answered; `hint` says what to do."""
+    """Nobody answered; `hint` says what to do. `refused`: the host answered that nothing listens there."""
 
-    def __init__(self, text: str, hint: str) -> None:
+    def __init__(self, text: str, hint: str, refused: bool = False) -> None:
         super().__init__(text)
         self.hint = hint
+        self.refused = refused
 
 
 class AnswerError(ClientError):
@@ -108,7 +109,8 @@ class Connection:
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             text = f"{self._shown(method, path, params)}: {self._dialled(error)}"
-            raise NoAgent(text, self._hint(error)) from None
+            refused = getattr(error, "errno", None) in _GO_WORDS
+            raise NoAgent(text, self._hint(error), refused) from None
 
     def _shown(self, method: str, path: str, params: Mapping[str, Any] | None) -> str:
         return f'{method.capitalize()} "{self.settings.url}{_target(path, params)}"'

@@ -89,3 +89,54 @@ class Delegate(Protocol):
 
     def notify_ping_complete(self, member: Member, rtt_s: float, payload: bytes) -> None:
         """A direct probe of `member` was acked in time with `payload`. Raises `WireError` for a malformed one."""
+
+
+class NoDelegate:
+    """The delegate of an observer (`Memberlist.observer`): empty values, and every notification is ignored."""
+
+    def node_meta(self) -> bytes:
+        """None."""
+        return b""
+
+    def notify_message(self, message: bytes) -> None:
+        """Ignored."""
+
+    def has_broadcasts(self) -> bool:
+        """None."""
+        return False
+
+    def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def local_state(self, join: bool) -> bytes:  # noqa: ARG002
+        """None."""
+        return b""
+
+    def merge_remote_state(self, state: bytes, join: bool) -> None:
+        """Ignored."""
+
+    def notify_join(self, member: Member) -> None:
+        """Ignored."""
+
+    def notify_leave(self, member: Member) -> None:
+        """Ignored."""
+
+    def notify_update(self, member: Member) -> None:
+        """Ignored."""
+
+    def notify_conflict(self, existing: Member, other: Member) -> None:
+        """Ignored."""
+
+    def notify_merge(self, members: list[Member]) -> None:
+        """Ignored."""
+
+    def notify_alive(self, member: Member) -> None:
+        """Ignored."""
+
+    def ack_payload(self) -> bytes:
+        """None."""
+        return b""
+
+    def notify_ping_complete(self, member: Member, rtt_s: float, payload: bytes) -> None:
+        """Ignored."""

@@ -30,6 +30,9 @@ class StreamHandler(Protocol):
     def seal_stream(self, plain: bytes) -> bytes:
         """Compress, encrypt and label a stream message."""
 
+    def note_encryption(self, source: Address, error: WireError) -> None:
+        """Record a peer whose encryption does not match ours."""
+
     def log_bad_packet(self, source: Address, text: str) -> None:
         """Count a malformed message and log it, rate limited per source."""
 
@@ -89,6 +92,7 @@ class IncomingStream:
             assert self._reader.message is not None
             return handler.handle_stream_message(self._reader.message, self._source)
         except WireError as error:
+            handler.note_encryption(self._source, error)
             handler.log_bad_packet(self._source, f"a stream message: {error}")
             return b"" if self._reader.typed else handler.seal_stream(Err(str(error)).encode())
 

@@ -4,6 +4,7 @@ Source: docs/wire/gossip.md 2 to 5.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
@@ -14,13 +15,14 @@ from consulpy.memberlist import messages, stream
 from consulpy.memberlist.bad_packet_log import BadPacketLog
 from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
-from consulpy.memberlist.delegate import Delegate, Transport
+from consulpy.memberlist.delegate import Delegate, NoDelegate, StreamReader, Transport
+from consulpy.memberlist.evidence import EvidenceStore, TcpResult, tcp_result, wire_result
 from consulpy.memberlist.incoming import IncomingStream, IncomingStreams
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.member import Address, JoinTarget, Member, State
 from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import USER, Ack, Alive, Dead, Err, IndirectPing, Nack, Ping, Suspect
-from consulpy.memberlist.packet import COMPOUND_PARTS_MAX, CRC_FROM_VERSION, Sealer
+from consulpy.memberlist.packet import COMPOUND_PARTS_MAX, CRC_FROM_VERSION, Sealer, is_plain
 from consulpy.memberlist.probe import Prober
 from consulpy.memberlist.pushpull import PushPullState, push_pull_scale
 from consulpy.memberlist.stream import MessageReader, PushPull, StreamMessage, UserMessage
@@ -32,6 +34,8 @@ _COMPOUND_BYTES: Final = 2
 _PART_BYTES: Final = 2
 #: Message types that real agents queue before they handle them (docs/wire/gossip.md 5.10).
 _GOSSIP_TYPES: Final = frozenset({Suspect.TYPE, Alive.TYPE, Dead.TYPE, USER})
+#: A timer that fires later than this is late, in seconds: acks received meanwhile are handled too late as well.
+LATE_TICK_S: Final = 0.25
 #: Nodes of a push/pull merged in one reactor turn; new ones take 20 ms together.
 MERGE_NODES: Final = 256
 
@@ -71,11 +75,15 @@ class Memberlist:
         )
         self._prober = Prober(config, clock, self.members, self, delegate, self._log, metrics)
         self._timers: dict[str, Timer] = {}
-        self._gossip_at_s = 0.0
+        self._gossip_at_s = self._probe_due_s = 0.0
+        #: Times at which the probe timer fired late, in the clock's seconds.
+        self.late_ticks: deque[float] = deque(maxlen=32)
         self._bad_packets = BadPacketLog(clock, self._log)
         self._leave_done: Callable[[], None] | None = None
         self.incoming = IncomingStreams(self)
         self.running = False
+        #: Whether this is an observer.
+        self.observes = False
         #: Counts of packets in and out, their bytes, malformed packets, send errors and refused joins.
         self.counters = dict.fromkeys(
             ("packets_in", "bytes_in", "packets_out", "bytes_out", "bad_packets", "send_errors", "refused_joins"), 0
@@ -83,12 +91,22 @@ class Memberlist:
         self._handlers: dict[type, Callable[..., None]] = {
             Ping: self._prober.handle_ping,
             IndirectPing: self._prober.handle_indirect_ping,
-            Ack: lambda ack, _source: self._prober.handle_ack(ack),
-            Nack: lambda nack, _source: self._prober.handle_nack(nack),
+            Ack: self._prober.handle_ack,
+            Nack: self._prober.handle_nack,
             Suspect: lambda suspect, _source: self.members.handle_suspect(suspect),
             Alive: lambda alive, _source: self.members.handle_alive(alive),
             Dead: lambda dead, _source: self.members.handle_dead(dead),
         }
+
+    @classmethod
+    def observer(cls, config: MemberlistConfig, clock: Clock, rng: Random, transport: Transport) -> "Memberlist":
+        """A memberlist that is no member: it pings and requests over a transport of its own, and handles acks only.
+
+        An ack carries gossip: pinged from a member's own port, a stranger would become a member.
+        """
+        memberlist = cls(config.replace(name="", advertise=("", 0)), clock, rng, transport, NoDelegate())
+        memberlist.running = memberlist.observes = True
+        return memberlist
 
     # -- state
 
@@ -111,6 +129,11 @@ class Memberlist:
     def keyring(self) -> Keyring | None:
         """The keyring, None if the pool is not encrypted."""
         return self.sealer.keyring
+
+    @property
+    def evidence(self) -> EvidenceStore:
+        """Evidence of members that are not well, and of refused peers."""
+        return self.members.evidence
 
     @property
     def timeline(self) -> Timeline:
@@ -196,12 +219,15 @@ class Memberlist:
         gossiped: list[bytes] = []
         try:
             for message in self.sealer.open(data):
+                if self.observes and message[0] not in (Ack.TYPE, Nack.TYPE):
+                    continue
                 if message[0] in _GOSSIP_TYPES:
                     gossiped.append(message)
                 else:
                     self._handle_messages(message, source)
         except WireError as error:
             self._bad_packet(source, error)
+            self.note_encryption(source, error, data)
         # As real agents do (docs/wire/gossip.md 5.10): alive messages first, and the last message first. Broadcasts are
         # packed newest first, so that messages are handled in the order in which they were sent.
         gossiped.reverse()
@@ -232,6 +258,67 @@ class Memberlist:
     def log_bad_packet(self, source: Address, text: str) -> None:
         """Log a warning about malformed data from `source`, rate limited."""
         self._bad_packets.warn(source, text)
+
+    def note_encryption(self, source: Address, error: WireError, packet: bytes = b"") -> None:
+        """Record a peer whose encryption does not match ours.
+
+        A packet does not tell whether it is encrypted: a plain one looks like one under an unknown key.
+        """
+        result = wire_result(error)
+        if packet and result is TcpResult.NOT_DECRYPTED and is_plain(packet):
+            result = TcpResult.NOT_ENCRYPTED
+        if result is TcpResult.NOT_DECRYPTED:
+            cause = "key-mismatch" if self.keyring is not None else "encryption-mismatch"
+            ours = "encrypts with other keys" if self.keyring is not None else "does not encrypt"
+            self.evidence.refuse(cause, source[0], str(error), ours, "encrypts")
+        elif result is TcpResult.NOT_ENCRYPTED:
+            self.evidence.refuse("encryption-mismatch", source[0], str(error), "encrypts", "does not encrypt")
+
+    # -- diagnosis
+
+    def expect(self, received: Callable[[Ack | Nack, Address], None]) -> int:
+        """See `Prober.expect`."""
+        return self._prober.expect(received)
+
+    def forget(self, seq_no: int) -> None:
+        """See `Prober.forget`."""
+        self._prober.forget(seq_no)
+
+    @property
+    def probes(self) -> tuple[int, int]:
+        """The number of finished probes, and of those without a direct ack in time."""
+        return self._prober.probes, self._prober.probes_failed
+
+    def request(
+        self,
+        destination: Address,
+        message: bytes,
+        timeout_s: float,
+        done: Callable[[StreamMessage | None, Exception | None], None],
+    ) -> None:
+        """Send one stream message (type byte and body) to any address; `done(reply, error)`."""
+        reader = MessageReader(self.sealer)
+
+        def finished(error: Exception | None) -> None:
+            reader.close()
+            done(reader.message, error)
+
+        self._transport.exchange(destination, self.seal_stream(message), timeout_s, reader, finished)
+
+    def exchange_raw(
+        self,
+        destination: Address,
+        request: bytes,
+        timeout_s: float,
+        reader: StreamReader,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        """See `Transport.exchange`: raw bytes, to an address that may not be gossip."""
+        self._transport.exchange(destination, request, timeout_s, reader, done)
+
+    def check_state(self, remote: PushPull) -> None:
+        """Raises `MergeRefused` if a join that brought this state would be refused. Changes nothing."""
+        self._check_merge(remote, True)
 
     # -- outgoing packets
 
@@ -317,13 +404,14 @@ class Memberlist:
                 self._check_merge(message, message.join)
             except MergeRefused as error:
                 self.counters["refused_joins"] += 1
+                self.evidence.refuse(error.cause, source[0], str(error), error.ours, error.theirs)
                 self._log("warn", f"refused a push/pull of {source[0]}:{source[1]}: {error}")
                 return self.seal_stream(Err(str(error)).encode())
             reply = self._own_state(message.join)
             self._merge(message, message.join)
             return reply
         if isinstance(message, Ping):
-            if message.node != self.config.name:
+            if message.node and message.node != self.config.name:
                 raise WireError(f"it takes us for {message.node!r}")
             return self.seal_stream(Ack(message.seq_no).encode())
         if isinstance(message, UserMessage):
@@ -337,18 +425,22 @@ class Memberlist:
 
     # -- outgoing streams
 
-    def tcp_ping(self, member: Member, seq_no: int, timeout_s: float, done: Callable[[bool], None]) -> None:
-        """Ping by TCP; `done(acked)`."""
+    def tcp_ping(
+        self, name: str, endpoint: Address, seq_no: int, timeout_s: float, done: Callable[[TcpResult], None]
+    ) -> None:
+        """Ping the member `name` at an address by TCP; `done(result)`."""
         address, port = self.config.advertise
-        request = self.seal_stream(Ping(seq_no, member.name, address, port, self.config.name).encode())
+        request = self.seal_stream(Ping(seq_no, name, address, port, self.config.name).encode())
         reader = MessageReader(self.sealer)
 
         def finished(error: Exception | None) -> None:
             reader.close()
-            reply = reader.message
-            done(error is None and isinstance(reply, Ack) and reply.seq_no == seq_no)
+            reply, result = reader.message, tcp_result(error)
+            if error is None and not (isinstance(reply, Ack) and reply.seq_no == seq_no):
+                result = wire_result(WireError(reply.error)) if isinstance(reply, Err) else TcpResult.GARBLED
+            done(result)
 
-        self._transport.exchange(member.endpoint, request, timeout_s, reader, finished)
+        self._transport.exchange(endpoint, request, timeout_s, reader, finished)
 
     def _push_pull(self, destination: Address, join: bool, done: Callable[[Exception | None], None]) -> None:
         reader = MessageReader(self.sealer)
@@ -411,9 +503,13 @@ class Memberlist:
     # -- timers
 
     def _schedule_probe(self, delay_s: float) -> None:
+        self._probe_due_s = self._clock.seconds() + delay_s
         self._timers["probe"] = self._clock.callLater(delay_s, self._probe_tick)
 
     def _probe_tick(self) -> None:
+        now_s = self._clock.seconds()
+        if now_s - self._probe_due_s > LATE_TICK_S:
+            self.late_ticks.append(now_s)
         self._schedule_probe(self.config.probe_interval_s)
         self._prober.probe_next()
 

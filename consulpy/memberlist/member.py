@@ -1,5 +1,6 @@
 """A member of a gossip pool and its state. Source: docs/wire/gossip.md 5.1."""
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -29,6 +30,9 @@ class Member:
     state: State
     #: Time of the last state change, in the clock's seconds.
     changed_s: float
+    #: Time of its last ping to us, in the clock's seconds, and the IP address it came from (None: the advertised one).
+    heard_s: float = -math.inf
+    heard_from: str | None = None
 
     @property
     def endpoint(self) -> Address:

@@ -16,7 +16,8 @@ from consulpy.memberlist.awareness import Awareness
 from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Delegate
-from consulpy.memberlist.member import Member, State
+from consulpy.memberlist.evidence import EvidenceStore
+from consulpy.memberlist.member import Address, Member, State
 from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect
 from consulpy.memberlist.suspicion import Suspicion, suspicion_timeout_s
 from consulpy.memberlist.timeline import Timeline
@@ -62,6 +63,7 @@ class Members:
         self._addresses: dict[str, int] = {}
         self.awareness = Awareness(config.awareness_max_multiplier)
         self.timeline = Timeline(clock.seconds)
+        self.evidence = EvidenceStore(clock.seconds)
         self.incarnation = 0
         self.leaving = False
         self.alive_count = 0
@@ -85,6 +87,13 @@ class Members:
         """Whether any member has this IP address."""
         return address in self._addresses
 
+    def alive_at(self, address: Address) -> Member | None:
+        """The member at an IP address and port that is not dead or left. Linear: for rare events."""
+        if address[0] not in self._addresses:
+            return None
+        found = (each for each in self.probe_order if each.endpoint == address)
+        return next((each for each in found if not each.is_gone), None)
+
     # -- the local member
 
     def announce(self) -> None:
@@ -106,6 +115,7 @@ class Members:
         me.incarnation = self.incarnation
         self.version += 1
         self.awareness.apply(1)
+        self._metrics.incr("memberlist.refutations")
         self.timeline.add(me.name, "refuted", self.incarnation, peer, f"it said {what} at incarnation {accused}")
         self._log("warn", f"refuting a {what} message about ourselves (from {peer or 'gossip'})")
         self._broadcast_alive(me)
@@ -193,6 +203,9 @@ class Members:
             self.refute(message.incarnation, message.accuser, "suspect")
             return
         self._metrics.incr("memberlist.msg.suspect")
+        found_by = "probe" if message.accuser == self.config.name else "gossip"
+        cause = "push-pull" if detail == "push/pull" else found_by
+        self._metrics.incr("memberlist.suspicions", labels={"cause": cause})
         self._queue.queue(message.encode(), message.node)
         known.incarnation = message.incarnation
         self._set_state(known, State.SUSPECT)
@@ -251,6 +264,7 @@ class Members:
         try:
             self._delegate.notify_alive(self._member_of(message))
         except MergeRefused as error:
+            self.evidence.refuse(error.cause, message.node, str(error), error.ours, error.theirs)
             self._log("warn", f"ignored an alive message of {message.node}: {error}")
             return False
         return True

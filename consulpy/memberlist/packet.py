@@ -125,6 +125,19 @@ class Sealer:
             raise WireError(f"its label is {theirs}, ours is {ours}")
 
 
+def is_plain(data: bytes) -> bool:
+    """Whether the whole of a datagram means something without being decrypted."""
+    try:
+        if len(data) >= 5 and data[0] == HAS_CRC:
+            data = data[5:]
+        for message in _Opened().messages(data, 0):
+            if message[0] != messages.USER:
+                messages.decode(message)
+    except WireError:
+        return False
+    return True
+
+
 class _Opened:
     """A datagram being unwrapped. Limits the total size of its decompressed parts."""
 

@@ -3,13 +3,16 @@
 Source: docs/wire/gossip.md 5.6 (SWIM's probe with Lifeguard's nacks and local health).
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from consulpy.clock import Clock, Timer
+from consulpy.errors import RPCError
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Delegate
+from consulpy.memberlist.evidence import TcpResult
 from consulpy.memberlist.member import Address, Member, State
 from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, Suspect
@@ -22,6 +25,10 @@ NACK_FROM: Final = 4
 RELAYED_MAX: Final = 256
 #: TCP pings of our own in progress; above it none is started.
 TCP_PINGS_MAX: Final = 16
+#: Failed probes whose late acks are still matched, for the evidence; above it the oldest is dropped.
+LATE_MAX: Final = 64
+#: Diagnostic pings awaiting an ack; above it a diagnosis fails.
+EXPECTED_MAX: Final = 4096
 
 
 class Sender(Protocol):
@@ -33,8 +40,10 @@ class Sender(Protocol):
     def send_parts(self, destination: Address, parts: list[bytes], member: Member) -> bool:
         """Send these messages in one packet."""
 
-    def tcp_ping(self, member: Member, seq_no: int, timeout_s: float, done: Callable[[bool], None]) -> None:
-        """Ping by TCP; `done(acked)`."""
+    def tcp_ping(
+        self, name: str, endpoint: Address, seq_no: int, timeout_s: float, done: Callable[[TcpResult], None]
+    ) -> None:
+        """Ping the member `name` at an address by TCP; `done(result)`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +57,13 @@ class _Probe:
     nacks_expected: int = 0
     nacks: int = 0
     by_tcp: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _DiagnosticPing:
+    """A ping outside of failure detection. `received(message, source)`: called with its ack or nack."""
+
+    received: Callable[[Ack | Nack, Address], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +99,12 @@ class Prober:
         self._seq_no = 0
         self._next = 0
         self._probe: _Probe | None = None
-        self._by_seq: dict[int, _Probe | _RelayedPing] = {}
+        self._by_seq: dict[int, _Probe | _RelayedPing | _DiagnosticPing] = {}
+        #: Failed probes by sequence number: the member's name, and the time of the ping.
+        self._late: OrderedDict[int, tuple[str, float]] = OrderedDict()
+        self._expected = 0
+        #: Finished probes, and those without a direct ack in time.
+        self.probes = self.probes_failed = 0
         self._relayed = self._tcp_pings = 0
         self._running = True
         #: Whether an interval passed while a probe was in progress: the next probe then follows immediately.
@@ -135,6 +156,9 @@ class Prober:
     def _probe_indirectly(self, seq_no: int, probe: _Probe, deadline_s: float) -> None:
         config, target = self._config, probe.member
         probe.indirect = True
+        self.probes_failed += 1
+        text = f"ping to {target.address}:{target.port} by UDP: no ack in {config.probe_timeout_s:g} s"
+        self._members.evidence.bad(target.name, probe.sent_s, text)
         self._log("debug", f"failed ping: {target.name} (no ack within {config.probe_timeout_s:g} s), asking others")
         left_s = max(deadline_s - self._clock.seconds(), 0.0)
         probe.timer = self._clock.callLater(left_s, self._failed, seq_no, probe)
@@ -149,15 +173,24 @@ class Prober:
             self._sender.send(helper.endpoint, request.encode(), helper)
         if config.tcp_pings and target.protocol_max >= TCP_PING_FROM and self._tcp_pings < TCP_PINGS_MAX:
             self._tcp_pings += 1
-            self._sender.tcp_ping(target, seq_no, left_s, lambda worked: self._tcp_ping_done(probe, worked))
+            began_s = self._clock.seconds()
+            self._sender.tcp_ping(
+                target.name, target.endpoint, seq_no, left_s, lambda result: self._tcp_ping_done(probe, began_s, result)
+            )
 
-    def _tcp_ping_done(self, probe: _Probe, worked: bool) -> None:
+    def _tcp_ping_done(self, probe: _Probe, began_s: float, result: TcpResult) -> None:
         self._tcp_pings -= 1
-        probe.by_tcp = probe.by_tcp or worked
+        probe.by_tcp = probe.by_tcp or result is TcpResult.ANSWERED
+        if self._running:
+            member, took_s = probe.member, self._clock.seconds() - began_s
+            self._members.evidence.tcp(member.name, result, took_s, member.endpoint)
 
     def _failed(self, seq_no: int, probe: _Probe) -> None:
         self._end(seq_no, probe)
         member, members = probe.member, self._members
+        self._late[seq_no] = (member.name, probe.sent_s)
+        if len(self._late) > LATE_MAX:
+            self._late.popitem(last=False)
         if probe.by_tcp:
             members.awareness.apply(-1)
             members.timeline.add(member.name, "reached by TCP only", member.incarnation, self._config.name)
@@ -173,24 +206,64 @@ class Prober:
             self._log("info", f"suspect {member.name} has failed, no acks received")
             members.handle_suspect(Suspect(member.incarnation, member.name, self._config.name), detail)
 
-    def handle_ack(self, ack: Ack) -> None:
+    def handle_ack(self, ack: Ack, source: Address) -> None:
         """Handle an ack of one of our pings."""
         waiting = self._by_seq.get(ack.seq_no)
         if isinstance(waiting, _Probe):
             self._end(ack.seq_no, waiting)
             self._members.awareness.apply(-1)
-            if not waiting.indirect:
+            if waiting.indirect:
+                self._late_ack(waiting.member.name, waiting.sent_s, ack, source)
+            else:
                 rtt_s = self._clock.seconds() - waiting.sent_s
+                if len(self._members.evidence):
+                    self._members.evidence.good(waiting.member.name)
+                self._metrics.sample("memberlist.probe.rtt", 1000 * rtt_s)
                 self._log("trace", f"probe of {waiting.member.name}: ack after {1000 * rtt_s:.1f} ms")
                 self._delegate.notify_ping_complete(waiting.member, rtt_s, ack.payload)
+        elif isinstance(waiting, _DiagnosticPing):
+            waiting.received(ack, source)
         elif waiting is not None:
             self._relay(ack.seq_no, waiting, answered=True)
+        elif ack.seq_no in self._late:
+            name, sent_s = self._late.pop(ack.seq_no)
+            self._late_ack(name, sent_s, ack, source)
 
-    def handle_nack(self, nack: Nack) -> None:
+    def _late_ack(self, name: str, sent_s: float, ack: Ack, source: Address) -> None:
+        """An ack after the probe timeout: of the member itself, or relayed, which has no payload."""
+        helper = self._members.alive_at(source)
+        if ack.payload or helper is None or helper.name == name:
+            self._members.evidence.late(name, self._clock.seconds() - sent_s, source)
+        else:
+            self._members.evidence.acked_via(name, helper.name)
+
+    def handle_nack(self, nack: Nack, source: Address) -> None:
         """Handle a nack of a member that relayed our ping."""
         waiting = self._by_seq.get(nack.seq_no)
-        if isinstance(waiting, _Probe) and waiting.nacks < waiting.nacks_expected:
+        if isinstance(waiting, _DiagnosticPing):
+            waiting.received(nack, source)
+        elif isinstance(waiting, _Probe) and waiting.nacks < waiting.nacks_expected:
             waiting.nacks += 1
+            helper = self._members.alive_at(source)
+            if helper is not None:
+                self._members.evidence.nacked_by(waiting.member.name, helper.name)
+
+    # -- diagnostic pings
+
+    def expect(self, received: Callable[[Ack | Nack, Address], None]) -> int:
+        """A sequence number whose acks and nacks go to `received` until `forget`. Raises `RPCError` above a limit."""
+        if self._expected >= EXPECTED_MAX:
+            raise RPCError("too many diagnoses are under way, try again in some seconds")
+        self._expected += 1
+        seq_no = self._new_seq_no()
+        self._by_seq[seq_no] = _DiagnosticPing(received)
+        return seq_no
+
+    def forget(self, seq_no: int) -> None:
+        """Stop expecting acks of this sequence number."""
+        if isinstance(self._by_seq.get(seq_no), _DiagnosticPing):
+            del self._by_seq[seq_no]
+            self._expected -= 1
 
     # -- other members' probes
 
@@ -199,6 +272,10 @@ class Prober:
         if ping.node and ping.node != self._config.name:
             self._log("warn", f"{source[0]}:{source[1]} takes us for {ping.node}")
             return
+        member = self._members.by_name.get(ping.source_node)
+        if member is not None:
+            member.heard_s = self._clock.seconds()
+            member.heard_from = None if source[0] == member.address else source[0]
         destination = self._reply_address(ping, source)
         self._sender.send(destination, Ack(ping.seq_no, self._delegate.ack_payload()).encode())
 
@@ -242,6 +319,7 @@ class Prober:
 
     def _end(self, seq_no: int, probe: _Probe) -> None:
         del self._by_seq[seq_no]
+        self.probes += 1
         self._metrics.sample("memberlist.probeNode", 1000 * (self._clock.seconds() - probe.sent_s))
         if self._probe is probe:
             self._probe = None
@@ -260,6 +338,6 @@ class Prober:
         for seq_no, waiting in list(self._by_seq.items()):
             if isinstance(waiting, _Probe):
                 self._end(seq_no, waiting)
-            elif waiting.timer is not None and waiting.timer.active():
+            elif isinstance(waiting, _RelayedPing) and waiting.timer is not None and waiting.timer.active():
                 waiting.timer.cancel()
         self._by_seq.clear()

@@ -8,7 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.error import CannotListenError, ConnectError, ConnectionRefusedError  # noqa: A004
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectError,
+    ConnectionRefusedError,  # noqa: A004
+    NoRouteError,
+)
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory
 from twisted.internet.protocol import Protocol as StreamProtocol
@@ -18,6 +23,7 @@ from twisted.python.failure import Failure
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import ConfigError, WireError
 from consulpy.memberlist.delegate import StreamReader
+from consulpy.memberlist.evidence import ExchangeError, ExchangeTimeout, TcpResult
 from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.member import Address
 
@@ -29,6 +35,8 @@ BACKLOG: Final = 1024
 LISTENER: Final = "gossip"
 #: Free TCP ports tried until UDP's port of the same number is free too.
 FREE_PORT_TRIES: Final = 10
+#: The system's errors for an address without a route.
+_NO_ROUTE: Final = (errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class _Incoming(Protocol):
@@ -124,6 +132,18 @@ class GossipTransport(Service):
         factory.noisy = False
         factory.timer = self._reactor.callLater(timeout_s, factory.timed_out, timeout_s)
         factory.connector = self._reactor.connectTCP(*destination, factory, timeout=timeout_s)
+
+
+class AskingTransport(GossipTransport):
+    """The transport of an observer: an ephemeral UDP port, and no TCP port."""
+
+    def __init__(self, reactor: Any, host: str) -> None:
+        super().__init__(reactor, host, 0)
+
+    def startService(self) -> None:
+        """Open the port. Raises `CannotListenError`."""
+        Service.startService(self)
+        self._udp = self._reactor.listenUDP(0, self._datagrams, interface=self._host, maxPacketSize=65536)
 
 
 def cannot_listen(what: str, host: str, port: int, error: CannotListenError) -> str:
@@ -225,19 +245,22 @@ class _Exchange(ClientFactory):
         self.connector: Any = None
         self.timer: IDelayedCall | None = None
         self._done: Callable[[Exception | None], None] | None = done
+        #: Whether the connection was established.
+        self.opened = False
 
     def buildProtocol(self, addr: IAddress | None) -> StreamProtocol:  # noqa: ARG002
         return _OutgoingStream(self)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         where = connector.getDestination()
-        refused = isinstance(reason.value, ConnectionRefusedError)
-        why = "connect: connection refused" if refused else reason.getErrorMessage()
-        self.finish(ConnectionError(f"dial tcp {where.host}:{where.port}: {why}"))
+        result = _dial_result(reason.value)
+        why = "connect: connection refused" if result is TcpResult.REFUSED else reason.getErrorMessage()
+        self.finish(ExchangeError(f"dial tcp {where.host}:{where.port}: {why}", result))
 
     def timed_out(self, timeout_s: float) -> None:
         where = self.connector.getDestination()
-        self.finish(TimeoutError(f"dial tcp {where.host}:{where.port}: i/o timeout after {timeout_s:g} s"))
+        text = f"dial tcp {where.host}:{where.port}: i/o timeout after {timeout_s:g} s"
+        self.finish(ExchangeTimeout(text, TcpResult.SILENT if self.opened else TcpResult.NOT_OPENED))
 
     def finish(self, error: Exception | None) -> None:
         done, self._done = self._done, None
@@ -256,6 +279,7 @@ class _OutgoingStream(StreamProtocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
+        self._exchange.opened = True
         self.transport.write(self._exchange.request)
 
     def dataReceived(self, data: bytes) -> None:
@@ -268,4 +292,15 @@ class _OutgoingStream(StreamProtocol):
             self._exchange.finish(None)
 
     def connectionLost(self, reason: Failure = Failure(ConnectError())) -> None:  # noqa: ARG002, B008
-        self._exchange.finish(ConnectionError("the connection was closed before the answer was whole (EOF)"))
+        text = "the connection was closed before the answer was whole (EOF)"
+        self._exchange.finish(ExchangeError(text, TcpResult.CLOSED))
+
+
+def _dial_result(error: BaseException | None) -> TcpResult:
+    """Why a connection was not established."""
+    if isinstance(error, ConnectionRefusedError):
+        return TcpResult.REFUSED
+    number = getattr(error, "osError", None)
+    if isinstance(error, NoRouteError) or getattr(number, "errno", number) in _NO_ROUTE:
+        return TcpResult.NO_ROUTE
+    return TcpResult.NOT_OPENED

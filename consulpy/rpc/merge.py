@@ -12,6 +12,8 @@ from consulpy.serf.members import Member, Status
 
 #: Agents before this build have node ids that are not unique.
 _UNIQUE_IDS_SINCE: Final = (0, 8, 5)
+#: The default port of LAN gossip.
+LAN_PORT: Final = 8301
 
 Check = Callable[[Sequence[Member]], None]
 
@@ -75,10 +77,17 @@ def _check_id(member: Member, own: Member, by_id: dict[str, Member]) -> None:
     if not member_id:
         return
     if member_id == own.tags["id"] and member.name != own.name:
-        raise MergeRefused(f"Member '{member.name}' has conflicting node ID '{member_id}' with this agent's ID")
+        text = f"Member '{member.name}' has conflicting node ID '{member_id}' with this agent's ID"
+        raise _id_refused(text, member, own)
     other = by_id.setdefault(member_id, member)
     if other is not member and other.name != member.name and _has_unique_id(other) and _has_unique_id(member):
-        raise MergeRefused(f"Member '{member.name}' has conflicting node ID '{member_id}' with member '{other.name}'")
+        text = f"Member '{member.name}' has conflicting node ID '{member_id}' with member '{other.name}'"
+        raise _id_refused(text, member, other)
+
+
+def _id_refused(text: str, member: Member, holder: Member) -> MergeRefused:
+    ours, theirs = (f"{each.name} at {each.address}" for each in (holder, member))
+    return MergeRefused(text, "node-id-conflict", ours, theirs)
 
 
 def _has_unique_id(member: Member) -> bool:
@@ -100,13 +109,15 @@ def _check_holders(member: Member, own: Member, known: MemberLookup, *, is_alone
     if holder is not None and holder.status is Status.ALIVE and _are_two(member, holder):
         raise MergeRefused(
             f"{_described(member)} has the name of a live member at {holder.address} "
-            f"(node ID '{holder.tags.get('id', '')}'): give one of them another node_name"
+            f"(node ID '{holder.tags.get('id', '')}'): give one of them another node_name",
+            "name-conflict",
+            f"{holder.name} at {holder.address}",
+            f"{member.name} at {member.address}",
         )
     holder = _holder_of_id(member, own, known) if is_alone else None
     if holder is not None and holder.name != member.name and holder.status is Status.ALIVE:
-        raise MergeRefused(
-            f"{_described(member)} has the node ID of a live member, '{holder.name}' at {holder.address}"
-        )
+        text = f"{_described(member)} has the node ID of a live member, '{holder.name}' at {holder.address}"
+        raise _id_refused(text, member, holder)
 
 
 def _holder_of_id(member: Member, own: Member, known: MemberLookup) -> Member | None:
@@ -137,11 +148,34 @@ def _check_place(member: Member, datacenter: str, segment: str) -> None:
         return  # a plain Serf agent may join; it is not in the catalog
     theirs = member.tags.get("dc", "")
     if theirs != datacenter:
-        raise MergeRefused(f"Member '{member.name}' part of wrong datacenter '{theirs}'")
+        text = f"Member '{member.name}' part of wrong datacenter '{theirs}'"
+        raise MergeRefused(text, "wrong-datacenter", datacenter, theirs)
     if member.tags.get("segment", "") != segment:
         raise MergeRefused(
             f"Member '{member.name}' part of wrong segment '{member.tags.get('segment', '')}' (expected '{segment}')"
         )
+
+
+def check_lan_join(members: Sequence[Member]) -> None:
+    """The check of a pool joined as a LAN: raises `MergeRefused` for a WAN pool of servers.
+
+    The other side refuses a client without an answer, and a server would merge both pools. Real Consul joins it.
+    """
+    here = [member for member in members if not member.is_gone]
+    if here and all(map(is_wan_name, here)):
+        raise MergeRefused(f"Member '{here[0].name}' is of the WAN pool, join the LAN port (8301)", "wan-port")
+
+
+def is_wan_name(member: Member) -> bool:
+    """Whether a member is a server under its name in the WAN pool, NAME.DATACENTER.
+
+    A LAN server without a WAN pool may have such a name too: one at the usual LAN port does not count.
+    """
+    tags = member.tags
+    if member.port == LAN_PORT:
+        return False
+    named = bool(tags.get("dc")) and member.name.endswith(f".{tags.get('dc')}")
+    return named and tags.get("role") == "consul" and "wan_join_port" not in tags
 
 
 def check_wan_merge(members: Sequence[Member]) -> None:

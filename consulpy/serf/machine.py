@@ -129,6 +129,8 @@ class Serf:
         self._leave_process: LeaveProcess | None = None
         self._leave_callbacks: list[Callable[[], None]] = []
         self._joins_ignoring_old_events = 0
+        #: Our own name while `force_leave` runs, for the timeline.
+        self._force_leaving = ""
 
     def _coalesce(self, config: SerfConfig) -> None:
         self._member_coalescer: MemberCoalescer | None = None
@@ -264,16 +266,23 @@ class Serf:
         """Turn a failed member into a left one on all members; `prune`: erase it too. A live member refutes."""
         intent = LeaveIntent(self.ltime.time(), name, prune)
         self.ltime.increment()
-        self.handle_leave_intent(intent)
+        self._force_leaving = self.local_name
+        try:
+            self.handle_leave_intent(intent)
+        finally:
+            self._force_leaving = ""
         if self.has_alive_members():
             self.broadcasts.intent(intent.encode())
 
     def handle_leave_intent(self, intent: LeaveIntent) -> bool:
         """Apply a leave intent; whether to rebroadcast it. Raises `WireError` for an implausible Lamport time."""
         self._witness_intent(intent)
+        failed = self._is_failed(intent.node)
         outcome = self.membership.handle_leave_intent(
             intent, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds()
         )
+        if failed and outcome.rebroadcast:
+            self._record_forced_leave(intent.node)
         if outcome.refute:
             self._broadcast_join(self.ltime.time())
         return outcome.rebroadcast
@@ -297,13 +306,27 @@ class Serf:
         """Apply that a push/pull partner lists `name` as left."""
         if self.ltime.is_far_ahead(ltime):
             ltime = self.ltime.time()
+        failed = self._is_failed(name)
         outcome = self.membership.handle_remote_left(
             name, ltime, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds()
         )
+        if failed and outcome.rebroadcast:
+            self._record_forced_leave(name)
         if outcome.rebroadcast or outcome.refute:
             self.ltime.witness(ltime + 1)
         if outcome.refute:
             self._broadcast_join(self.ltime.time())
+
+    def _is_failed(self, name: str) -> bool:
+        member = self.members.get(name)
+        return member is not None and member.status is Status.FAILED
+
+    def _record_forced_leave(self, name: str) -> None:
+        """Record that a failed member became left: by an operator, unless its own leave message came late."""
+        timeline = self.memberlist.timeline
+        gone = [event for event in timeline.of(name) if event.what in ("left", "dead")]
+        if not gone or gone[-1].what == "dead":
+            timeline.add(name, "force-left", gone[-1].incarnation if gone else 0, self._force_leaving)
 
     def _broadcast_join(self, ltime: int) -> None:
         intent = JoinIntent(ltime, self.local_name)
@@ -404,6 +427,11 @@ class Serf:
         """A member at another address claims the name of a known member."""
         both = f"{existing.address}:{existing.port} and {other.address}:{other.port}"
         self.log("error", f"name conflict for '{existing.name}': both {both} are claiming it")
+        node_id = existing.tags.get("id", "")
+        if not node_id or node_id != other.tags.get("id", ""):  # else it is the same agent at another address
+            text = f"two agents use the name {existing.name}: {both}"
+            where = f"{other.address}:{other.port}"
+            self.memberlist.evidence.refuse("name-conflict", existing.name, text, both.partition(" ")[0], where)
         if existing.name == self.local_name and self.config.resolve_name_conflicts and self.state is State.ALIVE:
             internal_query.resolve_name_conflict(self, self._name_lost)
 

@@ -26,6 +26,7 @@ from consulpy.local.state import LocalState
 from consulpy.local.sync.anti_entropy import AntiEntropy
 from consulpy.local.tokens import AgentTokens
 from consulpy.local.user_events import UserEvents
+from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
@@ -110,6 +111,7 @@ class FakeAgent:
         self.forced: list[tuple[str, bool]] = []
         self.left = self.reloaded = False
         self.monitors: list[Any] = []
+        self.history = Timeline(self.clock.seconds)
         self.keys: list[tuple[str, str, int]] = []
 
     def start(self) -> "FakeAgent":
@@ -151,6 +153,18 @@ class FakeAgent:
 
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
         return [{"Kind": "alive"}] if name in self.lan.members else None
+
+    def latest_changes(self, most: int) -> list[dict[str, Any]]:
+        return [{"Name": name, "What": event.what} for name, event in self.history.latest(most)]
+
+    def changes(self, name: str) -> Timeline:
+        return self.history
+
+    def why(self, name: str) -> "Deferred[dict[str, Any]]":
+        return succeed({"cause": "healthy", "text": f"{name} is fine", "evidence": []})
+
+    def doctor(self, target: str) -> "Deferred[list[dict[str, Any]]]":
+        return succeed([{"check": f"join {target}" if target else "agent", "status": "pass"}])
 
     def monitor(self, level: str, as_json: bool, write: Any) -> Any:
         entry = (level, as_json, write)

@@ -16,7 +16,7 @@ LAYERS = [
     {"memberlist", "state", "acl", "tls", "client"},
     {"serf", "raft"},
     {"rpc"},
-    {"local", "checks", "leader"},
+    {"local", "checks", "leader", "diagnosis"},
     {"dns", "http"},
     {"config"},
     {"agent"},

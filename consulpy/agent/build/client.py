@@ -48,4 +48,4 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
     # With access control a client is not notified when the rights of a token change: every read goes to a server.
     caller: Caller = calls if config.acl.enabled else CachingCaller(calls, cache, config.datacenter)
     stops: Stops = [pool.close, router.stop, cache.close]
-    return Role(calls, caller, cache, router=router, dialer=dialer, stops=stops)
+    return Role(calls, caller, cache, router=router, dialer=dialer, connections=pool, stops=stops)

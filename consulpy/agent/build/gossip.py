@@ -20,7 +20,7 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.rpc.merge import NoMembers, check_lan_merge, wan_merge_check
+from consulpy.rpc.merge import NoMembers, check_lan_join, check_lan_merge, wan_merge_check
 from consulpy.rpc.server_metadata import agent_tags
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.disk import SnapshotFile
@@ -160,7 +160,7 @@ def _pool(
         rng,
         transport,
         on_event,
-        check_merge=check,
+        check_merge=check if wan else _checking_pool(check),
         check_alive=lambda member: check([member]),
         snapshot=SnapshotFile(folder / f"{file_name}.snapshot", disk.run) if folder else None,
         save_keyring=partial(_save, keyring_file, disk),
@@ -169,6 +169,16 @@ def _pool(
     )
     transport.attach(serf.memberlist)
     return GossipPool(serf, transport, port)
+
+
+def _checking_pool(check: Callable[[list[Member]], None]) -> Callable[[list[Member]], None]:
+    """The check of a LAN join: no WAN pool is taken for one."""
+
+    def checked(members: list[Member]) -> None:
+        check_lan_join(members)
+        check(members)
+
+    return checked
 
 
 def _save(file: KeyringFile, disk: DiskThread, keys: list[bytes], done: Callable[[Exception | None], None]) -> None:

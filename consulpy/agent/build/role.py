@@ -9,6 +9,7 @@ from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.rpc.caller import Caller
 from consulpy.rpc.net.dialer import Dialer
+from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
 
@@ -25,7 +26,7 @@ class Role:
 
     `own_caller`: makes the calls. `caller`: the same for DNS and HTTP, behind the agent cache on a client without
     access control. A server has `server` and either `leader` (alone, without Raft) or `quorum`; a client has `router`
-    and `dialer`.
+    and `dialer`. Both have `connections` to servers.
     """
 
     own_caller: ServerCaller | ClientCaller
@@ -35,5 +36,6 @@ class Role:
     leader: Leader | None = None
     router: Router | None = None
     dialer: Dialer | None = None
+    connections: ConnectionPool | None = None
     quorum: "QuorumServer | None" = None
     stops: Stops = field(default_factory=list)

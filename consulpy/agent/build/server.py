@@ -108,6 +108,7 @@ def server_role(
     dialer = Dialer(reactor, config.bind_addr, tls=tls)
     dial: Any = dialer
     connections = ConnectionPool(dial, reactor)
+    role.connections = connections
     role.stops.append(connections.close)
     if wan is not None:
         server.remote_datacenters = DatacenterForwarder(

@@ -4,16 +4,17 @@ Source: docs/wire/gossip.md 6.8 and 9.6; the texts are Consul's.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorPluggableNameResolver
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock
 from consulpy.config.schema import RuntimeConfig
+from consulpy.diagnosis.causes import Cause, Verdict
 from consulpy.errors import ConfigError, RPCError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.memberlist.member import JoinTarget
@@ -22,12 +23,37 @@ from consulpy.serf.machine import Serf
 #: The first pause of a retried join, in seconds; it doubles up to the configured interval. (Consul waits the whole
 #: interval at once, so two agents that start together find each other half a minute late.)
 FIRST_RETRY_S: Final = 1.0
+#: A join that takes longer than this is looked into while it goes on, in seconds.
+EXPLAIN_AFTER_S: Final = 0.5
+#: So many addresses of a join are explained.
+EXPLAINED_MAX: Final = 3
+#: Causes that make it useless to wait for an answer.
+_HOPELESS: Final = frozenset(
+    {Cause.NOT_GOSSIP, Cause.WAN_PORT, Cause.NOT_CONSUL, Cause.KEY_MISMATCH, Cause.ENCRYPTION_MISMATCH}
+    | {Cause.WRONG_DATACENTER, Cause.NO_ROUTE, Cause.NOTHING_LISTENS, Cause.PROCESS_GONE, Cause.TCP_BLOCKED}
+)
 
 
-async def join(reactor: IReactorPluggableNameResolver, serf: Serf, addresses: Sequence[str], default_port: int) -> int:
-    """Join `serf`'s pool through `addresses`; the number of those that succeeded.
+@dataclass(slots=True)
+class JoinStatus:
+    """How the joins of a pool went so far."""
 
-    Raises `RPCError` if none did, with the reason for each address.
+    attempts: int = 0
+    worked: bool = False
+    last_error: str = ""
+
+
+#: Says why a join to an address fails.
+Explain = Callable[[str], Awaitable[Verdict]]
+
+
+async def join(
+    reactor: Any, serf: Serf, addresses: Sequence[str], default_port: int, explain: Explain | None = None
+) -> int:
+    """Join `serf`'s pool through any of `addresses`; how many of them worked.
+
+    Raises `RPCError` when none did, its text naming each address and why, with the causes that `explain` finds. A join
+    that waits for an answer that can't come is given up as soon as that is known.
     """
     targets: list[JoinTarget] = []
     errors: list[str] = []
@@ -39,14 +65,67 @@ async def join(reactor: IReactorPluggableNameResolver, serf: Serf, addresses: Se
         except ConfigError as error:
             errors.append(f"Failed to resolve {text}: {error}")
     joined = 0
+    causes = _Causes(addresses, explain)
     if targets:
         finished: Deferred[tuple[int, list[str]]] = Deferred()
-        serf.join(targets, True, lambda count, why: finished.callback((count, why)))
+
+        def end(count: int, why: list[str]) -> None:
+            if not finished.called:
+                finished.callback((count, why))
+
+        serf.join(targets, True, end)
+        early = reactor.callLater(EXPLAIN_AFTER_S, causes.ask, end) if explain is not None else None
         joined, why = await finished
+        if early is not None and early.active():
+            early.cancel()
         errors += why
     if not joined:
-        raise RPCError(format_errors(errors or ["no address to join was given"]))
+        raise RPCError(format_errors(errors or ["no address to join was given"]) + await causes.text())
     return joined
+
+
+class _Causes:
+    """Why the addresses of one join do not work, asked once."""
+
+    def __init__(self, addresses: Sequence[str], explain: Explain | None) -> None:
+        self._addresses = addresses[:EXPLAINED_MAX]
+        self._explain = explain
+        self._asked: Deferred[Any] | None = None
+        self._verdicts: list[Verdict] = []
+
+    def ask(self, end: Callable[[int, list[str]], None] = lambda _joined, _errors: None) -> None:
+        """Begin. `end(0, errors)` is called if waiting for the join makes no sense."""
+        assert self._explain is not None
+        waiting = [Deferred.fromCoroutine(self._one(address)) for address in self._addresses]
+        self._asked = DeferredList(waiting)
+        self._asked.addCallback(lambda _: self._known(end))
+
+    async def _one(self, address: str) -> None:
+        assert self._explain is not None
+        self._verdicts.append(await self._explain(address))
+
+    def _known(self, end: Callable[[int, list[str]], None]) -> None:
+        causes = [verdict.cause for verdict in self._verdicts]
+        if causes and len(causes) == len(self._addresses) and all(cause in _HOPELESS for cause in causes):
+            end(0, [f"Failed to join {address}" for address in self._addresses])
+
+    async def text(self) -> str:
+        """A line for each cause; nothing where none can be told."""
+        if self._explain is None:
+            return ""
+        if self._asked is None:
+            self.ask()
+        waiting: Deferred[Any] = Deferred()
+        if self._asked is not None:
+            self._asked.addCallback(waiting.callback)
+            await waiting
+        shown = dict.fromkeys(verdict for verdict in map(_line, self._verdicts) if verdict)
+        return "".join(f"{line}\n" for line in shown)
+
+
+def _line(verdict: Verdict) -> str:
+    fine = verdict.cause in (Cause.HEALTHY, Cause.UNKNOWN)
+    return "" if fine else f"{verdict.cause}: {verdict.text} Fix: {verdict.fix}"
 
 
 class RetryJoin:

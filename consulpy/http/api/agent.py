@@ -10,6 +10,7 @@ from consulpy.http.api.write_limits import WriteLimits
 from consulpy.local.access import AgentAccess
 from consulpy.local.state import LocalState
 from consulpy.local.user_events import UserEvents
+from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.caller import Caller
@@ -92,6 +93,18 @@ class AgentInterface(Protocol):
 
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
         """The membership events of a member; None for an unknown one."""
+
+    def latest_changes(self, most: int) -> list[dict[str, Any]]:
+        """The newest event of each of the members that changed last."""
+
+    def changes(self, name: str) -> Timeline:
+        """The history in which a member's changes are."""
+
+    def why(self, name: str) -> "Deferred[dict[str, Any]]":
+        """The verdict about a member that has a timeline."""
+
+    def doctor(self, target: str) -> "Deferred[list[dict[str, Any]]]":
+        """The findings about the agent and its cluster, or about a join to `target`."""
 
     def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
         """Stream log lines until what is returned is called. KeyError for an unknown level."""

@@ -14,7 +14,7 @@ from consulpy.cli.loader import load_all
 from consulpy.cli.main import main
 from consulpy.cli.rtt import distance_s
 from consulpy.cli.table import table
-from consulpy.cli.why import line, why
+from consulpy.cli.why import folded, line, why
 from tests.peers.cli import ROOT, environment
 
 
@@ -25,8 +25,8 @@ def test_the_listing_names_all_commands(capsys: pytest.CaptureFixture[str]) -> N
     names = [row.split()[0] for row in rows if row.startswith("    ")]
     assert names == sorted(names)
     assert set(names) >= set(
-        "agent catalog event force-leave info join keygen keyring leave maint members monitor reload rtt services "  # noqa: SIM905
-        "validate version watch why".split()
+        "agent catalog doctor event force-leave info join keygen keyring leave maint members monitor reload rtt "  # noqa: SIM905
+        "services validate version watch why".split()
     )
 
 
@@ -156,8 +156,9 @@ EVENT = {"At": 1_700_000_000.5, "What": "suspect", "Incarnation": 3, "Peer": "b"
 
 
 class FakeClient:
-    def timeline(self, name: str) -> list[dict[str, Any]]:
-        return [EVENT] if name == "a" else []
+    def timeline(self, name: str) -> dict[str, Any]:
+        verdict = {"cause": "process-frozen", "text": "It stands still.", "evidence": ["no ack"]}
+        return {"verdict": verdict, "Events": [EVENT] if name == "a" else []}
 
 
 def test_why_tells_one_line_for_each_event(capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,9 +167,19 @@ def test_why_tells_one_line_for_each_event(capsys: pytest.CaptureFixture[str]) -
         given.__dict__["client"] = FakeClient()
         assert why(given) == 0
     assert capsys.readouterr().out.splitlines() == [
+        *("a: process-frozen", "It stands still.", "  - no ack", ""),
         "2023-11-14T22:13:20.500Z  suspect     incarnation 3  by b  no ack to probe 7",
+        *("b: process-frozen", "It stands still.", "  - no ack", ""),
         "Nothing happened to b that this agent saw.",
     ]
+
+
+def test_suspicions_that_were_refuted_again_and_again_are_one_line() -> None:
+    flap = [{**EVENT, "What": what} for what in ("suspected", "suspicion confirmed", "alive")]
+    lines = folded([*3 * flap, {**EVENT, "What": "suspected"}, {**EVENT, "What": "dead"}])
+    assert [text.split("  ")[1].strip() for text in lines] == ["flapped", "suspected", "dead"]
+    assert "3 times suspected and refuted" in lines[0]
+    assert len(folded([*2 * flap])) == 6
 
 
 def test_an_event_without_details() -> None:

@@ -65,9 +65,46 @@ def test_self_shows_the_coordinate(harness: HttpHarness) -> None:
 
 
 def test_a_timeline_of_a_member(harness: HttpHarness) -> None:
-    assert harness.ask("GET /v1/agent/timeline/agent-two").json == [{"Kind": "alive"}]
+    told = harness.ask("GET /v1/agent/timeline/agent-two")
+    verdict = {"cause": "healthy", "text": "agent-two is fine", "evidence": []}
+    assert told.json == {"Name": "agent-two", "Index": 1, "verdict": verdict, "Events": [{"Kind": "alive"}]}
+    assert told.headers["x-consul-index"] == "1"
     answer = harness.ask("GET /v1/agent/timeline/nobody")
     assert (answer.status, answer.text) == (404, "No member called 'nobody' was ever seen here")
+
+
+def test_a_timeline_waits_for_the_next_change(harness: HttpHarness) -> None:
+    harness.agent.history.add("agent-two", "suspected", 1)
+    assert harness.ask("GET /v1/agent/timeline/agent-two?index=1").headers["x-consul-index"] == "2"
+    waiting = harness.begin("GET /v1/agent/timeline/agent-two?index=2&wait=60s")
+    harness.agent.history.add("agent-one", "alive", 1)
+    assert waiting.answer is None
+    harness.agent.history.add("agent-two", "dead", 1)
+    assert waiting.answer is not None
+    assert waiting.answer.headers["x-consul-index"] == "4"
+    assert harness.agent.history.listeners == []
+
+
+def test_a_timeline_that_does_not_change_is_answered_in_the_end(harness: HttpHarness) -> None:
+    waiting = harness.begin("GET /v1/agent/timeline?index=1&wait=1s")
+    assert waiting.answer is None
+    harness.agent.clock.advance(2)
+    assert waiting.answer is not None
+    assert (waiting.answer.status, waiting.answer.json) == (200, [])
+
+
+def test_the_last_change_of_each_member(harness: HttpHarness) -> None:
+    for name, what in (("a", "alive"), ("b", "suspected"), ("a", "dead")):
+        harness.agent.history.add(name, what, 1)
+    told = harness.ask("GET /v1/agent/timeline")
+    assert told.json == [{"Name": "a", "What": "dead"}, {"Name": "b", "What": "suspected"}]
+    assert told.headers["x-consul-index"] == "4"
+
+
+def test_the_doctor_looks_at_the_agent_or_at_a_target(harness: HttpHarness) -> None:
+    assert harness.ask("GET /v1/agent/doctor").json == {"findings": [{"check": "agent", "status": "pass"}]}
+    found = harness.ask("GET /v1/agent/doctor/10.0.0.1:8301").json
+    assert found == {"findings": [{"check": "join 10.0.0.1:8301", "status": "pass"}]}
 
 
 def test_prometheus_must_be_switched_on(harness: HttpHarness) -> None:

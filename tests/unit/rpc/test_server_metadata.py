@@ -8,7 +8,7 @@ from consulpy.config.sections import AclSettings
 from consulpy.errors import MergeRefused
 from consulpy.memberlist.member import Member as Node
 from consulpy.memberlist.member import State
-from consulpy.rpc.merge import Check, check_lan_merge, check_wan_merge, wan_merge_check
+from consulpy.rpc.merge import Check, check_lan_join, check_lan_merge, check_wan_merge, wan_merge_check
 from consulpy.rpc.server_metadata import agent_tags, server_of
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import NAME_HOLD_S, Membership, NameHolders
@@ -223,3 +223,19 @@ def test_who_came_together_keep_their_names_and_no_join_is_refused_for_them() ->
     checking(both[1], now_s=1.0)([both[0]])
     checking(both[0])([*both, member("x", CLIENT | {"id": "x"})])
     checking()([member("ME", {}), member("y", CLIENT | {"id": "ONE"}), *both])
+
+
+def test_a_wan_pool_is_not_joined_as_a_lan() -> None:
+    tags = {"role": "consul", "dc": "dc1"}
+    wan = Member("s.dc1", "10.0.0.1", 8302, tags, Status.ALIVE)
+    with pytest.raises(MergeRefused, match="WAN pool") as caught:
+        check_lan_join([wan])
+    assert caught.value.cause == "wan-port"
+    for other in (
+        Member("s", "10.0.0.1", 8301, tags, Status.ALIVE),
+        Member("s.dc1", "10.0.0.1", 8301, tags, Status.ALIVE),
+        Member("s.dc1", "10.0.0.1", 9301, {**tags, "wan_join_port": "8302"}, Status.ALIVE),
+    ):
+        check_lan_join([other])
+        check_lan_join([other, wan])
+    check_lan_join([])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from consulpy.codec.record import Record
-from consulpy.errors import BadRequest, NotFound, RPCError
+from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http.api import render
 from consulpy.http.api.params import token
@@ -133,12 +133,3 @@ async def set_token(agent: "AgentInterface", request: Request) -> Response:
         raise HttpError(404, f'Token "{request.tail}" is unknown') from None
     await written
     return Response()
-
-
-@route("GET", "/v1/agent/timeline/")
-def timeline(agent: "AgentInterface", request: Request) -> Response:
-    """The membership events of a member: suspicions, confirmations, refutations (not in Consul)."""
-    found = agent.timeline(request.tail)
-    if found is None:
-        raise NotFound(f"No member called {request.tail!r} was ever seen here")
-    return Response(found)

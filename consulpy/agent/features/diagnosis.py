@@ -1,0 +1,125 @@
+"""Answers `why` and the agent's part of `doctor`: judges members and addresses with this agent's own pools and keys."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults  # noqa: A004
+
+from consulpy.agent.features.addresses import JoinAddress, resolve
+from consulpy.agent.process.monotonic import wall_s
+from consulpy.clock import Clock
+from consulpy.diagnosis.causes import Cause, Finding, Verdict
+from consulpy.diagnosis.member import MemberDiagnosis
+from consulpy.diagnosis.target import Own, TargetDiagnosis
+from consulpy.errors import ConfigError
+from consulpy.memberlist.machine import Memberlist
+from consulpy.memberlist.member import Address
+from consulpy.memberlist.transport import AskingTransport
+from consulpy.serf.machine import Serf
+from consulpy.serf.members import Status
+
+if TYPE_CHECKING:
+    from consulpy.agent.agent import Agent
+
+#: A check that takes longer is given up, in seconds: `doctor` answers within 5.
+CHECK_LIMIT_S: Final = 3.8
+#: How long a host name may take to resolve, in seconds.
+RESOLVE_LIMIT_S: Final = 2.0
+#: Addresses of one host name that are looked at.
+ADDRESSES_MAX: Final = 3
+
+
+def moment(clock: Clock) -> Callable[[float], str]:
+    """Shows the clock's seconds as a time of day, in UTC."""
+
+    def shown(at_s: float) -> str:
+        return datetime.fromtimestamp(at_s - clock.seconds() + wall_s(), UTC).strftime("%H:%M:%SZ")
+
+    return shown
+
+
+def own_side(serf: Serf, datacenter: str) -> Own:
+    """What a join into `serf`'s pool would bring together with the target."""
+    living = [member for member in serf.members.values() if member.status is Status.ALIVE]
+    leaders = [member.name for member in living if "bootstrap" in member.tags]
+    return Own(serf.local_name, datacenter, dict(serf.members), leaders)
+
+
+async def explain_target(reactor: Any, serf: Serf, datacenter: str, address: str, default_port: int) -> Verdict:
+    """Why a join to `address` (as people write it) works or does not."""
+    try:
+        parsed = JoinAddress.parse(address, default_port)
+    except ConfigError as error:
+        return Verdict(Cause.NAME_UNRESOLVED, str(error), [], "write host, host:port or [IPv6]:port")
+    try:
+        hosts = await resolve(reactor, parsed.host).addTimeout(RESOLVE_LIMIT_S, reactor)
+    except (ConfigError, TimeoutError) as error:
+        why = str(error) if isinstance(error, ConfigError) else f"no answer in {RESOLVE_LIMIT_S:g} s"
+        text = f"The host name {parsed.host} has no address: {why}."
+        return Verdict(Cause.NAME_UNRESOLVED, text, [why], f"correct {parsed.host}, or its DNS or /etc/hosts entry")
+    own = own_side(serf, datacenter)
+    targets: list[Address] = [(host, parsed.port) for host in hosts[:ADDRESSES_MAX]]
+    waiting = [Deferred.fromCoroutine(_explain(reactor, serf.memberlist, own, target)) for target in targets]
+    verdicts: list[Verdict] = await gatherResults(waiting)
+    fine = (verdict for verdict in verdicts if verdict.cause is Cause.HEALTHY)  # a join needs one that works
+    return next(fine, verdicts[0])
+
+
+async def _explain(reactor: Any, memberlist: Memberlist, own: Own, target: Address) -> Verdict:
+    transport = AskingTransport(reactor, "::" if ":" in target[0] else "")
+    transport.startService()
+    try:
+        observer = Memberlist.observer(memberlist.config, reactor, Random(), transport)
+        observer.sealer = memberlist.sealer  # its keys of now
+        transport.attach(observer)
+        return await TargetDiagnosis(observer, reactor, own, memberlist if own.name else None).explain(target)
+    finally:
+        transport.stopService()
+
+
+class AgentDiagnosis:
+    """The diagnoses of one agent."""
+
+    def __init__(self, agent: "Agent", reactor: Any) -> None:
+        self._agent = agent
+        self._reactor = reactor
+
+    async def why(self, name: str) -> Verdict:
+        """The verdict about a member, which one of the pools knows."""
+        pools = [pool for pool in (self._agent.lan, self._agent.wan) if pool is not None]
+        found = [MemberDiagnosis(pool, self._reactor, moment(self._reactor)) for pool in pools]
+        return await next((each for each in found if each.knows(name)), found[0]).explain(name)
+
+    async def target(self, address: str) -> list[Finding]:
+        """What a join to `address` would find."""
+        agent = self._agent
+        check = explain_target(self._reactor, agent.lan, agent.datacenter, address, agent.config.ports.serf_lan)
+        return await self.within(f"join {address}", self._one(f"join {address}", check))
+
+    async def _one(self, check: str, verdict: Awaitable[Verdict]) -> list[Finding]:
+        return [Finding.of(check, await verdict)]
+
+    def doctor(self) -> "Deferred[list[Finding]]":
+        """The findings of all checks, which run beside each other."""
+        from consulpy.agent.features.doctor import checks  # few agents are ever asked
+
+        waiting = [self.within(name, check) for name, check in checks(self._agent, self._reactor)]
+        together: Deferred[list[list[Finding]]] = gatherResults(waiting)
+        return together.addCallback(lambda found: [finding for findings in found for finding in findings])
+
+    def within(self, name: str, check: Awaitable[list[Finding]]) -> "Deferred[list[Finding]]":
+        """A check's findings; one that does not end in time is unknown, and so is one that fails by our own fault."""
+
+        def failed(failure: Any) -> list[Finding]:
+            over = self._reactor.seconds() - began_s >= CHECK_LIMIT_S
+            why = (
+                f"no result in {CHECK_LIMIT_S:g} s" if over else f"{failure.type.__name__} {failure.getErrorMessage()}"
+            )
+            text = f"The check {name} did not end: {why}."
+            return [Finding(name, "warn", Cause.UNKNOWN, text, "run consulpy doctor again, and look into the log")]
+
+        began_s = self._reactor.seconds()
+        running: Deferred[list[Finding]] = Deferred.fromCoroutine(check)  # type: ignore[arg-type]
+        return running.addTimeout(CHECK_LIMIT_S, self._reactor).addErrback(failed)

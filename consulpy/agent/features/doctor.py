@@ -1,0 +1,180 @@
+"""The checks of `doctor` that the agent itself makes: data directory, joins, members, servers and their leader."""
+
+from collections.abc import Awaitable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThreadPool
+
+from consulpy.agent.features.diagnosis import explain_target, moment
+from consulpy.agent.features.servers_check import ServersCheck
+from consulpy.agent.process.data_dir_check import examine
+from consulpy.diagnosis.causes import FINE, Cause, Finding, Verdict
+from consulpy.diagnosis.member import RECENT_S, MemberDiagnosis
+from consulpy.diagnosis.pings import PingReport, PingRound
+from consulpy.memberlist.evidence import Refusal, TcpResult
+from consulpy.serf.machine import Serf
+from consulpy.serf.members import Member, Status
+
+if TYPE_CHECKING:
+    from consulpy.agent.agent import Agent
+
+#: How many members of each kind are looked at: those that are not well, those that live.
+MEMBERS_MAX: Final = 10
+#: How many addresses of `retry_join` and `start_join` are looked at.
+JOINS_MAX: Final = 5
+#: A ping of a member that came within so many seconds shows that our advertised address leads to us.
+HEARD_S: Final = 60.0
+
+Check = tuple[str, Awaitable[list[Finding]]]
+
+
+def checks(agent: "Agent", reactor: Any) -> Iterator[Check]:
+    """All checks: name, and what gives the findings."""
+    lan = agent.lan
+    members = MembersCheck(lan, reactor)
+    yield "agent", members.own()
+    yield "data-dir", _data_dir(agent, reactor)
+    yield "refusals", members.refusals()
+    for member in members.unwell():
+        yield f"member {member.name}", members.verdict(member)
+    for member in members.living():
+        yield f"gossip {member.name}", members.gossip(member)
+    yield "joins", joins(agent, reactor)
+    yield "servers", ServersCheck(agent, reactor).run()
+
+
+async def _data_dir(agent: "Agent", reactor: Any) -> list[Finding]:
+    path = agent.config.data_dir
+    if path is None:
+        return [Finding.passed("data-dir", "This agent stores nothing (-dev).")]
+    verdict: Verdict = await deferToThreadPool(reactor, reactor.getThreadPool(), examine, path)
+    finding = Finding.of("data-dir", verdict)
+    if verdict.evidence and verdict.cause is Cause.DISK_FULL:  # there is still some room
+        finding.status = "warn"
+    return [finding]
+
+
+class MembersCheck:
+    """Members of the LAN pool, as `why` judges them, and this agent among them."""
+
+    def __init__(self, serf: Serf, reactor: Any) -> None:
+        self._serf = serf
+        self._reactor = reactor
+        self._diagnosis = MemberDiagnosis(serf, reactor, moment(reactor))
+        others = [member for member in serf.members.values() if member.name != serf.local_name]
+        evidence = serf.memberlist.evidence
+        suspects = {node.name for node in serf.memberlist.members.by_name.values() if node.state == node.state.SUSPECT}
+        self._unwell = [
+            member
+            for member in others
+            if member.status is Status.FAILED
+            or (member.status is Status.ALIVE and (member.name in suspects or evidence.of(member.name) is not None))
+        ]
+        self._living = [member for member in others if member.status is Status.ALIVE and member not in self._unwell]
+
+    def unwell(self) -> list[Member]:
+        """Members that failed, are suspected, or that a direct probe failed for lately."""
+        return sorted(self._unwell, key=lambda member: member.status is Status.ALIVE)[:MEMBERS_MAX]
+
+    def living(self) -> list[Member]:
+        """Some of those that are well."""
+        rng = self._serf.rng
+        return self._living if len(self._living) <= MEMBERS_MAX else rng.sample(self._living, MEMBERS_MAX)
+
+    async def verdict(self, member: Member) -> list[Finding]:
+        """What `why` says."""
+        return [Finding.of(f"member {member.name}", await self._diagnosis.explain(member.name))]
+
+    async def gossip(self, member: Member) -> list[Finding]:
+        """Small and large pings by UDP, and one by TCP."""
+        name, memberlist = f"gossip {member.name}", self._serf.memberlist
+        verdict = await self._diagnosis.explain(member.name)
+        if verdict.cause is not Cause.HEALTHY:
+            return [Finding.of(name, verdict)]
+        at = (member.address, member.port)
+        report: PingReport = await PingRound(memberlist, self._reactor, member.name, at, short=True).run()
+        if report.acked and report.large_sent and not report.large_acked:
+            where = f"{at[0]}:{at[1]}"
+            text = f"Small datagrams to {member.name} at {where} pass, those of 1,300 bytes do not."
+            fix = f"raise the MTU of the way to {where} (tunnel, VPN) to 1,500, or let fragments pass"
+            return [Finding(name, "fail", Cause.LARGE_DATAGRAMS_LOST, text, fix)]
+        return [Finding.of(name, verdict)]
+
+    async def own(self) -> list[Finding]:
+        """Whether this agent runs on time, and is where it says that it is."""
+        slow = self._diagnosis.self_slow()
+        found = [Finding.of("agent", slow or Verdict(Cause.HEALTHY, "The agent answers, and its timers are on time."))]
+        return [*found, await self._advertised()]
+
+    async def _advertised(self) -> Finding:
+        name, own = "advertise", self._serf.local_member
+        where = f"{own.address}:{own.port}"
+        now_s, nodes = self._reactor.seconds(), self._serf.memberlist.members
+        if any(now_s - node.heard_s < HEARD_S for node in nodes.by_name.values()):
+            return Finding.passed(name, f"Members reach this agent at {where}.")
+        at = (own.address, own.port)
+        report: PingReport = await PingRound(
+            self._serf.memberlist, self._reactor, own.name, at, helpers=False, short=True
+        ).run()
+        if report.acked or report.unadvertised_acked or report.tcp is TcpResult.ANSWERED:
+            return Finding.passed(name, f"The advertised address {where} leads to this agent.")
+        text = f"This agent advertises {where}, and that address does not lead to it."
+        return Finding(name, "fail", Cause.WRONG_ADVERTISE, text, "set advertise_addr to an address of this host")
+
+    async def refusals(self) -> list[Finding]:
+        """Who was refused in the last 10 minutes, each cause and peer once."""
+        now_s, shown = self._reactor.seconds(), moment(self._reactor)
+        recent: dict[tuple[str, str], Refusal] = {}
+        for refusal in self._serf.memberlist.evidence.refusals:
+            if refusal.cause and now_s - refusal.at_s < RECENT_S:
+                recent[refusal.cause, refusal.theirs or refusal.name] = refusal
+        if not recent:
+            return [Finding.passed("refusals", "No peer was refused in the last 10 minutes.")]
+        return [
+            Finding(
+                "refusals",
+                "fail",
+                Cause(each.cause),
+                f"At {shown(each.at_s)} from {each.name}: {each.text}",
+                _fix(each),
+            )
+            for each in list(recent.values())[-MEMBERS_MAX:]
+        ]
+
+
+def _fix(refusal: Refusal) -> str:
+    peer = refusal.theirs or refusal.name
+    return {
+        "name-conflict": f"give the agent {peer} another node_name (-node)",
+        "node-id-conflict": f"delete the file node-id in the data_dir of {peer} and start it anew",
+        "wrong-datacenter": f"start the agent at {refusal.name} with datacenter = {refusal.ours!r}",
+        "key-mismatch": f"give the agent at {refusal.name} a key of our keyring (encrypt; consulpy keyring -install)",
+        "encryption-mismatch": f"set the same encrypt key here and at {refusal.name}",
+    }.get(refusal.cause, f"look into the log of {peer}")
+
+
+async def joins(agent: "Agent", reactor: Any) -> list[Finding]:
+    """The addresses that this agent is to join and that are no members."""
+    config, lan = agent.config, agent.lan
+    addresses = list(dict.fromkeys((*config.retry_join, *config.start_join)))
+    if not addresses:
+        return [Finding.passed("joins", "No addresses to join are configured.")]
+    waiting = [Deferred.fromCoroutine(_join(agent, reactor, address)) for address in addresses[:JOINS_MAX]]
+    found: list[Finding | None] = await gatherResults(waiting)
+    findings = [finding for finding in found if finding is not None]
+    alone = all(member.status is not Status.ALIVE or member is lan.local_member for member in lan.members.values())
+    tried = agent.join_status
+    if alone and tried.attempts and not tried.worked:
+        text = f"No try to join {', '.join(addresses)} has worked in {tried.attempts} attempts: {tried.last_error}"
+        fix = f"make one of retry_join's addresses reachable: {findings[0].fix if findings else addresses[0]}"
+        findings.insert(0, Finding("joins", "fail", Cause.JOIN_FAILING, text, fix))
+    return findings or [Finding.passed("joins", f"All of {', '.join(addresses)} are members.")]
+
+
+async def _join(agent: "Agent", reactor: Any, address: str) -> Finding | None:
+    """The verdict about an address; None if a member is there, or nothing is wrong with it."""
+    verdict = await explain_target(reactor, agent.lan, agent.datacenter, address, agent.config.ports.serf_lan)
+    if verdict.cause in FINE or verdict.cause is Cause.PROCESS_GONE:  # a member: it has a finding of its own
+        return None
+    return Finding.of(f"join {address}", verdict)
