@@ -1,7 +1,7 @@
-"""The clock that every protocol machine is handed: seconds, and calls later.
+"""The clock interface of all protocol machines: monotonic seconds and delayed calls.
 
-A Twisted reactor is one, `twisted.internet.task.Clock` is one, and so is `consulpy.testing.clock.HeapClock` for
-clusters of a thousand nodes. Nothing below the entry modules reads time in any other way.
+Implemented by Twisted's reactor, by `twisted.internet.task.Clock`, and by `consulpy.testing.clock.HeapClock` for
+clusters of a thousand nodes. Only entry modules read time in any other way.
 """
 
 from collections.abc import Callable
@@ -10,29 +10,29 @@ from typing import Any, Protocol
 
 
 class Timer(Protocol):
-    """A call that is to be made later (the part of Twisted's `IDelayedCall` that we use)."""
+    """A delayed call (the part of Twisted's `IDelayedCall` that is used)."""
 
     def cancel(self) -> None:
-        """Never make the call. Only allowed while `active()`."""
+        """Cancel the call. Only allowed while `active()`."""
 
     def active(self) -> bool:
-        """Whether the call is still to be made."""
+        """Whether the call is pending."""
 
 
 class Clock(Protocol):
-    """Monotonic seconds and timers (the part of Twisted's `IReactorTime` that we use)."""
+    """Monotonic seconds and delayed calls (the part of Twisted's `IReactorTime` that is used)."""
 
     def seconds(self) -> float:
-        """The time now, in seconds; only differences mean anything."""
+        """The current time in seconds; only differences are meaningful."""
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> Timer:  # noqa: A002
         """Call `callable` after `delay` seconds."""
 
 
 class Turn:
-    """The turn of the reactor that is under way: what it does between two waits for the network.
+    """The current reactor turn: the work between two waits for the network.
 
-    `began_s`: when it began, by the reactor's clock; infinite without a watchdog (`agent.process.watchdog`).
+    `began_s`: its start, by the reactor's clock; infinite without a watchdog (`agent.process.watchdog`).
     """
 
     __slots__ = ("began_s",)

@@ -26,7 +26,7 @@ from consulpy.config.flags import agent_flags
 from consulpy.config.load import load
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
-from consulpy.gocompat.flag import HelpWanted, flags_help
+from consulpy.gocompat.flag import HelpRequested, flags_help
 
 #: Longest graceful leave, in seconds; then the program ends.
 LEAVE_TIMEOUT_S: Final = 15.0
@@ -173,7 +173,7 @@ def _tune_interpreter() -> None:
 def _config(argv: list[str]) -> RuntimeConfig:
     try:
         return load(argv)
-    except HelpWanted:
+    except HelpRequested:
         flags = sorted(agent_flags().flags.values(), key=lambda flag: flag.name)
         with suppress(BrokenPipeError):
             print(f"{_USAGE}\n\nOptions (one dash or two)\n\n{flags_help(flags)}", flush=True)

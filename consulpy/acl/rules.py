@@ -65,7 +65,7 @@ def parse(text: str) -> Rules:
             document = hcl.parse_all(text)
             tree, lines = document.tree, document.lines
         return _rules(tree, lines, [] if not is_json else _json_warnings(text))
-    except hcl.SyntaxMistake as error:
+    except hcl.HclSyntaxError as error:
         raise InvalidRules(f"Failed to parse ACL rules: line {error.line}: {error}") from None
     except JsonMistake as error:
         raise InvalidRules(f"Failed to parse ACL rules: {error}") from None

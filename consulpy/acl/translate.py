@@ -14,7 +14,7 @@ def translate(text: str) -> str:
     """The rules as HCL prints them. Raises `InvalidRules`."""
     try:
         pairs = _pairs_of(parse_json(text)) if text.lstrip().startswith("{") else hcl.parse_pairs(text)
-    except hcl.SyntaxMistake as error:
+    except hcl.HclSyntaxError as error:
         raise InvalidRules(f"Failed to parse rules: line {error.line}: {error}") from None
     except JsonMistake as error:
         raise InvalidRules(f"Failed to parse rules: {error}") from None

@@ -8,7 +8,7 @@ from consulpy.cli import acl_show
 from consulpy.cli.acl_common import ASKS, NO_MERGE, SHOWS, part, saying, text_flag, value_of
 from consulpy.cli.command import Invocation, command, group
 from consulpy.client import AnswerError
-from consulpy.codec.strict_json import JsonFault, parse
+from consulpy.codec.strict_json import JsonError, parse
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import format_duration, parse_duration
 from consulpy.gocompat.flag import Flag
@@ -69,7 +69,7 @@ def _given(given: Invocation) -> dict[str, Any]:
             raise ConfigError("Cannot use command line arguments with '-config' flags")
         try:
             config = parse(value_of(values["config"]))
-        except JsonFault as error:
+        except JsonError as error:
             raise ConfigError(f"Error parsing JSON for auth method config: {error}") from None
         method["Config"] = config
     elif config:

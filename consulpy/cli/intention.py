@@ -11,7 +11,7 @@ from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
-from consulpy.codec.strict_json import JsonFault, parse
+from consulpy.codec.strict_json import JsonError, parse
 from consulpy.gocompat.flag import Flag, switch
 
 group(
@@ -180,7 +180,7 @@ def _from_files(paths: list[str]) -> list[dict[str, Any]]:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(errors="replace")
         try:
             intention = parse(text)
-        except JsonFault as error:
+        except JsonError as error:
             raise ValueError("unexpected EOF" if error.at_end else f"{path}: {error}") from None
         if not isinstance(intention, dict):
             raise ValueError(f"{path}: expected an intention as a JSON object")

@@ -11,7 +11,7 @@ from consulpy.cli.command import COMMANDS, GROUPS, Command, Invocation, UsageErr
 from consulpy.cli.loader import load, load_all
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.errors import ConfigError, ConsulpyError
-from consulpy.gocompat.flag import HelpWanted
+from consulpy.gocompat.flag import HelpRequested
 
 #: Commands of Consul that are not supported yet, by name: the subject of the error.
 _NOT_YET: Final = {
@@ -121,7 +121,7 @@ def run(found: Command, words: Sequence[str]) -> int:
     try:
         values, arguments = ({}, list(words)) if found.raw else found.flag_set().parse(words)
         return found.run(Invocation(values, arguments))
-    except HelpWanted:
+    except HelpRequested:
         from consulpy.cli.help import of_command
 
         print(of_command(found))

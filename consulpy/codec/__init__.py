@@ -1,1 +1,1 @@
-"""Bytes and values: msgpack as Go writes it, memberlist's LZW, JSON and HCL as Consul reads them."""
+"""Codecs: msgpack as Go writes it, memberlist's LZW, JSON and HCL as Consul reads them."""

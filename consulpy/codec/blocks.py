@@ -1,13 +1,13 @@
-"""A block of settings as it was written: a mapping that knows the line of each of its names.
+"""Blocks of a configuration file: mappings that know the line of each name.
 
-The readers of HCL and of JSON make them, so that an error can say where the setting stands.
+The HCL and JSON readers create them, so that errors can name the line.
 """
 
 from typing import Any
 
 
 class Block(dict[str, Any]):
-    """Names and values of one block; `line` is where it begins, `lines` where each name stands (0: not known)."""
+    """Names and values of a block; `line`: of its beginning, `lines`: of each name (0: unknown)."""
 
     def __init__(self, line: int = 0) -> None:
         super().__init__()
@@ -15,14 +15,14 @@ class Block(dict[str, Any]):
         self.lines: dict[str, int] = {}
 
     def line_of(self, name: str) -> int:
-        """The line of a name, or where the block begins."""
+        """The line of a name, or of the block's beginning."""
         return self.lines.get(name, self.line)
 
 
 class Blocks(list[Any]):
-    """A name that was written as a block several times."""
+    """The blocks of a name that was written several times."""
 
 
 def line_of(block: Any, name: str = "") -> int:
-    """The line of a name in a block, or of the block; 0 for values that were not read from a text."""
+    """The line of a name in a block, or of the block; 0 for values without lines."""
     return block.line_of(name) if isinstance(block, Block) else 0

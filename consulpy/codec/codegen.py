@@ -1,18 +1,18 @@
-"""Functions written out as straight code, once for each class, as `dataclasses` makes its methods.
+"""Generation of straight-line functions, compiled once per class, as `dataclasses` generates its methods.
 
-To go through a record's fields by a table costs several times what is done with them, and every write and every answer
-of a server does that for each record in it.
+Iterating over a record's fields costs several times the work on them, and servers do it for each record in every write
+and answer.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
-#: Types whose values stand in the text as they are.
+#: Types whose values are written as literals.
 _LITERALS: Final = (type(None), bool, int, float, str, bytes)
 
 
 class Source:
-    """The text of a function with one parameter, line by line."""
+    """The source of a function with one parameter."""
 
     def __init__(self, name: str, parameter: str) -> None:
         self._name = name
@@ -20,11 +20,11 @@ class Source:
         self._objects: dict[str, Any] = {}
 
     def add(self, line: str, depth: int = 1) -> None:
-        """One more line, so deep inside."""
+        """Append a line at an indentation depth."""
         self._lines.append("    " * depth + line)
 
     def expression(self, value: Any) -> str:
-        """How the text speaks of a value."""
+        """A name or literal for `value` in the source."""
         if type(value) in _LITERALS:
             return repr(value)
         name = f"_{len(self._objects)}"
@@ -32,8 +32,8 @@ class Source:
         return name
 
     def function(self) -> Callable[[Any], Any]:
-        """What was written."""
+        """Compile the function."""
         code = compile("\n".join(self._lines), f"<{__name__}.{self._name}>", "exec")
-        exec(code, self._objects)  # our own text: names of fields and of the objects that were given
+        exec(code, self._objects)  # our own source: names of fields and of given objects
         made: Callable[[Any], Any] = self._objects[self._name]
         return made

@@ -1,4 +1,4 @@
-"""How an unpacked value becomes one of a Go type, and what Go's decoder says of a value that is none."""
+"""Conversion of unpacked values to Go types, with the errors of Go's decoder."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from consulpy.codec.msgpack import pack
 from consulpy.errors import WireError
 
-#: What Go's decoder says (docs/wire/rpc.md 16). `{byte}`: the first byte of the value, `{kind}`: its kind.
+#: Errors of Go's decoder (docs/wire/rpc.md 16). `{byte}`: the first byte of the value, `{kind}`: its kind.
 _NO_TEXT = "readContainerLen: Unrecognized descriptor byte: hex: {byte:x}, dec: {byte}"
 _NO_NUMBER = "Unhandled single-byte unsigned integer value: Unrecognized descriptor byte: {byte:x}"
 _NO_BOOLEAN = "Invalid single-byte value for bool: Unrecognized descriptor byte: {byte:x}"
@@ -14,7 +14,7 @@ CONTAINER = "Only encoded map or array can be decoded into a {}. (valueType: {{k
 
 
 class WrongType(WireError):
-    """A value of another type than its field has. `go`: what Go's decoder says about it."""
+    """A value of another type than its field's. `go`: the error of Go's decoder."""
 
     def __init__(self, expected: str, value: Any, go_text: str) -> None:
         super().__init__(f"{expected}, not {type(value).__name__}")
@@ -23,7 +23,7 @@ class WrongType(WireError):
 
 
 def _first_byte(value: Any) -> int:
-    """How a value begins on the wire; large ones are not packed for it."""
+    """The first byte of a value's encoding, without packing large values."""
     if isinstance(value, bytes | str):
         return 0xA0 + len(value) if len(value) < 32 else 0xDA if len(value) < 2**16 else 0xDB
     if isinstance(value, list | dict):
@@ -33,7 +33,7 @@ def _first_byte(value: Any) -> int:
 
 
 def _go_kind(value: Any, byte: int) -> int:
-    """The number that go-msgpack has for a kind of value."""
+    """go-msgpack's number of a value's kind."""
     if isinstance(value, bool):
         return 5
     if isinstance(value, int):
@@ -42,60 +42,60 @@ def _go_kind(value: Any, byte: int) -> int:
 
 
 def as_text(value: Any) -> str:
-    """Text. Raises `WrongType`."""
+    """Convert to text. Raises `WrongType`."""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")  # `codec.msgpack.text`, without a call for each
-    if isinstance(value, str):  # already decoded: our own end in the same process
+        return value.decode("utf-8", "surrogateescape")  # inlined `codec.msgpack.text`
+    if isinstance(value, str):  # already decoded: the peer is in the same process
         return value
     raise WrongType("text was expected", value, _NO_TEXT)
 
 
 def as_bytes(value: Any) -> bytes:
-    """Bytes. Raises `WrongType`."""
+    """Convert to bytes. Raises `WrongType`."""
     if isinstance(value, bytes):
         return value
     raise WrongType("bytes were expected", value, CONTAINER.format("slice"))
 
 
 def as_bool(value: Any) -> bool:
-    """A boolean. Raises `WrongType`."""
+    """Convert to a boolean. Raises `WrongType`."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, int) and value in (0, 1):  # Go takes these
+    if isinstance(value, int) and value in (0, 1):  # accepted by Go
         return bool(value)
     raise WrongType("a boolean was expected", value, _NO_BOOLEAN)
 
 
 def as_int(value: Any) -> int:
-    """An integer. Raises `WrongType`."""
+    """Convert to an integer. Raises `WrongType`."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise WrongType("an integer was expected", value, _NO_NUMBER)
 
 
 def as_float(value: Any) -> float:
-    """A number. Raises `WrongType`."""
+    """Convert to a float. Raises `WrongType`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     raise WrongType("a number was expected", value, _NO_NUMBER)
 
 
 def as_list(value: Any, item: Callable[[Any], Any]) -> list[Any]:
-    """A list, each value read by `item`. Raises `WrongType`."""
+    """Convert to a list, each value by `item`. Raises `WrongType`."""
     if isinstance(value, list):
         return [item(each) for each in value]
     raise WrongType("a list was expected", value, CONTAINER.format("slice"))
 
 
 def as_map(value: Any, item: Callable[[Any], Any]) -> dict[str, Any]:
-    """A map of texts, each value but nil read by `item`. Raises `WrongType`."""
+    """Convert to a map with text keys, each value but nil by `item`. Raises `WrongType`."""
     if isinstance(value, dict):
         return {as_text(key): None if each is None else item(each) for key, each in value.items()}
     raise WrongType("a map was expected", value, _NO_TEXT)
 
 
 def as_texts(value: Any) -> list[str]:
-    """A list of texts. Raises `WrongType`."""
+    """Convert to a list of texts. Raises `WrongType`."""
     if isinstance(value, list):
         return [each.decode("utf-8", "surrogateescape") if type(each) is bytes else as_text(each) for each in value]
     raise WrongType("a list was expected", value, CONTAINER.format("slice"))

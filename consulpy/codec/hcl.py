@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consulpy.codec.blocks import Block, Blocks
-from consulpy.codec.strict_json import JsonFault, float_of, whole_of
+from consulpy.codec.strict_json import JsonError, parse_float, parse_int
 
-#: How deep blocks and lists may be nested.
-DEEPEST: Final = 64
+#: Maximum nesting of blocks and lists.
+DEPTH_MAX: Final = 64
 
 _TOKEN: Final = re.compile(
     r"""
@@ -39,8 +39,8 @@ _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "
 _CODE: Final = re.compile(r"u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}")
 
 
-class SyntaxMistake(Exception):
-    """The text is no HCL: `line` says where, the text what was expected."""
+class HclSyntaxError(Exception):
+    """The text is not HCL. `line`: of the error; the text says what was expected."""
 
     def __init__(self, line: int, why: str) -> None:
         super().__init__(why)
@@ -49,19 +49,19 @@ class SyntaxMistake(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    kind: str  # "name", "text", "number", "end" or a sign
+    kind: str  # "name", "text", "number", "end" or a punctuation character
     value: Any
     line: int
 
 
 def parse(text: str) -> Block:
-    """Read a file. Blocks of one name become a list of them. Raises `SyntaxMistake`."""
+    """Parse a file. Blocks of one name become a list. Raises `HclSyntaxError`."""
     return _Parser(_tokens(text), _add).document()
 
 
 @dataclass
 class Document:
-    """The tree, and the line of each name in it by its path: where it stands first."""
+    """The tree, and the line of the first occurrence of each name by its path."""
 
     tree: Block
     lines: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -78,12 +78,12 @@ class Document:
 
 
 def parse_all(text: str) -> Document:
-    """Read a text, keeping what is written twice: each name has the list of all its values. Raises `SyntaxMistake`."""
+    """Parse a text with all values of repeated names: each name has a list. Raises `HclSyntaxError`."""
     return Document(_Parser(_tokens(text), _append).document())
 
 
 def parse_pairs(text: str) -> list[tuple[str, Any]]:
-    """Read a text as its names and values in the order in which they stand there. Raises `SyntaxMistake`."""
+    """The text after an opening quote, and the position after the closing one. `${...}` is left unchanged."""
     return _pairs(_Parser(_tokens(text), _append_pair).document())
 
 
@@ -98,8 +98,8 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             if text.startswith("/*", position):
-                raise SyntaxMistake(line, "the comment that begins here has no end")
-            raise SyntaxMistake(line, f"{text[position]!r} is not expected here")
+                raise HclSyntaxError(line, "the comment that begins here has no end")
+            raise HclSyntaxError(line, f"{text[position]!r} is not expected here")
         kind, started = str(match.lastgroup), line
         position = match.end()
         if match["heredoc"] is not None:
@@ -122,16 +122,16 @@ def _tokens(text: str) -> list[_Token]:
 def _number(text: str, line: int) -> int | float:
     try:
         if re.fullmatch(r"-?\d+", text):
-            return whole_of(text)
-        return int(text, 16) if "x" in text.lower() else float_of(text)
-    except JsonFault as fault:
-        raise SyntaxMistake(line, str(fault)) from None
+            return parse_int(text)
+        return int(text, 16) if "x" in text.lower() else parse_float(text)
+    except JsonError as fault:
+        raise HclSyntaxError(line, str(fault)) from None
 
 
 def _heredoc(text: str, position: int, mark: str, indented: bool, line: int) -> tuple[str, int]:
     end = re.compile(rf"^[ \t]*(?={re.escape(mark)}[ \t]*$)", re.MULTILINE).search(text, position)
     if end is None:
-        raise SyntaxMistake(line, f"the text that begins here has no end: a line {mark} is missing")
+        raise HclSyntaxError(line, f"the text that begins here has no end: a line {mark} is missing")
     value = text[position : end.end()]
     if indented:
         rows = text[position : end.start()].splitlines(keepends=True)
@@ -141,7 +141,7 @@ def _heredoc(text: str, position: int, mark: str, indented: bool, line: int) -> 
 
 
 def _quoted(text: str, position: int, line: int) -> tuple[str, int]:
-    """The text after an opening quote, and the position after the closing one. `${...}` stays as it is."""
+    """Recursive descent parser over the tokens."""
     parts: list[str] = []
     depth = 0
     while position < len(text):
@@ -160,7 +160,7 @@ def _quoted(text: str, position: int, line: int) -> tuple[str, int]:
             continue
         parts.append(char)
         position += 1
-    raise SyntaxMistake(line, "the text that begins here has no closing quote")
+    raise HclSyntaxError(line, "the text that begins here has no closing quote")
 
 
 def _escape(text: str, position: int, line: int) -> tuple[str, int]:
@@ -169,16 +169,16 @@ def _escape(text: str, position: int, line: int) -> tuple[str, int]:
         return simple, position + 1
     code = _CODE.match(text, position)
     if code is None:
-        raise SyntaxMistake(line, f"unknown escape \\{text[position : position + 1]} in a text")
+        raise HclSyntaxError(line, f"unknown escape \\{text[position : position + 1]} in a text")
     digits = code[0].lstrip("uUx") if code[0][0] in "uUx" else code[0]
     number = int(digits, 16 if code[0][0] in "uUx" else 8)
     if number > 0x10FFFF or 0xD800 <= number < 0xE000:
-        raise SyntaxMistake(line, f"\\{code[0]} is no character")
+        raise HclSyntaxError(line, f"\\{code[0]} is no character")
     return chr(number), code.end()
 
 
 class _Parser:
-    """Recursive descent over the tokens."""
+    """Parse names with values up to and including `end`."""
 
     def __init__(self, tokens: list[_Token], add: Callable[[Block, str, Any], None]) -> None:
         self._tokens = tokens
@@ -186,40 +186,40 @@ class _Parser:
         self._next = 0
 
     def document(self) -> Block:
-        outer = self._take_if("{")
+        outer = self._accept("{")
         tree = self._members("}" if outer else "end", 0)
         if outer and self._peek().kind != "end":
-            raise self._mistake("the end of the file")
+            raise self._error("the end of the file")
         return tree
 
     def _members(self, end: str, depth: int) -> Block:
-        """Names with values up to `end`, which is taken."""
-        if depth > DEEPEST:
-            raise SyntaxMistake(self._peek().line, f"blocks may be nested {DEEPEST} deep at most")
+        """Parse `{ ... }`, optionally after labels, each of which is a block around the next."""
+        if depth > DEPTH_MAX:
+            raise HclSyntaxError(self._peek().line, f"blocks may be nested {DEPTH_MAX} deep at most")
         tree = Block(self._tokens[self._next - 1].line if self._next else 1)
-        while not self._take_if(end):
+        while not self._accept(end):
             name = self._peek()
             if name.kind not in ("name", "text"):
-                raise self._mistake("a name" if end == "end" else 'a name or "}"')
+                raise self._error("a name" if end == "end" else 'a name or "}"')
             self._next += 1
             tree.lines.setdefault(name.value, name.line)
-            self._add(tree, name.value, self._value(depth) if self._take_if("=") else self._block(depth))
-            self._take_if(",")
+            self._add(tree, name.value, self._value(depth) if self._accept("=") else self._block(depth))
+            self._accept(",")
         return tree
 
     def _block(self, depth: int) -> Block:
-        """`{ ... }`, perhaps behind labels, each of which is a block around the next."""
+        """several commas count as one, as in Consul"""
         label = self._peek()
-        if depth > DEEPEST:
-            raise SyntaxMistake(label.line, f"blocks may be nested {DEEPEST} deep at most")
+        if depth > DEPTH_MAX:
+            raise HclSyntaxError(label.line, f"blocks may be nested {DEPTH_MAX} deep at most")
         if label.kind in ("text", "name"):
             self._next += 1
             around = Block(label.line)
             around.lines[label.value] = label.line
             self._add(around, label.value, self._block(depth + 1))
             return around
-        if not self._take_if("{"):
-            raise self._mistake('"=" or "{"')
+        if not self._accept("{"):
+            raise self._error('"=" or "{"')
         return self._members("}", depth + 1)
 
     def _value(self, depth: int) -> Any:
@@ -234,38 +234,38 @@ class _Parser:
         if token.kind == "[":
             return self._list(depth + 1)
         self._next -= 1
-        raise self._mistake("a value (texts are written in quotes)")
+        raise self._error("a value (texts are written in quotes)")
 
     def _list(self, depth: int) -> list[Any]:
-        if depth > DEEPEST:
-            raise SyntaxMistake(self._peek().line, f"lists may be nested {DEEPEST} deep at most")
+        if depth > DEPTH_MAX:
+            raise HclSyntaxError(self._peek().line, f"lists may be nested {DEPTH_MAX} deep at most")
         values: list[Any] = []
-        while not self._take_if("]"):
+        while not self._accept("]"):
             values.append(self._value(depth))
-            if not self._take_if(",") and self._peek().kind != "]":
-                raise self._mistake('"," or "]"')
-            while self._take_if(","):
-                pass  # as Consul: several commas are one
+            if not self._accept(",") and self._peek().kind != "]":
+                raise self._error('"," or "]"')
+            while self._accept(","):
+                pass  # Add a value: the last one of a name counts; blocks and lists of one name are collected.
         return values
 
     def _peek(self) -> _Token:
         return self._tokens[self._next]
 
-    def _take_if(self, kind: str) -> bool:
+    def _accept(self, kind: str) -> bool:
         if self._tokens[self._next].kind != kind:
             return False
         if kind != "end":
             self._next += 1
         return True
 
-    def _mistake(self, expected: str) -> SyntaxMistake:
+    def _error(self, expected: str) -> HclSyntaxError:
         token = self._peek()
         shown = "the end of the file" if token.kind == "end" else repr(token.value)
-        return SyntaxMistake(token.line, f"expected {expected}, not {shown}")
+        return HclSyntaxError(token.line, f"expected {expected}, not {shown}")
 
 
 def _add(tree: Block, name: str, value: Any) -> None:
-    """The last value of a name counts; blocks and lists of one name are collected."""
+    """Add a value: all values of a name are collected."""
     before = tree.get(name)
     if isinstance(value, list) and isinstance(before, list):
         tree[name] = [*before, *value]

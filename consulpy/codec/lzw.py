@@ -15,9 +15,9 @@ _LITERALS: Final = [bytes([value]) for value in range(256)]
 
 
 def decompress(data: bytes, limit_bytes: int) -> bytes:
-    """What was compressed; bytes after the end code are ignored.
+    """Decompress; bytes after the end code are ignored.
 
-    Raises `WireError` for an impossible code, a missing end code, or more than `limit_bytes` of output.
+    Raises `WireError` for an invalid code, a missing end code, or more than `limit_bytes` of output.
     """
     table: list[bytes] = [*_LITERALS, b"", b""]
     output: list[bytes] = []
@@ -66,7 +66,7 @@ def decompress(data: bytes, limit_bytes: int) -> bytes:
 
 
 def compress(data: bytes) -> bytes:
-    """`data` compressed, without a clear code in front, as Go 1.15 wrote it."""
+    """Compress `data`, without a leading clear code, as Go 1.15 does."""
     table: dict[int, int] = {}
     output = bytearray()
     bits = held = 0

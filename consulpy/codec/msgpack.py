@@ -1,7 +1,7 @@
-"""The Go dialect of msgpack that every Consul protocol speaks (go-msgpack 0.5.5, old specification).
+"""The Go dialect of msgpack in all Consul protocols (go-msgpack 0.5.5, old specification).
 
-Text and bytes are both `raw`; a reader tells them apart by schema, so `unpack` gives bytes, and `structs.record` turns
-them into text. Source: docs/wire/gossip.md section 1 and docs/wire/rpc.md section 4, checked on captured bytes.
+Text and bytes are both `raw`, distinguished only by the schema: `unpack` returns bytes, which `codec.record` converts
+to text. Source: docs/wire/gossip.md section 1 and docs/wire/rpc.md section 4, checked on captured bytes.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ from consulpy.errors import WireError
 
 
 def pack(value: Any) -> bytes:
-    """`value` as a real peer writes it: old raw strings, shortest integers, maps in the order of the dict.
+    """Encode `value` as real peers do: old raw strings, shortest integers, maps in the order of the dict.
 
-    A struct must come as a dict whose keys are in byte order (`Record.to_wire` gives that).
+    A struct must be a dict with its keys in byte order (`Record.to_wire`).
     """
     packed: bytes = msgpack.packb(value, use_bin_type=False, unicode_errors="surrogateescape")
     return packed
 
 
 def pack_map(fields: Mapping[str, Any]) -> bytes:
-    """A struct given as keyword-like fields, its keys sorted as Go sorts them."""
+    """Encode a struct; its keys are sorted as Go does."""
     return pack(dict(sorted(fields.items())))
 
 
 def unpack(data: bytes | memoryview) -> Any:
-    """The first complete value in `data`; texts come as bytes; what follows it is ignored, as Go's decoder does.
+    """Decode the first complete value in `data`; texts are bytes. What follows it is ignored, as in Go's decoder.
 
     Raises `WireError` for anything truncated, malformed, or nested deeper than the decoder allows.
     """
@@ -40,7 +40,7 @@ def unpack(data: bytes | memoryview) -> Any:
 
 
 def unpack_from(data: bytes | memoryview) -> tuple[Any, int]:
-    """The first complete value in `data` and how many bytes it took. Raises `WireError`."""
+    """Decode the first complete value in `data`, and its length in bytes. Raises `WireError`."""
     unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=max(len(data), 1))
     try:
         unpacker.feed(data)
@@ -53,5 +53,5 @@ def unpack_from(data: bytes | memoryview) -> tuple[Any, int]:
 
 
 def text(raw: bytes) -> str:
-    """Bytes from the wire as text, losslessly: Go does not validate UTF-8, so neither do we."""
+    """Convert bytes from the wire to text, losslessly: Go does not validate UTF-8."""
     return raw.decode("utf-8", "surrogateescape")

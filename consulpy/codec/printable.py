@@ -1,4 +1,4 @@
-"""Text from outside, shown to people: it moves no cursor, starts no line, and turns no direction of writing."""
+"""Escaping of untrusted text for display: no cursor movements, line ends, or changes of the writing direction."""
 
 
 def printable(text: str) -> str:

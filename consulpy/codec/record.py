@@ -1,13 +1,13 @@
-"""Records: each field is declared once, with its Go type, and has two spellings, that of the RPC and that of the JSON.
+"""Records: each field is declared once, with its Go type, for its RPC and its JSON form.
 
-A record is a slotted dataclass whose fields stand in the order in which Consul declares (and so prints) them. From the
-annotations come:
+A record is a slotted dataclass whose fields are in the order in which Consul declares (and so prints) them. Generated
+from the annotations:
 
 - `to_wire` / `from_wire`: the msgpack struct, keys sorted, all fields present, texts as raw (docs/wire/rpc.md 4);
 - `to_json`: a dict in declared order, ready for `orjson`, with Consul's omissions.
 
-Types: `str`, `bytes` (base64 in JSON), `bool`, `int`, `float`, other records, `list[T]`, `dict[str, T]`, each with
-`| None` where Go's value may be nil. Durations are `int` nanoseconds. `Any` is carried as it is.
+Types: `str`, `bytes` (base64 in JSON), `bool`, `int`, `float`, other records, `list[T]`, `dict[str, T]`, each with `|
+None` where Go's value may be nil. Durations are `int` nanoseconds. `Any` is passed through.
 """
 
 import base64
@@ -44,11 +44,11 @@ def go(
     json_as: Callable[[Any], Any] | None = None,
     **default: Any,
 ) -> Any:
-    """A dataclass field that has a Go name.
+    """Declare a dataclass field with a Go name.
 
     `name`: the Go name (default: the field's name in camel case). `json`: the JSON name if it differs; `"-"` leaves the
     field out. `omit_empty`: left out of the JSON while empty. `inline`: an embedded struct, whose fields appear in the
-    outer map. `json_as`: turns the value into what JSON shows. `default` / `default_factory` as in dataclasses.
+    outer map. `json_as`: converts the value for JSON. `default` / `default_factory` as in dataclasses.
     """
     metadata = {"go": name, "json": json, "omit_empty": omit_empty, "inline": inline, "json_as": json_as}
     return dataclasses.field(metadata=metadata, **default)
@@ -67,19 +67,19 @@ class _Field:
     omit_empty: bool
     inline: bool
     decode: Callable[[Any], Any]
-    encode: Callable[[Any], Any] | None  # None: the value is what msgpack wants
-    render: Callable[[Any], Any] | None  # None: the value is what orjson wants
+    encode: Callable[[Any], Any] | None  # None: msgpack takes the value unchanged
+    render: Callable[[Any], Any] | None  # None: orjson takes the value unchanged
     default: Any  # MISSING if each new record makes its own
     factory: Any
     kind: Any
 
 
 class Record:
-    """The base of all records; see the module's text."""
+    """Base of all records; see the module."""
 
     __slots__ = ()
 
-    #: Names of JSON members that only a subclass's own rendering knows.
+    #: JSON member names that a subclass's own `to_json` adds.
     JSON_NAME: ClassVar[str] = ""
 
     def to_wire(self) -> dict[str, Any]:
@@ -88,26 +88,26 @@ class Record:
         return wire
 
     def to_sparse(self) -> Any:
-        """As `to_wire`, but without what a new record has anyway: less to write, and much less to read.
+        """As `to_wire`, without fields that have their default: faster to write and to read.
 
-        `from_wire` reads it. It is for what we keep ourselves: on the wire all fields are present.
+        `from_wire` reads it. For local storage only: on the wire all fields are present.
         """
         return _sparse_writer(type(self))(self)
 
     def copied(self) -> Self:
-        """A shallow copy: what `dataclasses.replace` gives without changes, but several times as fast."""
+        """A shallow copy, several times as fast as `dataclasses.replace`."""
         copy: Self = _copier(type(self))(self)
         return copy
 
     @classmethod
     def from_wire(cls, raw: Any) -> Self:
-        """The record in an unpacked value (texts still bytes). Unknown keys are ignored, missing ones stay zero.
+        """Decode an unpacked value (texts still bytes). Unknown keys are ignored, missing ones get their zero value.
 
         Raises `WireError` naming the field that has the wrong type.
         """
         if raw is None:
             return cls()
-        if isinstance(raw, list):  # a struct may come as an array, in declared order
+        if isinstance(raw, list):  # a struct may come as an array in declared order
             raw = dict(zip(go_names(cls), raw, strict=False))
         if not isinstance(raw, dict):
             raise WrongType(f"{cls.__name__}: a map was expected", raw, CONTAINER.format("struct"))
@@ -120,11 +120,11 @@ class Record:
 
     @classmethod
     def unpack(cls, data: bytes | memoryview) -> Self:
-        """The record in msgpack bytes. Raises `WireError`."""
+        """Decode msgpack bytes. Raises `WireError`."""
         return cls.from_wire(unpack(data))
 
     def to_json(self) -> dict[str, Any]:
-        """The record as Consul's HTTP API shows it, for `orjson.dumps`."""
+        """The record in Consul's JSON form, for `orjson.dumps`."""
         shown: dict[str, Any] = {}
         for field in _fields(type(self)):
             value = getattr(self, field.name)
@@ -179,7 +179,7 @@ def _fields(cls: type[Record]) -> tuple[_Field, ...]:
 
 @_once_per_class
 def record_lists(cls: type[Record]) -> tuple[tuple[str, str], ...]:
-    """Name and Go name of each field that is a list of records, and that `to_wire` writes as one."""
+    """Name and Go name of each field that is a list of records and encoded as one by `to_wire`."""
     if cls.to_wire is not Record.to_wire:
         return ()
     return tuple(
@@ -191,7 +191,7 @@ def record_lists(cls: type[Record]) -> tuple[tuple[str, str], ...]:
 
 @_once_per_class
 def _writer(cls: type[Record]) -> Callable[[Any], Any]:
-    """`to_wire` of a class."""
+    """Generate `to_wire` of a class."""
     source = Source("to_wire", "record")
     source.add("return {")
     for path, field in _leaves_in_order(cls):
@@ -205,7 +205,7 @@ def _writer(cls: type[Record]) -> Callable[[Any], Any]:
 
 @_once_per_class
 def _sparse_writer(cls: type[Record]) -> Callable[[Any], Any]:
-    """`to_sparse` of a class; `to_wire` of one that has a form of its own."""
+    """Generate `to_sparse` of a class; `to_wire` for one with its own encoding."""
     if cls.to_wire is not Record.to_wire:
         return cls.to_wire
     source = Source("to_sparse", "record")
@@ -214,7 +214,7 @@ def _sparse_writer(cls: type[Record]) -> Callable[[Any], Any]:
         source.add(f"value = record.{path}")
         encode = _encoder(field.kind, sparse=True)
         encoded = "value" if encode is None else f"{source.expression(encode)}(value)"
-        if field.factory is field.kind and _is_record(field.kind):  # nothing is left of a new one
+        if field.factory is field.kind and _is_record(field.kind):  # nothing is left of a default one
             source.add(f"if value is not None and (value := {encoded}):")
             encoded = "value"
         elif field.factory in (list, dict) or (field.default is not None and not field.default):
@@ -230,7 +230,7 @@ def _sparse_writer(cls: type[Record]) -> Callable[[Any], Any]:
 
 @_once_per_class
 def _copier(cls: type[Record]) -> Callable[[Any], Any]:
-    """`copied` of a class."""
+    """Generate `copied` of a class."""
     source = Source("copied", "record")
     values = ", ".join(f"record.{field.name}" for field in _fields(cls))
     source.add(f"return {source.expression(cls)}({values})")
@@ -239,7 +239,7 @@ def _copier(cls: type[Record]) -> Callable[[Any], Any]:
 
 @_once_per_class
 def _reader(cls: type[Record]) -> Callable[[Any], Any]:
-    """`from_wire` of a class, for a dict."""
+    """Generate `from_wire` of a class, for a dict."""
     source = Source("from_wire", "raw")
     source.add("key, get = '', raw.get")
     source.add("try:")
@@ -262,7 +262,7 @@ def _reader(cls: type[Record]) -> Callable[[Any], Any]:
 
 
 def _decoded(source: Source, field: _Field, variable: str) -> str:
-    """What reads a value that is there; texts without a call, since most values are texts."""
+    """An expression that decodes a value; inlined for texts, which most values are."""
     decoded = f"{source.expression(field.decode)}({variable})"
     if field.kind is str:
         return f"{variable}.decode('utf-8', 'surrogateescape') if type({variable}) is bytes else {decoded}"
@@ -270,7 +270,7 @@ def _decoded(source: Source, field: _Field, variable: str) -> str:
 
 
 def _construction(source: Source, cls: type[Record], variables: dict[str, str], outer: str = "") -> str:
-    """What makes a record, with those embedded in it, of the values at all paths."""
+    """An expression that constructs a record and those embedded in it from the values at all paths."""
     values = []
     for field in _fields(cls):
         path = outer + field.name
@@ -279,7 +279,7 @@ def _construction(source: Source, cls: type[Record], variables: dict[str, str], 
 
 
 def _leaves(cls: type[Record]) -> list[tuple[str, _Field]]:
-    """(path of attributes, field), those of embedded structs in their place."""
+    """(attribute path, field) of all fields, embedded structs flattened."""
     leaves: list[tuple[str, _Field]] = []
     for field in _fields(cls):
         inner = _leaves(field.kind) if field.inline else [("", field)]
@@ -292,7 +292,7 @@ def _leaves_in_order(cls: type[Record]) -> list[tuple[str, _Field]]:
 
 
 def go_names(cls: type[Record]) -> list[bytes]:
-    """The Go names of all fields as they are declared, those of embedded structs in their place."""
+    """The Go names of all fields as declared, embedded structs flattened."""
     return [field.go.encode() for _, field in _leaves(cls)]
 
 
@@ -329,7 +329,7 @@ def _decoder(kind: Any) -> Callable[[Any], Any]:
         return as_texts
     if origin is list:
         item = _decoder(_strip_none(args[0]))
-        if args[0] is not _strip_none(args[0]):  # list[T | None]: a nil stays one
+        if args[0] is not _strip_none(args[0]):  # list[T | None]: a nil stays nil
             return lambda value: as_list(value, lambda each: None if each is None else item(each))
         return lambda value: as_list(value, item)
     if origin is dict:
@@ -339,14 +339,14 @@ def _decoder(kind: Any) -> Callable[[Any], Any]:
 
 
 def _encoder(kind: Any, *, sparse: bool = False) -> Callable[[Any], Any] | None:
-    """How a value becomes what msgpack writes; None where it already is."""
+    """The function that encodes values of a type for msgpack; None if they are unchanged."""
     if _is_record(kind):
         return (lambda value: value.to_sparse()) if sparse else (lambda value: value.to_wire())
     return _nested(kind, partial(_encoder, sparse=sparse), sort=True)
 
 
 def _renderer(kind: Any) -> Callable[[Any], Any] | None:
-    """How a value becomes what orjson writes; None where it already is."""
+    """The function that converts values of a type for orjson; None if they are unchanged."""
     if kind is bytes:
         return lambda value: base64.b64encode(value).decode()
     if kind is Any:
@@ -357,7 +357,7 @@ def _renderer(kind: Any) -> Callable[[Any], Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """A value without a type, whose texts may still be bytes as they came over the wire."""
+    """Convert an untyped value, whose texts may be bytes from the wire, for JSON."""
     if isinstance(value, bytes):
         return text(value)
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""What is hidden wherever something is shown: logs, `/v1/agent/self`, the debug archive, error texts.
+"""Redaction of secrets wherever something is displayed: logs, `/v1/agent/self`, the debug archive, error texts.
 
-Hidden is by kind, not by list: whatever a field's name calls a token, a secret, a password or a key; the values of
-header fields; the user and password of any URL; what follows `/v1/acl/WORD/` in a path. A field of the configuration
-may say itself that it is secret (`consulpy.config.key`). Real Consul's logs say `<hidden>`, its reports `hidden`.
+Redacted are: fields whose name says token, secret, password or key; the values of header fields; user and password in
+URLs; what follows `/v1/acl/WORD/` in a path. A configuration field can also be declared secret (`consulpy.config.key`).
+Real Consul's logs show `<hidden>`, its reports `hidden`.
 """
 
 import re
@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 HIDDEN: Final = "hidden"
 HIDDEN_IN_TEXT: Final = "<hidden>"
-#: How a secret's name ends. Every search for it takes time in proportion to the text: whoever is shown may be hostile.
+#: Endings of a secret's name. All searches take linear time, as the text may be hostile.
 _NAME: Final = r"(?:tokens?|secrets?|passw(?:or)?d|passphrase|credentials?|_key|-key|apikey|accesskey|secretid)"
 _SECRET_NAME: Final = re.compile(rf"{_NAME}\Z", re.IGNORECASE)
 #: `EncryptKey`, `KeyFile`; not `Key`.
@@ -30,12 +30,12 @@ _ACL_PATH: Final = re.compile(r"(/v1/acl/[^/\s?]+/)([^\s?\"']+)", re.IGNORECASE)
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of this name holds a secret."""
+    """Whether the name is that of a secret field."""
     return bool(_SECRET_NAME.search(name) or _KEY_NAME.search(name))
 
 
 def text_without_secrets(text: str) -> str:
-    """A line for people, without the secrets in it."""
+    """A text with its secrets redacted."""
     if "=" in text:
         text = _PAIR.sub(rf"\1{HIDDEN_IN_TEXT}", text)
     if ":" in text:
@@ -48,12 +48,14 @@ def text_without_secrets(text: str) -> str:
 
 
 def url_without_password(url: str) -> str:
-    """A URL with `***` for its password, as Go shows it, whether it is a good one or not."""
+    """A URL, valid or not, with `***` for its password, as Go shows it."""
     return _PASSWORD.sub(r"\1***@", url) if "@" in url else url
 
 
 def target_without_secrets(target: str) -> str:
-    """A request target. Names and paths mean what they mean unquoted: `?tok%65n=x` is a token."""
+    """A request target with its secrets redacted. Names and paths are unquoted for the check:
+    `?tok%65n=x` is a token.
+    """
     path, mark, query = target.partition("?")
     clean = unquote_plus(path) if "%" in path else path
     if "/acl/" in clean.lower():
@@ -69,7 +71,7 @@ def _pair_without_secret(pair: str) -> str:
 
 
 def without_secrets(value: Any, name: str = "") -> Any:
-    """A report, JSON's kinds of values, without the secrets in it. `name`: that of the field that holds `value`."""
+    """A report of JSON types with its secrets redacted. `name`: of the field that contains `value`."""
     if isinstance(value, dict):
         if name.lower() in _HEADERS or is_secret(name):
             return {each: _hidden(values) for each, values in value.items()}

@@ -137,7 +137,7 @@ class Fields:
                 found[go_name(known)] = self.fields[known](block[name], here)
             elif (version := newer_fields.version_of(name, newer_fields.fields_of(self.struct))) is None:
                 raise _unknown(self, name, here)
-            elif not newer_fields.says_nothing(name, block[name]):
+            elif not newer_fields.is_empty_value(name, block[name]):
                 raise here.fault(newer_fields.reason(name, version))
         fault = self.check(found) if self.check else ""
         if fault:
@@ -195,10 +195,10 @@ def _fault_of_weights(found: dict[str, Any]) -> str:
 
 
 def _meta(value: Any, place: Place) -> dict[str, str]:
-    from consulpy.structs.metadata import fault_of
+    from consulpy.structs.metadata import metadata_error
 
     found: dict[str, str] = map_of(text)(value, place)
-    fault = fault_of(found)
+    fault = metadata_error(found)
     if fault:
         raise place.fault(fault)
     return found

@@ -89,11 +89,11 @@ def parse(origin: str, text: str, file_format: str) -> Source:
     if plain.lstrip().startswith("{"):
         try:
             return Source(origin, hcl.parse(plain))
-        except hcl.SyntaxMistake:
+        except hcl.HclSyntaxError:
             return _parse_json(origin, plain, strict=False)
     try:
         return Source(origin, hcl.parse(plain))
-    except hcl.SyntaxMistake as mistake:
+    except hcl.HclSyntaxError as mistake:
         raise ConfigError(f"failed to parse {origin}:{mistake.line}: {mistake}") from None
 
 

@@ -85,7 +85,7 @@ def config_format(text: str) -> str:
 
 
 def read_flags(argv: Sequence[str]) -> AgentFlags:
-    """Parse the agent's command line. Raises `ConfigError` with the flag's name, `HelpWanted`."""
+    """Parse the agent's command line. Raises `ConfigError` with the flag's name, `HelpRequested`."""
     flags = agent_flags()
     given, arguments = flags.parse(argv)
     if arguments:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from consulpy.codec.blocks import Block
-from consulpy.codec.strict_json import JsonFault, float_of, no_constant, whole_of
+from consulpy.codec.strict_json import JsonError, parse_float, parse_int, refuse_constant
 
 _BLANK: Final = re.compile(r"[ \t\n\r]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -41,7 +41,7 @@ def parse(text: str, *, strict: bool = True) -> tuple[Any, int]:
         raise JsonSyntaxError(error.lineno, error.colno, error.msg) from None
     except RecursionError:
         raise JsonSyntaxError(0, 0, "blocks are nested too deep") from None
-    except JsonFault as fault:  # an invalid number, or one out of range
+    except JsonError as fault:  # an invalid number, or one out of range
         raise JsonSyntaxError(0, 0, str(fault)) from None
 
 
@@ -49,7 +49,7 @@ class _Decoder(json.JSONDecoder):
     """Decoder of one text that maps offsets to lines."""
 
     def __init__(self, text: str, strict: bool) -> None:
-        super().__init__(parse_constant=no_constant, parse_float=float_of, parse_int=whole_of)
+        super().__init__(parse_constant=refuse_constant, parse_float=parse_float, parse_int=parse_int)
         self._strict = strict
         self._ends = [match.start() for match in re.finditer("\n", text)]
         scan_text: Any = json.decoder.scanstring  # type: ignore[attr-defined]

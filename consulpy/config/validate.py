@@ -19,7 +19,7 @@ from consulpy.config.host import Host
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.tls import tls_settings
 from consulpy.errors import ConfigError
-from consulpy.structs.metadata import fault_of
+from consulpy.structs.metadata import metadata_error
 
 LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR")
 #: A node's name goes into every gossip packet; docs/wire/gossip.md 3.
@@ -105,7 +105,7 @@ def is_node_id(text: str) -> bool:
 
 
 def _check_meta(config: RuntimeConfig) -> None:
-    fault = fault_of(config.node_meta)
+    fault = metadata_error(config.node_meta)
     if fault:
         raise ConfigError(f"node_meta invalid: {fault}")
 

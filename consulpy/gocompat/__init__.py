@@ -1,1 +1,1 @@
-"""What must equal Go: regular expressions; durations, times, JSON and flags join them here."""
+"""Behaviour that must equal Go's: regular expressions, durations, times, JSON decoding, flags."""

@@ -1,8 +1,8 @@
-"""Flags as Go programs read them: `-name value`, `-name=value`, and the same with two dashes.
+"""Command line flags in the form of Go's package flag: `-name value`, `-name=value`, and the same with two dashes.
 
-Source: Go's package flag. A switch takes no word of its own: `-server`, `-server=false`. Unlike Go's, flags may also
-follow arguments (`consulpy join 10.0.0.1 -wan`), and an unknown flag is one line with the nearest known one. argparse
-can do neither `-server=false` nor values that begin with a dash.
+A boolean flag takes a value only with `=`: `-server`, `-server=false`. Unlike Go's, flags may also follow arguments
+(`consulpy join 10.0.0.1 -wan`), and the error of an unknown flag names the nearest known one. argparse supports neither
+`-server=false` nor values that begin with a dash.
 """
 
 import difflib
@@ -15,23 +15,23 @@ from consulpy.errors import ConfigError
 
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
-#: Characters in a line of a flag's description.
+#: Characters per line of a flag's description.
 _HELP_WIDTH: Final = 67
 
 
-class HelpWanted(Exception):
-    """The user asks for help: -h or -help."""
+class HelpRequested(Exception):
+    """The user requested help: -h or -help."""
 
 
 def switch(text: str) -> bool:
-    """A boolean in any of Go's spellings. Raises `ValueError`."""
+    """Parse a boolean in any of Go's spellings. Raises `ValueError`."""
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     raise ValueError("expected true or false")
 
 
 def whole(text: str) -> int:
-    """A whole number. Raises `ValueError`."""
+    """Parse an integer. Raises `ValueError`."""
     try:
         return int(text)
     except ValueError:
@@ -39,21 +39,21 @@ def whole(text: str) -> int:
 
 
 def unsigned(text: str) -> int:
-    """A whole number from 0 on. Raises `ValueError`."""
+    """Parse an integer >= 0. Raises `ValueError`."""
     if not text.isascii() or not text.isdecimal():
         raise ValueError("expected a whole number, 0 or more")
     return int(text)
 
 
 def pair(text: str) -> tuple[str, str]:
-    """`key:value`; the value may be missing."""
+    """Split `key:value`; the value may be missing."""
     name, _, value = text.partition(":")
     return name, value
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag: what its text becomes, whether it may be given several times, and how help shows it."""
+    """One flag: its conversion, whether it may be repeated, and its help."""
 
     name: str
     doc: str
@@ -61,18 +61,18 @@ class Flag:
     many: bool = False
     default: Any = None
     placeholder: str = "value"
-    #: Not shown in help.
+    #: Left out of the help.
     hidden: bool = False
 
     @property
     def is_switch(self) -> bool:
-        """Whether it stands without a value."""
+        """Whether it is boolean."""
         return self.convert is switch
 
 
 @dataclass
 class FlagSet:
-    """The flags of a command. With `stop_at_argument` everything behind the first argument is an argument too."""
+    """The flags of a command. With `stop_at_argument` all words after the first argument are arguments too."""
 
     flags: dict[str, Flag] = field(default_factory=dict)
     stop_at_argument: bool = False
@@ -82,9 +82,10 @@ class FlagSet:
         self.flags[name] = Flag(name, doc, convert, **rest)
 
     def parse(self, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-        """(values by name of flag, arguments). A flag that was not given has its default, `many` ones are lists.
+        """Parse a command line: (values by flag name, arguments). A missing flag has its default, `many` ones are
+        lists.
 
-        Raises `ConfigError` naming the flag, `HelpWanted`.
+        Raises `ConfigError` naming the flag, `HelpRequested`.
         """
         values: dict[str, Any] = {name: [] if one.many else one.default for name, one in self.flags.items()}
         arguments: list[str] = []
@@ -117,7 +118,7 @@ class FlagSet:
         if found is not None:
             return found
         if name in ("h", "help"):
-            raise HelpWanted
+            raise HelpRequested
         near = difflib.get_close_matches(name, self.flags, n=1, cutoff=0.5)
         hint = f"; did you mean -{near[0]}?" if near else ""
         raise ConfigError(f"flag provided but not defined: {word.partition('=')[0]}{hint}")
@@ -131,7 +132,7 @@ def _converted(flag: Flag, text: str) -> Any:
 
 
 def flags_help(flags: Iterable[Flag]) -> str:
-    """The flags with their descriptions, in the form of Consul's help texts; hidden ones are left out."""
+    """The help of all flags in the form of Consul's help texts; hidden ones are left out."""
     shown = []
     for flag in flags:
         if not flag.hidden:

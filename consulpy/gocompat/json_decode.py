@@ -1,7 +1,7 @@
-"""JSON into records as Go does it: names without regard to case, types strictly, errors in the words of encoding/json.
+"""Decoding of JSON into records as Go does it: case-insensitive names, strict types, error texts of encoding/json.
 
-Consul's clients and users read these texts (`Request decode failed: json: unknown field "Colour"`); seen in the answers
-of a real agent.
+Consul's clients and users read these texts (`Request decode failed: json: unknown field "Colour"`); recorded from a
+real agent.
 """
 
 import dataclasses
@@ -13,29 +13,31 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record, camel
-from consulpy.codec.strict_json import JsonFault, first_value
+from consulpy.codec.strict_json import JsonError, first_value
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
 
 _R = TypeVar("_R", bound=Record)
 
 _INT64: Final = 1 << 63
-#: From which likeness on (0 to 1) a name is taken for another one misspelled.
-_ALIKE: Final = 0.75
+#: Similarity (0 to 1) from which a name counts as a misspelling of another one.
+_SIMILARITY_MIN: Final = 0.75
 
 
 class GoError(Exception):
-    """What Go would have said."""
+    """A decoding error with Go's text."""
 
 
 def loads(body: bytes) -> Any:
-    """The first JSON value of `body`; what follows it is ignored. Raises `GoError` with the position of the fault."""
+    """Parse the first JSON value of `body`; what follows it is ignored. Raises `GoError` with the position of the
+    error.
+    """
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
         raise GoError("EOF")
     try:
         return first_value(text)
-    except JsonFault as fault:
+    except JsonError as fault:
         if fault.at_end:
             raise GoError("unexpected EOF") from None
         if fault.position < 0:
@@ -46,7 +48,9 @@ def loads(body: bytes) -> Any:
 
 
 def decode_duration(value: Any) -> int:
-    """Nanoseconds in a duration: a number of them, or text such as `1h30m`. Other types count as 0, as in Consul."""
+    """Nanoseconds of a JSON duration: a number of them, or text such as `1h30m`. Other types give 0, as in Consul.
+    Raises `GoError`.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return 0
     if not isinstance(value, str):
@@ -59,16 +63,16 @@ def decode_duration(value: Any) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
-    """How a record is read, as Go's struct of the same fields is.
+    """How a record is decoded, as Go decodes its struct.
 
-    `name`: Go's name of the struct, with its package. `custom`: whether Go reads it with an `UnmarshalJSON` of its own;
-    errors inside then name the field that holds it, and no more. `durations`: fields (by Go name) that are durations;
-    `strict_durations`: other types than texts and numbers are errors there, not 0.
-    `unsigned`: fields of type uint64; `types`: fields whose type has another name. `aliases`: other spellings (lower
-    case) -> Go name, which lose against the proper spelling. `without`: fields that are not accepted. `ignored`: names
-    (lower case) of texts that are accepted and not used. `newer`: names of later versions (`newer_fields`).
-    `inner`: shapes of the records inside. `readers`: what reads the values of fields (by Go name) in its own way.
-    `strict`: whether an unknown member is an error. `foreign_allowed`: only one that looks like a misspelled field is.
+    `name`: Go's name of the struct, with its package. `custom`: whether the struct has an `UnmarshalJSON` of its own;
+    errors inside then name only the field that contains it. `durations`: fields (by Go name) that are durations;
+    `strict_durations`: other types than texts and numbers are errors there, not 0. `unsigned`: fields of type uint64;
+    `types`: fields whose type has another name. `aliases`: other spellings (lower case) -> Go name; the proper spelling
+    has precedence. `without`: fields that are not accepted. `ignored`: names (lower case) of texts that are accepted
+    and not used. `newer`: names of later versions (`newer_fields`). `inner`: shapes of contained records. `readers`:
+    functions that decode the values of fields (by Go name). `strict`: whether an unknown member is an error.
+    `foreign_allowed`: only one similar to a field's name is an error.
     """
 
     name: str = ""
@@ -89,16 +93,16 @@ class Shape:
 
     @property
     def struct(self) -> str:
-        """What errors call it."""
+        """The struct's name in errors."""
         return "" if self.custom else self.name.rpartition(".")[2]
 
     def of(self, cls: type[Record]) -> "Shape":
-        """The shape of a record inside."""
+        """The shape of a contained record."""
         found = self.inner.get(cls)
         return found if found is not None else _STRICT if self.strict else _LENIENT
 
     def members(self, cls: type[Record]) -> "dict[str, _Member]":
-        """What may stand in the JSON of a `cls`, by its names as they are written and in lower case."""
+        """The members of a `cls` in JSON, by name as written and in lower case."""
         known = self._members.get(cls)
         if known is None:
             known = self._members[cls] = {}
@@ -113,13 +117,13 @@ class Shape:
         return known
 
 
-#: Reads a value that is not null.
+#: Decodes a value that is not null.
 _Read = Callable[[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Member:
-    """A field, and how its values are read; those that are `exactly` of a type stay as they are."""
+    """A field and the function that decodes its values; those of type `exactly` are used unchanged."""
 
     attribute: str
     go: str
@@ -154,7 +158,7 @@ def _strict_duration(value: Any) -> int:
 
 
 class _Nothing:
-    """A type that no value has."""
+    """A type without values."""
 
 
 _LENIENT: Final = Shape(strict=False)
@@ -162,13 +166,14 @@ _STRICT: Final = Shape()
 
 
 class UnknownField(GoError):
-    """A member that no field of the struct has, or one of a later version that asks for something."""
+    """An unknown member, or one of a later version with a non-empty value."""
 
 
 class Mismatch(GoError):
     """A value of another type than its field's: Go's `UnmarshalTypeError`.
 
-    `value`: what was found; `struct`: the innermost struct, None outside of any; `path`: the fields that led there.
+    `value`: the value's description; `struct`: the innermost struct, None outside of any; `path`: the fields that lead
+    to it.
     """
 
     def __init__(self, value: str, go_type: str) -> None:
@@ -178,13 +183,13 @@ class Mismatch(GoError):
         self.path: list[str] = []
 
     def within(self, struct: str, field: str) -> None:
-        """It happened in this field of this struct."""
+        """Record the struct and field that contain the value."""
         if self.struct is None:
             self.struct = struct
         self.path.insert(0, field)
 
-    def forget_path(self) -> None:
-        """An `UnmarshalJSON` of a struct's own gave it on: what it knew of the place is lost."""
+    def clear_path(self) -> None:
+        """Drop the path, as an `UnmarshalJSON` of a struct's own does."""
         self.struct, self.path = None, []
 
     def __str__(self) -> str:
@@ -193,7 +198,7 @@ class Mismatch(GoError):
 
 
 def decode(cls: type[_R], raw: Any, shape: Shape) -> _R:
-    """The record in parsed JSON; null gives an empty one. Raises `GoError`, without having changed anything."""
+    """Decode parsed JSON; null gives an empty record. Raises `GoError`."""
     record = cls()
     if raw is None:
         return record
@@ -228,7 +233,7 @@ def _read_field(member: _Member, value: Any, shape: Shape) -> Any:
 
 
 def _refuse_unknown(key: str, value: Any, shape: Shape, known: Iterable[str]) -> None:
-    """Raises `GoError` for a member that is neither ignored nor a newer one that says nothing."""
+    """Raises `GoError` for a member that is neither ignored nor an empty newer one."""
     name = key.lower()
     if name in shape.ignored:
         if not isinstance(value, str | None):
@@ -238,10 +243,10 @@ def _refuse_unknown(key: str, value: Any, shape: Shape, known: Iterable[str]) ->
         return
     since = newer_fields.version_of(name, shape.newer)
     if since is None:
-        if shape.foreign_allowed and not difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
+        if shape.foreign_allowed and not difflib.get_close_matches(name, known, n=1, cutoff=_SIMILARITY_MIN):
             return
         raise UnknownField(f'json: unknown field "{key}"')
-    if not newer_fields.says_nothing(name, value):
+    if not newer_fields.is_empty_value(name, value):
         raise UnknownField(f'json: unknown field "{key}" - {newer_fields.reason(name, since)}')
 
 
@@ -252,7 +257,7 @@ def _without_none(kind: Any) -> Any:
 
 
 def _reader(kind: Any, outer: Shape, named: str = "") -> _Read:
-    """How values of a type are read, inside of a record of the shape `outer`. `named`: Go's name of the type."""
+    """The function that decodes values of type `kind` in a record of shape `outer`. `named`: Go's name of the type."""
     if kind is Any:
         return lambda value: value
     if kind is int:
@@ -286,14 +291,14 @@ def _scalar(accepted: tuple[type, ...], go_type: str) -> _Read:
 
 
 def record_reader(kind: type[Record], shape: Shape) -> _Read:
-    """What reads values as records of this kind."""
+    """The function that decodes values as records of this kind."""
 
     def read(value: Any) -> Any:
         try:
             return decode(kind, value, shape)
         except Mismatch as error:
             if shape.custom:
-                error.forget_path()
+                error.clear_path()
             raise
 
     return read
@@ -360,7 +365,7 @@ def _go_type(kind: Any, outer: Shape) -> str:
 
 
 def mismatch(value: Any, go_type: str) -> Mismatch:
-    """What Go says of a value that is none of `go_type`."""
+    """Go's error for a value that is not of `go_type`."""
     return Mismatch("bool" if isinstance(value, bool) else _JSON_KINDS.get(type(value), "number"), go_type)
 
 

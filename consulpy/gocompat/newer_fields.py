@@ -1,14 +1,14 @@
-"""Field names of Consul versions after 1.8.7 in the bodies of HTTP requests, by struct, with the version they came in.
+"""Fields of Consul versions after 1.8.7 in HTTP request bodies, by struct, with the version that added them.
 
-Newer client libraries always send some of them. A field of this table is taken while its value is empty and refused,
-with its name and version, when it asks for something. Names of no version are refused by the decoders anyway.
-Sources: Consul's changelog, and the public `api` package of versions 1.9 to 1.22.
+Newer client libraries always send some of them. A field of this table is accepted while its value is empty and refused,
+with its name and version, otherwise. Unknown names are refused by the decoders. Sources: Consul's changelog, and the
+public `api` package of versions 1.9 to 1.22.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: Fields of the enterprise edition that all structs have.
+#: Enterprise fields of all structs.
 _TENANCY: Final = {"Namespace": "1.7 Enterprise", "Partition": "1.11 Enterprise"}
 _CATALOG: Final = _TENANCY | {"PeerName": "1.14", "Locality": "1.16"}
 _CHECK: Final = {
@@ -30,7 +30,7 @@ _INGRESS_LIMITS: Final = {
 }
 _ENTRY: Final = _TENANCY | {"Hash": "1.19"}
 
-#: Struct -> field -> version. The structs have the names of our records.
+#: Struct -> field -> version. Structs are named as our records.
 NEWER: Final[dict[str, dict[str, str]]] = {
     "RegisterRequest": _CATALOG,
     "DeregisterRequest": _CATALOG,
@@ -111,7 +111,7 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     "LinkedService": {"Namespace": "1.7 Enterprise", "DisableAutoHostRewrite": "1.20"},
 }
 
-#: Names of tenancy, of which `default` says nothing: it is where everything is.
+#: Enterprise names whose value `default` counts as empty.
 _TENANTS: Final = ("namespace", "partition")
 _ENTERPRISE: Final = {"namespace": "Namespaces are", "partition": "Partitions are"}
 
@@ -122,21 +122,21 @@ def fields_of(struct: str) -> Mapping[str, str]:
 
 
 def version_of(name: str, fields: Mapping[str, str]) -> str | None:
-    """The version in which a name came, None for one of no version. `fields`: as `fields_of` gives them."""
+    """The version that added a name, None if there is none. `fields`: as returned by `fields_of`."""
     return fields.get(name.lower().replace("_", ""))
 
 
-def says_nothing(name: str, value: Any) -> bool:
-    """Whether a value asks for nothing: null, "", 0, false, or empty all the way down."""
+def is_empty_value(name: str, value: Any) -> bool:
+    """Whether a value is empty: null, "", 0, false, or a container of empty values only."""
     if isinstance(value, dict):
-        return all(says_nothing(key, each) for key, each in value.items())
+        return all(is_empty_value(key, each) for key, each in value.items())
     if value == "default" and isinstance(value, str):
         return name.lower().replace("_", "").endswith(_TENANTS)
     return not value
 
 
 def reason(name: str, version: str) -> str:
-    """Why a field that asks for something is refused."""
+    """The error text for a field with a value."""
     plain = name.lower().replace("_", "")
     for tenant, words in _ENTERPRISE.items():
         if plain == tenant:

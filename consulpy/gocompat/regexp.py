@@ -1,7 +1,7 @@
-"""Regular expressions with the syntax, the matches and the error texts of Go's `regexp`, in linear time.
+r"""Regular expressions with the syntax, the matches and the error texts of Go's `regexp`, in linear time.
 
-google-re2 is the engine that Go's package was made from. It accepts two things that Go 1.14 (the Go of Consul 1.8.7)
-refuses, `\\C` and `(?<name>...)`; these are refused here. The library (1.5 MB) is loaded by the first expression.
+google-re2 is the engine that Go's package derives from. It accepts two constructs that Go 1.14 (the Go of Consul 1.8.7)
+refuses, `\C` and `(?<name>...)`; these are refused here. The library (1.5 MB) is imported with the first expression.
 Sources: https://github.com/google/re2/wiki/Syntax; `tests/vectors/regexp.json`, recorded from a real agent's filters.
 """
 
@@ -14,12 +14,12 @@ from consulpy.errors import RPCError
 if TYPE_CHECKING:
     import re2
 
-#: Compiled expressions that stay in memory.
+#: Maximum number of cached compiled expressions.
 CACHE_SIZE: Final = 256
-#: Bytes that one compiled expression and its automata may take; above it Go's limits have long been reached.
+#: Maximum bytes of a compiled expression and its automata; Go's own limits are lower.
 MEMORY_MAX: Final = 2 << 20
 
-#: The largest number in braces.
+#: Maximum repeat count in braces.
 REPEAT_MAX: Final = 1000
 
 #: RE2's error -> Go's.
@@ -33,9 +33,9 @@ _GO_TEXT: Final = {
     "invalid perl operator": "invalid or unsupported Perl syntax",
     "invalid named capture group": "invalid named capture",
 }
-#: What RE2 takes and Go refuses, or any other escape.
+#: What RE2 accepts and Go refuses, or any other escape.
 _EXTENSION: Final = re.compile(r"\\(?s:.)|\(\?<")
-#: Stand-ins that both refuse, from the private use area -> what they stand for in error texts.
+#: Placeholders that both refuse, from the private use area -> their original in error texts.
 _STAND_INS: Final = {"\\\ue000": "\\C", "(?\ue001": "(?<"}
 _BRACES: Final = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}\??\Z")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -53,7 +53,7 @@ class Regexp:
 
     @property
     def groups(self) -> int:
-        """The number of capture groups."""
+        """Number of capture groups."""
         return int(self._compiled.groups)
 
     def matches(self, text: str) -> bool:
@@ -69,13 +69,13 @@ class Regexp:
 
 
 def _as_utf8(text: str) -> str:
-    """`text` with a replacement character for each byte that was no UTF-8: what Go's matcher sees in its place."""
+    """`text` with a replacement character for each byte that is not UTF-8, as Go's matcher reads it."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
 def compile_regexp(pattern: str) -> Regexp:
-    """The expression of `pattern`. Raises `BadRegexp`."""
+    """Compile an expression. Raises `BadRegexp`."""
     if _SURROGATE.search(pattern):
         raise BadRegexp(f"error parsing regexp: invalid UTF-8: `{pattern}`")
     if "\\C" in pattern or "(?<" in pattern:
@@ -88,7 +88,7 @@ def _stand_in(found: "re.Match[str]") -> str:
 
 
 def _compile(pattern: str) -> Any:
-    import re2  # loaded by the first expression
+    import re2  # imported with the first expression
 
     options = re2.Options()
     options.log_errors = False
@@ -112,7 +112,7 @@ def _go_text(pattern: str, error: Exception) -> str:
 
 
 def _repeat_error(kind: str, fragment: str) -> tuple[str, str]:
-    """Go looks at the numbers in braces before it looks at what they repeat, and leaves out a `?` behind them."""
+    """Go checks repeat counts before their operands, and leaves out a `?` behind them."""
     braces = _BRACES.search(fragment)
     if braces is None:
         return kind, fragment

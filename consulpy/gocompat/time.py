@@ -11,22 +11,22 @@ _WIRE: Final = struct.Struct(">BqIh")
 #: Seconds between the year 1 and 1970.
 _YEAR_1_S: Final = 62_135_596_800
 _YEAR_1: Final = datetime(1, 1, 1, tzinfo=UTC)
-#: The largest second that a calendar of four digits has.
+#: The last second of the year 9999.
 _LAST_S: Final = 315_537_897_599
 
-#: The time that is no time.
+#: Go's zero time.
 ZERO_TIME: Final = _WIRE.pack(1, 0, 0, -1)
 
 
 def go_time(unix_s: float) -> bytes:
-    """The bytes of a time in seconds since 1970, in UTC, exact to the microsecond."""
+    """Encode a time in seconds since 1970, in UTC, exact to the microsecond."""
     micros = round(unix_s * 1_000_000)
     seconds, rest = divmod(micros, 1_000_000)
     return _WIRE.pack(1, seconds + _YEAR_1_S, rest * 1000, -1)
 
 
 def go_time_json(raw: bytes) -> str:
-    """The time as Go's JSON shows it; what is no time is shown as the zero time."""
+    """Format an encoded time as Go's JSON does; invalid bytes give the zero time."""
     try:
         version, seconds, nanoseconds, offset_min = _WIRE.unpack(raw)
     except struct.error:
@@ -44,7 +44,7 @@ def go_time_json(raw: bytes) -> str:
 
 
 def unix_s(raw: bytes) -> float:
-    """Seconds since 1970 in such bytes; 0 for what is no time."""
+    """Decode a time: seconds since 1970; 0 for invalid bytes."""
     try:
         _, seconds, nanoseconds, _ = _WIRE.unpack(raw)
     except struct.error:

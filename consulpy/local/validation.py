@@ -9,7 +9,7 @@ from consulpy.gocompat.multierror import format_errors
 from consulpy.local.proxy_validation import errors_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType, ServiceDefinition
-from consulpy.structs.metadata import fault_of
+from consulpy.structs.metadata import metadata_error
 from consulpy.structs.service import Weights
 
 STATUSES: Final = (PASSING, WARNING, CRITICAL)
@@ -67,7 +67,7 @@ def _error_of(kind: CheckType) -> str:
 
 def check_meta(meta: Mapping[str, str]) -> None:
     """Raise `BadRequest` for invalid service metadata."""
-    error = fault_of(meta)
+    error = metadata_error(meta)
     if error:
         raise BadRequest(f"Invalid Service Meta: {error}")
 

@@ -196,10 +196,10 @@ class _IncomingStream(StreamProtocol):
     def _enter(self, table: ConnectionTable, source: str) -> None:
         """Add this connection to the table; at the limit the one without data for longest is closed."""
         if table.of_client(LISTENER, source) >= INCOMING_STREAMS_PER_SOURCE_MAX:
-            table.make_place(LISTENER, source)
+            table.evict_idle(LISTENER, source)
         elif table.of_listener(LISTENER) >= INCOMING_STREAMS_MAX:
-            table.make_place(LISTENER)
-        table.enter(self, LISTENER, source)
+            table.evict_idle(LISTENER)
+        table.add(self, LISTENER, source)
 
     def is_idle(self) -> bool:
         """Whether the request is incomplete (`ConnectionTable`)."""
@@ -212,7 +212,7 @@ class _IncomingStream(StreamProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self._stream is None:
             return
-        self.factory.owner.connections.touch(self)
+        self.factory.owner.connections.record_activity(self)
         try:
             reply = self._stream.feed(data)
         except Exception:  # a bug; the process continues
@@ -225,7 +225,7 @@ class _IncomingStream(StreamProtocol):
             self._end()
 
     def connectionLost(self, reason: Failure = Failure(ConnectError())) -> None:  # noqa: ARG002, B008
-        self.factory.owner.connections.leave(self)
+        self.factory.owner.connections.remove(self)
         self._end()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

@@ -1,1 +1,1 @@
-"""The records that all rooms speak of."""
+"""Records of the RPC and HTTP APIs and of the log."""

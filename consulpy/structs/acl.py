@@ -1,6 +1,6 @@
 """Tokens, policies, roles, auth methods and binding rules (docs/wire/acl.md section 1).
 
-A token's secret is its password; everything that is shown or logged names it by its accessor.
+A token's secret works as its password; displays and logs name a token by its accessor.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from consulpy.gocompat.time import ZERO_TIME, go_time_json
 GLOBAL_MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
 ANONYMOUS_ACCESSOR: Final = "00000000-0000-0000-0000-000000000002"
 ANONYMOUS_SECRET: Final = "anonymous"
-#: Ids with this prefix cannot be chosen.
+#: Prefix of ids that can't be chosen.
 RESERVED_PREFIX: Final = "00000000-0000-0000-0000-0000000000"
-#: What is shown in place of a secret.
+#: Shown in place of a secret.
 HIDDEN: Final = "<hidden>"
 #: Types of legacy tokens.
 CLIENT: Final = "client"
@@ -52,7 +52,7 @@ session_prefix "" {
 
 @dataclass(slots=True)
 class Link(Record):
-    """A reference to a policy or role: by id in the store, by either in requests."""
+    """A link to a policy or role: by id in the store, by id or name in requests."""
 
     id: str = go("ID", default="")
     name: str = ""
@@ -76,7 +76,7 @@ class NodeIdentity(Record):
 
 @dataclass(slots=True)
 class Token(Record):
-    """One token. Times as in `gotime`; `expiration_ttl` (ns) is input only; `type` and `rules` are legacy."""
+    """A token. Times as in `gocompat.time`; `expiration_ttl` (ns) is input only; `type` and `rules` are legacy."""
 
     accessor_id: str = go("AccessorID", default="")
     secret_id: str = go("SecretID", default="")
@@ -98,16 +98,16 @@ class Token(Record):
 
     @property
     def is_legacy(self) -> bool:
-        """Whether it has rules of its own, as all had before 1.4."""
+        """Whether it has rules of its own, as all tokens had before 1.4."""
         return bool(self.rules)
 
     @property
     def uses_new_fields(self) -> bool:
-        """Whether it has what tokens did not have before 1.4."""
+        """Whether it has fields that did not exist before 1.4."""
         return not self.type or bool(self.roles or self.service_identities or self.node_identities)
 
     def content_hash(self) -> bytes:
-        """What `hash` has to be."""
+        """The correct value of `hash`."""
         parts = [self.description, self.type, self.rules, "local" if self.local else "global"]
         parts += [link.id for link in (*(self.policies or ()), *(self.roles or ()))]
         return _hash([*parts, *_identities(self.service_identities, self.node_identities)])
@@ -155,7 +155,7 @@ class TokenStub(Record):
 
 @dataclass(slots=True)
 class Policy(Record):
-    """Rules under a name. `datacenters`: where it counts, everywhere if none is named. `syntax` 1: legacy rules."""
+    """A policy. `datacenters`: where it applies, everywhere if none is named. `syntax` 1: legacy rules."""
 
     id: str = go("ID", default="")
     name: str = ""
@@ -168,7 +168,7 @@ class Policy(Record):
     modify_index: int = 0
 
     def content_hash(self) -> bytes:
-        """What `hash` has to be."""
+        """The correct value of `hash`."""
         return _hash([self.name, self.description, self.rules, *(self.datacenters or ())])
 
 
@@ -200,7 +200,7 @@ class PolicyStub(Record):
 
 @dataclass(slots=True)
 class Role(Record):
-    """Policies and identities under a name."""
+    """A role: policies and identities."""
 
     id: str = go("ID", default="")
     name: str = ""
@@ -213,7 +213,7 @@ class Role(Record):
     modify_index: int = 0
 
     def content_hash(self) -> bytes:
-        """What `hash` has to be."""
+        """The correct value of `hash`."""
         links = [link.id for link in self.policies or ()]
         identities = _identities(self.service_identities, self.node_identities)
         return _hash([self.name, self.description, *links, *identities])
@@ -221,7 +221,7 @@ class Role(Record):
 
 @dataclass(slots=True)
 class BindingRule(Record):
-    """What a login of an auth method is given if `selector` (a filter expression) holds for its identity."""
+    """Rights granted to a login of an auth method if `selector` (a filter expression) matches its identity."""
 
     id: str = go("ID", default="")
     description: str = ""
@@ -235,7 +235,7 @@ class BindingRule(Record):
 
 @dataclass(slots=True)
 class AuthMethod(Record):
-    """Who else may vouch for a caller. `max_token_ttl` in ns."""
+    """An external authentication method. `max_token_ttl` in ns."""
 
     name: str = ""
     type: str = ""
@@ -274,7 +274,7 @@ class AuthMethodStub(Record):
 
 @dataclass(slots=True)
 class LegacyAcl(Record):
-    """A token as it was before 1.4; `id` is the secret."""
+    """A legacy token (before 1.4); `id` is the secret."""
 
     id: str = go("ID", default="")
     name: str = ""
@@ -285,7 +285,7 @@ class LegacyAcl(Record):
 
 
 def global_management() -> Policy:
-    """The policy that is always there."""
+    """The built-in policy global-management."""
     policy = Policy(
         id=GLOBAL_MANAGEMENT_ID,
         name="global-management",
@@ -297,7 +297,7 @@ def global_management() -> Policy:
 
 
 def anonymous_token(create_time: bytes) -> Token:
-    """The token of callers who have none."""
+    """The built-in anonymous token."""
     token = Token(
         accessor_id=ANONYMOUS_ACCESSOR,
         secret_id=ANONYMOUS_SECRET,
@@ -309,7 +309,7 @@ def anonymous_token(create_time: bytes) -> Token:
 
 
 def management_token(accessor: str, secret: str, description: str, create_time: bytes) -> Token:
-    """A token that may do everything."""
+    """A token with the policy global-management."""
     token = Token(
         accessor_id=accessor,
         secret_id=secret,

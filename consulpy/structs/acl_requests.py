@@ -27,7 +27,7 @@ BY_ACCESSOR = "accessor"
 
 @dataclass(slots=True)
 class TokenBatchSet(Record):
-    """Type 17. `cas`: only tokens whose ModifyIndex is still the given one."""
+    """Type 17. `cas`: only tokens whose ModifyIndex is unchanged."""
 
     tokens: list[Token] | None = None
     cas: bool = go("CAS", default=False)
@@ -129,7 +129,7 @@ class TokenReadRequest(Read):
 
 @dataclass(slots=True)
 class TokenReply(Reply):
-    """ACL.TokenRead; nil for an accessor that nobody has. `redacted`: the secret is not shown."""
+    """ACL.TokenRead; nil for an unknown accessor. `redacted`: the secret is hidden."""
 
     token: Token | None = None
     redacted: bool = False
@@ -138,7 +138,7 @@ class TokenReply(Reply):
 
 @dataclass(slots=True)
 class TokenListRequest(Read):
-    """ACL.TokenList: those with a policy, role (ids) or auth method (name), if given."""
+    """ACL.TokenList: tokens with this policy, role (ids) or auth method (name), if given."""
 
     include_local: bool = False
     include_global: bool = False
@@ -172,7 +172,7 @@ class TokenBatchReply(Reply):
 
 @dataclass(slots=True)
 class TokenSetRequest(Write):
-    """ACL.TokenSet and ACL.TokenClone. `create`: the caller may choose the ids."""
+    """ACL.TokenSet and ACL.TokenClone. `create`: the client may choose the ids."""
 
     acl_token: Token = go("ACLToken", default_factory=Token)
     create: bool = False
@@ -226,7 +226,7 @@ class PolicyBatchReply(Reply):
 
 @dataclass(slots=True)
 class PolicySetRequest(Write):
-    """ACL.PolicySet; without an id it creates."""
+    """ACL.PolicySet; creates a policy without an id."""
 
     policy: Policy = field(default_factory=Policy)
 
@@ -258,7 +258,7 @@ class RoleReply(Reply):
 
 @dataclass(slots=True)
 class RoleListRequest(Read):
-    """ACL.RoleList: those with a policy (its id), if given."""
+    """ACL.RoleList: roles with this policy (id), if given."""
 
     policy: str = ""
 
@@ -279,7 +279,7 @@ class RoleBatchRequest(Read):
 
 @dataclass(slots=True)
 class RoleSetRequest(Write):
-    """ACL.RoleSet; without an id it creates."""
+    """ACL.RoleSet; creates a role without an id."""
 
     role: Role = field(default_factory=Role)
 
@@ -310,7 +310,7 @@ class BindingRuleReply(Reply):
 
 @dataclass(slots=True)
 class BindingRuleListRequest(Read):
-    """ACL.BindingRuleList: those of an auth method, if given."""
+    """ACL.BindingRuleList: of an auth method, if given."""
 
     auth_method: str = ""
 
@@ -324,7 +324,7 @@ class BindingRuleListReply(Reply):
 
 @dataclass(slots=True)
 class BindingRuleSetRequest(Write):
-    """ACL.BindingRuleSet; without an id it creates."""
+    """ACL.BindingRuleSet; creates a rule without an id."""
 
     binding_rule: BindingRule = field(default_factory=BindingRule)
 
@@ -376,7 +376,7 @@ class AuthMethodDeleteRequest(Write):
 
 @dataclass(slots=True)
 class LoginParams(Record):
-    """Who logs in, by what."""
+    """Auth method, bearer token and metadata of a login."""
 
     auth_method: str = ""
     bearer_token: str = ""
@@ -440,12 +440,12 @@ class LegacyAclsReply(Reply):
     acls: list[LegacyAcl] | None = go("ACLs", default=None)
 
 
-# -- what a token may do, for programs that decide by it
+# -- authorization queries of other programs
 
 
 @dataclass(slots=True)
 class AuthorizationQuestion(Record):
-    """One question of ACL.Authorize: may the token do this?"""
+    """One query of ACL.Authorize: whether the token allows an access."""
 
     resource: str = ""
     segment: str = go(omit_empty=True, default="")
@@ -454,7 +454,7 @@ class AuthorizationQuestion(Record):
 
 @dataclass(slots=True)
 class AuthorizationAnswer(AuthorizationQuestion):
-    """The question with its answer."""
+    """A query with its answer."""
 
     allow: bool = False
 
@@ -473,10 +473,10 @@ class AuthorizeReply(Record):
     answers: list[AuthorizationAnswer] | None = None
 
     def to_wire(self) -> Any:
-        """The list."""
+        """Encode as a list."""
         return [each.to_wire() for each in self.answers or ()]
 
     @classmethod
     def from_wire(cls, raw: Any) -> "AuthorizeReply":
-        """The reply in a list. Raises `WireError`."""
+        """Decode a list. Raises `WireError`."""
         return cls([AuthorizationAnswer.from_wire(each) for each in raw or ()])

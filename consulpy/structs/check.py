@@ -1,4 +1,4 @@
-"""Health checks as the catalog keeps them."""
+"""Health checks in the catalog."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,12 +9,12 @@ from consulpy.gocompat.duration import format_duration_ns
 PASSING: Final = "passing"
 WARNING: Final = "warning"
 CRITICAL: Final = "critical"
-#: What `/v1/health/state/any` asks for.
+#: Matches every state in `/v1/health/state/any`.
 ANY: Final = "any"
 
-#: The check that the leader keeps for every member.
+#: Id of the check that the leader maintains for each member.
 SERF_HEALTH: Final = "serfHealth"
-#: The check of a node in maintenance; a service's is this, a colon and the service's id.
+#: Id of the check of a node in maintenance; a service's is this, a colon and the service's id.
 NODE_MAINTENANCE: Final = "_node_maintenance"
 SERVICE_MAINTENANCE: Final = "_service_maintenance"
 
@@ -24,7 +24,7 @@ _DURATIONS: Final = frozenset({"Interval", "Timeout", "DeregisterCriticalService
 
 @dataclass(slots=True)
 class CheckDefinition(Record):
-    """What a check does; agents don't publish it, so it is nearly always empty. Durations in ns."""
+    """Definition of a check; agents don't publish it, so it is usually empty. Durations in ns."""
 
     http: str = go("HTTP", default="")
     tls_skip_verify: bool = go("TLSSkipVerify", default=False)
@@ -47,7 +47,7 @@ class CheckDefinition(Record):
 
 
 def _definition_json(definition: CheckDefinition) -> dict[str, Any]:
-    """Consul shows a definition only as far as it is filled."""
+    """Consul's JSON form: only non-empty fields."""
     shown = {key: value for key, value in definition.to_json().items() if value}
     for name in _DURATIONS & shown.keys():
         shown[name] = format_duration_ns(shown[name])
@@ -56,7 +56,7 @@ def _definition_json(definition: CheckDefinition) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class HealthCheck(Record):
-    """The state of one check: of a node (no service) or of one service on it."""
+    """State of one check: of a node (no service) or of one of its services."""
 
     node: str = ""
     check_id: str = go("CheckID", default="")

@@ -1,7 +1,7 @@
-"""Config entries: what operators set for services and proxies of a whole datacenter (docs/wire/rpc.md 10).
+"""Config entries: settings of services and proxies of a whole datacenter (docs/wire/rpc.md 10).
 
-They are kept and carried; no mesh is run by them. On the wire the requests and answers about them are raw objects with
-msgpack inside: first the kind, which says how to read what follows.
+They are stored only; no mesh is operated by them. On the wire their requests and answers are raw objects with msgpack
+inside: first the kind, which determines the type of what follows.
 """
 
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ from consulpy.structs.service import Expose, MeshGateway
 
 SERVICE_DEFAULTS: Final = "service-defaults"
 PROXY_DEFAULTS: Final = "proxy-defaults"
-#: The only name that proxy defaults have.
+#: The only name of proxy-defaults.
 GLOBAL: Final = "global"
 
 
 @dataclass(slots=True)
 class Entry(Record):
-    """What all kinds have."""
+    """Fields of all kinds."""
 
     kind: str = ""
     name: str = ""
@@ -31,7 +31,7 @@ class Entry(Record):
 
 @dataclass(slots=True)
 class ServiceDefaults(Entry):
-    """service-defaults: the protocol of a service, and how its proxies reach and expose it."""
+    """service-defaults: protocol of a service, and how its proxies expose it."""
 
     protocol: str = ""
     mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
@@ -44,7 +44,7 @@ class ServiceDefaults(Entry):
 
 @dataclass(slots=True)
 class ProxyDefaults(Entry):
-    """proxy-defaults: settings of every proxy. On the wire it is a raw object with the struct inside (seen)."""
+    """proxy-defaults: settings of all proxies. On the wire it is a raw object with the struct inside (recorded)."""
 
     config: dict[str, Any] | None = None
     mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
@@ -54,7 +54,7 @@ class ProxyDefaults(Entry):
     modify_index: int = 0
 
     def to_wire(self) -> Any:
-        """The raw object."""
+        """Encode as a raw object."""
         return pack(Entry.to_wire(self))
 
     @classmethod
@@ -65,7 +65,7 @@ class ProxyDefaults(Entry):
 
 @dataclass(slots=True)
 class RouteHeader(Record):
-    """A header that a request must have."""
+    """A header that a request must match."""
 
     name: str = ""
     present: bool = go(omit_empty=True, default=False)
@@ -78,7 +78,7 @@ class RouteHeader(Record):
 
 @dataclass(slots=True)
 class RouteParameter(Record):
-    """A parameter of the query that a request must have."""
+    """A query parameter that a request must match."""
 
     name: str = ""
     present: bool = go(omit_empty=True, default=False)
@@ -88,7 +88,7 @@ class RouteParameter(Record):
 
 @dataclass(slots=True)
 class RouteHttp(Record):
-    """Which HTTP requests a route is for."""
+    """HTTP requests that a route matches."""
 
     path_exact: str = go(omit_empty=True, default="")
     path_prefix: str = go(omit_empty=True, default="")
@@ -100,14 +100,14 @@ class RouteHttp(Record):
 
 @dataclass(slots=True)
 class RouteMatch(Record):
-    """Which requests a route is for."""
+    """Requests that a route matches."""
 
     http: RouteHttp | None = go("HTTP", omit_empty=True, default=None)
 
 
 @dataclass(slots=True)
 class RouteDestination(Record):
-    """Where a route leads. `request_timeout` in ns."""
+    """Destination of a route. `request_timeout` in ns."""
 
     service: str = go(omit_empty=True, default="")
     service_subset: str = go(omit_empty=True, default="")
@@ -121,7 +121,7 @@ class RouteDestination(Record):
 
 @dataclass(slots=True)
 class Route(Record):
-    """One route; the first that matches counts."""
+    """A route; the first matching one is used."""
 
     match: RouteMatch | None = go(omit_empty=True, default=None)
     destination: RouteDestination | None = go(omit_empty=True, default=None)
@@ -159,7 +159,7 @@ class ServiceSplitter(Entry):
 
 @dataclass(slots=True)
 class Subset(Record):
-    """Some of a service's instances."""
+    """A subset of a service's instances."""
 
     filter: str = go(omit_empty=True, default="")
     only_passing: bool = go(omit_empty=True, default=False)
@@ -167,7 +167,7 @@ class Subset(Record):
 
 @dataclass(slots=True)
 class Redirect(Record):
-    """Another service in this one's place."""
+    """Another service used instead."""
 
     service: str = go(omit_empty=True, default="")
     service_subset: str = go(omit_empty=True, default="")
@@ -177,7 +177,7 @@ class Redirect(Record):
 
 @dataclass(slots=True)
 class Failover(Record):
-    """What is used while no instance is healthy."""
+    """Instances used while none is healthy."""
 
     service: str = go(omit_empty=True, default="")
     service_subset: str = go(omit_empty=True, default="")
@@ -201,14 +201,14 @@ class ServiceResolver(Entry):
 
 @dataclass(slots=True)
 class GatewayTls(Record):
-    """Whether a gateway speaks TLS to its clients."""
+    """Whether a gateway uses TLS with its clients."""
 
     enabled: bool = False
 
 
 @dataclass(slots=True)
 class IngressService(Record):
-    """A service that a gateway exposes."""
+    """A service exposed by a gateway."""
 
     name: str = ""
     hosts: list[str] | None = None
@@ -217,7 +217,7 @@ class IngressService(Record):
 
 @dataclass(slots=True)
 class IngressListener(Record):
-    """A port of a gateway."""
+    """A listener of a gateway."""
 
     port: int = 0
     protocol: str = ""
@@ -237,7 +237,7 @@ class IngressGateway(Entry):
 
 @dataclass(slots=True)
 class LinkedService(Record):
-    """A service outside the mesh that a gateway leads to."""
+    """A service outside the mesh behind a gateway."""
 
     name: str = go(omit_empty=True, default="")
     ca_file: str = go("CAFile", omit_empty=True, default="")
@@ -256,7 +256,7 @@ class TerminatingGateway(Entry):
     modify_index: int = 0
 
 
-#: Every kind by its name.
+#: Record class of each kind.
 KINDS: Final[dict[str, type[Any]]] = {
     SERVICE_DEFAULTS: ServiceDefaults,
     PROXY_DEFAULTS: ProxyDefaults,
@@ -276,14 +276,14 @@ def _entry(kind: str, raw: Any) -> Any:
 
 
 def plain(entry: Any) -> Any:
-    """`entry` with texts where the free-form settings of a proxy came as bytes."""
+    """`entry` with the bytes in a proxy's free-form settings decoded."""
     if isinstance(entry, ProxyDefaults):
         entry.config = plain_value(entry.config)
     return entry
 
 
 def plain_value(value: Any) -> Any:
-    """A value without a schema, its bytes as text."""
+    """A value without a schema, with its bytes decoded."""
     if isinstance(value, bytes):
         return text(value)
     if isinstance(value, list):
@@ -294,7 +294,7 @@ def plain_value(value: Any) -> Any:
 
 
 class Objects:
-    """The msgpack objects inside a raw one, one after the other."""
+    """Decodes the msgpack objects inside a raw object in order."""
 
     def __init__(self, raw: Any) -> None:
         if not isinstance(raw, bytes):
@@ -302,13 +302,13 @@ class Objects:
         self._rest = memoryview(raw)
 
     def next(self) -> Any:
-        """The next one. Raises `WireError` when there is none."""
+        """The next object. Raises `WireError` if there is none."""
         value, size = unpack_from(self._rest)
         self._rest = self._rest[size:]
         return value
 
     def next_text(self) -> str:
-        """The next one, which is a text."""
+        """The next object, a text. Raises `WireError`."""
         value = self.next()
         if not isinstance(value, bytes):
             raise WireError(f"a text was expected, not {type(value).__name__}")
@@ -317,15 +317,15 @@ class Objects:
 
 @dataclass(slots=True)
 class EntryRequest(Write):
-    """ConfigEntry.Apply and Delete, and their log entry: the kind, then the request itself."""
+    """ConfigEntry.Apply and Delete, and their log entry: the kind, then the request."""
 
     op: str = ""
     entry: Any = None
-    #: The kind that stands before the request; the one inside is empty in a delete.
+    #: The kind in front of the request; the one inside is empty in a delete.
     leading_kind: str = ""
 
     def to_wire(self) -> Any:
-        """The raw object."""
+        """Encode as a raw object."""
         body = {"Datacenter": self.datacenter, "Entry": self.entry.to_wire(), "Op": self.op, "Token": self.token}
         return pack(self.leading_kind or self.entry.kind) + pack(body)
 
@@ -356,13 +356,13 @@ class EntryQuery(Read):
 
 @dataclass(slots=True)
 class EntryReply(Record):
-    """ConfigEntry.Get: the kind, the entry unless the kind is empty, meta data."""
+    """ConfigEntry.Get: kind, entry unless the kind is empty, metadata."""
 
     entry: Any = None
     meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
 
     def to_wire(self) -> Any:
-        """The raw object."""
+        """Encode as a raw object."""
         found = b"" if self.entry is None else pack(self.entry.to_wire())
         return pack(self.entry.kind if self.entry is not None else "") + found + self.meta.pack()
 
@@ -377,14 +377,14 @@ class EntryReply(Record):
 
 @dataclass(slots=True)
 class EntriesReply(Record):
-    """ConfigEntry.List: how many, their kind, and a map with meta data and entries."""
+    """ConfigEntry.List: count, kind, and a map with metadata and entries."""
 
     kind: str = ""
     entries: list[Any] = field(default_factory=list)
     meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
 
     def to_wire(self) -> Any:
-        """The raw object."""
+        """Encode as a raw object."""
         body = {**self.meta.to_wire(), "Entries": [entry.to_wire() for entry in self.entries], "Kind": self.kind}
         return pack(len(self.entries)) + pack(self.kind) + pack(dict(sorted(body.items())))
 
@@ -402,13 +402,13 @@ class EntriesReply(Record):
 
 @dataclass(slots=True)
 class AllEntriesReply(Record):
-    """ConfigEntry.ListAll: how many, then the kind and the entry of each, meta data."""
+    """ConfigEntry.ListAll: count, then kind and entry of each, metadata."""
 
     entries: list[Any] = field(default_factory=list)
     meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
 
     def to_wire(self) -> Any:
-        """The raw object."""
+        """Encode as a raw object."""
         found = b"".join(pack(entry.kind) + pack(entry.to_wire()) for entry in self.entries)
         return pack(len(self.entries)) + found + self.meta.pack()
 
@@ -428,7 +428,7 @@ class AllEntriesReply(Record):
 
 @dataclass(slots=True)
 class UpstreamId(Record):
-    """A service that another one uses."""
+    """A service used by another one."""
 
     id: str = go("ID", default="")
 
@@ -444,7 +444,7 @@ class ServiceConfigRequest(Read):
 
 @dataclass(slots=True)
 class UpstreamConfig(Record):
-    """What is set for one upstream."""
+    """Settings of one upstream."""
 
     upstream: UpstreamId = field(default_factory=UpstreamId)
     config: dict[str, Any] | None = None
@@ -465,7 +465,7 @@ class ServiceConfigReply(_ResolvedServiceConfig):
     """ConfigEntry.ResolveServiceConfig: one map in a raw object."""
 
     def to_wire(self) -> Any:
-        """The raw object."""
+        """Encode as a raw object."""
         return pack(_ResolvedServiceConfig.to_wire(self))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Network coordinates as servers keep them (Serf's Vivaldi coordinates, seconds throughout)."""
+"""Network coordinates in the catalog (Serf's Vivaldi coordinates, seconds throughout)."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from consulpy.codec.record import Record, go
 
 
 def _as_go(value: float) -> float:
-    """Go writes a whole number without a fraction."""
+    """Whole numbers without a fraction, as Go writes them."""
     return int(value) if value.is_integer() else value
 
 
@@ -26,7 +26,7 @@ class Coord(Record):
 
 @dataclass(slots=True)
 class Coordinate(Record):
-    """The coordinate of a node in a network segment."""
+    """Coordinate of a node in a network segment."""
 
     node: str = ""
     segment: str = ""
@@ -35,7 +35,7 @@ class Coordinate(Record):
 
 @dataclass(slots=True)
 class DatacenterCoordinates(Record):
-    """The coordinates of one datacenter's servers, as the WAN pool sees them."""
+    """Coordinates of one datacenter's servers in the WAN pool."""
 
     datacenter: str = ""
     area_id: str = go("AreaID", default="")

@@ -1,7 +1,7 @@
-"""What a user asks an agent to run and register: check types, and services with their checks.
+"""Definitions of services and checks that an agent registers and runs.
 
-A `CheckType` is written to the data directory in the form of Consul's own files, so that an agent finds what a Consul
-agent left there, and the other way round (seen in a real data directory).
+A `CheckType` is written to the data directory in the format of Consul's own files, so that either agent reads the
+other's (recorded from a real data directory).
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from consulpy.structs.service import NodeService
 
 @dataclass(slots=True)
 class CheckType(Record):
-    """How a check is made. Durations in ns; exactly one of the kinds below is meant (`kind`)."""
+    """How a check is run. Durations in ns; exactly one of the kinds below is used (`kind`)."""
 
     check_id: str = go("CheckID", default="")
     name: str = ""
@@ -49,7 +49,7 @@ class CheckType(Record):
 
     @property
     def kind(self) -> str:
-        """What is run when several kinds are described: "ttl", "http", "tcp", "grpc", "docker", "script", "alias"."""
+        """The kind to run if several are described: "ttl", "http", "tcp", "grpc", "docker", "script", "alias"."""
         if self.ttl > 0:
             return "ttl"
         if self.http:
@@ -67,7 +67,7 @@ class CheckType(Record):
 
 @dataclass(slots=True)
 class CheckDefinition:
-    """A check as a user registers it: what it is called and belongs to, and how it is made."""
+    """A check as registered by a user: its name, service and type."""
 
     check: HealthCheck = field(default_factory=HealthCheck)
     type: CheckType = field(default_factory=CheckType)
@@ -76,7 +76,7 @@ class CheckDefinition:
 
 @dataclass(slots=True)
 class ServiceDefinition:
-    """A service as a user registers it. `sidecar`: the proxy to be registered beside it."""
+    """A service as registered by a user. `sidecar`: the proxy to register with it."""
 
     service: NodeService = field(default_factory=NodeService)
     checks: list[CheckType] = field(default_factory=list)

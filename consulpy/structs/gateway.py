@@ -1,4 +1,4 @@
-"""Gateways: what stands behind one, as `/v1/catalog/gateway-services` answers."""
+"""Services behind gateways, as in `/v1/catalog/gateway-services`."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from consulpy.structs.node import Node
 from consulpy.structs.requests import Reply
 from consulpy.structs.service import NodeService
 
-#: The kinds of gateways that have services behind them.
+#: Kinds of gateways that have services behind them.
 INGRESS: Final = "ingress-gateway"
 TERMINATING: Final = "terminating-gateway"
 
 
 @dataclass(slots=True)
 class ServiceName(Record):
-    """The name of a service, as Consul keeps it beside a namespace."""
+    """The name of a service, in Consul a struct with a namespace."""
 
     name: str = ""
 
 
 @dataclass(slots=True)
 class GatewayService(Record):
-    """A service behind a gateway, on one of its ports if it is an ingress gateway."""
+    """A service behind a gateway, on one of its ports for an ingress gateway."""
 
     gateway: ServiceName = go(default_factory=ServiceName)
     service: ServiceName = go(default_factory=ServiceName)
@@ -41,7 +41,7 @@ class GatewayService(Record):
     modify_index: int = 0
 
     def for_service(self, name: str, index: int, *, from_wildcard: bool = False) -> Self:
-        """The same for a service of this name, there since `index`."""
+        """A copy for a service of this name, created at `index`."""
         return dataclasses.replace(
             self, service=ServiceName(name), from_wildcard=from_wildcard, create_index=index, modify_index=index
         )
@@ -49,7 +49,7 @@ class GatewayService(Record):
 
 @dataclass(slots=True)
 class ServiceDumpRow(Record):
-    """An instance of a service behind a gateway; only `gateway_service` where there is no instance."""
+    """An instance of a service behind a gateway; only `gateway_service` for one without instances."""
 
     node: Node | None = None
     service: NodeService | None = None

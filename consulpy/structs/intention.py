@@ -1,4 +1,4 @@
-"""Intentions: which service may talk to which; kept, listed and matched (docs/wire/rpc.md 10)."""
+"""Intentions: which service may connect to which; stored, listed and matched (docs/wire/rpc.md 10)."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from consulpy.structs.requests import Write
 WILDCARD: Final = "*"
 DEFAULT_NAMESPACE: Final = "default"
 ALLOW, DENY = "allow", "deny"
-#: The only type of source that there is.
+#: The only source type.
 CONSUL_SOURCE: Final = "consul"
 
 
 @dataclass(slots=True)
 class Intention(Record):
-    """One intention. `precedence` follows from how exact source and destination are; 9 is the most exact."""
+    """An intention. `precedence`: by the exactness of source and destination, 9 is the most exact."""
 
     id: str = go("ID", default="")
     description: str = ""
@@ -44,7 +44,7 @@ class Intention(Record):
 
 
 def precedence_of(intention: Intention) -> int:
-    """9 for two exact names down to 1 for anything to anything."""
+    """9 for two exact names down to 1 for two wildcards."""
     most = {2: 9, 1: 6, 0: 3}[_exactness(intention.destination_ns, intention.destination_name)]
     return most - (2 - _exactness(intention.source_ns, intention.source_name))
 
@@ -56,7 +56,7 @@ def _exactness(namespace: str, name: str) -> int:
 
 
 def sort_key(intention: Intention) -> tuple[int, str, str, str, str]:
-    """The order in which intentions are listed and tried: the most exact first, then by name."""
+    """Sort key in lists and matches: by precedence, then by name."""
     return (
         -intention.precedence,
         intention.source_ns,
@@ -67,7 +67,7 @@ def sort_key(intention: Intention) -> tuple[int, str, str, str, str]:
 
 
 def hash_of(intention: Intention) -> bytes:
-    """32 bytes that change whenever what users set does (BLAKE2b, as Consul's)."""
+    """32 bytes that change with the fields that users set (BLAKE2b, as Consul's)."""
     digest = hashlib.blake2b(digest_size=32)
     parts = (
         intention.id,
@@ -98,7 +98,7 @@ class IntentionRequest(Write):
 
 @dataclass(slots=True)
 class MatchEntry(Record):
-    """A name whose intentions are wanted."""
+    """A name whose intentions are requested."""
 
     namespace: str = ""
     name: str = ""
@@ -106,7 +106,7 @@ class MatchEntry(Record):
 
 @dataclass(slots=True)
 class Match(Record):
-    """Which intentions are wanted: those with these names as `source` or `destination`."""
+    """The requested intentions: those with these names as `source` or `destination`."""
 
     type: str = ""
     entries: list[MatchEntry] | None = None
@@ -114,7 +114,7 @@ class Match(Record):
 
 @dataclass(slots=True)
 class IntentionCheck(Record):
-    """A question whether one service may talk to another."""
+    """A query whether one service may connect to another."""
 
     source_ns: str = go("SourceNS", default="")
     source_name: str = ""

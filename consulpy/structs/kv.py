@@ -1,4 +1,4 @@
-"""Entries of the key/value store, and what is asked about them (docs/wire/rpc.md 5 and 10)."""
+"""Entries of the KV store, and requests for them (docs/wire/rpc.md 5 and 10)."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,20 +13,20 @@ DELETE_TREE: Final = "delete-tree"
 CAS: Final = "cas"
 LOCK: Final = "lock"
 UNLOCK: Final = "unlock"
-#: These only stand in transactions.
+#: Verbs of transactions only.
 GET: Final = "get"
 GET_TREE: Final = "get-tree"
 CHECK_SESSION: Final = "check-session"
 CHECK_INDEX: Final = "check-index"
 CHECK_NOT_EXISTS: Final = "check-not-exists"
 
-#: The largest value, in bytes (`limits.kv_max_value_size`).
+#: Maximum bytes of a value (`limits.kv_max_value_size`).
 VALUE_MAX_BYTES: Final = 512 * 1024
 
 
 @dataclass(slots=True)
 class DirEntry(Record):
-    """One key. `lock_index` counts acquisitions; `session` holds the lock now; an empty value is None."""
+    """An entry. `lock_index`: number of acquisitions; `session`: the current lock holder; an empty value is None."""
 
     lock_index: int = 0
     key: str = ""
@@ -39,7 +39,7 @@ class DirEntry(Record):
 
 @dataclass(slots=True)
 class KVRequest(Write):
-    """KVS.Apply and its log entry. `dir_ent.modify_index` is the index that a check-and-set wants."""
+    """KVS.Apply and its log entry. `dir_ent.modify_index`: the index expected by a check-and-set."""
 
     op: str = ""
     dir_ent: DirEntry = field(default_factory=DirEntry)
@@ -76,7 +76,7 @@ class KeysReply(Reply):
 
 @dataclass(slots=True)
 class TombstoneRequest(Write):
-    """The log entry that forgets tombstones up to an index."""
+    """The log entry that removes tombstones up to an index."""
 
     op: str = "reap"
     reap_index: int = 0

@@ -1,4 +1,4 @@
-"""What metadata of a node or a service may be, in Consul's words (seen in the answers of a real agent)."""
+"""Validation of the metadata of nodes and services, with Consul's error texts (recorded from a real agent)."""
 
 import re
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ _KEY_MAX: Final = 128
 _VALUE_MAX: Final = 512
 
 
-def fault_of(meta: Mapping[str, str]) -> str:
-    """What is wrong with it; empty if nothing is."""
+def metadata_error(meta: Mapping[str, str]) -> str:
+    """The error, "" for valid metadata."""
     if len(meta) > _PAIRS_MAX:
         return f"Node metadata cannot contain more than {_PAIRS_MAX} key/value pairs"
     for key, value in meta.items():

@@ -1,4 +1,4 @@
-"""A node of the catalog, and where an agent is on the network."""
+"""A node of the catalog."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from consulpy.codec.record import Record, go
 
 @dataclass(slots=True)
 class Node(Record):
-    """A machine that the catalog knows: an agent, or an external node that somebody registered."""
+    """A node: an agent, or an external one that a user registered."""
 
     id: str = go("ID", default="")
     node: str = ""

@@ -1,4 +1,4 @@
-"""What operators set for the servers (docs/wire/rpc.md 10, 15)."""
+"""Records of the operator endpoints: autopilot, Raft configuration, federation states (docs/wire/rpc.md 10, 15)."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +14,7 @@ _SECOND_NS: Final = 1_000_000_000
 
 @dataclass(slots=True)
 class AutopilotConfig(Record):
-    """How servers of a quorum are cared for; the defaults are Consul's. Durations in ns."""
+    """Autopilot configuration; the defaults are Consul's. Durations in ns."""
 
     cleanup_dead_servers: bool = True
     last_contact_threshold: int = 200_000_000
@@ -38,7 +38,7 @@ class AutopilotSetRequest(Write):
 
 @dataclass(slots=True)
 class FederationState(Record):
-    """The mesh gateways of one datacenter, as others see them. `updated_at` is Go's 15 bytes."""
+    """Mesh gateways of one datacenter. `updated_at` is Go's 15 bytes."""
 
     datacenter: str = ""
     mesh_gateways: list[Any] | None = go(omit_empty=True, default=None)
@@ -60,7 +60,7 @@ class FederationStateRequest(Record):
 
 @dataclass(slots=True)
 class RaftServer(Record):
-    """A server of the quorum."""
+    """A server in the Raft configuration."""
 
     id: str = go("ID", default="")
     node: str = ""
@@ -88,7 +88,7 @@ class RaftPeerRequest(Write):
 
 @dataclass(slots=True)
 class TransferLeaderReply(Record):
-    """Operator.TransferLeader, of newer versions."""
+    """Health of one server. `last_contact` in ns; `serf_status` as in `consulpy.serf.members.Status`."""
 
     success: bool = False
 
@@ -113,7 +113,7 @@ class ServerHealth(Record):
 
 @dataclass(slots=True)
 class ClusterHealth(Record):
-    """Operator.ServerHealth."""
+    """FederationState.Get: the state of `target_datacenter` stored in `datacenter`."""
 
     healthy: bool = False
     failure_tolerance: int = 0
@@ -139,7 +139,7 @@ class FederationStateReply(Record):
 
 @dataclass(slots=True)
 class FederationStatesReply(Record):
-    """FederationState.List."""
+    """FederationState.ListMeshGateways: mesh gateways by datacenter."""
 
     states: list[FederationState] | None = None
     meta: QueryMeta = go(inline=True, default_factory=QueryMeta)

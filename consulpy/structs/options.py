@@ -1,4 +1,4 @@
-"""What every read carries: how fresh, how long to wait, for whom; and what every answer says about itself."""
+"""Options of every read, and metadata of every answer."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from consulpy.codec.record import Record, go
 
 @dataclass(slots=True)
 class QueryOptions(Record):
-    """Options of a read. Durations in nanoseconds; `min_query_index` 0 answers at once."""
+    """Options of a read. Durations in nanoseconds; `min_query_index` 0 does not block."""
 
     token: str = ""
     min_query_index: int = 0
@@ -24,7 +24,7 @@ class QueryOptions(Record):
 
 @dataclass(slots=True)
 class QueryMeta(Record):
-    """What an answer says about itself: the index to wait for next, and how fresh it is (`last_contact` in ns)."""
+    """Metadata of an answer: the index for the next blocking query, and staleness (`last_contact` in ns)."""
 
     index: int = 0
     last_contact: int = 0
@@ -34,7 +34,7 @@ class QueryMeta(Record):
 
 @dataclass(slots=True)
 class QuerySource(Record):
-    """Who asks: the results are sorted by the distance from `node` when it is given."""
+    """The querying node: results are sorted by the distance from `node` if it is given."""
 
     datacenter: str = ""
     segment: str = ""

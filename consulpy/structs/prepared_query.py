@@ -1,4 +1,4 @@
-"""Prepared queries: questions about a service that are kept under a name (docs/wire/rpc.md 10)."""
+"""Prepared queries: service queries stored under a name (docs/wire/rpc.md 10)."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from consulpy.structs.service import CheckServiceNode
 
 @dataclass(slots=True)
 class QueryTemplate(Record):
-    """What makes a query answer for many names; an empty type makes it an ordinary one."""
+    """Template of a query for many names; an empty type makes it an ordinary query."""
 
     type: str = ""
     regexp: str = ""
@@ -19,7 +19,7 @@ class QueryTemplate(Record):
 
 @dataclass(slots=True)
 class QueryFailover(Record):
-    """Where else to ask when nobody is healthy here."""
+    """Other datacenters to query if no instance is healthy here."""
 
     nearest_n: int = go("NearestN", default=0)
     datacenters: list[str] | None = None
@@ -27,7 +27,7 @@ class QueryFailover(Record):
 
 @dataclass(slots=True)
 class QueryService(Record):
-    """Which instances are wanted. A tag that begins with `!` must not be there."""
+    """Which instances match. Tags that begin with `!` must be absent."""
 
     service: str = ""
     failover: QueryFailover = field(default_factory=QueryFailover)
@@ -42,14 +42,14 @@ class QueryService(Record):
 
 @dataclass(slots=True)
 class QueryDns(Record):
-    """How DNS answers it; the TTL is a Go duration as text."""
+    """Settings of DNS answers; the TTL is a Go duration as text."""
 
     ttl: str = go("TTL", default="")
 
 
 @dataclass(slots=True)
 class PreparedQuery(Record):
-    """One prepared query."""
+    """A prepared query."""
 
     id: str = go("ID", default="")
     name: str = ""
@@ -87,7 +87,9 @@ class QueriesReply(Record):
 
 @dataclass(slots=True)
 class QueryExecuteRequest(Read):
-    """PreparedQuery.Execute and Explain. `agent`: who asks; `source`: for whom, which `near` is measured from."""
+    """PreparedQuery.Execute and Explain. `agent`: the querying agent; `source`: the origin that `near` is measured
+    from.
+    """
 
     query_id_or_name: str = go("QueryIDOrName", default="")
     limit: int = 0
@@ -98,7 +100,7 @@ class QueryExecuteRequest(Read):
 
 @dataclass(slots=True)
 class QueryExecuteRemoteRequest(Record):
-    """PreparedQuery.ExecuteRemote: the query itself, for a datacenter that does not know it."""
+    """PreparedQuery.ExecuteRemote: the query itself, for a datacenter that does not have it."""
 
     datacenter: str = ""
     query: PreparedQuery = field(default_factory=PreparedQuery)
@@ -121,7 +123,7 @@ class QueryExecuteReply(Record):
 
 @dataclass(slots=True)
 class QueryExplainReply(Record):
-    """PreparedQuery.Explain: the query as it would be executed."""
+    """PreparedQuery.Explain: the rendered query."""
 
     query: PreparedQuery = field(default_factory=PreparedQuery)
     meta: QueryMeta = go(inline=True, default_factory=QueryMeta)

@@ -22,7 +22,7 @@ from consulpy.structs.service import (
 
 @dataclass(slots=True)
 class Read(Record):
-    """The least that a read carries."""
+    """Fields of all reads."""
 
     datacenter: str = ""
     options: QueryOptions = go(inline=True, default_factory=QueryOptions)
@@ -30,7 +30,7 @@ class Read(Record):
 
 @dataclass(slots=True)
 class Write(Record):
-    """The least that a write carries."""
+    """Fields of all writes."""
 
     datacenter: str = ""
     token: str = ""
@@ -38,26 +38,26 @@ class Write(Record):
 
 @dataclass(slots=True)
 class Reply(Record):
-    """The least that the reply to a read says."""
+    """Fields of all replies to reads."""
 
     meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
 
 
 @dataclass(slots=True)
 class DatacentersRequest(Record):
-    """Catalog.ListDatacenters: the one read that names no datacenter."""
+    """Catalog.ListDatacenters: the only read without a datacenter."""
 
     options: QueryOptions = go(inline=True, default_factory=QueryOptions)
 
 
 @dataclass(slots=True)
 class Empty(Record):
-    """A request or reply that says nothing."""
+    """An empty request or reply."""
 
 
 @dataclass(slots=True)
 class SpecificRequest(Read):
-    """A read of a whole table, sorted by distance from `source.node`, restricted to nodes with this metadata."""
+    """A read of a whole table, sorted by distance from `source.node`, filtered by node metadata."""
 
     node_meta_filters: dict[str, str] | None = None
     source: QuerySource = field(default_factory=QuerySource)
@@ -85,7 +85,7 @@ class ServiceRequest(SpecificRequest):
 
 @dataclass(slots=True)
 class NodeRequest(Read):
-    """A read about one node (by name; the HTTP layer passes ids too)."""
+    """A read about one node (by name; HTTP passes ids too)."""
 
     node: str = ""
 
@@ -109,7 +109,7 @@ class EventFireRequest(Read):
 
 @dataclass(slots=True)
 class RegisterRequest(Write):
-    """Catalog.Register: a node, and with it a service and checks."""
+    """Catalog.Register: a node, optionally with a service and checks."""
 
     id: str = go("ID", default="")
     node: str = ""
@@ -151,7 +151,7 @@ class NodesReply(Reply):
 
 @dataclass(slots=True)
 class ServicesReply(Reply):
-    """Catalog.ListServices: the tags of each service name."""
+    """Catalog.ListServices: tags by service name."""
 
     services: dict[str, list[str]] | None = None
 
@@ -207,7 +207,7 @@ class CoordinatesReply(Reply):
 
 @dataclass(slots=True)
 class RaftStats(Record):
-    """Status.RaftStats: how far a server's log is. `last_contact` is a Go duration as text."""
+    """Status.RaftStats: progress of a server's log. `last_contact` is a Go duration as text."""
 
     last_contact: str = "0"
     last_index: int = 0

@@ -1,4 +1,4 @@
-"""Services: as a node has them, as the catalog lists them, and with node and checks as health queries answer."""
+"""Services: on a node, in the catalog's lists, and with node and checks as in health queries."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,13 +7,13 @@ from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 
-#: Id and name of the service that every server has.
+#: Id and name of each server's service.
 CONSUL_SERVICE: Final = "consul"
 
 
 @dataclass(slots=True)
 class ServiceAddress(Record):
-    """An address and a port that a service has under some name (`lan`, `wan_ipv4`, ...)."""
+    """A named address and port of a service (`lan`, `wan_ipv4`, ...)."""
 
     address: str = ""
     port: int = 0
@@ -21,7 +21,7 @@ class ServiceAddress(Record):
 
 @dataclass(slots=True)
 class Weights(Record):
-    """How much a service instance weighs in SRV answers while passing, and while warning."""
+    """Weights of a service instance in SRV answers while passing, and while warning."""
 
     passing: int = 1
     warning: int = 1
@@ -36,7 +36,7 @@ class MeshGateway(Record):
 
 @dataclass(slots=True)
 class Upstream(Record):
-    """A service that a proxy leads to, and where it listens for it."""
+    """A service that a proxy connects to, and the local listener for it."""
 
     destination_type: str = ""
     destination_namespace: str = go(omit_empty=True, default="")
@@ -51,7 +51,7 @@ class Upstream(Record):
 
 @dataclass(slots=True)
 class ExposePath(Record):
-    """A path that a proxy lets through without Connect."""
+    """A path that a proxy exposes without Connect."""
 
     listener_port: int = go(omit_empty=True, default=0)
     path: str = go(omit_empty=True, default="")
@@ -62,7 +62,7 @@ class ExposePath(Record):
 
 @dataclass(slots=True)
 class Expose(Record):
-    """Paths that a proxy lets through without Connect."""
+    """Paths that a proxy exposes without Connect."""
 
     checks: bool = go(omit_empty=True, default=False)
     paths: list[ExposePath] | None = go(omit_empty=True, default=None)
@@ -70,7 +70,7 @@ class Expose(Record):
 
 @dataclass(slots=True)
 class ConnectProxy(Record):
-    """A Connect proxy's settings; carried, never interpreted."""
+    """Settings of a Connect proxy; stored only."""
 
     destination_service_name: str = go(omit_empty=True, default="")
     destination_service_id: str = go("DestinationServiceID", omit_empty=True, default="")
@@ -84,7 +84,7 @@ class ConnectProxy(Record):
 
 @dataclass(slots=True)
 class ServiceConnect(Record):
-    """Whether a service speaks Connect itself."""
+    """Whether a service supports Connect natively."""
 
     native: bool = go(omit_empty=True, default=False)
     sidecar_service: Any = go(json="-", default=None)
@@ -113,7 +113,7 @@ class NodeService(Record):
 
 @dataclass(slots=True)
 class ServiceNode(Record):
-    """A service instance together with its node, as `/v1/catalog/service` answers."""
+    """A service instance with its node, as in `/v1/catalog/service`."""
 
     id: str = go("ID", default="")
     node: str = ""
@@ -139,7 +139,7 @@ class ServiceNode(Record):
 
 @dataclass(slots=True)
 class CheckServiceNode(Record):
-    """A service instance with its node and all checks that concern it, as `/v1/health/service` answers."""
+    """A service instance with its node and all of their checks, as in `/v1/health/service`."""
 
     node: Node | None = None
     service: NodeService | None = None
@@ -164,7 +164,7 @@ class NodeServiceList(Record):
 
 @dataclass(slots=True)
 class NodeInfo(Record):
-    """A node with everything on it, as the UI asks for it."""
+    """A node with its services and checks, as in the UI."""
 
     id: str = go("ID", default="")
     node: str = ""

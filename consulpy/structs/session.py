@@ -1,4 +1,4 @@
-"""Sessions: who may hold locks, and what ends them (docs/wire/rpc.md 5 and 10)."""
+"""Sessions (docs/wire/rpc.md 5 and 10)."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -6,24 +6,24 @@ from typing import Final
 from consulpy.codec.record import Record, go
 from consulpy.structs.requests import Read, Reply, Write
 
-#: What happens to the keys that a session held when it ends.
+#: Behaviors: what happens to the keys locked by a session that ends.
 RELEASE: Final = "release"
 DELETE_KEYS: Final = "delete"
 
 CREATE: Final = "create"
 DESTROY: Final = "destroy"
 
-#: Bounds of a TTL, and what a session is given beyond it, in ns and as a factor.
+#: Bounds of a TTL in ns, and the factor by which sessions outlive it.
 TTL_MIN_NS: Final = 10 * 10**9
 TTL_MAX_NS: Final = 24 * 3600 * 10**9
 TTL_GRACE: Final = 2
-#: How long keys stay closed after their session was invalidated, unless it says otherwise, in ns.
+#: Default lock delay in ns: for how long keys of an invalidated session can't be locked.
 LOCK_DELAY_NS: Final = 15 * 10**9
 
 
 @dataclass(slots=True)
 class ServiceCheck(Record):
-    """A check of a service that a session hangs on."""
+    """A service check that a session is bound to."""
 
     id: str = go("ID", default="")
     namespace: str = ""
@@ -31,7 +31,7 @@ class ServiceCheck(Record):
 
 @dataclass(slots=True)
 class Session(Record):
-    """One session. `lock_delay` in ns; `ttl` is a Go duration as text; `checks` is the older form of the two lists."""
+    """A session. `lock_delay` in ns; `ttl` is a Go duration as text; `checks` is the older form of the two lists."""
 
     id: str = go("ID", default="")
     name: str = ""
@@ -46,14 +46,14 @@ class Session(Record):
     modify_index: int = 0
 
     def check_ids(self) -> list[str]:
-        """Ids of all checks that it hangs on."""
+        """Ids of all checks that it is bound to."""
         of_services = [check.id for check in self.service_checks or ()]
         return list(dict.fromkeys([*(self.checks or ()), *(self.node_checks or ()), *of_services]))
 
 
 @dataclass(slots=True)
 class SessionRequest(Write):
-    """Session.Apply and its log entry, in which the id is made already."""
+    """Session.Apply and its log entry, which has the id."""
 
     op: str = ""
     session: Session = field(default_factory=Session)
@@ -68,7 +68,7 @@ class SessionReadRequest(Read):
 
     @property
     def wanted(self) -> str:
-        """The id, in whichever field it came."""
+        """The id, from whichever field has it."""
         return self.session_id or self.session
 
 

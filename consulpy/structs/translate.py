@@ -1,7 +1,7 @@
-"""Addresses for who is in another datacenter: the tagged ones for the WAN in the place of the others.
+"""Translation of addresses for clients in other datacenters (`translate_wan_addrs`).
 
-Consul's `translate_wan_addrs`: `wan_ipv4`, `wan_ipv6` or `wan`, whichever is there first; the port of a service is that
-of its `wan` address. Seen in the answers of a real agent.
+Tagged addresses replace the others: `wan_ipv4`, `wan_ipv6` or `wan`, whichever exists first; the port of a service is
+that of its `wan` address. Recorded from a real agent.
 """
 
 from typing import Any, Final
@@ -14,7 +14,7 @@ _TAGS: Final = ("wan_ipv4", "wan_ipv6", _WAN)
 
 
 def translate(reply: Any) -> None:
-    """Put the addresses for the WAN in every node and service of a reply that lists some."""
+    """Translate the addresses of all nodes and services in a reply."""
     for name in ("nodes", "service_nodes"):
         for row in getattr(reply, name, None) or ():
             _translate_row(row)

@@ -1,4 +1,4 @@
-"""Transactions: operations that happen together or not at all (docs/wire/rpc.md 10)."""
+"""Transactions: operations that are applied together or not at all (docs/wire/rpc.md 10)."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,9 +11,9 @@ from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Write
 from consulpy.structs.service import NodeService
 
-#: Operations of one transaction (`limits.txn_max_ops` is not in 1.8.7: the figure is fixed there).
+#: Maximum operations of a transaction (fixed in 1.8.7; no `limits.txn_max_ops`).
 OPERATIONS_MAX: Final = 64
-#: Verbs that change nothing.
+#: Verbs of reads.
 READING: Final = frozenset({GET, GET_TREE, CHECK_INDEX, CHECK_SESSION, CHECK_NOT_EXISTS})
 
 
@@ -52,7 +52,7 @@ class CheckOp(Record):
 
 @dataclass(slots=True)
 class TxnOp(Record):
-    """One operation: one of these is given. Intentions and sessions are carried only."""
+    """One operation: exactly one field is set. Intentions and sessions are not executed."""
 
     kv: KVOp | None = go("KV", default=None)
     intention: Any = None
@@ -71,7 +71,7 @@ class TxnRequest(Write):
 
 @dataclass(slots=True)
 class TxnReadRequest(Record):
-    """Txn.Read: operations that all only read."""
+    """Txn.Read: read operations only."""
 
     datacenter: str = ""
     ops: list[TxnOp] | None = None
@@ -80,7 +80,7 @@ class TxnReadRequest(Record):
 
 @dataclass(slots=True)
 class TxnError(Record):
-    """What was wrong with one operation."""
+    """Error of one operation."""
 
     op_index: int = 0
     what: str = ""
@@ -88,7 +88,7 @@ class TxnError(Record):
 
 @dataclass(slots=True)
 class TxnResult(Record):
-    """What one operation gave: one of these."""
+    """Result of one operation: exactly one field is set."""
 
     kv: DirEntry | None = go("KV", omit_empty=True, default=None)
     node: Node | None = go(omit_empty=True, default=None)
@@ -98,7 +98,7 @@ class TxnResult(Record):
 
 @dataclass(slots=True)
 class TxnReply(Record):
-    """Txn.Apply: results, or (nothing was done) errors."""
+    """Txn.Apply: results, or (nothing was applied) errors."""
 
     results: list[TxnResult] | None = None
     errors: list[TxnError] | None = None

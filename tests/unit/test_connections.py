@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulpy.connections import LOOKS_MAX, ConnectionTable, total_for
+from consulpy.connections import SCAN_MAX, ConnectionTable, total_for
 
 
 class Connection:
@@ -23,14 +23,14 @@ class Connection:
 def entered(table: ConnectionTable, count: int, client: str = "10.0.0.1", **options: Any) -> list[Connection]:
     made = [Connection(**options) for _ in range(count)]
     for each in made:
-        assert table.enter(each, "http", client)
+        assert table.add(each, "http", client)
     return made
 
 
 def test_the_one_that_was_idle_for_longest_goes() -> None:
     table = ConnectionTable(3)
     first, second, third = entered(table, 3)
-    table.touch(first)
+    table.record_activity(first)
     (fourth,) = entered(table, 1)
     assert [each.evicted for each in (first, second, third, fourth)] == [False, True, False, False]
     assert (len(table), table.evicted) == (3, 1)
@@ -42,15 +42,15 @@ def test_who_waits_for_an_answer_stays_and_when_all_do_nobody_else_comes_in() ->
     (idle,) = entered(table, 1)
     entered(table, 1, busy=True)
     assert idle.evicted
-    assert not table.enter(Connection(), "http", "10.0.0.2")
+    assert not table.add(Connection(), "http", "10.0.0.2")
     assert len(table) == 3
 
 
 def test_busy_ones_in_front_hide_no_idle_one_for_ever() -> None:
-    table = ConnectionTable(2 * LOOKS_MAX + 1)
-    entered(table, 2 * LOOKS_MAX, busy=True)
+    table = ConnectionTable(2 * SCAN_MAX + 1)
+    entered(table, 2 * SCAN_MAX, busy=True)
     (idle,) = entered(table, 1)
-    assert any(table.make_place() for _ in range(4))
+    assert any(table.evict_idle() for _ in range(4))
     assert idle.evicted
 
 
@@ -58,9 +58,9 @@ def test_a_place_can_be_made_among_those_of_one_client_or_listener() -> None:
     table = ConnectionTable(100)
     (other,) = entered(table, 1, "10.0.0.2")
     mine = entered(table, 2)
-    assert table.make_place("http", "10.0.0.1")
+    assert table.evict_idle("http", "10.0.0.1")
     assert (other.evicted, mine[0].evicted, mine[1].evicted) == (False, True, False)
-    assert not table.make_place("dns")
+    assert not table.evict_idle("dns")
 
 
 def test_it_says_when_it_is_full() -> None:
@@ -77,10 +77,10 @@ def test_a_connection_that_changes_its_object_is_still_counted_once() -> None:
     (before,) = entered(table, 1)
     now = Connection()
     table.replace(before, now)
-    table.leave(before)
+    table.remove(before)
     assert table.of_client("http", "10.0.0.1") == 1
-    table.leave(now)
-    table.leave(now)
+    table.remove(now)
+    table.remove(now)
     assert (len(table), table.of_client("http", "10.0.0.1"), table.of_listener("http")) == (0, 0, 0)
 
 
@@ -91,7 +91,7 @@ def test_counts_are_those_of_the_open_ones(steps: list[tuple[str, int, int]]) ->
     for what, number, client in steps:
         if what == "enter" and number not in known:
             made = Connection()
-            if table.enter(made, "dns", str(client)):
+            if table.add(made, "dns", str(client)):
                 known[number] = made, str(client)
         elif number in known:
             connection = known[number][0]

@@ -85,7 +85,7 @@ class TcpConnection(Protocol, TimeoutMixin):
     def dataReceived(self, data: bytes) -> None:
         """Answer every complete message."""
         self._buffer += data
-        self._factory.connections.touch(self)
+        self._factory.connections.record_activity(self)
         self._read()
 
     def _read(self) -> None:
@@ -149,7 +149,7 @@ class TcpConnection(Protocol, TimeoutMixin):
         packet = answer.packet
         self._pending -= 1
         if self.connected:
-            self._factory.connections.touch(self)
+            self._factory.connections.record_activity(self)
             self.transport.write(_SIZE.pack(len(packet)) + packet)
             self.resetTimeout()  # type: ignore[no-untyped-call]
             if self._is_paused:
@@ -165,7 +165,7 @@ class TcpConnection(Protocol, TimeoutMixin):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Unregister the connection."""
-        self._factory.connections.leave(self)
+        self._factory.connections.remove(self)
         self.setTimeout(None)  # type: ignore[no-untyped-call]
 
     def is_idle(self) -> bool:
@@ -192,11 +192,11 @@ class TcpFactory(Factory):
         """Register a new connection, evicting an idle one if needed. False: it is over the limit and none is idle."""
         table = self.connections
         if table.of_client(LISTENER, client) >= TCP_CONNECTIONS_PER_CLIENT:
-            if not table.make_place(LISTENER, client):
+            if not table.evict_idle(LISTENER, client):
                 return False
-        elif table.of_listener(LISTENER) >= TCP_CONNECTIONS_MAX and not table.make_place(LISTENER):
+        elif table.of_listener(LISTENER) >= TCP_CONNECTIONS_MAX and not table.evict_idle(LISTENER):
             return False
-        return table.enter(connection, LISTENER, client)
+        return table.add(connection, LISTENER, client)
 
     def buildProtocol(self, addr: Any) -> TcpConnection:  # noqa: ARG002
         """See `IProtocolFactory`."""

@@ -71,7 +71,7 @@ def _note_unknown(cls: type[Any], key: str, value: Any, where: str, unknown: lis
     since = newer_fields.version_of(key, newer_fields.fields_of(cls.__name__))
     if since is None:
         unknown.append(f'invalid config key "{where}"')
-    elif not newer_fields.says_nothing(key, value):
+    elif not newer_fields.is_empty_value(key, value):
         words = newer_fields.reason(key, since)
         separator = ", " if words.endswith("feature") else " - "
         unknown.append(f'invalid config key "{where}"{separator}{words[0].lower()}{words[1:]}')

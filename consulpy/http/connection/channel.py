@@ -82,7 +82,7 @@ class Channel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Dispatch the bytes of one or several requests, or buffer them behind a pending one."""
-        self.factory.connections.touch(self)
+        self.factory.connections.record_activity(self)
         if self._refused:
             return
         if self._blocked is not None:
@@ -174,7 +174,7 @@ class Channel(HTTPChannel):
         """Write the response to the pending request of the fast path; go on with the bytes behind it."""
         pending, self._pending = self._pending, None
         self._active_s = self.factory.seconds()
-        self.factory.connections.touch(self)
+        self.factory.connections.record_activity(self)
         try_write(self.transport, response)
         if pending is not None and pending.closes:
             self._close_gracefully()
@@ -209,7 +209,7 @@ class Channel(HTTPChannel):
             self._close_gracefully()
             return
         self._active_s = self.factory.seconds()
-        self.factory.connections.touch(self)
+        self.factory.connections.record_activity(self)
         self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
         if pipelined:
             self.dataReceived(pipelined)
@@ -330,7 +330,7 @@ class Channel(HTTPChannel):
         self._take_head()
         self._stop_timer()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        self.factory.connections.leave(self)
+        self.factory.connections.remove(self)
 
     def is_idle(self) -> bool:
         """Whether no response is due (`ConnectionTable`); a request may have begun."""

@@ -56,7 +56,7 @@ class HttpFactory(HTTPFactory):
             return LimitExceeded()
         protocol = InitialProtocol(lambda: self._make_channel(addr))
         protocol.factory = self
-        if not self.connections.enter(protocol, LISTENER, client):
+        if not self.connections.add(protocol, LISTENER, client):
             self.refused += 1
             return None
         return protocol

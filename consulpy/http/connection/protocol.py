@@ -41,7 +41,7 @@ class InitialProtocol(Protocol):
 
     def _start_idle_timer(self) -> None:
         self.factory.idle.start(self)
-        self.factory.connections.touch(self)
+        self.factory.connections.record_activity(self)
 
     def timed_out(self) -> None:
         """Close the connection: it was idle for the whole timeout."""
@@ -106,7 +106,7 @@ class InitialProtocol(Protocol):
         self.factory.idle.cancel(self)
         if self._blocked is not None:
             self._blocked.cancel()
-        self.factory.connections.leave(self)
+        self.factory.connections.remove(self)
 
     def is_idle(self) -> bool:
         """Whether no response is due (`ConnectionTable`)."""

@@ -10,7 +10,7 @@ from typing import Final
 from consulpy.errors import RPCError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.check import CheckDefinition, HealthCheck
-from consulpy.structs.metadata import fault_of
+from consulpy.structs.metadata import metadata_error
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.service import NodeService
 
@@ -85,7 +85,7 @@ def meta_fault(service: NodeService, node: str) -> str:
 
     Real servers check this when they apply the command; here before, so that replaying a log is deterministic.
     """
-    fault = fault_of(service.meta or {})
+    fault = metadata_error(service.meta or {})
     return f"Invalid Service Meta for node {node} and serviceID {service.id}: {fault}" if fault else ""
 
 

@@ -323,7 +323,7 @@ class RpcFactory(Factory):
         client = protocol.transport.getPeer().host
         if 0 < self.limit <= self.connections.of_client(LISTENER, client):
             return f"more than {self.limit} connections from one client (limits.rpc_max_conns_per_client)"
-        if not self.connections.enter(protocol, LISTENER, client):
+        if not self.connections.add(protocol, LISTENER, client):
             return f"more than {self.connections.total} connections (the limit of file descriptors, ulimit -n)"
         return ""
 
@@ -332,7 +332,7 @@ class RpcFactory(Factory):
         self.snapshots.discard(protocol)
         self.protocols.discard(protocol)
         self.budget.remove(protocol)
-        self.connections.leave(protocol)
+        self.connections.remove(protocol)
 
 
 class RpcService(Service):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consulpy.codec.hcl import SyntaxMistake, parse
+from consulpy.codec.hcl import HclSyntaxError, parse
 
 USUAL = """
 # comment
@@ -66,14 +66,14 @@ def test_names_know_their_lines() -> None:
     ],
 )
 def test_a_mistake_has_its_line(text: str, line: int, why: str) -> None:
-    with pytest.raises(SyntaxMistake, match=why) as caught:
+    with pytest.raises(HclSyntaxError, match=why) as caught:
         parse(text)
     assert caught.value.line == line
 
 
 def test_nesting_has_a_bound() -> None:
     for text in ("a {" * 5000, "a = [" + "[" * 5000, 'a "b" ' * 5000):
-        with pytest.raises(SyntaxMistake):
+        with pytest.raises(HclSyntaxError):
             parse(text)
 
 
@@ -81,7 +81,7 @@ def test_nesting_has_a_bound() -> None:
 def test_any_text_is_a_tree_or_a_mistake(text: str) -> None:
     try:
         tree = parse(text)
-    except SyntaxMistake as caught:
+    except HclSyntaxError as caught:
         mistake = caught
     else:
         assert isinstance(tree, dict)

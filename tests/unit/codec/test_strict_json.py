@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consulpy.codec.msgpack import pack, unpack
-from consulpy.codec.strict_json import DEPTH_MAX, JsonFault, first_value, parse
+from consulpy.codec.strict_json import DEPTH_MAX, JsonError, first_value, parse
 
 MANY = "9" * 5000
 HOSTILE = {
@@ -36,7 +36,7 @@ HOSTILE = {
 @pytest.mark.parametrize("around", ["%s", '{"a":%s}', '[1,%s,"x"]'])
 def test_hostile_json_is_a_fault(kind: str, around: str) -> None:
     text = around % HOSTILE[kind]
-    with pytest.raises(JsonFault) as caught:
+    with pytest.raises(JsonError) as caught:
         parse(text.encode())
     assert 0 < len(str(caught.value)) < 200
 
@@ -80,7 +80,7 @@ def test_it_reads_what_is_written(value: Any, ascii_only: bool) -> None:
 def test_whatever_is_taken_can_be_stored_and_shown(data: bytes) -> None:
     try:
         value = parse(data)
-    except JsonFault:
+    except JsonError:
         return
     assert orjson.loads(json.dumps(value)) is not None or value is None
     if not isinstance(value, int):

@@ -11,7 +11,7 @@ from consulpy.config.load import load, read
 from consulpy.config.reload import compare
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.errors import ConfigError
-from consulpy.gocompat.flag import HelpWanted
+from consulpy.gocompat.flag import HelpRequested
 from tests.fakes.config import FakeHost, interface
 
 
@@ -298,7 +298,7 @@ def test_the_raft_folder_of_a_client_agent_is_no_servers(tmp_path: Path) -> None
 
 
 def test_help_is_asked_for() -> None:
-    with pytest.raises(HelpWanted):
+    with pytest.raises(HelpRequested):
         read_flags(["-h"])
 
 

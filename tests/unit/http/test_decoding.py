@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.gocompat.newer_fields import NEWER, says_nothing
+from consulpy.gocompat.newer_fields import NEWER, is_empty_value
 from consulpy.http.api.routing import ROUTES
 from tests.harness.http import HttpHarness
 from tests.unit.http.record_decoding import BODIES, NODE, RECORDED
@@ -192,7 +192,7 @@ def test_what_asks_for_something_newer_is_refused_with_its_name_and_version(
     ],
 )  # fmt: skip
 def test_values_that_say_nothing(name: str, value: Any, nothing: bool) -> None:
-    assert says_nothing(name, value) is nothing
+    assert is_empty_value(name, value) is nothing
 
 
 def test_every_struct_of_the_table_is_one_of_a_body() -> None:
