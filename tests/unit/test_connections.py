@@ -84,12 +84,16 @@ def test_a_connection_that_changes_its_object_is_still_counted_once() -> None:
     assert (len(table), table.of_client("http", "10.0.0.1"), table.of_listener("http")) == (0, 0, 0)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["enter", "leave", "touch", "busy"]), st.integers(0, 9), st.integers(0, 2))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["add", "remove", "record_activity", "busy"]), st.integers(0, 9), st.integers(0, 2))
+    )
+)
 def test_counts_are_those_of_the_open_ones(steps: list[tuple[str, int, int]]) -> None:
     table = ConnectionTable(5)
     known: dict[int, tuple[Connection, str]] = {}
     for what, number, client in steps:
-        if what == "enter" and number not in known:
+        if what == "add" and number not in known:
             made = Connection()
             if table.add(made, "dns", str(client)):
                 known[number] = made, str(client)
@@ -97,9 +101,9 @@ def test_counts_are_those_of_the_open_ones(steps: list[tuple[str, int, int]]) ->
             connection = known[number][0]
             if what == "busy":
                 connection.busy = not connection.busy
-            elif what != "enter":
+            elif what != "add":
                 getattr(table, what)(connection)
-                if what == "leave":
+                if what == "remove":
                     del known[number]
         known = {key: value for key, value in known.items() if not value[0].evicted}
         assert len(table) == table.of_listener("dns") == len(known) <= 5
