@@ -8,7 +8,7 @@ from consulpy.acl.levels import NAMED, SCALARS, Level
 from consulpy.acl.rules import InvalidRules, Rules, parse
 from consulpy.acl.translate import translate
 from consulpy.cli import acl_show
-from consulpy.cli.acl_common import ASKS, Json, part, saying, token_id, value_of
+from consulpy.cli.acl_common import USES_SERVERS, Json, part, saying, token_id, value_of
 from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT
 from consulpy.client import ClientError
@@ -47,7 +47,7 @@ Asks for a first token, which may do everything, and shows it. That can be done
 once. If all tokens are lost, see "ACL bootstrap reset" in Consul's pages.
 """,
     flags=[FORMAT],
-    **ASKS,
+    **USES_SERVERS,
 )
 def bootstrap(given: Invocation) -> int:
     """The new token."""
@@ -70,7 +70,7 @@ acl.enable_token_persistence.
 
     $ consulpy acl set-agent-token default c4d0f8df-3aba-4ab6-a7a0-35b760dc29a1
 """,
-    **ASKS,
+    **USES_SERVERS,
 )
 def set_agent_token(given: Invocation) -> int:
     """Write one."""
@@ -107,7 +107,7 @@ Shows rules from before 1.4 in today's words.
         Flag("token-accessor", "TRANSLATE is the AccessorID of a token with such rules", switch, default=False),
         Flag("token-secret", "TRANSLATE is the SecretID of a token with such rules", switch, default=False),
     ],
-    **ASKS,
+    **USES_SERVERS,
 )
 def translate_rules(given: Invocation) -> int:
     """The same rules."""
@@ -151,7 +151,7 @@ for no.
     $ consulpy acl explain 986193 key write config/web
     $ consulpy acl explain self operator read
 """,
-    **ASKS,
+    **USES_SERVERS,
 )
 def explain(given: Invocation) -> int:
     """Allowed or not, and why."""

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from consulpy.cli import acl_show
-from consulpy.cli.acl_common import ASKS, NO_MERGE, SHOWS, part, saying, text_flag, value_of
+from consulpy.cli.acl_common import NO_MERGE, SHOWS, USES_SERVERS, part, saying, text_flag, value_of
 from consulpy.cli.command import Invocation, command, group
 from consulpy.client import AnswerError
 from consulpy.codec.strict_json import JsonError, parse
@@ -92,7 +92,7 @@ def _name(given: Invocation) -> str:
           -description "An example" -config @config.json
 """,
     flags=[*SHOWS, _NAME, text_flag("type", "The new auth method's type. This flag is required."), *_SETTINGS],
-    **ASKS,
+    **USES_SERVERS,
 )
 def create(given: Invocation) -> int:
     """Write a method and show it."""
@@ -113,7 +113,7 @@ def create(given: Invocation) -> int:
     $ consulpy acl auth-method read -name my-method
 """,
     flags=[*SHOWS, _NAME],
-    **ASKS,
+    **USES_SERVERS,
 )
 def read(given: Invocation) -> int:
     """One method."""
@@ -139,7 +139,7 @@ def _read(given: Invocation, name: str, what: str) -> dict[str, Any]:
 Lists all auth methods, without their configuration.
 """,
     flags=[*SHOWS],
-    **ASKS,
+    **USES_SERVERS,
 )
 def list_all(given: Invocation) -> int:
     """All methods."""
@@ -158,7 +158,7 @@ Changes what the flags say; with -no-merge everything else is emptied.
     $ consulpy acl auth-method update -name "my-method" -description "new description"
 """,
     flags=[*SHOWS, _NAME, *_SETTINGS, NO_MERGE],
-    **ASKS,
+    **USES_SERVERS,
 )
 def update(given: Invocation) -> int:
     """The method as it is then."""
@@ -187,7 +187,7 @@ Deletes an auth method, with its binding rules and the tokens that it made.
     $ consulpy acl auth-method delete -name "my-method"
 """,
     flags=[_NAME],
-    **ASKS,
+    **USES_SERVERS,
 )
 def delete(given: Invocation) -> int:
     """Remove it."""

@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from consulpy.cli import acl_show
-from consulpy.cli.acl_common import ASKS, NO_MERGE, SHOWS, part, rule_id, saying, text_flag
+from consulpy.cli.acl_common import NO_MERGE, SHOWS, USES_SERVERS, part, rule_id, saying, text_flag
 from consulpy.cli.command import Invocation, command, group
 from consulpy.client import AnswerError
 from consulpy.errors import ConfigError
@@ -53,7 +53,7 @@ def _needed(given: Invocation, text: str) -> str:
           -selector='serviceaccount.namespace==default and serviceaccount.name==web'
 """,
     flags=[*SHOWS, text_flag("method", "The auth method's name for which this binding rule applies."), *_SETTINGS],
-    **ASKS,
+    **USES_SERVERS,
 )
 def create(given: Invocation) -> int:
     """Write a rule and show it."""
@@ -74,7 +74,7 @@ def create(given: Invocation) -> int:
     $ consulpy acl binding-rule read -id fdabbcb5-9de5-4b1a-961f-77214ae88cba
 """,
     flags=[*SHOWS, _ID],
-    **ASKS,
+    **USES_SERVERS,
 )
 def read(given: Invocation) -> int:
     """One rule."""
@@ -100,7 +100,7 @@ def _read(given: Invocation, found: str, what: str) -> dict[str, Any]:
 Lists all binding rules, or those of one auth method.
 """,
     flags=[*SHOWS, text_flag("method", "Only show rules linked to the auth method with the given name.")],
-    **ASKS,
+    **USES_SERVERS,
 )
 def list_all(given: Invocation) -> int:
     """All rules."""
@@ -120,7 +120,7 @@ Changes what the flags say; with -no-merge everything else is emptied.
     $ consulpy acl binding-rule update -id=43cb72df -description="new description"
 """,
     flags=[*SHOWS, _ID, *_SETTINGS, NO_MERGE],
-    **ASKS,
+    **USES_SERVERS,
 )
 def update(given: Invocation) -> int:
     """The rule as it is then."""
@@ -144,7 +144,7 @@ def update(given: Invocation) -> int:
     $ consulpy acl binding-rule delete -id b6b85
 """,
     flags=[_ID],
-    **ASKS,
+    **USES_SERVERS,
 )
 def delete(given: Invocation) -> int:
     """Remove it."""

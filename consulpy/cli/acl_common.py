@@ -15,7 +15,7 @@ from consulpy.gocompat.flag import Flag, switch
 
 Json = dict[str, Any]
 
-ASKS: Final[dict[str, Any]] = {"asks_agent": True, "asks_servers": True}
+USES_SERVERS: Final[dict[str, Any]] = {"uses_agent": True, "uses_servers": True}
 ANONYMOUS_ID: Final = "00000000-0000-0000-0000-000000000002"
 MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
 _ID_LENGTH: Final = 36

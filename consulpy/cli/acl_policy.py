@@ -5,9 +5,9 @@ from typing import Any
 
 from consulpy.cli import acl_show
 from consulpy.cli.acl_common import (
-    ASKS,
     NO_MERGE,
     SHOWS,
+    USES_SERVERS,
     part,
     policy_id,
     policy_id_by_name,
@@ -82,7 +82,7 @@ The values of -rules and -from-token may be read from stdin (-) or from a file
         text_flag("from-token", "The legacy token to retrieve the rules for when creating this policy."),
         Flag("token-secret", "The token of -from-token is a SecretID and not an AccessorID", switch, default=False),
     ],
-    **ASKS,
+    **USES_SERVERS,
 )
 def create(given: Invocation) -> int:
     """Write a policy and show it."""
@@ -124,7 +124,7 @@ Shows a policy and its rules.
     $ consulpy acl policy read -name my-policy
 """,
     flags=[*SHOWS, _ID, _NAME],
-    **ASKS,
+    **USES_SERVERS,
 )
 def read(given: Invocation) -> int:
     """One policy."""
@@ -141,7 +141,7 @@ def read(given: Invocation) -> int:
 Lists all policies, without their rules.
 """,
     flags=[*SHOWS],
-    **ASKS,
+    **USES_SERVERS,
 )
 def list_all(given: Invocation) -> int:
     """All policies."""
@@ -161,7 +161,7 @@ Changes what the flags say; with -no-merge everything else is emptied.
     $ consulpy acl policy update -id abcd -no-merge -name "other" -rules @rules.hcl
 """,
     flags=[*SHOWS, _ID, _NAME, _DESCRIPTION, _RULES, _DATACENTERS, NO_MERGE],
-    **ASKS,
+    **USES_SERVERS,
 )
 def update(given: Invocation) -> int:
     """The policy as it is then."""
@@ -194,7 +194,7 @@ Deletes a policy by its id, a unique prefix of it, or its name.
     $ consulpy acl policy delete -name "my-policy"
 """,
     flags=[_ID, _NAME],
-    **ASKS,
+    **USES_SERVERS,
 )
 def delete(given: Invocation) -> int:
     """Remove it."""

@@ -5,11 +5,11 @@ from typing import Any
 
 from consulpy.cli import acl_show
 from consulpy.cli.acl_common import (
-    ASKS,
     IDENTITIES,
     NO_MERGE,
     POLICIES,
     SHOWS,
+    USES_SERVERS,
     merged,
     node_identities,
     part,
@@ -56,7 +56,7 @@ def _show(given: Invocation, role: dict[str, Any]) -> int:
           -service-identity "web" -service-identity "db:east,west"
 """,
     flags=[*SHOWS, _NAME, _DESCRIPTION, *POLICIES, *IDENTITIES],
-    **ASKS,
+    **USES_SERVERS,
 )
 def create(given: Invocation) -> int:
     """Write a role and show it."""
@@ -88,7 +88,7 @@ def create(given: Invocation) -> int:
     $ consulpy acl role read -name my-role
 """,
     flags=[*SHOWS, _ID, _NAME],
-    **ASKS,
+    **USES_SERVERS,
 )
 def read(given: Invocation) -> int:
     """One role."""
@@ -115,7 +115,7 @@ def read(given: Invocation) -> int:
 Lists all roles.
 """,
     flags=[*SHOWS],
-    **ASKS,
+    **USES_SERVERS,
 )
 def list_all(given: Invocation) -> int:
     """All roles."""
@@ -136,7 +136,7 @@ else is emptied.
     $ consulpy acl role update -id abcd -service-identity "web"
 """,
     flags=[*SHOWS, _ID, _NAME, _DESCRIPTION, *POLICIES, *IDENTITIES, NO_MERGE],
-    **ASKS,
+    **USES_SERVERS,
 )
 def update(given: Invocation) -> int:
     """The role as it is then."""
@@ -174,7 +174,7 @@ Deletes a role by its id, a unique prefix of it, or its name.
     $ consulpy acl role delete -name "my-role"
 """,
     flags=[_ID, _NAME],
-    **ASKS,
+    **USES_SERVERS,
 )
 def delete(given: Invocation) -> int:
     """Remove it."""

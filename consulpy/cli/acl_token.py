@@ -5,11 +5,11 @@ from typing import Any
 
 from consulpy.cli import acl_show
 from consulpy.cli.acl_common import (
-    ASKS,
     IDENTITIES,
     POLICIES,
     ROLES,
     SHOWS,
+    USES_SERVERS,
     merged,
     node_identities,
     policy_links,
@@ -71,7 +71,7 @@ Policies and roles are linked by name, or by an id or a unique prefix of one:
         Flag("local", "Create this as a datacenter local token", switch, default=False),
         Flag("expires-ttl", "Duration of time this token should be valid for", parse_duration, default=0.0),
     ],
-    **ASKS,
+    **USES_SERVERS,
 )
 def create(given: Invocation) -> int:
     """Write a token and show it."""
@@ -108,7 +108,7 @@ Shows a token, or the one that the command uses.
     $ consulpy acl token read -self
 """,
     flags=[*SHOWS, _ID, Flag("self", "Read the token that this command uses", switch, default=False)],
-    **ASKS,
+    **USES_SERVERS,
 )
 def read(given: Invocation) -> int:
     """One token."""
@@ -134,7 +134,7 @@ def _needed(given: Invocation, text: str = "Must specify the -id parameter") -> 
 Lists all tokens, without their secrets.
 """,
     flags=[*SHOWS],
-    **ASKS,
+    **USES_SERVERS,
 )
 def list_all(given: Invocation) -> int:
     """All tokens."""
@@ -153,7 +153,7 @@ Makes another token with the same rights.
     $ consulpy acl token clone -id abcd -description "replication"
 """,
     flags=[FORMAT, _ID, text_flag("description", "A description of the new cloned token")],
-    **ASKS,
+    **USES_SERVERS,
 )
 def clone(given: Invocation) -> int:
     """The new token."""
@@ -190,7 +190,7 @@ by nothing.
         *map(_merge, ("policies", "roles", "service-identities", "node-identities")),
         Flag("upgrade-legacy", "Add new policies to a legacy token, replacing its rules", switch, default=False),
     ],
-    **ASKS,
+    **USES_SERVERS,
 )
 def update(given: Invocation) -> int:
     """The token as it is then."""
@@ -223,7 +223,7 @@ Deletes a token by its Accessor ID, or a unique prefix of it.
     $ consulpy acl token delete -id b6b85
 """,
     flags=[_ID],
-    **ASKS,
+    **USES_SERVERS,
 )
 def delete(given: Invocation) -> int:
     """Remove it."""

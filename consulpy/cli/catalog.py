@@ -39,7 +39,7 @@ For more examples, ask for subcommand help or view the documentation.
 
 
 def equals_pair(text: str) -> tuple[str, str]:
-    """`key=value`. Raises `ValueError` in Consul's words."""
+    """A pair from `key=value`. Raises `ValueError` with Consul's text."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f'Missing "=" value in argument: {text}')
@@ -57,7 +57,7 @@ _META = Flag(
 
 
 def no_arguments(given: Invocation) -> None:
-    """Raise `UsageError` if there are arguments."""
+    """Raises `UsageError` if there are arguments."""
     if given.arguments:
         raise UsageError(f"Too many arguments (expected 0, got {len(given.arguments)})")
 
@@ -76,11 +76,11 @@ in ascending order based on the estimated median round trip time from the
 servers in this datacenter to the servers in the other datacenters.
 """,
     flags=[FORMAT],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def datacenters(given: Invocation) -> int:
-    """One name a line."""
+    """Print the names, one a line."""
     no_arguments(given)
     try:
         found = given.client.datacenters()
@@ -117,14 +117,14 @@ datacenter of the local agent is queried.
         Flag("service", "Service `id or name` to filter nodes.", default="", placeholder="id or name"),
         FORMAT,
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def nodes(given: Invocation) -> int:
-    """Nodes as a table."""
+    """Print the nodes as a table."""
     no_arguments(given)
     values = given.values
-    asked = {
+    params = {
         **given.query,
         "near": values["near"] or None,
         "node-meta": _meta(given),
@@ -132,9 +132,9 @@ def nodes(given: Invocation) -> int:
     }
     try:
         if values["service"]:
-            found = _once(given.client.service_nodes(values["service"], **asked))
+            found = _once(given.client.service_nodes(values["service"], **params))
         else:
-            found = given.client.nodes(**asked)
+            found = given.client.nodes(**params)
     except ClientError as error:
         say(error, "Error listing nodes")
         return 1
@@ -157,7 +157,7 @@ def nodes(given: Invocation) -> int:
 
 
 def _once(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each node of some instances of a service, once."""
+    """The nodes of service instances, without duplicates."""
     found = {one["Node"]: {**one, "Meta": one.get("NodeMeta")} for one in reversed(instances)}
     return [found[name] for name in dict.fromkeys(one["Node"] for one in instances)]
 
@@ -185,11 +185,11 @@ datacenter of the local agent is queried.
         ),
         FORMAT,
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def services(given: Invocation) -> int:
-    """Names, perhaps with tags."""
+    """Print the names of services, with `-tags` in a table with their tags."""
     no_arguments(given)
     node = given.values["node"]
     try:

@@ -132,8 +132,8 @@ class Command:
     run: Callable[[Invocation], int]
     flags: tuple[Flag, ...] = ()
     #: Whether it has the flags of an HTTP client, and those of a read on the servers.
-    asks_agent: bool = False
-    asks_servers: bool = False
+    uses_agent: bool = False
+    uses_servers: bool = False
     #: Flags end at the first argument: what follows is a program to run.
     stop_at_argument: bool = False
     #: Parses its flags itself.
@@ -144,7 +144,7 @@ class Command:
     @property
     def client_flags(self) -> tuple[Flag, ...]:
         """The flags under "HTTP API Options"."""
-        flags = (_CLIENT_FLAGS if self.asks_agent else ()) + (_SERVER_FLAGS if self.asks_servers else ())
+        flags = (_CLIENT_FLAGS if self.uses_agent else ()) + (_SERVER_FLAGS if self.uses_servers else ())
         return tuple(sorted(flags, key=lambda flag: flag.name))
 
     @property
@@ -178,7 +178,7 @@ def command(
 
 @dataclass
 class Group:
-    """A word with subcommands."""
+    """A command that only has subcommands."""
 
     name: str
     synopsis: str
@@ -190,5 +190,5 @@ GROUPS: Final[dict[str, Group]] = {}
 
 
 def group(name: str, synopsis: str, about: str) -> None:
-    """Declare a word with subcommands (commands of two or three words)."""
+    """Declare a group of subcommands."""
     GROUPS[name] = Group(name, synopsis, about)

@@ -1,4 +1,4 @@
-"""Completion of words in shells, by argcomplete."""
+"""Shell completion, by argcomplete."""
 
 import argparse
 import os
@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Final
 
 _MARK: Final = "# consulpy's completion"
-#: argcomplete's own protocol: it is asked through these variables.
+#: The line of a shell's start file that enables completion.
 _LINE: Final = 'eval "$(register-python-argcomplete consulpy)"'
 
 
 def complete() -> None:
-    """Answer the shell's question and end the program; called when the shell asks."""
+    """Print completions for the shell and exit; called when argcomplete's variables are set."""
     import argcomplete
 
     argcomplete.autocomplete(parser(), default_completer=argcomplete.completers.FilesCompleter())
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and flags as argparse knows them, for completion only."""
+    """An argparse parser of all commands and flags, for completion only."""
     from consulpy.cli.command import COMMANDS, GROUPS, Command
     from consulpy.cli.loader import load_all
 
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def install(remove: bool) -> int:
-    """Put the line that turns completion on into the shell's start file, or take it out; the exit status."""
+    """Add the completion line to the shell's start file, or remove it; the exit status."""
     shell = Path(os.environ.get("SHELL", "")).name
     files = {"bash": ".bashrc", "zsh": ".zshrc"}
     if shell not in files:
@@ -58,9 +58,9 @@ def install(remove: bool) -> int:
     if shell == "zsh":
         line = f"autoload -U bashcompinit && bashcompinit && {line}"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    kept = "".join(row for row in text.splitlines(keepends=True) if _MARK not in row)
+    lines = "".join(row for row in text.splitlines(keepends=True) if _MARK not in row)
     if not remove:
-        kept += ("" if not kept or kept.endswith("\n") else "\n") + line
-    path.write_text(kept, encoding="utf-8")
+        lines += ("" if not lines or lines.endswith("\n") else "\n") + line
+    path.write_text(lines, encoding="utf-8")
     print(f"Completion {'removed from' if remove else 'written to'} {path}; it counts in new shells.")
     return 0

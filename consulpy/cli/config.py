@@ -56,7 +56,7 @@ def _name(doc: str) -> Flag:
 
 
 def _missing(given: Invocation, *names: str) -> bool:
-    """Say which of the flags `names` is missing, if any."""
+    """Report the first flag of `names` that is missing; whether there is one."""
     for name in names:
         if not given.values[name]:
             given.err(f"Must specify the -{name} parameter")
@@ -77,11 +77,11 @@ Example:
   $ consulpy config list -kind service-defaults
 """,
     flags=[_kind("The kind of configurations to list."), FORMAT],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def list_entries(given: Invocation) -> int:
-    """A name a line."""
+    """Print the names, one a line."""
     if _missing(given, "kind"):
         return 1
     kind = given.values["kind"]
@@ -111,11 +111,11 @@ Example:
   $ consulpy config read -kind proxy-defaults -name global
 """,
     flags=[_kind("The kind of configuration to read."), _name("The name of configuration to read.")],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def read(given: Invocation) -> int:
-    """The entry as JSON."""
+    """Print the entry as JSON."""
     if _missing(given, "kind", "name"):
         return 1
     kind, name = given.values["kind"], given.values["name"]
@@ -163,11 +163,11 @@ Example (from stdin):
             placeholder="uint",
         ),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def write(given: Invocation) -> int:
-    """Check the entry here, then have it written."""
+    """Validate the entry, then write it."""
     if len(given.arguments) != 1:
         given.err("Must provide exactly one positional argument to specify the config entry to write")
         return 1
@@ -211,11 +211,11 @@ Example:
   $ consulpy config delete -kind service-defaults -name web
 """,
     flags=[_kind("The kind of configuration to delete."), _name("The name of configuration to delete.")],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def delete(given: Invocation) -> int:
-    """Whether it was there or not."""
+    """Delete the entry; a missing one is no error."""
     if _missing(given, "kind", "name"):
         return 1
     kind, name = given.values["kind"], given.values["name"]

@@ -1,4 +1,4 @@
-"""`consulpy debug`: what an agent says of itself for a while, as files in an archive, for whoever looks for a fault."""
+"""`consulpy debug`: captures reports, metrics, logs and profiles of an agent into an archive."""
 
 import json
 import tarfile
@@ -15,15 +15,15 @@ from consulpy.codec.secrets import text_without_secrets, without_secrets
 from consulpy.gocompat.duration import format_duration, parse_duration
 from consulpy.gocompat.flag import Flag, switch
 
-#: What can be captured, in the order in which it is listed.
+#: The capture targets, in the order of the output.
 TARGETS: Final = ("metrics", "logs", "pprof", "host", "agent", "cluster")
-#: Captured once, at the start: the file's name and where it comes from.
+#: Targets captured once at the start, with their API paths.
 _STATIC: Final = {
     "host": "/v1/agent/host",
     "agent": "/v1/agent/self",
     "cluster": "/v1/agent/members",
 }
-#: Profiles of a Go agent: file, path, and whether it goes on for the whole interval.
+#: Profiles of a Go agent: file, path, and whether it lasts for the interval.
 _PROFILES: Final = (
     ("heap.prof", "/debug/pprof/heap", False),
     ("goroutine.prof", "/debug/pprof/goroutine", False),
@@ -101,10 +101,10 @@ has; others are passed over.
             placeholder="string",
         ),
     ],
-    asks_agent=True,
+    uses_agent=True,
 )
 def debug(given: Invocation) -> int:
-    """Capture, then pack."""
+    """Capture, then archive."""
     try:
         capture = _Capture(given)
     except _Refused as error:
@@ -135,18 +135,18 @@ def _now_s() -> float:
 
 
 class _Refused(Exception):
-    """Nothing is captured; the text says why."""
+    """Invalid flags or no agent; the text says why."""
 
 
 class _LogFile:
-    """The file of the present interval; lines come from another thread."""
+    """The log file of the current interval; lines are written by another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._file: Any = None
 
     def open(self, place: Path) -> None:
-        """Write there from now on."""
+        """Continue in the file `place`."""
         self.close()
         with self._lock:
             self._file = place.open("w", encoding="utf-8")
@@ -164,7 +164,7 @@ class _LogFile:
 
 
 class _Capture:
-    """One run. Raises `_Refused`."""
+    """One capture. Raises `_Refused`."""
 
     def __init__(self, given: Invocation) -> None:
         values = given.values
@@ -209,7 +209,7 @@ class _Capture:
 
     @property
     def about(self) -> list[tuple[str, str]]:
-        """What is going to happen, for the user."""
+        """The settings of the capture, for the user."""
         return [
             ("Agent Version", self._version),
             ("Interval", format_duration(self._interval_s)),
@@ -219,7 +219,7 @@ class _Capture:
         ]
 
     def begin(self) -> None:
-        """Make the folder and its index."""
+        """Create the directory and its index."""
         self.folder.mkdir(mode=0o700, parents=True)
         index = {
             "Version": 1,
@@ -231,14 +231,14 @@ class _Capture:
         self._write(self.folder / "index.json", index)
 
     def static(self) -> None:
-        """What does not change."""
+        """Capture the static targets."""
         for target, path in _STATIC.items():
             if target in self._targets:
                 params = {"wan": "1"} if target == "cluster" else None
                 self._save(self.folder / f"{target}.json", path, params)
 
     def dynamic(self) -> None:
-        """One folder for each interval, until the time is over."""
+        """Capture the dynamic targets, one directory an interval, until the duration is over."""
         if "logs" in self._targets:
             threading.Thread(target=self._follow_log, daemon=True).start()
         ends_s = _now_s() + self._duration_s
@@ -266,7 +266,7 @@ class _Capture:
             thread.join(_GRACE_S)
 
     def _follow_log(self) -> None:
-        """The log lines, each in the folder of its interval."""
+        """Write the log lines to the file of the current interval."""
         try:
             for line in self._client.monitor("DEBUG"):
                 self._log.write(line)
@@ -283,22 +283,22 @@ class _Capture:
             place.write_bytes(answer)
 
     def _save(self, place: Path, path: str, params: dict[str, Any] | None = None) -> None:
-        """An answer as a file; a failure is a line for the user and no file."""
+        """Write a response to a file; a failure is reported."""
         try:
             self._write(place, self._client.get(path, params))
         except ClientError as error:
             self._given.err(f"{place.name}: {error}")
 
     def _write(self, place: Path, value: Any) -> None:
-        value = without_secrets(value)  # an agent of real Consul shows some
+        value = without_secrets(value)  # Consul's agents show some
         place.write_text(json.dumps(value, indent="\t"), encoding="utf-8")
 
     def end(self) -> None:
-        """Nothing is captured any more."""
+        """Close the log file."""
         self._log.close()
 
     def pack(self) -> Path:
-        """The folder as a compressed archive in its place."""
+        """Replace the directory by a compressed archive; its path."""
         self._archive.touch(mode=0o600)
         with self._given.progress.waiting("Packing the archive"), tarfile.open(self._archive, "w:gz") as archive:
             archive.add(self.folder, self.folder.name)

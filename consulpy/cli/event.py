@@ -12,12 +12,12 @@ from consulpy.errors import RPCError
 from consulpy.gocompat.flag import Flag
 from consulpy.gocompat.regexp import compile_regexp
 
-#: The flags that say which agents are meant, for whatever is told by an event.
+#: Flags that select the agents of an event.
 FILTERS: Final = ("node", "service", "tag")
 
 
 def filter_fault(values: Mapping[str, Any]) -> str:
-    """What is wrong with these flags, in the official program's words; empty if nothing is."""
+    """The fault of these flags in Consul's words, or ""."""
     for name in FILTERS:
         try:
             if values[name]:
@@ -50,11 +50,11 @@ regular expressions on node name, service, and tag definitions.
             placeholder="string",
         ),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def event(given: Invocation) -> int:
-    """Fire one event and tell its id."""
+    """Fire an event and print its id."""
     values = given.values
     if not values["name"]:
         raise UsageError("Event name must be specified")

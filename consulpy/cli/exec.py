@@ -1,4 +1,4 @@
-"""`consulpy exec`: run a command on many agents, and show what they print. The keys: `agent.features.remote_exec`."""
+"""`consulpy exec`: runs a command on agents and shows its output. Protocol: `agent.features.remote_exec`."""
 
 import base64
 import json
@@ -51,12 +51,12 @@ Only agents with disable_remote_exec = false respond.
             **_DURATION,
         ),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
     stop_at_argument=True,
 )
 def execute(given: Invocation) -> int:
-    """0 if it worked everywhere, 2 if not, 1 for a mistake."""
+    """Exit status: 0 if all nodes succeeded, 2 if not, 1 for a usage error."""
     job = _job(given)
     wrong = filter_fault(given.values)
     if wrong:
@@ -80,7 +80,7 @@ def execute(given: Invocation) -> int:
 
 
 def _job(given: Invocation) -> dict[str, Any]:
-    """What the agents are to run."""
+    """The job for the agents."""
     words = given.arguments
     if not words:
         raise UsageError("Must specify a command to execute")
@@ -93,7 +93,7 @@ def _job(given: Invocation) -> dict[str, Any]:
 
 
 class _Run:
-    """One run: its session and keys, which go with the session."""
+    """One remote execution: its session, and its keys, which are deleted with the session."""
 
     def __init__(self, given: Invocation) -> None:
         self._given = given
@@ -104,9 +104,9 @@ class _Run:
         self._base = f"{given.values['prefix']}/{self._session}/"
         self._ended = threading.Event()
         threading.Thread(target=self._renew, daemon=True).start()
-        self._say(f"Created remote execution session: {self._session}")
+        self._verbose(f"Created remote execution session: {self._session}")
 
-    def _say(self, text: str) -> None:
+    def _verbose(self, text: str) -> None:
         if self._given.values["verbose"]:
             self._given.out(text)
 
@@ -118,25 +118,25 @@ class _Run:
                 self._given.err(f"the session could not be renewed: {error}")
 
     def run(self, job: dict[str, Any]) -> int:
-        """Tell the agents, then show what they write."""
-        began_s = _now_s()
+        """Write the job, fire the event and show the results; the exit status."""
+        started_s = _now_s()
         place = key_path(f"{self._base}job")
         if not self._client.put(place, {**self._dc, "acquire": self._session}, raw_body=json.dumps(job).encode()):
             self._given.err("Failed to create job file")
             return 1
-        self._say("Uploaded remote execution spec")
+        self._verbose("Uploaded remote execution spec")
         time.sleep(self._given.values["wait-repl"])
         values = self._given.values
         payload = json.dumps({"Prefix": values["prefix"], "Session": self._session}).encode()
         filters = {name: values[name] or None for name in FILTERS}
         event = self._client.fire_event("_rexec", payload, **self._dc, **filters)
-        self._say(f"Fired remote execution event: {event}")
+        self._verbose(f"Fired remote execution event: {event}")
         failed = self._follow()
-        self._say(f"Completed in {_now_s() - began_s:0.2f} seconds")
+        self._verbose(f"Completed in {_now_s() - started_s:0.2f} seconds")
         return 2 if failed else 0
 
     def _follow(self) -> bool:
-        """Show everything until nobody says anything more; whether something failed."""
+        """Show the results until no more come; whether a node failed or is missing."""
         values = self._given.values
         seen: set[str] = set()
         acknowledged, done, failed = 0, 0, False
@@ -159,7 +159,7 @@ class _Run:
                 text = base64.b64decode(entry["Value"] or "").decode("utf-8", "replace")
                 if what == "ack":
                     acknowledged += 1
-                    self._say(f"==> {node}: acknowledged")
+                    self._verbose(f"==> {node}: acknowledged")
                 elif what == "exit":
                     done += 1
                     failed |= text != "0"
@@ -170,7 +170,7 @@ class _Run:
         return failed or done < acknowledged
 
     def end(self) -> None:
-        """The session goes, and with it all keys."""
+        """Destroy the session and its keys."""
         self._ended.set()
         self._client.put(f"/v1/session/destroy/{self._session}", self._dc)
 

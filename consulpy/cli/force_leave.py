@@ -19,10 +19,10 @@ the agents will attempt to reconnect to those failed nodes for some period of
 time before eventually reaping them.
 """,
     flags=[Flag("prune", "Remove agent completely from list of members", switch, default=False)],
-    asks_agent=True,
+    uses_agent=True,
 )
 def force_leave(given: Invocation) -> int:
-    """Silent when it worked, as Consul's."""
+    """Mark the member as left; no output, as in Consul."""
     if len(given.arguments) != 1:
         raise UsageError("A single node name must be specified to force leave.")
     try:

@@ -1,4 +1,4 @@
-"""Help texts in the form of Consul's."""
+"""Help texts in Consul's format."""
 
 import textwrap
 
@@ -17,7 +17,7 @@ def overview() -> str:
 
 
 def of_command(one: Command) -> str:
-    """The page of one command."""
+    """The help of a command."""
     parts = [f"Usage: consulpy {one.usage}", textwrap.indent(one.about.strip("\n"), "  ")]
     for title, flags in (("HTTP API Options", one.client_flags), ("Command Options", one.own_flags)):
         if flags:
@@ -26,7 +26,7 @@ def of_command(one: Command) -> str:
 
 
 def of_group(one: Group) -> str:
-    """The page of a word with subcommands."""
+    """The help of a group of subcommands."""
     known: dict[str, Command | Group] = {**COMMANDS, **GROUPS}
     inner = {name.removeprefix(f"{one.name} "): known[name] for name in known if name.startswith(f"{one.name} ")}
     names = {name: found for name, found in inner.items() if " " not in name}

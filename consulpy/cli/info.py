@@ -17,10 +17,10 @@ from consulpy.codec.printable import printable
 Provides debugging information for operators.
 """,
     flags=[FORMAT],
-    asks_agent=True,
+    uses_agent=True,
 )
 def info(given: Invocation) -> int:
-    """The agent's statistics, sorted."""
+    """Print the agent's statistics, sorted."""
     try:
         stats = given.client.self_report().get("Stats", {})
     except ClientError as error:

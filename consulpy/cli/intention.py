@@ -116,11 +116,11 @@ preserved.
         ),
         Flag("replace", "Replace matching intentions.", switch, default=False),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def create(given: Invocation) -> int:
-    """Each intention of the files, or the one of the arguments."""
+    """Create the intentions of the files, or that of the arguments."""
     values = given.values
     if values["allow"] and values["deny"]:
         given.err("Only one of -allow or -deny may be specified.")
@@ -138,7 +138,7 @@ def create(given: Invocation) -> int:
 
 
 def _create(given: Invocation, intention: dict[str, Any]) -> bool:
-    """Write one intention, in the place of the one that it conflicts with under -replace; whether it is written."""
+    """Write one intention, with -replace in the place of a conflicting one; whether it was written."""
     client, datacenter = given.client, {"dc": given.query["dc"]}
     if given.values["replace"]:
         source, destination = (
@@ -199,8 +199,8 @@ Connect given the current Consul configuration.
     $ consulpy intention check web db
 """,
     flags=[FORMAT],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def check(given: Invocation) -> int:
     """Status 0 if allowed, 1 if denied, 2 for an error."""
@@ -237,11 +237,11 @@ evaluated.
         Flag("source", "Match intentions with the given source.", switch, default=False),
         FORMAT,
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def match(given: Invocation) -> int:
-    """An intention a line."""
+    """Print the matching intentions, one a line."""
     if len(given.arguments) != 1:
         given.err("Error: command requires exactly one argument: src or dst")
         return 1
@@ -265,7 +265,7 @@ def match(given: Invocation) -> int:
 
 
 def _named(given: Invocation) -> dict[str, Any] | None:
-    """The intention of one (an id) or two (source, destination) arguments; None after an error was said."""
+    """The intention of one (an id) or two (source, destination) arguments; None after an error was printed."""
     if len(given.arguments) not in (1, 2):
         given.err("Error: command requires exactly 1 or 2 arguments")
         return None
@@ -298,11 +298,11 @@ up via an exact source/destination match or via the unique intention ID.
     $ consulpy intention get web db
 """,
     flags=[FORMAT],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def get(given: Invocation) -> int:
-    """Names and values in two columns."""
+    """Print an intention in two columns."""
     found = _named(given)
     if found is None:
         return 1
@@ -334,11 +334,11 @@ up via an exact source/destination match or via the unique intention ID.
 
     $ consulpy intention delete web db
 """,
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def delete(given: Invocation) -> int:
-    """By names or by id."""
+    """Delete an intention by names or by id."""
     intention_id = given.arguments[0] if len(given.arguments) == 1 else None
     if intention_id is None:
         found = _named(given)

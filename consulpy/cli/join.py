@@ -6,7 +6,7 @@ from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.client import ClientError
 from consulpy.gocompat.flag import Flag, switch
 
-#: Default ports on which nobody can be joined -> what they are for.
+#: Default ports that are not gossip ports -> their use.
 _OTHER_PORTS: Final = {
     "8300": "for calls between servers and agents",
     "8500": "the HTTP API",
@@ -32,10 +32,10 @@ Tells a running agent (with "consulpy agent") to join the cluster
 by specifying at least one existing member.
 """,
     flags=[Flag("wan", "Joins a server to another server in the WAN pool.", switch, default=False)],
-    asks_agent=True,
+    uses_agent=True,
 )
 def join(given: Invocation) -> int:
-    """One request for each address; one that works is enough."""
+    """Join each address; one success is enough."""
     if not given.arguments:
         raise UsageError("At least one address to join must be specified.")
     joined, hint = 0, ""

@@ -20,6 +20,6 @@ in the proper format that the agent expects.
 """,
 )
 def keygen(given: Invocation) -> int:
-    """A random key in base64."""
+    """Print a random key in base64."""
     given.out(base64.b64encode(secrets.token_bytes(KEY_SIZE_BYTES)).decode())
     return 0

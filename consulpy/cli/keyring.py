@@ -8,7 +8,7 @@ from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.gocompat.flag import Flag, switch, whole
 
-#: Action -> HTTP method, and the line that is printed first.
+#: Action -> HTTP method and first output line.
 _ACTIONS: Final = {
     "list": ("GET", "==> Gathering installed encryption keys..."),
     "list-primary": ("GET", "==> Gathering installed primary encryption keys..."),
@@ -16,7 +16,7 @@ _ACTIONS: Final = {
     "use": ("PUT", "==> Changing primary gossip encryption key..."),
     "remove": ("DELETE", "==> Removing gossip encryption key..."),
 }
-_MOST_RELAYS: Final = 5
+_RELAYS_MAX: Final = 5
 
 
 @command(
@@ -77,10 +77,10 @@ will be 1.
             placeholder="string",
         ),
     ],
-    asks_agent=True,
+    uses_agent=True,
 )
 def keyring(given: Invocation) -> int:
-    """One action on the keys of all nodes."""
+    """Run one key operation on all nodes."""
     chosen = [name for name in _ACTIONS if given.values[name]]
     if not chosen:
         raise UsageError("One of -list, -install, -use and -remove is needed.")
@@ -88,8 +88,8 @@ def keyring(given: Invocation) -> int:
         given.err("Only a single action is allowed")
         return 1
     relays = given.values["relay-factor"]
-    if not 0 <= relays <= _MOST_RELAYS:
-        given.err(f"Error parsing relay factor: Relay factor must be in range: [0, {_MOST_RELAYS}]")
+    if not 0 <= relays <= _RELAYS_MAX:
+        given.err(f"Error parsing relay factor: Relay factor must be in range: [0, {_RELAYS_MAX}]")
         return 1
     method, line = _ACTIONS[chosen[0]]
     local_only = given.values["local-only"]
@@ -116,7 +116,7 @@ def keyring(given: Invocation) -> int:
 
 
 def _pool(pool: dict[str, Any], which: str) -> str:
-    """The keys of one pool, and on how many of its nodes each is."""
+    """The keys of one pool with the number of nodes that have each."""
     segment = f" [{pool['Segment']}]" if pool.get("Segment") else ""
     name = "WAN" if pool.get("WAN") else f"{pool['Datacenter']} (LAN){segment}"
     lines = ["", f"{name}:"]

@@ -66,7 +66,7 @@ def _one_argument(given: Invocation, missing: str) -> str:
 
 
 def _entries(given: Invocation, key: str, **params: Any) -> list[Entry]:
-    """The entries under a key or prefix; none when there are none."""
+    """The entries of a key or prefix; [] if there are none."""
     try:
         return list(given.client.get(key_path(key), {**given.query, **params}) or [])
     except AnswerError as error:
@@ -80,7 +80,7 @@ def _unreadable(error: OSError) -> str:
 
 
 def _without_slash(key: str) -> str:
-    """A key does not begin with a slash: that would be another one than meant."""
+    """The key without a leading slash, as in Consul."""
     return key.removeprefix("/")
 
 
@@ -127,11 +127,11 @@ it defaults to "" which is the root of the key-value store.
             placeholder="string",
         ),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def get(given: Invocation) -> int:
-    """One value, all values, or the keys."""
+    """Print a value, the values of a prefix, or key names."""
     if len(given.arguments) > 1:
         raise UsageError(f"Too many arguments (expected 1, got {len(given.arguments)})")
     key = _without_slash(given.arguments[0] if given.arguments else "")
@@ -251,11 +251,11 @@ the CAS operation on:
             placeholder="string",
         ),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def put(given: Invocation) -> int:
-    """Write one key."""
+    """Write a key."""
     values = given.values
     if given.arguments and given.arguments[0].startswith("/"):
         given.err(f"Error! Failed writing data: Invalid key. Key must not begin with a '/': {given.arguments[0]}")
@@ -286,20 +286,20 @@ def put(given: Invocation) -> int:
     try:
         done = given.client.put(key_path(key), params, raw_body=data)
     except ClientError as error:
-        given.err(f"Error! {_DID[failed][0]}: {error}")
+        given.err(f"Error! {_TEXTS[failed][0]}: {error}")
         return 1
     if done is not True and failed:
         why = f": {failed}" if failed == _CAS else ""
-        given.err(f"Error! Did not {_DID[failed][2]}{key}{why}")
+        given.err(f"Error! Did not {_TEXTS[failed][2]}{key}{why}")
         return 1
-    given.out(f"Success! {_DID[failed][1]}: {key}")
+    given.out(f"Success! {_TEXTS[failed][1]}: {key}")
     return 0
 
 
 _CAS: Final = "CAS failed"
 _NO_INDEX: Final = "Must specify -modify-index with -cas!"
-#: By how a write may fail: what an error begins with, what success does, and what was not done.
-_DID: Final = {
+#: By condition of a write: texts of an error, of success, and of an unmet condition.
+_TEXTS: Final = {
     "": ("Failed writing data", "Data written to", ""),
     _CAS: ("Did not write to", "Data written to", "write to "),
     "could not acquire lock": ("Failed writing data", "Lock acquired on", "acquire lock on "),
@@ -342,11 +342,11 @@ key exists at the path, no action is taken.
         ),
         _switch("recurse", "Recursively delete all keys with the path. The default value is false."),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def delete(given: Invocation) -> int:
-    """Remove a key, or all under a prefix."""
+    """Delete a key, or all keys of a prefix."""
     values = given.values
     key = _without_slash(_one_argument(given, "Missing KEY argument"))
     if values["cas"] and not values["modify-index"]:
@@ -381,11 +381,11 @@ Retrieves key-value pairs for the given prefix from Consul's key-value store,
 and writes a JSON representation to stdout. This can be used with the command
 "consulpy kv import" to move entire trees between Consul clusters.
 """,
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def export(given: Invocation) -> int:
-    """All keys under a prefix as JSON."""
+    """Print the keys of a prefix as JSON."""
     if len(given.arguments) > 1:
         raise UsageError(f"Too many arguments (expected 1, got {len(given.arguments)})")
     prefix = _without_slash(given.arguments[0] if given.arguments else "")
@@ -411,11 +411,11 @@ file by prefixing the filename with the "@" symbol, or from stdin with "-".
     flags=[
         Flag("prefix", "Key prefix for imported data. The default value is empty.", default="", placeholder="string")
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def import_(given: Invocation) -> int:
-    """Write what `kv export` gave."""
+    """Write the entries of a `kv export`."""
     data = _one_argument(given, "Missing DATA argument")
     try:
         if data.startswith("@"):

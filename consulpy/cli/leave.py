@@ -12,10 +12,10 @@ from consulpy.client import ClientError
     about="""
 Causes the agent to gracefully leave the cluster and shutdown.
 """,
-    asks_agent=True,
+    uses_agent=True,
 )
 def leave(given: Invocation) -> int:
-    """Ask the agent to go."""
+    """Have the agent leave."""
     if given.arguments:
         raise UsageError(f"Error found unexpected args: [{' '.join(given.arguments)}]")
     try:

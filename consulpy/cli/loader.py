@@ -1,4 +1,4 @@
-"""Imports the files of commands: one for the command that is run, all for help and completion."""
+"""Imports the files of commands: that of the command to run, or all for help and completion."""
 
 import importlib
 import pkgutil

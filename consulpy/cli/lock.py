@@ -1,4 +1,4 @@
-"""`consulpy lock`: run a program while a lock, or a place in a semaphore, is held."""
+"""`consulpy lock`: runs a program while a lock or a slot of a semaphore is held."""
 
 import os
 import posixpath
@@ -19,7 +19,7 @@ from consulpy.gocompat.flag import Flag, switch, whole
 
 
 class _Shutdown(Exception):
-    """A signal to end while waiting for the lock."""
+    """A signal while the lock is acquired."""
 
 
 def duration(text: str) -> float:
@@ -75,12 +75,12 @@ holders to coordinate.
         Flag("try", "DEPRECATED. Use -timeout instead.", duration, default=0.0, placeholder="duration"),
         Flag("verbose", "Enable verbose (debugging) output.", switch, default=False),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
     stop_at_argument=True,
 )
 def lock(given: Invocation) -> int:
-    """Acquire, run, release, tidy up."""
+    """Acquire, run, release, clean up."""
     values = given.values
     timeout_s = values["timeout"] or values["try"]
     wrong = ""
@@ -104,7 +104,7 @@ def lock(given: Invocation) -> int:
 
 
 class _Run:
-    """One child and the lock that it runs under. `happened` brings what ends it: ended, lost or shutdown."""
+    """One child process under a lock. `_events`: "ended", "lost" or "shutdown", whatever comes first."""
 
     def __init__(self, given: Invocation, timeout_s: float) -> None:
         values = given.values
@@ -117,19 +117,19 @@ class _Run:
         self._held: Lock | Semaphore
         if values["n"] == 1:
             key = posixpath.normpath(posixpath.join(prefix, ".lock"))
-            self._tell(f"Setting up lock at path: {key}")
+            self._verbose(f"Setting up lock at path: {key}")
             self._held = Lock(given.client, key, name, query, values["monitor-retry"])
         else:
-            self._tell(f"Setting up semaphore (limit {values['n']}) at prefix: {prefix}")
+            self._verbose(f"Setting up semaphore (limit {values['n']}) at prefix: {prefix}")
             self._held = Semaphore(given.client, prefix, values["n"], name, query, values["monitor-retry"])
-        self._happened: SimpleQueue[str] = SimpleQueue()
+        self._events: SimpleQueue[str] = SimpleQueue()
         self._waiting = True
 
     def run(self) -> int:
         """The exit status."""
         for number in (signal.SIGINT, *signals.ENDING):
             signal.signal(number, self._signalled)
-        self._tell("Attempting lock acquisition")
+        self._verbose("Attempting lock acquisition")
         self._given.progress.text = "Waiting for the lock"
         try:
             acquired = self._held.acquire(self._timeout_s)
@@ -151,55 +151,55 @@ class _Run:
     def _signalled(self, *_: Any) -> None:
         if self._waiting:
             raise _Shutdown
-        self._happened.put("shutdown")
+        self._events.put("shutdown")
 
-    def _tell(self, text: str) -> None:
+    def _verbose(self, text: str) -> None:
         if self._given.values["verbose"]:
             self._given.out(text)
 
     def _child(self) -> bool:
-        """Run it until it ends or must; whether it ended by itself with an error."""
+        """Run the child until it ends or is killed; whether it ended with an error status."""
         words = self._words
         if self._given.values["shell"]:
             words = [os.environ.get("SHELL") or "/bin/sh", "-c", " ".join(words)]
         self._given.progress.disable()  # the terminal is the child's
-        self._tell("Starting handler")
+        self._verbose("Starting handler")
         if shutil.which(words[0]) is None:
             self._given.err(f'Error starting handler: exec: "{words[0]}": executable file not found in $PATH')
             return True
         stdin = None if self._given.values["pass-stdin"] else subprocess.DEVNULL
         if stdin is None:
-            self._tell("Stdin passed to handler process")
+            self._verbose("Stdin passed to handler process")
         try:
             environment = {**os.environ, "CONSUL_LOCK_HELD": "true"}
-            # who reads the terminal stays in its foreground group
+            # a child that reads the terminal stays in its foreground group
             child = subprocess.Popen(words, stdin=stdin, env=environment, start_new_session=stdin is not None)
         except OSError as error:
             self._given.err(f"Error starting handler: fork/exec {words[0]}: {str(error.strerror).lower()}")
             return True
-        self._held.watch_over(lambda: self._happened.put("lost"))
+        self._held.monitor(lambda: self._events.put("lost"))
         threading.Thread(target=self._reap, args=(child,), daemon=True).start()
-        what = self._happened.get()
+        what = self._events.get()
         if what == "ended":
             if child.returncode:
                 self._given.err(f"Error running handler: {_status(child.returncode)}")
-            self._tell("Child terminated, releasing lock")
+            self._verbose("Child terminated, releasing lock")
             return bool(child.returncode)
-        self._tell("Lock lost, killing child" if what == "lost" else "Shutdown triggered, killing child")
+        self._verbose("Lock lost, killing child" if what == "lost" else "Shutdown triggered, killing child")
         self._kill(child)
         return False
 
     def _reap(self, child: subprocess.Popen[bytes]) -> None:
         child.wait()
-        self._happened.put("ended")
+        self._events.put("ended")
 
     def _kill(self, child: subprocess.Popen[bytes]) -> None:
-        self._tell(f"Terminating child pid {child.pid}")
+        self._verbose(f"Terminating child pid {child.pid}")
         if self._given.values["pass-stdin"]:
             _end(child)
         else:
             signals.end_group(child)
-        self._tell("Child terminated")
+        self._verbose("Child terminated")
 
     def _release(self) -> bool:
         try:
@@ -209,9 +209,9 @@ class _Run:
             return False
         try:
             self._held.destroy()
-            self._tell("Cleanup succeeded")
+            self._verbose("Cleanup succeeded")
         except InUse:
-            self._tell("Cleanup aborted, lock in use")
+            self._verbose("Cleanup aborted, lock in use")
         except ClientError as error:
             self._given.err(f"Lock cleanup failed: {error}")
             return False

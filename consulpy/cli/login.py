@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from consulpy.cli.acl_common import ASKS, saying, text_flag
+from consulpy.cli.acl_common import USES_SERVERS, saying, text_flag
 from consulpy.cli.catalog import equals_pair
 from consulpy.cli.command import Invocation, command
 from consulpy.errors import ConfigError
@@ -33,7 +33,7 @@ that is asked for. `consulpy logout` destroys such a token.
             many=True,
         ),
     ],
-    **ASKS,
+    **USES_SERVERS,
 )
 def login(given: Invocation) -> int:
     """The new token's secret goes into a file."""

@@ -1,6 +1,6 @@
 """`consulpy logout`."""
 
-from consulpy.cli.acl_common import ASKS, saying
+from consulpy.cli.acl_common import USES_SERVERS, saying
 from consulpy.cli.command import Invocation, command
 
 
@@ -11,7 +11,7 @@ from consulpy.cli.command import Invocation, command
     about="""
 Destroys the token that the command uses, if `consulpy login` made it.
 """,
-    **ASKS,
+    **USES_SERVERS,
 )
 def logout(given: Invocation) -> int:
     """The token is gone."""

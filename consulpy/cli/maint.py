@@ -46,10 +46,10 @@ This will return blank if nothing is currently under maintenance.
         Flag("reason", "Text describing the maintenance reason.", default="", placeholder="string"),
         Flag("service", "Control maintenance mode for a specific service ID.", default="", placeholder="string"),
     ],
-    asks_agent=True,
+    uses_agent=True,
 )
 def maint(given: Invocation) -> int:
-    """Show, enable or disable."""
+    """Show, enable or disable maintenance mode."""
     values = given.values
     enable, disable, service = values["enable"], values["disable"], values["service"]
     mistake = ""

@@ -44,10 +44,10 @@ Outputs the members of a running agent.
         ),
         FORMAT,
     ],
-    asks_agent=True,
+    uses_agent=True,
 )
 def members(given: Invocation) -> int:
-    """Two is the exit status for "none matches", as in Consul."""
+    """Print the members. Exit status 2: none matches, as in Consul."""
     try:
         status = compile_regexp(given.values["status"])
     except RPCError as error:

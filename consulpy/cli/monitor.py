@@ -21,10 +21,10 @@ be logging at INFO level, but with the monitor you can see the DEBUG level logs.
         Flag("log-level", "Log level of the agent.", default="INFO", placeholder="string"),
         Flag("log-json", "Output logs in JSON format.", switch, default=False),
     ],
-    asks_agent=True,
+    uses_agent=True,
 )
 def monitor(given: Invocation) -> int:
-    """Print lines until one side ends."""
+    """Print log lines until the agent or the user ends it."""
     try:
         for line in given.client.monitor(given.values["log-level"], given.values["log-json"]):
             given.out(printable(line))

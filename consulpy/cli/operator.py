@@ -49,11 +49,11 @@ subsystem. The command can be used to view or modify the current configuration.
 Displays the current Raft peer configuration.
 """,
     flags=[FORMAT],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def list_peers(given: Invocation) -> int:
-    """The servers, with their roles."""
+    """Print the servers with their roles."""
     try:
         found = given.client.get("/v1/operator/raft/configuration", given.query)
     except ClientError as error:
@@ -88,11 +88,11 @@ run "consulpy force-leave" instead of this command.
         Flag("address", "The address to remove from the Raft configuration.", default="", placeholder="string"),
         Flag("id", "The ID to remove from the Raft configuration.", default="", placeholder="string"),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def remove_peer(given: Invocation) -> int:
-    """By address or by id."""
+    """Remove a server by address or id."""
     address, server_id = given.values["address"], given.values["id"]
     if not address and not server_id:
         given.err("Error removing peer: an address or id is required for the peer to remove")
@@ -119,8 +119,8 @@ Hands the leadership over to the server with the given -id, or to the one that
 is best prepared.
 """,
     flags=[Flag("id", "The ID of the server that shall lead.", default="", placeholder="string")],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def transfer_leader(given: Invocation) -> int:
     """To the best one, or by id."""
@@ -139,7 +139,7 @@ def _duration(text: str) -> str:
     return format_duration(parse_duration(text))
 
 
-#: Key of the API's answer -> the flag that sets it, how its text is read, and its help.
+#: Names of the settings in the API, and their flags.
 _SETTINGS: Final = (
     ("CleanupDeadServers", Flag(
         "cleanup-dead-servers",
@@ -198,11 +198,11 @@ _SETTINGS: Final = (
 Displays the current Autopilot configuration.
 """,
     flags=[FORMAT],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def get_config(given: Invocation) -> int:
-    """A line for each setting."""
+    """Print the settings, one a line."""
     no_arguments(given)
     try:
         found = given.client.get("/v1/operator/autopilot/configuration", given.query)
@@ -232,11 +232,11 @@ Modifies the current Autopilot configuration. Settings that are not given
 stay as they are; nothing is written if somebody else changed them meanwhile.
 """,
     flags=[flag for _, flag in _SETTINGS],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def set_config(given: Invocation) -> int:
-    """Read, change, and write under the index that was read."""
+    """Read, change and write the settings with check-and-set."""
     no_arguments(given)
     client, path = given.client, "/v1/operator/autopilot/configuration"
     try:

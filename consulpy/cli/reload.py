@@ -13,10 +13,10 @@ from consulpy.client import ClientError
 Causes the agent to reload configurations. This can be used instead
 of sending the SIGHUP signal to the agent.
 """,
-    asks_agent=True,
+    uses_agent=True,
 )
 def reload(given: Invocation) -> int:
-    """Ask for it; the agent's log says what was applied."""
+    """Have the agent reload; its log says which keys were applied."""
     try:
         given.client.reload()
     except ClientError as error:

@@ -32,10 +32,10 @@ because they are maintained by independent Serf gossip areas, so they are
 not compatible.
 """,
     flags=[FORMAT, Flag("wan", "Use WAN coordinates instead of LAN coordinates.", switch, default=False)],
-    asks_agent=True,
+    uses_agent=True,
 )
 def rtt(given: Invocation) -> int:
-    """Distance of two coordinates."""
+    """Print the estimated round trip between two nodes."""
     if not 1 <= len(given.arguments) <= 2:
         raise UsageError("One or two node names must be specified")
     wan = given.values["wan"]

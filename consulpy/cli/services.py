@@ -24,7 +24,7 @@ For more examples, ask for subcommand help or view the documentation.
 """,
 )
 
-#: Names at the top of a file that only a request body of the HTTP API has there.
+#: Top-level names of a body of the HTTP API, which are not valid in a file.
 _OF_THE_API: Final = frozenset({"Name", "ID", "Service", "Tags", "Port", "Address", "Meta", "Check", "Checks"})
 _ID: Final = Flag("id", "ID of the service.", default="", placeholder="string")
 
@@ -83,11 +83,11 @@ Additional flags and more advanced use cases are detailed below.
             many=True,
         ),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def register(given: Invocation) -> int:
-    """Each service of the files, or the one of the flags."""
+    """Register the services of the files, or that of the flags."""
     from_flags = any(given.values[name] for name in ("address", "id", "kind", "meta", "name", "port", "tag"))
     if not given.arguments and not from_flags:
         given.err("Service registration requires at least one argument or flags.")
@@ -124,11 +124,11 @@ Services are deregistered from the local agent catalog. This command must
 be run against the same agent where the service was registered.
 """,
     flags=[Flag("id", "ID to delete. This must not be set if arguments are given.", default="", placeholder="string")],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def deregister(given: Invocation) -> int:
-    """Each service of the files, or the one of -id."""
+    """Deregister the services of the files, or that of -id."""
     if not given.arguments and not given.values["id"]:
         given.err("Service deregistration requires at least one argument or -id.")
         return 1
@@ -169,7 +169,7 @@ def _from_flags(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_files(given: Invocation) -> Iterable[dict[str, Any]]:
-    """Definitions in files, as the API wants them. Raises `ConfigError`."""
+    """The definitions of files in the API's form. Raises `ConfigError`."""
     for path in given.arguments:
         if path.rpartition(".")[2] not in [suffix[1:] for suffix in SUFFIXES] and "." in path.rpartition("/")[2]:
             raise ConfigError(f"{path}: expected a name that ends in .hcl or .json")

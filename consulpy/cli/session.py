@@ -23,7 +23,7 @@ store until they are destroyed, expire or fail with their node. For example:
 """,
 )
 
-_ASKS: Final[dict[str, Any]] = {"asks_agent": True, "asks_servers": True}
+_USES_SERVERS: Final[dict[str, Any]] = {"uses_agent": True, "uses_servers": True}
 
 
 def _one(given: Invocation, what: str) -> str:
@@ -73,10 +73,10 @@ its serfHealth check unless told otherwise.
         Flag("ttl", 'It expires if not renewed for this long, "10s" to "24h".', default=""),
         FORMAT,
     ],
-    **_ASKS,
+    **_USES_SERVERS,
 )
 def create(given: Invocation) -> int:
-    """One session; its ID."""
+    """Create a session and print its ID."""
     _none(given)
     values = given.values
     fields = {"Name": "name", "Node": "node", "TTL": "ttl", "LockDelay": "lock-delay", "Behavior": "behavior"}
@@ -99,10 +99,10 @@ def create(given: Invocation) -> int:
     about="""
 Ends a session; what it held is released or deleted, as its behavior says.
 """,
-    **_ASKS,
+    **_USES_SERVERS,
 )
 def destroy(given: Invocation) -> int:
-    """End one; one that isn't there is no error, as on the API."""
+    """Destroy a session; a missing one is no error, as in the API."""
     session = _one(given, "ID")
     try:
         given.client.put(f"/v1/session/destroy/{session}", {"dc": given.values["datacenter"]})
@@ -121,10 +121,10 @@ def destroy(given: Invocation) -> int:
 Lets the TTL of a session begin anew.
 """,
     flags=[FORMAT],
-    **_ASKS,
+    **_USES_SERVERS,
 )
 def renew(given: Invocation) -> int:
-    """The session as it is now."""
+    """Renew a session and print it."""
     session = _one(given, "ID")
     try:
         found = given.client.put(f"/v1/session/renew/{session}", {"dc": given.values["datacenter"]})
@@ -146,10 +146,10 @@ def renew(given: Invocation) -> int:
 Shows one session.
 """,
     flags=[FORMAT],
-    **_ASKS,
+    **_USES_SERVERS,
 )
 def info(given: Invocation) -> int:
-    """One; it is an error if it isn't there."""
+    """Print a session; a missing one is an error."""
     session = _one(given, "ID")
     return _list(given, f"/v1/session/info/{session}", f"No session exists with ID: {given.arguments[0]}")
 
@@ -162,10 +162,10 @@ def info(given: Invocation) -> int:
 Lists the sessions of the datacenter.
 """,
     flags=[FORMAT],
-    **_ASKS,
+    **_USES_SERVERS,
 )
 def sessions(given: Invocation) -> int:
-    """All."""
+    """Print all sessions."""
     _none(given)
     return _list(given, "/v1/session/list")
 
@@ -178,10 +178,10 @@ def sessions(given: Invocation) -> int:
 Lists the sessions that are bound to a node.
 """,
     flags=[FORMAT],
-    **_ASKS,
+    **_USES_SERVERS,
 )
 def of_node(given: Invocation) -> int:
-    """Those of one node."""
+    """Print the sessions of a node."""
     node = _one(given, "NODE")
     return _list(given, f"/v1/session/node/{node}")
 

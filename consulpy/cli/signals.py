@@ -1,4 +1,4 @@
-"""Commands that run others end them when they are ended themselves: by SIGINT, SIGTERM, SIGHUP or SIGQUIT."""
+"""Signals of commands that run child processes: both end on SIGINT, SIGTERM, SIGHUP or SIGQUIT."""
 
 import os
 import signal
@@ -8,14 +8,14 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-#: What ends a command, besides Ctrl-C, which Python raises as `KeyboardInterrupt` by itself.
+#: Signals that end a command, besides SIGINT, which Python raises as `KeyboardInterrupt`.
 ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-#: Seconds from the request to end to the end by force.
+#: From SIGTERM to SIGKILL, in seconds.
 GRACE_S: Final = 5.0
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asked this program to end; its exit status is 128 and the signal's number, as shells show it."""
+    """A signal of `ENDING`; the exit status is 128 plus its number, as in shells."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -28,7 +28,7 @@ def raised() -> Iterator[None]:
 
     def end(number: int, _frame: FrameType | None) -> None:
         for each in ENDING:
-            signal.signal(each, signal.SIG_IGN)  # one is enough: what is raised now cleans up
+            signal.signal(each, signal.SIG_IGN)  # no second one may interrupt the clean-up
         raise Ended(number)
 
     before = {number: signal.signal(number, end) for number in ENDING}
@@ -41,7 +41,7 @@ def raised() -> Iterator[None]:
 
 @contextmanager
 def delayed() -> Iterator[None]:
-    """Signals that end a command are delivered afterwards: what is made meanwhile is known to who cleans up."""
+    """Deliver signals that end a command afterwards, so that what is created meanwhile is cleaned up."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *ENDING))
     try:
         yield
@@ -50,7 +50,7 @@ def delayed() -> Iterator[None]:
 
 
 def end_group(child: "subprocess.Popen[bytes]") -> None:
-    """End `child`, which leads a session of its own, and all that it started: asked first, by force after `GRACE_S`."""
+    """End `child`, the leader of a session, and its children: SIGTERM, then SIGKILL after `GRACE_S`."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)

@@ -49,8 +49,8 @@ For more examples, ask for subcommand help or view the documentation.
 )
 
 _EXTENSION: Final = ".snap"
-#: Names that `snapshot agent` gives, and alone takes away again.
-_OURS: Final = re.compile(r"consul-[0-9]{13}\.snap")
+#: Names of the files that `snapshot agent` creates and removes.
+_OWN_NAME: Final = re.compile(r"consul-[0-9]{13}\.snap")
 
 
 def _file_in(given: Invocation) -> Path:
@@ -62,11 +62,11 @@ def _file_in(given: Invocation) -> Path:
 
 
 def _save(given: Invocation, path: Path) -> int:
-    """Save to `path`, under another name until it was verified; its index. Raises `ConsulpyError`, `OSError`."""
+    """Save to `path`, by a temporary file until it is verified; its index. Raises `ConsulpyError`, OSError."""
     with given.progress.waiting("Receiving the snapshot"):
         index, data = given.client.snapshot(**given.query)
     unverified = path.with_name(path.name + ".unverified")
-    # whoever reads a snapshot reads all of the cluster's secrets
+    # a snapshot contains all secrets of the cluster
     unverified.touch(mode=0o600)
     with unverified.open("wb") as file:
         file.write(data)
@@ -99,11 +99,11 @@ leader is available):
 
   $ consulpy snapshot save -stale backup.snap
 """,
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def save(given: Invocation) -> int:
-    """Save, and look whether what was saved is whole."""
+    """Save and verify a snapshot."""
     path = _file_in(given)
     try:
         index = _save(given, path)
@@ -139,11 +139,11 @@ To restore a snapshot from the file "backup.snap":
 
   $ consulpy snapshot restore backup.snap
 """,
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def restore(given: Invocation) -> int:
-    """Send a file to the servers, who verify it before they touch anything."""
+    """Restore a file; the servers verify it before they change anything."""
     path = _file_in(given)
     try:
         data = path.read_bytes()
@@ -174,7 +174,7 @@ To inspect the file "backup.snap":
     flags=[FORMAT],
 )
 def inspect(given: Invocation) -> int:
-    """Verify a file and say what it is."""
+    """Verify a file and print its metadata."""
     path = _file_in(given)
     try:
         found = archive.read(path.read_bytes())
@@ -211,11 +211,11 @@ To keep a day of hourly snapshots:
         Flag("local-path", "Folder to save snapshots in.", default=".", placeholder="string"),
         Flag("retain", "Snapshots to keep.", whole, default=30, placeholder="int"),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
 )
 def agent(given: Invocation) -> int:
-    """Save until interrupted."""
+    """Save periodically until interrupted."""
     try:
         interval_s = parse_duration(given.values["interval"])
     except ValueError as error:
@@ -244,9 +244,9 @@ def _save_and_rotate(given: Invocation, folder: Path) -> bool:
 
 
 def expired(names: Iterable[str], retain: int) -> list[str]:
-    """Those of our snapshots that are older than the last `retain`."""
-    ours = sorted(name for name in names if _OURS.fullmatch(name))
-    return ours[:-retain]
+    """The names of own snapshots older than the last `retain`."""
+    own = sorted(name for name in names if _OWN_NAME.fullmatch(name))
+    return own[:-retain]
 
 
 def _reason(error: OSError) -> str:

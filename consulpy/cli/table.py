@@ -1,4 +1,4 @@
-"""Tables as Consul prints them: columns two blanks apart, nothing at the end of a line."""
+"""Tables in Consul's format: columns two blanks apart, no trailing blanks."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from consulpy.codec.printable import printable
 
 
 def table(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> str:
-    """The rows as text, without a last newline. What is in a cell stays in its cell (`printable`)."""
+    """The rows as text, without a last newline. Control characters in cells are escaped (`printable`)."""
     from tabulate import tabulate
 
     whole = [[printable(cell) for cell in row] for row in ([headings, *rows] if headings else rows)]

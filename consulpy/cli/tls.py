@@ -78,7 +78,7 @@ $ consulpy tls ca create
     ),
 )
 def ca_create(given: Invocation) -> int:
-    """A new authority in two files of this folder."""
+    """Create an authority in two files of the working directory."""
     from consulpy.tls.authority import create_authority
 
     values = given.values
@@ -148,7 +148,7 @@ $ consulpy tls cert create -server
     ),
 )
 def cert_create(given: Invocation) -> int:
-    """A certificate in two files of this folder, signed by the authority there."""
+    """Create a certificate in two files of the working directory, signed by the authority there."""
     from consulpy.tls.authority import Pair, create_certificate
 
     values = given.values
@@ -191,7 +191,7 @@ def _read(path: str, what: str) -> bytes:
 
 
 def _save(given: Invocation, path: Path, data: bytes, mode: int) -> None:
-    """Write a new file; keys are their owner's alone (the official program lets everybody read them)."""
+    """Write a new file with `mode`; private keys are not readable by others, unlike Consul's."""
     try:
         with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)

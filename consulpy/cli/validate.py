@@ -37,14 +37,14 @@ problems.
     ],
 )
 def validate(given: Invocation) -> int:
-    """Read the files and say what is wrong, and what has no effect."""
+    """Print the first fault of the files, or their warnings."""
     if not given.arguments:
         given.err("Must specify at least one config file or directory")
         return 1
     try:
         config = validate_files(given.arguments, given.values["config-format"])
         if config.watches:
-            from consulpy.agent.features.watches import check_watches  # only here is Twisted imported
+            from consulpy.agent.features.watches import check_watches  # imports Twisted
 
             check_watches(config)
     except ConfigError as error:

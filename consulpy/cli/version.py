@@ -16,7 +16,7 @@ and of the protocol.
     flags=[FORMAT],
 )
 def version(given: Invocation) -> int:
-    """Two versions: ours, and the one that peers see."""
+    """Print the versions of this program and of the Consul whose protocols it speaks."""
     if given.values["format"] == "json":
         protocols = {"Default": 2, "Min": 2, "Max": 3}
         given.out(as_json({"Version": VERSION, "Consul": CONSUL_VERSION, "RPC": protocols}))

@@ -1,4 +1,4 @@
-"""`consulpy watch`: the latest result once, or a program that is run with each new one."""
+"""`consulpy watch`: prints the latest result, or runs a program with each new one."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.format import as_json
 from consulpy.cli.main import say
 from consulpy.client import ClientError
-from consulpy.client.watch import question, retry_pause_s, shown
+from consulpy.client.watch import retry_pause_s, watch_query, watch_result
 from consulpy.gocompat.flag import Flag, switch
 
 _STRING: Final = {"default": "", "placeholder": "string"}
@@ -63,16 +63,16 @@ or supported depending on the watch type.
             **_STRING,  # type: ignore[arg-type]
         ),
     ],
-    asks_agent=True,
-    asks_servers=True,
+    uses_agent=True,
+    uses_servers=True,
     stop_at_argument=True,
 )
 def watch(given: Invocation) -> int:
-    """Ask once, or again and again."""
+    """Query once, or repeatedly if there is a child program."""
     if not given.values["type"]:
         raise UsageError("Watch type must be specified")
     try:
-        path, params = question(given.values)
+        path, params = watch_query(given.values)
     except ValueError as error:
         given.err(str(error))
         return 1
@@ -90,7 +90,7 @@ def watch(given: Invocation) -> int:
             failures += 1
             time.sleep(retry_pause_s(failures))
             continue
-        failures, result = 0, shown(given.values["type"], result)
+        failures, result = 0, watch_result(given.values["type"], result)
         if not given.arguments:
             given.out(as_json(result))
             return 0
@@ -98,11 +98,11 @@ def watch(given: Invocation) -> int:
             with signals.raised():
                 _run(given, found_index, result)
         before = result
-        index = found_index if found_index >= index else 0  # an index that goes back means: begin anew
+        index = found_index if found_index >= index else 0  # an index that went back: restart from 0
 
 
 def _run(given: Invocation, index: int, result: Any) -> None:
-    """Run the child with the result on its standard input, and wait for it."""
+    """Run the child with the result on its standard input until it ends."""
     child: list[str] = given.arguments
     if given.values["shell"]:
         child = [os.environ.get("SHELL", "/bin/sh"), "-c", " ".join(given.arguments)]

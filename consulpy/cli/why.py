@@ -27,10 +27,10 @@ history cannot decide, the agent pings the member, for 3 seconds at most.
 The view is the agent's own; ask another agent for its view.
 """,
     flags=[FORMAT],
-    asks_agent=True,
+    uses_agent=True,
 )
 def why(given: Invocation) -> int:
-    """The verdict, then one line for each event, the oldest first."""
+    """Print the verdict, then the events, one a line, the oldest first."""
     if len(given.arguments) != 1:
         raise UsageError("A single node name must be specified.")
     name = given.arguments[0]
@@ -97,7 +97,7 @@ def _after_flap(events: Sequence[dict[str, Any]], at: int) -> int:
 
 
 def line(event: dict[str, Any]) -> str:
-    """Time, what happened, who said it, and how it was found out."""
+    """One event: time, kind, incarnation, peer and detail."""
     peer = f"by {event['Peer']}" if event.get("Peer") else ""
     parts = (
         _moment(event["At"]),
@@ -110,5 +110,5 @@ def line(event: dict[str, Any]) -> str:
 
 
 def _moment(at_s: float) -> str:
-    """The agent's clock counts seconds since 1970."""
+    """Seconds since 1970 as a UTC time."""
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

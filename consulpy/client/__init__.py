@@ -1,4 +1,4 @@
-"""A small synchronous client of the HTTP API, on the standard library alone: the command line must start quickly."""
+"""A synchronous client of the HTTP API for the command line; standard library only, as imports delay its start."""
 
 from consulpy.client.api import Client
 from consulpy.client.connection import AnswerError, ClientError, NoAgent

@@ -1,4 +1,4 @@
-"""The agent's endpoints as methods: what goes in and out is the API's own JSON, decoded."""
+"""The HTTP API's endpoints as methods; arguments and results are the API's decoded JSON."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from consulpy.codec.strict_json import parse
 
 Json = dict[str, Any]
 
-#: A large state takes its time.
+#: Timeout of saving and restoring snapshots, in seconds.
 _SNAPSHOT_TIMEOUT_S: Final = 600.0
 #: A verdict comes within 3 seconds, or the agent is stuck.
 _DIAGNOSIS_TIMEOUT_S: Final = 4.5
@@ -43,19 +43,19 @@ class Client:
         self.put(f"/v1/agent/join/{_part(address)}", {"wan": "1" if wan else None})
 
     def leave(self) -> None:
-        """Leave the pools and end the agent."""
+        """Have the agent leave the pools and end."""
         self.put("/v1/agent/leave")
 
     def force_leave(self, name: str, prune: bool = False) -> None:
-        """Take a failed member for left; with `prune` forget it."""
+        """Mark a failed member as left. `prune`: remove it from the member list."""
         self.put(f"/v1/agent/force-leave/{_part(name)}", {"prune": "1" if prune else None})
 
     def reload(self) -> None:
-        """Read the configuration files again."""
+        """Have the agent read its configuration again."""
         self.put("/v1/agent/reload")
 
     def timeline(self, name: str) -> Json:
-        """What the agent saw of a member (`Events`), and the verdict about it."""
+        """The events of a member (`Events`), and the verdict on its state."""
         answer = self._connection.request("GET", f"/v1/agent/timeline/{_part(name)}", timeout_s=_DIAGNOSIS_TIMEOUT_S)
         return cast(Json, _decoded(answer))
 
@@ -66,7 +66,7 @@ class Client:
         return cast(list[Json], _decoded(answer)["findings"])
 
     def monitor(self, level: str, as_json: bool = False) -> Iterator[str]:
-        """The agent's log lines as they come, until it ends."""
+        """The agent's log lines as they arrive, until the connection ends."""
         params = {"loglevel": level, "logjson": "true" if as_json else None}
         connection, response = self._connection.open("GET", "/v1/agent/monitor", params)
         try:
@@ -80,7 +80,7 @@ class Client:
             connection.close()
 
     def profile(self, path: str, params: Mapping[str, Any] | None, timeout_s: float) -> bytes:
-        """A profile that an agent makes of itself, which may take a while."""
+        """A profile of the agent; lasts as long as `params` say."""
         answer = self._connection.request("GET", path, params, timeout_s=timeout_s)
         if answer.status != 200:
             raise _error(answer)
@@ -95,11 +95,11 @@ class Client:
         self.put("/v1/agent/service/register", body=definition)
 
     def deregister_service(self, service_id: str) -> None:
-        """Take a service away from this agent."""
+        """Deregister a service from this agent."""
         self.put(f"/v1/agent/service/deregister/{_part(service_id)}")
 
     def maintenance(self, enable: bool, reason: str = "", service_id: str = "") -> None:
-        """Maintenance mode of the node, or of one service."""
+        """Set maintenance mode of the node, or of one service."""
         path = f"/v1/agent/service/maintenance/{_part(service_id)}" if service_id else "/v1/agent/maintenance"
         self.put(path, {"enable": "true" if enable else "false", "reason": reason if enable else None})
 
@@ -121,7 +121,7 @@ class Client:
         return cast(dict[str, list[str]], self.get("/v1/catalog/services", params) or {})
 
     def node_services(self, node: str, **params: Any) -> Json | None:
-        """A node with its services; None if it isn't there."""
+        """A node with its services; None if it does not exist."""
         return cast(Json | None, self.get(f"/v1/catalog/node/{_part(node)}", params))
 
     def coordinates(self) -> list[Json]:
@@ -133,7 +133,7 @@ class Client:
         return self._list("/v1/coordinate/datacenters")
 
     def fire_event(self, name: str, payload: bytes = b"", **filters: Any) -> str:
-        """Fire a user event; its id."""
+        """Fire a user event; returns its id."""
         answer = self.put(f"/v1/event/fire/{_part(name)}", filters, raw_body=payload or None)
         return str(answer["ID"])
 
@@ -141,7 +141,7 @@ class Client:
         """List (GET), install (POST), use (PUT) or remove (DELETE) a gossip key."""
         params = {"relay-factor": relay_factor or None, "local-only": "true" if local_only else None}
         body = None if method == "GET" else {"Key": key}
-        return cast(list[Json], self._exchange(method, "/v1/operator/keyring", params, body) or [])
+        return cast(list[Json], self._request(method, "/v1/operator/keyring", params, body) or [])
 
     def snapshot(self, **params: Any) -> tuple[int, bytes]:
         """The state of the servers as an archive, and its index."""
@@ -151,23 +151,23 @@ class Client:
         return answer.index, answer.body
 
     def restore_snapshot(self, data: bytes, **params: Any) -> None:
-        """Put the state of an archive in the place of the servers' own."""
+        """Replace the state of the servers by that of an archive."""
         answer = self._connection.request("PUT", "/v1/snapshot", params, data, timeout_s=_SNAPSHOT_TIMEOUT_S)
         if answer.status != 200:
             raise _error(answer)
 
     def watch(self, path: str, params: Mapping[str, Any], index: int, wait_s: float = 300.0) -> tuple[int, Any]:
-        """One blocking query: (new index, result). Index 0 asks at once. A key that isn't there: None."""
-        waiting = {**params, "index": index or None, "wait": f"{wait_s:g}s" if index else None}
-        answer = self._connection.request("GET", path, waiting, timeout_s=wait_s * 17 / 16 + 10)
+        """One blocking query: (new index, result). Index 0: returns at once. A missing key: None."""
+        query = {**params, "index": index or None, "wait": f"{wait_s:g}s" if index else None}
+        answer = self._connection.request("GET", path, query, timeout_s=wait_s * 17 / 16 + 10)
         if answer.status == 404 and path.startswith("/v1/kv/"):
             return answer.index, None
         return answer.index, _decoded(answer)
 
-    # -- the exchange ----------------------------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------------------------
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """GET, decoded."""
-        return self._exchange("GET", path, params)
+        """The decoded response of a GET."""
+        return self._request("GET", path, params)
 
     def get_text(self, path: str, params: Mapping[str, Any] | None = None) -> str:
         """GET, a text that is no JSON."""
@@ -183,21 +183,21 @@ class Client:
         body: Mapping[str, Any] | None = None,
         raw_body: bytes | None = None,
     ) -> Any:
-        """PUT, its answer decoded."""
-        return self._exchange("PUT", path, params, body, raw_body)
+        """The decoded response of a PUT."""
+        return self._request("PUT", path, params, body, raw_body)
 
     def post(self, path: str, params: Mapping[str, Any] | None, body: Mapping[str, Any]) -> Any:
-        """POST, its answer decoded."""
-        return self._exchange("POST", path, params, body)
+        """The decoded response of a POST."""
+        return self._request("POST", path, params, body)
 
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """DELETE, its answer decoded."""
-        return self._exchange("DELETE", path, params)
+        """The decoded response of a DELETE."""
+        return self._request("DELETE", path, params)
 
     def _list(self, path: str, params: Mapping[str, Any] | None = None) -> list[Json]:
         return cast(list[Json], self.get(path, params) or [])
 
-    def _exchange(
+    def _request(
         self,
         method: str,
         path: str,
@@ -210,9 +210,9 @@ class Client:
 
 
 def key_path(key: str) -> str:
-    """The path of a key, or of a prefix of keys. Raises `ClientError` for one that no path can name.
+    """The URL path of a key or key prefix. Raises `ClientError` for a key that no path can name.
 
-    Agents clean paths as Go's ServeMux does: empty parts, `.` and `..` never reach the key-value store.
+    Agents clean paths as Go's ServeMux does: empty parts, `.` and `..` do not reach the key-value store.
     """
     parts = key.split("/")
     if "" in parts[:-1] or "." in parts or ".." in parts:

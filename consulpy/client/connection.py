@@ -1,4 +1,4 @@
-"""One HTTP exchange with an agent, and what can go wrong with it."""
+"""HTTP requests to an agent, and their errors."""
 
 import base64
 import errno
@@ -17,19 +17,19 @@ from consulpy.errors import ConsulpyError
 Waiting = Callable[[], AbstractContextManager[object]]
 #: Most bytes of a response that are read.
 LARGEST_BYTES: Final = 512 * 1024 * 1024
-#: Errors that Go words in its own way; the others are the system's texts in small letters.
-_GO_WORDS: Final = {
+#: Go's texts of errors; others are the system's texts in lower case.
+_GO_TEXTS: Final = {
     errno.ECONNREFUSED: "connect: connection refused",
     errno.ENOENT: "connect: no such file or directory",
 }
 
 
 class ClientError(ConsulpyError):
-    """A request that brought no useful answer; the text is for the user."""
+    """A failed request; the text is for the user."""
 
 
 class NoAgent(ClientError):
-    """Nobody answered; `hint` says what to do. `refused`: the host answered that nothing listens there."""
+    """No agent responded. `hint`: what to do about it. `refused`: the host responded that nothing listens there."""
 
     def __init__(self, text: str, hint: str, refused: bool = False) -> None:
         super().__init__(text)
@@ -49,7 +49,7 @@ class AnswerError(ClientError):
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer."""
+    """A complete response."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,7 +57,7 @@ class Answer:
 
     @property
     def index(self) -> int:
-        """X-Consul-Index, 0 if there is none."""
+        """The header X-Consul-Index; 0 without one."""
         text = self.headers.get("x-consul-index", "0")
         return int(text) if text.isdecimal() else 0
 
@@ -77,17 +77,17 @@ class Connection:
         body: bytes | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """The answer, whatever its status. `params` that are None are left out. Raises `NoAgent`, `ClientError`."""
+        """The response, whatever its status. `params`: None values are omitted. Raises `NoAgent`, `ClientError`."""
         with self._waiting():
             connection, response = self.open(method, path, params, body, timeout_s)
             try:
-                read = response.read(LARGEST_BYTES)
+                data = response.read(LARGEST_BYTES)
             except (OSError, http.client.HTTPException) as error:
                 raise ClientError(f"{self._shown(method, path, params)}: {_reason(error)}") from None
             finally:
                 connection.close()
         headers = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, headers, read)
+        return Answer(response.status, headers, data)
 
     def open(
         self,
@@ -97,7 +97,7 @@ class Connection:
         body: bytes | None = None,
         timeout_s: float | None = None,
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """The same, but the body is still to be read; the caller closes the connection."""
+        """A response with its body unread; the caller closes the connection. Raises `NoAgent`."""
         settings = self.settings
         connection = _connect(settings, timeout_s or settings.timeout_s)
         headers = {"User-Agent": "consulpy"} | ({"X-Consul-Token": settings.token} if settings.token else {})
@@ -108,19 +108,19 @@ class Connection:
             return connection, connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
-            text = f"{self._shown(method, path, params)}: {self._dialled(error)}"
-            refused = getattr(error, "errno", None) in _GO_WORDS
+            text = f"{self._shown(method, path, params)}: {self._dial_error(error)}"
+            refused = getattr(error, "errno", None) in _GO_TEXTS
             raise NoAgent(text, self._hint(error), refused) from None
 
     def _shown(self, method: str, path: str, params: Mapping[str, Any] | None) -> str:
         return f'{method.capitalize()} "{self.settings.url}{_target(path, params)}"'
 
-    def _dialled(self, error: Exception) -> str:
+    def _dial_error(self, error: Exception) -> str:
         if isinstance(error, socket.gaierror):
             return f"dial tcp: lookup {self.settings.address.rpartition(':')[0]}: no such host"
-        if isinstance(error, OSError) and error.errno in _GO_WORDS:
+        if isinstance(error, OSError) and error.errno in _GO_TEXTS:
             network = "unix" if self.settings.scheme == "unix" else "tcp"
-            return f"dial {network} {self.settings.address}: {_GO_WORDS[error.errno]}"
+            return f"dial {network} {self.settings.address}: {_GO_TEXTS[error.errno]}"
         return _reason(error)
 
     def _hint(self, error: Exception) -> str:
@@ -154,7 +154,7 @@ def _reason(error: Exception) -> str:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a socket in the file system."""
+    """HTTP over a unix socket."""
 
     def __init__(self, path: str, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
@@ -171,6 +171,6 @@ def _connect(settings: ClientSettings, timeout_s: float) -> http.client.HTTPConn
         return _UnixConnection(settings.address, timeout_s)
     if settings.scheme == "http":
         return http.client.HTTPConnection(settings.address, timeout=timeout_s)
-    from consulpy.client.tls import connect  # only who asks for TLS waits for its library
+    from consulpy.client.tls import connect  # a costly import
 
     return connect(settings, timeout_s)

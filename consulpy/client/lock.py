@@ -1,8 +1,8 @@
-"""Locks and semaphores kept as the official client library does, so that both exclude each other.
+"""Locks and semaphores in the format of Consul's client library, so that both exclude each other.
 
 A lock is one key acquired with a session. A semaphore is `PREFIX/.lock` with the JSON `{"Limit": n, "Holders":
-{SESSION: true}}`, changed by check-and-set only, and one acquired key `PREFIX/SESSION` for each contender: a holder
-whose key has lost its session is dead. The flags are those that a real `consul lock` writes.
+{SESSION: true}}`, changed by check-and-set, and one acquired key `PREFIX/SESSION` for each contender: a holder whose
+key has lost its session is dead. Source of the flags: `consul lock` 1.8.7.
 """
 
 import base64
@@ -20,56 +20,56 @@ from consulpy.codec.strict_json import parse
 LOCK_FLAGS: Final = 0x2DDCCBC058A50C18
 SEMAPHORE_FLAGS: Final = 0xE0F69A2BAA414DE0
 SESSION_TTL_S: Final = 15.0
-#: How long one question waits for a change, in seconds.
+#: Wait of one blocking query, in seconds.
 _WAIT_S: Final = 15.0
-#: Pause before the next attempt while a lock-delay keeps the key, in seconds.
+#: Pause before the next attempt during a lock-delay, in seconds.
 _LOCK_DELAY_PAUSE_S: Final = 5.0
 _MONITOR_PAUSE_S: Final = 1.0
 
 
 class Conflict(ClientError):
-    """The key is used for something else, or with another limit."""
+    """The key has another use, or the semaphore another limit."""
 
 
 class InUse(ClientError):
-    """Others hold or want it, so it stays."""
+    """Others hold it or wait for it, so it is not deleted."""
 
 
-class _Held:
-    """What lock and semaphore share: the session, and the watch over it."""
+class _SessionLock:
+    """The common part of lock and semaphore: the session, its renewal, and the monitor of the lock."""
 
     def __init__(self, client: Client, name: str, query: dict[str, Any], monitor_retries: int) -> None:
         self._client = client
         self._name = name
         self._query = query
         self._retries = monitor_retries
-        self._over = threading.Event()
+        self._released = threading.Event()
         self.session = ""
 
     def release(self) -> None:
-        """Give it back and end the session. Raises `ClientError`."""
-        self._over.set()
+        """Release it and destroy the session. Raises `ClientError`."""
+        self._released.set()
         try:
-            self._give_back()
+            self._release()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
-        """End the session, whatever was held with it."""
-        self._over.set()
+        """Destroy the session."""
+        self._released.set()
         session, self.session = self.session, ""
         if session:
             with contextlib.suppress(ClientError):
                 self._client.put(f"/v1/session/destroy/{session}", self._query)
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         raise NotImplementedError
 
     def _is_held(self, wait_index: int) -> tuple[int, bool]:
         raise NotImplementedError
 
-    def watch_over(self, lost: Callable[[], None]) -> None:
-        """Call `lost`, from another thread, when it is no longer held."""
+    def monitor(self, lost: Callable[[], None]) -> None:
+        """Call `lost` from another thread when it is no longer held."""
         threading.Thread(target=self._monitor, args=(lost,), daemon=True).start()
 
     def _open_session(self) -> None:
@@ -78,7 +78,7 @@ class _Held:
         threading.Thread(target=self._renew, args=(self.session,), daemon=True).start()
 
     def _renew(self, session: str) -> None:
-        while not self._over.wait(SESSION_TTL_S / 2):
+        while not self._released.wait(SESSION_TTL_S / 2):
             try:
                 self._client.put(f"/v1/session/renew/{session}", self._query)
             except AnswerError as error:
@@ -89,7 +89,7 @@ class _Held:
 
     def _monitor(self, lost: Callable[[], None]) -> None:
         index, retries = 0, self._retries
-        while not self._over.is_set():
+        while not self._released.is_set():
             try:
                 index, held = self._is_held(index)
                 retries = self._retries
@@ -97,12 +97,12 @@ class _Held:
                 passing = isinstance(error, NoAgent) or (isinstance(error, AnswerError) and error.status >= 500)
                 if retries > 0 and passing:
                     retries, index = retries - 1, 0
-                    self._over.wait(_MONITOR_PAUSE_S)
+                    self._released.wait(_MONITOR_PAUSE_S)
                     continue
                 held = False
             if not held:
                 break
-        if not self._over.is_set():
+        if not self._released.is_set():
             lost()
 
     def _read(self, key: str, index: int = 0, wait_s: float = _WAIT_S, **params: Any) -> tuple[int, list[Json]]:
@@ -116,22 +116,22 @@ class _Held:
         return self._client.delete(key_path(key), {"dc": self._query.get("dc"), **params}) is True
 
 
-class Lock(_Held):
-    """Mutual exclusion by the key `key`."""
+class Lock(_SessionLock):
+    """A lock on `key`."""
 
     def __init__(self, client: Client, key: str, name: str, query: dict[str, Any], monitor_retries: int) -> None:
         super().__init__(client, name, query, monitor_retries)
         self.key = key
 
     def acquire(self, timeout_s: float = 0.0) -> bool:
-        """Wait until it is ours, at most `timeout_s` (0: for ever); whether it is. Raises `Conflict`, `ClientError`."""
+        """Acquire it within `timeout_s` (0: no timeout); whether it was acquired. Raises `Conflict`, `ClientError`."""
         deadline = _now() + timeout_s if timeout_s else None
         self._open_session()
         index = 0
         while (left := _left(deadline)) > 0:
             index, entries = self._read(self.key, index, min(_WAIT_S, left))
             if entries:
-                _same_use(entries[0], LOCK_FLAGS, "lock")
+                _check_flags(entries[0], LOCK_FLAGS, "lock")
                 if entries[0].get("Session"):
                     continue
             if self._write(self.key, b"", acquire=self.session, flags=LOCK_FLAGS):
@@ -144,7 +144,7 @@ class Lock(_Held):
         index, entries = self._read(self.key, wait_index, consistent="")
         return index, bool(entries) and entries[0].get("Session") == self.session
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         self._write(self.key, b"", release=self.session, flags=LOCK_FLAGS)
 
     def destroy(self) -> None:
@@ -152,13 +152,13 @@ class Lock(_Held):
         _, entries = self._read(self.key)
         if not entries:
             return
-        _same_use(entries[0], LOCK_FLAGS, "lock")
+        _check_flags(entries[0], LOCK_FLAGS, "lock")
         if entries[0].get("Session") or not self._delete(self.key, cas=entries[0]["ModifyIndex"]):
             raise InUse("Lock in use")
 
 
-class Semaphore(_Held):
-    """At most `limit` holders under `prefix`."""
+class Semaphore(_SessionLock):
+    """A semaphore of `limit` holders under `prefix`."""
 
     def __init__(
         self, client: Client, prefix: str, limit: int, name: str, query: dict[str, Any], monitor_retries: int
@@ -169,7 +169,7 @@ class Semaphore(_Held):
         self.limit = limit
 
     def acquire(self, timeout_s: float = 0.0) -> bool:
-        """Wait for a place, at most `timeout_s` (0: for ever); whether we have it. Raises `Conflict`."""
+        """Acquire a slot within `timeout_s` (0: no timeout); whether it was acquired. Raises `Conflict`."""
         deadline = _now() + timeout_s if timeout_s else None
         self._open_session()
         if not self._write(f"{self.prefix}/{self.session}", b"", acquire=self.session, flags=SEMAPHORE_FLAGS):
@@ -186,13 +186,13 @@ class Semaphore(_Held):
         return False
 
     def _state(self, index: int = 0, wait_s: float = _WAIT_S, **params: Any) -> tuple[int, int, list[str]]:
-        """(index, version of the lock entry, holders that live)."""
+        """(index, version of the lock entry, live holders)."""
         index, entries = self._read(f"{self.prefix}/", index, wait_s, recurse="", **params)
         alive = {entry["Session"] for entry in entries if entry.get("Session") and entry["Key"] != self.key}
         for entry in entries:
             if entry["Key"] != self.key:
                 continue
-            _same_use(entry, SEMAPHORE_FLAGS, "semaphore")
+            _check_flags(entry, SEMAPHORE_FLAGS, "semaphore")
             limit, holders = _decoded(entry)
             if limit != self.limit:
                 raise Conflict(f"semaphore limit conflict (lock: {limit}, local: {self.limit})")
@@ -207,7 +207,7 @@ class Semaphore(_Held):
         index, _, holders = self._state(wait_index, consistent="")
         return index, self.session in holders
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         while True:
             _, version, holders = self._state()
             if self.session not in holders:
@@ -231,7 +231,7 @@ def _left(deadline: float | None) -> float:
     return _WAIT_S if deadline is None else deadline - _now()
 
 
-def _same_use(entry: Json, flags: int, use: str) -> None:
+def _check_flags(entry: Json, flags: int, use: str) -> None:
     if entry["Flags"] != flags:
         raise Conflict(f"Existing key does not match {use} use")
 

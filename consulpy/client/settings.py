@@ -1,6 +1,6 @@
-"""Where the agent is and how to speak to it, from flags and from Consul's environment variables.
+"""Address, token and TLS of the agent, from flags and from Consul's environment variables.
 
-Source: Consul's documentation, "Commands" (environment variables); flags win.
+Source: Consul's documentation, "Commands". Flags take precedence.
 """
 
 from collections.abc import Mapping
@@ -30,12 +30,12 @@ class ClientSettings:
     client_key: str = ""
     tls_server_name: str = ""
     verify_tls: bool = True
-    #: How long to wait for a connection, and for the next byte of an answer that is no blocking query.
+    #: Timeout of the connection and of each read, except in blocking queries.
     timeout_s: float = 60.0
 
     @property
     def url(self) -> str:
-        """What requests begin with, for messages."""
+        """The URL of the agent, for messages."""
         return f"http://{self.address}" if self.scheme == "unix" else f"{self.scheme}://{self.address}"
 
     @classmethod
@@ -67,7 +67,7 @@ class ClientSettings:
 
 
 def _without_userinfo(text: str) -> tuple[str, str]:
-    """`http://user:password@host:1` -> `http://host:1`, `user:password`, which no message is to show."""
+    """`http://user:password@host:1` -> `http://host:1`, `user:password`, which no message may show."""
     before, separator, rest = text.rpartition("://")
     userinfo, _, host = rest.rpartition("@")
     if before == "unix" or not userinfo:

@@ -1,4 +1,4 @@
-"""HTTPS to an agent, with the certificates that the settings name."""
+"""HTTPS to an agent, with the certificates of the settings."""
 
 import http.client
 import socket
@@ -9,12 +9,12 @@ from consulpy.errors import ConfigError
 
 
 def connect(settings: ClientSettings, timeout_s: float) -> http.client.HTTPConnection:
-    """A connection that is made with the first request. Raises `ConfigError` for certificates that cannot be read."""
+    """A connection, opened by its first request. Raises `ConfigError` for unreadable certificates."""
     return _TlsConnection(settings, timeout_s)
 
 
 class _TlsConnection(http.client.HTTPSConnection):
-    """Sends and checks `tls_server_name` instead of the address, where it is set."""
+    """Uses `tls_server_name`, if it is set, for SNI and verification instead of the address."""
 
     def __init__(self, settings: ClientSettings, timeout_s: float) -> None:
         super().__init__(settings.address, timeout=timeout_s, context=_context(settings))

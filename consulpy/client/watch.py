@@ -1,13 +1,13 @@
-"""What a watch asks, by its type and parameters, and how its result is handed on (as the official program does)."""
+"""The query of a watch, by its type and parameters, and the form of its result. Source: Consul 1.8.7."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from consulpy.client.api import key_path
 
-#: Types that only a program's own watches have, in real Consul too.
+#: Types that the command line does not support, as in Consul.
 _NOT_HERE: Final = ("connect_roots", "connect_leaf", "agent_service")
-#: The flags that each type reads; others are refused.
+#: The parameters of each type; others are refused.
 _READS: Final[dict[str, tuple[str, ...]]] = {
     "key": ("key",),
     "keyprefix": ("prefix",),
@@ -18,22 +18,22 @@ _READS: Final[dict[str, tuple[str, ...]]] = {
     "event": ("name",),
 }
 _TRUE: Final = ("1", "t", "T", "true", "True", "TRUE")
-#: The fields of a key, in the order of the real program.
+#: The fields of a key in a result, in Consul's order.
 _ENTRY: Final = ("Key", "CreateIndex", "ModifyIndex", "LockIndex", "Flags", "Value", "Session")
 
 
-#: The first pause after a failure, which grows with the square of their number, and the longest, in seconds.
+#: The first pause after failures, which grows with the square of their number, and the longest, in seconds.
 _FIRST_RETRY_S: Final = 5.0
 _LONGEST_RETRY_S: Final = 180.0
 
 
 def retry_pause_s(failures: int) -> float:
-    """How long a watch pauses after so many failures in a row: 5, 20, 45 ... 180 s."""
+    """The pause of a watch after `failures` in a row: 5, 20, 45 ... 180 s. Source: Consul's watch plan."""
     return min(_FIRST_RETRY_S * failures**2, _LONGEST_RETRY_S)
 
 
-def question(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Path and parameters. Raises `ValueError` with Consul's text."""
+def watch_query(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Path and query parameters. Raises `ValueError` with Consul's text."""
     kind = values["type"]
     if kind in _NOT_HERE:
         raise ValueError(f"Type {kind} is not supported in the CLI tool")
@@ -85,8 +85,8 @@ def _of_catalog(kind: str, values: Mapping[str, Any]) -> tuple[str, dict[str, An
     return (f"/v1/health/checks/{service}" if service else f"/v1/health/state/{state or 'any'}"), {}
 
 
-def shown(kind: str, result: Any) -> Any:
-    """As real Consul hands it on: one key as such, and no session as an empty text."""
+def watch_result(kind: str, result: Any) -> Any:
+    """The result as handlers get it: one key instead of a list, and "" for no session."""
     if kind not in _OF_KEYS or result is None:
         return result
     entries = [{name: entry.get(name, "") for name in _ENTRY} for entry in result]

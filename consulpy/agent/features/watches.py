@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.agent.features.local_endpoint import LocalEndpoint
-from consulpy.client.watch import question, retry_pause_s, shown
+from consulpy.client.watch import retry_pause_s, watch_query, watch_result
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
@@ -98,7 +98,7 @@ class _Watch:
         tags = definition.get("tag") or []
         values["tag"] = [tags] if isinstance(tags, str) else list(tags)
         try:
-            path, params = question({**values, "type": self._kind})
+            path, params = watch_query({**values, "type": self._kind})
         except ValueError as error:
             raise ConfigError(f"watches: {self._kind or 'without a type'}: {error}") from None
         pairs = [("dc", definition.get("datacenter")), *params.items()]
@@ -157,7 +157,7 @@ class _Watch:
             raise ValueError(f"{response.code}: {body.decode('utf-8', 'replace').strip()}")
         (text,) = response.headers.getRawHeaders("X-Consul-Index", ["0"])
         found = orjson.loads(body) if response.code == 200 else None
-        return int(text), orjson.dumps(shown(self._kind, found))
+        return int(text), orjson.dumps(watch_result(self._kind, found))
 
 
 def _handler(reactor: Any, definition: Mapping[str, Any]) -> Handler:

@@ -40,7 +40,7 @@ nothing, and works while the agent is down. Exit status 1 if a check failed.
         Flag("target", "Tries only this `address` (port 8301 by default), as a join would.", placeholder="address"),
         FORMAT,
     ],
-    asks_agent=True,
+    uses_agent=True,
 )
 def doctor(given: Invocation) -> int:
     """A tick list, or one JSON object."""
