@@ -105,13 +105,13 @@ async def test_the_agents_files_are_used(folder: Path, port: int, skip_verify: b
 
 
 @pytest_twisted.ensureDeferred
-async def test_without_them_the_server_is_not_trusted(port: int) -> None:
+async def test_without_the_agents_files_the_server_is_not_trusted(port: int) -> None:
     with pytest.raises(CheckFailed, match="x509: certificate signed by unknown authority"):
         await probe(port, None).run()
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_trusts_but_shows_nothing_is_not_answered(folder: Path, port: int) -> None:
+async def test_without_a_client_certificate_the_handshake_fails(folder: Path, port: int) -> None:
     with pytest.raises(CheckFailed):
         await probe(port, AgentTls.read(str(folder / "ca.pem"), "", "", "")).run()
 
@@ -127,7 +127,7 @@ async def test_server_name_is_the_name_that_is_verified(folder: Path, port: int)
     assert result.status == "passing"
 
 
-def test_files_that_cannot_be_used_are_named(folder: Path) -> None:
+def test_errors_name_the_unusable_files(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.pem: No such file"):
         AgentTls.read(str(folder / "nowhere.pem"), "", "", "")
     with pytest.raises(ConfigError, match="needed together"):

@@ -68,7 +68,7 @@ async def outcome(target: str, own: AgentTls | None = None, **fields: Any) -> Re
 
 @pytest.mark.parametrize("service", ["", "/", "/ok", "/a/b", "/é"])
 @pytest_twisted.ensureDeferred
-async def test_a_service_that_serves_passes(servers: Servers, service: str) -> None:
+async def test_a_serving_service_passes(servers: Servers, service: str) -> None:
     target = servers.plain + service
     assert await outcome(target) == Result("passing", f"gRPC check {target}: success")
 
@@ -82,7 +82,7 @@ async def test_a_service_that_serves_passes(servers: Servers, service: str) -> N
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_a_service_that_does_not_is_critical(servers: Servers, service: str, output: str) -> None:
+async def test_a_service_that_is_not_serving_is_critical(servers: Servers, service: str, output: str) -> None:
     assert await outcome(servers.plain + service) == Result("critical", output)
 
 

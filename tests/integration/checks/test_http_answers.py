@@ -105,7 +105,7 @@ async def test_the_status_counts_whatever_is_wrong_with_the_body(
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_what_is_no_http_gives_a_sentence(server: Callable[..., str], answer: bytes, reason: str) -> None:
+async def test_a_malformed_response_has_gos_error_text(server: Callable[..., str], answer: bytes, reason: str) -> None:
     url = server(answer)
     assert await outcome(url) == Result("critical", f'Get "{url}": {reason}')
 
@@ -127,7 +127,7 @@ async def test_a_body_that_does_not_end_counts_by_its_status(
 
 
 @pytest_twisted.ensureDeferred
-async def test_an_endless_body_is_not_read_for_ever(
+async def test_an_endless_body_is_read_up_to_the_limit(
     server: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_body, "BODY_MAX_BYTES", 1000)
@@ -135,7 +135,7 @@ async def test_an_endless_body_is_not_read_for_ever(
     assert (await outcome(url, output_max_size=3)) == Result("passing", f"HTTP GET {url}: 200 OK Output: xxx")
 
 
-def test_what_unpacks_without_end_is_not_unpacked_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_body, "BODY_MAX_BYTES", 1 << 20)
     tail = Tail(10)
     assert BodyTail(tail, gzip=True).write(gzip.compress(bytes(100 << 20))) is False
@@ -143,7 +143,7 @@ def test_what_unpacks_without_end_is_not_unpacked_to_it(monkeypatch: pytest.Monk
 
 
 @pytest_twisted.ensureDeferred
-async def test_ten_requests_and_no_more(server: Callable[..., str]) -> None:
+async def test_redirects_end_after_ten_requests(server: Callable[..., str]) -> None:
     url = server(b"HTTP/1.1 302 Found\r\nLocation: /again\r\n\r\n")
     assert (await outcome(url)).output == 'Get "/again": stopped after 10 redirects'
 
@@ -157,7 +157,7 @@ async def test_ten_requests_and_no_more(server: Callable[..., str]) -> None:
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_an_error_names_the_url_that_was_tried(server: Callable[..., str], location: bytes, output: str) -> None:
+async def test_an_error_names_the_requested_url(server: Callable[..., str], location: bytes, output: str) -> None:
     url = server(b"HTTP/1.1 302 Found\r\nLocation: %s\r\n\r\n" % location)
     assert (await outcome(url)).output.startswith(output)
 

@@ -87,7 +87,7 @@ def http(url: str, **fields: Any) -> HttpProbe:
 
 
 @pytest_twisted.ensureDeferred
-async def test_http_says_who_asks_and_what_it_got(listen: Callable[[Any], int]) -> None:
+async def test_http_request_and_output(listen: Callable[[Any], int]) -> None:
     url = f"http://{HOST}:{listen(Site(Echo()))}/echo"
     result = await outcome(http(url, method="put", header={"X-Cf": ["hi"]}, body="text"))
     said = f"put text Consul Health Check text/plain, text/*, */* hi {url.split('/')[2]}"
@@ -98,7 +98,7 @@ async def test_http_says_who_asks_and_what_it_got(listen: Callable[[Any], int]) 
     ("code", "status"), [(201, "passing"), (429, "warning"), (404, "critical"), (500, "critical"), (304, "critical")]
 )
 @pytest_twisted.ensureDeferred
-async def test_http_status_is_by_the_code(listen: Callable[[Any], int], code: int, status: str) -> None:
+async def test_http_status_follows_the_code(listen: Callable[[Any], int], code: int, status: str) -> None:
     url = f"http://{HOST}:{listen(Site(Echo()))}/code/{code}"
     result = await outcome(http(url))
     assert result.status == status
@@ -106,13 +106,13 @@ async def test_http_status_is_by_the_code(listen: Callable[[Any], int], code: in
 
 
 @pytest_twisted.ensureDeferred
-async def test_http_keeps_the_end_of_the_output(listen: Callable[[Any], int]) -> None:
+async def test_http_stores_the_end_of_the_output(listen: Callable[[Any], int]) -> None:
     url = f"http://{HOST}:{listen(Site(Echo()))}/code/200"
     assert (await outcome(http(url, output_max_size=2))).output == f"HTTP GET {url}: 200 OK Output: so"
 
 
 @pytest_twisted.ensureDeferred
-async def test_http_follows_redirects_but_not_for_ever(listen: Callable[[Any], int]) -> None:
+async def test_http_follows_redirects_up_to_a_limit(listen: Callable[[Any], int]) -> None:
     base = f"http://{HOST}:{listen(Site(Echo()))}"
     assert (await outcome(http(f"{base}/moved"))).status == "passing"
     loop = await outcome(http(f"{base}/loop"))
@@ -145,12 +145,12 @@ async def test_https_to_a_plain_server(listen: Callable[[Any], int], skip_verify
 
 @pytest.mark.parametrize("url", ["127.37.0.5:8099/ok", "ftp://x/", "http://", "http://x:99999/", "http://x/ y", "::"])
 @pytest_twisted.ensureDeferred
-async def test_http_what_is_no_url_is_critical(url: str) -> None:
+async def test_http_invalid_url_is_critical(url: str) -> None:
     assert (await outcome(http(url))).status == "critical"
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_hanging_server_is_let_go_when_the_run_is_cancelled(listen: Callable[[Any], int]) -> None:
+async def test_a_cancelled_run_closes_the_connection_to_a_hanging_server(listen: Callable[[Any], int]) -> None:
     probe = http(f"http://{HOST}:{listen(Site(Echo()))}/slow")
     run = probe.run()
     failed: list[Any] = []
@@ -164,7 +164,7 @@ async def test_a_hanging_server_is_let_go_when_the_run_is_cancelled(listen: Call
 
 
 @pytest_twisted.ensureDeferred
-async def test_tcp_connects_and_hangs_up(listen: Callable[[Any], int]) -> None:
+async def test_tcp_connects_and_closes(listen: Callable[[Any], int]) -> None:
     target = f"{HOST}:{listen(Factory.forProtocol(Protocol))}"
     result = await outcome(TcpProbe(Dialer(reactor), target, 5))
     assert result == Result("passing", f"TCP connect {target}: Success")
@@ -187,7 +187,7 @@ class Farewell(Protocol):
 
 
 @pytest_twisted.ensureDeferred
-async def test_tcp_ends_with_a_plain_end_of_the_stream(listen: Callable[[Any], int]) -> None:
+async def test_tcp_closes_without_a_reset(listen: Callable[[Any], int]) -> None:
     """Servers count resets as errors and fill their logs with them."""
     ended: Deferred[Any] = Deferred()
     target = f"{HOST}:{listen(Factory.forProtocol(partial(Farewell, ended)))}"
@@ -249,7 +249,7 @@ async def test_tcp_refused() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_names_are_looked_up_apart(listen: Callable[[Any], int]) -> None:
+async def test_a_hanging_look_up_does_not_delay_others(listen: Callable[[Any], int]) -> None:
     dialer = Dialer(reactor)
     first, second = dialer.look_up("localhost"), dialer.look_up("localhost")
     assert await first == await second
@@ -265,7 +265,7 @@ async def test_names_are_looked_up_apart(listen: Callable[[Any], int]) -> None:
         ("[::1", "dial tcp: address [::1: missing ']' in address"),
     ],
 )
-def test_targets_are_checked_in_gos_words(target: str, error: str) -> None:
+def test_invalid_targets_have_gos_error_texts(target: str, error: str) -> None:
     with pytest.raises(DialError) as caught:
         split_host_port(target)
     assert str(caught.value) == error
@@ -278,13 +278,13 @@ def script(*arguments: str, output_max: int = 0, timeout_s: float = 5) -> Script
 
 @pytest.mark.parametrize(("code", "status"), [(0, "passing"), (1, "warning"), (2, "critical"), (255, "critical")])
 @pytest_twisted.ensureDeferred
-async def test_script_status_is_by_the_exit_code(code: int, status: str) -> None:
+async def test_script_status_follows_the_exit_code(code: int, status: str) -> None:
     result = await outcome(script("sh", "-c", f"echo out; echo err >&2; exit {code}"))
     assert result == Result(status, "out\nerr\n")
 
 
 @pytest_twisted.ensureDeferred
-async def test_script_keeps_the_end_of_a_long_output() -> None:
+async def test_script_stores_the_end_of_a_long_output() -> None:
     result = await outcome(script("sh", "-c", "yes | head -c 9000; exit 3"))
     assert result == Result("critical", "Captured 4096 of 9000 bytes\n...\n" + "y\n" * 2048)
 
@@ -320,7 +320,7 @@ def is_running(pid: str) -> bool:
 
 
 @pytest_twisted.ensureDeferred
-async def test_script_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+async def test_script_is_killed_with_its_descendants(tmp_path: Path) -> None:
     """The child ignores signals and would live on; the group is killed."""
     pids = tmp_path / "pids"
     command = f"trap '' TERM INT HUP; sleep 1000 & echo $! $$ > {pids}.new; mv {pids}.new {pids}; wait"
@@ -337,7 +337,7 @@ async def test_script_is_killed_with_all_that_it_started(tmp_path: Path) -> None
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_a_script_printed_before_its_timeout_is_shown() -> None:
+async def test_a_timeout_reports_the_output_so_far() -> None:
     """Of both streams, as Consul shows it."""
     probe = script("sh", "-c", "echo out; echo err >&2; sleep 1000", timeout_s=1)
     run = probe.run()
@@ -349,7 +349,7 @@ async def test_what_a_script_printed_before_its_timeout_is_shown() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_output_of_one_run_is_not_shown_of_the_next() -> None:
+async def test_the_output_of_one_run_is_not_reported_for_the_next() -> None:
     probe = script("sh", "-c", "echo out")
     await probe.run()
     probe._arguments = ["/nonexist"]
@@ -358,7 +358,7 @@ async def test_the_output_of_one_run_is_not_shown_of_the_next() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_a_script_leaves_in_the_background_lives_on(tmp_path: Path) -> None:
+async def test_background_processes_of_a_script_are_not_killed(tmp_path: Path) -> None:
     """The script ends at once; its child may go on printing, which nobody sees."""
     pids, printed = tmp_path / "pids", tmp_path / "printed"
     child = f"sleep 0.2; echo more; echo more; touch {printed}; exec sleep 1000"
@@ -379,7 +379,7 @@ def descriptors() -> int:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_is_left_by_many_runs_holds_few_descriptors(tmp_path: Path) -> None:
+async def test_background_processes_of_many_runs_use_few_descriptors(tmp_path: Path) -> None:
     probe = script("sh", "-c", f"sleep 1000 & echo $! >> {tmp_path}/pids")
     before = descriptors()
     try:
@@ -468,12 +468,12 @@ def test_grpc_without_its_library_is_refused_at_registration(monkeypatch: pytest
     "kind",
     [CheckType(http="::bad"), CheckType(tcp="nonsense"), CheckType(grpc="x"), CheckType(http="ftp://x/")],
 )
-def test_what_is_no_address_is_taken_at_registration_as_by_consul(kind: CheckType) -> None:
+def test_invalid_addresses_are_accepted_at_registration_as_by_consul(kind: CheckType) -> None:
     """It is critical when it runs; refusing it would keep an agent from starting with files that Consul takes."""
     Runner(reactor, Random(1), aliases=None).check_type(kind)  # type: ignore[arg-type]
 
 
-def test_a_docker_host_that_is_none_is_refused_at_registration() -> None:
+def test_an_invalid_docker_host_is_refused_at_registration() -> None:
     runner = Runner(reactor, Random(1), aliases=None, docker_host="nonsense")  # type: ignore[arg-type]
     with pytest.raises(BadRequest, match="unable to parse docker host `nonsense`"):
         runner.check_type(CheckType(docker_container_id="c", script_args=["true"]))
@@ -532,7 +532,7 @@ async def test_docker_runs_inside_the_container(tmp_path: Path, container: str, 
         await port.stopListening()
 
 
-def test_dockers_frames_are_taken_apart_wherever_they_are_cut() -> None:
+def test_docker_frames_are_decoded_from_any_fragments() -> None:
     stream = b"".join(bytes([kind, 0, 0, 0]) + struct.pack(">I", len(data)) + data for kind, data in OUTPUT) + b"\1"
     for size in range(1, len(stream) + 1):
         frames = FramedTail(Tail(100))
@@ -549,7 +549,7 @@ async def test_docker_over_tcp(listen: Callable[[Any], int]) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_docker_that_is_not_there() -> None:
+async def test_docker_not_running() -> None:
     kind = CheckType(docker_container_id="x", script_args=["true"])
     result = await outcome(DockerProbe(reactor, Dialer(reactor), "unix:///var/run/no-docker.sock", kind, 5))
     assert result.output == (

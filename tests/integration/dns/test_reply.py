@@ -70,7 +70,7 @@ def forward(*recursors: Alter) -> tuple[Answer | bytes, int]:
 
 
 @pytest.mark.parametrize("kind", UNSOUND)
-def test_an_unsound_reply_makes_the_next_one_asked_and_is_servfail_in_the_end(kind: str) -> None:
+def test_after_an_invalid_reply_the_next_recursor_is_tried_then_servfail(kind: str) -> None:
     passed_on, asked = forward(UNSOUND[kind], reply_to)
     assert (passed_on, asked) == (reply_to(QUERY), 2)
     passed_on, _ = forward(UNSOUND[kind])
@@ -92,13 +92,13 @@ def test_an_unsound_reply_makes_the_next_one_asked_and_is_servfail_in_the_end(ki
     ],
     ids=["an address", "no records", "NXDOMAIN", "a compressed name", "cut to nothing", "with EDNS"],
 )
-def test_a_sound_reply_is_passed_on_as_it_is(alter: Alter) -> None:
+def test_a_valid_reply_is_passed_on_unchanged(alter: Alter) -> None:
     passed_on, _ = forward(alter)
     assert passed_on == alter(QUERY)
 
 
 @given(st.binary(max_size=80), st.integers(0, 60))
-def test_whatever_comes_is_judged(data: bytes, at: int) -> None:
+def test_validation_of_any_bytes_does_not_fail(data: bytes, at: int) -> None:
     reply = reply_to(QUERY)
     for each in (data, reply[:at] + data, reply[:at] + data + reply[at:]):
         if answers(QUERY, each):
@@ -106,7 +106,7 @@ def test_whatever_comes_is_judged(data: bytes, at: int) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_forged_packet_does_not_keep_the_reply_away() -> None:
+async def test_a_forged_packet_does_not_end_the_exchange() -> None:
     recursor = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     recursor.bind(("127.0.0.1", 0))
 

@@ -113,7 +113,7 @@ async def test_the_second_answer_comes_from_the_cache(udp: Udp, caller: FakeCall
 
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("name", ["plain.node.consul", "new.node.consul", "web.service.consul", "new.service.consul"])
-async def test_what_is_written_is_seen_at_once(udp: Udp, caller: FakeCaller, name: str) -> None:
+async def test_a_write_invalidates_cached_answers(udp: Udp, caller: FakeCaller, name: str) -> None:
     """Whatever changes the answer: an address, a registration, a check of the node, the end of the service."""
     packet = catalog.packet(name, dns.A)
     node, service = name.split(".")[0].replace("web", "plain"), name.split(".")[0].replace("plain", "web")
@@ -148,7 +148,7 @@ async def test_what_is_written_is_seen_at_once(udp: Udp, caller: FakeCaller, nam
 
 
 @pytest_twisted.ensureDeferred
-async def test_cached_and_plain_answers_are_the_same(udp: Udp) -> None:
+async def test_cached_answers_equal_those_of_the_full_path(udp: Udp) -> None:
     """Every name of the catalog that has one answer only."""
     for name in catalog.NAMES:
         for kind in (dns.A, dns.SRV, dns.TXT):
@@ -157,7 +157,7 @@ async def test_cached_and_plain_answers_are_the_same(udp: Udp) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_bad_packets_cost_nothing_but_themselves(udp: Udp, service: DnsService) -> None:
+async def test_malformed_packets_do_not_affect_others(udp: Udp, service: DnsService) -> None:
     assert udp.transport is not None
     for data in (b"", b"x", bytes(12), b"\xff" * 40, PACKET[:20]):
         udp.transport.write(data, ("127.0.0.1", service.addresses()[0][1]))
@@ -170,7 +170,7 @@ async def test_bad_packets_cost_nothing_but_themselves(udp: Udp, service: DnsSer
 
 
 @pytest_twisted.ensureDeferred
-async def test_tcp_answers_several_questions_in_pieces(service: DnsService) -> None:
+async def test_tcp_answers_fragmented_questions(service: DnsService) -> None:
     client = await connect(service)
     client.wanted = 3
     data = framed(PACKET, catalog.packet("many.service.consul", dns.SRV), b"\x77\x77" + PACKET[2:])
@@ -186,7 +186,7 @@ async def test_tcp_answers_several_questions_in_pieces(service: DnsService) -> N
 
 
 @pytest_twisted.ensureDeferred
-async def test_tcp_closes_on_what_is_no_message(service: DnsService) -> None:
+async def test_tcp_closes_on_an_invalid_message(service: DnsService) -> None:
     client = await connect(service)
     assert client.transport is not None
     client.transport.write(framed(b"short"))
@@ -195,7 +195,7 @@ async def test_tcp_closes_on_what_is_no_message(service: DnsService) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_more_questions_at_once_than_may_be_pending_are_all_answered(service: DnsService) -> None:
+async def test_more_tcp_questions_than_the_pending_limit_are_all_answered(service: DnsService) -> None:
     client = await connect(service)
     client.wanted = 1000
     assert client.transport is not None
@@ -223,7 +223,7 @@ async def test_an_error_while_answering_is_servfail(
 
 
 @pytest_twisted.ensureDeferred
-async def test_other_settings_hold_for_the_next_question(udp: Udp, service: DnsService) -> None:
+async def test_new_settings_apply_to_the_next_question(udp: Udp, service: DnsService) -> None:
     await udp.ask(PACKET)
 
     service.reconfigure(DnsConfig(port=0, node_ttl_s=33))
@@ -235,7 +235,7 @@ async def test_other_settings_hold_for_the_next_question(udp: Udp, service: DnsS
 
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
-async def test_recursors_are_asked_the_way_the_client_asked(tcp: bool, caller: FakeCaller) -> None:
+async def test_recursion_uses_the_client_s_transport(tcp: bool, caller: FakeCaller) -> None:
     upstream = DnsService(reactor, DnsConfig(port=0, domain="example."), caller, rng=Random(1))
     upstream.startService()
     address = f"127.0.0.1:{upstream.addresses()[0][1]}"
@@ -265,7 +265,7 @@ async def test_recursors_are_asked_the_way_the_client_asked(tcp: bool, caller: F
 
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["udp", "tcp"])
-async def test_a_recursor_that_is_not_there_fails_at_once(kind: int, caller: FakeCaller) -> None:
+async def test_a_closed_port_of_a_recursor_fails_immediately(kind: int, caller: FakeCaller) -> None:
     with socket.socket(socket.AF_INET, kind) as free:
         free.bind(("127.0.0.1", 0))
         closed = free.getsockname()[1]

@@ -95,7 +95,7 @@ def flushes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def test_what_comes_while_the_disk_works_shares_the_next_flush(agent: Agent, flushes: list[int]) -> None:
+def test_changes_during_a_flush_share_the_next_one(agent: Agent, flushes: list[int]) -> None:
     answers = [agent.register(f"s{number}", checks=3) for number in range(50)]
     assert not any(answers)
     agent.work()
@@ -104,7 +104,7 @@ def test_what_comes_while_the_disk_works_shares_the_next_flush(agent: Agent, flu
     assert len(agent.local.services) == 50
 
 
-def test_nothing_is_seen_nor_answered_before_it_is_on_disk(agent: Agent, tmp_path: Path) -> None:
+def test_nothing_is_visible_or_answered_before_it_is_on_disk(agent: Agent, tmp_path: Path) -> None:
     answers = agent.register("web")
     assert (answers, agent.local.services) == ([], {})
     agent.work()
@@ -112,7 +112,7 @@ def test_nothing_is_seen_nor_answered_before_it_is_on_disk(agent: Agent, tmp_pat
     assert set(restarted(tmp_path).local.services) == {"web"}
 
 
-def test_changes_of_the_same_service_happen_one_after_the_other(agent: Agent) -> None:
+def test_changes_of_one_service_are_serialized(agent: Agent) -> None:
     agent.register("other")
     answers = [
         agent.register("web", port=1),
@@ -127,7 +127,7 @@ def test_changes_of_the_same_service_happen_one_after_the_other(agent: Agent) ->
     assert set(agent.local.checks) == {"other-0"}
 
 
-def test_who_cannot_wait_comes_after_what_is_under_way(agent: Agent, tmp_path: Path) -> None:
+def test_a_direct_change_is_ordered_after_the_batch_under_way(agent: Agent, tmp_path: Path) -> None:
     first = agent.register("web", port=1)
     agent.local.deregister_service("web")
     assert first
@@ -136,7 +136,7 @@ def test_who_cannot_wait_comes_after_what_is_under_way(agent: Agent, tmp_path: P
     assert restarted(tmp_path).local.services == {}
 
 
-def test_a_direct_change_sees_what_was_under_way(agent: Agent, tmp_path: Path) -> None:
+def test_a_direct_change_sees_the_batch_under_way(agent: Agent, tmp_path: Path) -> None:
     """It is planned when the batch being stored is carried out: here it has to know the checks of the service."""
     agent.register("web", checks=2)
     agent.local.deregister_service("web")
@@ -145,9 +145,7 @@ def test_a_direct_change_sees_what_was_under_way(agent: Agent, tmp_path: Path) -
     assert restarted(tmp_path).local.checks == {}
 
 
-def test_a_full_disk_refuses_all_that_was_to_be_written_together(
-    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_refuses_the_whole_batch(agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agent.register("before")
     agent.work()
 
@@ -168,7 +166,7 @@ def test_a_full_disk_refuses_all_that_was_to_be_written_together(
     assert set(restarted(tmp_path).local.services) == {"before", "after"}
 
 
-def test_what_may_not_be_is_refused_and_keeps_nobody_else_from_disk(agent: Agent) -> None:
+def test_an_invalid_change_does_not_affect_its_batch(agent: Agent) -> None:
     answers = [agent.register("a"), agent.register(""), agent.register("b")]
     agent.work()
     assert isinstance(answers[1][0], Failure)
@@ -176,7 +174,7 @@ def test_what_may_not_be_is_refused_and_keeps_nobody_else_from_disk(agent: Agent
     assert set(agent.local.services) == {"a", "b"}
 
 
-def test_no_more_wait_than_there_is_room_for(agent: Agent) -> None:
+def test_the_queue_is_bounded(agent: Agent) -> None:
     agent.register("first")
     waiting = [agent.register("web") for _ in range(QUEUE_MAX)]
     refused = agent.register("web")
@@ -186,7 +184,7 @@ def test_no_more_wait_than_there_is_room_for(agent: Agent) -> None:
     assert not waiting[-1]
 
 
-def test_a_check_keeps_what_it_said_while_its_service_was_written(agent: Agent) -> None:
+def test_a_check_result_during_the_write_is_preserved(agent: Agent) -> None:
     agent.register("web")
     agent.work()
     agent.register("web", port=2)
@@ -195,7 +193,7 @@ def test_a_check_keeps_what_it_said_while_its_service_was_written(agent: Agent) 
     assert (agent.local.checks["web-0"].status, agent.local.checks["web-0"].output) == ("passing", "meanwhile")
 
 
-def test_files_are_put_into_place_when_it_is_quiet(agent: Agent, tmp_path: Path) -> None:
+def test_a_checkpoint_follows_when_idle(agent: Agent, tmp_path: Path) -> None:
     agent.register("web", checks=1)
     agent.work()
     assert (tmp_path / JOURNAL).exists()
@@ -205,7 +203,7 @@ def test_files_are_put_into_place_when_it_is_quiet(agent: Agent, tmp_path: Path)
     assert not (tmp_path / JOURNAL).exists()
 
 
-def test_files_are_put_into_place_before_long_when_it_is_never_quiet(agent: Agent, tmp_path: Path) -> None:
+def test_a_checkpoint_follows_within_the_limit_when_never_idle(agent: Agent, tmp_path: Path) -> None:
     agent.register("web")
     for port in range(int(CHECKPOINT_MAX_S / 0.2) + 2):
         agent.register("other", port=port)
@@ -215,7 +213,7 @@ def test_files_are_put_into_place_before_long_when_it_is_never_quiet(agent: Agen
     assert len(list((tmp_path / "services").iterdir())) == 2
 
 
-def test_so_are_they_when_there_are_many(agent: Agent, tmp_path: Path) -> None:
+def test_a_checkpoint_follows_many_changes(agent: Agent, tmp_path: Path) -> None:
     for number in range(PENDING_MAX // 2 + 1):
         agent.register(f"s{number}")
     agent.work()
@@ -223,9 +221,7 @@ def test_so_are_they_when_there_are_many(agent: Agent, tmp_path: Path) -> None:
     assert not (tmp_path / JOURNAL).exists()
 
 
-def test_the_word_on_a_check_survives_the_process_and_waits_for_no_flush(
-    agent: Agent, tmp_path: Path, flushes: list[int]
-) -> None:
+def test_a_ttl_update_survives_the_process_without_a_flush(agent: Agent, tmp_path: Path, flushes: list[int]) -> None:
     agent.register("web")
     agent.work()
     before = len(flushes)
@@ -237,7 +233,7 @@ def test_the_word_on_a_check_survives_the_process_and_waits_for_no_flush(
     assert restarted(tmp_path).local.checks["web-0"].output == "well"
 
 
-def test_files_are_put_into_place_when_the_agent_ends(agent: Agent, tmp_path: Path) -> None:
+def test_closing_makes_a_checkpoint(agent: Agent, tmp_path: Path) -> None:
     answers = [agent.register("a"), agent.register("b")]
     agent.local.stop()
     assert all(answers)
@@ -245,7 +241,7 @@ def test_files_are_put_into_place_when_the_agent_ends(agent: Agent, tmp_path: Pa
     assert not (tmp_path / JOURNAL).exists()
 
 
-def test_a_journal_that_ends_anywhere_gives_whole_registrations(tmp_path: Path) -> None:
+def test_a_truncated_journal_has_complete_registrations(tmp_path: Path) -> None:
     agent = Agent(tmp_path / "whole")
     for name in ("a", "b", "c"):
         agent.register(name, checks=2)
@@ -288,7 +284,7 @@ def change(kind: str, name: str, number: int) -> Callable[[LocalState], Any]:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(CHANGES, st.integers(0, 2)), min_size=2, max_size=14))
-def test_together_or_one_by_one_the_outcome_is_the_same(history: list[tuple[tuple[str, str, int], int]]) -> None:
+def test_batched_changes_equal_single_ones(history: list[tuple[tuple[str, str, int], int]]) -> None:
     with TemporaryDirectory() as root:
         together, alone = Agent(Path(root)), Agent(None)
         answers = []
@@ -305,7 +301,7 @@ def test_together_or_one_by_one_the_outcome_is_the_same(history: list[tuple[tupl
         assert set(after.checks) == set(together.local.checks)
 
 
-def test_what_a_turn_brings_is_one_group_whose_result_is_waited_for(tmp_path: Path) -> None:
+def test_changes_of_one_reactor_turn_are_one_batch_that_is_waited_for(tmp_path: Path) -> None:
     agent = Agent(tmp_path, quick=True)
     answers = [agent.register("web"), agent.register("db")]
     assert answers == [[], []]
@@ -317,7 +313,7 @@ def test_what_a_turn_brings_is_one_group_whose_result_is_waited_for(tmp_path: Pa
     assert restarted(tmp_path).local.services.keys() == {"web", "db"}
 
 
-def test_while_others_wait_no_result_is_waited_for(tmp_path: Path) -> None:
+def test_with_queued_changes_no_batch_is_waited_for(tmp_path: Path) -> None:
     """Changes of one service go one after the other: the reactor would wait for each of them."""
     agent = Agent(tmp_path, quick=True)
     answers = [agent.register("web", port) for port in (1, 2, 3)]

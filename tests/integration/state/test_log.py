@@ -74,7 +74,7 @@ def closing(log: LocalLog) -> Iterator[LocalLog]:
     log.close()
 
 
-def test_what_was_done_is_there_after_a_restart(path: str) -> None:
+def test_applied_commands_survive_a_restart(path: str) -> None:
     with closing(opened(path)) as log:
         results: list[Any] = []
         for name in ("a", "b", "c"):
@@ -116,7 +116,7 @@ def test_commands_submitted_during_a_commit_share_the_next_one(path: str) -> Non
     log.close()
 
 
-def test_a_result_that_is_waited_for_is_applied_at_once(path: str) -> None:
+def test_an_awaited_commit_is_applied_inline(path: str) -> None:
     """What the reactor read together is one commit; a command that a result leads to goes into the next one."""
     turns: list[Any] = []
     sizes: list[int] = []
@@ -144,7 +144,7 @@ def test_a_result_that_is_waited_for_is_applied_at_once(path: str) -> None:
         assert names(again) == ["a", "b", "c"]
 
 
-def test_a_result_that_comes_later_is_applied_then(path: str) -> None:
+def test_a_commit_handed_back_is_applied_then(path: str) -> None:
     threads = Threads()
     log = opened(path, run=threads.run)
     done: list[Any] = []
@@ -230,7 +230,7 @@ def test_a_full_disk_fails_writes_and_reads_go_on(path: str) -> None:
         assert names(log) == ["a", "c"]
 
 
-def test_what_a_failed_commit_left_is_never_replayed(path: str) -> None:
+def test_a_failed_commit_is_never_replayed(path: str) -> None:
     """An error of `fsync` may leave entries in the file whose callers were told that they failed."""
     with closing(opened(path)) as log:
         log.submit(node("a"), lambda _: None)
@@ -241,7 +241,7 @@ def test_what_a_failed_commit_left_is_never_replayed(path: str) -> None:
         assert names(log) == ["a", "b"]
 
 
-def test_a_long_log_is_compacted_and_means_the_same(path: str) -> None:
+def test_a_compacted_log_has_the_same_state(path: str) -> None:
     said: list[str] = []
     with closing(opened(path, compact_after=50, say=lambda _, text: said.append(text))) as log:
         for number in range(120):

@@ -77,7 +77,7 @@ def test_an_unknown_service_is_critical() -> None:
     assert Alias("", "none").said == [("critical", "Service none could not be found on node ")]
 
 
-def test_it_follows_changes_until_it_is_stopped() -> None:
+def test_an_alias_follows_changes_until_it_is_stopped() -> None:
     alias = Alias("", "web", check("a", "passing"))
     alias.source.checks = [check("a", "critical")]
     alias.source.changed()
@@ -91,7 +91,7 @@ def test_it_follows_changes_until_it_is_stopped() -> None:
     assert (alias.source.waiting, alias.clock.getDelayedCalls()) == ([], [])
 
 
-def test_another_node_is_asked_for_with_a_blocking_query() -> None:
+def test_another_node_is_watched_by_a_blocking_query() -> None:
     alias = Alias("there", "web")
     node, index, answer = alias.source.queries[-1]
     assert (node, index) == ("there", 0)
@@ -103,7 +103,7 @@ def test_another_node_is_asked_for_with_a_blocking_query() -> None:
     assert alias.said[-1] == ("critical", "Service web could not be found on node there")
 
 
-def test_a_servers_own_consul_is_looked_for_in_the_catalog() -> None:
+def test_the_service_consul_is_read_from_the_catalog() -> None:
     """It is no service of the agent's tables."""
     alias = Alias("here", "consul")
     alias.source.queries[-1][2].callback((3, [check("serfHealth", "passing", "")], {"consul"}))
@@ -123,7 +123,7 @@ def test_a_servers_own_consul_is_looked_for_in_the_catalog() -> None:
         ("none", [check("n", "passing", "")], {"web"}, ("critical", "Service none could not be found on node there")),
     ],
 )
-def test_a_node_that_is_not_there_or_of_which_nothing_is_known_is_no_passing_one(
+def test_an_unknown_node_or_one_without_checks_does_not_pass(
     service: str, checks: list[HealthCheck], services: set[str] | None, said: tuple[str, str]
 ) -> None:
     """As Consul judges them; for the first two it ends with a fault of its own (1.8.7)."""
@@ -140,7 +140,7 @@ def test_a_failed_query_is_critical_and_repeated() -> None:
     assert len(alias.source.queries) == 2
 
 
-def test_an_index_that_does_not_move_is_no_busy_loop() -> None:
+def test_an_unchanged_index_is_no_busy_loop() -> None:
     alias = Alias("there", "web")
     alias.source.queries[-1][2].callback((0, [], {"web"}))
     alias.clock.advance(0.9)

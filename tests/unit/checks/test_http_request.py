@@ -79,7 +79,7 @@ def test_user_information_is_sent_unless_the_check_has_its_own(header: dict[str,
         ({"url": "http://u:p@/"}, "http: no Host in request URL"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_in_gos_words(fields: dict[str, Any], error: str) -> None:
+def test_invalid_requests_have_gos_error_texts(fields: dict[str, Any], error: str) -> None:
     with pytest.raises(CheckFailed) as caught:
         request(**fields).check()
     assert str(caught.value) == error
@@ -104,7 +104,7 @@ def test_method_and_body_of_a_redirect(method: str, status: int, following: str)
 
 
 @pytest.mark.parametrize("status", [200, 300, 304, 305, 306, 399])
-def test_other_answers_are_no_redirects(status: int) -> None:
+def test_other_statuses_are_no_redirects(status: int) -> None:
     assert request().redirected(status, "/y") is None
 
 
@@ -115,7 +115,7 @@ def test_other_answers_are_no_redirects(status: int) -> None:
         ("http://[::1/", 'failed to parse Location header "http://[::1/": parse "http://[::1/": missing \']\' in host'),
     ],
 )
-def test_a_redirect_that_leads_nowhere(location: str, error: str) -> None:
+def test_an_invalid_redirect(location: str, error: str) -> None:
     with pytest.raises(CheckFailed) as caught:
         request().redirected(302, location)
     assert str(caught.value) == error
@@ -125,7 +125,7 @@ def test_a_redirect_that_leads_nowhere(location: str, error: str) -> None:
     ("location", "told"),
     [("/x", True), ("http://h:1/x", True), ("http://sub.h:1/x", True), ("http://h:2/x", False), ("http://o/x", False)],
 )
-def test_secrets_are_told_to_the_same_host_only(location: str, told: bool) -> None:
+def test_credentials_are_sent_to_the_same_host_only(location: str, told: bool) -> None:
     header = {"Authorization": ["Bearer x"], "cookie": ["a=b"], "X-A": ["1"]}
     found = request(header=header).redirected(302, location)
     assert found is not None
@@ -133,7 +133,7 @@ def test_secrets_are_told_to_the_same_host_only(location: str, told: bool) -> No
     assert ("authorization" in names, "cookie" in names, "x-a" in names) == (told, told, True)
 
 
-def test_passwords_and_referers_do_not_go_elsewhere() -> None:
+def test_passwords_and_referers_are_not_sent_to_other_hosts() -> None:
     first = request("https://u:p@h/a", header={"Host": ["name"]})
     same, other = first.redirected(302, "/b"), first.redirected(302, "http://o/b")
     assert same is not None

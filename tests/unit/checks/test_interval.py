@@ -66,7 +66,7 @@ def test_no_check_runs_more_than_once_a_second() -> None:
     assert probe.runs == 5
 
 
-def test_a_run_that_hangs_is_given_up_and_the_next_one_comes() -> None:
+def test_a_hanging_run_times_out_and_the_next_one_is_scheduled() -> None:
     probe = FakeProbe(None)
     clock, _, said = started(probe)
     clock.advance(5)
@@ -76,14 +76,14 @@ def test_a_run_that_hangs_is_given_up_and_the_next_one_comes() -> None:
     assert said[-1] == ("passing", "ok")
 
 
-def test_what_cannot_be_run_is_critical() -> None:
+def test_a_failing_run_is_critical() -> None:
     probe = FakeProbe(CheckFailed("fork/exec /x: no such file or directory"))
     clock, _, said = started(probe)
     clock.advance(5)
     assert said == [("critical", "fork/exec /x: no such file or directory")]
 
 
-def test_a_stopped_check_is_silent_and_leaves_nothing_behind() -> None:
+def test_a_stopped_check_reports_nothing_and_leaves_no_timer() -> None:
     probe = FakeProbe(None)
     clock, check, said = started(probe)
     clock.advance(5)
@@ -100,7 +100,7 @@ def test_success_before_passing_and_failures_before_critical() -> None:
     assert said == [("passing", "3rd"), ("critical", "bad")]
 
 
-def test_silence_for_the_time_to_live_is_critical() -> None:
+def test_a_ttl_check_without_update_becomes_critical() -> None:
     clock = Clock()
     said: list[tuple[str, str]] = []
     ttl = TTLCheck(10, 0, lambda *word: said.append(word), clock)
@@ -115,13 +115,13 @@ def test_silence_for_the_time_to_live_is_critical() -> None:
     assert clock.getDelayedCalls() == []
 
 
-def test_a_long_word_on_a_ttl_check_is_cut() -> None:
+def test_a_long_ttl_output_is_truncated() -> None:
     said: list[tuple[str, str]] = []
     TTLCheck(10, 4, lambda *word: said.append(word), Clock()).update("passing", "abcdef")
     assert said == [("passing", "abcd ... (captured 4 of 6 bytes)")]
 
 
-def test_the_tail_of_the_output_is_kept() -> None:
+def test_the_end_of_the_output_is_stored() -> None:
     tail = Tail(4)
     for part in (b"ab", b"cdef", b"g"):
         tail.write(part)
@@ -135,7 +135,7 @@ def test_durations_are_shown_as_go_does(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text
 
 
-def test_a_run_that_cannot_begin_does_not_end_the_check() -> None:
+def test_an_error_at_the_start_of_a_run_does_not_end_the_check() -> None:
     probe = FakeProbe(OSError(24, "Too many open files"))
     clock, check, said = started(probe)
     clock.pump([5, 10, 10])

@@ -23,7 +23,7 @@ from consulpy.checks.url import Url, UrlError, parse
         ("http://:80/", ("", "80"), ":80", "/"),
     ],
 )
-def test_where_a_url_leads(text: str, address: tuple[str, str], host: str, target: str) -> None:
+def test_address_host_and_target_of_a_url(text: str, address: tuple[str, str], host: str, target: str) -> None:
     url = parse(text)
     assert (url.address, url.host_header, url.target) == (address, host, target)
 
@@ -39,7 +39,7 @@ def test_where_a_url_leads(text: str, address: tuple[str, str], host: str, targe
         ("http://h/a@b", "", "http://h/a@b"),
     ],
 )
-def test_user_information_is_basic_authentication_and_no_password_is_shown(
+def test_user_information_becomes_basic_authentication_and_passwords_are_hidden(
     text: str, authorization: str, shown: str
 ) -> None:
     url = parse(text)
@@ -70,7 +70,7 @@ def test_user_information_is_basic_authentication_and_no_password_is_shown(
         ("http://[::1%lo]/", 'invalid URL escape "%lo"'),
     ],
 )
-def test_what_is_no_url_is_refused_in_gos_words(text: str, error: str) -> None:
+def test_invalid_urls_have_gos_error_texts(text: str, error: str) -> None:
     with pytest.raises(UrlError) as caught:
         parse(text)
     assert str(caught.value) == error
@@ -87,7 +87,7 @@ def test_what_is_no_url_is_refused_in_gos_words(text: str, error: str) -> None:
         ("unix:///x", "unix", "unix:///x"),
     ],
 )
-def test_what_is_a_url_but_leads_nowhere(text: str, scheme: str, shown: str) -> None:
+def test_urls_without_host(text: str, scheme: str, shown: str) -> None:
     url = parse(text)
     assert (url.scheme, url.shown) == (scheme, shown)
 
@@ -111,5 +111,5 @@ def test_references_are_relative_to_the_url(reference: str, where: str) -> None:
     assert parse("http://u:p@h:1/a/b?q#f").join(reference) == parse(where)
 
 
-def test_nothing_stands_for_a_whole_url() -> None:
+def test_an_empty_reference_is_the_base_url() -> None:
     assert parse("") == Url()

@@ -94,7 +94,7 @@ def test_the_answer_is_consul_s(config: str, label: str) -> None:
 
 
 @pytest.mark.parametrize(("config", "label"), SIZES, ids=lambda value: value)
-def test_large_answers_are_cut_where_consul_cuts_them(config: str, label: str) -> None:
+def test_large_answers_are_truncated_as_by_consul(config: str, label: str) -> None:
     """Except that Consul forgets its own OPT record, and so sends up to 11 bytes more than the client takes."""
     word, size = label.split()
     domain = CONFIGS[config].domain.rstrip(".")
@@ -113,7 +113,7 @@ def test_large_answers_are_cut_where_consul_cuts_them(config: str, label: str) -
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("label", sorted(WRONG_TYPES))
-def test_an_address_is_no_answer_for_those_who_asked_for_another_type(config: str, label: str) -> None:
+def test_an_address_does_not_answer_another_type(config: str, label: str) -> None:
     """RFC 2308, 2.2: NOERROR without an answer, and the SOA."""
     if label not in (questions := catalog.questions(config)):
         return
@@ -123,7 +123,7 @@ def test_an_address_is_no_answer_for_those_who_asked_for_another_type(config: st
     assert (decoded.rCode, found) == (dns.OK, [[], [dns.SOA], []])
 
 
-def test_an_address_in_the_alternative_domain_is_answered_under_the_name_that_was_asked() -> None:
+def test_an_address_in_the_alternative_domain_is_answered_with_the_queried_name() -> None:
     answer = ask(RESOLVERS["full"], catalog.packet("0A000001.addr.alt", dns.A))
 
     decoded = dns.Message()
@@ -133,7 +133,7 @@ def test_an_address_in_the_alternative_domain_is_answered_under_the_name_that_wa
     ]
 
 
-def test_over_tcp_nothing_is_cut() -> None:
+def test_tcp_answers_are_not_truncated() -> None:
     answer = ask(RESOLVERS["plain"], catalog.packet("many.service.consul", dns.SRV), udp=False)
 
     decoded = dns.Message()

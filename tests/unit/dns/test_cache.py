@@ -190,7 +190,7 @@ def test_one_instance_becomes_many_and_one_again() -> None:
     assert {cache.get(b"id") for _ in range(3)} == {b"idone"}
 
 
-def test_it_is_bounded() -> None:
+def test_the_number_of_entries_is_bounded() -> None:
     state = State()
     cache = PacketCache(state.validator)
     for number in range(limits.ENTRIES_MAX + 10):

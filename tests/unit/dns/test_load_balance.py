@@ -79,7 +79,7 @@ def by_full_path(packet: bytes, rows: list[CheckServiceNode], config: DnsConfig,
     st.booleans(),
     st.integers(0, 1 << 32),
 )
-def test_it_is_the_packet_that_all_records_encoded_together_give(
+def test_the_packet_equals_that_of_the_full_path(
     rows: list[CheckServiceNode], config: DnsConfig, name: str, kind: int, size: int, udp: bool, seed: int
 ) -> None:
     packet = catalog.packet(name, kind, size)
@@ -138,7 +138,7 @@ def test_every_instance_comes_first_equally_often(kind: int, size: int) -> None:
     assert turns == [set(range(10))] * 20
 
 
-def test_what_follows_the_first_is_random() -> None:
+def test_the_order_after_the_first_is_random() -> None:
     made = shuffled(catalog.packet("web.service.consul", dns.A), [instance(number) for number in range(10)])
 
     seconds = Counter(made.order()[1] for _ in range(5000))
@@ -157,7 +157,7 @@ def test_an_address_of_two_instances_comes_first_twice_as_often() -> None:
     assert firsts == {"10.2.0.1": 2000, "10.2.0.2": 1000}
 
 
-def test_one_record_of_many_instances_is_a_choice_too() -> None:
+def test_with_a_record_limit_answers_still_vary() -> None:
     """With `a_record_limit` 1 it must not be kept as if there were but one instance: all clients would go there."""
     config = DnsConfig(a_record_limit=1, enable_truncate=True)
     made = shuffled(catalog.packet("web.service.consul", dns.A), [instance(number) for number in range(5)], config)
@@ -169,7 +169,7 @@ def test_one_record_of_many_instances_is_a_choice_too() -> None:
     assert {(packet[7], packet[2] & 2) for packet in answers_of_five} == {(1, 0)}  # one record, nothing cut off
 
 
-def test_an_answer_may_be_just_as_large_as_the_client_takes() -> None:
+def test_an_answer_may_have_exactly_the_payload_size() -> None:
     rows = [instance(number) for number in range(10)]
     whole = shuffled(catalog.packet("web.service.consul", dns.SRV, 4096), rows).shuffle()
 
@@ -182,7 +182,7 @@ def test_an_answer_may_be_just_as_large_as_the_client_takes() -> None:
     assert (exactly[7], less[7]) == (10, 9)  # the header's count of answers
 
 
-def test_metadata_under_the_node_s_name_goes_with_a_target_of_another_name() -> None:
+def test_node_metadata_of_a_target_with_another_name() -> None:
     rows = [instance(number, f"10.2.0.{number + 1}") for number in range(5)]
     for row in rows:
         assert row.node is not None

@@ -79,7 +79,7 @@ def instance(name: str, datacenter: str = "dc1", address: str = "10.0.0.1") -> C
     return CheckServiceNode(Node(node=name, address=address, datacenter=datacenter), service, [])
 
 
-def test_a_datacenter_before_node_is_ours_when_no_node_is_called_so() -> None:
+def test_a_datacenter_label_before_node_if_no_node_has_that_name() -> None:
     def answer(method: str, request: Any) -> Reply:
         return node("web", "10.2.0.1", "dc2") if request.datacenter == "dc2" else NodeServicesReply()
 
@@ -92,7 +92,7 @@ def test_a_datacenter_before_node_is_ours_when_no_node_is_called_so() -> None:
     assert choices == 0, "another datacenter's state is not ours to keep"
 
 
-def test_a_node_with_dots_in_its_name_comes_first() -> None:
+def test_a_node_with_dots_in_its_name_takes_precedence() -> None:
     calls = Calls(lambda _method, request: node(request.node))
 
     message, _ = ask(DnsConfig(), calls, packet("web.dc2.node.consul", dns.A))
@@ -116,7 +116,7 @@ def test_errors_of_reads(error: RPCError, rcode: int) -> None:
     assert choices == 0
 
 
-def test_an_answer_that_is_too_old_is_asked_again_of_the_leader() -> None:
+def test_a_result_that_is_too_stale_is_read_again_from_the_leader() -> None:
     def answer(method: str, request: Any) -> Reply:
         reply = node("web")
         reply.meta.last_contact = 6_000_000_000 if request.options.allow_stale else 0
@@ -130,7 +130,7 @@ def test_an_answer_that_is_too_old_is_asked_again_of_the_leader() -> None:
     assert stale == [True, False]
 
 
-def test_reads_ask_for_the_cache_if_the_configuration_says_so() -> None:
+def test_reads_use_the_agent_cache_if_configured() -> None:
     asked: list[tuple[bool, int]] = []
 
     def answer(method: str, request: Any) -> Reply:
@@ -160,7 +160,7 @@ def test_a_prepared_query_keeps_its_order_and_has_its_own_ttl() -> None:
     assert choices == 0
 
 
-def test_a_prepared_query_is_asked_for_the_client_s_subnet_if_it_says_one() -> None:
+def test_a_prepared_query_uses_the_client_s_edns_subnet() -> None:
     calls = Calls(lambda *_: QueryExecuteReply(service="web", nodes=[instance("n")]))
     plain = packet("geo.query.consul", dns.A, 4096)
 
@@ -200,7 +200,7 @@ def nobody(*_: Any) -> Reply:
     raise AssertionError("foreign names are no reads")
 
 
-def test_foreign_names_go_to_the_first_recursor_that_knows() -> None:
+def test_foreign_names_are_answered_by_the_first_usable_recursor() -> None:
     recursors = Recursors(**{"192.0.2.1": ConnectionRefusedError(), "192.0.2.2": refused, "192.0.2.3": answered})
     config = DnsConfig(recursors=("192.0.2.1", "192.0.2.2:53", "192.0.2.3"))
 
@@ -211,7 +211,7 @@ def test_foreign_names_go_to_the_first_recursor_that_knows() -> None:
     assert choices == 0
 
 
-def test_when_no_recursor_knows_it_is_servfail() -> None:
+def test_without_a_usable_recursor_it_is_servfail() -> None:
     recursors = Recursors(**{"192.0.2.1": refused})
 
     message, _ = ask(DnsConfig(recursors=("192.0.2.1",)), Calls(nobody), packet("example.com", dns.A), recursors)
@@ -219,7 +219,7 @@ def test_when_no_recursor_knows_it_is_servfail() -> None:
     assert message.rCode == dns.ESERVER
 
 
-def test_a_service_elsewhere_is_followed_by_recursors_and_kept_no_longer_than_the_service() -> None:
+def test_an_external_address_is_resolved_by_recursors_with_the_service_s_ttl() -> None:
     row = instance("n")
     assert row.service is not None
     row.service.address = "www.example.com"
@@ -238,7 +238,7 @@ def test_a_service_elsewhere_is_followed_by_recursors_and_kept_no_longer_than_th
 
 
 @pytest.mark.parametrize("kind", [dns.A, dns.SRV])
-def test_a_service_at_another_name_of_ours_is_not_kept(kind: int) -> None:
+def test_a_service_at_another_name_of_the_domain_is_not_cached(kind: int) -> None:
     """What the name leads to changes without the service."""
     row = instance("n")
     assert row.service is not None
@@ -266,9 +266,7 @@ def test_a_service_at_another_name_of_ours_is_not_kept(kind: int) -> None:
         (dns.SRV, {dns.A, dns.AAAA}, [dns.A]),
     ],
 )
-def test_a_host_elsewhere_is_followed_to_the_family_that_was_asked_for(
-    kind: int, families: set[int], asked: list[int]
-) -> None:
+def test_an_external_host_is_resolved_to_the_requested_family(kind: int, families: set[int], asked: list[int]) -> None:
     """Consul asks recursors for IPv4 alone, so that AAAA leads nowhere where a host has nothing else."""
     row = instance("n")
     assert row.service is not None
@@ -303,7 +301,7 @@ def test_a_host_elsewhere_is_followed_to_the_family_that_was_asked_for(
     ],
 )
 @pytest.mark.parametrize("of_node", [False, True])
-def test_addresses_are_read_as_go_reads_them(address: str, found: list[tuple[int, str]], of_node: bool) -> None:
+def test_addresses_are_parsed_as_by_go(address: str, found: list[tuple[int, str]], of_node: bool) -> None:
     row = instance("n", address=address)
     calls = Calls(lambda *_: node("n", address) if of_node else CheckServiceNodesReply(nodes=[row]))
     name = "n.node.consul" if of_node else "web.service.consul"
@@ -322,7 +320,7 @@ def test_addresses_are_read_as_go_reads_them(address: str, found: list[tuple[int
     "own", ["web.service.consul", "web.service.consul.", "WEB.Service.Consul", "web.service.dc1.consul"]
 )
 @pytest.mark.parametrize("kind", [dns.A, dns.SRV, dns.AAAA, dns.MX])
-def test_a_service_at_its_own_name_is_at_its_nodes_address(own: str, kind: int) -> None:
+def test_a_service_whose_address_is_its_own_name_has_its_nodes_address(own: str, kind: int) -> None:
     """dc1's name is another one than was asked for: there is one alias to it, and none back."""
     row = instance("n")
     assert row.service is not None
@@ -341,7 +339,7 @@ def test_a_service_at_its_own_name_is_at_its_nodes_address(own: str, kind: int) 
     assert targets == ([] if kind != dns.SRV else [own] if "dc1" in own else ["n.node.dc1.consul"])
 
 
-def test_a_service_at_its_own_name_on_a_node_that_has_no_address_is_a_circle_that_ends() -> None:
+def test_a_service_whose_address_is_its_own_name_on_a_node_without_address() -> None:
     row = instance("n")
     assert row.service is not None
     assert row.node is not None
@@ -354,7 +352,7 @@ def test_a_service_at_its_own_name_on_a_node_that_has_no_address_is_a_circle_tha
     assert len(calls.requests) < 6
 
 
-def test_names_that_lead_in_a_circle_come_to_an_end() -> None:
+def test_cyclic_names_end() -> None:
     calls = Calls(lambda _method, request: node(request.node, f"{request.node}.node.consul"))
 
     message, _ = ask(DnsConfig(), calls, packet("loop.node.consul", dns.A))

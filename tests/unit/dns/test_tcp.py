@@ -57,7 +57,7 @@ def message(data: bytes) -> bytes:
     return struct.pack("!H", len(data)) + data
 
 
-def test_kept_answers_have_the_id_of_their_question() -> None:
+def test_cached_answers_have_the_id_of_their_question() -> None:
     service = Service()
     service.keep()
     connection, socket, _ = connected(service)
@@ -67,7 +67,7 @@ def test_kept_answers_have_the_id_of_their_question() -> None:
     assert service.queries == 2
 
 
-def test_an_answer_is_kept_for_the_next() -> None:
+def test_an_answer_is_cached() -> None:
     service = Service()
     connection, socket, _ = connected(service)
     connection.dataReceived(message(QUESTION))
@@ -77,7 +77,7 @@ def test_an_answer_is_kept_for_the_next() -> None:
     assert len(service.waiting) == 1
 
 
-def test_who_does_not_read_is_not_read() -> None:
+def test_a_client_that_does_not_read_is_not_read_from() -> None:
     service = Service()
     service.keep()
     connection, socket, clock = connected(service)
@@ -95,7 +95,7 @@ def test_who_does_not_read_is_not_read() -> None:
     assert answered == 5000
 
 
-def test_too_many_unanswered_questions_wait() -> None:
+def test_reading_pauses_at_the_limit_of_pending_questions() -> None:
     service = Service()
     connection, socket, clock = connected(service)
     connection.dataReceived((TCP_PENDING_MAX + 5) * message(QUESTION))
@@ -106,7 +106,7 @@ def test_too_many_unanswered_questions_wait() -> None:
     assert (len(service.waiting), socket.producerState) == (TCP_PENDING_MAX + 5, "producing")
 
 
-def test_another_protocol_is_closed_at_once() -> None:
+def test_another_protocol_is_disconnected() -> None:
     """The first two letters of `GET` would announce a query of 18,245 bytes."""
     connection, socket, _ = connected(Service())
 
@@ -137,7 +137,7 @@ def is_served(made: Client) -> bool:
     return bool(made.value())
 
 
-def test_idle_connections_of_one_address_shut_nobody_out() -> None:
+def test_idle_connections_of_one_client_are_evicted() -> None:
     service = Service()
     service.keep()
     factory = TcpFactory(service, Clock(), ConnectionTable(10_000))
@@ -150,7 +150,7 @@ def test_idle_connections_of_one_address_shut_nobody_out() -> None:
     assert is_served(client(factory, "10.0.0.1"))
 
 
-def test_idle_connections_of_many_addresses_shut_nobody_out() -> None:
+def test_idle_connections_of_many_clients_are_evicted() -> None:
     service = Service()
     service.keep()
     factory = TcpFactory(service, Clock())
@@ -162,7 +162,7 @@ def test_idle_connections_of_many_addresses_shut_nobody_out() -> None:
             each.abortConnection()
 
 
-def test_who_waits_for_an_answer_keeps_the_connection() -> None:
+def test_a_connection_with_a_pending_question_is_not_evicted() -> None:
     service = Service()
     factory = TcpFactory(service, Clock())
     waiting = [client(factory, "10.0.0.1") for _ in range(TCP_CONNECTIONS_PER_CLIENT)]

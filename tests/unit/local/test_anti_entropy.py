@@ -84,7 +84,7 @@ def test_full_sync_reads_what_the_captured_client_read() -> None:
     assert request == expected
 
 
-def test_without_a_server_it_tries_again_after_15_to_30_seconds() -> None:
+def test_without_a_server_a_full_sync_is_retried_after_15_to_30_seconds() -> None:
     agent = Agent()
     agent.catalog.error = NoServers()
     agent.sync.start()
@@ -99,7 +99,7 @@ def test_without_a_server_it_tries_again_after_15_to_30_seconds() -> None:
     assert agent.catalog.methods[-1] == "Catalog.Register"
 
 
-def test_a_new_server_is_asked_within_3_seconds() -> None:
+def test_a_new_server_starts_a_full_sync_within_3_seconds() -> None:
     agent = Agent()
     agent.catalog.error = NoServers()
     agent.start()
@@ -112,7 +112,7 @@ def test_a_new_server_is_asked_within_3_seconds() -> None:
     assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks", "Catalog.Register"]
 
 
-def test_a_new_server_does_not_put_a_nearer_sync_off() -> None:
+def test_a_new_server_does_not_delay_an_earlier_sync() -> None:
     agent = Agent().start()
     agent.clock.advance(89.9)  # full sync is due at 90
     agent.sync.server_appeared()
@@ -130,7 +130,7 @@ def test_random_parts_grow_with_the_cluster(members: int, factor: int) -> None:
     assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks"]
 
 
-def test_a_new_service_is_sent_at_once_with_its_checks() -> None:
+def test_a_new_service_is_sent_immediately_with_its_checks() -> None:
     agent = Agent().start()
     agent.service("web")
     agent.check("a", "web")
@@ -181,7 +181,7 @@ def test_a_new_output_alone_waits_for_the_update_interval() -> None:
     assert agent.catalog.checks["a"].output == "two"
 
 
-def test_without_an_update_interval_outputs_are_sent_at_once() -> None:
+def test_without_an_update_interval_outputs_are_sent_immediately() -> None:
     agent = Agent(check_update_interval_s=0).start()
     agent.check("a")
     agent.settle()
@@ -190,7 +190,7 @@ def test_without_an_update_interval_outputs_are_sent_at_once() -> None:
     assert agent.catalog.checks["a"].output == "one"
 
 
-def test_deletions_are_told_and_then_forgotten() -> None:
+def test_deletions_are_sent_and_then_removed() -> None:
     agent = Agent().start()
     agent.service("web")
     agent.check("a", "web")
@@ -207,7 +207,7 @@ def test_deletions_are_told_and_then_forgotten() -> None:
     assert (agent.catalog.services, agent.catalog.checks) == ({}, {})
 
 
-def test_entries_deleted_behind_our_back_come_back() -> None:
+def test_entries_deleted_in_the_catalog_are_registered_again() -> None:
     agent = Agent().start()
     agent.service("web")
     agent.check("a", "web")
@@ -221,7 +221,7 @@ def test_entries_deleted_behind_our_back_come_back() -> None:
     assert set(agent.catalog.checks) == {"a"}
 
 
-def test_what_the_agent_does_not_know_goes_but_for_consul_and_serf_health() -> None:
+def test_unknown_entries_are_deregistered_but_for_consul_and_serf_health() -> None:
     agent = Agent()
     for name in ("consul", "stranger"):
         agent.catalog.services[name] = NodeService(id=name, service=name)
@@ -263,7 +263,7 @@ def test_nil_and_empty_are_no_difference() -> None:
     assert agent.catalog.methods == ["Catalog.NodeServiceList", "Health.NodeChecks"]
 
 
-def test_what_a_server_fills_into_an_upstream_is_no_difference() -> None:
+def test_server_defaults_in_an_upstream_are_no_difference() -> None:
     """A server that stores an empty list or map where we sent none."""
     agent = Agent().start()
     agent.entries.put_service(
@@ -361,7 +361,7 @@ def test_tags_set_in_the_catalog_survive_a_restart(restarted: bool) -> None:
 
 
 @pytest.mark.parametrize("synced", [False, True])
-def test_new_tags_of_ours_replace_those_that_the_catalog_has_from_us(synced: bool) -> None:
+def test_new_tags_replace_those_that_the_agent_wrote(synced: bool) -> None:
     agent = Agent().start()
     for tags in (["a"], ["b"], [], ["c", "d"]):
         agent.service("web", tags=tags, enable_tag_override=True)
@@ -371,7 +371,7 @@ def test_new_tags_of_ours_replace_those_that_the_catalog_has_from_us(synced: boo
         assert (agent.catalog.services["web"].tags or []) == tags
 
 
-def test_new_tags_of_ours_replace_those_that_were_there_before_a_restart() -> None:
+def test_new_tags_replace_those_written_before_a_restart() -> None:
     before = Agent().start()
     before.service("web", tags=["a"], enable_tag_override=True)
     before.settle()
@@ -388,7 +388,7 @@ def test_new_tags_of_ours_replace_those_that_were_there_before_a_restart() -> No
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_tags_that_come_with_the_override_are_ours(restarted: bool) -> None:
+def test_tags_registered_with_the_override_are_written(restarted: bool) -> None:
     """The catalog has those from before the override, which nobody else has set."""
     agent = before = Agent().start()
     before.service("web", tags=["a"])
@@ -412,7 +412,7 @@ def test_without_tag_override_nothing_is_read_before_a_change_is_sent() -> None:
     assert [method for method, _ in agent.settle()] == ["Catalog.Register"]
 
 
-def test_tags_are_not_taken_over_from_a_stale_answer() -> None:
+def test_tags_are_not_adopted_from_a_stale_read() -> None:
     agent = Agent().start()
     agent.service("web", tags=["a"], enable_tag_override=True)
     agent.settle()
@@ -430,7 +430,7 @@ def test_changed_node_metadata_is_repaired() -> None:
     assert agent.catalog.node.meta == {"consul-network-segment": ""}
 
 
-def test_a_change_while_a_call_is_under_way_is_sent_afterwards() -> None:
+def test_a_change_during_a_call_is_sent_afterwards() -> None:
     agent = Agent().start()
     agent.check("a")
     agent.catalog.held = []
@@ -445,7 +445,7 @@ def test_a_change_while_a_call_is_under_way_is_sent_afterwards() -> None:
     assert agent.catalog.checks["a"].status == "critical"
 
 
-def test_the_first_changes_go_at_once_and_a_stream_of_them_in_groups() -> None:
+def test_the_first_changes_are_sent_immediately_and_a_stream_in_batches() -> None:
     agent = Agent().start()
     for number in range(PARTIAL_BURST):
         agent.service(f"first-{number}")
@@ -461,7 +461,7 @@ def test_the_first_changes_go_at_once_and_a_stream_of_them_in_groups() -> None:
     assert agent.sync.partial_syncs == syncs + 4
 
 
-def test_after_a_pause_changes_go_at_once_again() -> None:
+def test_after_a_pause_changes_are_sent_immediately_again() -> None:
     agent = Agent().start()
     for number in range(3 * PARTIAL_BURST):
         agent.service(f"first-{number}")
@@ -475,7 +475,7 @@ def test_after_a_pause_changes_go_at_once_again() -> None:
     assert len(agent.catalog.calls) == 1
 
 
-def test_a_restored_catalog_is_made_true_at_once() -> None:
+def test_a_restored_catalog_is_repaired_immediately() -> None:
     """A snapshot holds what was there when it was made: a service that is gone, and not one that came after."""
     agent = Agent().start()
     agent.service("new")
@@ -488,7 +488,7 @@ def test_a_restored_catalog_is_made_true_at_once() -> None:
     assert list(agent.catalog.services) == ["new"]
 
 
-def test_services_are_told_some_at_once_and_checks_after_them() -> None:
+def test_services_are_sent_concurrently_and_checks_after_them() -> None:
     agent = Agent().start()
     agent.check("of-the-node")
     for number in range(CONCURRENT_CALLS + 1):
@@ -508,7 +508,7 @@ def test_services_are_told_some_at_once_and_checks_after_them() -> None:
     assert agent.catalog.calls[-1][1].check.check_id == "of-the-node"
 
 
-def test_what_is_first_to_tell_of_the_node_goes_alone() -> None:
+def test_the_first_registration_with_the_node_is_sent_alone() -> None:
     agent = Agent()
     for number in range(3):
         agent.service(f"s{number}")
@@ -518,7 +518,7 @@ def test_what_is_first_to_tell_of_the_node_goes_alone() -> None:
     assert [request.skip_node_update for request in registrations] == [False, True, True]
 
 
-def test_when_the_servers_are_gone_what_is_under_way_is_given_up_and_tried_again() -> None:
+def test_without_servers_concurrent_calls_are_cancelled_and_retried() -> None:
     agent = Agent().start()
     for number in range(3):
         agent.service(f"s{number}")
@@ -533,7 +533,7 @@ def test_when_the_servers_are_gone_what_is_under_way_is_given_up_and_tried_again
     assert all(entry.in_sync for entry in agent.entries.services.values())
 
 
-def test_what_changed_is_found_without_a_look_at_the_rest() -> None:
+def test_finding_changes_does_not_depend_on_the_number_of_entries() -> None:
     class Unseen(dict[str, Any]):
         def __iter__(self) -> Any:
             raise AssertionError("all services were gone through")
@@ -549,7 +549,7 @@ def test_what_changed_is_found_without_a_look_at_the_rest() -> None:
     assert [request.service.id for _, request in agent.settle()] == ["s3"]
 
 
-def test_what_is_refused_does_not_hold_up_the_rest_and_is_tried_again() -> None:
+def test_a_refused_write_does_not_stop_others_and_is_retried() -> None:
     agent = Agent().start()
     agent.service("bad")
     agent.service("good")
@@ -567,7 +567,7 @@ def test_what_is_refused_does_not_hold_up_the_rest_and_is_tried_again() -> None:
     assert set(agent.catalog.services) == {"bad", "good"}
 
 
-def test_what_the_token_may_not_do_is_not_repeated_before_the_next_full_sync() -> None:
+def test_a_denied_write_is_not_retried_before_the_next_full_sync() -> None:
     agent = Agent().start()
     agent.service("web")
     agent.catalog.refuse = lambda method, _: (
@@ -579,7 +579,7 @@ def test_what_the_token_may_not_do_is_not_repeated_before_the_next_full_sync() -
     assert agent.catalog.calls == []
 
 
-def test_a_call_that_is_never_answered_is_given_up() -> None:
+def test_a_call_without_reply_times_out() -> None:
     agent = Agent().start()
     agent.catalog.held = []
     agent.check("a")
@@ -592,7 +592,7 @@ def test_a_call_that_is_never_answered_is_given_up() -> None:
     assert agent.entries.checks["a"].in_sync
 
 
-def test_tokens_travel_with_what_they_registered() -> None:
+def test_entries_are_sent_with_their_tokens() -> None:
     agent = Agent().start()
     agent.entries.put_service(NodeService(id="web", service="web"), "secret")
     [(_, request)] = agent.settle()

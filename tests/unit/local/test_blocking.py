@@ -27,11 +27,11 @@ class Reader:
 
 
 @pytest.mark.parametrize("known", ["", "zork"])
-def test_a_reader_who_knows_something_else_is_answered_at_once(known: str) -> None:
+def test_another_hash_is_answered_immediately(known: str) -> None:
     assert Reader(known).got[0].body["Port"] == 1
 
 
-def test_a_change_wakes_the_reader() -> None:
+def test_a_change_ends_the_query() -> None:
     reader = Reader()
     reader.register(1)  # shows the same
     assert reader.got == []
@@ -40,7 +40,7 @@ def test_a_change_wakes_the_reader() -> None:
     assert (len(reader.local.entries.watchers), reader.clock.getDelayedCalls()) == (0, [])
 
 
-def test_the_end_of_the_time_answers_with_what_is_there() -> None:
+def test_after_the_wait_the_present_state_is_returned() -> None:
     """A half of a sixteenth is added here."""
     reader = Reader()
     reader.clock.advance(10.2)
@@ -49,13 +49,13 @@ def test_the_end_of_the_time_answers_with_what_is_there() -> None:
     assert reader.got[0].body["Port"] == 1
 
 
-def test_the_end_of_the_service_is_told() -> None:
+def test_a_deregistered_service_is_not_found() -> None:
     reader = Reader()
     reader.local.deregister_service("s")
     assert reader.got[0].check(NotFound)
 
 
-def test_a_reader_who_hangs_up_leaves_nothing_behind() -> None:
+def test_cancelling_leaves_nothing_behind() -> None:
     reader = Reader()
     reader.waiting.cancel()
     assert (len(reader.local.entries.watchers), reader.clock.getDelayedCalls()) == (0, [])
@@ -66,6 +66,6 @@ def test_wait_is_bounded(text: str, seconds: float) -> None:
     assert blocking.parse_wait(text) == seconds
 
 
-def test_a_bad_wait_is_refused() -> None:
+def test_an_invalid_wait_is_refused() -> None:
     with pytest.raises(BadRequest, match="Invalid wait time"):
         blocking.parse_wait("abc")

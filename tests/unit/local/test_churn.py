@@ -113,7 +113,9 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_services_and_checks_that_end_are_freed_at_once(kind: str, tmp_path: Path, without_collector: None) -> None:
+def test_deregistered_services_and_checks_are_freed_immediately(
+    kind: str, tmp_path: Path, without_collector: None
+) -> None:
     world = World(tmp_path)
     for _ in range(3):
         world.round(*KINDS[kind])

@@ -36,7 +36,7 @@ def test_update_names_node_and_segment() -> None:
     assert request.coord == Coord(vec=[0.5] * 8)
 
 
-def test_failures_are_left_for_the_next_round() -> None:
+def test_a_failed_update_is_not_repeated_before_the_next() -> None:
     agent = Sender()
     agent.catalog.error = NoServers()
     agent.clock.pump([22.5, 22.5])
@@ -44,19 +44,19 @@ def test_failures_are_left_for_the_next_round() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_an_impossible_coordinate_is_not_sent(bad: float) -> None:
+def test_an_infinite_coordinate_is_not_sent(bad: float) -> None:
     agent = Sender(Coord(height=bad))
     agent.clock.advance(22.5)
     assert agent.catalog.calls == []
 
 
-def test_old_servers_are_spared() -> None:
+def test_nothing_is_sent_to_old_servers() -> None:
     agent = Sender(supported=lambda: False)
     agent.clock.advance(22.5)
     assert agent.catalog.calls == []
 
 
-def test_an_update_under_way_is_waited_for() -> None:
+def test_only_one_update_runs_at_a_time() -> None:
     agent = Sender()
     agent.catalog.held = []
     agent.clock.pump([22.5, 22.5])

@@ -101,7 +101,7 @@ def test_a_restarted_agent_has_what_it_had(tmp_path: Path) -> None:
     assert (found.services, sorted(found.checks), found.unknown) == (["s/1"], ["_service_maintenance:s/1", "ttl1"], [])
 
 
-def test_a_check_starts_critical_when_its_last_word_has_expired(tmp_path: Path) -> None:
+def test_a_check_starts_critical_when_its_stored_state_has_expired(tmp_path: Path) -> None:
     before = Agent(tmp_path)
     before.register()
     before.local.update_ttl("ttl1", "passing", "xx")
@@ -121,7 +121,7 @@ def test_deregistered_is_gone_from_disk(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_check_that_lost_its_service_is_dropped(tmp_path: Path) -> None:
+def test_a_check_without_its_service_is_removed(tmp_path: Path) -> None:
     Agent(tmp_path).register()
     (tmp_path / "services" / SERVICE_FILE).unlink()
     after = Agent(tmp_path)
@@ -131,7 +131,7 @@ def test_a_check_that_lost_its_service_is_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xfe", b'{"Service":5}', b'{"Service":{}}'])
-def test_damaged_files_are_left_out_and_left_alone(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_files_are_skipped_and_left_in_place(tmp_path: Path, damage: bytes) -> None:
     Agent(tmp_path).register()
     bad = tmp_path / "services" / "damaged"
     bad.write_bytes(damage)
@@ -142,9 +142,7 @@ def test_damaged_files_are_left_out_and_left_alone(tmp_path: Path, damage: bytes
 
 
 @pytest.mark.parametrize("crash_at", range(1, 14))
-def test_killed_during_a_registration_all_or_none_of_it_is_there(
-    tmp_path: Path, crash_at: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_registration_is_atomic_when_killed(tmp_path: Path, crash_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every flush to disk is a place to die; afterwards service and check are both there, or neither."""
     agent = Agent(tmp_path)
     calls = 0
@@ -190,13 +188,13 @@ def test_a_full_disk_refuses_the_registration_and_changes_nothing(
     assert agent.local.services == {}
 
 
-def test_files_are_for_the_agent_alone(tmp_path: Path) -> None:
+def test_files_are_private(tmp_path: Path) -> None:
     """They hold tokens."""
     Agent(tmp_path).register()
     assert (tmp_path / "services" / SERVICE_FILE).stat().st_mode & 0o777 == 0o600
 
 
-def test_configured_services_win_over_saved_ones_and_are_not_saved(tmp_path: Path) -> None:
+def test_configured_services_take_precedence_and_are_not_stored(tmp_path: Path) -> None:
     Agent(tmp_path).register()
     after = Agent(tmp_path)
     configure(after.local, [{"id": "s/1", "name": "configured"}], [{"name": "k", "ttl": "1h"}])
@@ -215,13 +213,13 @@ def test_a_reload_drops_what_the_configuration_no_longer_has(tmp_path: Path) -> 
     assert set(agent.local.checks) == {"ttl1"}
 
 
-def test_a_wrong_definition_is_named() -> None:
+def test_errors_name_the_invalid_definition() -> None:
     local = LocalState(node(), Clock(), Fraction())
     with pytest.raises(ConfigError, match="web: service 'web': json: unknown field \"prot\""):
         configure(local, [{"Name": "web", "prot": 80}], [])
 
 
-def test_development_mode_keeps_nothing() -> None:
+def test_development_mode_stores_nothing() -> None:
     local = LocalState(node(), Clock(), Fraction())
     local.register_check(check_from_body(b'{"Name":"k","TTL":"1h"}'))
     assert set(local.checks) == {"k"}

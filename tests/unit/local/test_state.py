@@ -85,7 +85,7 @@ def test_a_name_is_enough() -> None:
     }
 
 
-def test_everything_is_carried() -> None:
+def test_all_members_are_registered() -> None:
     agent = Agent()
     agent.service(
         {
@@ -114,7 +114,7 @@ def test_everything_is_carried() -> None:
     }
 
 
-def test_snake_case_is_understood_where_consul_does() -> None:
+def test_snake_case_is_accepted_where_consul_does() -> None:
     agent = Agent()
     agent.service(
         {
@@ -167,7 +167,7 @@ def test_snake_case_is_understood_where_consul_does() -> None:
         ),
     ],
 )
-def test_bodies_are_decoded_strictly_in_gos_words(body: bytes, text: str) -> None:
+def test_bodies_are_decoded_strictly_with_gos_error_texts(body: bytes, text: str) -> None:
     with pytest.raises(BadRequest) as caught:
         service_from_body(body)
     assert str(caught.value) == f"Request decode failed: {text}"
@@ -177,11 +177,11 @@ def test_bodies_are_decoded_strictly_in_gos_words(body: bytes, text: str) -> Non
     "body",
     [b'{"Name":"x"} trailing', b'{"NAME":"x","eNableTagoverride":true}'],
 )
-def test_what_consul_lets_pass_passes(body: bytes) -> None:
+def test_bodies_that_consul_accepts_are_accepted(body: bytes) -> None:
     assert service_from_body(body).service.service == "x"
 
 
-def test_bad_json_is_told_with_its_position() -> None:
+def test_errors_of_json_have_their_position() -> None:
     with pytest.raises(BadRequest, match="line 2, column 2"):
         service_from_body(b'{"Name":\n x}')
 
@@ -268,7 +268,7 @@ def test_any_member_of_any_type_is_a_definition_or_a_bad_request(body: dict[str,
         ),
     ],
 )
-def test_what_may_not_be_registered_is_refused_and_changes_nothing(body: Any, text: str) -> None:
+def test_invalid_registrations_are_refused_and_change_nothing(body: Any, text: str) -> None:
     agent = Agent()
     with pytest.raises(BadRequest) as caught:
         agent.service(body)
@@ -333,7 +333,7 @@ def test_replace_existing_checks_drops_the_unlisted() -> None:
     assert agent.starter.running["a"].stopped
 
 
-def test_deregistering_takes_checks_and_sidecar_along() -> None:
+def test_deregistering_removes_checks_and_sidecar() -> None:
     agent = Agent()
     agent.service({"Name": "web", "Port": 80, "Check": {"TTL": "1h"}, "Connect": {"SidecarService": {}}})
     sidecar = agent.local.services["web-sidecar-proxy"]
@@ -363,7 +363,7 @@ def test_unknown_ids_are_deregistered_without_error_missing_ones_are_not() -> No
         agent.local.deregister_check("")
 
 
-def test_only_ttl_checks_are_told_how_they_stand() -> None:
+def test_only_ttl_checks_are_updated() -> None:
     agent = Agent()
     agent.check({"Name": "k", "HTTP": "http://x/", "Interval": "1h"})
     for check_id in ("k", "none"):
@@ -417,7 +417,7 @@ def test_health_is_that_of_the_worst_check_of_service_or_node(statuses: list[str
     assert (status, len(shown["Checks"])) == (worst, len(statuses))
 
 
-def test_content_hash_follows_what_is_shown() -> None:
+def test_content_hash_depends_on_the_json() -> None:
     agent = Agent()
     agent.service({"Name": "s"})
     before = content_hash(agent.shown("s"))
@@ -440,7 +440,7 @@ def test_services_critical_for_too_long_are_deregistered() -> None:
     assert set(agent.local.services) == {"fine"}
 
 
-def test_recovering_in_time_starts_the_count_anew() -> None:
+def test_recovering_restarts_the_time() -> None:
     agent = Agent()
     Reaper(agent.local, agent.clock).start()
     agent.service({"Name": "s", "Check": {"CheckID": "k", "TTL": "1h", "DeregisterCriticalServiceAfter": "90s"}})
@@ -468,13 +468,13 @@ def test_durations_are_gos(text: str, nanoseconds: int) -> None:
         ("", 'time: invalid duration ""'),
     ],
 )
-def test_bad_durations_are_refused_in_gos_words(text: str, error: str) -> None:
+def test_invalid_durations_have_gos_error_texts(text: str, error: str) -> None:
     with pytest.raises(GoError) as caught:
         decode_duration(text)
     assert str(caught.value) == error
 
 
-def test_configuration_speaks_snake_case() -> None:
+def test_configuration_accepts_snake_case() -> None:
     agent = Agent()
     definition = service_from_config(
         {
@@ -494,7 +494,7 @@ def test_configuration_speaks_snake_case() -> None:
     assert upstreams == [Upstream(destination_type="service", destination_name="db", local_bind_port=1)]
 
 
-def test_a_file_may_say_what_only_the_api_refuses() -> None:
+def test_files_may_contain_what_only_the_api_refuses() -> None:
     """Seen: a real agent starts with an address of 0.0.0.0, an unknown status, and a check that has an id only."""
     agent = Agent()
     body = {"Name": "web", "Address": "0.0.0.0", "Check": {"ID": "w", "TTL": "1m", "Status": "nope"}}
@@ -508,7 +508,7 @@ def test_a_file_may_say_what_only_the_api_refuses() -> None:
         agent.local.register_check(check_from_config({"ID": "k", "TTL": "1m"}))
 
 
-def test_only_a_check_of_its_own_in_a_file_has_no_type() -> None:
+def test_only_a_node_check_in_a_file_has_no_type() -> None:
     """Seen in a real agent's /v1/agent/checks."""
     agent = Agent()
     agent.local.register_check(check_from_config({"ID": "f", "TTL": "1m"}), local=True)

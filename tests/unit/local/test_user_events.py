@@ -85,13 +85,13 @@ def test_truncated_payload_is_a_wire_error(cut: int) -> None:
         Event.decode(Event("id", "name", b"payload" * 10).encode()[:cut])
 
 
-def test_names_without_the_prefix_are_not_ours() -> None:
+def test_events_without_the_prefix_are_ignored() -> None:
     ring = events()
     assert ring.receive("consul:new-leader", b"agent-one", 1) is None
     assert (ring.dropped, ring.list()) == (0, (1, []))
 
 
-def test_no_filter_runs_away() -> None:
+def test_filters_take_linear_time() -> None:
     """Python's own engine would take exponential time."""
     ring = events(service("a" * 60 + "!"))
     assert arrive(ring, service_filter="(a+)+$", node_filter="(o|on|one)*") is None
@@ -169,7 +169,7 @@ def test_a_filter_that_does_not_compile_drops_the_event() -> None:
         ),
     ],
 )
-def test_what_cannot_be_fired_is_refused_in_consuls_words(event: Event, error: type, text: str) -> None:
+def test_invalid_events_are_refused_with_consuls_texts(event: Event, error: type, text: str) -> None:
     with pytest.raises(error) as caught:
         event.check()
     assert str(caught.value) == text
@@ -183,7 +183,7 @@ def test_index_is_the_id_of_the_last_event() -> None:
     assert ring.list("other") == (1, [])
 
 
-def test_a_reader_waits_while_the_index_is_the_one_it_knows() -> None:
+def test_a_query_blocks_while_the_index_is_equal() -> None:
     ring = events()
     watch = WatchSet()
     index, _ = ring.list(watch=watch)
@@ -198,7 +198,7 @@ def test_a_reader_waits_while_the_index_is_the_one_it_knows() -> None:
     assert not ring.blocks(index, 0)
 
 
-def test_only_the_last_256_are_kept() -> None:
+def test_only_the_last_256_are_stored() -> None:
     ring = events()
     for number in range(RING_SIZE + 10):
         arrive(ring, payload=str(number).encode())
