@@ -8,20 +8,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from consulpy.codec.msgpack import unpack
-from consulpy.errors import ConsulpyError, RPCError, WireError
+from consulpy.errors import WireError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.raft.chunks import Chunks
 from consulpy.raft.interfaces import UnknownCommand
 from consulpy.raft.messages import LogEntry
+from consulpy.state.apply import CommandApplier, Say
 from consulpy.state.commands import COMMANDS, IGNORE_IF_UNKNOWN, Command, decode
-from consulpy.state.metrics import applied
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 
 #: Types that stand for entries of other kinds in a single server's log, and are never in a quorum's.
 _MARKERS: Final = range(64, IGNORE_IF_UNKNOWN)
-
-Say = Callable[[str, str], None]
 
 
 class StoreMachine:
@@ -37,9 +35,7 @@ class StoreMachine:
         restored: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
-        self._say = say
-        self._metrics = metrics
-        self._seconds = seconds
+        self._applier = CommandApplier(store, say, metrics, seconds)
         self._restored = restored
         self._chunks = Chunks()
 
@@ -52,7 +48,7 @@ class StoreMachine:
         """See `StateMachine.apply`. The result of a command that was refused is its error."""
         decoded = [self._decode(entry) for entry in entries]
         return [
-            None if command is None else self._apply(entry.index, command)
+            None if command is None else self._applier.apply(entry.index, command)
             for entry, command in zip(entries, decoded, strict=True)
         ]
 
@@ -83,18 +79,6 @@ class StoreMachine:
         except WireError as error:
             kind = data[0] if data else -1
             raise UnknownCommand(f"entry {entry.index}, a command of type {kind}, cannot be read: {error}") from None
-
-    def _apply(self, index: int, command: Command) -> Any:
-        try:
-            began_s = self._seconds()
-            result = command.apply(self.store, index)
-            self._metrics.sample(*applied(command, 1000 * (self._seconds() - began_s)))
-            return result
-        except ConsulpyError as error:
-            return error
-        except Exception as error:  # our own fault in one command must not end all writing
-            self._say("error", f"command {index} could not be applied: {type(error).__name__}: {error}")
-            return RPCError(f"internal error: {error}")
 
 
 def is_known_command(data: bytes) -> bool:

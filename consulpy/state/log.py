@@ -16,16 +16,14 @@ from typing import Any, Final, Protocol
 from consulpy.errors import ConsulpyError, RPCError
 from consulpy.group_commit import Batch, Call, GroupCommit, Job, Later, Run, run_inline
 from consulpy.metrics.registry import NOTHING, Measures
+from consulpy.state.apply import CommandApplier, Say
 from consulpy.state.commands import Command, decode
 from consulpy.state.compaction import Compaction
 from consulpy.state.disk import LogStore
-from consulpy.state.metrics import applied
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 
 Done = Callable[[Any], None]
-#: `log(level, text)`, level being `info`, `warn` or `error`.
-Say = Callable[[str, str], None]
 
 #: Commands queued for a commit; more are refused.
 PENDING_LIMIT: Final = 16384
@@ -59,29 +57,15 @@ class Log(Protocol):
         """Store what is pending and stop."""
 
 
-class _Applying:
-    """Applies commands and answers their callers: what both logs share."""
+class _AnsweringLog:
+    """Applies commands and answers their callers."""
 
     def __init__(self, store: Store, say: Say, metrics: Measures, seconds: Callable[[], float]) -> None:
         self.store = store
         self._say = say
         self._metrics = metrics
         self._seconds = seconds
-
-    def _apply(self, index: int, data: bytes, command: Command | None = None) -> Any:
-        """Apply one stored entry, `command` if it is decoded already; an error of the command is its result."""
-        try:
-            if command is None:
-                command = decode(data)
-            began_s = self._seconds()
-            result = command.apply(self.store, index)
-            self._metrics.sample(*applied(command, 1000 * (self._seconds() - began_s)))
-            return result
-        except ConsulpyError as error:
-            return error
-        except Exception as error:  # our own fault in one command must not end all writing
-            self._say("error", f"command {index} could not be applied: {type(error).__name__}: {error}")
-            return RPCError(f"internal error: {error}")
+        self._applier = CommandApplier(store, say, metrics, seconds)
 
     def answer(self, done: Done, result: Any) -> None:
         """Call `done` with `result`; an exception that it raises is logged."""
@@ -96,7 +80,7 @@ def index_after(store: Store, new: Store) -> int:
     return max(store.index, new.index) + 1
 
 
-class MemoryLog(_Applying):
+class MemoryLog(_AnsweringLog):
     """A log that stores nothing."""
 
     def __init__(
@@ -121,7 +105,7 @@ class MemoryLog(_Applying):
             while self._queue:
                 data, done = self._queue.popleft()
                 self._metrics.incr("raft.apply")
-                self.answer(done, self._apply(self.store.index + 1, data))
+                self.answer(done, self._applier.apply(self.store.index + 1, data))
         finally:
             self._busy = False
 
@@ -135,7 +119,7 @@ class MemoryLog(_Applying):
         """Nothing is pending, nothing to store."""
 
 
-class LocalLog(_Applying):
+class LocalLog(_AnsweringLog):
     """A log in one SQLite file. Its methods are called in the reactor's thread; the disk thread writes the file.
 
     `run`, `hand_back`, `call`, `later`: to the disk thread and back (`GroupCommit`). `seconds`: clock of `metrics`.
@@ -238,7 +222,7 @@ class LocalLog(_Applying):
         else:
             self.entries += count
             results = [
-                self._apply(self.store.index + 1, data, command)
+                self._applier.apply(self.store.index + 1, command or data)
                 for (data, _), command in zip(commit.entries, commit.commands or repeat(None), strict=False)
             ]
         self._maybe_compact()
