@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Churn for some minutes against one server of ours: how much memory, descriptors and timers it gains in each.
+"""Soak test: minutes of churn against one consulpy server, and the growth of its memory, descriptors and timers.
 
     benchmarks/soak.py [--minutes N] [--rate N] [--consulpy PATH] [--warm-up N] [--only WORK,WORK]
 
-Services with TTL checks come and go on the agent, nodes in the catalog, keys, sessions and their locks, watchers,
-events; connections to HTTP, DNS and port 8300 are opened and closed. The slope is that of the least squares after the
-warm-up (a third of the time): a program that keeps nothing shows one near zero. The exit status is 1 for a slope of
+Services with TTL checks, catalog nodes, keys, sessions with locks and blocking queries are created and removed, events
+are fired, connections to HTTP, DNS and port 8300 opened and closed. The slope is a least-squares fit after the warm-up
+(a third of the time): without leaks it is near zero. The exit status is 1 for a slope of
 memory above 0.2 MiB a minute, or of descriptors or timers above 1.
 
-Bounded tables fill up first: tombstones of keys (15 minutes), metrics of services that are gone (10 to 20 minutes),
-kept answers, groups of watchers. So everything together needs an hour, `--only services` some minutes.
+Bounded tables fill up first: tombstones of keys (15 minutes), metrics of removed services (10 to 20 minutes),
+cached responses, blocking query groups. So everything together needs an hour, `--only services` some minutes.
 """
 
 import argparse
@@ -27,21 +27,21 @@ from processes import Running, server
 from report import OURS
 
 SAMPLE_S = 5.0
-#: Slopes per minute above which something is kept.
+#: Slopes per minute above which there is a leak.
 LIMITS = {"memory": 0.2, "descriptors": 1.0, "timers": 1.0}
 IDS, NAMES, LIVE = 600, 40, 300
 _YAMUX_PING = b"\4" + struct.pack("!BBHII", 0, 2, 1, 0, 0)
 
 
 class Client:
-    """One kept connection to the agent's HTTP API."""
+    """A keep-alive connection to the agent's HTTP API."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self._connection = http.client.HTTPConnection(address, 8500, timeout=30)
 
     def call(self, method: str, path: str, body: object = None) -> bytes:
-        """The body of the answer. Raises `RuntimeError` for a status of 400 and above."""
+        """Send a request; the body of the response. Raises `RuntimeError` for a status of 400 and above."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         self._connection.request(method, path, data)
         answer = self._connection.getresponse()
@@ -52,7 +52,7 @@ class Client:
 
 
 def services(client: Client, turn: int) -> None:
-    """One service with a TTL check comes, an older one goes."""
+    """Register a service with a TTL check, deregister an older one."""
     name, new, old = f"name{turn % NAMES}", turn % IDS, (turn - LIVE) % IDS
     check = {"TTL": "10m"}
     client.call("PUT", "/v1/agent/service/register", {"ID": f"id{new}", "Name": name, "Port": 80, "Check": check})
@@ -61,7 +61,7 @@ def services(client: Client, turn: int) -> None:
 
 
 def nodes(client: Client, turn: int) -> None:
-    """A node of the catalog comes and goes; its names never come again."""
+    """Register and deregister a catalog node, with new names each time."""
     body = {"Node": f"node{turn}", "Address": "10.0.0.1", "Service": {"Service": f"once{turn}", "Port": 1}}
     client.call("PUT", "/v1/catalog/register", body)
     client.call("GET", f"/v1/health/service/once{turn}")
@@ -69,7 +69,7 @@ def nodes(client: Client, turn: int) -> None:
 
 
 def keys(client: Client, turn: int) -> None:
-    """A key comes and goes, and with it a session that held it."""
+    """Create and remove a key and the session that locks it."""
     session = json.loads(client.call("PUT", "/v1/session/create", {"TTL": "30s", "LockDelay": "1s"}))["ID"]
     client.call("PUT", f"/v1/kv/soak/{turn}?acquire={session}", b"x" * 100)
     client.call("PUT", f"/v1/session/destroy/{session}")
@@ -77,7 +77,7 @@ def keys(client: Client, turn: int) -> None:
 
 
 def watchers(client: Client, turn: int) -> None:
-    """Somebody waits, and goes away or is answered; an event is fired."""
+    """Start a blocking query, which is answered or cancelled; fire an event."""
     index = 10**9 if turn % 2 else 1
     with socket.create_connection((client.address, 8500), timeout=10) as watching:
         target = f"/v1/health/service/watched{turn}?index={index}&wait=10s"
@@ -86,18 +86,18 @@ def watchers(client: Client, turn: int) -> None:
 
 
 def connections(client: Client, turn: int) -> None:
-    """Connections that ask something, or nothing, and close."""
+    """Open and close connections, with a request and without."""
     name = b"".join(bytes([len(part)]) + part for part in (b"x%d" % turn, b"service", b"consul")) + b"\0"
     question = struct.pack("!6H", turn % 65536, 0x100, 1, 0, 0, 0) + name + struct.pack("!2H", 1, 1)
     http_bytes = b"GET /v1/kv/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    said = {8500: http_bytes, 8600: struct.pack("!H", len(question)) + question, 8300: _YAMUX_PING, 8301: b""}
-    for port, data in said.items():
+    requests = {8500: http_bytes, 8600: struct.pack("!H", len(question)) + question, 8300: _YAMUX_PING, 8301: b""}
+    for port, data in requests.items():
         with socket.create_connection((client.address, port), timeout=10) as connection:
             connection.sendall(data)
             if data:
                 connection.recv(65536)
     with socket.create_connection((client.address, 8500), timeout=10):
-        """Nothing is asked."""
+        """Send nothing."""
 
 
 WORK: dict[str, tuple[Callable[[Client, int], None], int]] = {
@@ -119,7 +119,7 @@ def sample(agent: Running) -> dict[str, float]:
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """Of the least squares, per minute; `points` are (seconds, value)."""
+    """Slope of the least-squares fit, per minute. `points`: (seconds, value)."""
     count = len(points)
     middle = sum(at for at, _ in points) / count
     mean = sum(value for _, value in points) / count
@@ -128,7 +128,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def churn(agent: Running, minutes: float, rate: float, words: list[str]) -> list[tuple[float, dict[str, float]]]:
-    """(seconds, what `sample` saw) every 5 s, while everything in `words` is done."""
+    """Run the work named in `words`; (seconds, `sample`) every `SAMPLE_S`."""
     client, seen = Client(agent.address), []
     began_s, turn, sampled_s = time.monotonic(), 0, 0.0
     while (now_s := time.monotonic() - began_s) < 60 * minutes:
@@ -147,7 +147,7 @@ def churn(agent: Running, minutes: float, rate: float, words: list[str]) -> list
 
 
 def main() -> int:
-    """Run it; 1 if something grows."""
+    """Run the test; 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--rate", type=float, default=100.0, help="turns a second: services that come and go")

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.names import dns
 
 from consulpy.dns.config import DnsConfig
-from consulpy.dns.reply import answers, is_complete
+from consulpy.dns.reply import is_complete, is_reply_to
 from consulpy.dns.wire import Answer, Question
 
 #: `exchange((host, port), packet, udp, timeout_s)`: the reply to a packet. Fails when there is none in time.
@@ -67,7 +67,7 @@ class Recursor:
             except Exception as error:  # whatever it is, the next recursor may work
                 _log.warn("recursor {recursor} failed: {error}", recursor=recursor, error=error)
                 continue
-            if not answers(number + packet[2:], reply) or not is_complete(reply):
+            if not is_reply_to(number + packet[2:], reply) or not is_complete(reply):
                 _log.warn("recursor {recursor} sent no complete reply to the question", recursor=recursor)
             elif reply[3] & _RCODE in (dns.OK, dns.ENAME):
                 return reply

@@ -19,7 +19,7 @@ class _Malformed(Exception):
     """The packet ends within a record, or a name is not valid."""
 
 
-def answers(query: bytes, reply: bytes) -> bool:
+def is_reply_to(query: bytes, reply: bytes) -> bool:
     """Whether `reply` has the id, opcode and question of `query`, a packet with one question."""
     if len(reply) < HEADER_SIZE:
         return False

@@ -83,11 +83,11 @@ class _Run:
 
 @dataclass(slots=True)
 class _Plan:
-    """The changes of one registration. `gone`: ids of checks to remove. `local`: it is from the configuration."""
+    """The changes of one registration. `removed`: ids of checks to remove. `local`: it is from the configuration."""
 
     services: list[tuple[NodeService, str]] = field(default_factory=list)
     checks: list[tuple[HealthCheck, CheckType | None, str]] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     local: bool = False
 
 
@@ -194,9 +194,9 @@ class LocalState:
             self._transactions.claim(_check(check_id))
             plan.checks.append((self._completed(check, kind.kind, service), kind, definition.token))
         if replace_checks:
-            gone = [check_id for check_id in self._checks_of(service.id) if check_id not in wanted]
-            self._transactions.claim(*map(_check, gone))
-            plan.gone += gone
+            removed = [check_id for check_id in self._checks_of(service.id) if check_id not in wanted]
+            self._transactions.claim(*map(_check, removed))
+            plan.removed += removed
 
     def _checks_of(self, service_id: str) -> list[str]:
         return [entry.check.check_id for entry in self.entries.checks_of(service_id) if not entry.deleted]
@@ -339,7 +339,7 @@ class LocalState:
         for check, kind, token in plan.checks:
             saved_check = PersistedCheck(check, kind, token)
             changes[path_of(CHECKS, check.check_id)] = None if plan.local else saved_check.pack()
-        for check_id in plan.gone:
+        for check_id in plan.removed:
             changes |= {path_of(CHECKS, check_id): None, path_of(STATES, check_id): None}
         self._transactions.write(changes, lambda: self._carry_out(plan))
 
@@ -353,7 +353,7 @@ class LocalState:
             if now is not None:  # it may have run while this was stored
                 check.status, check.output = now.status, now.output
             self._put_check(check, kind, token)
-        for check_id in plan.gone:
+        for check_id in plan.removed:
             self._drop_check(check_id)
 
     def adopt_service(self, service: NodeService, token: str) -> None:

@@ -142,11 +142,11 @@ def packet(name: str, kind: int, size: int = 0) -> bytes:
 def questions(config: str) -> dict[str, bytes]:
     """label -> packet"""
     domain = CONFIGS[config].get("domain", "consul.").rstrip(".")
-    asked = {
+    packets = {
         f"{name} {word}": packet(name.replace("@", domain), kind) for name in NAMES for word, kind in TYPES.items()
     }
     if config == "plain":
-        asked |= {f"odd: {label}": bytes.fromhex("0123" + rest) for label, rest in ODD.items()}
+        packets |= {f"odd: {label}": bytes.fromhex("0123" + rest) for label, rest in ODD.items()}
     else:
-        asked |= {f"{name} alt": packet(name.replace("@", "alt"), TYPES["SRV"]) for name in NAMES if "@" in name}
-    return asked
+        packets |= {f"{name} alt": packet(name.replace("@", "alt"), TYPES["SRV"]) for name in NAMES if "@" in name}
+    return packets

@@ -10,7 +10,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from consulpy.dns.reply import answers
+from consulpy.dns.reply import is_reply_to
 
 _DATAGRAM_SIZE_MAX: Final = 65_535
 _SIZE: Final = struct.Struct("!H")
@@ -54,7 +54,7 @@ class UdpExchange:
         except OSError as error:
             self._done.errback(error)
             return
-        if answers(self._packet, reply):
+        if is_reply_to(self._packet, reply):
             self._done.callback(reply)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002

@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def port(folder: Path) -> Iterator[int]:
-    """A server that answers only those who show a certificate of the CA."""
+    """A server that requires a client certificate of the CA."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -28,7 +28,7 @@ STATUS = health_pb2.HealthCheckResponse
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the server listens: `plain`, over `tls`; `bare` is one without the health service. `ca`: who signed."""
+    """Ports of the servers: `plain`, over `tls`, and `bare` without the health service. `ca`: the CA certificate."""
 
     plain: str
     tls: str

@@ -115,7 +115,7 @@ async def test_a_malformed_response_has_gos_error_text(server: Callable[..., str
 async def test_a_body_that_does_not_end_counts_by_its_status(
     server: Callable[..., str], code: int, status: str
 ) -> None:
-    """As at the timeout: the run is cancelled, then the result is asked for."""
+    """As at the timeout: the run is cancelled, then `timed_out` is called."""
     url = server(b"HTTP/1.1 %d Oh\r\n\r\nso far" % code, close=False)
     probe = HttpProbe(reactor, Dialer(reactor), CheckType(http=url), 5.0)
     run = probe.run()

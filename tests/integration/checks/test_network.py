@@ -359,7 +359,7 @@ async def test_the_output_of_one_run_is_not_reported_for_the_next() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_background_processes_of_a_script_are_not_killed(tmp_path: Path) -> None:
-    """The script ends at once; its child may go on printing, which nobody sees."""
+    """The script exits immediately; its child may go on printing, which is dropped."""
     pids, printed = tmp_path / "pids", tmp_path / "printed"
     child = f"sleep 0.2; echo more; echo more; touch {printed}; exec sleep 1000"
     result = await outcome(script("sh", "-c", f"(echo $$; {child}) & echo $! > {pids}; echo done"))

@@ -15,7 +15,7 @@ from twisted.names import dns
 
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
-from consulpy.dns.reply import answers, is_complete
+from consulpy.dns.reply import is_complete, is_reply_to
 from consulpy.dns.transport.exchange import UdpExchange
 from consulpy.dns.wire import Answer, decode
 from tests.harness.catalog import packet
@@ -30,7 +30,7 @@ def reply_to(query: bytes, records: bytes = RECORD, count: int = 1, flags: bytes
     return head + query[12 : 12 + len(b"\x03www\x07example\x03com\x00") + 4] + records
 
 
-UNSOUND: dict[str, Alter] = {
+INVALID: dict[str, Alter] = {
     "another id": lambda query: bytes([query[0] ^ 1]) + reply_to(query)[1:],
     "another name": lambda query: reply_to(query).replace(b"Www", b"Wwx"),
     "the name in other capitals": lambda query: reply_to(query).replace(b"Www", b"wWw"),
@@ -54,11 +54,11 @@ UNSOUND: dict[str, Alter] = {
 
 
 def forward(*recursors: Alter) -> tuple[Answer | bytes, int]:
-    """What is passed on if the recursors answer so, and how many were asked."""
-    asked: list[int] = []
+    """The reply to the client for these replies of recursors, and the number of queries to them."""
+    queried: list[int] = []
 
     def exchange(address: tuple[str, int], data: bytes, udp: bool, timeout_s: float) -> "Deferred[bytes]":
-        asked.append(address[1])
+        queried.append(address[1])
         return succeed(recursors[address[1] - 1](data))
 
     config = DnsConfig(recursors=tuple(f"192.0.2.1:{number}" for number in range(1, len(recursors) + 1)))
@@ -66,14 +66,14 @@ def forward(*recursors: Alter) -> tuple[Answer | bytes, int]:
     Deferred.fromCoroutine(Recursor(exchange, Random(3)).forward(decode(QUERY), config, udp=True)).addCallback(
         found.append
     )
-    return found[0], len(asked)
+    return found[0], len(queried)
 
 
-@pytest.mark.parametrize("kind", UNSOUND)
+@pytest.mark.parametrize("kind", INVALID)
 def test_after_an_invalid_reply_the_next_recursor_is_tried_then_servfail(kind: str) -> None:
-    passed_on, asked = forward(UNSOUND[kind], reply_to)
-    assert (passed_on, asked) == (reply_to(QUERY), 2)
-    passed_on, _ = forward(UNSOUND[kind])
+    passed_on, queried = forward(INVALID[kind], reply_to)
+    assert (passed_on, queried) == (reply_to(QUERY), 2)
+    passed_on, _ = forward(INVALID[kind])
     assert isinstance(passed_on, Answer)
     assert passed_on.rcode == dns.ESERVER
 
@@ -101,7 +101,7 @@ def test_a_valid_reply_is_passed_on_unchanged(alter: Alter) -> None:
 def test_validation_of_any_bytes_does_not_fail(data: bytes, at: int) -> None:
     reply = reply_to(QUERY)
     for each in (data, reply[:at] + data, reply[:at] + data + reply[at:]):
-        if answers(QUERY, each):
+        if is_reply_to(QUERY, each):
             is_complete(each)
 
 
@@ -113,7 +113,7 @@ async def test_a_forged_packet_does_not_end_the_exchange() -> None:
     def serve() -> None:
         query, client = recursor.recvfrom(512)
         for kind in ("another id", "another name", "the name in other capitals", "another type", "half a header"):
-            recursor.sendto(UNSOUND[kind](query), client)
+            recursor.sendto(INVALID[kind](query), client)
         recursor.sendto(reply_to(query), client)
 
     thread = threading.Thread(target=serve)

@@ -1,4 +1,4 @@
-"""Registrations that come together go to disk together, in their order, and are answered when they are there."""
+"""Concurrent registrations are stored in batches, in order, and answered when they are on disk."""
 
 import os
 from collections.abc import Callable
@@ -24,15 +24,15 @@ from tests.unit.local.test_persistence import Starter
 
 
 class Agent:
-    """An agent whose disk works only when it is told to. `root` None: development mode, everything is done at once.
+    """An agent whose disk thread runs only in `work`. `root` None: development mode, changes are carried out inline.
 
-    `quick`: its results are waited for, at the end of the turn.
+    `quick`: batches are waited for, at the end of the reactor turn.
     """
 
     def __init__(self, root: Path | None, *, quick: bool = False) -> None:
         self.clock = Clock()
         self.quick = quick
-        self.groups: list[int] = []
+        self.batch_sizes: list[int] = []
         self.jobs: list[Callable[[], None]] = []
         self.files = None if root is None else JournaledDirectory(root)
         self.local = LocalState(
@@ -48,12 +48,12 @@ class Agent:
         )
 
     def _call(self, job: Callable[[], None], done: Callable[[], None], size: int, _meanwhile: object) -> None:
-        self.groups.append(size)
+        self.batch_sizes.append(size)
         job()
         done()
 
     def do(self, change: Callable[[LocalState], Any]) -> list[Any]:
-        """Ask for a change; what it was answered, once it was."""
+        """Submit a change; a list that gets its result."""
         answers: list[Any] = []
         self.local.submit(lambda: change(self.local)).addBoth(answers.append)
         return answers
@@ -64,7 +64,7 @@ class Agent:
         return self.do(lambda local: api.register_service(local, body))
 
     def work(self, most: int = 1000) -> None:
-        """Let the disk work."""
+        """Run jobs of the disk thread."""
         while self.jobs and most:
             self.jobs.pop(0)()
             most -= 1
@@ -84,7 +84,7 @@ def agent(tmp_path: Path) -> Agent:
 
 @pytest.fixture
 def flushes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows with each flush of the journal."""
+    """A list with an entry for each flush of the journal."""
     real, seen = os.fdatasync, []
 
     def flush(descriptor: int) -> None:
@@ -288,8 +288,8 @@ def test_batched_changes_equal_single_ones(history: list[tuple[tuple[str, str, i
     with TemporaryDirectory() as root:
         together, alone = Agent(Path(root)), Agent(None)
         answers = []
-        for asked, jobs in history:
-            answers.append((together.do(change(*asked)), alone.do(change(*asked))))
+        for step, jobs in history:
+            answers.append((together.do(change(*step)), alone.do(change(*step))))
             together.work(jobs)
         together.work()
         for ours, theirs in answers:
@@ -309,7 +309,7 @@ def test_changes_of_one_reactor_turn_are_one_batch_that_is_waited_for(tmp_path: 
     agent.clock.advance(0)
 
     assert all(answers)
-    assert (agent.groups, agent.jobs) == ([2], [])
+    assert (agent.batch_sizes, agent.jobs) == ([2], [])
     assert restarted(tmp_path).local.services.keys() == {"web", "db"}
 
 
@@ -319,9 +319,9 @@ def test_with_queued_changes_no_batch_is_waited_for(tmp_path: Path) -> None:
     answers = [agent.register("web", port) for port in (1, 2, 3)]
 
     agent.clock.advance(0)
-    assert (agent.groups, len(agent.jobs)) == ([], 1)
+    assert (agent.batch_sizes, len(agent.jobs)) == ([], 1)
     agent.work()
 
     assert all(answers)
-    assert agent.groups == [1]  # nobody waited behind the last one
+    assert agent.batch_sizes == [1]  # nothing was queued behind the last one
     assert agent.local.services["web"].port == 3

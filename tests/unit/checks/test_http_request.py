@@ -99,8 +99,8 @@ def test_invalid_requests_have_gos_error_texts(fields: dict[str, Any], error: st
 def test_method_and_body_of_a_redirect(method: str, status: int, following: str) -> None:
     found = request(method=method, body="b").redirected(status, "/y")
     assert found is not None
-    kept = status in (307, 308)
-    assert (found.method, found.body, found.referer) == (following, "b" if kept else "", URL)
+    preserved = status in (307, 308)
+    assert (found.method, found.body, found.referer) == (following, "b" if preserved else "", URL)
 
 
 @pytest.mark.parametrize("status", [200, 300, 304, 305, 306, 399])
@@ -122,15 +122,15 @@ def test_an_invalid_redirect(location: str, error: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "sent"),
     [("/x", True), ("http://h:1/x", True), ("http://sub.h:1/x", True), ("http://h:2/x", False), ("http://o/x", False)],
 )
-def test_credentials_are_sent_to_the_same_host_only(location: str, told: bool) -> None:
+def test_credentials_are_sent_to_the_same_host_only(location: str, sent: bool) -> None:
     header = {"Authorization": ["Bearer x"], "cookie": ["a=b"], "X-A": ["1"]}
     found = request(header=header).redirected(302, location)
     assert found is not None
     names = {name.lower() for name, _ in found.fields()}
-    assert ("authorization" in names, "cookie" in names, "x-a" in names) == (told, told, True)
+    assert ("authorization" in names, "cookie" in names, "x-a" in names) == (sent, sent, True)
 
 
 def test_passwords_and_referers_are_not_sent_to_other_hosts() -> None:

@@ -35,7 +35,7 @@ CONFIGS = {
     ),
 }
 FOUR, SIX = "0a000001.addr.@", "fd000001000000000000000000000001.addr.@"
-#: Consul sends the address that it has also to those who asked for another type; those of `alt` are asked for SRV.
+#: Consul answers with the address whatever the type; names in the alternative domain are queried for SRV.
 WRONG_TYPES = {
     f"{name} {word}"
     for name, own in ((FOUR, "A"), (SIX, "AAAA"))
@@ -59,13 +59,13 @@ def resolver(config: str, rng: Random | None = None) -> Resolver:
 RESOLVERS = {config: resolver(config) for config in CONFIGS}
 
 
-def ask(asked: Resolver, packet: bytes, *, udp: bool = True) -> bytes:
+def ask(resolver: Resolver, packet: bytes, *, udp: bool = True) -> bytes:
     try:
         question = decode(packet)
     except Malformed as error:
         return error.reply
     answers: list[Any] = []
-    Deferred.fromCoroutine(asked.respond(question, udp=udp)).addBoth(answers.append)
+    Deferred.fromCoroutine(resolver.respond(question, udp=udp)).addBoth(answers.append)
     answer: bytes = answers[0].packet
     return answer
 
@@ -152,9 +152,11 @@ def test_over_tcp_pointers_stay_in_reach() -> None:
     ]
     rng = Random(2)
     recursor = RESOLVERS["plain"]._recursor
-    asked = Resolver(DnsConfig(), FakeCaller("10.0.0.1", registrations), Clock().seconds, rng, recursor, lambda _: None)
+    resolver = Resolver(
+        DnsConfig(), FakeCaller("10.0.0.1", registrations), Clock().seconds, rng, recursor, lambda _: None
+    )
 
-    answer = ask(asked, catalog.packet("huge.service.consul", dns.SRV), udp=False)
+    answer = ask(resolver, catalog.packet("huge.service.consul", dns.SRV), udp=False)
 
     decoded = dns.Message()
     decoded.maxCompressionPointers = 10_000

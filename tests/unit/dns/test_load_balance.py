@@ -158,7 +158,7 @@ def test_an_address_of_two_instances_comes_first_twice_as_often() -> None:
 
 
 def test_with_a_record_limit_answers_still_vary() -> None:
-    """With `a_record_limit` 1 it must not be kept as if there were but one instance: all clients would go there."""
+    """With `a_record_limit` 1 it must not be cached as one instance only: all clients would use that one."""
     config = DnsConfig(a_record_limit=1, enable_truncate=True)
     made = shuffled(catalog.packet("web.service.consul", dns.A), [instance(number) for number in range(5)], config)
 

@@ -44,10 +44,10 @@ class Recursors:
 
     def __init__(self, **known: Callable[[dns.Message], None] | Exception) -> None:
         self.known = known
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     def exchange(self, address: tuple[str, int], data: bytes, udp: bool, timeout_s: float) -> "Deferred[bytes]":
-        self.asked.append(address[0])
+        self.requested.append(address[0])
         behaviour = self.known[address[0]]
         if isinstance(behaviour, Exception):
             return fail(behaviour)
@@ -59,7 +59,7 @@ class Recursors:
 
 
 def ask(config: DnsConfig, calls: Calls, question: bytes, recursors: Recursors | None = None) -> tuple[Any, int]:
-    """The decoded answer, and of how many records it is a choice (0: may not be kept)."""
+    """The decoded answer, and the number of its choices (0: not cacheable)."""
     recursor = Recursor((recursors or Recursors()).exchange, Random(1))
     resolver = Resolver(config, calls, Clock().seconds, Random(1), recursor, lambda _: 1)
     out: list[Any] = []
@@ -131,16 +131,16 @@ def test_a_result_that_is_too_stale_is_read_again_from_the_leader() -> None:
 
 
 def test_reads_use_the_agent_cache_if_configured() -> None:
-    asked: list[tuple[bool, int]] = []
+    requested: list[tuple[bool, int]] = []
 
     def answer(method: str, request: Any) -> Reply:
-        asked.append((request.options.use_cache, request.options.max_age))
+        requested.append((request.options.use_cache, request.options.max_age))
         return node("web")
 
     for config in (DnsConfig(use_cache=True, cache_max_age_s=5), DnsConfig()):
         ask(config, Calls(answer), packet("web.node.consul", dns.A))
 
-    assert asked == [(True, 5_000_000_000), (False, 0)]
+    assert requested == [(True, 5_000_000_000), (False, 0)]
 
 
 def test_a_prepared_query_keeps_its_order_and_has_its_own_ttl() -> None:
@@ -196,7 +196,7 @@ def refused(message: dns.Message) -> None:
     message.rCode = dns.EREFUSED
 
 
-def nobody(*_: Any) -> Reply:
+def no_reply(*_: Any) -> Reply:
     raise AssertionError("foreign names are no reads")
 
 
@@ -204,9 +204,9 @@ def test_foreign_names_are_answered_by_the_first_usable_recursor() -> None:
     recursors = Recursors(**{"192.0.2.1": ConnectionRefusedError(), "192.0.2.2": refused, "192.0.2.3": answered})
     config = DnsConfig(recursors=("192.0.2.1", "192.0.2.2:53", "192.0.2.3"))
 
-    message, choices = ask(config, Calls(nobody), packet("www.example.com", dns.A), recursors)
+    message, choices = ask(config, Calls(no_reply), packet("www.example.com", dns.A), recursors)
 
-    assert recursors.asked == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    assert recursors.requested == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
     assert (message.id, message.recAv, message.answers[0].payload.dottedQuad()) == (0x0123, 1, "192.0.2.9")
     assert choices == 0
 
@@ -214,7 +214,7 @@ def test_foreign_names_are_answered_by_the_first_usable_recursor() -> None:
 def test_without_a_usable_recursor_it_is_servfail() -> None:
     recursors = Recursors(**{"192.0.2.1": refused})
 
-    message, _ = ask(DnsConfig(recursors=("192.0.2.1",)), Calls(nobody), packet("example.com", dns.A), recursors)
+    message, _ = ask(DnsConfig(recursors=("192.0.2.1",)), Calls(no_reply), packet("example.com", dns.A), recursors)
 
     assert message.rCode == dns.ESERVER
 
@@ -254,7 +254,7 @@ def test_a_service_at_another_name_of_the_domain_is_not_cached(kind: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "families", "asked"),
+    ("kind", "families", "requested"),
     [
         (dns.A, {dns.A, dns.AAAA}, [dns.A]),
         (dns.AAAA, {dns.A, dns.AAAA}, [dns.AAAA]),
@@ -266,8 +266,10 @@ def test_a_service_at_another_name_of_the_domain_is_not_cached(kind: int) -> Non
         (dns.SRV, {dns.A, dns.AAAA}, [dns.A]),
     ],
 )
-def test_an_external_host_is_resolved_to_the_requested_family(kind: int, families: set[int], asked: list[int]) -> None:
-    """Consul asks recursors for IPv4 alone, so that AAAA leads nowhere where a host has nothing else."""
+def test_an_external_host_is_resolved_to_the_requested_family(
+    kind: int, families: set[int], requested: list[int]
+) -> None:
+    """Consul queries recursors for A only, so that AAAA has no answer for hosts with IPv6 only."""
     row = instance("n")
     assert row.service is not None
     row.service.address = "www.example.com"
@@ -283,9 +285,9 @@ def test_an_external_host_is_resolved_to_the_requested_family(kind: int, familie
     calls = Calls(lambda *_: CheckServiceNodesReply(nodes=[row]))
     message, _ = ask(config, calls, packet("web.service.consul", kind), Recursors(**{"192.0.2.1": some}))
 
-    assert wanted == asked
+    assert wanted == requested
     found = {each.type for each in (*message.answers, *message.additional)} & {dns.A, dns.AAAA}
-    assert found == ({asked[-1]} & families)
+    assert found == ({requested[-1]} & families)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +323,7 @@ def test_addresses_are_parsed_as_by_go(address: str, found: list[tuple[int, str]
 )
 @pytest.mark.parametrize("kind", [dns.A, dns.SRV, dns.AAAA, dns.MX])
 def test_a_service_whose_address_is_its_own_name_has_its_nodes_address(own: str, kind: int) -> None:
-    """dc1's name is another one than was asked for: there is one alias to it, and none back."""
+    """The name in dc1 differs from the queried name: there is one alias to it, and none back."""
     row = instance("n")
     assert row.service is not None
     assert row.node is not None

@@ -1,4 +1,4 @@
-"""What alias checks are told about this agent and about others."""
+"""The source of alias checks: this agent's entries and other nodes' catalog."""
 
 from typing import Any
 

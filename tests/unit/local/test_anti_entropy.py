@@ -389,7 +389,7 @@ def test_new_tags_replace_those_written_before_a_restart() -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_tags_registered_with_the_override_are_written(restarted: bool) -> None:
-    """The catalog has those from before the override, which nobody else has set."""
+    """The catalog has those from before the override, which no other client has set."""
     agent = before = Agent().start()
     before.service("web", tags=["a"])
     before.settle()
@@ -499,8 +499,8 @@ def test_services_are_sent_concurrently_and_checks_after_them() -> None:
     assert len(held) == CONCURRENT_CALLS
     held.pop(3).callback(None)
     assert len(held) == CONCURRENT_CALLS
-    told = [request.service.id for _, request in agent.catalog.calls]
-    assert told == [f"s{number}" for number in range(CONCURRENT_CALLS + 1)]
+    sent = [request.service.id for _, request in agent.catalog.calls]
+    assert sent == [f"s{number}" for number in range(CONCURRENT_CALLS + 1)]
     while len(held) > 1:
         held.pop().callback(None)
     assert len(agent.catalog.calls) == CONCURRENT_CALLS + 1
