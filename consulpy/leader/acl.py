@@ -22,7 +22,7 @@ from consulpy.structs.acl import (
     global_management,
     management_token,
 )
-from consulpy.structs.acl_requests import Bootstrap, PolicyBatchSet, TokenBatchDelete, TokenBatchSet
+from consulpy.structs.acl_log_entries import Bootstrap, PolicyBatchSet, TokenBatchDelete, TokenBatchSet
 
 #: Seconds between two rounds.
 INTERVAL_S: Final = 1.0

@@ -16,17 +16,19 @@ from consulpy.gocompat.time import go_time
 from consulpy.state.acl_commands import PolicyDelete, PolicySet, RoleDelete, RoleSet, TokenDelete, TokenSet
 from consulpy.state.command import Command
 from consulpy.state.store import Store
-from consulpy.structs.acl_requests import (
+from consulpy.structs.acl_log_entries import (
     PolicyBatchDelete,
-    PolicyBatchRequest,
     PolicyBatchSet,
-    ReplicationStatus,
     RoleBatchDelete,
     RoleBatchSet,
-    RoleListRequest,
     TokenBatchDelete,
-    TokenBatchRequest,
     TokenBatchSet,
+)
+from consulpy.structs.acl_requests import (
+    PolicyBatchRequest,
+    ReplicationStatus,
+    RoleListRequest,
+    TokenBatchRequest,
     TokenListRequest,
 )
 from consulpy.structs.options import QueryOptions

@@ -21,7 +21,8 @@ from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot, Barrier, Command, ConfigEntry, Configuration, FederationState, Noop
 from consulpy.state.config_entry import UPSERT
 from consulpy.state.log import Log
-from consulpy.structs.config_entry import Entry, EntryRequest
+from consulpy.structs.config_entry import Entry
+from consulpy.structs.config_entry_requests import EntryRequest
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.requests import CoordinateUpdateRequest

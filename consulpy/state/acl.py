@@ -27,7 +27,7 @@ from consulpy.structs.acl import (
     Role,
     Token,
 )
-from consulpy.structs.acl_requests import Bootstrap, TokenBatchSet
+from consulpy.structs.acl_log_entries import Bootstrap, TokenBatchSet
 
 TOKENS: Final = "acl-tokens"
 POLICIES: Final = "acl-policies"

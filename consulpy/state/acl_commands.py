@@ -5,7 +5,7 @@ from typing import Any, Final
 from consulpy.errors import RPCError
 from consulpy.state.command import BodyCommand
 from consulpy.state.store import Store
-from consulpy.structs import acl_requests as bodies
+from consulpy.structs import acl_log_entries as bodies
 from consulpy.structs.acl import LegacyAcl, Token
 
 

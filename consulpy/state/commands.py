@@ -16,7 +16,7 @@ from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
 from consulpy.state.session_lifecycle import create_session, destroy_session
 from consulpy.state.store import Store
 from consulpy.structs import kv as verbs
-from consulpy.structs.config_entry import EntryRequest
+from consulpy.structs.config_entry_requests import EntryRequest
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.kv import KVRequest, TombstoneRequest

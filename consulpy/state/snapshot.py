@@ -35,7 +35,7 @@ from consulpy.state.store import Store
 from consulpy.state.table import Table
 from consulpy.structs.acl import AuthMethod, BindingRule, LegacyAcl, Policy, Role, Token
 from consulpy.structs.check import HealthCheck
-from consulpy.structs.config_entry import EntryRequest
+from consulpy.structs.config_entry_requests import EntryRequest
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import Intention
 from consulpy.structs.kv import DirEntry

@@ -1,4 +1,4 @@
-"""Requests and replies of ACL.*, and the bodies of their log entries (docs/wire/acl.md sections 8 and 9)."""
+"""Requests and replies of ACL.* (docs/wire/acl.md section 8)."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,100 +21,6 @@ from consulpy.structs.requests import Read, Reply, SpecificRequest, Write
 #: Kinds of ids in a `TokenReadRequest`.
 BY_SECRET = "secret"
 BY_ACCESSOR = "accessor"
-
-# -- bodies of log entries
-
-
-@dataclass(slots=True)
-class TokenBatchSet(Record):
-    """Type 17. `cas`: only tokens whose ModifyIndex is unchanged."""
-
-    tokens: list[Token] | None = None
-    cas: bool = go("CAS", default=False)
-    allow_missing_links: bool = False
-    prohibit_unprivileged: bool = False
-    from_replication: bool = False
-
-
-@dataclass(slots=True)
-class TokenBatchDelete(Record):
-    """Type 18, by accessor."""
-
-    token_ids: list[str] | None = go("TokenIDs", default=None)
-
-
-@dataclass(slots=True)
-class PolicyBatchSet(Record):
-    """Type 19."""
-
-    policies: list[Policy] | None = None
-
-
-@dataclass(slots=True)
-class PolicyBatchDelete(Record):
-    """Type 20."""
-
-    policy_ids: list[str] | None = go("PolicyIDs", default=None)
-
-
-@dataclass(slots=True)
-class RoleBatchSet(Record):
-    """Type 23."""
-
-    roles: list[Role] | None = None
-    allow_missing_links: bool = False
-
-
-@dataclass(slots=True)
-class RoleBatchDelete(Record):
-    """Type 24."""
-
-    role_ids: list[str] | None = go("RoleIDs", default=None)
-
-
-@dataclass(slots=True)
-class BindingRuleBatchSet(Record):
-    """Type 25."""
-
-    binding_rules: list[BindingRule] | None = None
-
-
-@dataclass(slots=True)
-class BindingRuleBatchDelete(Record):
-    """Type 26."""
-
-    binding_rule_ids: list[str] | None = go("BindingRuleIDs", default=None)
-
-
-@dataclass(slots=True)
-class AuthMethodBatchSet(Record):
-    """Type 27."""
-
-    auth_methods: list[AuthMethod] | None = None
-
-
-@dataclass(slots=True)
-class AuthMethodBatchDelete(Record):
-    """Type 28."""
-
-    auth_method_names: list[str] | None = None
-
-
-@dataclass(slots=True)
-class Bootstrap(Record):
-    """Type 11. `reset_index`: the index of the bootstrap that this one replaces, 0 for the first one."""
-
-    reset_index: int = 0
-    token: Token = field(default_factory=Token)
-
-
-@dataclass(slots=True)
-class LegacyRequest(Write):
-    """ACL.Apply, and type 4."""
-
-    op: str = ""
-    acl: LegacyAcl = go("ACL", default_factory=LegacyAcl)
-
 
 # -- tokens
 

@@ -10,7 +10,7 @@ from consulpy.acl.levels import LIST, READ, WRITE, Level
 from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.filters import may_read_config, query_prefix
 from consulpy.structs import kv as verbs
-from consulpy.structs.config_entry import EntryQuery, EntryRequest, ServiceConfigRequest
+from consulpy.structs.config_entry_requests import EntryQuery, EntryRequest, ServiceConfigRequest
 from consulpy.structs.intention import IntentionQuery, IntentionRequest, IntentionsReply
 from consulpy.structs.kv import KeyListRequest, KeyRequest, KVRequest
 from consulpy.structs.prepared_query import QueryRequest

@@ -12,8 +12,8 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ, WRITE
 from consulpy.structs import requests
 from consulpy.structs.acl import HIDDEN
-from consulpy.structs.config_entry import AllEntriesReply
-from consulpy.structs.config_entry import EntriesReply as ConfigEntriesReply
+from consulpy.structs.config_entry_requests import AllEntriesReply
+from consulpy.structs.config_entry_requests import EntriesReply as ConfigEntriesReply
 from consulpy.structs.gateway import GatewayServicesReply, ServiceDumpReply
 from consulpy.structs.intention import IntentionsReply
 from consulpy.structs.kv import EntriesReply, KeysReply

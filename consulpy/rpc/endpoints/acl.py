@@ -13,12 +13,12 @@ from consulpy.rpc.methods import read, write
 from consulpy.state.acl_commands import AclBootstrap
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import Token, management_token
+from consulpy.structs.acl_log_entries import Bootstrap
 from consulpy.structs.acl_requests import (
     AuthorizationAnswer,
     AuthorizationQuestion,
     AuthorizeReply,
     AuthorizeRequest,
-    Bootstrap,
     BootstrapRequest,
     ReplicationStatus,
 )

@@ -18,6 +18,7 @@ from consulpy.rpc.methods import read, write
 from consulpy.state.acl import AUTH_METHODS, BINDING_RULES
 from consulpy.state.acl_commands import AuthMethodDelete, AuthMethodSet, BindingRuleDelete, BindingRuleSet, TokenDelete
 from consulpy.state.watch import WatchSet
+from consulpy.structs import acl_log_entries as bodies
 from consulpy.structs import acl_requests as requests
 from consulpy.structs.acl import (
     AuthMethod,
@@ -81,7 +82,7 @@ def method_set(server: "Server", request: requests.AuthMethodSetRequest) -> Any:
         raise RPCError("Invalid Auth Method: TokenLocality global is for auth methods of the primary datacenter")
     _check_config(method)
     method = dataclasses.replace(method, create_index=0, modify_index=0)
-    stored = server.submit(AuthMethodSet(requests.AuthMethodBatchSet([method])))
+    stored = server.submit(AuthMethodSet(bodies.AuthMethodBatchSet([method])))
     return stored.addCallback(lambda _: server.store.acl.auth_method(method.name) or method)
 
 
@@ -113,7 +114,7 @@ def method_delete(server: "Server", request: requests.AuthMethodDeleteRequest) -
     existing = server.store.acl.auth_method(request.auth_method_name)
     if existing is None:
         return True
-    stored = server.submit(AuthMethodDelete(requests.AuthMethodBatchDelete([existing.name])))
+    stored = server.submit(AuthMethodDelete(bodies.AuthMethodBatchDelete([existing.name])))
     return stored.addCallback(lambda _: True)
 
 
@@ -165,7 +166,7 @@ def rule_set(server: "Server", request: requests.BindingRuleSetRequest) -> Any:
     if method is None:
         raise RPCError(f'cannot find auth method with name "{rule.auth_method}"')
     _check_rule(rule, method)
-    stored = server.submit(BindingRuleSet(requests.BindingRuleBatchSet([rule])))
+    stored = server.submit(BindingRuleSet(bodies.BindingRuleBatchSet([rule])))
     return stored.addCallback(lambda _: server.store.acl.binding_rule(rule.id) or rule)
 
 
@@ -212,7 +213,7 @@ def rule_delete(server: "Server", request: requests.BindingRuleDeleteRequest) ->
     existing = server.store.acl.binding_rule(request.binding_rule_id)
     if existing is None:
         return True
-    stored = server.submit(BindingRuleDelete(requests.BindingRuleBatchDelete([existing.id])))
+    stored = server.submit(BindingRuleDelete(bodies.BindingRuleBatchDelete([existing.id])))
     return stored.addCallback(lambda _: True)
 
 
@@ -301,5 +302,5 @@ def logout(server: "Server", request: requests.LogoutRequest) -> Any:
     token = server.guard.resolve(request.token).token
     if not token.auth_method:
         raise PermissionDenied
-    stored = server.submit(TokenDelete(requests.TokenBatchDelete([token.accessor_id])))
+    stored = server.submit(TokenDelete(bodies.TokenBatchDelete([token.accessor_id])))
     return stored.addCallback(lambda _: True)

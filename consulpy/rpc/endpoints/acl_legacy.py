@@ -12,6 +12,7 @@ from consulpy.rpc.methods import read, write
 from consulpy.state.acl import TOKENS
 from consulpy.state.acl_commands import LegacyAclChange
 from consulpy.state.watch import WatchSet
+from consulpy.structs import acl_log_entries as bodies
 from consulpy.structs import acl_requests as requests
 from consulpy.structs.acl import ANONYMOUS_SECRET, CLIENT, MANAGEMENT, LegacyAcl, Token
 from consulpy.structs.requests import SpecificRequest
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 _REFUSED = "Cannot use legacy endpoint to modify a non-legacy token"
 
 
-@write("ACL.Apply", requests.LegacyRequest, str)
-def apply(server: "Server", request: requests.LegacyRequest) -> Any:
+@write("ACL.Apply", bodies.LegacyRequest, str)
+def apply(server: "Server", request: bodies.LegacyRequest) -> Any:
     """Write or remove a token by its secret; the answer is the secret."""
     acl, store = request.acl, server.store.acl
     if request.op == "delete":

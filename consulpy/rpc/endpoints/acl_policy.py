@@ -12,19 +12,16 @@ from consulpy.state.acl import POLICIES, ROLES
 from consulpy.state.acl_commands import PolicyDelete, PolicySet, RoleDelete, RoleSet
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import GLOBAL_MANAGEMENT_ID, Policy, PolicyStub, Role, Token
+from consulpy.structs.acl_log_entries import PolicyBatchDelete, PolicyBatchSet, RoleBatchDelete, RoleBatchSet
 from consulpy.structs.acl_requests import (
-    PolicyBatchDelete,
     PolicyBatchReply,
     PolicyBatchRequest,
-    PolicyBatchSet,
     PolicyDeleteRequest,
     PolicyListReply,
     PolicyReadRequest,
     PolicyReply,
     PolicySetRequest,
-    RoleBatchDelete,
     RoleBatchRequest,
-    RoleBatchSet,
     RoleDeleteRequest,
     RoleListRequest,
     RoleReadRequest,

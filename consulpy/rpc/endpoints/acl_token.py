@@ -17,12 +17,11 @@ from consulpy.state.acl import POLICIES, ROLES, TOKENS, Acl, is_expired
 from consulpy.state.acl_commands import TokenDelete, TokenSet
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import ANONYMOUS_ACCESSOR, HIDDEN, RESERVED_PREFIX, Token, TokenStub
+from consulpy.structs.acl_log_entries import TokenBatchDelete, TokenBatchSet
 from consulpy.structs.acl_requests import (
     BY_ACCESSOR,
-    TokenBatchDelete,
     TokenBatchReply,
     TokenBatchRequest,
-    TokenBatchSet,
     TokenDeleteRequest,
     TokenListReply,
     TokenListRequest,

@@ -182,7 +182,7 @@ def test_bad_entries(harness: HttpHarness, body: dict[str, Any], status: int, te
 def test_settings_of_a_service_come_from_the_general_to_the_special(harness: HttpHarness) -> None:
     harness.tell("PUT /v1/config", {"Kind": "proxy-defaults", "Name": "any", "Config": {"a": 1}})
     harness.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http"})
-    from consulpy.structs.config_entry import ServiceConfigRequest, UpstreamId
+    from consulpy.structs.config_entry_requests import ServiceConfigRequest, UpstreamId
 
     request = ServiceConfigRequest(
         datacenter="dc1", name="web", upstreams=["web", "x"], upstream_ids=[UpstreamId("web")]

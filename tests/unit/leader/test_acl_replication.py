@@ -11,7 +11,7 @@ from consulpy.leader.acl_replication import AclReplication
 from consulpy.rpc.dispatch import method_named
 from consulpy.state.acl_commands import TokenSet
 from consulpy.structs.acl import Token
-from consulpy.structs.acl_requests import TokenBatchSet
+from consulpy.structs.acl_log_entries import TokenBatchSet
 from tests.harness.guarded import MASTER, GuardedAgent, GuardedHarness
 
 

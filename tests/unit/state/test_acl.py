@@ -27,7 +27,7 @@ from consulpy.state.acl_commands import (
 from consulpy.state.commands import decode
 from consulpy.state.snapshot import Snapshot, restore
 from consulpy.state.store import Store
-from consulpy.structs import acl_requests as bodies
+from consulpy.structs import acl_log_entries as bodies
 from consulpy.structs.acl import (
     GLOBAL_MANAGEMENT_ID,
     AuthMethod,

@@ -9,7 +9,8 @@ from consulpy.http.api.params import apply_to_write
 from consulpy.http.api.routing import HttpError, Request, Response
 from consulpy.http.api.rpc_read import read
 from consulpy.structs.acl import CLIENT, LegacyAcl
-from consulpy.structs.acl_requests import LegacyReadRequest, LegacyRequest
+from consulpy.structs.acl_log_entries import LegacyRequest
+from consulpy.structs.acl_requests import LegacyReadRequest
 from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_names
 from consulpy.http.api.routes.kv import unsigned
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers, read
-from consulpy.structs.config_entry import KINDS, Entry, EntryQuery, EntryRequest
+from consulpy.structs.config_entry import KINDS, Entry
+from consulpy.structs.config_entry_requests import EntryQuery, EntryRequest
 from consulpy.structs.requests import Read, SpecificRequest
 
 if TYPE_CHECKING:

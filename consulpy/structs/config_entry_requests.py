@@ -1,0 +1,176 @@
+"""Requests and replies of ConfigEntry.*, and the body of its log entry (docs/wire/rpc.md 10)."""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from consulpy.codec.msgpack import pack
+from consulpy.codec.record import Record, go
+from consulpy.errors import WireError
+from consulpy.structs.config_entry import Objects, decode_entry, plain_value
+from consulpy.structs.options import QueryMeta
+from consulpy.structs.requests import Read, Write
+from consulpy.structs.service import Expose, MeshGateway
+
+
+@dataclass(slots=True)
+class EntryRequest(Write):
+    """ConfigEntry.Apply and Delete, and their log entry: the kind, then the request."""
+
+    op: str = ""
+    entry: Any = None
+    #: The kind in front of the request; the one inside is empty in a delete.
+    leading_kind: str = ""
+
+    def to_wire(self) -> Any:
+        """Encode as a raw object."""
+        body = {"Datacenter": self.datacenter, "Entry": self.entry.to_wire(), "Op": self.op, "Token": self.token}
+        return pack(self.leading_kind or self.entry.kind) + pack(body)
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        objects = Objects(raw)
+        kind = objects.next_text()
+        body = objects.next()
+        if not isinstance(body, dict):
+            raise WireError("EntryRequest: a map was expected")
+        return cls(
+            datacenter=plain_value(body.get(b"Datacenter")) or "",
+            token=plain_value(body.get(b"Token")) or "",
+            op=plain_value(body.get(b"Op")) or "",
+            entry=decode_entry(kind, body.get(b"Entry")),
+            leading_kind=kind,
+        )
+
+
+@dataclass(slots=True)
+class EntryQuery(Read):
+    """ConfigEntry.Get, and with an empty name List."""
+
+    kind: str = ""
+    name: str = ""
+
+
+@dataclass(slots=True)
+class EntryReply(Record):
+    """ConfigEntry.Get: kind, entry unless the kind is empty, metadata."""
+
+    entry: Any = None
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+    def to_wire(self) -> Any:
+        """Encode as a raw object."""
+        found = b"" if self.entry is None else pack(self.entry.to_wire())
+        return pack(self.entry.kind if self.entry is not None else "") + found + self.meta.pack()
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        objects = Objects(raw)
+        kind = objects.next_text()
+        entry = decode_entry(kind, objects.next()) if kind else None
+        return cls(entry=entry, meta=QueryMeta.from_wire(objects.next()))
+
+
+@dataclass(slots=True)
+class EntriesReply(Record):
+    """ConfigEntry.List: count, kind, and a map with metadata and entries."""
+
+    kind: str = ""
+    entries: list[Any] = field(default_factory=list)
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+    def to_wire(self) -> Any:
+        """Encode as a raw object."""
+        body = {**self.meta.to_wire(), "Entries": [entry.to_wire() for entry in self.entries], "Kind": self.kind}
+        return pack(len(self.entries)) + pack(self.kind) + pack(dict(sorted(body.items())))
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        objects = Objects(raw)
+        objects.next()
+        kind, body = objects.next_text(), objects.next()
+        if not isinstance(body, dict):
+            raise WireError("EntriesReply: a map was expected")
+        entries = [decode_entry(kind, each) for each in body.get(b"Entries") or ()]
+        return cls(kind=kind, entries=entries, meta=QueryMeta.from_wire(body))
+
+
+@dataclass(slots=True)
+class AllEntriesReply(Record):
+    """ConfigEntry.ListAll: count, then kind and entry of each, metadata."""
+
+    entries: list[Any] = field(default_factory=list)
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+    def to_wire(self) -> Any:
+        """Encode as a raw object."""
+        found = b"".join(pack(entry.kind) + pack(entry.to_wire()) for entry in self.entries)
+        return pack(len(self.entries)) + found + self.meta.pack()
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        objects = Objects(raw)
+        count = objects.next()
+        if not isinstance(count, int):
+            raise WireError("AllEntriesReply: a number was expected")
+        entries = []
+        for _ in range(count):
+            kind = objects.next_text()
+            entries.append(decode_entry(kind, objects.next()))
+        return cls(entries=entries, meta=QueryMeta.from_wire(objects.next()))
+
+
+@dataclass(slots=True)
+class UpstreamId(Record):
+    """A service used by another one."""
+
+    id: str = go("ID", default="")
+
+
+@dataclass(slots=True)
+class ServiceConfigRequest(Read):
+    """ConfigEntry.ResolveServiceConfig."""
+
+    name: str = ""
+    upstream_ids: list[UpstreamId] | None = go("UpstreamIDs", default=None)
+    upstreams: list[str] | None = None
+
+
+@dataclass(slots=True)
+class UpstreamConfig(Record):
+    """Settings of one upstream."""
+
+    upstream: UpstreamId = field(default_factory=UpstreamId)
+    config: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class _ResolvedServiceConfig(Record):
+    proxy_config: dict[str, Any] | None = None
+    upstream_configs: dict[str, Any] | None = None
+    upstream_id_configs: list[UpstreamConfig] | None = go("UpstreamIDConfigs", default=None)
+    mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
+    expose: Expose = field(default_factory=Expose)
+    meta: QueryMeta = go(inline=True, default_factory=QueryMeta)
+
+
+@dataclass(slots=True)
+class ServiceConfigReply(_ResolvedServiceConfig):
+    """ConfigEntry.ResolveServiceConfig: one map in a raw object."""
+
+    def to_wire(self) -> Any:
+        """Encode as a raw object."""
+        return pack(_ResolvedServiceConfig.to_wire(self))
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`."""
+        found = super(ServiceConfigReply, cls).from_wire(Objects(raw).next())
+        found.proxy_config = plain_value(found.proxy_config)
+        found.upstream_configs = plain_value(found.upstream_configs)
+        for each in found.upstream_id_configs or ():
+            each.config = plain_value(each.config)
+        return found
