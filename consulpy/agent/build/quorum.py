@@ -26,6 +26,8 @@ from consulpy.raft.disk import RaftDatabase
 from consulpy.raft.interfaces import Answered, NotLeader, Observer, Role, Settings, Unreachable
 from consulpy.raft.machine import Raft
 from consulpy.raft.messages import PeerState
+from consulpy.raft.peers_file import NAME as PEERS_FILE
+from consulpy.raft.peers_file import delete_peers, read_peers, recover
 from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
 from consulpy.raft.replicated_log import ReplicatedLog
 from consulpy.raft.state_machine import StoreMachine
@@ -117,8 +119,15 @@ class QuorumServer(Observer):
     def start(self) -> None:
         """Load the stored state and join the quorum. Raises `ConfigError` for a log that cannot be read."""
         data_dir = Path(self._config.data_dir or "")
+        peers = data_dir / PEERS_FILE
+        recovered = read_peers(peers) if peers.exists() else None
         if is_real_server(data_dir):
             self._adopt_real_server(data_dir)
+        if recovered is not None:
+            index = recover(self._database, self._storage.load(), recovered)
+            delete_peers(peers)
+            names = ", ".join(server.address for server in recovered.servers)
+            _say("warn", f"the quorum was recovered by {PEERS_FILE}: last_log_index={index} servers: {names}")
         self.raft.start()
         if self._config.bootstrap and not self.raft.log.last_index:
             self.raft.bootstrap(Configuration.of([self._own]))

@@ -393,3 +393,23 @@ def test_five_servers_of_both_kinds_outlive_two(host: Host) -> None:
     time.sleep(1)
     writer.stop()
     writer.check()
+
+
+def test_a_quorum_that_lost_its_majority_for_good_is_recovered_by_peers_json(host: Host) -> None:
+    quorum = begun(host, "own")
+    assert quorum.put(1, "before", "x")
+    eventually(lambda: quorum.value(1, "before") == "x", "replicated")
+    server_id = ask(quorum.url(1, "agent/self"))["Config"]["NodeID"]
+    for program in quorum.running.values():
+        program.kill()
+    quorum.running.clear()
+    folder = host.directory / "data1" / "raft"
+    folder.mkdir(exist_ok=True)
+    peers = [{"id": server_id, "address": f"{quorum.address(1)}:8300"}]
+    (folder / "peers.json").write_text(json.dumps(peers))
+    quorum.start(1)
+    eventually(lambda: quorum.put(1, "after", "x"), "a write on the one that is left")
+    assert quorum.value(1, "before", "") == "x"
+    assert not (folder / "peers.json").exists()
+    servers = ask(quorum.url(1, "operator/raft/configuration"))["Servers"]
+    assert [server["ID"] for server in servers] == [server_id]
