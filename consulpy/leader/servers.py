@@ -123,6 +123,9 @@ class QuorumServers:
         for known in self._raft.configurations.latest.servers:
             if known.id == info.id and known.address == info.rpc_address:
                 return
+            if known.id == self._raft.server_id and known.address == info.rpc_address:
+                self._log("error", f"{info.name} ({info.id}) says that it has this server's address {known.address}")
+                return
             if known.id == info.id or known.address == info.rpc_address:
                 self._log("info", f"{known.id} at {known.address} is replaced by {info.id} at {info.rpc_address}")
                 self._change(partial(_without, known.id))

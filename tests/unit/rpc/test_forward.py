@@ -1,72 +1,136 @@
-"""Which server of another datacenter is asked, and what counts as its fault."""
+"""Calls that another server of the quorum passes to the leader: held, repeated or failed as they may be."""
 
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 
-from consulpy.errors import NoPathToDatacenter, RPCError
+import consulpy.rpc.endpoints  # noqa: F401
+from consulpy.errors import NoLeader, RPCError
+from consulpy.rpc.forward import LeaderForwarder
 from consulpy.rpc.methods import METHODS
 from consulpy.rpc.server_metadata import ServerInfo
-from consulpy.rpc.wan_forward import DatacenterForwarder
-from consulpy.serf.members import Member, Status
+from consulpy.structs.kv import KVRequest
 from consulpy.structs.requests import SpecificRequest
 
-METHOD = "Catalog.ListNodes"
+LEADER = ServerInfo("b", "10.0.0.2", 8300, "dc1")
+HOLD_S = 7.0
+READ = (METHODS["Operator.AutopilotGetConfiguration"], SpecificRequest(datacenter="dc1"))
+WRITE = (METHODS["KVS.Apply"], KVRequest(datacenter="dc1", op="set"))
 
 
-def member(name: str, datacenter: str = "dc2", status: Status = Status.ALIVE) -> Member:
-    tags = {"role": "consul", "dc": datacenter, "port": "8300", "vsn": "2", "build": "1.8.7:", "id": name}
-    return Member(f"{name}.{datacenter}", "127.0.0.2", 8302, tags, status)
-
-
-class Wire:
-    """What each server says; who was asked."""
-
-    def __init__(self, **says: str) -> None:
-        self.says = says
-        self.asked: list[str] = []
+class World:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.leader: ServerInfo | None = LEADER
+        self.answers: list[Any] = []
+        self.asked: list[tuple[str, str]] = []
+        self.server: Any = SimpleNamespace(is_leader=False, handle=lambda method, request: succeed("own answer"))
+        pool: Any = SimpleNamespace(call=self.call)
+        self.forwarder = LeaderForwarder(lambda: self.leader, pool, self.clock, Random(1), HOLD_S)
 
     def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
-        self.asked.append(server.node_name)
-        said = self.says.get(server.node_name)
-        return fail(RPCError(said)) if said else succeed({})
+        self.asked.append((server.name, method))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return fail(answer) if isinstance(answer, Exception) else succeed(answer)
+
+    def forward(self, call: Any) -> "list[Any]":
+        results: list[Any] = []
+        self.forwarder.call(self.server, *call).addBoth(results.append)
+        return results
+
+    def advance(self, seconds: float) -> None:
+        for _ in range(round(seconds * 20)):
+            self.clock.advance(0.05)
 
 
-def ask(elsewhere: DatacenterForwarder, datacenter: str = "dc2") -> Any:
-    seen: list[Any] = []
-    elsewhere.call(datacenter, METHODS[METHOD], SpecificRequest(datacenter=datacenter)).addBoth(seen.append)
-    return getattr(seen[0], "value", seen[0])
+def error(results: list[Any]) -> str:
+    return str(results[0].value)
 
 
-def test_only_living_servers_of_that_datacenter_are_asked() -> None:
-    wire = Wire()
-    members = [member("a"), member("b", status=Status.FAILED), member("c", "dc3")]
-    elsewhere = DatacenterForwarder(lambda: members, wire, Random(1))
-    for _ in range(5):
-        assert ask(elsewhere).nodes is None
-    assert set(wire.asked) == {"a"}
-    assert isinstance(ask(elsewhere, "dc4"), NoPathToDatacenter)
+def test_the_leaders_reply_is_ours() -> None:
+    world = World()
+    world.answers = [True]
+    assert world.forward(WRITE) == [True]
+    assert world.asked == [("b", "KVS.Apply")]
 
 
-def test_who_was_not_reached_is_asked_again_only_if_there_is_no_other() -> None:
-    wire, lines = Wire(a="rpc error getting client: failed to get conn: refused"), []
-    elsewhere = DatacenterForwarder(
-        lambda: [member("a"), member("b")], wire, Random(1), log=lambda _level, text: lines.append(text)
-    )
-    for _ in range(20):
-        ask(elsewhere)
-    assert wire.asked.count("a") == len(lines) == 1
-    assert wire.asked.count("b") == 19
+def test_a_call_is_held_while_there_is_no_leader() -> None:
+    world = World()
+    world.leader = None
+    results = world.forward(WRITE)
+    world.advance(3)
+    assert results == []
+    world.leader, world.answers = LEADER, [True]
+    world.advance(1)
+    assert results == [True]
 
 
-@pytest.mark.parametrize("text", ["rpc error making call: Query not found", "rpc error making call: stream closed"])
-def test_an_error_that_a_server_answers_is_passed_on_and_not_held_against_it(text: str) -> None:
-    wire, lines = Wire(a=text, b=text), []
-    elsewhere = DatacenterForwarder(
-        lambda: [member("a"), member("b")], wire, Random(1), log=lambda _level, text: lines.append(text)
-    )
-    assert {str(ask(elsewhere)) for _ in range(20)} == {text}
-    assert set(wire.asked) == {"a", "b"}
-    assert lines == []
+def test_it_is_not_held_for_ever() -> None:
+    world = World()
+    world.leader = None
+    results = world.forward(WRITE)
+    world.advance(HOLD_S + 1)
+    assert isinstance(results[0].value, NoLeader)
+    assert not world.clock.getDelayedCalls()
+
+
+def test_who_becomes_leader_meanwhile_answers_itself() -> None:
+    world = World()
+    world.leader = None
+    results = world.forward(WRITE)
+    world.server.is_leader = True
+    world.advance(1)
+    assert results == ["own answer"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "rpc error making call: No cluster leader",
+        "rpc error getting client: failed to get conn: dial tcp 10.0.0.2:8300: connect: connection refused",
+    ],
+)
+def test_what_cannot_have_happened_is_repeated(first: str) -> None:
+    world = World()
+    world.answers = [RPCError(first), True]
+    results = world.forward(WRITE)
+    world.advance(1)
+    assert results == [True]
+    assert len(world.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rpc error making call: leadership lost while committing log",
+        "rpc error making call: stream closed",
+        "rpc error making call: Permission denied",
+    ],
+)
+def test_a_write_that_may_have_happened_is_not(text: str) -> None:
+    world = World()
+    world.answers = [RPCError(text), True]
+    results = world.forward(WRITE)
+    world.advance(1)
+    assert error(results) == text
+    assert len(world.asked) == 1
+
+
+def test_a_read_whose_connection_broke_is_repeated() -> None:
+    world = World()
+    world.answers = [RPCError("rpc error making call: stream closed"), {}]
+    results = world.forward(READ)
+    world.advance(1)
+    assert results[0].last_contact_threshold > 0
+
+
+def test_a_reply_that_cannot_be_read_is_an_error() -> None:
+    world = World()
+    world.answers = ["no bool"]
+    results = world.forward(WRITE)
+    world.advance(HOLD_S + 1)
+    assert "codec.decoder" in error(results)
