@@ -99,6 +99,15 @@ def kubernetes_config(given: dict[str, Any] | None) -> KubernetesConfig:
     return config
 
 
+def is_jwt(text: str) -> bool:
+    """Whether a text has the form of a JWT; nothing is verified."""
+    try:
+        get_unverified_header(text)
+    except DecodeError:
+        return False
+    return True
+
+
 def _public_key(at: int, text: str) -> Any:
     """A key in PEM form, or that of a certificate."""
     data = text.encode()

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from consulpy.clock import Clock, Timer
 from consulpy.codec.record import Record
-from consulpy.errors import NoLeader, NoPathToDatacenter
+from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.acl.primary import PRIMARY_CALLS, for_elsewhere, home_of, moved
@@ -30,6 +30,8 @@ from consulpy.structs.requests import CoordinateUpdateRequest
 from consulpy.structs.session import TTL_MIN_NS, Session
 
 if TYPE_CHECKING:
+    from consulpy.acl.auth_config import KubernetesConfig
+    from consulpy.acl.binding import ServiceAccount
     from consulpy.serf.machine import Serf
 
 #: How long a call is held while there is no leader, in seconds (Consul's `performance.rpc_hold_timeout`).
@@ -52,6 +54,17 @@ class SessionTimes(Protocol):
 
     def has_lock_delay(self, key: str) -> bool:
         """Whether `key` is in its lock delay."""
+
+
+class TokenReview(Protocol):
+    """Reviews tokens of Kubernetes' service accounts (`consulpy.agent.process.token_review`)."""
+
+    def __call__(self, config: "KubernetesConfig", bearer: str) -> "ServiceAccount":
+        """The service account. Blocks; raises `RPCError`."""
+
+
+def _no_token_review(config: "KubernetesConfig", bearer: str) -> "ServiceAccount":  # noqa: ARG001
+    raise RPCError("this server cannot ask Kubernetes")
 
 
 class ResetFile(Protocol):
@@ -143,6 +156,8 @@ class Server:
         self.acl_replication: Callable[[], ReplicationStatus] | None = None
         #: The secret that it reads there with.
         self.replication_token: Callable[[], str] = str
+        #: Asks Kubernetes for the service account of a token; blocks, raises `RPCError`.
+        self.review_token: TokenReview = _no_token_review
         #: The ACL bootstrap reset file.
         self.reset_file: ResetFile = NoResetFile()
         #: Called after a snapshot replaced the state.

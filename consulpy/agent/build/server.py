@@ -34,6 +34,8 @@ from consulpy.structs.session import TTL_MIN_NS
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
+    from consulpy.acl.auth_config import KubernetesConfig
+    from consulpy.acl.binding import ServiceAccount
     from consulpy.agent.build.quorum import QuorumServer
 
 
@@ -101,6 +103,7 @@ def server_role(
         wall_s=wall_s,
         guard=guard,
     )
+    server.review_token = _review_token
     if config.data_dir is not None:
         server.reset_file = AclResetFile(config.data_dir)
     caller = ServerCaller(server)
@@ -135,6 +138,12 @@ def server_role(
     server.after_restore.append(leader.restored)
     role.stops.append(leader.stop)
     return role
+
+
+def _review_token(config: "KubernetesConfig", bearer: str) -> "ServiceAccount":
+    from consulpy.agent.process.token_review import review  # costly, and seldom used
+
+    return review(config, bearer)
 
 
 def _make_leader(

@@ -4,6 +4,8 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import Deferred
+
 from consulpy.acl.binding import BIND_TYPES, AuthIdentity, BadBindName, JwtIdentity, KubernetesIdentity, bind_name
 from consulpy.codec.record import plain
 from consulpy.errors import PermissionDenied, RPCError
@@ -221,8 +223,12 @@ def rule_delete(server: "Server", request: requests.BindingRuleDeleteRequest) ->
 
 
 @write("ACL.Login", requests.LoginRequest, Token)
-def login(server: "Server", request: requests.LoginRequest) -> Any:
+def login(server: "Server", request: requests.LoginRequest) -> "Deferred[Token]":
     """A token for who is known by an auth method, with what its binding rules give."""
+    return Deferred.fromCoroutine(_login(server, request))
+
+
+async def _login(server: "Server", request: requests.LoginRequest) -> Token:
     auth, acl = request.auth, server.store.acl
     if auth is None:
         raise RPCError("Invalid Login request: Missing auth parameters")
@@ -231,7 +237,10 @@ def login(server: "Server", request: requests.LoginRequest) -> Any:
     method = acl.auth_method(auth.auth_method)
     if method is None:
         raise AclNotFound
-    identity = _identity(server, method, auth.bearer_token)
+    if method.type == "kubernetes":
+        identity: AuthIdentity = await _kubernetes_identity(server, method, auth.bearer_token)
+    else:
+        identity = _jwt_identity(server, method, auth.bearer_token)
     token = _bound(server, method, identity)
     if not (token.roles or token.service_identities or token.node_identities):
         raise PermissionDenied
@@ -247,14 +256,22 @@ def login(server: "Server", request: requests.LoginRequest) -> Any:
         create_time=go_time(now_s),
         expiration_time=go_time(now_s + method.max_token_ttl / 1e9) if method.max_token_ttl else None,
     )
-    return put_token(server, token, from_login=True)
+    stored: Token = await put_token(server, token, from_login=True)
+    return stored
 
 
-def _identity(server: "Server", method: AuthMethod, bearer: str) -> AuthIdentity:
-    if method.type == "kubernetes":
-        raise RPCError(
-            "failed to parse and validate JWT: square/go-jose: logging in by Kubernetes is not supported yet"
-        )
+async def _kubernetes_identity(server: "Server", method: AuthMethod, bearer: str) -> KubernetesIdentity:
+    """The service account that Kubernetes names. Raises `RPCError`."""
+    from consulpy.acl.auth_config import is_jwt, kubernetes_config
+
+    if not is_jwt(bearer):
+        raise RPCError("failed to parse and validate JWT: square/go-jose: compact JWS format must have three parts")
+    config = kubernetes_config(plain(method.config))
+    account = await server.in_thread(lambda: server.review_token(config, bearer))
+    return KubernetesIdentity(account)
+
+
+def _jwt_identity(server: "Server", method: AuthMethod, bearer: str) -> JwtIdentity:
     from consulpy.acl import jwt_claims
     from consulpy.acl.auth_config import jwt_config
 

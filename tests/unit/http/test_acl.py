@@ -4,11 +4,18 @@ The plain cases are recorded ones (tests/conformance-acl); here is what they do 
 """
 
 import json
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from consulpy.acl.auth_config import KubernetesConfig
+from consulpy.acl.binding import ServiceAccount
 from consulpy.http.api.refused import HEADER
 from tests.harness.guarded import MASTER, GuardedAgent, GuardedHarness
 
@@ -269,3 +276,43 @@ def test_what_was_read_may_be_written_back(harness: GuardedHarness, kind: str, b
     again = harness.as_(MASTER, f"PUT {path}", harness.as_(MASTER, f"GET {path}").json)
     assert again.status == 200, again.text
     assert again.json == made | {"ModifyIndex": again.json["ModifyIndex"]}
+
+
+def test_a_service_account_of_kubernetes_logs_in(harness: GuardedHarness) -> None:
+    jwt = "eyJhbGciOiJub25lIn0.e30.eA"
+    config = {"Host": "https://kube:8443", "CACert": ca_certificate(), "ServiceAccountJWT": jwt}
+    made = harness.as_(MASTER, "PUT /v1/acl/auth-method", {"Name": "kube", "Type": "kubernetes", "Config": config})
+    assert made.status == 200, made.text
+    rule = {
+        "AuthMethod": "kube",
+        "BindType": "service",
+        "BindName": "k8s-${serviceaccount.name}",
+        "Selector": "serviceaccount.namespace == default",
+    }
+    assert harness.as_(MASTER, "PUT /v1/acl/binding-rule", rule).status == 200
+    asked: list[tuple[str, str]] = []
+    account = ServiceAccount("default", "web", "u")
+
+    def review(config: KubernetesConfig, bearer: str) -> ServiceAccount:
+        asked.append((config.Host, bearer))
+        return account
+
+    harness.agent.server.review_token = review
+    token = harness.as_("", "POST /v1/acl/login", {"AuthMethod": "kube", "BearerToken": jwt})
+    assert token.status == 200, token.text
+    assert token.json["ServiceIdentities"] == [{"ServiceName": "k8s-web"}]
+    assert asked == [("https://kube:8443", jwt)]
+    account = ServiceAccount("other", "web", "u")
+    refused = harness.as_("", "POST /v1/acl/login", {"AuthMethod": "kube", "BearerToken": jwt})
+    assert (refused.status, refused.text) == (403, "Permission denied")
+    assert harness.as_("", "POST /v1/acl/login", {"AuthMethod": "kube", "BearerToken": "x"}).status == 500
+    assert len(asked) == 2
+
+
+def ca_certificate() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube")])
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
