@@ -1,27 +1,27 @@
-"""All errors, by whose fault they are.
+"""All errors, by their cause.
 
-`WireError`: the peer's bytes. `ConfigError`: what the user wrote. `RPCError`: what a caller is told, in Consul's own
-words where clients match on them, with the HTTP status of the answer. Our own faults are assertions.
+`WireError`: malformed data of a peer. `ConfigError`: wrong input of the user. `RPCError`: error of a call, with
+Consul's texts where clients match on them, and the HTTP status. Bugs of this program are assertions.
 """
 
 from typing import ClassVar
 
 
 class ConsulpyError(Exception):
-    """The root of all errors raised on purpose."""
+    """Base of all errors raised on purpose."""
 
 
 class WireError(ConsulpyError):
-    """Bytes from a peer that do not mean anything: count them, log one line, drop them."""
+    """Malformed data from a peer: it is counted, logged in one line, and dropped."""
 
     def within(self, where: str) -> "WireError":
-        """The same error, whose text begins with where it happened."""
+        """The same error with `where` in front of its text."""
         self.args = (where + str(self),)
         return self
 
 
 class ConfigError(ConsulpyError):
-    """A flag, file or value that the user should change; the text says which and what was expected."""
+    """A wrong flag, file or value; the text names it and what was expected."""
 
 
 class MergeRefused(ConsulpyError):
@@ -39,26 +39,26 @@ class MergeRefused(ConsulpyError):
 
 
 class RPCError(ConsulpyError):
-    """An answer that is an error. Its text goes to the user as it is."""
+    """An error reply. Its text is shown to the user unchanged."""
 
-    #: The status with which the HTTP API answers.
+    #: Status of the HTTP API's response.
     http_status: ClassVar[int] = 500
 
 
 class BadRequest(RPCError):
-    """The request itself is wrong (HTTP 400)."""
+    """The request is invalid (HTTP 400)."""
 
     http_status = 400
 
 
 class NotFound(RPCError):
-    """What was asked for does not exist (HTTP 404)."""
+    """The requested object does not exist (HTTP 404)."""
 
     http_status = 404
 
 
 class PermissionDenied(RPCError):
-    """The token may not do this (HTTP 403)."""
+    """The token does not allow this (HTTP 403)."""
 
     http_status = 403
 
@@ -67,32 +67,32 @@ class PermissionDenied(RPCError):
 
 
 class NoLeader(RPCError):
-    """No server leads the datacenter now; callers retry on this text."""
+    """The datacenter has no leader; clients retry on this text."""
 
     def __init__(self) -> None:
         super().__init__("No cluster leader")
 
 
 class NoServerAnswered(RPCError):
-    """No server was reached, or it went away before it answered."""
+    """No server was reached, or it disconnected before it replied."""
 
 
 class NoServers(NoServerAnswered):
-    """A client agent that knows no server."""
+    """A client agent knows no server."""
 
     def __init__(self) -> None:
         super().__init__("No known Consul servers")
 
 
 class NoPathToDatacenter(RPCError):
-    """A datacenter that nobody here has heard of."""
+    """The datacenter is unknown."""
 
     def __init__(self) -> None:
         super().__init__("No path to datacenter")
 
 
 class NoSuchMethod(RPCError):
-    """An RPC method that this server does not have; the text is Go's own and decides over fallbacks in clients."""
+    """The server does not have this RPC method. The text is Go's; clients fall back to older methods on it."""
 
     def __init__(self, method: str, service_known: bool = True) -> None:
         super().__init__(f"rpc: can't find {'method' if service_known else 'service'} {method}")

@@ -233,11 +233,11 @@ class Catalog:
             self._tags = {}
             for name in by_name:
                 rows = by_name.get(name)  # the same tuple until one of the rows changes
-                kept = known.get(name)
-                if kept is None or kept[0] is not rows:
-                    kept = (rows, _tags_of(rows))
-                self._tags[name] = kept
-                found.update(kept[1])
+                cached = known.get(name)
+                if cached is None or cached[0] is not rows:
+                    cached = (rows, _tags_of(rows))
+                self._tags[name] = cached
+                found.update(cached[1])
         return dict(sorted(found.items()))
 
     def _services_on(self, node: Node) -> list[NodeService]:

@@ -13,7 +13,6 @@ from consulpy.state.indexes import CHECKS, EXTINCTION, NODES, SERVICES, connect_
 from consulpy.state.session_lifecycle import end_sessions_of_check, end_sessions_of_node
 from consulpy.state.store import Change
 from consulpy.structs.check import CRITICAL, PASSING, SERF_HEALTH, HealthCheck
-from consulpy.structs.node import Node
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.service import NodeService, Weights
 
@@ -57,13 +56,7 @@ def put_node(change: Change, request: RegisterRequest) -> None:
         old = catalog.nodes_table.get(request.node.lower())
     elif old.node != request.node:
         remove_node(change, old.node.lower())  # a rename: everything on the old name is removed
-    node = Node(
-        id=request.id,
-        node=request.node,
-        address=request.address,
-        datacenter=request.datacenter,
-        tagged_addresses=request.tagged_addresses,
-        meta=request.node_meta,
+    node = request.catalog_node(
         create_index=old.create_index if old is not None else change.index,
         modify_index=old.modify_index if old is not None else change.index,
     )

@@ -199,16 +199,7 @@ def _restore_registration(store: Store, raw: object) -> None:
     elif request.check is not None:
         catalog.checks_table._replace((name, request.check.check_id.lower()), request.check)
     else:
-        node = Node(
-            id=request.id,
-            node=request.node,
-            address=request.address,
-            datacenter=request.datacenter,
-            tagged_addresses=request.tagged_addresses,
-            meta=request.node_meta,
-            create_index=request.create_index,
-            modify_index=request.modify_index,
-        )
+        node = request.catalog_node(request.create_index, request.modify_index)
         catalog.nodes_table._replace((name,), node)
 
 

@@ -123,6 +123,19 @@ class RegisterRequest(Write):
     create_index: int = 0
     modify_index: int = 0
 
+    def catalog_node(self, create_index: int, modify_index: int) -> Node:
+        """The node as a row of the catalog."""
+        return Node(
+            id=self.id,
+            node=self.node,
+            address=self.address,
+            datacenter=self.datacenter,
+            tagged_addresses=self.tagged_addresses,
+            meta=self.node_meta,
+            create_index=create_index,
+            modify_index=modify_index,
+        )
+
 
 @dataclass(slots=True)
 class DeregisterRequest(Write):
