@@ -8,66 +8,45 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, DeferredLock, fail, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from consulpy.agent import access, report, telemetry
+from consulpy.agent import access, telemetry
 from consulpy.agent.build import settings
 from consulpy.agent.build.client import client_role
 from consulpy.agent.build.gossip import GossipPool, lan_pool, wan_pool
 from consulpy.agent.build.listeners import dns_listener, rpc_listener
-from consulpy.agent.build.local import LocalParts, local_parts
-from consulpy.agent.build.role import Role
+from consulpy.agent.build.local import local_parts
 from consulpy.agent.build.server import open_log, open_quorum, server_role
 from consulpy.agent.features import keyring, retry_join
 from consulpy.agent.features.flood_join import FloodJoin
 from consulpy.agent.features.retry_join import JoinStatus
 from consulpy.agent.leave import leave
+from consulpy.agent.parts import AgentParts
 from consulpy.agent.process import logs
 from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.agent.process.descriptors import connection_table
 from consulpy.agent.process.disk_thread import DiskThread
-from consulpy.agent.process.monotonic import use_monotonic_time, wall_s
-from consulpy.clock import Turn
+from consulpy.agent.process.monotonic import wall_s
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.tls import tls_settings
-from consulpy.dns.transport import DnsService
-from consulpy.errors import ConfigError, NoServers, RPCError
+from consulpy.errors import ConfigError, RPCError
 from consulpy.http.listener import HttpService
-from consulpy.local.access import AgentAccess
 from consulpy.local.load import reconfigure
-from consulpy.local.state import LocalState
-from consulpy.local.tokens import AgentTokens
-from consulpy.local.user_events import UserEvents
-from consulpy.memberlist.timeline import Timeline
 from consulpy.memberlist.transport import cannot_listen
-from consulpy.metrics.registry import Registry
-from consulpy.rpc.cache.agent_cache import AgentCache
-from consulpy.rpc.call import ClientCaller, ServerCaller
-from consulpy.rpc.caller import Caller
+from consulpy.rpc.call import ClientCaller
 from consulpy.rpc.limits.rate_limit import RateLimiter
-from consulpy.rpc.pool import ConnectionPool
-from consulpy.rpc.router import Router
-from consulpy.rpc.server import Server
-from consulpy.rpc.server_metadata import ServerInfo
-from consulpy.rpc.snapshot_messages import SnapshotRequest
-from consulpy.rpc.snapshots import perform
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
-from consulpy.serf.machine import Serf
 from consulpy.state.log import Log
-from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
-    from consulpy.agent.build.quorum import QuorumServer
     from consulpy.agent.features.diagnosis import AgentDiagnosis
-    from consulpy.agent.features.watches import Watches
     from consulpy.diagnosis.causes import Verdict
 
 _log = Logger()
@@ -76,164 +55,10 @@ _log = Logger()
 _SHUTDOWN_DELAY_S: Final = 0.1
 
 
-class Agent:
-    """One agent.
+class Agent(AgentParts):
+    """One agent: builds its parts from the configuration, starts, reloads, leaves and stops them."""
 
-    `reactor`: Twisted's; its timers are made monotonic (`process.monotonic`). `shut_down(status)`: ends the program,
-    called after a leave and when joining is given up. `read_config()`: reads the configuration again, for a reload.
-    """
-
-    def __init__(
-        self,
-        config: RuntimeConfig,
-        reactor: Any,
-        *,
-        shut_down: Callable[[int], None] = lambda _status: None,
-        read_config: Callable[[], RuntimeConfig] | None = None,
-        rng: Random | None = None,
-    ) -> None:
-        self.config = config
-        self.datacenter = config.datacenter
-        self.node_name = config.node_name
-        self._reactor = reactor
-        self._shut_down = shut_down
-        self._rng = rng or Random()
-        use_monotonic_time(reactor)
-        self.clock = reactor
-        self.turn = Turn()
-        self.metrics = Registry(wall_s, telemetry.rules(config.telemetry))
-        self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
-        self.limits = settings.writes(config)
-        self.translate_wan_addrs = config.translate_wan_addrs
-        self._read_config = read_config or (lambda: config)
-        #: The DNS listener, if its port is open.
-        self.dns: DnsService | None = None
-        self._watches: Watches | None = None
-        #: Called with `joined` (the LAN pool), `reloading`, `reloaded` and `stopping`.
-        self.state_changed: Callable[[str], None] = lambda _state: None
-        self.join_status = JoinStatus()
-        self._stops: list[Callable[[], object]] = []
-        self._leaving: Deferred[None] | None = None
-        self._reloads = DeferredLock()  # one at a time
-        self._lan_pool: GossipPool
-        self._wan_pool: GossipPool | None = None
-        self._flood_join: FloodJoin | None = None
-        self._role: Role
-        self._tokens: AgentTokens
-        self.access: AgentAccess
-        self._parts: LocalParts
-
-    # -- interface of the listeners (http.api.agent.AgentInterface)
-
-    @property
-    def lan(self) -> Serf:
-        """The LAN pool."""
-        return self._lan_pool.serf
-
-    @property
-    def wan(self) -> Serf | None:
-        """The WAN pool of a server."""
-        return self._wan_pool.serf if self._wan_pool else None
-
-    @property
-    def server(self) -> Server | None:
-        """The RPC server; None on a client."""
-        return self._role.server
-
-    @property
-    def quorum(self) -> "QuorumServer | None":
-        """Raft of a server; None on a client, and on a single server without Raft."""
-        return self._role.quorum
-
-    @property
-    def router(self) -> Router | None:
-        """The servers that a client knows; None on a server."""
-        return self._role.router
-
-    @property
-    def own_caller(self) -> ServerCaller | ClientCaller:
-        """Makes the RPCs of the agent itself."""
-        return self._role.own_caller
-
-    @property
-    def caller(self) -> Caller:
-        """Makes the RPCs of HTTP and DNS clients, on a client agent through the agent cache."""
-        return self._role.caller
-
-    @property
-    def agent_cache(self) -> AgentCache:
-        """The agent cache (`?cached`)."""
-        return self._role.cache
-
-    @property
-    def local(self) -> LocalState:
-        """The services and checks of this agent."""
-        return self._parts.state
-
-    @property
-    def events(self) -> UserEvents:
-        """The user events received."""
-        return self._parts.events
-
-    @property
-    def dns_domain(self) -> str:
-        """`domain`."""
-        return self.config.domain
-
-    @property
-    def discovery_max_stale_ns(self) -> int:
-        """`discovery_max_stale`, which a reload may change."""
-        return int(self.config.discovery_max_stale_s * 1e9)
-
-    @property
-    def node_meta(self) -> dict[str, str]:
-        """The metadata of this node in the catalog."""
-        return {**self.config.node_meta, "consul-network-segment": ""}
-
-    def self_report(self) -> dict[str, Any]:
-        """`/v1/agent/self`."""
-        return report.self_report(self)
-
-    def stats(self) -> dict[str, dict[str, str]]:
-        """`consul info`."""
-        return report.stats(self)
-
-    def host_report(self) -> dict[str, Any]:
-        """`/v1/agent/host`."""
-        return report.host_report()
-
-    def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
-        """Save or restore the state of the servers: here, or over a connection to one of them."""
-        if self.server is not None:
-            return perform(self.server, request, data)
-        role = self._role
-        server = role.router.find() if role.router is not None else None
-        if server is None or role.dialer is None:
-            return fail(NoServers())
-        return role.dialer.snapshot(server, request, data)
-
-    def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
-        """Stream log lines to `write` until the returned function is called. KeyError for an unknown level."""
-        return logs.stream(level, as_json, write)
-
-    def timeline(self, name: str) -> list[dict[str, Any]] | None:
-        """Events of a member: suspicions, confirmations, refutations, in order; None for an unknown member."""
-        return report.timeline(self._pool_of(name), name, wall_s() - self.clock.seconds())
-
-    def latest_changes(self, most: int) -> list[dict[str, Any]]:
-        """The newest event of each of the `most` LAN members that changed last, the newest first."""
-        return report.latest_changes(self.lan, most, wall_s() - self.clock.seconds())
-
-    def changes(self, name: str) -> Timeline:
-        """The history in which a member's changes are; that of the LAN for an empty name."""
-        return self._pool_of(name).memberlist.timeline
-
-    def _pool_of(self, name: str) -> Serf:
-        """The pool that knows a member; the LAN's if none does."""
-        lan, wan = self.lan, self.wan
-        if wan is None or name in lan.members or lan.timeline(name):
-            return lan
-        return wan if name in wan.members or wan.timeline(name) else lan
+    # -- diagnosis
 
     def why(self, name: str) -> "Deferred[dict[str, Any]]":
         """The verdict about a member that has a timeline."""
@@ -241,25 +66,20 @@ class Agent:
 
     def doctor(self, target: str) -> "Deferred[list[dict[str, Any]]]":
         """The findings about this agent and its cluster, or about a join to `target` if that is not empty."""
+        from consulpy.agent.features.doctor import checks  # a costly import, for few requests
+
         diagnosis = self._diagnosis
-        found = Deferred.fromCoroutine(diagnosis.target(target)) if target else diagnosis.doctor()
+        if target:
+            found = Deferred.fromCoroutine(diagnosis.target(target))
+        else:
+            found = diagnosis.run(checks(self, self._reactor))
         return found.addCallback(lambda findings: [finding.to_json() for finding in findings])
 
     @property
     def _diagnosis(self) -> "AgentDiagnosis":
-        from consulpy.agent.features.diagnosis import AgentDiagnosis  # few agents are ever asked
+        from consulpy.agent.features.diagnosis import AgentDiagnosis  # a costly import, for few requests
 
         return AgentDiagnosis(self, self._reactor)
-
-    @property
-    def connections(self) -> ConnectionPool:
-        """The connections to servers."""
-        assert self._role.connections is not None
-        return self._role.connections
-
-    def tls_to(self, server: ServerInfo) -> bool:
-        """Whether a server is called over TLS."""
-        return self._tls.outgoing(server.datacenter, server.use_tls) is not None
 
     # -- start and stop
 

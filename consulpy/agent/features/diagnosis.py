@@ -1,6 +1,6 @@
 """Answers `why` and the agent's part of `doctor`: judges members and addresses with this agent's own pools and keys."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -21,8 +21,10 @@ from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
 
 if TYPE_CHECKING:
-    from consulpy.agent.agent import Agent
+    from consulpy.agent.parts import AgentParts
 
+#: A check of `doctor`: its name and its findings.
+Check = tuple[str, Awaitable[list[Finding]]]
 #: A check that takes longer is given up, in seconds: `doctor` answers within 5.
 CHECK_LIMIT_S: Final = 3.8
 #: How long a host name may take to resolve, in seconds.
@@ -82,7 +84,7 @@ async def _explain(reactor: Any, memberlist: Memberlist, own: Own, target: Addre
 class AgentDiagnosis:
     """The diagnoses of one agent."""
 
-    def __init__(self, agent: "Agent", reactor: Any) -> None:
+    def __init__(self, agent: "AgentParts", reactor: Any) -> None:
         self._agent = agent
         self._reactor = reactor
 
@@ -101,12 +103,10 @@ class AgentDiagnosis:
     async def _one(self, check: str, verdict: Awaitable[Verdict]) -> list[Finding]:
         return [Finding.of(check, await verdict)]
 
-    def doctor(self) -> "Deferred[list[Finding]]":
-        """The findings of all checks, which run beside each other."""
-        from consulpy.agent.features.doctor import checks  # few agents are ever asked
-
-        waiting = [self.within(name, check) for name, check in checks(self._agent, self._reactor)]
-        together: Deferred[list[list[Finding]]] = gatherResults(waiting)
+    def run(self, checks: Iterable[Check]) -> "Deferred[list[Finding]]":
+        """The findings of all checks, which run concurrently."""
+        running = [self.within(name, check) for name, check in checks]
+        together: Deferred[list[list[Finding]]] = gatherResults(running)
         return together.addCallback(lambda found: [finding for findings in found for finding in findings])
 
     def within(self, name: str, check: Awaitable[list[Finding]]) -> "Deferred[list[Finding]]":

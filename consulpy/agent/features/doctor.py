@@ -1,12 +1,12 @@
 """The checks of `doctor` that the agent itself makes: data directory, joins, members, servers and their leader."""
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThreadPool
 
-from consulpy.agent.features.diagnosis import explain_target, moment
+from consulpy.agent.features.diagnosis import Check, explain_target, moment
 from consulpy.agent.features.servers_check import ServersCheck
 from consulpy.agent.process.data_dir_check import examine
 from consulpy.diagnosis.causes import FINE, Cause, Finding, Verdict
@@ -17,7 +17,7 @@ from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member, Status
 
 if TYPE_CHECKING:
-    from consulpy.agent.agent import Agent
+    from consulpy.agent.parts import AgentParts
 
 #: How many members of each kind are looked at: those that are not well, those that live.
 MEMBERS_MAX: Final = 10
@@ -26,10 +26,8 @@ JOINS_MAX: Final = 5
 #: A ping of a member that came within so many seconds shows that our advertised address leads to us.
 HEARD_S: Final = 60.0
 
-Check = tuple[str, Awaitable[list[Finding]]]
 
-
-def checks(agent: "Agent", reactor: Any) -> Iterator[Check]:
+def checks(agent: "AgentParts", reactor: Any) -> Iterator[Check]:
     """All checks: name, and what gives the findings."""
     lan = agent.lan
     members = MembersCheck(lan, reactor)
@@ -44,7 +42,7 @@ def checks(agent: "Agent", reactor: Any) -> Iterator[Check]:
     yield "servers", ServersCheck(agent, reactor).run()
 
 
-async def _data_dir(agent: "Agent", reactor: Any) -> list[Finding]:
+async def _data_dir(agent: "AgentParts", reactor: Any) -> list[Finding]:
     path = agent.config.data_dir
     if path is None:
         return [Finding.passed("data-dir", "This agent stores nothing (-dev).")]
@@ -154,7 +152,7 @@ def _fix(refusal: Refusal) -> str:
     }.get(refusal.cause, f"look into the log of {peer}")
 
 
-async def joins(agent: "Agent", reactor: Any) -> list[Finding]:
+async def joins(agent: "AgentParts", reactor: Any) -> list[Finding]:
     """The addresses that this agent is to join and that are no members."""
     config, lan = agent.config, agent.lan
     addresses = list(dict.fromkeys((*config.retry_join, *config.start_join)))
@@ -172,7 +170,7 @@ async def joins(agent: "Agent", reactor: Any) -> list[Finding]:
     return findings or [Finding.passed("joins", f"All of {', '.join(addresses)} are members.")]
 
 
-async def _join(agent: "Agent", reactor: Any, address: str) -> Finding | None:
+async def _join(agent: "AgentParts", reactor: Any, address: str) -> Finding | None:
     """The verdict about an address; None if a member is there, or nothing is wrong with it."""
     verdict = await explain_target(reactor, agent.lan, agent.datacenter, address, agent.config.ports.serf_lan)
     if verdict.cause in FINE or verdict.cause is Cause.PROCESS_GONE:  # a member: it has a finding of its own

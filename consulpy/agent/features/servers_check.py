@@ -19,7 +19,7 @@ from consulpy.rpc.server_metadata import ServerInfo, server_of
 from consulpy.serf.members import Status
 
 if TYPE_CHECKING:
-    from consulpy.agent.agent import Agent
+    from consulpy.agent.parts import AgentParts
 
 #: Servers that are looked at.
 SERVERS_MAX: Final = 5
@@ -44,7 +44,7 @@ class _Asked:
 class ServersCheck:
     """The servers as this agent calls them."""
 
-    def __init__(self, agent: "Agent", reactor: Any) -> None:
+    def __init__(self, agent: "AgentParts", reactor: Any) -> None:
         self._agent = agent
         self._reactor = reactor
 
