@@ -5,15 +5,13 @@ Source: docs/wire/acl.md section 15.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.rpc.acl.tokens import token_of, with_token
 from consulpy.rpc.methods import Method
-
-if TYPE_CHECKING:
-    from consulpy.rpc.server import Server
+from consulpy.state.store import Store
 
 _GLOBAL: Final = frozenset({"ACL.PolicySet", "ACL.PolicyDelete", "ACL.RoleSet", "ACL.RoleDelete"})
 _TOKENS: Final = frozenset({"ACL.TokenSet", "ACL.TokenClone", "ACL.TokenDelete"})
@@ -23,7 +21,17 @@ _NOT_HERE: Final = frozenset({"ACL.BootstrapTokens", "ACL.Bootstrap", "ACL.Apply
 PRIMARY_CALLS: Final = _GLOBAL | _TOKENS | _NOT_HERE
 
 
-def home_of(server: "Server", method: Method, request: Any) -> str:
+class SecondaryServer(Protocol):
+    """The part of a `consulpy.rpc.server.Server` that decides where a call is served."""
+
+    primary_datacenter: str
+
+    @property
+    def store(self) -> Store:
+        """The state of this datacenter."""
+
+
+def home_of(server: SecondaryServer, method: Method, request: Any) -> str:
     """The datacenter that has to answer a call to a server outside the primary one; "": this one. Raises `RPCError`."""
     if method.name in _NOT_HERE:
         raise RPCError("ACL support disabled")
@@ -34,7 +42,7 @@ def home_of(server: "Server", method: Method, request: Any) -> str:
     return "" if _is_local(server, request) else server.primary_datacenter
 
 
-def _is_local(server: "Server", request: Any) -> bool:
+def _is_local(server: SecondaryServer, request: Any) -> bool:
     given = getattr(request, "acl_token", None)
     accessor = given.accessor_id if given is not None else request.token_id
     existing = server.store.acl.token_by_accessor(accessor) if accessor else None
@@ -43,7 +51,7 @@ def _is_local(server: "Server", request: Any) -> bool:
     return given is not None and given.local
 
 
-def for_elsewhere(server: "Server", request: Record) -> Record:
+def for_elsewhere(server: SecondaryServer, request: Record) -> Record:
     """A call as it leaves the datacenter: without a token that only this one knows."""
     secret = token_of(request)
     found = server.store.acl.token(secret) if secret else None
