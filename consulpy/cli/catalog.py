@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from consulpy.cli.command import Invocation, UsageError, command, group
+from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.cli.table import table
@@ -56,12 +56,6 @@ _META = Flag(
 )
 
 
-def no_arguments(given: Invocation) -> None:
-    """Raises `UsageError` if there are arguments."""
-    if given.arguments:
-        raise UsageError(f"Too many arguments (expected 0, got {len(given.arguments)})")
-
-
 def _meta(given: Invocation) -> list[str]:
     return [f"{name}:{value}" for name, value in given.values["node-meta"]]
 
@@ -81,7 +75,7 @@ servers in this datacenter to the servers in the other datacenters.
 )
 def datacenters(given: Invocation) -> int:
     """Print the names, one a line."""
-    no_arguments(given)
+    given.no_arguments()
     try:
         found = given.client.datacenters()
     except ClientError as error:
@@ -122,7 +116,7 @@ datacenter of the local agent is queried.
 )
 def nodes(given: Invocation) -> int:
     """Print the nodes as a table."""
-    no_arguments(given)
+    given.no_arguments()
     values = given.values
     params = {
         **given.query,
@@ -190,7 +184,7 @@ datacenter of the local agent is queried.
 )
 def services(given: Invocation) -> int:
     """Print the names of services, with `-tags` in a table with their tags."""
-    no_arguments(given)
+    given.no_arguments()
     node = given.values["node"]
     try:
         found = _of_node(given, node) if node else given.client.services(**given.query, **{"node-meta": _meta(given)})

@@ -115,6 +115,19 @@ class Invocation:
 
         return Client(ClientSettings.of(self.values, os.environ), self.progress.waiting)
 
+    def no_arguments(self) -> None:
+        """Raises `UsageError` if there are arguments."""
+        if self.arguments:
+            raise UsageError(f"Too many arguments (expected 0, got {len(self.arguments)})")
+
+    def one_argument(self, name: str, before: str = "") -> str:
+        """The only argument; `name` and `before`: for the text of a `UsageError`."""
+        if not self.arguments:
+            raise UsageError(f"{before}Missing {name} argument")
+        if len(self.arguments) > 1:
+            raise UsageError(f"{before}Too many arguments (expected 1, got {len(self.arguments)})")
+        return self.arguments[0]
+
     @property
     def query(self) -> dict[str, Any]:
         """Query parameters of reads: datacenter and consistency."""

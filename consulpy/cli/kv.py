@@ -55,14 +55,18 @@ def _switch(name: str, about: str) -> Flag:
     return Flag(name, about, switch, default=False)
 
 
-def _one_argument(given: Invocation, missing: str) -> str:
-    if len(given.arguments) != 1:
-        raise UsageError(
-            f"Error! {missing}"
-            if not given.arguments
-            else f"Error! Too many arguments (expected 1, got {len(given.arguments)})"
-        )
-    return given.arguments[0]
+_CAS_FLAG: Final = _switch(
+    "cas",
+    "Perform a Check-And-Set operation. Specifying this value also requires the -modify-index flag to be set. The "
+    "default value is false.",
+)
+_MODIFY_INDEX_FLAG: Final = Flag(
+    "modify-index",
+    "Unsigned integer representing the ModifyIndex of the key. This is used in combination with the -cas flag.",
+    _uint,
+    default=0,
+    placeholder="uint",
+)
 
 
 def _entries(given: Invocation, key: str, **params: Any) -> list[Entry]:
@@ -217,11 +221,7 @@ the CAS operation on:
             "lock. The session must already exist and be specified via the -session flag. The default value is false.",
         ),
         _switch("base64", "Treat the data as base 64 encoded. The default value is false."),
-        _switch(
-            "cas",
-            "Perform a Check-And-Set operation. Specifying this value also requires the -modify-index flag to be set. "
-            "The default value is false.",
-        ),
+        _CAS_FLAG,
         Flag(
             "flags",
             "Unsigned integer value to assign to this key-value pair. This value is not read by Consul, so clients can "
@@ -230,13 +230,7 @@ the CAS operation on:
             default=0,
             placeholder="uint",
         ),
-        Flag(
-            "modify-index",
-            "Unsigned integer representing the ModifyIndex of the key. This is used in combination with the -cas flag.",
-            _uint,
-            default=0,
-            placeholder="uint",
-        ),
+        _MODIFY_INDEX_FLAG,
         _switch(
             "release",
             "Forfeit the lock on the key at the given path. This requires the -session flag to be set. The key must be "
@@ -328,18 +322,8 @@ Removes the value from Consul's key-value store at the given path. If no
 key exists at the path, no action is taken.
 """,
     flags=[
-        _switch(
-            "cas",
-            "Perform a Check-And-Set operation. Specifying this value also requires the -modify-index flag to be set. "
-            "The default value is false.",
-        ),
-        Flag(
-            "modify-index",
-            "Unsigned integer representing the ModifyIndex of the key. This is used in combination with the -cas flag.",
-            _uint,
-            default=0,
-            placeholder="uint",
-        ),
+        _CAS_FLAG,
+        _MODIFY_INDEX_FLAG,
         _switch("recurse", "Recursively delete all keys with the path. The default value is false."),
     ],
     uses_agent=True,
@@ -348,7 +332,7 @@ key exists at the path, no action is taken.
 def delete(given: Invocation) -> int:
     """Delete a key, or all keys of a prefix."""
     values = given.values
-    key = _without_slash(_one_argument(given, "Missing KEY argument"))
+    key = _without_slash(given.one_argument("KEY", "Error! "))
     if values["cas"] and not values["modify-index"]:
         raise UsageError(_NO_INDEX)
     if values["cas"] and values["recurse"]:
@@ -416,7 +400,7 @@ file by prefixing the filename with the "@" symbol, or from stdin with "-".
 )
 def import_(given: Invocation) -> int:
     """Write the entries of a `kv export`."""
-    data = _one_argument(given, "Missing DATA argument")
+    data = given.one_argument("DATA", "Error! ")
     try:
         if data.startswith("@"):
             data = Path(data[1:]).read_text()

@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from consulpy.cli.catalog import no_arguments
 from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
@@ -203,7 +202,7 @@ Displays the current Autopilot configuration.
 )
 def get_config(given: Invocation) -> int:
     """Print the settings, one a line."""
-    no_arguments(given)
+    given.no_arguments()
     try:
         found = given.client.get("/v1/operator/autopilot/configuration", given.query)
     except ClientError as error:
@@ -237,7 +236,7 @@ stay as they are; nothing is written if somebody else changed them meanwhile.
 )
 def set_config(given: Invocation) -> int:
     """Read, change and write the settings with check-and-set."""
-    no_arguments(given)
+    given.no_arguments()
     client, path = given.client, "/v1/operator/autopilot/configuration"
     try:
         settings = client.get(path, given.query)

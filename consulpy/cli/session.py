@@ -3,7 +3,7 @@
 from typing import Any, Final
 from urllib.parse import quote
 
-from consulpy.cli.command import Invocation, UsageError, command, group
+from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.cli.table import table
@@ -26,19 +26,9 @@ store until they are destroyed, expire or fail with their node. For example:
 _USES_SERVERS: Final[dict[str, Any]] = {"uses_agent": True, "uses_servers": True}
 
 
-def _one(given: Invocation, what: str) -> str:
-    if len(given.arguments) != 1:
-        raise UsageError(
-            f"Missing {what} argument"
-            if not given.arguments
-            else f"Too many arguments (expected 1, got {len(given.arguments)})"
-        )
-    return str(quote(given.arguments[0], safe="", errors="surrogateescape"))
-
-
-def _none(given: Invocation) -> None:
-    if given.arguments:
-        raise UsageError(f"Too many arguments (expected 0, got {len(given.arguments)})")
+def _path_argument(given: Invocation, name: str) -> str:
+    """The only argument, quoted for a path. Raises `UsageError`."""
+    return quote(given.one_argument(name), safe="", errors="surrogateescape")
 
 
 def _show(given: Invocation, sessions: list[dict[str, Any]]) -> None:
@@ -77,7 +67,7 @@ its serfHealth check unless told otherwise.
 )
 def create(given: Invocation) -> int:
     """Create a session and print its ID."""
-    _none(given)
+    given.no_arguments()
     values = given.values
     fields = {"Name": "name", "Node": "node", "TTL": "ttl", "LockDelay": "lock-delay", "Behavior": "behavior"}
     body: dict[str, Any] = {field: values[flag] for field, flag in fields.items() if values[flag]}
@@ -103,7 +93,7 @@ Ends a session; what it held is released or deleted, as its behavior says.
 )
 def destroy(given: Invocation) -> int:
     """Destroy a session; a missing one is no error, as in the API."""
-    session = _one(given, "ID")
+    session = _path_argument(given, "ID")
     try:
         given.client.put(f"/v1/session/destroy/{session}", {"dc": given.values["datacenter"]})
     except ClientError as error:
@@ -125,7 +115,7 @@ Lets the TTL of a session begin anew.
 )
 def renew(given: Invocation) -> int:
     """Renew a session and print it."""
-    session = _one(given, "ID")
+    session = _path_argument(given, "ID")
     try:
         found = given.client.put(f"/v1/session/renew/{session}", {"dc": given.values["datacenter"]})
     except AnswerError as error:
@@ -150,7 +140,7 @@ Shows one session.
 )
 def info(given: Invocation) -> int:
     """Print a session; a missing one is an error."""
-    session = _one(given, "ID")
+    session = _path_argument(given, "ID")
     return _list(given, f"/v1/session/info/{session}", f"No session exists with ID: {given.arguments[0]}")
 
 
@@ -166,7 +156,7 @@ Lists the sessions of the datacenter.
 )
 def sessions(given: Invocation) -> int:
     """Print all sessions."""
-    _none(given)
+    given.no_arguments()
     return _list(given, "/v1/session/list")
 
 
@@ -182,7 +172,7 @@ Lists the sessions that are bound to a node.
 )
 def of_node(given: Invocation) -> int:
     """Print the sessions of a node."""
-    node = _one(given, "NODE")
+    node = _path_argument(given, "NODE")
     return _list(given, f"/v1/session/node/{node}")
 
 

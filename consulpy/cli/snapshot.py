@@ -53,14 +53,6 @@ _EXTENSION: Final = ".snap"
 _OWN_NAME: Final = re.compile(r"consul-[0-9]{13}\.snap")
 
 
-def _file_in(given: Invocation) -> Path:
-    if not given.arguments:
-        raise UsageError("Missing FILE argument")
-    if len(given.arguments) > 1:
-        raise UsageError(f"Too many arguments (expected 1, got {len(given.arguments)})")
-    return Path(given.arguments[0])
-
-
 def _save(given: Invocation, path: Path) -> int:
     """Save to `path`, by a temporary file until it is verified; its index. Raises `ConsulpyError`, OSError."""
     with given.progress.waiting("Receiving the snapshot"):
@@ -104,7 +96,7 @@ leader is available):
 )
 def save(given: Invocation) -> int:
     """Save and verify a snapshot."""
-    path = _file_in(given)
+    path = Path(given.one_argument("FILE"))
     try:
         index = _save(given, path)
     except ClientError as error:
@@ -144,7 +136,7 @@ To restore a snapshot from the file "backup.snap":
 )
 def restore(given: Invocation) -> int:
     """Restore a file; the servers verify it before they change anything."""
-    path = _file_in(given)
+    path = Path(given.one_argument("FILE"))
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -175,7 +167,7 @@ To inspect the file "backup.snap":
 )
 def inspect(given: Invocation) -> int:
     """Verify a file and print its metadata."""
-    path = _file_in(given)
+    path = Path(given.one_argument("FILE"))
     try:
         found = archive.read(path.read_bytes())
     except OSError as error:
