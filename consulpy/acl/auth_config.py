@@ -40,8 +40,13 @@ class JwtConfig:
     ExpirationLeeway: int = 0
     NotBeforeLeeway: int = 0
     ClockSkewLeeway: int = 0
-    #: The parsed keys.
+    #: The parsed keys; those of a URL are put here before each use.
     keys: list[Any] = field(default_factory=list)
+
+    @property
+    def source(self) -> str:
+        """The setting that names a URL with the keys; "" if they are in the configuration."""
+        return "JWKSURL" if self.JWKSURL else "OIDCDiscoveryURL" if self.OIDCDiscoveryURL else ""
 
 
 @dataclass(slots=True)
@@ -70,8 +75,6 @@ def jwt_config(given: dict[str, Any] | None) -> JwtConfig:
             if name in seen:
                 raise BadConfig(f'{what} contains multiple mappings for key "{name}"')
             seen.add(name)
-    if not config.JWTValidationPubKeys:
-        raise BadConfig("keys from a URL (JWKSURL, OIDCDiscoveryURL) are not supported yet: give JWTValidationPubKeys")
     for at, text in enumerate(config.JWTValidationPubKeys):
         config.keys.append(_public_key(at, text))
     return config

@@ -27,6 +27,10 @@ class BadJwt(ValueError):
     """A token that proves nothing; says why."""
 
 
+class UnknownKey(BadJwt):
+    """None of the keys made the signature."""
+
+
 def verified_claims(config: JwtConfig, bearer: str, now_s: float) -> dict[str, Any]:
     """The claims of a valid token. `now_s`: seconds since 1970. Raises `BadJwt`."""
     if not bearer:
@@ -35,6 +39,8 @@ def verified_claims(config: JwtConfig, bearer: str, now_s: float) -> dict[str, A
     _check_times(config, claims, now_s)
     if config.BoundIssuer and claims.get("iss") != config.BoundIssuer:
         raise BadJwt("error validating claims: square/go-jose/jwt: validation failed, invalid issuer claim (iss)")
+    if config.OIDCDiscoveryURL and claims.get("iss") != config.OIDCDiscoveryURL:
+        raise BadJwt("error validating signature: oidc: id token issued by a different provider")
     _check_audience(config, claims)
     return claims
 
@@ -57,7 +63,7 @@ def _signed_claims(config: JwtConfig, bearer: str) -> dict[str, Any]:
             except (jwt.PyJWTError, ValueError, TypeError):
                 continue
             return claims
-    raise BadJwt("no known key successfully validated the token signature")
+    raise UnknownKey("no known key successfully validated the token signature")
 
 
 def _algorithms_of(key: Any, accepted: set[str] | frozenset[str]) -> list[str]:

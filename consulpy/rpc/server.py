@@ -30,7 +30,7 @@ from consulpy.structs.requests import CoordinateUpdateRequest
 from consulpy.structs.session import TTL_MIN_NS, Session
 
 if TYPE_CHECKING:
-    from consulpy.acl.auth_config import KubernetesConfig
+    from consulpy.acl.auth_config import JwtConfig, KubernetesConfig
     from consulpy.acl.binding import ServiceAccount
     from consulpy.serf.machine import Serf
 
@@ -65,6 +65,17 @@ class TokenReview(Protocol):
 
 def _no_token_review(config: "KubernetesConfig", bearer: str) -> "ServiceAccount":  # noqa: ARG001
     raise RPCError("this server cannot ask Kubernetes")
+
+
+class JwtKeys(Protocol):
+    """The keys of an auth method that names a URL (`consulpy.agent.process.jwt_keys`)."""
+
+    def __call__(self, config: "JwtConfig", *, wants_new: bool = False) -> list[Any]:
+        """Public keys; `wants_new`: none of the cached ones fits. Blocks; raises `RPCError`."""
+
+
+def _no_jwt_keys(config: "JwtConfig", *, wants_new: bool = False) -> list[Any]:  # noqa: ARG001
+    raise RPCError("this server cannot fetch keys")
 
 
 class ResetFile(Protocol):
@@ -158,6 +169,8 @@ class Server:
         self.replication_token: Callable[[], str] = str
         #: Asks Kubernetes for the service account of a token; blocks, raises `RPCError`.
         self.review_token: TokenReview = _no_token_review
+        #: Fetches the keys of an auth method.
+        self.jwt_keys: JwtKeys = _no_jwt_keys
         #: The ACL bootstrap reset file.
         self.reset_file: ResetFile = NoResetFile()
         #: Called after a snapshot replaced the state.

@@ -34,9 +34,10 @@ from consulpy.structs.session import TTL_MIN_NS
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
-    from consulpy.acl.auth_config import KubernetesConfig
+    from consulpy.acl.auth_config import JwtConfig, KubernetesConfig
     from consulpy.acl.binding import ServiceAccount
     from consulpy.agent.build.quorum import QuorumServer
+    from consulpy.agent.process.jwt_keys import JwtKeys
 
 
 def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measures) -> "QuorumServer | None":
@@ -104,6 +105,7 @@ def server_role(
         guard=guard,
     )
     server.review_token = _review_token
+    server.jwt_keys = _JwtKeys(reactor.seconds)
     if config.data_dir is not None:
         server.reset_file = AclResetFile(config.data_dir)
     caller = ServerCaller(server)
@@ -144,6 +146,22 @@ def _review_token(config: "KubernetesConfig", bearer: str) -> "ServiceAccount":
     from consulpy.agent.process.token_review import review  # costly, and seldom used
 
     return review(config, bearer)
+
+
+class _JwtKeys:
+    """Keys of auth methods; made when the first one is asked for, as few servers need its libraries."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._keys: JwtKeys | None = None
+
+    def __call__(self, config: "JwtConfig", *, wants_new: bool = False) -> list[Any]:
+        """See `consulpy.rpc.server.JwtKeys`."""
+        if self._keys is None:
+            from consulpy.agent.process.jwt_keys import JwtKeys
+
+            self._keys = JwtKeys(self._seconds)
+        return self._keys.keys(config, wants_new=wants_new)
 
 
 def _make_leader(

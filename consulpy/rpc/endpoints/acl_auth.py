@@ -83,9 +83,22 @@ def method_set(server: "Server", request: requests.AuthMethodSetRequest) -> Any:
     if server.primary_datacenter and method.token_locality == "global":
         raise RPCError("Invalid Auth Method: TokenLocality global is for auth methods of the primary datacenter")
     _check_config(method)
+    return Deferred.fromCoroutine(_store_method(server, method))
+
+
+async def _store_method(server: "Server", method: AuthMethod) -> AuthMethod:
+    if method.type == "jwt":
+        from consulpy.acl.auth_config import jwt_config
+
+        config = jwt_config(plain(method.config))
+        if config.source:
+            try:
+                await server.in_thread(lambda: server.jwt_keys(config, wants_new=True))
+            except RPCError as error:
+                raise RPCError(f"Invalid Auth Method: error checking {config.source}: {error}") from None
     method = dataclasses.replace(method, create_index=0, modify_index=0)
-    stored = server.submit(AuthMethodSet(bodies.AuthMethodBatchSet([method])))
-    return stored.addCallback(lambda _: server.store.acl.auth_method(method.name) or method)
+    await server.submit(AuthMethodSet(bodies.AuthMethodBatchSet([method])))
+    return server.store.acl.auth_method(method.name) or method
 
 
 def _check_ttl(ttl_ns: int) -> None:
@@ -240,7 +253,7 @@ async def _login(server: "Server", request: requests.LoginRequest) -> Token:
     if method.type == "kubernetes":
         identity: AuthIdentity = await _kubernetes_identity(server, method, auth.bearer_token)
     else:
-        identity = _jwt_identity(server, method, auth.bearer_token)
+        identity = await _jwt_identity(server, method, auth.bearer_token)
     token = _bound(server, method, identity)
     if not (token.roles or token.service_identities or token.node_identities):
         raise PermissionDenied
@@ -271,13 +284,21 @@ async def _kubernetes_identity(server: "Server", method: AuthMethod, bearer: str
     return KubernetesIdentity(account)
 
 
-def _jwt_identity(server: "Server", method: AuthMethod, bearer: str) -> JwtIdentity:
+async def _jwt_identity(server: "Server", method: AuthMethod, bearer: str) -> JwtIdentity:
     from consulpy.acl import jwt_claims
     from consulpy.acl.auth_config import jwt_config
 
     config = jwt_config(plain(method.config))
     try:
-        claims = jwt_claims.verified_claims(config, bearer, server.wall_s())
+        if config.source:
+            config.keys = await server.in_thread(lambda: server.jwt_keys(config))
+        try:
+            claims = jwt_claims.verified_claims(config, bearer, server.wall_s())
+        except jwt_claims.UnknownKey:
+            if not config.source:
+                raise
+            config.keys = await server.in_thread(lambda: server.jwt_keys(config, wants_new=True))
+            claims = jwt_claims.verified_claims(config, bearer, server.wall_s())
         return JwtIdentity(*jwt_claims.mapped(config, claims))
     except jwt_claims.BadJwt as error:
         raise RPCError(str(error)) from None
