@@ -60,7 +60,7 @@ def bootstrap(given: Invocation) -> int:
     "Assign tokens for the Consul Agent's usage",
     usage="acl set-agent-token [options] TYPE TOKEN",
     about="""
-Gives the agent one of its tokens. They are kept if the agent has
+Gives the agent one of its tokens. They are stored if the agent has
 acl.enable_token_persistence.
 
     default       for requests without a token, and for the agent's own
@@ -212,7 +212,7 @@ def _parsed(text: str) -> Rules:
 
 
 def _default_and_datacenter(given: Invocation) -> tuple[str, str]:
-    """The default policy of the agent ("" if it does not tell), and the datacenter that is asked about."""
+    """The default policy of the agent ("": unknown), and the datacenter of the query."""
     own, default = "", ""
     try:
         report = given.client.self_report()

@@ -42,9 +42,9 @@ def login(given: Invocation) -> int:
         if not values[name]:
             raise ConfigError(f"Missing required '-{name}' flag")
     bearer = _bearer_token(values["bearer-token-file"])
-    asked = {"AuthMethod": values["method"], "BearerToken": bearer, "Meta": dict(values["meta"])}
+    body = {"AuthMethod": values["method"], "BearerToken": bearer, "Meta": dict(values["meta"])}
     with saying("Error logging in"):
-        token = given.client.post("/v1/acl/login", {"dc": given.query["dc"]}, asked)
+        token = given.client.post("/v1/acl/login", {"dc": given.query["dc"]}, body)
     try:
         _write(Path(values["token-sink-file"]), token["SecretID"])
     except OSError as error:
@@ -65,7 +65,7 @@ def _bearer_token(path: str) -> str:
 
 
 def _write(path: Path, secret: str) -> None:
-    """Nobody else may read it, and whoever reads it finds the old one or the new one."""
+    """Write the token atomically; mode 0600."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -38,7 +38,7 @@ class NoAgent(ClientError):
 
 
 class AnswerError(ClientError):
-    """The agent answered with an error; `hint` says what a token lacks, if the agent told."""
+    """The agent responded with an error. `hint`: the missing permission of the token, if the response names it."""
 
     def __init__(self, status: int, text: str, hint: str = "") -> None:
         super().__init__(f"Unexpected response code: {status} ({text})")

@@ -164,8 +164,8 @@ def _certificates(path: str) -> str:
     return found
 
 
-def _read(path: str, told: str) -> str:
+def _read(path: str, before: str) -> str:
     try:
         return Path(path).read_text("latin-1")
     except OSError as error:
-        raise ConfigError(f"{told}{path}: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(f"{before}{path}: {(error.strerror or str(error)).lower()}") from None

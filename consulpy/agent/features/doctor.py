@@ -48,7 +48,7 @@ async def _data_dir(agent: "AgentParts", reactor: Any) -> list[Finding]:
         return [Finding.passed("data-dir", "This agent stores nothing (-dev).")]
     verdict: Verdict = await deferToThreadPool(reactor, reactor.getThreadPool(), examine, path)
     finding = Finding.of("data-dir", verdict)
-    if verdict.evidence and verdict.cause is Cause.DISK_FULL:  # there is still some room
+    if verdict.evidence and verdict.cause is Cause.DISK_FULL:  # there is still some space
         finding.status = "warn"
     return [finding]
 

@@ -54,7 +54,7 @@ class FloodJoin:
         self.look()
 
     def stop(self) -> None:
-        """Join nobody any more."""
+        """Start no further join."""
         self._is_stopped = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

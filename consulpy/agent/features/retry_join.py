@@ -85,7 +85,7 @@ async def join(
 
 
 class _Causes:
-    """Why the addresses of one join do not work, asked once."""
+    """The causes of failed addresses of one join, each diagnosed once."""
 
     def __init__(self, addresses: Sequence[str], explain: Explain | None) -> None:
         self._addresses = addresses[:EXPLAINED_MAX]
@@ -110,7 +110,7 @@ class _Causes:
             end(0, [f"Failed to join {address}" for address in self._addresses])
 
     async def text(self) -> str:
-        """A line for each cause; nothing where none can be told."""
+        """A line for each cause; "" if none is known."""
         if self._explain is None:
             return ""
         if self._asked is None:

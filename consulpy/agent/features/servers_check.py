@@ -33,7 +33,7 @@ _EMPTY: Final = b"\x80"
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Reply:
     """What one server said: its leader's address (perhaps none), or what is wrong with it."""
 
     server: ServerInfo
@@ -57,24 +57,24 @@ class ServersCheck:
             text = "This is a client agent, and there is no server among its living members."
             return [Finding("servers", "fail", Cause.NO_SERVERS, text, "join a server: set retry_join to its address")]
         others = [server for server in servers if server.name != agent.node_name][:SERVERS_MAX]
-        asked: list[_Asked] = await gatherResults([Deferred.fromCoroutine(self._ask(server)) for server in others])
-        findings = [Finding.of(f"rpc {each.server.name}", each.verdict) for each in asked if each.verdict is not None]
+        replies: list[_Reply] = await gatherResults([Deferred.fromCoroutine(self._ask(server)) for server in others])
+        findings = [Finding.of(f"rpc {each.server.name}", each.verdict) for each in replies if each.verdict is not None]
         findings += [
             Finding.passed(f"rpc {each.server.name}", f"{each.server.name} answers at {each.server.rpc_address}.")
-            for each in asked
+            for each in replies
             if each.verdict is None
         ]
         findings += await self._certificate()
-        return [*findings, *self._leader(servers, asked)]
+        return [*findings, *self._leader(servers, replies)]
 
-    def _leader(self, servers: list[ServerInfo], asked: list[_Asked]) -> list[Finding]:
-        said = [each.leader for each in asked if each.leader is not None]
+    def _leader(self, servers: list[ServerInfo], replies: list[_Reply]) -> list[Finding]:
+        said = [each.leader for each in replies if each.leader is not None]
         if self._agent.server is not None:
             said.append(self._agent.server.leader_address)
         leader = next((each for each in said if each), "")
         if leader:
             return [Finding.passed("leader", f"The leader is {leader}.")]
-        unreachable = [each.server.name for each in asked if each.verdict is not None]
+        unreachable = [each.server.name for each in replies if each.verdict is not None]
         if not said or unreachable:  # that follows from what is said of those servers
             return []
         expect = max((server.expect for server in servers), default=0)
@@ -87,20 +87,20 @@ class ServersCheck:
         )
         return [Finding("leader", "fail", Cause.NO_LEADER, text, fix)]
 
-    async def _ask(self, server: ServerInfo) -> _Asked:
+    async def _ask(self, server: ServerInfo) -> _Reply:
         why = await self._opens(server)
         if why:
             text = f"{server.name} is alive by gossip, and its RPC port {server.rpc_address} {why}."
             fix = f"let TCP to {server.rpc_address} pass (firewall, security group), and look at the agent there"
-            return _Asked(server, None, Verdict(Cause.RPC_UNREACHABLE, text, fix=fix))
+            return _Reply(server, None, Verdict(Cause.RPC_UNREACHABLE, text, fix=fix))
         pool = self._agent.connections
         calling: Deferred[Any] = pool.call(server, "Status.Leader", _EMPTY)
         try:
             leader = await calling.addTimeout(CALL_S, self._reactor)
         except (RPCError, TimeoutError) as error:
             error_text = str(error) if isinstance(error, RPCError) else f"no answer in {CALL_S:g} s"
-            return _Asked(server, None, self._of_call(server, error_text))
-        return _Asked(
+            return _Reply(server, None, self._of_call(server, error_text))
+        return _Reply(
             server, leader.decode("utf-8", "replace") if isinstance(leader, bytes) else str(leader or ""), None
         )
 

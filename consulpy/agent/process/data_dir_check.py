@@ -1,4 +1,4 @@
-"""Check of the data directory for `doctor`: room on its file system, and whether it can be written."""
+"""Check of the data directory for `doctor`: free space of its file system, and whether it is writable."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ from typing import Final
 
 from consulpy.diagnosis.causes import Cause, Verdict
 
-#: Less room than this is as good as none, in bytes and as a share; less than the other two is a warning.
+#: Less free space than this counts as none, in bytes and as a share; less than the other two is a warning.
 FULL_BYTES: Final = 1 << 20
 FULL_SHARE: Final = 0.01
 LOW_BYTES: Final = 1 << 30
@@ -14,9 +14,9 @@ LOW_SHARE: Final = 0.05
 
 
 def examine(directory: str) -> Verdict:
-    """Whether `directory` has room and can be written: an unnamed file is written and gone again.
+    """Whether `directory` has free space and is writable, tested with an unnamed file.
 
-    Room that runs low, with some left, has its figures as evidence; without any there is none.
+    Evidence: the figures if space is low, none if there is no space.
     """
     try:
         system = os.statvfs(directory)
@@ -27,7 +27,7 @@ def examine(directory: str) -> Verdict:
         )
     free, whole = system.f_bavail * system.f_frsize, max(system.f_blocks * system.f_frsize, 1)
     left = f"{free // 1024} KiB of {whole // 1024} KiB ({100 * free / whole:.1f} %) are left"
-    free_it = f"free room on the file system of {directory}, or move data_dir to a larger one"
+    free_it = f"free space on the file system of {directory}, or move data_dir to a larger one"
     why = _write_error(directory)
     if why in (errno.ENOSPC, errno.EDQUOT) or free < FULL_BYTES or free < FULL_SHARE * whole:
         text = f"The file system of the data directory {directory} is full: {left}."

@@ -23,7 +23,7 @@ _KEEP_ALIVES: Final = 2
 def notify_socket(address: str) -> Callable[[bytes], None]:
     """A sender of datagrams to `address`, a path or, with a leading `@`, an abstract name. Never waits.
 
-    What the manager does not take at once is dropped: the next keep-alive comes. Raises OSError if nobody listens.
+    What the manager does not read at once is dropped. Raises OSError if the socket has no listener.
     """
     sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     sender.setblocking(False)

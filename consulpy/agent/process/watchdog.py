@@ -28,7 +28,7 @@ _log = Logger()
 LATE_S: Final = 0.2
 #: Least interval of two log lines, in seconds; late turns between them are counted.
 LOG_INTERVAL_S: Final = 10.0
-#: Longer turns are single samples with extremes, in seconds; of the others only count and sum are kept.
+#: Longer turns are single samples with extremes, in seconds; of the others only count and sum are recorded.
 _LONG_S: Final = 0.01
 #: Most calls in a log line, the innermost first.
 _CALLS_MAX: Final = 6
