@@ -12,6 +12,7 @@ from typing import Final
 
 from consulpy.errors import WireError
 from consulpy.memberlist.member import Address
+from consulpy.memberlist.packet import is_plain
 
 #: Probes of which the outcome is kept, one bit each; a record ends when all of them are good.
 GOOD_PROBES: Final = 32
@@ -220,6 +221,21 @@ class EvidenceStore:
                 self.refusals.remove(known)
                 break
         self.refusals.append(Refusal(now_s, cause, name, text, ours, theirs))
+
+    def refuse_encryption(self, name: str, error: WireError, packet: bytes, *, encrypts: bool) -> None:
+        """A peer's packet or stream was refused by `error`; recorded if its encryption does not match ours.
+
+        `encrypts`: whether we have keys.
+        """
+        result = wire_result(error)
+        if packet and result is TcpResult.NOT_DECRYPTED and is_plain(packet):
+            result = TcpResult.NOT_ENCRYPTED
+        if result is TcpResult.NOT_DECRYPTED:
+            cause = "key-mismatch" if encrypts else "encryption-mismatch"
+            ours = "encrypts with other keys" if encrypts else "does not encrypt"
+            self.refuse(cause, name, str(error), ours, "encrypts")
+        elif result is TcpResult.NOT_ENCRYPTED:
+            self.refuse("encryption-mismatch", name, str(error), "encrypts", "does not encrypt")
 
     def looks_late(self, since_s: float) -> list[str]:
         """The members whose acks came late after `since_s`."""

@@ -17,12 +17,13 @@ from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Delegate, NoDelegate, StreamReader, Transport
 from consulpy.memberlist.evidence import EvidenceStore, TcpResult, tcp_result, wire_result
+from consulpy.memberlist.exchange import PushPullExchange
 from consulpy.memberlist.incoming import IncomingStream, IncomingStreams
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.member import Address, JoinTarget, Member, State
 from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import USER, Ack, Alive, Dead, Err, IndirectPing, Nack, Ping, Suspect
-from consulpy.memberlist.packet import COMPOUND_PARTS_MAX, CRC_FROM_VERSION, Sealer, is_plain
+from consulpy.memberlist.packet import COMPOUND_PARTS_MAX, CRC_FROM_VERSION, Sealer
 from consulpy.memberlist.probe import Prober
 from consulpy.memberlist.pushpull import PushPullState, push_pull_scale
 from consulpy.memberlist.stream import MessageReader, PushPull, StreamMessage, UserMessage
@@ -36,8 +37,6 @@ _PART_BYTES: Final = 2
 _GOSSIP_TYPES: Final = frozenset({Suspect.TYPE, Alive.TYPE, Dead.TYPE, USER})
 #: A timer that fires later than this is late, in seconds: acks received meanwhile are handled too late as well.
 LATE_TICK_S: Final = 0.25
-#: Nodes of a push/pull merged in one reactor turn; new ones take 20 ms together.
-MERGE_NODES: Final = 256
 
 
 class Memberlist:
@@ -67,6 +66,7 @@ class Memberlist:
         self.queue = BroadcastQueue(config.retransmit_mult, lambda: len(self.members), queued=self.schedule_gossip)
         self.members = Members(config, clock, rng, self.queue, delegate, self._log, metrics)
         self.push_pull_state = PushPullState(self.members)
+        self._push_pull = PushPullExchange(self, clock, transport, delegate, self._log, metrics)
         self.sealer = Sealer(
             config.keyring,
             verify_incoming=config.encrypt_verify_incoming,
@@ -158,28 +158,11 @@ class Memberlist:
         self._timers.clear()
         self._prober.stop()
         self.members.stop()
-        if self._leave_done is not None:
-            self._leave_done()
+        self._end_leave()
 
     def join(self, targets: Sequence[JoinTarget], done: Callable[[int, list[str]], None]) -> None:
         """Push/pull with each target in turn; then `done(number of successes, errors)`."""
-        waiting = list(targets)
-        errors: list[str] = []
-
-        def next_target(joined: int) -> None:
-            if not waiting:
-                done(joined, errors)
-                return
-            target = waiting.pop(0)
-
-            def finished(error: Exception | None) -> None:
-                if error is not None:
-                    errors.append(f"Failed to join {target.address[0]}: {error}")
-                next_target(joined + (error is None))
-
-            self._push_pull(target.address, True, finished)
-
-        next_target(0)
+        self._push_pull.join(targets, done)
 
     def leave(self, timeout_s: float, done: Callable[[], None]) -> None:
         """Broadcast that we leave; `done` when the transmit limit is reached, or after `timeout_s` seconds.
@@ -195,10 +178,15 @@ class Memberlist:
             self.members.handle_dead(Dead(me.incarnation, me.name, me.name))
             done()
             return
-        finish = self._leave_done = _once(done)
-        self._timers["leave"] = self._clock.callLater(timeout_s, finish)
-        self.members.on_own_dead_broadcast = finish
+        self._leave_done = done
+        self._timers["leave"] = self._clock.callLater(timeout_s, self._end_leave)
+        self.members.on_own_dead_broadcast = self._end_leave
         self.members.handle_dead(Dead(me.incarnation, me.name, me.name))
+
+    def _end_leave(self) -> None:
+        done, self._leave_done = self._leave_done, None
+        if done is not None:
+            done()
 
     def update_meta(self) -> None:
         """Broadcast the delegate's current metadata."""
@@ -264,15 +252,7 @@ class Memberlist:
 
         A packet does not tell whether it is encrypted: a plain one looks like one under an unknown key.
         """
-        result = wire_result(error)
-        if packet and result is TcpResult.NOT_DECRYPTED and is_plain(packet):
-            result = TcpResult.NOT_ENCRYPTED
-        if result is TcpResult.NOT_DECRYPTED:
-            cause = "key-mismatch" if self.keyring is not None else "encryption-mismatch"
-            ours = "encrypts with other keys" if self.keyring is not None else "does not encrypt"
-            self.evidence.refuse(cause, source[0], str(error), ours, "encrypts")
-        elif result is TcpResult.NOT_ENCRYPTED:
-            self.evidence.refuse("encryption-mismatch", source[0], str(error), "encrypts", "does not encrypt")
+        self.evidence.refuse_encryption(source[0], error, packet, encrypts=self.keyring is not None)
 
     # -- diagnosis
 
@@ -318,7 +298,7 @@ class Memberlist:
 
     def check_state(self, remote: PushPull) -> None:
         """Raises `MergeRefused` if a join that brought this state would be refused. Changes nothing."""
-        self._check_merge(remote, True)
+        self._push_pull.check(remote, True)
 
     # -- outgoing packets
 
@@ -401,14 +381,14 @@ class Memberlist:
             else:
                 self._log("debug", f"push/pull from {source[0]}:{source[1]}, {len(message.nodes)} members")
             try:
-                self._check_merge(message, message.join)
+                self._push_pull.check(message, message.join)
             except MergeRefused as error:
                 self.counters["refused_joins"] += 1
                 self.evidence.refuse(error.cause, source[0], str(error), error.ours, error.theirs)
                 self._log("warn", f"refused a push/pull of {source[0]}:{source[1]}: {error}")
                 return self.seal_stream(Err(str(error)).encode())
-            reply = self._own_state(message.join)
-            self._merge(message, message.join)
+            reply = self._push_pull.own_state(message.join)
+            self._push_pull.merge(message, message.join)
             return reply
         if isinstance(message, Ping):
             if message.node and message.node != self.config.name:
@@ -442,64 +422,6 @@ class Memberlist:
 
         self._transport.exchange(endpoint, request, timeout_s, reader, finished)
 
-    def _push_pull(self, destination: Address, join: bool, done: Callable[[Exception | None], None]) -> None:
-        reader = MessageReader(self.sealer)
-
-        began_s = self._clock.seconds()
-
-        def finished(error: Exception | None) -> None:
-            reader.close()
-            if error is None and self.running:
-                try:
-                    self._handle_push_pull_reply(reader.message, join, merged)
-                    return
-                except (WireError, MergeRefused) as refused:
-                    error = refused
-            merged(error)
-
-        def merged(error: Exception | None = None) -> None:
-            self._metrics.sample("memberlist.pushPullNode", 1000 * (self._clock.seconds() - began_s))
-            done(error)
-
-        state = self._own_state(join)
-        self._metrics.incr("memberlist.tcp.connect")
-        self._metrics.incr("memberlist.tcp.sent", len(state))
-        self._transport.exchange(destination, state, self.config.stream_timeout_s, reader, finished)
-
-    def _handle_push_pull_reply(self, reply: StreamMessage | None, join: bool, merged: Callable[[], None]) -> None:
-        if isinstance(reply, Err):
-            raise MergeRefused(f"remote error: {reply.error}")
-        if not isinstance(reply, PushPull):
-            raise WireError(f"a push/pull was answered with {type(reply).__name__}")
-        self._check_merge(reply, join)
-        self._merge(reply, join, merged)
-
-    def _own_state(self, join: bool) -> bytes:
-        nodes, count = self.push_pull_state.own_state()
-        return self.seal_stream(stream.push_pull(join, nodes, count, self._delegate.local_state(join)))
-
-    def _check_merge(self, remote: PushPull, join: bool) -> None:
-        self.push_pull_state.check(remote)
-        if join and remote.nodes:
-            self._delegate.notify_merge(self.push_pull_state.members_of(remote, self._clock.seconds()))
-
-    def _merge(self, remote: PushPull, join: bool, merged: Callable[[], None] = lambda: None, first: int = 0) -> None:
-        """Merge a peer's state, `MERGE_NODES` nodes in each turn; then call `merged`."""
-        if first and not self.running:  # shut down meanwhile
-            merged()
-            return
-        rest = first + MERGE_NODES
-        self.push_pull_state.merge(remote.nodes[first:rest])
-        if rest < len(remote.nodes):
-            self._clock.callLater(0, self._merge, remote, join, merged, rest)
-            return
-        if remote.user_state:
-            try:
-                self._delegate.merge_remote_state(remote.user_state, join)
-            except WireError as error:
-                self._log("error", f"the user state of a push/pull: {error}")
-        merged()
-
     # -- timers
 
     def _schedule_probe(self, delay_s: float) -> None:
@@ -528,16 +450,4 @@ class Memberlist:
             if error is not None and self.running:
                 self._log("warn", f"push/pull with {name} failed: {error}")
 
-        self._push_pull(partners[0].endpoint, False, finished)
-
-
-def _once(call: Callable[[], None]) -> Callable[[], None]:
-    called = False
-
-    def first_time() -> None:
-        nonlocal called
-        if not called:
-            called = True
-            call()
-
-    return first_time
+        self._push_pull.run(partners[0].endpoint, False, finished)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from consulpy.errors import MergeRefused
-from consulpy.memberlist.machine import MERGE_NODES
+from consulpy.memberlist.exchange import MERGE_NODES
 from consulpy.memberlist.member import Member, State
 from consulpy.memberlist.messages import Alive, Dead, Err, NodeState, Suspect
 from consulpy.memberlist.stream import MessageReader, PushPull, encode_nodes, push_pull
