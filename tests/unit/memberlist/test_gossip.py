@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consulpy.memberlist.broadcast import retransmit_limit
@@ -83,6 +83,7 @@ def test_nothing_is_sent_once_it_is_shut_down() -> None:
     assert beats(lone, 1) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(min_value=0.001, max_value=3.0), min_size=2, max_size=8))
 def test_however_news_come_in_beats_are_whole_intervals_apart(pauses_s: list[float]) -> None:
     lone = LoneMemberlist(**NEVER)
