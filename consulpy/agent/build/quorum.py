@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
+from consulpy.agent.build import settings
 from consulpy.agent.build.bootstrap import Bootstrap
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.raft_report import raft_stats, server_health
@@ -23,7 +24,7 @@ from consulpy.metrics.registry import Measures
 from consulpy.raft.configuration import Configuration
 from consulpy.raft.configuration import Server as RaftServer
 from consulpy.raft.disk import RaftDatabase
-from consulpy.raft.interfaces import Answered, NotLeader, Observer, Role, Settings, Unreachable
+from consulpy.raft.interfaces import Answered, NotLeader, Observer, Role, Unreachable
 from consulpy.raft.machine import Raft
 from consulpy.raft.messages import PeerState
 from consulpy.raft.peers_file import NAME as PEERS_FILE
@@ -92,7 +93,7 @@ class QuorumServer(Observer):
         self.raft = self.log.raft = Raft(
             config.node_id,
             self._own.address,
-            _settings(config),
+            settings.raft(config),
             clock=reactor,
             rng=self._rng,
             storage=self._storage,
@@ -417,18 +418,6 @@ class QuorumServer(Observer):
 
     def _autopilot(self) -> AutopilotConfig:
         return self.store.operator.autopilot(None)[1] or AutopilotConfig()
-
-
-def _settings(config: RuntimeConfig) -> Settings:
-    """Raft's timings and limits as configured; 0: the default."""
-    limits = {
-        "snapshot_threshold": config.raft_snapshot_threshold,
-        "snapshot_interval_s": config.raft_snapshot_interval_s,
-        "trailing_logs": config.raft_trailing_logs,
-    }
-    return Settings.scaled(
-        float(config.performance.raft_multiplier), **{name: value for name, value in limits.items() if value}
-    )
 
 
 def _completion() -> "tuple[Deferred[None], Callable[[Any], None]]":

@@ -1,10 +1,11 @@
-"""The settings of the listeners and of checks, from the configuration."""
+"""The settings of the listeners, of checks and of Raft, from the configuration."""
 
 from consulpy.checks.agenttls import AgentTls
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.config import DnsConfig, SoaConfig
 from consulpy.http.api.write_limits import WriteLimits
 from consulpy.http.listener import HttpConfig
+from consulpy.raft.interfaces import Settings as RaftSettings
 
 
 def http(config: RuntimeConfig) -> HttpConfig:
@@ -72,4 +73,16 @@ def dns(config: RuntimeConfig) -> DnsConfig:
         use_cache=given.use_cache,
         cache_max_age_s=given.cache_max_age_s,
         soa=SoaConfig(given.soa.refresh_s, given.soa.retry_s, given.soa.expire_s, given.soa.min_ttl_s),
+    )
+
+
+def raft(config: RuntimeConfig) -> RaftSettings:
+    """Raft's timings and limits as configured; 0: the default."""
+    limits = {
+        "snapshot_threshold": config.raft_snapshot_threshold,
+        "snapshot_interval_s": config.raft_snapshot_interval_s,
+        "trailing_logs": config.raft_trailing_logs,
+    }
+    return RaftSettings.scaled(
+        float(config.performance.raft_multiplier), **{name: value for name, value in limits.items() if value}
     )
