@@ -9,7 +9,7 @@ from consulpy.memberlist.delegate import StreamReader
 from consulpy.memberlist.member import Address
 
 #: How long each question may take, in seconds.
-TIMEOUT_S: Final = 1.0
+TIMEOUT_S: Final = 0.8
 #: Consul's default ports that are not gossip, and what they are.
 DEFAULT_PORTS: Final = {
     8300: "the servers' RPC",

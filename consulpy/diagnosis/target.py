@@ -25,9 +25,9 @@ from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import member_of
 
 #: How long the push/pull may take, in seconds.
-EXCHANGE_S: Final = 2.0
+EXCHANGE_S: Final = 1.6
 #: Where that brings nothing, acks of pings are waited for so long from then on, in seconds.
-ACKS_S: Final = 0.6
+ACKS_S: Final = 0.5
 #: Above this share datagrams are lost.
 LOSS_MOST: Final = 0.15
 

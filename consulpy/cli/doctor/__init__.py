@@ -1,5 +1,6 @@
 """`consulpy doctor`: checks of the agent, its host and its cluster, or of an address to join; each with its fix."""
 
+import dataclasses
 import json
 import os
 import time
@@ -81,8 +82,9 @@ def _answer_time_s(given: Invocation) -> float:
     from consulpy.client import Client
 
     began_s = _now_s()
+    settings = dataclasses.replace(ClientSettings.of(given.values, os.environ), timeout_s=FROZEN_S)
     try:
-        Client(ClientSettings.of(given.values, os.environ)).get("/v1/agent/version")
+        Client(settings).get("/v1/agent/version")
     except AnswerError:
         pass
     except ClientError:

@@ -1,0 +1,63 @@
+"""`consulpy doctor` and `why` where no agent answers: findings of the host, within 5 seconds."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from tests.peers.cli import ROOT, environment
+
+
+def doctor(address: str, *more: str) -> tuple[int, dict[str, dict[str, Any]], float]:
+    """Exit status, findings by cause, and seconds of a run."""
+    began_s = time.monotonic()
+    words = [sys.executable, "-m", "consulpy", "doctor", f"-http-addr={address}", "-format=json", *more]
+    ran = subprocess.run(
+        words, cwd=ROOT, env=environment("127.0.0.1"), capture_output=True, text=True, timeout=20, check=False
+    )
+    findings = json.loads(ran.stdout)["findings"]
+    assert all((each["status"] == "pass") == (each["cause"] == "healthy") for each in findings)
+    assert all(bool(each["fix"]) == (each["status"] != "pass") for each in findings)
+    return ran.returncode, {each["cause"]: each for each in findings}, time.monotonic() - began_s
+
+
+def test_nobody_listens_and_a_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 8600)):
+        status, causes, _ = doctor("127.0.0.1:8510")
+    assert status == 1
+    assert causes["agent-down"]["status"] == "fail"
+    assert causes["port-taken"]["status"] == "warn"
+    assert "8600 (TCP)" in causes["port-taken"]["text"]
+    assert "process" in causes["port-taken"]["text"]
+
+
+def test_an_agent_that_does_not_answer_is_frozen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stuck:
+        status, causes, took_s = doctor(f"127.0.0.1:{stuck.getsockname()[1]}")
+    assert (status, set(causes)) == (1, {"agent-frozen"})
+    assert took_s < 6  # 5, and the start of an interpreter on a busy machine
+
+
+def test_a_target_is_looked_at_without_an_agent() -> None:
+    with socket.create_server(("127.0.0.1", 8301)) as listener:
+        listener.close()
+        status, causes, took_s = doctor("127.0.0.1:8510", "-target", "127.0.0.1")
+    assert status == 1
+    assert "nothing-listens" in causes
+    assert took_s < 6
+
+
+def test_a_target_without_an_address_is_named() -> None:
+    status, causes, _ = doctor("127.0.0.1:8510", "-target", "no..such..host")
+    assert (status, "name-unresolved" in causes) == (1, True)
+
+
+def test_why_of_an_agent_that_does_not_answer_is_one_error() -> None:
+    words = [sys.executable, "-m", "consulpy", "why", "-http-addr=127.0.0.1:8510", "-format=json", "a"]
+    ran = subprocess.run(
+        words, cwd=ROOT, env=environment("127.0.0.1"), capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "connection refused" in ran.stderr
