@@ -1,7 +1,6 @@
 """TLS client of checks: the standard library's `ssl` over `consulpy.tls.transport`, with the settings of Go's client.
 
-What it costs to load is paid by agents with such checks only; contexts are kept, as the system's certificates are slow
-to read.
+Imported only by agents with such checks. Contexts are cached, since the system's certificates are slow to read.
 """
 
 import os

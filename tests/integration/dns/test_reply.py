@@ -1,4 +1,4 @@
-"""What a recursor sends is passed on only if it is the whole reply to our question (RFC 5452 section 9.1)."""
+"""A recursor's packet is passed on only if it is a complete reply to the query (RFC 5452 section 9.1)."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""What HTTP checks send and where redirects lead: the rules of Go's HTTP client, as seen of a real agent."""
+"""Requests and redirects of HTTP checks: the rules of Go's HTTP client, as seen of a real agent."""
 
 from typing import Any
 

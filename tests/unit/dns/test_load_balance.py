@@ -61,7 +61,7 @@ def shuffled(
 
 
 def by_full_path(packet: bytes, rows: list[CheckServiceNode], config: DnsConfig, *, udp: bool) -> bytes:
-    """What is made of instances in the order in which they come, as for prepared queries."""
+    """The packet of the full path for instances in this order."""
     rng, question = Random(1), decode(packet)
     resolver = Resolver(config, FakeCaller("10.0.0.1", []), Clock().seconds, rng, Recursor(None, rng), lambda _: None)  # type: ignore[arg-type]
     made: list[Any] = []
@@ -97,7 +97,7 @@ def test_the_packet_equals_that_of_the_full_path(
 
 @pytest.mark.parametrize("address", ["", "10.2.0.1"])
 def test_over_tcp_pointers_stay_in_reach(address: str) -> None:
-    """So many instances that the last targets stand where no pointer reaches."""
+    """With many instances the last targets are beyond the reach of a pointer."""
     rows = [instance(number, address) for number in range(400)]
     packet = catalog.packet("web.service.consul", dns.SRV)
     made = shuffled(packet, rows, udp=False)

@@ -239,7 +239,7 @@ def test_an_external_address_is_resolved_by_recursors_with_the_service_s_ttl() -
 
 @pytest.mark.parametrize("kind", [dns.A, dns.SRV])
 def test_a_service_at_another_name_of_the_domain_is_not_cached(kind: int) -> None:
-    """What the name leads to changes without the service."""
+    """The target changes without the service."""
     row = instance("n")
     assert row.service is not None
     row.service.address = "other.node.consul"

@@ -1,4 +1,4 @@
-"""docs/wire/rpc.md section 9: what an agent sends to the catalog about itself, and when."""
+"""Anti-entropy: what is sent to the catalog, and when (docs/wire/rpc.md section 9)."""
 
 import json
 from collections.abc import Callable
@@ -264,7 +264,7 @@ def test_nil_and_empty_are_no_difference() -> None:
 
 
 def test_server_defaults_in_an_upstream_are_no_difference() -> None:
-    """A server that stores an empty list or map where we sent none."""
+    """A server stores an empty list or map where the agent sent none."""
     agent = Agent().start()
     agent.entries.put_service(
         NodeService(id="w", service="w", proxy=ConnectProxy(upstreams=[Upstream(destination_name="db")])), ""

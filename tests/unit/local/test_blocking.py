@@ -1,4 +1,4 @@
-"""Blocking on a service's hash: woken by a change of what it shows, by its end, or by the clock."""
+"""Hash-based blocking queries: ended by a change of the service, its deregistration, or the wait time."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_a_change_ends_the_query() -> None:
 
 
 def test_after_the_wait_the_present_state_is_returned() -> None:
-    """A half of a sixteenth is added here."""
+    """The random part is half of a sixteenth."""
     reader = Reader()
     reader.clock.advance(10.2)
     assert reader.got == []

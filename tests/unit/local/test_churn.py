@@ -1,4 +1,4 @@
-"""What comes and goes leaves nothing behind: no row, key, timer or file, and no garbage that only the collector frees.
+"""Deregistered entries leave nothing behind: no row, key, timer or file, and no reference cycle.
 
 Objects in reference cycles that live for some seconds reach the collector's oldest generation, which is looked at about
 three times an hour: a server whose services come and go grew by more than 1 MiB a minute.
@@ -68,7 +68,7 @@ class World:
         api.register_service(self.local, body)
 
     def round(self, checks: bytes, lives_s: float) -> None:
-        """Some services with `checks` come, live for a while and go."""
+        """Register services with `checks`, and deregister them after a while."""
         ids = []
         for _ in range(5):
             self.number += 1

@@ -1,4 +1,4 @@
-"""What an agent keeps on disk: Consul's own files, whole registrations or none, taken over at the next start."""
+"""Storage of registrations: in Consul's own files, atomic, restored at the next start."""
 
 import contextlib
 import os
@@ -49,7 +49,7 @@ class Starter:
         self.clock = clock
 
     def check_type(self, kind: CheckType) -> None:
-        """Everything can run here."""
+        """Every type is supported."""
 
     def start(self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]) -> Any:
         return TTLCheck(kind.ttl / 1e9, 0, report, self.clock)

@@ -1,4 +1,4 @@
-"""What may be registered on an agent and what becomes of it; texts and forms as in tests/conformance/golden."""
+"""Registration on the agent: validation, defaults, health; texts and JSON as in tests/conformance/golden."""
 
 import contextlib
 import json
@@ -48,7 +48,7 @@ class Starter:
         self.running: dict[str, Running] = {}
 
     def check_type(self, kind: CheckType) -> None:
-        """Everything can run here."""
+        """Every type is supported."""
 
     def start(self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]) -> Running:
         running = self.running[check_id] = Running(kind, report)

@@ -1,4 +1,4 @@
-"""Whatever happens to agent and catalog, and whichever calls fail: in the end they agree exactly."""
+"""Convergence: after any changes of agent and catalog and any failed calls, both are equal in the end."""
 
 from typing import Any
 
