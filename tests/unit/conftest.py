@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def no_sockets() -> Iterator[None]:
     """Sockets of the internet families can neither be bound nor connected."""
 
