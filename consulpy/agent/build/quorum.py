@@ -77,6 +77,8 @@ class QuorumServer(Observer):
         self._delays = LockDelays(reactor)
         self.store.on_lock_delay = self._delays.start
         self._leader: Leader | None = None
+        #: Address of the leader, and what gossip says of it: until either changes.
+        self._found_leader: tuple[str, ServerInfo] | None = None
 
     def attach(self, server: Server, lan: Serf, dialer: Dialer, pool: ConnectionPool, make_leader: MakeLeader) -> None:
         """Connect Raft to RPC and gossip. `make_leader(ready)`: the leader's duties of one term (`leader.leader`)."""
@@ -309,6 +311,7 @@ class QuorumServer(Observer):
 
     def leader_changed(self, address: str) -> None:
         """See `Observer`."""
+        self._found_leader = None
         if address and address != self._own.address:
             _say("info", f"new leader elected: {address}")
 
@@ -326,6 +329,10 @@ class QuorumServer(Observer):
         self._server.queue_coordinate = leader.queue_coordinate
         self._server.sessions = leader.sessions
         leader.start()
+
+    def configuration_changed(self) -> None:
+        """See `Observer`."""
+        self._found_leader = None
 
     def heartbeat_failed(self, server: RaftServer, error: Exception) -> None:  # noqa: ARG002
         """See `Observer`."""
@@ -349,6 +356,7 @@ class QuorumServer(Observer):
     def member_event(self, event: Event) -> None:
         """Apply a change of the LAN members."""
         if isinstance(event, MemberEvent):
+            self._found_leader = None
             if self._leader is not None:
                 self._leader.member_event(event)
             self.servers_work.member_event(event)
@@ -377,6 +385,14 @@ class QuorumServer(Observer):
         address = self.leader_address
         if not address or address == self._own.address:
             return None
+        if self._found_leader is None or self._found_leader[0] != address:
+            found = self._find(address)
+            if found is None:
+                return None
+            self._found_leader = (address, found)
+        return self._found_leader[1]
+
+    def _find(self, address: str) -> ServerInfo | None:
         for server in self.raft.configurations.latest.servers:
             if server.address == address:
                 return self._info(server)
