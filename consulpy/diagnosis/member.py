@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from twisted.internet.defer import Deferred
+
 from consulpy.clock import Clock
 from consulpy.diagnosis.causes import Cause, Verdict
-from consulpy.diagnosis.pings import PingReport, PingRound
+from consulpy.diagnosis.pings import PingReport, PingRound, late_timers
 from consulpy.memberlist.evidence import MemberEvidence, Refusal, TcpResult
 from consulpy.memberlist.member import Address
 from consulpy.memberlist.timeline import TimelineEvent
@@ -25,6 +27,8 @@ LOSS_MOST: Final = 0.15
 LOSS_TRIES: Final = 20
 #: So many late timers in the window mean that this agent is slow.
 LATE_TICKS: Final = 3
+#: So many late timers within the second of a measurement mean the same.
+LATE_NOW: Final = 2
 #: Late acks of the record from which a member is slow.
 LATE_ACKS: Final = 3
 
@@ -56,23 +60,28 @@ class MemberDiagnosis:
         self._serf = serf
         self._clock = clock
         self._moment = moment
+        #: Late timers of the measurement during the last `explain`.
+        self._late_timers = 0
 
     def knows(self, name: str) -> bool:
         """Whether this agent ever heard of the member."""
         return name in self._serf.members or bool(self._serf.timeline(name))
 
-    async def explain(self, name: str) -> Verdict:
-        """The verdict about a member that `knows` is true of."""
+    async def explain(self, name: str, watch_self: bool = True) -> Verdict:
+        """The verdict about a member that `knows` is true of. `watch_self`: measure our own lateness meanwhile."""
         passive = self._passive(name)
         if passive is not None:
             return passive
         member = self._serf.members[name]
         record = self._serf.memberlist.evidence.of(name)
         began_s = self._clock.seconds()
+        lateness = Deferred.fromCoroutine(late_timers(self._clock)) if watch_self else None
         at = (member.address, member.port)
         report = await PingRound(
             self._serf.memberlist, self._clock, name, at, thorough=record is not None or member.is_gone
         ).run()
+        if lateness is not None:
+            self._late_timers = await lateness
         member = self._serf.members.get(name, member)
         return self.judge(self._seen(member, began_s), report)
 
@@ -156,8 +165,10 @@ class MemberDiagnosis:
         slow = memberlist.evidence.looks_late(now_s - LATE_WINDOW_S)
         alive = memberlist.members.alive_count - 1
         several = memberlist.health_score > 0 and len(slow) >= 2 and 2 * len(slow) > alive
-        if len(late) < LATE_TICKS and not several:
+        if len(late) < LATE_TICKS and not several and self._late_timers < LATE_NOW:
             return None
+        if self._late_timers >= LATE_NOW:
+            late.append(now_s)
         evidence = [f"{self._moment(at_s)} a timer of this agent fired more than 0.25 s late" for at_s in late[-4:]]
         if several:
             evidence.append(f"acks of {len(slow)} of {alive} members came late: {', '.join(sorted(slow)[:5])}")

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from consulpy.clock import Clock, Timer
 from consulpy.codec.msgpack import pack
 from consulpy.memberlist.evidence import TcpResult
-from consulpy.memberlist.machine import Memberlist
+from consulpy.memberlist.machine import LATE_TICK_S, Memberlist
 from consulpy.memberlist.member import Address, Member, State
 from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, pack_address
 
@@ -31,6 +31,9 @@ TCP_S: Final = 1.8
 LATE_S: Final = 1.2
 #: Members that are asked to ping for us.
 HELPERS: Final = 3
+#: Timers by which this process's own lateness is measured, and their interval in seconds.
+TIMERS: Final = 24
+TIMER_S: Final = 0.05
 #: What a large ping has, in bytes; memberlist fills datagrams up to 1,400.
 LARGE_BYTES: Final = 1300
 LARGE_PINGS: Final = 3
@@ -259,6 +262,18 @@ class PingRound:
         for seq_no in self._seq_nos:
             self._memberlist.forget(seq_no)
         self._done.callback(self.report)
+
+
+async def late_timers(clock: Clock) -> int:
+    """How many of `TIMERS` timers, one each 50 ms, fire more than 0.25 s late: is this process itself slow?"""
+    late = 0
+    for _ in range(TIMERS):
+        due_s = clock.seconds() + TIMER_S
+        fired: Deferred[None] = Deferred()
+        clock.callLater(TIMER_S, fired.callback, None)
+        await fired
+        late += clock.seconds() - due_s > LATE_TICK_S
+    return late
 
 
 def _ignored(_message: Ack | Nack, _source: Address) -> None:

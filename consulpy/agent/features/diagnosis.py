@@ -81,6 +81,20 @@ async def _explain(reactor: Any, memberlist: Memberlist, own: Own, target: Addre
         transport.stopService()
 
 
+def without_symptoms(findings: list[Finding]) -> list[Finding]:
+    """The findings without those that merely follow: no server is called whose agent is gone."""
+    gone = {
+        finding.check.partition(" ")[2]
+        for finding in findings
+        if finding.check.startswith(("member ", "gossip ")) and finding.status == "fail"
+    }
+    return [
+        finding
+        for finding in findings
+        if finding.status == "pass" or not (finding.check.startswith("rpc ") and finding.check[4:] in gone)
+    ]
+
+
 class AgentDiagnosis:
     """The diagnoses of one agent."""
 
@@ -107,7 +121,7 @@ class AgentDiagnosis:
         """The findings of all checks, which run concurrently."""
         running = [self.within(name, check) for name, check in checks]
         together: Deferred[list[list[Finding]]] = gatherResults(running)
-        return together.addCallback(lambda found: [finding for findings in found for finding in findings])
+        return together.addCallback(lambda found: without_symptoms([each for findings in found for each in findings]))
 
     def within(self, name: str, check: Awaitable[list[Finding]]) -> "Deferred[list[Finding]]":
         """A check's findings; one that does not end in time is unknown, and so is one that fails by our own fault."""

@@ -82,12 +82,12 @@ class MembersCheck:
 
     async def verdict(self, member: Member) -> list[Finding]:
         """What `why` says."""
-        return [Finding.of(f"member {member.name}", await self._diagnosis.explain(member.name))]
+        return [Finding.of(f"member {member.name}", await self._diagnosis.explain(member.name, watch_self=False))]
 
     async def gossip(self, member: Member) -> list[Finding]:
         """Small and large pings by UDP, and one by TCP."""
         name, memberlist = f"gossip {member.name}", self._serf.memberlist
-        verdict = await self._diagnosis.explain(member.name)
+        verdict = await self._diagnosis.explain(member.name, watch_self=False)
         if verdict.cause is not Cause.HEALTHY:
             return [Finding.of(name, verdict)]
         at = (member.address, member.port)
