@@ -6,10 +6,10 @@ from consulpy.raft.interfaces import Respond, Role
 from consulpy.raft.messages import AppendEntries, AppendEntriesReply, LogEntry
 
 if TYPE_CHECKING:
-    from consulpy.raft.machine import Raft
+    from consulpy.raft.server import RaftServer
 
 
-def receive(raft: "Raft", request: AppendEntries, respond: Respond) -> None:
+def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> None:
     """Answer an append or heartbeat: at once what says nothing about the log, the rest when it is durable."""
     # Taken before this request's entries: a leader steps back from here.
     reply = AppendEntriesReply(last_log=raft.log.last_index, term=raft.term)
@@ -48,7 +48,7 @@ def receive(raft: "Raft", request: AppendEntries, respond: Respond) -> None:
     raft.persistence.after(lambda: respond(reply, ""))
 
 
-def _respond_soon(raft: "Raft", reply: AppendEntriesReply, respond: Respond) -> None:
+def _respond_soon(raft: "RaftServer", reply: AppendEntriesReply, respond: Respond) -> None:
     """Answer as soon as the term in the answer is durable."""
     if reply.term <= raft.durable_term:
         respond(reply, "")
@@ -56,7 +56,7 @@ def _respond_soon(raft: "Raft", reply: AppendEntriesReply, respond: Respond) -> 
         raft.persistence.after(lambda: respond(reply, ""))
 
 
-def _are_sound(raft: "Raft", request: AppendEntries, entries: list[LogEntry]) -> bool:
+def _are_sound(raft: "RaftServer", request: AppendEntries, entries: list[LogEntry]) -> bool:
     """Whether entries follow each other without a gap, in terms that never fall. Real servers do not look."""
     index, term = request.prev_log_entry, request.prev_log_term
     for entry in entries:
@@ -72,7 +72,7 @@ def _are_sound(raft: "Raft", request: AppendEntries, entries: list[LogEntry]) ->
     return True
 
 
-def _take(raft: "Raft", entries: list[LogEntry]) -> bool:
+def _take(raft: "RaftServer", entries: list[LogEntry]) -> bool:
     """Append what is new, after cutting what differs; False if committed entries would have to go."""
     for position, entry in enumerate(entries):
         if entry.index <= raft.log.last_index:
@@ -92,7 +92,7 @@ def _take(raft: "Raft", entries: list[LogEntry]) -> bool:
     return True
 
 
-def _commit(raft: "Raft", request: AppendEntries, count: int) -> None:
+def _commit(raft: "RaftServer", request: AppendEntries, count: int) -> None:
     """Take over the leader's commit index, as far as this leader has shown its log to equal ours."""
     if raft.verified_term != request.term:
         raft.verified_term, raft.verified_index = request.term, 0

@@ -7,7 +7,7 @@ from consulpy.raft.interfaces import Finished, UnknownCommand
 from consulpy.raft.messages import COMMAND, ENTRY_TYPES, LogEntry
 
 if TYPE_CHECKING:
-    from consulpy.raft.machine import Raft
+    from consulpy.raft.server import RaftServer
 
 #: How much is read from storage at a time, in bytes.
 _READ_BYTES = 1 << 20
@@ -16,7 +16,7 @@ _READ_BYTES = 1 << 20
 class Applying:
     """Applies entries in order, once each. `index`: the last one that the state contains."""
 
-    def __init__(self, raft: "Raft") -> None:
+    def __init__(self, raft: "RaftServer") -> None:
         self._raft = raft
         self.index = 0
         self._timer: Timer | None = None

@@ -17,7 +17,7 @@ from consulpy.raft.interfaces import Respond, Role, Unreachable
 from consulpy.raft.messages import PeerState, RequestVote, RequestVoteReply
 
 if TYPE_CHECKING:
-    from consulpy.raft.machine import Raft
+    from consulpy.raft.server import RaftServer
 
 #: The least time that a timer is set to, in seconds: a smaller one may leave a clock where it is.
 TIMER_LEAST_S: Final = 0.001
@@ -28,7 +28,7 @@ SURVEYS_BEFORE_STANDING: Final = 3
 class Elections:
     """The timer of a follower, and what it leads to."""
 
-    def __init__(self, raft: "Raft") -> None:
+    def __init__(self, raft: "RaftServer") -> None:
         self._raft = raft
         self._timer: Timer | None = None
         self._timeout_s = 0.0
@@ -204,7 +204,7 @@ class Elections:
 class Survey:
     """Asks the other voters whether an election would have a chance. `dead`: a leader that is known to be gone."""
 
-    def __init__(self, raft: "Raft", dead: str, over: Callable[["Survey"], None]) -> None:
+    def __init__(self, raft: "RaftServer", dead: str, over: Callable[["Survey"], None]) -> None:
         self._raft = raft
         self.dead = dead
         self._over: Callable[[Survey], None] | None = over
@@ -272,7 +272,7 @@ class Survey:
 class Candidacy:
     """One round of an election, in one term."""
 
-    def __init__(self, raft: "Raft", transfer: bool, not_elected: Callable[[], None]) -> None:
+    def __init__(self, raft: "RaftServer", transfer: bool, not_elected: Callable[[], None]) -> None:
         self._raft = raft
         self._transfer = transfer
         self._not_elected = not_elected

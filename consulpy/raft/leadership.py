@@ -17,7 +17,7 @@ from consulpy.raft.messages import COMMAND, CONFIGURATION, NOOP, LogEntry, Timeo
 from consulpy.raft.replication import Replication
 
 if TYPE_CHECKING:
-    from consulpy.raft.machine import Raft
+    from consulpy.raft.server import RaftServer
 
 #: The least time between two looks at the lease, in seconds.
 LEASE_CHECK_LEAST_S: Final = 0.01
@@ -30,7 +30,7 @@ Change = Callable[[Configuration], Configuration]
 class Leadership:
     """The office of a leader."""
 
-    def __init__(self, raft: "Raft") -> None:
+    def __init__(self, raft: "RaftServer") -> None:
         self._raft = raft
         self.term = raft.term
         #: The first entry of this office: nothing before it is committed by counting.
@@ -325,7 +325,7 @@ class Leadership:
 class _Transfer:
     """Handing over to one server: let it have everything, then tell it to stand."""
 
-    def __init__(self, raft: "Raft", office: Leadership, target: Replication, finished: Finished) -> None:
+    def __init__(self, raft: "RaftServer", office: Leadership, target: Replication, finished: Finished) -> None:
         self._raft = raft
         self._office = office
         self._target = target

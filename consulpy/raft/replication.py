@@ -21,8 +21,7 @@ from consulpy.raft.messages import (
 from consulpy.raft.storage import SnapshotReader
 
 if TYPE_CHECKING:
-    from consulpy.raft.leadership import Leadership
-    from consulpy.raft.machine import Raft
+    from consulpy.raft.server import Office, RaftServer
 
 #: Pauses after failed calls: the first, and the longest of appends and of heartbeats, in seconds. (Real servers wait up
 #: to 10.24 s, so that one which comes back may stand for election before it hears its leader.)
@@ -41,7 +40,7 @@ def retry_pause_s(failures: int, max_s: float) -> float:
 class Replication:
     """Brings one server's log up to ours, for one term of office."""
 
-    def __init__(self, raft: "Raft", office: "Leadership", server: Server) -> None:
+    def __init__(self, raft: "RaftServer", office: "Office", server: Server) -> None:
         self._raft = raft
         self._office = office
         self.server = server
@@ -338,7 +337,7 @@ class Replication:
 class Heartbeat:
     """Heartbeats to one server: one after the other, on a connection where nothing else waits."""
 
-    def __init__(self, raft: "Raft", office: "Leadership", replication: Replication) -> None:
+    def __init__(self, raft: "RaftServer", office: "Office", replication: Replication) -> None:
         self._raft = raft
         self._office = office
         self._replication = replication

@@ -13,7 +13,7 @@ from consulpy.raft.messages import NOOP, SNAPSHOT_VERSION, InstallSnapshot, Inst
 from consulpy.raft.storage import SnapshotMeta
 
 if TYPE_CHECKING:
-    from consulpy.raft.machine import Raft
+    from consulpy.raft.server import RaftServer
 
 
 #: Entries for each row of the state that a snapshot is worth.
@@ -25,7 +25,7 @@ HURRY: Final = 2
 class Snapshots:
     """All that concerns snapshots on one server."""
 
-    def __init__(self, raft: "Raft") -> None:
+    def __init__(self, raft: "RaftServer") -> None:
         self._raft = raft
         self._timer: Timer | None = None
         self._is_saving = False

@@ -106,6 +106,37 @@ def test_every_package_has_a_layer() -> None:
     assert packages <= LAYER.keys(), f"give these packages a layer: {packages - LAYER.keys()}"
 
 
+def test_no_file_imports_itself_through_others() -> None:
+    """Imports for type checking count too: who must know each other's types belong in one file, or share a Protocol."""
+    known = {module.dotted for module in MODULES}
+    graph = {module.dotted: targets(module, known) for module in MODULES}
+    finished: set[str] = set()
+    for start in graph:
+        path: list[str] = []
+        visit(graph, start, path, finished)
+
+
+def targets(module: Module, known: set[str]) -> list[str]:
+    """The modules that it imports; `from package import name` means the submodule if there is one."""
+    found = []
+    for name in module.imports:
+        target = name if name in known else name.rpartition(".")[0]
+        if target in known and target != module.dotted:
+            found.append(target)
+    return found
+
+
+def visit(graph: dict[str, list[str]], here: str, path: list[str], finished: set[str]) -> None:
+    if here in finished:
+        return
+    assert here not in path, "imports in a circle: " + " -> ".join([*path[path.index(here) :], here])
+    path.append(here)
+    for target in graph[here]:
+        visit(graph, target, path, finished)
+    path.pop()
+    finished.add(here)
+
+
 @pytest.mark.parametrize(
     ("kind", "libraries", "names"),
     [
