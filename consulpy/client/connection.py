@@ -124,7 +124,12 @@ class Connection:
         return _reason(error)
 
     def _hint(self, error: Exception) -> str:
-        if isinstance(error, http.client.HTTPException | ConnectionResetError | TimeoutError):
+        if isinstance(error, TimeoutError):
+            return (
+                f"{self.settings.address} does not answer in time: the agent is stuck or slow (consulpy doctor), or "
+                "it is no HTTP API (port 8500 by default)."
+            )
+        if isinstance(error, http.client.HTTPException | ConnectionResetError):
             return (
                 f"What listens at {self.settings.address} does not speak HTTP: -http-addr and CONSUL_HTTP_ADDR name "
                 "the HTTP API of an agent (port 8500; 8600 is DNS, 8301 and 8302 are gossip, 8300 is for servers)."

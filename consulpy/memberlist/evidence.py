@@ -150,25 +150,25 @@ class EvidenceStore:
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
-        self._by_name: OrderedDict[str, MemberEvidence] = OrderedDict()
+        self.by_name: OrderedDict[str, MemberEvidence] = OrderedDict()
         self.refusals: deque[Refusal] = deque(maxlen=REFUSALS_MAX)
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self.by_name)
 
     def of(self, name: str) -> MemberEvidence | None:
         """The record of a member, if there is one."""
-        return self._by_name.get(name)
+        return self.by_name.get(name)
 
     def good(self, name: str) -> None:
         """A direct probe was acknowledged in time. Costs one look-up, and only while there are records."""
-        record = self._by_name.get(name)
+        record = self.by_name.get(name)
         if record is None:
             return
         record.count(True)
         record.failing_since_s = None
         if record.outcomes == _MASK:
-            del self._by_name[name]
+            del self.by_name[name]
 
     def bad(self, name: str, sent_s: float, text: str) -> MemberEvidence:
         """A direct probe was not acknowledged in time."""
@@ -180,13 +180,13 @@ class EvidenceStore:
 
     def see(self, name: str, text: str) -> MemberEvidence:
         """Something was seen of a member that is not well."""
-        record = self._by_name.get(name)
+        record = self.by_name.get(name)
         if record is None:
-            record = self._by_name[name] = MemberEvidence()
-            if len(self._by_name) > MEMBERS_MAX:
-                self._by_name.popitem(last=False)
+            record = self.by_name[name] = MemberEvidence()
+            if len(self.by_name) > MEMBERS_MAX:
+                self.by_name.popitem(last=False)
         else:
-            self._by_name.move_to_end(name)
+            self.by_name.move_to_end(name)
         record.sightings.append(Sighting(self._now_s(), text))
         return record
 
@@ -239,4 +239,4 @@ class EvidenceStore:
 
     def looks_late(self, since_s: float) -> list[str]:
         """The members whose acks came late after `since_s`."""
-        return [name for name, record in self._by_name.items() if record.late_at_s > since_s]
+        return [name for name, record in self.by_name.items() if record.late_at_s > since_s]

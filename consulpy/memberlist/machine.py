@@ -75,7 +75,8 @@ class Memberlist:
         )
         self._prober = Prober(config, clock, self.members, self, delegate, self._log, metrics)
         self._timers: dict[str, Timer] = {}
-        self._gossip_at_s = self._probe_due_s = 0.0
+        self._gossip_at_s = 0.0
+        self._probe_due_s = math.inf
         #: Times at which the probe timer fired late, in the clock's seconds.
         self.late_ticks: deque[float] = deque(maxlen=32)
         self._bad_packets = BadPacketLog(clock, self._log)
@@ -205,9 +206,10 @@ class Memberlist:
         self.counters["packets_in"] += 1
         self.counters["bytes_in"] += len(data)
         gossiped: list[bytes] = []
+        observes = self.observes
         try:
             for message in self.sealer.open(data):
-                if self.observes and message[0] not in (Ack.TYPE, Nack.TYPE):
+                if observes and message[0] not in (Ack.TYPE, Nack.TYPE):
                     continue
                 if message[0] in _GOSSIP_TYPES:
                     gossiped.append(message)
@@ -425,13 +427,13 @@ class Memberlist:
     # -- timers
 
     def _schedule_probe(self, delay_s: float) -> None:
-        self._probe_due_s = self._clock.seconds() + delay_s
         self._timers["probe"] = self._clock.callLater(delay_s, self._probe_tick)
 
     def _probe_tick(self) -> None:
         now_s = self._clock.seconds()
         if now_s - self._probe_due_s > LATE_TICK_S:
             self.late_ticks.append(now_s)
+        self._probe_due_s = now_s + self.config.probe_interval_s
         self._schedule_probe(self.config.probe_interval_s)
         self._prober.probe_next()
 

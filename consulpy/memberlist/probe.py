@@ -98,6 +98,8 @@ class Prober:
         self._log = log
         self._seq_no = 0
         self._next = 0
+        #: Start of the last probe: the time of pings received since, without a look at the clock for each.
+        self._started_s = 0.0
         self._probe: _Probe | None = None
         self._by_seq: dict[int, _Probe | _RelayedPing | _DiagnosticPing] = {}
         #: Failed probes by sequence number: the member's name, and the time of the ping.
@@ -135,6 +137,7 @@ class Prober:
         config, now_s = self._config, self._clock.seconds()
         seq_no = self._new_seq_no()
         probe = self._probe = _Probe(member, now_s)
+        self._started_s = now_s
         self._by_seq[seq_no] = probe
         interval_s = self._members.awareness.scale_s(config.probe_interval_s)
         if interval_s > config.probe_interval_s:
@@ -216,7 +219,7 @@ class Prober:
                 self._late_ack(waiting.member.name, waiting.sent_s, ack, source)
             else:
                 rtt_s = self._clock.seconds() - waiting.sent_s
-                if len(self._members.evidence):
+                if self._members.evidence.by_name:
                     self._members.evidence.good(waiting.member.name)
                 self._metrics.sample("memberlist.probe.rtt", 1000 * rtt_s)
                 self._log("trace", f"probe of {waiting.member.name}: ack after {1000 * rtt_s:.1f} ms")
@@ -274,7 +277,7 @@ class Prober:
             return
         member = self._members.by_name.get(ping.source_node)
         if member is not None:
-            member.heard_s = self._clock.seconds()
+            member.heard_s = self._started_s
             member.heard_from = None if source[0] == member.address else source[0]
         destination = self._reply_address(ping, source)
         self._sender.send(destination, Ack(ping.seq_no, self._delegate.ack_payload()).encode())
