@@ -40,8 +40,11 @@ class Elections:
     def start(self) -> None:
         """Wait for a leader, unless there can be no other than this server."""
         self.restart()
-        voters = self._raft.configurations.latest.voters
-        if [server.id for server in voters] == [self._raft.server_id] and self._raft.configurations.is_stable:
+        configurations, alone = self._raft.configurations, {self._raft.server_id}
+        latest, before = (
+            {server.id for server in each.voters} for each in (configurations.latest, configurations.committed)
+        )
+        if latest == alone and before <= alone:  # no other server can lead, whether the newest one is committed or not
             self._cancel_timer()
             self._timer = self._raft.clock.callLater(0, self._stand_alone)
 

@@ -147,7 +147,7 @@ class Raft:
         self.set_term(1)
         self.append([LogEntry(data=configuration.pack(), index=1, term=1, type=CONFIGURATION)])
         self.persistence.flush()
-        self.elections.restart()
+        self.elections.start()
 
     def stop(self) -> None:
         """Take part no more; nothing waits any longer."""
