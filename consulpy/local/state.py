@@ -31,7 +31,7 @@ from consulpy.local.persist.transactions import Transactions
 from consulpy.local.sidecar import ID_SUFFIX, complete
 from consulpy.local.sync.sync_state import Entries
 from consulpy.local.validation import STATUSES, check_service, check_type
-from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, PASSING, SERVICE_MAINTENANCE, HealthCheck
+from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE, HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.node import Node
 from consulpy.structs.service import NodeService, ServiceAddress, Weights
@@ -408,10 +408,8 @@ def _log_status(check: HealthCheck | None, status: str) -> None:
         return
     if check.status == status:
         _log.debug("check {check} is still {status}", check=check.check_id, status=status, trace=True)
-    elif status == PASSING:
-        _log.info("check {check} is now {status}", check=check.check_id, status=status)
     else:
-        _log.warn("check {check} is now {status}", check=check.check_id, status=status)
+        _log.info("check {check} is now {status}", check=check.check_id, status=status)
 
 
 def _service(service_id: str) -> str:

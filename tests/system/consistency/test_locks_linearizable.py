@@ -247,7 +247,7 @@ class Writer(threading.Thread):
     def look(self, key: str) -> dict[str, Any] | None:
         """The key as it stands; an empty one if it does not exist."""
         try:
-            (found,) = ask(f"{next(self.servers)}/v1/kv/{key}?{self.how}", within_s=2.0)
+            (found,) = ask(f"{HTTP}/v1/kv/{key}", within_s=2.0)
         except ValueError as error:
             if str(error).startswith("404") and key not in self.last:
                 return ABSENT

@@ -92,9 +92,8 @@ def test_all_servers_judge_alike_whoever_leads(datacenter: Datacenter, programs:
     datacenter.start_servers(*programs)
     eventually(datacenter.leader, "all know one leader")
     eventually(lambda: datacenter.ask(1, "acl/token/self", MASTER), "the master token exists")
-    token = datacenter.write_token(
-        2, "half", 'key_prefix "a/" { policy = "write" } key_prefix "b/" { policy = "read" }'
-    )
+    rules = 'key_prefix "a/" { policy = "write" } key_prefix "b/" { policy = "read" }'
+    token = eventually(lambda: datacenter.write_token(2, "half", rules), "no server is in legacy mode any more")
 
     def judged_alike() -> bool:
         for number in datacenter.running:
