@@ -13,6 +13,8 @@ from consulpy.raft.storage import HardState, Storage, Update
 
 #: Pause before a failed write is tried again, in seconds.
 RETRY_S: Final = 1.0
+#: Writes in one turn of the reactor where each is over at once.
+IN_A_TURN_MAX: Final = 32
 
 Action = Callable[[], None]
 
@@ -41,7 +43,7 @@ class Persistence:
         self._next_actions: list[Action] = []
         self._current: Update | None = None
         self._current_actions: list[Action] = []
-        self._is_closed = False
+        self._is_closed = self._is_flushing = False
         #: The last log index that is stored.
         self.durable_index = 0
         #: Whether the last write failed.
@@ -88,11 +90,24 @@ class Persistence:
             action()
 
     def flush(self) -> None:
-        """Begin to write what was collected, unless a write is running."""
-        while self._current is None and not self._next.is_empty and not self._is_closed:
-            self._current, self._next = self._next, Update()
-            self._current_actions, self._next_actions = self._next_actions, []
-            self._write()
+        """Begin to write what was collected, unless a write is running.
+
+        A write may be over when `Storage.write` returns, and its callbacks may propose the next one: these follow in
+        the loop here, not deeper and deeper in the stack, and after `IN_A_TURN_MAX` of them in the next turn.
+        """
+        if self._is_flushing:
+            return
+        self._is_flushing = True
+        try:
+            for _ in range(IN_A_TURN_MAX):
+                if self._current is not None or self._next.is_empty or self._is_closed:
+                    return
+                self._current, self._next = self._next, Update()
+                self._current_actions, self._next_actions = self._next_actions, []
+                self._write()
+        finally:
+            self._is_flushing = False
+        self._clock.callLater(0, self.flush)
 
     def close(self) -> None:
         """Write no more; nothing that waits happens."""
