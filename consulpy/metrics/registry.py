@@ -7,7 +7,7 @@ displayed, so that all readers see the same. Format recorded from a real agent.
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -64,14 +64,22 @@ class Aggregate:
         square = (self.count * self.square_sum - self.sum * self.sum) / (self.count * (self.count - 1))
         return math.sqrt(max(square, 0.0))
 
+    def merge(self, other: "Aggregate") -> None:
+        """Add all values of another one."""
+        self.count += other.count
+        self.sum += other.sum
+        self.square_sum += other.square_sum
+        self.minimum = min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
+
 
 @dataclass(slots=True)
 class Interval:
-    """The metrics of one interval. `start_s`: seconds since 1970."""
+    """The metrics of one interval. `start_s`: seconds since 1970. A sample has its recent values with it."""
 
     start_s: int
     counters: dict[Key, Aggregate] = field(default_factory=dict)
-    samples: dict[Key, Aggregate] = field(default_factory=dict)
+    samples: dict[Key, tuple[Aggregate, deque[float]]] = field(default_factory=dict)
     gauges: dict[Key, float] = field(default_factory=dict)
 
 
@@ -133,13 +141,15 @@ class Registry:
         self.sinks: list[Sink] = []
         self._wall_s = wall_s
         self._now = Interval(self._interval_start())
+        self._end_s = self._now.start_s + INTERVAL_S
         self._whole: Interval | None = None
         self._reads: dict[Key, Callable[[], float]] = {}
         self._tallies: list[tuple[Key, Tally, bool]] = []
         self._fetched: list[tuple[int, float]] = []
-        #: Totals since the start, for Prometheus.
-        self.totals: dict[Key, float] = {}
-        self.sample_totals: dict[Key, Aggregate] = {}
+        #: Totals of earlier intervals, with every known name.
+        self._totals: dict[Key, float] = {}
+        self._sample_totals: dict[Key, Aggregate] = {}
+        #: The newest values of each sample.
         self.recent: dict[Key, deque[float]] = {}
         #: Number of values dropped as there were too many names.
         self.dropped = 0
@@ -149,11 +159,11 @@ class Registry:
 
     def incr(self, name: str, value: float = 1, labels: Mapping[str, str] | None = None) -> None:
         """Increment a counter by `value`."""
-        self._count(_key(name, labels), value, 1)
+        self._count(_key(name, labels) if labels else (name, ()), value, 1)
 
     def sample(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Add a sample (times in milliseconds)."""
-        self._sampled(_key(name, labels), value, 1)
+        self._sampled(_key(name, labels) if labels else (name, ()), value, 1)
 
     def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Set a gauge."""
@@ -213,7 +223,7 @@ class Registry:
             ],
             "Points": [],
             "Counters": self._aggregates(shown.counters),
-            "Samples": self._aggregates(shown.samples),
+            "Samples": self._aggregates({key: values for key, (values, _) in shown.samples.items()}),
         }
 
     def _aggregates(self, values: dict[Key, Aggregate]) -> list[dict[str, Any]]:
@@ -238,27 +248,45 @@ class Registry:
         parts = (self.rules.prefix, self.rules.hostname if gauge else "", name)
         return ".".join(part for part in parts if part)
 
+    @property
+    def totals(self) -> dict[Key, float]:
+        """Totals of counters since the start, for Prometheus."""
+        current = self._now.counters
+        return {key: total + (current[key].sum if key in current else 0.0) for key, total in self._totals.items()}
+
+    @property
+    def sample_totals(self) -> dict[Key, Aggregate]:
+        """The same of samples."""
+        totals = {key: replace(total) for key, total in self._sample_totals.items()}
+        for key, (values, _) in self._now.samples.items():
+            totals[key].merge(values)
+        return totals
+
     def _count(self, key: Key, value: float, times: int) -> None:
-        if self._within_limit(key, self.totals):
-            if _is_variable(key):
-                self._measured.add(key)
-            _added(self._current().counters, key, value, times)
-            self.totals[key] = self.totals.get(key, 0.0) + value * times
-            if self.sinks:
-                self._send_to_sinks("c", key, value * times)
+        if not self._now.start_s <= self._wall_s() < self._end_s:
+            self._end_interval()
+        found = self._now.counters.get(key)
+        if found is None:
+            if not self._is_accepted(key, self._totals):
+                return
+            self._totals.setdefault(key, 0.0)
+            found = self._now.counters[key] = Aggregate()
+        found.add(value, times)
+        if self.sinks:
+            self._send_to_sinks("c", key, value * times)
 
     def _sampled(self, key: Key, value: float, times: int) -> None:
-        total = self.sample_totals.get(key)
-        if total is None:
-            if not self._within_limit(key, self.sample_totals):
+        if not self._now.start_s <= self._wall_s() < self._end_s:
+            self._end_interval()
+        found = self._now.samples.get(key)
+        if found is None:
+            if not self._is_accepted(key, self._sample_totals):
                 return
-            total = self.sample_totals[key] = Aggregate()
-            self.recent[key] = deque(maxlen=RECENT_MAX)
-        if _is_variable(key):
-            self._measured.add(key)
-        total.add(value, times)
-        _added(self._current().samples, key, value, times)
-        self.recent[key].append(value)
+            self._sample_totals.setdefault(key, Aggregate())
+            recent = self.recent.setdefault(key, deque(maxlen=RECENT_MAX))
+            found = self._now.samples[key] = Aggregate(), recent
+        found[0].add(value, times)
+        found[1].append(value)
         if self.sinks:
             self._send_to_sinks("ms", key, value)
 
@@ -276,21 +304,36 @@ class Registry:
         return int(self._wall_s()) // INTERVAL_S * INTERVAL_S
 
     def _current(self) -> Interval:
-        now = self._now
-        if not now.start_s <= self._wall_s() < now.start_s + INTERVAL_S:
-            self._whole, self._now = now, Interval(self._interval_start())
-            self._intervals += 1
-            if self._intervals >= LABELLED_INTERVALS:
-                self._forget_unmeasured()
+        if not self._now.start_s <= self._wall_s() < self._end_s:
+            self._end_interval()
         return self._now
+
+    def _end_interval(self) -> None:
+        ended = self._now
+        self._whole, self._now = ended, Interval(self._interval_start())
+        self._end_s = self._now.start_s + INTERVAL_S
+        for key, counted in ended.counters.items():
+            self._totals[key] += counted.sum
+        for key, (values, _) in ended.samples.items():
+            self._sample_totals[key].merge(values)
+        self._intervals += 1
+        if self._intervals >= LABELLED_INTERVALS:
+            self._forget_unmeasured()
 
     def _forget_unmeasured(self) -> None:
         """Remove totals of names with labels that had no value lately; they restart at 0."""
-        for table in (self.totals, self.sample_totals, self.recent):
+        for table in (self._totals, self._sample_totals, self.recent):
             for key in [key for key in table if _is_variable(key) and key not in self._measured]:
                 del table[key]
         self._measured = set()
         self._intervals = 0
+
+    def _is_accepted(self, key: Key, known: Mapping[Key, Any]) -> bool:
+        """Whether the first value of an interval is counted; a name with labels is kept for some time then."""
+        accepted = self._within_limit(key, known)
+        if accepted and _is_variable(key):
+            self._measured.add(key)
+        return accepted
 
     def _within_limit(self, key: Key, known: Mapping[Key, Any]) -> bool:
         if key in known or len(known) < (LABELLED_MAX if _is_variable(key) else NAMES_MAX):
@@ -302,13 +345,6 @@ class Registry:
 def _is_variable(key: Key) -> bool:
     """Whether users choose the labels, or the name itself (of an event)."""
     return bool(key[1]) or key[0].startswith(_EVENTS)
-
-
-def _added(values: dict[Key, Aggregate], key: Key, value: float, times: int) -> None:
-    found = values.get(key)
-    if found is None:
-        found = values[key] = Aggregate()
-    found.add(value, times)
 
 
 def _key(name: str, labels: Mapping[str, str] | None) -> Key:

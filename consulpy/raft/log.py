@@ -34,7 +34,7 @@ class RaftLog:
     @property
     def last_index(self) -> int:
         """The last index of the log or the snapshot."""
-        return max(self.last_entry, self.snapshot_index)
+        return self.last_entry if self.last_entry > self.snapshot_index else self.snapshot_index
 
     @property
     def last_term(self) -> int:
@@ -51,20 +51,24 @@ class RaftLog:
 
     def append(self, entries: Sequence[LogEntry]) -> None:
         """Add entries that follow the last one without a gap."""
-        for entry in entries:
-            assert entry.index == self.last_index + 1, f"entry {entry.index} does not follow {self.last_index}"
-            self._append(entry)
+        if entries:
+            assert entries[0].index == self.last_index + 1, f"entry {entries[0].index} does not follow"
+            self._append(entries)
 
-    def _append(self, entry: LogEntry) -> None:
-        assert entry.index == self.last_entry + 1, f"entry {entry.index} does not follow {self.last_entry}"
-        if self.last_entry < self.first_index:  # the log was empty
-            self.first_index = self._cache_start = entry.index
+    def _append(self, entries: Sequence[LogEntry]) -> None:
+        index = self.last_entry
+        if index < self.first_index:  # the log was empty
+            self.first_index = self._cache_start = index + 1
             self._cache, self._evicted, self._runs = [], 0, []
-        if not self._runs or self._runs[-1][1] != entry.term:
-            self._runs.append((entry.index, entry.term))
-        self._cache.append(entry)
-        self._cache_size += _size(entry)
-        self.last_entry = entry.index
+        runs = self._runs
+        for entry in entries:
+            index += 1
+            assert entry.index == index, f"entry {entry.index} does not follow {index - 1}"
+            if not runs or runs[-1][1] != entry.term:
+                runs.append((index, entry.term))
+            self._cache_size += _size(entry)
+        self._cache += entries
+        self.last_entry = index
 
     def append_stored(self, entry: LogEntry) -> None:
         """Add an entry that was found in storage; the first one may be older than the snapshot.
@@ -75,7 +79,7 @@ class RaftLog:
             self.reset(self.snapshot_index, self.snapshot_term)
         if self.last_entry < self.first_index:
             self.last_entry = entry.index - 1
-        self._append(entry)
+        self._append([entry])
 
     def truncate(self, index: int) -> None:
         """Drop the entries from `index` on."""
@@ -150,4 +154,5 @@ def _first(run: tuple[int, int]) -> int:
 
 
 def _size(entry: LogEntry) -> int:
-    return ENTRY_BYTES + len(entry.data or b"") + len(entry.extensions or b"")
+    data, extensions = entry.data, entry.extensions
+    return ENTRY_BYTES + (len(data) if data else 0) + (len(extensions) if extensions else 0)

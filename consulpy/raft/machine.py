@@ -196,7 +196,10 @@ class Raft:
 
     def propose(self, data: bytes, finished: Finished) -> None:
         """Replicate a command; `finished` gets its result, `NotLeader` (nothing happened) or `LeadershipLost`."""
-        self.propose_entry(COMMAND, data, finished)
+        if self.leadership is None:
+            finished(NotLeader())
+        else:
+            self.leadership.propose(COMMAND, data, finished)
 
     def propose_entry(self, kind: int, data: bytes | None, finished: Finished) -> None:
         """The same for an entry of any type."""
@@ -226,6 +229,11 @@ class Raft:
     def is_voter(self) -> bool:
         """Whether this server's vote counts, by the newest configuration."""
         return self.configurations.latest.is_voter(self.server_id)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this server is the only one of its quorum."""
+        return len(self.configurations.latest.servers) == 1
 
     # -- what the parts share
 

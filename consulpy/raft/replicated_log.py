@@ -44,7 +44,7 @@ class ReplicatedLog:
             self.raft.propose_entry(BARRIER, None, finished)
         else:
             self._metrics.incr("raft.apply")
-            self.raft.propose(command.encode(), finished)
+            self.raft.propose(command.encode(sparse=self.raft.is_alone), finished)
 
     def restore(self, new: Store, done: Done) -> None:
         """See `Log.restore`; done once a majority has it."""

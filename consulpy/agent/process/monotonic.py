@@ -5,17 +5,14 @@ and for times that are read after a restart.
 """
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 
-def wall_s() -> float:
-    """Seconds since 1970."""
-    return time.time()  # noqa: TID251 - the one place where the wall clock is read
-
-
-def monotonic_s() -> float:
-    """Monotonic seconds; only differences are meaningful."""
-    return time.monotonic()  # noqa: TID251 - the one place where the monotonic clock is read
+#: Seconds since 1970: the one place where the wall clock is read.
+wall_s: Final[Callable[[], float]] = time.time  # noqa: TID251
+#: Monotonic seconds; only differences are meaningful. The one place where the monotonic clock is read.
+monotonic_s: Final[Callable[[], float]] = time.monotonic  # noqa: TID251
 
 
 def use_monotonic_time(reactor: Any) -> None:
