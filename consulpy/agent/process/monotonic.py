@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-
 #: Seconds since 1970: the one place where the wall clock is read.
 wall_s: Final[Callable[[], float]] = time.time  # noqa: TID251
 #: Monotonic seconds; only differences are meaningful. The one place where the monotonic clock is read.
