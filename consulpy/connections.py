@@ -108,6 +108,12 @@ class ConnectionTable:
             _subtract(self._by_client, key)
             _subtract(self._by_listener, key[0])
 
+    def close_all(self) -> None:
+        """Close all connections at once: their listeners have been closed."""
+        for connection in list(self._open):
+            self.remove(connection)
+            connection.evict()
+
 
 def close_now(transport: Any) -> None:
     """Close a Twisted transport in this turn; `abortConnection` frees its descriptor only in the next one.

@@ -12,10 +12,10 @@ from typing import Any, Final, NoReturn
 
 from twisted.application import service
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger, globalLogBeginner
+from twisted.logger import globalLogBeginner
 from twisted.python import usage
 
-from consulpy.agent import Agent
+from consulpy.agent.agent import Agent
 from consulpy.agent.process import systemd, watchdog
 from consulpy.agent.process.agent_files import AgentFiles
 from consulpy.agent.process.descriptors import raise_limit
@@ -27,6 +27,7 @@ from consulpy.config.load import load
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import HelpRequested, flags_help
+from consulpy.log import Logger
 
 #: Longest graceful leave, in seconds; then the program ends.
 LEAVE_TIMEOUT_S: Final = 15.0
@@ -54,10 +55,19 @@ class Options(usage.Options):
 
 
 class AgentService(service.Service):
-    """An `Agent` as a Twisted service, which also handles signals."""
+    """An agent as a Twisted service: the program `consulpy agent`, with its pid and log files.
+
+    `signals`: whether SIGINT, SIGTERM and SIGHUP are the agent's; for a service inside another program they are not.
+    (`consulpy.agent.Agent.service` is one that leaves nothing behind.)
+    """
 
     def __init__(
-        self, config: RuntimeConfig, reactor: Any = None, read_config: Callable[[], RuntimeConfig] | None = None
+        self,
+        config: RuntimeConfig,
+        reactor: Any = None,
+        read_config: Callable[[], RuntimeConfig] | None = None,
+        *,
+        signals: bool = False,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor  # noqa: TID251 - an entry module
@@ -66,6 +76,7 @@ class AgentService(service.Service):
         self._reactor = reactor
         self._log = Logger()
         self._is_ending = False
+        self._signals = signals
         self.agent = Agent(config, reactor, shut_down=self.shut_down, read_config=read_config)
 
     def startService(self) -> None:
@@ -77,7 +88,8 @@ class AgentService(service.Service):
         except ConfigError:
             self._files.close()
             raise
-        self._reactor.callWhenRunning(self._listen_to_signals)
+        if self._signals:
+            self._reactor.callWhenRunning(self._listen_to_signals)
 
     def stopService(self) -> "Deferred[None]":
         """Stop the agent without leaving the pools."""
@@ -120,7 +132,7 @@ class AgentService(service.Service):
 def makeService(options: Options) -> service.IService:
     """The service that twistd runs."""
     config: RuntimeConfig = options["config"]
-    return _TwistdService(config, read_config=options["read_config"])
+    return _TwistdService(config, read_config=options["read_config"], signals=True)
 
 
 class _TwistdService(AgentService):
@@ -141,7 +153,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
     """Run an agent in the foreground until it ends; the exit status. `read_config()`: for a reload."""
     from twisted.internet import reactor  # noqa: TID251 - an entry module
 
-    started = AgentService(config, reactor, read_config)
+    started = AgentService(config, reactor, read_config, signals=True)
     print(banner(config), flush=True)
     sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True), follow=True)
     globalLogBeginner.beginLoggingTo([sink], redirectStandardIO=False, discardBuffer=False)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 
 from consulpy.agent import access, telemetry
 from consulpy.agent.build import settings
@@ -38,6 +37,7 @@ from consulpy.config.tls import tls_settings
 from consulpy.errors import ConfigError, RPCError
 from consulpy.http.listener import HttpService
 from consulpy.local.load import reconfigure
+from consulpy.log import Logger
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.rpc.call import ClientCaller
 from consulpy.rpc.limits.rate_limit import RateLimiter
@@ -118,7 +118,9 @@ class Agent(AgentParts):
         if self._role.server is not None:
             self._role.server.replication_token = lambda: self._tokens.replication
         self.access = access.agent_access(config, reactor, self._tokens, self.server, self.own_caller)
-        self._parts = local_parts(config, reactor, rng, self._role, self.lan, wall_s, self.node_meta, self._tokens)
+        self._parts = local_parts(
+            config, reactor, rng, self._role, self.lan, wall_s, self.node_meta, self._tokens, self._environment
+        )
         self._stops += self._parts.stops
         self._listen()
         self._measure()
@@ -170,6 +172,7 @@ class Agent(AgentParts):
             self._run(pool.transport)
         config, role = self.config, self._role
         connections = connection_table(self._reactor.seconds)
+        self._stops.append(connections.close_all)
         if role.server is not None:
             self._run(rpc_listener(config, self._reactor, role.server, role, self._tls, connections))
         dns = dns_listener(config, self._reactor, self._rng, role, self.access, self._tokens, connections)

@@ -1,6 +1,7 @@
 """The parts of an agent, and the views of them that listeners, reports and diagnoses read."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,13 @@ from consulpy.clock import Turn
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.transport import DnsService
 from consulpy.errors import NoServers
+from consulpy.http.connection.factory import HttpFactory
+from consulpy.http.listener import HttpService
 from consulpy.local.access import AgentAccess
 from consulpy.local.state import LocalState
 from consulpy.local.tokens import AgentTokens
 from consulpy.local.user_events import UserEvents
+from consulpy.log import current_node
 from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
@@ -48,6 +52,7 @@ class AgentParts:
 
     `reactor`: Twisted's; its timers are made monotonic (`process.monotonic`). `shut_down(status)`: ends the program,
     called after a leave and when joining is given up. `read_config()`: reads the configuration again, for a reload.
+    `environment`: where `DOCKER_HOST` is looked up.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class AgentParts:
         shut_down: Callable[[int], None] = lambda _status: None,
         read_config: Callable[[], RuntimeConfig] | None = None,
         rng: Random | None = None,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
         self.config = config
         self.datacenter = config.datacenter
@@ -65,6 +71,7 @@ class AgentParts:
         self._reactor = reactor
         self._shut_down = shut_down
         self._rng = rng or Random()
+        self._environment = environment
         use_monotonic_time(reactor)
         self.clock = reactor
         self.turn = Turn()
@@ -90,6 +97,7 @@ class AgentParts:
         self._tokens: AgentTokens
         self.access: AgentAccess
         self._parts: LocalParts
+        self._http: HttpService
 
     # -- interface of the listeners (http.api.agent.AgentInterface)
 
@@ -127,6 +135,11 @@ class AgentParts:
     def caller(self) -> Caller:
         """Makes the RPCs of HTTP and DNS clients, on a client agent through the agent cache."""
         return self._role.caller
+
+    @property
+    def http_factory(self) -> HttpFactory:
+        """Builds the protocols of HTTP connections."""
+        return self._http.factory
 
     @property
     def agent_cache(self) -> AgentCache:
@@ -182,7 +195,7 @@ class AgentParts:
 
     def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
         """Stream log lines to `write` until the returned function is called. KeyError for an unknown level."""
-        return logs.stream(level, as_json, write)
+        return logs.stream(level, as_json, write, current_node.get())
 
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
         """Events of a member: suspicions, confirmations, refutations, in order; None for an unknown member."""

@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twisted.logger import Logger
-
 from consulpy.config.sections import Telemetry as Settings
+from consulpy.log import Logger
 from consulpy.metrics.registry import INTERVAL_S, Registry, Rules
 from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES

@@ -10,7 +10,6 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.checks.agenttls import AgentTls
@@ -20,6 +19,7 @@ from consulpy.checks.result import OUTPUT_MAX_BYTES, CheckFailed, Probe, Result
 from consulpy.checks.ttl import TTLCheck
 from consulpy.clock import Clock, Timer
 from consulpy.errors import BadRequest
+from consulpy.log import Logger
 from consulpy.structs.check import CRITICAL
 from consulpy.structs.definition import CheckType
 

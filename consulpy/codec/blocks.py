@@ -3,7 +3,10 @@
 The HCL and JSON readers create them, so that errors can name the line.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+from consulpy.errors import ConfigError
 
 
 class Block(dict[str, Any]):
@@ -26,3 +29,19 @@ class Blocks(list[Any]):
 def line_of(block: Any, name: str = "") -> int:
     """The line of a name in a block, or of the block; 0 for values without lines."""
     return block.line_of(name) if isinstance(block, Block) else 0
+
+
+def block_of(settings: Mapping[str, Any]) -> Block:
+    """The blocks of a program's mapping; tuples count as lists. Raises `ConfigError` for a name that is no text."""
+    block = Block()
+    for name, value in settings.items():
+        if not isinstance(name, str):
+            raise ConfigError(f"expected names of settings as texts, not {name!r}")
+        block[name] = _value_of(value)
+    return block
+
+
+def _value_of(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return block_of(value)
+    return [_value_of(one) for one in value] if isinstance(value, list | tuple) else value

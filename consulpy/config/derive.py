@@ -59,10 +59,14 @@ def derive(
     host: Host,
     *,
     dev_mode: bool = False,
+    in_memory: bool = False,
     files: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> RuntimeConfig:
-    """The complete configuration, not yet checked by `validate`. Raises `ConfigError`."""
+    """The complete configuration, not yet checked by `validate`. Raises `ConfigError`.
+
+    `in_memory`: nothing is stored, as in -dev; the default settings are the usual ones.
+    """
     found = {**DEV, **values} if dev_mode else dict(values)
     if dev_mode:
         found.pop("data_dir", None)
@@ -84,7 +88,12 @@ def derive(
     https_tls = tls_blocks.fold(found)
     config: RuntimeConfig = _build(RuntimeConfig, found, ())
     return dataclasses.replace(
-        config, dev_mode=dev_mode, config_files=tuple(files), warnings=tuple(notes), https_tls=https_tls
+        config,
+        dev_mode=dev_mode,
+        in_memory=in_memory or dev_mode,
+        config_files=tuple(files),
+        warnings=tuple(notes),
+        https_tls=https_tls,
     )
 
 

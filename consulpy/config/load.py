@@ -4,8 +4,10 @@ Source: Consul's documentation, "Configuration". Lists from flags come before th
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+from consulpy.codec.blocks import block_of
 from consulpy.config.derive import derive
 from consulpy.config.disk import Source, absolute, parse, read_path
 from consulpy.config.flags import AgentFlags, read_flags
@@ -17,6 +19,8 @@ from consulpy.config.validate import check_host, validate, warnings
 from consulpy.config.values import Reading, merge, placed
 from consulpy.errors import ConfigError
 
+#: What an error about the settings of a program begins with, in place of a file's name.
+MAPPING_ORIGIN: Final = "config"
 _CONCATENATED: tuple[Kind, ...] = (Kind.TEXTS, Kind.BLOCKS)
 
 
@@ -51,6 +55,29 @@ def read(flags: AgentFlags, host: Host) -> RuntimeConfig:
     except ConfigError as error:
         raise placed(error, places) from None
     return dataclasses.replace(config, warnings=(*config.warnings, *warnings(config)))
+
+
+def from_mapping(
+    settings: Mapping[str, Any], defaults: Mapping[str, Any] | None = None, host: Host | None = None
+) -> RuntimeConfig:
+    """The configuration of an agent inside a program: Consul's keys as in a JSON file, over `defaults` by key.
+
+    Without `data_dir` the agent stores nothing; with one, this creates it and stores the node id there. No other file
+    is read, nor the environment. Raises `ConfigError`.
+    """
+    here = host or ThisHost()
+    reading = Reading(Source(MAPPING_ORIGIN, block_of(settings)))
+    values = {**(defaults or {}), **merge([reading])}
+    if values.get("data_dir"):
+        values["data_dir"] = absolute(values["data_dir"])
+    try:
+        config = derive(values, here, in_memory="data_dir" not in values, warnings=reading.warnings)
+        validate(config)
+        check_host(config, here)
+    except ConfigError as error:
+        raise placed(error, reading.places) from None
+    config = dataclasses.replace(config, warnings=(*config.warnings, *warnings(config)))
+    return dataclasses.replace(config, node_id=node_id(config.data_dir, config.node_id))
 
 
 def validate_files(paths: Sequence[str], file_format: str = "", host: Host | None = None) -> RuntimeConfig:

@@ -71,6 +71,8 @@ class RuntimeConfig:
     bootstrap_expect: int = key(Kind.WHOLE, 0, "Sets server to expect bootstrap mode.", flag="bootstrap-expect")
     #: -dev was given: a server in memory, on loopback. No key in files.
     dev_mode: bool = False
+    #: Nothing is stored: -dev, or an agent inside a program. No key in files.
+    in_memory: bool = False
 
     bind_addr: str = key(Kind.TEXT, "0.0.0.0", "Sets the bind address for cluster communication.", flag="bind")
     serf_lan_bind: str = key(

@@ -326,7 +326,7 @@ def _check_definitions(config: RuntimeConfig) -> None:
 
 
 def _check_data(config: RuntimeConfig) -> None:
-    if config.data_dir is None and not config.dev_mode:
+    if config.data_dir is None and not config.in_memory:
         raise ConfigError("data_dir cannot be empty: say with -data-dir where to keep the agent's state, or use -dev")
     if config.data_dir is not None and not config.data_dir.strip():
         raise ConfigError("data_dir cannot be empty: say with -data-dir where to keep the agent's state, or use -dev")

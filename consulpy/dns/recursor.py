@@ -10,12 +10,12 @@ from random import Random
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.names import dns
 
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.reply import is_complete, is_reply_to
 from consulpy.dns.wire import Answer, Question
+from consulpy.log import Logger
 
 #: `exchange((host, port), packet, udp, timeout_s)`: the reply to a packet. Fails when there is none in time.
 Exchange = Callable[[tuple[str, int], bytes, bool, float], "Deferred[bytes]"]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 
-from twisted.logger import Logger
 from twisted.names import dns
 
 from consulpy.dns import answer as answers
@@ -33,6 +32,7 @@ from consulpy.dns.recursor import Recursor
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
+from consulpy.log import Logger
 from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag, Validator
 from consulpy.rpc.caller import Caller
 from consulpy.structs.node import Node

@@ -14,12 +14,12 @@ from time import time  # noqa: TID251 - a response has the date of the wall cloc
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, datetimeToString
 from twisted.web.http_headers import Headers
 
 from consulpy.http.api.large_body import Parts
+from consulpy.log import Logger
 from consulpy.rpc.dependencies import DependencySet
 
 _log = Logger()

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.errors import ConfigError, RPCError, WireError
@@ -26,6 +25,7 @@ from consulpy.local.persist.records import (
     path_of,
 )
 from consulpy.local.state import LocalState
+from consulpy.log import Logger
 from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE
 
 _log = Logger()

@@ -5,10 +5,9 @@ That time is at least one minute, checked every 30 s (public documentation of Co
 
 from typing import Final
 
-from twisted.logger import Logger
-
 from consulpy.clock import Clock, Timer
 from consulpy.local.state import LocalState
+from consulpy.log import Logger
 
 _log = Logger()
 

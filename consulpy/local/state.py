@@ -11,8 +11,6 @@ from ipaddress import ip_address
 from random import Random
 from typing import Final, Protocol
 
-from twisted.logger import Logger
-
 from consulpy.clock import Clock
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
@@ -31,6 +29,7 @@ from consulpy.local.persist.transactions import Transactions
 from consulpy.local.sidecar import ID_SUFFIX, complete
 from consulpy.local.sync.sync_state import Entries
 from consulpy.local.validation import STATUSES, check_service, check_type
+from consulpy.log import Logger
 from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE, HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.node import Node

@@ -15,11 +15,11 @@ from uuid import UUID
 
 import msgpack
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from consulpy.codec.msgpack import text, unpack
 from consulpy.errors import BadRequest, RPCError, WireError
 from consulpy.gocompat.regexp import BadRegexp, compile_regexp
+from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
 from consulpy.state.watch import WatchRegistry, WatchSet
 from consulpy.structs.requests import EventFireRequest

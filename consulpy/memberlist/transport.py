@@ -17,11 +17,11 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory
 from twisted.internet.protocol import Protocol as StreamProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import ConfigError, WireError
+from consulpy.log import Logger
 from consulpy.memberlist.delegate import StreamReader
 from consulpy.memberlist.evidence import ExchangeError, ExchangeTimeout, TcpResult
 from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
@@ -101,8 +101,9 @@ class GossipTransport(Service):
             self._listen(factory, tries - 1)
 
     def stopService(self) -> None:
-        """Stop listening."""
+        """Stop listening, and close incoming streams."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self.connections.close_all()
         for listener in (self._udp, self._tcp):
             if listener is not None:
                 listener.stopListening()

@@ -5,9 +5,9 @@ from typing import Any
 from twisted.application.internet import ClientService
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
-from twisted.logger import Logger
 
 from consulpy.errors import ConfigError
+from consulpy.log import Logger
 from consulpy.metrics.statsd import StatsdLines
 
 _log = Logger()

@@ -6,11 +6,11 @@ Error texts are those of Go's net/rpc; clients depend on them (docs/wire/rpc.md 
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.codec.record import Record
 from consulpy.errors import NoSuchMethod, RPCError, WireError
+from consulpy.log import Logger
 from consulpy.rpc import endpoints
 from consulpy.rpc.methods import METHODS, Method
 from consulpy.rpc.server import Server

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.errors import RPCError, WireError
+from consulpy.log import Logger
 from consulpy.rpc.limits.memory_budget import Backpressure
 from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.messages import (

@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from twisted.logger import Logger
-
 from consulpy.errors import ConfigError
+from consulpy.log import Logger
 
 #: Maximum bytes of a snapshot that is read into memory.
 READ_LIMIT_BYTES: Final = 64 * 1024 * 1024

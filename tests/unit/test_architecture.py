@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    {"backoff", "clock", "connections", "errors", "group_commit"},
+    {"backoff", "clock", "connections", "errors", "group_commit", "log"},
     {"codec", "metrics"},
     {"gocompat"},
     {"structs"},

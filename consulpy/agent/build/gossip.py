@@ -11,11 +11,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 
 from consulpy.agent.features.keyring import KeyringFile
 from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.config.schema import RuntimeConfig
+from consulpy.log import Logger
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.transport import GossipTransport

@@ -1,7 +1,7 @@
 """The local state of an agent: services, checks and user events, and their anti-entropy with the catalog."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -47,6 +47,7 @@ def local_parts(
     wall_s: Callable[[], float],
     meta: dict[str, str],
     tokens: AgentTokens,
+    environment: Mapping[str, str] = os.environ,
 ) -> LocalParts:
     """Build the parts and load persisted and configured definitions. Raises `ConfigError`."""
     calls = role.own_caller
@@ -81,7 +82,7 @@ def local_parts(
         reactor,
         rng,
         Aliases(state.entries, calls, lambda: tokens.agent),
-        docker_host=os.environ.get("DOCKER_HOST", ""),
+        docker_host=environment.get("DOCKER_HOST", ""),
         output_max_bytes=config.check_output_max_size_bytes,
         tls=certificates,
     )

@@ -7,9 +7,8 @@ its LAN address and `wan_join_port`. Source: docs/wire/gossip.md 9.1.
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from twisted.logger import Logger
-
 from consulpy.clock import Clock, Timer
+from consulpy.log import Logger
 from consulpy.memberlist.member import JoinTarget
 from consulpy.rpc.server_metadata import server_of
 from consulpy.serf.members import Member, Status

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from consulpy.codec.strict_json import parse
 from consulpy.errors import BadRequest, ConfigError, RPCError
 from consulpy.gocompat.multierror import format_errors
+from consulpy.log import Logger
 from consulpy.serf.key_manager import KeyResponse
 from consulpy.serf.machine import Serf
 

@@ -16,9 +16,9 @@ from typing import Any, Final
 import orjson
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
 from consulpy.structs.kv import LOCK, DirEntry, KeyRequest, KVRequest
 

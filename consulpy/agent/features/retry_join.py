@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.logger import Logger
 
 from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.backoff import backoff_s
@@ -17,6 +16,7 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.diagnosis.causes import Cause, Verdict
 from consulpy.errors import ConfigError, RPCError
 from consulpy.gocompat.multierror import format_errors
+from consulpy.log import Logger
 from consulpy.memberlist.member import JoinTarget
 from consulpy.serf.machine import Serf
 

@@ -16,7 +16,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.agent.features.local_endpoint import LocalEndpoint
@@ -25,6 +24,7 @@ from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import parse_duration
+from consulpy.log import Logger
 
 _log = Logger()
 

@@ -5,9 +5,8 @@ import resource
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.logger import Logger
-
 from consulpy.connections import ConnectionTable, total_for
+from consulpy.log import Logger
 
 _log = Logger()
 

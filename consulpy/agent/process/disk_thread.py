@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Final
 
-from twisted.logger import Logger
+from consulpy.log import Logger
 
 _log = Logger()
 

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from consulpy.agent.process.descriptors import LOG_INTERVAL_S, OncePer, is_exhaustion
 from consulpy.codec.printable import printable
 from consulpy.codec.secrets import text_without_secrets
+from consulpy.log import split_namespace
 
 #: Consul's levels, and the least rank that each shows.
 LEVELS: Final = {"TRACE": -1, "DEBUG": 0, "INFO": 1, "WARN": 2, "ERR": 3, "ERROR": 3}
@@ -52,7 +53,7 @@ def _indented(traceback: str) -> str:
 
 def _module(namespace: str) -> str:
     """`consulpy.memberlist.machine` -> `agent.memberlist`; the gossip pools have their own names, `agent.serf.lan`."""
-    parts = namespace.split(".")
+    parts = split_namespace(namespace)[1].split(".")
     if parts[0] != "consulpy":
         return parts[0] or "agent"
     named = parts[1:3] if parts[2:] in (["lan"], ["wan"]) else parts[1:2]
@@ -82,10 +83,14 @@ def debugging() -> bool:
 class LogSink:
     """Observer that passes events of `level` and above to `write`, one line each.
 
-    `follow`: `set_level` of this module changes the level after a reload.
+    `follow`: `set_level` of this module changes the level after a reload. `node`: only events of that agent, in a
+    program with several.
     """
 
-    def __init__(self, level: str, as_json: bool, write: Callable[[str], None], *, follow: bool = False) -> None:
+    def __init__(
+        self, level: str, as_json: bool, write: Callable[[str], None], *, follow: bool = False, node: str = ""
+    ) -> None:
+        self._node = node
         self._as_json = as_json
         self._write = write
         self._exhausted = OncePer(LOG_INTERVAL_S)
@@ -100,6 +105,8 @@ class LogSink:
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Write one event, if its level is shown."""
+        if self._node and split_namespace(str(event.get("log_namespace", "")))[0] != self._node:
+            return
         rank = _rank(event)
         if is_exhaustion(event):
             self._log_exhaustion(event)
@@ -124,9 +131,12 @@ class LogSink:
 _NOISY: Final = ("twisted.internet.", "twisted.names.", "twisted.web.", "log_legacy", "stdout")
 
 
-def stream(level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
-    """Pass log lines to `write` until the returned function is called. KeyError for an unknown level."""
-    sink = LogSink(level, as_json, write)
+def stream(level: str, as_json: bool, write: Callable[[str], None], node: str = "") -> Callable[[], None]:
+    """Pass log lines to `write` until the returned function is called. KeyError for an unknown level.
+
+    `node`: see `LogSink`.
+    """
+    sink = LogSink(level, as_json, write, node=node)
     globalLogPublisher.addObserver(sink)
     ended = False
 

@@ -9,10 +9,9 @@ import socket
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
-from twisted.logger import Logger
-
 from consulpy.agent.agent import Agent
 from consulpy.clock import Clock
+from consulpy.log import Logger
 
 _log = Logger()
 

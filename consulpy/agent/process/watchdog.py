@@ -17,9 +17,8 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, Final
 
-from twisted.logger import Logger
-
 from consulpy.clock import Turn
+from consulpy.log import Logger
 from consulpy.metrics.registry import Registry
 
 _log = Logger()

@@ -9,7 +9,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.connections import UNLIMITED, ConnectionTable
@@ -21,6 +20,7 @@ from consulpy.dns.transport.exchange import TcpExchange, UdpExchange
 from consulpy.dns.transport.tcp import TcpFactory
 from consulpy.dns.transport.udp import UdpSocket
 from consulpy.dns.wire import Malformed, Question, decode
+from consulpy.log import Logger
 from consulpy.rpc.cache.tag import Validator
 from consulpy.rpc.caller import Caller
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.codec.secrets import target_without_secrets
@@ -17,6 +16,7 @@ from consulpy.http.api.refused import denied_headers, is_refusal
 from consulpy.http.api.routing import METHODS, BadQuery, Handler, HttpError, PlainError, Query, Request, Response
 from consulpy.http.api.streaming import Stream
 from consulpy.http.api.write_response import body_of, finish, start, whole
+from consulpy.log import Logger
 from consulpy.rpc.acl.denied import Denied
 from consulpy.rpc.cache.authorized_cache import AuthorizedCache
 

@@ -7,9 +7,10 @@ idle agent, and compiling its url map takes longer than the rest of the agent's 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
+
+from consulpy.log import Logger
 
 _log = Logger()
 

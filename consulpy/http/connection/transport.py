@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.tcp import Server
-from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from consulpy.log import Logger
 
 _log = Logger()
 _DONE: Final = Failure(ConnectionDone())

@@ -19,7 +19,8 @@ from threading import RLock
 from typing import Final
 
 import orjson
-from twisted.logger import Logger
+
+from consulpy.log import Logger
 
 _log = Logger()
 

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import RPCError
 from consulpy.group_commit import Batch, Call, GroupCommit, Job, Later, Run, run_inline
 from consulpy.local.persist.records import Files
+from consulpy.log import Logger
 
 _log = Logger()
 

@@ -11,13 +11,13 @@ from random import Random
 from typing import Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import RPCError, WireError
 from consulpy.local.sync.catalog_sync import CALL_TIMEOUT_S, CatalogSync
 from consulpy.local.sync.sync_state import Entries
+from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
 
 _log = Logger()

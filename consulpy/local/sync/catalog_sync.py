@@ -8,13 +8,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
-from twisted.logger import Logger
 
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoServers, RPCError
 from consulpy.local.sync.diff import adopt_tags, compare
 from consulpy.local.sync.sync_state import CheckState, Entries, ServiceState
+from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryOptions

@@ -10,10 +10,10 @@ from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
+from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.requests import CoordinateUpdateRequest

@@ -6,12 +6,12 @@
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import Logger
 
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import WRITE
 from consulpy.codec.record import Record
 from consulpy.errors import PermissionDenied, RPCError
+from consulpy.log import Logger
 from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.resolver import Identity
 from consulpy.rpc.acl.table import ACCESS, Access

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from consulpy.clock import Timer
 from consulpy.errors import WireError
+from consulpy.log import Logger
 from consulpy.rpc import yamux
 from consulpy.rpc.server_metadata import host_port
 

@@ -8,12 +8,12 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import WireError
+from consulpy.log import Logger
 from consulpy.raft.transport import RaftStream
 from consulpy.rpc import yamux
 from consulpy.rpc.dispatch import serve

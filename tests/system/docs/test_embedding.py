@@ -18,7 +18,7 @@ PROGRAMS = [
 
 
 def test_every_program_of_the_page_says_what_it_prints() -> None:
-    assert len(PROGRAMS) == PAGE.count("```python") == 2
+    assert len(PROGRAMS) == PAGE.count("```python") == 3
 
 
 @pytest.mark.parametrize(("program", "printed"), PROGRAMS)
