@@ -14,7 +14,7 @@ from consulpy.config.sections import AclSettings
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.memberlist.config import MemberlistConfig
 
-#: Settings of unsupported features: automatic configuration, the mesh, segments, the web UI.
+#: Settings of unsupported features: automatic configuration, the mesh, segments.
 _UNUSED: Final[dict[str, Any]] = {
     "AutoConfig": {"Enabled": False},
     "AutoEncryptAllowTLS": False,
@@ -27,7 +27,6 @@ _UNUSED: Final[dict[str, Any]] = {
     "ConnectMeshGatewayWANFederationEnabled": False,
     "ConnectTestCALeafRootChangeSpread": "0s",
     "EnableCentralServiceConfig": False,
-    "EnableUI": False,
     "EnterpriseRuntimeConfig": {},
     "NonVotingServer": False,
     "PrimaryGateways": [],
@@ -37,8 +36,6 @@ _UNUSED: Final[dict[str, Any]] = {
     "SegmentName": "",
     "SegmentNameLimit": 64,
     "Segments": [],
-    "UIContentPath": "/ui/",
-    "UIDir": "",
     "VersionPrerelease": "",
 }
 #: Secrets that are always hidden, set or not.
@@ -277,6 +274,7 @@ def _http_and_tls(config: RuntimeConfig) -> dict[str, Any]:
         "CAPath": config.ca_path,
         "CertFile": config.cert_file,
         "DisableHTTPUnprintableCharFilter": False,
+        "EnableUI": config.ui,
         "HTTPBlockEndpoints": list(http.block_endpoints),
         "HTTPMaxConnsPerClient": limits.http_max_conns_per_client,
         "HTTPResponseHeaders": dict(http.response_headers),
@@ -287,6 +285,8 @@ def _http_and_tls(config: RuntimeConfig) -> dict[str, Any]:
         "TLSCipherSuites": [name for name in config.tls_cipher_suites.replace(" ", "").split(",") if name],
         "TLSMinVersion": config.tls_min_version,
         "TLSPreferServerCipherSuites": config.tls_prefer_server_cipher_suites,
+        "UIContentPath": config.ui_content_path,
+        "UIDir": config.ui_dir,
         "TxnMaxReqLen": limits.txn_max_req_len_bytes,
         "VerifyIncoming": config.verify_incoming,
         "VerifyIncomingHTTPS": config.verify_incoming_https,

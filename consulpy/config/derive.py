@@ -22,6 +22,7 @@ DEV: Final[Mapping[str, Any]] = {
     "enable_debug": True,
     "log_level": "DEBUG",
     "server": True,
+    "ui": True,
     "gossip_lan.gossip_interval": 0.1,
     "gossip_lan.probe_interval": 0.1,
     "gossip_lan.probe_timeout": 0.1,
@@ -79,6 +80,7 @@ def derive(
     for path in ("domain", "alt_domain"):
         if found.get(path):
             found[path] = found[path].rstrip(".").lower() + "."
+    found["ui_content_path"] = f"/{found.get('ui_content_path', '').strip('/') or 'ui'}/"
     found["start_join"], found["start_join_wan"], found["retry_join"], found["retry_join_wan"] = (
         _targets(path, found.get(path, ()), host)
         for path in ("start_join", "start_join_wan", "retry_join", "retry_join_wan")

@@ -27,9 +27,6 @@ _WITHOUT_EFFECT: Final = (
     Flag("raft-protocol", "Sets the Raft protocol version. Defaults to latest.", whole, hidden=True),
     Flag("segment", "(Enterprise-only) Sets the network segment to join.", hidden=True),
     Flag("non-voting-server", "(Enterprise-only) A server that takes no part in the quorum.", switch, hidden=True),
-    Flag("ui", "Enables the built-in static web UI server.", switch, hidden=True),
-    Flag("ui-content-path", "Sets the external UI path to a string.", hidden=True),
-    Flag("ui-dir", "Path to directory containing the web UI resources.", hidden=True),
 )
 
 

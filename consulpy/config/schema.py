@@ -128,6 +128,11 @@ class RuntimeConfig:
     dns_config: DnsSettings = section(DnsSettings)
     http_config: HttpSettings = section(HttpSettings)
     ui_config: UiSettings = section(UiSettings)
+    ui: bool = key(Kind.SWITCH, False, "Enables the built-in static web UI server.", flag="ui")
+    ui_dir: str = key(Kind.TEXT, "", "Path to directory containing the web UI resources.", flag="ui-dir")
+    ui_content_path: str = key(
+        Kind.TEXT, "/ui/", "Sets the external UI path to a string. Defaults to: /ui/", flag="ui-content-path"
+    )
 
     start_join: tuple[str, ...] = key(
         Kind.TEXTS, (), "Address of an agent to join at start time. Can be specified multiple times.", flag="join"

@@ -198,6 +198,19 @@ def _check_sockets(config: RuntimeConfig) -> None:
         raise ConfigError(f"unix_sockets.mode: expected octal digits such as 0660, not {mode!r}")
 
 
+def _check_ui(config: RuntimeConfig) -> None:
+    path = config.ui_content_path
+    if not re.fullmatch("[A-Za-z0-9/_-]+", path):
+        raise ConfigError(f"ui-content-path can only contain alphanumeric, -, _, or /. received: {path}")
+    if re.match(r"/v[0-9]+/", path):
+        raise ConfigError(f"ui-content-path cannot have 'v[0-9]'. received: \"{path}\"")
+    if config.ui and config.ui_dir:
+        raise ConfigError(
+            "Both the ui and ui-dir flags were specified, please provide only one. If trying to use your own web UI "
+            "resources, use the ui-dir flag. The web UI is included in the binary so use ui to enable it"
+        )
+
+
 def _check_ports(config: RuntimeConfig) -> None:
     ports = config.ports
     for name in ("dns", "http", "https", "grpc", "serf_lan", "serf_wan", "server"):
@@ -341,6 +354,7 @@ _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_servers,
     _check_addresses,
     _check_sockets,
+    _check_ui,
     _check_ports,
     _check_domain,
     _check_encryption,

@@ -17,6 +17,7 @@ from consulpy.http.api.access import AccessRules
 from consulpy.http.api.app import make_site_root
 from consulpy.http.api.endpoint import InThread
 from consulpy.http.api.origin import Origins
+from consulpy.http.api.root_resource import WebPage
 from consulpy.http.cache.blocking_groups import BlockingQueryGroups
 from consulpy.http.cache.response_cache import ResponseCache
 from consulpy.http.connection.dispatch import Dispatcher
@@ -69,6 +70,11 @@ class HttpConfig:
     https_handshake_timeout_s: float = 5.0
     #: Hosts whose pages may change state through a browser (`ui_config.allowed_hosts`).
     allowed_hosts: tuple[str, ...] = ()
+    #: Whether there is a web page, and the folder of its files; "": those of this package (`ui`, `ui_dir`).
+    ui: bool = False
+    ui_dir: str = ""
+    #: Path of the page; begins and ends with a slash.
+    ui_content_path: str = "/ui/"
 
 
 class HttpService(Service):
@@ -97,8 +103,10 @@ class HttpService(Service):
         name = socket.gethostname()
         origins = Origins(config.allowed_hosts, (name, name.partition(".")[0], agent.node_name))
         self._pool: ThreadPool | None = None
+        in_thread = in_thread or self._in_thread
+        make_page = self._page_maker(agent, in_thread) if config.ui or config.ui_dir else None
         root = make_site_root(
-            agent, dict(config.response_headers), cache, guard, origins, debugging, in_thread or self._in_thread
+            agent, dict(config.response_headers), cache, guard, origins, debugging, in_thread, make_page
         )
         server = getattr(agent, "server", None)
         groups = None
@@ -108,6 +116,25 @@ class HttpService(Service):
         #: The factory of connections.
         self.factory = HttpFactory(root, reactor, config.connections_per_client, dispatcher, connections)
         self._listeners: list[Any] = []
+
+    def _page_maker(self, agent: "AgentInterface", in_thread: InThread) -> Callable[[], WebPage]:
+        config = self._config
+
+        def make_page() -> WebPage:
+            # Most agents have no page, and of those that have one most are never looked at.
+            from consulpy.http.ui.disk import FolderFiles, PackageFiles
+            from consulpy.http.ui.pages import Pages
+
+            return Pages(
+                FolderFiles(config.ui_dir) if config.ui_dir else PackageFiles(),
+                config.ui_content_path,
+                is_own=not config.ui_dir,
+                values=lambda: {"ACLsEnabled": agent.access.is_on},
+                added=[(name.encode(), value.encode()) for name, value in config.response_headers.items()],
+                in_thread=in_thread,
+            )
+
+        return make_page
 
     def _in_thread(self, job: Callable[[], Any]) -> "Deferred[Any]":
         if self._pool is None:  # most agents have no large responses

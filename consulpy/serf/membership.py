@@ -44,8 +44,10 @@ class Membership:
         self.intents = IntentBuffer(recent_intent_timeout_s)
         #: Number of members that came back soon after a failure.
         self.flaps = 0
-        #: Incremented with each change visible in a list of members.
-        self.version = 0
+        #: Incremented with each change visible in a list of members; begins with 1, as indexes of the HTTP API do.
+        self.index = 1
+        #: Called after each increment, in the midst of the change.
+        self.listeners: list[Callable[[], None]] = []
         self._local_name = local_name
         self._on_event = on_event
         self._counts = dict.fromkeys(Status, 0)
@@ -89,7 +91,7 @@ class Membership:
             self._set_status(member, Status.ALIVE)
         member.since_s = now_s
         self._refresh(member, node)
-        self.version += 1
+        self._changed()
         self._notify(MemberEventKind.JOIN, member)
 
     def handle_node_leave(self, node: "Node", now_s: float) -> None:
@@ -109,7 +111,7 @@ class Membership:
         member = self.members.get(node.name)
         if member is not None:
             self._refresh(member, node)
-            self.version += 1
+            self._changed()
             self._notify(MemberEventKind.UPDATE, member)
 
     # Intents
@@ -175,7 +177,7 @@ class Membership:
         if self.members.get(member.name) is member:
             del self.members[member.name]
             self._remove_keys(member)
-            self.version += 1
+            self._changed()
             self._counts[member.status] -= 1
             self._notify(MemberEventKind.REAP, member)
 
@@ -205,10 +207,15 @@ class Membership:
     def _notify(self, kind: MemberEventKind, member: Member) -> None:
         self._on_event(MemberEvent(kind, [replace(member)]))  # a copy: receivers must not see later changes
 
+    def _changed(self) -> None:
+        self.index += 1
+        for listener in tuple(self.listeners):
+            listener()
+
     def _set_status(self, member: Member, status: Status) -> None:
         self._counts[member.status] -= 1
         self._counts[status] += 1
-        self.version += 1
+        self._changed()
         member.status = status
 
 

@@ -32,6 +32,7 @@ from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.server import Server
 from consulpy.serf.members import Member, Status
+from consulpy.serf.membership import Membership
 from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.coordinate import Coord
@@ -60,7 +61,9 @@ class Pool:
     """A fake `Serf`: members, and user events that are received at once."""
 
     def __init__(self, *members: Member) -> None:
-        self.members = {each.name: each for each in members}
+        self.membership = Membership("agent-one", 300.0, lambda _event: None)
+        self.members = self.membership.members
+        self.members.update({each.name: each for each in members})
         self.on_user_event: Any = lambda name, payload, ltime: None
         self._ltime = 1
 

@@ -26,6 +26,9 @@ def http(config: RuntimeConfig) -> HttpConfig:
         config.ports.https,
         config.limits.https_handshake_timeout_s,
         config.ui_config.allowed_hosts,
+        config.ui,
+        config.ui_dir,
+        config.ui_content_path,
     )
 
 

@@ -10,7 +10,7 @@ from consulpy.http.api import routes
 from consulpy.http.api.access import AccessRules
 from consulpy.http.api.endpoint import Endpoint, InThread, client_of
 from consulpy.http.api.origin import Origins
-from consulpy.http.api.root_resource import RootResource
+from consulpy.http.api.root_resource import RootResource, WebPage
 from consulpy.http.api.router import klein_resource
 from consulpy.http.api.routing import ROUTES
 from consulpy.http.api.write_response import not_found, redirect
@@ -28,10 +28,12 @@ def make_site_root(
     origins: Origins | None = None,
     debugging: Callable[[], bool] = lambda: True,
     in_thread: InThread = maybeDeferred,
+    make_page: Callable[[], WebPage] | None = None,
 ) -> "RootResource":
     """The root resource of the API. `headers`: added to all responses of routes. `cache`: of `?cached`.
 
     `debugging()`: whether each request is logged. `in_thread`: runs the rendering of a large response.
+    `make_page()`: see `RootResource`.
     """
     assert routes
     endpoints = {
@@ -54,7 +56,7 @@ def make_site_root(
     def make_api() -> Resource:
         return klein_resource(endpoints, respond, lambda request: not_found(request, request.text), redirect)
 
-    return RootResource(make_api, serve)
+    return RootResource(make_api, serve, make_page)
 
 
 def _find(endpoints: Mapping[str, "Endpoint"], path: str) -> tuple[str | None, str]:

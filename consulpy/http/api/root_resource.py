@@ -3,8 +3,11 @@
 import posixpath
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
 
@@ -12,7 +15,9 @@ from consulpy.http.api.write_response import TEXT, redirect, whole
 from consulpy.http.errors import error_response
 from consulpy.http.fast_path import HOST
 
-#: The body of `GET /`.
+_log = Logger()
+
+#: The body of `GET /` without the web page.
 _ROOT: Final = b"Consul Agent"
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9a-fA-F]{2})")
 #: Bytes of a path that are not UTF-8.
@@ -21,19 +26,33 @@ _NO_TEXT: Final = re.compile("[\udc80-\udcff]")
 _UNCLEAN: Final = re.compile(r"//|/\.\.?(?:/|$)")
 
 
+class WebPage(Protocol):
+    """The web page (`consulpy.http.ui`)."""
+
+    def serve(self, web: Any, path: str) -> Any:
+        """The body, or a Deferred of it; None: the path (decoded) is not the page's."""
+
+
 @implementer(IResource)
 class RootResource:
     """Root resource: answers malformed requests (400) and unclean paths (301), passes the rest to Klein.
 
     `make_api()`: builds Klein's routes, when first needed. `serve(request, path)`: the same endpoints for the fast
-    path. Source: Go's net/http, `ServeMux`.
+    path. `make_page()`: builds the web page, when first needed; None: there is none. Source: Go's net/http, `ServeMux`.
     """
 
     isLeaf = True  # noqa: N815 - Twisted's name
 
-    def __init__(self, make_api: Callable[[], Resource], serve: Callable[[Any, str], Any]) -> None:
+    def __init__(
+        self,
+        make_api: Callable[[], Resource],
+        serve: Callable[[Any, str], Any],
+        make_page: Callable[[], WebPage] | None = None,
+    ) -> None:
         self._make_api = make_api
         self._api: Resource | None = None
+        self._make_page = make_page
+        self._page: WebPage | None = None
         self.serve = serve
 
     def putChild(self, path: bytes, child: IResource) -> None:
@@ -60,11 +79,16 @@ class RootResource:
             return whole(request, b"")
         if _BAD_ESCAPE.search(request.path) or not request.path.startswith(b"/"):
             return _refuse(request)
+        path = b"/" + b"/".join(request.postpath)
+        text = path.decode("utf-8", "surrogateescape")
+        if self._make_page is not None:
+            self._page = self._page or self._make_page()
+            served = self._page.serve(request, text)
+            if served is not None:
+                return _finish_later(request, served) if isinstance(served, Deferred) else served
         if request.path == b"/":
             request.setHeader(b"content-type", TEXT.encode())
             return whole(request, _ROOT)
-        path = b"/" + b"/".join(request.postpath)
-        text = path.decode("utf-8", "surrogateescape")
         if not _printable(text):
             request.setResponseCode(400)
             return whole(request, b"")
@@ -80,6 +104,27 @@ class RootResource:
 def _printable(path: str) -> bool:
     """Whether all characters of a path are printable for Go, which takes bytes that are not UTF-8 as U+FFFD."""
     return path.isprintable() or _NO_TEXT.sub("", path).isprintable()
+
+
+def _finish_later(request: Any, body: "Deferred[bytes]") -> int:
+    """Write the body when it is there, unless the client has gone."""
+    from twisted.web.server import NOT_DONE_YET  # loaded already: the request is its own
+
+    gone: list[bool] = []
+    request.on_disconnect(lambda: gone.append(True))
+
+    def finish(data: bytes) -> None:
+        if not gone:
+            request.write(data)
+            request.finish()
+
+    def failed(failure: Failure) -> bytes:
+        _log.failure("the web page cannot be served", failure)
+        request.setResponseCode(500)
+        return whole(request, b"")
+
+    body.addErrback(failed).addCallback(finish)
+    return NOT_DONE_YET
 
 
 def _refuse(request: Any, why: str = "") -> int:

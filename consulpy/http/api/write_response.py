@@ -25,9 +25,15 @@ def whole(request: Any, body: bytes) -> bytes:
     return b"" if request.method == b"HEAD" else body
 
 
-def redirect(request: Any, path: str) -> bytes:
-    """301 to `path` with the same query; for GET and HEAD with a line of HTML, as Go's."""
-    query = request.uri.partition(b"?")[2].decode("latin-1")
+def accepts_gzip(request: Any) -> bool:
+    """Whether the client takes a body that is compressed with gzip."""
+    accepted = request.getHeader("accept-encoding")
+    return bool(accepted and _GZIP.search(accepted))
+
+
+def redirect(request: Any, path: str, *, with_query: bool = True) -> bytes:
+    """301 to `path`, with the same query if so told; for GET and HEAD with a line of HTML, as Go's."""
+    query = request.uri.partition(b"?")[2].decode("latin-1") if with_query else ""
     location = quote(path, safe="/:@!$&'()*+,;=-._~", errors="surrogateescape") + (f"?{query}" if query else "")
     request.setResponseCode(301)
     request.setHeader(b"location", location.encode())
@@ -79,8 +85,7 @@ def start(web: Any, response: Response, has_body: bool) -> bool:
             content_type = "application/json"
     if content_type:
         web.setHeader(b"content-type", content_type.encode())
-    accepted = web.getHeader("accept-encoding")
-    if not (has_body and accepted and _GZIP.search(accepted)) or web.method == b"HEAD":
+    if not (has_body and accepts_gzip(web)) or web.method == b"HEAD":
         return False
     web.setHeader(b"content-encoding", b"gzip")
     return True

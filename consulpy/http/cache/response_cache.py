@@ -231,7 +231,7 @@ class ResponseCache:
             membership = getattr(self._agent.wan if "wan" in names else self._agent.lan, "membership", None)
             if membership is None:
                 return None
-            return _fill(head, path, None, lambda: membership.version)
+            return _fill(head, path, None, lambda: membership.index)
         if server is None:
             return self._agent_cache_fill(head, path) if "stale" in names and "dc" not in names else None
         if path in _STATUS:

@@ -4,6 +4,8 @@ import base64
 
 import pytest
 
+from consulpy.memberlist.member import Member as Node
+from consulpy.memberlist.member import State
 from tests.harness.http import HttpHarness
 
 
@@ -80,9 +82,57 @@ def test_a_timeline_waits_for_the_next_change(harness: HttpHarness) -> None:
     harness.agent.history.add("agent-one", "alive", 1)
     assert waiting.answer is None
     harness.agent.history.add("agent-two", "dead", 1)
+    harness.agent.history.add("agent-two", "alive", 2)
+    assert waiting.answer is None, "the change is not complete before the next turn"
+    harness.agent.clock.advance(0)
     assert waiting.answer is not None
-    assert waiting.answer.headers["x-consul-index"] == "4"
+    assert waiting.answer.headers["x-consul-index"] == "5"
     assert harness.agent.history.listeners == []
+
+
+def test_an_index_of_before_a_restart_is_answered_at_once(harness: HttpHarness) -> None:
+    for path in ("timeline", "timeline/agent-two", "members"):
+        assert harness.ask(f"GET /v1/agent/{path}?index=1000&wait=60s").headers["x-consul-index"] == "1"
+
+
+@pytest.mark.parametrize("path", ["timeline", "timeline/agent-two", "members"])
+@pytest.mark.parametrize("query", ["index=x", "index=-1", "index=1&wait=soon"])
+def test_indexes_and_waits_are_checked(harness: HttpHarness, path: str, query: str) -> None:
+    answer = harness.ask(f"GET /v1/agent/{path}?{query}")
+    assert (answer.status, answer.text.startswith("Invalid ")) == (400, True)
+
+
+def test_members_wait_for_the_next_change(harness: HttpHarness) -> None:
+    """Not in Consul, which ignores both: `index` counts the changes of the pool."""
+    membership = harness.agent.lan.membership
+    assert harness.ask("GET /v1/agent/members").headers["x-consul-index"] == "1"
+    waiting = harness.begin("GET /v1/agent/members?index=1&wait=60s")
+    wan = harness.begin("GET /v1/agent/members?wan=1&index=1&wait=60s")
+    for name in ("n1", "n2"):
+        membership.handle_node_join(
+            Node(name, "127.0.0.3", 8301, b"\xff\x80", (1, 5, 2, 2, 5, 4), 1, State.ALIVE, 0), 0, 60
+        )
+    assert waiting.answer is None
+    harness.agent.clock.advance(0)
+    assert waiting.answer is not None
+    assert [member["Name"] for member in waiting.answer.json] == ["agent-one", "agent-two", "n1", "n2"]
+    assert int(waiting.answer.headers["x-consul-index"]) == membership.index > 2
+    assert wan.answer is None, "another pool"
+    assert membership.listeners == []
+
+
+def test_members_that_do_not_change_are_answered_in_the_end(harness: HttpHarness) -> None:
+    waiting = harness.begin("GET /v1/agent/members?index=1&wait=1s")
+    harness.agent.clock.advance(2)
+    assert waiting.answer is not None
+    assert waiting.answer.headers["x-consul-index"] == "1"
+
+
+def test_a_client_that_goes_away_waits_no_more(harness: HttpHarness) -> None:
+    waiting = harness.begin("GET /v1/agent/members?index=1&wait=60s")
+    assert len(harness.agent.lan.membership.listeners) == 1
+    waiting.hang_up()
+    assert harness.agent.lan.membership.listeners == []
 
 
 def test_a_timeline_that_does_not_change_is_answered_in_the_end(harness: HttpHarness) -> None:

@@ -9,6 +9,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http.api import render
+from consulpy.http.api.changes import wait_for_change
 from consulpy.http.api.params import token
 from consulpy.http.api.routes.agent_service import written
 from consulpy.http.api.routing import HttpError, Request, Response, route
@@ -37,15 +38,23 @@ def version(agent: "AgentInterface", request: Request) -> Response:  # noqa: ARG
 
 
 @route("GET", "/v1/agent/members")
-def members(agent: "AgentInterface", request: Request) -> Response:
-    """The members of the LAN pool, or (`?wan=1`) of the WAN pool."""
+async def members(agent: "AgentInterface", request: Request) -> Response:
+    """The members of the LAN pool, or (`?wan=1`) of the WAN pool.
+
+    Not in Consul: an index that counts changes of the pool, and `index` and `wait`.
+    """
     wan, segment = request.query.get("wan"), request.query.get("segment")
     pool = agent.wan if wan else agent.lan
     if segment and segment != "_all":
         if wan:
             raise BadRequest("Cannot provide a segment with wan=true")
         raise RPCError("Network segments are not supported in this version of Consul")
-    return Response([member.to_json() for member in pool.members.values()] if pool else None, null=True)
+    if pool is None:
+        return Response(null=True)
+    membership = pool.membership
+    await wait_for_change(agent, request, lambda: membership.index, membership.listeners)
+    headers = {"X-Consul-Index": str(membership.index)}
+    return Response([member.to_json() for member in pool.members.values()], null=True, headers=headers)
 
 
 @route("PUT", "/v1/agent/join/")
