@@ -21,14 +21,23 @@ mkdir "$work/empty" && cd "$work/empty"
 grep -q '^ *consulpy ' "$work/twistd.help" || { echo "$kind: twistd does not know consulpy"; exit 1; }
 "$work/venv/bin/twistd" consulpy --help >"$work/consulpy.help"
 grep -q -- '-bootstrap-expect' "$work/consulpy.help" || { echo "$kind: twistd consulpy --help does not help"; exit 1; }
-flags=(--server --bootstrap-expect 1 --node installed --bind 127.0.77.1 --client 127.0.77.1 --data-dir "$PWD/data")
+flags=(--server --bootstrap-expect 1 --node installed --bind 127.0.77.1 --client 127.0.77.1 --data-dir "$PWD/data" -ui)
 "$work/venv/bin/twistd" --nodaemon --pidfile= consulpy "${flags[@]}" >"$work/agent.log" 2>&1 &
 agent=$!
 for _ in $(seq 100); do
   if "$work/venv/bin/consulpy" members -http-addr=127.0.77.1:8500 >"$work/members" 2>/dev/null; then break; fi
   sleep 0.1
 done
+"$work/venv/bin/python" - >"$work/page" 2>&1 <<'PAGE' || true
+import re, urllib.request
+get = lambda path: urllib.request.urlopen("http://127.0.77.1:8500" + path, timeout=10).read().decode()
+index = get("/ui/")
+for path in re.findall(r'(?:src|href)="(/ui/[^"]+)"', index):
+    get(path)
+print("the page is there")
+PAGE
 kill -INT $agent
 wait $agent || true
 grep -q 'installed.*alive.*server' "$work/members" || { echo "$kind: the agent did not come up"; cat "$work/agent.log"; exit 1; }
+grep -q 'the page is there' "$work/page" || { echo "$kind: the web page is not whole"; cat "$work/page"; exit 1; }
 cat "$work/members"

@@ -1,0 +1,133 @@
+"""/v1/internal/ui/*: byte for byte what a real agent answers to the same registrations."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.peers.pair import Agent, agents
+
+pytestmark = pytest.mark.peers
+
+PATHS = [
+    "nodes",
+    "nodes?pretty",
+    "nodes?stale",
+    "nodes?consistent",
+    "nodes?dc=dc1",
+    "nodes?dc=nowhere",
+    'nodes?filter=Node=="db"',
+    'nodes?filter="b"+in+Meta',
+    "nodes?filter=nonsense",
+    "nodes?index=1&wait=1s",
+    "nodes?near=db",
+    "nodes?node-meta=rack:1",
+    "nodes?ns=x",
+    "nodes/",
+    "node/n1",
+    "node/db",
+    "node/db?pretty",
+    "node/DB",
+    "node/nobody",
+    "node/",
+    "node",
+    "node/db/",
+    "node/<b>%22%0a",
+    "node/db?dc=nowhere",
+    "node/db?index=x",
+    "services",
+    "services?pretty",
+    "services?stale",
+    "services?dc=nowhere",
+    'services?filter=Service.Service=="web"',
+    "services?filter=nonsense",
+    "services?index=1",
+    "services?ns=x",
+    "services/",
+    "gateway-services-nodes/tg",
+    "gateway-services-nodes/ig",
+    "gateway-services-nodes/ig?pretty",
+    "gateway-services-nodes/nobody",
+    "gateway-services-nodes/",
+    "gateway-services-nodes",
+    "gateway-services-nodes/ig?dc=nowhere",
+    "gateway-intentions/ig",
+    "service-topology/web",
+    "metrics-proxy/x",
+    "",
+]
+
+
+def check(check_id: str, status: str, **more: Any) -> dict[str, Any]:
+    return {"CheckID": check_id, "Name": f"check {check_id}", "Status": status, "Output": "<b>&\u2028 ü", **more}
+
+
+def registrations() -> list[tuple[str, dict[str, Any]]]:
+    """What is put, in order."""
+    db = {"Node": "db", "Address": "10.0.0.5"}
+    web = {"ID": "web-1", "Service": "web", "Port": 80, "Tags": ["v1", "a"], "Meta": {"external-source": "nomad"}}
+    proxy = {
+        "ID": "web-proxy",
+        "Service": "web-sidecar-proxy",
+        "Kind": "connect-proxy",
+        "Port": 21000,
+        "Proxy": {"DestinationServiceName": "web", "Upstreams": [{"DestinationName": "redis", "LocalBindPort": 99}]},
+    }
+    mesh = {"ID": "mg", "Service": "mg", "Kind": "mesh-gateway", "Port": 443}
+    terminating = {"Kind": "terminating-gateway", "Name": "tg", "Services": [{"Name": "web"}, {"Name": "ghost"}]}
+    ingress = {
+        "Kind": "ingress-gateway",
+        "Name": "ig",
+        "Listeners": [
+            {"Port": 8080, "Protocol": "tcp", "Services": [{"Name": "web"}]},
+            {"Port": 8081, "Protocol": "tcp", "Services": [{"Name": "native"}]},
+        ],
+    }
+    return [
+        ("catalog/register", {**db, "NodeMeta": {"b": "1", "a": "<2>"}, "TaggedAddresses": {"lan": "10.0.0.5"}}),
+        ("catalog/register", {**db, "Service": web, "Checks": [check("c1", "passing", ServiceID="web-1")]}),
+        ("catalog/register", {**db, "Check": check("node", "warning", Notes="a note")}),
+        ("catalog/register", {"Node": "n1b", "Address": "10.0.0.6", "Service": {**web, "Meta": None, "Tags": ["b"]},
+                              "Checks": [check("c1", "critical", ServiceID="web-1")]}),
+        ("catalog/register", {"Node": "empty", "Address": "10.0.0.7"}),
+        ("catalog/register", {**db, "Service": {"Service": "plain"}}),
+        ("catalog/register", {**db, "Service": {"Service": "native", "Connect": {"Native": True}, "Port": 5}}),
+        ("catalog/register", {**db, "Service": {"Service": "weighed", "Weights": {"Passing": 3, "Warning": 2},
+                                                "TaggedAddresses": {"wan": {"Address": "1.2.3.4", "Port": 7}},
+                                                "EnableTagOverride": True, "Address": "::1", "Meta": {"k": "v"}}}),
+        ("catalog/register", {**db, "Service": proxy}),
+        ("catalog/register", {**db, "Service": mesh}),
+        ("catalog/register", {**db, "Service": {"Service": "tg", "Kind": "terminating-gateway", "Port": 8443}}),
+        ("catalog/register", {**db, "Service": {"Service": "ig", "Kind": "ingress-gateway", "Port": 8444}}),
+        ("catalog/register", {**db, "Service": {"Service": "odd <&>\"", "Tags": [], "Meta": {}},
+                              "Checks": [check("", "passing", Definition={"HTTP": "http://x", "Interval": "10s"})]}),
+        ("config", terminating),
+        ("config", ingress),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Agent, Agent]]:
+    """A real agent and ours with the same in the catalog; Connect is on in the real one, or it has no gateways."""
+    directory: Path = tmp_path_factory.mktemp("internal-ui")
+    with agents(directory, real="127.38.0.1", ours="127.38.0.2") as (real, ours):
+        for path, body in registrations():
+            answers = [agent.ask(f"/v1/{path}", "PUT", json.dumps(body).encode()) for agent in (real, ours)]
+            assert answers[0].status == answers[1].status == 200, (path, body, answers)
+        yield real, ours
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_same_bytes(pair: tuple[Agent, Agent], path: str) -> None:
+    real, ours = pair
+    target = f"/v1/internal/ui/{path}"
+    assert ours.ask(target).comparable(ours.address) == real.ask(target).comparable(real.address)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["nodes", "node/db", "services", "gateway-services-nodes/ig"])
+def test_other_methods(pair: tuple[Agent, Agent], path: str, method: str) -> None:
+    real, ours = pair
+    target = f"/v1/internal/ui/{path}"
+    assert ours.ask(target, method).comparable(ours.address) == real.ask(target, method).comparable(real.address)
