@@ -80,7 +80,7 @@ def derive(
     for path in ("domain", "alt_domain"):
         if found.get(path):
             found[path] = found[path].rstrip(".").lower() + "."
-    found["ui_content_path"] = f"/{found.get('ui_content_path', '').strip('/') or 'ui'}/"
+    found["ui_content_path"] = f"/{(found.get('ui_content_path') or 'ui').strip('/')}/"
     found["start_join"], found["start_join_wan"], found["retry_join"], found["retry_join_wan"] = (
         _targets(path, found.get(path, ()), host)
         for path in ("start_join", "start_join_wan", "retry_join", "retry_join_wan")

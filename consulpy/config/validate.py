@@ -203,11 +203,14 @@ def _check_ui(config: RuntimeConfig) -> None:
     if not re.fullmatch("[A-Za-z0-9/_-]+", path):
         raise ConfigError(f"ui-content-path can only contain alphanumeric, -, _, or /. received: {path}")
     if re.match(r"/v[0-9]+/", path):
-        raise ConfigError(f"ui-content-path cannot have 'v[0-9]'. received: \"{path}\"")
-    if config.ui and config.ui_dir:
+        raise ConfigError(f"ui-content-path cannot have 'v[0-9]'. received: {path}")
+    if path == "//":  # the real one redirects / to itself
+        raise ConfigError("ui-content-path cannot be /")
+    if config.ui and config.ui_dir and not config.dev_mode:  # -dev has ui on
         raise ConfigError(
-            "Both the ui and ui-dir flags were specified, please provide only one. If trying to use your own web UI "
-            "resources, use the ui-dir flag. The web UI is included in the binary so use ui to enable it"
+            "Both the ui and ui-dir flags were specified, please provide only one.\n"
+            "If trying to use your own web UI resources, use the ui-dir flag.\n"
+            "The web UI is included in the binary so use ui to enable it"
         )
 
 

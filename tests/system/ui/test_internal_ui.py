@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.peers.pair import Agent, agents
 
 pytestmark = pytest.mark.peers

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.peers.pair import OURS, SERVER, Agent, agents
 
 pytestmark = pytest.mark.peers
