@@ -10,10 +10,9 @@ from typing import Final, Protocol
 Job = Callable[[], None]
 #: Runs a job in another thread, or back in the reactor's (tests: at once).
 Run = Callable[[Job], None]
-#: `call(job, done, size, meanwhile)`: runs `job`, which is for `size` requests, in another thread, then `done` in this
-#: one, before or after it returns. `meanwhile`, if not None, may run here while the job is waited for
-#: (`consulpy.agent.process.disk_thread.DiskThread.call`).
-Call = Callable[[Job, Job, int, Job | None], None]
+#: `call(job, done, size)`: runs `job`, which is for `size` requests, in another thread, then `done` in this one, before
+#: or after it returns (`consulpy.agent.process.disk_thread.DiskThread.call`).
+Call = Callable[[Job, Job, int], None]
 #: Runs a job once the reactor has read what has arrived.
 Later = Callable[[Job], object]
 
@@ -29,10 +28,6 @@ class Batch(Protocol):
     @property
     def size(self) -> int:
         """How many requests the batch is for."""
-
-    @property
-    def meanwhile(self) -> Job | None:
-        """What may run in the reactor's thread while the batch is stored."""
 
     @property
     def is_stored_inline(self) -> bool:
@@ -82,8 +77,7 @@ class GroupCommit:
 
     `run`, `hand_back`: to the disk thread and back; `run` None: batches are stored inline. `call`: both in one, which
     may wait briefly for the result (None: made of the two). `later`: delays the start of a batch until the reactor has
-    read what has arrived, so that all of it shares the batch. `overlap`: whether the next batch is started before a
-    batch is answered; False where the disk thread would compete with the answers for the interpreter.
+    read what has arrived, so that all of it shares the batch.
     """
 
     def __init__(
@@ -93,10 +87,7 @@ class GroupCommit:
         hand_back: Run = run_inline,
         call: Call | None = None,
         later: Later = run_inline,
-        *,
-        overlap: bool = True,
     ) -> None:
-        self._overlap = overlap
         self._source = source
         self._run = run
         self._hand_back = hand_back
@@ -147,19 +138,17 @@ class GroupCommit:
                 self._start()
                 return
             self._apply(commit)
-            if self._overlap and not is_inside:
-                self._start()
+            if not is_inside:
+                self._start()  # the disk works on while the answers are given
                 batch.answer()
                 return
             batch.answer()
-            if not is_inside:
-                self._start()
-            elif self._source.has_pending:
+            if self._source.has_pending:
                 self.schedule()
 
         # with more writes queued `call` would wait for each batch in turn
         call = self._run_and_hand_back if self._source.has_pending else self._call
-        call(commit.write, done, batch.size, batch.meanwhile)
+        call(commit.write, done, batch.size)
         is_inside = False
 
     def _apply(self, commit: _Commit) -> None:
@@ -167,7 +156,7 @@ class GroupCommit:
         self._current = None
         commit.batch.apply()
 
-    def _run_and_hand_back(self, job: Job, done: Job, _size: int, _meanwhile: Job | None) -> None:
+    def _run_and_hand_back(self, job: Job, done: Job, _size: int) -> None:
         def in_thread() -> None:
             job()
             self._hand_back(done)

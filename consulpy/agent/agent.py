@@ -20,7 +20,7 @@ from consulpy.agent.build.client import client_role
 from consulpy.agent.build.gossip import GossipPool, lan_pool, wan_pool
 from consulpy.agent.build.listeners import dns_listener, rpc_listener
 from consulpy.agent.build.local import local_parts
-from consulpy.agent.build.server import open_log, open_quorum, server_role
+from consulpy.agent.build.server import memory_log, open_quorum, server_role
 from consulpy.agent.features import keyring, retry_join
 from consulpy.agent.features.flood_join import FloodJoin
 from consulpy.agent.features.retry_join import JoinStatus
@@ -103,8 +103,7 @@ class Agent(AgentParts):
         if quorum is not None:
             log: Log = quorum.log
         elif config.server:
-            log, stops = open_log(config, reactor, self.metrics)
-            self._stops += stops
+            log = memory_log(reactor, self.metrics)
         disk = DiskThread("gossip-files", reactor.seconds, reactor.callFromThread)
         self._stops.append(disk.stop)
         self._lan_pool = lan_pool(config, reactor, rng, disk, self._lan_event, self.metrics)

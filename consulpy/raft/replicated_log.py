@@ -52,7 +52,7 @@ class ReplicatedLog:
         def finished(result: Any) -> None:
             done(NoLeader() if isinstance(result, NotLeader) else result)
 
-        self.raft.snapshots.restore(new, finished)
+        self.raft.snapshots.restore(new, finished, new.index)
 
     def close(self) -> None:
         """Take part no more."""

@@ -181,9 +181,10 @@ class Snapshots:
 
     # -- restoring
 
-    def restore(self, state: Any, finished: Finished) -> None:
-        """Put another state in the place of the present one, on the leader, at an index of its own.
+    def restore(self, state: Any, finished: Finished, state_index: int = 0) -> None:
+        """Put another state in the place of the present one, on the leader, at an index beyond both.
 
+        `state_index`: the newest index in `state`; its rows may not be newer than what is answered from now on.
         `finished(None)` once a majority has it. The entry at that index exists nowhere: followers get a snapshot.
         """
         raft = self._raft
@@ -194,7 +195,7 @@ class Snapshots:
         if not raft.configurations.is_stable or raft.commit_index < office.first_index:
             finished(NotLeader("cannot restore a snapshot while the configuration changes"))
             return
-        index = raft.log.last_index + 1
+        index = max(raft.log.last_index, state_index) + 1
         configurations = raft.configurations
         meta = SnapshotMeta(index, office.term, configurations.latest, configurations.latest_index)
         for waiting in sorted(raft.waiting):

@@ -80,7 +80,7 @@ class StoreStorage:
             records = list(Snapshot.of(state).records())
             self._in_thread(lambda: self._database.install(meta, records, keep_entries=False), done)
             return
-        target: Any = _Target(self._database, meta, keep_from)
+        target = _Target(self._database, meta, keep_from)
         state.index = meta.index
         self._compaction = Compaction(target, state, self._run, self._hand_back, done)
         self._compaction.start()
@@ -136,7 +136,7 @@ class StoreStorage:
 
 
 class _Target:
-    """The file as a `Compaction` wants it, for one snapshot."""
+    """The file as a `SnapshotFile`, for one snapshot."""
 
     def __init__(self, database: RaftDatabase, meta: SnapshotMeta, keep_from: int) -> None:
         self._database = database
@@ -146,11 +146,12 @@ class _Target:
         self.add_to_snapshot = database.add_to_snapshot
 
     def finish_snapshot(self, job: SnapshotJob) -> Exception | None:
-        """The last part is stored."""
+        """See `SnapshotFile`."""
         return self._database.finish_raft_snapshot(job, self._meta, self._keep_from)
 
 
 def _replay(store: Store, index: int, data: bytes) -> None:
-    """Apply a command of a single server's log."""
+    """Apply a command of a single server's log. Raises `WireError` for one that is not understood."""
+    command = decode(data)
     with suppress(ConsulpyError):  # it was refused then as well
-        decode(data).apply(store, index)
+        command.apply(store, index)

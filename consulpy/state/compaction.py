@@ -4,11 +4,11 @@ Each step encodes a few records in the disk thread, between two commits, and ret
 writes wait for at most one step, and the reactor gets the interpreter between steps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
-from consulpy.state.disk import PART_BYTES, LogStore
+from consulpy.state.disk import PART_BYTES, SnapshotJob
 from consulpy.state.snapshot import Snapshot
 
 #: Records encoded in one step, which takes about a millisecond.
@@ -18,12 +18,25 @@ STEP_RECORDS: Final = 64
 _Run = Callable[[Callable[[], None]], None]
 
 
+class SnapshotFile(Protocol):
+    """Where a snapshot is written, part by part; each method returns the error, or None."""
+
+    def begin_snapshot(self, index: int) -> SnapshotJob:
+        """Begin a snapshot at `index`."""
+
+    def add_to_snapshot(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
+        """Store one part."""
+
+    def finish_snapshot(self, job: SnapshotJob) -> Exception | None:
+        """The last part is stored: it takes the place of the former snapshot."""
+
+
 class Compaction:
     """One compaction. `done(error)` is called in the reactor's thread, unless it was cancelled."""
 
     def __init__(
         self,
-        database: LogStore,
+        database: SnapshotFile,
         snapshot: Snapshot,
         run: _Run,
         hand_back: _Run,

@@ -2,10 +2,11 @@
 
     snapshot(part, idx, data)   records of `consulpy.state.snapshot` up to index `idx`, several per part; parts with a
                                 larger `idx` than others belong to an unfinished next snapshot
-    entries(idx, data)          the commands after it, without a gap; one row per transaction
+    entries(idx, data)          the entries after it, without a gap; one row per transaction
 
-A row of entries is the byte 0xFF and the msgpack array of its commands, `idx` being the index of the first; or (before
-format 2) one command.
+Here: opening, snapshots, and reading the formats before Raft. There a row of entries is the byte 0xFF and the msgpack
+array of its commands, `idx` being the index of the first; or (before format 2) one command. `consulpy.raft.disk` has
+the present format.
 
 A file that is not a log, or can't be read, is renamed aside with a log line, never deleted. SQLite's lock excludes a
 second agent; it ends with the process.
@@ -56,7 +57,7 @@ class UnreadableLog(Exception):
 class LogStore:
     """The open log file. Methods may be called from any thread; a lock serializes them."""
 
-    #: The newest format that this class reads, and the one that it writes.
+    #: The newest format that this class reads.
     format = FORMAT
 
     def __init__(self, path: str, say: Callable[[str, str], None]) -> None:
@@ -69,28 +70,6 @@ class LogStore:
         self._generation = 0
         self._connection = self._open_or_set_aside()
 
-    def load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
-        """Restore the snapshot into `store`, then call `replay` for each entry after it; the number of entries."""
-        try:
-            return self._load(store, replay)
-        except (sqlite3.DatabaseError, WireError, UnreadableLog, AssertionError, UnicodeError) as error:
-            self._connection.close()
-            self._set_aside(str(error))
-            store.replace_by(Store())
-            self._connection = self._open()
-            return 0
-
-    def append(self, first: int, rows: Sequence[bytes]) -> Exception | None:
-        """Store entries from index `first` on; the error, None if they are stored."""
-        with self._lock:
-            return self._append(first, rows)
-
-    def replace(self, index: int, records: Sequence[bytes]) -> Exception | None:
-        """Replace everything by a state at `index`, atomically; the error, None on success."""
-        with self._lock:
-            self._generation += 1
-            return self._replace(index, records)
-
     def begin_snapshot(self, index: int) -> SnapshotJob:
         """Begin a snapshot at `index`."""
         with self._lock:
@@ -101,28 +80,10 @@ class LogStore:
         with self._lock:
             return self._add(job, records) if job.generation == self._generation else _STALE
 
-    def finish_snapshot(self, job: SnapshotJob) -> Exception | None:
-        """Drop the entries and parts that a complete snapshot replaces; the error, None on success."""
-        with self._lock:
-            return self._finish(job) if job.generation == self._generation else _STALE
-
     def close(self) -> None:
         """Close the file and release its lock."""
         with self._lock:
             self._connection.close()
-
-    def _append(self, first: int, rows: Sequence[bytes]) -> Exception | None:
-        # One statement: each releases the interpreter lock and has to reacquire it while the reactor runs.
-        connection = self._connection
-        torn, self._torn = self._torn, True
-        try:
-            if torn:  # entries of a failed commit must never be replayed
-                connection.execute("DELETE FROM entries WHERE idx >= ?", (first,))
-            connection.execute("INSERT INTO entries VALUES (?, ?)", (first, _BATCH_MARK + pack(rows)))
-        except sqlite3.Error as error:
-            return self._failed(error)
-        self._torn = False
-        return None
 
     def _add(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
         connection = self._connection
@@ -147,48 +108,19 @@ class LogStore:
             connection.execute("DELETE FROM snapshot WHERE idx > ?", (oldest,))
         job.part = connection.execute("SELECT max(part) + 1 FROM snapshot").fetchone()[0]
 
-    def _finish(self, job: SnapshotJob) -> Exception | None:
-        connection = self._connection
-        try:
-            connection.execute("BEGIN")
-            connection.execute("DELETE FROM snapshot WHERE idx < ?", (job.index,))
-            connection.execute("DELETE FROM entries WHERE idx <= ?", (job.index,))
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            return self._failed(error)
-        return None
-
-    def _replace(self, index: int, records: Sequence[bytes]) -> Exception | None:
-        connection = self._connection
-        try:
-            connection.execute("BEGIN")
-            connection.execute("DELETE FROM snapshot")
-            connection.executemany(
-                "INSERT INTO snapshot VALUES (?, ?, ?)",
-                ((number, index, part) for number, part in enumerate(pack_parts(records))),
-            )
-            connection.execute("DELETE FROM entries WHERE idx <= ?", (index,))
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.Error as error:
-            return self._failed(error)
-        return None
-
-    def _load(self, store: Store, replay: Callable[[int, bytes], None]) -> int:
+    def _load(self, store: Store, replay: Callable[[int, bytes], None]) -> None:
+        """Restore the snapshot into `store`, then call `replay` for each entry after it."""
         rows = self._connection.execute(
             "SELECT idx, data FROM snapshot WHERE idx = (SELECT min(idx) FROM snapshot) ORDER BY part"
         ).fetchall()
         if rows:
             store.replace_by(snapshots.restore(rows[0][0], unpack_parts(data for _, data in rows)))
-        count = 0
         entries = self._connection.execute("SELECT idx, data FROM entries WHERE idx > ? ORDER BY idx", (store.index,))
         for first, row in entries:
             if first != store.index + 1:
                 raise UnreadableLog(f"entry {store.index + 1} is missing")
             for data in _commands(row):
                 replay(store.index + 1, data)
-                count += 1
-        return count
 
     def _failed(self, error: sqlite3.Error) -> Exception:
         if self._connection.in_transaction:
@@ -277,16 +209,6 @@ class LogStore:
             if part.exists():
                 part.rename(aside.with_name(aside.name + suffix))
         self._say("error", f"{self.path} cannot be used ({why}); it was kept as {aside}, and the state begins empty")
-
-
-def is_of_quorum(path: Path) -> bool:
-    """Whether the file at `path` is the log of a Raft quorum (`consulpy.raft.disk`)."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except OSError:  # missing, or opening it gives the reason
-        return False
-    return int.from_bytes(header[60:64], "big") > FORMAT and int.from_bytes(header[68:72], "big") == APPLICATION_ID
 
 
 #: The error of a snapshot of a state that was replaced.

@@ -3,8 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 
-import pytest
-
 from consulpy.group_commit import Batch, GroupCommit
 
 Job = Callable[[], None]
@@ -12,8 +10,6 @@ Job = Callable[[], None]
 
 class Words:
     """A batch of words; `log` gets what happens to it."""
-
-    meanwhile: Job | None = None
 
     def __init__(self, words: list[str], log: list[str], *, inline: bool = False) -> None:
         self.size = len(words)
@@ -34,13 +30,13 @@ class Words:
 class Source:
     """A queue of words, two of which make a batch, with a disk thread that runs when the test says so."""
 
-    def __init__(self, *, inline: bool = False, **options: bool) -> None:
+    def __init__(self, *, inline: bool = False) -> None:
         self.inline = inline
         self.queue: deque[str] = deque()
         self.log: list[str] = []
         self.jobs: list[Job] = []
         self.turns: list[Job] = []
-        self.commits = GroupCommit(self, self.jobs.append, later=self.turns.append, **options)
+        self.commits = GroupCommit(self, self.jobs.append, later=self.turns.append)
 
     @property
     def has_pending(self) -> bool:
@@ -77,23 +73,22 @@ def test_writes_of_one_turn_share_a_batch() -> None:
     assert source.log == ["write a b", "apply a b", "answer a b"]
 
 
-@pytest.mark.parametrize("overlap", [True, False])
-def test_the_next_batch_starts_when_one_is_applied(overlap: bool) -> None:
-    """Before that one's answers if the disk may work meanwhile."""
-    source = Source(overlap=overlap)
+def test_the_next_batch_starts_when_one_is_applied() -> None:
+    """Before that one's answers: the disk works meanwhile."""
+    source = Source()
     started_at: list[int] = []
 
     def run(job: Job) -> None:
         started_at.append(len(source.log))
         source.jobs.append(job)
 
-    source.commits = GroupCommit(source, run, hand_back=source.turns.append, later=source.turns.append, overlap=overlap)
+    source.commits = GroupCommit(source, run, hand_back=source.turns.append, later=source.turns.append)
     source.submit("a", "b", "c")
     source.turn()
     source.jobs.pop(0)()
     source.turn()
     assert source.drained() == ["write a b", "apply a b", "answer a b"]
-    assert started_at == [0, 2 if overlap else 3]
+    assert started_at == [0, 2]
     source.jobs.pop(0)()
     source.turn()
     assert source.log == ["write c", "apply c", "answer c"]
@@ -159,7 +154,7 @@ def test_with_more_queued_the_result_is_not_awaited() -> None:
     source = Source()
     awaited: list[int] = []
 
-    def call(job: Job, done: Job, size: int, _meanwhile: Job | None) -> None:
+    def call(job: Job, done: Job, size: int) -> None:
         awaited.append(size)
         job()
         done()

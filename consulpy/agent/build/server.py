@@ -10,8 +10,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.access import acl_duties, server_guard
 from consulpy.agent.build.gossip import reporter
-from consulpy.agent.build.role import Role, Stops
-from consulpy.agent.process.disk_thread import DiskThread
+from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.agent.process.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
@@ -27,7 +26,7 @@ from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import host_port
 from consulpy.rpc.wan_forward import DatacenterForwarder
 from consulpy.serf.machine import Serf
-from consulpy.state.log import LocalLog, Log, MemoryLog
+from consulpy.state.log import Log, MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.config_entry import Entry
 from consulpy.structs.session import TTL_MIN_NS
@@ -51,27 +50,9 @@ def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measu
     return QuorumServer(config, reactor, rng, metrics, path.parent)
 
 
-def open_log(config: RuntimeConfig, reactor: Any, metrics: Measures) -> tuple[Log, Stops]:
-    """The state log of a single server: in memory, or in the data directory, written in a disk thread."""
-    store = Store()
-    if config.data_dir is None:
-        return MemoryLog(store, say=reporter("state"), metrics=metrics, seconds=reactor.seconds), []
-    folder = Path(config.data_dir) / "state"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    disk = DiskThread("state-log", reactor.seconds, reactor.callFromThread)
-    log = LocalLog(
-        store,
-        str(folder / "log.sqlite"),
-        run=disk.run,
-        call=disk.call,
-        # with concurrent writes the thread does not wait for the end of the turn: later writes share a commit anyway
-        later=lambda job: reactor.callLater(0, job) if disk.is_quiet else job(),
-        hand_back=reactor.callFromThread,
-        say=reporter("state"),
-        metrics=metrics,
-        seconds=reactor.seconds,
-    )
-    return log, [log.close, disk.stop]
+def memory_log(reactor: Any, metrics: Measures) -> Log:
+    """The state log of a -dev server."""
+    return MemoryLog(Store(), say=reporter("state"), metrics=metrics, seconds=reactor.seconds)
 
 
 def server_role(

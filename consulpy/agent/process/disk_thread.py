@@ -51,18 +51,17 @@ class DiskThread:
         """Whether the reactor would wait for the result of a small job now."""
         return not self._hold and self._last_s < WAIT_MAX_S and self._submitted == self._done
 
-    def call(self, job: Job, done: Job, size: int = 1, meanwhile: Job | None = None) -> None:
+    def call(self, job: Job, done: Job, size: int = 1) -> None:
         """Run `job` in the thread, then `done` in the reactor's thread; before this returns if the job is fast.
 
-        `size`: the number of concurrent requests in the job. `meanwhile`: runs here while the thread wakes, if the
-        reactor waits for the result (else it would keep the interpreter from the thread). `job` must not raise.
+        `size`: the number of concurrent requests in the job. `job` must not raise.
         """
         if size > CONCURRENT_MAX:
             self._hold = CONCURRENT_HOLD
         elif self._hold:
             self._hold -= 1
         elif self.is_quiet:
-            self._call_and_wait(job, done, meanwhile)
+            self._call_and_wait(job, done)
             return
 
         def in_thread() -> None:
@@ -71,7 +70,7 @@ class DiskThread:
 
         self._queue(in_thread)
 
-    def _call_and_wait(self, job: Job, done: Job, meanwhile: Job | None) -> None:
+    def _call_and_wait(self, job: Job, done: Job) -> None:
         over, claim = Lock(), Lock()
         over.acquire()
 
@@ -82,8 +81,6 @@ class DiskThread:
                 self._hand_back(done)
 
         self._queue(in_thread)
-        if meanwhile is not None:
-            meanwhile()
         if over.acquire(timeout=WAIT_MAX_S) or not claim.acquire(blocking=False):
             done()
 

@@ -40,8 +40,6 @@ class _Conflict(Exception):
 class _Batch:
     """Changes that are stored together. `applied`: called when they have been carried out, or could not be stored."""
 
-    meanwhile: Job | None = None
-
     def __init__(self, files: Files | None, applied: Job) -> None:
         self.changes: dict[str, bytes | None] = {}
         self.durable = False

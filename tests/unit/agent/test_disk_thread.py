@@ -129,15 +129,6 @@ def test_a_disk_that_hangs_costs_the_caller_the_bound_and_its_result_comes_later
     assert disk.seen[-1] == "done"
 
 
-def test_what_is_to_be_done_meanwhile_runs_in_the_caller_s_thread() -> None:
-    disk, ran = Disk(), list[str]()
-    for size in (1, CONCURRENT_MAX + 1):  # the second is not waited for
-        disk.in_thread()
-        disk.thread.call(lambda: None, lambda: None, size, lambda: ran.append(threading.current_thread().name))
-    disk.thread.stop()
-    assert ran == [threading.current_thread().name]
-
-
 def test_a_job_that_fails_is_over() -> None:
     disk = Disk()
 

@@ -17,10 +17,11 @@ from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_asi
 from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
 from consulpy.raft.store_storage import StoreStorage
 from consulpy.state.commands import KVS
-from consulpy.state.log import LocalLog
+from consulpy.state.disk import LogStore
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 from consulpy.structs.kv import DirEntry, KVRequest
+from tests.harness.lone_server import former_file
 from tests.unit.raft.simulated import Disk
 from tests.unit.raft.test_boltdb import FILE as RAFT_DB
 
@@ -167,12 +168,15 @@ def test_a_state_that_is_none_changes_nothing(path: Path, body: bytes) -> None:
 
 @pytest.fixture
 def single_server(path: Path) -> Store:
-    """A data directory of a server of one."""
-    log = LocalLog(Store(), str(path), run=run, hand_back=run)
+    """A data directory of a server of one, before it had Raft."""
+    store = Store()
+    rows = []
     for number in range(100):
-        log.submit(put(f"key/{number}"), lambda _: None)
-    log.close()
-    return log.store
+        command = put(f"key/{number}")
+        command.apply(store, number + 1)
+        rows.append((number + 1, b"\xff" + pack([command.encode(sparse=True)])))
+    former_file(path, 2, rows)
+    return store
 
 
 def test_a_single_servers_file_is_taken_over_whole(path: Path, single_server: Store) -> None:
@@ -187,7 +191,7 @@ def test_a_single_servers_file_is_taken_over_whole(path: Path, single_server: St
     assert [each.index for each in again.entries] == [101]
     again.database.close()
     with pytest.raises(ConfigError, match="newer"):  # and the old program says so, instead of reading half of it
-        LocalLog(Store(), str(path), run=run, hand_back=run)
+        LogStore(str(path), lambda level, text: None)
 
 
 def test_a_file_that_cannot_be_read_stays_and_the_server_does_not_start(path: Path) -> None:
