@@ -11,6 +11,7 @@ import gossip_under_load
 import http_reads
 import http_writes
 import large_membership
+import quorum
 import simulator
 import startup_and_idle
 from processes import Running, fill, server
@@ -57,6 +58,8 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
         ),
         # each has agents of its own: later tasks would reuse memory that earlier ones have freed
         *(Group(each.rows[0].name, full, [each]) for each in blocking_queries.tasks(settings)),
+        Group("quorum", quorum.setup, quorum.tasks(settings, directory)),
+        Group("quorum's life", quorum.setup, quorum.life_tasks()),
         Group("gossip", startup_and_idle.setup, gossip.tasks(settings)),
         Group("strain", startup_and_idle.setup, gossip_under_load.tasks(settings)),
         Group("members", startup_and_idle.setup, large_membership.tasks(settings)),

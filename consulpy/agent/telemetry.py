@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from consulpy.config.sections import Telemetry as Settings
+from consulpy.errors import RPCError
 from consulpy.log import Logger
 from consulpy.metrics.registry import INTERVAL_S, Registry, Rules
 from consulpy.rpc.call import ClientCaller, ServerCaller
+from consulpy.rpc.endpoints.operator import quorum_health
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.members import Status
@@ -231,10 +233,21 @@ def _server(agent: MeasuredAgent) -> None:
     registry.pull("rpc.query", lambda: (server.queries, server.queries))
     registry.watch("rpc.queries_blocking", lambda: server.waiting)
     registry.watch("raft.applied_index", lambda: server.store.index)
-    registry.watch("raft.last_index", lambda: server.store.index)
-    registry.watch("autopilot.healthy", lambda: float(server.is_leader))
-    registry.watch("autopilot.failure_tolerance", lambda: 0.0)
+    registry.watch("raft.last_index", lambda: server.store.index if server.quorum is None else server.quorum.last_index)
+    registry.watch("autopilot.healthy", lambda: _health(server)[0])
+    registry.watch("autopilot.failure_tolerance", lambda: _health(server)[1])
     registry.watch("session_ttl.active", lambda: len(server.sessions) if server.sessions is not None else 0)
+
+
+def _health(server: "Server") -> tuple[float, float]:
+    """Whether all servers are healthy, and how many may fail; zeros where that is not known: not on the leader."""
+    if server.quorum is None:
+        return float(server.is_leader), 0.0
+    try:
+        found = quorum_health(server.quorum.health())
+    except RPCError:
+        return 0.0, 0.0
+    return float(found.healthy), float(found.failure_tolerance)
 
 
 __all__ = ["Telemetry", "measure", "rules"]

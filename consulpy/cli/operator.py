@@ -255,3 +255,60 @@ def set_config(given: Invocation) -> int:
         return 1
     given.out("Configuration updated!")
     return 0
+
+
+#: Lines of one server in `autopilot state`, and their fields in the API.
+_STATE_LINES: Final = (
+    ("Name", "Name"),
+    ("Address", "Address"),
+    ("Version", "Version"),
+    ("Status", "Status"),
+    ("Node Type", "NodeType"),
+    ("Node Status", "NodeStatus"),
+    ("Healthy", "Healthy"),
+    ("Last Contact", "LastContact"),
+    ("Last Term", "LastTerm"),
+    ("Last Index", "LastIndex"),
+)
+
+
+@command(
+    "operator autopilot state",
+    "Display the current Autopilot state",
+    usage="operator autopilot state [options]",
+    about="""
+Displays how the servers of the quorum do: which one leads, which ones vote,
+who is healthy, and how many may fail without an outage.
+""",
+    flags=[FORMAT],
+    uses_agent=True,
+    uses_servers=True,
+)
+def state(given: Invocation) -> int:
+    """Print the whole, then each server."""
+    given.no_arguments()
+    try:
+        found = given.client.get("/v1/operator/autopilot/state", given.query)
+    except ClientError as error:
+        say(error, "Error querying Autopilot state")
+        return 1
+    if given.values["format"] == "json":
+        given.out(as_json(found))
+        return 0
+    lines = [
+        f"Healthy:                      {str(found['Healthy']).lower()}",
+        f"Failure Tolerance:            {found['FailureTolerance']}",
+        f"Optimistic Failure Tolerance: {found['OptimisticFailureTolerance']}",
+        f"Leader:                       {found['Leader']}",
+        "Voters:",
+        *(f"   {voter}" for voter in found["Voters"]),
+        "Servers:",
+    ]
+    for server_id, server in sorted(found["Servers"].items()):
+        lines.append(f"   {server_id}")
+        for title, name in _STATE_LINES:
+            value = server[name]
+            shown = str(value).lower() if isinstance(value, bool) else value
+            lines.append(f"      {title + ':':<14} {shown}")
+    given.out("\n".join(lines))
+    return 0

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> None:
     """Answer an append or heartbeat: at once what says nothing about the log, the rest when it is durable."""
+    began_s = raft.clock.seconds()
     # Taken before this request's entries: a leader steps back from here.
     reply = AppendEntriesReply(last_log=raft.log.last_index, term=raft.term)
     if request.term < raft.term:
@@ -45,7 +46,12 @@ def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> Non
     _commit(raft, request, len(entries))
     raft.contact_s = raft.clock.seconds()
     reply.success = True
-    raft.persistence.after(lambda: respond(reply, ""))
+
+    def stored() -> None:
+        raft.observer.timed("raft.rpc.appendEntries", raft.clock.seconds() - began_s)
+        respond(reply, "")
+
+    raft.persistence.after(stored)
 
 
 def _respond_soon(raft: "RaftServer", reply: AppendEntriesReply, respond: Respond) -> None:

@@ -92,11 +92,14 @@ class Applying:
             raft.halt(f"entry {strange.index} is of the unknown type {strange.type}")
             return
         commands = [entry for entry in entries if entry.type == COMMAND]
+        began_s = raft.clock.seconds()
         try:
             results = iter(raft.state_machine.apply(commands) if commands else [])
         except UnknownCommand as error:
             raft.halt(str(error))
             return
+        if commands:
+            raft.observer.timed("raft.fsm.apply", raft.clock.seconds() - began_s, len(commands))
         self.index = entries[-1].index
         waiting = raft.waiting
         for entry in entries:

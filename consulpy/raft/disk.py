@@ -10,25 +10,23 @@ A file of format 2 is taken over when it is opened: its state becomes a snapshot
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from consulpy.codec.msgpack import pack, text, unpack
+from consulpy.codec.msgpack import pack
 from consulpy.errors import ConfigError, RPCError, WireError
 from consulpy.raft.configuration import Configuration, Server
-from consulpy.raft.messages import COMMAND, LogEntry
+from consulpy.raft.messages import LogEntry
+from consulpy.raft.rows import entries_in, pack_hard_state, pack_meta, rows_of, unpack_hard_state, unpack_meta
 from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
 from consulpy.state import snapshot as snapshots
-from consulpy.state.disk import LogStore, SnapshotJob, UnreadableLog, pack_parts, unpack_parts
+from consulpy.state.disk import STALE, LogStore, SnapshotJob, UnreadableLog, pack_parts, unpack_parts
 from consulpy.state.store import Store
 
 FORMAT: Final = 3
 #: The term of everything that was stored before there were terms (a single real server is in its second one).
 TAKEN_OVER_TERM: Final = 2
-#: Begins a row of entries with a term; neither a command nor a row of format 2 does.
-_ROW: Final = b"\xfe"
-#: The most entries of one row, so that cutting and reading never touches much.
-_ROW_ENTRIES: Final = 512
 
 
 class RaftDatabase(LogStore):
@@ -41,6 +39,8 @@ class RaftDatabase(LogStore):
 
     def __init__(self, path: str, say: Callable[[str, str], None], *, alone: bool = False) -> None:
         self._is_alone = alone
+        #: Snapshots that are being sent, and how often each.
+        self._being_read: Counter[int] = Counter()
         super().__init__(path, say)
 
     def _set_aside(self, why: str) -> None:
@@ -82,14 +82,14 @@ class RaftDatabase(LogStore):
     ) -> Exception | None:
         """Store what another program had stored, all of it or nothing, in a file that is loaded and empty."""
         with self._lock:
-            statements: list[tuple[str, tuple[Any, ...]]] = [_put("hard_state", _pack_hard_state(hard_state))]
+            statements: list[tuple[str, tuple[Any, ...]]] = [_put("hard_state", pack_hard_state(hard_state))]
             if meta is not None:
                 statements += [
                     ("INSERT INTO snapshot VALUES (?, ?, ?)", (number, meta.index, part))
                     for number, part in enumerate(pack_parts(records))
                 ]
-                statements.append(_put("snapshot", _pack_meta(meta)))
-            statements += [("INSERT INTO entries VALUES (?, ?)", row) for row in _rows(entries)]
+                statements.append(_put("snapshot", pack_meta(meta)))
+            statements += [("INSERT INTO entries VALUES (?, ?)", row) for row in rows_of(entries)]
             return self._transaction(statements)
 
     def write(self, update: Update) -> Exception | None:
@@ -97,7 +97,7 @@ class RaftDatabase(LogStore):
         with self._lock:
             connection = self._connection
             try:
-                rows = list(_rows(update.entries))
+                rows = list(rows_of(update.entries))
                 if len(rows) == 1 and update.hard_state is None and update.truncate_from is None and not self._torn:
                     self._torn = True
                     connection.execute("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows[0])
@@ -120,7 +120,7 @@ class RaftDatabase(LogStore):
                 entries: list[LogEntry] = []
                 size = 0
                 for row_first, row in rows:
-                    for entry in _entries(row_first, row):
+                    for entry in entries_in(row_first, row):
                         if entry.index < first:
                             continue
                         size += len(entry.data or b"")
@@ -133,43 +133,92 @@ class RaftDatabase(LogStore):
                 return RPCError(f"{self.path} cannot be read: {error}")
             return entries or RPCError(f"entry {first} is missing in {self.path}")
 
+    # -- snapshots: rows of several may stand beside each other, the one that `meta` names is the snapshot
+
+    def begin_snapshot(self, index: int) -> SnapshotJob:
+        """Begin a snapshot at `index`; waits for no job of another thread."""
+        return SnapshotJob(index, 0, self._generation)
+
+    def add_to_snapshot(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
+        """Store one part of a snapshot, behind all that are there: parts of several may come by turns."""
+        statements: list[tuple[str, tuple[Any, ...]]] = [
+            ("INSERT INTO snapshot SELECT coalesce(max(part), -1) + 1, ?, ? FROM snapshot", (job.index, pack(records)))
+        ]
+        if not job.part:  # what is left of one that failed
+            statements.insert(0, ("DELETE FROM snapshot WHERE idx = ?", (job.index,)))
+        with self._lock:
+            if job.generation != self._generation:
+                return STALE
+            error = self._transaction(statements)
+        job.part += error is None
+        return error
+
     def finish_raft_snapshot(self, job: SnapshotJob, meta: SnapshotMeta, keep_from: int) -> Exception | None:
         """All parts of a snapshot are stored: it is the snapshot now, and entries before `keep_from` go."""
         with self._lock:
             if job.generation != self._generation:
-                return RPCError("the state was replaced meanwhile")
+                return STALE
+            kept = ",".join(map(str, {0, *self._being_read}))
             return self._transaction(
                 [
-                    ("DELETE FROM snapshot WHERE idx < ?", (job.index,)),
+                    (f"DELETE FROM snapshot WHERE idx < ? AND idx NOT IN ({kept})", (job.index,)),
                     _drop_before(keep_from),
-                    _put("snapshot", _pack_meta(meta)),
+                    _put("snapshot", pack_meta(meta)),
                 ]
             )
 
-    def install(self, meta: SnapshotMeta, records: Sequence[bytes], *, keep_entries: bool) -> Exception | None:
-        """Put a snapshot in the place of the old one and of the entries up to it, or of all entries."""
+    def finish_install(self, job: SnapshotJob, meta: SnapshotMeta, *, keep_entries: bool) -> Exception | None:
+        """The same for a snapshot that goes in the place of the entries up to it, or of all entries."""
         with self._lock:
-            self._generation += 1
-            parts: list[tuple[str, tuple[Any, ...]]] = [
-                ("INSERT INTO snapshot VALUES (?, ?, ?)", (number, meta.index, part))
-                for number, part in enumerate(pack_parts(records))
-            ]
-            drop = _drop_before(meta.index + 1) if keep_entries else ("DELETE FROM entries", ())
-            return self._transaction([("DELETE FROM snapshot", ()), *parts, drop, _put("snapshot", _pack_meta(meta))])
+            if job.generation != self._generation:
+                return STALE
+            error = self._transaction(
+                [
+                    ("DELETE FROM snapshot WHERE idx != ?", (job.index,)),
+                    _drop_before(meta.index + 1) if keep_entries else ("DELETE FROM entries", ()),
+                    _put("snapshot", pack_meta(meta)),
+                ]
+            )
+            self._generation += error is None
+            return error
 
-    def read_snapshot(self) -> tuple[SnapshotMeta, list[bytes]] | Exception:
-        """The newest snapshot: what it contains, and its records."""
+    def discard_snapshot(self, job: SnapshotJob) -> Exception | None:
+        """Drop the parts of a snapshot that is not to be finished."""
+        with self._lock:
+            meta = self._meta()
+            if job.generation != self._generation or (meta is not None and meta.index == job.index):
+                return None
+            return self._transaction([("DELETE FROM snapshot WHERE idx = ?", (job.index,))])
+
+    def hold_snapshot(self) -> SnapshotMeta:
+        """Keep the parts of the newest snapshot until `release_snapshot`. Raises `RPCError` if there is none."""
+        with self._lock:
+            meta = self._meta()
+            if meta is None:
+                raise RPCError("there is no snapshot yet")
+            self._being_read[meta.index] += 1
+            return meta
+
+    def release_snapshot(self, index: int) -> Exception | None:
+        """It is not read any more."""
+        with self._lock:
+            self._being_read[index] -= 1
+            self._being_read += Counter()  # without those at 0
+            meta = self._meta()
+            if index in self._being_read or (meta is not None and meta.index == index):
+                return None
+            return self._transaction([("DELETE FROM snapshot WHERE idx = ?", (index,))])
+
+    def snapshot_part(self, index: int, after: int) -> tuple[int, bytes] | None:
+        """The number of the next part of a snapshot, and its records; None at the end. Raises `RPCError`."""
         with self._lock:
             try:
-                meta = self._meta()
-                if meta is None:
-                    return RPCError("there is no snapshot yet")
-                rows = self._connection.execute(
-                    "SELECT data FROM snapshot WHERE idx = ? ORDER BY part", (meta.index,)
-                ).fetchall()
-                return meta, list(unpack_parts(data for (data,) in rows))
-            except (sqlite3.Error, WireError) as error:
-                return RPCError(f"the snapshot in {self.path} cannot be read: {error}")
+                row = self._connection.execute(
+                    "SELECT part, data FROM snapshot WHERE idx = ? AND part > ? ORDER BY part LIMIT 1", (index, after)
+                ).fetchone()
+                return None if row is None else (row[0], b"".join(unpack_parts(iter(row[1:]))))
+            except (sqlite3.Error, WireError, TypeError) as error:
+                raise RPCError(f"the snapshot in {self.path} cannot be read: {error}") from None
 
     # -- inside
 
@@ -177,29 +226,26 @@ class RaftDatabase(LogStore):
         meta = self._meta()
         state: Store | None = None
         if meta is not None:
-            rows = self._connection.execute(
-                "SELECT data FROM snapshot WHERE idx = ? ORDER BY part", (meta.index,)
-            ).fetchall()
+            self._connection.execute("DELETE FROM snapshot WHERE idx != ?", (meta.index,))  # never finished
+            rows = self._connection.execute("SELECT data FROM snapshot WHERE idx = ? ORDER BY part", (meta.index,))
             state = snapshots.restore(meta.index, unpack_parts(data for (data,) in rows))
         return StoredState(self._hard_state(), meta, state, list(self._stored_entries()))
 
     def _stored_entries(self) -> Iterator[LogEntry]:
         for first, row in self._connection.execute("SELECT idx, data FROM entries ORDER BY idx"):
-            yield from _entries(first, row)
+            yield from entries_in(first, row)
 
     def _hard_state(self) -> HardState:
         row = self._connection.execute("SELECT value FROM raft WHERE key = 'hard_state'").fetchone()
         if row is None:
             return HardState()
-        term, voted_term, voted_for = unpack(row[0])
-        return HardState(term, voted_term, text(voted_for))
+        return unpack_hard_state(row[0])
 
     def _meta(self) -> SnapshotMeta | None:
         row = self._connection.execute("SELECT value FROM raft WHERE key = 'snapshot'").fetchone()
         if row is None:
             return None
-        index, term, configuration, configuration_index = unpack(row[0])
-        return SnapshotMeta(index, term, Configuration.unpack(configuration), configuration_index)
+        return unpack_meta(row[0])
 
     def _take_over(self, own: Server, replay: Callable[[Store, int, bytes], None]) -> None:
         """Make a file of format 2, or an empty one, to one of ours, in one transaction."""
@@ -218,8 +264,8 @@ class RaftDatabase(LogStore):
             ]
             meta = SnapshotMeta(store.index, TAKEN_OVER_TERM, Configuration.of([own]), store.index)
             statements += [
-                _put("snapshot", _pack_meta(meta)),
-                _put("hard_state", _pack_hard_state(HardState(TAKEN_OVER_TERM, TAKEN_OVER_TERM, own.address))),
+                _put("snapshot", pack_meta(meta)),
+                _put("hard_state", pack_hard_state(HardState(TAKEN_OVER_TERM, TAKEN_OVER_TERM, own.address))),
             ]
         error = self._transaction([*statements, (f"PRAGMA user_version={FORMAT}", ())])
         if error is not None:
@@ -231,7 +277,7 @@ class RaftDatabase(LogStore):
         connection = self._connection
         connection.execute("BEGIN")
         if update.hard_state is not None:
-            connection.execute(*_put("hard_state", _pack_hard_state(update.hard_state)))
+            connection.execute(*_put("hard_state", pack_hard_state(update.hard_state)))
         cut = update.truncate_from
         if self._torn and rows:
             cut = rows[0][0] if cut is None else min(cut, rows[0][0])
@@ -247,9 +293,9 @@ class RaftDatabase(LogStore):
         connection.execute("DELETE FROM entries WHERE idx >= ?", (index,))
         last = connection.execute("SELECT idx, data FROM entries ORDER BY idx DESC LIMIT 1").fetchone()
         if last is not None:
-            entries = list(_entries(*last))
+            entries = list(entries_in(*last))
             if entries[-1].index >= index:
-                rest = list(_rows([entry for entry in entries if entry.index < index]))
+                rest = list(rows_of([entry for entry in entries if entry.index < index]))
                 connection.execute("UPDATE entries SET data = ? WHERE idx = ?", (rest[0][1], last[0]))
 
     def _transaction(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> Exception | None:
@@ -271,42 +317,3 @@ def _put(key: str, value: bytes) -> tuple[str, tuple[str, bytes]]:
 def _drop_before(index: int) -> tuple[str, tuple[int]]:
     """Drop the rows whose entries all stand before `index`; one that goes on beyond it stays whole."""
     return "DELETE FROM entries WHERE idx < (SELECT max(idx) FROM entries WHERE idx <= ?)", (index,)
-
-
-def _pack_meta(meta: SnapshotMeta) -> bytes:
-    return pack([meta.index, meta.term, meta.configuration.pack(), meta.configuration_index])
-
-
-def _pack_hard_state(state: HardState) -> bytes:
-    return pack([state.term, state.voted_term, state.voted_for])
-
-
-def _rows(entries: Sequence[LogEntry]) -> Iterator[tuple[int, bytes]]:
-    """Rows of entries of one term each."""
-    items: list[Any] = []
-    first = 0
-    for position, entry in enumerate(entries):
-        if not items:
-            first = entry.index
-        is_plain = entry.type == COMMAND and entry.extensions is None and entry.data is not None
-        items.append(entry.data if is_plain else [entry.type, entry.data, entry.extensions])
-        following = entries[position + 1] if position + 1 < len(entries) else None
-        if following is None or following.term != entry.term or len(items) >= _ROW_ENTRIES:
-            yield first, _ROW + pack([entry.term, items])
-            items = []
-
-
-def _entries(first: int, row: bytes) -> Iterator[LogEntry]:
-    """The entries in a row. Raises `WireError`, or `UnreadableLog` for one of another format."""
-    if not row.startswith(_ROW):
-        raise UnreadableLog(f"the entries from {first} on have no term")
-    raw = unpack(memoryview(row)[1:])
-    if not isinstance(raw, list) or len(raw) != 2 or not isinstance(raw[1], list):
-        raise WireError(f"the row of entries from {first} on is damaged")
-    term, items = raw
-    for number, item in enumerate(items):
-        if isinstance(item, bytes):
-            yield LogEntry(item, None, first + number, term, COMMAND)
-        else:
-            kind, data, extensions = item
-            yield LogEntry(data, extensions, first + number, term, kind)

@@ -143,6 +143,7 @@ class Elections:
         if not self._may_stand():
             self.restart()
             return
+        raft.observer.incr("raft.transition.heartbeat_timeout")
         raft.observer.say("warn", f"heartbeat timeout reached, asking the others before an election: term={raft.term}")
         self._begin_survey()
 
@@ -284,6 +285,7 @@ class Candidacy:
         self._is_over = False
         self._timer: Timer | None = None
         self.term = raft.term + 1
+        self._began_s = raft.clock.seconds()
 
     def start(self) -> None:
         """Take the next term, vote for ourselves, and ask all other voters once that is durable."""
@@ -339,6 +341,7 @@ class Candidacy:
         self._votes.add(server_id)
         if len(self._votes) >= len(self._voters) // 2 + 1:
             self.stop()
+            self._raft.observer.sample("raft.candidate.electSelf", 1000 * (self._raft.clock.seconds() - self._began_s))
             self._raft.observer.say(
                 "info", f"election won: term={self.term} votes={len(self._votes)} of {len(self._voters)}"
             )

@@ -94,7 +94,7 @@ class Sender(Protocol):
         """Send a request. Appends that are no heartbeats stay in order; heartbeats never wait behind them."""
 
     def install(self, server: Server, request: Request, snapshot: SnapshotReader, answered: Answered) -> None:
-        """Send an `InstallSnapshot` with the state after it, over a connection of its own."""
+        """Send an `InstallSnapshot` with the state after it, over a connection of its own; then close `snapshot`."""
 
     def survey(self, server: Server, answered: Answered) -> None:
         """Ask for its `PeerState`. `Unreachable` if there is no connection."""
@@ -141,5 +141,11 @@ class Observer:
     def heartbeat_failed(self, server: Server, error: Exception) -> None:
         """A heartbeat to this server got no answer."""
 
-    def sample(self, name: str, value: float, **labels: str) -> None:
+    def incr(self, name: str, count: float = 1) -> None:
+        """Something happened, under Consul's name for it."""
+
+    def sample(self, name: str, value: float) -> None:
         """A measured value under Consul's name, in milliseconds where it is a time."""
+
+    def timed(self, name: str, seconds: float, count: int = 1) -> None:
+        """The same for what happens often: `count` times that took so long together."""

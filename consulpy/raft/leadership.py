@@ -13,7 +13,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.raft.configuration import Configuration, ConfigurationError, Server
 from consulpy.raft.interfaces import Finished, LeadershipLost, NotLeader
-from consulpy.raft.messages import COMMAND, CONFIGURATION, NOOP, LogEntry, TimeoutNow, TimeoutNowReply
+from consulpy.raft.messages import BARRIER, COMMAND, CONFIGURATION, NOOP, LogEntry, TimeoutNow, TimeoutNowReply
 from consulpy.raft.replication import Replication
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class Leadership:
 
     def _append(self, kind: int, data: bytes | None, finished: Finished) -> None:
         raft = self._raft
+        if kind == BARRIER:
+            raft.observer.incr("raft.barrier")
         index = raft.log.last_index + 1
         raft.waiting[index] = finished
         raft.append([LogEntry(data=data, index=index, term=self.term, type=kind)])
@@ -194,6 +196,7 @@ class Leadership:
 
     def verify(self, finished: Finished) -> None:
         """Confirm with a majority that nobody else leads; `finished(None)`, or `NotLeader`."""
+        self._raft.observer.incr("raft.verify_leader")
         self._verifications.append((self.round + 1, {self._raft.server_id}, finished))
         if not self._round_is_due:
             self._round_is_due = True
@@ -252,13 +255,18 @@ class Leadership:
     def _check_lease(self) -> None:
         if self.is_over:
             return
-        lease_s = self._raft.settings.lease_s
+        raft = self._raft
+        lease_s = raft.settings.lease_s
+        for replication in self.replications.values():
+            if not replication.is_dismissed:
+                raft.observer.sample("raft.leader.lastContact", 1000 * (raft.clock.seconds() - replication.contact_s))
         age_s = self._majority_age_s(lambda replication: replication.contact_s)
         if age_s >= lease_s:
+            raft.observer.incr("raft.transition.leader_lease_timeout")
             self.step_down(self.term, "failed to contact quorum of nodes")
         else:
             pause_s = max(lease_s - age_s, LEASE_CHECK_LEAST_S)
-            self._lease_timer = self._raft.clock.callLater(pause_s, self._check_lease)
+            self._lease_timer = raft.clock.callLater(pause_s, self._check_lease)
 
     def peer_returned(self, server_id: str) -> None:
         """A server is there again: wait no longer."""

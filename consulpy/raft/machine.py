@@ -167,14 +167,18 @@ class Raft:
         if self.role is Role.SHUTDOWN:
             respond(None, "raft is shutdown")
             return
+        began_s = self.clock.seconds()
         version = getattr(request, "protocol_version", 0)
         is_heartbeat = isinstance(request, AppendEntries) and request.is_heartbeat
         if not is_heartbeat and not is_version_supported(version):
             respond(None, UNSUPPORTED)
         elif isinstance(request, AppendEntries):
             appending.receive(self, request, respond)
+            if is_heartbeat:
+                self.observer.timed("raft.rpc.processHeartbeat", self.clock.seconds() - began_s)
         elif isinstance(request, RequestVote):
             self.elections.receive_vote_request(request, respond)
+            self.observer.sample("raft.rpc.requestVote", 1000 * (self.clock.seconds() - began_s))
         elif isinstance(request, InstallSnapshot):
             self.snapshots.receive(request, body, respond)
         elif isinstance(request, TimeoutNow):
@@ -361,6 +365,9 @@ class Raft:
                 self.leadership.send_all()
 
     def _stored(self) -> None:
+        is_leader = self.leadership is not None
+        name = "raft.leader.dispatchLog" if is_leader else "raft.rpc.appendEntries.storeLogs"
+        self.observer.timed(name, self.persistence.last_write_s)
         if self.leadership is not None:
             self.leadership.advance_commit()
 

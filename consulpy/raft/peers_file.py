@@ -9,6 +9,7 @@ The file is deleted once that is stored.
 """
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 
 NAME: Final = "raft/peers.json"
+#: Records that are stored together.
+_PART_RECORDS: Final = 256
 
 
 def read_peers(path: Path) -> Configuration:
@@ -73,7 +76,13 @@ def recover(database: RaftDatabase, stored: StoredState, configuration: Configur
     if new:
         index, term = new[-1].index, new[-1].term
     meta = SnapshotMeta(index, term, configuration, 1)
-    failed = database.install(meta, list(Snapshot.of(store).records()), keep_entries=False)
+    job = database.begin_snapshot(index)
+    failed = None
+    if new:  # else the state is stored already
+        records = Snapshot.of(store).records()
+        while failed is None and (part := list(islice(records, _PART_RECORDS))):
+            failed = database.add_to_snapshot(job, part)
+    failed = failed or database.finish_install(job, meta, keep_entries=False)
     if failed is not None:
         raise ConfigError(f"{NAME}: the recovered state was not stored: {failed}")
     return index

@@ -44,6 +44,9 @@ class Persistence:
         self._current: Update | None = None
         self._current_actions: list[Action] = []
         self._is_closed = self._is_flushing = False
+        self._began_s = 0.0
+        #: How long the last write took.
+        self.last_write_s = 0.0
         #: The last log index that is stored.
         self.durable_index = 0
         #: Whether the last write failed.
@@ -118,6 +121,7 @@ class Persistence:
         update = self._current
         if update is None or self._is_closed:
             return
+        self._began_s = self._clock.seconds()
         self._storage.write(update, self._written)
 
     def _written(self, error: Exception | None) -> None:
@@ -134,6 +138,7 @@ class Persistence:
                 self._clock.callLater(RETRY_S, self._write)
             return
         self.is_failing = False
+        self.last_write_s = self._clock.seconds() - self._began_s
         if update.entries:
             durable = update.entries[-1].index
             if self._next.truncate_from is not None:

@@ -50,6 +50,7 @@ class Replication:
         self.contact_s = self.confirmed_s = raft.clock.seconds()
         self.confirmed_s -= raft.settings.lease_s
         self.is_dismissed = False
+        self._metric = f"raft.replication.appendEntries.rpc.{server.id}"
         self.heartbeat = Heartbeat(raft, office, self)
         self._confirmed_next = self.next
         self._is_pipelined = False
@@ -162,6 +163,7 @@ class Replication:
                 return
             self._in_flight -= 1
             self._in_flight_bytes -= size
+            raft.observer.timed(self._metric, raft.clock.seconds() - sent_s)
             self._answered(request, reply, last, office_round, sent_s)
             raft.persistence.flush()
 
@@ -282,15 +284,19 @@ class Replication:
         self._raft.storage.open_snapshot(self._snapshot_opened)
 
     def _snapshot_opened(self, reader: SnapshotReader | Exception) -> None:
-        if self._is_stopped:
-            return
         if isinstance(reader, Exception):
+            if self._is_stopped:
+                return
             self._is_busy = False
             self._failed(f"the snapshot cannot be read: {reader}")
             return
         raft, meta = self._raft, reader.meta
+        if self._is_stopped:
+            reader.close()
+            return
         if meta.index <= self.match:  # never back, and a newer one is needed
             self._is_busy = False
+            reader.close()
             raft.snapshots.take()
             self._failed("it has more than the snapshot")
             return
@@ -309,6 +315,8 @@ class Replication:
 
         def answered(reply: Record | Exception) -> None:
             self._is_busy = False
+            took_ms = 1000 * (raft.clock.seconds() - sent_s)
+            raft.observer.sample(f"raft.replication.installSnapshot.{self.server.id}", took_ms)
             if not (self._is_stopped or self._office.is_over):
                 self._installed(meta.index, reply, sent_s)
                 raft.persistence.flush()
@@ -387,6 +395,8 @@ class Heartbeat:
             return
         self._failures = 0
         replication.contact_s = raft.clock.seconds()
+        took_ms = 1000 * (replication.contact_s - sent_s)
+        raft.observer.sample(f"raft.replication.heartbeat.{replication.server.id}", took_ms)
         if reply.success:
             replication.confirmed_s = max(replication.confirmed_s, sent_s)
             self._office.confirmed(replication.server.id, office_round)

@@ -10,7 +10,7 @@ from consulpy.errors import WireError
 from consulpy.raft.configuration import Configuration
 from consulpy.raft.interfaces import Finished, LeadershipLost, NotLeader, Respond, Role
 from consulpy.raft.messages import NOOP, SNAPSHOT_VERSION, InstallSnapshot, InstallSnapshotReply
-from consulpy.raft.storage import SnapshotMeta
+from consulpy.raft.storage import SnapshotMeta, SnapshotWriter
 
 if TYPE_CHECKING:
     from consulpy.raft.server import RaftServer
@@ -29,6 +29,7 @@ class Snapshots:
         self._raft = raft
         self._timer: Timer | None = None
         self._is_saving = False
+        self._incoming: SnapshotWriter | None = None
         #: Whether the log is being replaced: nothing else may change it now.
         self.is_installing = False
 
@@ -77,6 +78,7 @@ class Snapshots:
         meta = SnapshotMeta(index, raft.log.term(index) or 0, configurations.committed, configurations.committed_index)
         keep_from = min(index, max(raft.log.last_index - raft.settings.trailing_logs, 0)) + 1
         self._is_saving = True
+        began_s = raft.clock.seconds()
 
         def saved(error: Exception | None) -> None:
             self._is_saving = False
@@ -86,6 +88,7 @@ class Snapshots:
                 raft.observer.say("warn", f"no snapshot could be taken: {error}")
             elif index > raft.log.snapshot_index:
                 raft.log.compact(index, meta.term, keep_from)
+                raft.observer.sample("raft.snapshot.takeSnapshot", 1000 * (raft.clock.seconds() - began_s))
                 raft.observer.say("info", f"snapshot taken: index={index} first_entry={raft.log.first_index}")
             finished(error)
 
@@ -103,12 +106,25 @@ class Snapshots:
             return reply, ""
         return None
 
+    def begin_receiving(self, request: InstallSnapshot) -> SnapshotWriter | None:
+        """Where the state after this request goes; None if it is not wanted. The last one that begins is received."""
+        if self.refusal(request) is not None or self.is_installing or request.last_log_index <= self._raft.commit_index:
+            return None
+        if self._incoming is not None:
+            self._incoming.close()
+        self._incoming = self._raft.storage.receive_snapshot(request.last_log_index)
+        return self._incoming
+
     def receive(self, request: InstallSnapshot, body: Any, respond: Respond) -> None:
-        """Install what a leader sent. `body`: what storage makes a state of, or an exception."""
+        """Install what a leader sent. `body`: of `begin_receiving`, or an exception."""
         raft = self._raft
+        if body is self._incoming:
+            self._incoming = None
 
         def answer(reply: InstallSnapshotReply, error: str = "") -> None:
-            """The term in it is to be durable."""
+            """Without the state; the term in it is to be durable."""
+            if isinstance(body, SnapshotWriter):
+                body.close()
             raft.persistence.after(lambda: respond(reply, error))
 
         refusal = self.refusal(request)
@@ -120,14 +136,6 @@ class Snapshots:
         raft.elections.leader_heard()
         raft.set_leader(request.leader)
         reply = InstallSnapshotReply(term=raft.term)
-        if isinstance(body, Exception):
-            answer(reply, str(body))
-            return
-        try:
-            configuration = Configuration.unpack(request.configuration or b"")
-        except WireError as error:
-            answer(reply, f"the configuration cannot be read: {error}")
-            return
         if request.last_log_index <= raft.commit_index:
             raft.contact_s = raft.clock.seconds()
             raft.accepted_end = (request.last_log_index, request.last_log_term)
@@ -136,6 +144,14 @@ class Snapshots:
             return
         if self.is_installing:
             answer(reply, "another snapshot is being installed")
+            return
+        if isinstance(body, Exception):
+            answer(reply, str(body))
+            return
+        try:
+            configuration = Configuration.unpack(request.configuration or b"")
+        except WireError as error:
+            answer(reply, f"the configuration cannot be read: {error}")
             return
         meta = SnapshotMeta(request.last_log_index, request.last_log_term, configuration, request.configuration_index)
         self.is_installing = True
@@ -146,6 +162,7 @@ class Snapshots:
         if raft.role is Role.SHUTDOWN:
             return
         keep = raft.log.term(meta.index) == meta.term
+        began_s = raft.clock.seconds()
 
         def installed(state: Any) -> None:
             self.is_installing = False
@@ -156,6 +173,7 @@ class Snapshots:
                 respond(reply, f"failed to restore snapshot {meta.term}-{meta.index}: {state}")
                 return
             self._replace(meta, state, keep=keep)
+            raft.observer.sample("raft.rpc.installSnapshot", 1000 * (raft.clock.seconds() - began_s))
             raft.observer.say("info", f"installed a snapshot: index={meta.index} term={meta.term}")
             raft.contact_s = raft.clock.seconds()
             reply.success = True

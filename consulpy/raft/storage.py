@@ -6,7 +6,7 @@ but never part of one update.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from consulpy.raft.configuration import Configuration
 from consulpy.raft.messages import LogEntry
@@ -58,16 +58,27 @@ class StoredState:
 
 
 class SnapshotReader(Protocol):
-    """A stored snapshot that is being sent."""
+    """A stored snapshot that is being sent; `meta`, and the `size` of its state on the wire in bytes."""
 
     meta: SnapshotMeta
+    size: int
 
-    @property
-    def size(self) -> int:
-        """Size of its state on the wire, in bytes."""
+    def read(self, done: Callable[[bytes | Exception], None]) -> None:
+        """The next part of the state, b"" at its end. One at a time."""
 
-    def read(self, offset: int, size: int) -> bytes:
-        """A part of the state."""
+    def close(self) -> None:
+        """It is not needed any more."""
+
+
+@runtime_checkable
+class SnapshotWriter(Protocol):
+    """The state of a snapshot that is being received, for `Storage.install_snapshot`."""
+
+    def write(self, piece: bytes, taken: Callable[[], None]) -> None:
+        """The next part of the state; `taken` when another one may come. What is wrong is told when it is installed."""
+
+    def close(self) -> None:
+        """Forget it: it is not installed."""
 
 
 class Storage(Protocol):
@@ -87,12 +98,16 @@ class Storage(Protocol):
     def save_snapshot(self, meta: SnapshotMeta, state: Any, keep_from: int, done: Done) -> None:
         """Store what the state machine captured, then drop the entries before `keep_from`."""
 
+    def receive_snapshot(self, index: int) -> SnapshotWriter:
+        """A snapshot up to `index` that a leader is going to send."""
+
     def install_snapshot(
         self, meta: SnapshotMeta, body: Any, *, keep_entries: bool, done: Callable[[Any], None]
     ) -> None:
-        """Store a snapshot that a leader sent, in the place of the entries up to its index, or of all entries.
+        """Put a received snapshot, whole by now, in the place of the entries up to its index, or of all entries.
 
-        `done` gets the state for the state machine, or an exception when the body is no state or is not stored.
+        `body`: its `SnapshotWriter`. `done` gets the state for the state machine, or an exception when it is none or is
+        not stored.
         """
 
     def open_snapshot(self, done: Callable[["SnapshotReader | Exception"], None]) -> None:

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
-from consulpy.codec.msgpack import pack
 from consulpy.errors import ConsulpyError, RPCError
 from consulpy.raft.configuration import Server
 from consulpy.raft.disk import RaftDatabase
 from consulpy.raft.messages import LogEntry
-from consulpy.raft.storage import Done, SnapshotMeta, SnapshotReader, StoredState, Update
-from consulpy.state import archive
-from consulpy.state import snapshot as snapshots
+from consulpy.raft.snapshot_transfer import IncomingSnapshot, OutgoingSnapshot
+from consulpy.raft.storage import Done, SnapshotMeta, SnapshotReader, SnapshotWriter, StoredState, Update
 from consulpy.state.commands import decode
 from consulpy.state.compaction import Compaction
-from consulpy.state.disk import SnapshotJob
+from consulpy.state.disk import STALE, SnapshotJob
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 
@@ -27,23 +24,6 @@ Call = Callable[[Callable[[], None], Callable[[], None], int], None]
 _CLOSED: Final = RPCError("the state log is closed")
 
 
-@dataclass(slots=True)
-class StateReader:
-    """A snapshot that is being sent: a `state.bin` as real servers have it."""
-
-    meta: SnapshotMeta
-    state: bytes
-
-    @property
-    def size(self) -> int:
-        """Its size, in bytes."""
-        return len(self.state)
-
-    def read(self, offset: int, size: int) -> bytes:
-        """A part of it."""
-        return self.state[offset : offset + size]
-
-
 class StoreStorage:
     """A `Storage`. `own`: this server, for a file that was a single server's."""
 
@@ -53,7 +33,8 @@ class StoreStorage:
         self._run = run
         self._hand_back = hand_back
         self._call = call or self._run_and_hand_back
-        self._compaction: Compaction | None = None
+        #: The snapshot that is being stored, and who waits for it.
+        self._compaction: tuple[Compaction, Done] | None = None
 
     def load(self) -> StoredState:
         """See `Storage.load`. Raises what reading raises."""
@@ -76,49 +57,51 @@ class StoreStorage:
 
     def save_snapshot(self, meta: SnapshotMeta, state: Any, keep_from: int, done: Done) -> None:
         """See `Storage.save_snapshot`. `state`: a `Snapshot`, or a `Store` that replaces the present one."""
-        if isinstance(state, Store):
-            records = list(Snapshot.of(state).records())
-            self._in_thread(lambda: self._database.install(meta, records, keep_entries=False), done)
-            return
-        target = _Target(self._database, meta, keep_from)
-        state.index = meta.index
-        self._compaction = Compaction(target, state, self._run, self._hand_back, done)
-        self._compaction.start()
+        target = _Target(self._database, meta, None if isinstance(state, Store) else keep_from)
+        snapshot = Snapshot.of(state) if isinstance(state, Store) else state
+        snapshot.index = meta.index
+        self._end_compaction(STALE)
+
+        def saved(error: Exception | None) -> None:
+            self._compaction = None
+            done(error)
+
+        compaction = Compaction(target, snapshot, self._run, self._hand_back, saved)
+        self._compaction = (compaction, done)
+        compaction.start()
+
+    def receive_snapshot(self, index: int) -> SnapshotWriter:
+        """See `Storage.receive_snapshot`."""
+        return IncomingSnapshot(self._database, self._in_thread, index)
 
     def install_snapshot(
         self, meta: SnapshotMeta, body: Any, *, keep_entries: bool, done: Callable[[Any], None]
     ) -> None:
-        """See `Storage.install_snapshot`. `body`: the bytes of a `state.bin`."""
-        if self._compaction is not None:
-            self._compaction.cancel()
-            self._compaction = None
-
-        def install() -> Any:
-            try:
-                records = archive.split(body)
-                store = snapshots.restore(meta.index, records)
-            except (ConsulpyError, ValueError) as error:
-                return error
-            return self._database.install(meta, records, keep_entries=keep_entries) or store
-
-        self._in_thread(install, done)
+        """See `Storage.install_snapshot`."""
+        self._end_compaction(STALE)
+        body.install(meta, keep_entries, done)
 
     def open_snapshot(self, done: Callable[[SnapshotReader | Exception], None]) -> None:
         """See `Storage.open_snapshot`."""
 
-        def read() -> SnapshotReader | Exception:
-            found = self._database.read_snapshot()
-            if isinstance(found, Exception):
-                return found
-            meta, records = found
-            return StateReader(meta, pack({"LastIndex": meta.index}) + b"".join(records))
+        def held(meta: SnapshotMeta | Exception) -> None:
+            if isinstance(meta, Exception):
+                done(meta)
+            else:
+                OutgoingSnapshot(self._database, self._in_thread, meta).measure(done)
 
-        self._in_thread(read, done)
+        self._in_thread(self._database.hold_snapshot, held)
+
+    def _end_compaction(self, why: Exception) -> None:
+        running, self._compaction = self._compaction, None
+        if running is not None:
+            compaction, done = running
+            compaction.cancel()
+            done(why)
 
     def close(self) -> None:
         """Close the file; the thread has done its work."""
-        if self._compaction is not None:
-            self._compaction.cancel()
+        self._end_compaction(_CLOSED)
         self._database.close()
 
     def _in_thread(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -136,9 +119,9 @@ class StoreStorage:
 
 
 class _Target:
-    """The file as a `SnapshotFile`, for one snapshot."""
+    """The file as a `SnapshotFile`, for one snapshot. `keep_from`: None if all entries go."""
 
-    def __init__(self, database: RaftDatabase, meta: SnapshotMeta, keep_from: int) -> None:
+    def __init__(self, database: RaftDatabase, meta: SnapshotMeta, keep_from: int | None) -> None:
         self._database = database
         self._meta = meta
         self._keep_from = keep_from
@@ -147,6 +130,8 @@ class _Target:
 
     def finish_snapshot(self, job: SnapshotJob) -> Exception | None:
         """See `SnapshotFile`."""
+        if self._keep_from is None:
+            return self._database.finish_install(job, self._meta, keep_entries=False)
         return self._database.finish_raft_snapshot(job, self._meta, self._keep_from)
 
 

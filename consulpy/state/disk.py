@@ -70,43 +70,10 @@ class LogStore:
         self._generation = 0
         self._connection = self._open_or_set_aside()
 
-    def begin_snapshot(self, index: int) -> SnapshotJob:
-        """Begin a snapshot at `index`."""
-        with self._lock:
-            return SnapshotJob(index, 0, self._generation)
-
-    def add_to_snapshot(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
-        """Store one part of a snapshot; the error, None if it is stored."""
-        with self._lock:
-            return self._add(job, records) if job.generation == self._generation else _STALE
-
     def close(self) -> None:
         """Close the file and release its lock."""
         with self._lock:
             self._connection.close()
-
-    def _add(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
-        connection = self._connection
-        try:
-            connection.execute("BEGIN")
-            if not job.part:
-                self._prepare(job)
-            connection.execute("INSERT INTO snapshot VALUES (?, ?, ?)", (job.part, job.index, pack(records)))
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            return self._failed(error)
-        job.part += 1
-        return None
-
-    def _prepare(self, job: SnapshotJob) -> None:
-        """Remove parts of an unfinished snapshot. The first snapshot of a file replaces an empty one."""
-        connection = self._connection
-        (oldest,) = connection.execute("SELECT min(idx) FROM snapshot").fetchone()
-        if oldest is None:
-            connection.execute("INSERT INTO snapshot VALUES (0, 0, ?)", (pack([]),))
-        else:
-            connection.execute("DELETE FROM snapshot WHERE idx > ?", (oldest,))
-        job.part = connection.execute("SELECT max(part) + 1 FROM snapshot").fetchone()[0]
 
     def _load(self, store: Store, replay: Callable[[int, bytes], None]) -> None:
         """Restore the snapshot into `store`, then call `replay` for each entry after it."""
@@ -212,7 +179,7 @@ class LogStore:
 
 
 #: The error of a snapshot of a state that was replaced.
-_STALE: Final = RPCError("the state was replaced meanwhile")
+STALE: Final = RPCError("the state was replaced meanwhile")
 
 
 def pack_parts(records: Sequence[bytes]) -> Iterator[bytes]:

@@ -154,25 +154,39 @@ class Snapshot:
             yield bytes([INDEX]) + IndexEntry(key, value).pack()
 
 
+class Restoration:
+    """A store that is made of the records of a snapshot at `index`, one after the other."""
+
+    def __init__(self, index: int) -> None:
+        self._store = Store()
+        self._store.index = index
+        self._carried: list[bytes] = []
+
+    def add(self, record: bytes, value: Any) -> None:
+        """The next record, and what follows its type, decoded. Raises `WireError`."""
+        kind = record[0]
+        if kind in UNUSED_TYPES:
+            self._carried.append(record)
+        elif kind != CHUNKING:
+            put = _RESTORE.get(kind)
+            if put is None:
+                raise WireError(f"a snapshot record of unknown type {kind}")
+            put(self._store, value)
+
+    def finish(self) -> Store:
+        """The store: there are no more records."""
+        self._store.unused_records = tuple(self._carried)
+        return self._store
+
+
 def restore(index: int, records: Iterable[bytes]) -> Store:
     """The store restored from the records of a snapshot at `index`. Raises `WireError`."""
-    store = Store()
-    store.index = index
-    carried: list[bytes] = []
+    restoration = Restoration(index)
     for record in records:
         if not record:
             raise WireError("an empty snapshot record")
-        if record[0] in UNUSED_TYPES:
-            carried.append(record)
-            continue
-        if record[0] == CHUNKING:
-            continue
-        put = _RESTORE.get(record[0])
-        if put is None:
-            raise WireError(f"a snapshot record of unknown type {record[0]}")
-        put(store, unpack_from(memoryview(record)[1:])[0])
-    store.unused_records = tuple(carried)
-    return store
+        restoration.add(record, unpack_from(memoryview(record)[1:])[0])
+    return restoration.finish()
 
 
 def _register(node: Node, row: Instance | None = None, check: HealthCheck | None = None) -> bytes:

@@ -88,7 +88,7 @@ class RaftPeerRequest(Write):
 
 @dataclass(slots=True)
 class TransferLeaderReply(Record):
-    """Health of one server. `last_contact` in ns; `serf_status` as in `consulpy.serf.members.Status`."""
+    """Operator.TransferLeader: whether another server leads now."""
 
     success: bool = False
 
@@ -113,7 +113,7 @@ class ServerHealth(Record):
 
 @dataclass(slots=True)
 class ClusterHealth(Record):
-    """FederationState.Get: the state of `target_datacenter` stored in `datacenter`."""
+    """Operator.ServerHealth: how the servers do, and how many of them may fail."""
 
     healthy: bool = False
     failure_tolerance: int = 0

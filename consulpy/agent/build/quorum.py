@@ -6,12 +6,11 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.protocol import Protocol
-from twisted.python.failure import Failure
 
 from consulpy.agent.build import settings
 from consulpy.agent.build.bootstrap import Bootstrap
 from consulpy.agent.build.gossip import reporter
+from consulpy.agent.build.quorum_peers import QuorumPeers
 from consulpy.agent.build.raft_report import raft_stats, server_health
 from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.codec.record import Record
@@ -20,13 +19,15 @@ from consulpy.errors import ConfigError, NoLeader, RPCError
 from consulpy.leader.leader import Leader
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.leader.servers import QuorumServers
-from consulpy.metrics.registry import Measures
+from consulpy.metrics.registry import Registry
+from consulpy.metrics.tallies import Tallies
 from consulpy.raft.configuration import Configuration
 from consulpy.raft.configuration import Server as RaftServer
 from consulpy.raft.disk import RaftDatabase
-from consulpy.raft.interfaces import Answered, NotLeader, Observer, Role, Unreachable
+from consulpy.raft.interfaces import NotLeader, Observer, Role
+from consulpy.raft.leader_watch import LeaderWatch
 from consulpy.raft.machine import Raft
-from consulpy.raft.messages import PeerState
+from consulpy.raft.peers import Peers
 from consulpy.raft.peers_file import NAME as PEERS_FILE
 from consulpy.raft.peers_file import delete_peers, read_peers, recover
 from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
@@ -34,22 +35,19 @@ from consulpy.raft.replicated_log import ReplicatedLog
 from consulpy.raft.state_machine import StoreMachine
 from consulpy.raft.storage import StoredState
 from consulpy.raft.store_storage import StoreStorage
-from consulpy.raft.transport import LeaderWatch, Peers, RaftStream
+from consulpy.raft.stream import RaftStream
 from consulpy.rpc.forward import LeaderForwarder
-from consulpy.rpc.messages import reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.server import Server
-from consulpy.rpc.server_metadata import ServerInfo, host_port, server_of
+from consulpy.rpc.server_metadata import host_port
 from consulpy.rpc.snapshot_messages import SnapshotRequest
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
-from consulpy.serf.members import Member, Status
 from consulpy.state.store import Store
 from consulpy.structs.operator import AutopilotConfig, ServerHealth
 from consulpy.structs.options import QueryMeta
-from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
 _say = reporter("raft")
 
@@ -63,11 +61,12 @@ class QuorumServer(Observer):
     and RPC, `start` loads the stored state. `folder`: directory of the Raft log. `metrics`: the agent's.
     """
 
-    def __init__(self, config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measures, folder: Path) -> None:
+    def __init__(self, config: RuntimeConfig, reactor: Any, rng: Random, metrics: Registry, folder: Path) -> None:
         self._config = config
         self._reactor = reactor
         self._rng = rng
         self._metrics = metrics
+        self._tallies = Tallies(metrics)
         self.store = Store()
         self.log = ReplicatedLog(self.store, metrics, reactor.seconds)
         self._own = RaftServer(host_port(config.advertise_addr, config.ports.server), config.node_id)
@@ -77,18 +76,24 @@ class QuorumServer(Observer):
         self._delays = LockDelays(reactor)
         self.store.on_lock_delay = self._delays.start
         self._leader: Leader | None = None
-        #: Address of the leader, and what gossip says of it: until either changes.
-        self._found_leader: tuple[str, ServerInfo] | None = None
 
     def attach(self, server: Server, lan: Serf, dialer: Dialer, pool: ConnectionPool, make_leader: MakeLeader) -> None:
         """Connect Raft to RPC and gossip. `make_leader(ready)`: the leader's duties of one term (`leader.leader`)."""
         config, reactor = self._config, self._reactor
         self._server = server
-        self._lan = lan
-        self._pool = pool
         self._dialer = dialer
         self._make_leader = make_leader
-        self._peers = Peers(reactor, self._dial, self._survey)
+        self._others = others = QuorumPeers(
+            config,
+            reactor,
+            self._own,
+            lan,
+            dialer,
+            pool,
+            lambda: self.raft.configurations.latest.servers,
+            lambda: self.leader_address,
+        )
+        self._peers = Peers(reactor, others.dial, others.survey)
         machine = StoreMachine(
             self.store, say=reporter("state"), metrics=self._metrics, seconds=reactor.seconds, restored=self._restored
         )
@@ -103,20 +108,20 @@ class QuorumServer(Observer):
             state_machine=machine,
             observer=self,
         )
-        self._watch = LeaderWatch(lambda: self.raft.known_leader, self._refuses, self.raft.leader_died)
+        self._watch = LeaderWatch(lambda: self.raft.known_leader, others.refuses, self.raft.leader_died)
         self._forwarder = LeaderForwarder(
-            self._leader_info, pool, reactor, self._rng, config.performance.rpc_hold_timeout_s
+            others.leader, pool, reactor, self._rng, config.performance.rpc_hold_timeout_s
         )
         self.servers_work = QuorumServers(
             self.raft,
             config.datacenter,
             lan.members.values,
             reactor,
-            self._fetch_stats,
+            others.stats,
             self._autopilot,
             reporter("autopilot"),
         )
-        self._bootstrap = Bootstrap(config, reactor, self.raft, pool, self._alive_servers)
+        self._bootstrap = Bootstrap(config, reactor, self.raft, pool, others.alive)
         server.quorum = self
 
     def start(self) -> None:
@@ -171,14 +176,20 @@ class QuorumServer(Observer):
         servers = self.raft.configurations.latest.servers
         return len(servers) < 2 or all(server.id != self._config.node_id for server in servers)
 
-    def stream(self, write: Callable[[bytes], object], set_reading: Callable[[bool], object]) -> RaftStream:
+    def stream(
+        self,
+        write: Callable[[bytes], object],
+        set_reading: Callable[[bool], object],
+        close: Callable[[str], object],
+    ) -> RaftStream:
         """Server side of Raft on one connection. `set_reading(bool)`: resume or pause reading."""
         raft = self.raft
         stream = RaftStream(
             raft.handle,
-            lambda request: raft.snapshots.refusal(request) is not None,
+            raft.snapshots.begin_receiving,
             write,
             set_reading,
+            close,
             self._watch.lost,
         )
         self._watch.opened(stream)
@@ -253,7 +264,7 @@ class QuorumServer(Observer):
 
     def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
         """See `Quorum`."""
-        leader = self._leader_info()
+        leader = self._others.leader()
         return self._dialer.snapshot(leader, request, data) if leader is not None else fail(NoLeader())
 
     def servers(self) -> list[RaftServer]:
@@ -311,7 +322,7 @@ class QuorumServer(Observer):
 
     def leader_changed(self, address: str) -> None:
         """See `Observer`."""
-        self._found_leader = None
+        self._others.changed()
         if address and address != self._own.address:
             _say("info", f"new leader elected: {address}")
 
@@ -332,11 +343,23 @@ class QuorumServer(Observer):
 
     def configuration_changed(self) -> None:
         """See `Observer`."""
-        self._found_leader = None
+        self._others.changed()
 
     def heartbeat_failed(self, server: RaftServer, error: Exception) -> None:  # noqa: ARG002
         """See `Observer`."""
         self._metrics.incr("raft.replication.heartbeat.failed")
+
+    def incr(self, name: str, count: float = 1) -> None:
+        """See `Observer`."""
+        self._metrics.incr(name, count)
+
+    def sample(self, name: str, value: float) -> None:
+        """See `Observer`."""
+        self._metrics.sample(name, value)
+
+    def timed(self, name: str, seconds: float, count: int = 1) -> None:
+        """See `Observer`."""
+        self._tallies.add(name, 1000 * seconds, count)
 
     def _end_term(self) -> None:
         leader, self._leader = self._leader, None
@@ -356,81 +379,11 @@ class QuorumServer(Observer):
     def member_event(self, event: Event) -> None:
         """Apply a change of the LAN members."""
         if isinstance(event, MemberEvent):
-            self._found_leader = None
+            self._others.changed()
             if self._leader is not None:
                 self._leader.member_event(event)
             self.servers_work.member_event(event)
             self._bootstrap.check()
-
-    def _members(self) -> list[tuple[ServerInfo, Member]]:
-        found = [(server_of(member), member) for member in self._lan.members.values()]
-        return [
-            (info, member) for info, member in found if info is not None and info.datacenter == self._config.datacenter
-        ]
-
-    def _alive_servers(self) -> list[ServerInfo]:
-        return [info for info, member in self._members() if member.status is Status.ALIVE]
-
-    def _info(self, server: RaftServer) -> ServerInfo:
-        """How to call a server: the address in gossip, else that of the Raft configuration."""
-        for info, member in self._members():
-            if info.id == server.id and member.status is Status.ALIVE:
-                return info
-        host, _, port = server.address.rpartition(":")
-        return ServerInfo(
-            server.id, host.strip("[]"), int(port or 0), self._config.datacenter, use_tls=self._config.uses_tls
-        )
-
-    def _leader_info(self) -> ServerInfo | None:
-        address = self.leader_address
-        if not address or address == self._own.address:
-            return None
-        if self._found_leader is None or self._found_leader[0] != address:
-            found = self._find(address)
-            if found is None:
-                return None
-            self._found_leader = (address, found)
-        return self._found_leader[1]
-
-    def _find(self, address: str) -> ServerInfo | None:
-        for server in self.raft.configurations.latest.servers:
-            if server.address == address:
-                return self._info(server)
-        return next((info for info, _ in self._members() if info.rpc_address == address), None)
-
-    def _dial(self, server: RaftServer, make: Callable[[], Any]) -> "Deferred[Any]":
-        return self._dialer.connect(self._info(server), make)
-
-    def _refuses(self, address: str, answered: Callable[[bool], None]) -> None:
-        server = next((each for each in self.raft.configurations.latest.servers if each.address == address), None)
-        if server is None:
-            return
-        connected = self._dial(server, Protocol)
-        connected.addCallbacks(
-            lambda protocol: protocol.transport.abortConnection(),
-            lambda failure: answered("refused" in str(failure.value)),
-        )
-
-    def _survey(self, server: RaftServer, answered: Answered) -> None:
-        Deferred.fromCoroutine(self._fetch_state(server)).addCallbacks(
-            answered, lambda failure: answered(_reason(failure))
-        )
-
-    async def _fetch_state(self, server: RaftServer) -> PeerState:
-        info = self._info(server)
-        body = SpecificRequest(datacenter=self._config.datacenter).pack()
-        leader = reply_of(str, await self._pool.call(info, "Status.Leader", body))
-        stats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
-        return PeerState(leader, stats.last_index, stats.last_term)
-
-    def _fetch_stats(self, info: ServerInfo, answered: Callable[[RaftStats | None], None]) -> None:
-        async def fetch() -> RaftStats:
-            found: RaftStats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
-            return found
-
-        fetching = Deferred.fromCoroutine(fetch())
-        fetching.addTimeout(1.0, self._reactor)
-        fetching.addCallbacks(answered, lambda _: answered(None))
 
     def _autopilot(self) -> AutopilotConfig:
         return self.store.operator.autopilot(None)[1] or AutopilotConfig()
@@ -451,9 +404,3 @@ def _completion() -> "tuple[Deferred[None], Callable[[Any], None]]":
             done.callback(None)
 
     return done, finished
-
-
-def _reason(failure: Failure) -> Exception:
-    text = str(failure.value)
-    unreachable = "failed to get conn" in text or "rpc error getting client" in text
-    return Unreachable(text) if unreachable else RPCError(text)

@@ -16,7 +16,7 @@ from consulpy.agent.process.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.leader import Leader
 from consulpy.leader.lock_delays import LockDelays
-from consulpy.metrics.registry import Measures
+from consulpy.metrics.registry import Measures, Registry
 from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from consulpy.agent.process.jwt_keys import JwtKeys
 
 
-def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Measures) -> "QuorumServer | None":
+def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Registry) -> "QuorumServer | None":
     """Raft of this server, not yet attached, though it may be a quorum of one; None for -dev: it has no disk."""
     if config.data_dir is None:
         return None

@@ -120,7 +120,7 @@ def set_autopilot_configuration(server: "Server", request: AutopilotSetRequest) 
 def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth:  # noqa: ARG001
     """Health of the servers. A single server that replies is healthy."""
     if server.quorum is not None:
-        return _quorum_health(server.quorum.health())
+        return quorum_health(server.quorum.health())
     member = server.lan.members.get(server.node_name) if server.lan is not None else None
     own = ServerHealth(
         id=server.node_id,
@@ -138,7 +138,7 @@ def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth: 
     return ClusterHealth(healthy=True, failure_tolerance=0, servers=[own])
 
 
-def _quorum_health(servers: list[ServerHealth]) -> ClusterHealth:
+def quorum_health(servers: list[ServerHealth]) -> ClusterHealth:
     """Health and failure tolerance, as Consul counts them."""
     voters = sum(each.voter for each in servers)
     healthy = sum(each.voter and each.healthy for each in servers)

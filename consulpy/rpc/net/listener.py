@@ -14,7 +14,7 @@ from zope.interface import implementer
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import WireError
 from consulpy.log import Logger
-from consulpy.raft.transport import RaftStream
+from consulpy.raft.stream import RaftStream
 from consulpy.rpc import yamux
 from consulpy.rpc.dispatch import serve
 from consulpy.rpc.limits.memory_budget import Backpressure, MemoryBudget
@@ -58,7 +58,7 @@ BACKLOG: Final = 1024
 STREAM_BYTES: Final = 2048
 
 
-MakeRaftStream = Callable[[Callable[[bytes], object], Callable[[bool], object]], RaftStream]
+MakeRaftStream = Callable[[Callable[[bytes], object], Callable[[bool], object], Callable[[str], object]], RaftStream]
 
 
 @implementer(IPushProducer)
@@ -187,7 +187,7 @@ class RpcProtocol(RpcConnection):
         elif first == PLAIN:
             self._handler = _PlainStream(self)
         elif first == RAFT and self.factory.raft is not None:
-            self._handler = self.factory.raft(self.transport.write, self._set_reading)
+            self._handler = self.factory.raft(self.transport.write, self._set_reading, self.close_gracefully)
         elif first == SNAPSHOT and len(self.factory.snapshots) >= CONCURRENT_SNAPSHOTS_MAX:
             self.close_gracefully(f"more than {CONCURRENT_SNAPSHOTS_MAX} snapshots at once")
         elif first == SNAPSHOT:
@@ -296,7 +296,7 @@ class RpcFactory(Factory):
         connections: ConnectionTable | None = None,
     ) -> None:
         self.tls = tls
-        #: Builds the handler of a Raft connection from its `write` and `set_reading`; None: there is no quorum.
+        #: Builds the handler of a Raft connection from its `write`, `set_reading`, `close`; None: there is no quorum.
         self.raft: MakeRaftStream | None = None
         #: Snapshot connections.
         self.snapshots: set[RpcProtocol] = set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers.programs import ask, eventually, hosts, members
+from tests.peers.programs import Host, ask, eventually, hosts, members
 
 HERE = Path(__file__).parents[2] / "conformance"
 ONE, TWO, PEER = "127.44.0.1", "127.44.0.2", "127.44.0.3"
@@ -90,3 +90,60 @@ def _asked_of_a_client(program: str, place: Path) -> dict[str, list[str]]:
         cases = json.loads(report.read_text())["cases"]
         # a case that a client cannot pass tells what it saw last, with indexes that depend on the server's start
         return {case["id"]: [_INDEX.sub("Index", line) for line in case["problems"]] for case in cases}
+
+
+#: First address of each program's four agents: the pair, and the two other servers of its quorum.
+QUORUMS = {"consul": "127.44.1", "consulpy": "127.44.2"}
+
+
+@pytest.mark.peers
+@pytest.mark.timeout(PATIENCE_S + 120)
+def test_a_follower_of_a_quorum_of_three_answers_as_a_real_one_does(tmp_path: Path) -> None:
+    """The recordings are a lone leader's; where a real follower's answers differ from them, ours do in the same way."""
+    with ThreadPoolExecutor() as both:
+        theirs, ours = both.map(lambda program: _asked_of_a_follower(program, tmp_path / program), QUORUMS)
+    assert len(ours) >= 600
+    areas = sorted({case.partition("/")[0] for case in ours})
+    differing = {
+        area: {
+            case: (ours[case], theirs[case])
+            for case in ours
+            if case.startswith(f"{area}/") and ours[case] != theirs[case]
+        }
+        for area in areas
+    }
+    for area, cases in differing.items():
+        worse = {case: lines for case, lines in cases.items() if lines[0] and case not in BETTER}
+        assert len(worse) <= MAY_DIFFER.get(area, 0), worse
+
+
+def _asked_of_a_follower(program: str, place: Path) -> dict[str, list[str]]:
+    """For each case, how what a follower and a client of this program answer differs from the recording."""
+    one, two, leader, third, peer = (f"{QUORUMS[program]}.{number}" for number in range(1, 6))
+    servers = (("agent-lead", leader, "1"), ("agent-one", one, ""), ("agent-third", third, ""))
+    with hosts(place, None) as (host,):
+        for node, address, expect in servers:
+            _start(host, program, node, address, leader, "-server", *(("-bootstrap-expect", expect) if expect else ()))
+            if expect:
+                eventually(lambda: ask(f"{leader}:8500/v1/status/leader") == f"{leader}:8300", "it leads")
+        voters = lambda: [each["Voter"] for each in ask(f"{leader}:8500/v1/operator/raft/configuration")["Servers"]]  # noqa: E731
+        eventually(lambda: voters() == [True] * 3, "three voters", 90)
+        _start(host, program, "agent-two", two, leader)
+        eventually(lambda: len(ask(f"{two}:8500/v1/coordinate/nodes")) == 4, "all have told where they are", 60)
+        report = place / "report.json"
+        where = ["--http", f"{one}:8500", "--dns", f"{one}:8600", "--http2", f"{two}:8500", "--dns2", f"{two}:8600"]
+        command = [sys.executable, str(HERE / "conform"), "run", *where, "--consul", "consul", "--peer", peer]
+        host.run(*command, "--destructive", "--json", str(report), "--diffs", "0", check=False, within_s=PATIENCE_S)
+        assert ask(f"{one}:8500/v1/status/leader") == f"{leader}:8300", "it was a follower all the time"
+        cases = json.loads(report.read_text())["cases"]
+        own = QUORUMS[program].replace(".", r"\.")
+        return {
+            case["id"]: [re.sub(own, "127.44.0", _INDEX.sub("Index", line)) for line in case["problems"]]
+            for case in cases
+        }
+
+
+def _start(host: Host, program: str, node: str, address: str, join: str, *flags: str) -> None:
+    place = ["-node", node, "-bind", address, "-client", address, "-data-dir", str(host.directory / node)]
+    fast = ["-hcl", "performance { raft_multiplier = 1 }", "-retry-interval", "1s"]
+    host.start(node, program, "agent", *place, *fast, *flags, *([] if address == join else ["-retry-join", join]))

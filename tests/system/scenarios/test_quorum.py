@@ -39,11 +39,14 @@ class Quorum:
     def address(self, number: int) -> str:
         return f"{self.block}.{number}"
 
+    def host_of(self, number: int) -> Host:
+        return self.host
+
     def start(self, number: int, *flags: str) -> None:
         place = ["-node", f"n{number}", "-bind", self.address(number), "-client", self.address(number)]
         joins = [flag for other in self.kinds for flag in ("-retry-join", self.address(other))]
         expect = flags or ("-bootstrap-expect", str(len(self.kinds)))
-        self.running[number] = self.host.start(
+        self.running[number] = self.host_of(number).start(
             f"n{number}",
             self.kinds[number],
             "agent",
@@ -70,6 +73,12 @@ class Quorum:
         assert numbers, named
         return numbers[0]
 
+    @property
+    def own(self) -> int:
+        """A server of ours, if possible one that does not lead."""
+        leader = self.leader()
+        return max((number for number, kind in self.kinds.items() if kind == OWN), key=lambda number: number != leader)
+
     def put(self, number: int, key: str, value: str) -> bool:
         return bool(ask(self.url(number, f"kv/{key}"), "PUT", value.encode(), within_s=12))
 
@@ -77,8 +86,9 @@ class Quorum:
         found = ask(self.url(number, f"kv/{key}?{how}"))
         return base64.b64decode(found[0]["Value"]).decode()
 
-    def log(self, number: int) -> str:
-        return self.running[number].output
+    def term(self, number: int) -> int:
+        """The term that a server is in."""
+        return int(ask(self.url(number, "agent/self"))["Stats"]["raft"]["term"])
 
 
 @pytest.fixture
@@ -161,6 +171,35 @@ def test_writes_go_through_every_server_and_are_read_on_every_server(host: Host,
         assert [server["Node"] for server in servers if server["Leader"]] == [f"n{quorum.leader()}"]
     healthy = lambda: ask(quorum.url(1, "operator/autopilot/health"))["Healthy"]  # noqa: E731
     eventually(healthy, "all servers healthy")
+    where = f"-http-addr={quorum.address(quorum.own)}:8500"
+    state = json.loads(host.output("consulpy", "operator", "autopilot", "state", where, "-format", "json"))
+    assert (state["FailureTolerance"], len(state["Voters"])) == (1, 3)
+    assert state["Servers"][state["Leader"]]["Name"] == f"n{quorum.leader()}"
+    assert "Failure Tolerance:            1\n" in host.output("consulpy", "operator", "autopilot", "state", where)
+
+
+@pytest.mark.parametrize("mix", ["own", "two real"])
+def test_a_server_that_was_frozen_for_long_unseats_nobody(host: Host, mix: str) -> None:
+    """Half a minute: gossip calls it failed, autopilot may remove it, others have elected and gone on."""
+    quorum = begun(host, mix)
+    writer = Writer(quorum)
+    writer.start()
+    own = quorum.own
+    for seconds in (30.0, 10.0) if eventually(quorum.leader, "a leader") == own else (30.0,):
+        frozen = quorum.running.pop(own)
+        frozen.process.send_signal(signal.SIGSTOP)
+        other = min(quorum.running)
+        eventually(lambda other=other: quorum.put(other, "meanwhile", "x"), "a write without it")
+        time.sleep(seconds)
+        before = {number: (quorum.leader(number), quorum.term(number)) for number in quorum.running}
+        frozen.process.send_signal(signal.SIGCONT)
+        eventually(lambda: quorum.value(own, "meanwhile") == "x", "it is back")
+        eventually(lambda: quorum.put(own, "again", "x"), "a write through it")
+        assert {number: (quorum.leader(number), quorum.term(number)) for number in quorum.running} == before
+        quorum.running[own] = frozen
+    time.sleep(1)
+    writer.stop()
+    writer.check()
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -188,7 +227,7 @@ def test_a_frozen_server_comes_back_without_harm(host: Host, mix: str) -> None:
     writer.start()
     leader = quorum.leader()
     follower = next(number for number in quorum.kinds if number != leader)
-    for number, seconds in ((follower, 4.0), (leader, 4.0)):
+    for number, seconds in ((follower, 2.0), (leader, 2.0)):
         frozen = quorum.running.pop(number)
         frozen.process.send_signal(signal.SIGSTOP)
         time.sleep(seconds)

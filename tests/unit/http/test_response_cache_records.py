@@ -212,6 +212,20 @@ def test_health_is_told_as_one_server_tells_it(harness: HttpHarness) -> None:
     assert (server["Version"], server["Voter"], server["Leader"]) == ("1.8.7", True, True)
 
 
+def test_the_state_of_autopilot_is_told_in_the_form_of_newer_versions(harness: HttpHarness) -> None:
+    """Consul 1.9's `/v1/operator/autopilot/state`."""
+    found = harness.ask("GET /v1/operator/autopilot/state").json
+    ((server_id, server),) = found["Servers"].items()
+    assert (found["Healthy"], found["FailureTolerance"], found["OptimisticFailureTolerance"]) == (True, 0, 0)
+    assert (found["Leader"], found["Voters"], server["ID"]) == (server_id, [server_id], server_id)
+    assert (server["Status"], server["NodeStatus"], server["LastContact"], server["Healthy"]) == (
+        "leader",
+        "alive",
+        "0s",
+        True,
+    )
+
+
 def test_the_state_goes_out_and_comes_back(harness: HttpHarness) -> None:
     harness.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http"})
     saved = harness.ask("GET /v1/snapshot")

@@ -120,8 +120,26 @@ class _Reader:
     state: Any
     size: int = 1
 
-    def read(self, offset: int, size: int) -> bytes:
-        return b"x"
+    def read(self, done: Callable[[bytes], None]) -> None:
+        done(b"x")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass
+class Received:
+    """A `SnapshotWriter` that collects, and installs what came."""
+
+    state: bytes = b""
+    closed: bool = False
+
+    def write(self, piece: bytes, taken: Callable[[], None]) -> None:
+        self.state += piece
+        taken()
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class SimulatedStorage:
@@ -174,6 +192,9 @@ class SimulatedStorage:
                 self.disk.keep_from(keep_from)
 
         self._do(change, done, None)
+
+    def receive_snapshot(self, index: int) -> Received:
+        return Received()
 
     def install_snapshot(
         self, meta: SnapshotMeta, body: Any, *, keep_entries: bool, done: Callable[[Any], None]

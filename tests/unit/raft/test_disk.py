@@ -14,7 +14,7 @@ from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.disk import TAKEN_OVER_TERM, RaftDatabase
 from consulpy.raft.messages import BARRIER, CONFIGURATION, NOOP, LogEntry
 from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
-from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
+from consulpy.raft.storage import HardState, SnapshotMeta, SnapshotReader, StoredState, Update
 from consulpy.raft.store_storage import StoreStorage
 from consulpy.state.commands import KVS
 from consulpy.state.disk import LogStore
@@ -37,6 +37,23 @@ def put(key: str, value: bytes = b"v") -> KVS:
     return KVS(KVRequest(op="set", dir_ent=DirEntry(key=key, value=value)))
 
 
+class Taken:
+    """Counts the pieces that were taken."""
+
+    count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+def parts_of(reader: SnapshotReader) -> list[bytes]:
+    parts: list[Any] = []
+    while not parts or parts[-1]:
+        reader.read(parts.append)
+        assert isinstance(parts[-1], bytes), parts[-1]
+    return parts
+
+
 class Opened:
     """The file, opened."""
 
@@ -54,6 +71,32 @@ class Opened:
         done: list[Any] = []
         self.storage.save_snapshot(meta, Snapshot.of(store), keep_from, done.append)
         assert done == [None]
+
+    def sent(self, meta: SnapshotMeta) -> bytes:
+        """The newest snapshot, as it goes over the wire."""
+        readers: list[Any] = []
+        self.storage.open_snapshot(readers.append)
+        (reader,) = readers
+        assert reader.meta == meta
+        body = b"".join(parts_of(reader))
+        assert len(body) == reader.size
+        reader.close()
+        return body
+
+    def install(self, meta: SnapshotMeta, body: bytes, piece: int = 7000) -> Any:
+        """The store of a snapshot that comes in pieces, or what is wrong with it."""
+        writer, done = self.storage.receive_snapshot(meta.index), Taken()
+        for at in range(0, len(body), piece):
+            writer.write(body[at : at + piece], done)
+        assert done.count == len(range(0, len(body), piece))
+        installed: list[Any] = []
+        self.storage.install_snapshot(meta, writer, keep_entries=False, done=installed.append)
+        return installed[0]
+
+    @property
+    def rows_of_snapshots(self) -> set[int]:
+        """The indexes of the snapshots that have parts in the file."""
+        return {index for (index,) in self.database._connection.execute("SELECT DISTINCT idx FROM snapshot")}
 
     @property
     def entries(self) -> list[LogEntry]:
@@ -133,18 +176,12 @@ def test_a_snapshot_goes_out_and_in_as_real_servers_write_it(tmp_path: Path) -> 
     one, other = Opened(tmp_path / "one"), Opened(tmp_path / "other")
     meta = SnapshotMeta(199, 3, CONFIGURATION_OF_ONE, 1)
     one.save(meta, store, 200)
-    readers: list[Any] = []
-    one.storage.open_snapshot(readers.append)
-    reader = readers[0]
-    assert reader.meta == meta
-    body = reader.read(0, 100_000) + reader.read(100_000, 1 << 30)
-    assert len(body) == reader.size
+    body = one.sent(meta)
     assert body.startswith(pack({"LastIndex": 199}))
 
     other.write(Update(entries=[LogEntry(b"x", None, 1, 1, 0)]))
-    installed: list[Any] = []
-    other.storage.install_snapshot(meta, body, keep_entries=False, done=installed.append)
-    assert installed[0].kv.table.get("key/7") == store.kv.table.get("key/7")
+    installed = other.install(meta, body)
+    assert installed.kv.table.get("key/7") == store.kv.table.get("key/7")
     other.database.close()
     again = Opened(tmp_path / "other")
     assert again.found.snapshot == meta
@@ -156,14 +193,113 @@ def test_a_snapshot_goes_out_and_in_as_real_servers_write_it(tmp_path: Path) -> 
 def test_a_state_that_is_none_changes_nothing(path: Path, body: bytes) -> None:
     opened = Opened(path)
     opened.write(Update(HardState(4, 4, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
-    done: list[Any] = []
-    opened.storage.install_snapshot(
-        SnapshotMeta(9, 4, CONFIGURATION_OF_ONE, 1), body, keep_entries=False, done=done.append
-    )
-    assert isinstance(done[0], Exception)
+    assert isinstance(opened.install(SnapshotMeta(9, 4, CONFIGURATION_OF_ONE, 1), body), Exception)
+    assert opened.rows_of_snapshots == set()
     opened.database.close()
     again = Opened(path)
     assert (again.found.snapshot, len(again.entries), again.found.hard_state.term) == (None, 1, 4)
+
+
+def filled(keys: int, size: int = 2000) -> Store:
+    store = Store()
+    for index in range(1, keys + 1):
+        put(f"key/{index}", b"x" * size).apply(store, index)
+    return store
+
+
+def test_no_part_of_a_snapshot_on_its_way_is_large(tmp_path: Path) -> None:
+    """What is sent, and what is received, is never whole in memory."""
+    one, store = Opened(tmp_path / "one"), filled(1000)
+    meta = SnapshotMeta(1000, 3, CONFIGURATION_OF_ONE, 1)
+    one.save(meta, store, 1001)
+    readers: list[Any] = []
+    one.storage.open_snapshot(readers.append)
+    sizes = [len(part) for part in parts_of(readers[0])]
+    assert sum(sizes) > 2_000_000
+    assert max(sizes) < 500_000
+    other = Opened(tmp_path / "other")
+    writer: Any = other.storage.receive_snapshot(1000)
+    body = one.sent(meta)
+    for at in range(0, len(body), 65536):
+        writer.write(body[at : at + 65536], Taken())
+        assert writer._size < 500_000
+        assert len(writer._decoder._pending) < 100_000
+
+
+def test_a_snapshot_that_is_being_sent_outlives_the_next_one(path: Path) -> None:
+    opened, store = Opened(path), filled(400)
+    first, second = (SnapshotMeta(index, 3, CONFIGURATION_OF_ONE, 1) for index in (400, 500))
+    opened.save(first, store, 401)
+    readers: list[Any] = []
+    opened.storage.open_snapshot(readers.append)
+    begun: list[Any] = []
+    readers[0].read(begun.append)
+    opened.save(second, filled(500), 501)
+    rest = parts_of(readers[0])
+    assert len(begun[0]) + sum(map(len, rest)) == readers[0].size
+    assert opened.rows_of_snapshots == {400, 500}
+    readers[0].close()
+    assert opened.rows_of_snapshots == {500}
+    assert opened.sent(second)
+
+
+def test_a_snapshot_may_be_taken_while_another_one_is_received(path: Path) -> None:
+    """Parts of both come by turns; each one is whole."""
+    opened = Opened(path)
+    meta = SnapshotMeta(900, 3, CONFIGURATION_OF_ONE, 1)
+    body = pack({"LastIndex": 900}) + b"".join(Snapshot.of(filled(900)).records())
+    writer = opened.storage.receive_snapshot(900)
+    half = len(body) // 2
+    writer.write(body[:half], Taken())
+    opened.save(SnapshotMeta(300, 3, CONFIGURATION_OF_ONE, 1), filled(300), 301)
+    writer.write(body[half:], Taken())
+    assert opened.rows_of_snapshots == {300, 900}
+    installed: list[Any] = []
+    opened.storage.install_snapshot(meta, writer, keep_entries=False, done=installed.append)
+    assert installed[0].kv.table.get("key/900") is not None
+    opened.database.close()
+    again = Opened(path)
+    assert again.found.snapshot == meta
+    assert list(Snapshot.of(again.found.state).records()) == list(Snapshot.of(filled(900)).records())
+
+
+def test_a_snapshot_that_broke_off_leaves_nothing(path: Path) -> None:
+    opened = Opened(path)
+    kept = SnapshotMeta(50, 3, CONFIGURATION_OF_ONE, 1)
+    opened.save(kept, filled(50), 51)
+    body = pack({"LastIndex": 900}) + b"".join(Snapshot.of(filled(900)).records())
+    writer = opened.storage.receive_snapshot(900)
+    writer.write(body[:-100], Taken())
+    assert opened.rows_of_snapshots == {50, 900}
+    writer.close()
+    assert opened.rows_of_snapshots == {50}
+    writer = opened.storage.receive_snapshot(900)
+    writer.write(body[:-100], Taken())
+    opened.database.close()  # a crash
+    again = Opened(path)
+    assert again.rows_of_snapshots == {50}
+    assert again.found.snapshot == kept
+
+
+def test_a_snapshot_that_is_overtaken_by_an_installed_one_is_given_up(path: Path) -> None:
+    """Whoever waits for it hears that, or no other one would ever be taken."""
+    jobs: list[Callable[[], None]] = []
+    opened = Opened(path)
+    storage = StoreStorage(opened.database, OWN, jobs.append, run)
+    saved: list[Any] = []
+    storage.save_snapshot(SnapshotMeta(300, 3, CONFIGURATION_OF_ONE, 1), Snapshot.of(filled(300)), 301, saved.append)
+    jobs.pop(0)()
+    writer = storage.receive_snapshot(900)
+    writer.write(pack({"LastIndex": 900}) + b"".join(Snapshot.of(filled(9)).records()), Taken())
+    installed: list[Any] = []
+    storage.install_snapshot(
+        SnapshotMeta(900, 3, CONFIGURATION_OF_ONE, 1), writer, keep_entries=False, done=installed.append
+    )
+    while jobs:
+        jobs.pop(0)()
+    assert [str(each) for each in saved] == ["the state was replaced meanwhile"]
+    assert installed[0].kv.table.get("key/9") is not None
+    assert opened.rows_of_snapshots == {900}
 
 
 @pytest.fixture

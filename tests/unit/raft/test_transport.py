@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from consulpy.errors import WireError
-from consulpy.raft import transport
+from consulpy.raft import framing
 from consulpy.raft.configuration import Server
 from consulpy.raft.interfaces import Unreachable
+from consulpy.raft.leader_watch import LeaderWatch
 from consulpy.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -26,8 +27,11 @@ from consulpy.raft.messages import (
     encode_reply,
     encode_request,
 )
-from consulpy.raft.transport import LeaderWatch, PeerConnection, Peers, RaftStream
+from consulpy.raft.peers import Peers
+from consulpy.raft.stream import OPEN_LIMIT, RaftStream
+from consulpy.raft.transport import PeerConnection
 from tests.conftest import VECTORS
+from tests.unit.raft.simulated import Received
 from tests.unit.raft.test_follower import DIFFERENT, SCRIPT, follower
 
 PEER = Server("10.0.0.2:8300", "b")
@@ -43,7 +47,15 @@ class Answering:
         self.written = b""
         self.reading: list[bool] = []
         self.refuse = False
-        self.stream = RaftStream(self.handle, lambda _: self.refuse, self.write, self.reading.append)
+        self.closed: list[str] = []
+        self.received = Received()
+        self.stream = RaftStream(
+            self.handle,
+            lambda _: None if self.refuse else self.received,
+            self.write,
+            self.reading.append,
+            self.closed.append,
+        )
 
     def handle(self, request: Any, respond: Any, body: Any) -> None:
         self.requests.append(request)
@@ -69,7 +81,7 @@ def test_a_real_conversation_in_any_slicing(seed: int) -> None:
     raft = follower(clock)
     written: list[bytes] = []
     stream = RaftStream(
-        raft.handle, lambda request: raft.snapshots.refusal(request) is not None, written.append, lambda _: None
+        raft.handle, raft.snapshots.begin_receiving, written.append, lambda _: None, lambda why: pytest.fail(why)
     )
     steps = [step for step in SCRIPT["steps"] if step["note"] not in DIFFERENT]
     for piece in slices(b"".join(bytes.fromhex(step["request_hex"]) for step in steps), rng, 100):
@@ -83,7 +95,8 @@ def test_a_captured_snapshot_arrives_whole() -> None:
     answering = Answering()
     for piece in slices(bytes.fromhex(vector["request_hex"] + vector["state_hex"]), Random(1)):
         answering.stream.data_received(piece)
-    assert answering.bodies == [bytes.fromhex(vector["state_hex"])]
+    assert answering.bodies == [answering.received]
+    assert answering.received.state == bytes.fromhex(vector["state_hex"])
     answering.responds[0](InstallSnapshotReply(success=True, term=4), "")
     assert answering.written.hex() == vector["response_hex"]
 
@@ -113,7 +126,7 @@ def test_answers_keep_the_order_of_their_requests() -> None:
 
 def test_reading_stops_while_too_much_waits() -> None:
     answering = Answering()
-    for _ in range(transport.OPEN_LIMIT + 1):
+    for _ in range(OPEN_LIMIT + 1):
         answering.stream.data_received(encode_request(AppendEntries(entries=[], term=1)))
     assert answering.reading == [False]
     for respond in answering.responds:
@@ -128,9 +141,41 @@ def test_what_is_no_request_ends_the_connection(data: bytes) -> None:
         answering.stream.data_received(data + b"\x00" * 10)
 
 
+def test_no_more_of_a_state_is_read_than_is_stored() -> None:
+    answering = Answering()
+    waiting: list[Callable[[], None]] = []
+    answering.received.write = lambda piece, taken: waiting.append(taken)  # type: ignore[method-assign]
+    answering.stream.data_received(encode_request(InstallSnapshot(size=20, term=1)) + b"s" * 10)
+    assert answering.reading == [False]
+    answering.stream.data_received(b"s" * 10 + encode_request(RequestVote(term=5)))
+    assert len(waiting) == 1
+    waiting.pop()()
+    assert answering.requests == []
+    waiting.pop()()
+    assert [type(request).__name__ for request in answering.requests] == ["InstallSnapshot", "RequestVote"]
+    assert answering.reading == [False, True]
+
+
+def test_what_follows_a_state_is_read_as_carefully() -> None:
+    answering = Answering()
+    waiting: list[Callable[[], None]] = []
+    answering.received.write = lambda piece, taken: waiting.append(taken)  # type: ignore[method-assign]
+    answering.stream.data_received(encode_request(InstallSnapshot(size=1, term=1)) + b"s\xc1")
+    waiting.pop()()
+    assert len(answering.closed) == 1
+
+
+def test_a_state_that_breaks_off_is_forgotten() -> None:
+    answering = Answering()
+    answering.stream.data_received(encode_request(InstallSnapshot(size=20, term=1)) + b"s" * 10)
+    answering.stream.lost()
+    assert answering.received.closed
+    assert answering.requests == []
+
+
 def test_a_message_beyond_all_bounds_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MESSAGE_LIMIT", 20000)
-    monkeypatch.setattr(transport, "STATE_CHUNK", 20000)
+    monkeypatch.setattr(framing, "MESSAGE_LIMIT", 20000)
+    monkeypatch.setattr(framing, "STATE_CHUNK", 20000)
     stream = Answering().stream
     stream.data_received(b"\x00\xdb\x00\x10\x00\x00" + b"x" * 20000)
     with pytest.raises(WireError, match="more than"):
@@ -191,7 +236,7 @@ def test_an_answer_that_cannot_be_read_fails_all_calls(garbage: bytes) -> None:
 def test_a_call_that_takes_too_long_fails_all_of_them() -> None:
     made = Connected()
     made.connection.ask(RequestVote(), made.answers.append)
-    made.clock.advance(transport.CALL_TIMEOUT_S - 1)
+    made.clock.advance(framing.CALL_TIMEOUT_S - 1)
     made.connection.ask(RequestVote(), made.answers.append)
     made.clock.advance(1)
     assert [str(each) for each in made.answers] == ["i/o timeout"] * 2
@@ -261,24 +306,53 @@ def test_an_aborted_log_is_dialed_anew() -> None:
 
 
 class OneState:
+    """A snapshot of three parts; the test says when the next one is read."""
+
     meta: Any = None
     size = 600_000
 
-    def read(self, offset: int, size: int) -> bytes:
-        return (b"s" * self.size)[offset : offset + size]
+    def __init__(self) -> None:
+        self.parts: list[Any] = [b"s" * 200_000] * 3 + [b""]
+        self.wanted: list[Callable[[Any], None]] = []
+        self.is_closed = False
+
+    def read(self, done: Callable[[Any], None]) -> None:
+        self.wanted.append(done)
+
+    def give(self) -> None:
+        self.wanted.pop()(self.parts.pop(0))
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 def test_a_state_goes_over_a_connection_of_its_own_in_pieces() -> None:
-    dialing = Dialing()
+    dialing, state = Dialing(), OneState()
     request = InstallSnapshot(size=OneState.size, term=1)
-    dialing.peers.install(PEER, request, OneState(), dialing.answers.append)
+    dialing.peers.install(PEER, request, state, dialing.answers.append)
     wire: Any = dialing.made[0].transport
+    state.give()
+    assert dialing.sent(0) == b"\x01" + encode_request(request) + b"s" * 200_000
+    wire.producer.pauseProducing()
+    state.give()
+    assert state.wanted == [], "nothing is read ahead of the connection"
+    wire.producer.resumeProducing()
     while wire.producer is not None:
-        wire.producer.resumeProducing()
+        state.give()
     assert dialing.sent(0) == b"\x01" + encode_request(request) + b"s" * OneState.size
     dialing.made[0].dataReceived(encode_reply(InstallSnapshotReply(success=True, term=1)))
     assert dialing.answers == [InstallSnapshotReply(success=True, term=1)]
     assert not dialing.made[0].is_open
+    assert state.is_closed
+
+
+def test_a_state_that_cannot_be_read_ends_its_connection() -> None:
+    dialing, state = Dialing(), OneState()
+    dialing.peers.install(PEER, InstallSnapshot(size=OneState.size, term=1), state, dialing.answers.append)
+    state.parts = [OSError("bad block")]
+    state.give()
+    assert [str(each) for each in dialing.answers] == ["the snapshot cannot be read: bad block"]
+    assert state.is_closed
 
 
 def test_a_leader_is_dead_when_its_connections_are_closed_and_it_refuses_new_ones() -> None:

@@ -151,3 +151,41 @@ async def health(agent: "AgentInterface", request: Request) -> Response:
         server["SerfStatus"] = str(Status(server["SerfStatus"]))
         server["LastContact"] = format_duration_ns(server["LastContact"])
     return Response(shown, status=200 if found.healthy else 429)
+
+
+@route("GET", "/v1/operator/autopilot/state")
+async def autopilot_state(agent: "AgentInterface", request: Request) -> Response:
+    """The same in the form of Consul 1.9: by id, with leader and voters. Made of what servers of 1.8 tell, too."""
+    found = await _ask(agent, request, "Operator.ServerHealth")
+    servers = {server["ID"]: _state(server) for server in found.to_json()["Servers"] or ()}
+    voters = [each for each, server in servers.items() if server["Status"] in ("leader", "voter")]
+    return Response(
+        {
+            "Healthy": found.healthy,
+            "FailureTolerance": found.failure_tolerance,
+            "OptimisticFailureTolerance": found.failure_tolerance,
+            "Servers": servers,
+            "Leader": next((each for each, server in servers.items() if server["Status"] == "leader"), ""),
+            "Voters": voters,
+        }
+    )
+
+
+def _state(health: dict[str, Any]) -> dict[str, Any]:
+    status = "leader" if health["Leader"] else "voter" if health["Voter"] else "non-voter"
+    return {
+        "ID": health["ID"],
+        "Name": health["Name"],
+        "Address": health["Address"],
+        "NodeStatus": str(Status(health["SerfStatus"])),
+        "Version": health["Version"],
+        "LastContact": format_duration_ns(health["LastContact"]),
+        "LastTerm": health["LastTerm"],
+        "LastIndex": health["LastIndex"],
+        "Healthy": health["Healthy"],
+        "StableSince": health["StableSince"],
+        "ReadReplica": False,
+        "Status": status,
+        "Meta": {},
+        "NodeType": "voter",
+    }

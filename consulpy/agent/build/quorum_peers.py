@@ -1,0 +1,149 @@
+"""The other servers of a quorum: where gossip says they are, connections to them, and what they are asked."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from consulpy.config.schema import RuntimeConfig
+from consulpy.errors import RPCError
+from consulpy.raft.configuration import Server as RaftServer
+from consulpy.raft.interfaces import Answered, Unreachable
+from consulpy.raft.messages import PeerState
+from consulpy.rpc.messages import reply_of
+from consulpy.rpc.net.dialer import Dialer
+from consulpy.rpc.pool import ConnectionPool
+from consulpy.rpc.server_metadata import ServerInfo, server_of
+from consulpy.serf.machine import Serf
+from consulpy.serf.members import Member, Status
+from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
+
+#: How long the statistics of a server are waited for, in seconds (half of autopilot's interval).
+STATS_TIMEOUT_S: Final = 1.0
+#: How long the state of a server is waited for before an election: less than `Settings.survey_timeout_s`.
+SURVEY_TIMEOUT_S: Final = 0.4
+
+
+class QuorumPeers:
+    """`own`: this server. `configured()`: the servers of the Raft configuration. `leader_address()`: "" for none."""
+
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        reactor: Any,
+        own: RaftServer,
+        lan: Serf,
+        dialer: Dialer,
+        pool: ConnectionPool,
+        configured: Callable[[], Iterable[RaftServer]],
+        leader_address: Callable[[], str],
+    ) -> None:
+        self._datacenter, self._use_tls = config.datacenter, config.uses_tls
+        self._reactor = reactor
+        self._own = own
+        self._lan = lan
+        self._dialer = dialer
+        self._pool = pool
+        self._configured = configured
+        self._leader_address = leader_address
+        #: Address of the leader, and what gossip says of it: until either changes.
+        self._found_leader: tuple[str, ServerInfo] | None = None
+
+    def changed(self) -> None:
+        """Gossip or the configuration say something else now."""
+        self._found_leader = None
+
+    def _members(self) -> list[tuple[ServerInfo, Member]]:
+        found = [(server_of(member), member) for member in self._lan.members.values()]
+        return [(info, member) for info, member in found if info is not None and info.datacenter == self._datacenter]
+
+    def alive(self) -> list[ServerInfo]:
+        """The servers of the datacenter that gossip calls alive."""
+        return [info for info, member in self._members() if member.status is Status.ALIVE]
+
+    def _info(self, server: RaftServer) -> ServerInfo:
+        """How to call a server: the address in gossip, else that of the Raft configuration."""
+        for info, member in self._members():
+            if info.id == server.id and member.status is Status.ALIVE:
+                return info
+        host, _, port = server.address.rpartition(":")
+        return ServerInfo(server.id, host.strip("[]"), int(port or 0), self._datacenter, use_tls=self._use_tls)
+
+    def leader(self) -> ServerInfo | None:
+        """The leader, if it is another server and known here."""
+        address = self._leader_address()
+        if not address or address == self._own.address:
+            return None
+        if self._found_leader is None or self._found_leader[0] != address:
+            found = self._find(address)
+            if found is None:
+                return None
+            self._found_leader = (address, found)
+        return self._found_leader[1]
+
+    def _find(self, address: str) -> ServerInfo | None:
+        for server in self._configured():
+            if server.address == address:
+                return self._info(server)
+        return next((info for info, _ in self._members() if info.rpc_address == address), None)
+
+    def dial(self, server: RaftServer, make: Callable[[], Any]) -> "Deferred[Any]":
+        """See `consulpy.raft.peers.Dial`."""
+        return self._dialer.connect(self._info(server), make)
+
+    def refuses(self, address: str, answered: Callable[[bool], None]) -> None:
+        """Whether the server at this address refuses connections: its program has ended."""
+        server = next((each for each in self._configured() if each.address == address), None)
+        if server is None:
+            return
+        connected = self.dial(server, Protocol)
+        connected.addCallbacks(
+            lambda protocol: protocol.transport.abortConnection(),
+            lambda failure: answered("refused" in str(failure.value)),
+        )
+
+    def survey(self, server: RaftServer, answered: Answered) -> None:
+        """See `Sender.survey`. Who says nothing at all is reached if a new connection is made meanwhile."""
+        fetching = Deferred.fromCoroutine(self._fetch_state(server))
+        dialing = self.dial(server, Protocol)
+        reached: list[Any] = []
+
+        def dialed(protocol: Any) -> None:
+            reached.append(protocol)
+            protocol.transport.abortConnection()
+
+        def not_fetched(failure: Failure) -> None:
+            if failure.check(TimeoutError):
+                answered(RPCError("no answer") if reached else Unreachable("no answer, and no connection"))
+            else:
+                answered(_reason(failure))
+
+        dialing.addCallbacks(dialed, lambda _: None)
+        fetching.addTimeout(SURVEY_TIMEOUT_S, self._reactor, lambda _result, _timeout: Failure(TimeoutError()))
+        fetching.addCallbacks(answered, not_fetched)
+
+    async def _fetch_state(self, server: RaftServer) -> PeerState:
+        info = self._info(server)
+        body = SpecificRequest(datacenter=self._datacenter).pack()
+        leader = reply_of(str, await self._pool.call(info, "Status.Leader", body))
+        stats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
+        return PeerState(leader, stats.last_index, stats.last_term)
+
+    def stats(self, info: ServerInfo, answered: Callable[[RaftStats | None], None]) -> None:
+        """`Status.RaftStats` of a server, None if it does not answer in time."""
+
+        async def fetch() -> RaftStats:
+            found: RaftStats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
+            return found
+
+        fetching = Deferred.fromCoroutine(fetch())
+        fetching.addTimeout(STATS_TIMEOUT_S, self._reactor)
+        fetching.addCallbacks(answered, lambda _: answered(None))
+
+
+def _reason(failure: Failure) -> Exception:
+    text = str(failure.value)
+    unreachable = "failed to get conn" in text or "rpc error getting client" in text
+    return Unreachable(text) if unreachable else RPCError(text)
