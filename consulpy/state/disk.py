@@ -43,7 +43,7 @@ _SCHEMA: Final = """
 
 @dataclass(slots=True)
 class SnapshotJob:
-    """A snapshot being written. `part`: the number of its next part; `generation`: of the state that it belongs to."""
+    """A snapshot being written. `part`: how many parts it has so far; `generation`: of the state that it belongs to."""
 
     index: int
     part: int
