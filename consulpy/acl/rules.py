@@ -135,7 +135,8 @@ def _go_rule(kind: str, label: str, texts: dict[str, str]) -> str:
     """A rule as Consul's errors show it."""
     struct, name = _GO_RULES[kind]
     intentions = f", Intentions:{_quoted(texts['intentions'])}" if kind == "service" else ""
-    return f"&acl.{struct}{{{name}:{_quoted(label)}, Policy:{_quoted(texts['policy'])}{intentions}}}"
+    more = ", EnterpriseRule:acl.EnterpriseRule{}" if kind in ("key", "node", "service") else ""
+    return f"&acl.{struct}{{{name}:{_quoted(label)}, Policy:{_quoted(texts['policy'])}{intentions}{more}}}"
 
 
 def _level(word: str, verb: str, *, may_list: bool, shown: str) -> Level:

@@ -52,7 +52,8 @@ def test_the_last_scalar_of_a_policy_counts() -> None:
     [
         ('node "a" { policy = "list" }', "Invalid node policy: "),
         ('node_prefix "a" { policy = "x" }', "Invalid node_prefix policy: "),
-        ('key "a" {}', "Invalid key policy: "),
+        ('key "a" {}', 'Invalid key policy: &acl.KeyRule{Prefix:"a", Policy:"", EnterpriseRule:acl.EnterpriseRule{}}'),
+        ('event "a" {}', 'Invalid event policy: &acl.EventRule{Event:"a", Policy:""}'),
         ('service "a" { intentions = "read" }', "Invalid service policy: "),
         ('service "a" { policy = "read" intentions = "list" }', "Invalid service intentions policy: "),
         ('{"key":{"a":"read"}}', "Invalid key policy: "),
