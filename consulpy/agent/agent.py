@@ -330,6 +330,12 @@ class Agent(AgentParts):
             self.dns.reconfigure(settings.dns(fresh))
         _log.info("reloaded: {changes}", changes=str(changes) or "nothing changed")
 
+    def reset(self) -> "Deferred[None]":
+        """Empty the agent's own state and, if it leads, the servers' (`features.reset`)."""
+        from consulpy.agent.features.reset import reset  # for tests only
+
+        return reset(self)
+
     def keyring(self, operation: str, key: str, relay_factor: int) -> "Deferred[list[dict[str, Any]]]":
         """Run a key operation in all pools, WAN first. Fails with `RPCError`."""
         pools = [(pool.serf, pool is self._wan_pool) for pool in reversed(self._pools())]

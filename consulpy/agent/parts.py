@@ -147,6 +147,21 @@ class AgentParts:
         return self._role.cache
 
     @property
+    def role(self) -> Role:
+        """What the agent is in its datacenter."""
+        return self._role
+
+    @property
+    def parts(self) -> LocalParts:
+        """The parts of the local state."""
+        return self._parts
+
+    @property
+    def tokens(self) -> AgentTokens:
+        """The agent's own tokens."""
+        return self._tokens
+
+    @property
     def local(self) -> LocalState:
         """The services and checks of this agent."""
         return self._parts.state

@@ -208,11 +208,15 @@ class Leader:
     def _sweep(self) -> None:
         """Reconcile all members and nodes."""
         self._timer = self._clock.callLater(SWEEP_S, self._sweep)
-        for member in list(self._pool.members.values()):
-            self._reconcile(member.name, member)
+        self.reconcile_members()
         known = {name.lower() for name in self._pool.members}
         for name in rules.unknown_nodes(self._log.store, known):
             self._reconcile(name, None)
+
+    def reconcile_members(self) -> None:
+        """Reconcile all members of the pool."""
+        for member in list(self._pool.members.values()):
+            self._reconcile(member.name, member)
 
     def _reconcile(self, name: str, member: Member | None) -> None:
         """Submit what `member` (None: it was removed) makes necessary, one batch at a time per name.

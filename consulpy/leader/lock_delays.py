@@ -27,6 +27,10 @@ class LockDelays:
         if len(self._ends_s) < LOCK_DELAYS_MAX:
             self._ends_s[key] = now_s + delay_ns / 1e9
 
+    def clear(self) -> None:
+        """End all lock delays."""
+        self._ends_s.clear()
+
     def has(self, key: str) -> bool:
         """Whether a lock delay of `key` is running."""
         end_s = self._ends_s.get(key)

@@ -73,6 +73,10 @@ class SessionTimers:
             request = SessionRequest(datacenter=self._datacenter, op=DESTROY, session=Session(id=session_id))
             self._submit(SessionCommand(request))
 
+    def forget_lock_delays(self) -> None:
+        """End all lock delays."""
+        self._delays.clear()
+
     def has_lock_delay(self, key: str) -> bool:
         """Whether a lock delay of `key` is running."""
         return self._delays.has(key)

@@ -393,6 +393,18 @@ class LocalState:
             run.running.stop()
             run.running = None  # breaks the reference cycle run - `report`
 
+    def clear(self) -> None:
+        """Forget all services and checks, also in the data directory; the catalog is not told."""
+        for service_id in [key for key in self.services if self._transactions.stores]:
+            self.deregister_service(service_id)
+        for check_id in [key for key in self.checks if self._transactions.stores]:
+            self.deregister_check(check_id)
+        for check_id in list(self._runs):
+            self._stop_run(check_id)
+        self.configured_services.clear()
+        self.configured_checks.clear()
+        self.entries.clear()
+
     def stop(self) -> None:
         """Store what is queued, and stop all checks and timers; registrations stay."""
         self._transactions.close()

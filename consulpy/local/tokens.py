@@ -69,6 +69,12 @@ class AgentTokens:
         self._notify()
         return stored
 
+    def reset(self) -> None:
+        """Forget the tokens set over HTTP; what is stored is replaced by the next one that is set."""
+        if self._set:
+            self._set.clear()
+            self._notify()
+
     def _notify(self) -> None:
         self.version += 1
         for call in self.changed:

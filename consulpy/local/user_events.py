@@ -204,6 +204,12 @@ class UserEvents:
         self.watchers.changed([self.KEY])
         return event
 
+    def clear(self) -> None:
+        """Forget all events."""
+        if self._ring:
+            self._ring.clear()
+            self.watchers.changed([self.KEY])
+
     def list(self, name: str = "", watch: WatchSet | None = None) -> tuple[int, list[Event]]:
         """(index, events), oldest first, only those called `name` if given.
 

@@ -13,6 +13,7 @@ from consulpy.agent.debug_config import tagged_addresses
 from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.checks.runner import Runner
 from consulpy.config.schema import RuntimeConfig
+from consulpy.group_commit import run_inline
 from consulpy.local.aliases import Aliases
 from consulpy.local.load import configure, restore
 from consulpy.local.persist.disk import JournaledDirectory
@@ -76,7 +77,7 @@ def local_parts(
         run=disk.run,
         hand_back=reactor.callFromThread,
         call=disk.call,
-        later=partial(reactor.callLater, 0),
+        later=partial(reactor.callLater, 0) if files is not None else run_inline,
     )
     state.starter = Runner(
         reactor,

@@ -204,6 +204,11 @@ class QuorumServer(Observer):
         return "" if address == self._own.address and not self._server.is_leader else address
 
     @property
+    def leader(self) -> Leader | None:
+        """The leader's duties, while this server leads."""
+        return self._leader
+
+    @property
     def peers(self) -> list[str]:
         """See `Quorum`."""
         return [server.address for server in self.raft.configurations.latest.servers]

@@ -8,7 +8,6 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from consulpy.connections import UNLIMITED, ConnectionTable
@@ -23,6 +22,7 @@ from consulpy.dns.wire import Malformed, Question, decode
 from consulpy.log import Logger
 from consulpy.rpc.cache.tag import Validator
 from consulpy.rpc.caller import Caller
+from consulpy.serf.periodic import Ticker
 
 #: With port 0: UDP ports tried until the TCP port of the same number is free too.
 FREE_PORT_TRIES: Final = 10
@@ -65,8 +65,7 @@ class DnsService(Service):
         self._tcp_cache = PacketCache(validator, TCP_ENTRIES_MAX)
         self._udp: list[UdpSocket] = []
         self._ports: list[Any] = []
-        self._refresh = LoopingCall(self._restart_sets)
-        self._refresh.clock = reactor
+        self._refresh = Ticker(reactor, SET_LIFETIME_S, self._restart_sets)
         self.counters = {"malformed": 0, "dropped": 0, "failed": 0}
         #: Questions answered, and the time spent on them in milliseconds.
         self.queries, self.queries_ms = 0, 0.0
@@ -107,7 +106,7 @@ class DnsService(Service):
         config = self.config
         if config.port < 0:
             return
-        self._refresh.start(SET_LIFETIME_S, now=False)
+        self._refresh.start()
         for address in config.addresses:
             self._listen(address, config.port, tries=FREE_PORT_TRIES if config.port == 0 else 1)
 
@@ -130,8 +129,7 @@ class DnsService(Service):
     def stopService(self) -> "Deferred[Any]":
         """Stop listening; answers being resolved are not sent."""
         super().stopService()  # type: ignore[no-untyped-call]
-        if self._refresh.running:
-            self._refresh.stop()
+        self._refresh.stop()
         for udp in self._udp:
             udp.close()
         self._udp.clear()

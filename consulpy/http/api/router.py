@@ -4,8 +4,11 @@ The fast path finds the same endpoints in a table (`app`). Klein with its depend
 idle agent, and compiling its url map takes longer than the rest of the agent's start.
 """
 
+import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final
 
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -18,6 +21,20 @@ _log = Logger()
 Respond = Callable[[Any, str, str], Any]
 
 
+_REACTOR: Final = "twisted.internet.reactor"
+
+
+def _klein() -> Any:
+    """The module klein. Its import takes the global reactor, and would choose one for a program that has none yet."""
+    placeholder = ModuleType(_REACTOR)
+    if sys.modules.setdefault(_REACTOR, placeholder) is not placeholder:
+        return import_module("klein")
+    try:
+        return import_module("klein")
+    finally:
+        del sys.modules[_REACTOR]
+
+
 def klein_resource(
     paths: Iterable[str],
     respond: Respond,
@@ -28,10 +45,10 @@ def klein_resource(
 
     `text` of a request is its path, with undecodable bytes as surrogates; `postpath` is only for matching.
     """
-    from klein import Klein
+    klein = _klein()
     from werkzeug.exceptions import NotFound
 
-    app = Klein()
+    app = klein.Klein()
     app.url_map.merge_slashes = False
     known = frozenset(paths)
     for path in known:

@@ -122,6 +122,11 @@ class Transactions:
 
     # Called while a change is planned
 
+    @property
+    def stores(self) -> bool:
+        """Whether changes are stored at all."""
+        return self._files is not None
+
     def claim(self, *names: str) -> None:
         """Declare what the change that is being planned concerns; to be called before any of it is read."""
         if self._planning is None:  # called directly: what is being stored comes first

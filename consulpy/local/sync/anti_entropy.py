@@ -122,6 +122,13 @@ class AntiEntropy:
             delay_s = max(0.0, (1 - self._available()) * PARTIAL_INTERVAL_S)
             self._partial_timer = self._clock.callLater(delay_s, self._partial)
 
+    def flush(self) -> None:
+        """Run a partial sync that is scheduled now, unless another sync is running."""
+        timer = self._partial_timer
+        if timer is not None and timer.active() and self._running is None:
+            timer.cancel()
+            self._partial()
+
     def _available(self) -> float:
         """Partial syncs that may start now; below 1: none yet."""
         elapsed_s = self._clock.seconds() - self._partial_started_s

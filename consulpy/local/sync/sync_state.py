@@ -232,6 +232,18 @@ class Entries:
             self.mark_check_out_of_sync(entry)
             self.changed()
 
+    def clear(self) -> None:
+        """Forget all entries; the node is out of sync."""
+        self.stop()
+        keys = [*self.services, *self._by_service]
+        self.services.clear()
+        self.checks.clear()
+        self._by_service.clear()
+        self._dirty_services.clear()
+        self._dirty_checks.clear()
+        self.node_in_sync = False
+        self._notify("services", "checks", *(("service", key) for key in dict.fromkeys(keys)))
+
     def stop(self) -> None:
         """Cancel all timers."""
         for entry in self.checks.values():

@@ -1,0 +1,258 @@
+"""What is behind the `consul` of a test: an agent in this process, or one that is asked over HTTP."""
+
+import asyncio
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from consulpy.agent.process.monotonic import monotonic_s
+from consulpy.testing.http_reset import reset_over_http
+from consulpy.testing.operations import Operations
+
+if TYPE_CHECKING:
+    from consulpy.agent.embedded import Agent, Ports
+    from consulpy.testing.reactors import ReactorLoop
+
+Address = tuple[str, int]
+#: What a test asks for, as a coroutine over the operations.
+Make = Callable[[Operations], Coroutine[Any, Any, Any]]
+
+#: Longest wait for one HTTP response, in seconds.
+REQUEST_TIMEOUT_S: Final = 60.0
+#: Settings of agents in tests, below those of the test: failures are noticed in seconds instead of half a minute.
+QUICK: Final[Mapping[str, Any]] = {
+    **{
+        pool: {"gossip_interval": "100ms", "probe_interval": "100ms", "probe_timeout": "100ms", "suspicion_mult": 3}
+        for pool in ("gossip_lan", "gossip_wan")
+    },
+    "performance": {"raft_multiplier": 1, "leave_drain_time": "10ms"},
+}
+
+
+def with_quick_settings(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`config` over the settings of agents in tests."""
+    merged = {name: dict(block) for name, block in QUICK.items()}
+    for name, value in (config or {}).items():
+        if name in merged and isinstance(value, Mapping):
+            merged[name] |= value
+        else:
+            merged[name] = value
+    return merged
+
+
+class Backend(Protocol):
+    """An agent that a test uses."""
+
+    #: The agent, if it is in this process.
+    agent: "Agent | None"
+
+    @property
+    def url(self) -> str:
+        """The base of HTTP URLs."""
+
+    @property
+    def dns(self) -> Address | None:
+        """Where DNS answers; None: nowhere, or not known."""
+
+    def run(self, make: Make) -> Any:
+        """Run an operation and wait for it."""
+
+    def begin(self, make: Make) -> Awaitable[Any]:
+        """Run an operation, to be awaited."""
+
+    def reset(self) -> Make:
+        """The operation after which the agent is as new."""
+
+    def close(self) -> None:
+        """Stop the agent, if it is the test's."""
+
+
+class InProcess:
+    """An agent in this process. `close` stops it."""
+
+    def __init__(self, loop: "ReactorLoop", agent: "Agent", more_to_reset: tuple["Agent", ...] = ()) -> None:
+        from twisted.internet.task import deferLater
+
+        self.loop = loop
+        self.agent: Agent | None = agent
+        self._agent = agent
+        self._more = more_to_reset
+        reactor = loop.reactor
+        self.operations = Operations(
+            lambda method, path, body: agent.request(method, path, body),
+            lambda seconds: deferLater(reactor, seconds),
+            monotonic_s,
+            lambda: agent.core.parts.anti_entropy.flush(),
+        )
+
+    @property
+    def url(self) -> str:
+        """See `Backend.url`."""
+        return self._agent.url
+
+    @property
+    def dns(self) -> Address | None:
+        """See `Backend.dns`."""
+        return self._agent.dns_addr
+
+    def run(self, make: Make) -> Any:
+        """See `Backend.run`."""
+        return self.loop.run(lambda: make(self.operations))
+
+    def begin(self, make: Make) -> Awaitable[Any]:
+        """See `Backend.begin`."""
+        from consulpy.testing.reactors import awaitable
+
+        return awaitable(self.loop, lambda: make(self.operations))
+
+    def reset(self) -> Make:
+        """See `Backend.reset`."""
+
+        async def make(operations: Operations) -> None:
+            for agent in (*self._more, self._agent):
+                await agent.core.reset()
+            operations.keys.clear()
+            operations.services.clear()
+
+        return make
+
+    def close(self) -> None:
+        """Stop the agent; in the reactor's own thread it is gone a turn later."""
+        from consulpy.testing.reactors import stop_all
+
+        stop_all(self.loop, [self._agent])
+
+
+def start_in_process(*, server: bool, ports: "Ports", config: Mapping[str, Any] | None) -> InProcess:
+    """Start an agent in this process and wait until it answers. Raises `ConfigError`."""
+    from consulpy.agent.embedded import Agent
+    from consulpy.testing.reactors import reactor_loop
+
+    loop = reactor_loop()
+    agent = Agent.create(loop.reactor, server=server, ports=ports, config=with_quick_settings(config))
+    loop.run(agent.start)
+    return InProcess(loop, agent)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A response that came over a socket."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises `ValueError`."""
+        import json
+
+        return json.loads(self.body)
+
+
+class OverHttp:
+    """An agent that runs elsewhere, at `url`. `token`: sent with each request, if there is one."""
+
+    agent: "Agent | None" = None
+
+    def __init__(self, url: str, dns: Address | None, token: str = "") -> None:
+        self._url = url.rstrip("/")
+        self._dns = dns
+        parts = urlsplit(self._url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        if parts.hostname is None or parts.scheme not in ("http", "https"):
+            raise ValueError(f"expected the URL of an agent as http://127.0.0.1:8500, not {url!r}")
+        self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path
+        self._kind = kind
+        self._headers = {"X-Consul-Token": token} if token else {}
+        self._lock = threading.Lock()
+        self._connection: http.client.HTTPConnection | None = None
+        self.operations = Operations(self._send, _sleep, monotonic_s)
+
+    @property
+    def url(self) -> str:
+        """See `Backend.url`."""
+        return self._url
+
+    @property
+    def dns(self) -> Address | None:
+        """See `Backend.dns`."""
+        return self._dns
+
+    async def _send(self, method: str, path: str, body: bytes) -> HttpAnswer:
+        with self._lock:
+            try:
+                return self._exchange(method, path, body)
+            except (http.client.HTTPException, ConnectionError):
+                self._close_connection()  # it was idle for too long; once more on a new one
+                return self._exchange(method, path, body)
+
+    def _exchange(self, method: str, path: str, body: bytes) -> HttpAnswer:
+        if self._connection is None:
+            self._connection = self._kind(self._host, self._port, timeout=REQUEST_TIMEOUT_S)
+            self._connection.connect()
+            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection.request(method, self._prefix + path, body, self._headers)
+        response = self._connection.getresponse()
+        return HttpAnswer(response.status, response.headers, response.read())
+
+    def _close_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def run(self, make: Make) -> Any:
+        """See `Backend.run`."""
+        return _finish(make(self.operations))
+
+    def begin(self, make: Make) -> Awaitable[Any]:
+        """See `Backend.begin`."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            from twisted.internet.threads import deferToThreadPool
+
+            from consulpy.testing.reactors import reactor_loop
+
+            reactor = reactor_loop().reactor
+            return deferToThreadPool(reactor, reactor.getThreadPool(), self.run, make)
+        return asyncio.to_thread(self.run, make)
+
+    def reset(self) -> Make:
+        """See `Backend.reset`."""
+        return reset_over_http
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._close_connection()
+
+
+class Untouched(OverHttp):
+    """A running agent that is not the tests': only what they made is removed."""
+
+    def reset(self) -> Make:
+        """Removes the test's own keys and services."""
+        return lambda operations: operations.remove_own()
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self.run(lambda operations: operations.remove_own())
+        super().close()
+
+
+async def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that waits for nothing but blocking calls."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    coroutine.close()
+    raise AssertionError("it waits for an event loop")
