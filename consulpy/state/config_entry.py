@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
+from consulpy.connect.discovery_chain.links import linked_services
 from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
@@ -19,7 +20,7 @@ class ConfigEntries:
 
     def __init__(self, indexes: Indexes) -> None:
         self._indexes = indexes
-        self.table: Table[Any] = Table(CONFIG_ENTRIES, kind=lambda entry: (entry.kind,))
+        self.table: Table[Any] = Table(CONFIG_ENTRIES, kind=lambda entry: (entry.kind,), link=linked_services)
 
     def get(self, watch: WatchSet | None, kind: str, name: str) -> tuple[int, Any]:
         """An entry, None if there is none; names match without regard to case."""
@@ -30,25 +31,46 @@ class ConfigEntries:
         rows = self.table.by("kind", kind) if kind else self.table.all()
         return self._indexes.max(watch, CONFIG_ENTRIES), rows
 
+    def find(self, kind: str, name: str) -> Any:
+        """An entry of exactly this name, or None: links between entries regard the case of names."""
+        found = self.table.get(*entry_key(kind, name))
+        return found if found is not None and found.name == name else None
+
+    def of_kind(self, kind: str) -> Sequence[Any]:
+        """All entries of a kind."""
+        return self.table.by("kind", kind)
+
+    def linking_to(self, service: str) -> Sequence[Any]:
+        """The entries of other services that name this one."""
+        return self.table.by("link", service)
+
     def put(self, change: TableChange, entry: Any, *, check_and_set: bool = False) -> bool:
-        """Write an entry; with `check_and_set` only if its index is still `entry.modify_index` (0:
-        it does not exist).
+        """Write an entry; with `check_and_set` only if its index is still `entry.modify_index` (0: it does not exist).
+
+        Raises `RPCError` if it would break a discovery chain.
         """
         key = entry_key(entry.kind, entry.name)
         old = self.table.get(*key)
         if check_and_set and entry.modify_index != (old.modify_index if old is not None else 0):
             return False
+        self._check(entry.kind, entry.name, entry)
         created = old.create_index if old is not None else change.index
         change.put(self.table, key, dataclasses.replace(entry, create_index=created, modify_index=change.index))
         change.bump(CONFIG_ENTRIES)
         return True
 
     def remove(self, change: TableChange, kind: str, name: str) -> None:
-        """Remove an entry if it exists."""
+        """Remove an entry if it exists. Raises `RPCError` if a discovery chain needs it."""
         key = entry_key(kind, name)
         if self.table.get(*key) is not None:
+            self._check(kind, name, None)
             change.remove(self.table, key)
             change.bump(CONFIG_ENTRIES)
+
+    def _check(self, kind: str, name: str, new: Any) -> None:
+        from consulpy.connect.discovery_chain.check import check_change  # not needed to start
+
+        check_change(self, kind, name, new)
 
 
 def entry_key(kind: str, name: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ LAYERS = [
     {"gocompat"},
     {"structs"},
     {"filter"},
+    {"connect"},
     {"memberlist", "state", "acl", "tls", "client"},
     {"serf", "raft"},
     {"rpc"},

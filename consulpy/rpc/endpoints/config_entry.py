@@ -1,11 +1,10 @@
 """ConfigEntry.*: central settings of services and proxies (docs/wire/rpc.md 10)."""
 
-import dataclasses
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from consulpy.connect.config_entries.normalize import normalized
+from consulpy.connect.config_entries.validate import validate
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
-from consulpy.gocompat.duration import format_duration_ns
 from consulpy.rpc.methods import read, write
 from consulpy.state.commands import ConfigEntry as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
@@ -15,14 +14,6 @@ from consulpy.structs.config_entry import (
     KINDS,
     PROXY_DEFAULTS,
     SERVICE_DEFAULTS,
-    Failover,
-    IngressGateway,
-    ProxyDefaults,
-    Redirect,
-    ServiceDefaults,
-    ServiceResolver,
-    ServiceSplitter,
-    TerminatingGateway,
 )
 from consulpy.structs.config_entry_requests import (
     AllEntriesReply,
@@ -39,15 +30,12 @@ from consulpy.structs.requests import Empty, SpecificRequest
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
-#: The smallest weight of a split, in percent.
-_WHOLE = 10_000
-
 
 @write("ConfigEntry.Apply", EntryRequest, bool)
 def apply(server: "Server", request: EntryRequest) -> Any:
     """Write an entry; with `upsert-cas` only if its index is unchanged."""
     entry = normalized(request.entry, request.leading_kind)
-    check(entry)
+    validate(entry)
     op = request.op or UPSERT
     if op not in (UPSERT, UPSERT_CAS):
         raise RPCError(f"invalid config entry operation type: {op}")
@@ -69,60 +57,6 @@ def _request(server: "Server", request: EntryRequest, op: str, entry: Any) -> En
         entry=entry,
         leading_kind=request.leading_kind or entry.kind,
     )
-
-
-def normalized(entry: Any, kind: str) -> Any:
-    """The entry with its kind, the fixed name of proxy defaults, and its protocol in lower case."""
-    new = dataclasses.replace(entry, kind=entry.kind or kind)
-    if isinstance(new, ProxyDefaults):
-        new.name = GLOBAL
-    if isinstance(new, ServiceDefaults):
-        new.protocol = new.protocol.lower()
-    return new
-
-
-#: Errors of entries without a name, where they are not the usual one.
-_NAMELESS: Final = {
-    SERVICE_DEFAULTS: "serviceName is required",
-    "terminating-gateway": "serviceName is required",
-    "ingress-gateway": "failed inserting config entry: object missing primary index",
-}
-
-
-def check(entry: Any) -> None:
-    """Check an entry. Raises `RPCError`."""
-    if not entry.name:
-        raise RPCError(_NAMELESS.get(entry.kind, "Name is required"))
-    if isinstance(entry, ServiceSplitter):
-        if not entry.splits:
-            raise RPCError("no splits configured")
-        weights = [round(split.weight * 100) for split in entry.splits]
-        if sum(weights) != _WHOLE:
-            raise RPCError(f"the sum of all split weights must be 100, not {sum(weights) / 100:f}")
-    if isinstance(entry, ServiceResolver):
-        subsets = entry.subsets or {}
-        if entry.default_subset and entry.default_subset not in subsets:
-            raise RPCError(f'DefaultSubset "{entry.default_subset}" is not a valid subset')
-        if "" in subsets:
-            raise RPCError("Subset defined with empty name")
-        if entry.redirect is not None and entry.failover:
-            raise RPCError("Redirect and Failover cannot be combined")
-        if entry.redirect == Redirect():
-            raise RPCError("Redirect is empty")
-        for name, failover in (entry.failover or {}).items():
-            if failover == Failover(datacenters=failover.datacenters) and not failover.datacenters:
-                text = "one of Service, ServiceSubset, Namespace, or Datacenters is required"
-                raise RPCError(f"Bad Failover[{quoted(name)}] {text}")
-            if "" in (failover.datacenters or ()):
-                raise RPCError(f"Bad Failover[{quoted(name)}].Datacenters: found empty datacenter")
-        if entry.connect_timeout < 0:
-            raise RPCError(f"Bad ConnectTimeout '{format_duration_ns(entry.connect_timeout)}', must be >= 0")
-    if isinstance(entry, IngressGateway):
-        for listener in entry.listeners or ():
-            if not listener.services:
-                raise RPCError(f"No service declared for listener with port {listener.port}")
-    if isinstance(entry, TerminatingGateway) and any(not each.name for each in entry.services or ()):
-        raise RPCError("Service name cannot be blank.")
 
 
 @read("ConfigEntry.Get", EntryQuery, EntryReply)

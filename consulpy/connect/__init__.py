@@ -1,0 +1,1 @@
+"""Consul's service mesh: config entries and discovery chains (docs/wire/discovery-chains.md). Pure."""

@@ -1,0 +1,90 @@
+"""What a config entry may say. The order of the checks and every text are those of Consul 1.8.7."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from consulpy.connect.config_entries.gateways import ingress_errors, terminating_errors
+from consulpy.connect.config_entries.resolver import resolver_errors
+from consulpy.connect.config_entries.router import router_errors
+from consulpy.connect.discovery_chain.graph import scaled_weight
+from consulpy.errors import RPCError
+from consulpy.filter.literals import quoted
+from consulpy.gocompat.float32 import float32
+from consulpy.structs.config_entry import (
+    SERVICE_DEFAULTS,
+    IngressGateway,
+    ProxyDefaults,
+    ServiceResolver,
+    ServiceRouter,
+    ServiceSplitter,
+    TerminatingGateway,
+)
+
+#: Errors of entries without a name, where they are not the usual one.
+_NAMELESS: Final = {
+    SERVICE_DEFAULTS: "serviceName is required",
+    "terminating-gateway": "serviceName is required",
+    "ingress-gateway": "failed inserting config entry: object missing primary index",
+}
+#: The sum of all weights of a splitter, in hundredths of a percent.
+_WHOLE: Final = 10_000
+#: Deepest nesting of the free settings of proxies: deeper ones overflow the stacks of programs that read them.
+DEPTH_MAX: Final = 64
+
+
+def validate(entry: Any) -> None:
+    """Raises `RPCError` with the first error of an entry."""
+    for error in _errors(entry):
+        raise RPCError(error)
+
+
+def _errors(entry: Any) -> Iterator[str]:
+    if isinstance(entry, ProxyDefaults):
+        yield from free_settings_errors(entry.config or {}, "Config")
+    if not entry.name:
+        yield _NAMELESS.get(entry.kind, "Name is required")
+    if isinstance(entry, ServiceSplitter):
+        yield from _splitter_errors(entry)
+    elif isinstance(entry, ServiceRouter):
+        yield from router_errors(entry)
+    elif isinstance(entry, ServiceResolver):
+        yield from resolver_errors(entry)
+    elif isinstance(entry, IngressGateway):
+        yield from ingress_errors(entry)
+    elif isinstance(entry, TerminatingGateway):
+        yield from terminating_errors(entry)
+
+
+def free_settings_errors(value: Any, where: str, depth: int = 0) -> Iterator[str]:
+    """Errors of settings without a schema.
+
+    Consul takes a null in them, and every server that applies it ends, at each start again; here it is refused.
+    """
+    if value is None:
+        yield f"{where} is null: this would end every Consul server that reads it; leave the key out"
+    elif depth > DEPTH_MAX:
+        yield f"{where} is nested deeper than {DEPTH_MAX} levels"
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from free_settings_errors(each, f"{where}.{key}", depth + 1)
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from free_settings_errors(each, f"{where}[{number}]", depth + 1)
+
+
+def _splitter_errors(entry: ServiceSplitter) -> Iterator[str]:
+    if not entry.splits:
+        yield "no splits configured"
+    seen: set[tuple[str, str, str]] = set()
+    total = 0
+    for split in entry.splits or ():
+        key = (split.service or entry.name, split.service_subset, split.namespace)
+        if key in seen:
+            service, subset, namespace = (quoted(each) for each in key)
+            yield (
+                f"split destination occurs more than once: service={service}, subset={subset}, namespace={namespace}"
+            )
+        seen.add(key)
+        total += scaled_weight(split.weight)
+    if total != _WHOLE:
+        yield f"the sum of all split weights must be 100, not {float32(total / 100):f}"
