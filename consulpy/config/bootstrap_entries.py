@@ -5,10 +5,11 @@ from typing import Any
 
 from consulpy.config.definitions import Definition, anything, map_of
 from consulpy.config.place import Place
+from consulpy.connect.config_entries.normalize import normalized
+from consulpy.connect.config_entries.validate import validate
 from consulpy.errors import RPCError
 from consulpy.gocompat.json_decode import GoError
 from consulpy.http.api.config_entry_body import entry_of
-from consulpy.rpc.endpoints.config_entry import check, normalized
 from consulpy.structs.config_entry import Entry
 
 
@@ -31,5 +32,5 @@ def entries_of(raws: Iterable[Mapping[str, Any]]) -> list[Entry]:
 def _entry(raw: dict[str, Any]) -> Entry:
     entry = entry_of(raw)
     entry = normalized(entry, entry.kind)
-    check(entry)
+    validate(entry)
     return entry  # type: ignore[no-any-return]
