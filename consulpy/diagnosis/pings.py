@@ -170,7 +170,7 @@ class PingRound:
         self._send(Ping(self._expect(heard), self._name).encode())
 
     def _send(self, message: bytes) -> None:
-        self._memberlist.send_parts(self._at, [message], _NO_CRC)
+        self._memberlist.outgoing.send_parts(self._at, [message], _NO_CRC)
 
     def _ping_tcp(self) -> None:
         began_s = self._clock.seconds()
@@ -180,7 +180,7 @@ class PingRound:
                 self.report.tcp, self.report.tcp_s = result, self._clock.seconds() - began_s
                 self._check()
 
-        self._memberlist.tcp_ping(self._name, self._at, self._expect(_ignored), min(TCP_S, self._limit_s - 0.2), done)
+        self._memberlist.outgoing.tcp_ping(self._name, self._at, self._expect(_ignored), min(TCP_S, self._limit_s - 0.2), done)
 
     def _more(self) -> None:
         """One of the first pings was lost, or is late: try more, from other sides too."""
@@ -214,7 +214,7 @@ class PingRound:
                 seq_no = self._expect(self._helper_heard(helper.name))
                 address, port = config.advertise
                 request = IndirectPing(seq_no, *self._at, self._name, True, address, port, config.name)
-                self._memberlist.send_parts(helper.endpoint, [request.encode()], helper)
+                self._memberlist.outgoing.send_parts(helper.endpoint, [request.encode()], helper)
 
     def _helper_heard(self, helper: str) -> Callable[[Ack | Nack, Address], None]:
         def heard(message: Ack | Nack, _source: Address) -> None:

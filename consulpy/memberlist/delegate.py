@@ -53,7 +53,7 @@ class Delegate(Protocol):
         """
 
     def has_broadcasts(self) -> bool:
-        """Whether user messages are queued for gossip. When that becomes true, call `Memberlist.schedule_gossip`."""
+        """Whether user messages are queued for gossip. When that becomes true, call `Outgoing.schedule_gossip`."""
 
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """User messages to gossip: each costs its length plus `overhead`, together at most `limit` bytes."""

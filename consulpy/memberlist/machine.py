@@ -1,5 +1,6 @@
-"""`Memberlist`: timers, gossip, and the dispatch of messages. Pure: clock, random and transport are arguments.
+"""`Memberlist`: what comes in goes to its handler; joins, leaves, and the timers of probes and push/pulls.
 
+What goes out is in `outgoing`. Pure: clock, random generator and transport are arguments.
 Source: docs/wire/gossip.md 2 to 5.
 """
 
@@ -16,14 +17,15 @@ from consulpy.memberlist.bad_packet_log import BadPacketLog
 from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Delegate, NoDelegate, StreamReader, Transport
-from consulpy.memberlist.evidence import EvidenceStore, TcpResult, tcp_result, wire_result
+from consulpy.memberlist.evidence import EvidenceStore
 from consulpy.memberlist.exchange import PushPullExchange
 from consulpy.memberlist.incoming import IncomingStream, IncomingStreams
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.member import Address, JoinTarget, Member, State
 from consulpy.memberlist.members import Members
 from consulpy.memberlist.messages import USER, Ack, Alive, Dead, Err, IndirectPing, Nack, Ping, Suspect
-from consulpy.memberlist.packet import COMPOUND_PARTS_MAX, CRC_FROM_VERSION, Sealer
+from consulpy.memberlist.outgoing import Outgoing
+from consulpy.memberlist.packet import Sealer
 from consulpy.memberlist.probe import Prober
 from consulpy.memberlist.pushpull import PushPullState, push_pull_scale
 from consulpy.memberlist.stream import MessageReader, PushPull, StreamMessage, UserMessage
@@ -63,7 +65,9 @@ class Memberlist:
         self._transport = transport
         self._delegate = delegate
         self._log = log or (lambda _level, _text: None)
-        self.queue = BroadcastQueue(config.retransmit_mult, lambda: len(self.members), queued=self.schedule_gossip)
+        self.queue = BroadcastQueue(
+            config.retransmit_mult, lambda: len(self.members), queued=lambda: self.outgoing.schedule_gossip()
+        )
         self.members = Members(config, clock, rng, self.queue, delegate, self._log, metrics)
         self.push_pull_state = PushPullState(self.members)
         self._push_pull = PushPullExchange(self, clock, transport, delegate, self._log, metrics)
@@ -73,9 +77,9 @@ class Memberlist:
             verify_outgoing=config.encrypt_verify_outgoing,
             label=config.label,
         )
-        self._prober = Prober(config, clock, self.members, self, delegate, self._log, metrics)
+        self.outgoing: Outgoing = Outgoing(self, clock, rng, transport, delegate, metrics)
+        self._prober = Prober(config, clock, self.members, self.outgoing, delegate, self._log, metrics)
         self._timers: dict[str, Timer] = {}
-        self._gossip_at_s = 0.0
         self._probe_due_s = math.inf
         #: Times at which the probe timer fired late, in the clock's seconds.
         self.late_ticks: deque[float] = deque(maxlen=32)
@@ -145,7 +149,7 @@ class Memberlist:
         """Start timers and announce the local member, alone at first (but for those in `members` already)."""
         self.running = True
         config = self.config
-        self._gossip_at_s = self._clock.seconds() + self._rng.random() * config.gossip_interval_s
+        self.outgoing.start()
         self.members.announce()
         self._schedule_probe(self._rng.random() * config.probe_interval_s)
         self._schedule_push_pull(self._rng.random() * config.push_pull_interval_s * push_pull_scale(len(self.members)))
@@ -157,6 +161,7 @@ class Memberlist:
             if timer.active():
                 timer.cancel()
         self._timers.clear()
+        self.outgoing.stop()
         self._prober.stop()
         self.members.stop()
         self._end_leave()
@@ -192,10 +197,6 @@ class Memberlist:
     def update_meta(self) -> None:
         """Broadcast the delegate's current metadata."""
         self.members.announce()
-
-    def send_user(self, destination: Address, message: bytes) -> bool:
-        """Send one user message directly, alone in its packet."""
-        return self._send_packet(destination, [bytes((USER,)) + message], None)
 
     # -- incoming packets
 
@@ -302,70 +303,6 @@ class Memberlist:
         """Raises `MergeRefused` if a join that brought this state would be refused. Changes nothing."""
         self._push_pull.check(remote, True)
 
-    # -- outgoing packets
-
-    def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool:
-        """Send a message, with gossip that fits into the packet."""
-        budget = self.config.packet_bytes - len(message) - _COMPOUND_BYTES - _PART_BYTES - self.sealer.overhead_bytes
-        parts = [message, *self._broadcasts(_PART_BYTES, budget)]
-        return self._send_packet(destination, parts[:COMPOUND_PARTS_MAX], member)
-
-    def send_parts(self, destination: Address, parts: list[bytes], member: Member) -> bool:
-        """Send these messages in one packet."""
-        return self._send_packet(destination, parts, member)
-
-    def _send_packet(self, destination: Address, parts: list[bytes], member: Member | None) -> bool:
-        crc = member is not None and member.protocol_max >= CRC_FROM_VERSION
-        packet = self.sealer.seal(parts, crc, self.config.compression)
-        self.counters["packets_out"] += 1
-        self.counters["bytes_out"] += len(packet)
-        sent = self._transport.send_packet(destination, packet)
-        if not sent:
-            self.counters["send_errors"] += 1
-        return sent
-
-    def _broadcasts(self, overhead: int, limit: int) -> list[bytes]:
-        """Messages to gossip: memberlist's own first, then the delegate's."""
-        picked = self.queue.get(overhead, limit)
-        used = sum(len(message) + overhead for message in picked) if picked else 0
-        if limit - used > overhead + 1:
-            extra = self._delegate.get_broadcasts(overhead + 1, limit - used)
-            picked += [bytes((USER,)) + message for message in extra]
-        return picked
-
-    def schedule_gossip(self) -> None:
-        """Start the gossip timer. It runs only while messages are queued, which saves most timers of an idle agent."""
-        timer = self._timers.get("gossip")
-        if not self.running or (timer is not None and timer.active()):
-            return
-        now_s, interval_s = self._clock.seconds(), self.config.gossip_interval_s
-        self._gossip_at_s += max(0, math.ceil((now_s - self._gossip_at_s) / interval_s)) * interval_s
-        self._timers["gossip"] = self._clock.callLater(max(0.0, self._gossip_at_s - now_s), self._gossip_tick)
-
-    def _gossip_tick(self) -> None:
-        self._gossip_at_s += self.config.gossip_interval_s
-        if (len(self.queue) or self._delegate.has_broadcasts()) and len(self.members) > 1:
-            self._gossip()
-            self.schedule_gossip()
-
-    def _gossip(self) -> None:
-        config = self.config
-        budget = config.packet_bytes - _COMPOUND_BYTES - self.sealer.overhead_bytes
-        now_s = self._clock.seconds()
-        oldest_s = now_s - config.gossip_to_the_dead_time_s
-
-        def hears_gossip(member: Member) -> bool:
-            return member.state <= State.SUSPECT or (member.state is State.DEAD and member.changed_s > oldest_s)
-
-        # returned broadcasts count as transmitted: get them only for an existing receiver
-        for receiver in self.members.sample(config.gossip_nodes, hears_gossip):
-            parts = self._broadcasts(_PART_BYTES, budget)
-            if not parts:
-                return
-            for start in range(0, len(parts), COMPOUND_PARTS_MAX):
-                self._send_packet(receiver.endpoint, parts[start : start + COMPOUND_PARTS_MAX], receiver)
-        self._metrics.sample("memberlist.gossip", 1000 * (self._clock.seconds() - now_s))
-
     # -- incoming streams
 
     def stream_opened(self, source: Address) -> IncomingStream:
@@ -404,25 +341,6 @@ class Memberlist:
     def seal_stream(self, plain: bytes) -> bytes:
         """Compress, encrypt and label a stream message."""
         return stream.seal(self.sealer, plain, self.config.compression)
-
-    # -- outgoing streams
-
-    def tcp_ping(
-        self, name: str, endpoint: Address, seq_no: int, timeout_s: float, done: Callable[[TcpResult], None]
-    ) -> None:
-        """Ping the member `name` at an address by TCP; `done(result)`."""
-        address, port = self.config.advertise
-        request = self.seal_stream(Ping(seq_no, name, address, port, self.config.name).encode())
-        reader = MessageReader(self.sealer)
-
-        def finished(error: Exception | None) -> None:
-            reader.close()
-            reply, result = reader.message, tcp_result(error)
-            if error is None and not (isinstance(reply, Ack) and reply.seq_no == seq_no):
-                result = wire_result(WireError(reply.error)) if isinstance(reply, Err) else TcpResult.GARBLED
-            done(result)
-
-        self._transport.exchange(endpoint, request, timeout_s, reader, finished)
 
     # -- timers
 

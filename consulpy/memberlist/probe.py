@@ -32,7 +32,7 @@ EXPECTED_MAX: Final = 4096
 
 
 class Sender(Protocol):
-    """Sends a prober's messages (`Memberlist`)."""
+    """Sends a prober's messages (`Outgoing`)."""
 
     def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool:
         """Send a message, with gossip that fits into the packet."""

@@ -74,7 +74,7 @@ class SerfDelegate:
             self._serf.broadcasts.intent(raw)
 
     def _user_event(self, event: UserEventMessage, raw: bytes) -> None:
-        if self._serf.handle_user_event(event):
+        if self._serf.user_events.receive(event):
             self._serf.broadcasts.event(raw)
 
     def _query(self, query: QueryMessage, raw: bytes) -> None:
@@ -137,10 +137,10 @@ class SerfDelegate:
             ltime=serf.ltime.time(),
             status_ltimes={name: member.status_ltime for name, member in serf.members.items()},
             left_members=[member.name for member in serf.membership.with_status(Status.LEFT)],
-            event_ltime=serf.event_ltime.time(),
+            event_ltime=serf.user_events.ltime.time(),
             events=[
                 PastEvents(ltime, [PastEvent(name, payload) for name, payload in events])
-                for ltime, events in serf.recent_events.past(serf.event_ltime.time())
+                for ltime, events in serf.user_events.recent.past(serf.user_events.ltime.time())
             ],
             query_ltime=serf.query_responder.ltime.time(),
         )
@@ -152,7 +152,7 @@ class SerfDelegate:
         if not isinstance(decoded, PushPull):
             raise WireError(f"a push/pull with user state of type {state[0]}")
         serf = self._serf
-        clocks = ((serf.ltime, decoded.ltime), (serf.event_ltime, decoded.event_ltime))
+        clocks = ((serf.ltime, decoded.ltime), (serf.user_events.ltime, decoded.event_ltime))
         for clock, seen in (*clocks, (serf.query_responder.ltime, decoded.query_ltime)):
             if seen > 0:
                 clock.witness(seen - 1)  # the clock shows the time of the next message
@@ -164,11 +164,11 @@ class SerfDelegate:
             if name not in left and not serf.ltime.is_far_ahead(ltime or 0):
                 serf.handle_join_intent(JoinIntent(ltime or 0, name))
         if join and serf.ignores_old_events:
-            serf.recent_events.min_time = max(serf.recent_events.min_time, decoded.event_ltime)
+            serf.user_events.recent.min_time = max(serf.user_events.recent.min_time, decoded.event_ltime)
         for past in decoded.events or ():
             for event in (past.events if past is not None else None) or ():
                 assert past is not None
-                serf.handle_user_event(UserEventMessage(past.ltime, event.name, event.payload, False))
+                serf.user_events.receive(UserEventMessage(past.ltime, event.name, event.payload, False))
 
     # -- coordinates
 

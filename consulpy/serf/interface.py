@@ -11,16 +11,16 @@ from consulpy.metrics.registry import Measures
 from consulpy.serf.broadcasts import Broadcasts
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.coordinate import CoordinateClient
-from consulpy.serf.events import RecentBuffer
 from consulpy.serf.lamport import LamportClock
 from consulpy.serf.members import Member
 from consulpy.serf.membership import Membership
-from consulpy.serf.messages import JoinIntent, LeaveIntent, UserEventMessage
+from consulpy.serf.messages import JoinIntent, LeaveIntent
 from consulpy.serf.pending_queries import PendingQueries
 from consulpy.serf.query import PendingQuery, QueryParams, QueryResult
 from consulpy.serf.query_responder import QueryResponder
 from consulpy.serf.snapshot import Snapshot
 from consulpy.serf.state import State
+from consulpy.serf.user_events import UserEvents
 from consulpy.structs.coordinate import Coord
 
 
@@ -38,8 +38,7 @@ class LocalSerf(Protocol):
     members: dict[str, Member]
     membership: Membership
     ltime: LamportClock
-    event_ltime: LamportClock
-    recent_events: RecentBuffer[tuple[str, bytes | None]]
+    user_events: UserEvents
     broadcasts: Broadcasts
     pending_queries: PendingQueries
     query_responder: QueryResponder
@@ -66,9 +65,6 @@ class LocalSerf(Protocol):
 
     def handle_remote_left(self, name: str, ltime: int) -> None:
         """Apply that a push/pull partner lists `name` as left."""
-
-    def handle_user_event(self, event: UserEventMessage) -> bool:
-        """Apply a user event; whether to rebroadcast it."""
 
     def name_conflict(self, existing: Member, other: Member) -> None:
         """Handle two members that claim one name."""

@@ -2,8 +2,9 @@
 
 Incoming messages: `memberlist.machine` -> `delegate` -> `Serf` (or `query_responder`, `pending_queries`) -> an event to
 `on_event`. Outgoing: a method of `Serf` -> `broadcasts`, from which memberlist fills its packets. The rules of
-membership are in `membership`, those of queries in `query_responder` and `pending_queries`; leaving is in `leave`,
-periodic tasks in `periodic`. Source: docs/wire/gossip.md section 6; section 11 for the differences from real Serf.
+membership are in `membership`, those of user events in `user_events`, those of queries in `query_responder` and
+`pending_queries`; leaving is in `leave`, periodic tasks in `periodic`. Source: docs/wire/gossip.md
+section 6; section 11 for the differences from real Serf.
 """
 
 import dataclasses
@@ -21,8 +22,8 @@ from consulpy.memberlist.member import State as NodeState
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.serf import internal_query, rejoin, stats
 from consulpy.serf.broadcasts import Broadcasts
-from consulpy.serf.coalesce import MemberCoalescer, UserCoalescer
-from consulpy.serf.config import USER_EVENT_SIZE_MAX_BYTES, SerfConfig
+from consulpy.serf.coalesce import MemberCoalescer
+from consulpy.serf.config import SerfConfig
 from consulpy.serf.conflict import packed_address
 from consulpy.serf.coordinate import CoordinateClient
 from consulpy.serf.delegate import SerfDelegate
@@ -32,15 +33,13 @@ from consulpy.serf.events import (
     MemberEvent,
     MemberEventKind,
     QueryEvent,
-    RecentBuffer,
-    UserEvent,
 )
 from consulpy.serf.key_manager import KeyManager, SaveKeyring
 from consulpy.serf.lamport import LamportClock
 from consulpy.serf.leave import LeaveProcess
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import Membership
-from consulpy.serf.messages import JoinIntent, LeaveIntent, QueryResponseMessage, UserEventMessage, decode
+from consulpy.serf.messages import JoinIntent, LeaveIntent, QueryResponseMessage, decode
 from consulpy.serf.pending_queries import PendingQueries
 from consulpy.serf.periodic import PeriodicTasks
 from consulpy.serf.query import PendingQuery, QueryParams, QueryResult, default_timeout_s
@@ -48,13 +47,11 @@ from consulpy.serf.query_responder import QueryResponder
 from consulpy.serf.snapshot import Snapshot, SnapshotStore
 from consulpy.serf.state import State
 from consulpy.serf.tags import encode_tags
+from consulpy.serf.user_events import UserEvents
 from consulpy.structs.coordinate import Coord
 
 if TYPE_CHECKING:
     from consulpy.memberlist.timeline import TimelineEvent
-
-#: Bytes of a packet besides a user event: compound, encryption, message type and length.
-_PACKET_OVERHEAD_BYTES = 2 + 29 + 3
 
 
 class Serf:
@@ -100,21 +97,26 @@ class Serf:
         self._save_keyring = save_keyring
 
         self.ltime = LamportClock()
-        self.event_ltime = LamportClock()
-        self.recent_events: RecentBuffer[tuple[str, bytes | None]] = RecentBuffer(config.event_buffer_size)
         self.membership = Membership(self.local_name, config.recent_intent_timeout_s, self._member_event)
         self.members = self.membership.members
         self.snapshot = Snapshot(snapshot, config.rejoin_after_leave) if snapshot is not None else None
         self.coordinates = CoordinateClient(rng) if config.coordinates else None
         self._coordinate_cache: dict[str, Coord] = {}
-        self._coalesce(config)
+        self._member_coalescer = (
+            MemberCoalescer(clock, config.coalesce_period_s, config.quiescent_period_s, self._deliver)
+            if config.coalesce_period_s
+            else None
+        )
 
         self.broadcasts = Broadcasts(
             config,
             memberlist.retransmit_mult,
             lambda: len(self.members),
             self.log,
-            lambda: self.memberlist.schedule_gossip(),
+            lambda: self.memberlist.outgoing.schedule_gossip(),
+        )
+        self.user_events = UserEvents(
+            config, clock, self.broadcasts, self.snapshot, self._deliver, packet_bytes=memberlist.packet_bytes
         )
         self.pending_queries = PendingQueries(config, clock, rng)
         self.query_responder = QueryResponder(
@@ -131,18 +133,6 @@ class Serf:
         self._joins_ignoring_old_events = 0
         #: Our own name while `force_leave` runs, for the timeline.
         self._force_leaving = ""
-
-    def _coalesce(self, config: SerfConfig) -> None:
-        self._member_coalescer: MemberCoalescer | None = None
-        self._user_coalescer: UserCoalescer | None = None
-        if config.coalesce_period_s:
-            self._member_coalescer = MemberCoalescer(
-                self.clock, config.coalesce_period_s, config.quiescent_period_s, self._deliver
-            )
-        if config.user_coalesce_period_s:
-            self._user_coalescer = UserCoalescer(
-                self.clock, config.user_coalesce_period_s, config.user_quiescent_period_s, self._deliver
-            )
 
     # -- state
 
@@ -247,9 +237,9 @@ class Serf:
         self._periodic_tasks.stop()
         self.pending_queries.close()
         self.memberlist.shutdown()
-        for coalescer in (self._member_coalescer, self._user_coalescer):
-            if coalescer is not None:
-                coalescer.close()
+        if self._member_coalescer is not None:
+            self._member_coalescer.close()
+        self.user_events.close()
         if self.snapshot is not None:
             self.snapshot.close()
         self._has_left()
@@ -333,40 +323,9 @@ class Serf:
         self.handle_join_intent(intent)
         self.broadcasts.intent(intent.encode())
 
-    # -- user events
-
     def user_event(self, name: str, payload: bytes, coalesce: bool) -> None:
         """Broadcast a user event; the local member handles it too. Raises `ValueError` if it is too large."""
-        limit = self.config.user_event_size_limit_bytes
-        size = len(name.encode("utf-8", "surrogateescape")) + len(payload)
-        if size > limit:
-            raise ValueError(f"user event exceeds configured limit of {limit} bytes before encoding")
-        if size > USER_EVENT_SIZE_MAX_BYTES:
-            raise ValueError(f"user event exceeds sane limit of {USER_EVENT_SIZE_MAX_BYTES} bytes before encoding")
-        message = UserEventMessage(self.event_ltime.time(), name, payload or None, coalesce)
-        encoded = message.encode()
-        if len(encoded) > limit:
-            raise ValueError(f"user event exceeds configured limit of {limit} bytes after encoding")
-        packet = self._memberlist_config.packet_bytes - _PACKET_OVERHEAD_BYTES
-        if len(encoded) > packet:  # it could never be sent
-            raise ValueError(f"user event does not fit into a packet: {len(encoded)} of {packet} bytes")
-        self.event_ltime.increment()
-        self.handle_user_event(message)
-        self.broadcasts.event(encoded)
-
-    def handle_user_event(self, event: UserEventMessage) -> bool:
-        """Handle a user event; whether it is new and to be rebroadcast."""
-        identity = (event.name, event.payload or None)
-        if not self.recent_events.accept_from(self.event_ltime, event.ltime, identity):
-            return False
-        if self.snapshot is not None:
-            self.snapshot.user_event(event.ltime)
-        delivered = UserEvent(event.ltime, event.name, event.payload or b"", event.cc)
-        if self._user_coalescer is not None:
-            self._user_coalescer.add(delivered)
-        else:
-            self._deliver(delivered)
-        return True
+        self.user_events.fire(name, payload, coalesce)
 
     # -- queries
 
@@ -414,7 +373,7 @@ class Serf:
         if address == (ours.address, ours.port):
             self._receive_own(message)
         else:
-            self.memberlist.send_user(address, message)
+            self.memberlist.outgoing.send_user(address, message)
 
     def _receive_own(self, message: bytes) -> None:
         decoded = decode(message)

@@ -16,9 +16,9 @@ def load_snapshot(serf: LocalSerf) -> Replayed:
     for name in replayed.reset_clocks:
         serf.log("warn", f"snapshot: {name} shows a time that no cluster reaches; the others' times are taken instead")
     serf.ltime.witness(replayed.clock)
-    serf.event_ltime.witness(replayed.event_clock)
+    serf.user_events.ltime.witness(replayed.event_clock)
     serf.query_responder.ltime.witness(replayed.query_clock)
-    serf.recent_events.min_time = replayed.event_clock + 1 if replayed.event_clock else 0
+    serf.user_events.recent.min_time = replayed.event_clock + 1 if replayed.event_clock else 0
     serf.query_responder.recent.min_time = replayed.query_clock + 1 if replayed.query_clock else 0
     return replayed
 

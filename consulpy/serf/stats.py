@@ -13,7 +13,7 @@ def of(serf: LocalSerf) -> dict[str, str]:
         "left": serf.membership.count(Status.LEFT),
         "health_score": serf.memberlist.health_score,
         "member_time": serf.ltime.time(),
-        "event_time": serf.event_ltime.time(),
+        "event_time": serf.user_events.ltime.time(),
         "query_time": serf.query_responder.ltime.time(),
         "intent_queue": serf.broadcasts.depth(INTENTS),
         "event_queue": serf.broadcasts.depth(EVENTS),

@@ -68,7 +68,7 @@ def test_messages_of_the_layer_above_wake_it_too() -> None:
     lone.knows("n2")
     lone.clock.advance(50)
     lone.delegate.broadcasts.append(b"event")
-    lone.memberlist.schedule_gossip()
+    lone.memberlist.outgoing.schedule_gossip()
     lone.clock.advance(INTERVAL_S)
     [(_, data)] = lone.wire.packets
     assert list(lone.memberlist.sealer.open(data)) == [b"\x08event"]
@@ -79,7 +79,7 @@ def test_nothing_is_sent_once_it_is_shut_down() -> None:
     lone.knows("n2")
     lone.get(alive("n3"))
     lone.memberlist.shutdown()
-    lone.memberlist.schedule_gossip()
+    lone.memberlist.outgoing.schedule_gossip()
     assert beats(lone, 1) == []
 
 

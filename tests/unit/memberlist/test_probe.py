@@ -186,10 +186,10 @@ class TestPackets:
         lone = LoneMemberlist(compression=False)
         lone.knows("n2")
         new = lone.memberlist.members.by_name["n2"]
-        lone.memberlist.send(PEER, Ack(1).encode(), new)
-        lone.memberlist.send(PEER, Ack(1).encode())
+        lone.memberlist.outgoing.send(PEER, Ack(1).encode(), new)
+        lone.memberlist.outgoing.send(PEER, Ack(1).encode())
         new.vsn = (1, 4, 2, 2, 5, 4)
-        lone.memberlist.send(PEER, Ack(1).encode(), new)
+        lone.memberlist.outgoing.send(PEER, Ack(1).encode(), new)
         assert [data[0] for _, data in lone.wire.packets] == [12, 2, 2]
 
     def test_gossip_rides_on_other_packets_as_far_as_it_fits(self) -> None:

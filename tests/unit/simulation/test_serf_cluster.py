@@ -273,7 +273,7 @@ def test_a_listener_that_fails_costs_one_log_line() -> None:
         raise RuntimeError("no")
 
     node.serf._on_event = fail
-    assert node.serf.handle_user_event(UserEventMessage(1, "deploy", b"", False))
+    assert node.serf.user_events.receive(UserEventMessage(1, "deploy", b"", False))
     assert node.log[-1] == "error: handling UserEvent: RuntimeError: no"
 
 
