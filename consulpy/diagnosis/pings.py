@@ -180,7 +180,9 @@ class PingRound:
                 self.report.tcp, self.report.tcp_s = result, self._clock.seconds() - began_s
                 self._check()
 
-        self._memberlist.outgoing.tcp_ping(self._name, self._at, self._expect(_ignored), min(TCP_S, self._limit_s - 0.2), done)
+        self._memberlist.outgoing.tcp_ping(
+            self._name, self._at, self._expect(_ignored), min(TCP_S, self._limit_s - 0.2), done
+        )
 
     def _more(self) -> None:
         """One of the first pings was lost, or is late: try more, from other sides too."""

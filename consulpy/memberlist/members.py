@@ -17,13 +17,13 @@ from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Delegate
 from consulpy.memberlist.evidence import EvidenceStore
+from consulpy.memberlist.incarnation import following, is_newer
 from consulpy.memberlist.member import Address, Member, State
 from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect
 from consulpy.memberlist.suspicion import Suspicion, suspicion_timeout_s
 from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import NOTHING, Measures
 
-_U32: Final = 0xFFFFFFFF
 #: Maximum number of members; further ones are ignored.
 MEMBERS_MAX: Final = 1 << 17
 
@@ -99,7 +99,7 @@ class Members:
     def announce(self) -> None:
         """Broadcast an alive message about the local member, with the delegate's metadata, at a new incarnation."""
         config = self.config
-        self.incarnation += 1
+        self.incarnation = following(self.incarnation)
         address, port = str(ipaddress.ip_address(config.advertise[0])), config.advertise[1]
         meta = self._delegate.node_meta()
         assert len(meta) <= 512, "metadata is at most 512 bytes"
@@ -110,7 +110,7 @@ class Members:
         """Broadcast an alive message at a higher incarnation than `accused`, against what `peer` claims about us
         (`what`).
         """
-        self.incarnation = min(max(self.incarnation + 1, accused + 1), _U32)
+        self.incarnation = following(accused if is_newer(accused, self.incarnation) else self.incarnation)
         me = self.local
         me.incarnation = self.incarnation
         self.version += 1
@@ -152,7 +152,7 @@ class Members:
             if not moved:
                 self._conflict(known, message)
                 return
-        if mine and message.incarnation < known.incarnation and not own:
+        if mine and not own and message.incarnation < known.incarnation:
             return
         self._end_suspicion(name)
         if mine and not own:
@@ -186,10 +186,18 @@ class Members:
                 self.timeline.add(known.name, "updated", known.incarnation, known.name)
                 self._delegate.notify_update(known)
 
+    def _is_past(self, known: Member, incarnation: int) -> bool:
+        """Whether an accusation is of no effect. One of the local member counts unless its number is lower: whoever
+        made it may not compare as we do.
+        """
+        if known.name == self.config.name:
+            return incarnation < known.incarnation
+        return is_newer(known.incarnation, incarnation)
+
     def handle_suspect(self, message: Suspect, detail: str = "gossip") -> None:
         """Apply a suspect message (5.2). `detail`: for the timeline, how the failure was detected."""
         known = self.by_name.get(message.node)
-        if known is None or message.incarnation < known.incarnation:
+        if known is None or self._is_past(known, message.incarnation):
             return
         suspicion = self._suspicions.get(message.node)
         if suspicion is not None:
@@ -215,7 +223,7 @@ class Members:
     def handle_dead(self, message: Dead) -> None:
         """Apply a dead message (5.3); the member left if it sent the message itself."""
         known = self.by_name.get(message.node)
-        if known is None or message.incarnation < known.incarnation:
+        if known is None or self._is_past(known, message.incarnation):
             return
         self._end_suspicion(message.node)
         if known.is_gone:
@@ -409,4 +417,6 @@ class Members:
 
 def _is_old(known: Member, message: Alive) -> bool:
     """Fast path: whether an alive message about another member changes nothing, by far the most frequent case."""
-    return message.incarnation <= known.incarnation and known.address == message.address and known.port == message.port
+    if is_newer(message.incarnation, known.incarnation):
+        return False
+    return known.address == message.address and known.port == message.port

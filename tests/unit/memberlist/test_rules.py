@@ -240,10 +240,35 @@ class TestRefute:
         lone.get(Suspect(1, "c1", "n2"), Suspect(2, "c1", "n2"))
         assert [message.incarnation for message in lone.queued() if isinstance(message, Alive)] == [3]
 
-    def test_incarnations_end_at_32_bits(self) -> None:
+    @pytest.mark.parametrize(
+        ("own", "accused", "after"),
+        [
+            (5, 2**31 + 4, 2**31 + 5),
+            (5, 2**31 + 5, 6),  # nobody counts so far: it is an old one
+            (1, 2**32 - 1, 2),
+            (2**32 - 2, 2**32 - 1, 1),
+            (2**32 - 1, 2**32 - 1, 1),
+            (2**32 - 1, 3, 2**32 - 1),  # a lower number is never an accusation
+        ],
+    )
+    def test_after_the_last_incarnation_comes_the_first(self, own: int, accused: int, after: int) -> None:
         lone = LoneMemberlist()
-        lone.get(Suspect(2**32 - 1, "c1", "n2"))
-        assert lone.memberlist.local.incarnation == 2**32 - 1
+        lone.memberlist.members.incarnation = lone.memberlist.local.incarnation = own
+        lone.get(Suspect(accused, "c1", "n2"))
+        assert lone.memberlist.local.incarnation == after
+        assert [each.incarnation for each in lone.queued() if isinstance(each, Alive)] == [after] * (after != own)
+
+    @pytest.mark.parametrize("accusation", [Suspect, Dead])
+    def test_an_accusation_half_the_range_ahead_is_an_old_one(self, accusation: type[Suspect | Dead]) -> None:
+        lone = LoneMemberlist()
+        lone.get(N2, accusation(2**31 + 2, "n2", "n3"))
+        assert lone.memberlist.members.by_name["n2"].state is State.ALIVE
+
+    def test_a_member_that_wrapped_is_believed(self) -> None:
+        lone = LoneMemberlist()
+        lone.get(replace(N2, incarnation=2**32 - 1), Suspect(2**32 - 1, "n2", "n3"), N2)
+        member = lone.memberlist.members.by_name["n2"]
+        assert (member.state, member.incarnation) == (State.ALIVE, 1)
 
 
 class TestLeave:

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from consulpy.memberlist.member import State
+from consulpy.memberlist.messages import Alive, Dead, Suspect
 from consulpy.memberlist.suspicion import suspicion_timeout_s
 from consulpy.testing.cluster import Cluster
 from consulpy.testing.network import Conditions
@@ -54,6 +55,27 @@ def test_no_false_failure_with_5_percent_loss_in_ten_minutes() -> None:
     failures = [event for node in cluster.nodes for event in node.delegate.events if event[0] == "leave"]
     assert failures == []
     assert cluster.network.lost > 1000
+
+
+@pytest.mark.parametrize("steps", [[2**32 - 1], [2**31 - 1, 2**32 - 1], [2**31, 2**32 - 1], [2**31 + 1, 5, 2**32 - 1]])
+@pytest.mark.parametrize("kind", [Suspect, Dead, Alive])
+def test_no_forged_incarnation_makes_a_member_fail(steps: list[int], kind: type[Suspect | Dead | Alive]) -> None:
+    """One UDP packet at 2^32-1 makes a member of real memberlist dead for as long as anybody remembers it."""
+    cluster = Cluster(5, SEED, settled=True)
+    cluster.run(5)
+    for incarnation in steps:
+        config = cluster.nodes[2].memberlist.config
+        forged = Alive(incarnation, "n2", *config.advertise, b"x", config.vsn) if kind is Alive else None
+        packet = (forged or kind(incarnation, "n2", "n4")).encode()
+        for node in cluster.nodes:
+            node.memberlist.packet_received(packet, ("10.6.6.6", 7946))
+        cluster.run(60)
+        assert cluster.has_converged(), f"after {incarnation}"
+        assert {node.memberlist.members.by_name["n2"].meta for node in cluster.nodes} == {b""}
+    cluster.nodes[2].memberlist.update_meta()
+    cluster.nodes[2].host.crash()
+    found = lambda: everybody_thinks(cluster, "n2", State.DEAD)  # noqa: E731
+    assert cluster.clock.advance_until(found, 60), "its real failure is found as ever"
 
 
 def test_duplicates_and_delays_change_nothing() -> None:
