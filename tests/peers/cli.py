@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from tests.peers.process import spawn
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -45,7 +48,7 @@ class RealAgent:
         self._leads = server
         self._log = (directory / f"{node}.log").open("wb")
         data = str(directory / node)
-        self.process = subprocess.Popen(
+        self.process = spawn(
             ["consul", "agent", "-node", node, "-bind", address, "-client", address, "-data-dir", data, *role, *flags],
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -56,23 +59,25 @@ class RealAgent:
             return json.load(answer)
 
     def __enter__(self) -> "RealAgent":
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            try:
-                nodes = self.json("/v1/catalog/nodes" if self._leads else "/v1/agent/members")
-                if nodes and self._is_registered():
-                    return self
-            except OSError:
-                pass
-            time.sleep(0.1)
-        self.close()
-        raise AssertionError(f"the real agent at {self.address} is not ready")
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not self._is_ready():
+                assert time.monotonic() < deadline, f"the real agent at {self.address} is not ready"
+                time.sleep(0.1)
+        except BaseException:
+            self.close()
+            raise
+        return self
 
-    def _is_registered(self) -> bool:
-        """Whether the server has registered itself, after which it changes nothing by itself."""
-        if not self._leads:
-            return True
-        return bool(self.json("/v1/catalog/nodes")[0].get("TaggedAddresses"))
+    def _is_ready(self) -> bool:
+        """Whether a client answers; a server has registered itself too, after which it changes nothing by itself."""
+        try:
+            if not self._leads:
+                return bool(self.json("/v1/agent/members"))
+            nodes = self.json("/v1/catalog/nodes")
+            return bool(nodes and nodes[0].get("TaggedAddresses"))
+        except (OSError, HTTPException, ValueError):
+            return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

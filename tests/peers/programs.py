@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.peers.process import spawn
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 #: Timeout of one step of a program in seconds; generous, because CI has two slow cores.
@@ -46,7 +48,7 @@ class Program:
         self.command = command
         self.log = log
         self._file = log.open("ab")
-        self.process = subprocess.Popen(
+        self.process = spawn(
             [*prefix, *command], cwd=cwd, env=environment(), stdout=self._file, stderr=subprocess.STDOUT
         )
 

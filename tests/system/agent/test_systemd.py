@@ -3,13 +3,13 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from consulpy.agent.process.systemd import notify_socket
+from tests.peers.process import spawn
 from tests.peers.programs import ROOT, Host, eventually, hosts
 
 
@@ -91,7 +91,7 @@ def test_a_reactor_that_is_stuck_feeds_no_watchdog(tmp_path: Path) -> None:
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(path)
     environment = {**os.environ, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000", "PYTHONPATH": str(ROOT)}
-    program = subprocess.Popen([sys.executable, "-c", _STUCK], env=environment)
+    program = spawn([sys.executable, "-c", _STUCK], env=environment)
     try:
         manager.settimeout(20)
         while manager.recv(1000) != b"WATCHDOG=1":

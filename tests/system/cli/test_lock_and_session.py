@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.peers.cli import PATIENCE_S, environment, ours, theirs
+from tests.peers.process import spawn
 
 AGENT = "127.75.1.1"
 PROGRAMS = {"ours": [sys.executable, "-m", "consulpy"], "real": ["consul"]}
@@ -40,7 +41,7 @@ def ask(path: str) -> Any:
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     words = ["agent", "-dev", "-bind", AGENT, "-client", AGENT, "-node", "one"]
     log = (tmp_path_factory.mktemp("agent") / "log").open("wb")
-    process = subprocess.Popen([*PROGRAMS["ours"], *words], env=environment(AGENT), stdout=log, stderr=log)
+    process = spawn([*PROGRAMS["ours"], *words], env=environment(AGENT), stdout=log, stderr=log)
     until(lambda: ask("/v1/catalog/nodes"))
     yield
     process.terminate()
@@ -53,7 +54,7 @@ def test_who_comes_late_waits_for_a_holder_of_either_program(tmp_path: Path, pro
     prefix, go = f"wait/{program}{limit}", tmp_path / "go"
     child = f"touch {tmp_path}/held$$; while ! test -e {go}; do sleep 0.05; done"
     holders = [
-        subprocess.Popen([*PROGRAMS[program], "lock", "-n", limit, prefix, child], env=environment(AGENT))
+        spawn([*PROGRAMS[program], "lock", "-n", limit, prefix, child], env=environment(AGENT))
         for _ in range(int(limit))
     ]
     until(lambda: len(list(tmp_path.glob("held*"))) == int(limit))
@@ -96,7 +97,7 @@ def test_a_lost_lock_ends_the_child(tmp_path: Path) -> None:
         "lost",
         f"trap 'touch {tmp_path}/told; exit' TERM; touch {tmp_path}/held; sleep 30 & wait",
     ]
-    holder = subprocess.Popen([*PROGRAMS["ours"], *command], env=environment(AGENT), stdout=subprocess.PIPE, text=True)
+    holder = spawn([*PROGRAMS["ours"], *command], env=environment(AGENT), stdout=subprocess.PIPE, text=True)
     until((tmp_path / "held").exists)
     session = ask("/v1/kv/lost/.lock")[0]["Session"]
     assert ours(AGENT, "session", "destroy", session)[0] == 0
@@ -107,7 +108,7 @@ def test_a_lost_lock_ends_the_child(tmp_path: Path) -> None:
 
 def test_a_signal_ends_the_child_and_releases(tmp_path: Path) -> None:
     command = ["lock", "signalled", f"touch {tmp_path}/held; exec sleep 30"]
-    holder = subprocess.Popen([*PROGRAMS["ours"], *command], env=environment(AGENT))
+    holder = spawn([*PROGRAMS["ours"], *command], env=environment(AGENT))
     until((tmp_path / "held").exists)
     holder.send_signal(signal.SIGTERM)
     assert holder.wait(PATIENCE_S) == 0

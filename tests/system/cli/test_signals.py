@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.cli import RealAgent, environment
+from tests.peers.process import spawn
 
 pytestmark = pytest.mark.peers
 
@@ -46,7 +47,7 @@ def eventually(what: Callable[[], bool], within_s: float = 15.0) -> bool:
 def test_nothing_is_left_behind(agent: RealAgent, tmp_path: Path, command: str, number: signal.Signals) -> None:
     file = tmp_path / "pids"
     program = [sys.executable, "-m", "consulpy", *command.split(), SCRIPT.format(file=file)]
-    process = subprocess.Popen(program, env=environment(ADDRESS), stdout=subprocess.DEVNULL)
+    process = spawn(program, env=environment(ADDRESS), stdout=subprocess.DEVNULL)
     assert eventually(lambda: file.exists() and len(file.read_text().split()) == 2)
     pids = [int(pid) for pid in file.read_text().split()]
 
@@ -60,7 +61,7 @@ def test_nothing_is_left_behind(agent: RealAgent, tmp_path: Path, command: str, 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_exec_takes_its_session_with_it(agent: RealAgent, number: signal.Signals) -> None:
     program = [sys.executable, "-m", "consulpy", "exec", "-wait=30s", "sleep 1"]
-    process = subprocess.Popen(program, env=environment(ADDRESS), stdout=subprocess.DEVNULL)
+    process = spawn(program, env=environment(ADDRESS), stdout=subprocess.DEVNULL)
     assert eventually(lambda: bool(agent.json("/v1/session/list")))
 
     os.kill(process.pid, number)

@@ -1,6 +1,5 @@
 """`consulpy watch` beside the real `consul watch`, both at the same real server."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.cli import PATIENCE_S, RealAgent, environment, ours, theirs
+from tests.peers.process import spawn
 
 pytestmark = pytest.mark.peers
 
@@ -57,7 +57,7 @@ def test_a_script_is_run_for_each_change_and_for_nothing_else(tmp_path: Path, pr
     prefix = f"t/{tmp_path.name}"
     script = f'(cat; echo) >> {tmp_path}/new; test "$CONSUL_INDEX" -gt 0 && echo run >> {tmp_path}/runs'
     command = [*program, "watch", *words.format(prefix).split(), script]
-    watching = subprocess.Popen(command, env=environment(SERVER))
+    watching = spawn(command, env=environment(SERVER))
     try:
         _runs(tmp_path, 1)
         assert ours(SERVER, "kv", "put", f"{prefix}/x", "1")[0] == 0

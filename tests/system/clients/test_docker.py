@@ -16,6 +16,7 @@ from consulpy.checks.dial import Dialer
 from consulpy.checks.docker import DockerProbe
 from consulpy.checks.result import CheckFailed, Result
 from consulpy.structs.definition import CheckType
+from tests.peers.process import spawn
 from tests.system.clients.conftest import TOOLS, tool
 
 pytestmark = [pytest.mark.peers, pytest.mark.netns]
@@ -41,7 +42,7 @@ class Docker:
         daemon = [tool("dockerd"), *places, *FLAGS]
         script = "mount --make-rprivate / && mount -t tmpfs none /run && exec " + " ".join(daemon)
         with self._log.open("w") as log:
-            self._daemon = subprocess.Popen(
+            self._daemon = spawn(
                 ["unshare", "--net", "--mount", "sh", "-c", script], env=self._environment, stdout=log, stderr=log
             )
 

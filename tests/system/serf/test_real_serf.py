@@ -28,6 +28,7 @@ from consulpy.serf.key_manager import KeyResponse
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
 from consulpy.serf.query import QueryParams, QueryResult
+from tests.peers.process import spawn
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]
 
@@ -130,7 +131,7 @@ class Agent:
     def __init__(self, folder: Path, *command: str) -> None:
         self.log = folder / f"{command[0]}.log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+            self.process = spawn(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
 
     def end(self) -> None:
         if self.process.poll() is None:
