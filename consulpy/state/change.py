@@ -4,21 +4,24 @@ from collections.abc import Hashable
 from typing import Any
 
 from consulpy.state.indexes import Indexes
+from consulpy.state.ordered_table import OrderedTable
 from consulpy.state.table import Key, Row, Table
 
 
 class TableChange:
     """The writes of one command: replaces rows, raises index keys, and collects the watched keys to notify.
 
-    `index`: the Raft index of the command. `changed_keys`: the watched keys, in order, whose watches fire at the end.
+    `index`: the Raft index of the command. `changed_keys`: the watched keys, in order, whose watches fire at the end;
+    `removed_kv`: sorted keys of the KV store, whose watches and those of their prefixes fire too.
     """
 
-    __slots__ = ("_indexes", "_journal", "changed_keys", "index", "lock_delays")
+    __slots__ = ("_indexes", "_journal", "changed_keys", "index", "lock_delays", "removed_kv")
 
     def __init__(self, indexes: Indexes, index: int) -> None:
         self._indexes = indexes
         self.index = index
         self.changed_keys: dict[Hashable, None] = {}
+        self.removed_kv: list[list[bytes]] = []
         #: (KV key, nanoseconds): keys released by an ended session, and for how long they can't be locked.
         self.lock_delays: list[tuple[str, int]] = []
         self._journal: list[tuple[Any, ...]] = []
@@ -30,6 +33,12 @@ class TableChange:
     def remove(self, table: Table[Row], key: Key) -> None:
         """Remove a row."""
         self._journal.append((table._replace, key, table._replace(key, None)))
+
+    def remove_prefix(self, table: OrderedTable[Row], prefix: str) -> list[bytes]:
+        """Remove all rows whose keys begin with `prefix`; the keys, in order, as bytes."""
+        removed = table._remove_prefix(prefix)
+        self._journal.append((table._put_back, prefix, removed))
+        return removed[0]
 
     def bump(self, *keys: Hashable) -> None:
         """Set index keys to this change's index, and fire the watches on them."""

@@ -5,7 +5,6 @@ changed key without going through all of them.
 """
 
 import dataclasses
-from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final
 
@@ -107,7 +106,9 @@ class KVStore:
         """Remove a key; for a missing one no index changes."""
         if self.table.get(key) is not None:
             self.tombstones.add(change, key)
-            self._remove(change, (key,))
+            change.remove(self.table, (key,))
+            change.mark_changed(kv_key(key))
+            change.bump(KVS)
 
     def delete_cas(self, change: TableChange, key: str, index: int) -> bool:
         """Remove a key whose index is `index`; whether it was removed or missing."""
@@ -119,11 +120,12 @@ class KVStore:
 
     def delete_tree(self, change: TableChange, prefix: str) -> None:
         """Remove all keys under a prefix, with one tombstone for all."""
-        keys = [entry.key for entry in self.table.with_prefix(prefix)]
-        if keys:
+        removed = change.remove_prefix(self.table, prefix)
+        if removed:
             if prefix:
                 self.tombstones.add(change, prefix)
-            self._remove(change, reversed(keys))  # from the end: fewer moves in the ordered table
+            change.removed_kv.append(removed)
+            change.bump(KVS)
 
     def end_session(self, change: TableChange, session: str, *, delete: bool) -> list[str]:
         """Release or delete the keys locked by a destroyed session; their names."""
@@ -148,12 +150,6 @@ class KVStore:
         change.bump(KVS)
         change.mark_changed(kv_key(new.key))
         return new
-
-    def _remove(self, change: TableChange, keys: Iterable[str]) -> None:
-        for key in keys:
-            change.remove(self.table, (key,))
-            change.mark_changed(kv_key(key))
-        change.bump(KVS)
 
 
 def _cut(key: str, prefix: str, separator: str) -> str:

@@ -7,6 +7,8 @@ from typing import TypeVar
 from consulpy.state.table import Key, Table
 
 Row = TypeVar("Row")
+#: Keys as bytes, and their rows.
+Slice = tuple[list[bytes], list[Row]]
 
 
 class OrderedTable(Table[Row]):
@@ -26,11 +28,35 @@ class OrderedTable(Table[Row]):
 
     def with_prefix(self, prefix: str) -> list[Row]:
         """The rows whose keys begin with `prefix`, by key."""
+        begin, end = self._range(prefix)
+        return self._sorted[begin:end]
+
+    def _range(self, prefix: str) -> tuple[int, int]:
         raw, order = _raw(prefix), self._order
         begin = bisect_left(order, raw)
         after = _after(raw)
-        end = bisect_left(order, after, begin) if after else len(order)
-        return self._sorted[begin:end]
+        return begin, bisect_left(order, after, begin) if after else len(order)
+
+    def _remove_prefix(self, prefix: str) -> "Slice[Row]":
+        """Remove the rows whose keys begin with `prefix`, and return them. Only `Change` calls this."""
+        begin, end = self._range(prefix)
+        raw_keys, rows = self._order[begin:end], self._sorted[begin:end]
+        del self._order[begin:end], self._sorted[begin:end]
+        keys: list[Key] = [(_text(raw),) for raw in raw_keys]
+        for key in keys:
+            del self._rows[key]
+        self._ordered = None
+        for index in self.secondary_indexes.values():
+            index._remove_all(zip(keys, rows, strict=True))
+        return raw_keys, rows
+
+    def _put_back(self, _prefix: str, removed: "Slice[Row]") -> None:
+        """Undo `_remove_prefix`."""
+        raw_keys, rows = removed
+        at = bisect_left(self._order, raw_keys[0]) if raw_keys else 0
+        self._order[at:at], self._sorted[at:at] = raw_keys, rows
+        for raw, row in zip(raw_keys, rows, strict=True):
+            super()._replace((_text(raw),), row)
 
     def _replace(self, key: Key, row: Row | None) -> Row | None:
         old = super()._replace(key, row)
@@ -50,6 +76,10 @@ class OrderedTable(Table[Row]):
 
 def _raw(key: str) -> bytes:
     return key.encode("utf-8", "surrogateescape")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _after(raw: bytes) -> bytes:

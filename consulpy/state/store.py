@@ -100,3 +100,5 @@ class Change(TableChange):
         for key, delay_ns in self.lock_delays:
             self.store.on_lock_delay(key, delay_ns)
         self.store.watchers.changed(self.changed_keys)
+        for keys in self.removed_kv:
+            self.store.watchers.changed_kv(keys)

@@ -47,6 +47,13 @@ class SecondaryIndex(Generic[Row]):
         """All values of any row."""
         return iter(self._buckets)
 
+    def _remove_all(self, rows: Iterable[tuple[Key, Row]]) -> None:
+        """Remove many rows."""
+        values = self._values
+        for key, row in rows:
+            if values(row):
+                self._replace(key, row, None)
+
     def _replace(self, key: Key, old: Row | None, row: Row | None) -> None:
         """Index `row` in place of `old`; either may be None."""
         values = () if row is None else tuple(self._values(row))

@@ -4,6 +4,7 @@ A read collects in a `WatchSet` the keys that its result depends on; a change na
 hashable: a table's name, or a finer one such as `("service", "web")`.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
@@ -90,6 +91,18 @@ class WatchRegistry:
             if type(key) is tuple and key[0] == _KV:
                 for length in [length for length in self._prefix_lengths if length <= len(key[1])]:
                     self._wake((_KV_PREFIX, key[1][:length]))
+
+    def changed_kv(self, raw_keys: list[bytes]) -> None:
+        """Fire all watches on keys of the KV store and on their prefixes. `raw_keys`: sorted."""
+        if len(raw_keys) < len(self._by_key):
+            self.changed([(_KV, raw) for raw in raw_keys])
+            return
+        for key in list(self._by_key):
+            if type(key) is tuple and key[0] in (_KV, _KV_PREFIX):
+                at = bisect_left(raw_keys, key[1])
+                first = raw_keys[at] if at < len(raw_keys) else b""
+                if first == key[1] or (key[0] == _KV_PREFIX and first.startswith(key[1])):
+                    self._wake(key)
 
     def _wake(self, key: Hashable) -> None:
         for waiter in list(self._by_key.get(key, ())):

@@ -127,6 +127,50 @@ def test_many_watchers_cost_a_change_only_its_own_prefixes(world: World) -> None
     assert set(world.store.watchers._prefix_lengths) == {9}
 
 
+@pytest.mark.parametrize("watchers", [1, 40])
+@pytest.mark.parametrize("tree", ["a/", "a/b", "a/b/2", "", "b"])
+def test_a_deleted_tree_wakes_those_who_read_any_of_its_keys(world: World, tree: str, watchers: int) -> None:
+    """And nobody else, whether there are more keys or more watches."""
+    for key in ("a", "a/b", "a/b/1", "a/b/2", "a/c", "b"):
+        world.kv("set", key)
+    reads = {
+        "a": [""], "a/b": ["", "a/", "a/b"], "a/b/1": ["", "a/", "a/b"], "a/b/2": ["", "a/", "a/b", "a/b/2"],
+        "a/c": ["", "a/"], "b": ["", "b"], "x": [],
+    }  # fmt: skip
+    prefixes = {
+        "": ["", "a/", "a/b", "a/b/2", "b"], "a/": ["", "a/", "a/b", "a/b/2"], "a/b/": ["", "a/", "a/b", "a/b/2"],
+        "a/b/2": ["", "a/", "a/b", "a/b/2"], "a/d": [], "b": ["", "b"], "c": [],
+    }  # fmt: skip
+    woken: set[tuple[str, str]] = set()
+    for kind, names in (("key", reads), ("prefix", prefixes)):
+        for name in names:
+            for _ in range(watchers):
+                watch = WatchSet()
+                (world.store.kv.get if kind == "key" else world.store.kv.with_prefix)(watch, name)
+                world.store.watchers.wait(watch, lambda one=(kind, name): woken.add(one))  # type: ignore[misc]
+    for number in range(watchers * 10 if watchers > 1 else 0):
+        watch = WatchSet()
+        world.store.kv.get(watch, f"elsewhere/{number}")
+        world.store.watchers.wait(watch, lambda: woken.add(("key", "elsewhere")))
+    world.kv("delete-tree", tree)
+    wanted = {("key", key) for key, trees in reads.items() if tree in trees}
+    assert woken == wanted | {("prefix", prefix) for prefix, trees in prefixes.items() if tree in trees}
+
+
+def test_a_tree_deleted_in_a_transaction_that_fails_is_there_as_before(world: World) -> None:
+    for key in ("a", "t/1", "t/2", "t/3", "u"):
+        world.kv("set", key, b"x")
+    world.session(ONE)
+    world.kv("lock", "t/2", session=ONE)
+    before = world.store.kv.with_prefix(None, "")[1]
+    delete = TxnOp(kv=KVOp(verb="delete-tree", dir_ent=DirEntry(key="t/")))
+    put = TxnOp(kv=KVOp(verb="set", dir_ent=DirEntry(key="t/2")))
+    fails = TxnOp(kv=KVOp(verb="check-not-exists", dir_ent=DirEntry(key="u")))
+    assert world.apply(Txn(TxnRequest(ops=[delete, put, fails]))).errors
+    assert world.store.kv.with_prefix(None, "")[1] == before
+    assert [row.key for row in world.store.kv.table.by("session", ONE)] == ["t/2"]
+
+
 def test_keys_are_cut_at_a_separator(world: World) -> None:
     for name in ("c/a", "c/d/1", "c/d/2", "c/d"):
         world.kv("set", name)
