@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
+from consulpy.rpc.long_read import LongRead
 from consulpy.state.watch import Watch, WatchRegistry, WatchSet
 
 #: The longest wait, and the default one, in seconds.
@@ -25,6 +27,8 @@ class Indexed(Protocol):
 
 #: Runs the read; records its dependencies in the `WatchSet` (None: not needed).
 Run = Callable[[WatchSet | None], Indexed]
+#: Computes the reply of a long read.
+Finish = Callable[[LongRead], "Deferred[Any]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class BlockingQuery:
     `run` is called at once, and again in the turn after each change of its last dependencies, until the index of its
     reply passes `min_index`. `epoch()`: another object after the state was replaced; then the query ends with any
     index.
-    `reply` fires with the reply; cancelling it ends the wait.
+    `reply` fires with the reply; cancelling it ends the wait. `finish`: computes it if `run` returned a long read.
     """
 
     def __init__(
@@ -62,7 +66,10 @@ class BlockingQuery:
         watchers: WatchRegistry,
         clock: Clock,
         epoch: Callable[[], object] = lambda: None,
+        finish: Finish | None = None,
     ) -> None:
+        self._finish = finish
+        self._finishing: Deferred[Any] | None = None
         self._run = run
         self._min_index = min_index
         self._watchers = watchers
@@ -87,7 +94,7 @@ class BlockingQuery:
         replaced = self._epoch() is not self._first_epoch
         if max(reply.meta.index, 1) > self._min_index or replaced:
             self._stop()
-            self.reply.callback(reply)
+            self._reply(reply)
         else:
             self._watch = self._watchers.wait(watch, self._changed)
 
@@ -103,9 +110,22 @@ class BlockingQuery:
         except Exception as error:
             self.reply.errback(error)
         else:
+            self._reply(reply)
+
+    def _reply(self, reply: Indexed) -> None:
+        if isinstance(reply, LongRead) and self._finish is not None:
+            self._finishing = self._finish(reply)
+            self._finishing.addCallbacks(self.reply.callback, self._failed)
+        else:
             self.reply.callback(reply)
 
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):  # then `reply` was cancelled
+            self.reply.errback(failure)
+
     def _stop(self) -> None:
+        if self._finishing is not None:
+            self._finishing.cancel()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

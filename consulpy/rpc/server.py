@@ -16,8 +16,9 @@ from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.acl.primary import PRIMARY_CALLS, for_elsewhere, home_of, moved
-from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, WaitLimits, wait_s
+from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, Run, WaitLimits, wait_s
 from consulpy.rpc.dependencies import DependencySet
+from consulpy.rpc.long_read import LongRead, LongReads
 from consulpy.rpc.methods import Kind, Method
 from consulpy.rpc.quorum import Quorum
 from consulpy.state.commands import Command
@@ -181,6 +182,8 @@ class Server:
         self._is_leader = False
         self._had_leader = False
         self._held: dict[Deferred[None], Timer] = {}
+        #: Reads that take several turns.
+        self.long_reads = LongReads(clock)
 
     @property
     def store(self) -> Store:
@@ -319,12 +322,32 @@ class Server:
             return self._with_meta(self.guard.read(self, method, request, watch))
 
         if not min_index or options is None:
-            return maybeDeferred(run, dependencies)
+            return maybeDeferred(self._run_once, run, dependencies)
         limit_s = wait_s(options.max_query_time, self.rng, self.waits)
         store = self.store
-        query = BlockingQuery(run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes)
+        query = BlockingQuery(
+            run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes, self.long_reads.finish
+        )
         self.waiting += 1
         return query.reply.addBoth(self._unblocked)
+
+    def _run_once(self, run: Run, dependencies: DependencySet | None) -> Any:
+        reply = run(dependencies)
+        return self._finished(reply, dependencies) if isinstance(reply, LongRead) else reply
+
+    def _finished(self, read: LongRead, dependencies: DependencySet | None) -> "Deferred[Any]":
+        """The reply of a long read; `dependencies` tell whether it is outdated by then."""
+        done = self.long_reads.finish(read)
+        if dependencies is None:
+            return done
+        dependencies.are_followed = True
+        watch = self.store.watchers.wait(dependencies, dependencies.outdate)
+
+        def finished(result: Any) -> Any:
+            watch.cancel()
+            return result
+
+        return done.addBoth(finished)
 
     def _unblocked(self, result: Any) -> Any:
         self.waiting -= 1

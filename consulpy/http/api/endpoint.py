@@ -203,9 +203,11 @@ class _RequestHandler:
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
         return whole(self._web, body)
 
-    def _render(self, response: Response, parts: Iterable[bytes]) -> "Deferred[Any]":
+    def _render(self, response: Response, parts: Iterable[bytes]) -> "Deferred[Any] | Parts":
         """Render and compress a large body in a thread; it is sent in parts."""
         web = self._web
+        if web.is_internal:
+            return Parts(())  # a large response is not shared by a group
         rendering = self._rendering = Rendering(parts, compress=start(web, response, has_body=True))
         return self._in_thread(rendering.run).addCallback(self._rendered)
 

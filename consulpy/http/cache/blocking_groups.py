@@ -17,14 +17,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 
 from consulpy.errors import BadRequest
-from consulpy.http.api.large_body import Parts
 from consulpy.http.api.params import index_and_wait
 from consulpy.http.api.routing import BadQuery, Query
+from consulpy.http.cache.group_request import GroupRequest
 from consulpy.http.cache.response_cache import CACHEABLE_PARAMETERS, HEAD_MAX_BYTES, PROTOCOL, RouteMetrics, store_route
 from consulpy.http.errors import HEADERS_MAX_BYTES
 from consulpy.http.fast_path import Serve, parse_request
 from consulpy.rpc.blocking import wait_s
-from consulpy.rpc.dependencies import DependencySet
 from consulpy.structs.options import QueryOptions
 
 if TYPE_CHECKING:
@@ -146,16 +145,11 @@ class BlockingQueryGroups:
         group.add(blocked, wait_s(read.options.max_query_time, server.rng, server.waits))
         return blocked
 
-    def compute(self, key: bytes) -> tuple[bytes, DependencySet]:
-        """The response to the request `key`, empty if it is not ready at once; and its dependencies."""
-        request, capture, dependencies = parse_request(key), _ResponseCapture(), DependencySet()
+    def compute(self, key: bytes) -> GroupRequest:
+        """Compute the response to the request `key`."""
+        request = parse_request(key)
         assert request is not None, "keys are requests of the fast path"
-        request.is_internal = True
-        request.dependencies = dependencies
-        request.begin(capture, self._serve)
-        if not capture.response:
-            request.disconnected()
-        return capture.response, dependencies
+        return GroupRequest(request, self._serve)
 
     def idle(self, group: "_QueryGroup") -> None:
         """Keep a group whose last request is answered."""
@@ -183,10 +177,12 @@ class _QueryGroup:
     __slots__ = (
         "_blocked",
         "_deadlines",
+        "_due",
         "_epoch",
         "_groups",
         "_index",
         "_metrics",
+        "_request",
         "_scheduled",
         "_timer",
         "_watch",
@@ -208,6 +204,9 @@ class _QueryGroup:
         self._index = 0
         self._epoch: object = groups.server.store.indexes
         self._scheduled: Timer | None = None
+        #: A response that is not ready yet, and requests that get it though their index is not smaller.
+        self._request: GroupRequest | None = None
+        self._due: set[BlockedRequest] = set()
 
     def add(self, blocked: BlockedRequest, within_s: float) -> None:
         """Add a request that is answered within `within_s` seconds."""
@@ -226,7 +225,10 @@ class _QueryGroup:
             self._remove([blocked])
 
     def close(self) -> None:
-        """Cancel the timers and the watch."""
+        """Cancel the timers, the watch and the work."""
+        if self._request is not None:
+            self._request.cancel()
+            self._request = None
         for timer in (self._timer, self._scheduled):
             if timer is not None and timer.active():
                 timer.cancel()
@@ -290,25 +292,48 @@ class _QueryGroup:
             scheduled.cancel()
         if not self._blocked:
             return
-        response, dependencies = self._groups.compute(self.key)
-        store = self._groups.server.store
+        self._due.update(due or ())
+        if self._request is not None:
+            return  # it ends with another `_update` if the response changes meanwhile
+        request = self._groups.compute(self.key)
         if self._watch is not None:
             self._watch.cancel()
-        self._watch = store.watchers.wait(dependencies, self._changed) if dependencies.keys else None
+        keys = request.dependencies.keys
+        self._watch = self._groups.server.store.watchers.wait(request.dependencies, self._changed) if keys else None
+        if request.response is None and keys:
+            self._request, request.on_ready = request, self._ready
+        else:
+            self._respond(request)
+
+    def _ready(self) -> None:
+        """A response that was not ready at once."""
+        request, self._request = self._request, None
+        assert request is not None
+        is_outdated = self._watch is None
+        if self._epoch is self._groups.server.store.indexes:  # else it is of the state before a restore
+            self._respond(request)
+        if is_outdated and self._blocked:
+            self._schedule()
+
+    def _respond(self, request: GroupRequest) -> None:
+        response, store = request.response or b"", self._groups.server.store
+        if request.response is None:
+            request.cancel()
+        due, self._due = self._due, set()
         replaced, self._epoch = self._epoch is not store.indexes, store.indexes
         head_end = response.find(b"\r\n\r\n")
         at = response.find(_INDEX, 0, head_end) + len(_INDEX)
         is_error = not response.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
-        waits = at >= len(_INDEX) and self._watch is not None and not is_error
+        is_watched = bool(request.dependencies.keys)
+        waits = at >= len(_INDEX) and is_watched and not is_error
         self._index = int(response[at : response.index(b"\r\n", at)]) if waits else 0
         if waits and not replaced:
-            late = set(due or ())
-            ready = [each for each in self._blocked if each.index < self._index or each in late]
+            ready = [each for each in self._blocked if each.index < self._index or each in due]
         else:
             ready = list(self._blocked)
         if ready:
             self._remove(ready)
-            self._send(ready, response if waits or dependencies.keys else b"")
+            self._send(ready, response if is_watched else b"")
 
     def _send(self, requests: list[BlockedRequest], response: bytes) -> None:
         """Respond to `BATCH` requests now, to the others in the next turns. Empty: they fall back to the full path."""
@@ -326,22 +351,6 @@ class _QueryGroup:
             connection.respond(response, each.pipelined, self.closes)
         if later:
             self._groups.clock.callLater(0, self._send, later, response)
-
-
-class _ResponseCapture:
-    """The connection of a group's own requests: captures the response."""
-
-    peer = None
-
-    def __init__(self) -> None:
-        self.response = b""
-
-    def response_ready(self, response: bytes) -> None:
-        """The whole response."""
-        self.response = response
-
-    def response_in_parts(self, head: bytes, body: Parts) -> None:
-        """A large response is never ready at once: its requests take the full path."""
 
 
 def _parse(head: bytes) -> tuple[bytes, str, QueryOptions] | None:

@@ -267,7 +267,7 @@ class ResponseCache:
         if not response.startswith(b"HTTP/1.1 200 ") or len(response) > RESPONSE_MAX_BYTES:
             return
         if (
-            (dependencies is not None and not (dependencies.keys and dependencies.is_time_independent))
+            (dependencies is not None and not _is_watchable(dependencies))
             or fill.first is None
             or fill.validator() != fill.first
         ):
@@ -333,6 +333,11 @@ def store_route(path: str) -> str | None:
         if path == route or (route.endswith("/") and path.startswith(route) and "%" not in path):
             return route
     return None
+
+
+def _is_watchable(dependencies: DependencySet) -> bool:
+    """Whether a change of the response will be told: none was before, and only the store changes it."""
+    return bool(dependencies.keys) and dependencies.is_time_independent and not dependencies.is_outdated
 
 
 def _cancel_watch(entry: _Entry) -> None:

@@ -56,6 +56,8 @@ class Channel(HTTPChannel):
     _blocked: BlockedRequest | None = None
     #: Of the cache fill that the full path serves.
     _dependencies: DependencySet | None = None
+    #: Of the response of the pending request.
+    _late_fill: CacheFill | None = None
     #: Bytes behind the pending request.
     _pipelined = b""
     #: A head whose body has not arrived, and the timer of its wait.
@@ -132,7 +134,7 @@ class Channel(HTTPChannel):
             self.parse(decision.data)
 
     def _fill_cache(self, decision: Fast | Full, fill: CacheFill) -> None:
-        """Serve a whole request; cache its response if it is written before this returns."""
+        """Serve a whole request; cache its response if it is written before this returns, or is a long read's."""
         transport = self.transport
         self.transport = recording = RecordingTransport(transport)
         self._dependencies = fill.dependencies
@@ -142,7 +144,10 @@ class Channel(HTTPChannel):
             self.transport = transport
             self._dependencies = None
             is_whole = not self.requests and self._pending is None and not self._refused
-            self.factory.dispatcher.cache.finish_fill(fill, recording.written if is_whole else b"")
+            if self._pending is not None and fill.dependencies is not None and fill.dependencies.are_followed:
+                self._late_fill = fill
+            else:
+                self.factory.dispatcher.cache.finish_fill(fill, recording.written if is_whole else b"")
 
     def _take_head(self) -> bytes:
         head, self._head = self._head, b""
@@ -173,6 +178,9 @@ class Channel(HTTPChannel):
     def response_ready(self, response: bytes) -> None:
         """Write the response to the pending request of the fast path; go on with the bytes behind it."""
         pending, self._pending = self._pending, None
+        if self._late_fill is not None:
+            self.factory.dispatcher.cache.finish_fill(self._late_fill, response)
+            self._late_fill = None
         self._active_s = self.factory.seconds()
         self.factory.connections.record_activity(self)
         try_write(self.transport, response)

@@ -16,6 +16,7 @@ from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.resolver import Identity
 from consulpy.rpc.acl.table import ACCESS, Access
 from consulpy.rpc.acl.tokens import token_of
+from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import Method
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import Token
@@ -64,7 +65,11 @@ class Guard:
         if settled is not None:
             return settled
         reply = method.handler(server, request, watch)
-        return reply if access.after is None else self._after(access, authorizer, server, method, request, reply)
+        if access.after is None:
+            return reply
+        if isinstance(reply, LongRead):
+            return reply.then(lambda found: self._after(access, authorizer, server, method, request, found))
+        return self._after(access, authorizer, server, method, request, reply)
 
     def invoke(self, server: "Server", method: Method, request: Record) -> "Deferred[Any]":
         """Have any other method answered, if its token allows it. Fails with `RPCError`."""

@@ -4,20 +4,35 @@ Nil and empty differ on the wire: a result without rows is nil, a filtered one i
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from consulpy.codec.record import Record
 from consulpy.filter import compile_filter
+from consulpy.rpc.long_read import LongRead, Steps
 from consulpy.state.catalog import has_meta
 from consulpy.structs.coordinate import Coord
-from consulpy.structs.options import QuerySource
+from consulpy.structs.options import QueryMeta, QuerySource
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
 Row = TypeVar("Row", bound=Record)
+
+
+class WithMeta(Protocol):
+    """A reply with metadata."""
+
+    meta: QueryMeta
+
+
+AnyReply = TypeVar("AnyReply", bound=WithMeta)
+
+#: Rows that are filtered in the turn of the read; more take several turns. 10 microseconds a row are much.
+ROWS_AT_ONCE: Final = 1000
+#: Rows of a step of a long read: about a millisecond.
+ROWS_OF_A_STEP: Final = 128
 
 
 def on_nodes_with(
@@ -30,15 +45,30 @@ def on_nodes_with(
     return [row for row in rows if has_meta(nodes.get(node_of(row).lower()), meta)]
 
 
-def filtered(rows: Iterable[Row], expression: str, kind: type[Row]) -> list[Row] | None:
-    """The rows that match the expression; nil if there is no expression and no row.
+def filtered(
+    reply: AnyReply, rows: Sequence[Row], expression: str, kind: type[Row], fill: Callable[[list[Row] | None], None]
+) -> AnyReply | LongRead:
+    """`reply`, which `fill` puts the rows into that match the expression: nil if there is no expression and no row.
 
-    Raises `RPCError` for a bad expression, even without rows.
+    For many rows it is a `LongRead`. Raises `RPCError` for a bad expression, even without rows.
     """
     if not expression:
-        return list(rows) or None
+        fill(list(rows) or None)
+        return reply
     holds = _compiled(expression, cast(Any, kind))
-    return [row for row in rows if holds(row)]
+    if len(rows) > ROWS_AT_ONCE:
+        return LongRead(reply.meta, _steps(reply, rows, holds, fill))
+    fill([row for row in rows if holds(row)])
+    return reply
+
+
+def _steps(reply: Any, rows: Sequence[Row], holds: Callable[[Row], bool], fill: Callable[[list[Row]], None]) -> Steps:
+    matching: list[Row] = []
+    for at in range(0, len(rows), ROWS_OF_A_STEP):
+        matching += [row for row in rows[at : at + ROWS_OF_A_STEP] if holds(row)]
+        yield
+    fill(matching)
+    return reply
 
 
 @lru_cache(maxsize=256)

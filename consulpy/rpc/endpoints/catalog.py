@@ -8,6 +8,7 @@ from consulpy.rpc.endpoints._metrics import count_look_up
 from consulpy.rpc.endpoints._registration_checks import checked_registration
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
+from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import local, read, write
 from consulpy.state import gateways
 from consulpy.state.commands import Deregister, Register
@@ -55,14 +56,17 @@ def list_datacenters(server: "Server", request: DatacentersRequest) -> list[str]
 
 
 @read("Catalog.ListNodes", SpecificRequest, NodesReply)
-def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> NodesReply:
+def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> NodesReply | LongRead:
     """All nodes, by name."""
     index, nodes = server.store.catalog.nodes(watch)
     nodes = on_nodes_with(server, nodes, request.node_meta_filters, _name_of)
-    matching = filtered(nodes, request.options.filter, Node)
-    reply = NodesReply(nodes=nearest_first(server, matching, request.source, _name_of))
+    reply = NodesReply()
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[Node] | None) -> None:
+        reply.nodes = nearest_first(server, matching, request.source, _name_of)
+
+    return filtered(reply, nodes, request.options.filter, Node, fill)
 
 
 @read("Catalog.ListServices", SpecificRequest, ServicesReply)
@@ -75,7 +79,7 @@ def list_services(server: "Server", request: SpecificRequest, watch: WatchSet | 
 
 
 @read("Catalog.ServiceNodes", ServiceRequest, ServiceNodesReply)
-def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> ServiceNodesReply:
+def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> ServiceNodesReply | LongRead:
     """The instances of a service, or those at an address."""
     catalog = server.store.catalog
     if not request.service_name and not request.service_address:
@@ -85,41 +89,53 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
     else:
         index, found = catalog.service_nodes(watch, request.service_name, wanted_tags(request), connect=request.connect)
     rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
-    matching = filtered(rows, request.options.filter, ServiceNode)
-    count_look_up(server, "catalog", request, matching, watch)
-    reply = ServiceNodesReply(service_nodes=nearest_first(server, matching, request.source, _node_of))
+    reply = ServiceNodesReply()
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[ServiceNode] | None) -> None:
+        count_look_up(server, "catalog", request, matching, watch)
+        reply.service_nodes = nearest_first(server, matching, request.source, _node_of)
+
+    return filtered(reply, rows, request.options.filter, ServiceNode, fill)
 
 
 @read("Catalog.NodeServices", NodeRequest, NodeServicesReply)
-def node_services(server: "Server", request: NodeRequest, watch: WatchSet | None) -> NodeServicesReply:
+def node_services(server: "Server", request: NodeRequest, watch: WatchSet | None) -> NodeServicesReply | LongRead:
     """A node with its services by id; nil for an unknown one."""
     if not request.node:
         raise RPCError("Must provide node")
     index, found = server.store.catalog.node_services(watch, request.node)
-    expression = request.options.filter
-    if expression:
-        matching = filtered((found.services or {}).values() if found is not None else (), expression, NodeService) or []
-        if found is not None:
-            found = NodeServices(node=found.node, services={service.id: service for service in matching})
     reply = NodeServicesReply(node_services=found)
     reply.meta.index = index
-    return reply
+    if not request.options.filter:
+        return reply
+
+    def fill(matching: list[NodeService] | None) -> None:
+        if found is not None:
+            services = {service.id: service for service in matching or ()}
+            reply.node_services = NodeServices(node=found.node, services=services)
+
+    services = list((found.services or {}).values()) if found is not None else ()
+    return filtered(reply, services, request.options.filter, NodeService, fill)
 
 
 @read("Catalog.NodeServiceList", NodeRequest, NodeServiceListReply)
-def node_service_list(server: "Server", request: NodeRequest, watch: WatchSet | None) -> NodeServiceListReply:
+def node_service_list(
+    server: "Server", request: NodeRequest, watch: WatchSet | None
+) -> NodeServiceListReply | LongRead:
     """A node with its services as a list; both nil for an unknown one."""
     if not request.node:
         raise RPCError("Must provide node")
     index, found = server.store.catalog.node_service_list(watch, request.node)
-    if request.options.filter:
-        matching = filtered(found.services or (), request.options.filter, NodeService)
-        found = NodeServiceList(node=found.node, services=matching)
     reply = NodeServiceListReply(node_services=found)
     reply.meta.index = index
-    return reply
+    if not request.options.filter:
+        return reply
+
+    def fill(matching: list[NodeService] | None) -> None:
+        reply.node_services = NodeServiceList(node=found.node, services=matching)
+
+    return filtered(reply, found.services or (), request.options.filter, NodeService, fill)
 
 
 @read("Catalog.GatewayServices", ServiceRequest, GatewayServicesReply)

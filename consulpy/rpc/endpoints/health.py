@@ -7,6 +7,7 @@ from consulpy.errors import RPCError
 from consulpy.rpc.endpoints._metrics import count_look_up
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.endpoints.catalog import wanted_tags
+from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import read
 from consulpy.state import gateways
 from consulpy.state.watch import WatchSet
@@ -25,16 +26,20 @@ if TYPE_CHECKING:
 
 
 @read("Health.NodeChecks", NodeRequest, HealthChecksReply)
-def node_checks(server: "Server", request: NodeRequest, watch: WatchSet | None) -> HealthChecksReply:
+def node_checks(server: "Server", request: NodeRequest, watch: WatchSet | None) -> HealthChecksReply | LongRead:
     """All checks on one node."""
     index, checks = server.store.catalog.node_checks(watch, request.node)
-    reply = HealthChecksReply(health_checks=filtered(checks, request.options.filter, HealthCheck))
+    reply = HealthChecksReply()
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[HealthCheck] | None) -> None:
+        reply.health_checks = matching
+
+    return filtered(reply, checks, request.options.filter, HealthCheck, fill)
 
 
 @read("Health.ServiceChecks", ServiceRequest, HealthChecksReply)
-def service_checks(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> HealthChecksReply:
+def service_checks(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> HealthChecksReply | LongRead:
     """The checks of all instances of a service."""
     if not request.service_name:
         raise RPCError("Must provide service name")
@@ -43,14 +48,16 @@ def service_checks(server: "Server", request: ServiceRequest, watch: WatchSet | 
 
 
 @read("Health.ChecksInState", StateRequest, HealthChecksReply)
-def checks_in_state(server: "Server", request: StateRequest, watch: WatchSet | None) -> HealthChecksReply:
+def checks_in_state(server: "Server", request: StateRequest, watch: WatchSet | None) -> HealthChecksReply | LongRead:
     """All checks in one state, or `any`."""
     index, checks = server.store.catalog.checks_in_state(watch, request.state)
     return _checks_reply(server, request, index, checks)
 
 
 @read("Health.ServiceNodes", ServiceRequest, CheckServiceNodesReply)
-def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> CheckServiceNodesReply:
+def service_nodes(
+    server: "Server", request: ServiceRequest, watch: WatchSet | None
+) -> CheckServiceNodesReply | LongRead:
     """The instances of a service, each with its node and the checks of both."""
     if not request.service_name:
         raise RPCError("Must provide service name")
@@ -62,11 +69,14 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
             watch, request.service_name, wanted_tags(request), connect=request.connect
         )
     rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
-    matching = filtered(rows, request.options.filter, CheckServiceNode)
-    count_look_up(server, "health", request, matching, watch)
-    reply = CheckServiceNodesReply(nodes=nearest_first(server, matching, request.source, node_of))
+    reply = CheckServiceNodesReply()
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[CheckServiceNode] | None) -> None:
+        count_look_up(server, "health", request, matching, watch)
+        reply.nodes = nearest_first(server, matching, request.source, node_of)
+
+    return filtered(reply, rows, request.options.filter, CheckServiceNode, fill)
 
 
 def node_of(row: CheckServiceNode) -> str:
@@ -80,10 +90,13 @@ def _node_of_check(check: HealthCheck) -> str:
 
 def _checks_reply(
     server: "Server", request: ServiceRequest | StateRequest, index: int, checks: Sequence[HealthCheck]
-) -> HealthChecksReply:
+) -> HealthChecksReply | LongRead:
     """The checks on nodes with the requested metadata, filtered and sorted."""
     checks = on_nodes_with(server, checks, request.node_meta_filters, _node_of_check)
-    matching = filtered(checks, request.options.filter, HealthCheck)
-    reply = HealthChecksReply(health_checks=nearest_first(server, matching, request.source, _node_of_check))
+    reply = HealthChecksReply()
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[HealthCheck] | None) -> None:
+        reply.health_checks = nearest_first(server, matching, request.source, _node_of_check)
+
+    return filtered(reply, checks, request.options.filter, HealthCheck, fill)

@@ -11,6 +11,7 @@ from consulpy.gocompat.multierror import format_errors
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.endpoints._result_filters import filtered
 from consulpy.rpc.endpoints._uuids import check_uuid, new_uuid
+from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import read, write
 from consulpy.state.commands import Intention as Command
 from consulpy.state.watch import WatchSet
@@ -109,12 +110,16 @@ def check(intention: Intention) -> None:
 
 
 @read("Intention.List", SpecificRequest, IntentionsReply)
-def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> IntentionsReply:
+def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> IntentionsReply | LongRead:
     """All intentions in order of precedence."""
     index, found = server.store.intentions.all(watch)
-    reply = IntentionsReply(intentions=filtered(found, request.options.filter, Intention) or [])
+    reply = IntentionsReply()
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[Intention] | None) -> None:
+        reply.intentions = matching or []
+
+    return filtered(reply, found, request.options.filter, Intention, fill)
 
 
 @read("Intention.Get", IntentionQuery, IntentionsReply)

@@ -6,6 +6,7 @@ from consulpy.errors import RPCError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first
 from consulpy.rpc.endpoints.health import node_of
+from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import local, read
 from consulpy.state import gateways
 from consulpy.state.watch import WatchSet
@@ -39,23 +40,32 @@ def node_info(server: "Server", request: NodeRequest, watch: WatchSet | None) ->
 
 
 @read("Internal.NodeDump", SpecificRequest, NodeDumpReply)
-def node_dump(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> NodeDumpReply:
+def node_dump(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> NodeDumpReply | LongRead:
     """All nodes with their services and checks."""
     index, dump = server.store.catalog.node_dump(watch)
-    reply = NodeDumpReply(dump=filtered(dump, request.options.filter, NodeInfo))
+    reply = NodeDumpReply()
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[NodeInfo] | None) -> None:
+        reply.dump = matching
+
+    return filtered(reply, dump, request.options.filter, NodeInfo, fill)
 
 
 @read("Internal.ServiceDump", ServiceDumpRequest, CheckServiceNodesReply)
-def service_dump(server: "Server", request: ServiceDumpRequest, watch: WatchSet | None) -> CheckServiceNodesReply:
+def service_dump(
+    server: "Server", request: ServiceDumpRequest, watch: WatchSet | None
+) -> CheckServiceNodesReply | LongRead:
     """Every service instance, or those of one kind, with nodes and checks."""
     kind = request.service_kind if request.use_service_kind else None
     index, dump = server.store.catalog.service_dump(watch, kind)
-    matching = filtered(dump, request.options.filter, CheckServiceNode)
-    reply = CheckServiceNodesReply(nodes=nearest_first(server, matching, request.source, node_of))
+    reply = CheckServiceNodesReply()
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[CheckServiceNode] | None) -> None:
+        reply.nodes = nearest_first(server, matching, request.source, node_of)
+
+    return filtered(reply, dump, request.options.filter, CheckServiceNode, fill)
 
 
 @read("Internal.GatewayServiceDump", ServiceRequest, ServiceDumpReply)
