@@ -12,7 +12,7 @@ from task import Settings, Task
 
 SCRIPT = """
 import sys, time
-from consulpy.testing.cluster import Cluster
+from consulpy.testing.simulation.cluster import Cluster
 cluster = Cluster(int(sys.argv[1]), settled=True)
 cluster.run(2.0)  # warm up
 began_s = time.perf_counter()

@@ -1,7 +1,7 @@
 """The clock interface of all protocol machines: monotonic seconds and delayed calls.
 
-Implemented by Twisted's reactor, by `twisted.internet.task.Clock`, and by `consulpy.testing.clock.HeapClock` for
-clusters of a thousand nodes. Only entry modules read time in any other way.
+Implemented by Twisted's reactor, by `twisted.internet.task.Clock`, and by `HeapClock` of
+`consulpy.testing.simulation.clock` for clusters of a thousand nodes. Only entry modules read time in any other way.
 """
 
 from collections.abc import Callable

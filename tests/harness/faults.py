@@ -23,8 +23,8 @@ from consulpy.serf.config import SerfConfig
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
 from consulpy.serf.membership import NameHolders
-from consulpy.testing.clock import HeapClock
-from consulpy.testing.network import Host, Network
+from consulpy.testing.simulation.clock import HeapClock
+from consulpy.testing.simulation.network import Host, Network
 from tests.unit.rpc.test_server_metadata import Facts
 
 Done = Callable[[Exception | None], None]

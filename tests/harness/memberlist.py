@@ -13,8 +13,8 @@ from consulpy.memberlist.delegate import StreamReader
 from consulpy.memberlist.machine import Memberlist
 from consulpy.memberlist.member import Address
 from consulpy.memberlist.messages import Alive, Message
-from consulpy.testing.clock import HeapClock
-from consulpy.testing.cluster import RecordingDelegate
+from consulpy.testing.simulation.clock import HeapClock
+from consulpy.testing.simulation.cluster import RecordingDelegate
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "gossip"
 PEER: Address = ("127.10.0.9", 8301)

@@ -22,7 +22,8 @@ LAYERS = [
     {"config"},
     {"agent"},
     {"service"},
-    {"cli", "testing"},
+    {"testing"},
+    {"cli"},
     {"__main__"},
 ]
 LAYER = {package: level for level, packages in enumerate(LAYERS) for package in packages}

@@ -33,10 +33,12 @@ from consulpy.serf.membership import NameHolders
 
 @dataclass(slots=True)
 class GossipPool:
-    """One gossip pool: the Serf machine, its transport, and the port of members that are joined without one."""
+    """One gossip pool: the Serf machine, its transport (a `GossipTransport`, or one that was given to `lan_pool`), and
+    the port of members that are joined without one.
+    """
 
     serf: Serf
-    transport: GossipTransport
+    transport: Any
     default_port: int
 
 
@@ -61,8 +63,9 @@ def lan_pool(
     disk: DiskThread,
     on_event: Callable[[Event], None],
     metrics: Measures = NOTHING,
+    transport: Any = None,
 ) -> GossipPool:
-    """The pool of all agents of the datacenter."""
+    """The pool of all agents of the datacenter. `transport`: in place of sockets of the reactor."""
     tags = agent_tags(config, wan=False)
     members = MemberlistConfig.lan(
         name=config.node_name,
@@ -79,7 +82,8 @@ def lan_pool(
         known=lambda: NameHolders(built[0].serf.membership, reactor.seconds) if built else NoMembers(),
     )
     port = config.ports.serf_lan
-    built.append(_pool(config, reactor, rng, disk, on_event, "local", members, bind, port, tags, check, metrics))
+    transport = transport or GossipTransport(reactor, bind, port)
+    built.append(_pool(config, reactor, rng, disk, on_event, "local", members, transport, port, tags, check, metrics))
     return built[0]
 
 
@@ -102,7 +106,8 @@ def wan_pool(
         config.advertise_addr_wan,
         known=lambda: NameHolders(built[0].serf.membership, reactor.seconds) if built else NoMembers(),
     )
-    built.append(_pool(config, reactor, rng, disk, on_event, "remote", members, bind, port, tags, check))
+    transport = GossipTransport(reactor, bind, port)
+    built.append(_pool(config, reactor, rng, disk, on_event, "remote", members, transport, port, tags, check))
     return built[0]
 
 
@@ -134,7 +139,7 @@ def _pool(
     on_event: Callable[[Event], None],
     file_name: str,
     members: MemberlistConfig,
-    bind: str,
+    transport: Any,
     port: int,
     tags: dict[str, str],
     check: Callable[[list[Member]], None],
@@ -153,7 +158,6 @@ def _pool(
         rejoin_after_leave=config.rejoin_after_leave,
         coordinates=not config.disable_coordinates,
     )
-    transport = GossipTransport(reactor, bind, port)
     serf = Serf(
         settings,
         members,

@@ -10,7 +10,7 @@ from consulpy.structs.kv import DirEntry, KVRequest
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.session import Session as Row
 from consulpy.structs.session import SessionRequest
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.simulation.clock import HeapClock
 
 ONE = "00000000-0000-0000-0000-000000000001"
 

@@ -27,7 +27,7 @@ from consulpy.rpc.server import Server
 from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.node import Node
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.simulation.clock import HeapClock
 
 assert endpoints
 NAMES = 7

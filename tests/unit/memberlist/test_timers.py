@@ -8,7 +8,7 @@ from consulpy.memberlist.awareness import Awareness
 from consulpy.memberlist.broadcast import BroadcastQueue, retransmit_limit
 from consulpy.memberlist.pushpull import push_pull_scale
 from consulpy.memberlist.suspicion import Suspicion, remaining_s, suspicion_timeout_s
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.simulation.clock import HeapClock
 from tests.harness.memberlist import vectors
 
 TIMERS = vectors("timers")

@@ -25,7 +25,7 @@ from consulpy.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.simulation.clock import HeapClock
 from tests.unit.raft.go_model import GoServer
 from tests.unit.raft.simulated import (
     Disk,

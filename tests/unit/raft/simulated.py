@@ -13,7 +13,7 @@ from consulpy.raft.configuration import Server
 from consulpy.raft.interfaces import Unreachable
 from consulpy.raft.messages import AppendEntries, InstallSnapshot, LogEntry, PeerState, Request
 from consulpy.raft.storage import HardState, SnapshotMeta, SnapshotReader, StoredState, Update
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.simulation.clock import HeapClock
 
 CALL_TIMEOUT_S = 3.0
 

@@ -4,7 +4,7 @@ import pytest
 
 from consulpy.errors import RPCError
 from consulpy.rpc.limits.rate_limit import RateLimiter
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.simulation.clock import HeapClock
 
 
 def test_a_burst_then_the_rate() -> None:

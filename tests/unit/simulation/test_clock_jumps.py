@@ -20,7 +20,7 @@ from consulpy.state.store import Store
 from consulpy.structs.node import Node
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.session import Session, SessionRequest
-from consulpy.testing.clock import HeapClock, NodeClock
+from consulpy.testing.simulation.clock import HeapClock, NodeClock
 from tests.unit.simulation.test_whole_agents import Disk, Starter
 
 assert endpoints

@@ -18,8 +18,8 @@ from consulpy.serf.machine import Serf
 from consulpy.serf.membership import NAME_HOLD_S, NameHolders
 from consulpy.serf.tags import encode_tags
 from consulpy.state.store import Store
-from consulpy.testing.clock import HeapClock
-from consulpy.testing.network import Network
+from consulpy.testing.simulation.clock import HeapClock
+from consulpy.testing.simulation.network import Network
 from tests.unit.rpc.test_server_metadata import Facts
 
 VSN = (1, 5, 2, 2, 5, 4)

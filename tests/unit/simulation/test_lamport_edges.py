@@ -15,8 +15,8 @@ from consulpy.serf.members import Status
 from consulpy.serf.messages import JoinIntent, LeaveIntent, Message, QueryMessage, UserEventMessage
 from consulpy.serf.query import QueryResult
 from consulpy.serf.snapshot import replay
-from consulpy.testing.clock import HeapClock
-from consulpy.testing.network import Network
+from consulpy.testing.simulation.clock import HeapClock
+from consulpy.testing.simulation.network import Network
 from tests.unit.serf.test_snapshot import MemoryStore
 
 SEED = 20261129

@@ -7,8 +7,8 @@ import pytest
 from consulpy.memberlist.member import State
 from consulpy.memberlist.messages import Alive, Dead, Suspect
 from consulpy.memberlist.suspicion import suspicion_timeout_s
-from consulpy.testing.cluster import Cluster
-from consulpy.testing.network import Conditions
+from consulpy.testing.simulation.cluster import Cluster
+from consulpy.testing.simulation.network import Conditions
 
 SEED = int(os.environ.get("CONSULPY_SEED", "20261123"))
 

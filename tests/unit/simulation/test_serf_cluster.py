@@ -15,8 +15,8 @@ from consulpy.serf.members import Status
 from consulpy.serf.messages import JoinIntent, QueryResponseMessage, Relay, RelayHeader, UDPAddress, UserEventMessage
 from consulpy.serf.query import QueryParams, QueryResult
 from consulpy.serf.state import State
-from consulpy.testing.clock import HeapClock
-from consulpy.testing.network import Conditions, Network
+from consulpy.testing.simulation.clock import HeapClock
+from consulpy.testing.simulation.network import Conditions, Network
 
 SEED = 20261123
 

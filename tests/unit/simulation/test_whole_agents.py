@@ -36,8 +36,8 @@ from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.definition import CheckType
 from consulpy.structs.node import Node
-from consulpy.testing.clock import HeapClock, NodeClock
-from consulpy.testing.network import Conditions, Network
+from consulpy.testing.simulation.clock import HeapClock, NodeClock
+from consulpy.testing.simulation.network import Conditions, Network
 
 assert endpoints
 SERVER = ("10.0.0.1", 7946)

@@ -89,7 +89,22 @@ class HeapClock:
             self._now_s = at_s
             self.calls += 1
             call(*timer._arguments, **timer._named)
-        self._now_s = until_s
+        self._now_s = max(until_s, self._now_s)
+
+    def step(self, until_s: float) -> bool:
+        """Make the next call that is due by `until_s`; without one, time is `until_s` and the result False."""
+        while self._heap and self._heap[0][0] <= until_s:
+            at_s, _, timer = heapq.heappop(self._heap)
+            call, timer._call = timer._call, None
+            if call is None:
+                self._garbage -= 1
+                continue
+            self._now_s = max(at_s, self._now_s)
+            self.calls += 1
+            call(*timer._arguments, **timer._named)
+            return True
+        self._now_s = max(until_s, self._now_s)
+        return False
 
     def advance_until(self, condition: Callable[[], bool], most_s: float, step_s: float = 0.1) -> bool:
         """Advance time in steps until `condition()`, by at most `most_s` seconds; whether it became true."""
@@ -111,7 +126,8 @@ class HeapClock:
 class NodeClock:
     """The clocks of one node in a simulation: a monotonic one, and a wall clock that may be wrong and jump.
 
-    `began_s`: the monotonic clock at the start of the simulation. `skew_s`: how far the wall clock is ahead.
+    `began_s`: the monotonic clock at the start of the simulation. `skew_s`: how far the wall clock is ahead. `late_s`:
+    how much later than due calls are made, of a node that is slow (set by `slow`).
     """
 
     #: Seconds since 1970 at the start of a simulation.
@@ -121,6 +137,7 @@ class NodeClock:
         self._clock = clock
         self._began_s = began_s
         self.skew_s = skew_s
+        self.late_s = 0.0
         self.callLater = clock.callLater
 
     def seconds(self) -> float:
@@ -134,3 +151,17 @@ class NodeClock:
     def jump(self, by_s: float) -> None:
         """Set the wall clock ahead by `by_s`."""
         self.skew_s += by_s
+
+    def slow(self, by_s: float) -> None:
+        """Make all calls that are scheduled from now on `by_s` seconds late; 0: in time again."""
+        self.late_s = by_s
+        self.callLater = self._call_late if by_s else self._clock.callLater
+
+    def _call_late(
+        self,
+        delay: float,
+        callable: Callable[..., object],  # noqa: A002
+        *args: Any,
+        **kw: Any,
+    ) -> HeapTimer:
+        return self._clock.callLater(delay + self.late_s, callable, *args, **kw)

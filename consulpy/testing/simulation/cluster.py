@@ -11,8 +11,8 @@ from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.machine import Memberlist
 from consulpy.memberlist.member import Address, JoinTarget, Member, State
 from consulpy.memberlist.messages import NodeState
-from consulpy.testing.clock import HeapClock, NodeClock
-from consulpy.testing.network import Conditions, Host, Network
+from consulpy.testing.simulation.clock import HeapClock, NodeClock
+from consulpy.testing.simulation.network import Conditions, Host, Network
 
 
 class RecordingDelegate:

@@ -1,0 +1,30 @@
+"""The programs of docs/simulation.md run, and print what the page says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.peers.programs import ROOT, environment
+
+PAGE = (ROOT / "docs" / "simulation.md").read_text()
+#: Each program, and the lines in backticks that the sentence after it says it prints.
+PROGRAMS = [
+    (program, re.findall(r"`([^`]+)`", sentence))
+    for program, sentence in re.findall(r"```python\n(.*?)```\n\nIt prints (.*?)\.\n", PAGE, re.DOTALL)
+]
+
+
+def test_every_program_of_the_page_says_what_it_prints() -> None:
+    assert len(PROGRAMS) == PAGE.count("```python") > 0
+
+
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS)
+def test_a_program_of_the_page_runs(program: str, printed: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout.split("\n") == [*printed, ""], done.stderr
