@@ -10,7 +10,7 @@ from consulpy.rpc import long_read
 from consulpy.rpc.endpoints import _result_filters
 from consulpy.rpc.long_read import LongRead, LongReads
 from consulpy.structs.options import QueryMeta
-from consulpy.testing.clock import HeapClock
+from consulpy.testing.simulation.clock import HeapClock
 from tests.harness.http import HttpHarness, InMemoryClient, Response
 
 NODES = 12
