@@ -1,4 +1,4 @@
-"""ConnectCA.* and DiscoveryChain.*: not supported, all of them fail (docs/wire/rpc.md 6)."""
+"""ConnectCA.*: not supported, all of them fail (docs/wire/rpc.md 6)."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ DISABLED = "Connect must be enabled in order to use this endpoint"
 
 @read("ConnectCA.Roots", SpecificRequest, Reply)
 @read("ConnectCA.ConfigurationGet", SpecificRequest, Reply)
-@read("DiscoveryChain.Get", Read, Reply)
 def refuse_read(server: "Server", request: Read, watch: WatchSet | None) -> Reply:  # noqa: ARG001
     """Fail a read."""
     raise RPCError(DISABLED)

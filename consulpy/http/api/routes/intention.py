@@ -1,27 +1,18 @@
-"""/v1/connect and /v1/agent/connect: intentions; everything that needs the mesh fails: Connect is off."""
+"""/v1/connect/intentions: read, written, matched and checked."""
 
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
-from consulpy.acl.levels import WRITE
-from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, UnknownField, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
-from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
-from consulpy.http.api.params import token as token_of
+from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.routing import Request, Response, route
-from consulpy.http.api.rpc_read import meta_headers, read
+from consulpy.http.api.rpc_read import read
 from consulpy.local.shapes import INDEXES, aux_struct
-from consulpy.rpc.acl.denied import require
 from consulpy.structs.intention import (
-    ALLOW,
     CONSUL_SOURCE,
     DEFAULT_NAMESPACE,
-    WILDCARD,
     Intention,
     IntentionCheck,
     IntentionQuery,
@@ -29,7 +20,7 @@ from consulpy.structs.intention import (
     Match,
     MatchEntry,
 )
-from consulpy.structs.requests import SpecificRequest, Write
+from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
@@ -43,7 +34,6 @@ _INTENTION: Final = Shape(
     ignored=frozenset({"createdat", "updatedat", "hash"}),  # set by the servers
     newer=fields_of("Intention"),
 )
-_SERVICE_IDENTITY: Final = re.compile(r"/ns/([^/]+)/dc/([^/]+)/svc/([^/]+)")
 
 
 def shown(intention: Intention) -> dict[str, Any]:
@@ -51,9 +41,6 @@ def shown(intention: Intention) -> dict[str, Any]:
     found = intention.to_json()
     found["Meta"] = found["Meta"] or {}
     return found
-
-
-# -- intentions
 
 
 @route("GET", "/v1/connect/intentions")
@@ -162,122 +149,3 @@ async def check(agent: "AgentInterface", request: Request) -> Response:
     connection = IntentionCheck(source.namespace, source.name, destination.namespace, destination.name, kind)
     reply = await agent.caller.call("Intention.Check", _query(agent, request, IntentionQuery(check=connection)))
     return Response({"Allowed": reply.allowed})
-
-
-# -- the mesh
-
-
-@route("GET", "/v1/connect/ca/roots")
-async def roots(agent: "AgentInterface", request: Request) -> Response:
-    """The CA roots."""
-    _, headers = await read(agent, request, "ConnectCA.Roots", SpecificRequest(), consistency=False)
-    return Response({}, headers=headers)
-
-
-async def _ask(agent: "AgentInterface", request: Request, method: str) -> Response:
-    reply = await agent.caller.call(method, apply_to_read(agent, request, SpecificRequest()))
-    return Response({}, headers=meta_headers(reply.meta))
-
-
-@route("GET", "/v1/agent/connect/ca/roots")
-async def agent_roots(agent: "AgentInterface", request: Request) -> Response:
-    """The CA roots, as the agent caches them."""
-    return await _ask(agent, request, "ConnectCA.Roots")
-
-
-@route("GET", "/v1/agent/connect/ca/leaf/")
-async def leaf(agent: "AgentInterface", request: Request) -> Response:
-    """A leaf certificate for a service of this agent."""
-    refuse_namespaces(request)
-    return await _ask(agent, request, "ConnectCA.Roots")
-
-
-@route("GET", "/v1/connect/ca/configuration")
-async def configuration(agent: "AgentInterface", request: Request) -> Response:
-    """The CA configuration."""
-    return await _ask(agent, request, "ConnectCA.ConfigurationGet")
-
-
-@dataclass(slots=True)
-class _CaConfiguration(Record):
-    """The CA configuration."""
-
-    cluster_id: str = go("ClusterID", default="")
-    provider: str = ""
-    config: dict[str, Any] | None = None
-    state: dict[str, str] | None = None
-    force_without_cross_signing: bool = False
-    create_index: int = 0
-    modify_index: int = 0
-
-
-_CA_CONFIGURATION: Final = Shape(
-    aux_struct('ForceWithoutCrossSigningSnake bool "json:\\"force_without_cross_signing\\""'),
-    custom=True,
-    unsigned=INDEXES,
-    aliases={"force_without_cross_signing": "ForceWithoutCrossSigning"},
-)
-
-
-@route("PUT", "/v1/connect/ca/configuration")
-async def configure(agent: "AgentInterface", request: Request) -> Response:
-    """Update the CA configuration."""
-    try:
-        decode(_CaConfiguration, loads(request.body), _CA_CONFIGURATION)
-    except GoError as error:
-        raise BadRequest(f"Bad request: Request decode failed: {error}") from None
-    await agent.caller.call("ConnectCA.ConfigurationSet", apply_to_write(agent, request, Write()))
-    return Response()
-
-
-@dataclass(slots=True)
-class _AuthorizeBody(Record):
-    """The certificate of a client, and the target service."""
-
-    target: str = ""
-    client_cert_uri: str = go("ClientCertURI", default="")
-    client_cert_serial: str = ""
-
-
-_AUTHORIZE: Final = Shape("structs.ConnectAuthorizeRequest", newer=fields_of("AuthorizeBody"))
-
-
-@route("POST", "/v1/agent/connect/authorize")
-async def authorize(agent: "AgentInterface", request: Request) -> Response:
-    """Whether a client with this certificate may connect to a service of this agent."""
-    refuse_namespaces(request)
-    try:
-        body = decode(_AuthorizeBody, loads(request.body), _AUTHORIZE)
-    except GoError as error:
-        raise BadRequest(f"Bad request: Request decode failed: {error}") from None
-    if not body.target:
-        raise BadRequest("Bad request: Target service must be specified")
-    identity = urlsplit(body.client_cert_uri)
-    if identity.scheme != "spiffe":
-        raise BadRequest("Bad request: ClientCertURI not a valid Connect identifier")
-    found = _SERVICE_IDENTITY.fullmatch(unquote(identity.path))
-    if found is None:
-        raise BadRequest("Bad request: ClientCertURI not a valid Service identifier")
-    if not agent.access.is_on:
-        return await _ask(agent, request, "ConnectCA.Roots")
-    return await _authorized(agent, request, body.target, found[1], found[3])
-
-
-async def _authorized(agent: "AgentInterface", request: Request, target: str, namespace: str, name: str) -> Response:
-    """The decision of the intentions, or else of the default policy."""
-    authorizer = (await agent.access.identity(token_of(request))).authorizer
-    require(authorizer, "service", target, WRITE)
-    query = IntentionQuery(match=Match("destination", [MatchEntry(DEFAULT_NAMESPACE, target)]))
-    reply = await agent.caller.call("Intention.Match", _query(agent, request, query))
-    for intention in reply.matches[0] or () if reply.matches else ():
-        if _is_source(intention, namespace, name):
-            return _decision(intention.action == ALLOW, f"Matched intention: {intention}")
-    return _decision(authorizer.default_allows, "Default behavior configured by ACLs")
-
-
-def _is_source(intention: Intention, namespace: str, name: str) -> bool:
-    return intention.source_ns in (WILDCARD, namespace) and intention.source_name in (WILDCARD, name)
-
-
-def _decision(allowed: bool, reason: str) -> Response:
-    return Response({"Authorized": allowed, "Reason": reason}, headers={"X-Cache": "MISS"})
