@@ -4,6 +4,7 @@ Durations are Go's (`5m0s`), listeners URLs. Unsupported settings have Consul's 
 "off", or its default. Secrets are hidden (`consulpy.codec.secrets`). Names and spellings: real Consul 1.8.7.
 """
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -14,16 +15,9 @@ from consulpy.config.sections import AclSettings
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.memberlist.config import MemberlistConfig
 
-#: Settings of unsupported features: automatic configuration, the mesh, segments.
+#: Settings of unsupported features: automatic configuration, parts of the mesh, segments.
 _UNUSED: Final[dict[str, Any]] = {
     "AutoConfig": {"Enabled": False},
-    "AutoEncryptAllowTLS": False,
-    "AutoEncryptDNSSAN": [],
-    "AutoEncryptIPSAN": [],
-    "AutoEncryptTLS": False,
-    "ConnectCAConfig": {},
-    "ConnectCAProvider": "",
-    "ConnectEnabled": False,
     "ConnectMeshGatewayWANFederationEnabled": False,
     "ConnectTestCALeafRootChangeSpread": "0s",
     "EnableCentralServiceConfig": False,
@@ -268,8 +262,16 @@ def _reconnect(seconds: float) -> str:
 
 def _http_and_tls(config: RuntimeConfig) -> dict[str, Any]:
     http, limits = config.http_config, config.limits
+    auto, connect = config.auto_encrypt, config.connect
     return {
         "AllowWriteHTTPFrom": list(http.allow_write_http_from),
+        "AutoEncryptAllowTLS": auto.allow_tls,
+        "AutoEncryptDNSSAN": list(auto.dns_san),
+        "AutoEncryptIPSAN": [list(_as_go_ip(each)) for each in auto.ip_san],
+        "AutoEncryptTLS": auto.tls,
+        "ConnectCAConfig": dict(connect.ca_config),
+        "ConnectCAProvider": connect.ca_provider,
+        "ConnectEnabled": connect.enabled,
         "CAFile": config.ca_file,
         "CAPath": config.ca_path,
         "CertFile": config.cert_file,
@@ -294,6 +296,12 @@ def _http_and_tls(config: RuntimeConfig) -> dict[str, Any]:
         "VerifyOutgoing": config.verify_outgoing,
         "VerifyServerHostname": config.verify_server_hostname,
     }
+
+
+def _as_go_ip(text: str) -> bytes:
+    """An address in Go's 16 bytes."""
+    address = ipaddress.ip_address(text)
+    return b"\0" * 10 + b"\xff\xff" + address.packed if address.version == 4 else address.packed
 
 
 def _servers(config: RuntimeConfig) -> dict[str, Any]:

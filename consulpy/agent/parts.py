@@ -45,6 +45,7 @@ from consulpy.tls.contexts import Tls
 if TYPE_CHECKING:
     from consulpy.agent.build.quorum import QuorumServer
     from consulpy.agent.features.watches import Watches
+    from consulpy.local.leaf_certificates import LeafCertificates
 
 
 class AgentParts:
@@ -98,6 +99,7 @@ class AgentParts:
         self.access: AgentAccess
         self._parts: LocalParts
         self._http: HttpService
+        self._leaf_certificates: LeafCertificates | None = None
 
     # -- interface of the listeners (http.api.agent.AgentInterface)
 
@@ -160,6 +162,16 @@ class AgentParts:
     def tokens(self) -> AgentTokens:
         """The agent's own tokens."""
         return self._tokens
+
+    @property
+    def leaf_certificates(self) -> "LeafCertificates":
+        """The leaf certificates of the services of the agent; the first use costs an import."""
+        if self._leaf_certificates is None:
+            from consulpy.agent.build.connect import leaf_certificates
+
+            self._leaf_certificates = leaf_certificates(self._role, self._reactor, self._rng)
+            self._stops.append(self._leaf_certificates.close)
+        return self._leaf_certificates
 
     @property
     def local(self) -> LocalState:

@@ -14,6 +14,7 @@ from consulpy.config.host import Host
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.sockaddr import NoAddress, render
 from consulpy.errors import ConfigError
+from consulpy.structs.connect_ca import NAMES_IN_FILE
 
 #: Defaults of -dev; files and flags override them.
 DEV: Final[Mapping[str, Any]] = {
@@ -21,6 +22,7 @@ DEV: Final[Mapping[str, Any]] = {
     "disable_keyring_file": True,
     "enable_debug": True,
     "log_level": "DEBUG",
+    "connect.enabled": True,
     "server": True,
     "ui": True,
     "gossip_lan.gossip_interval": 0.1,
@@ -77,6 +79,12 @@ def derive(
     for path, value in found.items():
         if path.startswith("ports."):
             found[path] = max(value, -1)  # as Consul: every number below 1 is off
+    if "connect.ca_config" in found:
+        found["connect.ca_config"] = {
+            NAMES_IN_FILE.get(name.lower(), name): value for name, value in found["connect.ca_config"].items()
+        }
+    if found.get("auto_encrypt.allow_tls"):
+        found["connect.enabled"] = True
     for path in ("domain", "alt_domain"):
         if found.get(path):
             found[path] = found[path].rstrip(".").lower() + "."

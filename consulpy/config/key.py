@@ -21,6 +21,7 @@ class Kind(enum.Enum):
     SWITCHES = "a list of true and false"
     TEXT_MAP = "a block of names and texts"
     DURATION_MAP = "a block of names and durations"
+    VALUE_MAP = "a block of names and values"
     BLOCK = "a block"
     BLOCKS = "a block or a list of blocks"
 

@@ -14,7 +14,9 @@ from consulpy.config.sections import (
     NOTHING,
     AclSettings,
     Addresses,
+    AutoEncrypt,
     ConfigEntries,
+    ConnectSettings,
     DnsSettings,
     GossipLan,
     GossipWan,
@@ -220,6 +222,8 @@ class RuntimeConfig:
     checks: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     watches: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     config_entries: ConfigEntries = section(ConfigEntries)
+    connect: ConnectSettings = section(ConnectSettings)
+    auto_encrypt: AutoEncrypt = section(AutoEncrypt)
     enable_script_checks: bool = key(Kind.SWITCH, False, "Enables health check scripts.", flag="enable-script-checks")
     enable_local_script_checks: bool = key(
         Kind.SWITCH,

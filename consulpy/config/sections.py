@@ -233,6 +233,28 @@ class TlsBlocks:
 
 
 @dataclass(frozen=True)
+class ConnectSettings:
+    """The service mesh."""
+
+    enabled: bool = key(Kind.SWITCH, False, "Whether services get certificates from a certificate authority.")
+    ca_provider: str = key(Kind.TEXT, "", "What signs: consul, the built-in one.")
+    #: By the names of `structs.connect_ca.NAMES_IN_FILE`'s values.
+    ca_config: Mapping[str, Any] = key(
+        Kind.VALUE_MAP, NOTHING, "Settings of the CA that the first leader writes.", secret=True
+    )
+
+
+@dataclass(frozen=True)
+class AutoEncrypt:
+    """Certificates for agents from the certificate authority of the servers."""
+
+    allow_tls: bool = key(Kind.SWITCH, False, "A server gives certificates to clients.")
+    tls: bool = key(Kind.SWITCH, False, "A client asks the servers for its certificate.")
+    dns_san: tuple[str, ...] = key(Kind.TEXTS, (), "Names in that certificate, beside localhost.")
+    ip_san: tuple[str, ...] = key(Kind.TEXTS, (), "Addresses in it, beside 127.0.0.1 and ::1.")
+
+
+@dataclass(frozen=True)
 class ConfigEntries:
     """Config entries that a server bootstraps."""
 

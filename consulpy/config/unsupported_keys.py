@@ -12,8 +12,6 @@ from consulpy.config.key import Kind
 
 #: Key -> the missing feature, for the error. A value that disables the feature is accepted.
 REFUSED: Final[dict[str, str]] = {
-    "auto_encrypt.tls": "certificates from the servers",
-    "auto_encrypt.allow_tls": "certificates for the clients",
     "auto_config.enabled": "automatic configuration",
     "non_voting_server": "a server without a vote (Consul Enterprise)",
     "read_replica": "a server without a vote (Consul Enterprise)",
@@ -48,16 +46,12 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     **dict.fromkeys(("auto_config.intro_token", "auto_config.intro_token_file"), _TEXT),
     **dict.fromkeys(("auto_config.server_addresses", "auto_config.dns_sans", "auto_config.ip_sans"), _TEXTS),
     "auto_config.authorization.*": None,
-    **dict.fromkeys(("auto_encrypt.dns_san", "auto_encrypt.ip_san"), _TEXTS),
     **dict.fromkeys(("autopilot.cleanup_dead_servers", "autopilot.disable_upgrade_migration"), _SWITCH),
     **dict.fromkeys(("autopilot.last_contact_threshold", "autopilot.server_stabilization_time"), _DURATION),
     **dict.fromkeys(("autopilot.max_trailing_logs", "autopilot.min_quorum"), _WHOLE),
     **dict.fromkeys(("autopilot.redundancy_zone_tag", "autopilot.upgrade_version_tag"), _TEXT),
     "cache.entry_fetch_max_burst": _WHOLE,
     "cache.entry_fetch_rate": _NUMBER,
-    "connect.ca_provider": _TEXT,
-    "connect.ca_config.*": None,
-    "connect.enabled": _SWITCH,
     "connect.enable_mesh_gateway_wan_federation": _SWITCH,
     "connect.test_ca_leaf_root_change_spread": _DURATION,
     **dict.fromkeys(("disable_anonymous_signature", "disable_update_check"), _SWITCH),
@@ -115,11 +109,6 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "connect.enable_serverless_plugin": _SWITCH,
 }
 
-#: The valid values of an ignored key, and the error for others.
-ALLOWED: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
-    "connect.ca_provider": (("", "consul", "vault", "aws-pca"), "{} is not a valid CA provider"),
-}
-
 #: Values that are equal to what this agent does: no warning.
 QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     **dict.fromkeys(("disable_anonymous_signature", "disable_update_check")),
@@ -128,7 +117,6 @@ QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate")),
     **dict.fromkeys(("connect.enable_mesh_gateway_wan_federation", "connect.enable_serverless_plugin"), (False,)),
     **dict.fromkeys(("peering.enabled", "auto_reload_config"), (False,)),
-    "connect.enabled": (False,),
     "enable_central_service_config": (True,),
     "raft_protocol": (3,),
     "disable_kv_key_validation": (True,),
@@ -139,7 +127,6 @@ QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
 
 #: Warnings of blocks, given once, instead of "not supported yet and has no effect".
 REASONS: Final[Mapping[str, str]] = {
-    "connect": "Connect is not supported yet: its endpoints say that it is off, and there is no service mesh",
     "peering": "cluster peering is not supported: the agent goes on without",
     "tls.grpc": "there is no gRPC listener here, so nothing to secure",
     "xds": "there is no service mesh here, so nothing to tune",

@@ -76,6 +76,12 @@ def warnings(config: RuntimeConfig) -> Iterator[str]:
         )
     if config.bootstrap_expect > 1:
         yield f"bootstrap_expect > 0: expecting {config.bootstrap_expect} servers"
+    if config.auto_encrypt.allow_tls and not (config.verify_incoming or config.verify_incoming_rpc):
+        yield (
+            "if auto_encrypt.allow_tls is turned on, either verify_incoming or verify_incoming_rpc should be enabled. "
+            "It is necessary to turn it off during a migration to TLS, but it should definitely be turned on "
+            "afterwards."
+        )
     if bool(config.cert_file) != bool(config.key_file):
         yield "cert_file and key_file have no effect without each other: no port speaks TLS"
 
@@ -269,6 +275,27 @@ def _check_encryption(config: RuntimeConfig) -> None:
 
 def _check_tls(config: RuntimeConfig) -> None:
     tls_settings(config).check()
+    auto = config.auto_encrypt
+    if auto.tls and config.server:
+        raise ConfigError("auto_encrypt.tls can only be used on a client.")
+    if auto.allow_tls and not config.server:
+        raise ConfigError("auto_encrypt.allow_tls can only be used on a server.")
+    for text in auto.ip_san:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            raise ConfigError(f"auto_encrypt.ip_san: expected an IP address, not {text!r}") from None
+
+
+def _check_connect(config: RuntimeConfig) -> None:
+    connect = config.connect
+    if connect.ca_provider not in ("", "consul", "vault", "aws-pca"):
+        raise ConfigError(f"connect.ca_provider: {connect.ca_provider} is not a valid CA provider")
+    if connect.ca_provider not in ("", "consul") and connect.enabled:
+        raise ConfigError(f"connect.ca_provider: {connect.ca_provider} is not supported here, only consul")
+    cluster_id = connect.ca_config.get("cluster_id")
+    if cluster_id is not None and connect.enabled and not (isinstance(cluster_id, str) and is_node_id(cluster_id)):
+        raise ConfigError("cluster_id was supplied but was not a valid UUID (connect.ca_config)")
 
 
 def _check_logging(config: RuntimeConfig) -> None:
@@ -362,6 +389,7 @@ _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_domain,
     _check_encryption,
     _check_tls,
+    _check_connect,
     _check_logging,
     _check_numbers,
     _check_definitions,

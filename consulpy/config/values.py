@@ -26,7 +26,10 @@ _BLOCKS: Final = {
     for dot in re.finditer(r"\.", path)
 }
 #: Blocks of arbitrary names.
-FREE_BLOCKS: Final = {name.removesuffix(".*") for name in unsupported_keys.IGNORED if name.endswith(".*")}
+FREE_BLOCKS: Final = {
+    *(name.removesuffix(".*") for name in unsupported_keys.IGNORED if name.endswith(".*")),
+    *(path for path, (_, key) in KEYS.items() if key.kind is Kind.VALUE_MAP),
+}
 #: All valid names, with those of blocks and without those in free blocks.
 ALL_NAMES: Final = {
     name
@@ -91,9 +94,6 @@ class Reading:
             raise place.wrong(Kind.BLOCK.value, value)
         if kind is not None:
             value = self._convert(kind, value, place)
-        allowed, complaint = unsupported_keys.ALLOWED.get(path, ((value,), ""))
-        if value not in allowed:
-            raise place.fault(complaint.format(value))
         if value in ("", (), [], {}) or (
             path in unsupported_keys.QUIET and (unsupported_keys.QUIET[path] or (value,)).count(value)
         ):
@@ -189,7 +189,7 @@ def convert(kind: Kind, value: Any) -> Any:
         return parse_duration(value)
     if kind is Kind.TEXTS and isinstance(value, list) and all(isinstance(one, str) for one in value):
         return tuple(value)
-    if kind in (Kind.TEXT_MAP, Kind.DURATION_MAP):
+    if kind in (Kind.TEXT_MAP, Kind.DURATION_MAP, Kind.VALUE_MAP):
         return _map(kind, value)
     raise ValueError
 
@@ -201,6 +201,9 @@ def _map(kind: Kind, value: Any) -> dict[str, Any]:
         if not isinstance(block, dict):
             raise ValueError
         for name, inner in block.items():
+            if kind is Kind.VALUE_MAP:
+                found[name] = inner
+                continue
             if not isinstance(inner, str):
                 raise ValueError
             found[name] = parse_duration(inner) if kind is Kind.DURATION_MAP else inner

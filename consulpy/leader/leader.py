@@ -12,6 +12,7 @@ from consulpy.clock import Clock, Timer
 from consulpy.gocompat.time import go_time
 from consulpy.leader import reconcile as rules
 from consulpy.leader.acl import AclTasks
+from consulpy.leader.connect import ConnectTasks
 from consulpy.leader.coordinates import CoordinateBatches
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.leader.session_ttl import SessionTimers
@@ -47,7 +48,7 @@ class Leader:
     `bootstrap_entries`: config entries written if none of their kind and name exists. `on_ready()`: called once, when
     the leader can answer calls; `log(level, text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`:
     whether no other server can be part of the quorum. `delays`: lock delays from before this term. `acl(write)`:
-    creates the ACL tasks, None if ACLs are disabled.
+    creates the ACL tasks, None if ACLs are disabled. `connect`: the tasks of Connect, None if it is off.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Leader:
         alone: bool = True,
         delays: LockDelays | None = None,
         acl: Callable[[Callable[[Command], None]], AclTasks] | None = None,
+        connect: ConnectTasks | None = None,
     ) -> None:
         self._bootstrap_entries = bootstrap_entries
         self._wall_s = wall_s or clock.seconds
@@ -84,6 +86,7 @@ class Leader:
         self.coordinates = CoordinateBatches(clock, self._write)
         self.sessions = SessionTimers(datacenter, state_log.store, clock, self._write, delays)
         self._acl = acl(self._write) if acl is not None else None
+        self._connect = connect
         self._tombstones = TombstoneReaper(datacenter, state_log.store, clock, self._write)
 
     def start(self) -> None:
@@ -111,8 +114,15 @@ class Leader:
         if not (self._running and self.ready):
             return
         self.sessions.start()
-        for command in self._first_writes():
+        for command in self._writes_before_connect():
             self._write(command)
+
+        def connect_done() -> None:
+            if self._running and self.ready:
+                for command in self._writes_after_connect():
+                    self._write(command)
+
+        self._set_up_connect(connect_done)
 
     def stop(self) -> None:
         """Stop: submit no more commands."""
@@ -122,6 +132,8 @@ class Leader:
         self._tombstones.stop()
         if self._acl is not None:
             self._acl.stop()
+        if self._connect is not None:
+            self._connect.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -152,7 +164,20 @@ class Leader:
             return
         if not self._running:
             return
-        steps = self._first_writes()
+        for command in self._writes_before_connect():
+            self._write(command)
+        self._set_up_connect(self._connect_is_set_up)
+
+    def _set_up_connect(self, done: Callable[[], None]) -> None:
+        if self._connect is not None:
+            self._connect.initialize(done)
+        else:
+            done()
+
+    def _connect_is_set_up(self) -> None:
+        if not self._running:
+            return
+        steps = self._writes_after_connect()
         for command in steps[:-1]:
             self._write(command)
         if steps:
@@ -160,12 +185,17 @@ class Leader:
         else:
             self._lead(None)
 
-    def _first_writes(self) -> list[Command]:
-        """Commands for what the state of a new leader lacks."""
-        store, datacenter = self._log.store, self._who.datacenter
+    def _writes_before_connect(self) -> list[Command]:
+        """Commands for what the state of a new leader lacks, before its certificate authority is set up."""
         steps: list[Command] = self._acl.first_writes() if self._acl is not None else []
-        if store.operator.autopilot(None)[1] is None:
+        if self._log.store.operator.autopilot(None)[1] is None:
             steps.append(Autopilot(AutopilotSetRequest()))
+        return steps
+
+    def _writes_after_connect(self) -> list[Command]:
+        """The same, after it."""
+        store, datacenter = self._log.store, self._who.datacenter
+        steps: list[Command] = []
         for entry in self._bootstrap_entries:
             if store.config_entries.get(None, entry.kind, entry.name)[1] is None:
                 request = EntryRequest(datacenter=datacenter, op=UPSERT, entry=entry, leading_kind=entry.kind)
@@ -200,6 +230,8 @@ class Leader:
         self._tombstones.start()
         if self._acl is not None:
             self._acl.start()
+        if self._connect is not None:
+            self._connect.start()
         self._on_ready()
         self._sweep()
 

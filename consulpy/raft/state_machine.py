@@ -14,7 +14,8 @@ from consulpy.raft.chunks import Chunks
 from consulpy.raft.interfaces import UnknownCommand
 from consulpy.raft.messages import LogEntry
 from consulpy.state.apply import CommandApplier, Say
-from consulpy.state.commands import COMMANDS, IGNORE_IF_UNKNOWN, Command, decode
+from consulpy.state.command import IGNORE_IF_UNKNOWN
+from consulpy.state.commands import COMMANDS, Command, decode
 from consulpy.state.snapshot import Snapshot
 from consulpy.state.store import Store
 

@@ -3,7 +3,7 @@
 Error texts are those of Go's net/rpc; clients depend on them (docs/wire/rpc.md 3, 6).
 """
 
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python.failure import Failure
@@ -20,10 +20,6 @@ assert endpoints.__all__, "importing the endpoints registers the methods"
 
 _log = Logger()
 
-#: RPC services of Connect, which is not supported.
-_CONNECT_SERVICES: Final = frozenset({"ConnectCA", "DiscoveryChain"})
-_NO_CONNECT: Final = "Connect must be enabled in order to use this endpoint"
-
 
 def method_named(name: str) -> Method:
     """The method with this name. Raises `RPCError` with Go's text."""
@@ -33,8 +29,6 @@ def method_named(name: str) -> Method:
     service, dot, _ = name.rpartition(".")
     if not dot:
         raise RefusedCall(f"rpc: service/method request ill-formed: {name}")
-    if service in _CONNECT_SERVICES:
-        raise RPCError(_NO_CONNECT)
     known = any(each.startswith(f"{service}.") for each in METHODS)
     raise RefusedCall(str(NoSuchMethod(name, known)))
 

@@ -17,6 +17,7 @@ from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.acl.primary import PRIMARY_CALLS, for_elsewhere, home_of, moved
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, Run, WaitLimits, wait_s
+from consulpy.rpc.connect.interface import CertificateAuthority
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.long_read import LongRead, LongReads
 from consulpy.rpc.methods import Kind, Method
@@ -162,6 +163,8 @@ class Server:
         self.remote_datacenters: RemoteDatacenters | None = None
         #: The Raft quorum of this server; None: a single server without Raft.
         self.quorum: Quorum | None = None
+        #: The certificate authority; None: Connect is off.
+        self.authority: CertificateAuthority | None = None
         #: The datacenter that has the policies, roles and global tokens; "": this one.
         self.primary_datacenter = ""
         #: How the copying from there goes, if this server does it.
@@ -358,7 +361,7 @@ class Server:
         meta = getattr(reply, "meta", None)
         if meta is not None:
             meta.index = max(meta.index, 1)
-            meta.known_leader = bool(self.leader_address)
+            meta.known_leader = getattr(reply, "SAYS_LEADER", True) and bool(self.leader_address)
             meta.last_contact = self.quorum.last_contact_ns if self.quorum is not None else 0
         return reply
 

@@ -49,6 +49,10 @@ class TableChange:
         """Remove an index key (of a service without instances), and fire the watches on it."""
         self._set_index(key, 0)
 
+    def set_index(self, key: Hashable, index: int) -> None:
+        """Set an index key that is a counter of its own, and fire the watches on it."""
+        self._set_index(key, index)
+
     def mark_changed(self, *keys: Hashable) -> None:
         """Fire the watches on keys without an index of their own."""
         for key in keys:

@@ -1,10 +1,13 @@
 """Base classes of Raft commands."""
 
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Final, Protocol, Self
 
 from consulpy.codec.msgpack import pack
 from consulpy.codec.record import Record
 from consulpy.state.store import Store
+
+#: Flag in a type number: a server that does not know the command may ignore it.
+IGNORE_IF_UNKNOWN: Final = 128
 
 
 class Command(Protocol):

@@ -10,9 +10,10 @@ from consulpy.codec.msgpack import pack, unpack
 from consulpy.errors import RPCError, WireError
 from consulpy.state import registration, txn
 from consulpy.state.acl_commands import ACL_COMMANDS
-from consulpy.state.command import BodyCommand
+from consulpy.state.command import IGNORE_IF_UNKNOWN, BodyCommand
 from consulpy.state.command import Command as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
+from consulpy.state.connect_commands import CONNECT_COMMANDS
 from consulpy.state.session_lifecycle import create_session, destroy_session
 from consulpy.state.store import Store
 from consulpy.structs import kv as verbs
@@ -25,9 +26,6 @@ from consulpy.structs.prepared_query import QueryRequest
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.session import CREATE, DESTROY, SessionRequest
 from consulpy.structs.txn import TxnReply, TxnRequest
-
-#: Flag in a type number: a server that does not know the command may ignore it.
-IGNORE_IF_UNKNOWN: Final = 128
 
 
 class Register(BodyCommand):
@@ -301,6 +299,7 @@ COMMANDS: Final[dict[int, Any]] = {
         Noop,
         Barrier,
         *ACL_COMMANDS,
+        *CONNECT_COMMANDS,
     )
 }
 

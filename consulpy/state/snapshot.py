@@ -30,12 +30,14 @@ from consulpy.state.acl_commands import (
 from consulpy.state.catalog import Instance
 from consulpy.state.commands import Autopilot, CoordinateBatchUpdate, FederationState, Register
 from consulpy.state.config_entry import UPSERT, entry_key
+from consulpy.state.connect_ca import CONFIG as CA_CONFIG_KEY
 from consulpy.state.operator import AUTOPILOT
 from consulpy.state.store import Store
 from consulpy.state.table import Table
 from consulpy.structs.acl import AuthMethod, BindingRule, LegacyAcl, Policy, Role, Token
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.config_entry_requests import EntryRequest
+from consulpy.structs.connect_ca import CAConfiguration, CAProviderState, CARoot
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import Intention
 from consulpy.structs.kv import DirEntry
@@ -50,9 +52,10 @@ from consulpy.structs.session import Session
 INDEX: Final = 16
 #: Type of incomplete large values of a Raft log; never written here.
 CHUNKING: Final = 29
-#: Types of real Consul's records that are not used here (areas, Connect's CA); stored, so that a snapshot taken here
-#: has them too.
-UNUSED_TYPES: Final = frozenset({10, 13, 14, 15, 21})
+#: Types of real Consul's records that are not used here (areas); stored, so that a snapshot taken here has them too.
+UNUSED_TYPES: Final = frozenset({10, 21})
+#: Types of the records of Connect's CA.
+CA_ROOT, CA_PROVIDER_STATE, CA_CONFIG = 13, 14, 15
 #: How index keys that are not tables are encoded in a snapshot: prefix and rest.
 _PREFIXES: Final = {"service": "service.", "kind": "service_kind.", "connect": "service_connect."}
 #: The encoded kind of ordinary services.
@@ -84,6 +87,9 @@ class Snapshot:
     queries: list[PreparedQuery]
     intentions: list[Intention]
     config_entries: list[Any]
+    ca_roots: list[CARoot]
+    ca_provider_states: list[CAProviderState]
+    ca_config: list[CAConfiguration]
     #: Tokens, policies, roles, binding rules and auth methods, each with its record type.
     acl: list[tuple[int, list[Any]]]
     unused_records: tuple[bytes, ...]
@@ -106,6 +112,9 @@ class Snapshot:
             queries=store.queries.table.unordered(),
             intentions=store.intentions.table.unordered(),
             config_entries=store.config_entries.table.unordered(),
+            ca_roots=store.connect_ca.root_table.unordered(),
+            ca_provider_states=store.connect_ca.provider_table.unordered(),
+            ca_config=store.connect_ca.config_table.unordered(),
             acl=[
                 (kind, [store.acl.with_current_links(row) for row in rows] if kind in _WITH_LINKS else rows)
                 for kind, rows in zip(_ACL_RECORDS, map(Table.unordered, acl_tables(store.acl)), strict=True)
@@ -145,6 +154,13 @@ class Snapshot:
             yield bytes([Autopilot.TYPE]) + config.pack()
         for intention in sorted(self.intentions, key=lambda intention: intention.id):
             yield bytes([commands.Intention.TYPE]) + intention.pack()
+        for kind, ca_rows in (
+            (CA_ROOT, sorted(self.ca_roots, key=lambda root: root.id)),
+            (CA_PROVIDER_STATE, sorted(self.ca_provider_states, key=lambda state: state.id)),
+            (CA_CONFIG, self.ca_config),
+        ):
+            for ca_row in ca_rows:
+                yield bytes([kind]) + ca_row.pack()
         for config_entry in sorted(self.config_entries, key=lambda entry: (entry.kind, entry.name)):
             yield bytes([commands.ConfigEntry.TYPE]) + EntryRequest(op=UPSERT, entry=config_entry).pack()
         for state in sorted(self.federation_states, key=lambda state: state.datacenter):
@@ -253,6 +269,20 @@ def _restore_intention(store: Store, raw: object) -> None:
     store.intentions.table._replace((intention.id,), intention)
 
 
+def _restore_ca_root(store: Store, raw: object) -> None:
+    root = CARoot.from_wire(raw)
+    store.connect_ca.root_table._replace((root.id,), root)
+
+
+def _restore_ca_provider_state(store: Store, raw: object) -> None:
+    state = CAProviderState.from_wire(raw)
+    store.connect_ca.provider_table._replace((state.id,), state)
+
+
+def _restore_ca_config(store: Store, raw: object) -> None:
+    store.connect_ca.config_table._replace((CA_CONFIG_KEY,), CAConfiguration.from_wire(raw))
+
+
 def _restore_config_entry(store: Store, raw: object) -> None:
     entry = EntryRequest.from_wire(raw).entry
     store.config_entries.table._replace(entry_key(entry.kind, entry.name), entry)
@@ -308,6 +338,9 @@ _RESTORE: Final[dict[int, Callable[[Store, object], None]]] = {
     commands.Intention.TYPE: _restore_intention,
     commands.ConfigEntry.TYPE: _restore_config_entry,
     FederationState.TYPE: _restore_federation_state,
+    CA_ROOT: _restore_ca_root,
+    CA_PROVIDER_STATE: _restore_ca_provider_state,
+    CA_CONFIG: _restore_ca_config,
     LegacyAclChange.TYPE: _restore_legacy_acl,
     AclBootstrap.TYPE: _restore_legacy_bootstrap,
     INDEX: _restore_index,

@@ -11,6 +11,7 @@ from consulpy.state.acl import Acl
 from consulpy.state.catalog import Catalog
 from consulpy.state.change import TableChange
 from consulpy.state.config_entry import ConfigEntries
+from consulpy.state.connect_ca import ConnectCA
 from consulpy.state.coordinate import Coordinates
 from consulpy.state.indexes import Indexes
 from consulpy.state.intention import Intentions
@@ -43,6 +44,7 @@ class Store:
         self.sessions = Sessions(self.indexes)
         self.kv = KVStore(self.indexes, self.sessions)
         self.acl = Acl(self.indexes)
+        self.connect_ca = ConnectCA(self.indexes)
         #: Records of a restored snapshot that are only stored (`consulpy.state.snapshot`).
         self.unused_records: tuple[bytes, ...] = ()
 
@@ -74,6 +76,7 @@ class Store:
         self.sessions = other.sessions
         self.kv = other.kv
         self.acl = other.acl
+        self.connect_ca = other.connect_ca
         self.unused_records = other.unused_records
         self.watchers.changed([RESTORED])
 

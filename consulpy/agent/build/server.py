@@ -14,12 +14,14 @@ from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.agent.process.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
+from consulpy.leader.connect import ConnectTasks
 from consulpy.leader.leader import Leader
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.metrics.registry import Measures, Registry
 from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
+from consulpy.rpc.connect.interface import CertificateAuthority
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.server import Server
@@ -89,6 +91,7 @@ def server_role(
     server.jwt_keys = _JwtKeys(reactor.seconds)
     if config.data_dir is not None:
         server.reset_file = AclResetFile(config.data_dir)
+    server.authority = _authority(config, server)
     caller = ServerCaller(server)
     role = Role(caller, caller, AgentCache(caller, reactor), server, quorum=quorum)
     dialer = Dialer(reactor, config.bind_addr, tls=tls)
@@ -172,7 +175,20 @@ def _make_leader(
         alone=is_single,
         delays=delays,
         acl=acl_duties(config, log, reactor, server),
+        connect=_connect_tasks(server, reactor),
     )
+
+
+def _connect_tasks(server: Server, reactor: Any) -> ConnectTasks | None:
+    return ConnectTasks(server.authority, reactor, reporter("connect")) if server.authority is not None else None
+
+
+def _authority(config: RuntimeConfig, server: Server) -> CertificateAuthority | None:
+    if not config.connect.enabled:
+        return None
+    from consulpy.agent.build.connect import authority  # costly, and only with Connect
+
+    return authority(config, server)
 
 
 def _bootstrap_entries(config: RuntimeConfig) -> Sequence[Entry]:

@@ -1,7 +1,7 @@
 """The interface of the agent for the HTTP API."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -17,6 +17,9 @@ from consulpy.rpc.caller import Caller
 from consulpy.rpc.snapshot_messages import SnapshotRequest
 from consulpy.serf.machine import Serf
 from consulpy.structs.options import QueryMeta
+
+if TYPE_CHECKING:
+    from consulpy.local.leaf_certificates import LeafCertificates
 
 
 class AgentInterface(Protocol):
@@ -45,6 +48,10 @@ class AgentInterface(Protocol):
     @property
     def agent_cache(self) -> AgentCache:
         """The cache of `?cached`, and of stale reads on a client agent."""
+
+    @property
+    def leaf_certificates(self) -> "LeafCertificates":
+        """The leaf certificates of the services of the agent."""
 
     @property
     def local(self) -> LocalState:

@@ -98,13 +98,13 @@ ACCESS: Final[dict[str, Access]] = {
     "ConfigEntry.List": FILTERED,
     "ConfigEntry.ListAll": FILTERED,
     "ConfigEntry.ResolveServiceConfig": Access(checks.service_config),
-    # Connect is off: these say so, to everybody.
+    # Where Connect is off these say so, to everybody; else they ask for the right themselves.
     "ConnectCA.ConfigurationGet": OPEN,
     "ConnectCA.ConfigurationSet": OPEN,
-    "ConnectCA.Roots": OPEN,
     "ConnectCA.Sign": OPEN,
     "ConnectCA.SignIntermediate": OPEN,
-    "DiscoveryChain.Get": OPEN,
+    "ConnectCA.Roots": OPEN,
+    "DiscoveryChain.Get": OPEN,  # it says to everybody that Connect is off
     "Coordinate.ListDatacenters": OPEN,
     "Coordinate.ListNodes": FILTERED,
     "Coordinate.Node": Access(checks.node_read),

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
-from consulpy.rpc.endpoints.connect_ca import DISABLED
 from consulpy.rpc.methods import read
 from consulpy.state.watch import WatchSet
+from consulpy.structs.connect_ca import DISABLED
 from consulpy.structs.requests import Read, Reply
 
 if TYPE_CHECKING:

@@ -186,6 +186,7 @@ def test_hostile_texts_take_time_in_proportion_to_their_size(part: str) -> None:
 def test_the_agents_own_tokens_and_keys_are_declared_secret() -> None:
     declared = {path for path, (_, key) in KEYS.items() if key.secret}
     assert declared == {
+        "connect.ca_config",
         "encrypt",
         *(f"acl.tokens.{name}" for name in ("master", "agent_master", "default", "agent", "replication")),
     }

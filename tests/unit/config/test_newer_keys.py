@@ -25,6 +25,8 @@ def hcl(text: str) -> RuntimeConfig:
     [
         "disable_update_check = true",
         "connect { enabled = false }",
+        "connect { enabled = true }",
+        'connect {\n enabled = true\n ca_provider = "consul"\n ca_config { leaf_cert_ttl = "72h" } }',
         "use_streaming_backend = true",
         "rpc { enable_streaming = true }",
         "ports { grpc_tls = -1 }",
@@ -49,11 +51,6 @@ def test_what_asks_for_nothing_is_quiet(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("connect { enabled = true }", "1: Connect is not supported yet: its endpoints say that it is off"),
-        (
-            'connect {\n enabled = true\n ca_provider = "consul"\n ca_config { leaf_cert_ttl = "72h" } }',
-            "2: Connect is not supported yet",
-        ),
         ("peering { enabled = true }", "1: cluster peering is not supported"),
         ("ports { grpc_tls = 8503 }", "ports.grpc_tls is not supported yet and has no effect"),
         ('license_path = "/x"', "license_path is not supported yet"),
@@ -82,7 +79,14 @@ def test_what_leaves_nobody_less_safe_is_one_warning(text: str, why: str) -> Non
         ('partition = "team"', "admin partitions"),
         ("read_replica = true", "a server without a vote"),
         ("auto_config { enabled = true }", "automatic configuration"),
-        ("auto_encrypt { allow_tls = true }", "certificates for the clients"),
+        ("auto_encrypt { allow_tls = true }", "auto_encrypt.allow_tls can only be used on a server."),
+        ("server = true auto_encrypt { tls = true }", "auto_encrypt.tls can only be used on a client."),
+        ('auto_encrypt { ip_san = ["x"] }', "auto_encrypt.ip_san: expected an IP address, not 'x'"),
+        ('connect { enabled = true ca_provider = "vault" }', "vault is not supported here, only consul"),
+        (
+            'connect { enabled = true ca_config { cluster_id = "x" } }',
+            "cluster_id was supplied but was not a valid UUID",
+        ),
         ("\nconnect { foo = 1 }", "1:2: invalid config key connect.foo"),
         ("connect { proxy { x = 1 } }", "invalid config key connect.proxy"),
         ("autopilot { foo = 1 }", "invalid config key autopilot.foo"),

@@ -39,6 +39,7 @@ NOT_UNIQUE = {
     ("Catalog.NodeServices", "response"): _MAPS,
     ("Catalog.Register", "request"): _MAPS,
     ("Catalog.ServiceNodes", "response"): _MAPS,
+    ("ConnectCA.ConfigurationGet", "response"): _MAPS,
     ("Health.ServiceNodes", "response"): _MAPS,
     ("Internal.NodeDump", "response"): _MAPS,
     ("Internal.NodeInfo", "response"): _MAPS,
@@ -49,7 +50,6 @@ NOT_UNIQUE = {
 #: Families of which this server has no records: their bodies are read and written as plain objects.
 WITHOUT_RECORDS = {
     "ACL": "there are no ACLs: such a call is answered with `rpc: can't find service`",
-    "ConnectCA": "there is no Connect: such a call is answered with `Connect must be enabled ...`",
     "DiscoveryChain": "there is no Connect",
 }
 

@@ -1,20 +1,20 @@
 """/v1/agent/connect: CA roots and leaf certificates as the agent caches them, and decisions about connections."""
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.levels import WRITE
 from consulpy.codec.record import Record, go
-from consulpy.errors import BadRequest
+from consulpy.connect.spiffe import BadSpiffeId, ServiceId, parse
+from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, refuse_namespaces
 from consulpy.http.api.params import token as token_of
-from consulpy.http.api.routing import Request, Response, route
-from consulpy.http.api.rpc_read import meta_headers
+from consulpy.http.api.routing import HttpError, Request, Response, route
+from consulpy.http.api.rpc_read import cache_headers, meta_headers
 from consulpy.rpc.acl.denied import require
+from consulpy.structs.connect_ca import RATE_LIMITED
 from consulpy.structs.intention import (
     ALLOW,
     DEFAULT_NAMESPACE,
@@ -29,25 +29,45 @@ from consulpy.structs.requests import SpecificRequest
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
-_SERVICE_IDENTITY: Final = re.compile(r"/ns/([^/]+)/dc/([^/]+)/svc/([^/]+)")
-
-
-async def _ask(agent: "AgentInterface", request: Request, method: str) -> Response:
-    reply = await agent.caller.call(method, apply_to_read(agent, request, SpecificRequest()))
-    return Response({}, headers=meta_headers(reply.meta))
-
 
 @route("GET", "/v1/agent/connect/ca/roots")
 async def agent_roots(agent: "AgentInterface", request: Request) -> Response:
-    """The CA roots, as the agent caches them."""
-    return await _ask(agent, request, "ConnectCA.Roots")
+    """The CA roots, as the agent caches them; no token is needed."""
+    body = apply_to_read(agent, request, SpecificRequest())
+    body.options.token = ""
+    found = await agent.agent_cache.read("ConnectCA.Roots", body)
+    headers = meta_headers(found.reply.meta) | cache_headers(found.age_s if found.hit else None)
+    return Response(found.reply.to_json(), headers=headers)
 
 
 @route("GET", "/v1/agent/connect/ca/leaf/")
 async def leaf(agent: "AgentInterface", request: Request) -> Response:
-    """A leaf certificate for a service of this agent."""
+    """A leaf certificate for a service of this agent; it waits for a newer one with `?index`."""
     refuse_namespaces(request)
-    return await _ask(agent, request, "ConnectCA.Roots")
+    body = apply_to_read(agent, request, SpecificRequest())
+    await agent.agent_cache.read("ConnectCA.Roots", _without_token(body))  # fails where Connect is off
+    if not request.tail:
+        raise RPCError("URI must be either service or agent")
+    token, options = token_of(request), body.options
+    require((await agent.access.identity(token)).authorizer, "service", request.tail, WRITE)
+    try:
+        found = await agent.leaf_certificates.read(
+            body.datacenter,
+            request.tail,
+            token,
+            index=options.min_query_index,
+            wait_s=options.max_query_time / 1e9,
+        )
+    except RPCError as error:
+        if RATE_LIMITED in str(error):
+            raise HttpError(429, str(error)) from None
+        raise
+    headers = {"X-Consul-Index": str(found.leaf.modify_index)} | cache_headers(found.age_s if found.hit else None)
+    return Response(found.leaf.to_json(), headers=headers)
+
+
+def _without_token(body: SpecificRequest) -> SpecificRequest:
+    return SpecificRequest(datacenter=body.datacenter)
 
 
 @dataclass(slots=True)
@@ -72,37 +92,38 @@ async def authorize(agent: "AgentInterface", request: Request) -> Response:
         raise BadRequest(f"Bad request: Request decode failed: {error}") from None
     if not body.target:
         raise BadRequest("Bad request: Target service must be specified")
-    identity = urlsplit(body.client_cert_uri)
-    if identity.scheme != "spiffe":
-        raise BadRequest("Bad request: ClientCertURI not a valid Connect identifier")
-    found = _SERVICE_IDENTITY.fullmatch(unquote(identity.path))
-    if found is None:
+    try:
+        identity = parse(body.client_cert_uri)
+    except BadSpiffeId:
+        raise BadRequest("Bad request: ClientCertURI not a valid Connect identifier") from None
+    if not isinstance(identity, ServiceId):
         raise BadRequest("Bad request: ClientCertURI not a valid Service identifier")
-    if not agent.access.is_on:
-        return await _ask(agent, request, "ConnectCA.Roots")
-    return await _authorized(agent, request, body.target, found[1], found[3])
-
-
-async def _authorized(agent: "AgentInterface", request: Request, target: str, namespace: str, name: str) -> Response:
-    """The decision of the intentions, or else of the default policy."""
     authorizer = (await agent.access.identity(token_of(request))).authorizer
-    require(authorizer, "service", target, WRITE)
+    require(authorizer, "service", body.target, WRITE)
     filled = apply_to_read(agent, request, SpecificRequest())
-    query = IntentionQuery(
+    query: Any = IntentionQuery(
         datacenter=filled.datacenter,
         options=filled.options,
-        match=Match("destination", [MatchEntry(DEFAULT_NAMESPACE, target)]),
+        match=Match("destination", [MatchEntry(DEFAULT_NAMESPACE, body.target)]),
     )
-    reply = await agent.caller.call("Intention.Match", query)
-    for intention in reply.matches[0] or () if reply.matches else ():
-        if _is_source(intention, namespace, name):
-            return _decision(intention.action == ALLOW, f"Matched intention: {intention}")
-    return _decision(authorizer.default_allows, "Default behavior configured by ACLs")
+    query.options.min_query_index = 0
+    found = await agent.agent_cache.read("Intention.Match", query)
+    headers = cache_headers(found.age_s if found.hit else None)
+    matches = found.reply.matches
+    for intention in matches[0] or () if matches else ():
+        if _is_source(intention, identity):
+            allowed = intention.action == ALLOW
+            return Response({"Authorized": allowed, "Reason": f"Matched intention: {intention}"}, headers=headers)
+    if not agent.access.is_on:
+        reason = "ACLs disabled, access is allowed by default"
+        return Response({"Authorized": True, "Reason": reason}, headers=headers)
+    reason = "Default behavior configured by ACLs"
+    return Response({"Authorized": authorizer.default_allows, "Reason": reason}, headers=headers)
 
 
-def _is_source(intention: Intention, namespace: str, name: str) -> bool:
-    return intention.source_ns in (WILDCARD, namespace) and intention.source_name in (WILDCARD, name)
-
-
-def _decision(allowed: bool, reason: str) -> Response:
-    return Response({"Authorized": allowed, "Reason": reason}, headers={"X-Cache": "MISS"})
+def _is_source(intention: Intention, identity: ServiceId) -> bool:
+    """Whether an intention is about this source: letter case counts, the trust domain does not (TLS checks it)."""
+    return intention.source_ns in (WILDCARD, identity.namespace) and intention.source_name in (
+        WILDCARD,
+        identity.service,
+    )

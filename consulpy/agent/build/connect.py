@@ -1,0 +1,41 @@
+"""Connect of an agent, from its configuration: the certificate authority of a server, leaf certificates.
+
+Its imports are costly: only agents with Connect import it.
+"""
+
+from random import Random
+from typing import Any
+
+from consulpy.agent.build.gossip import reporter
+from consulpy.agent.build.role import Role
+from consulpy.agent.process.monotonic import wall_s
+from consulpy.config.schema import RuntimeConfig
+from consulpy.local.leaf_certificates import LeafCertificates
+from consulpy.rpc.connect.authority import Authority, initial_configuration
+from consulpy.rpc.server import Server
+from consulpy.structs.connect_ca import CARootsReply
+from consulpy.structs.options import QueryOptions
+from consulpy.structs.requests import SpecificRequest
+
+#: How long one look for a change of the roots waits, in nanoseconds.
+_WAIT_NS = 10 * 60 * 10**9
+
+
+def authority(config: RuntimeConfig, server: Server) -> Authority:
+    """The certificate authority of a server."""
+    settings = dict(config.connect.ca_config)
+    cluster_id = str(settings.get("cluster_id", ""))
+    initial = initial_configuration(config.connect.ca_provider, settings, cluster_id)
+    return Authority(server, initial, reporter("connect.ca"))
+
+
+def leaf_certificates(role: Role, reactor: Any, rng: Random) -> LeafCertificates:
+    """The leaf certificates of an agent."""
+
+    async def roots(datacenter: str, index: int) -> CARootsReply:
+        options = QueryOptions(min_query_index=index, max_query_time=_WAIT_NS if index else 0)
+        found = await role.cache.read("ConnectCA.Roots", SpecificRequest(datacenter=datacenter, options=options))
+        reply: CARootsReply = found.reply
+        return reply
+
+    return LeafCertificates(role.own_caller, roots, reactor, wall_s, rng)

@@ -1,0 +1,58 @@
+"""Connect's tasks of the leader: the certificate authority is set up, old roots are removed (docs/wire/connect.md)."""
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from consulpy.clock import Clock, Timer
+from consulpy.rpc.connect.interface import CertificateAuthority
+
+#: Seconds between two looks for old roots.
+PRUNE_S: Final = 3600.0
+#: Seconds after which a failed setup is tried again.
+RETRY_S: Final = 30.0
+
+
+class ConnectTasks:
+    """The tasks of one term. `say(level, text)`: a line in the log."""
+
+    def __init__(self, authority: CertificateAuthority, clock: Clock, say: Callable[[str, str], None]) -> None:
+        self._authority = authority
+        self._clock = clock
+        self._say = say
+        self._timer: Timer | None = None
+        self._running = True
+        self._failed = False
+
+    def initialize(self, done: Callable[[], None]) -> None:
+        """Set the authority up, then call `done`, also if it failed: a leader without a CA is better than none."""
+
+        def finished(result: object) -> None:
+            self._failed = isinstance(result, Failure)
+            if isinstance(result, Failure):
+                self._say("error", f"the certificate authority of Connect could not be set up: {result.value}")
+            done()
+
+        Deferred.fromCoroutine(self._authority.initialize()).addBoth(finished)
+
+    def start(self) -> None:
+        """Start the looks for old roots, or try the setup again."""
+        if self._running and (self._timer is None or not self._timer.active()):
+            self._timer = self._clock.callLater(RETRY_S if self._failed else PRUNE_S, self._look)
+
+    def stop(self) -> None:
+        """Stop."""
+        self._running = False
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _look(self) -> None:
+        if self._failed:
+            self.initialize(self.start)
+            return
+        pruned = Deferred.fromCoroutine(self._authority.prune())
+        pruned.addErrback(lambda failure: self._say("warn", f"old roots of the CA stay listed: {failure.value}"))
+        pruned.addBoth(lambda _: self.start())

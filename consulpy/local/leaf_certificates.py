@@ -1,0 +1,263 @@
+"""Leaf certificates of this agent: asked for once for each service, shared, renewed ahead, in memory only.
+
+A leaf is renewed at a random moment between 60 and 90 % of its life, and within 30 s after the active root changed.
+Source: what agents of Consul 1.8.7 do (docs/wire/connect.md).
+"""
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError  # noqa: A004
+from twisted.python.failure import Failure
+
+from consulpy.backoff import backoff_s
+from consulpy.clock import Clock, Timer
+from consulpy.connect.certificates import make_request, read_certificate, signing_key_id
+from consulpy.connect.keys import key_pem, make_key
+from consulpy.connect.spiffe import ServiceId
+from consulpy.errors import RPCError
+from consulpy.gocompat.time import unix_s
+from consulpy.rpc.caller import Caller
+from consulpy.structs.connect_ca import CARootsReply, CASignRequest, IssuedCert
+
+#: Certificates that are kept; above it the one that was read longest ago goes.
+LEAFS_MAX: Final = 4096
+#: A certificate that nobody read for so long is not renewed, in seconds.
+IDLE_S: Final = 3600.0
+#: The part of its life after which a certificate is renewed, at the earliest and at the latest.
+RENEW_FIRST, RENEW_LAST = 0.6, 0.9
+#: All agents renew within this time after a new root, in seconds.
+ROOT_CHANGE_SPREAD_S: Final = 30.0
+#: The longest wait of a read with an index, in seconds.
+WAIT_S: Final = 600.0
+#: The pause after a failed renewal, in seconds; it doubles up to the maximum.
+RETRY_S: Final = 1.0
+RETRY_MAX_S: Final = 60.0
+
+#: `roots(datacenter, index)`: the roots, newer than `index` if that is not 0.
+ReadRoots = Callable[[str, int], Awaitable[CARootsReply]]
+
+
+@dataclass(frozen=True, slots=True)
+class LeafResult:
+    """A certificate, whether it was there already, and how long, in seconds."""
+
+    leaf: IssuedCert
+    hit: bool
+    age_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    identity: tuple[str, str]
+    token: str
+    leaf: IssuedCert | None = None
+    #: The id of the key that signed it.
+    signed_by: str = ""
+    read_s: float = 0.0
+    fetched_s: float = 0.0
+    failures: int = 0
+    running: bool = False
+    timer: Timer | None = None
+    waiting: list[Deferred[Any]] = field(default_factory=list)
+    removed: bool = False
+
+
+class LeafCertificates:
+    """The leaf certificates of one agent. `wall_s()`: seconds since 1970."""
+
+    def __init__(
+        self, caller: Caller, roots: ReadRoots, clock: Clock, wall_s: Callable[[], float], rng: Random
+    ) -> None:
+        self._caller = caller
+        self._roots = roots
+        self._clock = clock
+        self._wall_s = wall_s
+        self._rng = rng
+        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._watching: dict[str, Deferred[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def read(
+        self, datacenter: str, service: str, token: str, *, index: int = 0, wait_s: float = WAIT_S
+    ) -> LeafResult:
+        """The certificate of a service; with `index` one that is newer, or the same after the wait. Raises `RPCError`.
+
+        `token` must have been checked.
+        """
+        entry = self._entry(datacenter, service, token)
+        hit = entry.leaf is not None
+        if entry.leaf is None:
+            await self._next(entry)
+        if index:
+            await self._newer(entry, index, wait_s or WAIT_S)
+        assert entry.leaf is not None
+        return LeafResult(entry.leaf, hit, self._clock.seconds() - entry.fetched_s if hit else 0.0)
+
+    def close(self) -> None:
+        """Forget all of them."""
+        for entry in list(self._entries.values()):
+            self._remove(entry)
+        watching, self._watching = self._watching, {}
+        for watch in watching.values():
+            watch.cancel()
+
+    def _entry(self, datacenter: str, service: str, token: str) -> _Entry:
+        identity = (datacenter, service)
+        entry = self._entries.get(identity)
+        if entry is None:
+            entry = self._entries[identity] = _Entry(identity, token)
+            while len(self._entries) > LEAFS_MAX:
+                self._remove(next(iter(self._entries.values())))
+        self._entries.move_to_end(identity)
+        entry.token, entry.read_s = token, self._clock.seconds()
+        return entry
+
+    def _remove(self, entry: _Entry) -> None:
+        if entry.removed:
+            return
+        entry.removed = True
+        del self._entries[entry.identity]
+        self._stop_timer(entry)
+        _fire(entry, Failure(RPCError("the certificate is not kept any longer")))
+
+    async def _newer(self, entry: _Entry, index: int, wait_s: float) -> None:
+        until_s = self._clock.seconds() + wait_s
+        while entry.leaf is None or entry.leaf.modify_index <= index:
+            left_s = until_s - self._clock.seconds()
+            if left_s <= 0:
+                return
+            waiting = self._next(entry)
+            waiting.addTimeout(left_s, self._clock)  # type: ignore[arg-type]
+            try:
+                await waiting
+            except TimeoutError:
+                return
+            except RPCError:
+                if entry.leaf is None:
+                    raise
+                return
+
+    def _next(self, entry: _Entry) -> "Deferred[Any]":
+        """The next certificate, or the error."""
+        waiting: Deferred[Any] = Deferred(lambda done: entry.waiting.remove(done) if done in entry.waiting else None)
+        entry.waiting.append(waiting)
+        if entry.leaf is None:
+            self._fetch(entry)
+        return waiting
+
+    # -- fetching and renewing
+
+    def _fetch(self, entry: _Entry) -> None:
+        if entry.running or entry.removed:
+            return
+        entry.running = True
+        self._stop_timer(entry)
+        Deferred.fromCoroutine(self._issue(entry)).addCallbacks(
+            self._issued, self._failed, callbackArgs=(entry,), errbackArgs=(entry,)
+        )
+
+    async def _issue(self, entry: _Entry) -> IssuedCert:
+        datacenter, service = entry.identity
+        roots = await self._roots(datacenter, 0)
+        key = make_key()
+        uri = ServiceId(roots.trust_domain, datacenter, service).uri
+        request = CASignRequest(datacenter=datacenter, token=entry.token, csr=make_request(key, uri))
+        issued: IssuedCert = await self._caller.call("ConnectCA.Sign", request)
+        return dataclasses.replace(issued, private_key_pem=key_pem(key))
+
+    def _issued(self, leaf: IssuedCert, entry: _Entry) -> None:
+        entry.running = False
+        if entry.removed:
+            return
+        entry.leaf, entry.failures, entry.fetched_s = leaf, 0, self._clock.seconds()
+        entry.signed_by = signing_key_id(read_certificate(leaf.cert_pem))
+        self._schedule(entry, self._renewal_s(leaf))
+        self._watch_roots(entry.identity[0])
+        _fire(entry, leaf)
+
+    def _failed(self, failure: Failure, entry: _Entry) -> None:
+        entry.running = False
+        if entry.removed:
+            return
+        if entry.leaf is None:
+            del self._entries[entry.identity]
+            entry.removed = True
+        else:
+            entry.failures += 1
+            self._schedule(entry, backoff_s(entry.failures, RETRY_S, RETRY_MAX_S))
+        _fire(entry, failure)
+
+    def _renewal_s(self, leaf: IssuedCert) -> float:
+        """Seconds until a certificate is renewed."""
+        begins_s, ends_s = unix_s(leaf.valid_after), unix_s(leaf.valid_before)
+        part = RENEW_FIRST + (RENEW_LAST - RENEW_FIRST) * self._rng.random()
+        return max(begins_s + (ends_s - begins_s) * part - self._wall_s(), RETRY_S)
+
+    def _schedule(self, entry: _Entry, delay_s: float) -> None:
+        self._stop_timer(entry)
+        entry.timer = self._clock.callLater(delay_s, self._renew, entry)
+
+    def _stop_timer(self, entry: _Entry) -> None:
+        timer, entry.timer = entry.timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _renew(self, entry: _Entry) -> None:
+        entry.timer = None
+        if not entry.waiting and self._clock.seconds() - entry.read_s > IDLE_S:
+            self._remove(entry)  # the next one who asks gets a new one
+        else:
+            self._fetch(entry)
+
+    # -- roots
+
+    def _watch_roots(self, datacenter: str) -> None:
+        """Watch the roots of a datacenter for as long as there is a certificate of it."""
+        if datacenter not in self._watching:
+            watch = self._watching[datacenter] = Deferred.fromCoroutine(self._follow(datacenter))
+            watch.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+    async def _follow(self, datacenter: str) -> None:
+        index, failures = 0, 0
+        while any(entry.identity[0] == datacenter for entry in self._entries.values()):
+            try:
+                roots = await self._roots(datacenter, index)
+            except RPCError:
+                index, failures = 0, failures + 1
+                await self._pause(backoff_s(failures, RETRY_S, RETRY_MAX_S))
+                continue
+            failures = 0
+            if roots.meta.index == index:
+                await self._pause(RETRY_S)
+            index = roots.meta.index
+            self._roots_changed(datacenter, roots)
+        self._watching.pop(datacenter, None)
+
+    def _roots_changed(self, datacenter: str, roots: CARootsReply) -> None:
+        active = next((root for root in roots.roots or () if root.active), None)
+        if active is None:
+            return
+        for entry in self._entries.values():
+            if entry.identity[0] != datacenter or entry.leaf is None or entry.running:
+                continue
+            if entry.signed_by != active.signing_key_id:
+                entry.signed_by = active.signing_key_id  # planned: once for each change
+                self._schedule(entry, self._rng.random() * ROOT_CHANGE_SPREAD_S)
+
+    def _pause(self, seconds: float) -> "Deferred[None]":
+        done: Deferred[None] = Deferred(lambda _: timer.cancel())
+        timer = self._clock.callLater(seconds, done.callback, None)
+        return done
+
+
+def _fire(entry: _Entry, result: Any) -> None:
+    waiting, entry.waiting = entry.waiting, []
+    for each in waiting:
+        each.callback(result) if not isinstance(result, Failure) else each.errback(result)

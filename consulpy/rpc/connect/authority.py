@@ -1,0 +1,291 @@
+"""The certificate authority of a datacenter: initialized by a leader, configured, rotated, and asked for certificates.
+
+It keeps nothing but what is in the state store: a new leader, a restart and a restored snapshot change nothing. Order
+and bodies of the log entries are those of Consul 1.8.7 (docs/wire/connect.md).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from random import SystemRandom
+from typing import Any, Final
+
+from cryptography import x509
+from twisted.internet.defer import DeferredLock
+
+from consulpy.codec.msgpack import pack
+from consulpy.connect import certificates
+from consulpy.connect.provider_config import DEFAULTS, decode
+from consulpy.connect.spiffe import AgentId, BadSpiffeId, ServiceId, SigningId, parse
+from consulpy.errors import RPCError
+from consulpy.gocompat.duration import format_duration_ns
+from consulpy.gocompat.time import ZERO_TIME, go_time, unix_s
+from consulpy.rpc.connect.interface import AuthorityHost
+from consulpy.rpc.connect.provider import Provider
+from consulpy.rpc.connect.signing_limits import SigningLimits
+from consulpy.rpc.endpoints._uuids import new_uuid
+from consulpy.state.connect_commands import ConnectCA, ConnectCALeaf
+from consulpy.structs import connect_ca as structs
+from consulpy.structs.connect_ca import CAConfiguration, CALeafRequest, CARequest, CARoot, IssuedCert
+
+_SECRETS: Final = SystemRandom()
+_INTERMEDIATE_TTL: Final = "IntermediateCertTTL"
+#: Old roots are listed for so many lives of a leaf.
+_KEPT_LIVES: Final = 2
+
+
+class Authority:
+    """The CA of the primary datacenter, on each of its servers; it works on the leader.
+
+    `initial`: the configuration that the first leader writes. `say(level, text)`: a line in the log.
+    """
+
+    def __init__(
+        self,
+        host: AuthorityHost,
+        initial: CAConfiguration,
+        say: Callable[[str, str], None] = lambda _level, _text: None,
+    ) -> None:
+        self._host = host
+        self._initial = initial
+        self._say = say
+        self._changes = DeferredLock()
+        self._limits = SigningLimits(host.clock)
+        self._provider: tuple[CAConfiguration, Provider] | None = None
+
+    # -- a new leader
+
+    async def initialize(self) -> None:
+        """Write what the state lacks: configuration, key, root. Raises `RPCError`."""
+        await self._changes.acquire()
+        try:
+            await self._initialize()
+        finally:
+            self._changes.release()
+
+    async def _initialize(self) -> None:
+        configuration = await self._initial_configuration()
+        provider = Provider(self._host, configuration, is_primary=True)
+        provider.check_root()
+        await provider.set_up()
+        pem = await provider.root()
+        root = certificates.root_of(pem, configuration.provider, configuration.cluster_id)
+        index, roots = self._host.store.connect_ca.roots(None)
+        if any(each.active for each in roots):
+            return
+        await self._written(CARequest(op=structs.SET_ROOTS, index=index, roots=[root]))
+
+    async def _initial_configuration(self) -> CAConfiguration:
+        """The stored configuration, completed, or else the initial one, stored."""
+        stored = self._host.store.connect_ca.configuration(None)
+        if stored is None:
+            fresh = dataclasses.replace(self._initial, cluster_id=self._initial.cluster_id or new_uuid(_SECRETS))
+        elif _INTERMEDIATE_TTL not in stored.settings:  # as Consul does it
+            life_ns = decode({}).intermediate_cert_ttl_ns
+            settings = {**stored.settings, _INTERMEDIATE_TTL: format_duration_ns(life_ns)}
+            fresh = dataclasses.replace(stored, config=settings)
+        else:
+            return stored
+        await self._written(CARequest(op=structs.SET_CONFIG, config=fresh))
+        return self._configuration()
+
+    # -- the configuration
+
+    def _configuration(self) -> CAConfiguration:
+        found = self._host.store.connect_ca.configuration(None)
+        if found is None:
+            raise RPCError("CA not initialized: no configuration is stored yet")
+        return found
+
+    async def configure(self, request: CARequest) -> None:
+        """Replace the configuration; rotate the root if it changes. Raises `RPCError`."""
+        await self._changes.acquire()
+        try:
+            await self._configure(request)
+        finally:
+            self._changes.release()
+
+    async def _configure(self, request: CARequest) -> None:
+        now = self._configuration()
+        given = request.config or CAConfiguration()
+        wanted = dataclasses.replace(given, cluster_id=now.cluster_id, state=given.state or now.state)
+        if given.state and given.state != now.state:
+            raise RPCError(structs.STATE_READ_ONLY)
+        if wanted.provider == now.provider and _packed(wanted.settings) == _packed(now.settings):
+            return
+        provider = Provider(self._host, wanted, is_primary=True)
+        provider.check_root()
+        await provider.set_up()
+        pem = await provider.root()
+        root = certificates.root_of(pem, wanted.provider, wanted.cluster_id)
+        active = self._host.store.connect_ca.active_root
+        if active is not None and active.id == root.id:
+            await self._written(dataclasses.replace(request, op=structs.SET_CONFIG, config=wanted), may_lose=True)
+            return
+        await self._rotate(request, now, wanted, root)
+
+    async def _rotate(self, request: CARequest, now: CAConfiguration, wanted: CAConfiguration, root: CARoot) -> None:
+        """Make `root` the active one: cross-signed by the one before it, which stays listed."""
+        old_provider = Provider(self._host, now, is_primary=True)
+        certificate = certificates.read_certificate(root.root_cert)
+        crossed = await old_provider.signed(
+            lambda signer, serial: certificates.cross_sign(signer, certificate, serial, self._host.wall_s())
+        )
+        root = dataclasses.replace(root, intermediate_certs=[crossed])
+        index, roots = self._host.store.connect_ca.roots(None)
+        out = _local_time(self._host.wall_s())
+        kept = [
+            dataclasses.replace(each, active=False, rotated_out_at=out) if each.active else each
+            for each in roots
+            if each.id != root.id
+        ]
+        change = dataclasses.replace(
+            request,
+            op=structs.SET_ROOTS_CONFIG,
+            index=index,
+            config=dataclasses.replace(wanted, modify_index=now.modify_index),
+            roots=[*kept, root],
+        )
+        await self._written(change)
+        self._say("info", f"the root of the CA was rotated: {root.id}")
+        if old_provider.state_id != Provider(self._host, wanted, is_primary=True).state_id:
+            await old_provider.delete()
+
+    async def _written(self, request: CARequest, *, may_lose: bool = False) -> None:
+        done = await self._host.submit(ConnectCA(request))
+        if done is False and not may_lose:
+            raise RPCError("could not atomically update roots and config")
+
+    async def prune(self) -> None:
+        """Remove roots that were rotated out more than two lives of a leaf ago. Raises `RPCError`."""
+        life = self._current().config.leaf_life.total_seconds()
+        index, roots = self._host.store.connect_ca.roots(None)
+        since_s = self._host.wall_s() - _KEPT_LIVES * life
+        kept = [
+            each
+            for each in roots
+            if each.active or each.rotated_out_at == ZERO_TIME or unix_s(each.rotated_out_at) > since_s
+        ]
+        if len(kept) < len(roots) and any(each.active for each in kept):
+            await self._written(CARequest(op=structs.SET_ROOTS, index=index, roots=kept))
+
+    # -- certificates
+
+    def _current(self) -> Provider:
+        """The provider with the stored configuration. Raises `RPCError`."""
+        configuration = self._configuration()
+        if self._provider is None or self._provider[0] is not configuration:
+            self._provider = configuration, Provider(self._host, configuration, is_primary=True)
+        return self._provider[1]
+
+    async def sign(self, csr: str, may_sign: Callable[[Any], None]) -> IssuedCert:
+        """See `CertificateAuthority`."""
+        request = certificates.read_request(csr)
+        names = certificates.subject_names(request)
+        uris = certificates.uris_of(names)
+        if not uris:  # ends a real server
+            raise BadSpiffeId("the certificate signing request has no URI: a SPIFFE ID is needed")
+        identity = parse(uris[0])
+        if isinstance(identity, SigningId):
+            raise BadSpiffeId("SPIFFE ID in CSR must be a service or agent ID")
+        may_sign(identity)
+        provider = self._current()
+        if isinstance(identity, ServiceId):
+            if identity.host.lower() != provider.trust_domain:
+                raise BadSpiffeId(
+                    f"SPIFFE ID in CSR from a different trust domain: {identity.host}, we are {provider.trust_domain}"
+                )
+        elif identity.host != provider.trust_domain:  # an agent does not know ours yet
+            replaced = identity.within(provider.trust_domain)
+            names = _with_uri(names, uris[0], replaced.uri)
+            identity = replaced
+        return await self._sign(provider, request, names, identity)
+
+    async def _sign(
+        self,
+        provider: Provider,
+        request: x509.CertificateSigningRequest,
+        names: list[x509.GeneralName],
+        identity: ServiceId | AgentId,
+    ) -> IssuedCert:
+        limits = provider.config
+        must_leave = await self._limits.enter(limits.csr_max_per_second, limits.csr_max_concurrent)
+        try:
+            life: timedelta = limits.leaf_life
+            pem = await provider.signed(
+                lambda signer, serial: certificates.sign_leaf(
+                    signer, request, names, identity, serial, life, self._host.wall_s()
+                )
+            )
+        finally:
+            if must_leave:
+                self._limits.leave()
+        root = self._host.store.connect_ca.active_root
+        chain = [pem, *(root.intermediate_certs or () if root is not None else ())]
+        body = CALeafRequest(datacenter=self._host.datacenter, op=structs.INCREMENT_INDEX)
+        index: int = await self._host.submit(ConnectCALeaf(body))
+        return _issued("".join(each.strip() + "\n" for each in chain), pem, identity, index)
+
+    async def sign_intermediate(self, csr: str) -> str:
+        """See `CertificateAuthority`."""
+        request = certificates.read_request(csr)
+        provider = self._current()
+        uris = certificates.uris_of(certificates.subject_names(request))
+        domain = SigningId(provider.trust_domain).uri
+        if not uris:
+            raise BadSpiffeId("the certificate signing request has no URI: a SPIFFE ID is needed")
+        if parse(uris[0]) != SigningId(provider.trust_domain):
+            raise BadSpiffeId(f'incoming CSR domain "{uris[0]}" is not valid for our domain "{domain}"')
+        life = provider.config.intermediate_life
+        return await provider.signed(
+            lambda signer, serial: certificates.sign_intermediate(signer, request, serial, life, self._host.wall_s())
+        )
+
+
+def initial_configuration(provider: str, settings: Mapping[str, Any], cluster_id: str) -> CAConfiguration:
+    """What the first leader writes. `settings`: those of the configuration file, over the defaults."""
+    return CAConfiguration(
+        cluster_id=cluster_id, provider=provider or structs.BUILT_IN, config={**DEFAULTS, **settings}
+    )
+
+
+def _issued(chain: str, leaf: str, identity: ServiceId | AgentId, index: int) -> IssuedCert:
+    certificate = certificates.read_certificate(leaf)
+    issued = IssuedCert(
+        serial_number=certificates.serial_text(certificate.serial_number),
+        cert_pem=chain,
+        valid_after=go_time(certificate.not_valid_before_utc.timestamp()),
+        valid_before=go_time(certificate.not_valid_after_utc.timestamp()),
+        create_index=index,
+        modify_index=index,
+    )
+    uri = certificates.uris_of(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)[0]
+    if isinstance(identity, ServiceId):
+        return dataclasses.replace(issued, service=identity.service, service_uri=uri)
+    return dataclasses.replace(issued, agent=identity.agent, agent_uri=uri)
+
+
+def _with_uri(names: list[x509.GeneralName], old: str, new: str) -> list[x509.GeneralName]:
+    """The names with one URI in place of another."""
+    return [
+        x509.UniformResourceIdentifier(new)
+        if isinstance(each, x509.UniformResourceIdentifier) and each.value == old
+        else each
+        for each in names
+    ]
+
+
+def _local_time(seconds: float) -> bytes:
+    """A time with a zone of zero minutes, as Go encodes a local time in UTC, not UTC itself."""
+    return go_time(seconds)[:-2] + b"\0\0"
+
+
+def _packed(settings: Mapping[str, Any]) -> bytes:
+    """Settings as bytes: 1 and 1.0 differ, as in Consul."""
+    return pack(_sorted(settings))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(each) for key, each in sorted(value.items())}
+    return [_sorted(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,70 @@
+"""Do agents with Connect answer as real Consul does? Hundreds of recorded exchanges (conformance_connect/README.md)."""
+
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.peers.programs import hosts
+
+HERE = Path(__file__).parents[2] / "conformance_connect"
+PATIENCE_S = 540
+#: How many cases of each area pass, at least; an area that is not here passes whole but for `BETTER`.
+FLOOR: Final[dict[str, int]] = {
+    "acl": 0,
+    "auto-encrypt": 0,
+    "cli": 0,
+    "client": 2,
+    "config-entries": 0,
+    "connect-catalog": 0,
+    "connect-dns": 0,
+    "dcs": 0,
+    "dev": 1,
+    "discovery-chain": 0,
+    "gateways": 0,
+    "intentions": 0,
+    "merge": 0,
+    "proxies": 0,
+    "proxy": 0,
+    "start-config": 0,
+}
+#: Cases in which we differ on purpose: a private key is never quoted; a member that later versions send is accepted.
+BETTER = {
+    "ca-config/key-is-no-key",
+    "authorize/extra-members",
+}
+#: Run side by side: each has the areas of one list.
+TURNS = 4
+
+
+@pytest.mark.peers
+@pytest.mark.timeout(PATIENCE_S + 60)
+def test_agents_with_connect_answer_as_consul_does(tmp_path: Path) -> None:
+    areas = sorted(path.stem for path in (HERE / "golden").glob("*.json"))
+    with ThreadPoolExecutor() as turns:
+        reports = turns.map(
+            lambda turn: _run(tmp_path / str(turn), f"127.75.{turn + 1}", areas[turn::TURNS]), range(TURNS)
+        )
+        cases = [case for report in reports for case in report]
+    assert sorted({case["area"] for case in cases}) == areas
+    wrong: dict[str, Any] = {}
+    for area in areas:
+        inside = [case for case in cases if case["area"] == area]
+        failed = [case for case in inside if not case["passed"] and case["id"] not in BETTER]
+        least = FLOOR.get(area, len(inside))
+        if len(inside) - len(failed) < least:
+            wrong[area] = {"passed": len(inside) - len(failed), "floor": least, "failed": failed}
+    assert not wrong, json.dumps(wrong, indent=1)
+
+
+def _run(place: Path, block: str, areas: list[str]) -> list[dict[str, Any]]:
+    with hosts(place, None) as (host,):
+        report = host.directory / "report.json"
+        only = [word for area in areas for word in ("--only", area)]
+        command = [sys.executable, str(HERE / "conform"), "run", "--agent", "consulpy", "--consul", "consul", *only]
+        host.run(*command, "--block", block, "--json", str(report), check=False, within_s=PATIENCE_S)
+        found: list[dict[str, Any]] = json.loads(report.read_text())["cases"]
+        return found

@@ -1,0 +1,203 @@
+"""Leaf certificates at the agent: shared, renewed ahead, and after a new root (docs/wire/connect.md)."""
+
+from random import Random
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from consulpy.connect import certificates
+from consulpy.connect.certificates import Signer
+from consulpy.connect.keys import make_key, read_key
+from consulpy.connect.spiffe import ServiceId
+from consulpy.errors import RPCError
+from consulpy.gocompat.time import go_time
+from consulpy.local.leaf_certificates import IDLE_S, LeafCertificates
+from consulpy.structs.connect_ca import CARootsReply, CASignRequest, IssuedCert
+from consulpy.structs.options import QueryMeta
+
+HOST = "98359594-3fd1-a06d-86e5-dbcf064a22fd.consul"
+NOW_S = 1_800_000_000.0
+LIFE_S = 72 * 3600.0
+
+
+class Servers:
+    """Servers that sign, with a root that can be changed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.index = 100
+        self.signed: list[CASignRequest] = []
+        self.failing: RPCError | None = None
+        self.waiting: list[Deferred[CARootsReply]] = []
+        self.rotate()
+
+    def rotate(self) -> None:
+        """Make another root the active one, and tell all who wait."""
+        key = make_key()
+        pem = certificates.make_root(key, 7, "pri-a.consul.ca.98359594.consul", f"spiffe://{HOST}", NOW_S)
+        self.root = certificates.root_of(pem, "consul", HOST)
+        self.signer = Signer(certificates.read_certificate(pem), key)
+        self.index += 1
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each.callback(self.roots())
+
+    def roots(self) -> CARootsReply:
+        return CARootsReply(QueryMeta(index=self.index), self.root.id, HOST, [self.root])
+
+    def read_roots(self, datacenter: str, index: int) -> "Deferred[CARootsReply]":
+        if index < self.index:
+            return succeed(self.roots())
+        waiting: Deferred[CARootsReply] = Deferred()
+        self.waiting.append(waiting)
+        return waiting
+
+    def call(self, method: str, request: CASignRequest, dependencies: Any = None) -> "Deferred[Any]":
+        assert method == "ConnectCA.Sign"
+        if self.failing is not None:
+            return fail(self.failing)
+        self.signed.append(request)
+        self.index += 1
+        csr = certificates.read_request(request.csr)
+        names = certificates.subject_names(csr)
+        identity = ServiceId(HOST, "dc1", certificates.uris_of(names)[0].rpartition("/")[2])
+        begins_s = NOW_S + self.clock.seconds()
+        from datetime import timedelta
+
+        pem = certificates.sign_leaf(
+            self.signer, csr, names, identity, len(self.signed) + 7, timedelta(seconds=LIFE_S), begins_s
+        )
+        return succeed(
+            IssuedCert(
+                cert_pem=pem,
+                service=identity.service,
+                valid_after=go_time(begins_s - 60),
+                valid_before=go_time(begins_s - 60 + LIFE_S),
+                create_index=self.index,
+                modify_index=self.index,
+            )
+        )
+
+
+class Laboratory:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.servers = Servers(self.clock)
+        servers: Any = self.servers
+        self.leafs = LeafCertificates(
+            servers, servers.read_roots, self.clock, lambda: NOW_S + self.clock.seconds(), Random(1)
+        )
+
+    def read(self, service: str = "web", token: str = "", **rest: Any) -> "Deferred[Any]":
+        return Deferred.fromCoroutine(self.leafs.read("dc1", service, token, **rest))
+
+    def now(self, service: str = "web", **rest: Any) -> Any:
+        found: list[Any] = []
+        self.read(service, **rest).addBoth(found.append)
+        assert found, "it waits"
+        if isinstance(found[0], Failure):
+            found[0].raiseException()
+        return found[0]
+
+
+@pytest.fixture
+def lab() -> Laboratory:
+    return Laboratory()
+
+
+def test_all_who_ask_get_the_same_certificate_with_its_key(lab: Laboratory) -> None:
+    first, second = lab.now(), lab.now()
+    assert (first.hit, second.hit) == (False, True)
+    assert first.leaf == second.leaf
+    certificate = certificates.read_certificate(first.leaf.cert_pem)
+    assert read_key(first.leaf.private_key_pem).public_key() == certificate.public_key()
+    assert len(lab.servers.signed) == 1
+
+
+def test_each_service_has_its_own(lab: Laboratory) -> None:
+    assert lab.now("a").leaf.private_key_pem != lab.now("b").leaf.private_key_pem
+
+
+def test_the_private_key_never_leaves_the_agent(lab: Laboratory) -> None:
+    leaf = lab.now().leaf
+    assert "PRIVATE KEY" not in lab.servers.signed[0].csr
+    assert leaf.private_key_pem not in repr(leaf)
+
+
+def test_a_refusal_is_not_kept(lab: Laboratory) -> None:
+    lab.servers.failing = RPCError("Permission denied")
+    with pytest.raises(RPCError, match="Permission denied"):
+        lab.now()
+    assert len(lab.leafs) == 0
+    lab.servers.failing = None
+    assert lab.now().leaf.service == "web"
+
+
+def test_it_is_renewed_between_60_and_90_percent_of_its_life(lab: Laboratory) -> None:
+    first = lab.now().leaf
+    waiting = lab.read(index=first.modify_index, wait_s=LIFE_S)
+    lab.clock.advance(0.59 * LIFE_S)
+    assert not waiting.called
+    lab.clock.pump([600.0] * int(0.32 * LIFE_S / 600))
+    assert waiting.called
+    assert lab.now().leaf.modify_index > first.modify_index
+    assert lab.now().leaf.private_key_pem != first.private_key_pem
+
+
+def test_one_that_nobody_reads_is_dropped_instead(lab: Laboratory) -> None:
+    lab.now()
+    lab.clock.advance(LIFE_S)
+    assert len(lab.leafs) == 0
+    assert len(lab.servers.signed) == 1
+    assert IDLE_S < 0.6 * LIFE_S
+
+
+def test_a_new_root_brings_a_new_certificate_within_30_seconds(lab: Laboratory) -> None:
+    first = lab.now().leaf
+    waiting = lab.read(index=first.modify_index, wait_s=60.0)
+    lab.servers.rotate()
+    assert lab.now().leaf == first  # still valid by the old root
+    lab.clock.pump([1.0] * 31)
+    assert waiting.called
+    certificate = certificates.read_certificate(lab.now().leaf.cert_pem)
+    certificate.verify_directly_issued_by(lab.servers.signer.certificate)
+
+
+def test_a_failed_renewal_is_tried_again_and_the_old_one_stays(lab: Laboratory) -> None:
+    first = lab.now().leaf
+    waiting = lab.read(index=first.modify_index, wait_s=LIFE_S)
+    waiting.addErrback(lambda _: None)
+    lab.servers.failing = RPCError("No cluster leader")
+    lab.servers.rotate()
+    lab.clock.pump([1.0] * 40)
+    assert lab.now().leaf == first
+    lab.servers.failing = None
+    lab.clock.pump([1.0] * 130)
+    assert lab.now().leaf.modify_index > first.modify_index
+
+
+def test_a_wait_without_a_change_ends_with_the_same_certificate(lab: Laboratory) -> None:
+    first = lab.now().leaf
+    waiting = lab.read(index=first.modify_index, wait_s=1.0)
+    lab.clock.advance(1.0)
+    found: list[Any] = []
+    waiting.addCallback(found.append)
+    assert found[0].leaf == first
+
+
+def test_the_token_of_the_last_reader_signs_the_next_one(lab: Laboratory) -> None:
+    lab.now(token="one")
+    lab.now(token="two")
+    lab.servers.rotate()
+    lab.clock.pump([1.0] * 31)
+    assert [request.token for request in lab.servers.signed] == ["one", "two"]
+
+
+def test_stopping_forgets_all(lab: Laboratory) -> None:
+    lab.now()
+    lab.leafs.close()
+    assert len(lab.leafs) == 0
+    assert not lab.clock.getDelayedCalls()
