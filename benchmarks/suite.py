@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import access
 import blocking_queries
 import dns
 import gossip
@@ -60,6 +61,7 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
         *(Group(each.rows[0].name, full, [each]) for each in blocking_queries.tasks(settings)),
         Group("quorum", quorum.setup, quorum.tasks(settings, directory)),
         Group("quorum's life", quorum.setup, quorum.life_tasks()),
+        *access.groups(settings, directory),
         Group("gossip", startup_and_idle.setup, gossip.tasks(settings)),
         Group("strain", startup_and_idle.setup, gossip_under_load.tasks(settings)),
         Group("members", startup_and_idle.setup, large_membership.tasks(settings)),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.web.http import datetimeToString
 
 from consulpy.http.api.routing import BadQuery, Query
+from consulpy.http.cache.token_sharing import TokenSharing, without_token
 from consulpy.metrics.registry import Registry, Tally
 from consulpy.rpc.cache.tag import NODE, SERVICE
 from consulpy.rpc.dependencies import DependencySet
@@ -89,6 +90,7 @@ class _Entry:
     """A cached response without its date and last contact, and the counters that each hit increments."""
 
     __slots__ = (
+        "__weakref__",
         "_after",
         "_before",
         "_between",
@@ -99,6 +101,7 @@ class _Entry:
         "closes",
         "counts",
         "first",
+        "head",
         "metrics",
         "response",
         "size",
@@ -107,6 +110,7 @@ class _Entry:
     )
 
     def __init__(self, fill: CacheFill, before: bytes, after: bytes, metrics: list[float]) -> None:
+        self.head = fill.head
         self._before, self._between, self._after = before, b"", after
         self._is_date_first = True
         self._contact_ms = fill.contact_ms
@@ -169,6 +173,9 @@ class ResponseCache:
         self._agent = agent
         self._debugging = debugging
         self._server: Server | None = getattr(agent, "server", None)
+        self._sharing: TokenSharing[_Entry] | None = None
+        if self._server is not None and agent.access.is_on:
+            self._sharing = TokenSharing(self._server.guard.resolve)
         self._young: dict[bytes, _Entry] = {}
         self._old: dict[bytes, _Entry] = {}
         self._young_bytes = 0
@@ -187,7 +194,9 @@ class ResponseCache:
         entry = self._young.get(head)
         if entry is None:
             entry = self._old.get(head)
-            if entry is None or not self.enabled:
+            if entry is None:
+                return self._shared(head) if self._sharing is not None else None
+            if not self.enabled:
                 return None
             del self._old[head]
             self._add(head, entry)
@@ -200,6 +209,15 @@ class ResponseCache:
             for name, labels in entry.counts:
                 self._server.metrics.incr(name, 1, labels)
         return entry
+
+    def _shared(self, head: bytes) -> _Entry | None:
+        """The valid entry of another token with the same rights."""
+        assert self._sharing is not None
+        entry = self._sharing.find(head)
+        # Under that head another entry may stand now, computed with other rights of its token.
+        if entry is None or (self._young.get(entry.head) or self._old.get(entry.head)) is not entry:
+            return None
+        return self.get(entry.head)
 
     def closes(self, head: bytes) -> bool:
         """Whether there is an entry for `head` that ends its connection."""
@@ -282,6 +300,8 @@ class ResponseCache:
             head = fill.head
             entry.watch = self._server.store.watchers.wait(dependencies, lambda: self._remove(head, entry))
         self._add(fill.head, entry)
+        if self._sharing is not None:
+            self._sharing.add(fill.head, entry)
 
     def close(self) -> None:
         """Remove all entries and store no more."""
@@ -318,7 +338,7 @@ class ResponseCache:
 
     def _is_repeated(self, head: bytes) -> bool:
         """Whether a request was seen before, within the last two generations."""
-        mark = hash(head)
+        mark = hash(head if self._sharing is None else without_token(head))
         if mark in self._seen or mark in self._seen_before:
             return True
         if len(self._seen) >= SEEN_MAX:

@@ -234,7 +234,7 @@ def shown(answer: Any) -> tuple[int, Any, Any]:
     return answer.status, body, answer.headers.get("x-consul-index")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(12))
 def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
     agent = GuardedAgent().start()
     kept, plain = GuardedHarness(agent), GuardedHarness(agent, use_cache=False)
@@ -249,6 +249,54 @@ def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
                 got, wanted = kept.as_(secret, request), plain.as_(secret, request)
                 assert shown(got) == shown(wanted), (request, secret)
     assert kept.service.cache.hits > 50, "nothing was kept: nothing was shown"
+
+
+def test_tokens_with_equal_rights_share_what_is_kept(harness: GuardedHarness) -> None:
+    harness.as_(MASTER, "PUT /v1/kv/a", "1")
+    rules = 'key "a" { policy = "read" }'
+    first, second, other = harness.token(rules), harness.token(rules), harness.token('key "a" { policy = "deny" }')
+    for _ in range(3):
+        harness.as_(first, "GET /v1/kv/a")
+    hits = harness.service.cache.hits
+    assert harness.as_(second, "GET /v1/kv/a").json[0]["Key"] == "a"
+    assert harness.ask("GET /v1/kv/a", Authorization=f"Bearer {second}").json[0]["Key"] == "a"
+    assert harness.service.cache.hits == hits + 2
+    assert harness.as_(other, "GET /v1/kv/a").status == 403
+    assert harness.ask("GET /v1/kv/a", X_Consul_Token=other, Authorization=f"Bearer {second}").status == 403
+    assert harness.as_("", "GET /v1/kv/a").status == 403
+    assert harness.as_(NOBODY, "GET /v1/kv/a").status == 403
+    accessor = harness.as_(second, "GET /v1/acl/token/self").json["AccessorID"]
+    harness.as_(MASTER, f"PUT /v1/acl/token/{accessor}", {"Policies": []})
+    assert harness.as_(second, "GET /v1/kv/a").status == 403
+    assert harness.as_(first, "GET /v1/kv/a").status == 200
+
+
+def test_an_answer_is_shared_only_as_it_was_computed(harness: GuardedHarness) -> None:
+    """The first token's rights change, and its request is answered with others: the second one's stay as they are."""
+    for key in ("a", "b"):
+        harness.as_(MASTER, f"PUT /v1/kv/{key}", "1")
+    one, both = 'key "a" { policy = "read" }', 'key_prefix "" { policy = "read" }'
+    first, second, wide = harness.token(one), harness.token(one), harness.token(both)
+    for _ in range(3):
+        assert harness.as_(first, "GET /v1/kv/?keys").json == ["a"]
+    accessor = harness.as_(first, "GET /v1/acl/token/self").json["AccessorID"]
+    links = harness.as_(wide, "GET /v1/acl/token/self").json["Policies"]
+    harness.as_(MASTER, f"PUT /v1/acl/token/{accessor}", {"Policies": links})
+    for _ in range(3):
+        assert harness.as_(first, "GET /v1/kv/?keys").json == ["a", "b"]
+    assert harness.as_(second, "GET /v1/kv/?keys").json == ["a"]
+
+
+def test_an_expired_token_shares_nothing(harness: GuardedHarness) -> None:
+    harness.as_(MASTER, "PUT /v1/kv/a", "1")
+    rules = 'key "a" { policy = "read" }'
+    first, short = harness.token(rules), harness.token(rules, ExpirationTTL="2m")
+    for _ in range(3):
+        harness.as_(first, "GET /v1/kv/a")
+    assert harness.as_(short, "GET /v1/kv/a").status == 200
+    harness.agent.clock.advance(121)
+    assert harness.as_(short, "GET /v1/kv/a").text == "ACL not found"
+    assert harness.as_(first, "GET /v1/kv/a").status == 200
 
 
 def test_a_deleted_token_leaves_no_answer_behind(harness: GuardedHarness) -> None:
