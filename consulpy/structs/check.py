@@ -19,7 +19,10 @@ NODE_MAINTENANCE: Final = "_node_maintenance"
 SERVICE_MAINTENANCE: Final = "_service_maintenance"
 
 
-_DURATIONS: Final = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter", "TTL"})
+#: TTL is a number of nanoseconds in Consul too.
+_DURATIONS: Final = frozenset({"Interval", "Timeout", "DeregisterCriticalServiceAfter"})
+#: Fields that come first in JSON; the others follow in their order.
+_FIRST: Final = ("Interval", "OutputMaxSize", "Timeout", "DeregisterCriticalServiceAfter")
 
 
 @dataclass(slots=True)
@@ -49,6 +52,8 @@ class CheckDefinition(Record):
 def _definition_json(definition: CheckDefinition) -> dict[str, Any]:
     """Consul's JSON form: only non-empty fields."""
     shown = {key: value for key, value in definition.to_json().items() if value}
+    if len(shown) > 1:
+        shown = {**{name: shown[name] for name in _FIRST if name in shown}, **shown}
     for name in _DURATIONS & shown.keys():
         shown[name] = format_duration_ns(shown[name])
     return shown

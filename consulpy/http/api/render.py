@@ -12,8 +12,14 @@ from consulpy.structs.coordinate import Coord, Coordinate
 from consulpy.structs.node import Node
 from consulpy.structs.service import CheckServiceNode, NodeInfo, NodeService, ServiceNode
 
-#: Go escapes these in JSON, so that it may stand in HTML.
+#: Go escapes these in JSON, so that it may stand in HTML and JavaScript.
 _ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
+#: The first bytes of U+2028 and U+2029, the line separators of JavaScript.
+_SEPARATOR: Final = b"\xe2\x80"
+_SEPARATORS: Final = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+#: Escapes of two characters; Go has none for backspace and form feed.
+_SHORT_ESCAPE: Final = re.compile(rb"\\(.)")
+_LONG_ESCAPES: Final = {b"b": b"\\u0008", b"f": b"\\u000c"}
 
 #: Indentation; JSON texts contain no line ends.
 _INDENT: Final = re.compile(rb"^( +)", re.MULTILINE)
@@ -82,6 +88,11 @@ def _escaped(shown: bytes) -> bytes:
     for plain, escaped in _ESCAPES:
         if plain in shown:
             shown = shown.replace(plain, escaped)
+    if _SEPARATOR in shown:
+        for plain, escaped in _SEPARATORS:
+            shown = shown.replace(plain, escaped)
+    if b"\\b" in shown or b"\\f" in shown:
+        shown = _SHORT_ESCAPE.sub(lambda found: _LONG_ESCAPES.get(found[1], found[0]), shown)
     return shown
 
 

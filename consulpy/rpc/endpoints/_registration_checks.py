@@ -113,21 +113,17 @@ def _filled_check(check: HealthCheck, node: str) -> HealthCheck:
 
 
 def _type_of(definition: CheckDefinition) -> str:
-    """The type of check of a definition; empty for an incomplete one."""
-    if definition.alias_node or definition.alias_service:
-        return "alias"
-    if definition.ttl:
-        return "ttl"
-    if not definition.interval:
-        return ""
-    if definition.docker_container_id and definition.script_args:
-        return "docker"
-    for kind, filled in (
+    """The type of check of a definition, in Consul's order if several are described; empty for an incomplete one."""
+    repeats = bool(definition.interval)
+    for kind, is_described in (
+        ("grpc", repeats and definition.grpc),
+        ("http", repeats and definition.http),
+        ("ttl", definition.ttl),
+        ("tcp", repeats and definition.tcp),
+        ("alias", definition.alias_node or definition.alias_service),
+        ("docker", repeats and definition.docker_container_id and definition.script_args),
         ("script", definition.script_args),
-        ("http", definition.http),
-        ("tcp", definition.tcp),
-        ("grpc", definition.grpc),
     ):
-        if filled:
+        if is_described:
             return kind
     return ""

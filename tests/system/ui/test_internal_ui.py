@@ -60,8 +60,18 @@ PATHS = [
 ]
 
 
+#: Characters that encoders of JSON write in different ways.
+ODD = "".join(map(chr, range(0x20))) + '\x7f\\b\\\\f<b>&"/\u2028\u2029\u200b\ufeff ü 😀'
+DEFINITION = {
+    "HTTP": "http://x", "TLSSkipVerify": True, "Header": {"B": ["1", "2"], "A": [""]}, "Method": "POST", "Body": "b",
+    "TCP": "x:1", "Interval": "10s", "OutputMaxSize": 5, "Timeout": "1m", "DeregisterCriticalServiceAfter": "90s",
+    "ScriptArgs": ["a", "b"], "DockerContainerID": "d", "Shell": "s", "GRPC": "g", "GRPCUseTLS": True,
+    "AliasNode": "n", "AliasService": "s", "TTL": "3s",
+}  # fmt: skip
+
+
 def check(check_id: str, status: str, **more: Any) -> dict[str, Any]:
-    return {"CheckID": check_id, "Name": f"check {check_id}", "Status": status, "Output": "<b>&\u2028 ü", **more}
+    return {"CheckID": check_id, "Name": f"check {check_id}", "Status": status, "Output": ODD, **more}
 
 
 def registrations() -> list[tuple[str, dict[str, Any]]]:
@@ -102,7 +112,13 @@ def registrations() -> list[tuple[str, dict[str, Any]]]:
         ("catalog/register", {**db, "Service": {"Service": "tg", "Kind": "terminating-gateway", "Port": 8443}}),
         ("catalog/register", {**db, "Service": {"Service": "ig", "Kind": "ingress-gateway", "Port": 8444}}),
         ("catalog/register", {**db, "Service": {"Service": "odd <&>\"", "Tags": [], "Meta": {}},
-                              "Checks": [check("", "passing", Definition={"HTTP": "http://x", "Interval": "10s"})]}),
+                              "Checks": [check("", "passing", Definition=DEFINITION)]}),
+        ("catalog/register", {**db, "Check": check("odd", "passing", Definition={"TTL": "3s", "Timeout": "1ms"})}),
+        ("catalog/register", {**db, "Check": check("one", "passing", Definition={"Interval": "1h0m0.5s"})}),
+        ("catalog/register", {"Node": "n0", "Address": "10.0.0.8", "Service": {**proxy, "Proxy": {
+            "DestinationServiceName": "api", "Config": {"b": 1, "a": [1.5, True, ODD], "c": {"x": {}}},
+            "DestinationServiceID": "api-1", "LocalServiceAddress": "127.0.0.1", "LocalServicePort": 3}}}),
+        ("catalog/register", {"Node": "n00", "Address": "10.0.0.9", "Service": proxy}),
         ("config", terminating),
         ("config", ingress),
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from consulpy.http.api import render
 from consulpy.http.api.params import apply_to_read
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers, read
+from consulpy.local.proxy_validation import CONNECT_PROXY
 from consulpy.structs.check import PASSING, WARNING
 from consulpy.structs.gateway import INGRESS, GatewayService, ServiceDumpRow
 from consulpy.structs.operator import FederationStateQuery
@@ -45,12 +46,14 @@ async def node(agent: "AgentInterface", request: Request) -> Response:
 EXTERNAL_SOURCE: Final = "external-source"
 
 
-def _empty(name: str) -> dict[str, Any]:
+def _empty(name: str, kind: str) -> dict[str, Any]:
     return {
+        "Kind": kind,
         "Name": name,
         "Tags": set(),
         "Nodes": [],
         "InstanceCount": 0,
+        "ProxyFor": {},
         "ChecksPassing": 0,
         "ChecksWarning": 0,
         "ChecksCritical": 0,
@@ -66,10 +69,12 @@ def summaries(rows: Iterable[CheckServiceNode | ServiceDumpRow]) -> list[dict[st
         if row.service is None or row.node is None:
             continue
         service = row.service
-        one = found.setdefault(service.service, {"Kind": service.kind, **_empty(service.service)})
+        one = found.setdefault(service.service, _empty(service.service, service.kind))
         one["Tags"].update(service.tags or ())
         one["Nodes"].append(row.node.node)
         one["InstanceCount"] += 1
+        if service.kind == CONNECT_PROXY:
+            one["ProxyFor"].setdefault(service.proxy.destination_service_name)
         one["ExternalSources"].update(filter(None, ((service.meta or {}).get(EXTERNAL_SOURCE),)))
         for check in row.checks or ():
             state = {PASSING: "ChecksPassing", WARNING: "ChecksWarning"}.get(check.status, "ChecksCritical")
@@ -89,7 +94,7 @@ async def gateway_services_nodes(agent: "AgentInterface", request: Request) -> R
     addresses: dict[str, dict[str, None]] = {}
     for row in rows:
         name = row.gateway_service.service.name
-        shown.setdefault(name, {**_empty(name), "Tags": None, "Nodes": None, "ExternalSources": None})
+        shown.setdefault(name, {**_summary(_empty(name, "")), "Nodes": None})
         addresses.setdefault(name, {}).update(dict.fromkeys(_addresses(agent, row.gateway_service)))
     for name, found in addresses.items():
         shown[name]["GatewayConfig"] = {"Addresses": list(found)} if found else {}
@@ -109,6 +114,9 @@ def _summary(one: dict[str, Any]) -> dict[str, Any]:
     one["ExternalSources"] = sorted(one["ExternalSources"]) or None
     if not one["Kind"]:
         del one["Kind"]
+    one["ProxyFor"] = list(one["ProxyFor"])
+    if not one["ProxyFor"]:
+        del one["ProxyFor"]
     return one
 
 
