@@ -102,6 +102,15 @@ def test_what_a_registration_leaves_out_is_filled_in(server: Server) -> None:
         ({"AliasService": "b"}, "alias"),
         ({"ScriptArgs": ["a"], "Interval": 10**10}, "script"),
         ({"ScriptArgs": ["a"], "DockerContainerID": "a", "Interval": 10**10}, "docker"),
+        # several at once, as a real agent reads them (all 385 combinations of up to four fields were compared)
+        ({"ScriptArgs": ["a"]}, "script"),
+        ({"ScriptArgs": ["a"], "DockerContainerID": "a"}, "script"),
+        ({"GRPC": "x:1", "HTTP": "http://x", "TTL": 1, "Interval": 10**10}, "grpc"),
+        ({"HTTP": "http://x", "TTL": 1, "AliasNode": "b", "Interval": 10**10}, "http"),
+        ({"HTTP": "http://x", "TTL": 1, "AliasNode": "b"}, "ttl"),
+        ({"TTL": 1, "TCP": "1.1.1.1:1", "Interval": 10**10}, "ttl"),
+        ({"TCP": "1.1.1.1:1", "AliasNode": "b", "ScriptArgs": ["a"], "Interval": 10**10}, "tcp"),
+        ({"AliasNode": "b", "ScriptArgs": ["a"], "DockerContainerID": "a", "Interval": 10**10}, "alias"),
     ],
 )
 def test_the_type_of_a_check_follows_from_its_definition(server: Server, definition: Any, kind: str) -> None:

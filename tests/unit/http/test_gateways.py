@@ -74,6 +74,15 @@ def harness() -> HttpHarness:
     return harness
 
 
+def test_the_summary_of_a_proxy_says_for_which_services(harness: HttpHarness) -> None:
+    for name in ("api", "redis"):
+        register(harness, **{**PROXY, "ID": f"{name}-proxy", "Proxy": {"DestinationServiceName": name}})
+    (shown,) = (each for each in ask(harness, "internal/ui/services") if each["Name"] == "redis-proxy")
+    assert list(shown)[:5] == ["Kind", "Name", "Tags", "Nodes", "InstanceCount"]
+    assert list(shown)[5] == "ProxyFor"
+    assert sorted(shown["ProxyFor"]) == ["api", "redis"]
+
+
 def test_a_gateway_without_entry_has_nothing_behind_it(harness: HttpHarness) -> None:
     assert ask(harness, "catalog/gateway-services/nope") is None
     assert ask(harness, "internal/ui/gateway-services-nodes/nope") == []

@@ -170,6 +170,16 @@ def test_bodies_are_json_that_html_may_hold(harness: HttpHarness) -> None:
     assert json.loads(body)["Node"]["Meta"] == {"a": "<b>&c"}
 
 
+@pytest.mark.parametrize("query", ["", "?pretty"])
+def test_bodies_are_json_that_javascript_may_hold(harness: HttpHarness, query: str) -> None:
+    """Escapes as Go's encoding/json writes them; those of two characters only where Go has them."""
+    value = "\b\f\n\r\t\x01\u2028\u2029\u2027 \\b \\\\f"
+    harness.tell("PUT /v1/catalog/register", {"Node": "odd", "Address": "10.0.0.1", "NodeMeta": {"a": value}})
+    body = harness.ask(f"GET /v1/catalog/node/odd{query}").body
+    assert '"\\u0008\\u000c\\n\\r\\t\\u0001\\u2028\\u2029\u2027 \\\\b \\\\\\\\f"'.encode() in body
+    assert json.loads(body)["Node"]["Meta"] == {"a": value}
+
+
 def test_the_same_answer_compresses_to_the_same_bytes(harness: HttpHarness) -> None:
     first, second = (harness.begin("GET /v1/catalog/datacenters", Accept_Encoding="gzip").raw for _ in range(2))
     assert gzip.decompress(first.partition(b"\r\n\r\n")[2]) == b'["dc1"]'
