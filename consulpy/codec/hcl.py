@@ -25,16 +25,22 @@ DEPTH_MAX: Final = 64
 
 _TOKEN: Final = re.compile(
     r"""
-      (?P<blank>[ \t\r\ufeff]+ | \#[^\n]* | //[^\n]* | /\*.*?\*/)
+    [ \t\r\ufeff]*  # then one of these
+    (?:
+      (?P<comment>\#[^\n]* | //[^\n]* | /\*.*?\*/)
     | (?P<line>\n)
     | (?P<heredoc><<-?[^\S\n]*(?P<mark>\w+)[^\S\n]*\n)
     | (?P<number>-?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.]))
     | (?P<name>[^\W\d][\w.\-]*)
+    | (?P<plain>"[^"\\\n$]*")
     | (?P<text>")
     | (?P<sign>[={}\[\],])
+    | \Z
+    )
     """,
     re.VERBOSE | re.DOTALL,
 )
+_BLANKS: Final = " \t\r\ufeff"
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", '"': '"', "\\": "\\"}
 _CODE: Final = re.compile(r"u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}")
 
@@ -47,7 +53,7 @@ class HclSyntaxError(Exception):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Token:
     kind: str  # "name", "text", "number", "end" or a punctuation character
     value: Any
@@ -83,7 +89,7 @@ def parse_all(text: str) -> Document:
 
 
 def parse_pairs(text: str) -> list[tuple[str, Any]]:
-    """The text after an opening quote, and the position after the closing one. `${...}` is left unchanged."""
+    """Parse a text into pairs of name and value: all values of repeated names, in order. Raises `HclSyntaxError`."""
     return _pairs(_Parser(_tokens(text), _append_pair).document())
 
 
@@ -97,26 +103,40 @@ def _tokens(text: str) -> list[_Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            if text.startswith("/*", position):
-                raise HclSyntaxError(line, "the comment that begins here has no end")
-            raise HclSyntaxError(line, f"{text[position]!r} is not expected here")
-        kind, started = str(match.lastgroup), line
+            raise _unexpected(text, position, line)
         position = match.end()
-        if match["heredoc"] is not None:
-            value, position = _heredoc(text, position, match["mark"], match[0].startswith("<<-"), line)
-            found.append(_Token("text", value, started))
+        kind = match.lastgroup
+        if kind == "plain":
+            found.append(_Token("text", match["plain"][1:-1], line))
+        elif kind == "name":
+            found.append(_Token("name", match["name"], line))
+        elif kind == "sign":
+            found.append(_Token(match["sign"], match["sign"], line))
+        elif kind == "line":
+            line += 1
+        elif kind == "number":
+            found.append(_Token("number", _number(match["number"], line), line))
         elif kind == "text":
             value, position = _quoted(text, position, line)
-            found.append(_Token("text", value, started))
-        elif kind == "number":
-            found.append(_Token("number", _number(match[0], line), started))
-        elif kind == "name":
-            found.append(_Token("name", match[0], started))
-        elif kind == "sign":
-            found.append(_Token(match[0], match[0], started))
-        line += text.count("\n", match.start(), position)
+            found.append(_Token("text", value, line))
+            line += text.count("\n", match.end(), position)
+        elif kind == "comment":
+            line += match["comment"].count("\n")
+        elif kind is not None:  # the mark of a heredoc
+            opening = match["heredoc"]
+            value, position = _heredoc(text, position, match["mark"], opening.startswith("<<-"), line)
+            found.append(_Token("text", value, line))
+            line += 1 + text.count("\n", match.end(), position)
     found.append(_Token("end", None, line))
     return found
+
+
+def _unexpected(text: str, position: int, line: int) -> HclSyntaxError:
+    while text[position] in _BLANKS:
+        position += 1
+    if text.startswith("/*", position):
+        return HclSyntaxError(line, "the comment that begins here has no end")
+    return HclSyntaxError(line, f"{text[position]!r} is not expected here")
 
 
 def _number(text: str, line: int) -> int | float:
@@ -141,7 +161,7 @@ def _heredoc(text: str, position: int, mark: str, indented: bool, line: int) -> 
 
 
 def _quoted(text: str, position: int, line: int) -> tuple[str, int]:
-    """Recursive descent parser over the tokens."""
+    """The text after an opening quote, and the position after the closing one. `${...}` is left unchanged."""
     parts: list[str] = []
     depth = 0
     while position < len(text):
@@ -178,7 +198,7 @@ def _escape(text: str, position: int, line: int) -> tuple[str, int]:
 
 
 class _Parser:
-    """Parse names with values up to and including `end`."""
+    """Recursive descent parser over the tokens."""
 
     def __init__(self, tokens: list[_Token], add: Callable[[Block, str, Any], None]) -> None:
         self._tokens = tokens
@@ -193,7 +213,7 @@ class _Parser:
         return tree
 
     def _members(self, end: str, depth: int) -> Block:
-        """Parse `{ ... }`, optionally after labels, each of which is a block around the next."""
+        """Parse names with values up to and including `end`."""
         if depth > DEPTH_MAX:
             raise HclSyntaxError(self._peek().line, f"blocks may be nested {DEPTH_MAX} deep at most")
         tree = Block(self._tokens[self._next - 1].line if self._next else 1)
@@ -208,7 +228,7 @@ class _Parser:
         return tree
 
     def _block(self, depth: int) -> Block:
-        """several commas count as one, as in Consul"""
+        """Parse `{ ... }`, optionally after labels, each of which is a block around the next."""
         label = self._peek()
         if depth > DEPTH_MAX:
             raise HclSyntaxError(label.line, f"blocks may be nested {DEPTH_MAX} deep at most")
@@ -245,7 +265,7 @@ class _Parser:
             if not self._accept(",") and self._peek().kind != "]":
                 raise self._error('"," or "]"')
             while self._accept(","):
-                pass  # Add a value: the last one of a name counts; blocks and lists of one name are collected.
+                pass  # several commas count as one, as in Consul
         return values
 
     def _peek(self) -> _Token:
@@ -265,7 +285,7 @@ class _Parser:
 
 
 def _add(tree: Block, name: str, value: Any) -> None:
-    """Add a value: all values of a name are collected."""
+    """Add a value: the last one of a name counts; blocks and lists of one name are collected."""
     before = tree.get(name)
     if isinstance(value, list) and isinstance(before, list):
         tree[name] = [*before, *value]
@@ -280,10 +300,10 @@ def _add(tree: Block, name: str, value: Any) -> None:
 
 
 def _append(tree: dict[str, Any], name: str, value: Any) -> None:
-    """Every value of a name counts."""
+    """Add a value: all values of a name are collected."""
     tree.setdefault(name, []).append(value)
 
 
 def _append_pair(tree: dict[str, Any], name: str, value: Any) -> None:
-    """Every value of a name counts, and the order of all."""
+    """Add a value: every value of a name counts, and the order of all."""
     tree[str(len(tree))] = (name, value)
