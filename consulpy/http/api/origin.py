@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from consulpy.codec.printable import printable
 
 READS: Final = (b"GET", b"HEAD", b"OPTIONS")
+#: Read, but makes the agent connect to an address that the client names: an image of a foreign page could do that.
+_CONNECTS: Final = b"/v1/agent/doctor/"
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::[0-9]*)?")
 
 
@@ -29,7 +31,7 @@ class Origins:
 
     def refuses(self, web: Any) -> str:
         """The reason for a 403, or "". `web`: `method`, `getHeader(name)`."""
-        if web.method in READS:
+        if web.method in READS and not web.path.startswith(_CONNECTS):
             return ""
         site, origin = web.getHeader("sec-fetch-site"), web.getHeader("origin")
         if site is None and origin is None:

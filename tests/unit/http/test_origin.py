@@ -54,6 +54,7 @@ def harness() -> HttpHarness:
         "POST /v1/query",
         "POST /v1/connect/intentions",
         "PUT /v1/agent/leave",
+        "GET /v1/agent/doctor/10.0.0.1:8301",
     ],
 )
 def test_who_may_change_state(harness: HttpHarness, request_line: str, headers: dict[str, str], is_taken: bool) -> None:
