@@ -96,3 +96,15 @@ def agents(directory: Path, *flags: str, real: str, ours: str) -> Iterator[tuple
     finally:
         for agent in running:
             agent.close()
+
+
+def page_of(agent: Agent, folder: Path) -> list[str]:
+    """Put the page of a real agent into a folder for `-ui-dir`; the names of its files below `assets/`."""
+    index = agent.ask("/ui/").text
+    names = sorted(set(re.findall(r"/ui/(assets/[\w./-]+)", index)))
+    files = {name: agent.ask(f"/ui/{name}").body for name in names}
+    files["index.html"] = index.replace("/ui/", "{{.ContentPath}}").encode()
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return names

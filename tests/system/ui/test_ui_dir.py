@@ -4,13 +4,12 @@ The page's files are taken from a running real agent; none of them is kept.
 """
 
 import gzip
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.peers.pair import OURS, SERVER, Agent, agents
+from tests.peers.pair import OURS, SERVER, Agent, agents, page_of
 
 pytestmark = pytest.mark.peers
 
@@ -89,22 +88,17 @@ def test_consuls_own_page_on_our_agent(tmp_path: Path) -> None:
     folder = tmp_path / "page"
     with agents(tmp_path, "-ui", real="127.38.0.5", ours="127.38.0.6") as (real, _):
         index = real.ask("/ui/").text
-        names = sorted(set(re.findall(r"/ui/(assets/[\w./-]+)", index)))
-        files = {name: real.ask(f"/ui/{name}").body for name in names}
+        names = page_of(real, folder)
     assert len(names) >= 5
-    files["index.html"] = index.replace("/ui/", "{{.ContentPath}}").encode()
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
 
     ours = Agent(OURS, "127.38.0.7", tmp_path, *SERVER, "-ui-dir", str(folder))
     try:
         ours.wait_until_it_leads()
         assert ours.ask("/ui/dc1/services").text == index
         for name in names:
-            assert ours.ask(f"/ui/{name}").body == files[name]
+            assert ours.ask(f"/ui/{name}").body == (folder / name).read_bytes()
             packed = ours.ask(f"/ui/{name}", Accept_Encoding="gzip")
             body = gzip.decompress(packed.body) if "content-encoding" in packed.headers else packed.body
-            assert body == files[name]
+            assert body == (folder / name).read_bytes()
     finally:
         ours.close()
