@@ -40,6 +40,12 @@ class TableChange:
         self._journal.append((table._put_back, prefix, removed))
         return removed[0]
 
+    def remove_keys(self, table: OrderedTable[Row], keys: list[str]) -> list[bytes]:
+        """Remove the rows of these keys, which are there; the keys, in order, as bytes."""
+        removed = table._remove_keys(keys)
+        self._journal.append((table._put_back_each, "", removed))
+        return removed[0]
+
     def bump(self, *keys: Hashable) -> None:
         """Set index keys to this change's index, and fire the watches on them."""
         for key in keys:
@@ -59,6 +65,8 @@ class TableChange:
             self.changed_keys[key] = None
 
     def _set_index(self, key: Hashable, index: int) -> None:
+        if key in self.changed_keys and self._indexes.get(key) == index:
+            return  # this change has set it already
         self._journal.append((self._indexes._replace, key, self._indexes._replace(key, index)))
         self.changed_keys[key] = None
 

@@ -130,12 +130,20 @@ class KVStore:
     def end_session(self, change: TableChange, session: str, *, delete: bool) -> list[str]:
         """Release or delete the keys locked by a destroyed session; their names."""
         held = self.table.by("session", session)
+        keys = [entry.key for entry in held]
+        if delete and keys:
+            self.tombstones.add(change, *keys)
+            change.removed_kv.append(change.remove_keys(self.table, keys))
+            change.bump(KVS)
+            return keys
         for entry in held:
-            if delete:
-                self.delete(change, entry.key)
-            else:
-                self._put(change, dataclasses.replace(entry, session=""))
-        return [entry.key for entry in held]
+            free = entry.copied()
+            free.session, free.modify_index = "", change.index
+            change.put(self.table, (free.key,), free)
+            change.mark_changed(kv_key(free.key))
+        if keys:
+            change.bump(KVS)
+        return keys
 
     def _put(self, change: TableChange, entry: DirEntry) -> DirEntry:
         old = self.table.get(entry.key)

@@ -7,6 +7,7 @@ from typing import TypeVar
 from consulpy.state.table import Key, Table
 
 Row = TypeVar("Row")
+_Item = TypeVar("_Item")
 #: Keys as bytes, and their rows.
 Slice = tuple[list[bytes], list[Row]]
 
@@ -42,13 +43,30 @@ class OrderedTable(Table[Row]):
         begin, end = self._range(prefix)
         raw_keys, rows = self._order[begin:end], self._sorted[begin:end]
         del self._order[begin:end], self._sorted[begin:end]
-        keys: list[Key] = [(_text(raw),) for raw in raw_keys]
+        self._forget([(_text(raw),) for raw in raw_keys], rows)
+        return raw_keys, rows
+
+    def _remove_keys(self, keys: list[str]) -> "Slice[Row]":
+        """Remove the rows of these keys, and return them in order. Only `Change` calls this."""
+        raw_keys = sorted(map(_raw, keys))
+        at = [bisect_left(self._order, raw) for raw in raw_keys]
+        rows = [self._sorted[position] for position in at]
+        self._order, self._sorted = _without(self._order, at), _without(self._sorted, at)
+        self._forget([(_text(raw),) for raw in raw_keys], rows)
+        return raw_keys, rows
+
+    def _forget(self, keys: list[Key], rows: list[Row]) -> None:
+        """Remove rows that are in the sorted lists no more."""
         for key in keys:
             del self._rows[key]
         self._ordered = None
         for index in self.secondary_indexes.values():
             index._remove_all(zip(keys, rows, strict=True))
-        return raw_keys, rows
+
+    def _put_back_each(self, _: str, removed: "Slice[Row]") -> None:
+        """Undo `_remove_keys`."""
+        for raw, row in zip(*removed, strict=True):
+            self._replace((_text(raw),), row)
 
     def _put_back(self, _prefix: str, removed: "Slice[Row]") -> None:
         """Undo `_remove_prefix`."""
@@ -72,6 +90,16 @@ class OrderedTable(Table[Row]):
         else:
             self._sorted[at] = row
         return old
+
+
+def _without(items: list[_Item], positions: list[int]) -> list[_Item]:
+    """A copy without the items at these positions, which are sorted."""
+    left: list[_Item] = []
+    begin = 0
+    for position in positions:
+        left += items[begin:position]
+        begin = position + 1
+    return left + items[begin:]
 
 
 def _raw(key: str) -> bytes:

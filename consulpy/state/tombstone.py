@@ -15,9 +15,10 @@ class Tombstones:
     def __init__(self) -> None:
         self.table: OrderedTable[DirEntry] = OrderedTable(TOMBSTONES)
 
-    def add(self, change: TableChange, key: str) -> None:
-        """Add a tombstone for `key`."""
-        change.put(self.table, (key,), DirEntry(key=key, modify_index=change.index))
+    def add(self, change: TableChange, *keys: str) -> None:
+        """Add a tombstone for each of `keys`."""
+        for key in keys:
+            change.put(self.table, (key,), DirEntry(key=key, modify_index=change.index))
         change.bump(TOMBSTONES)
 
     def max_index(self, prefix: str) -> int:

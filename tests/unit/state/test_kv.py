@@ -171,6 +171,27 @@ def test_a_tree_deleted_in_a_transaction_that_fails_is_there_as_before(world: Wo
     assert [row.key for row in world.store.kv.table.by("session", ONE)] == ["t/2"]
 
 
+@pytest.mark.parametrize("behavior", ["release", "delete"])
+def test_a_session_that_ends_wakes_those_who_read_its_keys(world: World, behavior: str) -> None:
+    world.session(ONE, behavior=behavior)
+    for key in ("a/1", "b/1", "b/2", "c"):
+        world.kv("lock", key, b"x", session=ONE)
+    world.kv("set", "b/3", b"x")
+    end = Session(SessionRequest(op="destroy", session=Row(id=ONE)))
+    woken: list[str] = []
+    for prefix in ("a/", "b/", "c", "d/", ""):
+        watch = WatchSet()
+        world.store.kv.with_prefix(watch, prefix)
+        world.store.watchers.wait(watch, lambda prefix=prefix: woken.append(prefix))  # type: ignore[misc]
+    world.apply(end)
+    assert sorted(woken) == ["", "a/", "b/", "c"]
+    index, left = world.store.kv.with_prefix(None, "b/")
+    assert index == world.store.index
+    assert [row.key for row in left] == (["b/1", "b/2", "b/3"] if behavior == "release" else ["b/3"])
+    assert not any(row.session for row in left)
+    assert len(world.store.kv.tombstones.table) == (0 if behavior == "release" else 4)
+
+
 def test_keys_are_cut_at_a_separator(world: World) -> None:
     for name in ("c/a", "c/d/1", "c/d/2", "c/d"):
         world.kv("set", name)

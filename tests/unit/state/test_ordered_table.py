@@ -57,3 +57,7 @@ def test_a_removed_prefix_leaves_the_table_as_if_each_key_was_removed_and_comes_
     assert removed[0] == sorted(key.encode("utf-8", "surrogateescape") for key in set(keys) - set(kept))
     table._put_back(prefix, removed)
     assert contents(table) == before
+    assert table._remove_keys(sorted(set(keys) - set(kept))) == removed
+    assert contents(table) == contents(filled(kept))
+    table._put_back_each("", removed)
+    assert contents(table) == before
