@@ -236,14 +236,18 @@ def fit(question: Question, groups: list[Group], config: DnsConfig, *, udp: bool
     """The answer with as many of the groups as may be sent."""
     size_max, count_max = limits(question, config, udp=udp)
     sent = groups[:count_max]
-    if _size(question, sent, config) > size_max:
+    size = _size(question, sent, config)
+    if size > size_max:
         fits, too_many = 0, len(sent)
+        # Groups are of about the same size, and each look encodes them all: from a guess with growing steps.
+        guess, step = max(len(sent) * size_max // size, 1), 1
         while too_many - fits > 1:
-            middle = (fits + too_many) // 2
-            if _size(question, sent[:middle], config) > size_max:
-                too_many = middle
+            if _size(question, sent[:guess], config) > size_max:
+                too_many, following = guess, guess - step
             else:
-                fits = middle
+                fits, following = guess, guess + step
+            guess = following if fits < following < too_many else (fits + too_many) // 2
+            step *= 2
         sent = sent[:fits]
     answer = _answer_with(sent)
     answer.truncated = config.enable_truncate and len(sent) < len(groups)

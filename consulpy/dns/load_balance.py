@@ -1,9 +1,9 @@
 """Load balancing over a service's instances: answers that are random permutations of them. Pure.
 
 Each instance is encoded once, by twisted.names, when it is first used; an answer is the concatenation of those bytes.
-Only pointers at SRV targets depend on the rest of the packet. `answer.fit` makes the same packet from records (full
-path); it is used where a name in the additional section is not the target of its own record (metadata of the node of a
-service with an address of its own), or is beyond the reach of a pointer.
+Only pointers at SRV targets depend on the rest of the packet: a target beyond their reach is written out. `answer.fit`
+makes the packet from records (full path); it is used where a name in the additional section is not the target of its
+own record (metadata of the node of a service with an address of its own).
 """
 
 import struct
@@ -17,11 +17,24 @@ from twisted.names import dns
 from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
 from consulpy.dns.config import DnsConfig
-from consulpy.dns.wire import HEADER_SIZE, POINTER_LIMIT, Answer, Question, Srv, encode, encoded, framed
+from consulpy.dns.wire import (
+    HEADER_SIZE,
+    POINTER_LIMIT,
+    Answer,
+    Question,
+    Srv,
+    compressed,
+    encode,
+    encoded,
+    framed,
+    names_of,
+)
 from consulpy.structs.service import CheckServiceNode
 
 _POINTER: Final = struct.Struct("!H")
 _IS_POINTER: Final = 0xC000
+#: Bytes of an address record with a compressed name; no record is smaller.
+_RECORD_BYTES_MIN: Final = 16
 
 
 @dataclass(slots=True)
@@ -112,24 +125,34 @@ class ShuffledAnswer:
         extras: list[bytes] = []
         additional = 0
         targets: dict[bytes, int] = {}
+        #: Names that pointers reach, once there are others.
+        names: dict[bytes, int] = {}
         for number in order:
             instance = self._encoded[number] if number in self._encoded else self._encode(number)
-            if instance is None or at >= POINTER_LIMIT - len(instance.head):
+            if instance is None:
                 return self._full_path(order)
+            owner = b""
+            if instance.target:
+                offset = targets.setdefault(instance.target, at + instance.target_at)
+                if offset < POINTER_LIMIT:
+                    owner = _POINTER.pack(_IS_POINTER | offset)
+                else:
+                    names = names or names_of(self._question, targets)
+                    owner = compressed(instance.target, names)
+                size += (len(instance.extras) - 1) * (len(owner) - _POINTER.size)
             size += instance.size
             if size > size_max:
                 break
             heads.append(instance.head)
             if instance.extras:
-                offset = targets.setdefault(instance.target, at + instance.target_at)
-                extras.append((_POINTER.pack(_IS_POINTER | offset) if instance.target else b"").join(instance.extras))
+                extras.append(owner.join(instance.extras))
                 additional += len(instance.extras) - 1
             at += len(instance.head)
         answer.truncated = self._config.enable_truncate and len(heads) < self._wanted_max
         return framed(self._question, answer, b"".join(heads + extras), len(heads), 0, additional)
 
     def _full_path(self, order: Sequence[int]) -> bytes:
-        groups = [self._group(number) for number in order]
+        groups = [self._group(number) for number in order[: self._size_max // _RECORD_BYTES_MIN]]
         answer = answers.fit(self._question, groups, self._config, udp=self._udp)
         answer.truncated = self._config.enable_truncate and len(answer.answers) < self._wanted_max
         answer.recursion = bool(self._config.recursors)

@@ -11,7 +11,7 @@ Done here as well, because twisted.names does not encode them as Consul does:
 
 import ipaddress
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import pairwise
@@ -24,6 +24,8 @@ from consulpy.errors import WireError
 HEADER_SIZE: Final = 12
 #: Offsets from here on are beyond the reach of compression pointers.
 POINTER_LIMIT: Final = 0x4000
+_POINTER: Final = struct.Struct("!H")
+_IS_POINTER: Final = 0xC000
 _HEADER: Final = struct.Struct("!6H")
 _SRV_FIXED: Final = struct.Struct("!HHH")
 _OPTION: Final = struct.Struct("!HH")
@@ -165,18 +167,37 @@ def encode(question: Question, answer: Answer, *, compress: bool = True) -> byte
 
 def encoded(question: Question, records: Iterable[dns.RRHeader], *, compress: bool) -> list[bytes]:
     """The bytes of each of the records behind a question; `compress`: with pointers at the question and each other."""
-    names = _CompressionTable() if compress else None
+    names = names_of(question) if compress else None
     body = BytesIO()
     body.write(question.section)
-    if names is not None:
-        plain = question.name.rpartition("\\")[2].partition(".")[2] if "\\" in question.name else question.name
-        _enter(names, plain.encode(), HEADER_SIZE + len(question.section) - len(plain) - 6)
     ends = [body.tell()]
     for each in records:
         each.encode(body, names)
         ends.append(body.tell())
     written = body.getvalue()
     return [written[begin:end] for begin, end in pairwise(ends)]
+
+
+def names_of(question: Question, targets: Mapping[bytes, int] | None = None) -> dict[bytes, int]:
+    """The compression table behind a question and behind names at these offsets of the packet."""
+    names = _CompressionTable()
+    plain = question.name.rpartition("\\")[2].partition(".")[2] if "\\" in question.name else question.name
+    _enter(names, plain.encode(), HEADER_SIZE + len(question.section) - len(plain) - 6)
+    for name, offset in (targets or {}).items():
+        _enter(names, name, offset)
+    return names
+
+
+def compressed(name: bytes, names: Mapping[bytes, int]) -> bytes:
+    """The bytes of a name, with a pointer at its longest suffix in a compression table."""
+    out = b""
+    while name:
+        offset = names.get(name)
+        if offset is not None:
+            return out + _POINTER.pack(_IS_POINTER | offset)
+        label, _, name = name.partition(b".")
+        out += bytes([len(label)]) + label
+    return out + b"\0"
 
 
 def framed(
