@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from consulpy.log import Logger
+from consulpy.log_limit import OncePerAddress
 
 _log = Logger()
 
@@ -36,15 +37,24 @@ class TlsProtocol(Protocol):
 
     A client's protocol is connected after the handshake, a listener's at once. `secured` fires with the protocol after
     the handshake, or fails with `HandshakeFailed`. `name`: the name that the peer's certificate must have, if the
-    context checks it. `first`: bytes sent in clear before the handshake.
+    context checks it. `first`: bytes sent in clear before the handshake. `log_limit`: of lines about a
+    listener's failures.
     """
 
     transport: Any
     disconnecting = False
 
     def __init__(
-        self, context: ssl.SSLContext, protocol: Any, *, server_side: bool, name: str | None = None, first: bytes = b""
+        self,
+        context: ssl.SSLContext,
+        protocol: Any,
+        *,
+        server_side: bool,
+        name: str | None = None,
+        first: bytes = b"",
+        log_limit: OncePerAddress | None = None,
     ) -> None:
+        self._log_limit = log_limit
         self.protocol = protocol
         self.secured: Deferred[Any] = Deferred(lambda _: self.transport.abortConnection())
         self._input, self._output = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -153,13 +163,12 @@ class TlsProtocol(Protocol):
         why = str(why).lower().replace("_", " ")
         self._is_closed = True
         self._flush()  # the alert that says why
-        peer = self.transport.getPeer()
         if self._is_secured:
             self._fault = HandshakeFailed(
                 why
             )  # TLS 1.3: a listener refuses the client's certificate after the client's handshake
         if self._is_secured or self._server_side:
-            _log.warn("TLS with {host}:{port} failed: {why}", host=peer.host, port=peer.port, why=why)
+            self._warn(why)
         self._end_handshake(why)
         self.transport.loseConnection()
 
@@ -223,9 +232,13 @@ class TlsProtocol(Protocol):
 
     def cut(self, why: str) -> None:
         """Close without flushing, and log why."""
-        peer = self.transport.getPeer()
-        _log.warn("TLS with {host}:{port} failed: {why}", host=peer.host, port=peer.port, why=why)
+        self._warn(why)
         self.abortConnection()
+
+    def _warn(self, why: str) -> None:
+        peer = self.transport.getPeer()
+        if self._log_limit is None or self._log_limit.allows(peer.host):
+            _log.warn("TLS with {host}:{port} failed: {why}", host=peer.host, port=peer.port, why=why)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Pause and resume `producer` as the socket's buffer fills and empties."""
@@ -287,6 +300,7 @@ class TlsFactory(Factory):
         self._context = context
         self._reactor = reactor
         self._timeout_s = timeout_s
+        self._log_limit = OncePerAddress(reactor.seconds)
 
     def doStart(self) -> None:
         """Start the inner factory."""
@@ -302,7 +316,7 @@ class TlsFactory(Factory):
         protocol = self._inner.buildProtocol(addr) if context is not None else None
         if context is None or protocol is None:
             return None
-        layer = TlsProtocol(context, protocol, server_side=True)
+        layer = TlsProtocol(context, protocol, server_side=True, log_limit=self._log_limit)
         if self._timeout_s > 0:
             timer = self._reactor.callLater(self._timeout_s, layer.cut, "it did not finish the handshake")
             layer.secured.addBoth(lambda _: timer.cancel() if timer.active() else None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    {"backoff", "clock", "connections", "errors", "group_commit", "log"},
+    {"backoff", "clock", "connections", "errors", "group_commit", "log", "log_limit"},
     {"codec", "metrics"},
     {"gocompat"},
     {"structs"},

@@ -14,6 +14,9 @@ from consulpy.http.connection.protocol import InitialProtocol, LimitExceeded
 
 #: The name of this listener in the table of connections.
 LISTENER: Final = "http"
+#: Connections above the limit of their client that are told so, of all clients together; more are closed without a
+#: word. Over TLS they wait for the handshake, and each takes a file descriptor meanwhile.
+REFUSING_MAX: Final = 32
 
 
 class HttpFactory(HTTPFactory):
@@ -45,6 +48,7 @@ class HttpFactory(HTTPFactory):
         self.idle = IdleTimeouts(reactor, IDLE_TIMEOUT_S)
         #: Number of refused connections.
         self.refused = 0
+        self._refusing = 0
         #: Connections of all clients; shared with other listeners.
         self.connections = ConnectionTable(UNLIMITED) if connections is None else connections
 
@@ -53,13 +57,19 @@ class HttpFactory(HTTPFactory):
         client = getattr(addr, "host", "")
         if client and 0 < self.connections_per_client <= self.connections.of_client(LISTENER, client):
             self.refused += 1
-            return LimitExceeded()
+            if self._refusing >= REFUSING_MAX:
+                return None
+            self._refusing += 1
+            return LimitExceeded(self._refusal_ended)
         protocol = InitialProtocol(lambda: self._make_channel(addr))
         protocol.factory = self
         if not self.connections.add(protocol, LISTENER, client):
             self.refused += 1
             return None
         return protocol
+
+    def _refusal_ended(self) -> None:
+        self._refusing -= 1
 
     def _make_channel(self, addr: IAddress | None) -> Any:
         channel: Any = super().buildProtocol(addr)

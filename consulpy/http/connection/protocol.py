@@ -118,7 +118,14 @@ class InitialProtocol(Protocol):
 
 
 class LimitExceeded(Protocol):
-    """A connection above the limit of its client: 429, then closed."""
+    """A connection above the limit of its client: 429, then closed. `ended`: called when it is."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        """It is closed."""
+        self._ended()
 
     def connectionMade(self) -> None:
         """Write the error and close."""

@@ -6,6 +6,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 
 from consulpy.http.connection.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
+from consulpy.http.connection.factory import REFUSING_MAX
 from consulpy.http.connection.request import BODY_MAX_BYTES
 from consulpy.http.errors import HEADERS_MAX_BYTES
 from tests.harness.http import HttpHarness, InMemoryClient
@@ -114,6 +115,17 @@ def test_connections_of_one_client_have_a_limit() -> None:
     first.hang_up()
     assert refused(harness, "127.0.0.9").raw == b""
     assert second.transport.connected
+
+
+def test_those_above_the_limit_that_wait_for_a_handshake_are_few() -> None:
+    """Over TLS the refusal is told after the handshake, for which a client may let us wait."""
+    harness = HttpHarness(connections_per_client=1)
+    first = InMemoryClient(harness)
+    waiting = [harness.site.buildProtocol(first.address) for _ in range(REFUSING_MAX + 10)]
+    assert [each is None for each in waiting] == [False] * REFUSING_MAX + [True] * 10
+    waiting[0].connectionLost()
+    assert harness.site.buildProtocol(first.address) is not None
+    assert harness.site.refused == REFUSING_MAX + 11
 
 
 def refused(harness: HttpHarness, host: str) -> InMemoryClient:

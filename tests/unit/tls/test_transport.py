@@ -5,10 +5,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.logger import capturedLogs
 from zope.interface import implementer
 
 from consulpy.tls.authority import create_authority, create_certificate
@@ -207,6 +209,21 @@ def test_the_handshake_has_its_time(files: Path, finishes: bool) -> None:
     clock.advance(0.2)
     assert layer.protocol.lost is not finishes
     assert clock.getDelayedCalls() == []
+
+
+def test_an_address_whose_handshakes_fail_gets_one_line(files: Path) -> None:
+    """A scanner or a flood does not fill the log."""
+    clock = Clock()
+    context = Tls(settings(files)).incoming_https
+    assert context is not None
+    factory = TlsFactory(Factory.forProtocol(Ear), lambda: context, clock, 5.0)
+    with capturedLogs() as lines:
+        for host in ["10.0.0.1"] * 20 + ["10.0.0.2"] * 2:
+            layer = factory.buildProtocol(None)
+            layer.makeConnection(StringTransportWithDisconnection(peerAddress=IPv4Address("TCP", host, 1)))
+            layer.transport.protocol = layer
+            layer.dataReceived(b"GET / HTTP/1.1\r\n")
+    assert [line["host"] for line in lines if "failed" in (line["log_format"] or "")] == ["10.0.0.1", "10.0.0.2"]
 
 
 def test_without_a_certificate_nobody_is_let_in() -> None:
