@@ -142,8 +142,11 @@ def server(program: str, directory: Path, *flags: str) -> Running:
     return agent
 
 
-def fill(agent: Running, nodes: int, services: int, named: dict[str, int]) -> None:
-    """Register external nodes, services spread over them, and the services `named` (name -> number of instances)."""
+def fill(agent: Running, nodes: int, services: int, named: dict[str, int], agents: int = 1) -> None:
+    """Register external nodes, services spread over them, and the services `named` (name -> number of instances).
+
+    `agents`: how many are in the catalog already. Raises `RuntimeError`.
+    """
     bodies: list[dict[str, object]] = []
     for number in range(nodes):
         node = {"Node": f"node-{number}", "Address": f"10.9.{number // 250}.{number % 250 + 1}"}
@@ -157,8 +160,8 @@ def fill(agent: Running, nodes: int, services: int, named: dict[str, int]) -> No
     for worker in workers:
         worker.join()
     known = json.loads(agent.http("/v1/catalog/nodes") or b"[]")
-    if len(known) != nodes + 1:
-        raise RuntimeError(f"{agent.program} has {len(known)} nodes of {nodes + 1} after registering them")
+    if len(known) != nodes + agents:
+        raise RuntimeError(f"{agent.program} has {len(known)} nodes of {nodes + agents} after registering them")
 
 
 def _register(address: str, bodies: list[dict[str, object]]) -> None:

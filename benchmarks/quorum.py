@@ -94,7 +94,7 @@ class Quorum:
 def setup(program: str, place: Path) -> Iterator[Quorum]:
     quorum = Quorum(program, place)
     try:
-        fill(quorum.leader, NODES, SERVICES, {"three": 3})
+        fill(quorum.leader, NODES, SERVICES, {"three": 3}, agents=3)
         quorum.leader.put("/v1/kv/benchmark", b"a value of some thirty bytes")
         for each in quorum.servers.values():
             each.wait_idle()

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
@@ -43,11 +44,38 @@ class LeaderForwarder:
 
     def call(self, server: "Server", method: Method, request: Record) -> "Deferred[Any]":
         """The leader's reply, or that of `server` if it leads by then. Fails with `RPCError`."""
-        return Deferred.fromCoroutine(self._call(server, method, request))
+        leader = None if server.is_leader else self._leader()
+        if leader is None:
+            return Deferred.fromCoroutine(self._call(server, method, request, b""))
+        body = request.pack()
+        reply = self._pool.call(leader, method.name, body)
+        return reply.addCallbacks(
+            self._replied,
+            self._failed,
+            callbackArgs=(server, method, request),
+            errbackArgs=(server, method, request, body),
+        )
 
-    async def _call(self, server: "Server", method: Method, request: Record) -> Any:
+    def _replied(self, raw: Any, server: "Server", method: Method, request: Record) -> Any:
+        try:
+            return reply_of(method.reply, raw)
+        except WireError as error:
+            failure = RPCError(f"rpc error making call: codec.decoder: {error}")
+            return self._failed(Failure(failure), server, method, request, b"")
+
+    def _failed(self, failure: Failure, server: "Server", method: Method, request: Record, body: bytes) -> Any:
+        error = failure.value
+        if not isinstance(error, RPCError) or not (was_not_sent(str(error)) or may_repeat(request, str(error))):
+            return failure
+        return Deferred.fromCoroutine(self._call(server, method, request, body, error))
+
+    async def _call(
+        self, server: "Server", method: Method, request: Record, body: bytes, failed: RPCError | None = None
+    ) -> Any:
+        """Call until there is a leader who answers. `failed`: why the first call did not succeed."""
         first_s = self._clock.seconds()
-        body = b""
+        if failed is not None:
+            await self._pause()
         while True:
             if server.is_leader:
                 return await server.handle(method, request)
@@ -65,5 +93,8 @@ class LeaderForwarder:
                     raise failure
             if self._clock.seconds() - first_s >= self._hold_timeout_s:
                 raise failure
-            pause_s = min(self._hold_timeout_s / JITTER_FRACTION, _PAUSE_MAX_S)
-            await pause(self._clock, self._rng.random() * pause_s)
+            await self._pause()
+
+    def _pause(self) -> "Deferred[None]":
+        pause_s = min(self._hold_timeout_s / JITTER_FRACTION, _PAUSE_MAX_S)
+        return pause(self._clock, self._rng.random() * pause_s)

@@ -4,8 +4,10 @@ request  = {"Seq": uint, "ServiceMethod": "Catalog.Register"}, then its body
 response = {"Error": text, "Seq": uint, "ServiceMethod": text}, then its body ({} with an error)
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgpack
@@ -33,7 +35,10 @@ _READ_SIZE: Final = 4096
 #: Memory of an unpacker, in bytes (measured).
 UNPACKER_BYTES: Final = 44 * 2**10
 #: Type bytes of `bin` (newer msgpack), which Go's decoder refuses.
-_BIN: Final = (b"\xc4", b"\xc5", b"\xc6")
+_BIN: Final = re.compile(rb"[\xc4-\xc6]").search
+#: Unpackers of idle streams that are used again, for each kind.
+_FREE_MAX: Final = 4
+_FREE: Final[dict[tuple[int, bool], list[Any]]] = {}
 
 
 @dataclass(slots=True)
@@ -53,14 +58,24 @@ class ResponseHeader(Record):
     service_method: str = ""
 
 
+#: Headers up to the number of the call: what `RequestHeader.pack` and `ResponseHeader.pack` begin with.
+_REQUEST: Final = b"\x82\xa3Seq"
+_SUCCESS: Final = b"\x83\xa5Error\xa0\xa3Seq"
+
+
+@lru_cache(512)
+def _method_field(method: str) -> bytes:
+    return pack("ServiceMethod") + pack(method)
+
+
 def request(seq: int, method: str, body: bytes) -> bytes:
     """A whole request."""
-    return RequestHeader(seq, method).pack() + body
+    return _REQUEST + pack(seq) + _method_field(method) + body
 
 
 def response(seq: int, method: str, body: bytes) -> bytes:
     """A whole successful response."""
-    return ResponseHeader("", seq, method).pack() + body
+    return _SUCCESS + pack(seq) + _method_field(method) + body
 
 
 def error_response(seq: int, method: str, error: str) -> bytes:
@@ -157,7 +172,7 @@ class ObjectReader:
         self._start = 0
         self._end = 0
         self._buffer = bytearray()
-        self._containers = _Containers()
+        self._containers: _Containers | None = None
         self._unpacker: Any = None
 
     @property
@@ -172,11 +187,11 @@ class ObjectReader:
 
     def feed(self, data: bytes) -> None:
         """Add bytes. Raises `WireError` when an object exceeds the limit."""
+        if self._unpacker is None:
+            self._borrow()
         self._end += len(data)
         if self._strict:
             self._buffer += data
-        if self._unpacker is None:
-            self._unpacker = self._new_unpacker()
         try:
             self._unpacker.feed(data)
         except msgpack.BufferFull:
@@ -199,13 +214,29 @@ class ObjectReader:
         if self._strict:
             raw = bytes(memoryview(self._buffer)[:size])
             del self._buffer[:size]
+            assert self._containers is not None
             self._containers.count = 0
-            if any(byte in raw for byte in _BIN):
+            if _BIN(raw):
                 _refuse_bin(raw)
         if self._start == self._end:  # most streams are idle for most of the time
-            self._start = self._end = 0
-            self._unpacker = None
+            self._give_back(size)
         return value, size
+
+    def _borrow(self) -> None:
+        """An unpacker that has read all of what it was given before: another one's, or a new one."""
+        free = _FREE.get((self._limit, self._strict))
+        if free:
+            self._unpacker, self._containers = free.pop()
+        else:
+            self._containers = _Containers()
+            self._unpacker = self._new_unpacker()
+        self._start = self._end = self._unpacker.tell()
+
+    def _give_back(self, size: int) -> None:
+        free = _FREE.setdefault((self._limit, self._strict), [])
+        if len(free) < _FREE_MAX and size <= _READ_SIZE:  # its buffer has not grown
+            free.append((self._unpacker, self._containers))
+        self._unpacker = None
 
     def _new_unpacker(self) -> Any:
         size = self._limit + WINDOW_SLACK

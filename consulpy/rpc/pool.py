@@ -7,7 +7,7 @@ call at a time; the last released one is the first to be reused. After an error 
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
@@ -17,8 +17,10 @@ from consulpy.rpc.stream import Channel, ClientStream, ConnectionGone, RemoteErr
 
 #: A connection without calls is closed after this time, in seconds (Consul: 127 on clients, 120 on servers).
 IDLE_TIMEOUT_S: Final = 127.0
-#: Idle streams of one connection that stay open for reuse (Consul: 32 on clients, 64 on servers).
+#: Idle streams of one connection that stay open for reuse, on clients and on servers, whose clients' writes go through
+#: them to the leader (Consul: 32 and 64).
 IDLE_STREAMS: Final = 32
+SERVER_IDLE_STREAMS: Final = 128
 
 
 class Link(Protocol):
@@ -69,7 +71,10 @@ class ConnectionPool:
 
     def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
         """The unpacked reply to one call. Fails with `RPCError` and Consul's text. Cancelling closes its stream."""
-        return Deferred.fromCoroutine(self._call(server, method, body))
+        connection = self._connections.get((server.name, server.rpc_address))
+        if connection is not None and connection.is_usable:
+            return self._call_on(connection, method, body)
+        return Deferred.fromCoroutine(self._dial_and_call(server, method, body))
 
     def close(self) -> None:
         """Close all connections and open no new ones."""
@@ -77,23 +82,21 @@ class ConnectionPool:
         for connection in list(self._connections.values()):
             connection.close()
 
-    async def _call(self, server: ServerInfo, method: str, body: bytes) -> Any:
+    async def _dial_and_call(self, server: ServerInfo, method: str, body: bytes) -> Any:
         try:
             connection = await self._connected(server)
-            end = connection.acquire()
         except DialFailed as error:
             raise NoServerAnswered(f"rpc error getting client: failed to get conn: {error}") from None
-        except WireError as error:
-            raise NoServerAnswered(f"rpc error getting client: failed to start stream: {error}") from None
-        self._seq += 1
+        return await self._call_on(connection, method, body)
+
+    def _call_on(self, connection: "_Connection", method: str, body: bytes) -> "Deferred[Any]":
         try:
-            return await end.call(self._seq, method, body)
-        except ConnectionGone as error:
-            raise NoServerAnswered(f"rpc error making call: {error}") from None
-        except RemoteError as error:
-            raise RPCError(f"rpc error making call: {error}") from None
-        finally:
-            connection.release(end)
+            end = connection.acquire()
+        except WireError as error:
+            return fail(NoServerAnswered(f"rpc error getting client: failed to start stream: {error}"))
+        self._seq += 1
+        reply = end.call(self._seq, method, body)
+        return reply.addCallbacks(_replied, _failed, callbackArgs=(connection, end), errbackArgs=(connection, end))
 
     def _connected(self, server: ServerInfo) -> "Deferred[_Connection]":
         key = (server.name, server.rpc_address)
@@ -140,6 +143,19 @@ class ConnectionPool:
             if not ready.called:
                 follower = DialFailed("rpc error: lead thread didn't get connection")
                 ready.errback(follower if number else error)
+
+
+def _replied(reply: Any, connection: "_Connection", end: ClientStream) -> Any:
+    connection.release(end)
+    return reply
+
+
+def _failed(failure: Failure, connection: "_Connection", end: ClientStream) -> Failure:
+    connection.release(end)
+    error = failure.value
+    if isinstance(error, ConnectionGone):
+        return Failure(NoServerAnswered(f"rpc error making call: {error}"))
+    return Failure(RPCError(f"rpc error making call: {error}")) if isinstance(error, RemoteError) else failure
 
 
 class _Connection:

@@ -23,7 +23,7 @@ from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.connect.interface import CertificateAuthority
 from consulpy.rpc.net.dialer import Dialer
-from consulpy.rpc.pool import ConnectionPool
+from consulpy.rpc.pool import SERVER_IDLE_STREAMS, ConnectionPool
 from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import host_port
 from consulpy.rpc.wan_forward import DatacenterForwarder
@@ -96,7 +96,7 @@ def server_role(
     role = Role(caller, caller, AgentCache(caller, reactor), server, quorum=quorum)
     dialer = Dialer(reactor, config.bind_addr, tls=tls)
     dial: Any = dialer
-    connections = ConnectionPool(dial, reactor)
+    connections = ConnectionPool(dial, reactor, idle_streams=SERVER_IDLE_STREAMS)
     role.connections = connections
     role.stops.append(connections.close)
     if wan is not None:

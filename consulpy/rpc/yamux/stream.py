@@ -112,10 +112,16 @@ class Stream:
 
     def send(self, data: bytes) -> None:
         """Send, as the peer's window allows; ignored on a closed stream."""
-        if self.is_open and not self._fin_wanted:
-            self._pending += data
-            self._connection.pending_changed(len(data))
-            self.flush()
+        if not self.is_open or self._fin_wanted:
+            return
+        connection, size = self._connection, len(data)
+        if not self._pending and size <= self._send_window and self.syn_sent and not connection.is_paused:
+            self._send_window -= size
+            connection.write(frame(Type.DATA, 0, self.id, size) + data)
+            return
+        self._pending += data
+        connection.pending_changed(size)
+        self.flush()
 
     def consumed(self, size: int) -> None:
         """Open the receive window by `size` processed bytes; updates are sent in large steps."""

@@ -241,3 +241,10 @@ def test_the_end_of_a_stream_fails_its_call() -> None:
     seen = outcome(end.call(1, "A.B", b"\x80"))
     end.ended()
     assert (type(seen[0]), str(seen[0])) == (ConnectionGone, "EOF")
+
+
+@pytest.mark.parametrize("seq", [0, 1, 127, 128, 70000, 1 << 40])
+def test_headers_are_packed_as_their_records(seq: int) -> None:
+    for method in ("KVS.Apply", "Catalog.ListNodes"):
+        assert request(seq, method, b"body") == RequestHeader(seq, method).pack() + b"body"
+        assert response(seq, method, b"body") == ResponseHeader("", seq, method).pack() + b"body"
