@@ -1,0 +1,138 @@
+/** Requests to the agent: the token, the headers that say how old an answer is, and errors in the server's own words. */
+
+const TOKEN = 'consulpy-token';
+let token = '';
+try {
+  token = sessionStorage.getItem(TOKEN) ?? '';
+} catch {
+  // storage is forbidden here: the token is typed anew after a reload
+}
+
+/** The token in use; '' is anonymous. */
+export const currentToken = () => token;
+
+/** Use a token from now on. `keep`: also after a reload of this tab. */
+export function useToken(secret, keep) {
+  token = secret;
+  try {
+    if (keep && secret) sessionStorage.setItem(TOKEN, secret);
+    else sessionStorage.removeItem(TOKEN);
+  } catch {
+    // as above
+  }
+}
+
+/** An answer that is not a success. `status` 0: there was no answer. */
+export class ApiError extends Error {
+  constructor(status, text, answer = '') {
+    super(text);
+    this.status = status;
+    /** The whole answer: some errors have a body worth reading. */
+    this.answer = answer;
+  }
+
+  /** Whether the servers have no leader. */
+  get isLeaderless() {
+    return this.status === 500 && /No cluster leader|No known Consul servers|leadership lost/i.test(this.message);
+  }
+}
+
+/** A 403 of an agent without a token, too. */
+export const isRefused = (error) => error instanceof ApiError && error.status === 403;
+export const isMissing = (error) => error instanceof ApiError && error.status === 404;
+
+const number = (text) => (text === null || text === '' || Number.isNaN(Number(text)) ? null : Number(text));
+
+/** Words of an error: the server's, without a proxy's markup around them. */
+function words(status, text) {
+  const plain = /^\s*</.test(text) ? '' : text.trim().slice(0, 2000);
+  return plain || { 403: 'Permission denied', 404: 'not found', 429: 'too many requests' }[status] || `the answer has status ${status}`;
+}
+
+async function exchange(url, options, patienceMs, signal) {
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted) stop();
+  const timer = setTimeout(stop, patienceMs);
+  try {
+    const headers = { 'X-Requested-With': 'consulpy-ui', ...options.headers };
+    if (token) headers['X-Consul-Token'] = token;
+    const response = await fetch(url, { ...options, headers, signal: abort.signal, redirect: 'manual', cache: 'no-store', credentials: 'same-origin' });
+    const arrived = performance.now();
+    if (response.type === 'opaqueredirect') throw new ApiError(400, 'the agent has no such address: a name in it is empty, "." or ".."');
+    const text = options.isStream && response.ok ? '' : await response.text();
+    if (!response.ok) throw new ApiError(response.status, words(response.status, text), text);
+    return { response, text, arrived };
+  } catch (error) {
+    if (error instanceof ApiError || signal?.aborted) throw error;
+    throw new ApiError(0, abort.signal.aborted ? `no answer within ${Math.round(patienceMs / 1000)} s` : 'the agent does not answer');
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+/** An address with parameters; those that are undefined or '' are left out, `true` stands without a value. */
+export function withQuery(path, parameters) {
+  const words = Object.entries(parameters)
+    .filter(([, value]) => value !== undefined && value !== '' && value !== false)
+    .map(([name, value]) => (value === true ? name : `${name}=${encodeURIComponent(value)}`));
+  return words.length ? `${path}${path.includes('?') ? '&' : '?'}${words.join('&')}` : path;
+}
+
+/**
+ * Read.
+ * @param {string} path under /v1
+ * @param {{index?: number, wait?: string, stale?: boolean, signal?: AbortSignal}} options
+ * @returns what the answer says: `body`, `text`, `index` (null if it has none), `knownLeader`, `lastContactMs`, `arrived`
+ */
+export async function get(path, { index, wait, stale, signal } = {}) {
+  const url = withQuery(path, { index, wait: index ? wait : undefined, stale });
+  const { response, text, arrived } = await exchange(url, {}, index ? 80000 : 30000, signal);
+  let body;
+  try {
+    body = text === '' ? null : JSON.parse(text);
+  } catch {
+    throw new ApiError(502, 'the answer is not JSON: is this the address of an agent?');
+  }
+  const header = (name) => response.headers.get(name);
+  return {
+    body,
+    text,
+    arrived,
+    index: number(header('X-Consul-Index')),
+    knownLeader: header('X-Consul-KnownLeader') !== 'false',
+    lastContactMs: number(header('X-Consul-LastContact')) ?? 0,
+  };
+}
+
+/** Write: PUT, POST or DELETE; an object goes as JSON. The answer's JSON, or its text. */
+export async function send(method, path, body, signal) {
+  const isBinary = body instanceof Uint8Array;
+  const options = { method, headers: body === undefined || isBinary ? {} : { 'Content-Type': 'application/json' } };
+  if (body !== undefined) options.body = isBinary ? body : JSON.stringify(body);
+  const { text } = await exchange(path, options, 30000, signal);
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Write a text that is JSON already; the answer's text. For numbers that JavaScript would round. */
+export async function sendText(method, path, json) {
+  return (await exchange(path, { method, headers: { 'Content-Type': 'application/json' }, body: json }, 30000)).text;
+}
+
+/** The bytes of an answer, for a download. */
+export async function download(path) {
+  const { response } = await exchange(path, { isStream: true }, 300000);
+  return response.blob();
+}
+
+/** A name as one segment of an API address; one that the address cannot hold is an error, never another name. */
+export function segment(name) {
+  if (name === '' || name === '.' || name === '..') throw new ApiError(400, `an address cannot hold the name "${name}"`);
+  return encodeURIComponent(name);
+}

@@ -1,0 +1,95 @@
+/** Filter, order and stillness of long lists. Pure. */
+
+import { rank } from './words.js';
+
+/** Words of a filter: `db tag:v1 node:n1 status:critical -old`. */
+export function parseFilter(text) {
+  return String(text ?? '')
+    .toLowerCase()
+    .split(/\s+/)
+    .map((word) => {
+      const not = word.startsWith('-') && word.length > 1;
+      const bare = not ? word.slice(1) : word;
+      const [, field, value] = /^(tag|node|status|name):(.*)$/.exec(bare) ?? [];
+      return { not, field: field ?? '', value: field ? value : bare };
+    })
+    .filter((word) => word.value);
+}
+
+function has(row, { field, value }) {
+  if (field === 'status') return (row.states ?? [row.state]).some((state) => state === value);
+  if (field === 'name') return row.name.toLowerCase().includes(value);
+  if (field) return (row[field] ?? []).some((each) => each.toLowerCase().includes(value));
+  return row.text.includes(value);
+}
+
+/**
+ * The rows that match.
+ * @param {Array} rows each `{key, name, state, text}`; `text` in lower case; `states`, `tag`, `node` are lists
+ * @param {string} filter
+ * @param {string[]} statuses only rows in one of these states; all if empty
+ */
+export function filterRows(rows, filter, statuses) {
+  const words = parseFilter(filter);
+  const wanted = statuses.length ? new Set(statuses) : null;
+  if (!words.length && !wanted) return rows;
+  return rows.filter(
+    (row) =>
+      (!wanted || (row.states ?? [row.state]).some((state) => wanted.has(state))) && words.every((word) => has(row, word) !== word.not),
+  );
+}
+
+const collator = new Intl.Collator('en', { numeric: true });
+export const byName = (a, b) => collator.compare(a.name, b.name) || (a.key < b.key ? -1 : 1);
+function worstFirst(a, b) {
+  return rank(a.state) - rank(b.state);
+}
+
+/**
+ * The order for `sort`: '' is `usual` (the worst first), else `column:asc` or `column:desc`; then by name.
+ * `all`: the rows before a filter; their names are compared once and remembered.
+ */
+export function sortRows(rows, columns, sort, all = rows, usual = worstFirst) {
+  const [id, direction] = String(sort ?? '').split(':');
+  const column = columns.find((each) => each.id === id);
+  const by = id === 'name' ? byName : id === 'state' ? worstFirst : column?.sort;
+  const sorted = [...rows];
+  const names = nameOrder(all);
+  const tie = (a, b) => names.get(a.key) - names.get(b.key);
+  const turn = direction === 'desc' ? -1 : 1;
+  if (by === byName) return sorted.sort((a, b) => turn * tie(a, b));
+  const order = by ?? usual;
+  return sorted.sort((a, b) => turn * order(a, b) || tie(a, b));
+}
+
+let known = { rows: null, order: null };
+function nameOrder(rows) {
+  if (known.rows !== rows) {
+    const order = new Map([...rows].sort(byName).map((row, at) => [row.key, at]));
+    known = { rows, order };
+  }
+  return known.order;
+}
+
+/**
+ * What a list that is being read shows after a change: rows stay where they were, rows that are gone go.
+ * @param {string[]} before keys as they are shown
+ * @param {string[]} after keys as they would be shown
+ * @returns {{keys: string[], waiting: number}} `waiting`: rows that would come or move
+ */
+export function hold(before, after) {
+  const there = new Set(after);
+  const kept = before.filter((key) => there.has(key));
+  const shown = new Set(kept);
+  const fresh = after.filter((key) => !shown.has(key)).length;
+  const order = after.filter((key) => shown.has(key));
+  const moved = order.reduce((sum, key, at) => sum + (key !== kept[at] ? 1 : 0), 0);
+  return { keys: kept, waiting: fresh + moved };
+}
+
+/** The rows to draw: `{from, to}` of `total`, `extra` more at each end. */
+export function windowOf(total, offsetPx, heightPx, rowPx, extra = 10) {
+  if (total <= 60) return { from: 0, to: total };
+  const from = Math.min(Math.max(0, Math.floor(offsetPx / rowPx) - extra), Math.max(0, total - 1));
+  return { from, to: Math.min(total, Math.max(from + 1, Math.ceil((offsetPx + heightPx) / rowPx) + extra)) };
+}

@@ -1,0 +1,70 @@
+/** Round trips: a picture of the network coordinates, and the same as a table. */
+
+import { html, link, name, nothing, note, sameOnCommandLine, shown } from '../parts.js';
+import { to } from '../routes.js';
+import { Table } from '../table.js';
+import { withQuery } from '../api.js';
+import { milliseconds, nearest, plane } from '../map.js';
+import { svg } from '../vendor/lit-html/lit-html.js';
+import { byName } from '../list.js';
+import { visible } from '../words.js';
+
+const path = (dc) => withQuery('/v1/coordinate/nodes', { dc });
+const [WIDTH, HEIGHT, EDGE] = [900, 420, 48];
+/** Names are drawn up to this many nodes, points up to the second number. */
+const NAMES_MAX = 40;
+const POINTS_MAX = 600;
+
+const columns = [
+  { id: 'name', title: 'To', cell: (row, tab) => html`<a href=${link(row.path)} tabindex=${tab}>${name(row.name)}</a>` },
+  { id: 'rtt', title: 'Round trip', cell: (row) => milliseconds(row.ms), sort: (a, b) => a.ms - b.ms },
+];
+
+function picture(coordinates, from) {
+  const some = coordinates.slice(0, POINTS_MAX);
+  const { points, share } = plane(some.map((each) => each.Coord.Vec));
+  const xs = points.map(([x]) => x);
+  const ys = points.map(([, y]) => y);
+  const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  const scale = Math.min((WIDTH - 2 * EDGE) / (right - left || 1), (HEIGHT - 2 * EDGE) / (bottom - top || 1));
+  const place = ([x, y]) => [WIDTH / 2 + (x - (left + right) / 2) * scale, HEIGHT / 2 + (y - (top + bottom) / 2) * scale];
+  const spots = points.map((point, at) => ({ node: some[at].Node, at: place(point) }));
+  const origin = spots.find((spot) => spot.node === from);
+  const hasNames = some.length <= NAMES_MAX;
+  return html`<svg class="map" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${`Map of ${some.length} nodes; the table below has the same`}>
+      ${hasNames && origin ? spots.map(({ at: [x, y] }) => svg`<line x1=${origin.at[0]} y1=${origin.at[1]} x2=${x} y2=${y} />`) : nothing}
+      ${spots.map(({ node, at: [x, y] }) => svg`<circle class=${node === from ? 'from' : ''} cx=${x} cy=${y} r=${hasNames ? 6 : 4} />`)}
+      ${hasNames ? spots.map(({ node, at: [x, y] }) => svg`<text x=${x + 9} y=${y + 4}>${visible(node).slice(0, 24)}</text>`) : nothing}
+    </svg>
+    <p class="muted">It shows ${Math.round(share * 100)} % of the distances${some.length < coordinates.length ? ` of the first ${some.length} of ${coordinates.length} nodes` : ''}; heights (the way from a node to its network) are not in the picture.</p>`;
+}
+
+function rows(dc, coordinates, from) {
+  return nearest(coordinates, from).map((each) => ({ key: each.name, name: each.name, ms: each.ms, path: to.node(dc, each.name), text: each.name.toLowerCase(), state: '', mark: '' }));
+}
+
+export default {
+  title: () => 'Map',
+  feeds: (route) => ({ coordinates: { path: path(route.dc), pollMs: 15000 } }),
+  start(view) {
+    view.table = new Table(view, { name: 'Round trips', one: 'node', columns, kind: 'of-trips', order: (a, b) => a.ms - b.ms, empty: () => html`<p>There is no other node with coordinates.</p>` });
+  },
+  render(view) {
+    const { coordinates } = view.feeds;
+    const body = coordinates.body ?? [];
+    const nodes = view.memo('nodes', [coordinates.version], () => [...new Set(body.map((each) => each.Node))].map((each) => ({ key: each, name: each })).sort(byName));
+    const own = view.app.own?.NodeName;
+    const from = view.route.query.get('from') || (nodes.some((each) => each.name === own) ? own : nodes[0]?.name);
+    if (coordinates.body) view.table.update(view.memo('rows', [coordinates.version, from], () => rows(view.route.dc, body, from)));
+    return html`<h1>Map</h1>
+      ${shown(view, coordinates, () =>
+        body.length
+          ? html`<label>From <select aria-label="From" @change=${(event) => view.set({ from: event.target.value })}>${nodes.map((each) => html`<option .value=${each.name} ?selected=${each.name === from}>${visible(each.name)}</option>`)}</select></label>
+              ${view.memo('picture', [coordinates.version, from], () => picture(body, from))}
+              <h2>Round trips from ${name(from)}</h2>
+              ${view.table.tools()} ${view.table.render()}`
+          : note('No node has coordinates yet: agents send theirs some 15 s after they have joined.'),
+      )}
+      ${sameOnCommandLine([`consulpy rtt ${visible(from ?? 'NODE')} NODE`, path(view.route.dc)])}`;
+  },
+};

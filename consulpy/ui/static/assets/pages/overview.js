@@ -1,0 +1,159 @@
+/** What is wrong now: failed nodes and why, services in trouble, servers, the last changes. */
+
+import { ago, failure, html, moment, name, nothing, refused, sameOnCommandLine, state, to as anchor } from '../parts.js';
+import { to } from '../routes.js';
+import { get, segment, withQuery } from '../api.js';
+import { happened } from '../timeline.js';
+import { role } from '../members.js';
+import { reason } from '../why.js';
+import { MEMBER, clockTime, count, firstLine, rank } from '../words.js';
+import { serviceRows } from './services.js';
+
+const ROWS = 10;
+/** So many failed nodes are asked why; each question pings the node. */
+const ASK_WHY = 5;
+
+const servicesPath = (dc) => withQuery('/v1/internal/ui/services', { dc });
+
+const failedOf = (view) => (view.feeds.members.body ?? []).filter((member) => MEMBER[member.Status] === 'failed');
+
+/** Ask once why each of the first failed nodes failed. */
+function askWhy(view) {
+  const known = (view.state.why ??= new Map());
+  for (const { Name } of failedOf(view).slice(0, ASK_WHY)) {
+    if (known.has(Name)) continue;
+    known.set(Name, null);
+    get(`/v1/agent/timeline/${segment(Name)}`).then(({ body }) => { known.set(Name, body); view.draw(); }, () => known.set(Name, null));
+  }
+  for (const each of known.keys()) if (!failedOf(view).some(({ Name }) => Name === each)) known.delete(each);
+}
+
+function headline(view, failed, rows) {
+  const { dc } = view.route;
+  const critical = rows.filter((row) => row.state === 'critical').length;
+  const warning = rows.filter((row) => row.state === 'warning').length;
+  const list = (section, status) => `${to.section(dc, section)}?status=${status}`;
+  const part = (tone, shape, content) => html`<span class="state ${tone}"><span aria-hidden="true">${shape}</span> ${content}</span>`;
+  return html`<p class="headline">
+    ${failed.length ? part('bad', '✕', anchor(list('nodes', 'failed'), `${count(failed.length, 'node')} failed`)) : view.feeds.members.body ? part('good', '●', 'no node failed') : nothing}
+    ${critical ? part('bad', '✕', anchor(list('services', 'critical'), `${count(critical, 'service')} critical`)) : view.feeds.services.body ? part('good', '✓', 'no service critical') : nothing}
+    ${warning ? part('warn', '▲', anchor(list('services', 'warning'), `${warning} warning`)) : nothing}
+    ${serverLine(view)}
+  </p>`;
+}
+
+/** The answer about the servers' health; an unhealthy cluster answers with status 429 and the same body. */
+export function autopilotOf(feed) {
+  if (feed.body) return feed.body;
+  try {
+    return feed.error?.status === 429 ? JSON.parse(feed.error.answer) : null;
+  } catch {
+    return null;
+  }
+}
+
+function serverLine(view) {
+  const servers = (view.feeds.members.body ?? []).filter((member) => member.Tags?.role === 'consul' && MEMBER[member.Status] !== 'left');
+  const health = autopilotOf(view.feeds.autopilot);
+  const leader = view.feeds.leader.body;
+  const voters = health?.Servers?.filter((each) => each.Voter) ?? [];
+  const leading = servers.find((member) => role(member, leader) === 'leader')?.Name ?? health?.Servers?.find((each) => each.Leader)?.Name;
+  if (!servers.length && !health) return nothing;
+  const healthy = health ? voters.filter((each) => each.Healthy).length : servers.filter((member) => MEMBER[member.Status] === 'alive').length;
+  const all = health ? voters.length : servers.length;
+  const says = html`servers ${healthy} of ${all}, ${leading ? html`leader ${name(leading)}` : leader === '' ? 'no leader' : 'leader not known'}${health ? `, can lose ${health.FailureTolerance}` : ''}`;
+  const tone = leader === '' || healthy < all ? 'bad' : 'muted';
+  return html`<span class="state ${tone}"><span aria-hidden="true">${tone === 'bad' ? '✕' : '◇'}</span> ${anchor(to.section(view.route.dc, 'servers'), says)}</span>`;
+}
+
+function failedNodes(view, failed) {
+  const { members, changes } = view.feeds;
+  if (members.error?.status === 403) return refused(view.route.dc, members.error);
+  if (!members.body) return html`<p class="muted">Asking …</p>`;
+  if (!failed.length) return html`<p class="muted">None at ${at(members)}.</p>`;
+  const since = new Map((changes.body ?? []).map((change) => [change.Name, change]));
+  return html`<ul class="plain">
+    ${failed.slice(0, ROWS).map((member) => {
+      const last = since.get(member.Name);
+      const found = view.state.why?.get(member.Name);
+      const because = found ? reason(found.Events ?? []) : last?.Peer ? `declared dead by ${last.Peer}` : '';
+      return html`<li>${state('failed')} <strong>${anchor(to.node(view.route.dc, member.Name), name(member.Name))}</strong> <bdi class="mono">${member.Addr}</bdi>
+        ${last ? html`<span class="muted">for</span> ${ago(last.At * 1000)}` : nothing}
+        ${found?.verdict ? html`<span class="tag">${found.verdict.cause}</span>` : nothing} <span>${name(because)}</span>
+        ${anchor(to.node(view.route.dc, member.Name, 'timeline'), 'why')}</li>`;
+    })}
+    ${failed.length > ROWS ? html`<li>${anchor(`${to.section(view.route.dc, 'nodes')}?status=failed`, `all ${failed.length}`)}</li>` : nothing}
+  </ul>`;
+}
+
+const at = (feed) => clockTime(performance.timeOrigin + feed.atMs);
+
+function troubled(view, rows) {
+  const { services, critical } = view.feeds;
+  if (services.error?.status === 403) return refused(view.route.dc, services.error);
+  if (!services.body) return services.error && services.error.status ? failure(services.error) : html`<p class="muted">Asking …</p>`;
+  const bad = rows.filter((row) => row.state === 'critical' || row.state === 'warning').sort((a, b) => rank(a.state) - rank(b.state) || b.critical - a.critical);
+  if (!bad.length) return html`<p class="muted">None at ${at(services)}.</p>`;
+  const outputs = new Map();
+  const isDead = new Set((critical.body ?? []).filter((check) => check.CheckID === 'serfHealth').map((check) => check.Node));
+  for (const check of critical.body ?? []) if (check.ServiceName && !outputs.has(check.ServiceName)) outputs.set(check.ServiceName, [`${check.Name} (${check.ServiceID} on ${check.Node})`, firstLine(check.Output)].filter(Boolean).join(': '));
+  return html`<ul class="plain">
+    ${bad.slice(0, ROWS).map((row) => {
+      const dead = row.node.find((each) => isDead.has(each));
+      return html`<li>${state(row.state)} <strong>${anchor(row.path, name(row.name))}</strong>
+        <span class="muted">${row.critical ? `${row.critical} critical` : `${row.warning} warning`} in ${count(row.instances, 'instance')}</span>
+        <span>${name(outputs.get(row.name) ?? (dead ? `its node ${dead} has failed` : ''))}</span></li>`;
+    })}
+    ${bad.length > ROWS ? html`<li>${anchor(`${to.section(view.route.dc, 'services')}?status=critical,warning`, `all ${bad.length}`)}</li>` : nothing}
+  </ul>`;
+}
+
+function lastChanges(view) {
+  const { changes } = view.feeds;
+  if (changes.error) return html`<p class="muted">${changes.error.status === 404 ? 'This agent has no timeline of its members.' : changes.error.message}</p>`;
+  if (!changes.body) return nothing;
+  return html`<ol class="timeline" aria-label="Last changes">
+    ${changes.body.slice(0, 8).map((change) => html`<li>${moment(change.At * 1000)} ${happened(change.What)}
+      <span>${anchor(to.node(view.route.dc, change.Name), name(change.Name))} ${change.Peer && change.Peer !== change.Name ? html`by ${name(change.Peer)}` : nothing} <span class="muted">${name(change.Detail)}</span></span></li>`)}
+  </ol>`;
+}
+
+export default {
+  title: () => 'Overview',
+  feeds: (route) => ({
+    services: servicesPath(route.dc),
+    changes: { path: '/v1/agent/timeline', optional: true },
+    members: { path: '/v1/agent/members', once: true, optional: true },
+    critical: { path: withQuery('/v1/health/state/critical', { dc: route.dc }), once: true, optional: true },
+    leader: { path: withQuery('/v1/status/leader', { dc: route.dc }), pollMs: 30000, optional: true },
+    autopilot: { path: withQuery('/v1/operator/autopilot/health', { dc: route.dc }), pollMs: 30000, optional: true },
+  }),
+  changed(view, feed) {
+    const { feeds, state: own } = view;
+    if (feed === 'members') askWhy(view);
+    if (feed === 'services' && own.services !== feeds.services.version) {
+      if (own.services !== undefined) feeds.critical.again();
+      own.services = feeds.services.version;
+    }
+    if (feed === 'changes' && feeds.changes.error?.status === 404 && !own.isPolling) {
+      own.isPolling = true; // real Consul: no timeline that could tell of changes
+      view.add('members', { path: '/v1/agent/members', optional: true });
+    } else if (feed === 'changes' && own.changes !== feeds.changes.version) {
+      if (own.changes !== undefined) for (const each of ['members', 'leader', 'autopilot']) feeds[each].again();
+      own.changes = feeds.changes.version;
+    }
+  },
+  render(view) {
+    const { services } = view.feeds;
+    const rows = view.memo('rows', [services.version], () => serviceRows(view.route.dc, services.body ?? []));
+    const isOwn = view.app.isOwn(view.route.dc);
+    const failed = isOwn ? failedOf(view) : [];
+    return html`<h1>Overview</h1>
+      ${headline(view, failed, rows)}
+      ${isOwn ? html`<h2>Failed nodes</h2>${failedNodes(view, failed)}` : nothing}
+      <h2>Services in trouble</h2>${troubled(view, rows)}
+      <h2>Servers</h2><p>${serverLine(view)}</p>
+      ${isOwn ? html`<h2>Last changes</h2>${lastChanges(view)}` : nothing}
+      ${sameOnCommandLine(['consulpy members', '/v1/agent/timeline'], ['consulpy doctor', servicesPath(view.route.dc)])}`;
+  },
+};

@@ -1,0 +1,108 @@
+/** The quorum: Raft's servers, what can be lost, WAN members, the keyring, a snapshot. */
+
+import { action, failure, html, name, nothing, refused, sameOnCommandLine, state, to as anchor } from '../parts.js';
+import { to } from '../routes.js';
+import { download, withQuery } from '../api.js';
+import { MEMBER, count, visible } from '../words.js';
+import { autopilotOf } from './overview.js';
+
+const yes = (word) => html`<span class="state good"><span aria-hidden="true">✓</span> ${word}</span>`;
+const no = (word) => html`<span class="state bad"><span aria-hidden="true">✕</span> ${word}</span>`;
+
+function quorum(view) {
+  const { raft, autopilot } = view.feeds;
+  if (raft.error?.status === 403) return refused(view.route.dc, raft.error);
+  const health = autopilotOf(autopilot);
+  const servers = raft.body?.Servers ?? [];
+  if (!raft.body) return raft.error?.status ? failure(raft.error) : html`<p class="muted">Asking …</p>`;
+  const byId = new Map((health?.Servers ?? []).map((each) => [each.ID, each]));
+  const newest = Math.max(0, ...(health?.Servers ?? []).map((each) => each.LastIndex));
+  const voters = servers.filter((each) => each.Voter);
+  const leader = servers.find((each) => each.Leader);
+  return html`<p class="headline">
+      ${leader ? html`<span class="state good"><span aria-hidden="true">●</span> leader ${anchor(to.node(view.route.dc, leader.Node), name(leader.Node))}</span>` : no('no leader')}
+      <span>${count(voters.length, 'voter')}, a majority is ${Math.floor(voters.length / 2) + 1}</span>
+      ${health ? (health.FailureTolerance > 0 ? yes(`can lose ${count(health.FailureTolerance, 'server')}`) : html`<span class="state warn"><span aria-hidden="true">▲</span> can lose no server</span>`) : nothing}
+    </p>
+    <div class="scroll" tabindex="0" role="region" aria-label="Raft peers"><table aria-label="Servers"><thead><tr>${['State', 'Name', 'Role', 'Vote', 'Address', 'Version', 'Last contact', 'Behind by'].map((each) => html`<th scope="col">${each}</th>`)}</tr></thead>
+    <tbody>${servers.map((server) => {
+      const seen = byId.get(server.ID);
+      return html`<tr>
+        <td>${seen ? (seen.Healthy ? yes('healthy') : no('unhealthy')) : html`<span class="muted">not known</span>`}</td>
+        <td>${anchor(to.node(view.route.dc, server.Node), name(server.Node))}</td>
+        <td>${server.Leader ? 'leader' : 'follower'}</td><td>${server.Voter ? 'voter' : 'no vote'}</td>
+        <td><bdi class="mono">${visible(server.Address)}</bdi></td><td>${visible(seen?.Version ?? '')}</td>
+        <td>${server.Leader ? '' : visible(seen?.LastContact ?? '')}</td>
+        <td>${seen ? (server.Leader ? '' : count(Math.max(0, newest - seen.LastIndex), 'entry', 'entries')) : ''}</td></tr>`;
+    })}</tbody></table></div>`;
+}
+
+async function fingerprint(key, at) {
+  if (!globalThis.crypto?.subtle) return `key ${at + 1}`; // browsers have it over https and on this machine only
+  const raw = Uint8Array.from(atob(key), (each) => each.charCodeAt(0));
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', raw));
+  return Array.from(hash.subarray(0, 6), (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+/** Keys become fingerprints as soon as they arrive; the keys themselves are in no part of the page. */
+async function readKeyring(view) {
+  const pools = view.feeds.keyring.body ?? [];
+  view.state.keyring = await Promise.all(
+    pools.map(async (pool) => ({
+      title: `${pool.WAN ? 'WAN' : `LAN ${pool.Datacenter}`}${pool.Segment ? ` ${pool.Segment}` : ''}`,
+      members: pool.NumNodes,
+      keys: await Promise.all(Object.entries(pool.Keys ?? {}).map(async ([key, number], at) => ({ print: await fingerprint(key, at), number }))),
+    })),
+  );
+  view.draw();
+}
+
+function keyring(view) {
+  const isEncrypted = view.app.self.body?.Stats?.serf_lan?.encrypted;
+  if (isEncrypted === 'false') return html`<p class="muted">Gossip is not encrypted: there is no keyring.</p>`;
+  if (!view.app.self.body && !view.app.self.error) return nothing;
+  const { error } = view.feeds.keyring ?? view.add('keyring', { path: '/v1/operator/keyring', once: true, optional: true });
+  if (error) return html`<p class="muted">${error.status === 403 ? 'The token in use may not read the keyring.' : /keyring|encrypt/i.test(error.message) ? 'Gossip is not encrypted: there is no keyring.' : name(error.message)}</p>`;
+  return html`${(view.state.keyring ?? []).map((pool) => html`<h3>${name(pool.title)}</h3>
+    <ul class="plain">${pool.keys.map((key) => html`<li><span class="mono">${key.print}</span> on ${key.number} of ${count(pool.members, 'member')}</li>`)}</ul>`)}`;
+}
+
+function wan(view) {
+  const { body, error } = view.feeds.wan;
+  if (error?.status === 403) return html`<p class="muted">The token in use may not read the members.</p>`;
+  if (!body?.length) return html`<p class="muted">This agent is no member of the WAN pool: servers are.</p>`;
+  return html`<ul class="plain">${body.map((member) => html`<li>${state(MEMBER[member.Status] ?? 'unknown')} ${name(member.Name)} <bdi class="mono">${member.Addr}:${member.Port}</bdi></li>`)}</ul>`;
+}
+
+async function snapshot(view) {
+  await view.act('The snapshot was saved', async () => {
+    const blob = await download(withQuery('/v1/snapshot', { dc: view.route.dc }));
+    const file = document.createElement('a');
+    file.href = URL.createObjectURL(blob);
+    file.download = `${view.route.dc}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.snap`;
+    file.click();
+    setTimeout(() => URL.revokeObjectURL(file.href), 10000);
+  });
+}
+
+export default {
+  title: () => 'Servers',
+  feeds: (route) => ({
+    raft: { path: withQuery('/v1/operator/raft/configuration', { dc: route.dc }), pollMs: 5000 },
+    autopilot: { path: withQuery('/v1/operator/autopilot/health', { dc: route.dc }), pollMs: 5000, optional: true },
+    wan: { path: '/v1/agent/members?wan=1', pollMs: 30000, optional: true },
+  }),
+  changed(view, feed) {
+    if (feed === 'keyring' && view.feeds.keyring.body) readKeyring(view);
+  },
+  render(view) {
+    return html`<h1>Servers</h1>
+      ${quorum(view)}
+      <h2>Datacenters' servers (WAN)</h2>${wan(view)}
+      <h2>Keyring</h2>${keyring(view)}
+      <h2>Snapshot</h2>
+      <p>All of the servers' state in one file. It is restored on the command line only: <code>consulpy snapshot restore FILE</code></p>
+      <p class="row-of-buttons">${action(view, 'Save snapshot', () => snapshot(view))}</p>${failure(view.failed)}
+      ${sameOnCommandLine(['consulpy operator raft list-peers', '/v1/operator/raft/configuration'], ['consulpy operator autopilot get-config', '/v1/operator/autopilot/health'])}`;
+  },
+};

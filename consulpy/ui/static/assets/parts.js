@@ -1,0 +1,147 @@
+/** Pieces of markup that every page uses. Text from outside goes in as text only. */
+
+import { html, nothing } from './vendor/lit-html/lit-html.js';
+import { Directive, directive } from './vendor/lit-html/directive.js';
+import { noChange } from './vendor/lit-html/lit-html.js';
+import { STATES, clockTime, dateTime, duration, visible, webAddress } from './words.js';
+
+export { html, nothing };
+
+const here = new URL(import.meta.url).pathname;
+/** The content path with its slashes, as `/ui/`. */
+export const base = here.slice(0, here.lastIndexOf('/assets/') + 1);
+
+/** The full address of a page. */
+export const link = (path) => base + path;
+
+/** Sets properties of an element's style: the policy forbids style attributes, not these. */
+export const styled = directive(
+  class extends Directive {
+    update(part, [values]) {
+      for (const [name, value] of Object.entries(values)) part.element.style.setProperty(name, value);
+      return noChange;
+    }
+
+    render() {
+      return noChange;
+    }
+  },
+);
+
+/** A state: shape, word and colour. */
+export function state(word, label = word) {
+  const { shape, tone } = STATES[word] ?? STATES.unknown;
+  return html`<span class="state ${tone}"><span aria-hidden="true">${shape}</span> ${label}</span>`;
+}
+
+/** A name from outside, kept from turning its neighbours around. */
+export const name = (text) => html`<bdi>${visible(text)}</bdi>`;
+
+/** A link to a page of ours. */
+export const to = (path, content) => html`<a href=${link(path)}>${content}</a>`;
+
+/** A link to elsewhere if it is http or https, else plain text. */
+export function outward(text) {
+  const address = webAddress(text);
+  return address ? html`<a href=${address} rel="noreferrer">${name(text)}</a>` : name(text);
+}
+
+/** A moment as what it is ago; `ms` since 1970. */
+export function ago(ms) {
+  if (!ms || ms < 0) return html`<span class="muted">unknown</span>`;
+  return html`<time datetime=${new Date(ms).toISOString()} title=${dateTime(ms)}>${duration((Date.now() - ms) / 1000)}</time>`;
+}
+
+/** A moment as time of day, with the date if it is another day. */
+export function moment(ms) {
+  const isToday = new Date(ms).toDateString() === new Date().toDateString();
+  return html`<time datetime=${new Date(ms).toISOString()} title=${dateTime(ms)}>${isToday ? clockTime(ms) : dateTime(ms)}</time>`;
+}
+
+/** Names and values. A value may be markup of ours or text from outside. */
+export const facts = (pairs) =>
+  html`<dl class="facts">
+    ${pairs.filter(Boolean).map(([term, value]) => html`<div><dt>${term}</dt><dd>${typeof value === 'string' ? name(value) : value}</dd></div>`)}
+  </dl>`;
+
+/** A map of text from outside as names and values. */
+export const metadata = (map, none) =>
+  Object.keys(map ?? {}).length
+    ? html`<dl class="facts wide">
+        ${Object.entries(map).map(([key, value]) => html`<div><dt>${name(key)}</dt><dd>${outward(value)}</dd></div>`)}
+      </dl>`
+    : html`<p class="muted">${none}</p>`;
+
+/** Links to the parts of a thing; `items` are `[id, text, path]`. */
+export const tabs = (label, items, current) =>
+  html`<nav class="tabs" aria-label=${label}>
+    ${items.map(([id, text, path]) => html`<a href=${link(path)} aria-current=${id === current ? 'page' : nothing}>${text}</a>`)}
+  </nav>`;
+
+/** Something that is missing or forbidden, in words. */
+export const note = (...content) => html`<p class="note">${content}</p>`;
+
+/** What a refused request shows in place of its answer. */
+export function refused(dc, error) {
+  const missing = /lacks permission|missing|requires/i.test(error.message) ? error.message : '';
+  return html`<div class="refusal" role="alert">
+    <h2>Permission denied</h2>
+    <p>${missing ? name(missing) : 'The token in use may not read this.'} ${to(`${encodeURIComponent(dc)}/setting`, 'Use another token')}.</p>
+  </div>`;
+}
+
+/** A save or an action that failed: the server's own words. */
+export const failure = (error) => (error ? html`<p class="failure" role="alert"><span aria-hidden="true">✕</span> ${name(error.message)}</p>` : nothing);
+
+/** Grey rows while the first answer is on its way; they show after 300 ms (CSS). */
+export const loading = (rows = 6) => html`<div class="loading" aria-hidden="true">${Array.from({ length: rows }, () => html`<div></div>`)}</div>`;
+
+/** What a page shows of one feed: grey rows, an error, or what `draw` makes of the answer. */
+export function shown(view, feed, draw) {
+  if (feed.error?.status === 403) return refused(view.route.dc, feed.error);
+  if (feed.body !== undefined) return draw(feed.body);
+  if (feed.error && feed.error.status !== 0) return failure(feed.error);
+  return loading();
+}
+
+/** Text with a button that copies it as it is, marks and all. */
+export function copyable(view, raw, shownText = visible(raw), label = 'Copy') {
+  const copy = () => copyText(view, raw);
+  return html`<span class="copyable"><span class="mono">${shownText}</span> <button type="button" class="quiet" @click=${copy}>${label}</button></span>`;
+}
+
+/** To the clipboard; over plain http browsers have only the older way. */
+export async function copyText(view, raw) {
+  try {
+    await navigator.clipboard.writeText(raw);
+    view.say('Copied');
+  } catch {
+    const area = document.createElement('textarea');
+    area.value = raw;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand('copy');
+    area.remove();
+    view.say(done ? 'Copied' : 'This browser does not allow copying here');
+  }
+}
+
+/** The commands that show the same; each `[command, curl path]`. */
+export function sameOnCommandLine(...pairs) {
+  const origin = location.origin;
+  return html`<details class="same">
+    <summary>The same on the command line</summary>
+    ${pairs.map(
+      ([command, path]) => html`${command ? html`<pre tabindex="0">${visible(command)}</pre>` : nothing}
+        ${path ? html`<pre tabindex="0">curl ${visible(`'${origin}${path}'`)}</pre>` : nothing}`,
+    )}
+  </details>`;
+}
+
+/** A button that may be forbidden for a reason, which is then said. */
+export function action(view, label, run, { danger = false, submit = false } = {}) {
+  const why = view.app.whyNoWrites();
+  return html`<button type=${submit ? 'submit' : 'button'} class=${danger ? 'danger' : submit ? 'primary' : ''} ?disabled=${Boolean(why) || view.isBusy} title=${why || nothing} @click=${run ?? nothing}>
+    ${label}
+  </button>`;
+}

@@ -1,0 +1,106 @@
+/** How things are said: states, text from outside, times, numbers. Pure. */
+
+/** Every state: its shape, the class that colours it, and its rank; the lowest rank is the worst and stands first. */
+export const STATES = {
+  failed: { shape: '✕', tone: 'bad', rank: 0 },
+  critical: { shape: '✕', tone: 'bad', rank: 1 },
+  warning: { shape: '▲', tone: 'warn', rank: 2 },
+  leaving: { shape: '◐', tone: 'warn', rank: 3 },
+  external: { shape: '◇', tone: 'muted', rank: 5 },
+  unknown: { shape: '◇', tone: 'muted', rank: 5 },
+  'no checks': { shape: '◇', tone: 'muted', rank: 6 },
+  passing: { shape: '✓', tone: 'good', rank: 7 },
+  alive: { shape: '●', tone: 'good', rank: 7 },
+  left: { shape: '○', tone: 'muted', rank: 8 },
+};
+
+/** Rank of a state word; unknown words count as `unknown`. */
+export const rank = (state) => (STATES[state] ?? STATES.unknown).rank;
+
+/** The worst of some states; `none` if there are none. */
+export const worst = (states, none = 'no checks') =>
+  states.reduce((found, state) => (found === '' || rank(state) < rank(found) ? state : found), '') || none;
+
+/** The state of a check: anything that is not passing or warning is critical, as Consul counts. */
+export const checkState = (status) => (status === 'passing' || status === 'warning' ? status : 'critical');
+
+/** Names of member statuses, which are numbers in the API. */
+export const MEMBER = ['unknown', 'alive', 'leaving', 'left', 'failed'];
+
+// Controls, marks that turn the direction of text, and characters without a width: a name must not be able to hide them.
+const HIDDEN =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\u3164\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
+
+function mark(character) {
+  const code = character.codePointAt(0);
+  if (code < 0x20) return String.fromCharCode(0x2400 + code);
+  if (code === 0x7f) return '␡';
+  return `[U+${code.toString(16).toUpperCase().padStart(4, '0')}]`;
+}
+
+/** One line of text from outside, every character that cannot be seen shown as a mark. */
+export const visible = (text) => String(text ?? '').replace(HIDDEN, mark);
+
+/** The same for text of several lines: line ends and tabs stay. */
+export const visibleLines = (text) =>
+  String(text ?? '')
+    .replace(/\r\n/g, '\n')
+    .replace(HIDDEN, (found) => (found === '\n' || found === '\t' ? found : mark(found)));
+
+/** The first line that says something, at most `most` characters. */
+export function firstLine(text, most = 200) {
+  const line = String(text ?? '').slice(0, 4000).split('\n').find((each) => each.trim()) ?? '';
+  return visible(line.length > most ? `${line.slice(0, most)} …` : line);
+}
+
+/** An http or https address, or '' for anything else: only these become links. */
+export function webAddress(text) {
+  try {
+    const found = new URL(String(text));
+    return found.protocol === 'http:' || found.protocol === 'https:' ? found.href : '';
+  } catch {
+    return '';
+  }
+}
+
+/** `1 node`, `2 nodes`. */
+export const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+
+/** A duration in seconds as people say it: `12 s`, `4 min`, `3 h`, `5 d`. */
+export function duration(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 90) return `${s} s`;
+  if (s < 5400) return `${Math.round(s / 60)} min`;
+  if (s < 172800) return `${Math.round(s / 3600)} h`;
+  return `${Math.round(s / 86400)} d`;
+}
+
+const two = (number) => String(number).padStart(2, '0');
+
+/** The time of day in this browser's zone: `03:12:41`. */
+export const clockTime = (ms) => {
+  const at = new Date(ms);
+  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+};
+
+/** Date and time in this browser's zone: `2024-05-01 03:12:41`. */
+export const dateTime = (ms) => {
+  const at = new Date(ms);
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clockTime(ms)}`;
+};
+
+/** Bytes as people read them. */
+export const bytes = (number) =>
+  number < 1024 ? `${number} B` : number < 1048576 ? `${(number / 1024).toFixed(1)} KiB` : `${(number / 1048576).toFixed(1)} MiB`;
+
+/** Seconds of a Go duration: `1m30s` is 90. */
+export function goSeconds(text) {
+  const unit = { h: 3600, m: 60, s: 1, ms: 1e-3, us: 1e-6, µs: 1e-6, ns: 1e-9 };
+  return [...String(text ?? '').matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g)].reduce((sum, [, n, u]) => sum + Number(n) * unit[u], 0);
+}
+
+/** An argument of a shell command, quoted if it has to be. */
+export const shellWord = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${String(text).replaceAll("'", "'\\''")}'`);
+
+/** An address with its port; IPv6 in brackets. */
+export const hostPort = (host, port) => (port ? `${host.includes(':') ? `[${host}]` : host}:${port}` : host);
