@@ -46,7 +46,11 @@ const number = (text) => (text === null || text === '' || Number.isNaN(Number(te
 /** Words of an error: the server's, without a proxy's markup around them. */
 function words(status, text) {
   const plain = /^\s*</.test(text) ? '' : text.trim().slice(0, 2000);
-  return plain || { 403: 'Permission denied', 404: 'not found', 429: 'too many requests' }[status] || `the answer has status ${status}`;
+  return (
+    plain ||
+    { 403: 'Permission denied', 404: 'not found', 429: 'too many requests' }[status] ||
+    `the answer has status ${status}`
+  );
 }
 
 async function exchange(url, options, patienceMs, signal) {
@@ -58,15 +62,26 @@ async function exchange(url, options, patienceMs, signal) {
   try {
     const headers = { 'X-Requested-With': 'consulpy-ui', ...options.headers };
     if (token) headers['X-Consul-Token'] = token;
-    const response = await fetch(url, { ...options, headers, signal: abort.signal, redirect: 'manual', cache: 'no-store', credentials: 'same-origin' });
+    const response = await fetch(url, {
+      ...options,
+      headers,
+      signal: abort.signal,
+      redirect: 'manual',
+      cache: 'no-store',
+      credentials: 'same-origin',
+    });
     const arrived = performance.now();
-    if (response.type === 'opaqueredirect') throw new ApiError(400, 'the agent has no such address: a name in it is empty, "." or ".."');
+    if (response.type === 'opaqueredirect')
+      throw new ApiError(400, 'the agent has no such address: a name in it is empty, "." or ".."');
     const text = options.isStream && response.ok ? '' : await response.text();
     if (!response.ok) throw new ApiError(response.status, words(response.status, text), text);
     return { response, text, arrived };
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error;
-    throw new ApiError(0, abort.signal.aborted ? `no answer within ${Math.round(patienceMs / 1000)} s` : 'the agent does not answer');
+    throw new ApiError(
+      0,
+      abort.signal.aborted ? `no answer within ${Math.round(patienceMs / 1000)} s` : 'the agent does not answer',
+    );
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
@@ -87,9 +102,9 @@ export function withQuery(path, parameters) {
  * @param {{index?: number, wait?: string, stale?: boolean, signal?: AbortSignal}} options
  * @returns what the answer says: `body`, `text`, `index` (null if it has none), `knownLeader`, `lastContactMs`, `arrived`
  */
-export async function get(path, { index, wait, stale, signal } = {}) {
-  const url = withQuery(path, { index, wait: index ? wait : undefined, stale });
-  const { response, text, arrived } = await exchange(url, {}, index ? 80000 : 30000, signal);
+export async function get(path, { index, wait, stale, signal, patienceMs = 30000 } = {}) {
+  const url = withQuery(path, { index: index || undefined, wait: index ? wait : undefined, stale });
+  const { response, text, arrived } = await exchange(url, {}, index ? 80000 : patienceMs, signal);
   let body;
   try {
     body = text === '' ? null : JSON.parse(text);
@@ -131,8 +146,15 @@ export async function download(path) {
   return response.blob();
 }
 
+/** Printable as Go sees it: agents refuse an address with any other character. */
+const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u;
+
+/** Whether an address of the API can hold a name; servers fold `.`, `..` and empty segments away. */
+export const isAddressable = (name) =>
+  PRINTABLE.test(name) && !name.split('/').some((part) => part === '' || part === '.' || part === '..');
+
 /** A name as one segment of an API address; one that the address cannot hold is an error, never another name. */
 export function segment(name) {
-  if (name === '' || name === '.' || name === '..') throw new ApiError(400, `an address cannot hold the name "${name}"`);
+  if (!isAddressable(name)) throw new ApiError(400, 'an address of the API cannot hold this name');
   return encodeURIComponent(name);
 }

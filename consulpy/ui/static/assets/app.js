@@ -1,24 +1,35 @@
-/** The page: its frame, its routes, and what of it is drawn when. */
+/** The page: its routes, and what of it is drawn when. */
 
-import { html, nothing, render } from './vendor/lit-html/lit-html.js';
+import { html, render } from './vendor/lit-html/lit-html.js';
+import { frame } from './frame.js';
 import { base, link, name } from './parts.js';
-import { elsewhere, parse, to } from './routes.js';
+import { parse, to } from './routes.js';
 import { Feed, sleep } from './live.js';
-import { get, isRefused } from './api.js';
+import { get, withQuery } from './api.js';
 import { View } from './view.js';
-import { clockTime, duration } from './words.js';
-
-/** Sections of the navigation: the first ones always, the others behind `More` where it is narrow. */
-const SECTIONS = [
-  ['overview', 'Overview'], ['services', 'Services'], ['nodes', 'Nodes'], ['kv', 'Key/Value'], ['intentions', 'Intentions'], ['servers', 'Servers'],
-];
-const MORE = [['map', 'Map'], ['events', 'Events'], ['sessions', 'Sessions'], ['queries', 'Queries'], ['acls/tokens', 'ACL'], ['agent', 'Agent'], ['setting', 'Settings']];
 
 /** The module of each page. */
 const PAGES = {
-  overview: 'overview', services: 'services', service: 'service', instance: 'instance', nodes: 'nodes', node: 'node', keys: 'keys', key: 'key',
-  intentions: 'intentions', intention: 'intention', acls: 'acls', acl: 'acl', setting: 'setting', servers: 'servers', map: 'map', events: 'events',
-  sessions: 'sessions', queries: 'queries', agent: 'agent', missing: 'missing',
+  overview: 'overview',
+  services: 'services',
+  service: 'service',
+  instance: 'instance',
+  nodes: 'nodes',
+  node: 'node',
+  keys: 'keys',
+  key: 'key',
+  intentions: 'intentions',
+  intention: 'intention',
+  acls: 'acls',
+  acl: 'acl',
+  setting: 'setting',
+  servers: 'servers',
+  map: 'map',
+  events: 'events',
+  sessions: 'sessions',
+  queries: 'queries',
+  agent: 'agent',
+  missing: 'missing',
 };
 
 const STORE = 'consulpy-settings';
@@ -35,6 +46,29 @@ class App {
     this._dress();
     this.self = new Feed('/v1/agent/self', outside, { once: true }, () => this._knowSelf());
     this.datacenters = new Feed('/v1/catalog/datacenters', outside, { once: true }, () => this._knowSelf());
+    this._watchLeader('');
+  }
+
+  /** Who leads the view's datacenter. A blocking query does not end when the leader is lost, so this is asked beside it. */
+  _watchLeader(dc) {
+    if (this.leader?.dc === dc) return;
+    this.leader?.stop();
+    this.leader = new Feed(withQuery('/v1/status/leader', { dc }), outside, { patienceMs: 10000 }, () =>
+      this.schedule(),
+    );
+    this.leader.dc = dc;
+    if (dc && !document.hidden) this.leader.start();
+  }
+
+  /** Nothing is asked while nobody looks. */
+  _showOrHide(isHidden) {
+    if (isHidden) {
+      this.view?.pause();
+      this.leader.stop();
+    } else {
+      this.view?.start();
+      if (this.leader.dc) this.leader.start();
+    }
   }
 
   _stored() {
@@ -85,9 +119,9 @@ class App {
   start() {
     addEventListener('popstate', () => this._arrive(true, history.state?.y ?? 0));
     document.addEventListener('click', (event) => this._clicked(event));
-    document.addEventListener('visibilitychange', () => (document.hidden ? this.view?.pause() : this.view?.start()));
+    document.addEventListener('visibilitychange', () => this._showOrHide(document.hidden));
     addEventListener('beforeunload', (event) => this._isUnsaved() && event.preventDefault());
-    addEventListener('pagehide', () => this.view?.pause());
+    addEventListener('pagehide', () => this._showOrHide(true));
     history.scrollRestoration = 'manual';
     this.self.start();
     this.datacenters.start();
@@ -98,7 +132,7 @@ class App {
 
   /** Everything else is fetched while nothing happens: the page must work when the agent does not. */
   async _prepare() {
-    import('./keys.js').then((keys) => keys.listen(this));
+    await import('./keys.js').then((keys) => keys.listen(this)).catch(() => setTimeout(() => this._prepare(), 5000));
     for (const page of new Set(Object.values(PAGES))) await import(`./pages/${page}.js`).catch(() => {});
   }
 
@@ -118,6 +152,7 @@ class App {
   reload() {
     this.self.again();
     this.datacenters.again();
+    if (this.leader.dc) this.leader.again();
     this._arrive(false);
   }
 
@@ -131,7 +166,10 @@ class App {
     const arrival = (this._arrival = Symbol('arrival'));
     let page;
     try {
-      page = route.page === '' ? { title: () => 'Overview', render: () => html`<h1>Overview</h1>` } : (await import(`./pages/${PAGES[route.page]}.js`)).default;
+      page =
+        route.page === ''
+          ? { title: () => 'Overview', render: () => html`<h1>Overview</h1>` }
+          : (await import(`./pages/${PAGES[route.page]}.js`)).default;
     } catch {
       page = (await import('./pages/missing.js').catch(() => ({ default: UNREACHABLE }))).default;
     }
@@ -147,6 +185,7 @@ class App {
     } catch (error) {
       this.view = new View(this, route, broken(error)); // a name that no address can hold
     }
+    this._watchLeader(route.dc);
     this.view.start();
     this._restore = y;
     this.drawNow();
@@ -163,14 +202,29 @@ class App {
 
   async _mayLeave() {
     const { ask } = await import('./dialog.js');
-    return ask({ title: 'Leave without saving?', body: html`<p>What you typed on this page is not saved.</p>`, danger: 'Leave', cancel: 'Stay' });
+    return ask({
+      title: 'Leave without saving?',
+      body: html`<p>What you typed on this page is not saved.</p>`,
+      danger: 'Leave',
+      cancel: 'Stay',
+    });
   }
 
   _clicked(event) {
     const anchor = event.target.closest?.('a[href]');
-    if (!anchor || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (
+      !anchor ||
+      event.defaultPrevented ||
+      event.button ||
+      event.metaKey ||
+      event.ctrlKey ||
+      event.shiftKey ||
+      event.altKey
+    )
+      return;
     const address = new URL(anchor.href);
-    if (address.origin !== location.origin || !address.pathname.startsWith(base) || anchor.hasAttribute('download')) return;
+    if (address.origin !== location.origin || !address.pathname.startsWith(base) || anchor.hasAttribute('download'))
+      return;
     event.preventDefault();
     if (anchor.getAttribute('href').startsWith('#')) document.getElementById(address.hash.slice(1))?.focus();
     else this.navigate(address.pathname.slice(base.length) + address.search);
@@ -178,15 +232,23 @@ class App {
 
   /** Why nothing can be changed now, in words; '' if it can. */
   whyNoWrites() {
-    const trouble = this._trouble();
+    const trouble = this.trouble();
     return trouble === 'away' ? 'no connection to the agent' : trouble === 'leaderless' ? 'no leader' : '';
   }
 
-  _trouble() {
+  /** What is wrong with what one sees: 'away', 'leaderless', 'errors' or ''. */
+  trouble() {
     const feeds = Object.values(this.view?.feeds ?? {});
-    const errors = feeds.filter((feed) => feed.error && !(feed.isOptional && feed.error.status !== 0)).map((feed) => feed.error);
-    if (errors.some((error) => error.status === 0)) return 'away';
-    if (feeds.some((feed) => !feed.knownLeader) || errors.some((error) => error.isLeaderless)) return 'leaderless';
+    const errors = feeds
+      .filter((feed) => feed.error && !(feed.isOptional && feed.error.status !== 0))
+      .map((feed) => feed.error);
+    if (errors.some((error) => error.status === 0) || this.leader.error?.status === 0) return 'away';
+    if (
+      this.leader.body === '' ||
+      feeds.some((feed) => !feed.knownLeader) ||
+      errors.some((error) => error.isLeaderless)
+    )
+      return 'leaderless';
     return errors.some((error) => error.status >= 500 || error.status === 429) ? 'errors' : '';
   }
 
@@ -213,7 +275,8 @@ class App {
         this.drawNow();
         resolve();
       };
-      if (document.hidden) setTimeout(draw, 0); // a hidden tab has no frames
+      if (document.hidden)
+        setTimeout(draw, 0); // a hidden tab has no frames
       else requestAnimationFrame(draw);
     });
     return this._drawing;
@@ -223,80 +286,23 @@ class App {
     const { view } = this;
     if (!view) return;
     document.title = [view.page.title(view.route), view.route.dc, 'consulpy'].filter(Boolean).join(' - ');
-    render(this._frame(), this.root);
+    render(frame(this), this.root);
     if (this._restore && document.documentElement.scrollHeight >= this._restore + innerHeight) {
       scrollTo(0, this._restore);
       this._restore = 0;
     }
   }
-
-  _frame() {
-    const { route, page } = this.view;
-    const trouble = this._trouble();
-    const isWaiting = Object.values(this.view.feeds).some((feed) => feed.body === undefined && !feed.error && !feed.isOptional);
-    return html`<a class="skip" href="#main">Skip to content</a>
-      <header>
-        <a class="brand" href=${link(route.dc ? to.section(route.dc, 'overview') : '')}>consulpy</a>
-        ${this._chooser(route)} ${this._seenBy()}
-        <nav class="main" aria-label="Main">${this._links(route)}</nav>
-        ${this._lamp(trouble)}
-      </header>
-      ${this._alert(trouble)}
-      <main id="main" tabindex="-1" aria-busy=${isWaiting ? 'true' : 'false'} class=${trouble === 'away' ? 'dimmed' : ''}>${page.render(this.view)}</main>
-      <div role="status" class="status">${this.status}</div>`;
-  }
-
-  _chooser(route) {
-    const names = [...new Set([route.dc, ...(this.datacenters.body ?? [])])].filter(Boolean);
-    if (names.length < 2) return html`<span class="dc">${name(names[0] ?? '')}</span>`;
-    const choose = (event) => this.navigate(elsewhere(route, event.target.value));
-    return html`<select class="dc" aria-label="Datacenter" @change=${choose}>
-      ${names.map((each) => html`<option .value=${each} ?selected=${each === route.dc}>${name(each)}</option>`)}
-    </select>`;
-  }
-
-  _seenBy() {
-    const { own } = this;
-    if (own) return html`<span class="seen">seen by ${name(own.NodeName)} (${own.Server ? 'server' : 'client'})</span>`;
-    return isRefused(this.self.error) ? html`<span class="seen">seen by this agent</span>` : nothing;
-  }
-
-  _links(route) {
-    const section = route.section === 'acls' ? 'acls/tokens' : route.section;
-    const one = ([path, text]) => html`<a href=${link(to.section(route.dc, path))} aria-current=${path === section ? 'page' : nothing}>${text}</a>`;
-    if (!route.dc) return nothing;
-    if (!this.isNarrow.matches) return [...SECTIONS, ...MORE].map(one);
-    const here = MORE.find(([path]) => path === section);
-    const close = (event) => event.target.closest('a') && event.currentTarget.removeAttribute('open');
-    return html`${SECTIONS.map(one)}<details class="more" @click=${close}><summary class=${here ? 'here' : ''}>${here ? html`More: ${here[1]}` : 'More'}</summary><div>${MORE.map(one)}</div></details>`;
-  }
-
-  _lamp(trouble) {
-    const [shape, text, tone] =
-      trouble === 'away' ? ['✕', 'no connection', 'bad'] : trouble ? ['▲', 'may be old', 'warn'] : this.settings.isLive ? ['●', 'live', 'good'] : ['◇', 'updates off', 'muted'];
-    return html`<span class="lamp ${tone}"><span aria-hidden="true">${shape}</span> ${text}</span>`;
-  }
-
-  _alert(trouble) {
-    const feeds = Object.values(this.view.feeds);
-    const lastMs = Math.max(0, ...feeds.map((feed) => feed.atMs));
-    const since = lastMs ? html` What you see is from <strong>${clockTime(performance.timeOrigin + lastMs)}</strong>.` : nothing;
-    const said = feeds.find((feed) => feed.error && feed.error.status !== 404)?.error?.message;
-    const content = {
-      away: () => html`<strong>Connection lost</strong>: ${said}.${since} Trying again.`,
-      leaderless: () => {
-        const old = Math.max(0, ...feeds.map((feed) => feed.lastContactMs)) / 1000;
-        return html`<strong>No leader</strong>: what you see may be old${old >= 1 ? ` (${duration(old)})` : ''}. Nothing can be changed until the servers have elected one.`;
-      },
-      errors: () => html`<strong>The agent answers with an error</strong>: ${name(said)}.${since} Trying again.`,
-    }[trouble];
-    return html`<div class="alerts" role="alert">${content ? html`<p class="alert ${trouble === 'away' ? 'bad' : 'warn'}">${content()}</p>` : nothing}</div>`;
-  }
 }
 
-const UNREACHABLE = { title: () => 'Unreachable', render: () => html`<h1>This page could not be loaded</h1><p>The agent does not answer. <a href="">Try again</a></p>` };
+const UNREACHABLE = {
+  title: () => 'Unreachable',
+  render: () => html`<h1>This page could not be loaded</h1><p>The agent does not answer. <a href="">Try again</a></p>`,
+};
 
-const broken = (error) => ({ title: () => 'Not possible', render: () => html`<h1>This cannot be shown</h1><p class="failure">${name(error.message)}</p>` });
+const broken = (error) => ({
+  title: () => 'Not possible',
+  render: () => html`<h1>This cannot be shown</h1><p class="failure">${name(error.message)}</p>`,
+});
 
 const app = new App(document.getElementById('app'));
 app.start();

@@ -39,7 +39,8 @@ export function asText(bytes) {
 }
 
 /** The bytes of a text field's text. */
-export const fromText = (text, lineEnd = '\n') => new TextEncoder().encode(lineEnd === '\n' ? text : text.replaceAll('\n', lineEnd));
+export const fromText = (text, lineEnd = '\n') =>
+  new TextEncoder().encode(lineEnd === '\n' ? text : text.replaceAll('\n', lineEnd));
 
 /** Bytes as lines of 16 in hexadecimal. */
 export function asHex(bytes) {

@@ -47,5 +47,7 @@ function one(view, check, isOpen) {
 export function checkSections(view, checks) {
   if (!checks.length) return html`<p class="muted">No checks. A service without checks counts as passing.</p>`;
   const isMany = checks.length > FOLD_ABOVE;
-  return [...checks].sort(failingFirst).map((check) => one(view, check, checkState(check.Status) !== 'passing' || !isMany));
+  return [...checks]
+    .sort(failingFirst)
+    .map((check) => one(view, check, checkState(check.Status) !== 'passing' || !isMany));
 }

@@ -4,7 +4,17 @@ import { html } from './vendor/lit-html/lit-html.js';
 import { tell } from './dialog.js';
 import { to } from './routes.js';
 
-const GO = { o: 'overview', s: 'services', n: 'nodes', k: 'kv', i: 'intentions', v: 'servers', m: 'map', e: 'events', a: 'agent' };
+const GO = {
+  o: 'overview',
+  s: 'services',
+  n: 'nodes',
+  k: 'kv',
+  i: 'intentions',
+  v: 'servers',
+  m: 'map',
+  e: 'events',
+  a: 'agent',
+};
 const GO_WITHIN_MS = 1500;
 
 const HELP = [
@@ -34,7 +44,11 @@ export function listen(app) {
     if (!found) return;
     event.preventDefault();
     if (found === 'filter') document.querySelector('[data-filter]')?.focus();
-    else if (found === 'help') tell('Keys', html`<dl class="facts wide">${HELP.map(([keys, does]) => html`<div><dt><kbd>${keys}</kbd></dt><dd>${does}</dd></div>`)}</dl>`);
+    else if (found === 'help')
+      tell(
+        'Keys',
+        html`<dl class="facts wide">${HELP.map(([keys, does]) => html`<div><dt><kbd>${keys}</kbd></dt><dd>${does}</dd></div>`)}</dl>`,
+      );
     else if (found.go) app.navigate(to.section(app.view.route.dc, found.go));
     else turn(found.tab);
   });

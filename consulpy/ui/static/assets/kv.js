@@ -1,13 +1,12 @@
 /** Reads and writes of keys. A key that an address cannot hold goes through a transaction, so that no other key is met. */
 
-import { get, send, sendText, withQuery } from './api.js';
+import { get, isAddressable, send, sendText, withQuery } from './api.js';
 import { fromBase64, toBase64 } from './bytes.js';
-import { isPlainKey } from './routes.js';
 
 const encoded = (key) => key.split('/').map(encodeURIComponent).join('/');
 
 /** Whether the API's own addresses reach this key. */
-export const isReachable = (key) => key !== '' && !key.startsWith('/') && isPlainKey(key);
+export const isReachable = (key) => key !== '' && isAddressable(key.replace(/\/$/, ''));
 
 /** The address of a key or of the keys below a folder. */
 export const keyPath = (key, parameters) => withQuery(`/v1/kv/${encoded(key)}`, parameters);

@@ -35,7 +35,8 @@ export function filterRows(rows, filter, statuses) {
   if (!words.length && !wanted) return rows;
   return rows.filter(
     (row) =>
-      (!wanted || (row.states ?? [row.state]).some((state) => wanted.has(state))) && words.every((word) => has(row, word) !== word.not),
+      (!wanted || (row.states ?? [row.state]).some((state) => wanted.has(state))) &&
+      words.every((word) => has(row, word) !== word.not),
   );
 }
 

@@ -16,7 +16,8 @@ const STALE_PAUSE_MS = 2000;
 export const pauseAfter = (spentMs) => Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, 10 * spentMs));
 
 /** The pause after the n-th failure in a row (from 1), with a jitter of a quarter. `random` is 0 to 1. */
-export const retryAfter = (failures, random) => Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1)) * (0.75 + random / 4);
+export const retryAfter = (failures, random) =>
+  Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1)) * (0.75 + random / 4);
 
 /** The index to ask with after an answer: 0 is to start anew, because the server's counting did. */
 export const nextIndex = (known, answered) => (answered === null || answered < 1 || answered < known ? 0 : answered);
@@ -25,7 +26,8 @@ export class Feed {
   /**
    * @param {string} path
    * @param {{get: Function, now: () => number, sleep: (ms: number, signal: AbortSignal) => Promise, random: () => number}} outside
-   * @param {{once?: boolean, pollMs?: number}} how `once`: ask once; `pollMs`: the pause where there is no index
+   * @param {{once?: boolean, pollMs?: number, patienceMs?: number}} how `once`: ask once; `pollMs`: the pause where there
+   *   is no index; `patienceMs`: an answer that takes longer is none
    * @param {(feed: Feed) => (Promise|void)} changed called after each answer and error; may resolve when all is drawn
    */
   constructor(path, outside, how, changed) {
@@ -99,7 +101,7 @@ export class Feed {
   /** Without a leader what a server knows is better than nothing: it is asked for, and marked as possibly old. */
   async _read(index, signal) {
     try {
-      return await this.outside.get(this.path, { index, wait: WAIT, signal });
+      return await this.outside.get(this.path, { index, wait: WAIT, signal, patienceMs: this.how.patienceMs });
     } catch (error) {
       if (!error.isLeaderless) throw error;
       const answer = await this.outside.get(this.path, { stale: true, signal });

@@ -35,7 +35,10 @@ function principal(points, iterations = 60) {
 export function plane(vectors) {
   if (!vectors.length) return { points: [], share: 1 };
   const size = vectors[0].length;
-  const centre = Array.from({ length: size }, (_, at) => vectors.reduce((sum, each) => sum + each[at], 0) / vectors.length);
+  const centre = Array.from(
+    { length: size },
+    (_, at) => vectors.reduce((sum, each) => sum + each[at], 0) / vectors.length,
+  );
   const centred = vectors.map((each) => each.map((value, at) => value - centre[at]));
   const all = centred.reduce((sum, each) => sum + dot(each, each), 0);
   const first = principal(centred);
@@ -59,4 +62,11 @@ export function nearest(coordinates, from) {
 }
 
 /** A round trip in words. */
-export const milliseconds = (ms) => (Number.isNaN(ms) ? 'unknown' : ms < 1 ? `${ms.toFixed(2)} ms` : ms < 100 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`);
+export const milliseconds = (ms) =>
+  Number.isNaN(ms)
+    ? 'unknown'
+    : ms < 1
+      ? `${ms.toFixed(2)} ms`
+      : ms < 100
+        ? `${ms.toFixed(1)} ms`
+        : `${Math.round(ms)} ms`;

@@ -47,7 +47,15 @@ function row(node, member, since, leader, isPoolKnown) {
   const checks = (node?.Checks ?? []).map((check) => checkState(check.Status));
   const health = worst(checks);
   const claimsAgent = (node?.Checks ?? []).some((check) => check.CheckID === 'serfHealth');
-  const word = member ? MEMBER[member.Status] ?? 'unknown' : isPoolKnown ? 'external' : claimsAgent ? (serf(node) === 'passing' ? 'alive' : 'failed') : 'external';
+  const word = member
+    ? (MEMBER[member.Status] ?? 'unknown')
+    : isPoolKnown
+      ? 'external'
+      : claimsAgent
+        ? serf(node) === 'passing'
+          ? 'alive'
+          : 'failed'
+        : 'external';
   const address = node?.Address ?? member.Addr;
   return {
     key,
@@ -65,7 +73,13 @@ function row(node, member, since, leader, isPoolKnown) {
     node: [key],
     tag: Object.entries(member?.Tags ?? {}).map(([tag, value]) => `${tag}=${value}`),
     /** '' if catalog and pool agree. */
-    disagreement: !isPoolKnown ? '' : !member && claimsAgent ? 'in the catalog, not in the pool' : member && !node && word !== 'left' ? 'in the pool, not in the catalog' : '',
+    disagreement: !isPoolKnown
+      ? ''
+      : !member && claimsAgent
+        ? 'in the catalog, not in the pool'
+        : member && !node && word !== 'left'
+          ? 'in the pool, not in the catalog'
+          : '',
     text: `${key} ${address} ${version(member?.Tags)} ${(node?.Services ?? []).map((each) => each.Service).join(' ')}`.toLowerCase(),
     mark: `${word} ${checks.join()}`,
   };

@@ -91,10 +91,12 @@ export function refused(dc, error) {
 }
 
 /** A save or an action that failed: the server's own words. */
-export const failure = (error) => (error ? html`<p class="failure" role="alert"><span aria-hidden="true">✕</span> ${name(error.message)}</p>` : nothing);
+export const failure = (error) =>
+  error ? html`<p class="failure" role="alert"><span aria-hidden="true">✕</span> ${name(error.message)}</p>` : nothing;
 
 /** Grey rows while the first answer is on its way; they show after 300 ms (CSS). */
-export const loading = (rows = 6) => html`<div class="loading" aria-hidden="true">${Array.from({ length: rows }, () => html`<div></div>`)}</div>`;
+export const loading = (rows = 6) =>
+  html`<div class="loading" aria-hidden="true">${Array.from({ length: rows }, () => html`<div></div>`)}</div>`;
 
 /** What a page shows of one feed: grey rows, an error, or what `draw` makes of the answer. */
 export function shown(view, feed, draw) {

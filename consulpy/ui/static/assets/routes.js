@@ -8,7 +8,13 @@ const ACL_KINDS = ['tokens', 'policies', 'roles'];
 /** Pages that are one list or one picture. */
 const PLAIN = ['overview', 'servers', 'map', 'events', 'sessions', 'queries'];
 
-export const TABS = { service: SERVICE_TABS, instance: INSTANCE_TABS, node: NODE_TABS, agent: AGENT_TABS, acls: ACL_KINDS };
+export const TABS = {
+  service: SERVICE_TABS,
+  instance: INSTANCE_TABS,
+  node: NODE_TABS,
+  agent: AGENT_TABS,
+  acls: ACL_KINDS,
+};
 
 const encode = encodeURIComponent;
 
@@ -37,10 +43,17 @@ export const to = {
     `${encode(dc)}/services/${encode(name)}/instances/${encode(node)}/${encode(id)}${tab && `/${tab}`}`,
   node: (dc, name, tab = '') => `${encode(dc)}/nodes/${encode(name)}${tab && `/${tab}`}`,
   folder: (dc, folder) =>
-    folder === '' ? `${encode(dc)}/kv` : isPlainKey(folder) ? `${encode(dc)}/kv/${path(folder)}` : `${encode(dc)}/kv?folder=${encode(folder)}`,
-  key: (dc, key) => (isPlainKey(key) ? `${encode(dc)}/kv/${path(key)}/edit` : `${encode(dc)}/kv/edit?key=${encode(key)}`),
+    folder === ''
+      ? `${encode(dc)}/kv`
+      : isPlainKey(folder)
+        ? `${encode(dc)}/kv/${path(folder)}`
+        : `${encode(dc)}/kv?folder=${encode(folder)}`,
+  key: (dc, key) =>
+    isPlainKey(key) ? `${encode(dc)}/kv/${path(key)}/edit` : `${encode(dc)}/kv/edit?key=${encode(key)}`,
   createKey: (dc, folder) =>
-    isPlainKey(folder) ? `${encode(dc)}/kv/${path(folder)}create` : `${encode(dc)}/kv/create${folder && `?folder=${encode(folder)}`}`,
+    isPlainKey(folder)
+      ? `${encode(dc)}/kv/${path(folder)}create`
+      : `${encode(dc)}/kv/create${folder && `?folder=${encode(folder)}`}`,
   intention: (dc, id) => `${encode(dc)}/intentions/${encode(id)}`,
   acl: (dc, kind, id = '') => `${encode(dc)}/acls/${kind}${id && `/${encode(id)}`}`,
 };
@@ -61,8 +74,10 @@ function keys(rest, query) {
 function services(rest) {
   if (rest.length < 1 || !rest[0]) return { page: 'services' };
   const [name, tab = 'instances', node, id, inner = 'health-checks'] = rest;
-  if (rest.length === 3 && !SERVICE_TABS.includes(tab)) return { page: 'instance', name, node: rest[1], id: rest[2], tab: 'health-checks' };
-  if (tab === 'instances' && id !== undefined) return { page: 'instance', name, node, id, tab: INSTANCE_TABS.includes(inner) ? inner : 'health-checks' };
+  if (rest.length === 3 && !SERVICE_TABS.includes(tab))
+    return { page: 'instance', name, node: rest[1], id: rest[2], tab: 'health-checks' };
+  if (tab === 'instances' && id !== undefined)
+    return { page: 'instance', name, node, id, tab: INSTANCE_TABS.includes(inner) ? inner : 'health-checks' };
   return { page: 'service', name, tab: SERVICE_TABS.includes(tab) ? tab : 'instances' };
 }
 
@@ -76,22 +91,32 @@ export function parse(pathname, query = new URLSearchParams()) {
   const [dc = '', section = '', ...rest] = pathname.split('/').map(decode);
   const found = { dc, section, query };
   const trimmed = rest.length > 1 && rest[rest.length - 1] === '' ? rest.slice(0, -1) : rest;
-  if (dc === 'setting' || section === 'setting' || dc === 'settings') return { ...found, dc: section ? dc : '', section: 'setting', page: 'setting' };
+  if (dc === 'setting' || section === 'setting' || dc === 'settings')
+    return { ...found, dc: section ? dc : '', section: 'setting', page: 'setting' };
   if (!dc || !section) return { ...found, page: '' };
   if (section === 'services') return { ...found, ...services(trimmed) };
   if (section === 'nodes') {
     const [name, tab = ''] = trimmed;
-    return name ? { ...found, page: 'node', name, tab: NODE_TABS.includes(tab) ? tab : '' } : { ...found, page: 'nodes' };
+    return name
+      ? { ...found, page: 'node', name, tab: NODE_TABS.includes(tab) ? tab : '' }
+      : { ...found, page: 'nodes' };
   }
   if (section === 'kv') return { ...found, ...keys(rest.length ? rest : [''], query) };
-  if (section === 'intentions') return trimmed[0] ? { ...found, page: 'intention', id: trimmed[0] === 'create' ? null : trimmed[0] } : { ...found, page: 'intentions' };
+  if (section === 'intentions')
+    return trimmed[0]
+      ? { ...found, page: 'intention', id: trimmed[0] === 'create' ? null : trimmed[0] }
+      : { ...found, page: 'intentions' };
   if (section === 'acls') {
     const kind = ACL_KINDS.includes(trimmed[0]) ? trimmed[0] : 'tokens';
-    return trimmed[1] ? { ...found, page: 'acl', kind, id: trimmed[1] === 'create' ? null : trimmed[1] } : { ...found, page: 'acls', kind };
+    return trimmed[1]
+      ? { ...found, page: 'acl', kind, id: trimmed[1] === 'create' ? null : trimmed[1] }
+      : { ...found, page: 'acls', kind };
   }
-  if (section === 'agent') return { ...found, page: 'agent', tab: AGENT_TABS.includes(trimmed[0]) ? trimmed[0] : 'configuration' };
+  if (section === 'agent')
+    return { ...found, page: 'agent', tab: AGENT_TABS.includes(trimmed[0]) ? trimmed[0] : 'configuration' };
   return { ...found, page: PLAIN.includes(section) ? section : 'missing' };
 }
 
 /** The address of the same section in another datacenter. */
-export const elsewhere = (route, dc) => to.section(dc, route.section === 'setting' || !route.section ? 'overview' : route.section);
+export const elsewhere = (route, dc) =>
+  to.section(dc, route.section === 'setting' || !route.section ? 'overview' : route.section);

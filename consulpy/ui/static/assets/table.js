@@ -70,7 +70,10 @@ export class Table {
     this.waiting = 0;
     this.shown = wanted;
     if (!isOther && before && this._isRead) {
-      const held = hold(before, wanted.map((row) => row.key));
+      const held = hold(
+        before,
+        wanted.map((row) => row.key),
+      );
       if (held.waiting) {
         const byKey = new Map(wanted.map((row) => [row.key, row]));
         this.shown = held.keys.map((key) => byKey.get(key));
@@ -175,10 +178,12 @@ export class Table {
     const { filter, status } = this.view.settings(['filter', 'status']);
     const pressed = new Set((status || '').split(','));
     const counts = new Map();
-    for (const row of this._rows ?? []) for (const word of row.states ?? [row.state]) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const row of this._rows ?? [])
+      for (const word of row.states ?? [row.state]) counts.set(word, (counts.get(word) ?? 0) + 1);
     const type = (event) => this.view.set({ filter: event.target.value }, true);
     const label = `Filter ${this.how.many ?? `${this.how.one}s`}`;
-    const words = this.how.states ?? [];
+    const states = this.how.states ?? [];
+    const words = states.length <= 4 ? states : states.filter((word) => counts.get(word) || pressed.has(word));
     const escape = (event) => {
       if (event.key !== 'Escape') return;
       event.preventDefault();
@@ -187,15 +192,17 @@ export class Table {
     };
     return html`<div class="tools">
       <input type="search" aria-label=${label} placeholder=${this.how.placeholder ?? label} .value=${filter} @input=${type} @keydown=${escape} autocomplete="off" spellcheck="false" data-filter />
-      ${words.length
-        ? html`<div class="toggles" role="group" aria-label="States">
+      ${
+        words.length
+          ? html`<div class="toggles" role="group" aria-label="States">
             ${words.map(
               (word) => html`<button type="button" aria-pressed=${pressed.has(word)} @click=${() => this._toggle(word)}>
                 ${state(word, word[0].toUpperCase() + word.slice(1))} ${counts.get(word) ?? 0}
               </button>`,
             )}
           </div>`
-        : nothing}
+          : nothing
+      }
       ${extra}
     </div>`;
   }
@@ -215,12 +222,16 @@ export class Table {
         <div role="rowgroup" class="head">
           <div role="row" aria-rowindex="1" class="row ${this.how.kind ?? ''}">
             ${columns.map(
-              (column) => html`<div role="columnheader" class="cell c-${column.id}" aria-sort=${column.id === sorted ? `${direction}ending` : nothing}>
-                ${column.title && (column.sort || column.id === 'name' || column.id === 'state')
-                  ? html`<button type="button" class="sort" @click=${() => this._sortBy(column)}>
+              (
+                column,
+              ) => html`<div role="columnheader" class="cell c-${column.id}" aria-sort=${column.id === sorted ? `${direction}ending` : nothing}>
+                ${
+                  column.title && (column.sort || column.id === 'name' || column.id === 'state')
+                    ? html`<button type="button" class="sort" @click=${() => this._sortBy(column)}>
                       ${column.title}<span aria-hidden="true">${column.id === sorted ? (direction === 'desc' ? ' ▾' : ' ▴') : ''}</span>
                     </button>`
-                  : column.title}
+                    : column.title
+                }
               </div>`,
             )}
           </div>
@@ -252,7 +263,8 @@ export class Table {
     const rows = [];
     for (let at = from; at < to; at += 1) rows.push({ row: this.shown[at], at });
     let [before, after, gapBefore, gapAfter] = [from * px, (total - to) * px, 0, 0];
-    const focus = this._focus === null || total === to - from ? -1 : this.shown.findIndex((row) => row.key === this._focus);
+    const focus =
+      this._focus === null || total === to - from ? -1 : this.shown.findIndex((row) => row.key === this._focus);
     if (focus >= 0 && focus < from) {
       rows.unshift({ row: this.shown[focus], at: focus, gap: 'after' });
       before = focus * px;

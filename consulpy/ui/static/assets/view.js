@@ -64,7 +64,12 @@ export class View {
   /** A value that is computed anew only when one of the `versions` has changed. */
   memo(name, versions, make) {
     const kept = (this._memos ??= new Map()).get(name);
-    if (kept && kept.versions.every((each, at) => Object.is(each, versions[at])) && kept.versions.length === versions.length) return kept.value;
+    if (
+      kept &&
+      kept.versions.every((each, at) => Object.is(each, versions[at])) &&
+      kept.versions.length === versions.length
+    )
+      return kept.value;
     const value = make();
     this._memos.set(name, { versions, value });
     return value;

@@ -29,7 +29,7 @@ function afterFlap(events, begin) {
  */
 export function folded(events) {
   const lines = [];
-  for (let begin = 0; begin < events.length; ) {
+  for (let begin = 0; begin < events.length;) {
     let end = begin;
     let times = 0;
     for (let after = afterFlap(events, end); after > end; after = afterFlap(events, end)) {
@@ -37,8 +37,23 @@ export function folded(events) {
       times += 1;
     }
     if (times >= FOLD_FROM) {
-      const peers = [...new Set(events.slice(begin, end).filter((event) => event.What === 'suspected').map((event) => event.Peer))].sort();
-      lines.push({ ...events[begin], What: `suspected and refuted ${times} times`, times, until: events[end - 1].At, Peer: '', peers, Detail: '' });
+      const peers = [
+        ...new Set(
+          events
+            .slice(begin, end)
+            .filter((event) => event.What === 'suspected')
+            .map((event) => event.Peer),
+        ),
+      ].sort();
+      lines.push({
+        ...events[begin],
+        What: `suspected and refuted ${times} times`,
+        times,
+        until: events[end - 1].At,
+        Peer: '',
+        peers,
+        Detail: '',
+      });
       begin = end;
     } else {
       lines.push(events[begin]);
@@ -56,7 +71,11 @@ export function lastDeath(events) {
   while (begin >= 0 && DURING_SUSPICION.includes(events[begin].What)) begin -= 1;
   const suspected = events[begin]?.What === 'suspected' ? events[begin] : undefined;
   const between = suspected ? events.slice(begin + 1, deadAt) : [];
-  return { suspected, confirmed: between.filter((event) => event.What === 'suspicion confirmed'), dead: events[deadAt] };
+  return {
+    suspected,
+    confirmed: between.filter((event) => event.What === 'suspicion confirmed'),
+    dead: events[deadAt],
+  };
 }
 
 /** `Suspected by c1 at 03:12:36: no ack … Confirmed by s1 and c3. Declared dead at 03:12:41.`; '' if the timeline does not tell. */
@@ -66,7 +85,11 @@ export function sentence(events) {
   const { suspected, confirmed = [], dead } = found;
   const parts = [];
   if (suspected) {
-    const detail = !suspected.Detail ? '' : isHearsay(suspected) ? `, heard by ${suspected.Detail}` : `: ${suspected.Detail}`;
+    const detail = !suspected.Detail
+      ? ''
+      : isHearsay(suspected)
+        ? `, heard by ${suspected.Detail}`
+        : `: ${suspected.Detail}`;
     parts.push(`Suspected by ${suspected.Peer || 'an unknown member'} at ${at(suspected)}${detail}.`);
   }
   const peers = [...new Set(confirmed.map((event) => event.Peer))];

@@ -49,7 +49,11 @@ export const visibleLines = (text) =>
 
 /** The first line that says something, at most `most` characters. */
 export function firstLine(text, most = 200) {
-  const line = String(text ?? '').slice(0, 4000).split('\n').find((each) => each.trim()) ?? '';
+  const line =
+    String(text ?? '')
+      .slice(0, 4000)
+      .split('\n')
+      .find((each) => each.trim()) ?? '';
   return visible(line.length > most ? `${line.slice(0, most)} …` : line);
 }
 
@@ -91,16 +95,24 @@ export const dateTime = (ms) => {
 
 /** Bytes as people read them. */
 export const bytes = (number) =>
-  number < 1024 ? `${number} B` : number < 1048576 ? `${(number / 1024).toFixed(1)} KiB` : `${(number / 1048576).toFixed(1)} MiB`;
+  number < 1024
+    ? `${number} B`
+    : number < 1048576
+      ? `${(number / 1024).toFixed(1)} KiB`
+      : `${(number / 1048576).toFixed(1)} MiB`;
 
 /** Seconds of a Go duration: `1m30s` is 90. */
 export function goSeconds(text) {
   const unit = { h: 3600, m: 60, s: 1, ms: 1e-3, us: 1e-6, µs: 1e-6, ns: 1e-9 };
-  return [...String(text ?? '').matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g)].reduce((sum, [, n, u]) => sum + Number(n) * unit[u], 0);
+  return [...String(text ?? '').matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g)].reduce(
+    (sum, [, n, u]) => sum + Number(n) * unit[u],
+    0,
+  );
 }
 
 /** An argument of a shell command, quoted if it has to be. */
-export const shellWord = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${String(text).replaceAll("'", "'\\''")}'`);
+export const shellWord = (text) =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${String(text).replaceAll("'", "'\\''")}'`;
 
 /** An address with its port; IPv6 in brackets. */
 export const hostPort = (host, port) => (port ? `${host.includes(':') ? `[${host}]` : host}:${port}` : host);

@@ -1,24 +1,44 @@
 /** One token, policy or role, or a new one. */
 
-import { action, copyable, facts, failure, html, link, loading, name, nothing, note, refused, sameOnCommandLine } from '../parts.js';
+import {
+  action,
+  copyable,
+  facts,
+  failure,
+  html,
+  link,
+  loading,
+  name,
+  nothing,
+  note,
+  refused,
+  sameOnCommandLine,
+} from '../parts.js';
 import { to } from '../routes.js';
 import { segment, send, withQuery } from '../api.js';
 import { KINDS, bodyOf, draftOf, feedOf, isBuiltIn, whyOff } from '../acl.js';
 import { ask } from '../dialog.js';
 import { visible } from '../words.js';
 
-const path = ({ kind, id, dc }) => withQuery(`/v1/acl/${KINDS[kind].path}${id === null ? '' : `/${segment(id)}`}`, { dc });
-const isDirty = (state) => Boolean(state.draft && state.opened && JSON.stringify(state.draft) !== JSON.stringify(state.opened));
+const path = ({ kind, id, dc }) =>
+  withQuery(`/v1/acl/${KINDS[kind].path}${id === null ? '' : `/${segment(id)}`}`, { dc });
+const isDirty = (state) =>
+  Boolean(state.draft && state.opened && JSON.stringify(state.draft) !== JSON.stringify(state.opened));
 
 async function store(view) {
   const { route, state } = view;
   let made = null;
   const done = await view.act(`The ${KINDS[route.kind].one} was saved`, async () => {
     const sent = { ...state.draft };
-    made = await send('PUT', path(route), bodyOf(route.kind, state.draft, route.id === null ? {} : view.feeds.item.body));
+    made = await send(
+      'PUT',
+      path(route),
+      bodyOf(route.kind, state.draft, route.id === null ? {} : view.feeds.item.body),
+    );
     state.opened = sent;
   });
-  if (done && route.id === null) view.app.navigate(to.acl(route.dc, route.kind, made[KINDS[route.kind].id]), { replace: true });
+  if (done && route.id === null)
+    view.app.navigate(to.acl(route.dc, route.kind, made[KINDS[route.kind].id]), { replace: true });
 }
 
 async function remove(view) {
@@ -27,7 +47,8 @@ async function remove(view) {
   const body = html`<p>The ${one} <code>${visible(view.feeds.item.body.Name || route.id)}</code> is deleted; who uses it loses what it grants. This cannot be undone.</p>`;
   if (!(await ask({ title: `Delete the ${one}`, body, danger: 'Delete' }))) return;
   view.state.opened = { ...view.state.draft };
-  if (await view.act(`The ${one} was deleted`, () => send('DELETE', path(route)))) view.app.navigate(to.acl(route.dc, route.kind));
+  if (await view.act(`The ${one} was deleted`, () => send('DELETE', path(route))))
+    view.app.navigate(to.acl(route.dc, route.kind));
 }
 
 function field(view, [key, label, type]) {
@@ -36,8 +57,10 @@ function field(view, [key, label, type]) {
     draft[key] = type === 'yes' ? event.target.checked : event.target.value;
     view.draw();
   };
-  if (type === 'yes') return html`<label><input type="checkbox" .checked=${draft[key]} ?disabled=${view.route.id !== null} @change=${set} /> ${label}</label>`;
-  if (type === 'rules') return html`<label>${label} <textarea aria-label=${label} spellcheck="false" .value=${draft[key]} @input=${set}></textarea></label>`;
+  if (type === 'yes')
+    return html`<label><input type="checkbox" .checked=${draft[key]} ?disabled=${view.route.id !== null} @change=${set} /> ${label}</label>`;
+  if (type === 'rules')
+    return html`<label>${label} <textarea aria-label=${label} spellcheck="false" .value=${draft[key]} @input=${set}></textarea></label>`;
   return html`<label>${label} <input type="text" aria-label=${label} autocomplete="off" spellcheck="false" .value=${draft[key]} @input=${set} /></label>`;
 }
 
@@ -78,7 +101,10 @@ export default {
     const { body: found, error } = route.id === null ? {} : feedOf(view, 'item', path(route));
     const content = () => {
       if (whyOff(view.app, error)) return note(whyOff(view.app, error));
-      if (error?.status === 403) return error.message.includes('not found') ? html`<p class="note">There is no ${one} ${name(route.id)}.</p>` : refused(route.dc, error);
+      if (error?.status === 403)
+        return error.message.includes('not found')
+          ? html`<p class="note">There is no ${one} ${name(route.id)}.</p>`
+          : refused(route.dc, error);
       if (error?.status === 404) return html`<p class="note">There is no ${one} ${name(route.id)}.</p>`;
       return state.draft ? form(view) : error?.status ? failure(error) : loading();
     };

@@ -20,11 +20,23 @@ function flatten(value, prefix = '') {
 }
 
 const settingColumns = [
-  { id: 'name', title: 'Setting', cell: (row, tab) => html`<span class="mono" tabindex=${tab}>${name(row.name)}</span>` },
-  { id: 'value', title: 'Value', cell: (row) => html`<bdi class="mono" title=${visible(row.value)}>${visible(row.value)}</bdi>` },
+  {
+    id: 'name',
+    title: 'Setting',
+    cell: (row, tab) => html`<span class="mono" tabindex=${tab}>${name(row.name)}</span>`,
+  },
+  {
+    id: 'value',
+    title: 'Value',
+    cell: (row) => html`<bdi class="mono" title=${visible(row.value)}>${visible(row.value)}</bdi>`,
+  },
 ];
 const metricColumns = [
-  { id: 'name', title: 'Metric', cell: (row, tab) => html`<span class="mono" tabindex=${tab}>${name(row.name)}</span>` },
+  {
+    id: 'name',
+    title: 'Metric',
+    cell: (row, tab) => html`<span class="mono" tabindex=${tab}>${name(row.name)}</span>`,
+  },
   { id: 'value', title: 'Value', cell: (row) => row.value },
   { id: 'course', title: 'Course', cell: (row) => spark(row.course) },
 ];
@@ -32,22 +44,38 @@ const metricColumns = [
 function spark(values) {
   if (values.length < 2) return nothing;
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const points = values.map((value, at) => `${(at * 120) / (values.length - 1)},${22 - ((value - low) / (high - low || 1)) * 20}`).join(' ');
+  const points = values
+    .map((value, at) => `${(at * 120) / (values.length - 1)},${22 - ((value - low) / (high - low || 1)) * 20}`)
+    .join(' ');
   return html`<svg class="spark" viewBox="0 0 120 24" aria-hidden="true">${svg`<polyline points=${points} />`}</svg>`;
 }
 
 const settingRows = (self) =>
-  flatten(self.DebugConfig ?? self.Config ?? {}).map(([key, value]) => ({ key, name: key, value, text: `${key} ${value}`.toLowerCase(), state: '', mark: '' }));
+  flatten(self.DebugConfig ?? self.Config ?? {}).map(([key, value]) => ({
+    key,
+    name: key,
+    value,
+    text: `${key} ${value}`.toLowerCase(),
+    state: '',
+    mark: '',
+  }));
 
 const rounded = (number) => String(Number(number.toPrecision(6)));
 
 function metricRows(view, body) {
   const history = (view.state.history ??= new Map());
-  const labels = (each) => Object.entries(each.Labels ?? {}).map(([key, value]) => `${key}=${value}`).join(',');
+  const labels = (each) =>
+    Object.entries(each.Labels ?? {})
+      .map(([key, value]) => `${key}=${value}`)
+      .join(',');
   const all = [
     ...(body.Gauges ?? []).map((each) => [each, each.Value, rounded(each.Value)]),
     ...(body.Counters ?? []).map((each) => [each, each.Count, `${each.Count} in the interval`]),
-    ...(body.Samples ?? []).map((each) => [each, each.Mean, `mean ${rounded(each.Mean)}, max ${rounded(each.Max)}, ${count(each.Count, 'sample')}`]),
+    ...(body.Samples ?? []).map((each) => [
+      each,
+      each.Mean,
+      `mean ${rounded(each.Mean)}, max ${rounded(each.Max)}, ${count(each.Count, 'sample')}`,
+    ]),
   ];
   return all.map(([each, number, value]) => {
     const key = `${each.Name}${labels(each) && `{${labels(each)}}`}`;
@@ -66,8 +94,15 @@ async function follow(view) {
   state.logError = '';
   try {
     const headers = currentToken() ? { 'X-Consul-Token': currentToken() } : {};
-    const response = await fetch(`/v1/agent/monitor?loglevel=${state.level}`, { headers, signal: abort.signal, cache: 'no-store' });
-    if (!response.ok) throw Object.assign(new Error((await response.text()) || `status ${response.status}`), { status: response.status });
+    const response = await fetch(`/v1/agent/monitor?loglevel=${state.level}`, {
+      headers,
+      signal: abort.signal,
+      cache: 'no-store',
+    });
+    if (!response.ok)
+      throw Object.assign(new Error((await response.text()) || `status ${response.status}`), {
+        status: response.status,
+      });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
     for (;;) {
@@ -102,7 +137,12 @@ function log(view) {
     view.draw();
   };
   return html`<div class="tools">
-      <input type="search" aria-label="Filter the log" placeholder="Filter the log" data-filter .value=${state.logFilter ?? ''} @input=${(event) => { state.logFilter = event.target.value; view.draw(); }} />
+      <input type="search" aria-label="Filter the log" placeholder="Filter the log" data-filter .value=${state.logFilter ?? ''} @input=${(
+        event,
+      ) => {
+        state.logFilter = event.target.value;
+        view.draw();
+      }} />
       <select aria-label="Level" @change=${choose}>${LEVELS.map((level) => html`<option .value=${level} ?selected=${level === state.level}>${level}</option>`)}</select>
       <button type="button" @click=${toggle}>${state.stream ? 'Pause' : 'Go on'}</button>
     </div>
@@ -128,10 +168,21 @@ function metrics(view) {
 
 export default {
   title: (route) => `${route.tab[0].toUpperCase()}${route.tab.slice(1)} - Agent`,
-  feeds: (route) => ({ configuration: { self: { path: '/v1/agent/self', pollMs: 30000 } }, metrics: { metrics: { path: '/v1/agent/metrics', pollMs: 5000 } }, log: {} })[route.tab],
+  feeds: (route) =>
+    ({
+      configuration: { self: { path: '/v1/agent/self', pollMs: 30000 } },
+      metrics: { metrics: { path: '/v1/agent/metrics', pollMs: 5000 } },
+      log: {},
+    })[route.tab],
   start(view) {
     const columns = view.route.tab === 'metrics' ? metricColumns : settingColumns;
-    view.table = new Table(view, { name: 'Settings', one: view.route.tab === 'metrics' ? 'metric' : 'setting', columns, kind: view.route.tab === 'metrics' ? 'of-metrics' : 'of-settings', empty: () => html`<p>Nothing yet.</p>` });
+    view.table = new Table(view, {
+      name: 'Settings',
+      one: view.route.tab === 'metrics' ? 'metric' : 'setting',
+      columns,
+      kind: view.route.tab === 'metrics' ? 'of-metrics' : 'of-settings',
+      empty: () => html`<p>Nothing yet.</p>`,
+    });
     if (view.route.tab !== 'log') return;
     Object.assign(view.state, { lines: [], level: 'info' });
     view.onStop(() => view.state.stream?.abort());
@@ -144,7 +195,15 @@ export default {
     const { route } = view;
     const tab = (id) => to.section(route.dc, id === 'configuration' ? 'agent' : `agent/${id}`);
     return html`<h1>Agent${view.app.own ? html` ${name(view.app.own.NodeName)}` : nothing}</h1>
-      ${tabs('Agent', [['configuration', 'Configuration', tab('configuration')], ['metrics', 'Metrics', tab('metrics')], ['log', 'Log', tab('log')]], route.tab)}
+      ${tabs(
+        'Agent',
+        [
+          ['configuration', 'Configuration', tab('configuration')],
+          ['metrics', 'Metrics', tab('metrics')],
+          ['log', 'Log', tab('log')],
+        ],
+        route.tab,
+      )}
       ${{ configuration, metrics, log }[route.tab](view)}
       ${sameOnCommandLine(['consulpy info', '/v1/agent/self'], ['consulpy monitor -log-level=debug', '/v1/agent/metrics'])}`;
   },

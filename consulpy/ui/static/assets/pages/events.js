@@ -13,8 +13,12 @@ const MOST = 500;
 function collect(view, feed) {
   const known = (view.state.seen ??= new Map());
   const add = (key, entry) => known.has(key) || known.set(key, entry);
-  if (feed === 'changes') for (const each of view.feeds.changes.body ?? []) add(`${each.Name} ${each.At} ${each.What}`, { atMs: each.At * 1000, change: each });
-  if (feed === 'events') for (const each of view.feeds.events.body ?? []) add(each.ID, { atMs: view.state.hasEvents ? Date.now() : 0, event: each });
+  if (feed === 'changes')
+    for (const each of view.feeds.changes.body ?? [])
+      add(`${each.Name} ${each.At} ${each.What}`, { atMs: each.At * 1000, change: each });
+  if (feed === 'events')
+    for (const each of view.feeds.events.body ?? [])
+      add(each.ID, { atMs: view.state.hasEvents ? Date.now() : 0, event: each });
   if (feed === 'events') view.state.hasEvents = true;
   for (const key of [...known.keys()].slice(0, Math.max(0, known.size - MOST))) known.delete(key);
 }

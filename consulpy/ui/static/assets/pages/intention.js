@@ -7,10 +7,20 @@ import { ask } from '../dialog.js';
 import { visible } from '../words.js';
 
 const path = (route) => withQuery(`/v1/connect/intentions/${segment(route.id)}`, { dc: route.dc });
-const FIELDS = [['SourceName', 'Source'], ['DestinationName', 'Destination'], ['Description', 'Description']];
+const FIELDS = [
+  ['SourceName', 'Source'],
+  ['DestinationName', 'Destination'],
+  ['Description', 'Description'],
+];
 
-const draftOf = (found) => ({ SourceName: found.SourceName, DestinationName: found.DestinationName, Action: found.Action, Description: found.Description ?? '' });
-const isDirty = (state) => Boolean(state.draft && state.opened && JSON.stringify(state.draft) !== JSON.stringify(state.opened));
+const draftOf = (found) => ({
+  SourceName: found.SourceName,
+  DestinationName: found.DestinationName,
+  Action: found.Action,
+  Description: found.Description ?? '',
+});
+const isDirty = (state) =>
+  Boolean(state.draft && state.opened && JSON.stringify(state.draft) !== JSON.stringify(state.opened));
 
 async function store(view) {
   const { route, state } = view;
@@ -29,7 +39,8 @@ async function remove(view) {
   const body = html`<p>The intention <strong>${name(opened.SourceName)} to ${name(opened.DestinationName)}</strong> (${opened.Action}) is deleted. To undo it, create it again.</p>`;
   if (!(await ask({ title: 'Delete the intention', body, danger: 'Delete' }))) return;
   view.state.opened = { ...view.state.draft };
-  if (await view.act('The intention was deleted', () => send('DELETE', path(view.route)))) view.app.navigate(to.section(view.route.dc, 'intentions'));
+  if (await view.act('The intention was deleted', () => send('DELETE', path(view.route))))
+    view.app.navigate(to.section(view.route.dc, 'intentions'));
 }
 
 function form(view) {
@@ -42,10 +53,19 @@ function form(view) {
     event.preventDefault();
     store(view);
   };
-  const choice = (value, means) => html`<label><input type="radio" name="action" .checked=${state.draft.Action === value} @change=${() => { state.draft.Action = value; view.draw(); }} /> ${means}</label>`;
+  const choice = (value, means) =>
+    html`<label><input type="radio" name="action" .checked=${state.draft.Action === value} @change=${() => {
+      state.draft.Action = value;
+      view.draw();
+    }} /> ${means}</label>`;
   return html`<form @submit=${submit}>
-    ${FIELDS.map(([field, label]) => html`<label>${label}${field === 'Description' ? nothing : html` <span class="muted">a service, or * for every service</span>`}
-      <input type="text" aria-label=${label} autocomplete="off" spellcheck="false" .value=${state.draft[field]} @input=${set(field)} /></label>`)}
+    ${FIELDS.map(
+      ([
+        field,
+        label,
+      ]) => html`<label>${label}${field === 'Description' ? nothing : html` <span class="muted">a service, or * for every service</span>`}
+      <input type="text" aria-label=${label} autocomplete="off" spellcheck="false" .value=${state.draft[field]} @input=${set(field)} /></label>`,
+    )}
     <fieldset><legend>Action</legend>${choice('allow', 'Allow: the source may connect')} ${choice('deny', 'Deny: it may not')}</fieldset>
     <p class="row-of-buttons">${action(view, 'Save', null, { submit: true })}
       ${route.id === null ? html`<a class="button" href=${link(to.section(route.dc, 'intentions'))}>Cancel</a>` : action(view, 'Delete', () => remove(view), { danger: true })}</p>
@@ -60,7 +80,12 @@ export default {
   start(view) {
     if (view.route.id !== null) return;
     const { query } = view.route;
-    view.state.draft = { SourceName: query.get('source') ?? '', DestinationName: query.get('destination') ?? '', Action: 'allow', Description: '' };
+    view.state.draft = {
+      SourceName: query.get('source') ?? '',
+      DestinationName: query.get('destination') ?? '',
+      Action: 'allow',
+      Description: '',
+    };
     view.state.opened = { ...view.state.draft };
   },
   changed(view) {
@@ -72,7 +97,12 @@ export default {
   render(view) {
     const { route, state, feeds } = view;
     const error = feeds.intention?.error;
-    const title = route.id === null ? 'New intention' : state.opened ? html`${name(state.opened.SourceName)} to ${name(state.opened.DestinationName)}` : 'Intention';
+    const title =
+      route.id === null
+        ? 'New intention'
+        : state.opened
+          ? html`${name(state.opened.SourceName)} to ${name(state.opened.DestinationName)}`
+          : 'Intention';
     const content = () => {
       if (error?.status === 403) return refused(route.dc, error);
       if (error?.status === 404) return html`<p class="note">There is no intention ${name(route.id)}.</p>`;

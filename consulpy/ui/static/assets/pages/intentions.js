@@ -17,17 +17,43 @@ export const verdict = (action) =>
 const every = (service) => (service === '*' ? html`<em>* (every service)</em>` : name(service));
 
 const columns = [
-  { id: 'action', title: 'Action', cell: (row) => verdict(row.action), sort: (a, b) => (a.action < b.action ? -1 : a.action > b.action ? 1 : 0) },
-  { id: 'name', title: 'Source', cell: (row, tab) => html`<a href=${link(row.path)} tabindex=${tab}>${every(row.source)}</a>` },
-  { id: 'destination', title: 'Destination', cell: (row) => html`<span aria-hidden="true">→ </span>${every(row.destination)}`, sort: (a, b) => (a.destination < b.destination ? -1 : 1) },
+  {
+    id: 'action',
+    title: 'Action',
+    cell: (row) => verdict(row.action),
+    sort: (a, b) => (a.action < b.action ? -1 : a.action > b.action ? 1 : 0),
+  },
+  {
+    id: 'name',
+    title: 'Source',
+    cell: (row, tab) => html`<a href=${link(row.path)} tabindex=${tab}>${every(row.source)}</a>`,
+  },
+  {
+    id: 'destination',
+    title: 'Destination',
+    cell: (row) => html`<span aria-hidden="true">→ </span>${every(row.destination)}`,
+    sort: (a, b) => (a.destination < b.destination ? -1 : 1),
+  },
   { id: 'precedence', title: 'Precedence', cell: (row) => row.precedence, sort: (a, b) => b.precedence - a.precedence },
-  { id: 'description', title: 'Description', cell: (row) => html`<bdi class="muted">${visible(row.description)}</bdi>` },
+  {
+    id: 'description',
+    title: 'Description',
+    cell: (row) => html`<bdi class="muted">${visible(row.description)}</bdi>`,
+  },
 ];
 
 const rows = (dc, intentions) =>
   intentions.map((each) => ({
-    key: each.ID, name: each.SourceName, source: each.SourceName, destination: each.DestinationName, action: each.Action, precedence: each.Precedence,
-    description: each.Description ?? '', path: to.intention(dc, each.ID), state: '', mark: `${each.Action}`,
+    key: each.ID,
+    name: each.SourceName,
+    source: each.SourceName,
+    destination: each.DestinationName,
+    action: each.Action,
+    precedence: each.Precedence,
+    description: each.Description ?? '',
+    path: to.intention(dc, each.ID),
+    state: '',
+    mark: `${each.Action}`,
     text: `${each.SourceName} ${each.DestinationName} ${each.Action} ${each.Description ?? ''}`.toLowerCase(),
   }));
 
@@ -36,8 +62,13 @@ export default {
   feeds: (route) => ({ intentions: path(route.dc) }),
   start(view) {
     view.table = new Table(view, {
-      name: 'Intentions', one: 'intention', columns, kind: 'of-intentions', order: (a, b) => b.precedence - a.precedence,
-      empty: () => html`<p>There are no intentions: with ACLs' default policy every service may connect, or none.</p><pre tabindex="0">consulpy intention create -allow web db</pre>`,
+      name: 'Intentions',
+      one: 'intention',
+      columns,
+      kind: 'of-intentions',
+      order: (a, b) => b.precedence - a.precedence,
+      empty: () =>
+        html`<p>There are no intentions: with ACLs' default policy every service may connect, or none.</p><pre tabindex="0">consulpy intention create -allow web db</pre>`,
     });
   },
   render(view) {

@@ -1,6 +1,19 @@
 /** One key: its value as text, JSON or hexadecimal. What is saved is checked against the index that was opened. */
 
-import { action, facts, failure, html, link, loading, name, nothing, note, refused, sameOnCommandLine, to as anchor } from '../parts.js';
+import {
+  action,
+  facts,
+  failure,
+  html,
+  link,
+  loading,
+  name,
+  nothing,
+  note,
+  refused,
+  sameOnCommandLine,
+  to as anchor,
+} from '../parts.js';
 import { to } from '../routes.js';
 import { ask } from '../dialog.js';
 import { entryOf, isReachable, keyPath, read, remove, save } from '../kv.js';
@@ -15,8 +28,12 @@ const folderOf = (key) => key.slice(0, key.lastIndexOf('/') + 1);
 function open(view, found) {
   const text = asText(found.bytes);
   Object.assign(view.state, {
-    opened: found, theirs: undefined, flags: found.flags, lineEnd: text?.lineEnd ?? '\n',
-    mode: text ? 'text' : 'hex', draft: text ? text.text : asHex(found.bytes),
+    opened: found,
+    theirs: undefined,
+    flags: found.flags,
+    lineEnd: text?.lineEnd ?? '\n',
+    mode: text ? 'text' : 'hex',
+    draft: text ? text.text : asHex(found.bytes),
   });
   if (found.session) lockedBy(view, found.session);
 }
@@ -85,7 +102,7 @@ function setMode(view, mode) {
 
 async function store(view, index) {
   const { route, state } = view;
-  const key = route.key ?? (route.folder + (state.newKey ?? ''));
+  const key = route.key ?? route.folder + (state.newKey ?? '');
   const done = await view.act('', async () => {
     if (key === '' || (route.key === null && !state.newKey)) throw new Error('the key has no name');
     const bytes = typed(state);
@@ -131,9 +148,11 @@ function conflict(view) {
     <h2>${theirs ? 'The key has changed since it was opened' : 'The key was deleted since it was opened'}</h2>
     ${theirs?.session ? html`<p>It is locked by session <span class="mono">${name(theirs.session)}</span>.</p>` : nothing}
     <p>Nothing of yours is lost: it is in the field below${theirs ? ', and beside theirs here' : ''}.</p>
-    ${theirs
-      ? html`<div class="pair"><div><h3>Mine</h3><pre tabindex="0">${visibleLines(state.draft)}</pre></div><div><h3>Theirs</h3><pre tabindex="0">${visibleLines(text)}</pre></div></div>`
-      : nothing}
+    ${
+      theirs
+        ? html`<div class="pair"><div><h3>Mine</h3><pre tabindex="0">${visibleLines(state.draft)}</pre></div><div><h3>Theirs</h3><pre tabindex="0">${visibleLines(text)}</pre></div></div>`
+        : nothing
+    }
     <p class="row-of-buttons">
       ${action(view, 'Save mine anyway', () => store(view, theirs ? theirs.modifyIndex : 0), { danger: true })}
       ${theirs ? html`<button type="button" @click=${take}>Take theirs</button>` : nothing}
@@ -165,16 +184,29 @@ function editor(view) {
     state.draft = prettyJson(state.draft);
     view.draw();
   };
-  const mode = (id, label) => html`<button type="button" aria-pressed=${state.mode === id} @click=${() => setMode(view, id)}>${label}</button>`;
+  const mode = (id, label) =>
+    html`<button type="button" aria-pressed=${state.mode === id} @click=${() => setMode(view, id)}>${label}</button>`;
   return html`<form @submit=${submit}>
-    ${isNew ? html`<label>Key${route.folder ? html` below <code>${visible(route.folder)}</code>` : nothing} <input name="key" autocomplete="off" spellcheck="false" .value=${state.newKey ?? ''} @input=${(event) => { state.newKey = event.target.value; view.draw(); }} aria-label="Key" /></label>` : nothing}
+    ${
+      isNew
+        ? html`<label>Key${route.folder ? html` below <code>${visible(route.folder)}</code>` : nothing} <input name="key" autocomplete="off" spellcheck="false" .value=${state.newKey ?? ''} @input=${(
+            event,
+          ) => {
+            state.newKey = event.target.value;
+            view.draw();
+          }} aria-label="Key" /></label>`
+        : nothing
+    }
     <div class="row-of-buttons" role="group" aria-label="Shown as">${mode('text', 'Text')} ${mode('json', 'JSON')} ${mode('hex', 'Hexadecimal')}
       ${state.mode === 'json' ? html`<button type="button" ?disabled=${Boolean(json)} @click=${pretty}>Pretty-print</button>` : nothing}</div>
     <label>Value <textarea aria-label="Value" spellcheck="false" .value=${state.draft} @input=${type} aria-invalid=${Boolean(wrong || json || isLarge)}></textarea></label>
     <p class="muted">${now ? size(now.length) : '?'} of at most ${size(VALUE_MAX)}${state.lineEnd === '\r\n' && state.mode !== 'hex' ? ', lines end with CR LF' : ''}${isDirty(state) ? ', not saved' : ''}</p>
     ${wrong ? html`<p class="failure">${wrong}</p>` : nothing} ${json ? html`<p class="failure">not JSON: ${name(json)}</p>` : nothing}
     ${isLarge ? html`<p class="failure">larger than a server takes</p>` : nothing}
-    <label>Flags <input inputmode="numeric" .value=${state.flags} @input=${(event) => { state.flags = event.target.value; view.draw(); }} /></label>
+    <label>Flags <input inputmode="numeric" .value=${state.flags} @input=${(event) => {
+      state.flags = event.target.value;
+      view.draw();
+    }} /></label>
     ${state.opened?.session ? note(html`Locked by session ${anchor(`${to.section(route.dc, 'sessions')}?filter=${encodeURIComponent(state.opened.session)}`, html`<span class="mono">${name(state.opened.session)}</span>`)}${state.lock ? html` of node ${name(state.lock.Node)}` : nothing}: its holder does not expect others to write.`) : nothing}
     <p class="row-of-buttons">${action(view, 'Save', null, { submit: true })}
       ${isNew ? html`<a class="button" href=${link(to.folder(route.dc, route.folder))}>Cancel</a>` : action(view, 'Delete', () => erase(view), { danger: true })}</p>
@@ -190,9 +222,24 @@ function content(view) {
     return html`<p class="note">No key of this name is there${isDamaged ? ': perhaps its name is not UTF-8, which the JSON of the API cannot say' : ''}.</p>
       <p>${anchor(to.folder(route.dc, folderOf(route.key)), 'To the folder')}</p>`;
   }
-  if (!state.opened && route.key !== null) return error?.status === 403 ? refused(route.dc, error) : view.failed ? failure(view.failed) : error?.status ? failure(error) : loading();
+  if (!state.opened && route.key !== null)
+    return error?.status === 403
+      ? refused(route.dc, error)
+      : view.failed
+        ? failure(view.failed)
+        : error?.status
+          ? failure(error)
+          : loading();
   return html`${conflict(view)} ${editor(view)}
-    ${state.opened ? facts([['CreateIndex', String(state.opened.createIndex)], ['ModifyIndex', String(state.opened.modifyIndex)], ['LockIndex', String(state.opened.lockIndex)]]) : nothing}`;
+    ${
+      state.opened
+        ? facts([
+            ['CreateIndex', String(state.opened.createIndex)],
+            ['ModifyIndex', String(state.opened.modifyIndex)],
+            ['LockIndex', String(state.opened.lockIndex)],
+          ])
+        : nothing
+    }`;
 }
 
 export default {
@@ -205,7 +252,14 @@ export default {
     const { key, dc } = view.route;
     Object.assign(view.state, { mode: 'text', draft: '', flags: '0', lineEnd: '\n' });
     if (key === null || isReachable(key)) return;
-    read(dc, key).then((found) => (found ? open(view, found) : (view.state.isMissing = true)), (error) => { view.failed = error; }).finally(() => view.draw());
+    read(dc, key)
+      .then(
+        (found) => (found ? open(view, found) : (view.state.isMissing = true)),
+        (error) => {
+          view.failed = error;
+        },
+      )
+      .finally(() => view.draw());
   },
   render(view) {
     const { route } = view;

@@ -16,7 +16,11 @@ const NAMES_MAX = 40;
 const POINTS_MAX = 600;
 
 const columns = [
-  { id: 'name', title: 'To', cell: (row, tab) => html`<a href=${link(row.path)} tabindex=${tab}>${name(row.name)}</a>` },
+  {
+    id: 'name',
+    title: 'To',
+    cell: (row, tab) => html`<a href=${link(row.path)} tabindex=${tab}>${name(row.name)}</a>`,
+  },
   { id: 'rtt', title: 'Round trip', cell: (row) => milliseconds(row.ms), sort: (a, b) => a.ms - b.ms },
 ];
 
@@ -27,7 +31,10 @@ function picture(coordinates, from) {
   const ys = points.map(([, y]) => y);
   const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   const scale = Math.min((WIDTH - 2 * EDGE) / (right - left || 1), (HEIGHT - 2 * EDGE) / (bottom - top || 1));
-  const place = ([x, y]) => [WIDTH / 2 + (x - (left + right) / 2) * scale, HEIGHT / 2 + (y - (top + bottom) / 2) * scale];
+  const place = ([x, y]) => [
+    WIDTH / 2 + (x - (left + right) / 2) * scale,
+    HEIGHT / 2 + (y - (top + bottom) / 2) * scale,
+  ];
   const spots = points.map((point, at) => ({ node: some[at].Node, at: place(point) }));
   const origin = spots.find((spot) => spot.node === from);
   const hasNames = some.length <= NAMES_MAX;
@@ -40,22 +47,40 @@ function picture(coordinates, from) {
 }
 
 function rows(dc, coordinates, from) {
-  return nearest(coordinates, from).map((each) => ({ key: each.name, name: each.name, ms: each.ms, path: to.node(dc, each.name), text: each.name.toLowerCase(), state: '', mark: '' }));
+  return nearest(coordinates, from).map((each) => ({
+    key: each.name,
+    name: each.name,
+    ms: each.ms,
+    path: to.node(dc, each.name),
+    text: each.name.toLowerCase(),
+    state: '',
+    mark: '',
+  }));
 }
 
 export default {
   title: () => 'Map',
   feeds: (route) => ({ coordinates: { path: path(route.dc), pollMs: 15000 } }),
   start(view) {
-    view.table = new Table(view, { name: 'Round trips', one: 'node', columns, kind: 'of-trips', order: (a, b) => a.ms - b.ms, empty: () => html`<p>There is no other node with coordinates.</p>` });
+    view.table = new Table(view, {
+      name: 'Round trips',
+      one: 'node',
+      columns,
+      kind: 'of-trips',
+      order: (a, b) => a.ms - b.ms,
+      empty: () => html`<p>There is no other node with coordinates.</p>`,
+    });
   },
   render(view) {
     const { coordinates } = view.feeds;
     const body = coordinates.body ?? [];
-    const nodes = view.memo('nodes', [coordinates.version], () => [...new Set(body.map((each) => each.Node))].map((each) => ({ key: each, name: each })).sort(byName));
+    const nodes = view.memo('nodes', [coordinates.version], () =>
+      [...new Set(body.map((each) => each.Node))].map((each) => ({ key: each, name: each })).sort(byName),
+    );
     const own = view.app.own?.NodeName;
     const from = view.route.query.get('from') || (nodes.some((each) => each.name === own) ? own : nodes[0]?.name);
-    if (coordinates.body) view.table.update(view.memo('rows', [coordinates.version, from], () => rows(view.route.dc, body, from)));
+    if (coordinates.body)
+      view.table.update(view.memo('rows', [coordinates.version, from], () => rows(view.route.dc, body, from)));
     return html`<h1>Map</h1>
       ${shown(view, coordinates, () =>
         body.length

@@ -1,8 +1,23 @@
 /** One node: why it failed first, then its checks, services, round trips, sessions and metadata. */
 
-import { action, facts, failure, html, metadata, name, nothing, note, sameOnCommandLine, shown, state, tabs, to as anchor } from '../parts.js';
+import {
+  action,
+  facts,
+  failure,
+  html,
+  metadata,
+  name,
+  nothing,
+  note,
+  sameOnCommandLine,
+  shown,
+  state,
+  tabs,
+  to as anchor,
+} from '../parts.js';
 import { to } from '../routes.js';
-import { segment, send, withQuery } from '../api.js';
+import { isAddressable, segment, send, withQuery } from '../api.js';
+import { nodeIn, nodePath } from '../catalog.js';
 import { ask } from '../dialog.js';
 import { checkSections } from '../checks.js';
 import { timelineList } from '../timeline.js';
@@ -11,27 +26,37 @@ import { milliseconds, nearest } from '../map.js';
 import { sentence } from '../why.js';
 import { MEMBER, checkState, hostPort, rank, shellWord, visible, worst } from '../words.js';
 
-const nodePath = (route) => withQuery(`/v1/internal/ui/node/${segment(route.name)}`, { dc: route.dc });
-const timelinePath = (route) => `/v1/agent/timeline/${segment(route.name)}`;
+const catalogPath = (route) => nodePath(route.name, route.dc);
+const timelinePath = (route) => `/v1/agent/timeline/${encodeURIComponent(route.name)}`;
 
-const memberOf = (view) => (view.app.isOwn(view.route.dc) ? (view.feeds.members.body ?? []).find((each) => each.Name === view.route.name) : undefined);
+const memberOf = (view) =>
+  view.app.isOwn(view.route.dc)
+    ? (view.feeds.members.body ?? []).find((each) => each.Name === view.route.name)
+    : undefined;
 
 function whyFailed(view, word) {
   const { timeline } = view.feeds;
+  if (!timeline) return note('No address of the API can hold this name, so its timeline cannot be asked for.');
   if (word === 'alive' && !timeline.body) return nothing;
   if (timeline.error?.status === 403) return note('The token in use may not read the timeline of members.');
-  if (timeline.error) return word === 'failed' ? note('This agent has no timeline of its members: a consulpy agent tells who suspected a node, and why.') : nothing;
-  if (!timeline.body) return html`<h2>Why ${word}</h2><p class="muted">Asking for its timeline, and pinging it; 3 s at most.</p>`;
+  if (timeline.error)
+    return word === 'failed'
+      ? note('This agent has no timeline of its members: a consulpy agent tells who suspected a node, and why.')
+      : nothing;
+  if (!timeline.body)
+    return html`<h2>Why ${word}</h2><p class="muted">Asking for its timeline, and pinging it; 3 s at most.</p>`;
   const { Events: events = [], verdict } = timeline.body;
   const isWell = word === 'alive';
   const said = isWell ? '' : sentence(events);
   return html`
     ${isWell && verdict?.cause === 'healthy' ? nothing : html`<h2>${isWell ? 'What is wrong' : `Why ${word}`}</h2>`}
     ${said ? html`<p class="why">${name(said)}</p>` : nothing}
-    ${verdict && !(isWell && verdict.cause === 'healthy')
-      ? html`<p class="why"><span class="tag">${verdict.cause}</span> ${name(verdict.text)}</p>
+    ${
+      verdict && !(isWell && verdict.cause === 'healthy')
+        ? html`<p class="why"><span class="tag">${verdict.cause}</span> ${name(verdict.text)}</p>
           ${verdict.evidence?.length ? html`<details><summary>What was seen</summary><ul>${verdict.evidence.map((each) => html`<li>${name(each)}</li>`)}</ul></details>` : nothing}`
-      : nothing}
+        : nothing
+    }
     <h2>Timeline</h2>
     ${timelineList(view.route.dc, events, view.route.tab === 'timeline' ? Infinity : 8)}`;
 }
@@ -43,12 +68,24 @@ function checks(view, node) {
 function services(view, node, isDead) {
   const found = [...(node.Services ?? [])].sort((a, b) => (a.ID < b.ID ? -1 : 1));
   if (!found.length) return html`<p class="muted">No service is registered on it.</p>`;
-  const stateOf = (service) => (isDead ? 'failed' : worst((node.Checks ?? []).filter((check) => !check.ServiceID || check.ServiceID === service.ID).map((check) => checkState(check.Status))));
+  const stateOf = (service) =>
+    isDead
+      ? 'failed'
+      : worst(
+          (node.Checks ?? [])
+            .filter((check) => !check.ServiceID || check.ServiceID === service.ID)
+            .map((check) => checkState(check.Status)),
+        );
   const rows = found.map((service) => [stateOf(service), service]).sort((a, b) => rank(a[0]) - rank(b[0]));
   return html`<ul class="plain" aria-label="Service instances">
-    ${rows.slice(0, 500).map(([word, service]) => html`<li>${state(word)} ${anchor(to.instance(view.route.dc, service.Service, view.route.name, service.ID), name(service.ID))}
+    ${rows.slice(0, 500).map(
+      ([
+        word,
+        service,
+      ]) => html`<li>${state(word)} ${anchor(to.instance(view.route.dc, service.Service, view.route.name, service.ID), name(service.ID))}
       <bdi class="mono">${visible(hostPort(service.Address || node.Address, service.Port))}</bdi>
-      ${(service.Tags ?? []).map((tag) => html`<span class="tag">${name(tag)}</span> `)}</li>`)}
+      ${(service.Tags ?? []).map((tag) => html`<span class="tag">${name(tag)}</span> `)}</li>`,
+    )}
     ${rows.length > 500 ? html`<li class="muted">and ${rows.length - 500} more</li>` : nothing}
   </ul>`;
 }
@@ -56,7 +93,8 @@ function services(view, node, isDead) {
 function trips(view) {
   return shown(view, view.feeds.coordinates, (body) => {
     const found = nearest(body ?? [], view.route.name);
-    if (!found.length) return html`<p class="muted">There is no round trip to show: agents send their coordinates after some 15 s.</p>`;
+    if (!found.length)
+      return html`<p class="muted">There is no round trip to show: agents send their coordinates after some 15 s.</p>`;
     return html`<table><caption class="hidden">Round trips</caption><thead><tr><th scope="col">To</th><th scope="col" class="number">Round trip</th></tr></thead>
       <tbody>${found.slice(0, 200).map((each) => html`<tr><td>${anchor(to.node(view.route.dc, each.name), name(each.name))}</td><td class="number">${milliseconds(each.ms)}</td></tr>`)}</tbody></table>
       ${found.length > 200 ? html`<p class="muted">The nearest 200 of ${found.length}.</p>` : nothing}`;
@@ -64,6 +102,8 @@ function trips(view) {
 }
 
 function sessions(view) {
+  if (!view.feeds.sessions)
+    return note('No address of the API can hold this name, so its sessions cannot be asked for.');
   return shown(view, view.feeds.sessions, (body) =>
     body?.length
       ? html`<ul class="plain">${body.map((each) => html`<li>${anchor(`${to.section(view.route.dc, 'sessions')}?filter=${encodeURIComponent(each.ID)}`, html`<span class="mono">${name(each.ID)}</span>`)} ${name(each.Name)} <span class="muted">${each.Behavior} ${each.TTL}</span></li>`)}</ul>`
@@ -77,15 +117,27 @@ function actions(view, word) {
     const label = isPrune ? 'Force leave and forget' : 'Force leave';
     const body = html`<p>Node <strong>${name(node)}</strong> is taken for left${isPrune ? ' and forgotten by all members at once' : ''}. One that is alive comes back by itself; to undo it, start its agent again.</p>`;
     if (!(await ask({ title: `${label}: ${visible(node)}`, body, danger: label }))) return;
-    await view.act(`${visible(node)} was told to leave`, () => send('PUT', `/v1/agent/force-leave/${segment(node)}${isPrune ? '?prune' : ''}`));
+    await view.act(`${visible(node)} was told to leave`, () =>
+      send('PUT', `/v1/agent/force-leave/${segment(node)}${isPrune ? '?prune' : ''}`),
+    );
   };
   const isSelf = view.app.own?.NodeName === node;
-  const inMaintenance = (view.feeds.node.body?.Checks ?? []).some((check) => check.CheckID === '_node_maintenance');
+  const inMaintenance = (nodeIn(view.feeds.node.body, node)?.Checks ?? []).some(
+    (check) => check.CheckID === '_node_maintenance',
+  );
   const maintain = async () => {
     const label = inMaintenance ? 'Leave maintenance' : 'Maintenance';
     const body = html`<p>${inMaintenance ? html`Node <strong>${name(node)}</strong> and its services are offered again.` : html`Node <strong>${name(node)}</strong> gets a critical check: none of its services is offered until maintenance is left, here or by <code>consulpy maint -disable</code>.`}</p>`;
     if (!(await ask({ title: `${label}: ${visible(node)}`, body, danger: label }))) return;
-    await view.act(label, () => send('PUT', withQuery('/v1/agent/maintenance', { enable: String(!inMaintenance), reason: inMaintenance ? '' : 'set on the web page' })));
+    await view.act(label, () =>
+      send(
+        'PUT',
+        withQuery('/v1/agent/maintenance', {
+          enable: String(!inMaintenance),
+          reason: inMaintenance ? '' : 'set on the web page',
+        }),
+      ),
+    );
   };
   if (!view.app.isOwn(dc)) return nothing;
   return html`<details class="actions"><summary>Actions</summary>
@@ -96,7 +148,15 @@ function actions(view, word) {
     ${failure(view.failed)}</details>`;
 }
 
-const TITLES = [['', 'Summary'], ['timeline', 'Timeline'], ['health-checks', 'Health checks'], ['service-instances', 'Service instances'], ['round-trip-time', 'Round trips'], ['lock-sessions', 'Lock sessions'], ['metadata', 'Metadata']];
+const TITLES = [
+  ['', 'Summary'],
+  ['timeline', 'Timeline'],
+  ['health-checks', 'Health checks'],
+  ['service-instances', 'Service instances'],
+  ['round-trip-time', 'Round trips'],
+  ['lock-sessions', 'Lock sessions'],
+  ['metadata', 'Metadata'],
+];
 
 function summary(view, node, word) {
   return html`${whyFailed(view, word)}
@@ -110,8 +170,14 @@ function tags(member) {
 function draw(view, node, member) {
   const { route } = view;
   const isDead = (node?.Checks ?? []).some((check) => check.CheckID === 'serfHealth' && check.Status === 'critical');
-  const word = member ? (MEMBER[member.Status] ?? 'unknown') : isDead ? 'failed' : (node?.Checks ?? []).some((check) => check.CheckID === 'serfHealth') ? 'alive' : 'external';
-  const position = role(member, view.feeds.leader.body ?? '') || (member ? 'client' : '');
+  const word = member
+    ? (MEMBER[member.Status] ?? 'unknown')
+    : isDead
+      ? 'failed'
+      : (node?.Checks ?? []).some((check) => check.CheckID === 'serfHealth')
+        ? 'alive'
+        : 'external';
+  const position = role(member, view.app.leader.body ?? '') || (member ? 'client' : '');
   const content = {
     '': () => summary(view, node, word),
     timeline: () => whyFailed(view, word),
@@ -123,7 +189,10 @@ function draw(view, node, member) {
   }[route.tab];
   return html`
     ${facts([
-      ['State', html`${state(word)}${word === 'alive' && node ? state(worst((node.Checks ?? []).map((check) => checkState(check.Status)))) : nothing}`],
+      [
+        'State',
+        html`${state(word)}${word === 'alive' && node ? state(worst((node.Checks ?? []).map((check) => checkState(check.Status)))) : nothing}`,
+      ],
       ['Address', html`<bdi class="mono">${visible(node?.Address ?? member.Addr)}</bdi>`],
       position && ['Role', position],
       member && ['Version', version(member.Tags)],
@@ -132,7 +201,11 @@ function draw(view, node, member) {
     ${!node ? note('It is in the gossip pool, but not in the catalog.') : nothing}
     ${node && !member && view.app.isOwn(route.dc) && view.feeds.members.body && isAgent(node) ? note('It is in the catalog, but not in the gossip pool of this agent.') : nothing}
     ${actions(view, word)}
-    ${tabs('Node', TITLES.map(([id, text]) => [id, text, to.node(route.dc, route.name, id)]), route.tab)}
+    ${tabs(
+      'Node',
+      TITLES.map(([id, text]) => [id, text, to.node(route.dc, route.name, id)]),
+      route.tab,
+    )}
     ${content()}`;
 }
 
@@ -140,7 +213,9 @@ const isAgent = (node) => (node.Checks ?? []).some((check) => check.CheckID === 
 
 function missing(view) {
   const wanted = view.route.name.toLowerCase();
-  const close = (view.feeds.members.body ?? []).filter((each) => each.Name.toLowerCase().startsWith(wanted.slice(0, 3))).slice(0, 5);
+  const close = (view.feeds.members.body ?? [])
+    .filter((each) => each.Name.toLowerCase().startsWith(wanted.slice(0, 3)))
+    .slice(0, 5);
   return html`<p class="note">No node of this name is in the catalog or in the pool.</p>
     ${close.length ? html`<p>Close to it: ${close.map((each) => html`${anchor(to.node(view.route.dc, each.Name), name(each.Name))} `)}</p>` : nothing}`;
 }
@@ -148,30 +223,36 @@ function missing(view) {
 export default {
   title: (route) => `${visible(route.name)} - Nodes`,
   feeds: (route) => ({
-    node: nodePath(route),
+    node: catalogPath(route),
     members: { path: '/v1/agent/members', once: true, optional: true },
-    leader: { path: withQuery('/v1/status/leader', { dc: route.dc }), once: true, optional: true },
-    ...(['', 'timeline'].includes(route.tab) && { timeline: { path: timelinePath(route), optional: true, pollMs: 15000 } }),
-    ...(route.tab === 'round-trip-time' && { coordinates: { path: withQuery('/v1/coordinate/nodes', { dc: route.dc }), pollMs: 15000 } }),
-    ...(route.tab === 'lock-sessions' && { sessions: withQuery(`/v1/session/node/${segment(route.name)}`, { dc: route.dc }) }),
+    ...(['', 'timeline'].includes(route.tab) &&
+      isAddressable(route.name) && { timeline: { path: timelinePath(route), optional: true, pollMs: 15000 } }),
+    ...(route.tab === 'round-trip-time' && {
+      coordinates: { path: withQuery('/v1/coordinate/nodes', { dc: route.dc }), pollMs: 15000 },
+    }),
+    ...(route.tab === 'lock-sessions' &&
+      isAddressable(route.name) && {
+        sessions: withQuery(`/v1/session/node/${segment(route.name)}`, { dc: route.dc }),
+      }),
   }),
   changed(view, feed) {
     if (feed !== 'node' && feed !== 'timeline') return;
     const now = `${view.feeds.node.version} ${view.feeds.timeline?.version}`;
-    if (view.state.seen && view.state.seen !== now) for (const each of ['members', 'leader']) view.feeds[each].again();
+    if (view.state.seen && view.state.seen !== now) view.feeds.members.again();
     view.state.seen = now;
   },
   render(view) {
     const { route, feeds } = view;
     const member = memberOf(view);
-    const isMissing = feeds.node.error?.status === 404;
-    const isKnown = feeds.node.body || (isMissing && member);
+    const node = nodeIn(feeds.node.body, route.name);
+    const isMissing = feeds.node.error?.status === 404 || (feeds.node.body && !node);
+    const isKnown = node || (isMissing && member);
     let content;
-    if (isKnown) content = draw(view, feeds.node.body, member);
+    if (isKnown) content = draw(view, node, member);
     else if (isMissing) content = feeds.members.body || feeds.members.error ? missing(view) : nothing;
     else content = shown(view, feeds.node, () => nothing);
     return html`<h1>${name(route.name)}</h1>
       ${content}
-      ${sameOnCommandLine([`consulpy why ${shellWord(visible(route.name))}`, timelinePath(route)], ['', nodePath(route)])}`;
+      ${sameOnCommandLine([`consulpy why ${shellWord(visible(route.name))}`, timelinePath(route)], ['', catalogPath(route)])}`;
   },
 };

@@ -12,7 +12,8 @@ import { checkCounts } from './services.js';
 const path = (dc) => withQuery('/v1/internal/ui/nodes', { dc });
 
 function stateCell(row) {
-  const more = row.member === 'alive' && row.health !== 'passing' && row.health !== 'no checks' ? state(row.health) : nothing;
+  const more =
+    row.member === 'alive' && row.health !== 'passing' && row.health !== 'no checks' ? state(row.health) : nothing;
   return html`${state(row.member)}${more}`;
 }
 
@@ -31,17 +32,39 @@ const columns = [
   { id: 'state', title: 'State', cell: stateCell },
   { id: 'name', title: 'Name', cell: nameCell },
   { id: 'address', title: 'Address', cell: (row) => html`<bdi class="mono">${visible(row.address)}</bdi>` },
-  { id: 'checks', title: 'Checks', cell: (row) => checkCounts(row.checks), sort: (a, b) => a.checks.critical - b.checks.critical || a.checks.passing - b.checks.passing },
-  { id: 'version', title: 'Version', cell: (row) => visible(row.version), sort: (a, b) => (a.version < b.version ? -1 : a.version > b.version ? 1 : 0) },
+  {
+    id: 'checks',
+    title: 'Checks',
+    cell: (row) => checkCounts(row.checks),
+    sort: (a, b) => a.checks.critical - b.checks.critical || a.checks.passing - b.checks.passing,
+  },
+  {
+    id: 'version',
+    title: 'Version',
+    cell: (row) => visible(row.version),
+    sort: (a, b) => (a.version < b.version ? -1 : a.version > b.version ? 1 : 0),
+  },
   { id: 'since', title: 'Since', cell: sinceCell, sort: (a, b) => a.sinceMs - b.sinceMs },
-  { id: 'rtt', title: 'Round trip', cell: (row) => (row.rttMs === undefined ? '' : milliseconds(row.rttMs)), sort: (a, b) => (a.rttMs ?? Infinity) - (b.rttMs ?? Infinity) },
+  {
+    id: 'rtt',
+    title: 'Round trip',
+    cell: (row) => (row.rttMs === undefined ? '' : milliseconds(row.rttMs)),
+    sort: (a, b) => (a.rttMs ?? Infinity) - (b.rttMs ?? Infinity),
+  },
 ];
 
 function rows(view) {
   const { route, app, feeds } = view;
   const isOwn = app.isOwn(route.dc);
-  const found = merge(feeds.nodes.body, isOwn ? feeds.members.body : undefined, (isOwn && feeds.changes.body) || [], feeds.leader.body ?? '');
-  const trips = new Map(nearest(feeds.coordinates.body ?? [], app.own?.NodeName).map(({ name: other, ms }) => [other, ms]));
+  const found = merge(
+    feeds.nodes.body,
+    isOwn ? feeds.members.body : undefined,
+    (isOwn && feeds.changes.body) || [],
+    app.leader.body ?? '',
+  );
+  const trips = new Map(
+    nearest(feeds.coordinates.body ?? [], app.own?.NodeName).map(({ name: other, ms }) => [other, ms]),
+  );
   const reconnectMs = 1000 * goSeconds(app.self.body?.DebugConfig?.ReconnectTimeoutLAN) || FORGET_FAILED_MS;
   const nowMs = performance.now();
   const since = (view.state.strangeSince ??= new Map());
@@ -63,20 +86,23 @@ export default {
   feeds: (route) => ({
     nodes: path(route.dc),
     members: { path: '/v1/agent/members', optional: true },
-    leader: { path: withQuery('/v1/status/leader', { dc: route.dc }), pollMs: 30000, optional: true },
     changes: { path: '/v1/agent/timeline', once: true, optional: true },
     coordinates: { path: withQuery('/v1/coordinate/nodes', { dc: route.dc }), once: true, optional: true },
   }),
   changed(view, feed) {
     if (feed !== 'members') return;
     if (view.state.membersVersion !== undefined && view.state.membersVersion !== view.feeds.members.version) {
-      for (const each of ['leader', 'changes', 'coordinates']) view.feeds[each].again();
+      for (const each of ['changes', 'coordinates']) view.feeds[each].again();
+      view.app.leader.again();
     }
     view.state.membersVersion = view.feeds.members.version;
   },
   start(view) {
     view.table = new Table(view, {
-      name: 'Nodes', one: 'node', columns, kind: 'of-nodes',
+      name: 'Nodes',
+      one: 'node',
+      columns,
+      kind: 'of-nodes',
       states: ['failed', 'left', 'alive', 'leaving', 'external', 'critical', 'warning', 'passing'],
       placeholder: 'name, address, version, service, -word',
       empty: () => html`<p>No node is in the catalog.</p><pre tabindex="0">consulpy join ADDRESS</pre>`,
@@ -88,7 +114,10 @@ export default {
     const minute = view.state.strangeSince?.size ? Math.floor(performance.now() / 15000) : 0;
     // Members that have no answer yet would make every node look like a stranger for a moment.
     const isReady = feeds.nodes.body && (feeds.members.body || feeds.members.error || !view.app.isOwn(route.dc));
-    if (isReady) view.table.update(view.memo('rows', [...versions, view.app.self.version, minute], () => rows(view)));
+    if (isReady)
+      view.table.update(
+        view.memo('rows', [...versions, view.app.self.version, view.app.leader.version, minute], () => rows(view)),
+      );
     const isElsewhere = !view.app.isOwn(route.dc);
     return html`<h1>Nodes ${isReady ? html`<span class="sum">${view.table.summary}</span>` : nothing}</h1>
       ${isElsewhere ? note('This agent is in another datacenter: only what the catalog says is shown, not the gossip pool.') : nothing}

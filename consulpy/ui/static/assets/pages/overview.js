@@ -1,6 +1,17 @@
 /** What is wrong now: failed nodes and why, services in trouble, servers, the last changes. */
 
-import { ago, failure, html, moment, name, nothing, refused, sameOnCommandLine, state, to as anchor } from '../parts.js';
+import {
+  ago,
+  failure,
+  html,
+  moment,
+  name,
+  nothing,
+  refused,
+  sameOnCommandLine,
+  state,
+  to as anchor,
+} from '../parts.js';
 import { to } from '../routes.js';
 import { get, segment, withQuery } from '../api.js';
 import { happened } from '../timeline.js';
@@ -23,7 +34,13 @@ function askWhy(view) {
   for (const { Name } of failedOf(view).slice(0, ASK_WHY)) {
     if (known.has(Name)) continue;
     known.set(Name, null);
-    get(`/v1/agent/timeline/${segment(Name)}`).then(({ body }) => { known.set(Name, body); view.draw(); }, () => known.set(Name, null));
+    get(`/v1/agent/timeline/${segment(Name)}`).then(
+      ({ body }) => {
+        known.set(Name, body);
+        view.draw();
+      },
+      () => known.set(Name, null),
+    );
   }
   for (const each of known.keys()) if (!failedOf(view).some(({ Name }) => Name === each)) known.delete(each);
 }
@@ -33,7 +50,8 @@ function headline(view, failed, rows) {
   const critical = rows.filter((row) => row.state === 'critical').length;
   const warning = rows.filter((row) => row.state === 'warning').length;
   const list = (section, status) => `${to.section(dc, section)}?status=${status}`;
-  const part = (tone, shape, content) => html`<span class="state ${tone}"><span aria-hidden="true">${shape}</span> ${content}</span>`;
+  const part = (tone, shape, content) =>
+    html`<span class="state ${tone}"><span aria-hidden="true">${shape}</span> ${content}</span>`;
   return html`<p class="headline">
     ${failed.length ? part('bad', '✕', anchor(list('nodes', 'failed'), `${count(failed.length, 'node')} failed`)) : view.feeds.members.body ? part('good', '●', 'no node failed') : nothing}
     ${critical ? part('bad', '✕', anchor(list('services', 'critical'), `${count(critical, 'service')} critical`)) : view.feeds.services.body ? part('good', '✓', 'no service critical') : nothing}
@@ -53,13 +71,19 @@ export function autopilotOf(feed) {
 }
 
 function serverLine(view) {
-  const servers = (view.feeds.members.body ?? []).filter((member) => member.Tags?.role === 'consul' && MEMBER[member.Status] !== 'left');
+  const servers = (view.feeds.members.body ?? []).filter(
+    (member) => member.Tags?.role === 'consul' && MEMBER[member.Status] !== 'left',
+  );
   const health = autopilotOf(view.feeds.autopilot);
-  const leader = view.feeds.leader.body;
+  const leader = view.app.leader.body;
   const voters = health?.Servers?.filter((each) => each.Voter) ?? [];
-  const leading = servers.find((member) => role(member, leader) === 'leader')?.Name ?? health?.Servers?.find((each) => each.Leader)?.Name;
+  const leading =
+    servers.find((member) => role(member, leader) === 'leader')?.Name ??
+    health?.Servers?.find((each) => each.Leader)?.Name;
   if (!servers.length && !health) return nothing;
-  const healthy = health ? voters.filter((each) => each.Healthy).length : servers.filter((member) => MEMBER[member.Status] === 'alive').length;
+  const healthy = health
+    ? voters.filter((each) => each.Healthy).length
+    : servers.filter((member) => MEMBER[member.Status] === 'alive').length;
   const all = health ? voters.length : servers.length;
   const says = html`servers ${healthy} of ${all}, ${leading ? html`leader ${name(leading)}` : leader === '' ? 'no leader' : 'leader not known'}${health ? `, can lose ${health.FailureTolerance}` : ''}`;
   const tone = leader === '' || healthy < all ? 'bad' : 'muted';
@@ -91,12 +115,22 @@ const at = (feed) => clockTime(performance.timeOrigin + feed.atMs);
 function troubled(view, rows) {
   const { services, critical } = view.feeds;
   if (services.error?.status === 403) return refused(view.route.dc, services.error);
-  if (!services.body) return services.error && services.error.status ? failure(services.error) : html`<p class="muted">Asking …</p>`;
-  const bad = rows.filter((row) => row.state === 'critical' || row.state === 'warning').sort((a, b) => rank(a.state) - rank(b.state) || b.critical - a.critical);
+  if (!services.body)
+    return services.error && services.error.status ? failure(services.error) : html`<p class="muted">Asking …</p>`;
+  const bad = rows
+    .filter((row) => row.state === 'critical' || row.state === 'warning')
+    .sort((a, b) => rank(a.state) - rank(b.state) || b.critical - a.critical);
   if (!bad.length) return html`<p class="muted">None at ${at(services)}.</p>`;
   const outputs = new Map();
-  const isDead = new Set((critical.body ?? []).filter((check) => check.CheckID === 'serfHealth').map((check) => check.Node));
-  for (const check of critical.body ?? []) if (check.ServiceName && !outputs.has(check.ServiceName)) outputs.set(check.ServiceName, [`${check.Name} (${check.ServiceID} on ${check.Node})`, firstLine(check.Output)].filter(Boolean).join(': '));
+  const isDead = new Set(
+    (critical.body ?? []).filter((check) => check.CheckID === 'serfHealth').map((check) => check.Node),
+  );
+  for (const check of critical.body ?? [])
+    if (check.ServiceName && !outputs.has(check.ServiceName))
+      outputs.set(
+        check.ServiceName,
+        [`${check.Name} (${check.ServiceID} on ${check.Node})`, firstLine(check.Output)].filter(Boolean).join(': '),
+      );
   return html`<ul class="plain">
     ${bad.slice(0, ROWS).map((row) => {
       const dead = row.node.find((each) => isDead.has(each));
@@ -110,11 +144,14 @@ function troubled(view, rows) {
 
 function lastChanges(view) {
   const { changes } = view.feeds;
-  if (changes.error) return html`<p class="muted">${changes.error.status === 404 ? 'This agent has no timeline of its members.' : changes.error.message}</p>`;
+  if (changes.error)
+    return html`<p class="muted">${changes.error.status === 404 ? 'This agent has no timeline of its members.' : changes.error.message}</p>`;
   if (!changes.body) return nothing;
   return html`<ol class="timeline" aria-label="Last changes">
-    ${changes.body.slice(0, 8).map((change) => html`<li>${moment(change.At * 1000)} ${happened(change.What)}
-      <span>${anchor(to.node(view.route.dc, change.Name), name(change.Name))} ${change.Peer && change.Peer !== change.Name ? html`by ${name(change.Peer)}` : nothing} <span class="muted">${name(change.Detail)}</span></span></li>`)}
+    ${changes.body.slice(0, 8).map(
+      (change) => html`<li>${moment(change.At * 1000)} ${happened(change.What)}
+      <span>${anchor(to.node(view.route.dc, change.Name), name(change.Name))} ${change.Peer && change.Peer !== change.Name ? html`by ${name(change.Peer)}` : nothing} <span class="muted">${name(change.Detail)}</span></span></li>`,
+    )}
   </ol>`;
 }
 
@@ -125,7 +162,6 @@ export default {
     changes: { path: '/v1/agent/timeline', optional: true },
     members: { path: '/v1/agent/members', once: true, optional: true },
     critical: { path: withQuery('/v1/health/state/critical', { dc: route.dc }), once: true, optional: true },
-    leader: { path: withQuery('/v1/status/leader', { dc: route.dc }), pollMs: 30000, optional: true },
     autopilot: { path: withQuery('/v1/operator/autopilot/health', { dc: route.dc }), pollMs: 30000, optional: true },
   }),
   changed(view, feed) {
@@ -139,7 +175,7 @@ export default {
       own.isPolling = true; // real Consul: no timeline that could tell of changes
       view.add('members', { path: '/v1/agent/members', optional: true });
     } else if (feed === 'changes' && own.changes !== feeds.changes.version) {
-      if (own.changes !== undefined) for (const each of ['members', 'leader', 'autopilot']) feeds[each].again();
+      if (own.changes !== undefined) for (const each of ['members', 'autopilot']) feeds[each].again();
       own.changes = feeds.changes.version;
     }
   },

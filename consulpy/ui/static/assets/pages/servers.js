@@ -51,7 +51,12 @@ async function readKeyring(view) {
     pools.map(async (pool) => ({
       title: `${pool.WAN ? 'WAN' : `LAN ${pool.Datacenter}`}${pool.Segment ? ` ${pool.Segment}` : ''}`,
       members: pool.NumNodes,
-      keys: await Promise.all(Object.entries(pool.Keys ?? {}).map(async ([key, number], at) => ({ print: await fingerprint(key, at), number }))),
+      keys: await Promise.all(
+        Object.entries(pool.Keys ?? {}).map(async ([key, number], at) => ({
+          print: await fingerprint(key, at),
+          number,
+        })),
+      ),
     })),
   );
   view.draw();
@@ -61,10 +66,14 @@ function keyring(view) {
   const isEncrypted = view.app.self.body?.Stats?.serf_lan?.encrypted;
   if (isEncrypted === 'false') return html`<p class="muted">Gossip is not encrypted: there is no keyring.</p>`;
   if (!view.app.self.body && !view.app.self.error) return nothing;
-  const { error } = view.feeds.keyring ?? view.add('keyring', { path: '/v1/operator/keyring', once: true, optional: true });
-  if (error) return html`<p class="muted">${error.status === 403 ? 'The token in use may not read the keyring.' : /keyring|encrypt/i.test(error.message) ? 'Gossip is not encrypted: there is no keyring.' : name(error.message)}</p>`;
-  return html`${(view.state.keyring ?? []).map((pool) => html`<h3>${name(pool.title)}</h3>
-    <ul class="plain">${pool.keys.map((key) => html`<li><span class="mono">${key.print}</span> on ${key.number} of ${count(pool.members, 'member')}</li>`)}</ul>`)}`;
+  const { error } =
+    view.feeds.keyring ?? view.add('keyring', { path: '/v1/operator/keyring', once: true, optional: true });
+  if (error)
+    return html`<p class="muted">${error.status === 403 ? 'The token in use may not read the keyring.' : /keyring|encrypt/i.test(error.message) ? 'Gossip is not encrypted: there is no keyring.' : name(error.message)}</p>`;
+  return html`${(view.state.keyring ?? []).map(
+    (pool) => html`<h3>${name(pool.title)}</h3>
+    <ul class="plain">${pool.keys.map((key) => html`<li><span class="mono">${key.print}</span> on ${key.number} of ${count(pool.members, 'member')}</li>`)}</ul>`,
+  )}`;
 }
 
 function wan(view) {

@@ -18,7 +18,9 @@ export function serviceRows(dc, summaries) {
       name: one.Name,
       state: critical ? 'critical' : warning ? 'warning' : passing ? 'passing' : 'no checks',
       path: to.service(dc, one.Name),
-      passing, warning, critical,
+      passing,
+      warning,
+      critical,
       instances: one.InstanceCount,
       kind: one.Kind ?? '',
       tags: tags.slice(0, 6).join(', ') + (tags.length > 6 ? ', …' : ''),
@@ -32,14 +34,28 @@ export function serviceRows(dc, summaries) {
 
 /** Counts of checks in words. */
 export function checkCounts({ passing, warning, critical }) {
-  const said = [critical && `${critical} critical`, warning && `${warning} warning`, passing && `${passing} passing`].filter(Boolean);
+  const said = [
+    critical && `${critical} critical`,
+    warning && `${warning} warning`,
+    passing && `${passing} passing`,
+  ].filter(Boolean);
   return said.join(', ') || 'none';
 }
 
 const columns = [
   { id: 'state', title: 'State', cell: (row) => state(row.state) },
-  { id: 'name', title: 'Name', cell: (row, tab) => html`<a href=${link(row.path)} tabindex=${tab}>${name(row.name)}</a>${row.kind ? html` <span class="tag">${row.kind}</span>` : ''}` },
-  { id: 'checks', title: 'Checks', cell: checkCounts, sort: (a, b) => a.critical - b.critical || a.warning - b.warning || a.passing - b.passing },
+  {
+    id: 'name',
+    title: 'Name',
+    cell: (row, tab) =>
+      html`<a href=${link(row.path)} tabindex=${tab}>${name(row.name)}</a>${row.kind ? html` <span class="tag">${row.kind}</span>` : ''}`,
+  },
+  {
+    id: 'checks',
+    title: 'Checks',
+    cell: checkCounts,
+    sort: (a, b) => a.critical - b.critical || a.warning - b.warning || a.passing - b.passing,
+  },
   { id: 'instances', title: 'Instances', cell: (row) => row.instances, sort: (a, b) => a.instances - b.instances },
   { id: 'tags', title: 'Tags', cell: (row) => html`<bdi class="muted">${visible(row.tags)}</bdi>` },
 ];
@@ -49,10 +65,14 @@ export default {
   feeds: (route) => ({ services: path(route.dc) }),
   start(view) {
     view.table = new Table(view, {
-      name: 'Services', one: 'service', columns, kind: 'of-services',
+      name: 'Services',
+      one: 'service',
+      columns,
+      kind: 'of-services',
       states: ['critical', 'warning', 'passing'],
       placeholder: 'name, tag:v1, node:n1, status:critical, -word',
-      empty: () => html`<p>No services are registered in this datacenter.</p><pre tabindex="0">consulpy services register -name=web -port=8080</pre>`,
+      empty: () =>
+        html`<p>No services are registered in this datacenter.</p><pre tabindex="0">consulpy services register -name=web -port=8080</pre>`,
     });
   },
   render(view) {

@@ -21,13 +21,19 @@ function forget(view) {
 /** Who the token is: the accessor, never the secret. */
 function whoAmI(view) {
   const { body, error } = view.feeds.me ?? {};
-  if (body) return html`<p>In use: <strong>${body.Description || 'a token'}</strong>, AccessorID <span class="mono">${body.AccessorID}</span>${(body.Policies ?? []).length ? `, policies ${body.Policies.map((each) => each.Name).join(', ')}` : ''}.</p>`;
-  if (/ACL support disabled/i.test(error?.message ?? '')) return html`<p class="note">ACLs are off: every request is allowed, a token changes nothing.</p>`;
-  if (error?.status === 403) return html`<p class="failure" role="alert"><span aria-hidden="true">✕</span> The agent does not know this token.</p>`;
-  return currentToken() ? html`<p class="muted">A token is in use.</p>` : html`<p class="muted">No token is in use: requests are anonymous.</p>`;
+  if (body)
+    return html`<p>In use: <strong>${body.Description || 'a token'}</strong>, AccessorID <span class="mono">${body.AccessorID}</span>${(body.Policies ?? []).length ? `, policies ${body.Policies.map((each) => each.Name).join(', ')}` : ''}.</p>`;
+  if (/ACL support disabled/i.test(error?.message ?? ''))
+    return html`<p class="note">ACLs are off: every request is allowed, a token changes nothing.</p>`;
+  if (error?.status === 403)
+    return html`<p class="failure" role="alert"><span aria-hidden="true">✕</span> The agent does not know this token.</p>`;
+  return currentToken()
+    ? html`<p class="muted">A token is in use.</p>`
+    : html`<p class="muted">No token is in use: requests are anonymous.</p>`;
 }
 
-const option = (view, name, label, explanation) => html`<label><input type="checkbox" .checked=${view.app.settings[name]} @change=${(event) => view.app.change({ [name]: event.target.checked })} /> ${label} <span class="muted">${explanation}</span></label>`;
+const option = (view, name, label, explanation) =>
+  html`<label><input type="checkbox" .checked=${view.app.settings[name]} @change=${(event) => view.app.change({ [name]: event.target.checked })} /> ${label} <span class="muted">${explanation}</span></label>`;
 
 export default {
   title: () => 'Settings',
@@ -45,7 +51,11 @@ export default {
       </form>
       <h2>This browser</h2>
       <label>Theme <select aria-label="Theme" @change=${(event) => view.app.change({ theme: event.target.value })}>
-        ${[['', 'As the system'], ['light', 'Light'], ['dark', 'Dark']].map(([value, text]) => html`<option .value=${value} ?selected=${value === theme}>${text}</option>`)}
+        ${[
+          ['', 'As the system'],
+          ['light', 'Light'],
+          ['dark', 'Dark'],
+        ].map(([value, text]) => html`<option .value=${value} ?selected=${value === theme}>${text}</option>`)}
       </select></label>
       ${option(view, 'isCompact', 'Compact rows', '28 pixels in place of 36')}
       ${option(view, 'isLive', 'Live updates', 'off: each page asks once')}

@@ -1,0 +1,213 @@
+"""The agent goes away, the servers have no leader, a token is missing: states of the page, not of the console."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.peers.browser import Visitor, visitor
+from tests.peers.pair import OURS, SERVER
+from tests.peers.programs import Host, ask, eventually
+from tests.system.ui.conftest import Cluster, make_cluster
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+MANAGEMENT = "11111111-aaaa-bbbb-cccc-000000000001"
+READER = "22222222-aaaa-bbbb-cccc-000000000002"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with make_cluster(tmp_path_factory.mktemp("states"), "127.74", is_real=False, clients=1) as found:
+        yield found
+
+
+def start(host: Host, address: str, *flags: str) -> None:
+    host.start(f"agent-{address}", *OURS, "agent", "-node", "s1", "-bind", address, "-client", address, "-data-dir",
+               str(host.directory / address), "-ui", *flags)  # fmt: skip
+
+
+def test_an_agent_that_is_gone_leaves_what_is_known_and_says_how_old_it_is(see: Visitor, cluster: Cluster) -> None:
+    see.allowed_statuses.add(0)
+    page = see.go("dc1/services")
+    page.get_by_role("link", name="checkout").wait_for()
+    page.wait_for_timeout(2500)  # the other pages are fetched meanwhile: they work without the agent
+    server = cluster.host.programs[0]
+    server.kill()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Connection lost")
+    expect(alert).to_contain_text("What you see is from")
+    expect(page.get_by_text("no connection")).to_be_visible()
+    expect(page.get_by_role("link", name="checkout")).to_be_visible()
+    page.get_by_role("link", name="Key/Value").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Key/Value")
+    page.go_back()
+    start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
+    expect(page.get_by_role("link", name="checkout")).to_be_visible(timeout=40000)
+    expect(alert).to_have_text("", timeout=40000)
+
+
+def test_what_was_typed_survives_an_agent_that_stops_answering(see: Visitor, cluster: Cluster) -> None:
+    see.allowed_statuses.add(0)
+    page = see.go("dc1/kv/motd/edit")
+    value = page.get_by_role("textbox", name="Value")
+    expect(value).to_have_value("hello\n")
+    value.fill("important words")
+    server = cluster.host.programs[-1]
+    server.kill()
+    expect(page.get_by_role("alert").first).to_contain_text("Connection lost")
+    expect(page.get_by_role("button", name="Save")).to_be_disabled()
+    expect(value).to_have_value("important words")
+    start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
+    expect(page.get_by_role("button", name="Save")).to_be_enabled(timeout=40000)
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("was saved", timeout=20000)
+
+
+def test_a_hidden_tab_asks_nothing(see: Visitor) -> None:
+    page = see.go("dc1/services")
+    page.get_by_role("link", name="checkout").wait_for()
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.wait_for_timeout(1500)
+    assert [url for url in sent if "/v1/" in url] == []
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(500)
+    assert any("/v1/internal/ui/services" in url and "index" not in url for url in sent)
+
+
+def test_without_a_leader_the_page_says_so(browser: "Browser", tmp_path: Path) -> None:
+    """Two servers, one of which is stopped: what the other knows is shown, and that it may be old."""
+    host = Host(tmp_path)
+    try:
+        for number in (1, 2):
+            host.start(f"s{number}", *OURS, "agent", "-node", f"s{number}", "-bind", f"127.75.0.{number}", "-client",
+                       f"127.75.0.{number}", "-data-dir", str(tmp_path / f"s{number}"), "-server", "-bootstrap-expect",
+                       "2", "-retry-join", "127.75.0.1", "-retry-interval", "1s", "-ui")  # fmt: skip
+        eventually(lambda: len(ask("127.75.0.1:8500/v1/catalog/nodes")) == 2, "both servers are in the catalog")
+        with visitor(browser, "127.75.0.1:8500") as see:
+            see.allowed_statuses.update((500, 429))
+            page = see.go("dc1/nodes")
+            page.get_by_role("link", name="s2").wait_for()
+            os.kill(host.programs[1].process.pid, signal.SIGKILL)
+            page.goto(f"{see.base}dc1/services")
+            expect(page.get_by_role("alert").first).to_contain_text("No leader", timeout=40000)
+            expect(page.get_by_role("link", name="consul", exact=True)).to_be_visible(timeout=20000)
+            page.goto(f"{see.base}dc1/kv/create")
+            page.goto(f"{see.base}dc1/overview")
+            expect(page.get_by_text("no leader").first).to_be_visible(timeout=40000)
+    finally:
+        host.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An agent with ACLs; the default is deny."""
+    directory = tmp_path_factory.mktemp("guarded")
+    config = directory / "acl.json"
+    config.write_text(
+        json.dumps(
+            {"acl": {"enabled": True, "default_policy": "deny", "tokens": {"master": MANAGEMENT, "agent": MANAGEMENT}}}
+        )
+    )
+    host = Host(directory)
+    http = "127.76.0.1:8500"
+    try:
+        start(host, "127.76.0.1", *SERVER, "-config-file", str(config))
+        with_token = f"?token={MANAGEMENT}"
+        eventually(lambda: ask(f"{http}/v1/acl/tokens{with_token}"), "the management token is there")
+        ask(
+            f"{http}/v1/acl/policy{with_token}",
+            "PUT",
+            json.dumps(
+                {"Name": "reader", "Rules": 'service_prefix "" { policy = "read" }\nnode_prefix "" { policy = "read" }'}
+            ).encode(),
+        )
+        body = {
+            "SecretID": READER,
+            "AccessorID": READER.replace("2222", "3333", 1),
+            "Description": "reads",
+            "Policies": [{"Name": "reader"}],
+        }
+        ask(f"{http}/v1/acl/token{with_token}", "PUT", json.dumps(body).encode())
+        yield http
+    finally:
+        host.close()
+
+
+def log_in(see: Visitor, secret: str, *, keep: bool) -> None:
+    page = see.go("setting")
+    page.get_by_role("textbox", name="Token").fill(secret)
+    if keep:
+        page.get_by_role("checkbox", name="Keep in this tab").check()
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("AccessorID").first).to_be_visible()
+
+
+def test_a_refusal_is_a_state_of_the_page_and_a_token_ends_it(browser: "Browser", guarded: str) -> None:
+    with visitor(browser, guarded) as see:
+        see.allowed_statuses.add(403)
+        page = see.go("dc1/kv/some/key/edit")
+        expect(page.get_by_role("heading", name="Permission denied")).to_be_visible()
+        page.get_by_role("link", name="Use another token").click()
+        expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+        log_in(see, MANAGEMENT, keep=True)
+        page.get_by_role("link", name="Services").click()
+        expect(page.get_by_role("link", name="consul", exact=True)).to_be_visible()
+        stored = page.evaluate("[JSON.stringify(localStorage), document.cookie, location.href]")
+        assert all(MANAGEMENT not in each for each in stored), "only this tab's storage has it"
+        page.reload()
+        expect(page.get_by_role("link", name="consul", exact=True)).to_be_visible()
+        see.go("setting").get_by_role("button", name="Forget").click()
+        expect(page.get_by_text("requests are anonymous")).to_be_visible()
+        assert page.evaluate("JSON.stringify(sessionStorage)") == "{}"
+
+
+def test_a_token_that_may_only_read_is_refused_beside_the_button(browser: "Browser", guarded: str) -> None:
+    with visitor(browser, guarded) as see:
+        see.allowed_statuses.add(403)
+        log_in(see, READER, keep=True)
+        page = see.go("dc1/services")
+        expect(page.get_by_role("link", name="consul", exact=True)).to_be_visible()
+        page = see.go("dc1/kv/create")
+        page.get_by_role("textbox", name="Key").fill("k")
+        page.get_by_role("textbox", name="Value").fill("typed")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("alert").filter(has_text="Permission denied")).to_be_visible()
+        expect(page.get_by_role("textbox", name="Value")).to_have_value("typed")
+        see.go("dc1/acls/tokens")
+        expect(page.get_by_role("heading", name="Permission denied")).to_be_visible()
+
+
+def test_tokens_and_policies_are_managed_and_no_secret_is_in_a_list(browser: "Browser", guarded: str) -> None:
+    with visitor(browser, guarded) as see:
+        see.allowed_statuses.add(403)
+        log_in(see, MANAGEMENT, keep=True)
+        page = see.go("dc1/acls/policies")
+        page.get_by_role("link", name="Create").click()
+        page.get_by_role("textbox", name="Name").fill("made-here")
+        page.get_by_role("textbox", name="Rules").fill('key_prefix "" { policy = "read" }')
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("made-here")
+        page = see.go("dc1/acls/tokens/create")
+        page.get_by_role("textbox", name="Description").fill("for a test")
+        page.get_by_role("textbox", name="Policies").fill("made-here")
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("Secret").wait_for()
+        expect(see.go("dc1/acls/tokens").get_by_role("row").filter(has_text="for a test")).to_contain_text("made-here")
+        assert READER not in page.content()
+        assert see.serious() == []
+        page.get_by_role("row").filter(has_text="for a test").get_by_role("link").click()
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("ACL")
+        expect(page.get_by_role("row").filter(has_text="for a test")).to_have_count(0)

@@ -1,0 +1,69 @@
+/** Words, text from outside, times. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import * as words from '../../../consulpy/ui/static/assets/words.js';
+
+test('characters that cannot be seen are shown as marks', () => {
+  assert.equal(words.visible('evil\u202etxt.exe'), 'evil[U+202E]txt.exe');
+  assert.equal(words.visible('a\u0000b\u001bc\u007fd'), 'a␀b␛c␡d');
+  assert.equal(words.visible('a\u200bb\ufeffc\u2066d'), 'a[U+200B]b[U+FEFF]c[U+2066]d');
+  assert.equal(words.visible('lone \ud800 half \udc00'), 'lone [U+D800] half [U+DC00]');
+  assert.equal(words.visible('tag \u{e0041}'), 'tag [U+E0041]');
+});
+
+test('letters of all scripts and joined emoji stay as they are', () => {
+  for (const text of ['héllo', 'שלום', '日本', '👩\u200d💻', 'a_b-c.d']) assert.equal(words.visible(text), text);
+});
+
+test('lines and tabs of an output stay, its other controls are marked', () => {
+  assert.equal(words.visibleLines('a\r\n\tb\u001b[31m'), 'a\n\tb␛[31m');
+});
+
+test('the first line of an output is the first that says something, and short', () => {
+  assert.equal(words.firstLine('\n\n  \nrefused\nmore'), 'refused');
+  assert.equal(words.firstLine('x'.repeat(500_000)).length, 202);
+  assert.equal(words.firstLine(null), '');
+});
+
+test('only http and https become links', () => {
+  assert.equal(words.webAddress('https://wiki/x'), 'https://wiki/x');
+  for (const text of [
+    'javascript:alert(1)',
+    'data:text/html,x',
+    ' //x',
+    'vbscript:x',
+    'file:///etc/passwd',
+    '',
+    null,
+  ]) {
+    assert.equal(words.webAddress(text), '');
+  }
+});
+
+test('the worst state wins, and none is said to be none', () => {
+  assert.equal(words.worst(['passing', 'critical', 'warning']), 'critical');
+  assert.equal(words.worst(['alive', 'failed', 'critical']), 'failed');
+  assert.equal(words.worst([]), 'no checks');
+  assert.equal(words.checkState('nonsense'), 'critical');
+});
+
+test('durations are said with one unit', () => {
+  assert.deepEqual([0, 89, 90, 5399, 5400, 172800].map(words.duration), [
+    '0 s',
+    '89 s',
+    '2 min',
+    '90 min',
+    '2 h',
+    '2 d',
+  ]);
+  assert.equal(words.goSeconds('72h0m0s'), 259200);
+  assert.equal(words.goSeconds('1m30.5s'), 90.5);
+  assert.equal(words.goSeconds('500ms'), 0.5);
+  assert.equal(words.goSeconds(undefined), 0);
+});
+
+test('an argument of a command is quoted where the shell needs it', () => {
+  assert.equal(words.shellWord('web-1.x'), 'web-1.x');
+  assert.equal(words.shellWord("it's $HOME"), "'it'\\''s $HOME'");
+  assert.equal(words.hostPort('::1', 80), '[::1]:80');
+});
