@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.peers.process import spawn
 from tests.peers.programs import environment
 
 PATIENCE_S = 40.0
@@ -43,9 +44,11 @@ class Agent:
 
     def __init__(self, program: list[str], address: str, directory: Path, *flags: str) -> None:
         self.address = address
+        #: Sent with each request that has none of its own.
+        self.token = ""
         self.log = directory / f"{address}.log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = spawn(
                 [*program, "agent", "-node", "n1", "-node-id", NODE_ID, "-bind", address, "-client", address,
                  "-data-dir", str(directory / address), *flags],
                 stdout=log, stderr=subprocess.STDOUT, env=environment(), cwd=directory,
@@ -53,6 +56,8 @@ class Agent:
 
     def ask(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
         """Send a request; header names with `_` for `-`. Redirects are not followed, bodies not unpacked."""
+        if self.token:
+            headers.setdefault("X_Consul_Token", self.token)
         connection = http.client.HTTPConnection(self.address, 8500, timeout=20)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -86,11 +91,12 @@ OURS = [sys.executable, "-m", "consulpy"]
 
 
 @contextmanager
-def agents(directory: Path, *flags: str, real: str, ours: str) -> Iterator[tuple[Agent, Agent]]:
-    """(a real server, ours) with these flags, each leading a datacenter of its own."""
+def agents(directory: Path, *flags: str, real: str, ours: str, token: str = "") -> Iterator[tuple[Agent, Agent]]:
+    """(a real server, ours) with these flags, each leading a datacenter of its own. `token`: of all requests."""
     running = [Agent(REAL, real, directory, *SERVER, *flags), Agent(OURS, ours, directory, *SERVER, *flags)]
     try:
         for agent in running:
+            agent.token = token
             agent.wait_until_it_leads()
         yield running[0], running[1]
     finally:

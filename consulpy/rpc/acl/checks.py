@@ -88,7 +88,7 @@ def coordinate(authorizer: Authorizer, _server: "Server", request: CoordinateUpd
 
 
 def gateway(authorizer: Authorizer, _server: "Server", request: ServiceRequest) -> None:
-    """Catalog.GatewayServices."""
+    """Catalog.GatewayServices, Internal.GatewayServiceDump."""
     require(authorizer, "service", request.service_name, READ)
 
 

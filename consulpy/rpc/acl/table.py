@@ -122,7 +122,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Intention.List": FILTERED,
     "Intention.Match": Access(checks.intention_match),
     "Internal.EventFire": Access(checks.event),
-    "Internal.GatewayServiceDump": FILTERED,
+    "Internal.GatewayServiceDump": Access(checks.gateway, after=_by_type),
     "Internal.NodeDump": FILTERED,
     "Internal.NodeInfo": FILTERED,
     "Internal.ServiceDump": FILTERED,

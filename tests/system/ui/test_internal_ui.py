@@ -1,6 +1,7 @@
 """/v1/internal/ui/*: byte for byte what a real agent answers to the same registrations."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,15 +125,20 @@ def registrations() -> list[tuple[str, dict[str, Any]]]:
     ]  # fmt: skip
 
 
+def fill(pair: tuple[Agent, Agent]) -> None:
+    """Register the same with both."""
+    for path, body in registrations():
+        answers = [agent.ask(f"/v1/{path}", "PUT", json.dumps(body).encode()) for agent in pair]
+        assert answers[0].status == answers[1].status == 200, (path, body, answers)
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Agent, Agent]]:
     """A real agent and ours with the same in the catalog; Connect is on in the real one, or it has no gateways."""
     directory: Path = tmp_path_factory.mktemp("internal-ui")
-    with agents(directory, real="127.38.0.1", ours="127.38.0.2") as (real, ours):
-        for path, body in registrations():
-            answers = [agent.ask(f"/v1/{path}", "PUT", json.dumps(body).encode()) for agent in (real, ours)]
-            assert answers[0].status == answers[1].status == 200, (path, body, answers)
-        yield real, ours
+    with agents(directory, real="127.38.0.1", ours="127.38.0.2") as found:
+        fill(found)
+        yield found
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -148,3 +154,46 @@ def test_other_methods(pair: tuple[Agent, Agent], path: str, method: str) -> Non
     real, ours = pair
     target = f"/v1/internal/ui/{path}"
     assert ours.ask(target, method).comparable(ours.address) == real.ask(target, method).comparable(real.address)
+
+
+MASTER = "11111111-2222-3333-4444-555555555500"
+ACL = f'acl {{ enabled = true default_policy = "deny" tokens {{ master = "{MASTER}" agent = "{MASTER}" }} }}'
+RULES = {
+    "all": 'node_prefix "" { policy = "read" } service_prefix "" { policy = "read" }',
+    "nodes": 'node_prefix "" { policy = "read" }',
+    "services": 'service_prefix "" { policy = "read" }',
+    "db": 'node "db" { policy = "read" } service_prefix "web" { policy = "read" }',
+    "gateway": 'node_prefix "" { policy = "read" } service "ig" { policy = "read" } service "web" { policy = "deny" }',
+    "nothing": 'key_prefix "" { policy = "read" }',
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Agent, Agent]]:
+    """The same with access control; the secrets of tokens are the names of their rules, as UUIDs."""
+    directory: Path = tmp_path_factory.mktemp("internal-ui-acl")
+    with agents(directory, "-hcl", ACL, real="127.38.0.8", ours="127.38.0.9", token=MASTER) as found:
+        fill(found)
+        for agent in found:
+            for name, rules in RULES.items():
+                policy = json.dumps({"Name": name, "Rules": rules}).encode()
+                assert agent.ask("/v1/acl/policy", "PUT", policy).status == 200
+                token = json.dumps({"SecretID": secret(name), "Policies": [{"Name": name}]}).encode()
+                assert agent.ask("/v1/acl/token", "PUT", token).status == 200
+        yield found
+
+
+def secret(name: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
+
+
+@pytest.mark.parametrize("name", [*RULES, "", "unknown"])
+@pytest.mark.parametrize(
+    "path", ["nodes", "node/db", "node/n1", "services", "gateway-services-nodes/ig", "gateway-services-nodes/tg"]
+)
+def test_the_same_is_left_out(guarded: tuple[Agent, Agent], path: str, name: str) -> None:
+    token = secret(name) if name else "anonymous"
+    answers = [
+        agent.ask(f"/v1/internal/ui/{path}", X_Consul_Token=token).comparable(agent.address) for agent in guarded
+    ]
+    assert answers[1] == answers[0]
