@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredLock, fail
 
 from consulpy.agent.build.gossip import reporter
-from consulpy.agent.process.monotonic import wall_s
+from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import read_tokens, write_tokens
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
@@ -28,13 +28,13 @@ from consulpy.state.command import Command
 from consulpy.state.log import Log
 
 
-def server_guard(config: RuntimeConfig, log: Log) -> CallGuard:
+def server_guard(config: RuntimeConfig, log: Log, reactor: Any) -> CallGuard:
     """The guard that authorizes the RPCs of a server."""
     if not config.acl.enabled:
         return NoGuard()
     default_allows = config.acl.default_policy == "allow"
     authorizers = Authorizers(default_allows=default_allows)
-    resolver = StateResolver(lambda: log.store, config.datacenter, wall_s, authorizers)
+    resolver = StateResolver(lambda: log.store, config.datacenter, wall_clock(reactor), authorizers)
     return Guard(resolver, default_allows=default_allows, lists_keys_by_right=config.acl.enable_key_list_policy)
 
 
@@ -46,7 +46,7 @@ def acl_duties(
         return None
     replication = _replication(config, log, reactor, server) if server.primary_datacenter else None
     return lambda write: AclTasks(
-        log.store, reactor, wall_s, write, master=config.acl.tokens.master, replication=replication
+        log.store, reactor, wall_clock(reactor), write, master=config.acl.tokens.master, replication=replication
     )
 
 
@@ -62,7 +62,7 @@ def _replication(config: RuntimeConfig, log: Log, reactor: Any, server: Server) 
     replication = AclReplication(
         lambda: log.store,
         reactor,
-        wall_s,
+        wall_clock(reactor),
         config.primary_datacenter,
         ask,
         server.submit,
@@ -112,7 +112,7 @@ def agent_access(
     remote = RemoteResolver(
         caller,
         reactor,
-        wall_s,
+        wall_clock(reactor),
         config.datacenter,  # whose servers know its local tokens too
         config.datacenter,
         Authorizers(default_allows=acl.default_policy == "allow"),

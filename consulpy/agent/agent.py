@@ -29,8 +29,7 @@ from consulpy.agent.parts import AgentParts
 from consulpy.agent.process import logs
 from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.agent.process.descriptors import connection_table
-from consulpy.agent.process.disk_thread import DiskThread
-from consulpy.agent.process.monotonic import wall_s
+from consulpy.agent.process.disk_thread import disk_thread
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.tls import tls_settings
@@ -104,7 +103,7 @@ class Agent(AgentParts):
             log: Log = quorum.log
         elif config.server:
             log = memory_log(reactor, self.metrics)
-        disk = DiskThread("gossip-files", reactor.seconds, reactor.callFromThread)
+        disk = disk_thread("gossip-files", reactor)
         self._stops.append(disk.stop)
         self._lan_pool = lan_pool(config, reactor, rng, disk, self._lan_event, self.metrics)
         if config.server:
@@ -118,7 +117,7 @@ class Agent(AgentParts):
             self._role.server.replication_token = lambda: self._tokens.replication
         self.access = access.agent_access(config, reactor, self._tokens, self.server, self.own_caller)
         self._parts = local_parts(
-            config, reactor, rng, self._role, self.lan, wall_s, self.node_meta, self._tokens, self._environment
+            config, reactor, rng, self._role, self.lan, self._wall_s, self.node_meta, self._tokens, self._environment
         )
         self._stops += self._parts.stops
         self._listen()

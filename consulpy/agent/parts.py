@@ -15,7 +15,7 @@ from consulpy.agent.build.role import Role
 from consulpy.agent.features.flood_join import FloodJoin
 from consulpy.agent.features.retry_join import JoinStatus
 from consulpy.agent.process import logs
-from consulpy.agent.process.monotonic import use_monotonic_time, wall_s
+from consulpy.agent.process.monotonic import use_monotonic_time, wall_clock
 from consulpy.clock import Turn
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.transport import DnsService
@@ -76,7 +76,8 @@ class AgentParts:
         use_monotonic_time(reactor)
         self.clock = reactor
         self.turn = Turn()
-        self.metrics = Registry(wall_s, telemetry.rules(config.telemetry))
+        self._wall_s = wall_clock(reactor)
+        self.metrics = Registry(self._wall_s, telemetry.rules(config.telemetry))
         self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
         self.limits = settings.writes(config)
         self.translate_wan_addrs = config.translate_wan_addrs
@@ -226,11 +227,11 @@ class AgentParts:
 
     def timeline(self, name: str) -> list[dict[str, Any]] | None:
         """Events of a member: suspicions, confirmations, refutations, in order; None for an unknown member."""
-        return report.timeline(self._pool_of(name), name, wall_s() - self.clock.seconds())
+        return report.timeline(self._pool_of(name), name, self._wall_s() - self.clock.seconds())
 
     def latest_changes(self, most: int) -> list[dict[str, Any]]:
         """The newest event of each of the `most` LAN members that changed last, the newest first."""
-        return report.latest_changes(self.lan, most, wall_s() - self.clock.seconds())
+        return report.latest_changes(self.lan, most, self._wall_s() - self.clock.seconds())
 
     def changes(self, name: str) -> Timeline:
         """The history in which a member's changes are; that of the LAN for an empty name."""

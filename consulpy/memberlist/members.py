@@ -240,8 +240,11 @@ class Members:
         self.timeline.add(known.name, "left" if left else "dead", message.incarnation, message.accuser)
         self._delegate.notify_leave(known)
 
-    def adopt(self, nodes: Iterable[NodeState]) -> None:
-        """Add members that all others already know: nothing is gossiped or recorded, only the delegate is notified."""
+    def adopt(self, nodes: Iterable[NodeState], *, notify: bool = True) -> None:
+        """Add members that all others already know: nothing is gossiped or recorded, only the delegate is notified.
+
+        `notify`: False if the delegate knows them too.
+        """
         by_name, order, addresses, now_s = self.by_name, self.probe_order, self._addresses, self._clock.seconds()
         for node in nodes:
             name, address = node.name, node.address
@@ -254,7 +257,7 @@ class Members:
             addresses[address] = addresses.get(address, 0) + 1
             if state is State.ALIVE:
                 self.alive_count += 1
-            if not known.is_gone:
+            if notify and not known.is_gone:
                 self._delegate.notify_join(known)
         self._rng.shuffle(order)
         self.version += 1

@@ -4,7 +4,7 @@ memberlist only knows that a member is dead; whether it left or failed is decide
 docs/wire/gossip.md 6.2, 6.3, 6.9, and section 11 for the intended differences from real Serf.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -68,6 +68,8 @@ class Membership:
 
     def with_status(self, *statuses: Status) -> Iterator[Member]:
         """Members with one of these statuses."""
+        if not any(self._counts[status] for status in statuses):
+            return iter(())  # by far the most frequent case: nobody failed or left
         return (member for member in self.members.values() if member.status in statuses)
 
     # Notifications of memberlist
@@ -93,6 +95,33 @@ class Membership:
         self._refresh(member, node)
         self._changed()
         self._notify(MemberEventKind.JOIN, member)
+
+    def adopt(self, members: Iterable[Member], now_s: float) -> None:
+        """Add copies of living members that all others already know; there are no events. Tags are shared."""
+        known, names, ids = self.members, self._by_folded_name, self._by_node_id
+        before = len(known)
+        for each in members:
+            if each.name in known:
+                continue
+            member = Member(
+                each.name,
+                each.address,
+                each.port,
+                each.tags,
+                Status.ALIVE,
+                each.protocol_min,
+                each.protocol_max,
+                each.protocol_cur,
+                each.delegate_min,
+                each.delegate_max,
+                each.delegate_cur,
+                since_s=now_s,
+            )
+            known[each.name] = names[each.name.lower()] = member
+            if each.tags.get("id"):
+                ids[each.tags["id"].lower()] = member
+        self._counts[Status.ALIVE] += len(known) - before
+        self._changed()
 
     def handle_node_leave(self, node: "Node", now_s: float) -> None:
         """A member is dead: it left if it is in status leaving, else it failed."""

@@ -6,7 +6,7 @@ from typing import Any
 from consulpy.agent.build import settings
 from consulpy.agent.build.cache_validators import of_cache, of_state
 from consulpy.agent.build.role import Role
-from consulpy.agent.process.monotonic import wall_s
+from consulpy.agent.process.monotonic import wall_clock
 from consulpy.config.schema import RuntimeConfig
 from consulpy.connections import ConnectionTable
 from consulpy.dns.config import DnsConfig
@@ -62,7 +62,7 @@ def dns_listener(
         role.caller,
         rng=rng,
         validator=validator,
-        wall_s=wall_s,
+        wall_s=wall_clock(reactor),
         connections=connections,
         token=lambda: tokens.default,
     )

@@ -10,13 +10,14 @@ from typing import Any
 from consulpy.agent.build import settings
 from consulpy.agent.build.role import Role, Stops
 from consulpy.agent.debug_config import tagged_addresses
-from consulpy.agent.process.disk_thread import DiskThread
+from consulpy.agent.process.disk_thread import disk_thread
 from consulpy.checks.runner import Runner
 from consulpy.config.schema import RuntimeConfig
 from consulpy.group_commit import run_inline
 from consulpy.local.aliases import Aliases
 from consulpy.local.load import configure, restore
 from consulpy.local.persist.disk import JournaledDirectory
+from consulpy.local.persist.records import Files
 from consulpy.local.reaper import Reaper
 from consulpy.local.state import LocalState, Scripts
 from consulpy.local.sync.anti_entropy import AntiEntropy
@@ -53,8 +54,9 @@ def local_parts(
     """Build the parts and load persisted and configured definitions. Raises `ConfigError`."""
     calls = role.own_caller
     certificates = settings.check_tls(config)
-    files = JournaledDirectory(config.data_dir) if config.data_dir else None
-    disk = DiskThread("services", reactor.seconds, reactor.callFromThread)
+    # a simulated agent keeps them in memory
+    files: Files | None = JournaledDirectory(config.data_dir) if config.data_dir else getattr(reactor, "files", None)
+    disk = disk_thread("services", reactor)
     state = LocalState(
         Node(
             id=config.node_id,

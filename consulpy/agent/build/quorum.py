@@ -12,7 +12,7 @@ from consulpy.agent.build.bootstrap import Bootstrap
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.quorum_peers import QuorumPeers
 from consulpy.agent.build.raft_report import raft_stats, server_health
-from consulpy.agent.process.disk_thread import DiskThread
+from consulpy.agent.process.disk_thread import disk_thread
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError, NoLeader, RPCError
@@ -70,7 +70,7 @@ class QuorumServer(Observer):
         self.store = Store()
         self.log = ReplicatedLog(self.store, metrics, reactor.seconds)
         self._own = RaftServer(host_port(config.advertise_addr, config.ports.server), config.node_id)
-        self._disk = DiskThread("raft-log", reactor.seconds, reactor.callFromThread)
+        self._disk = disk_thread("raft-log", reactor)
         self._database = RaftDatabase(str(folder / "log.sqlite"), _say, alone=config.bootstrap)
         self._storage = StoreStorage(self._database, self._own, self._disk.run, reactor.callFromThread, self._disk.call)
         self._delays = LockDelays(reactor)

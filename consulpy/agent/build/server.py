@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from consulpy.agent.access import acl_duties, server_guard
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
-from consulpy.agent.process.monotonic import wall_s
+from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig
 from consulpy.leader.connect import ConnectTasks
@@ -69,7 +69,7 @@ def server_role(
     quorum: "QuorumServer | None" = None,
 ) -> Role:
     """RPC server, agent cache and connection pool of a server; its leader, or its place in the quorum."""
-    guard = server_guard(config, log)
+    guard = server_guard(config, log, reactor)
     server = Server(
         datacenter=config.datacenter,
         node_name=config.node_name,
@@ -84,7 +84,7 @@ def server_role(
         hold_timeout_s=config.performance.rpc_hold_timeout_s,
         session_ttl_min_ns=round(config.session_ttl_min_s * 1e9) or TTL_MIN_NS,
         waits=WaitLimits(config.default_query_time_s, config.max_query_time_s),
-        wall_s=wall_s,
+        wall_s=wall_clock(reactor),
         guard=guard,
     )
     server.review_token = _review_token
@@ -170,7 +170,7 @@ def _make_leader(
         reactor,
         on_ready=ready,
         log=reporter("leader"),
-        wall_s=wall_s,
+        wall_s=wall_clock(reactor),
         bootstrap_entries=_bootstrap_entries(config),
         alone=is_single,
         delays=delays,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred, TimeoutError, gatherResults  # noqa: A004
 
 from consulpy.agent.features.addresses import JoinAddress, resolve
-from consulpy.agent.process.monotonic import wall_s
+from consulpy.agent.process.monotonic import wall_clock
 from consulpy.clock import Clock
 from consulpy.diagnosis.causes import Cause, Finding, Verdict
 from consulpy.diagnosis.member import MemberDiagnosis
@@ -35,6 +35,8 @@ ADDRESSES_MAX: Final = 3
 
 def moment(clock: Clock) -> Callable[[float], str]:
     """Shows the clock's seconds as a time of day, in UTC."""
+
+    wall_s = wall_clock(clock)
 
     def shown(at_s: float) -> str:
         return datetime.fromtimestamp(at_s - clock.seconds() + wall_s(), UTC).strftime("%H:%M:%SZ")

@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionRefusedError  # noqa: A004
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThreadPool
 
-from consulpy.agent.process.monotonic import wall_s
+from consulpy.agent.process.monotonic import wall_clock
 from consulpy.diagnosis.causes import Cause, Finding, Verdict
 from consulpy.errors import RPCError
 from consulpy.rpc.server_metadata import ServerInfo, server_of
@@ -136,7 +136,9 @@ class ServersCheck:
         if not path:
             return []
         pool = self._reactor.getThreadPool()
-        finding: Finding = await deferToThreadPool(self._reactor, pool, own_certificate, path, wall_s())
+        finding: Finding = await deferToThreadPool(
+            self._reactor, pool, own_certificate, path, wall_clock(self._reactor)()
+        )
         return [finding]
 
 

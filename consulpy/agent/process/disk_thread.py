@@ -8,7 +8,7 @@ from collections.abc import Callable
 from math import inf
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Final
+from typing import Any, Final
 
 from consulpy.log import Logger
 
@@ -110,3 +110,9 @@ class DiskThread:
             _log.failure("a job of the thread {name} failed", name=self._name)
         self._last_s = self._seconds() - started_s
         self._done += 1
+
+
+def disk_thread(name: str, reactor: Any) -> DiskThread:
+    """A thread for an agent on `reactor`; a simulated reactor has what stands for threads (`disk_thread(name)`)."""
+    made = getattr(reactor, "disk_thread", None)
+    return made(name) if made is not None else DiskThread(name, reactor.seconds, reactor.callFromThread)

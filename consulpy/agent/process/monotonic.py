@@ -14,6 +14,11 @@ wall_s: Final[Callable[[], float]] = time.time  # noqa: TID251
 monotonic_s: Final[Callable[[], float]] = time.monotonic  # noqa: TID251
 
 
+def wall_clock(reactor: Any) -> Callable[[], float]:
+    """The wall clock of whoever runs on this reactor: `wall_s`, but for a simulated one, which has its own."""
+    return getattr(reactor, "wall_s", wall_s)
+
+
 def use_monotonic_time(reactor: Any) -> None:
     """Make a Twisted reactor use the monotonic clock; pending calls keep their delay.
 

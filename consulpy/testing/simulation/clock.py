@@ -14,7 +14,7 @@ _GARBAGE: Final = 2
 class HeapTimer:
     """A delayed call, due at `at_s`."""
 
-    __slots__ = ("_arguments", "_call", "_clock", "_named", "at_s")
+    __slots__ = ("_arguments", "_call", "_clock", "_later", "_named", "at_s", "owner")
 
     def __init__(
         self,
@@ -29,14 +29,42 @@ class HeapTimer:
         self._call: Callable[..., object] | None = call
         self._arguments = arguments
         self._named = named
+        #: The timer that has the call since `reset`.
+        self._later: HeapTimer | None = None
+        #: Whose timer it is, for `HeapClock.cancel_of`.
+        self.owner: object = None
 
     def active(self) -> bool:
         """Whether the call is pending."""
-        return self._call is not None
+        return self._call is not None or (self._later is not None and self._later.active())
+
+    def getTime(self) -> float:
+        """When it is due, in the clock's seconds."""
+        return self.at_s if self._later is None else self._later.getTime()
+
+    def reset(self, seconds: float) -> None:
+        """Make the call so many seconds from now."""
+        if self._later is not None:
+            self._later.reset(seconds)
+            return
+        assert self._call is not None, "only an active timer is reset"
+        self._later = self._clock.callLater(seconds, self._call, *self._arguments, **self._named)
+        self._later.owner = self.owner
+        self._clear()
+
+    def delay(self, seconds: float) -> None:
+        """Make the call so many seconds later than planned."""
+        self.reset(max(self.getTime() + seconds - self._clock.seconds(), 0.0))
 
     def cancel(self) -> None:
         """Cancel the call."""
+        if self._later is not None:
+            self._later.cancel()
+            return
         assert self._call is not None, "only an active timer is cancelled"
+        self._clear()
+
+    def _clear(self) -> None:
         self._call = None
         self._arguments = ()
         self._clock._cancelled()
@@ -115,6 +143,12 @@ class HeapClock:
             self.advance_to(min(self._now_s + step_s, end_s))
         return True
 
+    def cancel_of(self, owner: object) -> None:
+        """Cancel all calls of an owner."""
+        for _, _, timer in list(self._heap):
+            if timer.owner is owner and timer._call is not None:
+                timer.cancel()
+
     def _cancelled(self) -> None:
         self._garbage += 1
         if self._garbage > 1000 and self._garbage > _GARBAGE * (len(self._heap) - self._garbage):
@@ -151,6 +185,10 @@ class NodeClock:
     def jump(self, by_s: float) -> None:
         """Set the wall clock ahead by `by_s`."""
         self.skew_s += by_s
+
+    def cancel_of(self, owner: object) -> None:
+        """Cancel all calls of an owner (`HeapTimer.owner`)."""
+        self._clock.cancel_of(owner)
 
     def slow(self, by_s: float) -> None:
         """Make all calls that are scheduled from now on `by_s` seconds late; 0: in time again."""

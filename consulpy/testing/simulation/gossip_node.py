@@ -1,6 +1,6 @@
 """A simulated node that is gossip alone: the LAN pool of an agent, straight on the simulated network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
@@ -8,7 +8,6 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from consulpy.agent.build.gossip import lan_pool
-from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.agent.report import timeline
 from consulpy.config.schema import RuntimeConfig
 from consulpy.diagnosis.member import MemberDiagnosis
@@ -16,6 +15,7 @@ from consulpy.memberlist.member import JoinTarget
 from consulpy.memberlist.messages import NodeState
 from consulpy.serf.machine import Serf
 from consulpy.testing.simulation.clock import NodeClock
+from consulpy.testing.simulation.disk import InlineDisk
 from consulpy.testing.simulation.network import Host, Network
 from consulpy.testing.simulation.node import GossipRecorder, Record
 
@@ -46,6 +46,11 @@ class GossipNode:
         return self._host is not None
 
     @property
+    def is_settled(self) -> bool:
+        """See `Node`."""
+        return True
+
+    @property
     def serf(self) -> Serf:
         """See `Node`."""
         if self._serf is None:
@@ -56,10 +61,10 @@ class GossipNode:
         """See `Node`."""
         self._build().start()
 
-    def settle(self, members: list[NodeState]) -> None:
+    def settle(self, members: list[NodeState], adopt: Callable[[Serf], None]) -> None:  # noqa: ARG002 - all are alike
         """See `Node`."""
         serf = self._build()
-        serf.memberlist.members.adopt(members)
+        adopt(serf)
         serf.start()
         serf.memberlist.queue.clear()
 
@@ -68,7 +73,7 @@ class GossipNode:
         rng = Random(f"{self._seed} {self.name} {self._starts}")
         host = self._network.host((self.address, self.config.ports.serf_lan))
         clock: Any = self.clock
-        disk = DiskThread("", clock.seconds)  # without a data directory nothing is written
+        disk = InlineDisk("", clock.seconds)  # without a data directory nothing is written
         pool = lan_pool(self.config, clock, rng, disk, self._recorder.event, transport=host)
         self._host, self._serf = host, pool.serf
         self._recorder.attach(pool.serf)

@@ -6,7 +6,7 @@ All random values come from one seed, all time from one clock: a failed run is r
 import dataclasses
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from consulpy.clock import Clock
 from consulpy.errors import WireError
@@ -56,6 +56,8 @@ class Network:
         self.rng = Random(seed)
         self.conditions = conditions or Conditions()
         self.hosts: dict[Address, Host] = {}
+        #: The TCP ports that whole agents listen on (`tcp.Listener`).
+        self.listeners: dict[Address, Any] = {}
         self._side: dict[str, int] = {}
         #: Datagrams and streams that are dropped on their way: source, destination, whether by UDP.
         self._drops: set[tuple[str, str, bool]] = set()

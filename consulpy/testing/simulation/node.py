@@ -1,5 +1,6 @@
 """The interface of a simulated node, and the gossip of one: what nodes of both kinds have in common."""
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,7 +10,6 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.memberlist.messages import NodeState
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.machine import Serf
-from consulpy.serf.members import Status
 
 if TYPE_CHECKING:
     from consulpy.testing.simulation.clock import NodeClock
@@ -31,14 +31,18 @@ class Node(Protocol):
         """Whether its process runs."""
 
     @property
+    def is_settled(self) -> bool:
+        """Whether nothing of its start is left to do: it is in the catalog, and knows a leader."""
+
+    @property
     def serf(self) -> Serf:
         """Its LAN pool, the last one if it does not run. Raises `ValueError` if it never ran."""
 
     def start(self) -> None:
         """Start its process."""
 
-    def settle(self, members: list[NodeState]) -> None:
-        """Start as one that is in the cluster already."""
+    def settle(self, members: list[NodeState], adopt: Callable[[Serf], None]) -> None:
+        """Start as one that is in the cluster already. `adopt(serf)` makes a pool know all members."""
 
     def join(self) -> None:
         """Join the cluster, again and again until that works."""
@@ -91,7 +95,6 @@ class GossipRecorder:
                 self._record(self._name, kind, {"member": member.name})
 
 
-def is_alive(serf: Serf, name: str) -> bool:
-    """Whether a pool takes a member for alive."""
-    member = serf.members.get(name)
-    return member is not None and member.status is Status.ALIVE
+def action_body(action: Mapping[str, Any]) -> bytes:
+    """The body of a request that is an action."""
+    return base64.b64decode(action.get("body", ""))

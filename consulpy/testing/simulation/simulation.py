@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import shutil
+import tempfile
+import weakref
 from bisect import insort
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -82,8 +86,10 @@ class Simulation:
         self._checks: list[Condition] = []
         self._is_checking = False
         self._trace_path: Path | None = None
+        self._folder = _temporary_folder()
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self.nodes: dict[str, Node] = make_nodes(
-            layers, configs(config or {}, seed, servers, clients), self.network, seed, self._record
+            layers, configs(config or {}, seed, servers, clients), self.network, seed, self._record, self._folder
         )
         self._zero_s = settle(self.nodes, self.clock, joined=joined)
         self._recorder.is_open = True
@@ -340,6 +346,12 @@ class Simulation:
         self._played = [each for each in map(json.loads, trace.lines) if "action" in each]
         play(self, self._played, None)
         self._advance_to(trace.end_s)
+
+
+def _temporary_folder() -> Path:
+    """Where servers keep their logs; in memory if the system has such a place, as their disks are to be fast."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="consulpy-simulation-", dir=memory if os.access(memory, os.W_OK) else None))
 
 
 def _check(
