@@ -9,6 +9,8 @@
 | `NAME.connect[.DATACENTER]`, `NAME.ingress[.DATACENTER]` | Connect-capable instances, ingress gateways |
 | `NAME.query[.DATACENTER]` | a prepared query |
 | `HEX.addr[...]` | the address written in hexadecimal, of either family |
+| `_NAME._tcp.query[.DATACENTER]` | the same after RFC 2782 (Consul 1.15) |
+| `...[.default.ns][.default.ap][.DATACENTER.dc]` in place of `[.DATACENTER]` | the same (Consul 1.14) |
 | anything, types SOA and NS | the domain's authority |
 | `*.arpa` | reverse lookup |
 """
@@ -22,6 +24,8 @@ from twisted.names import dns
 from consulpy.dns.config import DnsConfig, split
 
 _KINDS: Final = frozenset(("service", "connect", "ingress", "node", "query", "addr"))
+#: Namespace, admin partition and datacenter, each after its name, in this order.
+_SCOPES: Final = ("ns", "ap", "dc")
 #: Bytes of an IPv4 and an IPv6 address.
 _ADDRESS_SIZES: Final = (4, 16)
 
@@ -125,19 +129,33 @@ def _in_domain(labels: tuple[str, ...], kind: int, config: DnsConfig) -> Lookup:
     word, before, after = found
     if word == "addr":
         return _address(before)
-    if not before or len(after) > 1:
+    datacenter = _datacenter(after, config.datacenter)
+    if not before or datacenter is None:
         return Nothing()
-    datacenter = after[0] if after else config.datacenter
     if word == "node":
         instead = None
         if len(before) > 1 and not after:
             instead = NodeLookup(".".join(before[:-1]), before[-1])
         return NodeLookup(".".join(before), datacenter, instead)
     if word == "query":
-        return QueryLookup(".".join(before), datacenter)
+        is_rfc = len(before) == 2 and before[0].startswith("_") and before[1] == "_tcp"
+        return QueryLookup(before[0][1:] if is_rfc else ".".join(before), datacenter)
     if word == "service":
         return _service(before, datacenter)
     return ServiceLookup(before[-1], datacenter, connect=word == "connect", ingress=word == "ingress")
+
+
+def _datacenter(after: tuple[str, ...], own: str) -> str | None:
+    """The datacenter that the labels after the kind name; None if they mean nothing, or what only Enterprise has."""
+    if len(after) < 2:
+        return after[0] if after else own
+    datacenter, words = own, list(_SCOPES)
+    for value, word in zip(after[::2], after[1::2], strict=False):
+        if word not in words or (word != "dc" and value != "default"):
+            return None
+        del words[: words.index(word) + 1]
+        datacenter = value if word == "dc" else datacenter
+    return None if len(after) % 2 else datacenter
 
 
 def _kind_label(labels: tuple[str, ...], kind: int) -> tuple[str, tuple[str, ...], tuple[str, ...]] | None:

@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 
 from consulpy.codec.secrets import target_without_secrets
 from consulpy.errors import RPCError
+from consulpy.http.api import selectors
 from consulpy.http.api.agent_rights import Rights, refused_unless_named, rights_of
 from consulpy.http.api.large_body import GZIP_LEVEL, LARGE_BYTES, Parts, Rendering, is_large, json_parts, sliced
 from consulpy.http.api.params import token
@@ -127,6 +128,7 @@ class _RequestHandler:
             dependencies=web.dependencies,
         )
         try:
+            selectors.check(query, web.getHeader)
             if rights.is_checked_here and self._agent.access.is_on:
                 response: Any = self._checked(handler, request, rights)
             else:

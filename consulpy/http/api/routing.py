@@ -59,6 +59,10 @@ class Query:
         values = self._values.get(name)
         return values[0] if values else default
 
+    def set(self, name: str, value: str) -> None:
+        """Give a parameter this value only."""
+        self._values[name] = [value]
+
     def all(self, name: str) -> list[str]:
         """All values of a parameter."""
         return self._values.get(name, [])

@@ -31,6 +31,18 @@ CONFIG = DnsConfig(datacenter="dc1", alt_domain="alt.example.")
         ("node.service.consul", dns.A, ServiceLookup("node", "dc1")),
         ("myconsul", dns.A, Foreign()),
         ("", dns.A, Foreign()),
+        # Consul 1.14 and 1.15
+        ("web.service.dc2.dc.consul", dns.A, ServiceLookup("web", "dc2")),
+        ("v1.web.service.default.ns.default.ap.dc2.dc.consul", dns.A, ServiceLookup("web", "dc2", "v1")),
+        ("_web._v1.service.default.ap.consul", dns.SRV, ServiceLookup("web", "dc1", "v1")),
+        ("n1.node.default.ns.consul", dns.A, NodeLookup("n1", "dc1")),
+        ("web.service.team.ns.consul", dns.A, Nothing()),
+        ("web.service.x.ap.dc2.dc.consul", dns.A, Nothing()),
+        ("web.service.dc2.dc.default.ns.consul", dns.A, Nothing()),
+        ("web.service.dc2.dc.dc3.dc.consul", dns.A, Nothing()),
+        ("web.service.default.ns.dc2.consul", dns.A, Nothing()),
+        ("_geo._tcp.query.consul", dns.SRV, QueryLookup("geo", "dc1")),
+        ("_geo._udp.query.consul", dns.SRV, QueryLookup("_geo._udp", "dc1")),
     ],
 )
 def test_names(name: str, kind: int, lookup: object) -> None:

@@ -1,0 +1,42 @@
+"""Selectors of newer versions of Consul, on every endpoint: one that is not honoured is refused, never skipped.
+
+To skip one would answer about, or change, something else. Source: CHANGELOG of Consul 1.11 to 1.16; the texts are those
+of its open edition.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from consulpy.errors import BadRequest
+from consulpy.http.api.routing import Query
+
+_NAMESPACES: Final = "Namespaces are a Consul Enterprise feature"
+_PARTITIONS: Final = "Partitions are a Consul Enterprise feature"
+#: Parameter -> why it is refused, unless it is empty.
+_REFUSED: Final[Mapping[str, str]] = {
+    "namespace": _NAMESPACES,
+    "partition": _PARTITIONS,
+    "ap": _PARTITIONS,
+    "peer": "cluster peering came with Consul 1.13 and is not supported here",
+    "sg": "Sameness groups are a Consul Enterprise feature",
+    "sameness-group": "Sameness groups are a Consul Enterprise feature",
+}
+#: The same of headers.
+_HEADERS: Final[Mapping[str, str]] = {"x-consul-namespace": _NAMESPACES, "x-consul-partition": _PARTITIONS}
+
+
+def check(query: Query, header: Callable[[str], str | None]) -> None:
+    """Refuse what is not honoured; `datacenter` becomes `dc`, its short name. Raises `BadRequest`."""
+    for name, why in _HEADERS.items():
+        if header(name):
+            raise BadRequest(f'Bad request: Invalid header: "{name}" - {why}')
+    if not query:
+        return
+    for name, why in _REFUSED.items():
+        if query.get(name):
+            raise BadRequest(f'Bad request: Invalid query parameter: "{name}" - {why}')
+    long = query.get("datacenter")
+    if long:
+        if query.get("dc") not in ("", long):
+            raise BadRequest('Bad request: Invalid query parameter: "datacenter" - "dc" names another one')
+        query.set("dc", long)

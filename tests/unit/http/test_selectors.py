@@ -1,0 +1,45 @@
+"""Parameters and headers of newer versions that select something are honoured or refused, on every endpoint."""
+
+import pytest
+
+from consulpy.http.api.routing import ROUTES
+from tests.harness.http import HttpHarness
+
+REFUSED = [
+    ("namespace=team", "Namespaces are a Consul Enterprise feature"),
+    ("partition=default", "Partitions are a Consul Enterprise feature"),
+    ("ap=x", "Partitions are a Consul Enterprise feature"),
+    ("peer=west", "cluster peering came with Consul 1.13"),
+    ("sg=x", "Sameness groups are a Consul Enterprise feature"),
+    ("sameness-group=x", "Sameness groups are a Consul Enterprise feature"),
+    ("dc=dc1&datacenter=dc2", '"dc" names another one'),
+]
+REQUESTS = [f"{method} {path}" for path, handlers in sorted(ROUTES.items()) for method in handlers]
+
+
+@pytest.mark.parametrize(("parameter", "why"), REFUSED)
+def test_no_endpoint_skips_a_selector(parameter: str, why: str) -> None:
+    harness = HttpHarness()
+    for request in REQUESTS:
+        answer = harness.ask(f"{request}?{parameter}")
+        assert (answer.status, why in answer.text) == (400, True), request
+
+
+@pytest.mark.parametrize("header", ["X_Consul_Namespace", "X_Consul_Partition"])
+def test_no_endpoint_skips_a_header(header: str) -> None:
+    harness = HttpHarness()
+    for request in REQUESTS:
+        answer = harness.ask(request, **{header: "team"})
+        assert (answer.status, "Consul Enterprise feature" in answer.text) == (400, True), request
+
+
+def test_what_asks_for_nothing_is_taken() -> None:
+    harness = HttpHarness()
+    assert harness.ask("GET /v1/catalog/nodes?namespace=&partition=&peer=&datacenter=").status == 200
+
+
+def test_the_long_name_of_a_datacenter_is_its_name() -> None:
+    harness = HttpHarness()
+    assert harness.ask("GET /v1/catalog/nodes?datacenter=dc1").status == 200
+    assert harness.ask("GET /v1/catalog/nodes?datacenter=dc2").text == harness.ask("GET /v1/catalog/nodes?dc=dc2").text
+    assert harness.ask("PUT /v1/kv/a?datacenter=dc2", "1").text == "No path to datacenter"
