@@ -27,9 +27,7 @@ from consulpy.structs.service import (
     NodeService,
     NodeServiceList,
     NodeServices,
-    ServiceConnect,
     ServiceNode,
-    Weights,
 )
 
 CONNECT_PROXY = "connect-proxy"
@@ -252,28 +250,7 @@ class Catalog:
     def _service_node(self, row: Instance) -> ServiceNode:
         node, service = self.nodes_table.get(row.node), row.service
         assert node is not None, f"service {service.id} stands on a node that is not there: {row.node}"
-        return ServiceNode(
-            id=node.id,
-            node=node.node,
-            address=node.address,
-            datacenter=node.datacenter,
-            tagged_addresses=node.tagged_addresses,
-            node_meta=node.meta,
-            service_kind=service.kind,
-            service_id=service.id,
-            service_name=service.service,
-            service_tags=service.tags or [],
-            service_address=service.address,
-            service_tagged_addresses=service.tagged_addresses,
-            service_weights=service.weights or Weights(),
-            service_meta=service.meta,
-            service_port=service.port,
-            service_enable_tag_override=service.enable_tag_override,
-            service_proxy=service.proxy,
-            service_connect=ServiceConnect(native=service.connect.native),
-            create_index=service.create_index,
-            modify_index=service.modify_index,
-        )
+        return ServiceNode.of(node, service)
 
     def _info(self, node: Node) -> NodeInfo:
         return NodeInfo(

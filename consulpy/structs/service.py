@@ -136,6 +136,32 @@ class ServiceNode(Record):
     create_index: int = 0
     modify_index: int = 0
 
+    @classmethod
+    def of(cls, node: Node, service: NodeService) -> "ServiceNode":
+        """The row of an instance on its node."""
+        return cls(
+            id=node.id,
+            node=node.node,
+            address=node.address,
+            datacenter=node.datacenter,
+            tagged_addresses=node.tagged_addresses,
+            node_meta=node.meta,
+            service_kind=service.kind,
+            service_id=service.id,
+            service_name=service.service,
+            service_tags=service.tags or [],
+            service_address=service.address,
+            service_tagged_addresses=service.tagged_addresses,
+            service_weights=service.weights or Weights(),
+            service_meta=service.meta,
+            service_port=service.port,
+            service_enable_tag_override=service.enable_tag_override,
+            service_proxy=service.proxy,
+            service_connect=ServiceConnect(native=service.connect.native),
+            create_index=service.create_index,
+            modify_index=service.modify_index,
+        )
+
 
 @dataclass(slots=True)
 class CheckServiceNode(Record):

@@ -27,16 +27,20 @@ async def read(
     namespaces: bool = True,
     consistency: bool = True,
     cached: bool = False,
+    filtered: bool = True,
 ) -> tuple[Any, dict[str, str]]:
     """Call a read method: its reply, and the headers that go with it.
 
     `missing`: error text for an empty tail; "": it may be empty. `namespaces`: whether the endpoint refuses namespaces
     (or ignores them). `consistency`: whether it has the header X-Consul-Effective-Consistency. `cached`: whether it
-    supports `?cached`. Raises `BadRequest`, or `HttpError` with headers.
+    supports `?cached`. `filtered`: whether the servers evaluate `?filter`. Raises `BadRequest`, or `HttpError` with
+    headers.
     """
     if namespaces:
         refuse_namespaces(request)
     apply_to_read(agent, request, body)
+    if not filtered:
+        body.options.filter = ""
     if missing and not request.tail:
         raise BadRequest(missing)
     headers: dict[str, str] = {}

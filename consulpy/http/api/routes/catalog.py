@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest
+from consulpy.filter import compile_filter
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
@@ -13,20 +14,26 @@ from consulpy.http.api.params import apply_to_write, consistency, refuse_namespa
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import cache_headers, read
 from consulpy.local.shapes import INDEXES, aux_struct
+from consulpy.rpc.call import pause
 from consulpy.structs.requests import (
     DatacentersRequest,
     DeregisterRequest,
     NodeRequest,
     RegisterRequest,
+    ServiceDumpRequest,
     ServiceRequest,
     SpecificRequest,
     Write,
 )
+from consulpy.structs.service import ServiceNode
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
 _Write = TypeVar("_Write", bound=Write)
+
+#: Instances whose filter is evaluated in one turn of the reactor.
+ROWS_OF_A_TURN: Final = 1000
 
 _REGISTER: Final = Shape(
     "structs.RegisterRequest",
@@ -89,9 +96,27 @@ async def nodes(agent: "AgentInterface", request: Request) -> Response:
 
 @route("GET", "/v1/catalog/services")
 async def services(agent: "AgentInterface", request: Request) -> Response:
-    """The names of all services, with their tags."""
+    """The names of all services, with their tags; with `filter` those of the instances that match it (Consul 1.16)."""
+    expression = request.query.get("filter")
+    if expression:
+        return await _services_matching(agent, request, expression)
     reply, headers = await read(agent, request, "Catalog.ListServices", SpecificRequest(), cached=True)
     return Response({name: tags or [] for name, tags in (reply.services or {}).items()}, headers=headers)
+
+
+async def _services_matching(agent: "AgentInterface", request: Request, expression: str) -> Response:
+    """Evaluated here: servers like the real 1.8.7 would answer with all services."""
+    holds = compile_filter(expression, ServiceNode)
+    reply, headers = await read(agent, request, "Internal.ServiceDump", ServiceDumpRequest(), filtered=False)
+    found: dict[str, set[str]] = {}
+    for number, each in enumerate(reply.nodes or (), 1):
+        if each.node is not None and each.service is not None:
+            row = ServiceNode.of(each.node, each.service)
+            if holds(row):
+                found.setdefault(row.service_name, set()).update(row.service_tags or ())
+        if number % ROWS_OF_A_TURN == 0:
+            await pause(agent.clock, 0)
+    return Response({name: sorted(found[name]) for name in sorted(found)}, headers=headers)
 
 
 async def _service(agent: "AgentInterface", request: Request, connect: bool) -> Response:
