@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred, succeed
 
 from consulpy.clock import Clock, Timer
 from consulpy.codec.record import Record
@@ -179,6 +179,8 @@ class Server:
         self.reset_file: ResetFile = NoResetFile()
         #: Called after a snapshot replaced the state.
         self.after_restore: list[Callable[[], None]] = []
+        #: Held by each write of a config entry until it is applied.
+        self.config_entry_writes = DeferredLock()
         self._hold_timeout_s = hold_timeout_s
         #: The shortest TTL that a session may have (`session_ttl_min`).
         self.session_ttl_min_ns = session_ttl_min_ns

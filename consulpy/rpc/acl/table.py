@@ -94,6 +94,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Catalog.ServiceNodes": FILTERED,
     "ConfigEntry.Apply": Access(checks.config_write),
     "ConfigEntry.Delete": Access(checks.config_write),
+    "ConfigEntry.DeleteCas": Access(checks.config_write),
     "ConfigEntry.Get": Access(checks.config_read),
     "ConfigEntry.List": FILTERED,
     "ConfigEntry.ListAll": FILTERED,

@@ -39,14 +39,33 @@ def apply(server: "Server", request: EntryRequest) -> Any:
     op = request.op or UPSERT
     if op not in (UPSERT, UPSERT_CAS):
         raise RPCError(f"invalid config entry operation type: {op}")
-    return server.submit(Command(_request(server, request, op, entry)))
+    return server.config_entry_writes.run(server.submit, Command(_request(server, request, op, entry)))
 
 
 @write("ConfigEntry.Delete", EntryRequest, Empty)
 def delete(server: "Server", request: EntryRequest) -> Any:
     """Delete an entry, if it exists."""
     entry = normalized(request.entry, request.leading_kind)
-    return server.submit(Command(_request(server, request, DELETE, entry))).addCallback(lambda _: Empty())
+    command = Command(_request(server, request, DELETE, entry))
+    return server.config_entry_writes.run(server.submit, command).addCallback(lambda _: Empty())
+
+
+@write("ConfigEntry.DeleteCas", EntryRequest, bool)
+def delete_cas(server: "Server", request: EntryRequest) -> Any:
+    """Delete an entry if its index is `request.entry.modify_index` (Consul 1.11); whether it did.
+
+    The log of 1.8.7 has no such command: the leader compares while no other write of a config entry is under way. Under
+    this name no other program has the method, and so none that would delete whatever the index is.
+    """
+    entry = normalized(request.entry, request.leading_kind)
+
+    def unless_changed() -> Any:
+        _, known = server.store.config_entries.get(None, entry.kind, entry.name)
+        if known is None or known.modify_index != request.entry.modify_index:
+            return False
+        return server.submit(Command(_request(server, request, DELETE, entry))).addCallback(lambda _: True)
+
+    return server.config_entry_writes.run(unless_changed)
 
 
 def _request(server: "Server", request: EntryRequest, op: str, entry: Any) -> EntryRequest:

@@ -7,9 +7,11 @@ from twisted.internet.defer import Deferred
 
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError
+from consulpy.filter import compile_filter
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http.api import render
 from consulpy.http.api.changes import wait_for_change
+from consulpy.http.api.member_row import MemberRow
 from consulpy.http.api.params import token
 from consulpy.http.api.routes.agent_service import written
 from consulpy.http.api.routing import HttpError, Request, Response, route
@@ -41,7 +43,7 @@ def version(agent: "AgentInterface", request: Request) -> Response:  # noqa: ARG
 async def members(agent: "AgentInterface", request: Request) -> Response:
     """The members of the LAN pool, or (`?wan=1`) of the WAN pool.
 
-    Not in Consul: an index that counts changes of the pool, and `index` and `wait`.
+    `filter` came with Consul 1.15. Not in Consul: an index that counts changes of the pool, and `index` and `wait`.
     """
     wan, segment = request.query.get("wan"), request.query.get("segment")
     pool = agent.wan if wan else agent.lan
@@ -52,9 +54,12 @@ async def members(agent: "AgentInterface", request: Request) -> Response:
     if pool is None:
         return Response(null=True)
     membership = pool.membership
+    expression = request.query.get("filter")
+    holds = compile_filter(expression, MemberRow) if expression else None
     await wait_for_change(agent, request, lambda: membership.index, membership.listeners)
     headers = {"X-Consul-Index": str(membership.index)}
-    return Response([member.to_json() for member in pool.members.values()], null=True, headers=headers)
+    shown = [member for member in pool.members.values() if holds is None or holds(MemberRow.of(member))]
+    return Response([member.to_json() for member in shown], null=True, headers=headers)
 
 
 @route("PUT", "/v1/agent/join/")

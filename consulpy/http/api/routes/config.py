@@ -1,8 +1,9 @@
 """/v1/config: config entries, and /v1/discovery-chain, which needs Connect."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from consulpy.errors import BadRequest
+from consulpy.errors import BadRequest, RPCError
+from consulpy.filter import compile_filter
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, loads, mismatch
 from consulpy.http.api.config_entry_body import entry_of
@@ -10,7 +11,7 @@ from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_names
 from consulpy.http.api.routes.kv import unsigned
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers, read
-from consulpy.structs.config_entry import KINDS, Entry
+from consulpy.structs.config_entry import KINDS
 from consulpy.structs.config_entry_requests import EntryQuery, EntryRequest
 from consulpy.structs.requests import Read, SpecificRequest
 
@@ -33,8 +34,12 @@ async def get(agent: "AgentInterface", request: Request) -> Response:
         return Response([entry.to_json() for entry in reply.entries], headers=meta_headers(reply.meta))
     query = apply_to_read(agent, request, EntryQuery(kind=kind, name=name))
     if "/" not in request.tail:
+        expression, query.options.filter = query.options.filter, ""  # real servers of 1.8.7 would skip it
         found = await agent.caller.call("ConfigEntry.List", query)
-        return Response([entry.to_json() for entry in found.entries], headers=meta_headers(found.meta))
+        shown = found.entries
+        if expression and kind in KINDS:
+            shown = list(filter(compile_filter(expression, KINDS[kind]), shown))
+        return Response([entry.to_json() for entry in shown], headers=meta_headers(found.meta))
     reply = await agent.caller.call("ConfigEntry.Get", query)
     headers = meta_headers(reply.meta)
     if reply.entry is None:
@@ -58,7 +63,7 @@ async def put(agent: "AgentInterface", request: Request) -> Response:
 
 @route("DELETE", "/v1/config/")
 async def delete(agent: "AgentInterface", request: Request) -> Response:
-    """Remove an entry."""
+    """Remove an entry; with `?cas=` only if its index is that one (Consul 1.11): then the body says whether it did."""
     refuse_namespaces(request)
     kind, name = _kind_and_name(request)
     if "/" not in request.tail:
@@ -66,11 +71,18 @@ async def delete(agent: "AgentInterface", request: Request) -> Response:
     known = KINDS.get(kind)
     if known is None:
         raise BadRequest(f"invalid config entry kind: {kind}")
-    entry: Entry = known(name=name)
-    await agent.caller.call(
-        "ConfigEntry.Delete", apply_to_write(agent, request, EntryRequest(entry=entry, leading_kind=kind))
-    )
-    return Response({})
+    entry: Any = known(name=name)
+    body = apply_to_write(agent, request, EntryRequest(entry=entry, leading_kind=kind))
+    if "cas" not in request.query:
+        await agent.caller.call("ConfigEntry.Delete", body)
+        return Response({})
+    entry.modify_index = unsigned(request.query.get("cas"))
+    try:
+        return Response(await agent.caller.call("ConfigEntry.DeleteCas", body))
+    except RPCError as error:
+        if "can't find method" in str(error):
+            raise RPCError("the servers cannot delete on a condition: cas on deletes came with Consul 1.11") from None
+        raise
 
 
 async def _discovery_chain(agent: "AgentInterface", request: Request) -> Response:
