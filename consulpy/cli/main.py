@@ -13,10 +13,6 @@ from consulpy.codec.secrets import text_without_secrets
 from consulpy.errors import ConfigError, ConsulpyError
 from consulpy.gocompat.flag import HelpRequested
 
-#: Commands of Consul that are not supported yet, by name: the subject of the error.
-_NOT_YET: Final = {
-    "connect": "Connect's certificates and proxies are",
-}
 #: Environment variable that has tracebacks shown, for developers.
 _TRACEBACK: Final = "CONSULPY_TRACEBACK"
 
@@ -94,9 +90,6 @@ def _dispatch(words: list[str]) -> int:
 
         print(overview())
         return 0 if words else 127
-    if words[0] in _NOT_YET:
-        print(f"consulpy {words[0]}: {_NOT_YET[words[0]]} not supported yet", file=sys.stderr)
-        return 1
     load(words[0])
     if words[0] in GROUPS:
         return _in_group(words)
