@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 
 from consulpy.agent import access, telemetry
 from consulpy.agent.build import settings
@@ -45,8 +46,10 @@ from consulpy.state.log import Log
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
+    from consulpy.agent.build.role import Role
     from consulpy.agent.features.diagnosis import AgentDiagnosis
     from consulpy.diagnosis.causes import Verdict
+    from consulpy.local.leaf_certificates import LeafCertificates
 
 _log = Logger()
 
@@ -83,21 +86,48 @@ class Agent(AgentParts):
     # -- start and stop
 
     def start(self) -> None:
-        """Build and start all parts. Raises `ConfigError`, after stopping those that were started."""
+        """Build and start all parts. Raises `ConfigError`, after stopping those that were started.
+
+        A client that gets its certificate from the servers (`auto_encrypt.tls`) starts once it has it.
+        """
         try:
-            self._build()
+            self._prepare()
+            if self.config.auto_encrypt.tls:
+                self._obtain_certificate()
+            else:
+                self._build()
         except BaseException:
             self._stop_all()
             raise
         for text in self.config.warnings:
             _log.warn("{text}", text=text)
 
-    def _build(self) -> None:
-        config, reactor, rng = self.config, self._reactor, self._rng
+    def _prepare(self) -> None:
+        config, reactor = self.config, self._reactor
         self._tls = Tls(tls_settings(config))
         if config.data_dir is not None:
             self._stops.append(DataDirectoryLock(Path(config.data_dir)).release)
         self._tokens = access.agent_tokens(config, lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job))
+
+    def _obtain_certificate(self) -> None:
+        """Ask the servers for the certificate, then build the rest."""
+        from consulpy.agent.features.auto_encrypt import obtain  # costly, and for few agents
+
+        def obtained(follow: "Callable[[Role, LeafCertificates], Callable[[], object]]") -> None:
+            self._build()
+            self._stops.append(follow(self._role, self.leaf_certificates))
+
+        def failed(failure: Failure) -> None:
+            if not failure.check(CancelledError):
+                self._give_up(f"auto_encrypt: {failure.getErrorMessage()}")
+
+        token = self._tokens.agent
+        obtaining = obtain(self.config, self._reactor, self._rng, self._tls, lambda: token)
+        self._stops.append(obtaining.cancel)
+        obtaining.addCallback(obtained).addErrback(failed)
+
+    def _build(self) -> None:
+        config, reactor, rng = self.config, self._reactor, self._rng
         quorum = open_quorum(config, reactor, rng, self.metrics) if config.server else None
         if quorum is not None:
             log: Log = quorum.log
@@ -115,6 +145,10 @@ class Agent(AgentParts):
         self._stops += self._role.stops
         if self._role.server is not None:
             self._role.server.replication_token = lambda: self._tokens.replication
+            if config.auto_encrypt.allow_tls:
+                from consulpy.agent.features.auto_encrypt import give_certificates  # costly, and for few agents
+
+                self._stops.append(give_certificates(config, reactor, self._role, self._tls))
         self.access = access.agent_access(config, reactor, self._tokens, self.server, self.own_caller)
         self._parts = local_parts(
             config, reactor, rng, self._role, self.lan, self._wall_s, self.node_meta, self._tokens, self._environment

@@ -22,5 +22,6 @@ def tls_settings(config: RuntimeConfig) -> TlsSettings:
         cipher_suites=config.tls_cipher_suites,
         prefer_server_cipher_suites=config.tls_prefer_server_cipher_suites,
         https=config.ports.https > 0,
+        auto_encrypt=config.auto_encrypt.tls,
         https_own={_TLS_SETTING.get(name, name): value for name, value in config.https_tls.items()},
     )

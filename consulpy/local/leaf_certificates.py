@@ -18,7 +18,7 @@ from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer
 from consulpy.connect.certificates import make_request, read_certificate, signing_key_id
 from consulpy.connect.keys import key_pem, make_key
-from consulpy.connect.spiffe import ServiceId
+from consulpy.connect.spiffe import AgentId, ServiceId
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import unix_s
 from consulpy.rpc.caller import Caller
@@ -51,9 +51,22 @@ class LeafResult:
     age_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class AgentNames:
+    """What a certificate of an agent is for: its node, and names and addresses of it."""
+
+    node: str
+    names: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+#: Datacenter, and the name of a service or an agent.
+_Identity = tuple[str, str | AgentNames]
+
+
 @dataclass(slots=True, eq=False)
 class _Entry:
-    identity: tuple[str, str]
+    identity: _Identity
     token: str
     leaf: IssuedCert | None = None
     #: The id of the key that signed it.
@@ -78,20 +91,44 @@ class LeafCertificates:
         self._clock = clock
         self._wall_s = wall_s
         self._rng = rng
-        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._entries: OrderedDict[_Identity, _Entry] = OrderedDict()
         self._watching: dict[str, Deferred[None]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     async def read(
-        self, datacenter: str, service: str, token: str, *, index: int = 0, wait_s: float = WAIT_S
+        self,
+        datacenter: str,
+        service: str,
+        token: str,
+        *,
+        allowed: bool = True,
+        index: int = 0,
+        wait_s: float = WAIT_S,
     ) -> LeafResult:
         """The certificate of a service; with `index` one that is newer, or the same after the wait. Raises `RPCError`.
 
-        `token` must have been checked.
+        `allowed`: whether `token` may have it; if not, the servers are asked, in whose words it is refused.
         """
-        entry = self._entry(datacenter, service, token)
+        if not allowed:
+            return LeafResult(await self._issue(_Entry((datacenter, service), token)), hit=False)
+        return await self._read((datacenter, service), token, index, wait_s)
+
+    async def read_agent(
+        self, datacenter: str, names: AgentNames, token: str, *, index: int = 0, wait_s: float = WAIT_S
+    ) -> LeafResult:
+        """The same for the agent's own certificate."""
+        return await self._read((datacenter, names), token, index, wait_s)
+
+    def seed(self, datacenter: str, names: AgentNames, leaf: IssuedCert, token: str) -> None:
+        """Keep and renew an agent's certificate that was got elsewhere."""
+        entry = self._entry((datacenter, names), token)
+        entry.running = True
+        self._issued(leaf, entry)
+
+    async def _read(self, identity: _Identity, token: str, index: int, wait_s: float) -> LeafResult:
+        entry = self._entry(identity, token)
         hit = entry.leaf is not None
         if entry.leaf is None:
             await self._next(entry)
@@ -108,8 +145,7 @@ class LeafCertificates:
         for watch in watching.values():
             watch.cancel()
 
-    def _entry(self, datacenter: str, service: str, token: str) -> _Entry:
-        identity = (datacenter, service)
+    def _entry(self, identity: _Identity, token: str) -> _Entry:
         entry = self._entries.get(identity)
         if entry is None:
             entry = self._entries[identity] = _Entry(identity, token)
@@ -164,11 +200,15 @@ class LeafCertificates:
         )
 
     async def _issue(self, entry: _Entry) -> IssuedCert:
-        datacenter, service = entry.identity
+        datacenter, who = entry.identity
         roots = await self._roots(datacenter, 0)
         key = make_key()
-        uri = ServiceId(roots.trust_domain, datacenter, service).uri
-        request = CASignRequest(datacenter=datacenter, token=entry.token, csr=make_request(key, uri))
+        if isinstance(who, AgentNames):
+            uri = AgentId(roots.trust_domain, datacenter, who.node).uri
+            csr = make_request(key, uri, who.names, who.addresses)
+        else:
+            csr = make_request(key, ServiceId(roots.trust_domain, datacenter, who).uri)
+        request = CASignRequest(datacenter=datacenter, token=entry.token, csr=csr)
         issued: IssuedCert = await self._caller.call("ConnectCA.Sign", request)
         return dataclasses.replace(issued, private_key_pem=key_pem(key))
 

@@ -12,9 +12,11 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoSuchMethod, RPCError, WireError
 from consulpy.log import Logger
 from consulpy.rpc import endpoints
+from consulpy.rpc.endpoints import auto_encrypt
 from consulpy.rpc.methods import METHODS, Method
 from consulpy.rpc.server import Server
 from consulpy.rpc.stream import RefusedCall
+from consulpy.structs.connect_ca import CASignRequest
 
 assert endpoints.__all__, "importing the endpoints registers the methods"
 
@@ -44,6 +46,17 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
     except WireError as error:
         return fail(RefusedCall(f"codec.decoder: {getattr(error, 'go', error)}"))
     return server.handle(method, request).addErrback(_as_rpc_error, name)
+
+
+def serve_without_certificate(server: Server, name: str, body: Any) -> "Deferred[Any]":
+    """The reply to a call of an agent that has no certificate yet: it may ask for one. Fails with `RPCError` only."""
+    if name != auto_encrypt.METHOD:
+        return fail(RefusedCall(f"rpc: can't find service {name}"))
+    try:
+        request = CASignRequest.from_wire(body)
+    except WireError as error:
+        return fail(RefusedCall(f"codec.decoder: {getattr(error, 'go', error)}"))
+    return Deferred.fromCoroutine(auto_encrypt.sign(server, request)).addErrback(_as_rpc_error, name)
 
 
 def _as_rpc_error(failure: Failure, name: str) -> Failure:

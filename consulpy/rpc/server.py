@@ -17,7 +17,7 @@ from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.acl.primary import PRIMARY_CALLS, for_elsewhere, home_of, moved
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, Run, WaitLimits, wait_s
-from consulpy.rpc.connect.interface import CertificateAuthority
+from consulpy.rpc.connect.interface import CertificateAuthority, TlsOfServers
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.long_read import LongRead, LongReads
 from consulpy.rpc.methods import Kind, Method
@@ -163,6 +163,8 @@ class Server:
         self.remote_datacenters: RemoteDatacenters | None = None
         #: The Raft quorum of this server; None: a single server without Raft.
         self.quorum: Quorum | None = None
+        #: What agents that get a certificate are told of TLS here; None: they get none (`auto_encrypt.allow_tls`).
+        self.agent_certificates: Callable[[], TlsOfServers] | None = None
         #: The certificate authority; None: Connect is off.
         self.authority: CertificateAuthority | None = None
         #: The datacenter that has the policies, roles and global tokens; "": this one.

@@ -1,7 +1,9 @@
 """TLS contexts of listeners and of outgoing connections, from certificate files."""
 
+import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,14 @@ _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 _END: Final = "-----END CERTIFICATE-----"
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A certificate that the servers gave to this agent, and its key, in PEM; both are in memory only."""
+
+    certificate: str
+    key: str = field(repr=False)
+
+
 class Tls:
     """The TLS contexts of one agent; `reload` replaces them for new connections.
 
@@ -29,7 +39,21 @@ class Tls:
     """
 
     def __init__(self, settings: TlsSettings) -> None:
+        self._issued: IssuedCertificate | None = None
+        self._trusted: tuple[str, ...] = ()
         self.reload(settings)
+
+    def use_issued(self, issued: IssuedCertificate | None, trusted: Sequence[str]) -> None:
+        """Use a certificate of the servers (None: that of the files), and trust more authorities (PEM) than the files
+        name. Raises `ConfigError` and then changes nothing.
+        """
+        before = self._issued, self._trusted
+        self._issued, self._trusted = issued, tuple(trusted)
+        try:
+            self.reload(self.settings)
+        except ConfigError:
+            self._issued, self._trusted = before
+            raise
 
     def reload(self, settings: TlsSettings) -> None:
         """Read all files again. Raises `ConfigError` and then changes nothing."""
@@ -38,23 +62,33 @@ class Tls:
     def prepare(self, settings: TlsSettings) -> Callable[[], None]:
         """Read all files again; the returned function applies them. Raises `ConfigError`."""
         settings.check()
-        authorities = _authorities(settings)
-        incoming_rpc = incoming_https = None
-        if settings.has_certificate:
-            incoming_rpc = _incoming(settings, authorities, verify=settings.verify_incoming_rpc)
+        issued, manual = self._issued, _authorities(settings)
+        authorities = "\n".join((manual, *self._trusted))
+        incoming_rpc = incoming_https = unverified_rpc = None
+        if settings.has_certificate or issued:
+            incoming_rpc = _incoming(settings, authorities, issued, verify=settings.verify_incoming_rpc)
+            unverified_rpc = _incoming(settings, authorities, issued, verify=False)
         https, https_authorities = settings.of_https, authorities
         if https is not settings:
-            https_authorities = _authorities(https) if https.https else ""
-        if https.has_certificate and (https.https or https is settings):
-            incoming_https = _incoming(https, https_authorities, verify=https.verify_incoming_https)
-        outgoing = _outgoing(settings, authorities) if settings.has_ca else None
-        own_api = _own_api(https, https_authorities) if https.has_certificate and https.https else None
+            https_authorities = "\n".join((_authorities(https), *self._trusted)) if https.https else ""
+        if (https.has_certificate or issued) and (https.https or https is settings):
+            incoming_https = _incoming(https, https_authorities, issued, verify=https.verify_incoming_https)
+        outgoing = _outgoing(settings, authorities, issued) if settings.has_ca or self._trusted else None
+        own_api = None
+        if (https.has_certificate or issued) and https.https:
+            own_api = _own_api(https, https_authorities, issued)
 
         def use() -> None:
             self.settings = settings
             #: Of incoming connections; None: there is no certificate.
             self.incoming_rpc: ssl.SSLContext | None = incoming_rpc
             self.incoming_https: ssl.SSLContext | None = incoming_https
+            #: Of incoming connections of agents that ask for their first certificate.
+            self.unverified_rpc: ssl.SSLContext | None = unverified_rpc
+            #: The authorities that the files name, in PEM.
+            self.manual_authorities = [
+                f"{_BEGIN}{part.partition(_END)[0]}{_END}\n" for part in manual.split(_BEGIN)[1:]
+            ]
             #: Of connections to the agent's own HTTPS port; None: it is closed.
             self.own_api: ssl.SSLContext | None = own_api
             self._outgoing = outgoing
@@ -72,8 +106,10 @@ class Tls:
         return self._outgoing, self.settings.server_name(datacenter) if checked else None
 
 
-def _incoming(settings: TlsSettings, authorities: str, *, verify: bool) -> ssl.SSLContext:
-    context = _context(ssl.PROTOCOL_TLS_SERVER, settings, authorities)
+def _incoming(
+    settings: TlsSettings, authorities: str, issued: IssuedCertificate | None, *, verify: bool
+) -> ssl.SSLContext:
+    context = _context(ssl.PROTOCOL_TLS_SERVER, settings, authorities, issued)
     if verify:
         context.verify_mode = ssl.CERT_REQUIRED
     if not settings.prefer_server_cipher_suites:
@@ -81,29 +117,32 @@ def _incoming(settings: TlsSettings, authorities: str, *, verify: bool) -> ssl.S
     return context
 
 
-def _outgoing(settings: TlsSettings, authorities: str) -> ssl.SSLContext:
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, settings, authorities)
+def _outgoing(settings: TlsSettings, authorities: str, issued: IssuedCertificate | None) -> ssl.SSLContext:
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, settings, authorities, issued)
     context.check_hostname = settings.verify_server_hostname
     if not settings.verify_outgoing:
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _own_api(settings: TlsSettings, authorities: str) -> ssl.SSLContext:
+def _own_api(settings: TlsSettings, authorities: str, issued: IssuedCertificate | None) -> ssl.SSLContext:
     """Context for the agent's own HTTPS port: trusts its certificate, whatever the name in it."""
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, settings, f"{authorities}\n{_certificates(settings.cert_file)}")
+    own = issued.certificate if issued else _certificates(settings.cert_file)
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, settings, f"{authorities}\n{own}", issued)
     context.check_hostname = False
     return context
 
 
-def _context(side: int, settings: TlsSettings, authorities: str) -> ssl.SSLContext:
+def _context(side: int, settings: TlsSettings, authorities: str, issued: IssuedCertificate | None) -> ssl.SSLContext:
     context = ssl.SSLContext(side)
     context.minimum_version = _VERSIONS[settings.min_version]
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go: an intermediate that is trusted is enough
     _limit_ciphers(context, settings)
-    if authorities:
+    if authorities.strip():
         context.load_verify_locations(cadata=authorities)
-    if settings.has_certificate:
+    if issued is not None:
+        _load_issued(context, issued)
+    elif settings.has_certificate:
         for path in (settings.cert_file, settings.key_file):
             _read(path, "Failed to load cert/key pair: open ")
         try:
@@ -115,6 +154,18 @@ def _context(side: int, settings: TlsSettings, authorities: str) -> ssl.SSLConte
                 f"Failed to load cert/key pair: {settings.cert_file}, {settings.key_file}: {why}"
             ) from None
     return context
+
+
+def _load_issued(context: ssl.SSLContext, issued: IssuedCertificate) -> None:
+    """Load a certificate and its key, which OpenSSL takes from files only: from one that is memory."""
+    place = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(place, f"{issued.certificate}\n{issued.key}".encode())
+        context.load_cert_chain(f"/proc/self/fd/{place}")
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"the certificate that the servers gave can't be used: {error}") from None
+    finally:
+        os.close(place)
 
 
 def _limit_ciphers(context: ssl.SSLContext, settings: TlsSettings) -> None:

@@ -48,6 +48,8 @@ class TlsSettings:
     cipher_suites: str = ""
     prefer_server_cipher_suites: bool = False
     https: bool = False
+    #: Whether the certificate comes from the servers (`auto_encrypt.tls`).
+    auto_encrypt: bool = False
     #: Settings that differ for HTTPS, by their names here.
     https_own: Mapping[str, str] = field(default_factory=dict)
 
@@ -93,12 +95,12 @@ class TlsSettings:
         if self.verify_incoming_rpc or (self.verify_incoming_https and not self.https_own):
             if not self.has_ca:
                 raise ConfigError("VerifyIncoming set but no CA certificates were provided (ca_file or ca_path)")
-            if not self.has_certificate:
+            if not (self.has_certificate or self.auto_encrypt):
                 raise ConfigError(
                     "VerifyIncoming requires either a Cert and Key pair in the configuration file, or "
                     "auto_encrypt/auto_config be enabled (cert_file, key_file)"
                 )
-        if self.https and not self.of_https.has_certificate:
+        if self.https and not (self.of_https.has_certificate or self.auto_encrypt):
             raise ConfigError("ports.https (-https-port): HTTPS needs cert_file and key_file")
 
 

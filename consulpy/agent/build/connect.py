@@ -10,12 +10,14 @@ from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.config.schema import RuntimeConfig
-from consulpy.local.leaf_certificates import LeafCertificates
+from consulpy.local.leaf_certificates import LeafCertificates, ReadRoots
 from consulpy.rpc.connect.authority import Authority, initial_configuration
+from consulpy.rpc.connect.interface import TlsOfServers
 from consulpy.rpc.server import Server
 from consulpy.structs.connect_ca import CARootsReply
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import SpecificRequest
+from consulpy.tls.contexts import Tls
 
 #: How long one look for a change of the roots waits, in nanoseconds.
 _WAIT_NS = 10 * 60 * 10**9
@@ -29,8 +31,13 @@ def authority(config: RuntimeConfig, server: Server) -> Authority:
     return Authority(server, initial, reporter("connect.ca"))
 
 
-def leaf_certificates(role: Role, reactor: Any, rng: Random) -> LeafCertificates:
-    """The leaf certificates of an agent."""
+def tls_of_servers(config: RuntimeConfig, tls: Tls) -> TlsOfServers:
+    """What agents that get a certificate are told of TLS."""
+    return TlsOfServers(tls.manual_authorities, tls.settings.verify_server_hostname, config.domain)
+
+
+def roots_reader(role: Role) -> ReadRoots:
+    """Reads the CA's roots through the agent cache."""
 
     async def roots(datacenter: str, index: int) -> CARootsReply:
         options = QueryOptions(min_query_index=index, max_query_time=_WAIT_NS if index else 0)
@@ -38,4 +45,9 @@ def leaf_certificates(role: Role, reactor: Any, rng: Random) -> LeafCertificates
         reply: CARootsReply = found.reply
         return reply
 
-    return LeafCertificates(role.own_caller, roots, reactor, wall_s, rng)
+    return roots
+
+
+def leaf_certificates(role: Role, reactor: Any, rng: Random) -> LeafCertificates:
+    """The leaf certificates of an agent."""
+    return LeafCertificates(role.own_caller, roots_reader(role), reactor, wall_s, rng)

@@ -226,6 +226,16 @@ class Authority:
         index: int = await self._host.submit(ConnectCALeaf(body))
         return _issued("".join(each.strip() + "\n" for each in chain), pem, identity, index)
 
+    def agent_names(self, csr: str) -> list[str]:
+        """See `CertificateAuthority`."""
+        names = certificates.subject_names(certificates.read_request(csr))
+        uris = certificates.uris_of(names)
+        if not uris:
+            raise BadSpiffeId("the certificate signing request has no URI: a SPIFFE ID is needed")
+        if not all(isinstance(parse(uri), AgentId) for uri in uris):
+            raise BadSpiffeId("SPIFFE ID in CSR must be an agent ID: without a certificate only agents get one")
+        return [each.value for each in names if isinstance(each, x509.DNSName)]
+
     async def sign_intermediate(self, csr: str) -> str:
         """See `CertificateAuthority`."""
         request = certificates.read_request(csr)

@@ -1,6 +1,7 @@
 """The interface of the certificate authority for a server's RPC methods, and of the server for the authority."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -9,6 +10,16 @@ from consulpy.clock import Clock
 from consulpy.state.commands import Command
 from consulpy.state.store import Store
 from consulpy.structs.connect_ca import CARequest, IssuedCert
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOfServers:
+    """What an agent needs beside its certificate: the authorities that the servers' files name, in PEM."""
+
+    manual_roots: list[str]
+    verify_server_hostname: bool
+    #: The names of servers, which no agent may have: `server.DATACENTER.DOMAIN`.
+    domain: str
 
 
 class CertificateAuthority(Protocol):
@@ -25,6 +36,9 @@ class CertificateAuthority(Protocol):
 
     async def prune(self) -> None:
         """Remove roots that were rotated out long ago. Raises `RPCError`."""
+
+    def agent_names(self, csr: str) -> list[str]:
+        """The DNS names that a request of an agent is for. Raises `RPCError` if it is not for an agent."""
 
     async def sign_intermediate(self, csr: str) -> str:
         """A certificate for the signing key of another datacenter, in PEM. Raises `RPCError`."""

@@ -1,5 +1,6 @@
 """The listener of port 8300, which selects the protocol by the first byte (docs/wire/rpc.md 1)."""
 
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -16,10 +17,11 @@ from consulpy.errors import WireError
 from consulpy.log import Logger
 from consulpy.raft.stream import RaftStream
 from consulpy.rpc import yamux
-from consulpy.rpc.dispatch import serve
+from consulpy.rpc.dispatch import serve, serve_without_certificate
 from consulpy.rpc.limits.memory_budget import Backpressure, MemoryBudget
 from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.net.connection import (
+    INSECURE_TLS,
     PLAIN,
     RAFT,
     SNAPSHOT,
@@ -40,7 +42,7 @@ _log = Logger()
 _UNSERVED: Final = {
     RAFT: "Raft is not spoken by a server that is alone",
     TLS: "TLS is not configured, or spoken already",
-    7: "no certificates are given out here (auto_encrypt)",
+    INSECURE_TLS: "no certificates are given out here (auto_encrypt.allow_tls)",
 }
 #: Timeout of the first byte, in seconds; then the connection is closed (`limits.rpc_handshake_timeout`).
 HANDSHAKE_TIMEOUT_S: Final = 5.0
@@ -129,6 +131,8 @@ class RpcProtocol(RpcConnection):
         self._streams = 0
         self._is_closing = False
         self._is_secure = False
+        #: Whether the peer has no certificate yet, and may ask for one only.
+        self._only_certificates = False
         self._has_logged_refused = False
 
     def connectionMade(self) -> None:
@@ -144,10 +148,17 @@ class RpcProtocol(RpcConnection):
         """Select the handler by the first byte; pass the rest to it."""
         if self._is_closing:
             return
-        if self._handler is None:
+        if self._handler is None and self._only_certificates:
+            self.timers.stop("handshake")
+            self._handler = _PlainStream(self)
+        elif self._handler is None:
             first, data = data[0], data[1:]
             if first == TLS and not self._is_secure and self.factory.tls is not None:
-                self._secure(self.factory.tls, data)
+                self._secure(self.factory.tls.incoming_rpc, data)
+                return
+            if first == INSECURE_TLS and self._server.agent_certificates is not None and not self._is_secure:
+                self._only_certificates = True
+                self._secure(self.factory.tls.unverified_rpc if self.factory.tls is not None else None, data)
                 return
             self._switch(first)
         if self._handler is not None and data:
@@ -162,9 +173,9 @@ class RpcProtocol(RpcConnection):
                 if change:
                     self._memory_changed(change * STREAM_BYTES)
 
-    def _secure(self, tls: Tls, data: bytes) -> None:
-        """Start TLS; another first byte follows inside."""
-        if tls.incoming_rpc is None:
+    def _secure(self, context: ssl.SSLContext | None, data: bytes) -> None:
+        """Start TLS; another first byte follows inside, but where only certificates are given out."""
+        if context is None:
             self.close_gracefully(
                 "TLS connection attempted, server not configured for TLS: cert_file and key_file are not set"
             )
@@ -173,7 +184,7 @@ class RpcProtocol(RpcConnection):
         self.timers.start(
             "handshake", self.factory.handshake_timeout_s, self.abort, "it did not finish the TLS handshake"
         )
-        TlsProtocol.over(tls.incoming_rpc, self).dataReceived(data)
+        TlsProtocol.over(context, self).dataReceived(data)
 
     def _switch(self, first: int) -> None:
         self.timers.stop("handshake")
@@ -224,7 +235,7 @@ class RpcProtocol(RpcConnection):
         """A stream of calls on `channel`."""
         return ServerStream(
             channel,
-            lambda method, body: serve(self._server, method, body),
+            partial(serve_without_certificate if self._only_certificates else serve, self._server),
             on_memory=self._memory_changed,
             backpressure=self._backpressure,
             slicer=self._slicer,

@@ -49,12 +49,13 @@ async def leaf(agent: "AgentInterface", request: Request) -> Response:
     if not request.tail:
         raise RPCError("URI must be either service or agent")
     token, options = token_of(request), body.options
-    require((await agent.access.identity(token)).authorizer, "service", request.tail, WRITE)
+    allowed = (await agent.access.identity(token)).authorizer.allows("service", request.tail, WRITE)
     try:
         found = await agent.leaf_certificates.read(
             body.datacenter,
             request.tail,
             token,
+            allowed=allowed,
             index=options.min_query_index,
             wait_s=options.max_query_time / 1e9,
         )
