@@ -28,7 +28,7 @@ FLOOR: Final[dict[str, int]] = {
     "proxies": 0,
     "proxy": 0,
 }
-#: Cases in which we differ on purpose: a private key is never quoted; a member that later versions send is accepted; the
+#: Cases in which we differ on purpose: a private key is never quoted; a member of later versions is accepted; the
 #: program's own first lines.
 BETTER = {
     "start-config/boot-cluster-id",

@@ -8,16 +8,19 @@ from cryptography import x509
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from consulpy.codec.msgpack import unpack
 from consulpy.connect import certificates
 from consulpy.connect.keys import key_pem, make_key
 from consulpy.connect.spiffe import AgentId, ServiceId
 from consulpy.errors import RPCError
 from consulpy.rpc.connect.authority import Authority, initial_configuration
+from consulpy.rpc.connect.interface import TlsOfServers
+from consulpy.rpc.dispatch import serve_without_certificate
 from consulpy.rpc.server import Server
 from consulpy.state.commands import Command
 from consulpy.state.connect_ca import SERIAL
 from consulpy.state.connect_commands import ConnectCA, ConnectCALeaf
-from consulpy.structs.connect_ca import CAConfiguration, CARequest, IssuedCert
+from consulpy.structs.connect_ca import CAConfiguration, CARequest, CASignRequest, IssuedCert
 from tests.conftest import VECTORS
 from tests.harness.rpc import make_server
 
@@ -275,3 +278,61 @@ def test_the_private_key_is_in_no_reply_about_roots(lab: Laboratory) -> None:
     from consulpy.rpc.endpoints.connect_ca import roots_in
 
     assert b"PRIVATE KEY" not in roots_in(lab.server.store, None).pack()
+
+
+class AgentsAsk:
+    """AutoEncrypt.Sign on a server that gives certificates."""
+
+    def __init__(self, lab: Laboratory) -> None:
+        self.lab = lab
+        lab.server.agent_certificates = lambda: TlsOfServers(["manual"], True, "consul.")
+
+    def ask(self, method: str = "AutoEncrypt.Sign", uris: tuple[str, ...] = (), names: tuple[str, ...] = ()) -> Any:
+        alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        alternatives += [x509.UniformResourceIdentifier(uri) for uri in uris]
+        builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        pem = builder.sign(make_key(), certificates.SHA256()).public_bytes(certificates.Encoding.PEM).decode()
+        found: list[Any] = []
+        body = unpack(CASignRequest(datacenter="dc1", csr=pem).pack())
+        serve_without_certificate(self.lab.server, method, body).addBoth(found.append)
+        if hasattr(found[0], "raiseException"):
+            found[0].raiseException()
+        return found[0]
+
+
+AGENT = AgentId("dummy.trustdomain", "dc1", "agent-nine").uri
+
+
+def test_an_agent_without_a_certificate_gets_one_and_what_it_needs_to_trust(lab: Laboratory) -> None:
+    reply = AgentsAsk(lab).ask(uris=(AGENT,), names=("localhost", "nine.example"))
+    assert reply.issued_cert.agent == "agent-nine"
+    assert (reply.manual_ca_roots, reply.verify_server_hostname) == (["manual"], True)
+    assert reply.connect_ca_roots.active_root_id
+    assert b"PRIVATE KEY" not in reply.pack()
+
+
+@pytest.mark.parametrize("name", ["server.dc1.consul", "SERVER.dc2.consul", "*.dc1.consul", "server.dc1.consul."])
+def test_no_agent_gets_the_name_of_a_server(lab: Laboratory, name: str) -> None:
+    """Real Consul gives it, to anyone who reaches port 8300."""
+    with pytest.raises(RPCError, match="no agent gets a certificate with the name of a server"):
+        AgentsAsk(lab).ask(uris=(AGENT,), names=(name,))
+
+
+@pytest.mark.parametrize("uris", [(WEB.uri,), (AGENT, WEB.uri), (f"spiffe://{CLUSTER}.consul",)])
+def test_without_a_certificate_only_agents_get_one(lab: Laboratory, uris: tuple[str, ...]) -> None:
+    with pytest.raises(RPCError, match="must be an agent ID"):
+        AgentsAsk(lab).ask(uris=uris)
+
+
+@pytest.mark.parametrize("method", ["Status.Leader", "ConnectCA.Sign", "KVS.Get", "nonsense"])
+def test_there_is_nothing_else_without_a_certificate(lab: Laboratory, method: str) -> None:
+    with pytest.raises(RPCError, match=f"rpc: can't find service {method}"):
+        AgentsAsk(lab).ask(method, uris=(AGENT,))
+
+
+def test_a_server_that_gives_none_says_so(lab: Laboratory) -> None:
+    agents = AgentsAsk(lab)
+    lab.server.agent_certificates = None
+    with pytest.raises(RPCError, match="AllowTLS must be enabled"):
+        agents.ask(uris=(AGENT,))
