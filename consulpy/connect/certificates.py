@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -220,6 +221,14 @@ def check_authority(certificate: x509.Certificate, key: PrivateKey, life: timede
         raise BadCertificate("the root certificate has ended")
     if certificate.not_valid_after_utc < now + life:
         raise BadCertificate("the root certificate ends before the leafs that it is to sign (LeafCertTTL)")
+
+
+def check_issued(pem: str, issuer_pem: str) -> None:
+    """Check that one certificate was issued by another. Raises `BadCertificate`."""
+    try:
+        read_certificate(pem).verify_directly_issued_by(read_certificate(issuer_pem))
+    except (ValueError, TypeError, InvalidSignature):
+        raise BadCertificate("the certificate was not issued by the root that came with it") from None
 
 
 def _reason(error: Exception) -> str:

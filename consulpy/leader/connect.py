@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
@@ -25,6 +25,7 @@ class ConnectTasks:
         self._timer: Timer | None = None
         self._running = True
         self._failed = False
+        self._following: Deferred[None] | None = None
 
     def initialize(self, done: Callable[[], None]) -> None:
         """Set the authority up, then call `done`, also if it failed: a leader without a CA is better than none."""
@@ -39,15 +40,23 @@ class ConnectTasks:
 
     def start(self) -> None:
         """Start the looks for old roots, or try the setup again."""
+        if self._running and self._following is None:
+            self._following = Deferred.fromCoroutine(self._authority.follow()).addErrback(self._not_followed)
         if self._running and (self._timer is None or not self._timer.active()):
             self._timer = self._clock.callLater(RETRY_S if self._failed else PRUNE_S, self._look)
 
     def stop(self) -> None:
         """Stop."""
         self._running = False
+        if self._following is not None:
+            self._following.cancel()
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
+
+    def _not_followed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._say("error", f"the CA of the primary datacenter is not followed: {failure.value}")
 
     def _look(self) -> None:
         if self._failed:

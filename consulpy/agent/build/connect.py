@@ -6,13 +6,19 @@ Its imports are costly: only agents with Connect import it.
 from random import Random
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail
+
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_s
+from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
+from consulpy.errors import NoPathToDatacenter
 from consulpy.local.leaf_certificates import LeafCertificates, ReadRoots
 from consulpy.rpc.connect.authority import Authority, initial_configuration
 from consulpy.rpc.connect.interface import TlsOfServers
+from consulpy.rpc.connect.secondary import SecondaryAuthority
+from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.server import Server
 from consulpy.structs.connect_ca import CARootsReply
 from consulpy.structs.options import QueryOptions
@@ -28,7 +34,19 @@ def authority(config: RuntimeConfig, server: Server) -> Authority:
     settings = dict(config.connect.ca_config)
     cluster_id = str(settings.get("cluster_id", ""))
     initial = initial_configuration(config.connect.ca_provider, settings, cluster_id)
-    return Authority(server, initial, reporter("connect.ca"))
+    say = reporter("connect.ca")
+    if config.primary_datacenter == config.datacenter:
+        return Authority(server, initial, say)
+
+    def ask(method: str, request: Record) -> "Deferred[Any]":
+        if server.remote_datacenters is None:
+            return fail(NoPathToDatacenter())
+        return server.remote_datacenters.call(config.primary_datacenter, method_named(method), request)
+
+    def token() -> str:
+        return server.replication_token()
+
+    return SecondaryAuthority(server, initial, say, config.primary_datacenter, ask, token)
 
 
 def tls_of_servers(config: RuntimeConfig, tls: Tls) -> TlsOfServers:

@@ -5,7 +5,7 @@ and bodies of the log entries are those of Consul 1.8.7 (docs/wire/connect.md).
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from random import SystemRandom
 from typing import Any, Final
@@ -40,6 +40,9 @@ class Authority:
     `initial`: the configuration that the first leader writes. `say(level, text)`: a line in the log.
     """
 
+    #: Whether the root is this datacenter's own.
+    is_primary = True
+
     def __init__(
         self,
         host: AuthorityHost,
@@ -57,11 +60,18 @@ class Authority:
 
     async def initialize(self) -> None:
         """Write what the state lacks: configuration, key, root. Raises `RPCError`."""
+        await self._locked(self._initialize())
+
+    async def _locked(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a change of the CA after those before it."""
         await self._changes.acquire()
         try:
-            await self._initialize()
+            await work
         finally:
             self._changes.release()
+
+    async def follow(self) -> None:
+        """See `CertificateAuthority`: there is nothing to follow."""
 
     async def _initialize(self) -> None:
         configuration = await self._initial_configuration()
@@ -99,19 +109,12 @@ class Authority:
 
     async def configure(self, request: CARequest) -> None:
         """Replace the configuration; rotate the root if it changes. Raises `RPCError`."""
-        await self._changes.acquire()
-        try:
-            await self._configure(request)
-        finally:
-            self._changes.release()
+        await self._locked(self._configure(request))
 
     async def _configure(self, request: CARequest) -> None:
         now = self._configuration()
-        given = request.config or CAConfiguration()
-        wanted = dataclasses.replace(given, cluster_id=now.cluster_id, state=given.state or now.state)
-        if given.state and given.state != now.state:
-            raise RPCError(structs.STATE_READ_ONLY)
-        if wanted.provider == now.provider and _packed(wanted.settings) == _packed(now.settings):
+        wanted = self._wanted(now, request.config or CAConfiguration())
+        if wanted is None:
             return
         provider = Provider(self._host, wanted, is_primary=True)
         provider.check_root()
@@ -124,6 +127,14 @@ class Authority:
             return
         await self._rotate(request, now, wanted, root)
 
+    def _wanted(self, now: CAConfiguration, given: CAConfiguration) -> CAConfiguration | None:
+        """The configuration that replaces `now`; None if nothing changes. Raises `RPCError`."""
+        if given.state and given.state != now.state:
+            raise RPCError(structs.STATE_READ_ONLY)
+        wanted = dataclasses.replace(given, cluster_id=now.cluster_id, state=given.state or now.state)
+        is_same = wanted.provider == now.provider and _packed(wanted.settings) == _packed(now.settings)
+        return None if is_same else wanted
+
     async def _rotate(self, request: CARequest, now: CAConfiguration, wanted: CAConfiguration, root: CARoot) -> None:
         """Make `root` the active one: cross-signed by the one before it, which stays listed."""
         old_provider = Provider(self._host, now, is_primary=True)
@@ -132,13 +143,7 @@ class Authority:
             lambda signer, serial: certificates.cross_sign(signer, certificate, serial, self._host.wall_s())
         )
         root = dataclasses.replace(root, intermediate_certs=[crossed])
-        index, roots = self._host.store.connect_ca.roots(None)
-        out = _local_time(self._host.wall_s())
-        kept = [
-            dataclasses.replace(each, active=False, rotated_out_at=out) if each.active else each
-            for each in roots
-            if each.id != root.id
-        ]
+        index, kept = self._retired(root)
         change = dataclasses.replace(
             request,
             op=structs.SET_ROOTS_CONFIG,
@@ -150,6 +155,16 @@ class Authority:
         self._say("info", f"the root of the CA was rotated: {root.id}")
         if old_provider.state_id != Provider(self._host, wanted, is_primary=True).state_id:
             await old_provider.delete()
+
+    def _retired(self, root: CARoot) -> tuple[int, list[CARoot]]:
+        """The index of the roots, and all but `root`, none of them active."""
+        index, roots = self._host.store.connect_ca.roots(None)
+        out = _local_time(self._host.wall_s())
+        return index, [
+            dataclasses.replace(each, active=False, rotated_out_at=out) if each.active else each
+            for each in roots
+            if each.id != root.id
+        ]
 
     async def _written(self, request: CARequest, *, may_lose: bool = False) -> None:
         done = await self._host.submit(ConnectCA(request))
@@ -175,7 +190,7 @@ class Authority:
         """The provider with the stored configuration. Raises `RPCError`."""
         configuration = self._configuration()
         if self._provider is None or self._provider[0] is not configuration:
-            self._provider = configuration, Provider(self._host, configuration, is_primary=True)
+            self._provider = configuration, Provider(self._host, configuration, is_primary=self.is_primary)
         return self._provider[1]
 
     async def sign(self, csr: str, may_sign: Callable[[Any], None]) -> IssuedCert:
@@ -222,6 +237,8 @@ class Authority:
                 self._limits.leave()
         root = self._host.store.connect_ca.active_root
         chain = [pem, *(root.intermediate_certs or () if root is not None else ())]
+        if not self.is_primary:  # a second time, as in Consul
+            chain.append(provider.state.intermediate_cert if provider.state is not None else "")
         body = CALeafRequest(datacenter=self._host.datacenter, op=structs.INCREMENT_INDEX)
         index: int = await self._host.submit(ConnectCALeaf(body))
         return _issued("".join(each.strip() + "\n" for each in chain), pem, identity, index)

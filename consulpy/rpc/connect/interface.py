@@ -34,6 +34,9 @@ class CertificateAuthority(Protocol):
     async def sign(self, csr: str, may_sign: Callable[[Any], None]) -> IssuedCert:
         """A leaf certificate. `may_sign(identity)` raises `RPCError` if the caller may not have it."""
 
+    async def follow(self) -> None:
+        """In a secondary datacenter: follow the primary one, until it is cancelled."""
+
     async def prune(self) -> None:
         """Remove roots that were rotated out long ago. Raises `RPCError`."""
 

@@ -66,7 +66,7 @@ class Provider:
     async def set_up(self) -> None:
         """Write the provider's state if there is none with these settings. Raises `RPCError`."""
         if self.state is None:
-            await self._write(CAProviderState(id=self.state_id))
+            await self.write(CAProviderState(id=self.state_id))
 
     async def root(self) -> str:
         """The root certificate in PEM; it is made, or taken from the settings, if there is none. Raises `RPCError`."""
@@ -76,17 +76,18 @@ class Provider:
         if state.root_cert:
             return state.root_cert
         pem = self.config.private_key
-        key = read_key(pem) if pem else await self._new_key()
+        key = read_key(pem) if pem else await self.new_key()
         root = self.config.root_cert
         if not root:
             serial = await self.next_serial()
             name = authority_name("pri", unique_name(), self.trust_domain)
             uri = SigningId(self.trust_domain).uri
             root = await self._compute(key, lambda: certificates.make_root(key, serial, name, uri, self._host.wall_s()))
-        await self._write(dataclasses.replace(state, private_key=pem or key_pem(key), root_cert=root))
+        await self.write(dataclasses.replace(state, private_key=pem or key_pem(key), root_cert=root))
         return root
 
-    async def _new_key(self) -> PrivateKey:
+    async def new_key(self) -> PrivateKey:
+        """A key of the configured type and size."""
         kind, bits = self.config.private_key_type, self.config.private_key_bits
         if kind != RSA:
             return make_key(kind, bits)
@@ -120,7 +121,8 @@ class Provider:
         gone = CAProviderState(id=self.state_id)
         await self._host.submit(ConnectCA(CARequest(op=structs.DELETE_PROVIDER_STATE, provider_state=gone)))
 
-    async def _write(self, state: CAProviderState) -> None:
+    async def write(self, state: CAProviderState) -> None:
+        """Store the provider's state. Raises `RPCError`."""
         await self._host.submit(ConnectCA(CARequest(op=structs.SET_PROVIDER_STATE, provider_state=state)))
 
     async def _compute(self, key: PrivateKey, job: Any) -> Any:

@@ -18,7 +18,7 @@ FLOOR: Final[dict[str, int]] = {
     "config-entries": 0,
     "connect-catalog": 0,
     "connect-dns": 0,
-    "dcs": 0,
+    "dcs": 2,
     "authorize": 13,
     "dev": 1,
     "discovery-chain": 0,
