@@ -17,16 +17,17 @@ class _TlsConnection(http.client.HTTPSConnection):
     """Uses `tls_server_name`, if it is set, for SNI and verification instead of the address."""
 
     def __init__(self, settings: ClientSettings, timeout_s: float) -> None:
-        super().__init__(settings.address, timeout=timeout_s, context=_context(settings))
+        super().__init__(settings.address, timeout=timeout_s, context=client_context(settings))
         self._name = settings.tls_server_name
-        self._tls = _context(settings)
+        self._tls = client_context(settings)
 
     def connect(self) -> None:
         plain = socket.create_connection((self.host, self.port), self.timeout)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self._name or self.host)
 
 
-def _context(settings: ClientSettings) -> ssl.SSLContext:
+def client_context(settings: ClientSettings) -> ssl.SSLContext:
+    """The context of connections to an agent. Raises `ConfigError` for unreadable certificates."""
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None, capath=settings.ca_path or None)
         if settings.client_cert:

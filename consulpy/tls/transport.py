@@ -78,6 +78,11 @@ class TlsProtocol(Protocol):
         protocol.transport = layer
         return layer
 
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The peer's certificate in DER form, after the handshake; None if it sent none, or it was not asked for."""
+        return self._tls.getpeercert(binary_form=True) if self._is_secured else None
+
     # -- towards the TCP transport
 
     def connectionMade(self) -> None:

@@ -15,7 +15,7 @@ LAYERS = [
     {"filter"},
     {"connect"},
     {"memberlist", "state", "acl", "tls", "client"},
-    {"serf", "raft"},
+    {"serf", "raft", "proxy"},
     {"rpc"},
     {"local", "checks", "leader", "diagnosis"},
     {"dns", "http"},
@@ -29,7 +29,7 @@ LAYERS = [
 LAYER = {package: level for level, packages in enumerate(LAYERS) for package in packages}
 
 #: Packages that are made of I/O.
-FREE = {"checks", "cli", "client", "agent", "service", "testing", "tls", "__main__"}
+FREE = {"checks", "cli", "client", "agent", "service", "testing", "tls", "proxy", "__main__"}
 #: File or folder names that announce I/O, by what they may import.
 NETWORK_NAMES = {"transport", "listener", "dialer", "protocol", "channel", "net", "connection"}
 DISK_NAMES = {"disk"}

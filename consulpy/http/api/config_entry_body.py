@@ -6,7 +6,7 @@ Consul decodes it with mapstructure; the texts of errors are that library's and 
 import dataclasses
 import types
 import typing
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record, camel
 from consulpy.gocompat import newer_fields
@@ -15,7 +15,8 @@ from consulpy.gocompat.json_decode import GoError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import KINDS
 
-_DURATIONS: Final = frozenset({"connect_timeout", "request_timeout"})
+_DURATIONS: Final = frozenset({"connect_timeout", "request_timeout", "override_connect_timeout"})
+_R = TypeVar("_R", bound=Record)
 _KINDS: Final = {bool: "bool", str: "string", list: "slice"}
 #: Set by the servers, never by users.
 _OURS: Final = frozenset({"create_index", "modify_index"})
@@ -40,6 +41,12 @@ def entry_of(raw: Any) -> Any:
     if unknown:
         raise GoError(format_errors(unknown))
     return entry
+
+
+def weakly_decoded(cls: type[_R], raw: Any) -> _R:
+    """A record from a JSON object, types taken loosely, unknown members ignored. Raises `GoError`."""
+    decoded: _R = _record(cls, raw, "", [])
+    return decoded
 
 
 def _record(cls: type[Any], raw: Any, path: str, unknown: list[str]) -> Any:

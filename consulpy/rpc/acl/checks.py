@@ -11,6 +11,7 @@ from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.filters import may_read_config, query_prefix
 from consulpy.structs import kv as verbs
 from consulpy.structs.config_entry_requests import EntryQuery, EntryRequest, ServiceConfigRequest
+from consulpy.structs.discovery_chain import ChainRequest
 from consulpy.structs.intention import IntentionQuery, IntentionRequest, IntentionsReply
 from consulpy.structs.kv import KeyListRequest, KeyRequest, KVRequest
 from consulpy.structs.prepared_query import QueryRequest
@@ -169,6 +170,12 @@ def config_write(authorizer: Authorizer, _server: "Server", request: EntryReques
 def service_config(authorizer: Authorizer, _server: "Server", request: ServiceConfigRequest) -> None:
     """ConfigEntry.ResolveServiceConfig."""
     require(authorizer, "service", request.name, READ)
+
+
+def discovery_chain(authorizer: Authorizer, server: "Server", request: ChainRequest) -> None:
+    """DiscoveryChain.Get; where Connect is off it says so to everybody."""
+    if server.authority is not None:
+        require(authorizer, "service", request.name, READ)
 
 
 def intention_seen(authorizer: Authorizer, _server: "Server", _request: IntentionQuery, reply: IntentionsReply) -> Any:

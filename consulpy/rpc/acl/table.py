@@ -105,11 +105,11 @@ ACCESS: Final[dict[str, Access]] = {
     "ConnectCA.Sign": OPEN,
     "ConnectCA.SignIntermediate": OPEN,
     "ConnectCA.Roots": OPEN,
-    "DiscoveryChain.Get": OPEN,  # it says to everybody that Connect is off
     "Coordinate.ListDatacenters": OPEN,
     "Coordinate.ListNodes": FILTERED,
     "Coordinate.Node": Access(checks.node_read),
     "Coordinate.Update": Access(checks.coordinate),
+    "DiscoveryChain.Get": Access(checks.discovery_chain),
     "FederationState.Get": _OPERATOR_READ,
     "FederationState.List": _OPERATOR_READ,
     "FederationState.ListMeshGateways": FILTERED,

@@ -1,19 +1,19 @@
-"""/v1/config: config entries, and /v1/discovery-chain, which needs Connect."""
+"""/v1/config: config entries."""
 
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import BadRequest, RPCError
 from consulpy.filter import compile_filter
 from consulpy.filter.literals import quoted
-from consulpy.gocompat.json_decode import GoError, loads, mismatch
+from consulpy.gocompat.json_decode import GoError, loads
 from consulpy.http.api.config_entry_body import entry_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.routes.kv import unsigned
 from consulpy.http.api.routing import HttpError, Request, Response, route
-from consulpy.http.api.rpc_read import meta_headers, read
+from consulpy.http.api.rpc_read import meta_headers
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.config_entry_requests import EntryQuery, EntryRequest
-from consulpy.structs.requests import Read, SpecificRequest
+from consulpy.structs.requests import SpecificRequest
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
@@ -83,22 +83,3 @@ async def delete(agent: "AgentInterface", request: Request) -> Response:
         if "can't find method" in str(error):
             raise RPCError("the servers cannot delete on a condition: cas on deletes came with Consul 1.11") from None
         raise
-
-
-async def _discovery_chain(agent: "AgentInterface", request: Request) -> Response:
-    if request.method == "POST":
-        refuse_namespaces(request)
-        apply_to_read(agent, request, Read())
-        try:
-            raw = loads(request.body)
-            if raw is not None and not isinstance(raw, dict):
-                raise mismatch(raw, "map[string]interface {}")
-        except GoError as error:
-            raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
-    missing = "Bad request: Missing chain name"
-    await read(agent, request, "DiscoveryChain.Get", Read(), missing=missing, consistency=False)
-    return Response()
-
-
-for _method in ("GET", "POST"):
-    route(_method, "/v1/discovery-chain/")(_discovery_chain)

@@ -1,0 +1,1 @@
+"""The built-in Connect proxy: mutual TLS before a plain TCP program (`consulpy connect proxy`)."""
