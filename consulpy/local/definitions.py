@@ -67,6 +67,8 @@ class _CheckBody(CheckType):
 @dataclass(slots=True)
 class _ConnectBody(Record):
     native: bool = False
+    #: Of former versions; accepted without effect.
+    proxy: Any = None
     sidecar_service: "_ServiceBody | None" = None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
 from consulpy.local.sync.sync_state import Entries
 from consulpy.structs.check import (
     CRITICAL,
@@ -79,7 +80,7 @@ def service_json(service: NodeService) -> dict[str, Any]:
         shown["TaggedAddresses"] = full["TaggedAddresses"]
     shown["Weights"] = full["Weights"] or {"Passing": 1, "Warning": 1}
     shown["EnableTagOverride"] = service.enable_tag_override
-    if service.kind:
+    if service.kind in (CONNECT_PROXY, *GATEWAYS):
         shown["Proxy"] = full["Proxy"]
         for upstream in shown["Proxy"].get("Upstreams", ()):
             for name in _OMITTED_EMPTY:

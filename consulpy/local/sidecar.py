@@ -40,7 +40,6 @@ def complete(definition: ServiceDefinition, services: Mapping[str, NodeService])
     service.tags = service.tags or parent.tags
     service.meta = service.meta or parent.meta
     service.address = service.address or parent.address
-    service.enable_tag_override = service.enable_tag_override or parent.enable_tag_override
     proxy.destination_service_name = proxy.destination_service_name or parent.service
     proxy.destination_service_id = proxy.destination_service_id or parent.id or parent.service
     if proxy.local_service_port == 0 and parent.port > 0:

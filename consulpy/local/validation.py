@@ -6,7 +6,7 @@ from typing import Final
 
 from consulpy.errors import BadRequest
 from consulpy.gocompat.multierror import format_errors
-from consulpy.local.proxy_validation import errors_of
+from consulpy.local.proxy_validation import CONNECT_PROXY, errors_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType, ServiceDefinition
 from consulpy.structs.metadata import metadata_error
@@ -34,8 +34,8 @@ def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> No
         if from_api and kind.status and kind.status not in STATUSES:
             raise BadRequest("Status for checks must 'passing', 'warning', 'critical'")
         check_type(kind)
-    # as in Consul: a sidecar of a configuration file is not validated
-    if from_api or not service.locally_registered_as_sidecar:
+    # Consul validates no sidecar, whose sync then fails for ever: here one from the API is, unless it is no proxy
+    if not service.locally_registered_as_sidecar or (from_api and service.kind == CONNECT_PROXY):
         errors = errors_of(definition)
         if errors:
             raise BadRequest(format_errors(errors))

@@ -4,7 +4,7 @@ Recorded answers of a real agent are in tests/unit/http/test_gateways.py. `*` me
 no gateway, except Consul's own; a service that is named too has the settings given by name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from consulpy.state.config_entry import CONFIG_ENTRIES
@@ -13,7 +13,7 @@ from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.config_entry import IngressGateway, TerminatingGateway
 from consulpy.structs.gateway import INGRESS, TERMINATING, GatewayService, ServiceDumpRow, ServiceName
-from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
+from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode, ServiceNode
 
 WILDCARD: Final = "*"
 
@@ -58,6 +58,38 @@ def ingress_nodes(store: Store, watch: WatchSet | None, name: str) -> tuple[int,
             index = max(index, changed)
             found += [row for row in rows if row.service is not None and row.service.kind == INGRESS]
     return index, found
+
+
+def connect_instances(
+    store: Store, watch: WatchSet | None, name: str, tags: Sequence[str] = ()
+) -> tuple[int, list[CheckServiceNode]]:
+    """Where the mesh reaches a service: its proxies, native instances, and terminating gateways that stand before it."""
+    index, found = store.catalog.check_service_nodes(watch, name, tags, connect=True)
+    for gateway in _terminating(store, watch, name):
+        changed, rows = store.catalog.check_service_nodes(watch, gateway, tags)
+        index = max(index, changed)
+        found += [row for row in rows if row.service is not None and row.service.kind == TERMINATING]
+    return index, found
+
+
+def connect_nodes(store: Store, watch: WatchSet | None, name: str) -> tuple[int, list[ServiceNode]]:
+    """As `connect_instances`, without checks."""
+    index, found = store.catalog.service_nodes(watch, name, connect=True)
+    for gateway in _terminating(store, watch, name):
+        changed, rows = store.catalog.service_nodes(watch, gateway)
+        index = max(index, changed)
+        found += [row for row in rows if row.service_kind == TERMINATING]
+    return index, found
+
+
+def _terminating(store: Store, watch: WatchSet | None, name: str) -> list[str]:
+    """The names of the terminating gateways before a service."""
+    _, entries = store.config_entries.all(watch, TERMINATING)
+    return [
+        entry.name
+        for entry in entries
+        if any(each.service.name.lower() == name.lower() for each in gateway_services(store, watch, entry.name)[1])
+    ]
 
 
 def _named(entry: IngressGateway | TerminatingGateway) -> Iterator[GatewayService]:

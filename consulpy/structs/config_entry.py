@@ -11,6 +11,7 @@ from consulpy.codec.msgpack import pack, text, unpack, unpack_from
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
 from consulpy.gocompat.duration import format_duration_ns
+from consulpy.gocompat.float32 import shortest
 from consulpy.structs.service import Expose, MeshGateway
 
 SERVICE_DEFAULTS: Final = "service-defaults"
@@ -139,7 +140,7 @@ class ServiceRouter(Entry):
 class Split(Record):
     """A part of a service's traffic. `weight` in percent."""
 
-    weight: float = 0.0
+    weight: float = go(json_as=shortest, default=0.0)
     service: str = go(omit_empty=True, default="")
     service_subset: str = go(omit_empty=True, default="")
     namespace: str = go(omit_empty=True, default="")

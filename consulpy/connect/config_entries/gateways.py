@@ -1,6 +1,5 @@
 """What ingress-gateway and terminating-gateway may say."""
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,8 +8,9 @@ from consulpy.structs.config_entry import IngressGateway, IngressListener, Termi
 
 _PROTOCOLS: Final = ("tcp", "http", "http2", "grpc")
 _WILDCARD: Final = "*"
-_LABEL: Final = re.compile(r"[^.\s]{1,63}")
-_NAME_MAX: Final = 253
+#: Characters of a label and of a name in DNS.
+_LABEL_MAX: Final = 63
+_NAME_MAX: Final = 255
 
 
 def ingress_errors(entry: IngressGateway) -> Iterator[str]:
@@ -33,16 +33,12 @@ def _listener_errors(listener: IngressListener, *, has_tls: bool) -> Iterator[st
         yield f"No service declared for listener with port {listener.port}"
     if len(services) > 1 and listener.protocol != "http":
         yield f"Multiple services per listener are only supported for protocol = 'http' {where}"
-    names: set[str] = set()
     hosts: set[str] = set()
     for service in services:
         if service.name == _WILDCARD and listener.protocol == "tcp":
             yield f"Wildcard service name is only valid for protocol = 'http' {where}"
         if not service.name:
             yield f"Service name cannot be blank {where}"
-        if service.name in names:
-            yield f"Service {service.name} cannot be added multiple times {where}"
-        names.add(service.name)
         if service.hosts and service.name == _WILDCARD:
             yield f"Associating hosts to a wildcard service is not supported {where}"
         if service.hosts and listener.protocol == "tcp":
@@ -62,7 +58,7 @@ def _host_errors(host: str, *, has_tls: bool) -> Iterator[str]:
             )
         return
     labels = host.removesuffix(".").split(".")
-    if len(host) > _NAME_MAX or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(host) > _NAME_MAX or not all(0 < len(label) <= _LABEL_MAX for label in labels):
         yield f"Host {quoted(host)} must be a valid DNS hostname"
     if _WILDCARD in host and (_WILDCARD in host[1:] or labels[0] != _WILDCARD):
         yield f"Host {quoted(host)} is not valid, a wildcard specifier is only allowed as the leftmost label"

@@ -45,7 +45,7 @@ def _subset_error(name: str) -> str:
 
 def _redirect_errors(entry: ServiceResolver, redirect: Redirect) -> Iterator[str]:
     if entry.failover:
-        yield "Redirect and Failover cannot be combined"
+        yield "Redirect and Failover cannot both be set"
     if redirect == Redirect():
         yield "Redirect is empty"
     if not redirect.service:

@@ -10,6 +10,7 @@ from consulpy.connect.discovery_chain.graph import scaled_weight
 from consulpy.errors import RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.float32 import float32
+from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import (
     SERVICE_DEFAULTS,
     IngressGateway,
@@ -28,6 +29,10 @@ _NAMELESS: Final = {
 }
 #: The sum of all weights of a splitter, in hundredths of a percent.
 _WHOLE: Final = 10_000
+#: Limits of metadata: number of pairs, characters of a key and of a value.
+_META_PAIRS_MAX: Final = 64
+_META_KEY_MAX: Final = 128
+_META_VALUE_MAX: Final = 512
 #: Deepest nesting of the free settings of proxies: deeper ones overflow the stacks of programs that read them.
 DEPTH_MAX: Final = 64
 
@@ -39,6 +44,7 @@ def validate(entry: Any) -> None:
 
 
 def _errors(entry: Any) -> Iterator[str]:
+    yield from meta_errors(entry.meta or {})
     if isinstance(entry, ProxyDefaults):
         yield from free_settings_errors(entry.config or {}, "Config")
     if not entry.name:
@@ -53,6 +59,18 @@ def _errors(entry: Any) -> Iterator[str]:
         yield from ingress_errors(entry)
     elif isinstance(entry, TerminatingGateway):
         yield from terminating_errors(entry)
+
+
+def meta_errors(meta: dict[str, str]) -> Iterator[str]:
+    """The errors of metadata, all in one text."""
+    wrong = [f"Meta exceeds maximum element count {_META_PAIRS_MAX}"] if len(meta) > _META_PAIRS_MAX else []
+    for key, value in meta.items():
+        if len(key) > _META_KEY_MAX:
+            wrong.append(f"Meta key {quoted(key)} exceeds maximum length {_META_KEY_MAX}")
+        if len(value) > _META_VALUE_MAX:
+            wrong.append(f"Meta value for key {quoted(key)} exceeds maximum length {_META_VALUE_MAX}")
+    if wrong:
+        yield format_errors(wrong)
 
 
 def free_settings_errors(value: Any, where: str, depth: int = 0) -> Iterator[str]:

@@ -86,8 +86,10 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
         raise RPCError("Must provide service name")
     if request.service_address and not request.connect:
         index, found = catalog.service_nodes_at(watch, request.service_address)
+    elif request.connect:  # as in Consul, whatever the tags
+        index, found = gateways.connect_nodes(server.store, watch, request.service_name)
     else:
-        index, found = catalog.service_nodes(watch, request.service_name, wanted_tags(request), connect=request.connect)
+        index, found = catalog.service_nodes(watch, request.service_name, wanted_tags(request))
     rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
     reply = ServiceNodesReply()
     reply.meta.index = index

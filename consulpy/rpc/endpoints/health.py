@@ -64,10 +64,10 @@ def service_nodes(
     catalog = server.store.catalog
     if request.ingress:
         index, found = gateways.ingress_nodes(server.store, watch, request.service_name)
+    elif request.connect:
+        index, found = gateways.connect_instances(server.store, watch, request.service_name, wanted_tags(request))
     else:
-        index, found = catalog.check_service_nodes(
-            watch, request.service_name, wanted_tags(request), connect=request.connect
-        )
+        index, found = catalog.check_service_nodes(watch, request.service_name, wanted_tags(request))
     rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
     reply = CheckServiceNodesReply()
     reply.meta.index = index

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 META_MAX_PAIRS: Final = 64
 META_KEY_MAX: Final = 128
 META_VALUE_MAX: Final = 512
+#: Most characters of a description.
+DESCRIPTION_MAX: Final = 512
 NOT_FOUND: Final = "Intention not found"
 
 
@@ -93,14 +95,16 @@ def check(intention: Intention) -> None:
         wrong.append("SourceName: exact value cannot follow wildcard namespace")
     if intention.destination_ns == WILDCARD and intention.destination_name not in ("", WILDCARD):
         wrong.append("DestinationName: exact value cannot follow wildcard namespace")
+    if len(intention.description) > DESCRIPTION_MAX:
+        wrong.append(f"Description exceeds maximum length {DESCRIPTION_MAX}")
     meta = intention.meta or {}
     if len(meta) > META_MAX_PAIRS:
         wrong.append(f"Meta exceeds maximum element count {META_MAX_PAIRS}")
     for key, value in sorted(meta.items()):
         if len(key) > META_KEY_MAX:
-            wrong.append(f'Meta key "{key}" exceeds limit {META_KEY_MAX}')
+            wrong.append(f'Meta key "{key}" exceeds maximum length {META_KEY_MAX}')
         if len(value) > META_VALUE_MAX:
-            wrong.append(f'Meta value for key "{key}" exceeds limit {META_VALUE_MAX}')
+            wrong.append(f'Meta value for key "{key}" exceeds maximum length {META_VALUE_MAX}')
     if intention.action not in (ALLOW, DENY):
         wrong.append("Action must be set to 'allow' or 'deny'")
     if intention.source_type != CONSUL_SOURCE:

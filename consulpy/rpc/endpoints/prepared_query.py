@@ -15,6 +15,7 @@ from consulpy.rpc.endpoints.health import node_of
 from consulpy.rpc.methods import METHODS, read, write
 from consulpy.state.catalog import has_meta
 from consulpy.state.commands import PreparedQuery as Command
+from consulpy.state.gateways import connect_instances
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import CRITICAL, PASSING
 from consulpy.structs.options import QuerySource
@@ -222,8 +223,10 @@ def _own_first(nodes: list[CheckServiceNode], name: str) -> None:
 def healthy(server: "Server", query: PreparedQuery, connect: bool) -> list[CheckServiceNode]:
     """The instances of the query's service without the critical ones."""
     wanted = query.service
-    catalog = server.store.catalog
-    _, rows = catalog.check_service_nodes(None, wanted.service, connect=connect or wanted.connect)
+    if connect or wanted.connect:
+        _, rows = connect_instances(server.store, None, wanted.service)
+    else:
+        _, rows = server.store.catalog.check_service_nodes(None, wanted.service)
     ignored = frozenset(wanted.ignore_check_ids or ())
     found = []
     for row in rows:

@@ -34,7 +34,7 @@ OPEN = {
     "ACL.BootstrapTokens", "ACL.Get", "ACL.GetPolicy", "ACL.Login", "ACL.Logout", "ACL.ReplicationStatus",
     "ACL.TokenRead",
     "Catalog.ListDatacenters", "ConnectCA.ConfigurationGet", "ConnectCA.ConfigurationSet", "ConnectCA.Roots",
-    "ConnectCA.Sign", "ConnectCA.SignIntermediate", "Coordinate.ListDatacenters", "DiscoveryChain.Get",
+    "ConnectCA.Sign", "ConnectCA.SignIntermediate", "Coordinate.ListDatacenters",
     "Status.Leader", "Status.Peers", "Status.Ping", "Status.RaftStats",
 }  # fmt: skip
 #: What any token that exists may ask.

@@ -7,7 +7,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
 from consulpy.gocompat.json_decode import GoError, loads, mismatch
 from consulpy.http.api.config_entry_body import weakly_decoded
-from consulpy.http.api.params import refuse_namespaces
+from consulpy.http.api.params import apply_to_read, refuse_namespaces
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import read
 from consulpy.structs.discovery_chain import ChainRequest
@@ -33,6 +33,7 @@ async def _discovery_chain(agent: "AgentInterface", request: Request) -> Respons
     refuse_namespaces(request)
     query = ChainRequest(name=request.tail, evaluate_in_datacenter=request.query.get("compile-dc"))
     if request.method == "POST" and request.tail:
+        apply_to_read(agent, request, query)  # its errors come first
         _override(query, request.body)
     reply, headers = await read(
         agent, request, "DiscoveryChain.Get", query, missing="Bad request: Missing chain name", cached=True
