@@ -20,7 +20,6 @@ _UNUSED: Final[dict[str, Any]] = {
     "AutoConfig": {"Enabled": False},
     "ConnectMeshGatewayWANFederationEnabled": False,
     "ConnectTestCALeafRootChangeSpread": "0s",
-    "EnableCentralServiceConfig": False,
     "EnterpriseRuntimeConfig": {},
     "NonVotingServer": False,
     "PrimaryGateways": [],
@@ -91,6 +90,15 @@ def _urls(config: RuntimeConfig, own: str, port: int, *schemes: str) -> list[str
         return []
     hosts = own.split() or list(config.client_addrs)
     return [host if host.startswith("unix://") else _url(host, port, scheme) for scheme in schemes for host in hosts]
+
+
+def _bootstrap(config: RuntimeConfig) -> list[Any]:
+    """The config entries of the file in the HTTP API's form."""
+    if not config.config_entries.bootstrap:
+        return []
+    from consulpy.config.bootstrap_entries import entries_of  # not needed without any
+
+    return [entry.to_json() for entry in entries_of(config.config_entries.bootstrap)]
 
 
 def _plain(blocks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -184,7 +192,8 @@ def _checks_and_queries(config: RuntimeConfig) -> dict[str, Any]:
         "CheckReapInterval": "30s",
         "CheckUpdateInterval": _time(config.check_update_interval_s),
         "Checks": _plain(config.checks),
-        "ConfigEntryBootstrap": _plain(config.config_entries.bootstrap),
+        "ConfigEntryBootstrap": _bootstrap(config),
+        "EnableCentralServiceConfig": config.enable_central_service_config,
         "DefaultQueryTime": _time(config.default_query_time_s),
         "DiscardCheckOutput": config.discard_check_output,
         "DiscoveryMaxStale": _time(config.discovery_max_stale_s),

@@ -222,6 +222,9 @@ class RuntimeConfig:
     checks: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     watches: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     config_entries: ConfigEntries = section(ConfigEntries)
+    enable_central_service_config: bool = key(
+        Kind.SWITCH, False, "Merge proxy-defaults and service-defaults into the proxies of this agent."
+    )
     connect: ConnectSettings = section(ConnectSettings)
     auto_encrypt: AutoEncrypt = section(AutoEncrypt)
     enable_script_checks: bool = key(Kind.SWITCH, False, "Enables health check scripts.", flag="enable-script-checks")

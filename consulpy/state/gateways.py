@@ -63,7 +63,7 @@ def ingress_nodes(store: Store, watch: WatchSet | None, name: str) -> tuple[int,
 def connect_instances(
     store: Store, watch: WatchSet | None, name: str, tags: Sequence[str] = ()
 ) -> tuple[int, list[CheckServiceNode]]:
-    """Where the mesh reaches a service: its proxies, native instances, and terminating gateways that stand before it."""
+    """Where the mesh reaches a service: its proxies, native instances, terminating gateways before it."""
     index, found = store.catalog.check_service_nodes(watch, name, tags, connect=True)
     for gateway in _terminating(store, watch, name):
         changed, rows = store.catalog.check_service_nodes(watch, gateway, tags)

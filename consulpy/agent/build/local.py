@@ -15,6 +15,7 @@ from consulpy.checks.runner import Runner
 from consulpy.config.schema import RuntimeConfig
 from consulpy.group_commit import run_inline
 from consulpy.local.aliases import Aliases
+from consulpy.local.central_config import CentralConfig
 from consulpy.local.load import configure, restore
 from consulpy.local.persist.disk import JournaledDirectory
 from consulpy.local.persist.records import Files
@@ -89,12 +90,16 @@ def local_parts(
         output_max_bytes=config.check_output_max_size_bytes,
         tls=certificates,
     )
+    stops: Stops = []
+    if config.enable_central_service_config:
+        central = CentralConfig(state.entries, calls, reactor, rng, lambda: tokens.agent)
+        stops.append(central.stop)
     configure(state, map(dict, config.services), map(dict, config.checks))
     if files is not None:
         restore(state, files, wall_s)
     reaper = Reaper(state, reactor)
     reaper.start()
-    stops: Stops = [disk.stop, reaper.stop, state.stop]
+    stops += [disk.stop, reaper.stop, state.stop]
     events = UserEvents(config.node_name, lambda: state.services.values(), rng)
     if not config.disable_remote_exec:
         stops.append(_enable_remote_exec(config, reactor, calls, events))

@@ -8,7 +8,9 @@ from collections.abc import Callable, Hashable
 from copy import copy
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
 
 from consulpy.clock import Clock, Timer
 from consulpy.state.watch import WatchRegistry
@@ -70,6 +72,11 @@ class Entries:
         self.checks: dict[str, CheckState] = {}
         self.watchers = WatchRegistry()
         self.changed: Callable[[], None] = lambda: None
+        #: What is kept of a registration and its token, and the end of one (`consulpy.local.central_config`).
+        self.on_registered: Callable[[NodeService, str], NodeService] = lambda service, _token: service
+        self.on_removed: Callable[[str], None] = lambda _service_id: None
+        #: Fires when what `on_registered` fetches is there; None: there is nothing to wait for.
+        self.settled: Callable[[], Deferred[Any] | None] = lambda: None
         self.check_update_interval_s = check_update_interval_s
         self.discard_check_output = discard_check_output
         self.clock = clock
@@ -131,7 +138,15 @@ class Entries:
         """Register a service, or replace the one of the same id. It is out of sync in any case."""
         old = self.services.get(service.id)
         own_tags = old.own_tags if old is not None else None
+        service = self.on_registered(service, token)
         self.add_service(ServiceState(service, token, own_tags=own_tags))
+        self._notify("services", ("service", service.id))
+
+    def replace_service(self, service: NodeService) -> None:
+        """Change a registered service in place."""
+        entry = self.services[service.id]
+        entry.service = service
+        self.mark_service_out_of_sync(entry)
         self._notify("services", ("service", service.id))
 
     def add_service(self, entry: ServiceState) -> None:
@@ -162,6 +177,7 @@ class Entries:
 
     def delete_service(self, service_id: str) -> None:
         """Delete a service; its entry is removed after the sync."""
+        self.on_removed(service_id)
         entry = self.services[service_id]
         entry.deleted = True
         self.mark_service_out_of_sync(entry)
@@ -236,6 +252,8 @@ class Entries:
         """Forget all entries; the node is out of sync."""
         self.stop()
         keys = [*self.services, *self._by_service]
+        for service_id in self.services:
+            self.on_removed(service_id)
         self.services.clear()
         self.checks.clear()
         self._by_service.clear()

@@ -39,7 +39,6 @@ def hcl(text: str) -> RuntimeConfig:
         'license_path = ""',
         "experiments = []",
         "telemetry { disable_compat_1.9 = true }",
-        "enable_central_service_config = true",
         'acl { tokens { default = "" } }',
         "ui_config { enabled = false }",
     ],

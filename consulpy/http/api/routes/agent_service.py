@@ -57,7 +57,13 @@ def register(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
     replace = "replace-existing-checks" in request.query
     replace = replace and api.parse_bool(request.query.get("replace-existing-checks")) is not False
     local, body, by = agent.local, request.body, token(request)
-    return written(agent, lambda: api.register_service(local, body, by, replace_existing_checks=replace))
+    done = written(agent, lambda: api.register_service(local, body, by, replace_existing_checks=replace))
+    return done.addCallback(lambda response: _when_settled(agent, response))
+
+
+def _when_settled(agent: "AgentInterface", response: Response) -> "Response | Deferred[Response]":
+    settled = agent.local.entries.settled()
+    return response if settled is None else settled.addCallback(lambda _: response)
 
 
 @route("PUT", "/v1/agent/service/deregister/")
