@@ -54,6 +54,10 @@ def go(
     return dataclasses.field(metadata=metadata, **default)
 
 
+#: Whole numbers below it are exact as float64.
+_EXACT_MAX = 2**53
+
+
 def camel(name: str) -> str:
     """`service_name` -> `ServiceName`."""
     return "".join(part.capitalize() for part in name.split("_"))
@@ -360,6 +364,8 @@ def plain(value: Any) -> Any:
     """Convert an untyped value, whose texts may be bytes from the wire, for JSON."""
     if isinstance(value, bytes):
         return text(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_MAX:
+        return int(value)  # as Go shows a float64
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, dict):

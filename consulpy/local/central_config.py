@@ -93,12 +93,7 @@ class CentralConfig:
         waiting = [watch.first for watch in self._watches.values() if not watch.first.called]
         if not waiting:
             return None
-        shared = []
-        for first in waiting:
-            done: Deferred[None] = Deferred()
-            first.addCallback(lambda _, done=done: done.called or done.callback(None))
-            shared.append(done)
-        every = gatherResults(shared)
+        every = gatherResults([_shared(first) for first in waiting])
         every.addTimeout(FIRST_REPLY_S, self._clock)  # type: ignore[arg-type]
         return every.addErrback(lambda _: None)
 
@@ -148,6 +143,18 @@ class CentralConfig:
 
     def _later(self, watch: _Watch, pause_s: float) -> None:
         watch.timer = self._clock.callLater(pause_s, self._ask, watch)
+
+
+def _shared(first: "Deferred[None]") -> "Deferred[None]":
+    """Fires when another Deferred does; cancelling it leaves the other alone."""
+    done: Deferred[None] = Deferred()
+
+    def fire(_: Any) -> None:
+        if not done.called:
+            done.callback(None)
+
+    first.addCallback(fire)
+    return done
 
 
 def _settle(watch: _Watch) -> None:

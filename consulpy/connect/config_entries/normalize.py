@@ -23,6 +23,7 @@ def normalized(entry: Any, kind: str) -> Any:
     new = dataclasses.replace(entry, kind=entry.kind or kind)
     if isinstance(new, ProxyDefaults):
         new.name = GLOBAL
+        new.config = _with_floats(new.config)
     elif isinstance(new, ServiceDefaults):
         new.protocol = new.protocol.lower()
     elif isinstance(new, ServiceRouter) and new.routes:
@@ -32,6 +33,15 @@ def normalized(entry: Any, kind: str) -> Any:
     elif isinstance(new, IngressGateway) and new.listeners:
         new.listeners = [dataclasses.replace(each, protocol=each.protocol.lower() or _TCP) for each in new.listeners]
     return new
+
+
+def _with_floats(value: Any) -> Any:
+    """Free settings with all numbers as Go decodes them from JSON: float64."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _with_floats(each) for key, each in value.items()}
+    return [_with_floats(each) for each in value] if isinstance(value, list) else value
 
 
 def _route(route: Route) -> Route:
