@@ -1,4 +1,4 @@
-"""Servers and client agents of both programs with Connect: chains, defaults, lists of the mesh and proxies through them."""
+"""Servers and clients of both programs with Connect: chains, defaults, lists of the mesh, and proxies through them."""
 
 import json
 import socket
