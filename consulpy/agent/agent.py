@@ -97,7 +97,7 @@ class Agent(AgentParts):
             else:
                 self._build()
         except BaseException:
-            self._stop_all()
+            self.stop_parts()
             raise
         for text in self.config.warnings:
             _log.warn("{text}", text=text)
@@ -226,13 +226,14 @@ class Agent(AgentParts):
         self._shut_down(1)
 
     def stop(self) -> "Deferred[None]":
-        """Stop all parts in the reverse order of their start, after a leader has transferred its leadership."""
+        """Stop, after a leader has transferred its leadership."""
         quorum = self._role.quorum if hasattr(self, "_role") else None
         if quorum is None:
-            return self._stop_all()
-        return quorum.transfer_leadership().addCallback(lambda _: self._stop_all())
+            return self.stop_parts()
+        return quorum.transfer_leadership().addCallback(lambda _: self.stop_parts())
 
-    def _stop_all(self) -> "Deferred[None]":
+    def stop_parts(self) -> "Deferred[None]":
+        """Stop all parts in the reverse order of their start."""
         stops, self._stops = self._stops[::-1], []
         stopping = [maybeDeferred(stop) for stop in stops]
         for each in stopping:

@@ -159,6 +159,10 @@ class Agent:
             self._stopped(None)
         return done
 
+    def kill(self) -> "Deferred[None]":
+        """End as a killed process does: nobody is told. Fires when nothing is left."""
+        return Deferred.fromCoroutine(self._end(is_killed=True))
+
     async def _stop(self, leave: bool) -> None:
         core = self._core
         if leave and core is not None:
@@ -173,7 +177,7 @@ class Agent:
             else:
                 each.callback(None)
 
-    async def _end(self) -> None:
+    async def _end(self, *, is_killed: bool = False) -> None:
         """Stop the parts, then whatever they left."""
         self._is_stopped = True
         core, self._core = self._core, None
@@ -182,7 +186,7 @@ class Agent:
             return
         token = scope.enter()
         try:
-            stopping = core.stop()
+            stopping = core.stop_parts() if is_killed else core.stop()
         finally:
             current_node.reset(token)
         await stopping
@@ -281,6 +285,16 @@ class Agent:
             return send(core.http_factory, scope, method, path, data, headers or {})
         finally:
             current_node.reset(token)
+
+    @property
+    def scope(self) -> ReactorScope:
+        """What the agent uses of the reactor, for tests of consulpy. Raises `RuntimeError` if it does not run."""
+        return self._running()[1]
+
+    @property
+    def settings(self) -> RuntimeConfig:
+        """The settings with which it runs."""
+        return self._config
 
     @property
     def core(self) -> Core:

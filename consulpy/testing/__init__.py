@@ -10,12 +10,19 @@ The pytest plugin is `consulpy.testing.pytest_plugin`; whole clusters in virtual
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from consulpy.testing.agent_cluster import Cluster
     from consulpy.testing.consul import Consul, run_agent
     from consulpy.testing.coroutines import AsyncConsul, agent
 
-__all__ = ["AsyncConsul", "Consul", "agent", "run_agent"]
+__all__ = ["AsyncConsul", "Cluster", "Consul", "agent", "run_agent"]
 
-_PLACES = {"Consul": "consul", "run_agent": "consul", "AsyncConsul": "coroutines", "agent": "coroutines"}
+_PLACES = {
+    "Cluster": "agent_cluster",
+    "Consul": "consul",
+    "run_agent": "consul",
+    "AsyncConsul": "coroutines",
+    "agent": "coroutines",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -75,20 +75,29 @@ class Backend(Protocol):
 class InProcess:
     """An agent in this process. `close` stops it."""
 
-    def __init__(self, loop: "ReactorLoop", agent: "Agent", more_to_reset: tuple["Agent", ...] = ()) -> None:
+    def __init__(self, reactor: Any, agent: "Agent") -> None:
         from twisted.internet.task import deferLater
 
-        self.loop = loop
-        self.agent: Agent | None = agent
-        self._agent = agent
-        self._more = more_to_reset
-        reactor = loop.reactor
+        self._reactor = reactor
+        self.replace_agent(agent)
         self.operations = Operations(
-            lambda method, path, body: agent.request(method, path, body),
+            lambda method, path, body: self._agent.request(method, path, body),
             lambda seconds: deferLater(reactor, seconds),
             monotonic_s,
-            lambda: agent.core.parts.anti_entropy.flush(),
+            lambda: self._agent.core.parts.anti_entropy.flush(),
         )
+
+    def replace_agent(self, agent: "Agent") -> None:
+        """Stand for another agent from now on."""
+        self.agent: Agent | None = agent
+        self._agent = agent
+
+    @property
+    def loop(self) -> "ReactorLoop":
+        """How the code that runs here waits for the agent."""
+        from consulpy.testing.reactors import loop_of
+
+        return loop_of(self._reactor)
 
     @property
     def url(self) -> str:
@@ -114,8 +123,7 @@ class InProcess:
         """See `Backend.reset`."""
 
         async def make(operations: Operations) -> None:
-            for agent in (*self._more, self._agent):
-                await agent.core.reset()
+            await self._agent.core.reset()
             operations.keys.clear()
             operations.services.clear()
 
@@ -136,7 +144,7 @@ def start_in_process(*, server: bool, ports: "Ports", config: Mapping[str, Any] 
     loop = reactor_loop()
     agent = Agent.create(loop.reactor, server=server, ports=ports, config=with_quick_settings(config))
     loop.run(agent.start)
-    return InProcess(loop, agent)
+    return InProcess(loop.reactor, agent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +219,14 @@ class OverHttp:
 
     def begin(self, make: Make) -> Awaitable[Any]:
         """See `Backend.begin`."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            from twisted.internet.threads import deferToThreadPool
+        from consulpy.testing.reactors import coroutine_loop, is_task
 
-            from consulpy.testing.reactors import reactor_loop
+        if is_task():
+            return asyncio.to_thread(self.run, make)
+        from twisted.internet.threads import deferToThreadPool
 
-            reactor = reactor_loop().reactor
-            return deferToThreadPool(reactor, reactor.getThreadPool(), self.run, make)
-        return asyncio.to_thread(self.run, make)
+        reactor = coroutine_loop().reactor
+        return deferToThreadPool(reactor, reactor.getThreadPool(), self.run, make)
 
     def reset(self) -> Make:
         """See `Backend.reset`."""

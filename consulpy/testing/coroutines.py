@@ -92,18 +92,18 @@ class agent:  # noqa: N801 - used as a function: `async with agent()`
             loop.reactor, server=self._server, ports=self._ports, config=with_quick_settings(self._config)
         )
         await awaitable(loop, made.start)
-        self._backend = InProcess(loop, made)
+        self._backend = InProcess(loop.reactor, made)
         return AsyncConsul(self._backend)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        from consulpy.testing.reactors import awaitable
+        from consulpy.testing.reactors import awaitable, coroutine_loop
 
         backend, self._backend = self._backend, None
         assert backend is not None
         assert backend.agent is not None
-        await awaitable(backend.loop, backend.agent.stop)
+        await awaitable(coroutine_loop(), backend.agent.stop)
 
 
 def for_coroutines(backend: Backend) -> AsyncConsul:

@@ -110,17 +110,30 @@ class _PytestTwisted:
 def reactor_loop() -> ReactorLoop:
     """The reactor for code that runs here now: the program's if it runs, else ours."""
     reactor = sys.modules.get("twisted.internet.reactor")
-    if reactor is not None:
-        pytest_twisted = sys.modules.get("pytest_twisted")
-        greenlet = pytest_twisted._instances.gr_twisted if pytest_twisted is not None else None
-        if greenlet is not None and not greenlet.dead and pytest_twisted is not None:
-            is_inside = sys.modules["greenlet"].getcurrent() is greenlet
-            return _Here(reactor) if is_inside else _PytestTwisted(reactor, pytest_twisted.blockon)
-        if _runs_on_this_loop(reactor):
-            return _Here(reactor)
-        if getattr(reactor, "running", False):
-            return _Here(reactor) if threadable.isInIOThread() else _Threaded(reactor)
+    if reactor is not None and (
+        getattr(reactor, "running", False) or _pytest_twisted() is not None or _runs_on_this_loop(reactor)
+    ):
+        return loop_of(reactor)
     return _Threaded(_own_thread().reactor)
+
+
+def loop_of(reactor: Any) -> ReactorLoop:
+    """How code that runs here waits for `reactor`."""
+    if _own is not None and reactor is _own.reactor:
+        return _Threaded(reactor)
+    plugin = _pytest_twisted()
+    if reactor.running and not threadable.isInIOThread() and not _runs_on_this_loop(reactor):
+        return _Threaded(reactor)
+    if plugin is not None and sys.modules["greenlet"].getcurrent() is not plugin._instances.gr_twisted:
+        return _PytestTwisted(reactor, plugin.blockon)
+    return _Here(reactor)
+
+
+def _pytest_twisted() -> Any:
+    """The module pytest_twisted, if its reactor runs or is about to; else None."""
+    plugin: Any = sys.modules.get("pytest_twisted")
+    greenlet = plugin._instances.gr_twisted if plugin is not None else None
+    return None if greenlet is None or greenlet.dead else plugin
 
 
 def _runs_on_this_loop(reactor: Any) -> bool:
@@ -159,12 +172,12 @@ def coroutine_loop() -> ReactorLoop:
     The program's reactor may run a moment later only (trial, `task.react`).
     """
     reactor = sys.modules.get("twisted.internet.reactor")
-    return reactor_loop() if reactor is None or _has_event_loop() else _Here(reactor)
+    return reactor_loop() if reactor is None or is_task() else _Here(reactor)
 
 
 def awaitable(loop: ReactorLoop, job: Job) -> Awaitable[Any]:
     """`job` in the reactor's thread, to be awaited by a coroutine of asyncio or of Twisted."""
-    if _has_event_loop():
+    if is_task():
         return _asyncio_result(loop, job)
     if isinstance(loop, _Threaded):
         reactor = sys.modules.get("twisted.internet.reactor")
@@ -174,12 +187,12 @@ def awaitable(loop: ReactorLoop, job: Job) -> Awaitable[Any]:
     return _started(job)
 
 
-def _has_event_loop() -> bool:
+def is_task() -> bool:
+    """Whether a coroutine of asyncio runs here; one of Twisted may run on an event loop of asyncio too."""
     try:
-        asyncio.get_running_loop()
+        return asyncio.current_task() is not None
     except RuntimeError:
         return False
-    return True
 
 
 def _twisted_result(reactor: Any, loop: ReactorLoop, job: Job) -> "Deferred[Any]":

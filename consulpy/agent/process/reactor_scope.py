@@ -48,6 +48,8 @@ class ReactorScope:
         self._closing: list[Deferred[Any]] = []
         self._processes: set[Any] = set()
         self._is_reaping = False
+        #: Addresses that are out of reach, for tests of partitions.
+        self.blocked: set[tuple[str, int]] = set()
         #: After `close`: a clock that stands still, for timers that are started too late.
         self._stopped_clock: Clock | None = None
         directlyProvides(self, providedBy(reactor))
@@ -140,7 +142,8 @@ class ReactorScope:
 
     def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> Any:
         """See `IReactorUDP`."""
-        return self._listen(udp.Port(port, protocol, interface, maxPacketSize, self))
+        made = _UdpPort(port, protocol, interface, maxPacketSize, self)  # type: ignore[no-untyped-call]
+        return self._listen(made)
 
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
@@ -176,7 +179,8 @@ class ReactorScope:
         self, host: str, port: int, factory: Any, timeout: float = 30.0, bindAddress: Any = None
     ) -> tcp.Connector:
         """See `IReactorTCP`."""
-        connector = tcp.Connector(host, port, factory, timeout, bindAddress, self)
+        kind = _BlockedConnector if (host, port) in self.blocked else tcp.Connector
+        connector = kind(host, port, factory, timeout, bindAddress, self)
         connector.connect()
         return connector
 
@@ -185,6 +189,13 @@ class ReactorScope:
         connector = unix.Connector(address, factory, timeout, self, checkPID)
         connector.connect()
         return connector
+
+    def block(self, addresses: set[tuple[str, int]]) -> None:
+        """Put addresses out of reach: datagrams to them are lost, connections are cut, new ones time out."""
+        self.blocked |= addresses
+        for descriptor, watched in list(self._watched.items()):
+            if isinstance(descriptor, tcp.Client) and descriptor.addr in addresses:
+                self._inside(watched.connectionLost, (_ENDED,), {})
 
     # -- processes
 
@@ -240,6 +251,38 @@ class ReactorScope:
             if not self._processes:
                 return
             await deferLater(self._reactor, _REAP_INTERVAL_S)
+
+
+class _UdpPort(udp.Port):
+    """A UDP port whose datagrams to blocked addresses are lost."""
+
+    reactor: Any
+
+    def write(self, datagram: bytes, addr: Any = None) -> Any:
+        """See `IUDPTransport.write`."""
+        if addr is not None and addr[:2] in self.reactor.blocked:
+            return len(datagram)
+        return super().write(datagram, addr)
+
+
+class _BlockedConnector(tcp.Connector):
+    """A connector to a blocked address: it times out."""
+
+    def _makeTransport(self) -> Any:
+        return _Unconnected(self)
+
+
+class _Unconnected:
+    """In place of the transport of a connection that is never made."""
+
+    def __init__(self, connector: tcp.Connector) -> None:
+        self._connector: tcp.Connector | None = connector
+
+    def failIfNotConnected(self, error: BaseException) -> None:
+        """The timeout, or a cancellation."""
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            connector.connectionFailed(Failure(error))
 
 
 @implementer(IReadWriteDescriptor)

@@ -135,7 +135,7 @@ class AgentNode:
         reactor, self._reactor = self._reactor, None
         if reactor is not None:
             reactor.kill()
-            self.agent._stop_all()  # nothing of it leaves the dead process; files and locks are closed
+            self.agent.stop_parts()  # nothing of it leaves the dead process; files and locks are closed
             reactor.close()
 
     def leave(self) -> None:
