@@ -41,7 +41,8 @@ class Pages:
     """The page below `content_path`, which begins and ends with a slash.
 
     `is_own`: the files are those of this package. `values()`: of the template `index.html`, beside `ContentPath`.
-    `added`: headers of all responses (`http_config.response_headers`). `in_thread`: reads files.
+    `added`: headers of all responses but redirects, as in Consul (`http_config.response_headers`).
+    `in_thread`: reads files.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Pages:
     def serve(self, web: Any, path: str) -> Any:
         """The body, or a Deferred of it; None: the path (decoded) is not the page's."""
         if path in ("/", self.content_path[:-1]):
-            return self._redirect(web, path)
+            return redirect(web, self.content_path, with_query=path != "/")
         first = wanted(path, self.content_path)
         if first is None:
             return None
@@ -83,11 +84,6 @@ class Pages:
             lambda found: b"" if gone else self._write(web, *found),
             lambda failure: self._failed(web, failure),
         )
-
-    def _redirect(self, web: Any, path: str) -> bytes:
-        for name, value in self._added:
-            web.setHeader(name, value)
-        return redirect(web, self.content_path, with_query=path != "/")
 
     def _find(self, path: str) -> tuple[Wanted, Content | None]:
         """The file for a path. Called in a thread, unless all files are in memory."""

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 #: Loaded for the first request that needs them.
-FOR_SOME_REQUESTS = ("klein", "werkzeug", "twisted.web.server", "re2")
+FOR_SOME_REQUESTS = ("klein", "werkzeug", "twisted.web.server", "re2", "consulpy.http.ui")
 #: Loaded for the first check that needs them.
 FOR_SOME_CHECKS = ("twisted.web.client", "consulpy.checks.grpc", "consulpy.checks.tls", "consulpy.checks.docker")
 
