@@ -45,6 +45,8 @@ class Query:
             return
         if _bad_escape(text):
             raise BadQuery(text)
+        if ";" in text:  # Go 1.14 takes it for an ampersand
+            text = text.replace(";", "&")
         for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000, errors="surrogateescape"):
             self._values.setdefault(name, []).append(value)
 

@@ -29,6 +29,8 @@ REQUEST_TIMEOUT_S: Final = 120.0
 BODY_WITHIN_S: Final = 1.0
 #: A Content-Length; longer ones are refused.
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+#: What no value of a field may contain (RFC 9110, 5.5).
+_CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 #: Input of a refused client is ignored for this long, in seconds, so that it can read the response; then abort.
 LINGER_S: Final = 0.5
 #: Bytes that a request line must escape.
@@ -279,17 +281,27 @@ class Channel(HTTPChannel):
                 self.refuse(error_response("501 Not Implemented", "Unsupported transfer encoding"))
                 return False
             is_sound = self._version == b"HTTP/1.1"
+        elif name == b"content-length":
+            is_sound = _LENGTH.fullmatch(value) is not None
         else:
-            is_sound = name != b"content-length" or _LENGTH.fullmatch(value) is not None
+            is_sound = _CONTROL.search(value) is None
         if not is_sound:
             self._respondToBadRequestAndDisconnect()
             return False
         return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Ignore the rest of a refused body."""
+        """Ignore the rest of a refused body; refuse chunks whose end would be waited for in vain."""
         if not self._refused:
             super().rawDataReceived(data)
+            decoder = self._transferDecoder
+            state = getattr(decoder, "state", "")
+            if self._refused or decoder is None or not state:
+                return
+            if state in ("CHUNK_LENGTH", "TRAILER") and b"\n" in decoder._buffer:  # it waits for a CR before it
+                self._respondToBadRequestAndDisconnect()
+            elif state == "BODY" and self.requests:
+                self.requests[-1].chunk_begun(decoder.length)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's own goes on parsing what follows.

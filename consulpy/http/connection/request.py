@@ -59,6 +59,11 @@ class ApiRequest(Request):
         else:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
+    def chunk_begun(self, left_bytes: int) -> None:
+        """Refuse a chunk that makes the body too large."""
+        if self.content.tell() + left_bytes > self._limit:
+            self._refuse()
+
     @property
     def _limit(self) -> int:
         path = getattr(self.channel, "_path", b"").partition(b"?")[0]

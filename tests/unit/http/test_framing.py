@@ -43,6 +43,11 @@ GET = b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n"
         PUT + b": b\r\n\r\n",
         PUT + b"A\x00: b\r\n\r\n",
         PUT + b"A: b\x00\r\n\r\n",
+        PUT + b"A: \x07\r\n\r\n",
+        PUT + b"A: b\x7fc\r\n\r\n",
+        PUT + b"A: b\x0bc\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n",
+        PUT + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\n\n",
         PUT.replace(b"\r\n", b"\n") + b"\n",
         PUT + b"\n",
         PUT + b"\n\n",
@@ -89,6 +94,22 @@ def test_an_odd_framing_is_refused_and_nothing_behind_it_is_read(head: bytes, pi
     assert not asking.transport.connected
     assert harness.ask("GET /v1/kv/?keys").json == [], "nothing was written"
     assert faults == []
+
+
+@pytest.mark.parametrize("size", [b"ffffffffffffffffff", b"7fffffffffffffff", b"800001"])
+def test_a_chunk_that_is_too_large_is_refused_before_it_comes(size: bytes) -> None:
+    asking = InMemoryClient(HttpHarness())
+    asking.send(PUT + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\nx")
+    assert asking.answer is not None
+    assert asking.answer.status == 413
+
+
+def test_a_semicolon_stands_between_parameters_too() -> None:
+    """As in the Go that Consul 1.8.7 is built with."""
+    harness = HttpHarness()
+    harness.tell("PUT /v1/kv/a/b", "x")
+    assert harness.ask("GET /v1/kv/a/?keys;separator=/").json == ["a/b"]
+    assert harness.ask("GET /v1/kv/a/?keys&filter=a%3Bb").json == ["a/b"]
 
 
 def _is_unknown(head: bytes) -> bool:
