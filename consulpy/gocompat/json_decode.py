@@ -24,6 +24,10 @@ _INT64: Final = 1 << 63
 _SIMILARITY_MIN: Final = 0.75
 
 
+#: Durations are int64 nanoseconds.
+_DURATION_END: Final = 2**63
+
+
 class GoError(Exception):
     """A decoding error with Go's text."""
 
@@ -54,11 +58,18 @@ def decode_duration(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return 0
     if not isinstance(value, str):
-        return int(value)
+        return nanoseconds(value)
     try:
         return parse_duration_ns(value)
     except DurationError as error:
         raise GoError(str(error)) from None
+
+
+def nanoseconds(value: float) -> int:
+    """A JSON number of nanoseconds. Raises `GoError` if it does not fit into an int64; Go makes -2^63 of it."""
+    if not -_DURATION_END <= value < _DURATION_END:
+        raise GoError(f"a duration of {value:.3g} ns does not fit into 64 bits")
+    return int(value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from consulpy.codec.record import Record, camel
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
-from consulpy.gocompat.json_decode import GoError
+from consulpy.gocompat.json_decode import GoError, nanoseconds
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import KINDS
 
@@ -141,7 +141,7 @@ def _duration(path: str, value: Any) -> int:
             raise GoError(f"1 error(s) decoding:\n\n* error decoding '{path}': {error}") from None
     if isinstance(value, dict | list):
         raise _mismatch(path, "time.Duration", value)
-    return int(_scalar(int, value, path))
+    return nanoseconds(_scalar(int, value, path))
 
 
 def _mismatch(path: str, wanted: str, value: Any) -> GoError:
