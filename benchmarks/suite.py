@@ -12,6 +12,7 @@ import gossip_under_load
 import http_reads
 import http_writes
 import large_membership
+import page
 import quorum
 import simulator
 import startup_and_idle
@@ -64,6 +65,7 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
         *access.groups(settings, directory),
         Group("gossip", startup_and_idle.setup, gossip.tasks(settings)),
         Group("strain", startup_and_idle.setup, gossip_under_load.tasks(settings)),
+        *page.groups(settings),
         Group("members", startup_and_idle.setup, large_membership.tasks(settings)),
         Group("simulator", startup_and_idle.setup, simulator.tasks(settings)),
     ]

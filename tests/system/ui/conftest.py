@@ -108,8 +108,10 @@ def make_cluster(directory: Path, net: str, is_real: bool, clients: int = 3) -> 
 
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
-    from tests.peers.browser import chromium
+    from tests.peers.browser import AXE, CHROMIUM, chromium
 
+    if not Path(CHROMIUM).exists() or not AXE.exists():
+        pytest.skip("Chromium or axe-core is not installed: run tests/peers/tools")
     with chromium() as found:
         yield found
 

@@ -67,7 +67,7 @@ def test_what_was_typed_survives_an_agent_that_stops_answering(see: Visitor, clu
     start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
     expect(page.get_by_role("button", name="Save")).to_be_enabled(timeout=40000)
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_contain_text("was saved", timeout=20000)
+    expect(page.get_by_role("status").first).to_contain_text("was saved", timeout=20000)
 
 
 def test_a_hidden_tab_asks_nothing(see: Visitor) -> None:

@@ -99,14 +99,14 @@ def test_a_key_is_created_changed_and_deleted(see: Visitor, cluster: Cluster) ->
     expect(value).to_have_value("line 1\nline 2\n")
     value.fill("changed")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_contain_text("was saved")
+    expect(page.get_by_role("status").first).to_contain_text("was saved")
     assert value_of(cluster, "config/new key/ä?#%") == b"changed"
     page.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("alertdialog")
     expect(dialog).to_contain_text("config/new key/ä?#%")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("status")).to_contain_text("was deleted")
+    expect(page.get_by_role("status").first).to_contain_text("was deleted")
     with pytest.raises(ValueError, match="404"):
         value_of(cluster, "config/new key/ä?#%")
 
@@ -124,7 +124,7 @@ def test_nobody_overwrites_what_somebody_else_saved(see: Visitor, cluster: Clust
     expect(page.get_by_role("heading", name="Theirs")).to_be_visible()
     assert value_of(cluster, "shared") == b"theirs"
     page.get_by_role("button", name="Save mine anyway").click()
-    expect(page.get_by_role("status")).to_contain_text("was saved")
+    expect(page.get_by_role("status").first).to_contain_text("was saved")
     assert value_of(cluster, "shared") == b"mine"
 
 
@@ -151,7 +151,7 @@ def test_a_folder_with_many_keys_is_deleted_after_its_name_was_typed(see: Visito
     expect(dialog.get_by_role("button", name="Delete")).to_be_disabled()
     dialog.get_by_role("textbox").fill("test/")
     dialog.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("status")).to_contain_text("was deleted")
+    expect(page.get_by_role("status").first).to_contain_text("was deleted")
     assert ask(f"{cluster.http}/v1/kv/test2/?keys") == ["test2/stays"]
     with pytest.raises(ValueError, match="404"):
         ask(f"{cluster.http}/v1/kv/test/?keys")

@@ -40,6 +40,7 @@ class App {
     this.root = root;
     this.view = null;
     this.status = '';
+    this.announced = '';
     this.settings = { theme: '', isCompact: false, hasKeys: true, isLive: true, ...this._stored() };
     this.isNarrow = matchMedia('(max-width: 1380px)');
     this.isNarrow.addEventListener('change', () => this.schedule());
@@ -263,8 +264,10 @@ class App {
     }, 10000);
   }
 
+  /** Tell those who hear the page what has changed on it. */
   announce(text) {
-    if (!this.status) this.say(text);
+    this.announced = text;
+    this.schedule();
   }
 
   /** Draw before the next frame; many calls are one drawing. */

@@ -41,7 +41,8 @@ export function frame(app) {
     </header>
     ${alert(app, trouble)}
     <main id="main" tabindex="-1" aria-busy=${isWaiting ? 'true' : 'false'} class=${trouble === 'away' ? 'dimmed' : ''}>${page.render(app.view)}</main>
-    <div role="status" class="status">${app.status}</div>`;
+    <div role="status" class="status">${app.status}</div>
+    <div role="status" class="hidden">${app.announced}</div>`;
 }
 
 function chooser(app, route) {

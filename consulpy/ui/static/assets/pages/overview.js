@@ -113,7 +113,7 @@ function failedNodes(view, failed) {
 const at = (feed) => clockTime(performance.timeOrigin + feed.atMs);
 
 function troubled(view, rows) {
-  const { services, critical } = view.feeds;
+  const { services, critical, warning } = view.feeds;
   if (services.error?.status === 403) return refused(view.route.dc, services.error);
   if (!services.body)
     return services.error && services.error.status ? failure(services.error) : html`<p class="muted">Asking …</p>`;
@@ -125,7 +125,7 @@ function troubled(view, rows) {
   const isDead = new Set(
     (critical.body ?? []).filter((check) => check.CheckID === 'serfHealth').map((check) => check.Node),
   );
-  for (const check of critical.body ?? [])
+  for (const check of [...(critical.body ?? []), ...(warning.body ?? [])])
     if (check.ServiceName && !outputs.has(check.ServiceName))
       outputs.set(
         check.ServiceName,
@@ -162,13 +162,14 @@ export default {
     changes: { path: '/v1/agent/timeline', optional: true },
     members: { path: '/v1/agent/members', once: true, optional: true },
     critical: { path: withQuery('/v1/health/state/critical', { dc: route.dc }), once: true, optional: true },
+    warning: { path: withQuery('/v1/health/state/warning', { dc: route.dc }), once: true, optional: true },
     autopilot: { path: withQuery('/v1/operator/autopilot/health', { dc: route.dc }), pollMs: 30000, optional: true },
   }),
   changed(view, feed) {
     const { feeds, state: own } = view;
     if (feed === 'members') askWhy(view);
     if (feed === 'services' && own.services !== feeds.services.version) {
-      if (own.services !== undefined) feeds.critical.again();
+      if (own.services !== undefined) for (const each of ['critical', 'warning']) feeds[each].again();
       own.services = feeds.services.version;
     }
     if (feed === 'changes' && feeds.changes.error?.status === 404 && !own.isPolling) {
