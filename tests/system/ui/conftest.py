@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.peers.browser import Visitor
 
+#: Seconds for a cluster to come up; on a machine that runs other tests too.
+START_S = 120.0
 PAGE = ROOT / "consulpy" / "ui" / "static"
 
 
@@ -90,17 +92,21 @@ def make_cluster(directory: Path, net: str, is_real: bool, clients: int = 3) -> 
         names = [f"c{number}" for number in range(1, clients + 1)]
         for number, name in enumerate(names, 1):
             _start(host, program, name, f"{net}.1.{number}", "-retry-join", f"{net}.0.1", "-retry-interval", "1s")
-        eventually(lambda: len(ask(f"{cluster.http}/v1/catalog/nodes")) == clients + 1, "all are in the catalog")
+        eventually(
+            lambda: len(ask(f"{cluster.http}/v1/catalog/nodes")) == clients + 1, "all are in the catalog", START_S
+        )
         if "c3" in names:
             host.programs[3].kill()
         if names:
             services(cluster, f"{net}.1.1:8500")
         content(cluster)
         if "c3" in names:
-            eventually(lambda: members(cluster.http)["c3"] == "failed", "c3 has failed")
+            eventually(lambda: members(cluster.http)["c3"] == "failed", "c3 has failed", START_S)
         if names:
             wanted = "/v1/health/state/critical"
-            eventually(lambda: any(each["ServiceName"] == "checkout" for each in ask(cluster.http + wanted)), "checks")
+            eventually(
+                lambda: any(each["ServiceName"] == "checkout" for each in ask(cluster.http + wanted)), "checks", START_S
+            )
         yield cluster
     finally:
         host.close()

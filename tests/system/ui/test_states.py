@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from tests.peers.browser import Visitor, visitor
 from tests.peers.pair import OURS, SERVER
 from tests.peers.programs import Host, ask, eventually
-from tests.system.ui.conftest import Cluster, make_cluster
+from tests.system.ui.conftest import START_S, Cluster, make_cluster
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -49,8 +49,8 @@ def test_an_agent_that_is_gone_leaves_what_is_known_and_says_how_old_it_is(see: 
     expect(page.get_by_role("heading", level=1)).to_contain_text("Key/Value")
     page.go_back()
     start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
-    expect(page.get_by_role("link", name="checkout")).to_be_visible(timeout=40000)
-    expect(alert).to_have_text("", timeout=40000)
+    expect(page.get_by_role("link", name="checkout")).to_be_visible(timeout=90000)
+    expect(alert).to_have_text("", timeout=90000)
 
 
 def test_what_was_typed_survives_an_agent_that_stops_answering(see: Visitor, cluster: Cluster) -> None:
@@ -65,7 +65,7 @@ def test_what_was_typed_survives_an_agent_that_stops_answering(see: Visitor, clu
     expect(page.get_by_role("button", name="Save")).to_be_disabled()
     expect(value).to_have_value("important words")
     start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
-    expect(page.get_by_role("button", name="Save")).to_be_enabled(timeout=40000)
+    expect(page.get_by_role("button", name="Save")).to_be_enabled(timeout=90000)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status").first).to_contain_text("was saved", timeout=20000)
 
@@ -93,18 +93,20 @@ def test_without_a_leader_the_page_says_so(browser: "Browser", tmp_path: Path) -
             host.start(f"s{number}", *OURS, "agent", "-node", f"s{number}", "-bind", f"127.75.0.{number}", "-client",
                        f"127.75.0.{number}", "-data-dir", str(tmp_path / f"s{number}"), "-server", "-bootstrap-expect",
                        "2", "-retry-join", "127.75.0.1", "-retry-interval", "1s", "-ui")  # fmt: skip
-        eventually(lambda: len(ask("127.75.0.1:8500/v1/catalog/nodes")) == 2, "both servers are in the catalog")
+        eventually(
+            lambda: len(ask("127.75.0.1:8500/v1/catalog/nodes")) == 2, "both servers are in the catalog", START_S
+        )
         with visitor(browser, "127.75.0.1:8500") as see:
             see.allowed_statuses.update((500, 429))
             page = see.go("dc1/nodes")
             page.get_by_role("link", name="s2").wait_for()
             os.kill(host.programs[1].process.pid, signal.SIGKILL)
             page.goto(f"{see.base}dc1/services")
-            expect(page.get_by_role("alert").first).to_contain_text("No leader", timeout=40000)
+            expect(page.get_by_role("alert").first).to_contain_text("No leader", timeout=90000)
             expect(page.get_by_role("link", name="consul", exact=True)).to_be_visible(timeout=20000)
             page.goto(f"{see.base}dc1/kv/create")
             page.goto(f"{see.base}dc1/overview")
-            expect(page.get_by_text("no leader").first).to_be_visible(timeout=40000)
+            expect(page.get_by_text("no leader").first).to_be_visible(timeout=90000)
     finally:
         host.close()
 
@@ -124,7 +126,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         start(host, "127.76.0.1", *SERVER, "-config-file", str(config))
         with_token = f"?token={MANAGEMENT}"
-        eventually(lambda: ask(f"{http}/v1/acl/tokens{with_token}"), "the management token is there")
+        eventually(lambda: ask(f"{http}/v1/acl/tokens{with_token}"), "the management token is there", START_S)
         ask(
             f"{http}/v1/acl/policy{with_token}",
             "PUT",
