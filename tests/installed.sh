@@ -41,3 +41,8 @@ wait $agent || true
 grep -q 'installed.*alive.*server' "$work/members" || { echo "$kind: the agent did not come up"; cat "$work/agent.log"; exit 1; }
 grep -q 'the page is there' "$work/page" || { echo "$kind: the web page is not whole"; cat "$work/page"; exit 1; }
 cat "$work/members"
+if [ "$kind" = wheel ]; then  # the programs of the pages, as a newcomer runs them
+  "$work/venv/bin/pip" install -q pytest
+  mkdir "$work/programs"
+  "$work/venv/bin/python" "$root/tests/docs_programs.py" "$work/programs" "$root"/docs/{embedding,testing}.md
+fi

@@ -6,6 +6,7 @@ Facts of the machine come from a `Host`. Source of rules and error texts: docs/w
 import dataclasses
 import ipaddress
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from consulpy.config import tls_blocks
@@ -204,19 +205,27 @@ def _targets(path: str, texts: Sequence[str], host: Host) -> tuple[str, ...]:
 
 def _build(schema: type, values: Mapping[str, Any], fields: tuple[str, ...]) -> Any:
     """An instance of `schema` from the values of its keys; blocks are built in the same way."""
-    chosen: dict[str, Any] = {}
-    inner: dict[str, type] = {}
+    keys, blocks = _layout(schema, fields)
+    chosen = {name: values[path] for name, path in keys if path in values}
+    for name, block in blocks:
+        chosen[name] = _build(block, values, (*fields, name))
+    return schema(**chosen)
+
+
+@cache
+def _layout(schema: type, fields: tuple[str, ...]) -> tuple[list[tuple[str, str]], list[tuple[str, type]]]:
+    """The keys of a schema, each a field's name and its path, and the schemas of its blocks by name."""
+    keys: list[tuple[str, str]] = []
+    blocks: dict[str, type] = {}
     for names, key in KEYS.values():
         if names[: len(fields)] != fields:
             continue
         rest = names[len(fields) :]
         if len(rest) > 1:
-            inner[rest[0]] = _schema_of(schema, rest[0])
-        elif key.path in values:
-            chosen[rest[0]] = values[key.path]
-    for name, block in inner.items():
-        chosen[name] = _build(block, values, (*fields, name))
-    return schema(**chosen)
+            blocks.setdefault(rest[0], _schema_of(schema, rest[0]))
+        else:
+            keys.append((rest[0], key.path))
+    return keys, list(blocks.items())
 
 
 def _schema_of(schema: type, name: str) -> type:
