@@ -140,6 +140,19 @@ def uris_of(names: Iterable[x509.GeneralName]) -> list[str]:
     return [each.value for each in names if isinstance(each, x509.UniformResourceIdentifier)]
 
 
+def needed_uris(names: Iterable[x509.GeneralName]) -> list[str]:
+    """The URIs among the names of a request. Raises `BadCertificate` if there is none: it would end a real server."""
+    found = uris_of(names)
+    if not found:
+        raise BadCertificate("the certificate signing request has no URI: a SPIFFE ID is needed")
+    return found
+
+
+def check_has_uri(csr: str) -> None:
+    """Raises `BadCertificate` for a request in PEM that would end a real server."""
+    needed_uris(subject_names(read_request(csr)))
+
+
 def split_pem(pem: str) -> list[str]:
     """The certificates in a text, each in PEM with one line feed at its end."""
     parts = pem.split(_BEGIN_CERTIFICATE)[1:]

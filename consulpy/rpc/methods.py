@@ -35,6 +35,8 @@ class Method:
     request: type[Record]
     reply: Any
     handler: Callable[..., Any]
+    #: Refuses a request that must not be passed on to another server, as it would end a real one. Raises `RPCError`.
+    check_forwarded: Callable[[Any], None] | None = None
 
 
 #: Every method by its name.
@@ -43,10 +45,16 @@ METHODS: dict[str, Method] = {}
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-def _register(name: str, kind: Kind, request: type[Record], reply: Any) -> Callable[[Handler], Handler]:
+def _register(
+    name: str,
+    kind: Kind,
+    request: type[Record],
+    reply: Any,
+    check_forwarded: Callable[[Any], None] | None = None,
+) -> Callable[[Handler], Handler]:
     def register(handler: Handler) -> Handler:
         assert name not in METHODS, f"{name} is registered twice"
-        METHODS[name] = Method(name, kind, request, reply, handler)
+        METHODS[name] = Method(name, kind, request, reply, handler, check_forwarded)
         return handler
 
     return register
@@ -57,9 +65,11 @@ def read(name: str, request: type[Record], reply: Any) -> Callable[[Handler], Ha
     return _register(name, Kind.READ, request, reply)
 
 
-def write(name: str, request: type[Record], reply: Any) -> Callable[[Handler], Handler]:
-    """Register a write: `handler(server, request) -> reply or Deferred`."""
-    return _register(name, Kind.WRITE, request, reply)
+def write(
+    name: str, request: type[Record], reply: Any, *, check_forwarded: Callable[[Any], None] | None = None
+) -> Callable[[Handler], Handler]:
+    """Register a write: `handler(server, request) -> reply or Deferred`. `check_forwarded`: see `Method`."""
+    return _register(name, Kind.WRITE, request, reply, check_forwarded)
 
 
 def local(name: str, request: type[Record], reply: Any) -> Callable[[Handler], Handler]:

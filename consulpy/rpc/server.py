@@ -306,14 +306,28 @@ class Server:
         if options is not None and options.allow_stale and (self._is_leader or quorum.had_contact):
             return self._serve(method, request, dependencies)
         if not self._is_leader:
+            if method.check_forwarded is not None:
+                return maybeDeferred(self._forward_checked, quorum, method, request)
             return quorum.forward(method, request)
         if method.kind is Kind.READ and options is not None and (options.require_consistent or not quorum.has_lease):
             return quorum.confirm().addCallback(lambda _: self._serve(method, request))
         return self._serve(method, request, dependencies)
 
+    @staticmethod
+    def _forward_checked(quorum: Quorum, method: Method, request: Record) -> "Deferred[Any]":
+        """Forward to the leader, which may be a real server, what does not end it."""
+        assert method.check_forwarded is not None
+        method.check_forwarded(request)
+        return quorum.forward(method, request)
+
     def _forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
         if self.remote_datacenters is None:
             return _failed(NoPathToDatacenter())
+        if method.check_forwarded is not None:
+            try:
+                method.check_forwarded(request)
+            except RPCError as error:
+                return _failed(error)
         if self.guard.is_on:
             request = for_elsewhere(self, request)
         return self.remote_datacenters.call(datacenter, method, request)

@@ -197,9 +197,7 @@ class Authority:
         """See `CertificateAuthority`."""
         request = certificates.read_request(csr)
         names = certificates.subject_names(request)
-        uris = certificates.uris_of(names)
-        if not uris:  # ends a real server
-            raise BadSpiffeId("the certificate signing request has no URI: a SPIFFE ID is needed")
+        uris = certificates.needed_uris(names)
         identity = parse(uris[0])
         if isinstance(identity, SigningId):
             raise BadSpiffeId("SPIFFE ID in CSR must be a service or agent ID")
@@ -246,9 +244,7 @@ class Authority:
     def agent_names(self, csr: str) -> list[str]:
         """See `CertificateAuthority`."""
         names = certificates.subject_names(certificates.read_request(csr))
-        uris = certificates.uris_of(names)
-        if not uris:
-            raise BadSpiffeId("the certificate signing request has no URI: a SPIFFE ID is needed")
+        uris = certificates.needed_uris(names)
         if not all(isinstance(parse(uri), AgentId) for uri in uris):
             raise BadSpiffeId("SPIFFE ID in CSR must be an agent ID: without a certificate only agents get one")
         return [each.value for each in names if isinstance(each, x509.DNSName)]
@@ -257,10 +253,8 @@ class Authority:
         """See `CertificateAuthority`."""
         request = certificates.read_request(csr)
         provider = self._current()
-        uris = certificates.uris_of(certificates.subject_names(request))
+        uris = certificates.needed_uris(certificates.subject_names(request))
         domain = SigningId(provider.trust_domain).uri
-        if not uris:
-            raise BadSpiffeId("the certificate signing request has no URI: a SPIFFE ID is needed")
         if parse(uris[0]) != SigningId(provider.trust_domain):
             raise BadSpiffeId(f'incoming CSR domain "{uris[0]}" is not valid for our domain "{domain}"')
         life = provider.config.intermediate_life

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from consulpy.codec.record import plain
 from consulpy.connect.config_entries.normalize import normalized
-from consulpy.connect.config_entries.validate import validate
+from consulpy.connect.config_entries.validate import free_settings_errors, validate
 from consulpy.errors import RPCError
 from consulpy.rpc.methods import read, write
 from consulpy.state.commands import ConfigEntry as Command
@@ -14,6 +15,7 @@ from consulpy.structs.config_entry import (
     KINDS,
     PROXY_DEFAULTS,
     SERVICE_DEFAULTS,
+    ProxyDefaults,
 )
 from consulpy.structs.config_entry_requests import (
     AllEntriesReply,
@@ -31,7 +33,14 @@ if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
 
-@write("ConfigEntry.Apply", EntryRequest, bool)
+def _refuse_null(request: EntryRequest) -> None:
+    """A null in free settings ends every Consul server that applies it. Raises `RPCError`."""
+    if isinstance(request.entry, ProxyDefaults):
+        for error in free_settings_errors(plain(request.entry.config or {}), "Config"):
+            raise RPCError(error)
+
+
+@write("ConfigEntry.Apply", EntryRequest, bool, check_forwarded=_refuse_null)
 def apply(server: "Server", request: EntryRequest) -> Any:
     """Write an entry; with `upsert-cas` only if its index is unchanged."""
     entry = normalized(request.entry, request.leading_kind)

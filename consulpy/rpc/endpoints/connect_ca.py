@@ -75,7 +75,14 @@ def configuration_set(server: "Server", request: CARequest) -> Any:
     return Deferred.fromCoroutine(authority.configure(request))
 
 
-@write("ConnectCA.Sign", CASignRequest, IssuedCert)
+def _refuse_without_uri(request: CASignRequest) -> None:
+    """A signing request without a URI ends a real server. Raises `RPCError`."""
+    from consulpy.connect.certificates import check_has_uri  # a costly import
+
+    check_has_uri(request.csr)
+
+
+@write("ConnectCA.Sign", CASignRequest, IssuedCert, check_forwarded=_refuse_without_uri)
 def sign(server: "Server", request: CASignRequest) -> Any:
     """A leaf certificate for a service of this datacenter, or for an agent."""
     return Deferred.fromCoroutine(authority_of(server).sign(request.csr, may_sign(server, request.token)))
@@ -100,7 +107,7 @@ def may_sign(server: "Server", token: str) -> Callable[[Any], None]:
     return check
 
 
-@write("ConnectCA.SignIntermediate", CASignRequest, str)
+@write("ConnectCA.SignIntermediate", CASignRequest, str, check_forwarded=_refuse_without_uri)
 def sign_intermediate(server: "Server", request: CASignRequest) -> Any:
     """A certificate for the signing key of another datacenter."""
     authority = authority_of(server)
