@@ -88,10 +88,35 @@ def as_list(value: Any, item: Callable[[Any], Any]) -> list[Any]:
 
 
 def as_map(value: Any, item: Callable[[Any], Any]) -> dict[str, Any]:
-    """Convert to a map with text keys, each value but nil by `item`. Raises `WrongType`."""
+    """Convert to a map with text keys in order, each value but nil by `item`. Raises `WrongType`.
+
+    Go sends maps in an order of chance, and shows them sorted.
+    """
     if isinstance(value, dict):
-        return {as_text(key): None if each is None else item(each) for key, each in value.items()}
+        if item is as_text:  # most maps; `as_text` inlined
+            return in_order(
+                {
+                    (key.decode("utf-8", "surrogateescape") if type(key) is bytes else as_text(key)): (
+                        each.decode("utf-8", "surrogateescape")
+                        if type(each) is bytes
+                        else None
+                        if each is None
+                        else as_text(each)
+                    )
+                    for key, each in value.items()
+                }
+            )
+        return in_order({as_text(key): None if each is None else item(each) for key, each in value.items()})
     raise WrongType("a map was expected", value, _NO_TEXT)
+
+
+def in_order(found: dict[str, Any]) -> dict[str, Any]:
+    """The same map sorted by its keys; itself if it is."""
+    if len(found) > 1:
+        keys = sorted(found)
+        if keys != list(found):
+            return {key: found[key] for key in keys}
+    return found
 
 
 def as_texts(value: Any) -> list[str]:

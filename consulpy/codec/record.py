@@ -30,6 +30,7 @@ from consulpy.codec.coerce import (
     as_map,
     as_text,
     as_texts,
+    in_order,
 )
 from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.errors import WireError
@@ -369,7 +370,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, dict):
-        return {plain(key): plain(each) for key, each in value.items()}
+        return in_order({str(plain(key)): plain(each) for key, each in value.items()})
     return value
 
 

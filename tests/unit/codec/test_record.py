@@ -129,6 +129,16 @@ def test_an_error_names_the_field(raw: Any, text: str) -> None:
         RegisterRequest.from_wire(raw)
 
 
+def test_maps_come_in_order() -> None:
+    """Go sends them in an order of chance and shows them sorted; values without a type too."""
+    raw = unpack(pack({"Meta": {"b": "1", "a": None, "": "3"}, "Proxy": {"Config": {"d": {"y": 1, "x": 2}, "c": 3}}}))
+    service = NodeService.from_wire(raw)
+    assert service.meta is not None
+    assert list(service.meta.items()) == [("", "3"), ("a", None), ("b", "1")]
+    shown = service.to_json()["Proxy"]["Config"]
+    assert (list(shown), list(shown["d"])) == (["c", "d"], ["x", "y"])
+
+
 def test_a_struct_may_come_as_an_array_in_declared_order() -> None:
     assert Weights.from_wire([3, 2]) == Weights(passing=3, warning=2)
     assert Weights.from_wire([3]) == Weights(passing=3, warning=1)
