@@ -32,8 +32,8 @@ class Ports:
     serf_lan: int = key(Kind.WHOLE, 8301, "Sets the Serf LAN port to listen on.", flag="serf-lan-port")
     serf_wan: int = key(Kind.WHOLE, 8302, "Sets the Serf WAN port to listen on.", flag="serf-wan-port")
     server: int = key(Kind.WHOLE, 8300, "Sets the server port to listen on.", flag="server-port")
-    sidecar_min_port: int = key(Kind.WHOLE, 21000, support=Support.IGNORED)
-    sidecar_max_port: int = key(Kind.WHOLE, 21255, support=Support.IGNORED)
+    sidecar_min_port: int = key(Kind.WHOLE, 21000, "The first port for sidecars without one; 0: none.")
+    sidecar_max_port: int = key(Kind.WHOLE, 21255, "The last port for sidecars without one.")
     expose_min_port: int = key(Kind.WHOLE, 21500, support=Support.IGNORED)
     expose_max_port: int = key(Kind.WHOLE, 21755, support=Support.IGNORED)
 

@@ -226,6 +226,11 @@ def _check_ports(config: RuntimeConfig) -> None:
         port = getattr(ports, name)
         if port > 65535:
             raise ConfigError(f"{spelling(f'ports.{name}')}: invalid port: {port}; expected 1 to 65535, or -1 for none")
+    if ports.sidecar_min_port > ports.sidecar_max_port:
+        raise ConfigError(
+            "sidecar_min_port must be less than sidecar_max_port. To disable, set both to zero. "
+            "(ports.sidecar_min_port, ports.sidecar_max_port)"
+        )
     if ports.serf_lan < 1:
         raise ConfigError(f"{spelling('ports.serf_lan')}: expected 1 to 65535: an agent cannot do without gossip")
     if config.server and ports.server < 1:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Final
 
-from consulpy.errors import BadRequest, RPCError
+from consulpy.errors import BadRequest
 from consulpy.gocompat.multierror import format_errors
 from consulpy.local.proxy_validation import CONNECT_PROXY
 from consulpy.structs.definition import CheckType, ServiceDefinition
@@ -15,16 +15,18 @@ from consulpy.structs.service import NodeService
 
 #: A sidecar's id and name are those of its service with this suffix.
 ID_SUFFIX: Final = "-sidecar-proxy"
-#: Range of ports assigned to sidecars without one.
-PORT_MIN: Final = 21000
-PORT_MAX: Final = 21255
+#: The ports that are assigned to sidecars without one, unless configured.
+PORTS: Final = range(21000, 21256)
+_NO_PORT: Final = "Bad request: Invalid SidecarService: no port provided for sidecar_service and"
 _LOOPBACK: Final = "127.0.0.1"
 
 
-def complete(definition: ServiceDefinition, services: Mapping[str, NodeService]) -> ServiceDefinition:
+def complete(
+    definition: ServiceDefinition, services: Mapping[str, NodeService], ports: range = PORTS
+) -> ServiceDefinition:
     """The sidecar of `definition` with defaults filled in. `services`: of the agent, by id.
 
-    Raises `BadRequest` for members that a sidecar may not have, `RPCError` when no port is free.
+    Raises `BadRequest` for members that a sidecar may not have, and when no port of `ports` is free.
     """
     assert definition.sidecar is not None, "only called for services with a sidecar"
     parent, sidecar = definition.service, deepcopy(definition.sidecar)
@@ -45,7 +47,7 @@ def complete(definition: ServiceDefinition, services: Mapping[str, NodeService])
     if proxy.local_service_port == 0 and parent.port > 0:
         proxy.local_service_port = parent.port
     proxy.local_service_address = proxy.local_service_address or _LOOPBACK
-    service.port = service.port or _port(service.id, services)
+    service.port = service.port or _port(service.id, services, ports)
     sidecar.token = sidecar.token or definition.token
     sidecar.checks = sidecar.checks or [
         CheckType(name="Connect Sidecar Listening", tcp=f"{_LOOPBACK}:{service.port}", interval=10_000_000_000),
@@ -56,13 +58,15 @@ def complete(definition: ServiceDefinition, services: Mapping[str, NodeService])
     return sidecar
 
 
-def _port(sidecar_id: str, services: Mapping[str, NodeService]) -> int:
-    """The sidecar's present port, or the lowest free one of the range."""
+def _port(sidecar_id: str, services: Mapping[str, NodeService], ports: range) -> int:
+    """The sidecar's present port, or the lowest free one of the range. Raises `BadRequest`."""
+    if not ports:
+        raise BadRequest(f"{_NO_PORT} auto-assignment disabled in config")
     before = services.get(sidecar_id)
-    if before is not None and PORT_MIN <= before.port <= PORT_MAX:
+    if before is not None and before.port in ports:
         return before.port
     used = {service.port for service in services.values()}
-    for port in range(PORT_MIN, PORT_MAX + 1):
+    for port in ports:
         if port not in used:
             return port
-    raise RPCError("none left in the configured sidecar port range")
+    raise BadRequest(f"{_NO_PORT} none left in the configured range [{ports[0]}, {ports[-1]}]")

@@ -26,7 +26,7 @@ from consulpy.local.persist.records import (
     path_of,
 )
 from consulpy.local.persist.transactions import Transactions
-from consulpy.local.sidecar import ID_SUFFIX, complete
+from consulpy.local.sidecar import ID_SUFFIX, PORTS, complete
 from consulpy.local.sync.sync_state import Entries
 from consulpy.local.validation import STATUSES, check_service, check_type
 from consulpy.log import Logger
@@ -133,6 +133,8 @@ class LocalState:
         self._scripts = scripts or Scripts()
         self._default_token = default_token
         self._runs: dict[str, _Run] = {}
+        #: The ports for sidecars without one.
+        self.sidecar_ports = PORTS
         #: Ids registered by the configuration; these are not stored.
         self.configured_services: set[str] = set()
         self.configured_checks: set[str] = set()
@@ -168,7 +170,7 @@ class LocalState:
         self._plan_service(definition, plan, replace_existing_checks)
         if definition.sidecar is not None:
             self._transactions.claim(_SIDECARS)
-            self._plan_service(complete(definition, self.services), plan, replace_existing_checks)
+            self._plan_service(complete(definition, self.services, self.sidecar_ports), plan, replace_existing_checks)
         self._commit(plan)
 
     def _plan_service(self, definition: ServiceDefinition, plan: _Plan, replace_checks: bool) -> None:

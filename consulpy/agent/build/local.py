@@ -90,6 +90,10 @@ def local_parts(
         output_max_bytes=config.check_output_max_size_bytes,
         tls=certificates,
     )
+    ports = config.ports
+    state.sidecar_ports = (
+        range(ports.sidecar_min_port, ports.sidecar_max_port + 1) if ports.sidecar_min_port > 0 else range(0)
+    )
     stops: Stops = []
     if config.enable_central_service_config:
         central = CentralConfig(state.entries, calls, reactor, rng, lambda: tokens.agent)

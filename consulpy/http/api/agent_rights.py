@@ -14,8 +14,11 @@ from consulpy.acl.levels import READ, WRITE, Level
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.http.api.routing import Request, Response
 from consulpy.local.definitions import check_from_body, service_from_body
+from consulpy.local.proxy_validation import CONNECT_PROXY
+from consulpy.local.sidecar import complete
 from consulpy.local.validation import check_type
 from consulpy.rpc.acl.denied import Denied, require
+from consulpy.structs.service import NodeService
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
@@ -81,10 +84,31 @@ def _register_service(authorizer: Authorizer, agent: "AgentInterface", request: 
         return  # refused for that
     for kind in definition.checks:
         check_type(kind)
+    _vet_service(authorizer, agent, definition.service)
+
+
+def _vet_service(authorizer: Authorizer, agent: "AgentInterface", service: NodeService) -> None:
+    """The service, the one whose id it takes, and the one as whose instance a proxy will be found."""
+    name = service.service
     _require_service(authorizer, name)
-    taken = agent.local.entries.service(definition.service.id or name)
+    taken = agent.local.entries.service(service.id or name)
     if taken is not None:
         _require_service(authorizer, taken.service, name)
+    if service.kind == CONNECT_PROXY and service.proxy.destination_service_name:
+        _require_service(authorizer, service.proxy.destination_service_name)
+
+
+async def vet_sidecar(agent: "AgentInterface", body: bytes, secret: str) -> None:
+    """Whether the sidecar in a registration may be registered: with its own token, or that of the request.
+
+    Raises `Denied`, and `BadRequest` for what can't be registered.
+    """
+    definition = service_from_body(body)
+    if definition.sidecar is None or not definition.service.service:
+        return
+    sidecar = complete(definition, agent.local.services, agent.local.sidecar_ports)
+    identity = await agent.access.identity(definition.sidecar.token or secret)
+    _vet_service(identity.authorizer, agent, sidecar.service)
 
 
 def _known_service(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:

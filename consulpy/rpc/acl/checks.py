@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import LIST, READ, WRITE, Level
+from consulpy.connect.discovery_chain.links import linked_services
 from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.filters import may_read_config, query_prefix
 from consulpy.structs import kv as verbs
@@ -163,6 +164,8 @@ def config_write(authorizer: Authorizer, _server: "Server", request: EntryReques
     kind = request.leading_kind or request.entry.kind
     if kind in _SERVICE_KINDS:
         require(authorizer, "service", request.entry.name, WRITE)
+        for other in linked_services(request.entry):  # to which it sends requests
+            require(authorizer, "service", other, READ)
     else:
         require(authorizer, "operator", "", WRITE)
 

@@ -6,6 +6,7 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import WRITE
 from consulpy.errors import RPCError
 from consulpy.rpc.acl.denied import require
+from consulpy.state.catalog import CONNECT_PROXY
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
@@ -27,6 +28,8 @@ def register(authorizer: Authorizer, server: "Server", request: RegisterRequest)
     if request.service is not None:
         require(authorizer, "service", request.service.service, WRITE)
         _require_existing_service(authorizer, server, request)
+        if request.service.kind == CONNECT_PROXY:  # it will be found as an instance of that service
+            require(authorizer, "service", request.service.proxy.destination_service_name, WRITE)
     checks = [*(request.checks or ()), *([request.check] if request.check is not None else ())]
     for check in checks:
         _require_check(authorizer, server, request, check)

@@ -18,7 +18,9 @@ from consulpy.errors import RPCError
 from consulpy.http.api.routes import agent_check, agent_health, agent_service
 from consulpy.http.api.routing import ROUTES, Query, Request, Response
 from consulpy.local import api
+from consulpy.local.access import AgentAccess
 from consulpy.local.state import LocalState
+from consulpy.local.tokens import AgentTokens
 from consulpy.structs.node import Node
 from tests.fakes.local import Fraction
 
@@ -36,6 +38,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.clock = Clock()
+        self.access = AgentAccess(AgentTokens(), "agent-one")
         node = Node(node="agent-one", address="127.0.0.1", datacenter="dc1")
         self.local = LocalState(node, self.clock, Fraction())
         self.local.starter = Runner(self.clock, Fraction(), NoAliases())  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from consulpy.http.api.agent_rights import vet_sidecar
 from consulpy.http.api.params import index_and_wait, refuse_namespaces, token
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.local import api, blocking
@@ -56,7 +57,15 @@ def register(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
     # enabled by its presence, unless its value is false
     replace = "replace-existing-checks" in request.query
     replace = replace and api.parse_bool(request.query.get("replace-existing-checks")) is not False
-    local, body, by = agent.local, request.body, token(request)
+    body, by = request.body, token(request)
+    if agent.access.is_on:
+        vetted = Deferred.fromCoroutine(vet_sidecar(agent, body, by))
+        return vetted.addCallback(lambda _: _register(agent, body, by, replace=replace))
+    return _register(agent, body, by, replace=replace)
+
+
+def _register(agent: "AgentInterface", body: bytes, by: str, *, replace: bool) -> "Deferred[Response]":
+    local = agent.local
     done = written(agent, lambda: api.register_service(local, body, by, replace_existing_checks=replace))
     return done.addCallback(lambda response: _when_settled(agent, response))
 
