@@ -86,6 +86,7 @@ run "consulpy force-leave" instead of this command.
     flags=[
         Flag("address", "The address to remove from the Raft configuration.", default="", placeholder="string"),
         Flag("id", "The ID to remove from the Raft configuration.", default="", placeholder="string"),
+        FORMAT,
     ],
     uses_agent=True,
     uses_servers=True,
@@ -105,6 +106,9 @@ def remove_peer(given: Invocation) -> int:
     except ClientError as error:
         say(error, "Error removing peer")
         return 1
+    if given.values["format"] == "json":
+        given.out(as_json({"Address": address, "ID": server_id, "Removed": True}))
+        return 0
     given.out(f"Removed peer with {'address' if address else 'id'} {address or server_id!r}".replace("'", '"'))
     return 0
 
@@ -117,7 +121,7 @@ def remove_peer(given: Invocation) -> int:
 Hands the leadership over to the server with the given -id, or to the one that
 is best prepared.
 """,
-    flags=[Flag("id", "The ID of the server that shall lead.", default="", placeholder="string")],
+    flags=[Flag("id", "The ID of the server that shall lead.", default="", placeholder="string"), FORMAT],
     uses_agent=True,
     uses_servers=True,
 )
@@ -125,11 +129,11 @@ def transfer_leader(given: Invocation) -> int:
     """To the best one, or by id."""
     named = {"id": given.values["id"]} if given.values["id"] else {}
     try:
-        given.client.post("/v1/operator/raft/transfer-leader", named | given.query, {})
+        found = given.client.post("/v1/operator/raft/transfer-leader", named | given.query, {})
     except ClientError as error:
         say(error, "Error transferring leadership")
         return 1
-    given.out("Success")
+    given.out(as_json(found) if given.values["format"] == "json" else "Success")
     return 0
 
 
@@ -230,7 +234,7 @@ def _shown(value: Any, flag: Flag) -> str:
 Modifies the current Autopilot configuration. Settings that are not given
 stay as they are; nothing is written if somebody else changed them meanwhile.
 """,
-    flags=[flag for _, flag in _SETTINGS],
+    flags=[*(flag for _, flag in _SETTINGS), FORMAT],
     uses_agent=True,
     uses_servers=True,
 )
@@ -253,7 +257,7 @@ def set_config(given: Invocation) -> int:
     if not written:
         given.err("Configuration could not be atomically updated, please try again")
         return 1
-    given.out("Configuration updated!")
+    given.out(as_json({"Updated": True}) if given.values["format"] == "json" else "Configuration updated!")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Times that are measured too often for a call of the registry each: added up here, and read by it now and then."""
+"""What is measured too often for a call of the registry each: added up here, and read by it now and then."""
 
 from functools import partial
 
@@ -6,10 +6,11 @@ from consulpy.metrics.registry import Registry
 
 
 class Tallies:
-    """Samples by name. The registry learns of a name when it is first used."""
+    """Samples, or counters, by name. The registry learns of a name when it is first used."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, samples: bool = True) -> None:
         self._registry = registry
+        self._samples = samples
         self._tallies: dict[str, list[float]] = {}
 
     def add(self, name: str, value: float, count: int = 1) -> None:
@@ -17,7 +18,7 @@ class Tallies:
         tally = self._tallies.get(name)
         if tally is None:
             tally = self._tallies[name] = [0, 0.0]
-            self._registry.pull(name, partial(_read, tally), samples=True)
+            self._registry.pull(name, partial(_read, tally), samples=self._samples)
         tally[0] += count
         tally[1] += value
 

@@ -23,6 +23,8 @@ class Applying:
         self._is_reading = self._is_running = False
         self._generation = 0
         self._waiting: list[tuple[int, Finished]] = []
+        #: Entries that were applied together last.
+        self.last_count = 0
 
     def run(self) -> None:
         """Apply what is committed; the rest of many in later turns."""
@@ -101,6 +103,7 @@ class Applying:
         if commands:
             raft.observer.timed("raft.fsm.apply", raft.clock.seconds() - began_s, len(commands))
         self.index = entries[-1].index
+        self.last_count = len(entries)
         waiting = raft.waiting
         for entry in entries:
             result = next(results) if entry.type == COMMAND else None

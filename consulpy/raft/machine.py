@@ -365,9 +365,10 @@ class Raft:
                 self.leadership.send_all()
 
     def _stored(self) -> None:
-        is_leader = self.leadership is not None
-        name = "raft.leader.dispatchLog" if is_leader else "raft.rpc.appendEntries.storeLogs"
-        self.observer.timed(name, self.persistence.last_write_s)
+        if self.persistence.last_count:
+            is_leader = self.leadership is not None
+            name = "raft.leader.dispatchLog" if is_leader else "raft.rpc.appendEntries.storeLogs"
+            self.observer.timed(name, self.persistence.last_write_s)
         if self.leadership is not None:
             self.leadership.advance_commit()
 

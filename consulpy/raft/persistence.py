@@ -45,8 +45,9 @@ class Persistence:
         self._current_actions: list[Action] = []
         self._is_closed = self._is_flushing = False
         self._began_s = 0.0
-        #: How long the last write took.
+        #: How long the last write took, in seconds, and how many entries it had.
         self.last_write_s = 0.0
+        self.last_count = 0
         #: The last log index that is stored.
         self.durable_index = 0
         #: Whether the last write failed.
@@ -139,6 +140,7 @@ class Persistence:
             return
         self.is_failing = False
         self.last_write_s = self._clock.seconds() - self._began_s
+        self.last_count = len(update.entries)
         if update.entries:
             durable = update.entries[-1].index
             if self._next.truncate_from is not None:

@@ -50,7 +50,7 @@ class Replication:
         self.contact_s = self.confirmed_s = raft.clock.seconds()
         self.confirmed_s -= raft.settings.lease_s
         self.is_dismissed = False
-        self._metric = f"raft.replication.appendEntries.rpc.{server.id}"
+        self._metrics = [f"raft.replication.appendEntries.{what}.{server.id}" for what in ("rpc", "logs")]
         self.heartbeat = Heartbeat(raft, office, self)
         self._confirmed_next = self.next
         self._is_pipelined = False
@@ -163,7 +163,8 @@ class Replication:
                 return
             self._in_flight -= 1
             self._in_flight_bytes -= size
-            raft.observer.timed(self._metric, raft.clock.seconds() - sent_s)
+            raft.observer.timed(self._metrics[0], raft.clock.seconds() - sent_s)
+            raft.observer.counted(self._metrics[1], len(entries))
             self._answered(request, reply, last, office_round, sent_s)
             raft.persistence.flush()
 

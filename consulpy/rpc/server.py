@@ -108,6 +108,10 @@ class RemoteDatacenters(Protocol):
         """The reply of a server of `datacenter`. Fails with `RPCError`."""
 
 
+#: Calls that a server refuses by itself while Connect is off; others ask the leader.
+_OF_CONNECT: Final = frozenset({"ConnectCA.ConfigurationGet", "ConnectCA.ConfigurationSet", "DiscoveryChain.Get"})
+
+
 class Server:
     """A Consul server; handlers of methods get it as their first argument.
 
@@ -306,6 +310,8 @@ class Server:
         if options is not None and options.allow_stale and (self._is_leader or quorum.had_contact):
             return self._serve(method, request, dependencies)
         if not self._is_leader:
+            if self.authority is None and method.name in _OF_CONNECT:
+                return self._serve(method, request)  # which says that it is off, as each real server does by itself
             if method.check_forwarded is not None:
                 return maybeDeferred(self._forward_checked, quorum, method, request)
             return quorum.forward(method, request)

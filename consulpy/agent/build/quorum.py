@@ -66,7 +66,7 @@ class QuorumServer(Observer):
         self._reactor = reactor
         self._rng = rng
         self._metrics = metrics
-        self._tallies = Tallies(metrics)
+        self._times, self._counts = Tallies(metrics), Tallies(metrics, samples=False)
         self.store = Store()
         self.log = ReplicatedLog(self.store, metrics, reactor.seconds)
         self._own = RaftServer(host_port(config.advertise_addr, config.ports.server), config.node_id)
@@ -108,6 +108,8 @@ class QuorumServer(Observer):
             state_machine=machine,
             observer=self,
         )
+        self._metrics.watch("raft.commitNumLogs", lambda: self.raft.applying.last_count)
+        self._metrics.watch("raft.leader.dispatchNumLogs", self._dispatched)
         self._watch = LeaderWatch(lambda: self.raft.known_leader, others.refuses, self.raft.leader_died)
         self._forwarder = LeaderForwarder(
             others.leader, pool, reactor, self._rng, config.performance.rpc_hold_timeout_s
@@ -308,6 +310,9 @@ class QuorumServer(Observer):
             leadership.transfer(finished, server_id)
         return done
 
+    def _dispatched(self) -> float:
+        return self.raft.persistence.last_count if self.raft.leadership is not None else 0
+
     def stats(self) -> dict[str, str]:
         """Section `raft` of `consul info`."""
         return raft_stats(self.raft)
@@ -362,9 +367,13 @@ class QuorumServer(Observer):
         """See `Observer`."""
         self._metrics.sample(name, value)
 
+    def counted(self, name: str, count: float) -> None:
+        """See `Observer`."""
+        self._counts.add(name, count)
+
     def timed(self, name: str, seconds: float, count: int = 1) -> None:
         """See `Observer`."""
-        self._tallies.add(name, 1000 * seconds, count)
+        self._times.add(name, 1000 * seconds, count)
 
     def _end_term(self) -> None:
         leader, self._leader = self._leader, None

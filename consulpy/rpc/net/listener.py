@@ -198,6 +198,7 @@ class RpcProtocol(RpcConnection):
         elif first == PLAIN:
             self._handler = _PlainStream(self)
         elif first == RAFT and self.factory.raft is not None:
+            self._server.metrics.incr("rpc.raft_handoff")
             self._handler = self.factory.raft(self.transport.write, self._set_reading, self.close_gracefully)
         elif first == SNAPSHOT and len(self.factory.snapshots) >= CONCURRENT_SNAPSHOTS_MAX:
             self.close_gracefully(f"more than {CONCURRENT_SNAPSHOTS_MAX} snapshots at once")

@@ -112,8 +112,9 @@ def test_help_of_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixt
 PRINTING = [
     "catalog datacenters", "catalog nodes", "catalog services", "config list", "event", "info", "intention check",
     "intention get", "intention match", "keyring", "kv get", "maint", "members", "operator autopilot get-config",
-    "operator raft list-peers", "rtt", "session create", "session info", "session list", "session node",
-    "session renew", "snapshot inspect", "version", "why",
+    "operator autopilot set-config", "operator autopilot state", "operator raft list-peers",
+    "operator raft remove-peer", "operator raft transfer-leader", "rtt", "session create", "session info",
+    "session list", "session node", "session renew", "snapshot inspect", "version", "why",
 ]  # fmt: skip
 
 

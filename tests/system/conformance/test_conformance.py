@@ -21,6 +21,8 @@ PATIENCE_S = 540
 #: What a client passes on to its servers.
 PASSED_ON = ("kv", "session", "txn", "event", "query", "catalog", "health")
 CLIENTS = {"consul": ("127.44.0.5", "127.44.0.6"), "consulpy": ("127.44.0.7", "127.44.0.8")}
+#: A node id as the command line shows it.
+_SHORT_ID = re.compile(r"\b[0-9a-f]{8}\b")
 _INDEX = re.compile(r'Index\\*":\d+')
 
 
@@ -94,7 +96,14 @@ def _asked_of_a_client(program: str, place: Path) -> dict[str, list[str]]:
 
 
 #: Cases that list all agents, of which there are two more here, in an order of their own.
-OF_ALL_AGENTS: set[str] = set()
+OF_ALL_AGENTS = {
+    *(f"agent/members{more}" for more in ("", "-this", "-wan-needs-a-true-value")),
+    *(f"peer/{what}" for what in ("joins", "leaves", "is-killed-and-fails", "fails-and-comes-back")),
+    "client/members",
+    "client/query",
+    "coordinate/datacenters-area",
+    "leave/agent-two-leaves",
+}
 #: First address of each program's four agents: the pair, and the two other servers of its quorum.
 QUORUMS = {"consul": "127.44.1", "consulpy": "127.44.2"}
 
@@ -133,12 +142,14 @@ def _asked_of_a_follower(program: str, place: Path) -> dict[str, list[str]]:
         cases = json.loads(report.read_text())["cases"]
         own = QUORUMS[program].replace(".", r"\.")
         return {
-            case["id"]: [re.sub(own, "127.44.0", _INDEX.sub("Index", line)) for line in case["problems"]]
+            case["id"]: [
+                _SHORT_ID.sub("ID", re.sub(own, "127.44.0", _INDEX.sub("Index", line))) for line in case["problems"]
+            ]
             for case in cases
         }
 
 
 def _start(host: Host, program: str, node: str, address: str, join: str, *flags: str) -> None:
     place = ["-node", node, "-bind", address, "-client", address, "-data-dir", str(host.directory / node)]
-    fast = ["-hcl", "performance { raft_multiplier = 1 }", "-retry-interval", "1s"]
-    host.start(node, program, "agent", *place, *fast, *flags, *([] if address == join else ["-retry-join", join]))
+    joins = [] if address == join else ["-retry-join", join, "-retry-interval", "1s"]
+    host.start(node, program, "agent", *place, *flags, *joins)

@@ -28,7 +28,9 @@ MIXES = {
 
 
 class Quorum:
-    """Servers on addresses of their own."""
+    """Servers on addresses of their own. `settings`: for all of them, beside the fast ones."""
+
+    settings = FAST
 
     def __init__(self, host: Host, programs: tuple[str, ...]) -> None:
         self.host = host
@@ -59,7 +61,7 @@ class Quorum:
             "-data-dir",
             f"data{number}",
             "-hcl",
-            FAST,
+            self.settings,
         )
 
     def url(self, number: int, path: str) -> str:
