@@ -24,6 +24,8 @@ from consulpy.structs.requests import RaftStats
 STATS_S: Final = 2.0
 CLEANUP_S: Final = 10.0
 SWEEP_S: Final = 60.0
+#: Pause before a new server that did not answer is asked again.
+JOIN_RETRY_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -38,7 +40,10 @@ class ServerHealth:
 
 
 class QuorumServers:
-    """The tasks of one term. `stats(server, answered)`: requests `Status.RaftStats`, with None for no answer."""
+    """The tasks of one term.
+
+    `stats(server, answered)`: requests `Status.RaftStats`, with None for no answer; `peers` likewise `Status.Peers`.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class QuorumServers:
         stats: Callable[[ServerInfo, Callable[[RaftStats | None], None]], None],
         settings: Callable[[], AutopilotConfig],
         log: Callable[[str, str], None],
+        peers: Callable[[ServerInfo, Callable[[list[str] | None], None]], None] = lambda _, answered: answered([]),
     ) -> None:
         self._raft = raft
         self._datacenter = datacenter
@@ -57,6 +63,7 @@ class QuorumServers:
         self._stats = stats
         self._settings = settings
         self._log = log
+        self._peers = peers
         self._office: Leadership | None = None
         self._timers: dict[str, Timer] = {}
         #: By server id; empty until the first round.
@@ -129,6 +136,37 @@ class QuorumServers:
             if known.id == info.id or known.address == info.rpc_address:
                 self._log("info", f"{known.id} at {known.address} is replaced by {info.id} at {info.rpc_address}")
                 self._change(partial(_without, known.id))
+            if known.id == info.id:
+                self._add(info)
+                return
+        self._peers(info, partial(self._heard_peers, self._office, info))
+
+    def _heard_peers(self, office: Leadership | None, info: ServerInfo, peers: list[str] | None) -> None:
+        """Add a new server, unless it is one of another quorum: its log would be cut, or never be the same as ours."""
+        if self._office is not office or self._raft.configurations.latest.server(info.id) is not None:
+            return
+        ours = {server.address for server in self._raft.configurations.latest.servers}
+        if peers is None:
+            retry = f"join {info.id}"
+            if retry not in self._timers or not self._timers[retry].active():
+                self._timers[retry] = self._clock.callLater(JOIN_RETRY_S, self._join_again, info.id)
+        elif peers and not ours & set(peers):
+            self._log(
+                "error",
+                f"{info.name} ({info.rpc_address}) belongs to another quorum ({', '.join(peers)}): two clusters were "
+                "joined; it is not added. To move it here, start it with an empty data directory",
+            )
+        else:
+            self._add(info)
+
+    def _join_again(self, server_id: str) -> None:
+        for member in self._members():
+            info = self._server(member)
+            if info is not None and info.id == server_id and member.status is Status.ALIVE:
+                self._join(info)
+                return
+
+    def _add(self, info: ServerInfo) -> None:
         self._log("info", f"adding server {info.name} ({info.rpc_address})")
         self._change(lambda now: now.with_nonvoter(info.id, info.rpc_address))
 

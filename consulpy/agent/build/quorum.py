@@ -122,6 +122,7 @@ class QuorumServer(Observer):
             others.stats,
             self._autopilot,
             reporter("autopilot"),
+            others.peers,
         )
         self._bootstrap = Bootstrap(config, reactor, self.raft, pool, others.alive)
         server.quorum = self

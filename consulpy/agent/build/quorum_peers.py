@@ -131,6 +131,18 @@ class QuorumPeers:
         stats = reply_of(RaftStats, await self._pool.call(info, "Status.RaftStats", Empty().pack()))
         return PeerState(leader, stats.last_index, stats.last_term)
 
+    def peers(self, info: ServerInfo, answered: Callable[[list[str] | None], None]) -> None:
+        """`Status.Peers` of a server: the addresses of its quorum; None if it does not answer in time."""
+
+        async def fetch() -> list[str]:
+            body = SpecificRequest(datacenter=self._datacenter).pack()
+            found: list[str] = reply_of(list, await self._pool.call(info, "Status.Peers", body))
+            return found
+
+        fetching = Deferred.fromCoroutine(fetch())
+        fetching.addTimeout(STATS_TIMEOUT_S, self._reactor)
+        fetching.addCallbacks(answered, lambda _: answered(None))
+
     def stats(self, info: ServerInfo, answered: Callable[[RaftStats | None], None]) -> None:
         """`Status.RaftStats` of a server, None if it does not answer in time."""
 

@@ -115,10 +115,14 @@ def test_a_follower_of_a_quorum_of_three_answers_as_a_real_one_does(tmp_path: Pa
     with ThreadPoolExecutor() as both:
         theirs, ours = both.map(lambda program: _asked_of_a_follower(program, tmp_path / program), QUORUMS)
     assert len(ours) >= 600
-    differing = {case: (ours[case], theirs[case]) for case in ours if ours[case] and ours[case] != theirs[case]}
+    differing = {case: (ours[case], theirs[case]) for case in ours if not set(ours[case]) <= set(theirs[case])}
     worse = {case: lines for case, lines in differing.items() if case not in BETTER | OF_ALL_AGENTS}
     areas = Counter(case.partition("/")[0] for case in worse)
-    assert all(count <= MAY_DIFFER.get(area, 0) for area, count in areas.items()), worse
+    told = [
+        "\n  ".join([case, *(f"ours: {line}" for line in mine), *(f"real: {line}" for line in real)])
+        for case, (mine, real) in worse.items()
+    ]
+    assert all(count <= MAY_DIFFER.get(area, 0) for area, count in areas.items()), "\n".join(told)
 
 
 def _asked_of_a_follower(program: str, place: Path) -> dict[str, list[str]]:

@@ -32,6 +32,7 @@ class World:
         self.members = {name: member(name) for name in "abcde"[: max(len(servers), 1)]}
         self.configuration = Configuration.of(servers or [server("a")])
         self.stats: dict[str, RaftStats | None] = {}
+        self.peers: dict[str, list[str] | None] = {}
         self.returned: list[str] = []
         self.settings = AutopilotConfig()
         self.lines: list[str] = []
@@ -51,6 +52,7 @@ class World:
             lambda info, answered: answered(self.stats.get(info.id, RaftStats("10ms", 1000, 7))),
             lambda: self.settings,
             lambda level, text: self.lines.append(text),
+            lambda info, answered: answered(self.peers.get(info.id, [])),
         )
         self.is_over = False
         self.servers.start()
@@ -160,6 +162,34 @@ def test_who_may_not_be_in_the_quorum_is_not_added(tags: dict[str, str], line: s
     world.event(MemberEventKind.JOIN, member("b", **tags))
     assert world.configuration == Configuration.of([server("a")])
     assert any(line in each for each in world.lines) or not line
+
+
+def test_a_server_of_another_quorum_is_not_added() -> None:
+    """Its log would be cut, and what its own quorum acknowledged be lost."""
+    world = World()
+    world.peers["b"] = ["10.0.0.2:8300", "10.0.0.3:8300"]
+    world.event(MemberEventKind.JOIN, member("b"))
+    assert world.configuration.server("b") is None
+    assert "b (10.0.0.2:8300) belongs to another quorum (10.0.0.2:8300, 10.0.0.3:8300)" in world.lines[-1]
+
+
+def test_a_server_that_was_of_this_quorum_is_added_again() -> None:
+    world = World()
+    world.peers["b"] = ["10.0.0.1:8300", "10.0.0.2:8300"]
+    world.event(MemberEventKind.JOIN, member("b"))
+    assert world.configuration.server("b") == server("b", NONVOTER)
+
+
+def test_a_new_server_that_does_not_answer_yet_is_asked_again() -> None:
+    world = World()
+    world.peers["b"] = None
+    world.event(MemberEventKind.JOIN, member("b"))
+    world.event(MemberEventKind.UPDATE, member("b"))
+    world.advance(3)
+    assert world.configuration.server("b") is None
+    del world.peers["b"]
+    world.advance(1)
+    assert world.configuration.server("b") == server("b", NONVOTER)
 
 
 def test_two_servers_in_bootstrap_mode_are_not_made_one_quorum() -> None:
