@@ -3,10 +3,10 @@
 A token's secret works as its password; displays and logs name a token by its accessor.
 """
 
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.time import ZERO_TIME, go_time_json

@@ -1,7 +1,8 @@
 """Bodies of the log entries of the ACL tables (docs/wire/acl.md section 9)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.acl import (
     AuthMethod,

@@ -1,8 +1,9 @@
 """Requests and replies of ACL.* (docs/wire/acl.md section 8)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.time import ZERO_TIME, go_time_json
 from consulpy.structs.acl import (

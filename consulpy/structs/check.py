@@ -1,8 +1,8 @@
 """Health checks in the catalog."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.duration import format_duration_ns
 

@@ -4,9 +4,10 @@ They are stored only; no mesh is operated by them. On the wire their requests an
 inside: first the kind, which determines the type of what follows.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, text, unpack, unpack_from
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
@@ -64,7 +65,8 @@ class ProxyDefaults(Entry):
     @classmethod
     def from_wire(cls, raw: Any) -> Self:
         """See `Record.from_wire`."""
-        return super(ProxyDefaults, cls).from_wire(unpack(raw) if isinstance(raw, bytes) else raw)
+        raw = unpack(raw) if isinstance(raw, bytes) else raw
+        return super(ProxyDefaults, cls).from_wire(raw)  # noqa: UP008 - slots make another class
 
 
 @dataclass(slots=True)

@@ -1,8 +1,9 @@
 """Requests and replies of ConfigEntry.*, and the body of its log entry (docs/wire/rpc.md 10)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
@@ -168,7 +169,7 @@ class ServiceConfigReply(_ResolvedServiceConfig):
     @classmethod
     def from_wire(cls, raw: Any) -> Self:
         """See `Record.from_wire`."""
-        found = super(ServiceConfigReply, cls).from_wire(Objects(raw).next())
+        found = super(ServiceConfigReply, cls).from_wire(Objects(raw).next())  # noqa: UP008 - slots make another class
         found.proxy_config = plain_value(found.proxy_config)
         found.upstream_configs = plain_value(found.upstream_configs)
         for each in found.upstream_id_configs or ():

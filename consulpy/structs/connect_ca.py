@@ -1,9 +1,9 @@
 """The certificate authority of Connect: roots, configuration, provider state, requests (docs/wire/connect.md)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import text
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.time import ZERO_TIME, go_time_json

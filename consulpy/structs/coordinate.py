@@ -1,7 +1,6 @@
 """Network coordinates in the catalog (Serf's Vivaldi coordinates, seconds throughout)."""
 
-from dataclasses import dataclass
-
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 
 

@@ -4,8 +4,9 @@ A `CheckType` is written to the data directory in the format of Consul's own fil
 other's (recorded from a real data directory).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.service import NodeService

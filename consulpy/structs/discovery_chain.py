@@ -1,8 +1,9 @@
 """Compiled discovery chains, and DiscoveryChain.Get (docs/wire/discovery-chains.md)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.float32 import shortest

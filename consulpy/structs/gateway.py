@@ -1,9 +1,9 @@
 """Services behind gateways, as in `/v1/catalog/gateway-services`."""
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Final, Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node

@@ -1,9 +1,10 @@
 """Intentions: which service may connect to which; stored, listed and matched (docs/wire/rpc.md 10)."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.time import ZERO_TIME, go_time_json
 from consulpy.structs.options import QueryMeta, QueryOptions

@@ -1,7 +1,6 @@
 """A node of the catalog."""
 
-from dataclasses import dataclass
-
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 
 

@@ -1,8 +1,8 @@
 """Records of the operator endpoints: autopilot, Raft configuration, federation states (docs/wire/rpc.md 10, 15)."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.time import ZERO_TIME, go_time_json
 from consulpy.structs.options import QueryMeta, QueryOptions

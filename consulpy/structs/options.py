@@ -1,7 +1,6 @@
 """Options of every read, and metadata of every answer."""
 
-from dataclasses import dataclass
-
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 
 

@@ -1,7 +1,8 @@
 """Prepared queries: service queries stored under a name (docs/wire/rpc.md 10)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.options import QueryMeta, QueryOptions, QuerySource
 from consulpy.structs.requests import Read, Write

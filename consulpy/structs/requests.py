@@ -3,8 +3,9 @@
 A read embeds `QueryOptions` and names its datacenter; its reply embeds `QueryMeta`. A write carries a token.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord, Coordinate

@@ -1,8 +1,8 @@
 """Services: on a node, in the catalog's lists, and with node and checks as in health queries."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node

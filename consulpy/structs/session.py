@@ -1,8 +1,9 @@
 """Sessions (docs/wire/rpc.md 5 and 10)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.requests import Read, Reply, Write
 

@@ -1,8 +1,9 @@
 """Transactions: operations that are applied together or not at all (docs/wire/rpc.md 10)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.kv import CHECK_INDEX, CHECK_NOT_EXISTS, CHECK_SESSION, GET, GET_TREE, DirEntry

@@ -1,0 +1,77 @@
+"""Records compiled at first use are what `dataclasses` makes of them."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from copy import copy, deepcopy
+from typing import Any
+
+import pytest
+
+import consulpy.structs
+from consulpy.codec.lazy_dataclass import dataclass
+
+
+def records() -> list[Any]:
+    names = [f"consulpy.structs.{module.name}" for module in pkgutil.iter_modules(consulpy.structs.__path__)]
+    values = [value for name in names for value in vars(importlib.import_module(name)).values()]
+    return sorted({each for each in values if isinstance(each, type) and dataclasses.is_dataclass(each)}, key=str)
+
+
+def test_there_are_many() -> None:
+    assert len(records()) > 200
+
+
+@pytest.mark.parametrize("record", records(), ids=lambda record: record.__name__)
+def test_a_record_is_as_dataclasses_makes_it(record: Any) -> None:
+    def field(each: Any) -> tuple[str, type, Any]:
+        return each.name, Any, dataclasses.field(
+            default=each.default, default_factory=each.default_factory, repr=each.repr, compare=each.compare
+        )  # fmt: skip
+
+    real: Any = dataclasses.make_dataclass("Real", [field(each) for each in dataclasses.fields(record)])
+    values = {
+        each.name: f"value of {each.name}"
+        for each in dataclasses.fields(record)
+        if each.default is each.default_factory is dataclasses.MISSING
+    }
+    ours, theirs = record(**values), real(**values)
+    assert {each.name: getattr(ours, each.name) for each in dataclasses.fields(record)} == vars(theirs)
+    if record.__repr__.__module__ == dataclass.__module__:  # two hide their secrets
+        assert repr(ours) == repr(theirs).replace("Real(", f"{record.__qualname__}(", 1)
+    assert ours == record(**values) == copy(ours) == deepcopy(ours)
+    assert ours != theirs
+    names = [each.name for each in dataclasses.fields(record)]
+    assert list(inspect.signature(record.__init__).parameters) == ["self", *names]
+    if names:
+        changed = dataclasses.replace(ours, **{names[-1]: object()})
+        assert (changed == ours) is not dataclasses.fields(record)[-1].compare
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(ours)
+    assert not hasattr(ours, "__dict__") or not hasattr(record, "__slots__")
+
+
+def test_methods_of_the_class_stay_and_factories_make_new_values() -> None:
+    @dataclass(slots=True)
+    class Own:
+        number: int
+        items: list[int] = dataclasses.field(default_factory=list)
+
+        def __repr__(self) -> str:
+            return "own"
+
+        def __post_init__(self) -> None:
+            self.number += 1
+
+    @dataclass(slots=True)
+    class Derived(Own):
+        more: str = "x"
+
+    assert (repr(Own(1)), Own(1).number, Own(1, [2]).items) == ("own", 2, [2])
+    assert Own(1).items is not Own(1).items
+    assert (Derived(1, more="y").more, Derived(1).number) == ("y", 2)
+    assert Derived(1) == Derived(1)
+    assert Own(1) != Derived(1)
+    with pytest.raises(TypeError, match="number"):
+        Own()  # type: ignore[call-arg]
