@@ -87,7 +87,8 @@ class GrpcProbe:
                 from consulpy.checks.tls import TlsEndpoint
 
                 verify = not self._kind.tls_skip_verify
-                endpoint = TlsEndpoint(endpoint, host, self._own, verify=verify, protocols=("h2",))
+                name = self._kind.tls_server_name
+                endpoint = TlsEndpoint(endpoint, host, self._own, verify=verify, protocols=("h2",), server_name=name)
             call: Any = await endpoint.connect(Factory.forProtocol(HealthCall))
         except DialError as error:
             text = f'connection error: desc = "transport: Error while dialing {error}"'

@@ -1,4 +1,6 @@
-"""HTTP checks: 2xx is passing, 429 warning, else critical. Redirects are followed, connections are not reused."""
+"""HTTP checks: 2xx is passing, 429 warning, else critical. Redirects are followed unless they are disabled, connections
+are not reused.
+"""
 
 from io import BytesIO
 from typing import Any, Final
@@ -72,7 +74,7 @@ class HttpProbe:
                 if response.code not in _CODES:
                     raise CheckFailed(f"{_BROKEN}malformed HTTP status code {quoted(str(response.code))}")
                 location = response.headers.getRawHeaders(b"location", [b""])[0].decode("latin-1")
-                following = request.redirected(response.code, location)
+                following = None if self._kind.disable_redirects else request.redirected(response.code, location)
             except CancelledError:
                 raise
             except Exception as error:
@@ -104,7 +106,8 @@ class HttpProbe:
             return endpoint
         from consulpy.checks.tls import TlsEndpoint
 
-        return TlsEndpoint(endpoint, host, self._own, verify=not self._kind.tls_skip_verify)
+        verify, name = not self._kind.tls_skip_verify, self._kind.tls_server_name
+        return TlsEndpoint(endpoint, host, self._own, verify=verify, server_name=name)
 
     async def _read(self, request: HttpRequest, response: IResponse) -> Result:
         tail = Tail(self._kind.output_max_size)

@@ -20,7 +20,7 @@ from consulpy.checks.ttl import TTLCheck
 from consulpy.clock import Clock, Timer
 from consulpy.errors import BadRequest
 from consulpy.log import Logger
-from consulpy.structs.check import CRITICAL
+from consulpy.structs.check import CRITICAL, WARNING
 from consulpy.structs.definition import CheckType
 
 _log = Logger()
@@ -51,16 +51,19 @@ class Thresholds:
 
     success_before_passing: int
     failures_before_critical: int
+    failures_before_warning: int
     successes: int = 0
     failures: int = 0
 
-    def add(self, status: str) -> bool:
-        """Count a result. True if its status is to be reported."""
+    def add(self, status: str) -> str | None:
+        """Count a result. The status to report: its own, or warning before critical; None: not yet."""
         if status == CRITICAL:
             self.failures, self.successes = self.failures + 1, 0
-            return self.failures >= self.failures_before_critical
+            if self.failures >= self.failures_before_critical:
+                return CRITICAL
+            return WARNING if self.failures >= self.failures_before_warning else None
         self.successes, self.failures = self.successes + 1, 0
-        return self.successes >= self.success_before_passing
+        return status if self.successes >= self.success_before_passing else None
 
 
 class IntervalCheck:
@@ -140,9 +143,10 @@ class IntervalCheck:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = self._clock.callLater(self._interval_s, self._start_run)
-        if self._thresholds.add(result.status):
+        status = self._thresholds.add(result.status)
+        if status is not None:
             # the output may contain parts of the definition, which may have lone surrogates
-            self._report(result.status, result.output.encode("utf-8", "replace").decode())
+            self._report(status, result.output.encode("utf-8", "replace").decode())
 
 
 class Runner:
@@ -181,7 +185,9 @@ class Runner:
             return TTLCheck(kind.ttl / _SECOND_NS, kind.output_max_size, report, self._clock)
         if kind.kind == "alias":
             return AliasCheck(check_id, kind.alias_node, kind.alias_service, self._aliases, report, self._clock)
-        thresholds = Thresholds(kind.success_before_passing, kind.failures_before_critical)
+        # without a threshold of its own, warning is critical at once
+        warning = kind.failures_before_warning or kind.failures_before_critical
+        thresholds = Thresholds(kind.success_before_passing, kind.failures_before_critical, warning)
         probe, interval_s = self._probe(kind), kind.interval / _SECOND_NS
         check = IntervalCheck(check_id, probe, interval_s, thresholds, report, self._clock)
         check.start(self._rng)
@@ -210,7 +216,19 @@ class Runner:
             case "tcp":
                 from consulpy.checks.tcp import TcpProbe
 
-                return TcpProbe(self._dialer, kind.tcp, timeout_s)
+                return TcpProbe(self._dialer, kind, timeout_s, self._tls)
+            case "udp":
+                from consulpy.checks.udp import UdpProbe
+
+                return UdpProbe(self._reactor, self._dialer, kind.udp, timeout_s)
+            case "h2ping":
+                from consulpy.checks.h2ping import H2PingProbe
+
+                return H2PingProbe(self._dialer, kind, timeout_s, self._tls)
+            case "os_service":
+                from consulpy.checks.os_service import OsServiceProbe
+
+                return OsServiceProbe(self._reactor, kind.os_service, timeout_s)
             case "grpc":
                 from consulpy.checks.grpc import GrpcProbe
 

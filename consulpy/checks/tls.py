@@ -73,7 +73,7 @@ def _load(context: ssl.SSLContext, own: AgentTls) -> None:
 
 @implementer(IStreamClientEndpoint)
 class TlsEndpoint:
-    """`endpoint` with TLS to `host` on top. Fails with `CheckFailed`."""
+    """`endpoint` with TLS to `host`, or to `server_name` if that is given, on top. Fails with `CheckFailed`."""
 
     def __init__(
         self,
@@ -83,9 +83,10 @@ class TlsEndpoint:
         *,
         verify: bool,
         protocols: tuple[str, ...] = (),
+        server_name: str = "",
     ) -> None:
         self._endpoint = endpoint
-        self._host = (own.server_name if own is not None else "") or host
+        self._host = server_name or (own.server_name if own is not None else "") or host
         self._context = context_for(own, protocols, verify=verify)
         self._verify = verify
 

@@ -243,9 +243,11 @@ def _fault_of_service(found: dict[str, Any]) -> str:
 _CHECK: Final[Mapping[str, Read]] = {
     **dict.fromkeys(("id", "name", "notes", "service_id", "token", "status", "http", "method", "body", "tcp"), text),
     **dict.fromkeys(("docker_container_id", "shell", "grpc", "alias_node", "alias_service"), text),
+    **dict.fromkeys(("h2ping", "tls_server_name", "udp", "os_service"), text),
     **dict.fromkeys(("interval", "timeout", "ttl", "deregister_critical_service_after"), duration_text),
-    **dict.fromkeys(("grpc_use_tls", "tls_skip_verify"), switch),
+    **dict.fromkeys(("grpc_use_tls", "tls_skip_verify", "h2ping_use_tls", "disable_redirects", "tcp_use_tls"), switch),
     **dict.fromkeys(("success_before_passing", "failures_before_critical", "output_max_size"), whole),
+    "failures_before_warning": whole,
     "args": list_of(text, ""),
     "header": map_of(list_of(text, "")),
 }

@@ -38,7 +38,7 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     "NodeService": _CATALOG | {"SocketPath": "1.10", "Ports": "1.22"},
     "HealthCheck": _CATALOG | {"ExposedPort": "1.10", "Interval": "1.10", "Timeout": "1.10"},
     "CheckDefinition": _CHECK,
-    "CheckType": _CHECK | _TENANCY | {"ExposedPort": "1.10"},
+    "CheckType": _TENANCY | {"ExposedPort": "1.10"},
     "ServiceConnect": {"PeerMeta": "1.14"},
     "ConnectProxy": {
         "Mode": "1.10",

@@ -30,6 +30,12 @@ _CONFIG_CHECK_ALIASES: Final = _CHECK_ALIASES | {
     "grpc_use_tls": "GRPCUseTLS",
     "success_before_passing": "SuccessBeforePassing",
     "failures_before_critical": "FailuresBeforeCritical",
+    "failures_before_warning": "FailuresBeforeWarning",
+    "h2ping_use_tls": "H2PingUseTLS",
+    "tls_server_name": "TLSServerName",
+    "disable_redirects": "DisableRedirects",
+    "tcp_use_tls": "TCPUseTLS",
+    "os_service": "OSService",
     "output_max_size": "OutputMaxSize",
     "service_id": "ServiceID",
 }

@@ -49,7 +49,7 @@ def check_type(kind: CheckType) -> None:
 
 
 def _error_of(kind: CheckType) -> str:
-    timed = bool(kind.script_args or kind.http or kind.tcp or kind.grpc)
+    timed = any((kind.script_args, kind.http, kind.tcp, kind.udp, kind.grpc, kind.h2ping, kind.os_service))
     if kind.interval > 0 and kind.ttl > 0:
         return "Interval and TTL cannot both be specified"
     if timed and kind.interval <= 0:
@@ -62,6 +62,8 @@ def _error_of(kind: CheckType) -> str:
         return "TTL must be > 0 for TTL checks"
     if kind.output_max_size < 0:
         return "MaxOutputMaxSize must be positive"
+    if kind.failures_before_warning > kind.failures_before_critical:
+        return "FailuresBeforeWarning can't be higher than FailuresBeforeCritical"
     return ""
 
 

@@ -42,6 +42,15 @@ class CheckType(Record):
     proxy_grpc: str = go("ProxyGRPC", default="")
     deregister_critical_service_after: int = 0
     output_max_size: int = 0
+    # since 1.10 and later
+    h2ping: str = go("H2PING", omit_empty=True, default="")
+    h2ping_use_tls: bool = go("H2PingUseTLS", default=True)
+    tls_server_name: str = go("TLSServerName", omit_empty=True, default="")
+    failures_before_warning: int = go(omit_empty=True, default=0)
+    disable_redirects: bool = go(omit_empty=True, default=False)
+    udp: str = go("UDP", omit_empty=True, default="")
+    tcp_use_tls: bool = go("TCPUseTLS", omit_empty=True, default=False)
+    os_service: str = go("OSService", omit_empty=True, default="")
 
     @property
     def is_alias(self) -> bool:
@@ -50,15 +59,23 @@ class CheckType(Record):
 
     @property
     def kind(self) -> str:
-        """The kind to run if several are described: "ttl", "http", "tcp", "grpc", "docker", "script", "alias"."""
+        """The kind to run if several are described: "ttl", "http", "tcp", "udp", "grpc", "h2ping", "os_service",
+        "docker", "script", "alias".
+        """
         if self.ttl > 0:
             return "ttl"
         if self.http:
             return "http"
         if self.tcp:
             return "tcp"
+        if self.udp:
+            return "udp"
         if self.grpc:
             return "grpc"
+        if self.h2ping:
+            return "h2ping"
+        if self.os_service:
+            return "os_service"
         if self.docker_container_id and self.script_args:
             return "docker"
         if self.script_args:

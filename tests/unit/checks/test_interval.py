@@ -40,10 +40,13 @@ class FakeProbe:
         return Result("critical", "too slow")
 
 
-def started(probe: FakeProbe, interval_s: float = 10, success: int = 0, failures: int = 0) -> Any:
+def started(
+    probe: FakeProbe, interval_s: float = 10, success: int = 0, failures: int = 0, warning: int | None = None
+) -> Any:
     clock = Clock()
     said: list[tuple[str, str]] = []
-    check = IntervalCheck("k", probe, interval_s, Thresholds(success, failures), lambda *word: said.append(word), clock)
+    thresholds = Thresholds(success, failures, failures if warning is None else warning)
+    check = IntervalCheck("k", probe, interval_s, thresholds, lambda *word: said.append(word), clock)
     check.start(Fraction())
     return clock, check, said
 
@@ -142,3 +145,11 @@ def test_an_error_at_the_start_of_a_run_does_not_end_the_check() -> None:
     assert probe.runs == 3
     assert said == [("critical", "[Errno 24] Too many open files"), ("passing", "ok"), ("passing", "ok")]
     check.stop()
+
+
+def test_failures_before_warning_and_critical() -> None:
+    """Consul 1.11."""
+    bad = Result("critical", "no")
+    clock, _, said = started(FakeProbe(bad, bad, bad, bad), failures=4, warning=2)
+    clock.pump([5, 10, 10, 10])
+    assert said == [("warning", "no"), ("warning", "no"), ("critical", "no")]
