@@ -86,6 +86,8 @@ class PersistedCheck:
     def pack(self) -> bytes:
         """Encode in Consul's format."""
         kind = None if self.type is None else self.type.to_json()
+        if kind is not None and kind["H2PingUseTLS"]:
+            del kind["H2PingUseTLS"]  # the default, and no field of Consul 1.8.7
         return dump({"Check": self.check.to_json(), "ChkType": kind, "Token": self.token, "Source": "remote"})
 
     @classmethod
