@@ -22,8 +22,8 @@ class Intentions:
         self.table: Table[Intention] = Table(
             INTENTIONS,
             ends=lambda row: (ends(row),),
-            source=lambda row: ((row.source_ns, row.source_name),),
-            destination=lambda row: ((row.destination_ns, row.destination_name),),
+            source=lambda row: ((row.source_ns.lower(), row.source_name.lower()),),
+            destination=lambda row: ((row.destination_ns.lower(), row.destination_name.lower()),),
         )
 
     def get(self, watch: WatchSet | None, intention_id: str) -> tuple[int, Intention | None]:
@@ -35,7 +35,11 @@ class Intentions:
         return self._indexes.max(watch, INTENTIONS), sorted(self.table.all(), key=sort_key)
 
     def matching(self, watch: WatchSet | None, side: str, namespace: str, name: str) -> tuple[int, Sequence[Intention]]:
-        """Intentions whose `source` or `destination` (`side`) is this name or a wildcard, by precedence."""
+        """Intentions whose `source` or `destination` (`side`) is this name or a wildcard, by precedence.
+
+        Names match without regard to case.
+        """
+        namespace, name = namespace.lower(), name.lower()
         wanted = dict.fromkeys(((namespace, name), (namespace, WILDCARD), (WILDCARD, WILDCARD)))
         found = [row for value in wanted for row in self.table.by(side, value)]
         return self._indexes.max(watch, INTENTIONS), sorted(found, key=sort_key)
@@ -65,5 +69,6 @@ class Intentions:
 
 
 def ends(row: Intention) -> tuple[str, str, str, str]:
-    """Source and destination."""
-    return (row.source_ns, row.source_name, row.destination_ns, row.destination_name)
+    """Source and destination, without regard to case."""
+    names = (row.source_ns, row.source_name, row.destination_ns, row.destination_name)
+    return (names[0].lower(), names[1].lower(), names[2].lower(), names[3].lower())

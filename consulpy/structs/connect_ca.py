@@ -22,7 +22,7 @@ INCREMENT_INDEX: Final = "increment-index"
 #: The provider that keeps its keys in the state store.
 BUILT_IN: Final = "consul"
 DISABLED: Final = "Connect must be enabled in order to use this endpoint"
-STATE_READ_ONLY: Final = "CA Provider State is read-only"
+STATE_READ_ONLY: Final = "Provider State is read-only. It must be omitted or identical to the current value"
 RATE_LIMITED: Final = "Rate limit reached, try again later"
 #: Names of settings of the CA in configuration files, and in the configuration that is stored.
 NAMES_IN_FILE: Final[Mapping[str, str]] = {

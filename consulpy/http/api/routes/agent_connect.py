@@ -14,6 +14,7 @@ from consulpy.http.api.params import token as token_of
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import cache_headers, meta_headers
 from consulpy.rpc.acl.denied import require
+from consulpy.rpc.call import ServerCaller
 from consulpy.structs.connect_ca import RATE_LIMITED
 from consulpy.structs.intention import (
     ALLOW,
@@ -110,7 +111,11 @@ async def authorize(agent: "AgentInterface", request: Request) -> Response:
     query.options.min_query_index = 0
     found = await agent.agent_cache.read("Intention.Match", query)
     headers = cache_headers(found.age_s if found.hit else None)
-    matches = found.reply.matches
+    reply = found.reply
+    if isinstance(agent.caller, ServerCaller):  # costs no call, and decides by what is stored now
+        query.options.allow_stale = True
+        reply = await agent.caller.call("Intention.Match", query)
+    matches = reply.matches
     for intention in matches[0] or () if matches else ():
         if _is_source(intention, identity):
             allowed = intention.action == ALLOW
