@@ -220,9 +220,7 @@ def test_a_root_of_another_key_is_refused_before_anything_is_written(lab: Labora
 
 def test_the_state_of_the_provider_is_read_only(lab: Laboratory) -> None:
     given = CAConfiguration(provider="consul", config={}, state={"a": "b"})
-    with pytest.raises(
-        RPCError, match="Provider State is read-only. It must be omitted or identical to the current value"
-    ):
+    with pytest.raises(RPCError, match="Provider State is read-only"):
         lab.run(lab.authority.configure(CARequest(config=given)))
 
 
