@@ -51,7 +51,7 @@ def decode_ack(payload: bytes) -> Coord | None:
 def is_valid(coordinate: Coord) -> bool:
     """Whether all of its numbers are finite."""
     numbers = (*coordinate.vec, coordinate.error, coordinate.adjustment, coordinate.height)
-    return all(math.isfinite(number) for number in numbers)
+    return all(map(math.isfinite, numbers))
 
 
 def is_compatible(coordinate: Coord) -> bool:

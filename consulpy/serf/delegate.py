@@ -160,7 +160,11 @@ class SerfDelegate:
         left = dict.fromkeys(decoded.left_members or ())
         for name in left:
             serf.handle_remote_left(name, status_ltimes.get(name) or 0)
+        members = serf.members
         for name, ltime in status_ltimes.items():
+            known = members.get(name)
+            if known is not None and (ltime or 0) <= known.status_ltime:
+                continue  # applied and witnessed before: by far the most frequent case
             if name not in left and not serf.ltime.is_far_ahead(ltime or 0):
                 serf.handle_join_intent(JoinIntent(ltime or 0, name))
         if join and serf.ignores_old_events:

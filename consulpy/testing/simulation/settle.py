@@ -22,7 +22,7 @@ _VSN: Final = (1, 5, 2, 2, 5, 4)
 START_S: Final = 5.0
 
 #: When the start is not waited for any longer, in seconds: a cluster of clients alone has no leader.
-SETTLED_WITHIN_S: Final = 60.0
+SETTLED_WITHIN_S: Final = 15.0
 
 
 def make_nodes(

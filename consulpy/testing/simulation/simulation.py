@@ -19,6 +19,7 @@ from consulpy.testing.simulation.actions import NodeHandle, begin, play
 from consulpy.testing.simulation.clock import HeapClock
 from consulpy.testing.simulation.config import configs
 from consulpy.testing.simulation.faults import Fault
+from consulpy.testing.simulation.garbage import fewer_collections
 from consulpy.testing.simulation.interface import SimulationFailed, failure_of, with_simulation
 from consulpy.testing.simulation.network import Conditions, Network
 from consulpy.testing.simulation.node import Node, Record, members_of
@@ -91,7 +92,8 @@ class Simulation:
         self.nodes: dict[str, Node] = make_nodes(
             layers, configs(config or {}, seed, servers, clients), self.network, seed, self._record, self._folder
         )
-        self._zero_s = settle(self.nodes, self.clock, joined=joined)
+        with fewer_collections():
+            self._zero_s = settle(self.nodes, self.clock, joined=joined)
         self._recorder.is_open = True
 
     # -- time
@@ -106,8 +108,9 @@ class Simulation:
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"time goes on by seconds, not by {seconds!r}")
         try:
-            self._advance_to(round(self.now + seconds, 9))
-            self._look()
+            with fewer_collections():
+                self._advance_to(round(self.now + seconds, 9))
+                self._look()
         finally:
             self._write()
 

@@ -1,0 +1,189 @@
+"""`why` and `doctor` about members, with faults of processes and of the network between hosts (CODES.md).
+
+Each fault is made for real. Asked is consulpy's agent `a`; the faulty member is a real Consul agent, and one of ours.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.harness.lan import Machine, alive, cluster, lan
+from tests.peers.programs import eventually
+
+pytestmark = [pytest.mark.peers, pytest.mark.netns, pytest.mark.timeout(400)]
+
+OTHERS = ("real", "ours")
+Machines = dict[str, Machine]
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """One cluster for all faults; each test leaves it as it found it."""
+    with lan(tmp_path_factory.mktemp("lan"), "a", "real", "ours", "b", "c") as made:
+        cluster(made, {"a": "consulpy", "real": "consul", "ours": "consulpy", "b": "consul", "c": "consulpy"})
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _well_again(machines: Machines) -> Iterator[None]:
+    yield
+    for machine in machines.values():
+        machine.filter()
+        assert machine.agent is not None
+        machine.signal(signal.SIGCONT)
+    eventually(lambda: alive(machines["a"]) >= set(machines), "the cluster is well again", 60)
+    for name in OTHERS:
+        eventually(lambda name=name: machines["a"].why(name)["cause"] == "healthy", f"{name} is healthy again", 60)
+
+
+def says(machines: Machines, victim: str, *causes: str, within_s: float = 40.0) -> str:
+    """Wait for `why` at `a` to name one of the causes; then `doctor` blames nothing else. The text of the verdict."""
+    a = machines["a"]
+    verdict = eventually(lambda: (found := a.why(victim))["cause"] in causes and found, f"{victim}: {causes}", within_s)
+    assert verdict["evidence"]
+    wrong = a.fails() - set(causes)
+    assert wrong == set(), f"doctor blames {wrong} as well"
+    return str(verdict["text"])
+
+
+def test_nothing_is_wrong(machines: Machines) -> None:
+    """On a healthy cluster all findings pass, and no peer logs a warning because of the questions."""
+    before = {name: len(machine.agent.output) for name, machine in machines.items() if machine.agent is not None}
+    findings = machines["a"].doctor()
+    assert [each for each in findings if each["status"] != "pass"] == []
+    assert [each for each in machines["c"].doctor() if each["status"] != "pass"] == []
+    for name in OTHERS:
+        verdict = machines["a"].why(name)
+        assert (verdict["cause"], verdict["evidence"]) == ("healthy", [])
+        assert machines["a"].fails("-target", machines[name].address) == set()
+    for name, machine in machines.items():
+        assert machine.agent is not None
+        new = machine.agent.output[before[name] :]
+        assert "[WARN]" not in new, f"{name}: {new}"
+        assert "[ERR" not in new, f"{name}: {new}"
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_a_process_that_is_stopped_is_frozen(machines: Machines, victim: str) -> None:
+    machines[victim].signal(signal.SIGSTOP)
+    text = says(machines, victim, "process-frozen")
+    assert machines[victim].address in text
+
+
+def blocked(*rules: str) -> Callable[[Machines, str], None]:
+    """The victim's packet filter; `{a}` is the address of `a`."""
+
+    def act(machines: Machines, victim: str) -> None:
+        machines[victim].filter(*(rule.format(a=machines["a"].address) for rule in rules))
+
+    return act
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (blocked("input meta l4proto udp drop", "output meta l4proto udp drop"), "udp-blocked"),
+        (blocked("input ip saddr {a} udp dport 8301 drop"), "udp-one-way"),
+        (blocked("input udp dport 8301 numgen random mod 100 < 45 drop"), "udp-loss"),
+        (blocked("input tcp dport 8301 drop"), "tcp-blocked"),
+        (blocked("input tcp dport 8301 reject with tcp reset"), "tcp-blocked"),
+        (blocked("input ip saddr {a} drop", "output ip daddr {a} drop"), "path-blocked"),
+        (blocked("input drop", "output drop"), "unreachable"),
+    ],
+    ids=["udp", "one-way", "loss", "tcp-dropped", "tcp-refused", "path", "all"],
+)
+def test_the_way_between_is_named(
+    machines: Machines, victim: str, fault: Callable[[Machines, str], None], cause: str
+) -> None:
+    fault(machines, victim)
+    says(machines, victim, cause)
+    others = [name for name in ("b", "c") if name != victim]
+    for name in others:
+        assert machines["a"].why(name)["cause"] == "healthy"
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_large_datagrams_that_are_lost_are_found_by_doctor(machines: Machines, victim: str) -> None:
+    machines[victim].filter("input udp dport 8301 meta length > 1200 drop")
+    eventually(lambda: machines["a"].fails() == {"large-datagrams-lost"}, "doctor finds it")
+    target = machines["a"].fails("-target", machines[victim].address)
+    assert target == {"large-datagrams-lost"}
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_a_member_that_stutters_is_slow(machines: Machines, victim: str) -> None:
+    with machines[victim].stuttering(0.8, 0.4):
+        says(machines, victim, "slow-node")
+
+
+def test_an_agent_that_stutters_distrusts_itself(machines: Machines) -> None:
+    """Accusations of members that are fine are its own fault; it is no fault of theirs."""
+    with machines["a"].stuttering(0.9, 0.5):
+        time.sleep(8)
+        eventually(lambda: machines["a"].why("real")["cause"] == "self-slow", "it says so")
+        causes = machines["a"].fails()
+    assert causes <= {"self-slow"}
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_a_killed_process_is_gone_and_a_forced_leave_is_no_fault(machines: Machines, victim: str) -> None:
+    machine = machines[victim]
+    assert machine.agent is not None
+    program = machine.agent.command[0]
+    machine.agent.kill()
+    says(machines, victim, "process-gone")
+    eventually(lambda: victim not in alive(machines["a"]), "it has failed")
+    machines["a"].run("consulpy", "force-leave", victim)
+    verdict = eventually(
+        lambda: (found := machines["a"].why(victim))["cause"] == "force-left" and found, "it was made to leave"
+    )
+    assert "removed" in verdict["text"]
+    assert machines["a"].fails() == set()
+    machine.start_agent(program, victim, retry_join=[machines["a"].address], retry_interval="1s")
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_a_member_that_leaves_has_left(machines: Machines, victim: str) -> None:
+    machine = machines[victim]
+    assert machine.agent is not None
+    program = machine.agent.command[0]
+    machine.run(program, "leave")
+    machine.agent.wait()
+    eventually(lambda: machines["a"].why(victim)["cause"] == "left", "it has left")
+    assert machines["a"].fails() == set()
+    machine.start_agent(program, victim, retry_join=[machines["a"].address], retry_interval="1s")
+
+
+@pytest.mark.parametrize("victim", OTHERS)
+def test_a_renamed_agent_is_named(machines: Machines, victim: str) -> None:
+    machine = machines[victim]
+    assert machine.agent is not None
+    program = machine.agent.command[0]
+    machine.agent.kill()
+    new = f"{victim}-new"
+    machine.start_agent(program, new, retry_join=[machines["a"].address], retry_interval="1s")
+    eventually(lambda: new in alive(machines["a"]) and victim not in alive(machines["a"]), "it has another name")
+    verdict = eventually(lambda: (found := machines["a"].why(victim))["cause"] == "renamed" and found, "why says so")
+    assert new in verdict["text"]
+    findings = [each for each in machines["a"].doctor() if each["status"] != "pass"]
+    assert [(each["status"], each["cause"]) for each in findings] == [("warn", "renamed")]
+    assert f"force-leave {victim}" in findings[0]["fix"]
+    machine.agent.kill()
+    machine.start_agent(program, victim, retry_join=[machines["a"].address], retry_interval="1s")
+    eventually(lambda: victim in alive(machines["a"]), "it is back")
+    machines["a"].run("consulpy", "force-leave", new)
+
+
+def test_an_unknown_member_is_one_line(machines: Machines) -> None:
+    done = machines["a"].run("consulpy", "why", "-format=json", "nobody", check=False)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+
+
+def test_a_frozen_agent_is_named_by_doctor(machines: Machines) -> None:
+    machines["a"].signal(signal.SIGSTOP)
+    assert machines["a"].fails() == {"agent-frozen"}
+    done = machines["a"].run("consulpy", "why", "-format=json", "real", check=False)
+    assert (done.returncode, done.stdout) == (1, "")

@@ -1,0 +1,52 @@
+"""Seeded faults of a simulated cluster: at least 95 of 100 are named by `why`, and no member that is fine is blamed."""
+
+from collections.abc import Callable
+from random import Random
+
+from consulpy.testing.simulation import Fault, Simulation, at
+
+CASES = 100
+RIGHT_LEAST = 95
+
+#: What happens to `victim` as `asked` sees it, the codes that name it.
+KINDS: dict[str, tuple[Callable[[str, str], list[Fault]], set[str]]] = {
+    "nothing": (lambda _victim, _asked: [], {"healthy"}),
+    "crash": (lambda victim, _asked: [at(5).crash(victim)], {"process-gone"}),
+    "back": (lambda victim, _asked: [at(5).crash(victim), at(30).restart(victim)], {"healthy"}),
+    "leave": (lambda victim, _asked: [at(5).leave(victim)], {"left"}),
+    "away": (lambda victim, _asked: [at(5).partition({victim})], {"unreachable"}),
+    "slow": (lambda victim, _asked: [at(5).slow(victim, by=0.8)], {"slow-node"}),
+    "self": (lambda _victim, asked: [at(5).slow(asked, by=0.7)], {"self-slow"}),
+    "clock": (lambda victim, _asked: [at(5).skew(victim, 4000)], {"healthy"}),
+    "udp": (
+        lambda victim, asked: [at(5).drop(victim, to=asked, udp=True), at(5).drop(asked, to=victim, udp=True)],
+        {"udp-blocked"},
+    ),
+    "one way": (lambda victim, asked: [at(5).drop(asked, to=victim, udp=True)], {"udp-one-way"}),
+    "tcp": (lambda victim, asked: [at(5).drop(victim, to=asked, udp=False)], {"tcp-blocked"}),
+    "path": (lambda victim, asked: [at(5).drop(victim, to=asked), at(5).drop(asked, to=victim)], {"path-blocked"}),
+    "healed": (lambda victim, _asked: [at(5).partition({victim}), at(40).heal()], {"healthy"}),
+}
+
+
+def test_95_of_100_seeded_faults_are_named_and_nobody_else_is_blamed() -> None:
+    wrong, blamed = [], []
+    for seed in range(CASES):
+        rng = Random(seed)
+        kind = rng.choice(sorted(KINDS))
+        nodes = rng.choice((4, 5, 8, 12))
+        sim = Simulation(1, nodes - 1, seed=seed, loss=rng.choice((0.0, 0.0, 0.01)), layers="gossip")
+        victim, asked, bystander = rng.sample(sorted(sim.nodes), 3)
+        make, causes = KINDS[kind]
+        sim.schedule(*make(victim, asked))
+        over_s = 110.0 if kind in ("back", "healed") else 12.0
+        sim.run(over_s + rng.uniform(0, 60))
+        verdict = sim.why(victim, asked=asked)["verdict"]
+        if verdict["cause"] not in causes:
+            wrong.append((seed, kind, verdict))
+        if kind != "self":
+            other = sim.why(bystander, asked=asked)["verdict"]
+            if other["cause"] not in ("healthy", "unknown"):
+                blamed.append((seed, kind, other))
+    assert len(wrong) <= CASES - RIGHT_LEAST, wrong
+    assert blamed == []
