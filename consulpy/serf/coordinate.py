@@ -177,4 +177,7 @@ def _magnitude(vector: list[float]) -> float:
 
 
 def _raw_distance(one: Coord, other: Coord) -> float:
-    return _magnitude([a - b for a, b in zip(one.vec, other.vec, strict=True)]) + one.height + other.height
+    total = 0.0
+    for a, b in zip(one.vec, other.vec, strict=True):
+        total += (a - b) * (a - b)
+    return math.sqrt(total) + one.height + other.height

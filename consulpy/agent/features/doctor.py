@@ -1,6 +1,6 @@
 """The checks of `doctor` that the agent itself makes: data directory, joins, members, servers and their leader."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -25,6 +25,8 @@ MEMBERS_MAX: Final = 10
 JOINS_MAX: Final = 5
 #: A ping of a member that came within so many seconds shows that our advertised address leads to us.
 HEARD_S: Final = 60.0
+#: Two living members with one node id are two agents if both joined longer ago than this, in seconds.
+SHARED_ID_S: Final = 15.0
 
 
 def checks(agent: "AgentParts", reactor: Any) -> Iterator[Check]:
@@ -127,8 +129,15 @@ class MembersCheck:
         for refusal in self._serf.memberlist.evidence.refusals:
             if refusal.cause and now_s - refusal.at_s < RECENT_S:
                 recent[refusal.cause, refusal.theirs or refusal.name] = refusal
-        if not recent:
+        shared = self._shared_ids()
+        if not recent and not shared:
             return [Finding.passed("refusals", "No peer was refused in the last 10 minutes.")]
+        return [
+            *shared,
+            *self._refused(recent, shown),
+        ]
+
+    def _refused(self, recent: dict[tuple[str, str], Refusal], shown: Callable[[float], str]) -> list[Finding]:
         return [
             Finding(
                 "refusals",
@@ -139,6 +148,26 @@ class MembersCheck:
             )
             for each in list(recent.values())[-MEMBERS_MAX:]
         ]
+
+    def _shared_ids(self) -> list[Finding]:
+        """Living members with one node id: agents of a cloned image that joined together, when nobody held it yet.
+
+        A member that was renamed a moment ago is none: it has its address still.
+        """
+        first: dict[str, Member] = {}
+        found: list[Finding] = []
+        now_s = self._reactor.seconds()
+        for member in [self._serf.local_member, *self._living]:
+            node_id = member.tags.get("id", "").lower()
+            other = first.setdefault(node_id, member)
+            if not node_id or other is member or other.address == member.address:
+                continue
+            if now_s - max(member.since_s, other.since_s) < SHARED_ID_S:
+                continue  # one of them may be gone, which is not known yet
+            text = f"{other.name} at {other.address} and {member.name} at {member.address} have one node id, {node_id}."
+            fix = f"delete the file node-id in the data_dir of {member.name} and start it anew"
+            found.append(Finding("node ids", "fail", Cause.NODE_ID_CONFLICT, text, fix))
+        return found[:MEMBERS_MAX]
 
 
 def _fix(refusal: Refusal) -> str:

@@ -148,7 +148,11 @@ def tls_cause(error: str, uses_tls: bool, has_certificate: bool) -> tuple[Cause,
     if re.search(r"expired|not yet valid", text):
         return Cause.TLS_EXPIRED, "a certificate is out of date, or not valid yet"
     if re.search(
-        r"certificate verify failed|unknown ca|bad certificate|hostname mismatch|not valid for|unknown_ca", text
+        r"certificate verify failed|unknown ca|unknown_ca|bad certificate|not valid for|(hostname|ip address) mismatch|"
+        # OpenSSL's reasons of a verification that failed
+        r"self.signed certificate|unable to (get|verify|decrypt|decode)|signature failure|invalid ca |invalid purpose|"
+        r"unsuitable certificate|certificate (revoked|rejected|not trusted|chain too long)",
+        text,
     ):
         return Cause.TLS_UNTRUSTED, "a certificate is not signed by the other side's CA, or is for another name"
     if "certificate required" in text or (uses_tls and not has_certificate and "handshake failure" in text):

@@ -173,9 +173,10 @@ class NodeClock:
         self.skew_s = skew_s
         self.late_s = 0.0
         self.callLater = clock.callLater
+        #: The monotonic time; only differences are meaningful.
+        self.seconds: Callable[[], float] = self._seconds if began_s else clock.seconds
 
-    def seconds(self) -> float:
-        """The monotonic time; only differences are meaningful."""
+    def _seconds(self) -> float:
         return self._clock.seconds() + self._began_s
 
     def wall_s(self) -> float:

@@ -37,7 +37,7 @@ def test_a_servers_rpc_port_that_does_not_open_is_named(machines: Machines, prog
     eventually(lambda: names(machines["c"]) == [], "all is well")
     for rule, part in (
         ("input tcp dport 8300 drop", "open"),
-        ("input tcp dport 8300 reject with tcp reset", "refused"),
+        ("input tcp dport 8300 reject with tcp reset", "refuse"),
     ):
         machines["s"].filter(rule)
         eventually(lambda: names(machines["c"]) == ["rpc-unreachable"], rule)
