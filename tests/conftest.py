@@ -40,8 +40,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"skipped, but everything must run here: {report.longrepr}"
 
 
+#: Folders whose files take longest, longest first: started first, they do not run alone at the end.
+_LONG = ("system/consistency", "system/scenarios", "system", "integration")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked `peers` need the real programs, tests marked `netns` root and `ip`."""
+    places = {folder: place for place, folder in enumerate(_LONG)}
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        parents = item.path.relative_to(here).parents if item.path.is_relative_to(here) else ()
+        return min((places[str(each)] for each in parents if str(each) in places), default=len(places))
+
+    items.sort(key=place)
     missing = [name for name in ("consul", "serf") if shutil.which(name) is None]
     for item in items:
         if missing and item.get_closest_marker("peers"):

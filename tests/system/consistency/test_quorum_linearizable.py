@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.peers.programs import ask, eventually, hosts
+from tests.peers.quorum import MIXES, Quorum
 from tests.system.consistency.test_locks_linearizable import CLIENTS, KEYS, SEED, Clients, check_indexes
-from tests.system.scenarios.test_quorum import MIXES, Quorum
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(200)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.peers.programs import Host, Program, ask, eventually, hosts
-from tests.system.scenarios.test_quorum import MIXES, OWN, Quorum, Writer, begun
+from tests.peers.quorum import MIXES, OWN, Quorum, Writer, begun
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts
-from tests.system.scenarios.test_quorum import MIXES, OWN, Quorum, Writer
+from tests.peers.quorum import MIXES, OWN, Quorum, Writer
 
 pytestmark = [pytest.mark.peers, pytest.mark.netns, pytest.mark.timeout(200)]
 

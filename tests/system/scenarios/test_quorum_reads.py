@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts
-from tests.system.scenarios.test_quorum import Quorum, begun
+from tests.peers.quorum import Quorum, begun
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(150)]
 

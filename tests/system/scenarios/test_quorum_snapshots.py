@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts
-from tests.system.scenarios.test_quorum import FAST, OWN, REAL, Quorum
+from tests.peers.quorum import FAST, OWN, REAL, Quorum
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(200)]
 
