@@ -273,6 +273,8 @@ def _reader(kind: Any, outer: Shape, named: str = "") -> _Read:
         return lambda value: value
     if kind is int:
         return _integer
+    if kind is float:
+        return _number
     if kind in _SCALARS:
         accepted, go_type = _SCALARS[kind]
         return _scalar(accepted, named or go_type)
@@ -288,7 +290,6 @@ def _reader(kind: Any, outer: Shape, named: str = "") -> _Read:
 _SCALARS: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
     str: ((str,), "string"),
     bool: ((bool,), "bool"),
-    float: ((int, float), "float64"),
 }
 
 
@@ -342,6 +343,15 @@ def _map(kind: Any, outer: Shape, named: str) -> _Read:
 
 def _never_in_requests(value: Any) -> Any:
     raise AssertionError(f"no request has a {type(value).__name__} here")
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise mismatch(value, "float64")
+    try:
+        return float(value)  # also a whole number: the wire's integers have 64 bits
+    except OverflowError:
+        raise Mismatch(f"number {value}", "float64") from None
 
 
 def _integer(value: Any) -> int:

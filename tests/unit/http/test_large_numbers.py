@@ -1,4 +1,4 @@
-"""Durations that int64 nanoseconds do not hold are refused wherever a body has one; Go makes negative ones of them."""
+"""Numbers that 64 bits do not hold: durations are refused (Go makes negative ones of them), floats are taken."""
 
 import pytest
 
@@ -29,6 +29,18 @@ def harness() -> HttpHarness:
 def test_it_is_refused(harness: HttpHarness, request_line: str, number: str, faults: list[str]) -> None:
     answer = harness.ask(request_line, BODIES[request_line] % number)
     assert (answer.status, "does not fit into 64 bits" in answer.text) == (400, True), answer.text
+    assert faults == []
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "-" + "9" * 30, "1"])
+def test_a_whole_number_is_taken_for_a_coordinate(harness: HttpHarness, number: str, faults: list[str]) -> None:
+    """It is written with those of other nodes: one that the wire does not hold would lose them all."""
+    vec = f"[{number}, 0, 0, 0, 0, 0, 0, 0]"
+    coord = f'{{"Vec": {vec}, "Error": 1, "Adjustment": 0, "Height": 1}}'
+    answer = harness.ask("PUT /v1/coordinate/update", f'{{"Node": "agent-one", "Coord": {coord}}}')
+    assert answer.status == 200, answer.text
+    harness.agent.clock.pump([1.0] * 10)
+    assert harness.ask("GET /v1/coordinate/node/agent-one").json[0]["Coord"]["Vec"][0] == float(number)
     assert faults == []
 
 
