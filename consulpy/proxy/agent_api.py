@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import orjson
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -26,6 +26,7 @@ from consulpy.backoff import backoff_s
 from consulpy.client.settings import ClientSettings
 from consulpy.client.tls import client_context
 from consulpy.errors import ConsulpyError
+from consulpy.proxy.dial import endpoint_of
 from consulpy.proxy.settings import split_address
 from consulpy.tls.transport import TlsProtocol
 
@@ -195,7 +196,7 @@ class _Endpoints:
         default = 443 if self._settings.scheme == "https" else 80
         address = self._settings.address
         host, port = split_address(address if address.rpartition(":")[2].isdigit() else f"{address}:{default}")
-        plain = HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_TIMEOUT_S)
+        plain = endpoint_of(self._reactor, host, port, CONNECT_TIMEOUT_S)
         if self._settings.scheme == "http":
             return plain
         return _TlsEndpoint(plain, client_context(self._settings), self._settings.tls_server_name or host)

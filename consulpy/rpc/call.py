@@ -15,7 +15,6 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoServerAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.dispatch import method_named
-from consulpy.rpc.harmful import refuse_harmful
 from consulpy.rpc.limits.rate_limit import RateLimiter
 from consulpy.rpc.messages import is_large, reply_of
 from consulpy.rpc.methods import Method
@@ -111,7 +110,8 @@ class ClientCaller:
         try:
             self.rate.take()
             found = method_named(method)
-            refuse_harmful(method, request)
+            if found.check_forwarded is not None:
+                found.check_forwarded(request)
         except RPCError as error:
             return fail(error)
         made = Deferred.fromCoroutine(self._call(found, request))

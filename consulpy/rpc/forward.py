@@ -7,14 +7,13 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, RPCError, WireError
 from consulpy.rpc.call import JITTER_FRACTION, Connections, may_repeat, pause, was_not_sent
-from consulpy.rpc.harmful import refuse_harmful
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.server_metadata import ServerInfo
@@ -45,10 +44,6 @@ class LeaderForwarder:
 
     def call(self, server: "Server", method: Method, request: Record) -> "Deferred[Any]":
         """The leader's reply, or that of `server` if it leads by then. Fails with `RPCError`."""
-        try:
-            refuse_harmful(method.name, request)
-        except RPCError as error:
-            return fail(error)
         leader = None if server.is_leader else self._leader()
         if leader is None:
             return Deferred.fromCoroutine(self._call(server, method, request, b""))

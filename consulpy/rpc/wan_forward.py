@@ -14,7 +14,6 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter, RPCError, WireError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.call import Connections, was_not_sent
-from consulpy.rpc.harmful import refuse_harmful
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.server_metadata import ServerInfo, server_of
@@ -54,7 +53,6 @@ class DatacenterForwarder:
         return Deferred.fromCoroutine(self._call(datacenter, method, request))
 
     async def _call(self, datacenter: str, method: Method, request: Record) -> Any:
-        refuse_harmful(method.name, request)
         servers = self.servers(datacenter)
         if not servers:
             raise NoPathToDatacenter

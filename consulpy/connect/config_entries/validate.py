@@ -43,13 +43,6 @@ def validate(entry: Any) -> None:
         raise RPCError(error)
 
 
-def refuse_nulls(entry: Any) -> None:
-    """Raises `RPCError` for the settings that end real servers, in an entry that is checked nowhere else."""
-    if isinstance(entry, ProxyDefaults):
-        for error in free_settings_errors(entry.config or {}, "Config"):
-            raise RPCError(error)
-
-
 def _errors(entry: Any) -> Iterator[str]:
     yield from meta_errors(entry.meta or {})
     if isinstance(entry, ProxyDefaults):

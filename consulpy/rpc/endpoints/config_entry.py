@@ -3,8 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from consulpy.codec.record import plain
-from consulpy.connect.config_entries.normalize import normalized
-from consulpy.connect.config_entries.validate import free_settings_errors, validate
 from consulpy.errors import RPCError
 from consulpy.rpc.methods import read, write
 from consulpy.state.commands import ConfigEntry as Command
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
 
 def _refuse_null(request: EntryRequest) -> None:
     """A null in free settings ends every Consul server that applies it. Raises `RPCError`."""
+    from consulpy.connect.config_entries.validate import free_settings_errors  # not needed to start
+
     if isinstance(request.entry, ProxyDefaults):
         for error in free_settings_errors(plain(request.entry.config or {}), "Config"):
             raise RPCError(error)
@@ -43,6 +43,9 @@ def _refuse_null(request: EntryRequest) -> None:
 @write("ConfigEntry.Apply", EntryRequest, bool, check_forwarded=_refuse_null)
 def apply(server: "Server", request: EntryRequest) -> Any:
     """Write an entry; with `upsert-cas` only if its index is unchanged."""
+    from consulpy.connect.config_entries.normalize import normalized
+    from consulpy.connect.config_entries.validate import validate
+
     entry = normalized(request.entry, request.leading_kind)
     validate(entry)
     op = request.op or UPSERT
@@ -54,6 +57,8 @@ def apply(server: "Server", request: EntryRequest) -> Any:
 @write("ConfigEntry.Delete", EntryRequest, Empty)
 def delete(server: "Server", request: EntryRequest) -> Any:
     """Delete an entry, if it exists."""
+    from consulpy.connect.config_entries.normalize import normalized
+
     entry = normalized(request.entry, request.leading_kind)
     command = Command(_request(server, request, DELETE, entry))
     return server.config_entry_writes.run(server.submit, command).addCallback(lambda _: Empty())
@@ -66,6 +71,8 @@ def delete_cas(server: "Server", request: EntryRequest) -> Any:
     The log of 1.8.7 has no such command: the leader compares while no other write of a config entry is under way. Under
     this name no other program has the method, and so none that would delete whatever the index is.
     """
+    from consulpy.connect.config_entries.normalize import normalized
+
     entry = normalized(request.entry, request.leading_kind)
 
     def unless_changed() -> Any:
