@@ -1,5 +1,6 @@
 """Snapshots: saves and restores the state of a server (docs/wire/rpc.md 12)."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -55,10 +56,20 @@ async def _save(server: "Server") -> tuple[QueryMeta, bytes]:
     unix_ms = int(server.wall_s() * 1000)
 
     def write() -> bytes:
-        return archive.write(snapshot.index, term, voters, snapshot.records(), unix_ms=unix_ms)
+        return archive.write(snapshot.index, term, voters, _Records(snapshot), unix_ms=unix_ms)
 
     made = await server.in_thread(write)
     return QueryMeta(index=snapshot.index, known_leader=bool(server.leader_address)), made
+
+
+class _Records:
+    """The records of a state, as often as they are iterated."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._snapshot.records()
 
 
 async def _restore(server: "Server", data: bytes) -> None:

@@ -5,7 +5,6 @@ and `SHA256SUMS` of both. All checks are made before any record is used.
 """
 
 import base64
-import gzip
 import hashlib
 import io
 import json
@@ -13,6 +12,7 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import msgpack
@@ -54,19 +54,33 @@ class Archive:
 
 
 def write(index: int, term: int, voters: Sequence[Voter], records: Iterable[bytes], *, unix_ms: int) -> bytes:
-    """Create the archive of a state at `index`; the file's bytes."""
-    state = pack({"LastIndex": index}) + b"".join(records)
-    meta = json.dumps(_meta(index, term, voters, len(state), unix_ms), separators=(",", ":")).encode() + b"\n"
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in ((META, meta), (STATE, state)))
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in ((META, meta), (STATE, state), (SUMS, sums.encode())):
-            info = tarfile.TarInfo(name)
-            info.size, info.mode, info.mtime = len(data), 0o600, unix_ms // 1000
-            tar.addfile(info, io.BytesIO(data))
-        end = tar.offset + _TAR_END
-    # Go refuses data after the two empty blocks; Python pads to its record size.
-    return gzip.compress(packed.getvalue()[:end], compresslevel=6, mtime=0)
+    """Create the archive of a state at `index`; the file's bytes.
+
+    `records` are iterated twice, as size and checksum of the state stand before it: it is never whole in memory.
+    """
+    header = pack({"LastIndex": index})
+    size, digest = len(header), hashlib.sha256(header)
+    for record in records:
+        size += len(record)
+        digest.update(record)
+    meta = json.dumps(_meta(index, term, voters, size, unix_ms), separators=(",", ":")).encode() + b"\n"
+    sums = f"{hashlib.sha256(meta).hexdigest()}  {META}\n{digest.hexdigest()}  {STATE}\n".encode()
+    zipper = zlib.compressobj(6, zlib.DEFLATED, 31)
+    written = bytearray()
+    for name, length, pieces in (
+        (META, len(meta), [meta]),
+        (STATE, size, chain([header], records)),
+        (SUMS, len(sums), [sums]),
+    ):
+        info = tarfile.TarInfo(name)
+        info.size, info.mode, info.mtime = length, 0o600, unix_ms // 1000
+        written += zipper.compress(info.tobuf(tarfile.USTAR_FORMAT))
+        for piece in pieces:
+            written += zipper.compress(piece)
+        written += zipper.compress(bytes(-length % tarfile.BLOCKSIZE))
+    # Go refuses data after the two empty blocks; Python's tarfile would pad to its record size.
+    written += zipper.compress(bytes(_TAR_END)) + zipper.flush()
+    return bytes(written)
 
 
 def _meta(index: int, term: int, voters: Sequence[Voter], size: int, unix_ms: int) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import tarfile
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consulpy.codec.msgpack import pack
 from consulpy.state import archive
 from consulpy.state.archive import BadArchive, Voter
 from consulpy.state.snapshot import CHUNKING, Snapshot, restore
@@ -124,3 +127,22 @@ def test_what_nothing_here_acts_on_goes_back_as_it_came() -> None:
     area = b"\x0a" + b"\x81\xa2ID\xa1x"  # network areas are Consul Enterprise
     store = restore(9, [area])
     assert area in list(Snapshot.of(store).records())
+
+
+class LargeState:
+    """Records of forty megabytes, made one at a time."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for number in range(2000):
+            yield b"\x02" + pack({"Key": f"key/{number}", "Value": b"x" * 20_000})
+
+
+def test_a_large_state_is_never_whole_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        written = archive.write(7, 1, [VOTER], LargeState(), unix_ms=5000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000
+    assert len(archive.read(written).records) == 2000
