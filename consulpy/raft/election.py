@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TIMER_LEAST_S: Final = 0.001
 #: After so many surveys that others did not answer, although they can be reached, an election is tried nevertheless.
 SURVEYS_BEFORE_STANDING: Final = 3
+#: The longest pause after a split vote, in `Settings.death_wait_s`.
+SPLIT_PAUSES: Final = 5
 
 
 class Elections:
@@ -36,6 +38,8 @@ class Elections:
         self._candidacy: Candidacy | None = None
         self._unanswered = 0
         self._has_complained = False
+        #: The leader whose program has ended, until there is another one.
+        self._dead = ""
 
     def start(self) -> None:
         """Wait for a leader, unless there can be no other than this server."""
@@ -74,6 +78,7 @@ class Elections:
     def leader_heard(self) -> None:
         """There is a leader: no need to ask."""
         self._unanswered = 0
+        self._dead = ""
         if self._survey is not None:
             self._survey.stop()
             self._survey = None
@@ -86,8 +91,13 @@ class Elections:
             self._stand(transfer=True)
 
     def stand_after_death(self, leader: str) -> None:
-        """The leader's program has ended: stand soon, unless another one does."""
-        wait_s = self._raft.rng.random() * self._raft.settings.death_wait_s
+        """The leader's program has ended: stand soon, unless another one does.
+
+        All voters learn of it in the same millisecond: if two of them stood at once, an election timeout would be lost.
+        """
+        voters = [server.id for server in self._raft.configurations.latest.voters if server.address != leader]
+        rank = voters.index(self._raft.server_id) if self._raft.server_id in voters else len(voters)
+        wait_s = (rank + self._raft.rng.random() / 4) * self._raft.settings.death_wait_s
         term = self._raft.term
 
         def begin() -> None:
@@ -174,7 +184,7 @@ class Elections:
             return
         self._survey = None
         if survey.has_majority:
-            self._stand(transfer=bool(survey.dead))
+            self._stand(transfer=bool(survey.dead), dead=survey.dead)
             return
         self._unanswered = self._unanswered + 1 if survey.may_have_majority else 0
         if self._unanswered >= SURVEYS_BEFORE_STANDING:
@@ -182,11 +192,12 @@ class Elections:
         else:
             self.restart()
 
-    def _stand(self, *, transfer: bool) -> None:
+    def _stand(self, *, transfer: bool, dead: str = "") -> None:
         self.withdraw()
         self._cancel_timer()
         self._unanswered = 0
-        self._candidacy = Candidacy(self._raft, transfer, self._not_elected)
+        self._dead = dead
+        self._candidacy = Candidacy(self._raft, transfer, self._not_elected, is_urgent=bool(dead))
         self._candidacy.start()
         self._raft.persistence.flush()
 
@@ -195,7 +206,7 @@ class Elections:
         self._candidacy = None
         self._raft.become(Role.FOLLOWER)
         if self._may_stand():
-            self._begin_survey()
+            self._begin_survey(self._dead)
         else:
             self.restart()
 
@@ -274,12 +285,16 @@ class Survey:
 
 
 class Candidacy:
-    """One round of an election, in one term."""
+    """One round of an election, in one term. `is_urgent`: it ends soon after all have answered, if nobody has won."""
 
-    def __init__(self, raft: "RaftServer", transfer: bool, not_elected: Callable[[], None]) -> None:
+    def __init__(
+        self, raft: "RaftServer", transfer: bool, not_elected: Callable[[], None], *, is_urgent: bool = False
+    ) -> None:
         self._raft = raft
         self._transfer = transfer
         self._not_elected = not_elected
+        self._is_urgent = is_urgent
+        self._open = 0
         self._votes: set[str] = set()
         self._voters = {server.id: server for server in raft.configurations.latest.voters}
         self._is_over = False
@@ -321,17 +336,22 @@ class Candidacy:
             if server.id == raft.server_id:
                 self._count(server.id)
             else:
+                self._open += 1
                 raft.sender.call(server, request, self._receiver(server))
 
     def _receiver(self, server: Server) -> Callable[[Record | Exception], None]:
         def answered(reply: Record | Exception) -> None:
-            if self._is_over or not isinstance(reply, RequestVoteReply):
+            self._open -= 1
+            if self._is_over:
                 return
-            if reply.term > self.term:
+            if isinstance(reply, RequestVoteReply) and reply.term > self.term:
                 self._raft.follow(reply.term)
                 self._raft.persistence.flush()
-            elif reply.granted and reply.term == self.term:
+                return
+            if isinstance(reply, RequestVoteReply) and reply.granted and reply.term == self.term:
                 self._count(server.id)
+            if self._is_urgent and not self._open and not self._is_over:
+                self._end_soon()
 
         return answered
 
@@ -346,6 +366,13 @@ class Candidacy:
                 "info", f"election won: term={self.term} votes={len(self._votes)} of {len(self._voters)}"
             )
             self._raft.lead()
+
+    def _end_soon(self) -> None:
+        """The vote was split: the next round begins at another moment for each candidate."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        pause_s = self._raft.settings.death_wait_s * self._raft.rng.random() * SPLIT_PAUSES
+        self._timer = self._raft.clock.callLater(pause_s, self._time_is_up)
 
     def _time_is_up(self) -> None:
         if not self._is_over:

@@ -61,7 +61,7 @@ class Settings:
     commit_interval_s: tuple[float, float] = (0.05, 0.1)
     #: How long the answers of other voters are waited for before an election.
     survey_timeout_s: float = 0.5
-    #: Random wait before standing once the leader is known to be dead, at most.
+    #: Once the leader is known to be dead each voter waits so long for each one before it in the configuration.
     death_wait_s: float = 0.05
     #: How long a removed server is still told the commit index.
     farewell_s: float = 5.0

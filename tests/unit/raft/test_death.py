@@ -1,0 +1,25 @@
+"""The leader's program ends: all others learn of it in the same moment, and one of them leads soon."""
+
+import pytest
+
+from tests.unit.raft.cluster import Plan, WatchedRaft, World
+
+#: The heartbeat timeout is 1 s here.
+SOON_S = 0.5
+
+
+@pytest.mark.parametrize("servers", [3, 5])
+@pytest.mark.parametrize("first", [0, 25])
+def test_a_killed_leader_is_replaced_before_any_timeout(servers: int, first: int) -> None:
+    for seed in range(first, first + 25):
+        world = World(seed, Plan(servers=servers, spare=0), WatchedRaft)
+        world.disk_failing = 0.0
+        while (leader := world.leader()) is None or leader.commit_index < 2:
+            world.clock.advance(0.01)
+        world.clock.advance(1.0)
+        leader = world.leader()
+        world.crash(leader.server_id, 60.0)
+        began_s = world.clock.seconds()
+        while world.leader() is None:
+            world.clock.advance(0.005)
+            assert world.clock.seconds() - began_s < SOON_S, f"seed {seed}"
