@@ -22,7 +22,7 @@ _REFUSED: Final[Mapping[str, str]] = {
     "sameness-group": "Sameness groups are a Consul Enterprise feature",
 }
 #: The same of headers.
-_HEADERS: Final[Mapping[str, str]] = {"x-consul-namespace": _NAMESPACES, "x-consul-partition": _PARTITIONS}
+_HEADERS: Final[Mapping[str, str]] = {"X-Consul-Namespace": _NAMESPACES, "X-Consul-Partition": _PARTITIONS}
 
 
 def check(query: Query, header: Callable[[str], str | None]) -> None:
