@@ -215,11 +215,14 @@ def stop_all(loop: ReactorLoop, agents: "Sequence[Agent]") -> None:
 
 
 class _OwnThread:
-    """A reactor in a thread of its own."""
+    """A reactor in a thread of its own.
 
-    def __init__(self) -> None:
+    `clock`: taken when this module is imported: a test that stops its program's clocks does not stop the agents.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic_s) -> None:
         self.reactor = _new_reactor()
-        self.reactor.seconds = monotonic_s
+        self.reactor.seconds = clock
         self.reactor._registerAsIOThread = False  # the program's own reactor may come later
         self.reactor.getThreadPool().threadFactory = partial(threading.Thread, daemon=True)
         self._thread = threading.Thread(target=self._work, name="consulpy-reactor", daemon=True)

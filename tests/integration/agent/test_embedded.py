@@ -19,7 +19,9 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogPublisher
 
 from consulpy.agent import Agent
+from consulpy.config.load import load
 from consulpy.errors import ConfigError, RPCError
+from consulpy.service import AgentService
 
 reactor: Any = _reactor
 
@@ -316,3 +318,22 @@ async def test_many_agents_start_at_once() -> None:
     assert len({agent.http_addr for agent in agents}) == 12
     for agent in agents:
         await agent.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_programs_service_leaves_signals_alone_unless_they_are_its_own(tmp_path: Any) -> None:
+    def handlers() -> list[Any]:
+        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+    before, flags = handlers(), ["-bind=127.0.0.1", "-http-port=-1", "-dns-port=-1", "-serf-lan-port=20999"]
+    for signals in (False, True):
+        service = AgentService(load([*flags, f"-data-dir={tmp_path}"]), reactor, signals=signals)
+        service.startService()
+        await deferLater(reactor, 0.01)
+        try:
+            assert (handlers() != before) is signals
+        finally:
+            for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), before, strict=True):
+                signal.signal(number, handler)
+            await service.stopService()
+            await deferLater(reactor, 0.05)  # its ports are closed a turn later

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 import unittest
 import urllib.error
@@ -67,6 +68,16 @@ def test_the_environment_is_as_before() -> None:
 def test_an_agent_of_its_own(consul: Any) -> None:
     assert get(f"{consul.url}/v1/agent/self")["Config"]["Datacenter"] == "mars"
     assert get(f"{consul.url}/v1/agent/self")["Meta"]["place"] == "here"
+
+
+with socket.create_server(("127.0.0.1", 0)) as _free:
+    PORT = _free.getsockname()[1]
+
+
+@pytest.mark.consul(port=PORT)
+def test_a_port_of_its_own(consul: Any) -> None:
+    assert consul.url == f"http://127.0.0.1:{PORT}"
+    assert get(f"{consul.url}/v1/status/leader")
 
 
 @pytest.mark.consul(datacenter="venus")

@@ -39,13 +39,13 @@ def counts(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
 def test_a_file_passes_with_agents_in_process(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     done = run(user)
-    assert counts(done) == {"passed": 16}, done.stdout
+    assert counts(done) == {"passed": 17}, done.stdout
 
 
 def test_it_passes_with_consulpy_as_a_program(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     done = run(user, "--consul=process", "-rs")
-    assert counts(done) == {"passed": 15, "skipped": 1}, done.stdout
+    assert counts(done) == {"passed": 16, "skipped": 1}, done.stdout
     assert "partitioned without root" in done.stdout
 
 
@@ -53,7 +53,7 @@ def test_it_passes_with_consulpy_as_a_program(user: Path) -> None:
 def test_it_passes_with_real_consul(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     done = run(user, f"--consul={shutil.which('consul')}", "-rs")
-    assert counts(done) == {"passed": 15, "skipped": 1}, done.stdout
+    assert counts(done) == {"passed": 16, "skipped": 1}, done.stdout
 
 
 @pytest.mark.parametrize("kind", ["consulpy", pytest.param("consul", marks=pytest.mark.peers)])
@@ -70,7 +70,7 @@ def test_an_agent_that_runs_keeps_all_that_is_not_the_tests(user: Path, kind: st
         agent.run(lambda operations: operations.register("theirs", port=1))
         (user / "test_mine.py").write_text(MINE)
         done = run(user, f"--consul={agent.url}", "-rs")
-        assert counts(done) == {"passed": 7, "skipped": 9}, done.stdout
+        assert counts(done) == {"passed": 7, "skipped": 10}, done.stdout
         assert "has its own settings" in done.stdout
         assert "is not the tests' own" in done.stdout
         assert agent.run(lambda operations: operations.list_keys()) == ["mine"]

@@ -344,6 +344,31 @@ def test_trial_and_unittest(tmp_path: Path) -> None:
     assert "successes=4" in done.stdout
 
 
+def test_a_program_that_stops_its_clocks_does_not_stop_the_agent(tmp_path: Path) -> None:
+    """As freezegun does: the functions of `time` are replaced, also where modules hold them by name."""
+    run(
+        """
+        import consulpy.testing.reactors
+        sleep = time.sleep
+        real = {name: getattr(time, name) for name in ("time", "monotonic", "perf_counter", "time_ns")}
+        for module in list(sys.modules.values()):
+            for key, value in list(vars(module).items()):
+                for name, function in real.items():
+                    if value is function: setattr(module, key, lambda: 1e9)
+        with run_agent() as consul:
+            consul.register("web", port=80, check="passing")
+            assert consul.services() == {"consul": [], "web": []}
+            body = json.dumps({"Name": "ttl", "TTL": "1s", "Status": "passing"}).encode()
+            put(consul.url + "/v1/agent/check/register", body)
+            for _ in range(200):
+                if get(consul.url + "/v1/agent/checks")["ttl"]["Status"] == "critical": break
+                sleep(0.05)
+            else: raise AssertionError
+        """,
+        tmp_path,
+    )
+
+
 def test_a_mistake_in_the_settings_is_said_and_nothing_stays(tmp_path: Path) -> None:
     run(
         """
