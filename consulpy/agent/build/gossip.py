@@ -14,6 +14,7 @@ from typing import Any
 from twisted.logger import LogLevel
 
 from consulpy.agent.features.keyring import KeyringFile
+from consulpy.agent.process import logs
 from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.config.schema import RuntimeConfig
 from consulpy.log import Logger
@@ -49,7 +50,8 @@ def reporter(pool: str) -> Callable[[str, str], None]:
 
     def report(level: str, text: str) -> None:
         if level == "trace":
-            log.debug("{text}", text=text, trace=True)
+            if logs.tracing():  # each probe has such a line, and an event costs as much as all the rest of it
+                log.debug("{text}", text=text, trace=True)
         else:
             log.emit(levels[level], "{text}", text=text)
 

@@ -64,6 +64,9 @@ def _module(namespace: str) -> str:
 _debugging: "WeakSet[LogSink]" = WeakSet()
 
 
+#: Sinks that write what is below the debug level.
+_tracing: "WeakSet[LogSink]" = WeakSet()
+
 #: Sinks whose level follows `log_level`.
 _following: "WeakSet[LogSink]" = WeakSet()
 
@@ -77,6 +80,11 @@ def set_level(level: str) -> None:
 def debugging() -> bool:
     """Whether any sink writes at the debug level."""
     return bool(_debugging)
+
+
+def tracing() -> bool:
+    """Whether any sink writes at the trace level."""
+    return bool(_tracing)
 
 
 @implementer(ILogObserver)
@@ -102,6 +110,7 @@ class LogSink:
         """Change the least level. KeyError for an unknown level."""
         self._least = LEVELS[level.upper()]
         (_debugging.add if self._least <= 0 else _debugging.discard)(self)
+        (_tracing.add if self._least < 0 else _tracing.discard)(self)
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Write one event, if its level is shown."""
@@ -146,5 +155,6 @@ def stream(level: str, as_json: bool, write: Callable[[str], None], node: str = 
             ended = True
             globalLogPublisher.removeObserver(sink)
             _debugging.discard(sink)
+            _tracing.discard(sink)
 
     return cancel
