@@ -94,19 +94,22 @@ class AutoEncryptClient:
         context, name = self._tls.outgoing(config.datacenter, True) or (_unverified(), None)
         try:
             reply = await ask(self._reactor, host, config.ports.server, context, name, request)
+            self.adopt(reply, key_pem(key))
         except CancelledError:
             raise
         except Exception as error:  # of the network, of TLS, of the server: the next one is asked
             _say("error", f"no certificate from {host}:{config.ports.server}: {error or type(error).__name__}")
             return False
-        pem = key_pem(key)
-        self.first = dataclasses.replace(reply, issued_cert=dataclasses.replace(reply.issued_cert, private_key_pem=pem))
-        self._manual = reply.manual_ca_roots or []
-        self._roots = _pems(reply.connect_ca_roots)
-        self._issued = IssuedCertificate(reply.issued_cert.cert_pem, pem)
-        self._apply()
         _say("info", f"got a certificate from {host}: serial={reply.issued_cert.serial_number}")
         return True
+
+    def adopt(self, reply: SignedReply, key: str) -> None:
+        """Use a server's reply from now on; `key`: that of the request, in PEM. Raises `ConfigError`."""
+        self.first = dataclasses.replace(reply, issued_cert=dataclasses.replace(reply.issued_cert, private_key_pem=key))
+        self._manual = reply.manual_ca_roots or []
+        self._roots = _pems(reply.connect_ca_roots)
+        self._issued = IssuedCertificate(reply.issued_cert.cert_pem, key)
+        self._apply()
 
     def _apply(self) -> None:
         self._tls.use_issued(self._issued, [*self._roots, *self._manual])
