@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import orjson
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError  # noqa: A004 - Twisted's
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -109,7 +109,8 @@ class AgentApi:
         except Exception as error:
             reasons = getattr(error, "reasons", None)  # of Twisted's ResponseFailed
             inner = reasons[0].value if reasons else error
-            text = str(inner) or type(inner).__name__
+            is_late = isinstance(inner, CancelledError | TimeoutError)
+            text = "no answer in time" if is_late else str(inner) or type(inner).__name__
             raise ApiError(f'{method.capitalize()} "{self._settings.url}{path}": {text}') from None
 
     async def _exchange(self, method: str, target: str, headers: Headers, producer: Any) -> Reply:
@@ -145,6 +146,7 @@ class Watch:
         self._received = received
         self._rng = rng
         self._running: Deferred[None] | None = None
+        self._is_stopped = False
 
     def start(self) -> None:
         """Begin to ask."""
@@ -153,6 +155,7 @@ class Watch:
 
     def stop(self) -> None:
         """Ask no more."""
+        self._is_stopped = True
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -166,6 +169,8 @@ class Watch:
                     self._received(reply.json)
                 failures, pause_s, last = 0, PAUSE_S, reply
             except ConsulpyError as error:
+                if self._is_stopped:
+                    return
                 failures += 1
                 last = Reply(None)
                 pause_s = backoff_s(failures, RETRY_S, RETRY_MAX_S) * self._rng.uniform(0.75, 1.25)

@@ -57,8 +57,10 @@ class Registration:
                 await self._api.put(f"/v1/agent/check/pass/{self._check_id}")
                 is_known = True
             except ApiError as error:
-                is_known = False
                 _log.error("registration as {service}: {error}", service=self.service_id, error=error)
+                was_known, is_known = is_known, False
+                if was_known and error.status:
+                    continue  # the agent has started again, and knows nothing of it
             await deferLater(self._reactor, HEARTBEAT_S)
 
     async def stop(self) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,10 +106,10 @@ def connected(port: int) -> bool:
         return True
 
 
-def say(data: bytes, port: int = LOCAL) -> bytes:
+def say(data: bytes, port: int = LOCAL, address: str = ADDRESS) -> bytes:
     """Send, and read as much; b"" if the connection is closed instead."""
     got = b""
-    with socket.create_connection((ADDRESS, port), 5) as connection:
+    with socket.create_connection((address, port), 5) as connection:
         connection.settimeout(10)
         threading.Thread(target=_write, args=(connection, data), daemon=True).start()
         try:
@@ -260,6 +261,26 @@ def test_a_proxy_registers_itself_and_goes(host: Host, echo: Echo) -> None:
     assert (found["Service"], found["Address"], found["Port"]) == ("db-proxy", ADDRESS, PUBLIC)
     assert proxy.interrupt() == 0
     assert ask(f"{HTTP}/v1/agent/services") == {}
+
+
+def test_an_agent_that_starts_again_with_another_ca_is_followed(tmp_path: Path) -> None:
+    """The registration is made again, new certificates are fetched, and bytes pass."""
+    address = "127.86.2.9"
+    with hosts(tmp_path, None) as (made,):
+        agent = ("consul", "agent", "-dev", "-bind", address, "-client", address, "-log-level", "err")
+        first = made.start("first", *agent)
+        eventually(lambda: ask(f"{address}:8500/v1/connect/ca/roots")["TrustDomain"], "a CA")
+        program = Echo()
+        options = ("consulpy", "connect", "proxy", "-http-addr", f"{address}:8500")
+        behind = ("-service", "db", "-service-addr", program.address, "-listen", f"{address}:{PUBLIC}", "-register")
+        made.start("behind", *options, *behind)
+        made.start("front", *options, "-service", "web", "-upstream", f"db:{address}:{LOCAL}")
+        eventually(lambda: say(b"hello", LOCAL, address) == b"HELLO", "bytes pass")
+        first.kill()
+        made.start("second", *agent)
+        eventually(lambda: say(b"hello", LOCAL, address) == b"HELLO", "bytes pass again")
+        assert list(ask(f"{address}:8500/v1/agent/services")) == ["db-proxy"]
+        program.close()
 
 
 @pytest.mark.parametrize(
