@@ -30,7 +30,7 @@ def test_each_change_of_the_pool_is_heard_at_once(ours: Agent, tmp_path: Path) -
         return threads.submit(ours.ask, f"{path}?index={index}&wait=15s")
 
     with ThreadPoolExecutor(4) as threads:
-        index = ours.ask("/v1/agent/members").headers["x-consul-index"]
+        index = ours.ask("/v1/agent/members", User_Agent="a test").headers["x-consul-index"]
         joined, changed = begin("/v1/agent/members", index), begin("/v1/agent/timeline", "1")
         time.sleep(0.5)
         assert not joined.done()

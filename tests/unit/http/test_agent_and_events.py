@@ -105,7 +105,8 @@ def test_indexes_and_waits_are_checked(harness: HttpHarness, path: str, query: s
 def test_members_wait_for_the_next_change(harness: HttpHarness) -> None:
     """Not in Consul, which ignores both: `index` counts the changes of the pool."""
     membership = harness.agent.lan.membership
-    assert harness.ask("GET /v1/agent/members").headers["x-consul-index"] == "1"
+    assert harness.ask("GET /v1/agent/members", User_Agent="a browser").headers["x-consul-index"] == "1"
+    assert "x-consul-index" not in harness.ask("GET /v1/agent/members").headers, "exactly Consul's headers"
     waiting = harness.begin("GET /v1/agent/members?index=1&wait=60s")
     wan = harness.begin("GET /v1/agent/members?wan=1&index=1&wait=60s")
     for name in ("n1", "n2"):

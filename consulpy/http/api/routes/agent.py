@@ -44,6 +44,7 @@ async def members(agent: "AgentInterface", request: Request) -> Response:
     """The members of the LAN pool, or (`?wan=1`) of the WAN pool.
 
     `filter` came with Consul 1.15. Not in Consul: an index that counts changes of the pool, and `index` and `wait`.
+    Clients without a `User-Agent` get it only when they ask with one (`refused`).
     """
     wan, segment = request.query.get("wan"), request.query.get("segment")
     pool = agent.wan if wan else agent.lan
@@ -57,7 +58,8 @@ async def members(agent: "AgentInterface", request: Request) -> Response:
     expression = request.query.get("filter")
     holds = compile_filter(expression, MemberRow) if expression else None
     await wait_for_change(agent, request, lambda: membership.index, membership.listeners)
-    headers = {"X-Consul-Index": str(membership.index)}
+    gets_index = "index" in request.query or request.header("User-Agent")
+    headers = {"X-Consul-Index": str(membership.index)} if gets_index else {}
     shown = [member for member in pool.members.values() if holds is None or holds(MemberRow.of(member))]
     return Response([member.to_json() for member in shown], null=True, headers=headers)
 
