@@ -68,8 +68,9 @@ def test_each_page_is_there_for_everybody(see: Visitor, path: str, heading: str,
             if PICTURES:
                 name = f"{path.replace('/', '_')}-{viewport['width']}-{scheme}.png"
                 page.screenshot(path=Path(PICTURES) / name)
-        wide_by = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide_by <= 0, f"sticks out by {wide_by} px at {viewport['width']} px"
+    page.set_viewport_size({"width": 320, "height": 640})  # 400 % zoom of 1,280 pixels
+    wide_by = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide_by <= 0, f"sticks out by {wide_by} px at 320 px"
 
 
 def test_the_agents_root_leads_to_the_overview(see: Visitor, cluster: Cluster) -> None:

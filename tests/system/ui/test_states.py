@@ -44,6 +44,7 @@ def test_an_agent_that_is_gone_leaves_what_is_known_and_says_how_old_it_is(see: 
     expect(alert).to_contain_text("Connection lost")
     expect(alert).to_contain_text("What you see is from")
     expect(page.get_by_text("no connection")).to_be_visible()
+    assert see.serious() == [], "dimmed, and still legible"
     expect(page.get_by_role("link", name="checkout")).to_be_visible()
     page.get_by_role("link", name="Key/Value").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Key/Value")
@@ -213,3 +214,62 @@ def test_tokens_and_policies_are_managed_and_no_secret_is_in_a_list(browser: "Br
         page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("ACL")
         expect(page.get_by_role("row").filter(has_text="for a test")).to_have_count(0)
+
+
+def test_a_node_that_fails_is_seen_without_a_reload(see: Visitor, cluster: Cluster) -> None:
+    """Last of this cluster: its only client is gone afterwards."""
+    page = see.go("dc1/overview")
+    expect(page.get_by_text("no node failed")).to_be_visible()
+    cluster.host.programs[1].kill()
+    expect(page.get_by_role("list", name="Last changes")).to_contain_text("suspected", timeout=60000)
+    expect(page.get_by_text("1 node failed")).to_be_visible(timeout=60000)
+    expect(page.get_by_text("process-gone")).to_be_visible(timeout=20000)
+    expect(see.go("dc1/services/checkout").get_by_role("row").filter(has_text="checkout-1")).to_contain_text("failed")
+
+
+def test_settings_of_this_browser_hold_over_a_reload(see: Visitor) -> None:
+    page = see.go("setting")
+    page.get_by_role("combobox", name="Theme").select_option("dark")
+    page.get_by_role("checkbox", name="Live updates").uncheck()
+    page.get_by_role("checkbox", name="Keys of one letter").uncheck()
+    expect(page.get_by_role("banner")).to_contain_text("updates off")
+    page.reload()
+    expect(page.get_by_role("combobox", name="Theme")).to_have_value("dark")
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(18, 22, 27)"
+    page = see.go("dc1/services")
+    page.get_by_role("link", name="checkout").wait_for()
+    page.wait_for_timeout(2000)
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).not_to_be_focused()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.wait_for_timeout(1500)
+    assert not any("/v1/internal" in url for url in sent)
+
+
+def test_another_datacenter_and_another_content_path(browser: "Browser", tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    try:
+        path = ("-ui-content-path", "tools/ui")
+        start(host, "127.78.0.1", *SERVER, *path, "-serf-wan-bind", "127.78.0.1")
+        start(host, "127.78.0.2", *SERVER, *path, "-datacenter", "dc2", "-retry-join-wan", "127.78.0.1")
+        known = "127.78.0.1:8500/v1/catalog/datacenters"
+        eventually(lambda: sorted(ask(known)) == ["dc1", "dc2"], "the datacenters know each other", START_S)
+        eventually(lambda: ask("127.78.0.1:8500/v1/catalog/nodes?dc=dc2"), "dc2 answers", START_S)
+        ask("127.78.0.1:8500/v1/kv/far?dc=dc2", "PUT", b"away")
+        with visitor(browser, "127.78.0.1:8500", "/tools/ui/") as see:
+            page = see.go("")
+            page.get_by_role("heading", name="Overview", exact=True).wait_for()
+            page.get_by_role("link", name="Key/Value").click()
+            page.get_by_role("combobox", name="Datacenter").select_option("dc2")
+            page.get_by_role("link", name="far").click()
+            expect(page.get_by_role("textbox", name="Value")).to_have_value("away")
+            assert page.url == "http://127.78.0.1:8500/tools/ui/dc2/kv/far/edit"
+            page.get_by_role("link", name="Nodes").click()
+            expect(page.get_by_text("This agent is in another datacenter")).to_be_visible()
+            page.go_back()
+            page.go_back()
+            page.go_back()
+            expect(page.get_by_role("combobox", name="Datacenter")).to_have_value("dc1")
+    finally:
+        host.close()

@@ -4,7 +4,7 @@ import { html, nothing } from './vendor/lit-html/lit-html.js';
 import { link, name } from './parts.js';
 import { elsewhere, to } from './routes.js';
 import { isRefused } from './api.js';
-import { clockTime, duration } from './words.js';
+import { clockTime, duration, visible } from './words.js';
 
 /** Sections of the navigation: the first ones always, the others behind `More` where it is narrow. */
 const SECTIONS = [
@@ -50,7 +50,7 @@ function chooser(app, route) {
   if (names.length < 2) return html`<span class="dc">${name(names[0] ?? '')}</span>`;
   const choose = (event) => app.navigate(elsewhere(route, event.target.value));
   return html`<select class="dc" aria-label="Datacenter" @change=${choose}>
-    ${names.map((each) => html`<option .value=${each} ?selected=${each === route.dc}>${name(each)}</option>`)}
+    ${names.map((each) => html`<option .value=${each} .selected=${each === route.dc}>${visible(each)}</option>`)}
   </select>`;
 }
 

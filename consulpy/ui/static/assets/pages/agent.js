@@ -143,7 +143,7 @@ function log(view) {
         state.logFilter = event.target.value;
         view.draw();
       }} />
-      <select aria-label="Level" @change=${choose}>${LEVELS.map((level) => html`<option .value=${level} ?selected=${level === state.level}>${level}</option>`)}</select>
+      <select aria-label="Level" @change=${choose}>${LEVELS.map((level) => html`<option .value=${level} .selected=${level === state.level}>${level}</option>`)}</select>
       <button type="button" @click=${toggle}>${state.stream ? 'Pause' : 'Go on'}</button>
     </div>
     ${state.logError ? note(`The log has ended: ${visible(state.logError)}`) : nothing}

@@ -25,7 +25,7 @@ function nameCell(row, tab) {
 function sinceCell(row) {
   if (!row.sinceMs) return nothing;
   const leftMs = row.forgetMs - Date.now();
-  return html`${ago(row.sinceMs)}${row.forgetMs ? html` <span class="muted">forgotten in ${duration(leftMs / 1000)}</span>` : nothing}`;
+  return html`${ago(row.sinceMs)}${row.forgetMs ? html`<span class="muted">, forgotten in ${duration(leftMs / 1000)}</span>` : nothing}`;
 }
 
 const columns = [

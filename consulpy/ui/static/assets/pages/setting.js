@@ -55,7 +55,7 @@ export default {
           ['', 'As the system'],
           ['light', 'Light'],
           ['dark', 'Dark'],
-        ].map(([value, text]) => html`<option .value=${value} ?selected=${value === theme}>${text}</option>`)}
+        ].map(([value, text]) => html`<option .value=${value} .selected=${value === theme}>${text}</option>`)}
       </select></label>
       ${option(view, 'isCompact', 'Compact rows', '28 pixels in place of 36')}
       ${option(view, 'isLive', 'Live updates', 'off: each page asks once')}
