@@ -85,6 +85,21 @@ class Visitor:
         if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != self.address:
             self.faults.append(f"request to another host: {request.url}")
 
+    def begin(self) -> None:
+        """Forget what an earlier test did; files stay in the browser's cache."""
+        self.faults.clear()
+        self.allowed_statuses.clear()
+        self.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        self.page.emulate_media(color_scheme="light")
+
+    def end(self) -> None:
+        """Leave the page, and what it has stored. Raises `AssertionError` if something was wrong with it."""
+        self.page.unroute_all(behavior="ignoreErrors")
+        if self.page.url != "about:blank":
+            self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+            self.page.goto("about:blank")
+        assert not self.faults, "\n".join(self.faults)
+
     def go(self, path: str) -> Page:
         """Open a page by its address below the content path."""
         self.page.goto(self.base + path)

@@ -130,10 +130,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         yield found
 
 
-@pytest.fixture
-def see(browser: "Browser", cluster: Cluster) -> "Iterator[Visitor]":
-    """Somebody who looks at the cluster's page."""
+@pytest.fixture(scope="module")
+def visitor_of_module(browser: "Browser", cluster: Cluster) -> "Iterator[Visitor]":
+    """One tab for all tests of a module: a new one costs more than most tests."""
     from tests.peers.browser import visitor
 
     with visitor(browser, cluster.http) as found:
         yield found
+
+
+@pytest.fixture
+def see(visitor_of_module: "Visitor") -> "Iterator[Visitor]":
+    """Somebody who looks at the cluster's page."""
+    visitor_of_module.begin()
+    yield visitor_of_module
+    visitor_of_module.end()

@@ -1,7 +1,7 @@
 /** What is around every page: skip link, banner with whose view it is, navigation, alerts, status line. */
 
 import { html, nothing } from './vendor/lit-html/lit-html.js';
-import { link, name } from './parts.js';
+import { chosen, link, name } from './parts.js';
 import { elsewhere, to } from './routes.js';
 import { isRefused } from './api.js';
 import { clockTime, duration, visible } from './words.js';
@@ -46,11 +46,11 @@ export function frame(app) {
 }
 
 function chooser(app, route) {
-  const names = [...new Set([route.dc, ...(app.datacenters.body ?? [])])].filter(Boolean);
+  const names = [...new Set([route.dc, ...(app.datacenters.body ?? [])])].filter(Boolean).sort();
   if (names.length < 2) return html`<span class="dc">${name(names[0] ?? '')}</span>`;
   const choose = (event) => app.navigate(elsewhere(route, event.target.value));
-  return html`<select class="dc" aria-label="Datacenter" @change=${choose}>
-    ${names.map((each) => html`<option .value=${each} .selected=${each === route.dc}>${visible(each)}</option>`)}
+  return html`<select class="dc" aria-label="Datacenter" ${chosen(route.dc)} @change=${choose}>
+    ${names.map((each) => html`<option .value=${each}>${visible(each)}</option>`)}
   </select>`;
 }
 

@@ -28,6 +28,22 @@ export const styled = directive(
   },
 );
 
+/** What a `select` shows; after the operator has chosen, attributes of its options say nothing any more. */
+export const chosen = directive(
+  class extends Directive {
+    update(part, [value]) {
+      queueMicrotask(() => {
+        if (part.element.value !== value) part.element.value = value; // when the options are there
+      });
+      return noChange;
+    }
+
+    render() {
+      return noChange;
+    }
+  },
+);
+
 /** A state: shape, word and colour. */
 export function state(word, label = word) {
   const { shape, tone } = STATES[word] ?? STATES.unknown;

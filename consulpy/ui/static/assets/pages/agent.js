@@ -1,6 +1,6 @@
 /** This agent: configuration in force, metrics, log. */
 
-import { facts, html, name, nothing, note, refused, sameOnCommandLine, shown, tabs } from '../parts.js';
+import { chosen, facts, html, name, nothing, note, refused, sameOnCommandLine, shown, tabs } from '../parts.js';
 import { to } from '../routes.js';
 import { currentToken } from '../api.js';
 import { Table } from '../table.js';
@@ -143,7 +143,7 @@ function log(view) {
         state.logFilter = event.target.value;
         view.draw();
       }} />
-      <select aria-label="Level" @change=${choose}>${LEVELS.map((level) => html`<option .value=${level} .selected=${level === state.level}>${level}</option>`)}</select>
+      <select aria-label="Level" ${chosen(state.level)} @change=${choose}>${LEVELS.map((level) => html`<option .value=${level}>${level}</option>`)}</select>
       <button type="button" @click=${toggle}>${state.stream ? 'Pause' : 'Go on'}</button>
     </div>
     ${state.logError ? note(`The log has ended: ${visible(state.logError)}`) : nothing}

@@ -1,6 +1,6 @@
 /** Round trips: a picture of the network coordinates, and the same as a table. */
 
-import { html, link, name, nothing, note, sameOnCommandLine, shown } from '../parts.js';
+import { chosen, html, link, name, nothing, note, sameOnCommandLine, shown } from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { withQuery } from '../api.js';
@@ -84,7 +84,7 @@ export default {
     return html`<h1>Map</h1>
       ${shown(view, coordinates, () =>
         body.length
-          ? html`<label>From <select aria-label="From" @change=${(event) => view.set({ from: event.target.value })}>${nodes.map((each) => html`<option .value=${each.name} .selected=${each.name === from}>${visible(each.name)}</option>`)}</select></label>
+          ? html`<label>From <select aria-label="From" ${chosen(from)} @change=${(event) => view.set({ from: event.target.value })}>${nodes.map((each) => html`<option .value=${each.name}>${visible(each.name)}</option>`)}</select></label>
               ${view.memo('picture', [coordinates.version, from], () => picture(body, from))}
               <h2>Round trips from ${name(from)}</h2>
               ${view.table.tools()} ${view.table.render()}`

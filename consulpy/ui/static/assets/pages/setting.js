@@ -1,6 +1,6 @@
 /** Settings of this browser: the token, theme, keys, live updates. */
 
-import { html, nothing } from '../parts.js';
+import { chosen, html, nothing } from '../parts.js';
 import { currentToken, useToken } from '../api.js';
 
 function logIn(view, event) {
@@ -50,12 +50,12 @@ export default {
           ${currentToken() ? html`<button type="button" @click=${() => forget(view)}>Forget</button>` : nothing}</p>
       </form>
       <h2>This browser</h2>
-      <label>Theme <select aria-label="Theme" @change=${(event) => view.app.change({ theme: event.target.value })}>
+      <label>Theme <select aria-label="Theme" ${chosen(theme)} @change=${(event) => view.app.change({ theme: event.target.value })}>
         ${[
           ['', 'As the system'],
           ['light', 'Light'],
           ['dark', 'Dark'],
-        ].map(([value, text]) => html`<option .value=${value} .selected=${value === theme}>${text}</option>`)}
+        ].map(([value, text]) => html`<option .value=${value}>${text}</option>`)}
       </select></label>
       ${option(view, 'isCompact', 'Compact rows', '28 pixels in place of 36')}
       ${option(view, 'isLive', 'Live updates', 'off: each page asks once')}
