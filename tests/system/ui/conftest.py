@@ -112,8 +112,9 @@ def make_cluster(directory: Path, net: str, is_real: bool, clients: int = 3) -> 
         host.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
+    """Not for longer than a module: while it is there, tests with an asyncio loop of their own can't run."""
     from tests.peers.browser import AXE, CHROMIUM, chromium
 
     if not Path(CHROMIUM).exists() or not AXE.exists():
