@@ -4,8 +4,9 @@ Reads return `(index, result)` and add to `watch` the keys that the index depend
 the store's own records and must not be modified. Changes are in `consulpy.state.registration`.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from consulpy.state.indexes import (
     CHECKS,
@@ -31,6 +32,9 @@ from consulpy.structs.service import (
 )
 
 CONNECT_PROXY = "connect-proxy"
+_Row = TypeVar("_Row")
+#: Instances from which on the records of a service are shared by all reads: watchers of a large one wake together.
+SHARED_MIN: Final = 1000
 
 
 @dataclass(slots=True)
@@ -69,6 +73,8 @@ class Catalog:
             id=lambda check: (check.check_id,),
         )
         self._names: tuple[int, dict[str, list[str]]] = (-1, {})
+        #: The last large result of each kind: its instances, the index of the other tables, and its records.
+        self._built: dict[str, tuple[Sequence[Instance], int, list[Any]]] = {}
         self._tags: dict[Hashable, tuple[Sequence[Instance], dict[str, list[str]]]] = {}
 
     # Nodes
@@ -113,6 +119,8 @@ class Catalog:
         """Instances of a service that have all `tags`; with `connect` its proxies."""
         rows = self._rows(name, connect)
         index = self._service_index(watch, name, rows, (NODES, SERVICES), connect)
+        if not tags and len(rows) >= SHARED_MIN:
+            return index, self._shared(rows, self._service_node, self._indexes.get(NODES))
         return index, [self._service_node(row) for row in rows if has_tags(row.service.tags, tags)]
 
     def service_nodes_at(self, watch: WatchSet | None, address: str) -> tuple[int, list[ServiceNode]]:
@@ -127,6 +135,9 @@ class Catalog:
         """As `service_nodes`, each with its node and the checks of both."""
         rows = self._rows(name, connect)
         index = self._service_index(watch, name, rows, (NODES, SERVICES, CHECKS), connect)
+        if not tags and len(rows) >= SHARED_MIN:
+            changed = self._indexes.max(None, NODES, CHECKS)
+            return index, self._shared(rows, self._check_service_node, changed)
         return index, [self._check_service_node(row) for row in rows if has_tags(row.service.tags, tags)]
 
     def service_dump(self, watch: WatchSet | None, kind: str | None = None) -> tuple[int, list[CheckServiceNode]]:
@@ -195,6 +206,16 @@ class Catalog:
 
     def _rows(self, name: str, connect: bool) -> Sequence[Instance]:
         return self.services_table.by("connect" if connect else "name", name.lower())
+
+    def _shared(self, rows: Sequence[Instance], build: Callable[[Instance], _Row], changed: int) -> list[_Row]:
+        """The records of many instances, built once for all reads until something changes that they show.
+
+        `changed`: the index of the last change of the tables that they show beside the instances themselves.
+        """
+        shared = self._built.get(build.__name__)
+        if shared is None or shared[0] is not rows or shared[1] != changed:
+            shared = self._built[build.__name__] = rows, changed, list(map(build, rows))
+        return list(shared[2])
 
     def _service_index(
         self, watch: WatchSet | None, name: str, rows: Sequence[Instance], tables: tuple[str, ...], connect: bool

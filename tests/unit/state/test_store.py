@@ -433,3 +433,28 @@ def test_a_restored_state_wakes_everybody(world: World) -> None:
     world.store.watchers.wait(watch, lambda: woken.append(1))
     world.store.replace_by(Store())
     assert woken
+
+
+def test_a_large_service_is_built_once_until_something_changes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All watchers of a service wake at the same change; each would build thousands of records."""
+    monkeypatch.setattr("consulpy.state.catalog.SHARED_MIN", 1)
+    catalog = world.store.catalog
+    web = NodeService(id="web", service="web")
+    changes = [
+        RegisterRequest(node="n", address="10.0.0.1", service=web),
+        RegisterRequest(node="n", address="10.0.0.2"),
+        RegisterRequest(node="n", address="10.0.0.2", checks=[HealthCheck(node="n", check_id="up", status="passing")]),
+        RegisterRequest(node="n", address="10.0.0.2", checks=[HealthCheck(node="n", check_id="up", status="critical")]),
+        RegisterRequest(node="n", address="10.0.0.2", service=NodeService(id="web", service="web", port=80)),
+        RegisterRequest(node="m", address="10.0.0.3", service=web),
+    ]
+    for change in [*map(Register, changes), Deregister(DeregisterRequest(node="n", check_id="up"))]:
+        world.do(change)
+        for read in (catalog.check_service_nodes, catalog.service_nodes):
+            first, again = read(None, "web")[1], read(None, "web")[1]
+            assert [id(row) for row in first] == [id(row) for row in again]
+            again.clear()  # a reader's list is its own
+            with monkeypatch.context() as patch:
+                patch.setattr("consulpy.state.catalog.SHARED_MIN", 1000)
+                assert read(None, "web")[1] == first == read(None, "web")[1]
+    assert len(catalog.check_service_nodes(None, "web")[1]) == 2
