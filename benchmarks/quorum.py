@@ -67,14 +67,16 @@ class Quorum:
 
     @property
     def leader(self) -> Running:
-        """The server that the others name. Raises `RuntimeError` if they do not agree."""
-        named = {each.http("/v1/status/leader") for each in self.servers.values()}
-        for each in self.servers.values():
-            if named == {json.dumps(f"{each.address}:8300").encode()} or named == {
-                json.dumps(f"{each.address}:8300").encode() + b"\n"
-            }:
-                return each
-        raise RuntimeError(f"{self.program}: leaders {named}")
+        """The server that all name. Raises `TimeoutError` if they do not agree."""
+        end_s = time.monotonic() + PATIENCE_S
+        while True:
+            named = {(each.http("/v1/status/leader") or b"").strip() for each in self.servers.values()}
+            for each in self.servers.values():
+                if named == {json.dumps(f"{each.address}:8300").encode()}:
+                    return each
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"{self.program}: leaders {named}")
+            time.sleep(0.2)
 
     @property
     def follower(self) -> Running:
@@ -171,7 +173,10 @@ def _leave(quorum: Quorum) -> Sample:
     leader = quorum.leader
 
     def leave() -> None:
-        leader.put("/v1/agent/leave")
+        with suppress(OSError, http.client.HTTPException):  # the answer may come after a minute, or not at all
+            connection = http.client.HTTPConnection(leader.address, 8500, timeout=PATIENCE_S)
+            connection.request("PUT", "/v1/agent/leave")
+            connection.getresponse()
         leader.process.wait(PATIENCE_S)
 
     gap_s = longest_gap(quorum, leader, leave)
