@@ -310,6 +310,18 @@ class RaftDatabase(LogStore):
         return None
 
 
+class MemoryDatabase(RaftDatabase):
+    """The same without a file, for servers of a quorum that store nothing: it is gone with its server."""
+
+    def __init__(self, say: Callable[[str, str], None]) -> None:
+        super().__init__(":memory:", say)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._check_ours(connection)
+        return connection
+
+
 def _put(key: str, value: bytes) -> tuple[str, tuple[str, bytes]]:
     return "INSERT OR REPLACE INTO raft VALUES (?, ?)", (key, value)
 

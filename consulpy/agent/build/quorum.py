@@ -23,7 +23,7 @@ from consulpy.metrics.registry import Registry
 from consulpy.metrics.tallies import Tallies
 from consulpy.raft.configuration import Configuration
 from consulpy.raft.configuration import Server as RaftServer
-from consulpy.raft.disk import RaftDatabase
+from consulpy.raft.disk import MemoryDatabase, RaftDatabase
 from consulpy.raft.interfaces import NotLeader, Observer, Role
 from consulpy.raft.leader_watch import LeaderWatch
 from consulpy.raft.machine import Raft
@@ -58,10 +58,12 @@ class QuorumServer(Observer):
     """Raft of one server, and its observer.
 
     Built in three steps, as the parts need each other: the constructor opens the log, `attach` connects it to gossip
-    and RPC, `start` loads the stored state. `folder`: directory of the Raft log. `metrics`: the agent's.
+    and RPC, `start` loads the stored state. `folder`: directory of the Raft log; None: in memory.
     """
 
-    def __init__(self, config: RuntimeConfig, reactor: Any, rng: Random, metrics: Registry, folder: Path) -> None:
+    def __init__(
+        self, config: RuntimeConfig, reactor: Any, rng: Random, metrics: Registry, folder: Path | None
+    ) -> None:
         self._config = config
         self._reactor = reactor
         self._rng = rng
@@ -71,7 +73,9 @@ class QuorumServer(Observer):
         self.log = ReplicatedLog(self.store, metrics, reactor.seconds)
         self._own = RaftServer(host_port(config.advertise_addr, config.ports.server), config.node_id)
         self._disk = disk_thread("raft-log", reactor)
-        self._database = RaftDatabase(str(folder / "log.sqlite"), _say, alone=config.bootstrap)
+        self._database = (
+            RaftDatabase(str(folder / "log.sqlite"), _say, alone=config.bootstrap) if folder else MemoryDatabase(_say)
+        )
         self._storage = StoreStorage(self._database, self._own, self._disk.run, reactor.callFromThread, self._disk.call)
         self._delays = LockDelays(reactor)
         self.store.on_lock_delay = self._delays.start
@@ -129,7 +133,14 @@ class QuorumServer(Observer):
 
     def start(self) -> None:
         """Load the stored state and join the quorum. Raises `ConfigError` for a log that cannot be read."""
-        data_dir = Path(self._config.data_dir or "")
+        if self._config.data_dir is not None:
+            self._look_for_files(Path(self._config.data_dir))
+        self.raft.start()
+        if self._config.bootstrap and not self.raft.log.last_index:
+            self.raft.bootstrap(Configuration.of([self._own]))
+
+    def _look_for_files(self, data_dir: Path) -> None:
+        """Take over what a real server or an operator has left in the data directory."""
         peers = data_dir / PEERS_FILE
         recovered = read_peers(peers) if peers.exists() else None
         if is_real_server(data_dir):
@@ -139,9 +150,6 @@ class QuorumServer(Observer):
             delete_peers(peers)
             names = ", ".join(server.address for server in recovered.servers)
             _say("warn", f"the quorum was recovered by {PEERS_FILE}: last_log_index={index} servers: {names}")
-        self.raft.start()
-        if self._config.bootstrap and not self.raft.log.last_index:
-            self.raft.bootstrap(Configuration.of([self._own]))
 
     def _adopt_real_server(self, data_dir: Path) -> None:
         """Adopt term, vote, snapshot and log of a real Consul server, then set its log aside."""

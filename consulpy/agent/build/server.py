@@ -42,14 +42,15 @@ if TYPE_CHECKING:
 
 
 def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Registry) -> "QuorumServer | None":
-    """Raft of this server, not yet attached, though it may be a quorum of one; None for -dev: it has no disk."""
-    if config.data_dir is None:
+    """Raft of this server, not yet attached, though it may be a quorum of one; None for one server in memory (-dev)."""
+    if config.data_dir is None and config.bootstrap_expect < 2:
         return None
-    path = Path(config.data_dir) / "state" / "log.sqlite"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = Path(config.data_dir) / "state" if config.data_dir is not None else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     from consulpy.agent.build.quorum import QuorumServer
 
-    return QuorumServer(config, reactor, rng, metrics, path.parent)
+    return QuorumServer(config, reactor, rng, metrics, folder)
 
 
 def memory_log(reactor: Any, metrics: Measures) -> Log:

@@ -337,3 +337,34 @@ async def test_the_programs_service_leaves_signals_alone_unless_they_are_its_own
                 signal.signal(number, handler)
             await service.stopService()
             await deferLater(reactor, 0.05)  # its ports are closed a turn later
+
+
+@pytest_twisted.ensureDeferred
+async def test_three_servers_in_memory_wait_for_each_other_and_lead_together() -> None:
+    before = what_is_there()
+    config: dict[str, Any] = {"bootstrap_expect": 3, "performance": {"raft_multiplier": 1}}
+    agents = [server(**config) for _ in range(3)]
+    starting = [agent.start() for agent in agents]
+    await deferLater(reactor, 0.2)
+    assert not any(each.called for each in starting)
+    for agent in agents[1:]:
+        await agent.join(agents[0])
+    for each in starting:
+        await each
+    await agents[0].request("PUT", "/v1/kv/key", b"value")
+    assert (await agents[2].request("GET", "/v1/kv/key?raw")).body == b"value"
+    assert len((await agents[1].request("GET", "/v1/status/peers")).json()) == 3
+    for agent in agents:
+        await agent.stop()
+    assert what_is_there() == before
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_agent_that_is_stopped_before_there_is_a_leader_says_so() -> None:
+    before = what_is_there()
+    agent = server(bootstrap_expect=3)
+    starting = agent.start()
+    await agent.stop()
+    with pytest.raises(RuntimeError, match="stopped before its datacenter had a leader"):
+        await starting
+    assert what_is_there() == before
