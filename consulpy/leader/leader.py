@@ -15,6 +15,7 @@ from consulpy.leader.acl import AclTasks
 from consulpy.leader.connect import ConnectTasks
 from consulpy.leader.coordinates import CoordinateBatches
 from consulpy.leader.lock_delays import LockDelays
+from consulpy.leader.mesh_replication import MeshReplication
 from consulpy.leader.session_ttl import SessionTimers
 from consulpy.leader.tombstone_gc import TombstoneReaper
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
@@ -48,7 +49,8 @@ class Leader:
     `bootstrap_entries`: config entries written if none of their kind and name exists. `on_ready()`: called once, when
     the leader can answer calls; `log(level, text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`:
     whether no other server can be part of the quorum. `delays`: lock delays from before this term. `acl(write)`:
-    creates the ACL tasks, None if ACLs are disabled. `connect`: the tasks of Connect, None if it is off.
+    creates the ACL tasks, None if ACLs are disabled. `connect`: the tasks of Connect, None if it is off. `replication`:
+    of config entries and intentions, None in the primary datacenter.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Leader:
         delays: LockDelays | None = None,
         acl: Callable[[Callable[[Command], None]], AclTasks] | None = None,
         connect: ConnectTasks | None = None,
+        replication: MeshReplication | None = None,
     ) -> None:
         self._bootstrap_entries = bootstrap_entries
         self._wall_s = wall_s or clock.seconds
@@ -87,6 +90,7 @@ class Leader:
         self.sessions = SessionTimers(datacenter, state_log.store, clock, self._write, delays)
         self._acl = acl(self._write) if acl is not None else None
         self._connect = connect
+        self._replication = replication
         self._tombstones = TombstoneReaper(datacenter, state_log.store, clock, self._write)
 
     def start(self) -> None:
@@ -134,6 +138,8 @@ class Leader:
             self._acl.stop()
         if self._connect is not None:
             self._connect.stop()
+        if self._replication is not None:
+            self._replication.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -232,6 +238,8 @@ class Leader:
             self._acl.start()
         if self._connect is not None:
             self._connect.start()
+        if self._replication is not None:
+            self._replication.start()
         self._on_ready()
         self._sweep()
 

@@ -15,7 +15,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
-from consulpy.rpc.acl.primary import PRIMARY_CALLS, for_elsewhere, home_of, moved
+from consulpy.rpc.acl.primary import CONFIG_ENTRY_WRITES, INTENTION_WRITE, PRIMARY_CALLS, for_elsewhere, home_of, moved
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, Run, WaitLimits, wait_s
 from consulpy.rpc.connect.interface import CertificateAuthority, TlsOfServers
 from consulpy.rpc.dependencies import DependencySet
@@ -173,6 +173,8 @@ class Server:
         self.authority: CertificateAuthority | None = None
         #: The datacenter that has the policies, roles and global tokens; "": this one.
         self.primary_datacenter = ""
+        #: The primary datacenter, where config entries and intentions are written; "": this is it.
+        self.mesh_primary = ""
         #: How the copying from there goes, if this server does it.
         self.acl_replication: Callable[[], ReplicationStatus] | None = None
         #: The secret that it reads there with.
@@ -284,7 +286,12 @@ class Server:
             return self._forward(datacenter, method, request)
         if self.primary_datacenter and method.name in PRIMARY_CALLS:
             return maybeDeferred(self._serve_or_forward, method, request)
+        if self.mesh_primary and self._is_written_in_primary(method):
+            return self._forward(self.mesh_primary, method, moved(request, self.mesh_primary))
         return self._serve_here(method, request, dependencies)
+
+    def _is_written_in_primary(self, method: Method) -> bool:
+        return method.name in CONFIG_ENTRY_WRITES or (method.name == INTENTION_WRITE and self.authority is not None)
 
     def _serve_or_forward(self, method: Method, request: Record) -> "Deferred[Any]":
         """What belongs to the primary datacenter is answered there."""

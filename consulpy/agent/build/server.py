@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.access import acl_duties, server_guard
@@ -13,15 +14,19 @@ from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import AclResetFile
+from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
+from consulpy.errors import NoPathToDatacenter
 from consulpy.leader.connect import ConnectTasks
 from consulpy.leader.leader import Leader
 from consulpy.leader.lock_delays import LockDelays
+from consulpy.leader.mesh_replication import MeshReplication
 from consulpy.metrics.registry import Measures, Registry
 from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.connect.interface import CertificateAuthority
+from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import SERVER_IDLE_STREAMS, ConnectionPool
 from consulpy.rpc.server import Server
@@ -109,6 +114,8 @@ def server_role(
     role.stops.append(role.cache.close)
     if config.acl.enabled and config.primary_datacenter != config.datacenter:
         server.primary_datacenter = config.primary_datacenter
+    if config.primary_datacenter != config.datacenter:
+        server.mesh_primary = config.primary_datacenter
     make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server)
     if quorum is not None:
         quorum.attach(server, lan, dialer, connections, make_leader)
@@ -177,6 +184,28 @@ def _make_leader(
         delays=delays,
         acl=acl_duties(config, log, reactor, server),
         connect=_connect_tasks(server, reactor),
+        replication=_mesh_replication(config, log, reactor, server),
+    )
+
+
+def _mesh_replication(config: RuntimeConfig, log: Log, reactor: Any, server: Server) -> MeshReplication | None:
+    if not server.mesh_primary:
+        return None
+
+    def ask(method: str, request: Record) -> "Deferred[Any]":
+        if server.remote_datacenters is None:
+            return fail(NoPathToDatacenter())
+        return server.remote_datacenters.call(server.mesh_primary, method_named(method), request)
+
+    return MeshReplication(
+        lambda: log.store,
+        reactor,
+        server.mesh_primary,
+        ask,
+        server.submit,
+        lambda: server.replication_token(),
+        reporter("replication"),
+        with_intentions=config.connect.enabled,
     )
 
 
@@ -193,7 +222,7 @@ def _authority(config: RuntimeConfig, server: Server) -> CertificateAuthority | 
 
 
 def _bootstrap_entries(config: RuntimeConfig) -> Sequence[Entry]:
-    if not config.config_entries.bootstrap:
+    if not config.config_entries.bootstrap or config.primary_datacenter != config.datacenter:
         return ()
     from consulpy.config.bootstrap_entries import entries_of
 

@@ -17,6 +17,9 @@ _GLOBAL: Final = frozenset({"ACL.PolicySet", "ACL.PolicyDelete", "ACL.RoleSet", 
 _TOKENS: Final = frozenset({"ACL.TokenSet", "ACL.TokenClone", "ACL.TokenDelete"})
 #: There is no first token but the primary's; tokens from before 1.4 are written there.
 _NOT_HERE: Final = frozenset({"ACL.BootstrapTokens", "ACL.Bootstrap", "ACL.Apply"})
+#: Written in the primary datacenter, and copied by the others: config entries always, intentions where Connect is on.
+CONFIG_ENTRY_WRITES: Final = frozenset({"ConfigEntry.Apply", "ConfigEntry.Delete", "ConfigEntry.DeleteCas"})
+INTENTION_WRITE: Final = "Intention.Apply"
 #: Calls that a server outside the primary datacenter may have to pass on.
 PRIMARY_CALLS: Final = _GLOBAL | _TOKENS | _NOT_HERE
 

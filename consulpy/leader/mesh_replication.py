@@ -1,0 +1,150 @@
+"""Copies config entries and intentions from the primary datacenter, in which alone they are written.
+
+One loop for each: a list that waits for changes, and what differs written here. Source: docs/wire/connect.md,
+"Secondary datacenters".
+"""
+
+import dataclasses
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from consulpy.backoff import backoff_s
+from consulpy.clock import Clock
+from consulpy.codec.record import Record
+from consulpy.errors import RPCError
+from consulpy.state.command import Command
+from consulpy.state.commands import ConfigEntry, Intention
+from consulpy.state.config_entry import DELETE, UPSERT
+from consulpy.state.store import Store
+from consulpy.structs.config_entry_requests import EntryRequest
+from consulpy.structs.intention import IntentionRequest
+from consulpy.structs.options import QueryOptions
+from consulpy.structs.requests import SpecificRequest
+
+#: Between two rounds, in seconds; after failures at first, and at most.
+PAUSE_S: Final = 0.05
+RETRY_S: Final = 1.0
+PAUSE_MOST_S: Final = 30.0
+_WAIT_NS: Final = 60 * 10**9
+#: Kinds in the order in which they are written: what others need comes first.
+_ORDER: Final = (
+    "proxy-defaults",
+    "service-defaults",
+    "service-resolver",
+    "service-splitter",
+    "service-router",
+    "terminating-gateway",
+    "ingress-gateway",
+)
+
+
+class Primary(Protocol):
+    """Asks a server of the primary datacenter."""
+
+    def __call__(self, method: str, request: Record) -> "Deferred[Any]":
+        """The reply. Fails with `RPCError`."""
+
+
+class MeshReplication:
+    """`token()`: the replication token. `submit(command)`: store a change. `say(level, text)`: a line in the log.
+
+    `with_intentions`: intentions are the primary's only where Connect is on.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        clock: Clock,
+        primary: str,
+        ask: Primary,
+        submit: Callable[[Command], "Deferred[Any]"],
+        token: Callable[[], str],
+        say: Callable[[str, str], None],
+        *,
+        with_intentions: bool,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._primary = primary
+        self._ask = ask
+        self._submit = submit
+        self._token = token
+        self._say = say
+        self._kinds: list[tuple[str, Callable[[int], Coroutine[Any, Any, int]]]] = [("config entries", self._entries)]
+        if with_intentions:
+            self._kinds.append(("intentions", self._intentions))
+        self._running: list[Deferred[None]] = []
+
+    def start(self) -> None:
+        """Begin to copy."""
+        if not self._running:
+            self._running = [Deferred.fromCoroutine(self._loop(*each)) for each in self._kinds]
+            for loop in self._running:
+                loop.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+    def stop(self) -> None:
+        """End it."""
+        running, self._running = self._running, []
+        for loop in running:
+            loop.cancel()
+
+    async def _loop(self, what: str, round_: Callable[[int], Coroutine[Any, Any, int]]) -> None:
+        index, failures = 0, 0
+        while True:
+            try:
+                index, failures = await round_(index), 0
+            except RPCError as error:
+                index, failures = 0, failures + 1
+                self._say("warn", f"{what} could not be copied from {self._primary}: {error}")
+            pause_s = backoff_s(failures, RETRY_S, PAUSE_MOST_S) if failures else PAUSE_S
+            done: Deferred[None] = Deferred(lambda _: timer.cancel())  # noqa: B023 - cancelled while it is this one
+            timer = self._clock.callLater(pause_s, done.callback, None)
+            await done
+
+    async def _list(self, method: str, index: int) -> Any:
+        options = QueryOptions(token=self._token(), allow_stale=True, min_query_index=index)
+        options.max_query_time = _WAIT_NS if index else 0
+        return await self._ask(method, SpecificRequest(datacenter=self._primary, options=options))
+
+    async def _entries(self, index: int) -> int:
+        reply = await self._list("ConfigEntry.ListAll", index)
+        here = {(each.kind, each.name): each for each in self._store().config_entries.table.all()}
+        there = {(each.kind, each.name): each for each in reply.entries}
+        refused: list[RPCError] = []
+        for key in sorted(here.keys() - there.keys(), key=_rank, reverse=True):
+            await self._write_entry(DELETE, here[key], refused)
+        for key in sorted(there, key=_rank):
+            if key not in here or _bare(here[key]) != _bare(there[key]):
+                await self._write_entry(UPSERT, _bare(there[key]), refused)
+        if refused:
+            raise refused[0]
+        return int(reply.meta.index)
+
+    async def _write_entry(self, op: str, entry: Any, refused: list[RPCError]) -> None:
+        try:
+            await self._submit(ConfigEntry(EntryRequest(self._primary, "", op, entry, entry.kind)))
+        except RPCError as error:
+            refused.append(error)
+
+    async def _intentions(self, index: int) -> int:
+        reply = await self._list("Intention.List", index)
+        here = {each.id: each for each in self._store().intentions.table.all()}
+        there = {each.id: each for each in reply.intentions or ()}
+        for key in sorted(here.keys() - there.keys()):
+            await self._submit(Intention(IntentionRequest(self._primary, "", "delete", here[key])))
+        for key in sorted(there):
+            if key not in here or _bare(here[key]) != _bare(there[key]):
+                op = "update" if key in here else "create"
+                await self._submit(Intention(IntentionRequest(self._primary, "", op, _bare(there[key]))))
+        return int(reply.meta.index)
+
+
+def _rank(key: tuple[str, str]) -> tuple[int, str]:
+    return (_ORDER.index(key[0]) if key[0] in _ORDER else len(_ORDER), key[1])
+
+
+def _bare(row: Any) -> Any:
+    """A row without the indexes, which are those of its own datacenter."""
+    return dataclasses.replace(row, create_index=0, modify_index=0)
