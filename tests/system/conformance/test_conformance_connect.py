@@ -15,7 +15,6 @@ PATIENCE_S = 540
 #: How many cases of each area pass, at least; an area that is not here passes whole but for `BETTER`.
 FLOOR: Final[dict[str, int]] = {
     "acl": 9,
-    "dcs": 4,
     "authorize": 13,
     "dev": 1,
     "proxies": 33,
