@@ -52,10 +52,12 @@ def machine() -> str:
 
 
 class Running:
-    """A started agent."""
+    """A started agent. Raises `FileExistsError` if another one has its address: that one would be measured."""
 
     def __init__(self, program: str, node: str, address: str, directory: Path, *flags: str) -> None:
         self.program, self.node, self.address = program, node, address
+        if self.http("/v1/status/leader") is not None:
+            raise FileExistsError(f"another agent answers at {address}:8500: end it, or run in a network namespace")
         config = directory / f"{program}-{node}.json"
         config.write_text(json.dumps(_CONFIG))
         command = [PROGRAMS[program], "agent", "-node", node, "-bind", address, "-client", address]
