@@ -51,9 +51,10 @@ def says(machines: Machines, victim: str, *causes: str, within_s: float = 40.0) 
 def test_nothing_is_wrong(machines: Machines) -> None:
     """On a healthy cluster all findings pass, and no peer logs a warning because of the questions."""
     before = {name: len(machine.agent.output) for name, machine in machines.items() if machine.agent is not None}
-    findings = machines["a"].doctor()
-    assert [each for each in findings if each["status"] != "pass"] == []
-    assert [each for each in machines["c"].doctor() if each["status"] != "pass"] == []
+    for name in ("a", "c"):  # on a machine that is busy itself an agent says that it is slow, and is right
+        eventually(
+            lambda name=name: {each["status"] for each in machines[name].doctor()} == {"pass"}, "all is well", 60
+        )
     for name in OTHERS:
         verdict = machines["a"].why(name)
         assert (verdict["cause"], verdict["evidence"]) == ("healthy", [])
