@@ -26,9 +26,14 @@ SETTLED_WITHIN_S: Final = 15.0
 
 
 def make_nodes(
-    layers: str, configs: Sequence[RuntimeConfig], network: Network, seed: int | str, record: Record, folder: Path
+    layers: str,
+    configs: Sequence[RuntimeConfig],
+    network: Network,
+    seed: int | str,
+    record: Record,
+    folder: Path | None,
 ) -> dict[str, Node]:
-    """The nodes by name, not started. `folder`: where servers have their data directories."""
+    """The nodes by name, not started. `folder`: where servers of whole agents have their data."""
     clock = network.clock
     assert isinstance(clock, HeapClock)
     nodes: dict[str, Node] = {}
@@ -39,7 +44,7 @@ def make_nodes(
         else:
             from consulpy.testing.simulation.agent_node import AgentNode  # costly imports
 
-            place = folder / config.node_name if config.server else None
+            place = folder / config.node_name if config.server and folder is not None else None
             nodes[config.node_name] = AgentNode(config, network, own_clock, seed, record, place)
     return nodes
 

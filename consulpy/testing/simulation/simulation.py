@@ -87,8 +87,9 @@ class Simulation:
         self._checks: list[Condition] = []
         self._is_checking = False
         self._trace_path: Path | None = None
-        self._folder = _temporary_folder()
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder = _temporary_folder() if layers == "agents" and servers else None
+        if self._folder is not None:
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self.nodes: dict[str, Node] = make_nodes(
             layers, configs(config or {}, seed, servers, clients), self.network, seed, self._record, self._folder
         )

@@ -194,3 +194,16 @@ def test_simulated_agents_open_no_socket_and_start_no_thread(monkeypatch: pytest
     sim.schedule(at(2).crash("n0"), at(5).restart("n0"))
     sim.run(30)
     assert web(sim, "n1") == ["n3"]
+
+
+def test_a_simulation_leaves_no_file_behind(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    script = (
+        "import os; os.access = lambda *_: False\n"  # no memory file system: the logs go where TMPDIR says
+        "from pathlib import Path\n"
+        "from consulpy.testing.simulation import Simulation\n"
+        f"Simulation(1, 1, seed=1, layers='gossip'); assert not list(Path({str(tmp_path)!r}).iterdir())\n"
+        f"sim = Simulation(1, 1, seed=1); assert list(Path({str(tmp_path)!r}).iterdir())\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment, timeout=120)
+    assert list(tmp_path.iterdir()) == []
