@@ -169,3 +169,26 @@ def test_a_client_that_knows_no_server_says_so(host: Host) -> None:
     )
     assert done.returncode == 1
     assert "auto_encrypt.tls: which servers to ask is not known" in done.stderr
+
+
+MASTER = "cf000000-0000-0000-0000-0000000000aa"
+
+
+def access(**tokens: str) -> dict[str, Any]:
+    return {"acl": {"enabled": True, "default_policy": "deny", "tokens": tokens}}
+
+
+@pytest.mark.parametrize("server", [OWN, REAL])
+def test_under_access_control_a_client_needs_the_right_to_write_its_node(host: Host, server: str) -> None:
+    pair = Pair(host, server, OWN)
+    pair.start(1, SERVER | access(master=MASTER, agent=MASTER))
+    eventually(lambda: ask(f"{pair.http(1)}/v1/connect/ca/roots")["Roots"], "a CA", 60)
+    nobody = pair.start(2, CLIENT | access())
+    eventually(lambda: "Permission denied" in nobody.output, "a refusal", 30)
+    nobody.terminate()
+    pair.start(2, CLIENT | access(agent=MASTER))
+
+    def both() -> bool:
+        return {row["Node"] for row in ask(f"{pair.http(2)}/v1/catalog/nodes?token={MASTER}")} == {"n1", "n2"}
+
+    eventually(both, "a client in the catalog", 60)
