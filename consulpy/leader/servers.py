@@ -200,7 +200,10 @@ class QuorumServers:
     def _ask_all(self) -> None:
         for member in list(self._members()):
             info = self._server(member)
-            if info is None or member.status is Status.LEFT:
+            if info is None:
+                continue
+            if member.status is Status.LEFT:
+                self.health.pop(info.id, None)  # it has to be well anew when it comes back
                 continue
             if info.id == self._raft.server_id:
                 own = RaftStats("0", self._raft.log.last_index, self._raft.log.last_term)

@@ -124,26 +124,30 @@ class _LogConnection:
     def __init__(self, peers: Peers, server: Server) -> None:
         self._waiting: list[tuple[Request, Answered]] = []
         self._connection: PeerConnection | None = None
-        self.is_closed = False
+        self._is_closed = False
         peers.connect(server, self._connected, self._failed)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether another one is needed. The other end may have closed it while nothing was asked."""
+        return self._is_closed or (self._connection is not None and not self._connection.is_open)
 
     def ask(self, request: Request, answered: Answered) -> None:
         """Send, or wait for the connection."""
         if self._connection is not None:
             self._connection.ask(request, answered)
-            self.is_closed = not self._connection.is_open
         else:
             self._waiting.append((request, answered))
 
     def close(self) -> None:
         """Close it; all calls fail."""
-        self.is_closed = True
+        self._is_closed = True
         if self._connection is not None:
             self._connection.close("aborted")
         self._fail_waiting(RaftError("aborted"))
 
     def _connected(self, connection: PeerConnection) -> None:
-        if self.is_closed:
+        if self._is_closed:
             connection.close("aborted")
             return
         self._connection = connection
@@ -152,7 +156,7 @@ class _LogConnection:
             connection.ask(request, answered)
 
     def _failed(self, error: Exception) -> None:
-        self.is_closed = True
+        self._is_closed = True
         self._fail_waiting(error)
 
     def _fail_waiting(self, error: Exception) -> None:

@@ -43,7 +43,10 @@ class PeerConnection(Protocol):
         transport.write(RAFT_BYTE)
 
     def ask(self, request: Request, answered: Answered, timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Send a request."""
+        """Send a request; a closed connection fails it, but never from within the call."""
+        if not self.is_open:
+            self._clock.callLater(0, answered, RaftError("EOF"))
+            return
         timer = self._clock.callLater(timeout_s, self._timed_out)
         self._calls.append((type(request), answered, timer))
         transport: Any = self.transport

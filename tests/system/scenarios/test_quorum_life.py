@@ -64,6 +64,23 @@ def test_a_server_that_comes_back_at_another_address_is_the_same_server(host: Ho
     assert quorum.put(moves, "after", "x")
 
 
+@pytest.mark.parametrize("mix", ["own", "one real"])
+def test_a_server_that_left_comes_back_and_gets_the_log_again(host: Host, mix: str) -> None:
+    quorum = begun(host, mix)
+    leader = quorum.leader()
+    other = next(number for number in quorum.kinds if number != leader)
+    program = quorum.running.pop(leader)
+    host.run(quorum.kinds[leader], "leave", f"-http-addr={quorum.address(leader)}:8500")
+    program.wait()
+    eventually(lambda: f"n{leader}" not in servers(quorum, other), "it is removed")
+    assert quorum.put(other, "meanwhile", "x")
+    quorum.start(leader, "-rejoin")
+    eventually(lambda: servers(quorum, other).get(f"n{leader}", {}).get("Voter"), "it votes again", 60)
+    for count in range(3):
+        assert quorum.put(other, "again", str(count))
+        eventually(lambda count=count: quorum.value(leader, "again") == str(count), "it gets what is written", 10)
+
+
 class SmallDisk:
     """A small disk at the data directory of one server, that only programs started through it see."""
 

@@ -118,6 +118,16 @@ def test_a_server_tagged_nonvoter_is_never_promoted() -> None:
     assert world.configuration.server("b") == server("b", NONVOTER)
 
 
+def test_who_left_and_came_back_begins_to_wait_anew() -> None:
+    world = World(server("a"), server("b"), server("c"))
+    world.advance(20)
+    world.event(MemberEventKind.LEAVE, member("c", Status.LEFT))
+    world.advance(3)
+    world.event(MemberEventKind.JOIN, member("c"))
+    world.advance(9)
+    assert world.configuration.server("c") == server("c", NONVOTER)
+
+
 def test_who_was_unwell_begins_to_wait_anew() -> None:
     world = World(server("a"), server("b", NONVOTER))
     world.advance(8)

@@ -305,6 +305,29 @@ def test_an_aborted_log_is_dialed_anew() -> None:
     assert len(dialing.made) == 2
 
 
+def test_a_log_whose_connection_was_closed_while_nothing_was_asked_is_dialed_anew() -> None:
+    """A server left, and came back: a call on the old connection would never be answered."""
+    dialing = Dialing()
+    append = AppendEntries(entries=[], term=1)
+    dialing.peers.call(PEER, append, dialing.answers.append)
+    dialing.made[0].dataReceived(encode_reply(AppendEntriesReply(term=1, success=True)))
+    dialing.made[0].connectionLost()
+    dialing.peers.call(PEER, append, dialing.answers.append)
+    assert len(dialing.made) == 2
+    dialing.made[1].dataReceived(encode_reply(AppendEntriesReply(term=1, success=True)))
+    assert len(dialing.answers) == 2
+
+
+def test_a_call_on_a_closed_connection_fails() -> None:
+    made = Connected()
+    made.connection.connectionLost()
+    made.connection.ask(RequestVote(), made.answers.append)
+    assert made.answers == []
+    made.clock.advance(0)
+    assert [str(each) for each in made.answers] == ["EOF"]
+    assert not made.clock.getDelayedCalls()
+
+
 class OneState:
     """A snapshot of three parts; the test says when the next one is read."""
 
