@@ -210,6 +210,12 @@ def test_tokens_and_policies_are_managed_and_no_secret_is_in_a_list(browser: "Br
         assert READER not in page.content()
         assert see.serious() == []
         page.get_by_role("row").filter(has_text="for a test").get_by_role("link").click()
+        page.get_by_role("textbox", name="Description").fill("for a test, changed")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("status").first).to_contain_text("was saved")
+        page.reload()
+        expect(page.get_by_role("textbox", name="Description")).to_have_value("for a test, changed")
+        expect(page.get_by_role("textbox", name="Policies")).to_have_value("made-here")
         page.get_by_role("button", name="Delete").click()
         page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("ACL")
