@@ -162,8 +162,12 @@ def test_check_and_set_of_an_entry(harness: HttpHarness) -> None:
         ({"Kind": 7}, 400, "Kind value in payload is not a string"),
         ({"Kind": "service-splitter", "Name": "x"}, 500, "no splits configured"),
         (
-            {"Kind": "service-splitter", "Name": "x", "Splits": [{"Weight": 60}, {"Weight": 30}]},
+            {"Kind": "service-splitter", "Name": "x", "Splits": [{"Weight": 60}, {"Weight": 30, "Service": "y"}]},
             500, "the sum of all split weights must be 100, not 90.000000",
+        ),
+        (
+            {"Kind": "service-splitter", "Name": "x", "Splits": [{"Weight": 60}, {"Weight": 30}]},
+            500, "split destination occurs more than once",
         ),
         ({"Kind": "service-defaults", "Name": "x", "Meta": 7}, 400, "'Meta' expected a map, got 'float64'"),
         ({"Kind": "service-resolver", "Name": "x", "ConnectTimeout": "soon"}, 400, "time: invalid duration"),
