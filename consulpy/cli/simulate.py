@@ -12,6 +12,8 @@ from consulpy.gocompat.flag import Flag, unsigned
 if TYPE_CHECKING:
     from consulpy.testing.simulation.study import Plan, Study
 
+#: Each node knows all others, in some 600 bytes: so many take 10 GB.
+NODES_MAX: Final = 4000
 #: Characters of the progress bar.
 _BAR: Final = 24
 _PLOTS: Final = (".svg", ".png")
@@ -76,8 +78,8 @@ def simulate(given: Invocation) -> int:
     values = given.values
     if values["plot"] and not values["plot"].lower().endswith(_PLOTS):
         raise UsageError(f"-plot: expected a file name that ends with .svg or .png, not {values['plot']!r}")
-    if not values["nodes"] >= 2 or values["servers"] > values["nodes"]:
-        raise UsageError("-nodes: expected 2 or more, and no fewer than -servers")
+    if not 2 <= values["nodes"] <= NODES_MAX or values["servers"] > values["nodes"]:
+        raise UsageError(f"-nodes: expected 2 or more, {NODES_MAX} at most, and no fewer than -servers")
     from consulpy.testing.simulation import plot
     from consulpy.testing.simulation.study import Plan, Study
 

@@ -67,6 +67,7 @@ def test_a_picture_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     [
         (["-loss", "500%"], "expected a share"),
         (["-nodes", "1"], "expected 2 or more"),
+        (["-nodes", "4001"], "4000 at most"),
         (["-servers", "21"], "no fewer than -servers"),
         (["-duration", "0s"], "1s or more"),
         (["-plot", "out.gif"], ".svg or .png"),
