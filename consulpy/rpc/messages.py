@@ -141,7 +141,9 @@ def is_large(raw: Any) -> bool:
 
 
 def reply_of(kind: Any, raw: Any) -> Any:
-    """An unpacked reply as `kind`: a record, `str`, `bool` or `list`. Raises `WireError`."""
+    """An unpacked reply as `kind`: a record, `str`, `bool`, `list`, or None for nil. Raises `WireError`."""
+    if kind is None and raw is None:
+        return None
     if isinstance(kind, type) and issubclass(kind, Record):
         return kind.from_wire(raw)
     if kind is str and isinstance(raw, bytes):

@@ -166,7 +166,7 @@ async def test_a_cancelled_run_closes_the_connection_to_a_hanging_server(listen:
 @pytest_twisted.ensureDeferred
 async def test_tcp_connects_and_closes(listen: Callable[[Any], int]) -> None:
     target = f"{HOST}:{listen(Factory.forProtocol(Protocol))}"
-    result = await outcome(TcpProbe(Dialer(reactor), target, 5))
+    result = await outcome(TcpProbe(Dialer(reactor), CheckType(tcp=target), 5))
     assert result == Result("passing", f"TCP connect {target}: Success")
 
 
@@ -191,7 +191,7 @@ async def test_tcp_closes_without_a_reset(listen: Callable[[Any], int]) -> None:
     """Servers count resets as errors and fill their logs with them."""
     ended: Deferred[Any] = Deferred()
     target = f"{HOST}:{listen(Factory.forProtocol(partial(Farewell, ended)))}"
-    assert (await outcome(TcpProbe(Dialer(reactor), target, 5))).status == "passing"
+    assert (await outcome(TcpProbe(Dialer(reactor), CheckType(tcp=target), 5))).status == "passing"
     assert await ended is ConnectionDone
 
 
@@ -229,7 +229,7 @@ async def test_tcp_addresses_of_all_kinds(listen: Callable[[Any], int], target: 
     """As Go's dialer reads them; the C library would take some for other addresses."""
     parts = {"host": HOST, "port": listen(Factory.forProtocol(Protocol))}
     target = target.format(**parts)
-    result = await outcome(TcpProbe(Dialer(reactor), target, 5))
+    result = await outcome(TcpProbe(Dialer(reactor), CheckType(tcp=target), 5))
     assert result.output == output.format(target=target, **parts)
 
 
@@ -237,14 +237,14 @@ async def test_tcp_addresses_of_all_kinds(listen: Callable[[Any], int], target: 
 async def test_all_addresses_of_a_name_are_tried(listen: Callable[[Any], int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "_addresses_of", lambda _: ["127.37.0.99", HOST])
     target = f"name:{listen(Factory.forProtocol(Protocol))}"
-    assert (await outcome(TcpProbe(Dialer(reactor), target, 5))).status == "passing"
-    refused = await outcome(TcpProbe(Dialer(reactor), "name:1", 5))
+    assert (await outcome(TcpProbe(Dialer(reactor), CheckType(tcp=target), 5))).status == "passing"
+    refused = await outcome(TcpProbe(Dialer(reactor), CheckType(tcp="name:1"), 5))
     assert refused.output == "dial tcp 127.37.0.99:1: connect: connection refused"
 
 
 @pytest_twisted.ensureDeferred
 async def test_tcp_refused() -> None:
-    result = await outcome(TcpProbe(Dialer(reactor), f"{HOST}:1", 5))
+    result = await outcome(TcpProbe(Dialer(reactor), CheckType(tcp=f"{HOST}:1"), 5))
     assert result == Result("critical", f"dial tcp {HOST}:1: connect: connection refused")
 
 

@@ -47,7 +47,7 @@ class Agent:
             later=partial(self.clock.callLater, 0) if quick else lambda job: job(),
         )
 
-    def _call(self, job: Callable[[], None], done: Callable[[], None], size: int, _meanwhile: object) -> None:
+    def _call(self, job: Callable[[], None], done: Callable[[], None], size: int) -> None:
         self.batch_sizes.append(size)
         job()
         done()

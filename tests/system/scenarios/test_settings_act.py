@@ -46,7 +46,9 @@ def test_sessions_and_addresses_and_the_time_to_leave(tmp_path: Path) -> None:
 
 def test_config_entries_that_are_missing_are_written(tmp_path: Path) -> None:
     text = """config_entries {
-  bootstrap { kind = "proxy-defaults" name = "global" config { a = 1 b { c = 2 } } mesh_gateway { mode = "local" } }
+  bootstrap {
+    kind = "proxy-defaults" name = "global" config { a = 1 protocol = "http" } mesh_gateway { mode = "local" }
+  }
   bootstrap { Kind = "service-splitter" Name = "web" Splits { weight = 100 } }
 }"""
     (tmp_path / "entries.hcl").write_text(text)
@@ -55,14 +57,14 @@ def test_config_entries_that_are_missing_are_written(tmp_path: Path) -> None:
         server = ["agent", "-server", "-bootstrap-expect", "1", "-data-dir", "data", *flags]
         program = host.start("agent", "consulpy", *server)
         found = eventually(lambda: ask(f"{HTTP}/v1/config/proxy-defaults/global"), "it was written")
-        assert (found["Config"], found["MeshGateway"]) == ({"a": 1, "b": {"c": 2}}, {"Mode": "local"})
+        assert (found["Config"], found["MeshGateway"]) == ({"a": 1, "protocol": "http"}, {"Mode": "local"})
         assert ask(f"{HTTP}/v1/config/service-splitter/web")["Splits"][0]["Weight"] == 100
-        changed = {"Kind": "proxy-defaults", "Name": "global", "Config": {"a": 5}}
+        changed = {"Kind": "proxy-defaults", "Name": "global", "Config": {"a": 5, "protocol": "http"}}
         assert ask(f"{HTTP}/v1/config", "PUT", json.dumps(changed).encode()) is True
         program.interrupt()
         host.start("again", "consulpy", *server)
         eventually(lambda: ask(f"{HTTP}/v1/status/leader"), "it leads again")
-        assert ask(f"{HTTP}/v1/config/proxy-defaults/global")["Config"] == {"a": 5}, "what is there stays"
+        assert ask(f"{HTTP}/v1/config/proxy-defaults/global")["Config"] == changed["Config"], "what is there stays"
 
 
 def test_a_server_without_a_wan_port_has_no_wan_pool(tmp_path: Path) -> None:
