@@ -49,6 +49,23 @@ def delayed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def after_start() -> Iterator[None]:
+    """Deliver signals that end a command afterwards, when the child that is started meanwhile is known.
+
+    Other than with `delayed`, they are not blocked, which a child would inherit.
+    """
+    caught: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: caught.append(got)) for number in (signal.SIGINT, *ENDING)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        signal.raise_signal(caught[0])
+
+
 def end_group(child: "subprocess.Popen[bytes]") -> None:
     """End `child`, the leader of a session, and its children: SIGTERM, then SIGKILL after `GRACE_S`."""
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -107,13 +107,14 @@ def _run(given: Invocation, index: int, result: Any) -> None:
     if given.values["shell"]:
         child = [os.environ.get("SHELL", "/bin/sh"), "-c", " ".join(given.arguments)]
     environment = {**os.environ, "CONSUL_INDEX": str(index)}
+    process: subprocess.Popen[bytes] | None = None
     try:
-        process = subprocess.Popen(child, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+        with signals.after_start():
+            process = subprocess.Popen(child, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+        process.communicate(json.dumps(result).encode())
     except OSError as error:
         given.err(f"Error executing handler: {error}")
-        return
-    try:
-        process.communicate(json.dumps(result).encode())
     except KeyboardInterrupt:
-        signals.end_group(process)
+        if process is not None:
+            signals.end_group(process)
         raise

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from consulpy.cli import signals
 from tests.peers.cli import RealAgent, environment
 from tests.peers.process import spawn
 
@@ -68,3 +69,16 @@ def test_exec_takes_its_session_with_it(agent: RealAgent, number: signal.Signals
 
     process.wait(15)
     assert agent.json("/v1/session/list") == []
+
+
+def test_a_signal_while_a_child_is_started_comes_when_the_child_is_known() -> None:
+    started: list[bool] = []
+
+    def start() -> None:
+        with signals.raised(), signals.after_start():
+            os.kill(os.getpid(), signal.SIGTERM)
+            started.append(True)
+
+    with pytest.raises(signals.Ended):
+        start()
+    assert started

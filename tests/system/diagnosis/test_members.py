@@ -109,7 +109,7 @@ def test_the_way_between_is_named(
 @pytest.mark.parametrize("victim", OTHERS)
 def test_large_datagrams_that_are_lost_are_found_by_doctor(machines: Machines, victim: str) -> None:
     machines[victim].filter("input udp dport 8301 meta length > 1200 drop")
-    eventually(lambda: machines["a"].fails() == {"large-datagrams-lost"}, "doctor finds it")
+    eventually(lambda: machines["a"].fails() == {"large-datagrams-lost"}, "doctor finds it", within_s=90)
     target = machines["a"].fails("-target", machines[victim].address)
     assert target == {"large-datagrams-lost"}
 
