@@ -13,6 +13,7 @@ from consulpy.connect.certificates import colons
 from consulpy.connect.keys import EC, SIZES
 from consulpy.errors import RPCError
 from consulpy.gocompat.duration import DurationError, format_duration_ns, parse_duration_ns
+from consulpy.gocompat.weak_text import weak_text
 
 _HOUR_NS: Final = 3600 * 10**9
 LEAF_TTL_MIN_NS: Final = _HOUR_NS
@@ -99,13 +100,10 @@ def _check(config: ProviderConfig) -> None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) and not value.is_integer() else str(int(value))
-    raise TypeError("a text was expected")
+    text = weak_text(value)
+    if text is None:
+        raise TypeError("a text was expected")
+    return text
 
 
 def _duration(value: Any) -> int:

@@ -4,9 +4,7 @@ The graph begins at the service's router, else its splitter, else its resolver. 
 the rules: docs/wire/discovery-chains.md. Nothing here recurses: chains may be long.
 """
 
-import math
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Final
 
 from consulpy.connect.discovery_chain.customization import customization_hash
@@ -14,6 +12,7 @@ from consulpy.connect.discovery_chain.graph import check_no_circle, flattened, r
 from consulpy.connect.discovery_chain.request import DEFAULT_PROTOCOL, HTTP_LIKE, ChainQuery, Find, GraphError
 from consulpy.connect.discovery_chain.targets import Targets
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.weak_text import weak_text
 from consulpy.structs.config_entry import (
     GLOBAL,
     PROXY_DEFAULTS,
@@ -58,17 +57,7 @@ def protocol_of(service: str, find: Find) -> str:
         return defaults.protocol.lower() or DEFAULT_PROTOCOL
     proxies = find(PROXY_DEFAULTS, GLOBAL)
     named = (proxies.config or {}).get("protocol") if proxies is not None else None
-    return _as_go_text(named).lower() or DEFAULT_PROTOCOL
-
-
-def _as_go_text(value: object) -> str:
-    """A setting as Go's decoder makes a text of it: numbers without an exponent, 1 and 0 for booleans."""
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float) and math.isfinite(value):
-        text = format(Decimal(repr(value)), "f")
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return str(value) if isinstance(value, str | int) else ""
+    return (weak_text(named) or DEFAULT_PROTOCOL).lower()
 
 
 class _Compiler:

@@ -102,7 +102,6 @@ def test_a_closed_server_acknowledges_nothing(path: Path) -> None:
     server.submit(node("a"), done.append)
     server.close()
     server.submit(node("late"), done.append)
-    assert [type(result) for result in done] != [None, None]
     assert all(isinstance(result, RPCError) for result in done)
     assert len(done) == 2
 
