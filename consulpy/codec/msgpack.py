@@ -26,13 +26,21 @@ def pack_map(fields: Mapping[str, Any]) -> bytes:
     return pack(dict(sorted(fields.items())))
 
 
+def extension(code: int, data: bytes) -> msgpack.ExtType:
+    """A value of a type that newer peers may send, to skip or to send on as it came.
+
+    As `msgpack.ExtType`, which refuses the negative codes that the specification reserves.
+    """
+    return tuple.__new__(msgpack.ExtType, (code, data))
+
+
 def unpack(data: bytes | memoryview) -> Any:
     """Decode the first complete value in `data`; texts are bytes. What follows it is ignored, as in Go's decoder.
 
     Raises `WireError` for anything truncated, malformed, or nested deeper than the decoder allows.
     """
     try:
-        return msgpack.unpackb(data, raw=True, strict_map_key=False)
+        return msgpack.unpackb(data, raw=True, strict_map_key=False, ext_hook=extension)
     except msgpack.ExtraData as error:
         return error.unpacked
     except (ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException) as error:
@@ -41,7 +49,7 @@ def unpack(data: bytes | memoryview) -> Any:
 
 def unpack_from(data: bytes | memoryview) -> tuple[Any, int]:
     """Decode the first complete value in `data`, and its length in bytes. Raises `WireError`."""
-    unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=max(len(data), 1))
+    unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, ext_hook=extension, max_buffer_size=max(len(data), 1))
     try:
         unpacker.feed(data)
         value = unpacker.unpack()

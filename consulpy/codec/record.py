@@ -15,8 +15,11 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Self, TypeVar
+
+import msgpack
 
 from consulpy.codec.codegen import Source
 from consulpy.codec.coerce import (
@@ -43,15 +46,24 @@ def go(
     omit_empty: bool = False,
     inline: bool = False,
     json_as: Callable[[Any], Any] | None = None,
+    decode: Callable[[Any], Any] | None = None,
     **default: Any,
 ) -> Any:
     """Declare a dataclass field with a Go name.
 
     `name`: the Go name (default: the field's name in camel case). `json`: the JSON name if it differs; `"-"` leaves the
     field out. `omit_empty`: left out of the JSON while empty. `inline`: an embedded struct, whose fields appear in the
-    outer map. `json_as`: converts the value for JSON. `default` / `default_factory` as in dataclasses.
+    outer map. `json_as`: converts the value for JSON. `decode`: converts an unpacked value of the wire, instead of the
+    conversion of the field's type. `default` / `default_factory` as in dataclasses.
     """
-    metadata = {"go": name, "json": json, "omit_empty": omit_empty, "inline": inline, "json_as": json_as}
+    metadata = {
+        "go": name,
+        "json": json,
+        "omit_empty": omit_empty,
+        "inline": inline,
+        "json_as": json_as,
+        "decode": decode,
+    }
     return dataclasses.field(metadata=metadata, **default)
 
 
@@ -171,7 +183,7 @@ def _fields(cls: type[Record]) -> tuple[_Field, ...]:
                 json=field.metadata.get("json") or name,
                 omit_empty=field.metadata.get("omit_empty", False),
                 inline=field.metadata.get("inline", False),
-                decode=_decoder(kind),
+                decode=field.metadata.get("decode") or _decoder(kind),
                 encode=_encoder(kind),
                 render=render,
                 default=field.default,
@@ -361,12 +373,25 @@ def _renderer(kind: Any) -> Callable[[Any], Any] | None:
     return _nested(kind, _renderer, sort=False)
 
 
+def _time_json(stamp: msgpack.Timestamp) -> str:
+    """RFC 3339, exact to the microsecond; the zero time for one that no calendar has."""
+    try:
+        shown: datetime = stamp.to_datetime()
+    except OverflowError:
+        shown = datetime.min
+    return shown.replace(tzinfo=None).isoformat() + "Z"
+
+
 def plain(value: Any) -> Any:
     """Convert an untyped value, whose texts may be bytes from the wire, for JSON."""
     if isinstance(value, bytes):
         return text(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_MAX:
         return int(value)  # as Go shows a float64
+    if isinstance(value, msgpack.Timestamp):
+        return _time_json(value)
+    if isinstance(value, msgpack.ExtType):
+        return {"Tag": value.code & 0xFF, "Data": base64.b64encode(value.data).decode()}  # as Go shows a `RawExt`
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, dict):

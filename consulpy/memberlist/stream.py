@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgpack
 
-from consulpy.codec.msgpack import pack
+from consulpy.codec.msgpack import extension, pack
 from consulpy.errors import WireError
 from consulpy.memberlist import security
 from consulpy.memberlist.messages import (
@@ -230,7 +230,9 @@ def _unpacker(size: int) -> Any:
     """A streaming msgpack reader with small limits: lengths that a peer announces are not allocated before the data
     came.
     """
-    return msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=size, max_array_len=1024, max_map_len=1024)
+    return msgpack.Unpacker(
+        raw=True, strict_map_key=False, ext_hook=extension, max_buffer_size=size, max_array_len=1024, max_map_len=1024
+    )
 
 
 def encode_nodes(nodes: Sequence[NodeState]) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgpack
 
+from consulpy.codec.msgpack import extension
+
 #: The first byte of a connection.
 RAFT_BYTE: Final = b"\x01"
 #: The largest request or answer, in bytes.
@@ -21,4 +23,6 @@ _READ_SIZE: Final = 1 << 14
 def make_unpacker() -> Any:
     """For one direction of a connection."""
     size = MESSAGE_LIMIT + STATE_CHUNK
-    return msgpack.Unpacker(raw=True, strict_map_key=False, read_size=_READ_SIZE, max_buffer_size=size)
+    return msgpack.Unpacker(
+        raw=True, strict_map_key=False, ext_hook=extension, read_size=_READ_SIZE, max_buffer_size=size
+    )

@@ -15,7 +15,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoServerAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.dispatch import method_named
-from consulpy.rpc.limits.rate_limit import RateLimiter
+from consulpy.rpc.limits.rate_limit import RateLimiter, is_limited_by_server
 from consulpy.rpc.messages import is_large, reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.server import HOLD_TIMEOUT_S, Server
@@ -164,7 +164,11 @@ def no_server_answered(error: BaseException | None) -> bool:
 def may_repeat(request: Record, error: str) -> bool:
     """Whether a call with this error may be repeated: it had no effect, or is a read."""
     is_read = hasattr(request, "options")
-    return _NO_LEADER in error or (is_read and any(text in error for text in _CONNECTION_CLOSED))
+    return (
+        _NO_LEADER in error
+        or is_limited_by_server(error)
+        or (is_read and any(text in error for text in _CONNECTION_CLOSED))
+    )
 
 
 def pause(clock: Clock, pause_s: float) -> "Deferred[None]":

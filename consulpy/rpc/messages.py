@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgpack
 
-from consulpy.codec.msgpack import pack, text
+from consulpy.codec.msgpack import extension, pack, text
 from consulpy.codec.record import Record, record_lists
 from consulpy.errors import WireError
 
@@ -243,10 +243,13 @@ class ObjectReader:
     def _new_unpacker(self) -> Any:
         size = self._limit + WINDOW_SLACK
         if not self._strict:
-            return msgpack.Unpacker(raw=True, strict_map_key=False, read_size=_READ_SIZE, max_buffer_size=size)
+            return msgpack.Unpacker(
+                raw=True, strict_map_key=False, ext_hook=extension, read_size=_READ_SIZE, max_buffer_size=size
+            )
         return msgpack.Unpacker(
             raw=True,
             strict_map_key=False,
+            ext_hook=extension,
             read_size=_READ_SIZE,
             max_buffer_size=size,
             object_hook=self._containers,
@@ -278,7 +281,7 @@ WINDOW_SLACK: Final = 2**20
 def _refuse_bin(raw: bytes) -> None:
     """Refuse `bin`, which Go's old decoder does not know; in texts these bytes are allowed."""
     decoder = msgpack.Unpacker(
-        raw=False, strict_map_key=False, unicode_errors="surrogateescape", max_buffer_size=len(raw)
+        raw=False, strict_map_key=False, ext_hook=extension, unicode_errors="surrogateescape", max_buffer_size=len(raw)
     )
     decoder.feed(raw)
     stack = [decoder.unpack()]

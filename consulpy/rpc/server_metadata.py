@@ -101,7 +101,7 @@ def server_of(member: Member) -> ServerInfo | None:
         expect=optional.get("expect", 0),
         segment=tags.get("segment", ""),
         use_tls="use_tls" in tags,
-        nonvoter="nonvoter" in tags,
+        nonvoter="nonvoter" in tags or "read_replica" in tags,  # its name since Consul 1.9
     )
 
 

@@ -14,6 +14,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter, RPCError, WireError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.call import Connections, was_not_sent
+from consulpy.rpc.limits.rate_limit import is_limited_by_server
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.server_metadata import ServerInfo, server_of
@@ -64,7 +65,9 @@ class DatacenterForwarder:
         except WireError as error:
             raise RPCError(f"rpc error making call: codec.decoder: {error}") from None
         except RPCError as error:
-            if was_not_sent(str(error)):  # any other error is a reply to this call, not a failure of the server
+            if is_limited_by_server(str(error)):
+                self._failed[datacenter] = server.name
+            elif was_not_sent(str(error)):  # any other error is a reply to this call, not a failure of the server
                 self._failed[datacenter] = server.name
                 self._log("warn", f"datacenter {datacenter} cannot be reached through {server.name}: {error}")
             raise

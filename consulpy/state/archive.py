@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgpack
 
-from consulpy.codec.msgpack import pack
+from consulpy.codec.msgpack import extension, pack
 from consulpy.codec.strict_json import parse
 from consulpy.errors import RPCError, WireError
 
@@ -189,7 +189,7 @@ def split(state: bytes) -> list[bytes]:
 
     Types are below 128, which msgpack reads as integers: the whole file is one stream of values.
     """
-    unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, max_buffer_size=max(len(state), 1))
+    unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, ext_hook=extension, max_buffer_size=max(len(state), 1))
     records: list[bytes] = []
     try:
         unpacker.feed(state)

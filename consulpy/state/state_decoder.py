@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgpack
 
+from consulpy.codec.msgpack import extension
 from consulpy.errors import WireError
 
 #: The largest record, in bytes.
@@ -20,7 +21,7 @@ class StateDecoder:
 
     def __init__(self) -> None:
         self._unpacker = msgpack.Unpacker(
-            raw=True, strict_map_key=False, read_size=_READ_SIZE, max_buffer_size=RECORD_LIMIT
+            raw=True, strict_map_key=False, ext_hook=extension, read_size=_READ_SIZE, max_buffer_size=RECORD_LIMIT
         )
         self._has_header = False
         self._has_type = False

@@ -9,7 +9,7 @@ from typing import Any, Final
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.duration import format_duration_ns
-from consulpy.gocompat.time import ZERO_TIME, go_time_json
+from consulpy.gocompat.time import time_field
 
 GLOBAL_MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
 ANONYMOUS_ACCESSOR: Final = "00000000-0000-0000-0000-000000000002"
@@ -89,9 +89,9 @@ class Token(Record):
     rules: str = go(omit_empty=True, default="")
     local: bool = False
     auth_method: str = go(omit_empty=True, default="")
-    expiration_time: bytes | None = go(omit_empty=True, json_as=go_time_json, default=None)
+    expiration_time: bytes | None = time_field(omit_empty=True, default=None)
     expiration_ttl: int = go("ExpirationTTL", omit_empty=True, json_as=format_duration_ns, default=0)
-    create_time: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    create_time: bytes = time_field()
     hash: bytes | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0
@@ -125,8 +125,8 @@ class TokenStub(Record):
     node_identities: list[NodeIdentity] | None = go(omit_empty=True, default=None)
     local: bool = False
     auth_method: str = go(omit_empty=True, default="")
-    expiration_time: bytes | None = go(omit_empty=True, json_as=go_time_json, default=None)
-    create_time: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    expiration_time: bytes | None = time_field(omit_empty=True, default=None)
+    create_time: bytes = time_field()
     hash: bytes | None = None
     create_index: int = 0
     modify_index: int = 0

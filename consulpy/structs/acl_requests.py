@@ -5,7 +5,7 @@ from typing import Any
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
-from consulpy.gocompat.time import ZERO_TIME, go_time_json
+from consulpy.gocompat.time import time_field
 from consulpy.structs.acl import (
     AuthMethod,
     AuthMethodStub,
@@ -318,8 +318,8 @@ class ReplicationStatus(Record):
     replicated_index: int = 0
     replicated_role_index: int = 0
     replicated_token_index: int = 0
-    last_success: bytes = go(json_as=go_time_json, default=ZERO_TIME)
-    last_error: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    last_success: bytes = time_field()
+    last_error: bytes = time_field()
 
 
 # -- legacy

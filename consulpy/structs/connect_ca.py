@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import text
 from consulpy.codec.record import Record, go
-from consulpy.gocompat.time import ZERO_TIME, go_time_json
+from consulpy.gocompat.time import time_field
 from consulpy.structs.requests import Reply, Write
 
 #: Operations of `CARequest`.
@@ -90,14 +90,14 @@ class CARoot(Record):
     serial_number: int = 0
     signing_key_id: str = go("SigningKeyID", default="")
     external_trust_domain: str = ""
-    not_before: bytes = go(json_as=go_time_json, default=ZERO_TIME)
-    not_after: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    not_before: bytes = time_field()
+    not_after: bytes = time_field()
     root_cert: str = ""
     intermediate_certs: list[str] | None = None
     signing_cert: str = go(omit_empty=True, default="")
     signing_key: str = go(omit_empty=True, default="")
     active: bool = False
-    rotated_out_at: bytes = go(json="-", default=ZERO_TIME)
+    rotated_out_at: bytes = time_field(json="-")
     private_key_type: str = ""
     private_key_bits: int = 0
     create_index: int = 0
@@ -202,8 +202,8 @@ class IssuedCert(Record):
     service_uri: str = go("ServiceURI", omit_empty=True, default="")
     agent: str = go(omit_empty=True, default="")
     agent_uri: str = go("AgentURI", omit_empty=True, default="")
-    valid_after: bytes = go(json_as=go_time_json, default=ZERO_TIME)
-    valid_before: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    valid_after: bytes = time_field()
+    valid_before: bytes = time_field()
     create_index: int = 0
     modify_index: int = 0
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
-from consulpy.gocompat.time import ZERO_TIME, go_time_json
+from consulpy.gocompat.time import time_field
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Write
 
@@ -33,8 +33,8 @@ class Intention(Record):
     default_port: int = 0
     meta: dict[str, str] | None = None
     precedence: int = 0
-    created_at: bytes = go(json_as=go_time_json, default=ZERO_TIME)
-    updated_at: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    created_at: bytes = time_field()
+    updated_at: bytes = time_field()
     hash: bytes | None = None
     create_index: int = 0
     modify_index: int = 0

@@ -8,6 +8,8 @@ _KEY: Final = re.compile(r"[a-zA-Z0-9_-]+")
 _PAIRS_MAX: Final = 64
 _KEY_MAX: Final = 128
 _VALUE_MAX: Final = 512
+#: A node's version in its metadata: leaders from Consul 1.16 on write it.
+VERSION_META: Final = "consul-version"
 
 
 def metadata_error(meta: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
-from consulpy.gocompat.time import ZERO_TIME, go_time_json
+from consulpy.gocompat.time import time_field
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Write
 from consulpy.structs.service import CheckServiceNode
@@ -42,7 +42,7 @@ class FederationState(Record):
 
     datacenter: str = ""
     mesh_gateways: list[Any] | None = go(omit_empty=True, default=None)
-    updated_at: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    updated_at: bytes = time_field()
     primary_modify_index: int = 0
     create_index: int = 0
     modify_index: int = 0
@@ -108,7 +108,7 @@ class ServerHealth(Record):
     last_index: int = 0
     healthy: bool = False
     voter: bool = False
-    stable_since: bytes = go(json_as=go_time_json, default=ZERO_TIME)
+    stable_since: bytes = time_field()
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from consulpy.http.api.write_response import body_of, finish, start, whole
 from consulpy.log import Logger
 from consulpy.rpc.acl.denied import Denied
 from consulpy.rpc.cache.authorized_cache import AuthorizedCache
+from consulpy.rpc.limits.rate_limit import EXCEEDED, RETRY_ELSEWHERE, RETRY_LATER
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
@@ -261,8 +262,10 @@ def _error_response(failure: Failure) -> Response:
         # Of an error of a server only its text is known.
         if is_refusal(text) and not isinstance(error, PlainError):
             status = 403
-        elif "RPC rate limit exceeded" in text:
+        elif EXCEEDED in text or RETRY_ELSEWHERE in text:
             status = 429
+        elif RETRY_LATER in text:
+            status = 503
         return Response(text=text, status=status, headers=headers)
     if isinstance(error, CancelledError):
         return Response(text="the request was given up", status=500)

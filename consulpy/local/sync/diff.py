@@ -10,6 +10,7 @@ from typing import Any
 from consulpy.codec.msgpack import text
 from consulpy.local.sync.sync_state import Entries, ServiceState
 from consulpy.structs.check import SERF_HEALTH, HealthCheck
+from consulpy.structs.metadata import VERSION_META
 from consulpy.structs.node import Node
 from consulpy.structs.service import CONSUL_SERVICE, NodeService, Weights
 
@@ -76,12 +77,14 @@ def _compare_checks(entries: Entries, theirs: dict[str, HealthCheck]) -> None:
 
 
 def same_node(ours: Node, theirs: Node) -> bool:
-    """Whether id, tagged addresses and metadata are equal (the leader writes the address)."""
-    return (ours.id, ours.tagged_addresses or {}, ours.meta or {}) == (
-        theirs.id,
-        theirs.tagged_addresses or {},
-        theirs.meta or {},
-    )
+    """Whether id, tagged addresses and metadata are equal.
+
+    The leader writes the address, and from Consul 1.16 on the version: without that we would undo it for ever.
+    """
+    meta = theirs.meta or {}
+    if VERSION_META in meta and VERSION_META not in (ours.meta or {}):
+        meta = {key: value for key, value in meta.items() if key != VERSION_META}
+    return (ours.id, ours.tagged_addresses or {}, ours.meta or {}) == (theirs.id, theirs.tagged_addresses or {}, meta)
 
 
 def same_service(ours: NodeService, theirs: NodeService) -> bool:

@@ -9,6 +9,15 @@ from consulpy.clock import Clock
 from consulpy.errors import RPCError
 
 EXCEEDED: Final = "RPC rate limit exceeded"
+#: Errors of servers from Consul 1.15 on, before they do anything: another server may take the call; only the leader
+#: would, and it has too much to do (429 and 503 over HTTP).
+RETRY_ELSEWHERE: Final = "rate limit exceeded, try again later or against a different server"
+RETRY_LATER: Final = "rate limit exceeded for operation that can only be performed by the leader, try again later"
+
+
+def is_limited_by_server(error: str) -> bool:
+    """Whether a server refused a call for its rate limit: nothing was done."""
+    return RETRY_ELSEWHERE in error or RETRY_LATER in error
 
 
 class RateLimiter:

@@ -14,6 +14,7 @@ import consulpy.rpc.endpoints  # noqa: F401 - all records are known once these a
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.codec.record import Record
 from consulpy.errors import WireError
+from consulpy.gocompat.time import ZERO_TIME, from_wire, go_time
 from consulpy.structs.check import CheckDefinition, HealthCheck
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.requests import NodeRequest, RegisterRequest
@@ -27,6 +28,7 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     float: st.sampled_from([0.0, -1.5]),
     Any: st.sampled_from([0, 5]),
 }
+TIMES = st.sampled_from([ZERO_TIME, go_time(1.5)])
 
 
 def classes(cls: type[Record] = Record) -> Iterator[type[Record]]:
@@ -57,14 +59,14 @@ def of(kind: Any, depth: int = 0) -> st.SearchStrategy[Any] | None:
 def of_record(cls: Any, depth: int) -> st.SearchStrategy[Any] | None:
     if depth > 6 or cls.to_wire is not Record.to_wire or cls.from_wire.__func__ is not Record.from_wire.__func__:
         return None
-    fields = {name: of(kind, depth) for name, kind in typing.get_type_hints(cls).items() if name in field_names(cls)}
+    hints = typing.get_type_hints(cls)
+    fields = {
+        field.name: TIMES if field.metadata.get("decode") is from_wire else of(hints[field.name], depth)
+        for field in dataclasses.fields(cls)
+    }
     if None in fields.values():
         return None
     return st.builds(cls, **typing.cast(Any, fields))
-
-
-def field_names(cls: Any) -> set[str]:
-    return {field.name for field in dataclasses.fields(cls)}
 
 
 CLASSES = sorted(set(classes()), key=lambda cls: f"{cls.__module__}.{cls.__qualname__}")

@@ -179,6 +179,15 @@ def test_an_answer_that_is_too_stale_is_asked_of_the_leader() -> None:
         (RPCError("rpc error making call: ACL not found"), 403),
         (PermissionDenied(), 403),
         (RPCError("RPC rate limit exceeded"), 429),
+        # servers from Consul 1.15 on
+        (RPCError("rpc error making call: rate limit exceeded, try again later or against a different server"), 429),
+        (
+            RPCError(
+                "rpc error making call: rate limit exceeded for operation that can only be performed by the leader, "
+                "try again later"
+            ),
+            503,
+        ),
     ],
 )
 def test_errors_of_servers(error: RPCError, status: int) -> None:

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import NoServers, RPCError
 from consulpy.rpc.call import ClientCaller
-from consulpy.rpc.limits.rate_limit import RateLimiter
+from consulpy.rpc.limits.rate_limit import RETRY_ELSEWHERE, RETRY_LATER, RateLimiter
 from consulpy.rpc.messages import LARGE_ROWS
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.structs.kv import KeyRequest
@@ -82,6 +82,26 @@ def test_no_servers_and_too_many_calls() -> None:
     assert not isinstance(outcome(clock, limited.call("Catalog.ListNodes", SpecificRequest()))[0], RPCError)
     (error,) = outcome(clock, limited.call("Catalog.ListNodes", SpecificRequest()))
     assert str(error) == "RPC rate limit exceeded"
+
+
+@pytest.mark.parametrize("text", [RETRY_ELSEWHERE, RETRY_LATER])
+@pytest.mark.parametrize("request_", [SpecificRequest(), RegisterRequest()], ids=["a read", "a write"])
+def test_a_newer_server_s_rate_limit_is_tried_again_elsewhere(text: str, request_: Any) -> None:
+    """Consul 1.15 and later refuse such a call before anything is done, so that a write may be repeated too."""
+    method = "Catalog.ListNodes" if isinstance(request_, SpecificRequest) else "Catalog.Register"
+    servers = Servers(one=[f"rpc error making call: {text}"], two=[{}])
+    clock = Clock()
+    (answer,) = outcome(clock, caller(servers, clock).call(method, request_), within_s=1)
+    assert not isinstance(answer, RPCError)
+    assert servers.asked == ["one", "two"]
+
+
+def test_a_rate_limit_of_all_servers_is_told_in_the_end() -> None:
+    servers = Servers(one=[f"rpc error making call: {RETRY_LATER}"])
+    clock = Clock()
+    (error,) = outcome(clock, caller(servers, clock).call("Catalog.Register", RegisterRequest()))
+    assert str(error) == f"rpc error making call: {RETRY_LATER}"
+    assert len(servers.asked) < 100, "with pauses between"
 
 
 @pytest.mark.parametrize(("rows", "jobs"), [(LARGE_ROWS, 0), (LARGE_ROWS + 1, 1)])
