@@ -18,6 +18,7 @@ from consulpy.leader.lock_delays import LockDelays
 from consulpy.leader.mesh_replication import MeshReplication
 from consulpy.leader.session_ttl import SessionTimers
 from consulpy.leader.tombstone_gc import TombstoneReaper
+from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot, Barrier, Command, ConfigEntry, Configuration, FederationState, Noop
@@ -70,7 +71,11 @@ class Leader:
         acl: Callable[[Callable[[Command], None]], AclTasks] | None = None,
         connect: ConnectTasks | None = None,
         replication: MeshReplication | None = None,
+        metrics: Measures = NOTHING,
     ) -> None:
+        self._metrics = metrics
+        #: When the reconciliation of all members began whose writes are being stored.
+        self._sweep_began_s: float | None = None
         self._bootstrap_entries = bootstrap_entries
         self._wall_s = wall_s or clock.seconds
         self._alone = alone
@@ -107,7 +112,7 @@ class Leader:
             self._pool.user_event(NEW_LEADER_EVENT, self._who.node_name.encode(), False)
         except ValueError as error:
             self._say("warn", f"agents could not be told of their new leader: {error}")
-        self._log.submit(Barrier(), self._established)
+        self._barrier(self._established)
 
     def restored(self) -> None:
         """The whole state was replaced: write again what a leader needs in it.
@@ -127,6 +132,18 @@ class Leader:
                     self._write(command)
 
         self._set_up_connect(connect_done)
+
+    def _barrier(self, done: Callable[[Any], None]) -> None:
+        began_s = self._clock.seconds()
+
+        def passed(result: Any) -> None:
+            self._measure("leader.barrier", began_s)
+            done(result)
+
+        self._log.submit(Barrier(), passed)
+
+    def _measure(self, name: str, began_s: float) -> None:
+        self._metrics.sample(name, 1000 * (self._clock.seconds() - began_s))
 
     def stop(self) -> None:
         """Stop: submit no more commands."""
@@ -220,7 +237,7 @@ class Leader:
         """
         self._written(result)
         if isinstance(result, Exception) and self._running:
-            self._log.submit(Barrier(), self._lead)
+            self._barrier(self._lead)
         else:
             self._lead(result)
 
@@ -248,10 +265,18 @@ class Leader:
     def _sweep(self) -> None:
         """Reconcile all members and nodes."""
         self._timer = self._clock.callLater(SWEEP_S, self._sweep)
+        self._sweep_began_s = self._clock.seconds()
         self.reconcile_members()
         known = {name.lower() for name in self._pool.members}
         for name in rules.unknown_nodes(self._log.store, known):
             self._reconcile(name, None)
+        self._sweep_over()
+
+    def _sweep_over(self) -> None:
+        """Measure a reconciliation of all members once its writes are stored."""
+        if self._sweep_began_s is not None and not self._writing:
+            self._measure("leader.reconcile", self._sweep_began_s)
+            self._sweep_began_s = None
 
     def reconcile_members(self) -> None:
         """Reconcile all members of the pool."""
@@ -275,15 +300,20 @@ class Leader:
         commands = (
             rules.remove_member(store, self._who, name) if member is None else rules.reconcile(store, self._who, member)
         )
+        began_s = self._clock.seconds()
         for command in commands:
             self._writing[name] = None
-            self._log.submit(command, lambda result: self._reconciled(name, result))
+            self._log.submit(command, lambda result: self._reconciled(name, result, began_s))
+        if not commands:
+            self._measure("leader.reconcileMember", began_s)
 
-    def _reconciled(self, name: str, result: Any) -> None:
+    def _reconciled(self, name: str, result: Any, began_s: float) -> None:
+        self._measure("leader.reconcileMember", began_s)
         self._written(result)
         again = self._writing.pop(name, None)
         if again is not None and self._running:
             self._reconcile(name, again[0])
+        self._sweep_over()
 
     def _write(self, command: Command) -> None:
         self._log.submit(command, self._written)

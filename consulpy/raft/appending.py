@@ -107,4 +107,6 @@ def _commit(raft: "RaftServer", request: AppendEntries, count: int) -> None:
     raft.accepted_end = (request.prev_log_entry, request.prev_log_term) if last is None else (last.index, last.term)
     index = min(request.leader_commit_index, raft.verified_index, raft.log.last_index)
     if index > raft.commit_index:
+        began_s = raft.clock.seconds()
         raft.commit(index)
+        raft.observer.timed("raft.rpc.appendEntries.processLogs", raft.clock.seconds() - began_s)

@@ -25,6 +25,8 @@ class Applying:
         self._waiting: list[tuple[int, Finished]] = []
         #: Entries that were applied together last.
         self.last_count = 0
+        #: When the entries were asked for that are applied next.
+        self._asked_s = 0.0
 
     def run(self) -> None:
         """Apply what is committed; the rest of many in later turns."""
@@ -69,6 +71,7 @@ class Applying:
         count = min(raft.settings.apply_entries, raft.commit_index - self.index)
         if count <= 0:
             return
+        self._asked_s = raft.clock.seconds()
         entries = raft.log.cached(self.index + 1, count, _READ_BYTES)
         if entries is None:
             self._is_reading = True
@@ -95,6 +98,7 @@ class Applying:
             return
         commands = [entry for entry in entries if entry.type == COMMAND]
         began_s = raft.clock.seconds()
+        raft.observer.timed("raft.fsm.enqueue", began_s - self._asked_s)
         try:
             results = iter(raft.state_machine.apply(commands) if commands else [])
         except UnknownCommand as error:

@@ -108,6 +108,8 @@ class Raft:
         #: Index and term where the last request ended that succeeded: its leader goes on there, even inside our
         #: snapshot, where no entry is left to compare.
         self.accepted_end = (0, 0)
+        #: The end of the log at the start, as far as it still stands: the state was up to there before, perhaps.
+        self._start_index = 0
 
     # -- a life
 
@@ -127,8 +129,9 @@ class Raft:
             self._load(entry)
         if self.log.last_entry < self.log.snapshot_index:  # what is left of them ends before the snapshot
             self.log.reset(self.log.snapshot_index, self.log.snapshot_term)
-        self.persistence.durable_index = self.log.last_index
+        self.persistence.durable_index = self._start_index = self.log.last_index
         self.log.evict(self.log.last_index)
+        self.observer.incr(f"raft.state.{self.role.value.lower()}")
         self.elections.start()
         self.snapshots.start()
 
@@ -230,6 +233,11 @@ class Raft:
         return self.applying.index
 
     @property
+    def has_caught_up(self) -> bool:
+        """Whether a leader was heard, and the state is not older than before the restart of this server."""
+        return self.contact_s is not None and self.applied_index >= self._start_index
+
+    @property
     def is_voter(self) -> bool:
         """Whether this server's vote counts, by the newest configuration."""
         return self.configurations.latest.is_voter(self.server_id)
@@ -282,6 +290,7 @@ class Raft:
         assert index > self.commit_index, f"entry {index} is committed"
         self.persistence.truncate(index)
         self.verified_index = min(self.verified_index, index - 1)
+        self._start_index = min(self._start_index, index - 1)
         self.configurations.truncated(index)
         self.observer.configuration_changed()
 

@@ -78,6 +78,7 @@ class Snapshots:
         meta = SnapshotMeta(index, raft.log.term(index) or 0, configurations.committed, configurations.committed_index)
         keep_from = min(index, max(raft.log.last_index - raft.settings.trailing_logs, 0)) + 1
         self._is_saving = True
+        observer = raft.observer
         began_s = raft.clock.seconds()
 
         def saved(error: Exception | None) -> None:
@@ -87,12 +88,20 @@ class Snapshots:
             if error is not None:
                 raft.observer.say("warn", f"no snapshot could be taken: {error}")
             elif index > raft.log.snapshot_index:
+                stored_s = raft.clock.seconds()
+                observer.timed("raft.snapshot.persist", stored_s - captured_s)
+                observer.timed("fsm.persist", stored_s - captured_s)
                 raft.log.compact(index, meta.term, keep_from)
-                raft.observer.sample("raft.snapshot.takeSnapshot", 1000 * (raft.clock.seconds() - began_s))
-                raft.observer.say("info", f"snapshot taken: index={index} first_entry={raft.log.first_index}")
+                observer.timed("raft.compactLogs", raft.clock.seconds() - stored_s)
+                observer.timed("raft.snapshot.takeSnapshot", raft.clock.seconds() - began_s)
+                observer.say("info", f"snapshot taken: index={index} first_entry={raft.log.first_index}")
             finished(error)
 
-        raft.storage.save_snapshot(meta, raft.state_machine.capture(), keep_from, saved)
+        state = raft.state_machine.capture()
+        captured_s = raft.clock.seconds()
+        observer.timed("raft.fsm.snapshot", captured_s - began_s)
+        raft.storage.save_snapshot(meta, state, keep_from, saved)
+        observer.timed("raft.snapshot.create", raft.clock.seconds() - captured_s)
 
     # -- installing
 
@@ -194,7 +203,9 @@ class Snapshots:
             raft.configurations.replace(meta.configuration, meta.configuration_index)
             raft.observer.configuration_changed()
         raft.commit_index = max(raft.commit_index, meta.index)
+        began_s = raft.clock.seconds()
         raft.state_machine.restore(state, meta.index)
+        raft.observer.timed("raft.fsm.restore", raft.clock.seconds() - began_s)
         raft.applying.replaced(meta.index)
 
     # -- restoring

@@ -30,7 +30,11 @@ class Quorum(Protocol):
 
     @property
     def had_contact(self) -> bool:
-        """Whether there ever was contact with a leader: only then stale reads are possible."""
+        """Whether there ever was contact with a leader."""
+
+    @property
+    def has_caught_up(self) -> bool:
+        """The same, and the state is not older than it was before this server's restart."""
 
     @property
     def has_lease(self) -> bool:

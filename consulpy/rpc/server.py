@@ -161,6 +161,8 @@ class Server:
         self.queue_coordinate = queue_coordinate
         #: Session TTLs, on the leader.
         self.sessions: SessionTimes | None = None
+        #: The newest index of the leader's answers to stale reads that were forwarded to it.
+        self._forwarded_index = 0
         #: Runs a long computation outside of the reactor's thread; a Deferred of its result.
         self.in_thread: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred
         #: Calls to other datacenters; None: there are none.
@@ -240,7 +242,7 @@ class Server:
         """The same for stale reads, which any server answers: they say whether a leader is known."""
         if self.quorum is None or self._is_leader:
             return self.read_validator
-        return bool(self.quorum.leader_address) if self.quorum.had_contact else None
+        return bool(self.quorum.leader_address) if self._answers_stale_reads(self.quorum) else None
 
     def last_contact_ms(self) -> int:
         """Milliseconds since the leader was heard; 0 on the leader."""
@@ -314,17 +316,35 @@ class Server:
     ) -> "Deferred[Any]":
         """Forward to the leader what only it may answer; confirm its lead before a consistent read."""
         options = getattr(request, "options", None)
-        if options is not None and options.allow_stale and (self._is_leader or quorum.had_contact):
+        is_stale_read = options is not None and options.allow_stale
+        if is_stale_read and self._answers_stale_reads(quorum):
             return self._serve(method, request, dependencies)
         if not self._is_leader:
             if self.authority is None and method.name in _OF_CONNECT:
                 return self._serve(method, request)  # which says that it is off, as each real server does by itself
             if method.check_forwarded is not None:
                 return maybeDeferred(self._forward_checked, quorum, method, request)
-            return quorum.forward(method, request)
+            forwarded = quorum.forward(method, request)
+            return forwarded.addCallback(self._note_forwarded) if is_stale_read else forwarded
         if method.kind is Kind.READ and options is not None and (options.require_consistent or not quorum.has_lease):
-            return quorum.confirm().addCallback(lambda _: self._serve(method, request))
+            began_s = self.clock.seconds()
+
+            def confirmed(_: None) -> Any:
+                self.metrics.sample("rpc.consistentRead", 1000 * (self.clock.seconds() - began_s))
+                return self._serve(method, request)
+
+            return quorum.confirm().addCallback(confirmed)
         return self._serve(method, request, dependencies)
+
+    def _answers_stale_reads(self, quorum: Quorum) -> bool:
+        """Whether stale reads are answered here: indexes never go back, neither over a restart nor after the leader's
+        answers that were passed on meanwhile. (Real servers answer as soon as they hear a leader.)"""
+        return self._is_leader or (quorum.has_caught_up and self.store.index >= self._forwarded_index)
+
+    def _note_forwarded(self, reply: Any) -> Any:
+        meta = getattr(reply, "meta", None)
+        self._forwarded_index = max(self._forwarded_index, getattr(meta, "index", 0))
+        return reply
 
     @staticmethod
     def _forward_checked(quorum: Quorum, method: Method, request: Record) -> "Deferred[Any]":

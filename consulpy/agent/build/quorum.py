@@ -237,6 +237,11 @@ class QuorumServer(Observer):
         return self.raft.contact_s is not None
 
     @property
+    def has_caught_up(self) -> bool:
+        """See `Quorum`."""
+        return self.raft.has_caught_up
+
+    @property
     def has_lease(self) -> bool:
         """See `Quorum`."""
         return self.raft.leadership is not None and self.raft.leadership.has_lease

@@ -185,6 +185,7 @@ def _make_leader(
         acl=acl_duties(config, log, reactor, server),
         connect=_connect_tasks(server, reactor),
         replication=_mesh_replication(config, log, reactor, server),
+        metrics=server.metrics,
     )
 
 

@@ -138,6 +138,7 @@ class RpcProtocol(RpcConnection):
     def connectionMade(self) -> None:
         """Start the handshake timeout; close above the limits of connections."""
         super().connectionMade()
+        self._server.metrics.incr("rpc.accept_conn")
         refused = self.factory.admit(self)
         if refused:
             self.close_gracefully(refused)

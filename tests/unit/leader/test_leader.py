@@ -62,6 +62,7 @@ class World:
         self.clock, self.log, self.pool = Clock(), SlowLog(), Pool()
         self.said: list[str] = []
         self.ready: list[int] = []
+        self.measured: list[tuple[str, float]] = []
         self.put(member("s1", role="consul", port="8300", vsn="2", raft_vsn="3"))
         self.leader = self.elect()
 
@@ -74,7 +75,14 @@ class World:
             self.clock,
             on_ready=lambda: self.ready.append(self.log.store.index),
             log=lambda _level, text: self.said.append(text),
+            metrics=self,
         )
+
+    def sample(self, name: str, value: float, labels: Any = None) -> None:
+        self.measured.append((name, value))
+
+    def incr(self, name: str, value: float = 1, labels: Any = None) -> None:
+        pass
 
     def put(self, each: Member) -> Member:
         self.pool.members[each.name] = each
@@ -101,6 +109,28 @@ def member(name: str, status: Status = Status.ALIVE, **tags: str) -> Member:
         protocol_max=5,
         protocol_cur=2,
     )
+
+
+def test_a_reconciliation_is_measured_until_its_writes_are_stored(world: World) -> None:
+    world.leader.start()
+    world.measured.clear()
+    world.put(member("c1"))
+    world.log.slow = True
+    world.clock.advance(59)
+    assert world.measured == []
+    world.clock.advance(1)
+    assert world.measured == [("leader.reconcileMember", 0)], "the leader itself, where nothing is to be written"
+    world.clock.advance(0.25)
+    world.log.commit()
+    assert world.measured[1:] == [("leader.reconcileMember", 250), ("leader.reconcile", 250)]
+
+
+def test_the_barrier_of_a_new_leader_is_measured(world: World) -> None:
+    world.log.slow = True
+    world.leader.start()
+    world.clock.advance(0.125)
+    world.log.commit()
+    assert world.measured == [("leader.barrier", 125)]
 
 
 @pytest.fixture

@@ -251,16 +251,26 @@ class WatchedRaft(Raft):
 
 
 class Story(Observer):
-    """The log lines of one server, for whoever replays a seed."""
+    """The log lines of one server, for whoever replays a seed. `measured`: gets the names of its metrics."""
 
-    def __init__(self, name: str, clock: HeapClock, lines: list[str] | None) -> None:
+    def __init__(self, name: str, clock: HeapClock, lines: list[str] | None, measured: set[str]) -> None:
         self._name = name
         self._clock = clock
         self._lines = lines
+        self._measured = measured
 
     def say(self, level: str, text: str) -> None:
         if self._lines is not None:
             self._lines.append(f"{self._clock.seconds():8.3f} {self._name} [{level}] {text}")
+
+    def incr(self, name: str, count: float = 1) -> None:
+        self._measured.add(name)
+
+    def timed(self, name: str, seconds: float, count: int = 1) -> None:
+        assert seconds >= 0, name
+        self._measured.add(name)
+
+    sample = counted = incr
 
 
 class OwnServer:
@@ -291,7 +301,7 @@ class OwnServer:
             storage=self.storage,
             sender=NodeSender(world.network, self),
             state_machine=self.machine,
-            observer=Story(server_id, world.clock, world.lines),
+            observer=Story(server_id, world.clock, world.lines, world.measured),
         )
         self.raft.node = self
         self.raft.log._cache_bytes = 6000
@@ -410,6 +420,8 @@ class World:
         self.plan = plan
         self.kind = kind
         self.lines = lines
+        #: Names of metrics of all servers.
+        self.measured: set[str] = set()
         self.clock = HeapClock()
         self.checker = Checker()
         self.network = SimulatedNetwork(self.clock, self.rng)

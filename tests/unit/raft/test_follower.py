@@ -11,7 +11,14 @@ from consulpy.codec.msgpack import unpack_from
 from consulpy.codec.record import Record
 from consulpy.raft.interfaces import Settings
 from consulpy.raft.machine import Raft
-from consulpy.raft.messages import InstallSnapshot, LogEntry, decode_request, encode_error, encode_reply
+from consulpy.raft.messages import (
+    AppendEntries,
+    InstallSnapshot,
+    LogEntry,
+    decode_request,
+    encode_error,
+    encode_reply,
+)
 from tests.conftest import VECTORS
 from tests.unit.raft.simulated import Disk, SimulatedStorage
 
@@ -42,9 +49,9 @@ class Nowhere:
     def restore(self, state: Any, index: int) -> None: ...
 
 
-def follower(clock: Any) -> Raft:
+def follower(clock: Any, disk: Disk | None = None) -> Raft:
     nowhere: Any = Nowhere()
-    storage: Any = SimulatedStorage(Disk(), clock, Random(1), 0.0, 0.0)
+    storage: Any = SimulatedStorage(disk or Disk(), clock, Random(1), 0.0, 0.0)
     raft = Raft(
         SCRIPT["me"]["id"],
         SCRIPT["me"]["address"],
@@ -98,3 +105,32 @@ def test_a_gap_before_entries_is_refused(step: Any) -> None:
     raft.handle(request, lambda reply, error: answers.append(reply))
     assert [(reply.success, reply.no_retry_backoff) for reply in answers] == [(False, False)]
     assert raft.log.last_index == 0
+
+
+@pytest.mark.parametrize("continues", [True, False])
+def test_a_server_that_restarted_has_caught_up_when_its_state_is_as_new_as_before(continues: bool) -> None:
+    """Not with the first heartbeat. What another leader cut off it is not waited for."""
+    clock, disk = Clock(), Disk()
+    before = follower(clock, disk)
+    entries = [LogEntry(index=index, term=1, type=1) for index in (1, 2, 3)]
+    append(before, clock, entries=entries, leader_commit_index=3)
+    assert before.has_caught_up
+    before.stop()
+
+    raft = follower(clock, disk)
+    assert not raft.has_caught_up
+    append(raft, clock)
+    assert raft.contact_s is not None
+    assert not raft.has_caught_up
+    if continues:
+        append(raft, clock, entries=[], prev_log_entry=3, prev_log_term=1, leader_commit_index=3)
+    else:
+        other = [LogEntry(index=2, term=2, type=1)]
+        append(raft, clock, entries=other, prev_log_entry=1, prev_log_term=1, leader_commit_index=1, term=2)
+    assert raft.has_caught_up
+
+
+def append(raft: Raft, clock: Clock, **fields: Any) -> None:
+    request = AppendEntries(**{"leader": "127.0.0.9:8300", "term": 1, **fields})
+    raft.handle(request, lambda *_: None)
+    clock.advance(0)

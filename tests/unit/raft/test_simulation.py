@@ -14,6 +14,33 @@ from consulpy.raft.configuration import Configurations
 from tests.unit.raft.cluster import Plan, plan_of, simulate
 from tests.unit.raft.simulated import Violation
 
+#: Raft's metrics in real Consul 1.8.7, without the gauges and what the agent counts.
+MEASURED = (
+    "candidate.electSelf",
+    "compactLogs",
+    "fsm.apply",
+    "fsm.enqueue",
+    "fsm.restore",
+    "fsm.snapshot",
+    "leader.dispatchLog",
+    "leader.lastContact",
+    "replication.appendEntries.logs",
+    "replication.appendEntries.rpc",
+    "replication.heartbeat",
+    "replication.installSnapshot",
+    "rpc.appendEntries",
+    "rpc.appendEntries.processLogs",
+    "rpc.appendEntries.storeLogs",
+    "rpc.installSnapshot",
+    "rpc.processHeartbeat",
+    "rpc.requestVote",
+    "snapshot.create",
+    "snapshot.persist",
+    "snapshot.takeSnapshot",
+    "state.follower",
+    "transition.heartbeat_timeout",
+    "verify_leader",
+)
 #: Seeds of one test, so that a failure shows early and the workers of a parallel run share them.
 CHUNK = 50
 
@@ -30,6 +57,13 @@ def test_elections_writes_and_real_servers_take_part_in_it() -> None:
     world = simulate(6)
     assert world.checker.elections > 1
     assert len(world.handle_ack) > 50
+
+
+def test_what_real_servers_measure_is_measured() -> None:
+    """Names as a quorum of real servers showed them; those of one other server end with its id."""
+    found = set().union(*(simulate(seed, replace(plan_of(seed), real=0)).measured for seed in (3, 8)))
+    names = {name.removesuffix(f".{server}") for name in found for server in "abcd" if name.endswith(f".{server}")}
+    assert {f"raft.{name}" for name in MEASURED} <= found | names
 
 
 def test_a_seed_replays() -> None:

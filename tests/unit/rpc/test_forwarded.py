@@ -1,4 +1,4 @@
-"""What would end a real server is never passed on to one, neither to a leader nor to another datacenter."""
+"""What a follower passes on: never what would end a real server, and stale reads while its own state is older."""
 
 from typing import Any
 
@@ -16,6 +16,8 @@ from consulpy.rpc.server import Server
 from consulpy.structs.config_entry import ProxyDefaults
 from consulpy.structs.config_entry_requests import EntryRequest
 from consulpy.structs.connect_ca import CASignRequest
+from consulpy.structs.kv import EntriesReply, KeyRequest
+from consulpy.structs.options import QueryMeta, QueryOptions
 from tests.harness.rpc import make_server
 
 
@@ -24,13 +26,14 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.has_lease = self.had_contact = True
+        self.has_lease = self.had_contact = self.has_caught_up = True
+        self.reply: Any = "passed on"
         self.leader_address = "127.33.0.2:8300"
         self.last_contact_ns = 0
 
     def forward(self, method: Method, request: Record) -> "Deferred[Any]":
         self.asked.append(method.name)
-        return succeed("passed on")
+        return succeed(self.reply)
 
     def call(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
         self.asked.append(f"{method.name} in {datacenter}")
@@ -85,3 +88,21 @@ def test_a_null_in_the_settings_of_proxies(follower: Server, elsewhere: Elsewher
     assert isinstance(refused, RPCError)
     assert "Config.a.b[1] is null" in str(refused)
     assert elsewhere.asked == []
+
+
+def test_stale_reads_are_passed_on_until_the_own_state_is_as_new_as_what_was_passed_on(
+    follower: Server, elsewhere: Elsewhere
+) -> None:
+    """Else the index would go back on a server that restarted, when its leader dies before it has caught up."""
+    read = KeyRequest(datacenter="dc1", options=QueryOptions(allow_stale=True))
+    elsewhere.has_caught_up = False
+    elsewhere.reply = EntriesReply(meta=QueryMeta(index=7))
+    assert asked(follower, "KVS.List", read).meta.index == 7
+    elsewhere.has_caught_up = True
+    assert asked(follower, "KVS.List", read).meta.index == 7
+    assert follower.stale_read_validator is None
+    assert elsewhere.asked == ["KVS.List"] * 2
+
+    follower.store.index = 7
+    assert asked(follower, "KVS.List", read) is not elsewhere.reply
+    assert elsewhere.asked == ["KVS.List"] * 2
