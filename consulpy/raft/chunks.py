@@ -3,11 +3,15 @@
 `extensions` of each part is a protobuf: 1 = number of the operation, 2 = number of the part, 3 = how many there are.
 """
 
+from typing import Final
+
 from consulpy.errors import WireError
 from consulpy.raft.messages import LogEntry
 
 #: Parts of one command that are accepted: 512 KiB each.
 PARTS_LIMIT = 1024
+#: How the extensions of a checkpoint begin by which newer servers compare their logs (raft-wal, Consul 1.15): no part.
+CHECKPOINT: Final = (0xAFD1_F9D6_0392_A503).to_bytes(8, "little")
 
 
 class Chunks:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from consulpy.codec.msgpack import unpack
 from consulpy.errors import WireError
 from consulpy.metrics.registry import NOTHING, Measures
-from consulpy.raft.chunks import Chunks
+from consulpy.raft.chunks import CHECKPOINT, Chunks
 from consulpy.raft.interfaces import UnknownCommand
 from consulpy.raft.messages import LogEntry
 from consulpy.state.apply import CommandApplier, Say
@@ -68,7 +68,8 @@ class StoreMachine:
         """The command of an entry; None if there is nothing to apply at its index. Raises `UnknownCommand`."""
         data = entry.data or b""
         try:
-            whole = self._chunks.add(entry) if entry.extensions else data
+            is_part = entry.extensions and not entry.extensions.startswith(CHECKPOINT)
+            whole = self._chunks.add(entry) if is_part else data
             if whole is None:
                 return None
             kind = whole[0] if whole else 0

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python.failure import Failure
 
 from consulpy.codec.record import Record
-from consulpy.errors import NoSuchMethod, RPCError, WireError
+from consulpy.errors import BadRequest, NoSuchMethod, RPCError, WireError
 from consulpy.log import Logger
 from consulpy.rpc import endpoints
 from consulpy.rpc.endpoints import auto_encrypt
@@ -17,6 +17,7 @@ from consulpy.rpc.methods import METHODS, Method
 from consulpy.rpc.server import Server
 from consulpy.rpc.stream import RefusedCall
 from consulpy.structs.connect_ca import CASignRequest
+from consulpy.structs.newer_selectors import foreign_selector
 
 assert endpoints.__all__, "importing the endpoints registers the methods"
 
@@ -39,6 +40,8 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
     """The reply to a call from the wire. Fails with `RPCError` only."""
     try:
         method = method_named(name)
+        if foreign := foreign_selector(body):
+            raise BadRequest(f"Invalid request: {foreign}")
         request = method.request.from_wire(body)
         _check_unsigned(request)
     except RPCError as error:

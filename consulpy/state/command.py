@@ -2,9 +2,11 @@
 
 from typing import Any, ClassVar, Final, Protocol, Self
 
-from consulpy.codec.msgpack import pack
+from consulpy.codec.msgpack import pack, unpack
 from consulpy.codec.record import Record
+from consulpy.errors import WireError
 from consulpy.state.store import Store
+from consulpy.structs.newer_selectors import foreign_selector
 
 #: Flag in a type number: a server that does not know the command may ignore it.
 IGNORE_IF_UNKNOWN: Final = 128
@@ -40,7 +42,10 @@ class BodyCommand:
     @classmethod
     def decode(cls, data: memoryview) -> Self:
         """Decode a command's body. Raises `WireError`."""
-        return cls(cls.BODY.unpack(data))
+        raw = unpack(data)
+        if foreign := foreign_selector(raw):
+            raise WireError(foreign)
+        return cls(cls.BODY.from_wire(raw))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.body!r})"

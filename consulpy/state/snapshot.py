@@ -41,6 +41,7 @@ from consulpy.structs.connect_ca import CAConfiguration, CAProviderState, CARoot
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import Intention
 from consulpy.structs.kv import DirEntry
+from consulpy.structs.newer_selectors import foreign_selector
 from consulpy.structs.node import Node
 from consulpy.structs.operator import AutopilotConfig, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
@@ -54,6 +55,17 @@ INDEX: Final = 16
 CHUNKING: Final = 29
 #: Types of real Consul's records that are not used here (areas); stored, so that a snapshot taken here has them too.
 UNUSED_TYPES: Final = frozenset({10, 21})
+#: Newer records of what newer servers derive from other records, or settings of theirs: system metadata, virtual IPs
+#: of services in use and free, names of services by kind (Consul 1.9 to 1.12).
+DERIVED_TYPES: Final = frozenset({31, 32, 33, 34})
+#: Newer records that mean something, and what.
+_NEWER_TYPES: Final = {
+    **dict.fromkeys(range(35, 41), "cluster peering of Consul 1.13"),
+    42: "resources of Consul 1.16",
+    43: "virtual IPs of Consul 1.18",
+}
+#: Prefix of index keys since Consul 1.13 of what belongs to the own cluster, and of what any peer's is.
+_OWN_INDEX, _PEER_INDEX = "peer.internal:", "peer."
 #: Types of the records of Connect's CA.
 CA_ROOT, CA_PROVIDER_STATE, CA_CONFIG = 13, 14, 15
 #: How index keys that are not tables are encoded in a snapshot: prefix and rest.
@@ -183,10 +195,12 @@ class Restoration:
         kind = record[0]
         if kind in UNUSED_TYPES:
             self._carried.append(record)
-        elif kind != CHUNKING:
+        elif kind != CHUNKING and kind not in DERIVED_TYPES:
             put = _RESTORE.get(kind)
             if put is None:
-                raise WireError(f"a snapshot record of unknown type {kind}")
+                feature = _NEWER_TYPES.get(kind)
+                known = f"type {kind}: {feature}, which is not served here" if feature else f"unknown type {kind}"
+                raise WireError(f"a snapshot record of {known}")
             put(self._store, value)
 
     def finish(self) -> Store:
@@ -222,6 +236,8 @@ def _register(node: Node, row: Instance | None = None, check: HealthCheck | None
 
 
 def _restore_registration(store: Store, raw: object) -> None:
+    if foreign := foreign_selector(raw):
+        raise WireError(f"a snapshot record of a node: {foreign}")
     request = RegisterRequest.from_wire(raw)
     catalog, name = store.catalog, request.node.lower()
     if request.service is not None:
@@ -313,7 +329,10 @@ def _restore_legacy_bootstrap(store: Store, raw: object) -> None:
 
 def _restore_index(store: Store, raw: object) -> None:
     entry = IndexEntry.from_wire(raw)
-    store.indexes._replace(_decode_key(entry.key), entry.value)
+    key = entry.key.removeprefix(_OWN_INDEX)
+    if not key.startswith(_PEER_INDEX):
+        decoded = _decode_key(key)
+        store.indexes._replace(decoded, max(entry.value, store.indexes.get(decoded)))
 
 
 #: Record types of the ACL tables, in the order of `acl_tables`.

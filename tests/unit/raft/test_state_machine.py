@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from msgpack import Timestamp
 
+from consulpy.codec.msgpack import pack
 from consulpy.raft.chunks import Chunks
 from consulpy.raft.interfaces import UnknownCommand
 from consulpy.raft.messages import LogEntry
@@ -57,6 +59,50 @@ def test_one_that_may_be_ignored_is() -> None:
     one = machine()
     one.apply([command(1, b"\x95\xc0"), command(2, put("a", b"1"))])
     assert value(one, "a").modify_index == 2
+
+
+def test_a_checkpoint_of_the_log_verifier_is_passed_over_and_parts_around_it_stay() -> None:
+    """Consul 1.15 with `raft_logstore.verification`: type 41 with the flag, nil, and 24 bytes of extensions."""
+    one, whole = machine(), put("a", b"1")
+    checkpoint = bytes.fromhex("03a59203d6f9d1af") + (40).to_bytes(8, "little") + bytes(8)
+    one.apply([command(1, whole[:9], b"\x08\x01\x10\x00\x18\x02"), command(2, b"\xa9\xc0", checkpoint)])
+    assert value(one, "a") is None
+    one.apply([command(3, whole[9:], b"\x08\x01\x10\x01\x18\x02")])
+    assert value(one, "a").modify_index == 3
+
+
+@pytest.mark.parametrize("kind", [*range(31, 44)])
+def test_the_commands_of_newer_versions_stop_unless_their_flag_says_that_they_may_be_skipped(kind: int) -> None:
+    one = machine()
+    with pytest.raises(UnknownCommand, match=f"a command of type {kind}"):
+        one.apply([command(1, bytes([kind]) + b"\x0a\x03abc")])
+    one.apply([command(1, bytes([kind | 128]) + b"\x0a\x03abc"), command(2, put("a", b"1"))])
+    assert value(one, "a").modify_index == 2
+
+
+@pytest.mark.parametrize("fields", [{"PeerName": "east"}, {"Partition": "blue"}, {"Namespace": "team"}])
+def test_a_command_about_another_cluster_s_nodes_stops(fields: dict[str, str]) -> None:
+    """Imported nodes are none of this cluster: who skipped the field would show them as its own."""
+    one = machine()
+    body = pack({"Node": "n", "Address": "10.0.0.1", **fields})
+    with pytest.raises(UnknownCommand, match=next(iter(fields))):
+        one.apply([command(1, bytes([Register.TYPE]) + body)])
+    assert not one.store.catalog.nodes_table.unordered()
+
+
+def test_newer_fields_that_say_nothing_are_skipped() -> None:
+    one = machine()
+    newer = {
+        "PeerName": "",
+        "Partition": "default",
+        "Namespace": None,
+        "Locality": None,
+        "Ports": [1],
+        "When": Timestamp(5),
+    }
+    one.apply([command(7, bytes([Register.TYPE]) + pack({"Node": "n", "Address": "10.0.0.1", **newer}))])
+    (node,) = one.store.catalog.nodes_table.unordered()
+    assert (node.node, node.modify_index) == ("n", 7)
 
 
 def test_a_body_that_does_not_decode_stops_too() -> None:

@@ -78,3 +78,26 @@ def test_a_value_of_the_wrong_type_is_refused_in_the_words_of_the_real_server(
 )
 def test_what_the_real_server_takes_is_taken(body: Any) -> None:
     assert said("Catalog.ListNodes", body) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "name"),
+    [
+        ("Health.ServiceNodes", {"ServiceName": "web", "PeerName": "east"}, "PeerName"),
+        ("Catalog.ListNodes", {"Partition": "blue"}, "Partition"),
+        ("Catalog.Register", {"Node": "n", "Address": "10.0.0.1", "PeerName": "east"}, "PeerName"),
+        ("Catalog.Deregister", {"Node": "n", "PeerName": "east"}, "PeerName"),
+        ("KVS.Get", {"Key": "k", "Namespace": "team"}, "Namespace"),
+        ("Health.ServiceNodes", {"ServiceName": "web", "SamenessGroup": "all"}, "SamenessGroup"),
+    ],
+)
+def test_a_newer_agent_that_asks_about_others_is_refused_and_not_answered_about_us(
+    method: str, body: dict[str, Any], name: str
+) -> None:
+    assert f"Invalid request: {name}" in str(said(method, body))
+
+
+@pytest.mark.parametrize("value", ["", "default", None])
+def test_newer_selectors_that_say_nothing_are_taken(value: Any) -> None:
+    names = ("PeerName", "Partition", "Namespace", "SamenessGroup")
+    assert said("Catalog.ListNodes", {"Datacenter": "dc1", **dict.fromkeys(names, value)}) is None

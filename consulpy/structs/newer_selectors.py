@@ -1,0 +1,30 @@
+"""Selectors that newer versions of Consul add to requests and log entries: who skips them, answers about other data.
+
+Unknown fields are skipped by every decoder; these say *whose* nodes, services or keys are meant. They are taken when
+they mean what there is here (nil, "", `default`). Source: `agent/structs` of Consul 1.11 to 1.16.
+"""
+
+from typing import Any, Final
+
+from consulpy.codec.msgpack import text
+
+_SELECTORS: Final = {
+    b"PeerName": "cluster peering of Consul 1.13",
+    b"SamenessGroup": "sameness groups of Consul 1.16 Enterprise",
+    b"Partition": "partitions of Consul 1.11 Enterprise",
+    b"Namespace": "namespaces of Consul Enterprise",
+}
+_NAMES: Final = frozenset(_SELECTORS)
+_NOTHING: Final = (None, b"", b"default")
+
+
+def foreign_selector(raw: Any) -> str:
+    """Why an unpacked request or command is about something that does not exist here; "" if it is not."""
+    if not isinstance(raw, dict) or _NAMES.isdisjoint(raw):
+        return ""
+    for name, feature in _SELECTORS.items():
+        value = raw.get(name)
+        if value not in _NOTHING:
+            shown = text(value) if isinstance(value, bytes) else value
+            return f'{name.decode()} "{shown}" belongs to {feature}, which is not served here'
+    return ""

@@ -1,0 +1,52 @@
+"""Records of newer servers' snapshots: what is derived is passed over, what means something is refused by name."""
+
+import pytest
+
+from consulpy.codec.msgpack import pack
+from consulpy.errors import WireError
+from consulpy.state.indexes import NODES, service_key
+from consulpy.state.snapshot import restore
+from consulpy.state.store import Store
+
+NODE = b"\x00" + pack({"Node": "n", "Address": "10.0.0.1", "CreateIndex": 3, "ModifyIndex": 4, "PeerName": ""})
+
+
+def index(key: str, value: int) -> bytes:
+    return b"\x10" + pack({"Key": key, "Value": value})
+
+
+def names(store: Store) -> list[str]:
+    return [each.node for each in store.catalog.nodes_table.unordered()]
+
+
+@pytest.mark.parametrize("kind", [31, 32, 33, 34])
+def test_what_newer_servers_derive_is_passed_over(kind: int) -> None:
+    derived = bytes([kind]) + pack({"Key": "virtual-ips", "Value": "true", "Op": "upsert"})
+    assert names(restore(9, [derived, NODE])) == ["n"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "feature"), [(35, "peering"), (40, "peering"), (42, "resources"), (43, "virtual IPs")]
+)
+def test_what_means_something_is_refused_by_name(kind: int, feature: str) -> None:
+    with pytest.raises(WireError, match=f"type {kind}: .*{feature}"):
+        restore(9, [NODE, bytes([kind]) + pack("protobuf")])
+
+
+def test_what_nobody_knows_is_refused() -> None:
+    with pytest.raises(WireError, match="unknown type 60"):
+        restore(9, [bytes([60]) + pack({})])
+
+
+def test_a_node_of_another_cluster_is_refused() -> None:
+    with pytest.raises(WireError, match='PeerName "east" belongs to cluster peering'):
+        restore(9, [b"\x00" + pack({"Node": "n", "Address": "10.0.0.1", "PeerName": "east"})])
+
+
+def test_the_indexes_of_1_13_and_later_count_for_their_tables_and_services() -> None:
+    """They are kept twice, without and with the peer's name; the own cluster is called internal."""
+    own = [index("nodes", 5), index("peer.internal:nodes", 4), index("peer.internal:service.web", 8)]
+    store = restore(9, [NODE, *own, index("peer.east:nodes", 900)])
+    assert store.indexes.get(NODES) == 5
+    assert store.indexes.get(service_key("web")) == 8
+    assert max(value for _, value in store.indexes.items()) == 8
