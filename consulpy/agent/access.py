@@ -16,7 +16,7 @@ from consulpy.errors import NoPathToDatacenter
 from consulpy.leader.acl import AclTasks
 from consulpy.leader.acl_replication import AclReplication
 from consulpy.local.access import AgentAccess
-from consulpy.local.tokens import AgentTokens
+from consulpy.local.tokens import NAMES, AgentTokens
 from consulpy.rpc.acl.guard import Guard
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
@@ -97,7 +97,7 @@ def reconfigure(tokens: AgentTokens, config: RuntimeConfig) -> None:
 
 def _configured(config: RuntimeConfig) -> dict[str, str]:
     found = dataclasses.asdict(config.acl.tokens)
-    return {name: found[name] for name in ("default", "agent", "agent_master", "replication")}
+    return {name: found[name] for name in NAMES}
 
 
 def agent_access(

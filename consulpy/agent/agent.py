@@ -353,6 +353,7 @@ class Agent(AgentParts):
         changes = compare(self.config, fresh)
         secure()
         if isinstance(self.own_caller, ClientCaller):
+            self.own_caller.reply_timeout_s = fresh.limits.rpc_client_timeout_s
             self.own_caller.rate = RateLimiter(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
         self.config = fresh
         access.reconfigure(self._tokens, fresh)

@@ -35,7 +35,11 @@ from consulpy.cli import acl_auth_method, acl_binding_rule, acl_policy, acl_role
 
 __all__ = ["acl_auth_method", "acl_binding_rule", "acl_policy", "acl_role", "acl_token"]
 
-_AGENT_TOKENS: Final = ("default", "agent", "master", "replication")
+_AGENT_TOKENS: Final = {
+    **{name: name for name in ("default", "agent", "replication", "dns", "config_file_service_registration")},
+    "master": "agent_master",
+    "recovery": "agent_master",
+}
 
 
 @command(
@@ -66,7 +70,11 @@ acl.enable_token_persistence.
     default       for requests without a token, and for the agent's own
     agent         for the agent's own requests; else the default token is used
     master        gives access to the agent's endpoints, also without servers
+                  (recovery since Consul 1.11)
     replication   for copying from the primary datacenter
+    dns           for DNS; else the default token is used
+    config_file_service_registration
+                  for services and checks of configuration files
 
     $ consulpy acl set-agent-token default c4d0f8df-3aba-4ab6-a7a0-35b760dc29a1
 """,
@@ -86,7 +94,7 @@ def set_agent_token(given: Invocation) -> int:
     if kind not in _AGENT_TOKENS:
         raise ConfigError(f"Error! Unknown token type: {kind}; expected one of {', '.join(_AGENT_TOKENS)}")
     with saying(f"Error setting agent {kind} token"):
-        given.client.put(f"/v1/agent/token/{kind}", None, {"Token": secret})
+        given.client.put(f"/v1/agent/token/{_AGENT_TOKENS[kind]}", None, {"Token": secret})
     given.out(f'ACL token "{kind}" set successfully')
     return 0
 

@@ -185,6 +185,9 @@ class RuntimeConfig:
     #: None: yes on a server, no on a client. See `skips_leave_on_interrupt`.
     skip_leave_on_interrupt: bool | None = key(Kind.SWITCH)
     reconnect_timeout_s: float = key(Kind.DURATION, 72 * 3600.0, wire="reconnect_timeout")
+    advertise_reconnect_timeout_s: float = key(
+        Kind.DURATION, 0.0, "The others forget this client so long after it failed; 0: after their own time."
+    )
     reconnect_timeout_wan_s: float = key(Kind.DURATION, 72 * 3600.0, wire="reconnect_timeout_wan")
     gossip_lan: GossipLan = section(GossipLan)
     gossip_wan: GossipWan = section(GossipWan)

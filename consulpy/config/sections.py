@@ -73,6 +73,7 @@ class DnsSettings:
     )
     only_passing: bool = key(Kind.SWITCH, False, "Leave out services with warnings too.", reloadable=True)
     recursor_timeout_s: float = key(Kind.DURATION, 2.0, "How long to wait for a recursor.", reloadable=True)
+    recursor_strategy: str = key(Kind.TEXT, "", "sequential or random: the order of recursors.", reloadable=True)
     udp_answer_limit: int = key(Kind.WHOLE, 3, "Most records in a UDP answer without EDNS.", reloadable=True)
     enable_additional_node_meta_txt: bool = key(Kind.SWITCH, True, "Add node metadata as TXT.", reloadable=True)
     use_cache: bool = key(Kind.SWITCH, False, "Answer from the agent's cache.", reloadable=True)
@@ -96,6 +97,12 @@ class Limits:
     http_max_conns_per_client: int = key(Kind.WHOLE, 200, reloadable=True)
     https_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
     rpc_handshake_timeout_s: float = key(Kind.DURATION, 5.0)
+    rpc_client_timeout_s: float = key(
+        Kind.DURATION,
+        60.0,
+        "How long a client waits for a server's reply, beside the wait of a blocking query; 0: any time.",
+        reloadable=True,
+    )
     rpc_max_burst: int = key(Kind.WHOLE, 1000, reloadable=True)
     rpc_max_conns_per_client: int = key(Kind.WHOLE, 100)
     rpc_rate: float = key(Kind.NUMBER, -1.0, "Requests a second to servers; -1: no limit.", reloadable=True)
@@ -117,6 +124,14 @@ class AclTokens:
         Kind.TEXT, "", "For the agent's own catalog updates; else the default token.", reloadable=True, secret=True
     )
     replication: str = key(Kind.TEXT, "", "For copying from the primary datacenter.", reloadable=True, secret=True)
+    dns: str = key(Kind.TEXT, "", "For DNS; else the default token.", reloadable=True, secret=True)
+    config_file_service_registration: str = key(
+        Kind.TEXT,
+        "",
+        "For services and checks of configuration files that have no token; else the default token.",
+        reloadable=True,
+        secret=True,
+    )
 
 
 @dataclass(frozen=True)

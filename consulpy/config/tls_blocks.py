@@ -25,7 +25,12 @@ def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def fold(found: dict[str, Any]) -> dict[str, str]:
-    """Set the flat keys of `found` from the block; the settings that differ for HTTPS, by flat key."""
+    """Set the flat keys of `found` from the block; the settings that differ for HTTPS, by flat key.
+
+    The flat `tls_min_version` may have the block's names too.
+    """
+    if "tls_min_version" in found:
+        found["tls_min_version"] = _VERSIONS.get(found["tls_min_version"], found["tls_min_version"])
     if not any(path.startswith("tls.") for path in found):
         return {}
     before = dict(found)

@@ -40,8 +40,6 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "acl.disabled_ttl": _TEXT,
     "acl.msp_disable_bootstrap": _SWITCH,
     "acl.tokens.managed_service_provider": None,
-    **dict.fromkeys(("acl.tokens.initial_management", "acl.tokens.agent_recovery"), _TEXT),  # since 1.11
-    **dict.fromkeys(("acl.tokens.config_file_service_registration", "acl.tokens.dns"), _TEXT),
     "acl_enforce_version_8": _SWITCH,
     **dict.fromkeys(("auto_config.intro_token", "auto_config.intro_token_file"), _TEXT),
     **dict.fromkeys(("auto_config.server_addresses", "auto_config.dns_sans", "auto_config.ip_sans"), _TEXTS),
@@ -70,7 +68,7 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "audit.enabled": _SWITCH,
     "audit.sink.*": None,
     **dict.fromkeys(("ports.proxy_min_port", "ports.proxy_max_port"), _WHOLE),
-    **dict.fromkeys(("revision", "version", "version_prerelease"), _TEXT),
+    **dict.fromkeys(("revision", "version", "version_prerelease", "version_metadata", "build_date"), _TEXT),
     **dict.fromkeys(("ae_interval", "check_deregister_interval_min", "sync_coordinate_interval_min"), _DURATION),
     **dict.fromkeys(("check_reap_interval",), _DURATION),
     "sync_coordinate_rate_target": _NUMBER,
@@ -78,24 +76,24 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     # of newer versions
     "use_streaming_backend": _SWITCH,  # 1.9
     "rpc.enable_streaming": _SWITCH,
-    "advertise_reconnect_timeout": _DURATION,
     **dict.fromkeys(("ui_config.metrics_provider", "ui_config.metrics_provider_options_json"), _TEXT),
     "ui_config.metrics_provider_files": _TEXTS,
     **dict.fromkeys(("ui_config.metrics_proxy", "ui_config.dashboard_url_templates")),
     "raft_prevote_disabled": _SWITCH,
-    "recursor_strategy": _TEXT,  # 1.11
     "auto_reload_config": _SWITCH,  # 1.12
     "ports.grpc_tls": _WHOLE,  # 1.14
     "addresses.grpc_tls": _TEXT,
     "peering.enabled": _SWITCH,
     "xds.*": None,
     "license_path": _TEXT,
-    "limits.rpc_client_timeout": _DURATION,
     **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate"), _NUMBER),  # 1.15
     "tls.grpc.*": None,
     "limits.http_max_request_body_size": _WHOLE,
-    "raft_logstore.*": None,
+    **dict.fromkeys(("raft_logstore.*", "raft_boltdb.*")),
     **dict.fromkeys(("performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"), _DURATION),
+    **dict.fromkeys(("enable_xds_load_balancing", "performance.enable_xds_load_balancing"), _SWITCH),
+    **dict.fromkeys(("telemetry.enable_host_metrics", "telemetry.retry_failed_connection"), _SWITCH),
+    "telemetry.disable_per_tenancy_usage_metrics": _SWITCH,
     "locality.*": None,
     "experiments": _TEXTS,
     "server_rejoin_age_max": _DURATION,
@@ -113,14 +111,17 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
 QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     **dict.fromkeys(("disable_anonymous_signature", "disable_update_check")),
     **dict.fromkeys(("acl_enforce_version_8", "use_streaming_backend", "rpc.enable_streaming")),
-    **dict.fromkeys(("revision", "version", "version_prerelease", "telemetry.disable_compat_1.9")),
+    **dict.fromkeys(("revision", "version", "version_prerelease", "version_metadata", "build_date")),
+    **dict.fromkeys(("telemetry.disable_compat_1.9", "telemetry.disable_per_tenancy_usage_metrics")),
     **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate")),
     **dict.fromkeys(("connect.enable_mesh_gateway_wan_federation", "connect.enable_serverless_plugin"), (False,)),
-    **dict.fromkeys(("peering.enabled", "auto_reload_config"), (False,)),
+    **dict.fromkeys(("peering.enabled", "auto_reload_config", "audit.enabled"), (False,)),
+    **dict.fromkeys(("enable_xds_load_balancing", "performance.enable_xds_load_balancing"), (False,)),
+    "telemetry.enable_host_metrics": (False,),
+    "telemetry.retry_failed_connection": (True,),
     "raft_protocol": (3,),
     "disable_kv_key_validation": (True,),
     "raft_prevote_disabled": (True,),
-    "recursor_strategy": ("", "sequential"),
     "ports.grpc_tls": (-1, 0),
 }
 
@@ -138,6 +139,10 @@ SAME: Final[dict[str, str]] = {
     "ui_config.dir": "ui_dir",
     "ui_config.content_path": "ui_content_path",
     "ui_config.enabled": "ui",
+    # since 1.11
+    "acl.tokens.initial_management": "acl.tokens.master",
+    "acl.tokens.agent_recovery": "acl.tokens.agent_master",
+    "recursor_strategy": "dns_config.recursor_strategy",
     # before 1.4
     "acl_agent_master_token": "acl.tokens.agent_master",
     "acl_agent_token": "acl.tokens.agent",

@@ -147,6 +147,8 @@ def _check_servers(config: RuntimeConfig) -> None:
         raise ConfigError("'bootstrap_expect > 0' requires 'server = true'")
     if config.bootstrap and config.bootstrap_expect:
         raise ConfigError("'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive")
+    if config.server and config.advertise_reconnect_timeout_s:
+        raise ConfigError("advertise_reconnect_timeout can only be used on a client")
     if config.dev_mode and config.bootstrap_expect:
         raise ConfigError("'bootstrap_expect' not allowed in dev mode")
     if not 1 <= config.performance.raft_multiplier <= _RAFT_MULTIPLIER_MAX:
@@ -175,6 +177,10 @@ def _check_addresses(config: RuntimeConfig) -> None:
                 ipaddress.ip_network(network, strict=False)
             except ValueError:
                 raise ConfigError(f"{spelling(path)}: expected a network such as 10.0.0.0/8, not {network!r}") from None
+    if config.dns_config.recursor_strategy not in ("", "sequential", "random"):
+        raise ConfigError(
+            f"dns_config.recursor_strategy: expected sequential or random, not {config.dns_config.recursor_strategy!r}"
+        )
     for recursor in config.recursors:
         if not _is_recursor(recursor):
             raise ConfigError(f"{spelling('recursors')}: expected an IP address, perhaps with a port, not {recursor!r}")

@@ -33,6 +33,8 @@ class DnsConfig:
     port: int = 8600
     recursors: tuple[str, ...] = ()
     recursor_timeout_s: float = 2.0
+    #: Whether recursors are asked in random order.
+    random_recursors: bool = False
     node_ttl_s: float = 0.0
     service_ttl_s: Mapping[str, float] = field(default_factory=dict)
     udp_answer_limit: int = 3

@@ -1,4 +1,4 @@
-"""Recursion: names outside the domains, forwarded to the configured recursors in order. Pure; `exchange` does the I/O.
+"""Recursion: names outside the domains, forwarded to the configured recursors. Pure; `exchange` does the I/O.
 
 A recursor that fails, answers neither NOERROR nor NXDOMAIN, or sends no complete reply to the question, is skipped.
 When none is left: SERVFAIL.
@@ -60,7 +60,10 @@ class Recursor:
         return decoded.answers
 
     async def _query(self, packet: bytes, config: DnsConfig, udp: bool) -> bytes | None:
-        for recursor in config.recursors:
+        recursors = list(config.recursors)
+        if config.random_recursors:
+            self._rng.shuffle(recursors)
+        for recursor in recursors:
             number = struct.pack("!H", self._rng.getrandbits(16))
             try:
                 reply = await self._exchange(address_of(recursor), number + packet[2:], udp, config.recursor_timeout_s)

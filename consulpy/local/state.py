@@ -346,14 +346,14 @@ class LocalState:
 
     def _carry_out(self, plan: _Plan) -> None:
         for service, token in plan.services:
-            self.entries.put_service(service, token or self._default_token)
+            self.entries.put_service(service, token or self._default_token, plan.local)
             (self.configured_services.add if plan.local else self.configured_services.discard)(service.id)
         for check, kind, token in plan.checks:
             (self.configured_checks.add if plan.local else self.configured_checks.discard)(check.check_id)
             now = self.entries.check(check.check_id)
             if now is not None:  # it may have run while this was stored
                 check.status, check.output = now.status, now.output
-            self._put_check(check, kind, token)
+            self._put_check(check, kind, token, plan.local)
         for check_id in plan.removed:
             self._drop_check(check_id)
 
@@ -365,9 +365,9 @@ class LocalState:
         """Add and start a check found on disk, without validating or storing it."""
         self._put_check(check, kind, token)
 
-    def _put_check(self, check: HealthCheck, kind: CheckType | None, token: str) -> None:
+    def _put_check(self, check: HealthCheck, kind: CheckType | None, token: str, from_file: bool = False) -> None:
         self._stop_run(check.check_id)
-        self.entries.put_check(check, token or self._default_token)
+        self.entries.put_check(check, token or self._default_token, from_file)
         if kind is None:
             return
         run = self._runs[check.check_id] = _Run(kind, None)

@@ -6,9 +6,11 @@ from typing import Final
 from twisted.internet.defer import Deferred, succeed
 
 #: Names in the HTTP API and in the file of persisted tokens.
-NAMES: Final = ("default", "agent", "agent_master", "replication")
-#: Names used before Consul 1.4.
-OLD_NAMES: Final = {
+NAMES: Final = ("default", "agent", "agent_master", "replication", "dns", "config_file_service_registration")
+#: Names used before Consul 1.4, and since 1.11.
+OTHER_NAMES: Final = {
+    "agent_recovery": "agent_master",
+    "acl_agent_recovery_token": "agent_master",
     "acl_token": "default",
     "acl_agent_token": "agent",
     "acl_agent_master_token": "agent_master",
@@ -30,8 +32,17 @@ class AgentTokens:
 
     @property
     def default(self) -> str:
-        """The token of requests without one, of DNS, and of services registered without one."""
+        """The token of requests without one, and of services registered without one."""
         return self._token("default")
+
+    @property
+    def dns(self) -> str:
+        """The token of DNS."""
+        return self._token("dns") or self.default
+
+    def of_registrations(self, from_file: bool) -> str:
+        """The token of services and checks registered without one; `from_file`: in a configuration file."""
+        return (self._token("config_file_service_registration") if from_file else "") or self.default
 
     @property
     def agent(self) -> str:
@@ -56,12 +67,13 @@ class AgentTokens:
         """Set the tokens of the configuration; `persisted` ones take precedence."""
         self._configured = dict(tokens)
         if persisted:
-            self._set.update({name: token for name, token in persisted.items() if name in NAMES})
+            names = {name: OTHER_NAMES.get(name, name) for name in persisted}
+            self._set.update({names[name]: token for name, token in persisted.items() if names[name] in NAMES})
         self._notify()
 
     def set(self, name: str, token: str) -> "Deferred[None]":
         """Set a token ("" removes it); fires when it is stored. Raises KeyError for an unknown name."""
-        name = OLD_NAMES.get(name, name)
+        name = OTHER_NAMES.get(name, name)
         if name not in NAMES:
             raise KeyError(name)
         self._set[name] = token

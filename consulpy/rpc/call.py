@@ -8,7 +8,8 @@ from functools import partial
 from random import Random
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
+from twisted.python.failure import Failure
 
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
@@ -71,6 +72,8 @@ class ClientCaller:
     """Calls to the servers that the router selects, repeated where Consul repeats them.
 
     `log(level, text)`: one line for each failed attempt. `in_thread`: runs the decoding of a large reply.
+    `reply_timeout_s`, `max_wait_s`: seconds that a reply may take (0: any time), and that a blocking query waits which
+    asks for no time.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class ClientCaller:
         *,
         log: Callable[[str, str], None] = lambda _level, _text: None,
         hold_timeout_s: float = HOLD_TIMEOUT_S,
+        reply_timeout_s: float = 0.0,
+        max_wait_s: float = 600.0,
         rate: RateLimiter | None = None,
         in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] = maybeDeferred,
     ) -> None:
@@ -94,6 +99,9 @@ class ClientCaller:
         self._rng = rng
         self._log = log
         self._hold_timeout_s = hold_timeout_s
+        #: `limits.rpc_client_timeout`; may be changed at any time.
+        self.reply_timeout_s = reply_timeout_s
+        self._max_wait_s = max_wait_s
         #: Number of calls, and of failed ones.
         self.calls = self.failures = 0
         #: Number of calls that changed the catalog, or may have.
@@ -121,6 +129,26 @@ class ClientCaller:
         self.catalog_writes += 1
         return result
 
+    def _limited(self, reply: "Deferred[Any]", request: Record) -> "Deferred[Any]":
+        """`reply`, failing once it takes more than the timeout, and the wait of a blocking query on top of that."""
+        if not self.reply_timeout_s or reply.called:
+            return reply
+        options = getattr(request, "options", None)
+        wait_s = 0.0
+        if options is not None and options.min_query_index:
+            wait_s = min(options.max_query_time / 1e9, self._max_wait_s) or self._max_wait_s
+            wait_s += wait_s / JITTER_FRACTION
+        timer = self._clock.callLater(self.reply_timeout_s + self._hold_timeout_s + wait_s, reply.cancel)
+
+        def done(result: Any) -> Any:
+            if timer.active():
+                timer.cancel()
+            elif isinstance(result, Failure) and result.check(CancelledError):
+                raise RPCError("rpc error making call: i/o deadline reached")
+            return result
+
+        return reply.addBoth(done)
+
     async def _call(self, method: Method, request: Record) -> Any:
         first_s = self._clock.seconds()
         body = request.pack()
@@ -130,7 +158,7 @@ class ClientCaller:
             if server is None:
                 raise NoServers
             try:
-                raw = await self._pool.call(server, method.name, body)
+                raw = await self._limited(self._pool.call(server, method.name, body), request)
                 if is_large(raw):
                     return await self._in_thread(partial(reply_of, method.reply, raw))
                 return reply_of(method.reply, raw)

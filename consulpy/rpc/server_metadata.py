@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from consulpy import CONSUL_VERSION
+from consulpy.gocompat.duration import format_duration, parse_duration
 from consulpy.serf.members import Member
 
 _BUILD: Final = re.compile(r"\d+\.\d+\.\d+")
@@ -16,6 +17,8 @@ _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _PORT_MAX: Final = 65535
 #: Prefixes of tags that announce a feature (`ft_fs`), and an address in a network segment.
 _FEATURE, _SEGMENT = "ft_", "sl_"
+#: The tag of a member that is to be forgotten after a time of its own, as Go writes durations.
+RECONNECT_TIMEOUT_TAG: Final = "rc_tm"
 #: The server protocol that supports network coordinates.
 COORDINATES_PROTOCOL: Final = 3
 
@@ -161,6 +164,21 @@ class AclSettings(Protocol):
         """`acl.enabled`."""
 
 
+def reap_after_s(tags: Mapping[str, str], limit_s: float) -> float:
+    """Seconds after which a failed or left member is forgotten: its own time if it gossips one, else `limit_s`.
+
+    Source: Consul's documentation of `advertise_reconnect_timeout` (since 1.9).
+    """
+    text = tags.get(RECONNECT_TIMEOUT_TAG)
+    if text is None:
+        return limit_s
+    try:
+        own_s = parse_duration(text)
+    except ValueError:
+        return limit_s
+    return own_s if own_s > 0 else limit_s
+
+
 class AgentSettings(Protocol):
     """Settings that are gossiped (of `config.schema.RuntimeConfig`)."""
 
@@ -183,6 +201,10 @@ class AgentSettings(Protocol):
     @property
     def bootstrap_expect(self) -> int:
         """-bootstrap-expect; 1 is the same as -bootstrap."""
+
+    @property
+    def advertise_reconnect_timeout_s(self) -> float:
+        """How long after its failure the others forget this member; 0: after their own time."""
 
     @property
     def acl(self) -> AclSettings:
@@ -210,6 +232,8 @@ def agent_tags(agent: AgentSettings, *, wan: bool = False) -> dict[str, str]:
         "build": f"{CONSUL_VERSION}:",
         "acls": "1" if agent.acl.enabled else "0",
     }
+    if agent.advertise_reconnect_timeout_s:
+        tags[RECONNECT_TIMEOUT_TAG] = format_duration(agent.advertise_reconnect_timeout_s)
     if not agent.server:
         return tags
     tags |= {"role": "consul", "port": str(agent.ports.server), "raft_vsn": "3", "ft_fs": "1"}

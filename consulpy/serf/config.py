@@ -4,6 +4,7 @@ Source: docs/wire/gossip.md 6 and 9. Times are seconds, sizes bytes.
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -26,6 +27,9 @@ class SerfConfig:
     reconnect_timeout_s: float = 24 * 3600.0
     #: Seconds after which a left member is reaped.
     tombstone_timeout_s: float = 24 * 3600.0
+    #: `reap_after_s(tags, limit_s)`: seconds after which a failed or left member with these tags is reaped; `limit_s`:
+    #: that of its status.
+    reap_after_s: Callable[[Mapping[str, str], float], float] = lambda _tags, limit_s: limit_s
     #: Seconds between checks for members to reap.
     reap_interval_s: float = 15.0
     #: Seconds between reconnect attempts to failed members.

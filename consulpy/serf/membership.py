@@ -4,7 +4,7 @@ memberlist only knows that a member is dead; whether it left or failed is decide
 docs/wire/gossip.md 6.2, 6.3, 6.9, and section 11 for the intended differences from real Serf.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -210,11 +210,17 @@ class Membership:
             self._counts[member.status] -= 1
             self._notify(MemberEventKind.REAP, member)
 
-    def reap(self, now_s: float, reconnect_timeout_s: float, tombstone_timeout_s: float) -> None:
-        """Remove members that failed or left long ago, and old buffered intents."""
+    def reap(
+        self,
+        now_s: float,
+        reconnect_timeout_s: float,
+        tombstone_timeout_s: float,
+        reap_after_s: Callable[[Mapping[str, str], float], float] = lambda _tags, limit_s: limit_s,
+    ) -> None:
+        """Remove members that failed or left long ago, and old buffered intents (`SerfConfig.reap_after_s`)."""
         for member in list(self.with_status(Status.FAILED, Status.LEFT)):
             limit_s = reconnect_timeout_s if member.status is Status.FAILED else tombstone_timeout_s
-            if now_s - member.leave_time_s > limit_s:
+            if now_s - member.leave_time_s > reap_after_s(member.tags, limit_s):
                 self.erase(member)
         self.intents.expire(now_s)
 

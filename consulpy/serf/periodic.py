@@ -64,8 +64,10 @@ class PeriodicTasks:
 
     def reap(self) -> None:
         """Remove members that failed or left long ago."""
-        serf = self._serf
-        serf.membership.reap(serf.clock.seconds(), serf.config.reconnect_timeout_s, serf.config.tombstone_timeout_s)
+        serf, config = self._serf, self._serf.config
+        serf.membership.reap(
+            serf.clock.seconds(), config.reconnect_timeout_s, config.tombstone_timeout_s, config.reap_after_s
+        )
 
     def reconnect(self) -> None:
         """Try to reconnect to a random failed member, with a probability of failed / alive members."""

@@ -11,7 +11,8 @@ from consulpy.errors import ConfigError
 
 #: Names in `tls_min_version`, the oldest first.
 VERSIONS: Final = ("tls10", "tls11", "tls12", "tls13")
-#: Go's names of the cipher suites that Consul takes (it refuses RSA key exchange, 3DES and ChaCha20), and OpenSSL's.
+#: Go's names of the cipher suites that Consul takes (it refuses RSA key exchange and 3DES; ChaCha20 since
+#: 1.11), and OpenSSL's.
 CIPHERS: Final[Mapping[str, str]] = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
@@ -23,6 +24,8 @@ CIPHERS: Final[Mapping[str, str]] = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
 }
 
 

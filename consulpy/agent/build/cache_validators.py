@@ -40,7 +40,7 @@ def of_state(server: Server, config: Callable[[], DnsConfig], tokens: AgentToken
         if server.guard.is_on:
             watch = WatchSet()
             try:
-                server.guard.resolve(tokens.default, watch)
+                server.guard.resolve(tokens.dns, watch)
             except RPCError:
                 return None
             rights = store.acl.index(None, TOKENS, POLICIES, ROLES)

@@ -41,6 +41,8 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
         rng,
         log=reporter("rpc"),
         hold_timeout_s=config.performance.rpc_hold_timeout_s,
+        reply_timeout_s=config.limits.rpc_client_timeout_s,
+        max_wait_s=config.max_query_time_s,
         rate=RateLimiter(reactor, config.limits.rpc_rate, config.limits.rpc_max_burst),
         in_thread=lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job),
     )

@@ -23,7 +23,7 @@ from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.transport import GossipTransport
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.merge import NoMembers, check_lan_join, check_lan_merge, wan_merge_check
-from consulpy.rpc.server_metadata import agent_tags
+from consulpy.rpc.server_metadata import agent_tags, reap_after_s
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.disk import SnapshotFile
 from consulpy.serf.events import Event
@@ -156,6 +156,7 @@ def _pool(
     wan = file_name == "remote"
     settings = SerfConfig.consul(
         tags=tags,
+        reap_after_s=reap_after_s,
         reconnect_timeout_s=config.reconnect_timeout_wan_s if wan else config.reconnect_timeout_s,
         rejoin_after_leave=config.rejoin_after_leave,
         coordinates=not config.disable_coordinates,

@@ -64,6 +64,6 @@ def dns_listener(
         validator=validator,
         wall_s=wall_clock(reactor),
         connections=connections,
-        token=lambda: tokens.default,
+        token=lambda: tokens.dns,
     )
     return dns

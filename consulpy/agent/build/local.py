@@ -115,7 +115,7 @@ def local_parts(
         rng,
         lambda: len(lan.members),
         token=lambda: tokens.agent,
-        default_token=lambda: tokens.default,
+        default_token=tokens.of_registrations,
     )
     return LocalParts(state, events, anti_entropy, coordinates, stops)
 

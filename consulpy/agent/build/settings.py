@@ -63,6 +63,7 @@ def dns(config: RuntimeConfig) -> DnsConfig:
         translate_wan_addrs=config.translate_wan_addrs,
         recursors=config.recursors,
         recursor_timeout_s=given.recursor_timeout_s,
+        random_recursors=given.recursor_strategy == "random",
         node_ttl_s=given.node_ttl_s,
         service_ttl_s=given.service_ttl_s,
         udp_answer_limit=given.udp_answer_limit,

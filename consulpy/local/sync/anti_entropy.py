@@ -50,8 +50,8 @@ def scale(cluster_size: int) -> int:
 class AntiEntropy:
     """Synchronizes the catalog with `local` from `start` to `stop`.
 
-    `cluster_size()`: members of the LAN pool. `token()`: the agent's token, for its node. `default_token()`: for
-    services and checks registered without a token.
+    `cluster_size()`: members of the LAN pool. `token()`: the agent's token, for its node. `default_token(from_file)`:
+    for services and checks registered without a token, in a file or over HTTP.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class AntiEntropy:
         cluster_size: Callable[[], int],
         *,
         token: Callable[[], str] = lambda: "",
-        default_token: Callable[[], str] = lambda: "",
+        default_token: Callable[[bool], str] = lambda _from_file: "",
         call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._entries = local.entries

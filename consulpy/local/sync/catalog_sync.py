@@ -45,8 +45,8 @@ REFUSED_MAX: Final = 16
 class CatalogSync:
     """Writes services and checks that are out of sync to the catalog. `call_timeout_s`: per RPC. Raises `RPCError`.
 
-    `token()`: the agent's token, for its node and its reads. `default_token()`: for services and checks registered
-    without a token.
+    `token()`: the agent's token, for its node and its reads. `default_token(from_file)`: for services and checks
+    registered without a token, in a file or over HTTP.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class CatalogSync:
         clock: Clock,
         token: Callable[[], str],
         call_timeout_s: float,
-        default_token: Callable[[], str] = lambda: "",
+        default_token: Callable[[bool], str] = lambda _from_file: "",
     ) -> None:
         self._default_token = default_token
         self._caller = caller
@@ -125,7 +125,7 @@ class CatalogSync:
     def _has_other_tokens(self, changes: list[Any]) -> bool:
         """Whether anything is sent with another token, which may not be permitted to write the node."""
         own = self._token()
-        return any((entry.token or self._default_token()) != own for entry in changes)
+        return any(self._token_of(entry) != own for entry in changes)
 
     async def _sync_node(self) -> None:
         entries = self._entries
@@ -185,6 +185,9 @@ class CatalogSync:
             else:
                 refused.append(error)
 
+    def _token_of(self, entry: ServiceState | CheckState) -> str:
+        return entry.token or self._default_token(entry.from_file)
+
     def _registration(self, token: str) -> RegisterRequest:
         node: Node = self._entries.node
         return RegisterRequest(
@@ -195,17 +198,17 @@ class CatalogSync:
             tagged_addresses=node.tagged_addresses,
             node_meta=node.meta,
             skip_node_update=self._entries.node_in_sync,
-            token=token or self._default_token(),
+            token=token,
         )
 
     async def _register_service(self, service_id: str) -> None:
         entry = self._entries.services[service_id]
-        request = self._registration(entry.token)
+        request = self._registration(self._token_of(entry))
         request.service = entry.service
         checks = [
             check
             for check in self._entries.checks_of(service_id)
-            if not (check.in_sync or check.deleted) and check.token == entry.token
+            if not (check.in_sync or check.deleted) and self._token_of(check) == request.token
         ]
         if len(checks) == 1:
             request.check = checks[0].check
@@ -215,7 +218,7 @@ class CatalogSync:
 
     async def _register_check(self, check_id: str) -> None:
         entry = self._entries.checks[check_id]
-        request = self._registration(entry.token)
+        request = self._registration(self._token_of(entry))
         request.service = self._entries.service(entry.check.service_id)
         request.check = entry.check
         await self._send(request, [entry])
@@ -238,13 +241,13 @@ class CatalogSync:
 
     async def _deregister_service(self, service_id: str) -> None:
         entry = self._entries.services[service_id]
-        await self._deregister(entry.token, service_id=service_id)
+        await self._deregister(self._token_of(entry), service_id=service_id)
         if self._entries.services.get(service_id) is entry:
             self._entries.remove_service(service_id)
 
     async def _deregister_check(self, check_id: str) -> None:
         entry = self._entries.checks[check_id]
-        await self._deregister(entry.token, check_id=check_id)
+        await self._deregister(self._token_of(entry), check_id=check_id)
         if self._entries.checks.get(check_id) is entry:
             self._entries.remove_check(check_id)
 
@@ -255,7 +258,7 @@ class CatalogSync:
             node=node.node,
             service_id=service_id,
             check_id=check_id,
-            token=token or self._default_token(),
+            token=token,
         )
         try:
             await self._call("Catalog.Deregister", request)

@@ -21,10 +21,11 @@ from consulpy.structs.service import NodeService
 
 @dataclass(slots=True, eq=False)
 class ServiceState:
-    """A service of this agent. `token`: of its registration ("": the default token)."""
+    """A service of this agent. `token`: of its registration ("": the default token). `from_file`: it is configured."""
 
     service: NodeService
     token: str = ""
+    from_file: bool = False
     in_sync: bool = False
     deleted: bool = False
     #: The tags that this agent last wrote to the catalog (None: unknown), and whether the tags of `service` are adopted
@@ -39,6 +40,7 @@ class CheckState:
 
     check: HealthCheck
     token: str = ""
+    from_file: bool = False
     in_sync: bool = False
     deleted: bool = False
     critical_since_s: float | None = None
@@ -134,12 +136,12 @@ class Entries:
         """The checks of a service ("": of the node), including deleted ones."""
         return [self.checks[check_id] for check_id in self._by_service.get(service_id, ())]
 
-    def put_service(self, service: NodeService, token: str) -> None:
+    def put_service(self, service: NodeService, token: str, from_file: bool = False) -> None:
         """Register a service, or replace the one of the same id. It is out of sync in any case."""
         old = self.services.get(service.id)
         own_tags = old.own_tags if old is not None else None
         service = self.on_registered(service, token)
-        self.add_service(ServiceState(service, token, own_tags=own_tags))
+        self.add_service(ServiceState(service, token, from_file, own_tags=own_tags))
         self._notify("services", ("service", service.id))
 
     def replace_service(self, service: NodeService) -> None:
@@ -154,13 +156,13 @@ class Entries:
         self.services[entry.service.id] = entry
         self.mark_service_out_of_sync(entry)
 
-    def put_check(self, check: HealthCheck, token: str) -> None:
+    def put_check(self, check: HealthCheck, token: str, from_file: bool = False) -> None:
         """Register a check, or replace the one of the same id."""
         old = self.checks.get(check.check_id)
         if old is not None:
             self.remove_check(check.check_id)
         since = old.critical_since_s if old is not None and not old.deleted else None
-        entry = CheckState(check, token)
+        entry = CheckState(check, token, from_file)
         self._add(check.check_id, entry)
         if check.status == CRITICAL:
             entry.critical_since_s = self.clock.seconds() if since is None else since

@@ -19,6 +19,7 @@ from consulpy.codec.secrets import (
     without_secrets,
 )
 from consulpy.config.schema import KEYS, RuntimeConfig
+from consulpy.local.tokens import NAMES
 
 S = "s3kret"
 
@@ -188,5 +189,5 @@ def test_the_agents_own_tokens_and_keys_are_declared_secret() -> None:
     assert declared == {
         "connect.ca_config",
         "encrypt",
-        *(f"acl.tokens.{name}" for name in ("master", "agent_master", "default", "agent", "replication")),
+        *(f"acl.tokens.{name}" for name in ("master", *NAMES)),
     }

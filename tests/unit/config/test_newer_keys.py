@@ -15,6 +15,9 @@ from consulpy.tls.contexts import Tls
 from consulpy.tls.settings import TlsSettings
 from tests.fakes.config import FakeHost
 
+OF_FILES = "config_file_service_registration"
+CHACHA = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
+
 
 def hcl(text: str) -> RuntimeConfig:
     return read(read_flags(["-data-dir", "/x", "-hcl", text]), FakeHost())
@@ -41,6 +44,24 @@ def hcl(text: str) -> RuntimeConfig:
         "telemetry { disable_compat_1.9 = true }",
         'acl { tokens { default = "" } }',
         "ui_config { enabled = false }",
+        'ui_config { enabled = true content_path = "/x/" }',
+        "use_streaming_backend = false",
+        "rpc { enable_streaming = false }",
+        "telemetry { disable_per_tenancy_usage_metrics = true retry_failed_connection = true }",
+        "telemetry { enable_host_metrics = false }",
+        "audit { enabled = false }",
+        'version_metadata = "" build_date = "2026-01-01"',
+        'segment = ""',
+        'segment = "<default>"',
+        "performance { enable_xds_load_balancing = false }",
+        "http_config { use_cache = true }",
+        'acl { tokens { initial_management = "a" agent_recovery = "b" dns = "c" replication = "d" } }',
+        'acl { tokens { config_file_service_registration = "a" } }',
+        'advertise_reconnect_timeout = "15m"',
+        'limits { rpc_client_timeout = "30s" }',
+        'dns_config { recursor_strategy = "sequential" }',
+        'dns_config { recursor_strategy = "random" }',
+        "tls { https { verify_outgoing = true } }",
     ],
 )
 def test_what_asks_for_nothing_is_quiet(text: str) -> None:
@@ -62,7 +83,21 @@ def test_what_asks_for_nothing_is_quiet(text: str) -> None:
         ('tls { grpc { ca_file = "x" } }', "there is no gRPC listener"),
         ("raft_protocol = 2", "raft_protocol is not supported yet"),
         ("autopilot { cleanup_dead_servers = true }", "autopilot.cleanup_dead_servers is not"),
-        ('acl { tokens { agent_recovery = "x" } }', "acl.tokens.agent_recovery is not"),
+        ("raft_boltdb { NoFreelistSync = true }", "raft_boltdb is not supported yet"),
+        ("enable_xds_load_balancing = true", "enable_xds_load_balancing is not"),
+        ("performance { enable_xds_load_balancing = true }", "performance.enable_xds_load_balancing is not"),
+        ("telemetry { enable_host_metrics = true }", "telemetry.enable_host_metrics is not"),
+        ("telemetry { retry_failed_connection = false }", "telemetry.retry_failed_connection is not"),
+        ("tls { grpc { use_auto_cert = true } }", "there is no gRPC listener"),
+        ('experiments = ["v1dns"]', "experiments is not"),
+        ('server_rejoin_age_max = "168h"', "server_rejoin_age_max is not"),
+        ('default_intention_policy = "deny"', "default_intention_policy is not"),
+        ('cloud { resource_id = "x" }', "cloud is not"),
+        ('log_sublevels { x = "DEBUG" }', "log_sublevels is not"),
+        ('addresses { grpc_tls = "127.0.0.1" }', "addresses.grpc_tls is not"),
+        ("connect { enable_serverless_plugin = true }", "connect.enable_serverless_plugin is not"),
+        ("disable_kv_key_validation = false", "disable_kv_key_validation is not"),
+        ("audit { enabled = true }", "audit.enabled is not"),
     ],
 )
 def test_what_leaves_nobody_less_safe_is_one_warning(text: str, why: str) -> None:
@@ -77,6 +112,17 @@ def test_what_leaves_nobody_less_safe_is_one_warning(text: str, why: str) -> Non
         ('limits { request_limits { mode = "enforcing" } }', "limits of the rate of requests not supported yet"),
         ('partition = "team"', "admin partitions"),
         ("read_replica = true", "a server without a vote"),
+        ('segment = "alpha"', "network segments"),
+        (
+            'server = true advertise_reconnect_timeout = "15m"',
+            "can only be used on a client",
+        ),
+        ('advertise_reconnect_timeout = "-1s"', "expected at least 0"),
+        ('limits { rpc_client_timeout = "-1s" }', "expected at least 0"),
+        ('dns_config { recursor_strategy = "fastest" }', "expected sequential or random, not 'fastest'"),
+        ('tls { defaults { tls_min_version = "TLSv2" } }', "TLSMinVersion: value TLSv2 not supported"),
+        ("tls { https { verify_server_hostname = true } }", "invalid config key tls.https.verify_server_hostname"),
+        ('limits { request_limits { mode = "sometimes" } }', "limits of the rate of requests"),
         ("auto_config { enabled = true }", "automatic configuration"),
         ("auto_encrypt { allow_tls = true }", "auto_encrypt.allow_tls can only be used on a server."),
         ("server = true auto_encrypt { tls = true }", "auto_encrypt.tls can only be used on a client."),
@@ -102,6 +148,33 @@ def test_what_leaves_nobody_less_safe_is_one_warning(text: str, why: str) -> Non
 def test_the_rest_is_refused(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         hcl(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "value"),
+    [
+        ('dns_config { recursor_strategy = "random" }', "dns_config.recursor_strategy", "random"),
+        ('recursor_strategy = "random"', "dns_config.recursor_strategy", "random"),
+        ('limits { rpc_client_timeout = "90s" }', "limits.rpc_client_timeout_s", 90.0),
+        ("", "limits.rpc_client_timeout_s", 60.0),
+        ('advertise_reconnect_timeout = "15m"', "advertise_reconnect_timeout_s", 900.0),
+        ('acl { tokens { initial_management = "a" } }', "acl.tokens.master", "a"),
+        ('acl { tokens { agent_recovery = "a" } }', "acl.tokens.agent_master", "a"),
+        ('acl { tokens { dns = "a" } }', "acl.tokens.dns", "a"),
+        (f'acl {{ tokens {{ {OF_FILES} = "a" }} }}', f"acl.tokens.{OF_FILES}", "a"),
+        ("ui_config { enabled = true }", "ui", True),
+        ('ui_config { enabled = true content_path = "x" }', "ui_content_path", "/x/"),
+        ('ui_config { dir = "/x" }', "ui_dir", "/x"),
+        ('tls_min_version = "TLSv1_3"', "tls_min_version", "tls13"),
+        ('tls { defaults { tls_min_version = "tls13" } }', "tls_min_version", "tls13"),
+        (f'tls_cipher_suites = "{CHACHA}"', "tls_cipher_suites", CHACHA),
+    ],
+)
+def test_what_is_honoured(text: str, names: str, value: object) -> None:
+    found: Any = hcl(text)
+    for name in names.split("."):
+        found = getattr(found, name)
+    assert found == value
 
 
 def settings(text: str) -> TlsSettings:

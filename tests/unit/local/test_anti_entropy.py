@@ -606,3 +606,25 @@ def test_nothing_happens_after_stop() -> None:
     agent.clock.advance(1000)
     assert agent.catalog.calls == []
     assert agent.clock.getDelayedCalls() == []
+
+
+def test_what_a_file_defines_has_a_token_of_its_own() -> None:
+    """`acl.tokens.config_file_service_registration` of Consul 1.15; a token in the definition precedes it."""
+    agent = Agent()
+    agent.sync = AntiEntropy(
+        agent.catalog,
+        agent.local,
+        agent.clock,
+        Fraction(),
+        lambda: 3,
+        default_token=lambda from_file: "files" if from_file else "default",
+    )
+    agent.start()
+    for name, token, from_file in (("a", "", True), ("b", "", False), ("c", "own", True)):
+        agent.entries.put_service(NodeService(id=name, service=name, weights=Weights()), token, from_file)
+        check = HealthCheck(node="c1", check_id=f"of-{name}", name=name, status="passing", service_id=name)
+        agent.entries.put_check(check, token, from_file)
+    sent = {request.service.id: (request.token, bool(request.check)) for _, request in agent.settle()}
+    assert sent == {"a": ("files", True), "b": ("default", True), "c": ("own", True)}
+    agent.entries.delete_service("a")
+    assert {request.token for _, request in agent.settle()} == {"files"}

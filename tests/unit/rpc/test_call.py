@@ -13,6 +13,7 @@ from consulpy.rpc.limits.rate_limit import RETRY_ELSEWHERE, RETRY_LATER, RateLim
 from consulpy.rpc.messages import LARGE_ROWS
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.structs.kv import KeyRequest
+from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import RegisterRequest, SpecificRequest
 
 REFUSED = (
@@ -72,6 +73,50 @@ def test_when_nobody_can_be_reached_that_is_said_at_once() -> None:
     (error,) = outcome(clock, caller(servers, clock).call("Catalog.ListNodes", SpecificRequest()), within_s=0)
     assert str(error) == REFUSED
     assert servers.asked == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "ends_s"),
+    [
+        (SpecificRequest(), 67),
+        (RegisterRequest(), 67),
+        (SpecificRequest(options=QueryOptions(min_query_index=5, max_query_time=16 * 10**9)), 84),
+        (SpecificRequest(options=QueryOptions(min_query_index=5)), 705),
+        (SpecificRequest(options=QueryOptions(min_query_index=5, max_query_time=10**13)), 705),
+        (SpecificRequest(options=QueryOptions(max_query_time=16 * 10**9)), 67),
+    ],
+)
+def test_a_reply_that_does_not_come_is_waited_for_so_long(request_: Any, ends_s: int) -> None:
+    """`limits.rpc_client_timeout` of Consul 1.13; the error is its text."""
+    clock, cancelled, seen = Clock(), [], []
+
+    class Silent(Servers):
+        def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
+            return Deferred(cancelled.append)
+
+    method = "Catalog.ListNodes" if isinstance(request_, SpecificRequest) else "Catalog.Register"
+    silent = Silent(one=[])
+    called = caller(silent, clock, reply_timeout_s=60.0, hold_timeout_s=7.0).call(method, request_)
+    called.addErrback(lambda failure: seen.append(str(failure.value)))
+    clock.advance(ends_s - 1)
+    assert (seen, cancelled) == ([], [])
+    clock.advance(1)
+    assert seen == ["rpc error making call: i/o deadline reached"]
+    assert len(cancelled) == 1
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_reply_in_time_leaves_no_timer() -> None:
+    clock, reply, seen = Clock(), Deferred(), []
+
+    class Late(Servers):
+        def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
+            return reply
+
+    caller(Late(one=[]), clock, reply_timeout_s=60.0).call("Catalog.Register", RegisterRequest()).addBoth(seen.append)
+    reply.callback(None)
+    assert len(seen) == 1
+    assert clock.getDelayedCalls() == []
 
 
 def test_no_servers_and_too_many_calls() -> None:

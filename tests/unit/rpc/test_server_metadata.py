@@ -9,7 +9,7 @@ from consulpy.errors import MergeRefused
 from consulpy.memberlist.member import Member as Node
 from consulpy.memberlist.member import State
 from consulpy.rpc.merge import Check, check_lan_join, check_lan_merge, check_wan_merge, wan_merge_check
-from consulpy.rpc.server_metadata import agent_tags, server_of
+from consulpy.rpc.server_metadata import agent_tags, reap_after_s, server_of
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import NAME_HOLD_S, Membership, NameHolders
 from consulpy.serf.tags import encode_tags
@@ -52,6 +52,7 @@ class Facts:
     ports: Ports = field(default_factory=Ports)
     uses_tls: bool = False
     acl: AclSettings = field(default_factory=AclSettings)
+    advertise_reconnect_timeout_s: float = 0.0
 
 
 def member(name: str, tags: dict[str, str], address: str = "127.33.0.9", status: Status = Status.ALIVE) -> Member:
@@ -112,6 +113,21 @@ def test_a_real_servers_tags_are_read() -> None:
 )
 def test_one_bad_value_makes_a_member_no_server(change: dict[str, str]) -> None:
     assert server_of(member("s1", SERVER | change)) is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "seconds"),
+    [("15m0s", 900.0), ("24h", 86400.0), ("", 7.0), ("soon", 7.0), ("0s", 7.0), ("-5m", 7.0), (None, 7.0)],
+)
+def test_a_member_is_forgotten_after_the_time_that_it_gossips(tag: str | None, seconds: float) -> None:
+    """`advertise_reconnect_timeout` of Consul 1.9, tag rc_tm."""
+    assert reap_after_s({} if tag is None else {"rc_tm": tag}, 7.0) == seconds
+
+
+def test_a_client_gossips_its_own_time() -> None:
+    tags = agent_tags(Facts(server=False, advertise_reconnect_timeout_s=900.0))
+    assert tags["rc_tm"] == "15m0s"
+    assert "rc_tm" not in agent_tags(Facts(server=False))
 
 
 def test_our_tags_are_those_of_a_real_agent() -> None:

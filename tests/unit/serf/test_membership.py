@@ -7,6 +7,7 @@ from consulpy.serf.intents import IntentBuffer
 from consulpy.serf.members import Status
 from consulpy.serf.membership import Membership
 from consulpy.serf.messages import JoinIntent, LeaveIntent
+from consulpy.serf.tags import encode_tags
 
 
 def node(name: str, meta: bytes = b"\xff\x80") -> Node:
@@ -46,6 +47,15 @@ def test_a_member_that_said_so_has_left_any_other_has_failed() -> None:
     told.membership.handle_node_leave(node("n2"), 1.0)
     assert (told.status("n1"), told.status("n2")) == (Status.LEFT, Status.FAILED)
     assert told.kinds() == ["join", "join", "leave", "failed"]
+
+
+def test_a_member_may_be_reaped_after_a_time_of_its_own() -> None:
+    told = Told()
+    for name in ("n1", "n2"):
+        told.membership.handle_node_join(node(name, encode_tags({"t": "9"} if name == "n1" else {})), 0.0, 60.0)
+        told.membership.handle_node_leave(node(name), 1.0)
+    told.membership.reap(10.5, 200.0, 100.0, lambda tags, limit_s: float(tags.get("t", limit_s)))
+    assert set(told.membership.members) == {"me", "n2"}
 
 
 def test_events_show_the_member_as_it_was_then() -> None:
