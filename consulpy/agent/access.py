@@ -104,11 +104,11 @@ def agent_access(
     config: RuntimeConfig, reactor: Any, tokens: AgentTokens, server: Server | None, caller: Caller
 ) -> AgentAccess:
     """Authorization of the agent's own HTTP endpoints; on a client, tokens are resolved by the servers."""
-    if not config.acl.enabled:
-        return AgentAccess(tokens, config.node_name)
-    if server is not None:
-        return AgentAccess(tokens, config.node_name, server.guard.resolve)
     acl = config.acl
+    if not acl.enabled:
+        return AgentAccess(tokens, config.node_name, default_policy=acl.default_policy)
+    if server is not None:
+        return AgentAccess(tokens, config.node_name, server.guard.resolve, acl.default_policy)
     remote = RemoteResolver(
         caller,
         reactor,
@@ -121,4 +121,4 @@ def agent_access(
         role_ttl_s=acl.role_ttl_s,
         down=DOWN_POLICIES[acl.down_policy],
     )
-    return AgentAccess(tokens, config.node_name, remote.resolve)
+    return AgentAccess(tokens, config.node_name, remote.resolve, acl.default_policy)

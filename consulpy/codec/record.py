@@ -47,6 +47,7 @@ def go(
     inline: bool = False,
     json_as: Callable[[Any], Any] | None = None,
     decode: Callable[[Any], Any] | None = None,
+    is_optional: bool = False,
     **default: Any,
 ) -> Any:
     """Declare a dataclass field with a Go name.
@@ -54,7 +55,8 @@ def go(
     `name`: the Go name (default: the field's name in camel case). `json`: the JSON name if it differs; `"-"` leaves the
     field out. `omit_empty`: left out of the JSON while empty. `inline`: an embedded struct, whose fields appear in the
     outer map. `json_as`: converts the value for JSON. `decode`: converts an unpacked value of the wire, instead of the
-    conversion of the field's type. `default` / `default_factory` as in dataclasses.
+    conversion of the field's type. `is_optional`: also on the wire left out while empty, as Consul 1.8.7 does not know
+    it. `default` / `default_factory` as in dataclasses.
     """
     metadata = {
         "go": name,
@@ -63,6 +65,7 @@ def go(
         "inline": inline,
         "json_as": json_as,
         "decode": decode,
+        "is_optional": is_optional,
     }
     return dataclasses.field(metadata=metadata, **default)
 
@@ -83,6 +86,7 @@ class _Field:
     json: str
     omit_empty: bool
     inline: bool
+    is_optional: bool
     decode: Callable[[Any], Any]
     encode: Callable[[Any], Any] | None  # None: msgpack takes the value unchanged
     render: Callable[[Any], Any] | None  # None: orjson takes the value unchanged
@@ -183,6 +187,7 @@ def _fields(cls: type[Record]) -> tuple[_Field, ...]:
                 json=field.metadata.get("json") or name,
                 omit_empty=field.metadata.get("omit_empty", False),
                 inline=field.metadata.get("inline", False),
+                is_optional=field.metadata.get("is_optional", False),
                 decode=field.metadata.get("decode") or _decoder(kind),
                 encode=_encoder(kind),
                 render=render,
@@ -210,13 +215,20 @@ def record_lists(cls: type[Record]) -> tuple[tuple[str, str], ...]:
 def _writer(cls: type[Record]) -> Callable[[Any], Any]:
     """Generate `to_wire` of a class."""
     source = Source("to_wire", "record")
-    source.add("return {")
+    optional = []
+    source.add("wire = {")
     for path, field in _leaves_in_order(cls):
         value = f"record.{path}"
         if field.encode is not None:
             value = f"None if {value} is None else {source.expression(field.encode)}({value})"
-        source.add(f"{field.go!r}: {value},", 2)
+        if field.is_optional:
+            optional.append(f"if record.{path}: wire = dict(sorted([*wire.items(), ({field.go!r}, {value})]))")
+        else:
+            source.add(f"{field.go!r}: {value},", 2)
     source.add("}")
+    for line in optional:
+        source.add(line)
+    source.add("return wire")
     return source.function()
 
 
@@ -310,7 +322,7 @@ def _leaves_in_order(cls: type[Record]) -> list[tuple[str, _Field]]:
 
 def go_names(cls: type[Record]) -> list[bytes]:
     """The Go names of all fields as declared, embedded structs flattened."""
-    return [field.go.encode() for _, field in _leaves(cls)]
+    return [field.go.encode() for _, field in _leaves(cls) if not field.is_optional]
 
 
 def _strip_none(kind: Any) -> Any:

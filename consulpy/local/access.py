@@ -14,10 +14,20 @@ from consulpy.structs.acl import Token
 
 
 class AgentAccess:
-    """Resolves tokens. `resolve(secret)`: the identity, or an awaitable of it (`consulpy.rpc.acl`). None: ACLs off."""
+    """Resolves tokens. `resolve(secret)`: the identity, or an awaitable of it (`consulpy.rpc.acl`). None: ACLs off.
 
-    def __init__(self, tokens: AgentTokens, node_name: str, resolve: Callable[[str], Any] | None = None) -> None:
+    `default_policy`: `acl.default_policy`, `allow` or `deny`.
+    """
+
+    def __init__(
+        self,
+        tokens: AgentTokens,
+        node_name: str,
+        resolve: Callable[[str], Any] | None = None,
+        default_policy: str = "allow",
+    ) -> None:
         self.tokens = tokens
+        self.default_policy = default_policy
         self._resolve = resolve
         self._master = Identity(
             Token(accessor_id="agent-master", description="Agent Master Token"),

@@ -23,12 +23,17 @@ class QueryOptions(Record):
 
 @dataclass(slots=True)
 class QueryMeta(Record):
-    """Metadata of an answer: the index for the next blocking query, and staleness (`last_contact` in ns)."""
+    """Metadata of an answer: the index for the next blocking query, and staleness (`last_contact` in ns).
+
+    `results_filtered_by_acls`: something was removed that the token may not see (Consul 1.11). Agents before that skip
+    the key; it is sent only if it is true.
+    """
 
     index: int = 0
     last_contact: int = 0
     known_leader: bool = False
     consistency_level: str = ""
+    results_filtered_by_acls: bool = go("ResultsFilteredByACLs", json="-", is_optional=True, default=False)
 
 
 @dataclass(slots=True)

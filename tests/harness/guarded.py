@@ -31,7 +31,8 @@ class GuardedAgent(FakeAgent):
             acl=lambda write: AclTasks(self.log.store, self.clock, self.wall_s, write, master=MASTER),
         )  # fmt: skip
         self.tokens = AgentTokens()
-        self.access = AgentAccess(self.tokens, "agent-one", self.server.guard.resolve)
+        policy = "allow" if default_allows else "deny"
+        self.access = AgentAccess(self.tokens, "agent-one", self.server.guard.resolve, policy)
 
     def wall_s(self) -> float:
         return NOW_S + float(self.clock.seconds())

@@ -11,6 +11,7 @@ from consulpy.codec.secrets import target_without_secrets
 from consulpy.errors import RPCError
 from consulpy.http.api import selectors
 from consulpy.http.api.agent_rights import Rights, refused_unless_named, rights_of
+from consulpy.http.api.extra_headers import DEFAULT_ACL_POLICY, RESULTS_FILTERED
 from consulpy.http.api.large_body import GZIP_LEVEL, LARGE_BYTES, Parts, Rendering, is_large, json_parts, sliced
 from consulpy.http.api.params import token
 from consulpy.http.api.refused import denied_headers, is_refusal
@@ -29,6 +30,7 @@ _log = Logger()
 
 #: Runs a long computation outside of the reactor's thread; a Deferred of its result.
 InThread = Callable[[Callable[[], Any]], Deferred[Any]]
+_DEFAULT_ACL_POLICY: Final = DEFAULT_ACL_POLICY.encode()
 #: When a turn of the reactor has lasted this long, in seconds, further requests are served in the next turn.
 TURN_MAX_S: Final = 0.03
 
@@ -55,16 +57,17 @@ class Endpoint:
             method: (handler, f"http.{method}.{words}", refused_unless_named(rights_of(method, path)))
             for method, handler in handlers.items()
         }
+        self._default_policy = agent.access.default_policy.encode()
         self._allowed = ",".join(["OPTIONS", *(method for method in METHODS if method in handlers)]).encode()
 
     def refuse(self, web: Any, why: str) -> Any:
         """Respond 403 with the reason `why`."""
-        web.setHeader(b"vary", b"Accept-Encoding")
+        self._set_common_headers(web)
         return finish(web, Response(text=why, status=403))
 
     def serve(self, web: Any, tail: str = "") -> Any:
         """Serve a request: the body, or a Deferred of it. Unknown methods get 405."""
-        web.setHeader(b"vary", b"Accept-Encoding")
+        self._set_common_headers(web)
         method = web.method.decode("latin-1")
         found = self._handlers.get(method)
         if found is not None:
@@ -76,6 +79,11 @@ class Endpoint:
         if method == "OPTIONS":
             return finish(web, Response())
         return finish(web, Response(text=f"method {method} not allowed", status=405))
+
+    def _set_common_headers(self, web: Any) -> None:
+        web.setHeader(b"vary", b"Accept-Encoding")
+        if web.getHeader("user-agent"):
+            web.setHeader(_DEFAULT_ACL_POLICY, self._default_policy)
 
 
 def _query(web: Any) -> Query | None:
@@ -169,7 +177,10 @@ class _RequestHandler:
                 response = await response
             if rights.after is not None:
                 identity = await agent.access.identity(secret)  # rights may have changed during a wait
-                response = rights.after(identity.authorizer, agent, response)
+                shown = rights.after(identity.authorizer, agent, response)
+                if secret and _rows_of(shown) < _rows_of(response):
+                    shown.headers = {**shown.headers, RESULTS_FILTERED: "true"}
+                response = shown
         except Denied as error:
             error.accessor = error.accessor or identity.token.accessor_id
             raise
@@ -245,6 +256,10 @@ class _RequestHandler:
                 latency=took_ms,
             )
         return result
+
+
+def _rows_of(response: Response) -> int:
+    return len(response.body) if isinstance(response.body, dict | list) else 0
 
 
 def client_of(web: Any) -> str:

@@ -1,13 +1,8 @@
-"""Permission errors: how their texts are recognized, and the header that names the missing right.
+"""Permission errors: how their texts are recognized, and the header that names the missing right."""
 
-Headers that Consul does not have are sent to clients with a `User-Agent` only, which every browser, command and library
-sends: a request without it gets exactly Consul's headers.
-"""
-
+from consulpy.http.api.extra_headers import OWN
 from consulpy.rpc.acl.denied import Denied
 
-#: Prefix of the headers that Consul does not have.
-OWN = "X-Consulpy-"
 #: Names the accessor of the token and the missing right; the body is Consul's.
 HEADER = f"{OWN}Denied"
 

@@ -6,6 +6,7 @@ The order of checks is Consul's: namespaces, consistency, waiting, then the name
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import BadRequest, RPCError
+from consulpy.http.api.extra_headers import extra_meta_headers
 from consulpy.http.api.params import apply_to_read, refuse_namespaces
 from consulpy.http.api.refused import denied_headers
 from consulpy.http.api.routing import HttpError, Request
@@ -85,6 +86,7 @@ def meta_headers(meta: QueryMeta) -> dict[str, str]:
         "X-Consul-Index": str(max(meta.index, 1)),
         "X-Consul-KnownLeader": "true" if meta.known_leader else "false",
         "X-Consul-LastContact": str(meta.last_contact // 1_000_000),
+        **extra_meta_headers(meta),
     }
 
 

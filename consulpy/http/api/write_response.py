@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
+from consulpy.http.api.extra_headers import is_extra
 from consulpy.http.api.large_body import GZIP_LEVEL
-from consulpy.http.api.refused import OWN
 from consulpy.http.api.render import text_bytes, to_bytes
 from consulpy.http.api.routing import ROUTES, Response
 
@@ -74,7 +74,7 @@ def start(web: Any, response: Response, has_body: bool) -> bool:
     """Set status and headers without Content-Length; whether the body is to be compressed."""
     web.setResponseCode(response.status, _REASONS.get(response.status, b"Unknown"))
     for name, value in response.headers.items():
-        if name.startswith(OWN) and not web.getHeader("user-agent"):
+        if is_extra(name) and not web.getHeader("user-agent"):
             continue
         web.setHeader(name.encode(), value.encode("utf-8", "replace"))
     content_type = response.content_type

@@ -6,7 +6,7 @@ a whole is passed on as it is. Source: docs/wire/acl.md sections 6 and 7.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ, WRITE
@@ -25,16 +25,19 @@ from consulpy.structs.txn import TxnReadReply, TxnReply
 
 _Row = TypeVar("_Row")
 _Reply = TypeVar("_Reply")
+#: `filter(rights, reply)`: the reply with what may be seen.
+_Filter = Callable[["_Rights", Any], Any]
 
 #: Kinds of config entries that everybody may read.
 _OPEN_KINDS: Final = frozenset({"proxy-defaults"})
 
 
 class _Rights:
-    """What one authorizer lets be seen of the catalog."""
+    """What one authorizer lets be seen of a reply, and whether it took anything away (`has_removed`)."""
 
     def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
+        self.authorizer = authorizer
+        self.has_removed = False
         self.sees_nodes = authorizer.may_read_all("node")
         self.sees_services = authorizer.may_read_all("service")
 
@@ -43,19 +46,39 @@ class _Rights:
         return self.sees_nodes and self.sees_services
 
     def node(self, name: str) -> bool:
-        return self.sees_nodes or self._authorizer.allows("node", name, READ)
+        return self.sees_nodes or self.authorizer.allows("node", name, READ)
 
     def service(self, name: str) -> bool:
         """Checks of nodes have no service."""
-        return not name or self.sees_services or self._authorizer.allows("service", name, READ)
+        return not name or self.sees_services or self.authorizer.allows("service", name, READ)
+
+    def kept(self, rows: list[_Row] | None, may_see: Callable[[_Row], bool]) -> list[_Row] | None:
+        """The rows that may be seen."""
+        if rows is None:
+            return None
+        found = [row for row in rows if may_see(row)]
+        self.has_removed |= len(found) != len(rows)
+        return found
+
+    def kept_values(self, rows: dict[str, _Row], may_see: Callable[[str, _Row], bool]) -> dict[str, _Row]:
+        """The items that may be seen."""
+        found = {key: row for key, row in rows.items() if may_see(key, row)}
+        self.has_removed |= len(found) != len(rows)
+        return found
 
 
 def filter_reply(authorizer: Authorizer, reply: _Reply) -> _Reply:
-    """The reply with what may be seen. AssertionError for a type that has no filter: see `has_filter`."""
+    """The reply with what may be seen; its metadata says whether something was removed (Consul 1.11).
+
+    AssertionError for a type that has no filter: see `has_filter`.
+    """
     found = _FILTERS.get(type(reply))
     assert found is not None, f"no filter for {type(reply).__name__}"
-    filtered: _Reply = found(authorizer, reply)
-    return filtered
+    rights = _Rights(authorizer)
+    filtered: Any = found(rights, reply)
+    if rights.has_removed and hasattr(filtered, "meta"):
+        filtered.meta = dataclasses.replace(filtered.meta, results_filtered_by_acls=True)
+    return cast(_Reply, filtered)
 
 
 def has_filter(kind: type[Any]) -> bool:
@@ -63,63 +86,57 @@ def has_filter(kind: type[Any]) -> bool:
     return kind in _FILTERS
 
 
-def _kept(rows: list[_Row] | None, may_see: Callable[[_Row], bool]) -> list[_Row] | None:
-    return None if rows is None else [row for row in rows if may_see(row)]
-
-
-def _rows(field: str, may_see: Callable[[_Rights, Any], bool]) -> Callable[[Authorizer, Any], Any]:
+def _rows(field: str, may_see: Callable[[_Rights, Any], bool]) -> _Filter:
     """A filter of the rows in one field by node and service."""
 
-    def apply(authorizer: Authorizer, reply: Any) -> Any:
-        rights = _Rights(authorizer)
+    def apply(rights: _Rights, reply: Any) -> Any:
         if rights.sees_all:
             return reply
-        rows = _kept(getattr(reply, field), lambda row: may_see(rights, row))
+        rows = rights.kept(getattr(reply, field), lambda row: may_see(rights, row))
         return dataclasses.replace(reply, **{field: rows})
 
     return apply
 
 
-def _services(authorizer: Authorizer, reply: requests.ServicesReply) -> requests.ServicesReply:
-    rights = _Rights(authorizer)
+def _services(rights: _Rights, reply: requests.ServicesReply) -> requests.ServicesReply:
     if rights.sees_services or reply.services is None:
         return reply
-    services = {name: tags for name, tags in reply.services.items() if rights.service(name)}
+    services = rights.kept_values(reply.services, lambda name, _: rights.service(name))
     return dataclasses.replace(reply, services=services)
 
 
-def _node_services(authorizer: Authorizer, reply: requests.NodeServicesReply) -> requests.NodeServicesReply:
-    rights, found = _Rights(authorizer), reply.node_services
+def _node_services(rights: _Rights, reply: requests.NodeServicesReply) -> requests.NodeServicesReply:
+    found = reply.node_services
     if rights.sees_all or found is None or found.node is None:
         return reply
     if not rights.node(found.node.node):
+        rights.has_removed = True
         return dataclasses.replace(reply, node_services=None)
-    services = {key: each for key, each in (found.services or {}).items() if rights.service(each.service)}
+    services = rights.kept_values(found.services or {}, lambda _, each: rights.service(each.service))
     return dataclasses.replace(reply, node_services=NodeServices(node=found.node, services=services))
 
 
-def _node_service_list(authorizer: Authorizer, reply: requests.NodeServiceListReply) -> requests.NodeServiceListReply:
-    rights, found = _Rights(authorizer), reply.node_services
+def _node_service_list(rights: _Rights, reply: requests.NodeServiceListReply) -> requests.NodeServiceListReply:
+    found = reply.node_services
     if rights.sees_all or found.node is None:
         return reply
     if not rights.node(found.node.node):
+        rights.has_removed = True
         return dataclasses.replace(reply, node_services=NodeServiceList())
-    services = _kept(found.services, lambda each: rights.service(each.service))
+    services = rights.kept(found.services, lambda each: rights.service(each.service))
     return dataclasses.replace(reply, node_services=NodeServiceList(node=found.node, services=services))
 
 
-def _node_dump(authorizer: Authorizer, reply: requests.NodeDumpReply) -> requests.NodeDumpReply:
-    rights = _Rights(authorizer)
+def _node_dump(rights: _Rights, reply: requests.NodeDumpReply) -> requests.NodeDumpReply:
     if rights.sees_all:
         return reply
     dump = [
         dataclasses.replace(
             row,
-            services=_kept(row.services, lambda each: rights.service(each.service)),
-            checks=_kept(row.checks, lambda check: rights.service(check.service_name)),
+            services=rights.kept(row.services, lambda each: rights.service(each.service)),
+            checks=rights.kept(row.checks, lambda check: rights.service(check.service_name)),
         )
-        for row in reply.dump or ()
-        if rights.node(row.node)
+        for row in rights.kept(reply.dump, lambda row: rights.node(row.node)) or ()
     ]
     return dataclasses.replace(reply, dump=dump)
 
@@ -130,9 +147,8 @@ def _sees_instance(rights: _Rights, row: CheckServiceNode) -> bool:
     return rights.node(row.node.node) and rights.service(row.service.service)
 
 
-def _service_dump(authorizer: Authorizer, reply: ServiceDumpReply) -> ServiceDumpReply:
+def _service_dump(rights: _Rights, reply: ServiceDumpReply) -> ServiceDumpReply:
     """Services behind gateways, with the instance where there is one."""
-    rights = _Rights(authorizer)
     if rights.sees_all:
         return reply
 
@@ -144,50 +160,52 @@ def _service_dump(authorizer: Authorizer, reply: ServiceDumpReply) -> ServiceDum
             return False
         return row.service is None or rights.service(row.service.service)
 
-    return dataclasses.replace(reply, dump=_kept(reply.dump, sees))
+    return dataclasses.replace(reply, dump=rights.kept(reply.dump, sees))
 
 
-def _mesh_gateways(authorizer: Authorizer, reply: MeshGatewaysReply) -> MeshGatewaysReply:
-    rights = _Rights(authorizer)
+def _mesh_gateways(rights: _Rights, reply: MeshGatewaysReply) -> MeshGatewaysReply:
     if rights.sees_all or reply.datacenter_nodes is None:
         return reply
     nodes = {
-        name: [row for row in rows if _sees_instance(rights, row)] for name, rows in reply.datacenter_nodes.items()
+        name: rights.kept(rows, lambda row: _sees_instance(rights, row)) or []
+        for name, rows in reply.datacenter_nodes.items()
     }
     return dataclasses.replace(reply, datacenter_nodes=nodes)
 
 
-def _entries(authorizer: Authorizer, reply: EntriesReply) -> EntriesReply:
-    if authorizer.may_read_all("key"):
+def _entries(rights: _Rights, reply: EntriesReply) -> EntriesReply:
+    if rights.authorizer.may_read_all("key"):
         return reply
-    entries = _kept(reply.entries, lambda entry: authorizer.allows("key", entry.key, READ))
+    entries = rights.kept(reply.entries, lambda entry: rights.authorizer.allows("key", entry.key, READ))
     return dataclasses.replace(reply, entries=entries or None)
 
 
-def _keys(authorizer: Authorizer, reply: KeysReply) -> KeysReply:
-    if authorizer.may_read_all("key"):
+def _keys(rights: _Rights, reply: KeysReply) -> KeysReply:
+    if rights.authorizer.may_read_all("key"):
         return reply
-    keys = _kept(reply.keys, lambda key: authorizer.allows("key", key, READ))
+    keys = rights.kept(reply.keys, lambda key: rights.authorizer.allows("key", key, READ))
     return dataclasses.replace(reply, keys=keys or None)
 
 
-def _sessions(authorizer: Authorizer, reply: SessionsReply) -> SessionsReply:
-    if authorizer.may_read_all("session"):
+def _sessions(rights: _Rights, reply: SessionsReply) -> SessionsReply:
+    if rights.authorizer.may_read_all("session"):
         return reply
-    sessions = _kept(reply.sessions, lambda row: authorizer.allows("session", row.node, READ))
+    sessions = rights.kept(reply.sessions, lambda row: rights.authorizer.allows("session", row.node, READ))
     return dataclasses.replace(reply, sessions=sessions)
 
 
-def _intentions(authorizer: Authorizer, reply: IntentionsReply) -> IntentionsReply:
+def _intentions(rights: _Rights, reply: IntentionsReply) -> IntentionsReply:
     def sees(row: Any) -> bool:
-        return any(authorizer.allows("intention", name, READ) for name in (row.source_name, row.destination_name))
+        return any(
+            rights.authorizer.allows("intention", name, READ) for name in (row.source_name, row.destination_name)
+        )
 
-    return dataclasses.replace(reply, intentions=_kept(reply.intentions, sees))
+    return dataclasses.replace(reply, intentions=rights.kept(reply.intentions, sees))
 
 
-def _config_entries(field: str) -> Callable[[Authorizer, Any], Any]:
-    def apply(authorizer: Authorizer, reply: Any) -> Any:
-        rows = _kept(getattr(reply, field), lambda row: may_read_config(authorizer, row.kind, row.name))
+def _config_entries(field: str) -> _Filter:
+    def apply(rights: _Rights, reply: Any) -> Any:
+        rows = rights.kept(getattr(reply, field), lambda row: may_read_config(rights.authorizer, row.kind, row.name))
         return dataclasses.replace(reply, **{field: rows})
 
     return apply
@@ -219,22 +237,24 @@ def visible_queries(authorizer: Authorizer, queries: list[PreparedQuery] | None)
         prefix = query_prefix(query)
         return prefix is not None and authorizer.allows("query", prefix, READ)
 
-    found = _kept(queries, sees)
-    return None if found is None else [redacted(authorizer, query) for query in found]
+    return None if queries is None else [redacted(authorizer, query) for query in queries if sees(query)]
 
 
-def _queries(authorizer: Authorizer, reply: QueriesReply) -> QueriesReply:
-    return dataclasses.replace(reply, queries=visible_queries(authorizer, reply.queries))
+def _queries(rights: _Rights, reply: QueriesReply) -> QueriesReply:
+    queries = visible_queries(rights.authorizer, reply.queries)
+    # Those without a name are hidden from everybody but management: they do not count as removed.
+    named = [sum(query_prefix(query) is not None for query in rows or ()) for rows in (reply.queries, queries)]
+    rights.has_removed |= named[0] != named[1]
+    return dataclasses.replace(reply, queries=queries)
 
 
-def _txn_results(authorizer: Authorizer, reply: Any) -> Any:
-    rights = _Rights(authorizer)
-    return dataclasses.replace(reply, results=_kept(reply.results, lambda row: _sees_result(authorizer, rights, row)))
+def _txn_results(rights: _Rights, reply: Any) -> Any:
+    return dataclasses.replace(reply, results=rights.kept(reply.results, lambda row: _sees_result(rights, row)))
 
 
-def _sees_result(authorizer: Authorizer, rights: _Rights, row: Any) -> bool:
+def _sees_result(rights: _Rights, row: Any) -> bool:
     if row.kv is not None:
-        return authorizer.allows("key", row.kv.key, READ)
+        return rights.authorizer.allows("key", row.kv.key, READ)
     if row.node is not None:
         return rights.node(row.node.node)
     if row.service is not None:
@@ -244,7 +264,7 @@ def _sees_result(authorizer: Authorizer, rights: _Rights, row: Any) -> bool:
     return True
 
 
-_FILTERS: Final[dict[type[Any], Callable[[Authorizer, Any], Any]]] = {
+_FILTERS: Final[dict[type[Any], _Filter]] = {
     requests.NodesReply: _rows("nodes", lambda rights, row: rights.node(row.node)),
     requests.ServicesReply: _services,
     requests.ServiceNodesReply: _rows(

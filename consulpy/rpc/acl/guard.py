@@ -19,7 +19,7 @@ from consulpy.rpc.acl.tokens import token_of
 from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import Method
 from consulpy.state.watch import WatchSet
-from consulpy.structs.acl import Token
+from consulpy.structs.acl import ANONYMOUS_SECRET, Token
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
@@ -105,9 +105,13 @@ class Guard:
     ) -> Any:
         assert access.after is not None
         try:
-            return access.after(authorizer, server, request, reply)
+            shown = access.after(authorizer, server, request, reply)
         except Denied as error:
             raise _explained(error, self.resolve(token_of(request)).token, method.name) from None
+        meta = getattr(shown, "meta", None)
+        if meta is not None and meta.results_filtered_by_acls and token_of(request) in ("", ANONYMOUS_SECRET):
+            meta.results_filtered_by_acls = False  # who shows no token does not learn that there is more
+        return shown
 
 
 def _access(method: Method) -> Access:
