@@ -87,32 +87,44 @@ async def _configure(
 
 
 def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Restored:
-    """Load what is on disk. Files of ids that the configuration has, and of checks without service, are removed."""
+    """Load what is on disk. Files of ids that the configuration has, and of checks without service, are removed.
+
+    Files with names of another version are renamed, as changes replace and remove the files of our names.
+    """
     found = Restored()
-    removed: dict[str, bytes | None] = {}
-    for path, saved in _each(files, SERVICES, PersistedService.unpack, found):
+    changes: dict[str, bytes | None] = {}
+    services = _each(files, SERVICES, PersistedService.unpack, lambda saved: saved.service.id, found, changes)
+    for path, saved in services.items():
         if saved.service.id in local.configured_services:
-            removed[path] = None
+            changes[path] = None
         else:
             local.adopt_service(saved.service, saved.token)
+            if saved.unsupported:
+                _log.warn(
+                    "service {service} was stored by a newer version of Consul, with settings without effect here: "
+                    "{fields}",
+                    service=saved.service.id,
+                    fields=", ".join(saved.unsupported),
+                )
             found.services.append(saved.service.id)
-    states = {state.check_id: state for _, state in _each(files, STATES, PersistedCheckState.unpack, found)}
-    for path, saved_check in _each(files, CHECKS, PersistedCheck.unpack, found):
+    states = _each(files, STATES, PersistedCheckState.unpack, lambda saved: saved.check_id, found, changes)
+    checks = _each(files, CHECKS, PersistedCheck.unpack, lambda saved: saved.check.check_id, found, changes)
+    for path, saved_check in checks.items():
         check = saved_check.check
         orphan = bool(check.service_id) and local.entries.service(check.service_id) is None
         if check.check_id in local.configured_checks or orphan:
-            removed[path] = None
+            changes[path] = None
             continue
         if not check.check_id.startswith((NODE_MAINTENANCE, SERVICE_MAINTENANCE)):
             check.status, check.output = CRITICAL, ""
         check.node = local.entries.node.node
         local.adopt_check(check, saved_check.type, saved_check.token)
         found.checks.append(check.check_id)
-    for check_id, state in states.items():
+    for path, state in states.items():
         if not _restore_state(local, state, wall_s()):
-            removed[path_of(STATES, check_id)] = None
+            changes[path] = None
     found.unknown = [check_id for check_id in found.checks if _is_unknown(local, check_id)]
-    files.commit(removed, durable=False)
+    files.commit(changes, durable=any(data is not None for data in changes.values()))
     files.checkpoint()
     _log.debug(
         "restored {services} services and {checks} checks from disk; without a result yet: {unknown}",
@@ -124,15 +136,37 @@ def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Res
 
 
 def _each(
-    files: Files, folder: str, unpack: Callable[[bytes], _Saved], found: Restored
-) -> Iterable[tuple[str, _Saved]]:
-    """(path, record) of each readable file; unreadable files are logged and left in place."""
+    files: Files,
+    folder: str,
+    unpack: Callable[[bytes], _Saved],
+    id_of: Callable[[_Saved], str],
+    found: Restored,
+    changes: dict[str, bytes | None],
+) -> dict[str, _Saved]:
+    """The record of each readable file by the path for its id; unreadable files are logged and left in place.
+
+    A file of another name (Consul since 1.10.11 names them by SHA-256) gets the right one in `changes`, unless there is
+    a file of that name: then it is removed, as only we may have written that one later.
+    """
+    records: dict[str, _Saved] = {}
+    foreign: list[tuple[str, str, bytes, _Saved]] = []
     for path, data in files.read(folder).items():
         try:
-            yield path, unpack(data)
+            record = unpack(data)
         except WireError as error:
             found.damaged.append(path)
             _log.error("{path} is damaged and left out: {error}", path=path, error=str(error))
+            continue
+        right = path_of(folder, id_of(record))
+        if path == right:
+            records[path] = record
+        else:
+            foreign.append((path, right, data, record))
+    for path, right, data, record in foreign:
+        changes[path] = None
+        if right not in records:
+            changes[right], records[right] = data, record
+    return records
 
 
 def _restore_state(local: LocalState, state: PersistedCheckState, now_s: float) -> bool:

@@ -381,6 +381,7 @@ class LocalState:
             try:
                 run.running = self.starter.start(check.check_id, kind, check.service_id, report)
             except RPCError as error:  # found on disk, and not supported here any more
+                _log.warn("check {check} is not run: {error}", check=check.check_id, error=str(error))
                 report(CRITICAL, str(error))
 
     def _drop_check(self, check_id: str) -> None:

@@ -6,7 +6,7 @@ in a real data directory). `Files` is the interface to the disk.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,6 +15,7 @@ import orjson
 from consulpy.codec.strict_json import parse
 from consulpy.errors import WireError
 from consulpy.gocompat.json_decode import GoError, Shape, decode
+from consulpy.gocompat.newer_fields import fields_of, is_empty_value, version_of
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.definition import CheckType
 from consulpy.structs.service import NodeService
@@ -50,11 +51,15 @@ def path_of(folder: str, key: str) -> str:
 
 @dataclass(slots=True)
 class PersistedService:
-    """A stored service. `sidecar`: whether it was registered as the sidecar of another."""
+    """A stored service. `sidecar`: whether it was registered as the sidecar of another.
+
+    `unsupported`: fields of newer versions that were set in the file, each with its version.
+    """
 
     service: NodeService
     token: str = ""
     sidecar: bool = False
+    unsupported: tuple[str, ...] = ()
 
     def pack(self) -> bytes:
         """Encode in Consul's format."""
@@ -72,7 +77,7 @@ class PersistedService:
             raise WireError("a saved service without an id")
         sidecar = raw.get("LocallyRegisteredAsSidecar") is True
         service.locally_registered_as_sidecar = sidecar
-        return cls(service, str(raw.get("Token") or ""), sidecar)
+        return cls(service, str(raw.get("Token") or ""), sidecar, tuple(_unsupported(raw["Service"])))
 
 
 @dataclass(slots=True)
@@ -126,6 +131,19 @@ class PersistedCheckState:
         except (KeyError, TypeError, ValueError) as error:
             raise WireError(f"a saved state without {error}") from None
         return state
+
+
+def _unsupported(service: dict[str, Any]) -> Iterator[str]:
+    """Fields that a newer version has set in a service: "SocketPath (1.10)"."""
+    proxy = service.get("Proxy") or {}
+    blocks = [("NodeService", "", service), ("ConnectProxy", "Proxy.", proxy)]
+    blocks += [("Upstream", "Proxy.Upstreams.", each) for each in proxy.get("Upstreams") or ()]
+    for struct, prefix, block in blocks:
+        newer = fields_of(struct)
+        for name, value in block.items():
+            version = version_of(name, newer)
+            if version is not None and not is_empty_value(name, value):
+                yield f"{prefix}{name} ({version})"
 
 
 def dump(value: Any) -> bytes:
