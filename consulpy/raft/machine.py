@@ -18,7 +18,7 @@ from typing import Any
 
 from consulpy.clock import Clock
 from consulpy.errors import WireError
-from consulpy.raft import appending
+from consulpy.raft import appending, pre_vote
 from consulpy.raft.applying import Applying
 from consulpy.raft.configuration import Configuration, Configurations
 from consulpy.raft.election import Elections
@@ -43,6 +43,7 @@ from consulpy.raft.messages import (
     InstallSnapshot,
     LogEntry,
     Request,
+    RequestPreVote,
     RequestVote,
     TimeoutNow,
     TimeoutNowReply,
@@ -182,6 +183,9 @@ class Raft:
         elif isinstance(request, RequestVote):
             self.elections.receive_vote_request(request, respond)
             self.observer.sample("raft.rpc.requestVote", 1000 * (self.clock.seconds() - began_s))
+        elif isinstance(request, RequestPreVote):
+            pre_vote_reply = pre_vote.answer(self, request)
+            self.persistence.after(lambda: respond(pre_vote_reply, ""))
         elif isinstance(request, InstallSnapshot):
             self.snapshots.receive(request, body, respond)
         elif isinstance(request, TimeoutNow):

@@ -1,5 +1,7 @@
 """Messages of Raft on Consul's wire (hashicorp/raft 1.1.2, protocol version 3), and the entries of its log.
 
+`RequestPreVote` is of raft 1.7 (Consul 1.20): answered, never sent, since older servers close the connection on it.
+
     call   = u8 type, msgpack map       (InstallSnapshot: then `size` bytes of state)
     answer = msgpack text (error, "" for none), msgpack map (nil with some errors)
 
@@ -148,16 +150,42 @@ class TimeoutNowReply(Record):
     protocol_version: int = 0
 
 
-Reply = AppendEntriesReply | RequestVoteReply | InstallSnapshotReply | TimeoutNowReply
+@dataclass(slots=True)
+class RequestPreVote(Request):
+    """Would you vote for me in this term, which I have not taken? `addr`: the candidate's "ip:port"."""
+
+    TYPE = 4
+
+    addr: str = ""
+    id: str = go("ID", default="")
+    last_log_index: int = 0
+    last_log_term: int = 0
+    protocol_version: int = PROTOCOL_VERSION
+    term: int = 0
+
+
+@dataclass(slots=True)
+class RequestPreVoteReply(Record):
+    """`term`: the larger of both; `addr`, `id`: of the voter."""
+
+    addr: str = ""
+    granted: bool = False
+    id: str = go("ID", default="")
+    protocol_version: int = PROTOCOL_VERSION
+    term: int = 0
+
+
+Reply = AppendEntriesReply | RequestVoteReply | InstallSnapshotReply | TimeoutNowReply | RequestPreVoteReply
 
 REQUESTS: Final[dict[int, type[Request]]] = {
-    kind.TYPE: kind for kind in (AppendEntries, RequestVote, InstallSnapshot, TimeoutNow)
+    kind.TYPE: kind for kind in (AppendEntries, RequestVote, InstallSnapshot, TimeoutNow, RequestPreVote)
 }
 REPLIES: Final[dict[type[Request], type[Record]]] = {
     AppendEntries: AppendEntriesReply,
     RequestVote: RequestVoteReply,
     InstallSnapshot: InstallSnapshotReply,
     TimeoutNow: TimeoutNowReply,
+    RequestPreVote: RequestPreVoteReply,
 }
 
 

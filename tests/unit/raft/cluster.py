@@ -22,11 +22,13 @@ from consulpy.raft.messages import (
     LogEntry,
     PeerState,
     Request,
+    RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
 )
 from consulpy.testing.simulation.clock import HeapClock
 from tests.unit.raft.go_model import GoServer
+from tests.unit.raft.newer_model import NewerServer
 from tests.unit.raft.simulated import (
     Disk,
     NodeClock,
@@ -86,7 +88,7 @@ class Checker:
     def replied(self, address: str, request: Request, reply: Record) -> None:
         node = self.nodes[address]
         disk: Disk = node.disk
-        term = getattr(reply, "term", 0)
+        term = 0 if isinstance(reply, RequestPreVoteReply) else getattr(reply, "term", 0)  # it may be the candidate's
         self.demand(disk.hard_state.term >= term, f"{address} says term {term}, stored is {disk.hard_state.term}")
         if isinstance(request, RequestVote) and isinstance(reply, RequestVoteReply) and reply.granted:
             self._voted(address, request.term, request.candidate)
@@ -407,6 +409,8 @@ class Plan:
     servers: int = 3
     spare: int = 1
     real: int = 0
+    #: How many of the real ones are of raft 1.7.
+    newer: int = 0
     faults_s: float = 8.0
     writes_per_s: float = 60.0
     quiet_s: float = 25.0
@@ -448,7 +452,8 @@ class World:
         rng = Random(self.rng.random())
         arguments = (name, _address(name), self.disks[name], clock, rng)
         if name in self.real:
-            node: Any = GoServer(*arguments, self.network, _GoHooks(self.checker))
+            model = NewerServer if name in sorted(self.real)[: self.plan.newer] else GoServer
+            node: Any = model(*arguments, self.network, _GoHooks(self.checker))
         else:
             node = OwnServer(*arguments, self, self.kind)
         self.nodes[name] = self.network.nodes[_address(name)] = self.checker.nodes[_address(name)] = node
@@ -657,7 +662,8 @@ def plan_of(seed: int) -> Plan:
     rng = Random(seed * 7919)
     servers = rng.choice([1, 3, 3, 3, 5])
     real = rng.choice([0, 0, 1, 2]) if servers > 1 else 0
-    return Plan(servers=servers, spare=rng.choice([0, 1, 2]), real=min(real, servers - 1))
+    spare, real = rng.choice([0, 1, 2]), min(real, servers - 1)
+    return Plan(servers=servers, spare=spare, real=real, newer=rng.randint(0, real))
 
 
 def simulate(

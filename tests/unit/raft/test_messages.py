@@ -40,7 +40,8 @@ EXCHANGES = list(exchanges())
 
 
 def test_there_are_vectors_of_every_type() -> None:
-    assert {request[0] for _, request, _ in EXCHANGES} == set(messages.REQUESTS)
+    newer = {messages.RequestPreVote.TYPE}  # see test_pre_vote
+    assert {request[0] for _, request, _ in EXCHANGES} == set(messages.REQUESTS) - newer
 
 
 @pytest.mark.parametrize(("request_bytes", "answer"), [each[1:] for each in EXCHANGES], ids=[e[0] for e in EXCHANGES])
