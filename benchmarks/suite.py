@@ -13,6 +13,7 @@ import http_reads
 import http_writes
 import large_membership
 import page
+import proxy
 import quorum
 import simulator
 import startup_and_idle
@@ -63,6 +64,7 @@ def groups(settings: Settings, directory: Path) -> list[Group]:
         Group("quorum", quorum.setup, quorum.tasks(settings, directory)),
         Group("quorum's life", quorum.setup, quorum.life_tasks()),
         *access.groups(settings, directory),
+        *proxy.groups(settings),
         Group("gossip", startup_and_idle.setup, gossip.tasks(settings)),
         Group("strain", startup_and_idle.setup, gossip_under_load.tasks(settings)),
         *page.groups(settings),

@@ -4,22 +4,21 @@ import base64
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from random import Random
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError  # noqa: A004 - Twisted's
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed  # noqa: A004 - Twisted's
 from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool, PartialDownloadError, readBody
+from twisted.web.client import Agent, HTTPConnectionPool, PartialDownloadError, readBody
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from consulpy.backoff import backoff_s
@@ -99,7 +98,7 @@ class AgentApi:
         if self._settings.basic_auth:
             encoded = base64.b64encode(self._settings.basic_auth.encode()).decode()
             headers.addRawHeader("Authorization", f"Basic {encoded}")
-        producer = FileBodyProducer(BytesIO(orjson.dumps(body))) if body is not None else None
+        producer = _Body(orjson.dumps(body)) if body is not None else None
         exchange = Deferred.fromCoroutine(self._exchange(method, target, headers, producer))
         exchange.addTimeout(timeout_s, self._reactor)
         try:
@@ -183,6 +182,29 @@ def _waiting(last: Reply) -> dict[str, Any]:
     if last.content_hash:
         return {"hash": last.content_hash, "wait": f"{WAIT_S}s"}
     return {"index": last.index, "wait": f"{WAIT_S}s"} if last.index else {}
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """The body of a request, written together with its head."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def startProducing(self, consumer: IConsumer) -> "Deferred[None]":
+        """Write it all."""
+        consumer.write(self._data)
+        return succeed(None)
+
+    def stopProducing(self) -> None:
+        """Nothing is left to write."""
+
+    def pauseProducing(self) -> None:
+        """Nothing is left to write."""
+
+    def resumeProducing(self) -> None:
+        """Nothing is left to write."""
 
 
 @implementer(IAgentEndpointFactory)

@@ -38,7 +38,7 @@ class InboundFactory(Factory):
         if context is None:
             return None
         side = Side(self._open.discard)
-        layer = TlsProtocol(context, side, server_side=True)
+        layer = TlsProtocol(context, side, server_side=True, clock=self._reactor)
         timer = self._reactor.callLater(
             self._settings.handshake_timeout_s, layer.cut, "it did not finish the handshake"
         )

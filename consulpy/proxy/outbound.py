@@ -124,7 +124,7 @@ class OutboundFactory(Factory):
         if context is None:
             return None
         side = Side(self._open.discard)
-        layer = TlsProtocol(context, side, server_side=False)
+        layer = TlsProtocol(context, side, server_side=False, clock=self._reactor)
         timeout_s = self._upstream.connect_timeout_s
         try:
             await dial(self._reactor, instance.address, layer, timeout_s)

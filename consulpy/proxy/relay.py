@@ -1,12 +1,18 @@
 """Bytes between two connections: each side is read only as fast as the other takes it; a half-close is passed on."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from consulpy.tls.transport import TlsProtocol
+from consulpy.tls.try_write import try_write
+
+#: Bytes that are read at a time, and that wait for the other side before it is read no more.
+READ_BYTES: Final = 128 * 1024
 
 
 @implementer(IHalfCloseableProtocol)
@@ -38,9 +44,11 @@ class Side(Protocol):
         return self._other
 
     def _begin(self) -> None:
+        below = self.transport.transport if isinstance(self.transport, TlsProtocol) else self.transport
+        below.bufferSize = READ_BYTES  # of Twisted's TCP connections
         early, self._early = self._early, []
         for data in early:
-            self._opposite.transport.write(data)
+            self._opposite.send(data)
         if self._closed_early:
             self._pass_on_close()
         self.transport.resumeProducing()
@@ -53,10 +61,18 @@ class Side(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Pass bytes on; keep those that come before the other side is there, and read no more of them."""
         if self._other is not None:
-            self._other.transport.write(data)
+            self._other.send(data)
             return
         self._early.append(data)
         self.transport.pauseProducing()
+
+    def send(self, data: bytes) -> None:
+        """Write without waiting for the reactor."""
+        transport = self.transport
+        if isinstance(transport, TlsProtocol):
+            transport.try_write(data)
+        else:
+            try_write(transport, data)
 
     def readConnectionLost(self) -> None:
         """The peer has ended its direction."""
@@ -88,8 +104,12 @@ class Side(Protocol):
             self.transport.loseConnection()
 
     def refuse(self) -> None:
-        """Reset the connection: the peer sees that this was no normal end."""
-        if not self.is_lost and self.transport is not None:
+        """End it before the join: TLS says that nothing more comes, plain TCP is reset, which is no normal end."""
+        if self.is_lost or self.transport is None:
+            return
+        if isinstance(self.transport, TlsProtocol):
+            self.transport.lingering_close()
+        else:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - both ways end alike

@@ -16,8 +16,10 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from consulpy.clock import Clock, Timer
 from consulpy.log import Logger
 from consulpy.log_limit import OncePerAddress
+from consulpy.tls.try_write import try_write
 
 _log = Logger()
 
@@ -25,6 +27,9 @@ _log = Logger()
 _PIECE: Final = 64 * 1024
 #: Most bytes that are buffered for writing during the handshake; above it the connection is aborted.
 UNSENT_MAX_BYTES: Final = 1024 * 1024
+#: How long a refused peer may take to close, in seconds, and the most bytes of it that are thrown away meanwhile.
+LINGER_S: Final = 2.0
+LINGER_MAX_BYTES: Final = 1024 * 1024
 
 
 class HandshakeFailed(Exception):
@@ -38,7 +43,7 @@ class TlsProtocol(Protocol):
     A client's protocol is connected after the handshake, a listener's at once. `secured` fires with the protocol after
     the handshake, or fails with `HandshakeFailed`. `name`: the name that the peer's certificate must have, if the
     context checks it. `first`: bytes sent in clear before the handshake. `log_limit`: of lines about a
-    listener's failures.
+    listener's failures. `clock`: with one, a refused peer gets the time to read why (`lingering_close`).
     """
 
     transport: Any
@@ -53,8 +58,12 @@ class TlsProtocol(Protocol):
         name: str | None = None,
         first: bytes = b"",
         log_limit: OncePerAddress | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._log_limit = log_limit
+        self._clock = clock
+        self._lingering: Timer | None = None
+        self._discarded_bytes = 0
         self.protocol = protocol
         self.secured: Deferred[Any] = Deferred(lambda _: self.transport.abortConnection())
         self._input, self._output = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -97,6 +106,7 @@ class TlsProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Decrypt received bytes and pass them on."""
         if self._is_closed:
+            self._discard(data)
             return
         self._input.write(data)
         if not self._is_secured:
@@ -107,6 +117,8 @@ class TlsProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Report the loss to `secured` and to the protocol."""
         self._is_closed = True
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
         if not self._is_secured:
             self._end_handshake("the connection ended during the TLS handshake")
         if self._is_secured or self._server_side:
@@ -135,20 +147,29 @@ class TlsProtocol(Protocol):
 
     def _read(self) -> None:
         while not self._is_closed and not self._is_read_closed:
-            try:
-                data = self._tls.read(_PIECE)
-            except ssl.SSLWantReadError:
+            pieces: list[bytes] = []
+            end = self._decrypt(pieces)
+            if pieces:
+                self.protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            if end is None:
                 break
-            except ssl.SSLZeroReturnError:
-                data = b""
-            except ssl.SSLError as error:
-                self._fail(error)
-                return
-            if data:
-                self.protocol.dataReceived(data)
-            else:
+            if isinstance(end, ssl.SSLZeroReturnError):
                 self._read_closed()
+            elif not self._is_closed:
+                self._fail(end)
+                return
         self._flush()
+
+    def _decrypt(self, pieces: list[bytes]) -> ssl.SSLError | None:
+        """Append what can be decrypted, record by record; why no more will come, None if more may."""
+        try:
+            while data := self._tls.read(_PIECE):
+                pieces.append(data)
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLError as error:
+            return error
+        return ssl.SSLZeroReturnError()
 
     def _read_closed(self) -> None:
         """Handle the peer's close_notify: half-close, or close if the protocol cannot."""
@@ -175,7 +196,27 @@ class TlsProtocol(Protocol):
         if self._is_secured or self._server_side:
             self._warn(why)
         self._end_handshake(why)
-        self.transport.loseConnection()
+        self.lingering_close()
+
+    def lingering_close(self) -> None:
+        """Send what is left and close_notify, then read on, and forget it, until the peer closes.
+
+        A socket that is closed with unread bytes sends a reset, which takes the alert away from the peer: in TLS 1.3 a
+        client sends its data before it can know that its certificate was refused. Without a clock: close.
+        """
+        self._close_write()
+        self._is_closed = self.disconnecting = True
+        if self._clock is None:
+            self.transport.loseConnection()
+            return
+        self._lingering = self._clock.callLater(LINGER_S, self.transport.abortConnection)
+        self.transport.loseWriteConnection()
+        self.transport.resumeProducing()
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > LINGER_MAX_BYTES:
+            self.transport.abortConnection()
 
     def _end_handshake(self, why: str) -> None:
         if not self.secured.called:
@@ -188,20 +229,30 @@ class TlsProtocol(Protocol):
 
     def write(self, data: bytes) -> None:
         """Encrypt and send; buffered during the handshake."""
+        if self._encrypt(data):
+            self.transport.write(self._output.read())
+
+    def try_write(self, data: bytes) -> None:
+        """The same without waiting for the reactor (`consulpy.tls.try_write`)."""
+        if self._encrypt(data):
+            try_write(self.transport, self._output.read())
+
+    def _encrypt(self, data: bytes) -> bool:
+        """Whether there is something to send now."""
         if self._is_closed or self._is_write_closed or not data:
-            return
+            return False
         if not self._is_secured:
             self._unsent.append(data)
             self._unsent_bytes += len(data)
             if self._unsent_bytes > UNSENT_MAX_BYTES:
                 self.abortConnection()
-            return
+            return False
         try:
             self._tls.write(data)
         except ssl.SSLError as error:
             self._fail(error)
-            return
-        self._flush()
+            return False
+        return bool(self._output.pending)
 
     def writeSequence(self, parts: Any) -> None:
         """Send the concatenation of `parts`."""
@@ -321,7 +372,7 @@ class TlsFactory(Factory):
         protocol = self._inner.buildProtocol(addr) if context is not None else None
         if context is None or protocol is None:
             return None
-        layer = TlsProtocol(context, protocol, server_side=True, log_limit=self._log_limit)
+        layer = TlsProtocol(context, protocol, server_side=True, log_limit=self._log_limit, clock=self._reactor)
         if self._timeout_s > 0:
             timer = self._reactor.callLater(self._timeout_s, layer.cut, "it did not finish the handshake")
             layer.secured.addBoth(lambda _: timer.cancel() if timer.active() else None)

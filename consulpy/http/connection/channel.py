@@ -16,10 +16,10 @@ from consulpy.http.api.large_body import Parts, Producer
 from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES, BlockedRequest, BlockingRead
 from consulpy.http.cache.response_cache import CacheFill, RecordingTransport
 from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Fast, Full
-from consulpy.http.connection.transport import try_write
 from consulpy.http.errors import HEADERS_MAX_BYTES, error_response
 from consulpy.http.fast_path import FastRequest
 from consulpy.rpc.dependencies import DependencySet
+from consulpy.tls.try_write import try_write
 
 #: A connection without a pending response is closed after this long without input, in seconds.
 IDLE_TIMEOUT_S: Final = 60.0

@@ -12,8 +12,9 @@ from twisted.python.failure import Failure
 from consulpy.connections import close_now
 from consulpy.http.cache.blocking_groups import BlockedRequest, BlockingRead
 from consulpy.http.connection.dispatch import Cached
-from consulpy.http.connection.transport import EagerTransport, try_write
+from consulpy.http.connection.transport import EagerTransport
 from consulpy.http.errors import error_response
+from consulpy.tls.try_write import try_write
 
 if TYPE_CHECKING:
     from consulpy.http.connection.channel import Channel

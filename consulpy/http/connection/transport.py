@@ -55,14 +55,3 @@ class EagerTransport(Server):
             self.connectionLost(_DONE)
         else:
             self.loseConnection()  # type: ignore[no-untyped-call]
-
-
-def try_write(transport: Any, data: bytes) -> None:
-    """Write without waiting for the reactor; buffer what the socket does not accept."""
-    eager = isinstance(transport, EagerTransport)
-    if eager and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
-        sent = transport.writeSomeData(data)
-        if isinstance(sent, int) and sent >= 0:
-            data = data[sent:]
-    if data:
-        transport.write(data)

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from consulpy.http.connection.channel import IDLE_TIMEOUT_S
 from consulpy.http.connection.transport import EagerTransport
+from consulpy.tls.try_write import try_write
 from tests.harness.http import HttpHarness, InMemoryClient
 from tests.unit.http.test_fast_path import DATE, requests_of_cases
 
@@ -144,6 +145,39 @@ def test_an_end_of_one_that_is_watched_is_left_to_who_watches(pair: Pair) -> Non
     pair.begin()
     pair.transport.close()
     assert (pair.protocol.lost, pair.reactor.writers) == (None, {pair.transport})
+
+
+def test_what_the_socket_takes_is_written_without_the_reactor(pair: Pair) -> None:
+    pair.begin()
+    try_write(pair.transport, b"now")
+    assert pair.peer.recv(10) == b"now"
+    assert pair.reactor.writers == set()
+
+
+def test_what_the_socket_does_not_take_keeps_its_order(pair: Pair) -> None:
+    pair.begin()
+    large = bytes(range(256)) * 40_000
+    try_write(pair.transport, large)
+    assert pair.reactor.writers == {pair.transport}
+    try_write(pair.transport, b"after it")
+    got = b""
+    while len(got) < len(large) + 8:
+        got += pair.peer.recv(1 << 20)
+        if pair.transport in pair.reactor.writers:
+            pair.transport.doWrite()
+    assert got == large + b"after it"
+
+
+def test_after_its_end_nothing_is_written(pair: Pair) -> None:
+    pair.begin()
+    pair.transport.loseWriteConnection()
+    pair.transport.doWrite()
+    try_write(pair.transport, b"late")
+    assert pair.peer.recv(10) == b""
+    pair.peer.close()
+    pair.transport.connectionLost(Failure(ConnectionDone()))
+    try_write(pair.transport, b"later")
+    assert pair.reactor.writers == set()
 
 
 def test_a_failure_on_the_first_bytes_closes_and_is_logged(pair: Pair) -> None:

@@ -179,6 +179,9 @@ def test_a_stranger_and_a_plain_client_are_refused(host: Host, echo: Echo) -> No
     (host.directory / "stranger.pem").write_text(certificate + key)
     refused = host.run(*openssl, "-cert", "stranger.pem", check=False)
     assert "alert unknown ca" in refused.stderr
+    newer = ("openssl", "s_client", "-connect", f"{ADDRESS}:{PUBLIC}", "-tls1_3", "-cert", "stranger.pem")
+    refused = host.run("sh", "-c", f"yes | head -c 200000 | {' '.join(newer)}", check=False)
+    assert "alert unknown ca" in refused.stderr, "not a reset, though it has sent data by then"
     assert eventually(lambda: say(b"hello"), "and others still pass") == b"HELLO"
 
 

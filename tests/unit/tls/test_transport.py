@@ -16,7 +16,14 @@ from zope.interface import implementer
 from consulpy.tls.authority import create_authority, create_certificate
 from consulpy.tls.contexts import Tls
 from consulpy.tls.settings import TlsSettings
-from consulpy.tls.transport import UNSENT_MAX_BYTES, HandshakeFailed, TlsFactory, TlsProtocol
+from consulpy.tls.transport import (
+    LINGER_MAX_BYTES,
+    LINGER_S,
+    UNSENT_MAX_BYTES,
+    HandshakeFailed,
+    TlsFactory,
+    TlsProtocol,
+)
 
 NAME = "server.dc1.consul"
 
@@ -191,6 +198,64 @@ def test_garbage_after_the_handshake_ends_it(files: Path) -> None:
     assert wire.lost()
 
 
+class HalfClosing(StringTransportWithDisconnection):
+    """Notes that our direction was ended."""
+
+    ended = aborted = False
+
+    def loseWriteConnection(self) -> None:
+        self.ended = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+def lingering(files: Path, client: TlsSettings | None = None) -> tuple[Wire, HalfClosing, Clock]:
+    """A listener with a clock."""
+    wire, clock, pipe = Wire(files, client, verify_incoming_rpc=True), Clock(), HalfClosing()
+    wire.server = TlsProtocol(wire.server._tls.context, Ear(), server_side=True, clock=clock)
+    pipe.protocol = wire.server
+    wire.pipes[0] = pipe
+    wire.server.makeConnection(pipe)
+    wire.pump()
+    return wire, pipe, clock
+
+
+def test_a_refused_client_reads_why_before_the_connection_ends(files: Path) -> None:
+    """In TLS 1.3 its first data is under way by then: unread, it would turn our alert into a reset."""
+    wire, pipe, clock = lingering(files, settings(files, "stranger"))
+    assert isinstance(wire.client._fault, HandshakeFailed)
+    assert "unknown ca" in str(wire.client._fault)
+    assert (pipe.ended, pipe.aborted, pipe.connected) == (True, False, True)
+    wire.server.dataReceived(b"what is still under way")
+    assert wire.server.protocol.heard == b""
+    clock.advance(LINGER_S)
+    assert pipe.aborted
+
+
+def test_a_refused_client_that_closes_ends_it(files: Path) -> None:
+    wire, pipe, clock = lingering(files, settings(files, "stranger"))
+    wire.server.connectionLost()
+    assert not clock.getDelayedCalls()
+    assert not pipe.aborted
+
+
+def test_a_refused_client_that_sends_on_is_cut_off(files: Path) -> None:
+    wire, pipe, _clock = lingering(files, settings(files, "stranger"))
+    wire.server.dataReceived(bytes(LINGER_MAX_BYTES))
+    assert not pipe.aborted
+    wire.server.dataReceived(b"x")
+    assert pipe.aborted
+
+
+def test_a_client_refused_after_the_handshake_hears_the_end_of_tls(files: Path) -> None:
+    wire, pipe, _clock = lingering(files)
+    wire.server.lingering_close()
+    wire.pump()
+    assert wire.client.disconnecting, "close_notify"
+    assert pipe.ended
+
+
 @pytest.mark.parametrize("finishes", [True, False])
 def test_the_handshake_has_its_time(files: Path, finishes: bool) -> None:
     """`limits.https_handshake_timeout`."""
@@ -220,7 +285,7 @@ def test_an_address_whose_handshakes_fail_gets_one_line(files: Path) -> None:
     with capturedLogs() as lines:
         for host in ["10.0.0.1"] * 20 + ["10.0.0.2"] * 2:
             layer = factory.buildProtocol(None)
-            layer.makeConnection(StringTransportWithDisconnection(peerAddress=IPv4Address("TCP", host, 1)))
+            layer.makeConnection(HalfClosing(peerAddress=IPv4Address("TCP", host, 1)))
             layer.transport.protocol = layer
             layer.dataReceived(b"GET / HTTP/1.1\r\n")
     assert [line["host"] for line in lines if "failed" in (line["log_format"] or "")] == ["10.0.0.1", "10.0.0.2"]
