@@ -108,7 +108,7 @@ class Limits:
     rpc_rate: float = key(Kind.NUMBER, -1.0, "Requests a second to servers; -1: no limit.", reloadable=True)
     kv_max_value_size_bytes: int = key(Kind.WHOLE, 512 * 1024, "Of one value.", wire="kv_max_value_size")
     txn_max_req_len_bytes: int = key(Kind.WHOLE, 512 * 1024, "Of a transaction's body.", wire="txn_max_req_len")
-    txn_max_ops: int = key(Kind.WHOLE, 64, "Operations of one transaction (Consul's number is fixed).")
+    txn_max_ops: int = key(Kind.WHOLE, 128, "Operations of one transaction (fixed in Consul: 64, 128 since 1.14).")
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ HEADS_MAX: Final = 512
 BODY_MAX_BYTES: Final = 64 * 1024
 #: First bytes of the requests that are served here.
 BEGINS: Final = (b"PUT /v1/", b"GET /v1/")
-#: The route with an endless response.
-_STREAMED: Final = b"/v1/agent/monitor"
+#: The routes with endless responses.
+_STREAMED: Final = (b"/v1/agent/monitor", b"/v1/agent/metrics/stream")
 
 #: A target without escapes or dot segments in its path, and any query.
 _TARGET: Final = re.compile(rb"(?!.*/\.\.?(?:[/?]|\Z))(/v1(?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)+/?)(?:\?[!-~]*)?")

@@ -226,6 +226,11 @@ class Registry:
             "Samples": self._aggregates({key: values for key, (values, _) in shown.samples.items()}),
         }
 
+    @property
+    def until_next_s(self) -> float:
+        """Seconds until the current interval ends."""
+        return max(self._current().start_s + INTERVAL_S - self._wall_s(), 0.0)
+
     def _aggregates(self, values: dict[Key, Aggregate]) -> list[dict[str, Any]]:
         return [
             {

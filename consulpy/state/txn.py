@@ -72,6 +72,9 @@ def _on_key(change: Change, operation: KVOp) -> list[TxnResult]:
     verb = _KEY_VERBS.get(operation.verb)
     if verb is None:
         raise RPCError(f"unknown KV verb {quoted(operation.verb)}")
+    if operation.verb == verbs.GET_TREE and operation.dir_ent.session == verbs.GET_OR_EMPTY:
+        key = operation.dir_ent.key
+        return [TxnResult(kv=change.store.kv.table.get(key) or DirEntry(key=key))]
     if operation.verb == verbs.GET_TREE:
         return [TxnResult(kv=entry) for entry in change.store.kv.with_prefix(None, operation.dir_ent.key)[1]]
     entry = verb(change, operation.dir_ent)

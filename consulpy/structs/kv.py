@@ -16,6 +16,9 @@ LOCK: Final = "lock"
 UNLOCK: Final = "unlock"
 #: Verbs of transactions only.
 GET: Final = "get"
+#: As `get`, but an empty entry for a key that does not exist (Consul 1.14). Servers of 1.8.7 do not know it: in the log
+#: it is a `get-tree` with this text as its session, which they do not look at.
+GET_OR_EMPTY: Final = "get-or-empty"
 GET_TREE: Final = "get-tree"
 CHECK_SESSION: Final = "check-session"
 CHECK_INDEX: Final = "check-index"

@@ -6,16 +6,16 @@ from typing import Any, Final
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
-from consulpy.structs.kv import CHECK_INDEX, CHECK_NOT_EXISTS, CHECK_SESSION, GET, GET_TREE, DirEntry
+from consulpy.structs.kv import CHECK_INDEX, CHECK_NOT_EXISTS, CHECK_SESSION, GET, GET_OR_EMPTY, GET_TREE, DirEntry
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Write
 from consulpy.structs.service import NodeService
 
-#: Maximum operations of a transaction (fixed in 1.8.7; no `limits.txn_max_ops`).
-OPERATIONS_MAX: Final = 64
+#: Maximum operations of a transaction (Consul 1.14; 64 in 1.8.7).
+OPERATIONS_MAX: Final = 128
 #: Verbs of reads.
-READING: Final = frozenset({GET, GET_TREE, CHECK_INDEX, CHECK_SESSION, CHECK_NOT_EXISTS})
+READING: Final = frozenset({GET, GET_OR_EMPTY, GET_TREE, CHECK_INDEX, CHECK_SESSION, CHECK_NOT_EXISTS})
 
 
 @dataclass(slots=True)

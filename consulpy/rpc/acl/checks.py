@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Kinds of config entries that belong to a service; all others belong to the operator.
 _SERVICE_KINDS: Final = frozenset({"service-defaults", "service-resolver", "service-router", "service-splitter"})
-_READING: Final = frozenset({verbs.GET, verbs.GET_TREE})
+_READING: Final = frozenset({verbs.GET, verbs.GET_OR_EMPTY, verbs.GET_TREE})
 _LOOKING: Final = frozenset({verbs.CHECK_SESSION, verbs.CHECK_INDEX})
 
 

@@ -138,6 +138,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Operator.RaftRemovePeerByID": _OPERATOR_WRITE,
     "Operator.ServerHealth": _OPERATOR_READ,
     "Operator.TransferLeader": _OPERATOR_WRITE,
+    "Operator.Usage": _OPERATOR_READ,
     "PreparedQuery.Apply": Access(checks.query_change),
     "PreparedQuery.Execute": Access(after=queries.executed),
     "PreparedQuery.ExecuteRemote": Access(after=queries.executed_remotely),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
+from consulpy.rpc.long_read import LongRead, Steps
 from consulpy.rpc.methods import read, write
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot
@@ -26,10 +27,13 @@ from consulpy.structs.operator import (
     TransferLeaderReply,
 )
 from consulpy.structs.requests import Empty, SpecificRequest
+from consulpy.structs.usage import UsageCount, UsageReply, UsageRequest
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
+#: Instances that are counted in a step of a long read: less than a millisecond.
+_ROWS_OF_A_STEP = 512
 #: The constant term of a log without elections.
 _TERM = 1
 _LAST_VOTER = "Need at least one voter in configuration: {[]}"
@@ -148,6 +152,34 @@ def quorum_health(servers: list[ServerHealth]) -> ClusterHealth:
 
 def _version_of(member: Member | None) -> str:
     return member.tags.get("build", "").partition(":")[0] if member is not None else ""
+
+
+@read("Operator.Usage", UsageRequest, UsageReply)
+def usage(server: "Server", request: UsageRequest, watch: WatchSet | None) -> UsageReply | LongRead:
+    """Numbers of nodes, services and instances (Consul 1.15)."""
+    if request.is_global:
+        raise RPCError("Global: this server counts its own datacenter only; ask each datacenter")
+    catalog = server.store.catalog
+    index, nodes = catalog.nodes(watch)
+    services_index, _ = catalog.services(watch)
+    reply = UsageReply()
+    reply.meta.index = max(index, services_index)
+    count, rows = UsageCount(len(nodes)), catalog.services_table.all()
+
+    def counted() -> Steps:
+        for at in range(_ROWS_OF_A_STEP, len(rows), _ROWS_OF_A_STEP):
+            yield
+            for row in rows[at : at + _ROWS_OF_A_STEP]:
+                count.add(row.service)
+        reply.usage = {server.datacenter: count.usage}
+        return reply
+
+    for row in rows[:_ROWS_OF_A_STEP]:
+        count.add(row.service)
+    if len(rows) > _ROWS_OF_A_STEP:
+        return LongRead(reply.meta, counted())
+    reply.usage = {server.datacenter: count.usage}
+    return reply
 
 
 @read("FederationState.Get", FederationStateQuery, FederationStateReply)

@@ -10,8 +10,8 @@ from consulpy.rpc.endpoints.kvs import may_apply
 from consulpy.rpc.methods import write
 from consulpy.state.commands import Txn
 from consulpy.state.txn import read
-from consulpy.structs.kv import CAS, GET, SET
-from consulpy.structs.txn import TxnError, TxnOp, TxnReadReply, TxnReadRequest, TxnReply, TxnRequest
+from consulpy.structs.kv import CAS, GET, GET_OR_EMPTY, GET_TREE, SET
+from consulpy.structs.txn import KVOp, TxnError, TxnOp, TxnReadReply, TxnReadRequest, TxnReply, TxnRequest
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
@@ -53,6 +53,9 @@ def _filled(server: "Server", operation: TxnOp) -> TxnOp:
         entry = operation.kv.dir_ent
         if not may_apply(server, operation.kv.verb, entry):
             raise RPCError(f"failed to lock key {quoted(entry.key)} due to lock delay")
+        if operation.kv.verb in (GET_OR_EMPTY, GET_TREE):
+            session = GET_OR_EMPTY if operation.kv.verb == GET_OR_EMPTY else ""
+            return TxnOp(kv=KVOp(GET_TREE, dataclasses.replace(entry, session=session)))
     elif operation.node is not None and operation.node.verb != GET:
         checked_node(operation.node.node.node, operation.node.node.id)
     elif operation.service is not None and operation.service.verb != GET:

@@ -109,7 +109,7 @@ _bodies = st.one_of(st.just(b""), st.binary(max_size=40), _json.map(lambda value
 
 
 #: The first answers as long as somebody listens; the stand-in has nothing for the second, which needs whole servers.
-ELSEWHERE = {"/v1/agent/monitor", "/v1/snapshot"}
+ELSEWHERE = {"/v1/agent/monitor", "/v1/agent/metrics/stream", "/v1/snapshot"}
 
 
 @pytest.mark.parametrize("path", sorted(ROUTES.keys() - ELSEWHERE))

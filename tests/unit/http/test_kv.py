@@ -63,7 +63,7 @@ def test_a_transaction_is_all_or_nothing(harness: HttpHarness) -> None:
     errors = [{"OpIndex": 1, "What": 'key "none" doesn\'t exist'}]
     assert json.loads(answer.text) == {"Results": None, "Errors": errors}
     assert harness.ask("GET /v1/kv/t").status == 404
-    assert harness.ask("PUT /v1/txn", b"[" + b",".join([b"{}"] * 65) + b"]").status == 413
+    assert harness.ask("PUT /v1/txn", b"[" + b",".join([b"{}"] * 129) + b"]").status == 413
 
 
 def test_limits_are_those_of_the_configuration(harness: HttpHarness) -> None:

@@ -17,6 +17,7 @@ from consulpy.http.api.routes.agent_service import written
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.local import api
 from consulpy.metrics.prometheus import render as prometheus
+from consulpy.metrics.stream import IntervalStream
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
@@ -107,6 +108,12 @@ def metrics(agent: "AgentInterface", request: Request) -> Response:
             raise HttpError(415, "Prometheus is not enabled since its retention time is not positive")
         return Response(text=prometheus(agent.metrics), content_type="text/plain; version=0.0.4; charset=utf-8")
     return Response(agent.metrics.to_json())
+
+
+@route("GET", "/v1/agent/metrics/stream")
+def stream_metrics(agent: "AgentInterface", request: Request) -> Response:  # noqa: ARG001
+    """The metrics of each interval when it has ended, one JSON object a line (Consul 1.11)."""
+    return Response(stream=lambda write: IntervalStream(agent.metrics, agent.clock, write).stop)
 
 
 @route("GET", "/v1/agent/monitor")

@@ -1,0 +1,145 @@
+"""What newer clients and monitors ask: `operator/usage` (1.15), `agent/metrics/stream` (1.11), transactions of 1.14."""
+
+import json
+
+import pytest
+
+from consulpy.errors import RPCError
+from consulpy.metrics.registry import Registry
+from consulpy.state.commands import COMMANDS
+from consulpy.structs.kv import GET_OR_EMPTY
+from tests.harness.guarded import GuardedHarness
+from tests.harness.http import FakeAgent, HttpHarness
+
+
+@pytest.fixture
+def harness() -> HttpHarness:
+    return HttpHarness(FakeAgent().start())
+
+
+def fill(harness: HttpHarness) -> None:
+    for number, service in enumerate(
+        (
+            {"Service": "web"},
+            {"Service": "web", "ID": "web2", "Connect": {"Native": True}},
+            {"Service": "web-proxy", "Kind": "connect-proxy", "Proxy": {"DestinationServiceName": "web"}, "Port": 1},
+            {"Service": "gate", "Kind": "mesh-gateway", "Port": 2},
+        )
+    ):
+        body = {"Node": f"n{number}", "Address": "127.0.0.9", "Service": service}
+        answer = harness.ask("PUT /v1/catalog/register", body)
+        assert answer.status == 200, answer.text
+
+
+USAGE = {
+    "Nodes": 6,
+    "Services": 4,
+    "ServiceInstances": 5,
+    "ConnectServiceInstances": {
+        "connect-native": 1,
+        "connect-proxy": 1,
+        "ingress-gateway": 0,
+        "mesh-gateway": 1,
+        "terminating-gateway": 0,
+    },
+    "BillableServiceInstances": 2,
+}
+
+
+def test_usage_counts_services_and_instances(harness: HttpHarness) -> None:
+    """`consul operator usage instances`; the fifth is the servers' own service."""
+    fill(harness)
+    for path in ("usage", "usage?global", "usage?dc=dc1&stale"):
+        answer = harness.ask(f"GET /v1/operator/{path}")
+        assert answer.json["Usage"] == {"dc1": USAGE}
+        assert answer.json["KnownLeader"]
+        assert answer.headers["x-consul-index"] == str(answer.json["Index"])
+
+
+def test_usage_of_servers_of_1_8_7_is_counted_by_the_agent(harness: HttpHarness) -> None:
+    fill(harness)
+    call = harness.agent.caller.call
+
+    def without_usage(method: str, *rest: object) -> object:
+        if method == "Operator.Usage":
+            raise RPCError(f"rpc: can't find method {method}")
+        return call(method, *rest)
+
+    harness.agent.caller.call = without_usage
+    assert harness.ask("GET /v1/operator/usage").json["Usage"] == {"dc1": USAGE}
+
+
+def test_usage_of_many_services_is_counted_in_several_turns(harness: HttpHarness) -> None:
+    for number in range(1200):
+        service = {"Service": "many", "ID": f"many{number}"}
+        harness.ask("PUT /v1/catalog/register", {"Node": "n", "Address": "127.0.0.9", "Service": service})
+    client = harness.begin("GET /v1/operator/usage")
+    for _ in range(10):
+        harness.agent.clock.advance(0.001)
+    assert client.answer is not None
+    assert client.answer.json["Usage"]["dc1"]["BillableServiceInstances"] == 1200
+
+
+def test_usage_wants_operator_read() -> None:
+    guarded = GuardedHarness()
+    assert guarded.as_(guarded.token('service_prefix "" { policy = "read" }'), "GET /v1/operator/usage").status == 403
+    found = guarded.as_(guarded.token('operator = "read"'), "GET /v1/operator/usage")
+    assert found.json["Usage"]["dc1"]["Services"] == 1
+
+
+def test_metrics_are_streamed_when_their_interval_has_ended(harness: HttpHarness) -> None:
+    clock = harness.agent.clock
+    harness.agent.metrics = Registry(clock.seconds)
+    client = harness.begin("GET /v1/agent/metrics/stream")
+    harness.agent.metrics.incr("some.counter")
+    clock.advance(5)
+    assert b"Timestamp" not in client.raw
+    for seconds in (6, 10):
+        clock.advance(seconds)
+    lines = [json.loads(line) for line in client.raw.split(b"\r\n") if line.startswith(b"{")]
+    assert [line["Timestamp"][11:19] for line in lines] == ["00:00:00", "00:00:10"]
+    assert [each["Name"] for each in lines[0]["Counters"]] == ["consul.some.counter"]
+    client.hang_up()
+    assert not [call for call in clock.getDelayedCalls() if "_interval_ended" in str(call.func)]
+
+
+def txn(harness: HttpHarness, *operations: dict[str, object]) -> list[dict[str, object]]:
+    answer = harness.ask("PUT /v1/txn", json.dumps([{"KV": each} for each in operations]))
+    assert answer.status == 200, answer.text
+    return [each["KV"] for each in answer.json["Results"]]
+
+
+@pytest.mark.parametrize("write", [[], [{"Verb": "set", "Key": "other", "Value": "MQ=="}]], ids=["read", "write"])
+def test_get_or_empty_gives_an_empty_entry_for_a_missing_key(
+    harness: HttpHarness, write: list[dict[str, object]]
+) -> None:
+    """Consul 1.14. Keys that begin like it are none of its business."""
+    harness.ask("PUT /v1/kv/a/b", "1")
+    empty = {"LockIndex": 0, "Key": "a", "Flags": 0, "Value": None, "CreateIndex": 0, "ModifyIndex": 0}
+    assert txn(harness, *write, {"Verb": "get-or-empty", "Key": "a"})[-1] == empty
+    assert txn(harness, *write, {"Verb": "get-or-empty", "Key": "a/b"})[-1]["Value"] == "MQ=="
+
+
+def test_servers_of_1_8_7_never_see_the_newer_verb(harness: HttpHarness) -> None:
+    """They would refuse the transaction that others apply."""
+    logged: list[bytes] = []
+    submit = harness.agent.log.submit
+
+    def noted(command: object, done: object) -> None:
+        logged.append(command.encode())  # type: ignore[attr-defined]
+        submit(command, done)  # type: ignore[arg-type]
+
+    harness.agent.log.submit = noted  # type: ignore[method-assign]
+    txn(harness, {"Verb": "set", "Key": "a/b", "Value": "MQ=="}, {"Verb": GET_OR_EMPTY, "Key": "b"})
+    verbs = [op.kv.verb for op in COMMANDS[8].decode(memoryview(logged[-1])[1:]).body.ops]
+    assert verbs == ["set", "get-tree"]
+    tree = txn(harness, {"Verb": "get-tree", "Key": "a", "Session": GET_OR_EMPTY})
+    assert [each["Key"] for each in tree] == ["a/b"]
+
+
+def test_a_transaction_has_128_operations(harness: HttpHarness) -> None:
+    def ask(count: int) -> int:
+        body = [{"KV": {"Verb": "set", "Key": str(number), "Value": "MQ=="}} for number in range(count)]
+        return harness.ask("PUT /v1/txn", json.dumps(body)).status
+
+    assert (ask(128), ask(129)) == (200, 413)
