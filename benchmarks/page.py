@@ -88,7 +88,7 @@ def groups(settings: Settings) -> list[Group]:
 def _group(name: str, nodes: int, services: int) -> Group:
     @contextmanager
     def setup(program: str, place: Path) -> Iterator[Subject]:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import Error, sync_playwright
 
         agent = server(program, place, "-ui")
         try:
@@ -100,6 +100,8 @@ def _group(name: str, nodes: int, services: int) -> Group:
                     yield Subject(agent, browser)
                 finally:
                     browser.close()
+        except Error as error:
+            raise RuntimeError(f"the browser: {error.message}") from error
         finally:
             agent.close()
 

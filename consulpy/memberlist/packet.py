@@ -4,7 +4,7 @@
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from consulpy.codec.lzw import compress, decompress
@@ -22,6 +22,8 @@ DECOMPRESSED_MAX_BYTES: Final = 64 * 1024
 DEPTH_MAX: Final = 4
 #: Bytes below which compression never pays.
 COMPRESS_FROM_BYTES: Final = 200
+#: Types of messages that have messages in them.
+_WRAPPERS: Final = (COMPOUND, COMPRESS)
 #: Lowest pmax of members that understand CRC frames.
 CRC_FROM_VERSION: Final = 5
 
@@ -90,7 +92,7 @@ class Sealer:
             data = security.encrypt(self.keyring.ciphers[0], data, self.label)
         return self.label_header + data
 
-    def open(self, data: bytes) -> Iterator[bytes]:
+    def open(self, data: bytes) -> Iterable[bytes]:
         """The messages in a datagram, each with its type byte. Raises `WireError`, possibly after yielding some."""
         data = self.remove_label(data)
         if self.keyring is not None:
@@ -104,12 +106,14 @@ class Sealer:
             if zlib.crc32(rest) != int.from_bytes(data[1:5], "big"):
                 raise WireError("the CRC does not fit")
             data = rest
+        if data and data[0] not in _WRAPPERS:
+            return (data,)
         return _Opened().messages(data, 0)
 
     def remove_label(self, data: bytes) -> bytes:
         """A datagram without its label. Raises `WireError` unless the label is ours."""
         label = b""
-        if data[:1] == bytes((HAS_LABEL,)):
+        if data and data[0] == HAS_LABEL:
             end = 2 + data[1] if len(data) > 1 else 0
             label = data[2:end]
             if not label or len(data) < end:
@@ -151,7 +155,7 @@ class _Opened:
         if not data:
             raise WireError("an empty message")
         kind = data[0]
-        if kind not in (COMPOUND, COMPRESS):
+        if kind not in _WRAPPERS:
             yield data
             return
         if depth >= DEPTH_MAX:

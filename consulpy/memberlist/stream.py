@@ -187,8 +187,12 @@ class MessageReader:
         count = header.whole(b"Nodes", NODES_MAX)
         length = header.whole(b"UserStateLen", STREAM_MAX_BYTES)
         found = PushPull(header.flag(b"Join"))
+        unpack = self._unpacker.unpack
         for _ in range(count):
-            raw = yield from self._value()
+            try:
+                raw = unpack()
+            except msgpack.OutOfData:
+                raw = yield from self._value()
             try:
                 found.nodes.append(decode_node(raw))
             except WireError as error:  # the other nodes are merged
