@@ -108,6 +108,9 @@ class Limits:
     rpc_rate: float = key(Kind.NUMBER, -1.0, "Requests a second to servers; -1: no limit.", reloadable=True)
     kv_max_value_size_bytes: int = key(Kind.WHOLE, 512 * 1024, "Of one value.", wire="kv_max_value_size")
     txn_max_req_len_bytes: int = key(Kind.WHOLE, 512 * 1024, "Of a transaction's body.", wire="txn_max_req_len")
+    http_max_request_body_size_bytes: int = key(
+        Kind.WHOLE, 0, "Of a request's body; 0: 8 MiB.", wire="http_max_request_body_size"
+    )
     txn_max_ops: int = key(Kind.WHOLE, 128, "Operations of one transaction (fixed in Consul: 64, 128 since 1.14).")
 
 
@@ -197,6 +200,12 @@ class HttpSettings:
     block_endpoints: tuple[str, ...] = key(Kind.TEXTS, ())
     response_headers: Mapping[str, str] = key(Kind.TEXT_MAP, NOTHING)
     use_cache: bool = key(Kind.SWITCH, True, "Whether `?cached` may be answered from the agent cache.")
+    max_header_bytes: int = key(Kind.WHOLE, 0, "Of request line and headers; 0: 64 KiB.")
+    #: None: our defaults, which suit blocking queries.
+    read_timeout_s: float | None = key(Kind.DURATION, None, "For the arrival of a request; 0: no limit.")
+    read_header_timeout_s: float | None = key(Kind.DURATION, None, "For the arrival of its head.")
+    write_timeout_s: float | None = key(Kind.DURATION, None, "How long a client may take nothing of a response.")
+    idle_timeout_s: float | None = key(Kind.DURATION, None, "How long a connection is kept without a request.")
 
 
 @dataclass(frozen=True)

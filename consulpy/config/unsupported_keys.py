@@ -88,7 +88,6 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "license_path": _TEXT,
     **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate"), _NUMBER),  # 1.15
     "tls.grpc.*": None,
-    "limits.http_max_request_body_size": _WHOLE,
     **dict.fromkeys(("raft_logstore.*", "raft_boltdb.*")),
     **dict.fromkeys(("performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"), _DURATION),
     **dict.fromkeys(("enable_xds_load_balancing", "performance.enable_xds_load_balancing"), _SWITCH),

@@ -320,7 +320,9 @@ def _check_numbers(config: RuntimeConfig) -> None:
         for name in names:
             value = getattr(value, name)
         least = _LEAST.get(key.path)
-        if least is None and key.path.endswith(("interval", "timeout", "_time", "_ttl", "_stale", "max_age")):
+        if key.path in ("http_config.read_timeout", "http_config.write_timeout"):
+            least = 1 if value is not None and value > 0 else None  # others: no limit
+        elif least is None and key.path.endswith(("interval", "timeout", "_time", "_ttl", "_stale", "max_age")):
             least = 0
         if key.path == "performance.raft_multiplier" and not 1 <= value <= 10:
             raise ConfigError(f"{key.path} cannot be {value}. Must be between 1 and 10")
@@ -352,6 +354,9 @@ _LEAST: Final[dict[str, float]] = {
     "limits.http_max_conns_per_client": 0,
     "limits.rpc_max_conns_per_client": 0,
     "limits.rpc_max_burst": 0,
+    "http_config.read_header_timeout": 1,
+    "http_config.idle_timeout": 10,
+    "limits.http_max_request_body_size": 0,
 }
 
 

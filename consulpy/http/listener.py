@@ -22,6 +22,7 @@ from consulpy.http.cache.blocking_groups import BlockingQueryGroups
 from consulpy.http.cache.response_cache import ResponseCache
 from consulpy.http.connection.dispatch import Dispatcher
 from consulpy.http.connection.factory import HttpFactory
+from consulpy.http.connection.limits import DEFAULT_LIMITS, ConnectionLimits
 from consulpy.http.connection.transport import EagerTransport
 from consulpy.http.socket_file import remove_stale, set_owner, socket_mode
 from consulpy.memberlist.transport import cannot_listen
@@ -75,6 +76,8 @@ class HttpConfig:
     ui_dir: str = ""
     #: Path of the page; begins and ends with a slash.
     ui_content_path: str = "/ui/"
+    #: Of connections and requests.
+    limits: ConnectionLimits = DEFAULT_LIMITS
 
 
 class HttpService(Service):
@@ -114,7 +117,7 @@ class HttpService(Service):
             groups = BlockingQueryGroups(server, reactor, root.serve, self.cache.metrics, debugging)
         dispatcher = Dispatcher(self.cache, groups, root.serve, reactor.seconds)
         #: The factory of connections.
-        self.factory = HttpFactory(root, reactor, config.connections_per_client, dispatcher, connections)
+        self.factory = HttpFactory(root, reactor, config.connections_per_client, dispatcher, connections, config.limits)
         self._listeners: list[Any] = []
 
     def _page_maker(self, agent: "AgentInterface", in_thread: InThread) -> Callable[[], WebPage]:

@@ -1,9 +1,14 @@
 """The settings of the listeners, of checks and of Raft, from the configuration."""
 
+import math
+from dataclasses import replace
+from typing import Any
+
 from consulpy.checks.agenttls import AgentTls
 from consulpy.config.schema import RuntimeConfig
 from consulpy.dns.config import DnsConfig, SoaConfig
 from consulpy.http.api.write_limits import WriteLimits
+from consulpy.http.connection.limits import DEFAULT_LIMITS, ConnectionLimits
 from consulpy.http.listener import HttpConfig
 from consulpy.raft.interfaces import Settings as RaftSettings
 
@@ -29,7 +34,23 @@ def http(config: RuntimeConfig) -> HttpConfig:
         config.ui,
         config.ui_dir,
         config.ui_content_path,
+        http_limits(config),
     )
+
+
+def http_limits(config: RuntimeConfig) -> ConnectionLimits:
+    """Limits of HTTP connections and requests; what is not set has our defaults."""
+    given, size = config.http_config, config.limits.http_max_request_body_size_bytes
+    changes = {
+        "idle_s": given.idle_timeout_s,
+        "request_s": None if given.read_timeout_s is None else max(given.read_timeout_s, 0.0),
+        "head_s": given.read_header_timeout_s,
+        "write_s": given.write_timeout_s if given.write_timeout_s is None or given.write_timeout_s > 0 else math.inf,
+        "head_bytes": given.max_header_bytes if given.max_header_bytes > 0 else None,
+        "body_bytes": size if size > 0 else None,
+    }
+    set_ones: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    return replace(DEFAULT_LIMITS, **set_ones)
 
 
 def writes(config: RuntimeConfig) -> WriteLimits:

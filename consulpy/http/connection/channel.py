@@ -16,15 +16,12 @@ from consulpy.http.api.large_body import Parts, Producer
 from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES, BlockedRequest, BlockingRead
 from consulpy.http.cache.response_cache import CacheFill, RecordingTransport
 from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Fast, Full
-from consulpy.http.errors import HEADERS_MAX_BYTES, error_response
+from consulpy.http.connection.limits import ConnectionLimits
+from consulpy.http.errors import error_response
 from consulpy.http.fast_path import FastRequest
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.tls.try_write import try_write
 
-#: A connection without a pending response is closed after this long without input, in seconds.
-IDLE_TIMEOUT_S: Final = 60.0
-#: Longest time from the first byte of a request to its last, in seconds; then 408.
-REQUEST_TIMEOUT_S: Final = 120.0
 #: How long the head of a request for the fast path waits for its body, in seconds; then Twisted parses it.
 BODY_WITHIN_S: Final = 1.0
 #: A Content-Length; longer ones are refused.
@@ -44,9 +41,6 @@ class Channel(HTTPChannel):
 
     transport: Any
     factory: Any
-
-    MAX_LENGTH = HEADERS_MAX_BYTES
-    totalHeadersSize = HEADERS_MAX_BYTES  # noqa: N815 - Twisted's names here and below
 
     _refused = False
     _arrival: Any = None
@@ -68,7 +62,11 @@ class Channel(HTTPChannel):
     #: The client's address.
     peer: Any = None
     #: When a response was last written without a restart of Twisted's idle timer.
-    _active_s = -IDLE_TIMEOUT_S
+    _active_s = float("-inf")
+
+    limits: ConnectionLimits
+    #: When the request began that is arriving, in seconds.
+    _arrival_s = 0.0
 
     def requestFactory(self, *arguments: Any) -> Any:  # type: ignore[override]
         """A request as Twisted parses it."""
@@ -80,7 +78,9 @@ class Channel(HTTPChannel):
         return request
 
     def connectionMade(self) -> None:
-        """Store the address of the client."""
+        """Store the limits and the address of the client."""
+        self.limits = self.factory.limits
+        self.MAX_LENGTH = self.totalHeadersSize = self.limits.head_bytes
         super().connectionMade()  # type: ignore[no-untyped-call]
         self.peer = self.transport.getPeer()
 
@@ -170,7 +170,21 @@ class Channel(HTTPChannel):
         if not self._refused and self.line_mode and b"\n" in self._buffer:  # without \r: no line would ever be whole
             self._respondToBadRequestAndDisconnect()
         if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
-            self._arrival = self.callLater(REQUEST_TIMEOUT_S, self._arrival_timed_out)  # type: ignore[no-untyped-call]
+            self._arrival_s = self.factory.seconds()
+            self._await_rest((self.line_mode and self.limits.head_s) or self.limits.request_s)
+
+    def _await_rest(self, within_s: float) -> None:
+        if within_s > 0:
+            self._arrival = self.callLater(within_s, self._arrival_timed_out)  # type: ignore[no-untyped-call]
+
+    def allHeadersReceived(self) -> None:
+        """Go on with the time that the whole request has."""
+        super().allHeadersReceived()  # type: ignore[no-untyped-call]
+        if self.limits.head_s and not self._refused:
+            self._stop_timer()
+            if self.limits.request_s:
+                arrived_s = self.factory.seconds() - self._arrival_s
+                self._await_rest(max(self.limits.request_s - arrived_s, 0.001))
 
     def _is_ready(self) -> bool:
         """Whether the next bytes begin a request, and all before it are answered."""
@@ -220,14 +234,14 @@ class Channel(HTTPChannel):
             return
         self._active_s = self.factory.seconds()
         self.factory.connections.record_activity(self)
-        self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        self.setTimeout(self.limits.idle_s)  # type: ignore[no-untyped-call]
         if pipelined:
             self.dataReceived(pipelined)
 
     def fall_back(self, data: bytes) -> None:
         """Serve the blocking query and the bytes behind it by the full path."""
         self._blocked = None
-        self.setTimeout(IDLE_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        self.setTimeout(self.limits.idle_s)  # type: ignore[no-untyped-call]
         self.parse(data)
 
     def _close_gracefully(self) -> None:
@@ -240,11 +254,12 @@ class Channel(HTTPChannel):
         Responses of the cache and the fast path do not restart Twisted's timer: see here.
         """
         waits = self._pending is not None and not self._writes_parts
-        left_s = IDLE_TIMEOUT_S if waits else self._active_s + IDLE_TIMEOUT_S - self.factory.seconds()
+        limit_s = self.limits.write_s if self._writes_parts else self.limits.idle_s
+        left_s = limit_s if waits else self._active_s + limit_s - self.factory.seconds()
         if left_s > 0:
             self.setTimeout(left_s)  # type: ignore[no-untyped-call]
         elif self._has_part() and not self._refused and not self._handlingRequest:
-            text = f"Nothing more of the request arrived within {IDLE_TIMEOUT_S:g} s."
+            text = f"Nothing more of the request arrived within {limit_s:g} s."
             self.refuse(error_response("408 Request Timeout", text))
         else:
             super().timeoutConnection()  # type: ignore[no-untyped-call]
@@ -263,7 +278,7 @@ class Channel(HTTPChannel):
         """Check a line of the head: size, stray CR and LF, folding."""
         if self._refused:
             return
-        if self._receivedHeaderSize + len(line) > HEADERS_MAX_BYTES:
+        if self._receivedHeaderSize + len(line) > self.limits.head_bytes:
             self._headers_too_large()
         elif b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t"):  # RFC 9112, 2.2 and 5.2
             self._respondToBadRequestAndDisconnect()
@@ -317,7 +332,9 @@ class Channel(HTTPChannel):
 
     def _arrival_timed_out(self) -> None:
         self._arrival = None
-        text = f"The request took more than {REQUEST_TIMEOUT_S:g} s to arrive."
+        head_s = self.limits.head_s if self.line_mode else 0.0
+        part, limit_s = ("head of the request", head_s) if head_s else ("request", self.limits.request_s)
+        text = f"The {part} took more than {limit_s:g} s to arrive."
         self.refuse(error_response("408 Request Timeout", text))
 
     def refuse(self, response: bytes) -> None:

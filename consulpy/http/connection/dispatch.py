@@ -76,12 +76,16 @@ class Dispatcher:
         self.groups = groups
         self.serve = serve
         self._seconds = seconds
+        #: Bytes above which Twisted parses a request (`ConnectionLimits.full_path_bytes`); 0: no limit.
+        self.full_path_bytes = 0
 
     def decide(self, data: bytes, *, look_up: bool = True) -> Decision:
         """The decision about `data`, which begins with a request; all requests before it are answered.
 
         `look_up`: False if the cache was already searched for these bytes.
         """
+        if 0 < self.full_path_bytes < len(data):
+            return Full(data, None)
         fill = None
         if data.startswith(_READ):
             if self.cache is not None:

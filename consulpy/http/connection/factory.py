@@ -7,9 +7,10 @@ from twisted.web.http import HTTPFactory
 from twisted.web.resource import IResource
 
 from consulpy.connections import UNLIMITED, ConnectionTable
-from consulpy.http.connection.channel import IDLE_TIMEOUT_S, Channel
+from consulpy.http.connection.channel import Channel
 from consulpy.http.connection.dispatch import Dispatcher
 from consulpy.http.connection.idle_timeout import IdleTimeouts
+from consulpy.http.connection.limits import DEFAULT_LIMITS, ConnectionLimits
 from consulpy.http.connection.protocol import InitialProtocol, LimitExceeded
 
 #: The name of this listener in the table of connections.
@@ -38,14 +39,18 @@ class HttpFactory(HTTPFactory):
         connections_per_client: int,
         dispatcher: Dispatcher | None = None,
         connections: ConnectionTable | None = None,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
     ) -> None:
-        super().__init__(timeout=IDLE_TIMEOUT_S, reactor=reactor)
+        super().__init__(timeout=limits.idle_s, reactor=reactor)
         self._root = root
         self.connections_per_client = connections_per_client
         self.dispatcher = dispatcher or Dispatcher(None, None, None, reactor.seconds)
         self.seconds = reactor.seconds
         #: Timeouts of connections without a channel.
-        self.idle = IdleTimeouts(reactor, IDLE_TIMEOUT_S)
+        self.idle = IdleTimeouts(reactor, limits.idle_s)
+        #: Of connections and requests.
+        self.limits = limits
+        self.dispatcher.full_path_bytes = limits.full_path_bytes
         #: Number of refused connections.
         self.refused = 0
         self._refusing = 0

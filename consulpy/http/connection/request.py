@@ -14,8 +14,6 @@ from consulpy.http.errors import error_response
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
 
-#: Bodies above this size are refused before they are read: more than any endpoint takes.
-BODY_MAX_BYTES: Final = 8 * 1024 * 1024
 #: The route with larger bodies: `ARCHIVE_LIMIT`.
 SNAPSHOT_PATH: Final = b"/v1/snapshot"
 
@@ -67,7 +65,7 @@ class ApiRequest(Request):
     @property
     def _limit(self) -> int:
         path = getattr(self.channel, "_path", b"").partition(b"?")[0]
-        return ARCHIVE_LIMIT if path == SNAPSHOT_PATH else BODY_MAX_BYTES
+        return ARCHIVE_LIMIT if path == SNAPSHOT_PATH else self.channel.limits.body_bytes
 
     def _refuse(self) -> None:
         text = f"Request body too large, max size: {self._limit} bytes."

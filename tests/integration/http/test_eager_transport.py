@@ -11,7 +11,7 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from consulpy.http.connection.channel import IDLE_TIMEOUT_S
+from consulpy.http.connection.limits import IDLE_TIMEOUT_S
 from consulpy.http.connection.transport import EagerTransport
 from consulpy.tls.try_write import try_write
 from tests.harness.http import HttpHarness, InMemoryClient

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from consulpy.http.connection.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
+from consulpy.http.connection.channel import LINGER_S
+from consulpy.http.connection.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S
 from tests.harness.http import HttpHarness, InMemoryClient
 
 SMUGGLED = b"PUT /v1/kv/smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"

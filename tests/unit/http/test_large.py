@@ -22,7 +22,7 @@ from consulpy.http.api.large_body import (
     sliced,
 )
 from consulpy.http.api.render import Rows, to_bytes
-from consulpy.http.connection.channel import IDLE_TIMEOUT_S
+from consulpy.http.connection.limits import DEFAULT_LIMITS, IDLE_TIMEOUT_S, ConnectionLimits
 from tests.harness.http import HttpHarness
 
 VALUE_BYTES = 400 * 1024
@@ -90,8 +90,8 @@ class Elsewhere:
         self.jobs.clear()
 
 
-def filled(in_thread: Any, *, short: bool) -> HttpHarness:
-    harness = HttpHarness(in_thread=in_thread)
+def filled(in_thread: Any, *, short: bool, limits: ConnectionLimits = DEFAULT_LIMITS) -> HttpHarness:
+    harness = HttpHarness(in_thread=in_thread, limits=limits)
     if not short:
         harness.site.dispatcher.serve = None
     for number in range(COUNT):
@@ -150,9 +150,11 @@ def test_a_client_that_leaves_ends_the_work(short: bool) -> None:
     assert asking.raw == b""
 
 
-def test_a_slow_client_is_sent_no_more_than_it_takes_and_is_cut_off_when_it_takes_nothing() -> None:
+@pytest.mark.parametrize("limit_s", [IDLE_TIMEOUT_S, 300.0])
+def test_a_slow_client_is_sent_no_more_than_it_takes_and_is_cut_off_when_it_takes_nothing(limit_s: float) -> None:
+    """`http_config.write_timeout` of Consul 1.22."""
     elsewhere = Elsewhere()
-    harness = filled(elsewhere, short=True)
+    harness = filled(elsewhere, short=True, limits=ConnectionLimits(write_s=limit_s))
     asking = harness.begin(READ)
     real = asking.transport.write
 
@@ -166,10 +168,10 @@ def test_a_slow_client_is_sent_no_more_than_it_takes_and_is_cut_off_when_it_take
     one = VALUE_BYTES * 4 // 3 + 1000  # a part has one value at least
     assert 0 < first <= one
 
-    harness.agent.clock.advance(IDLE_TIMEOUT_S / 2)
+    harness.agent.clock.advance(limit_s / 2)
     asking.channel._channel.resumeProducing()
     assert first < len(asking.raw) <= first + one
-    harness.agent.clock.advance(IDLE_TIMEOUT_S - 1)
+    harness.agent.clock.advance(limit_s - 1)
     assert asking.transport.connected
     harness.agent.clock.advance(2)
     assert not asking.transport.connected

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 
-from consulpy.http.connection.channel import IDLE_TIMEOUT_S, LINGER_S, REQUEST_TIMEOUT_S
+from consulpy.http.connection.channel import LINGER_S
 from consulpy.http.connection.factory import REFUSING_MAX
-from consulpy.http.connection.request import BODY_MAX_BYTES
+from consulpy.http.connection.limits import BODY_MAX_BYTES, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, ConnectionLimits
 from consulpy.http.errors import HEADERS_MAX_BYTES
 from tests.harness.http import HttpHarness, InMemoryClient
 
@@ -88,6 +88,68 @@ def test_a_request_that_drips_is_ended(harness: HttpHarness, part: bytes) -> Non
     harness.agent.clock.advance(2 * step_s)
     assert asking.answer is not None
     assert asking.answer.status == 408
+
+
+def limited(**limits: Any) -> HttpHarness:
+    return HttpHarness(limits=ConnectionLimits(**limits))
+
+
+def test_times_are_those_of_the_settings() -> None:
+    """`http_config` of Consul 1.22: read_timeout, read_header_timeout, idle_timeout."""
+    harness = limited(idle_s=600.0, request_s=300.0, head_s=20.0)
+    idle, slow_head = InMemoryClient(harness), begun(harness, b"GET / HT")
+    slow_body = begun(harness, b"PUT /v1/event/fire/x HTTP/1.1\r\nHost: a\r\n")
+    slow_body.send(b"Content-Length: 99\r\n\r\nab")
+    harness.agent.clock.advance(19)
+    assert slow_head.answer is None
+    harness.agent.clock.advance(2)
+    assert slow_head.answer is not None
+    assert (slow_head.answer.status, slow_head.answer.text) == (
+        408,
+        "The head of the request took more than 20 s to arrive.",
+    )
+    harness.agent.clock.advance(278)
+    assert slow_body.answer is None
+    harness.agent.clock.advance(2)
+    assert slow_body.answer is not None
+    assert (slow_body.answer.status, slow_body.answer.text) == (408, "The request took more than 300 s to arrive.")
+    assert idle.transport.connected
+    harness.agent.clock.advance(300)
+    assert not idle.transport.connected
+
+
+def test_a_request_may_take_any_time_if_that_is_set() -> None:
+    harness = limited(request_s=0.0, idle_s=3600.0)
+    asking = begun(harness, b"GET /v1/status/leader HTTP/1.1\r\n")
+    harness.agent.clock.advance(3000)
+    asking.send(b"Host: a\r\n\r\n")
+    assert asking.answer is not None
+    assert asking.answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"PUT /v1/catalog/register HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n" + b" " * 101, 413),
+        (b"PUT /v1/event/fire/x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n" + b" " * 100, 200),
+        (b"PUT /v1/event/fire/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n", 413),
+        (b"GET /v1/status/leader?" + b"a" * 500 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
+        (b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 500 + b"\r\n\r\n", 431),
+        (b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 200 + b"\r\n\r\n", 200),
+    ],
+)
+def test_sizes_are_those_of_the_settings(request_: bytes, status: int) -> None:
+    """`http_config.max_header_bytes` of Consul 1.10, `limits.http_max_request_body_size` of 2.1."""
+    asking = begun(limited(head_bytes=400, body_bytes=100), request_)
+    assert asking.answer is not None
+    assert asking.answer.status == status
+
+
+def test_sizes_above_the_defaults_too() -> None:
+    head = b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\nX: " + b"a" * HEADERS_MAX_BYTES + b"\r\n\r\n"
+    asking = begun(limited(head_bytes=2 * HEADERS_MAX_BYTES), head)
+    assert asking.answer is not None
+    assert asking.answer.status == 200
 
 
 def test_a_silent_client_is_cut_off(harness: HttpHarness) -> None:

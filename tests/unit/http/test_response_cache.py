@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 
 from consulpy.errors import NoServers
 from consulpy.http.cache import response_cache
-from consulpy.http.connection.channel import IDLE_TIMEOUT_S
+from consulpy.http.connection.limits import IDLE_TIMEOUT_S
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.cache.caching_caller import CachingCaller
 from consulpy.rpc.call import ServerCaller
