@@ -143,3 +143,39 @@ def test_a_transaction_has_128_operations(harness: HttpHarness) -> None:
         return harness.ask("PUT /v1/txn", json.dumps(body)).status
 
     assert (ask(128), ask(129)) == (200, 413)
+
+
+def test_central_defaults_are_merged_where_it_is_asked_for(harness: HttpHarness) -> None:
+    """`?merge-central-config` (1.13), of consul-dataplane: agents of 1.8.7 merge their own services only."""
+    for entry in (
+        {"Kind": "proxy-defaults", "Name": "global", "Config": {"a": 1}, "MeshGateway": {"Mode": "local"}},
+        {"Kind": "service-defaults", "Name": "web", "Protocol": "http"},
+    ):
+        assert harness.ask("PUT /v1/config", entry).json is True
+    proxy = {"DestinationServiceName": "web", "DestinationServiceID": "web1", "Config": {"own": True}}
+    for service in (
+        {"Service": "web-proxy", "Kind": "connect-proxy", "Port": 1, "Proxy": proxy},
+        {"Service": "gate", "Kind": "mesh-gateway", "Port": 2},
+        {"Service": "web"},
+    ):
+        body = {"Node": "n", "Address": "127.0.0.9", "Service": service}
+        assert harness.ask("PUT /v1/catalog/register", body).status == 200
+    found = [
+        harness.ask(f"GET /v1/{path}?merge-central-config").json
+        for path in (
+            "health/service/web-proxy",
+            "health/connect/web",
+            "catalog/service/web-proxy",
+            "catalog/connect/web",
+        )
+    ]
+    proxies = [found[0][0]["Service"]["Proxy"], found[1][0]["Service"]["Proxy"]]
+    proxies += [each[0]["ServiceProxy"] for each in found[2:]]
+    for each in proxies:
+        assert each["Config"] == {"own": True, "a": 1, "protocol": "http"}
+        assert each["MeshGateway"] == {"Mode": "local"}
+    on_node = harness.ask("GET /v1/catalog/node-services/n?merge-central-config").json["Services"]
+    configs = {each["Service"]: each.get("Proxy", {}).get("Config") for each in on_node}
+    assert configs == {"web-proxy": proxies[0]["Config"], "gate": {"a": 1}, "web": None}
+    plain = harness.ask("GET /v1/health/service/web-proxy").json[0]["Service"]["Proxy"]
+    assert plain["Config"] == {"own": True}

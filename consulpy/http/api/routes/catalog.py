@@ -10,6 +10,7 @@ from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import STRUCTS
+from consulpy.http.api.central_config import CentralMerge
 from consulpy.http.api.params import apply_to_write, consistency, refuse_namespaces
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import cache_headers, read
@@ -127,7 +128,10 @@ async def _service(agent: "AgentInterface", request: Request, connect: bool) -> 
     reply, headers = await read(
         agent, request, "Catalog.ServiceNodes", body, missing="Missing service name", cached=True
     )
-    return Response(render.service_nodes(reply.service_nodes), headers=headers)
+    rows, merge = reply.service_nodes, CentralMerge(agent, request)
+    if merge.is_wanted:
+        rows = await merge.service_nodes(rows or ())
+    return Response(render.service_nodes(rows), headers=headers)
 
 
 @route("GET", "/v1/catalog/service/")
@@ -163,10 +167,12 @@ async def node_services(agent: "AgentInterface", request: Request) -> Response:
     body = NodeRequest(node=request.tail)
     reply, headers = await read(agent, request, "Catalog.NodeServiceList", body, missing="Missing node name")
     found = reply.node_services
-    known = found.node is not None
+    known, services, merge = found.node is not None, found.services or (), CentralMerge(agent, request)
+    if merge.is_wanted:
+        services = await merge.services(services)
     shown = {
         "Node": found.node.to_json() if known else None,
-        "Services": [render.service(each) for each in found.services or ()] if known else None,
+        "Services": [render.service(each) for each in services] if known else None,
     }
     return Response(shown, headers=headers)
 

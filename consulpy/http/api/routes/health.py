@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consulpy.http.api import render
+from consulpy.http.api.central_config import CentralMerge
 from consulpy.http.api.params import passing_only
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import read
@@ -52,6 +53,9 @@ async def _service(
     found = reply.nodes or []
     if passing_only(request):
         found = [each for each in found if all(check.status == PASSING for check in each.checks or ())]
+    merge = CentralMerge(agent, request)
+    if merge.is_wanted:
+        found = await merge.check_service_nodes(found)
     return Response(render.check_service_nodes(found), headers=headers)
 
 
