@@ -15,6 +15,7 @@ from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, switch, unsigned
 from consulpy.gocompat.json_decode import GoError
 from consulpy.http.api.config_entry_body import entry_of
+from consulpy.structs.service_intentions import API_KINDS
 
 group(
     "config",
@@ -178,7 +179,7 @@ def write(given: Invocation) -> int:
         return 1
     try:
         raw: Any = parse(given.arguments[0], text, "hcl").tree
-        entry = entry_of(raw)
+        entry = entry_of(raw, API_KINDS)
     except (GoError, ConfigError) as error:
         given.err(f"Failed to decode config entry input: {error}")
         return 1

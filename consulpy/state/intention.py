@@ -9,7 +9,7 @@ from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
 from consulpy.state.watch import WatchSet
-from consulpy.structs.intention import WILDCARD, Intention, precedence_of, sort_key
+from consulpy.structs.intention import WILDCARD, Intention, ends, precedence_of, sort_key
 
 INTENTIONS: Final = "connect-intentions"
 
@@ -66,9 +66,3 @@ class Intentions:
         if self.table.get(intention_id) is not None:
             change.remove(self.table, (intention_id,))
             change.bump(INTENTIONS)
-
-
-def ends(row: Intention) -> tuple[str, str, str, str]:
-    """Source and destination, without regard to case."""
-    names = (row.source_ns, row.source_name, row.destination_ns, row.destination_name)
-    return (names[0].lower(), names[1].lower(), names[2].lower(), names[3].lower())

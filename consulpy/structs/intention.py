@@ -67,6 +67,12 @@ def sort_key(intention: Intention) -> tuple[int, str, str, str, str]:
     )
 
 
+def ends(row: Intention) -> tuple[str, str, str, str]:
+    """Source and destination, without regard to case."""
+    names = (row.source_ns, row.source_name, row.destination_ns, row.destination_name)
+    return (names[0].lower(), names[1].lower(), names[2].lower(), names[3].lower())
+
+
 def hash_of(intention: Intention) -> bytes:
     """32 bytes that change with the fields that users set (BLAKE2b, as Consul's)."""
     digest = hashlib.blake2b(digest_size=32)

@@ -6,6 +6,7 @@ Consul decodes it with mapstructure; the texts of errors are that library's and 
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record, camel
@@ -22,8 +23,8 @@ _KINDS: Final = {bool: "bool", str: "string", list: "slice"}
 _OURS: Final = frozenset({"create_index", "modify_index"})
 
 
-def entry_of(raw: Any) -> Any:
-    """The entry in a JSON object. Raises `GoError`."""
+def entry_of(raw: Any, kinds: Mapping[str, type[Any]] = KINDS) -> Any:
+    """The entry in a JSON object, of one of the `kinds`. Raises `GoError`."""
     if raw is not None and not isinstance(raw, dict):
         raise GoError(f"'' expected a map, got '{_KINDS.get(type(raw), 'float64')}'")
     if raw is None:
@@ -33,7 +34,7 @@ def entry_of(raw: Any) -> Any:
     kind = raw.get("Kind", raw.get("kind"))
     if not isinstance(kind, str):
         raise GoError("Kind value in payload is not a string")
-    known = KINDS.get(kind)
+    known = kinds.get(kind)
     if known is None:
         raise GoError(f"invalid config entry kind: {kind}")
     unknown: list[str] = []

@@ -6,6 +6,7 @@ from consulpy.errors import BadRequest, RPCError
 from consulpy.filter import compile_filter
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, loads
+from consulpy.http.api import service_intentions
 from consulpy.http.api.config_entry_body import entry_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.routes.kv import unsigned
@@ -14,6 +15,13 @@ from consulpy.http.api.rpc_read import meta_headers
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.config_entry_requests import EntryQuery, EntryRequest
 from consulpy.structs.requests import SpecificRequest
+from consulpy.structs.service_intentions import (
+    API_KINDS,
+    SERVICE_INTENTIONS,
+    ServiceIntentions,
+    entries_of,
+    of_destination,
+)
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
@@ -32,6 +40,8 @@ async def get(agent: "AgentInterface", request: Request) -> Response:
     if not request.tail:
         reply = await agent.caller.call("ConfigEntry.ListAll", apply_to_read(agent, request, SpecificRequest()))
         return Response([entry.to_json() for entry in reply.entries], headers=meta_headers(reply.meta))
+    if kind == SERVICE_INTENTIONS:
+        return await _get_intentions(agent, request, name)
     query = apply_to_read(agent, request, EntryQuery(kind=kind, name=name))
     if "/" not in request.tail:
         expression, query.options.filter = query.options.filter, ""  # real servers of 1.8.7 would skip it
@@ -47,17 +57,33 @@ async def get(agent: "AgentInterface", request: Request) -> Response:
     return Response(reply.entry.to_json(), headers=headers)
 
 
+async def _get_intentions(agent: "AgentInterface", request: Request, name: str) -> Response:
+    intentions, headers = await service_intentions.listed(agent, request)
+    if "/" in request.tail:
+        found = entries_of(of_destination(intentions, name))
+        if not found:
+            raise HttpError(404, f"Config entry not found for {quoted(SERVICE_INTENTIONS)} / {quoted(name)}", headers)
+        return Response(found[0].to_json(), headers=headers)
+    shown, expression = entries_of(intentions), request.query.get("filter")
+    if expression:
+        shown = list(filter(compile_filter(expression, ServiceIntentions), shown))
+    return Response([entry.to_json() for entry in shown], headers=headers)
+
+
 @route("PUT", "/v1/config")
 async def put(agent: "AgentInterface", request: Request) -> Response:
     """Write an entry; with `?cas=` only if its index is that one."""
     refuse_namespaces(request)
     try:
-        entry = entry_of(loads(request.body))
+        entry = entry_of(loads(request.body), API_KINDS)
     except GoError as error:
         raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
+    cas = unsigned(request.query.get("cas")) if request.query.get("cas") else None
+    if isinstance(entry, ServiceIntentions):
+        return Response(await service_intentions.write(agent, request, entry, cas))
     body = apply_to_write(agent, request, EntryRequest(op="upsert", entry=entry, leading_kind=entry.kind))
-    if request.query.get("cas"):
-        body.op, entry.modify_index = "upsert-cas", unsigned(request.query.get("cas"))
+    if cas is not None:
+        body.op, entry.modify_index = "upsert-cas", cas
     return Response(await agent.caller.call("ConfigEntry.Apply", body))
 
 
@@ -68,6 +94,10 @@ async def delete(agent: "AgentInterface", request: Request) -> Response:
     kind, name = _kind_and_name(request)
     if "/" not in request.tail:
         raise HttpError(404, "Must provide both a kind and name to delete")
+    if kind == SERVICE_INTENTIONS:
+        cas = unsigned(request.query.get("cas")) if "cas" in request.query else None
+        removed = await service_intentions.remove(agent, request, name, cas)
+        return Response({} if cas is None else removed)
     known = KINDS.get(kind)
     if known is None:
         raise BadRequest(f"invalid config entry kind: {kind}")

@@ -7,8 +7,9 @@ from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, UnknownField, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
-from consulpy.http.api.routing import Request, Response, route
+from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import read
+from consulpy.http.api.service_intentions import listed, submit
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.intention import (
     CONSUL_SOURCE,
@@ -19,6 +20,7 @@ from consulpy.structs.intention import (
     IntentionRequest,
     Match,
     MatchEntry,
+    ends,
 )
 from consulpy.structs.requests import SpecificRequest
 
@@ -118,6 +120,8 @@ def _parameter(request: Request, name: str) -> str:
 def _named(text: str, parameter: str = "name") -> MatchEntry:
     """A name, or a namespace, a slash and a name. Raises `RPCError`."""
     parts = text.split("/")
+    if len(parts) == 3 and parts[0] == DEFAULT_NAMESPACE:  # the partition (Consul 1.11)
+        parts = parts[1:]
     if len(parts) > 2:
         raise RPCError(f"{parameter} {quoted(text)} is invalid: input can contain at most one '/'")
     return MatchEntry(parts[0], parts[1]) if len(parts) == 2 else MatchEntry(DEFAULT_NAMESPACE, text)
@@ -149,3 +153,53 @@ async def check(agent: "AgentInterface", request: Request) -> Response:
     connection = IntentionCheck(source.namespace, source.name, destination.namespace, destination.name, kind)
     reply = await agent.caller.call("Intention.Check", _query(agent, request, IntentionQuery(check=connection)))
     return Response({"Allowed": reply.allowed})
+
+
+def _exact(request: Request) -> Intention:
+    """An intention with the source and the destination of the parameters. Raises `BadRequest`."""
+    try:
+        source, destination = (_named(_parameter(request, side), side) for side in ("source", "destination"))
+    except RPCError as error:
+        raise BadRequest(str(error)) from None
+    return Intention(
+        source_ns=source.namespace,
+        source_name=source.name,
+        destination_ns=destination.namespace,
+        destination_name=destination.name,
+    )
+
+
+def _with_ends(intentions: list[Intention], wanted: Intention) -> Intention | None:
+    return next((each for each in intentions if ends(each) == ends(wanted)), None)
+
+
+@route("GET", "/v1/connect/intentions/exact")
+async def get_exact(agent: "AgentInterface", request: Request) -> Response:
+    """The intention of a source and a destination (Consul 1.9); no wildcard covers another name."""
+    wanted = _exact(request)
+    intentions, headers = await listed(agent, request)
+    found = _with_ends(intentions, wanted)
+    if found is None:
+        raise HttpError(404, "Intention not found", headers)
+    return Response(shown(found), headers=headers)
+
+
+@route("PUT", "/v1/connect/intentions/exact")
+async def put_exact(agent: "AgentInterface", request: Request) -> Response:
+    """Create or replace the intention of a source and a destination."""
+    wanted, intention = _exact(request), _intention_in(request, changing=True)
+    known = _with_ends((await listed(agent, request))[0], wanted)
+    intention.id = known.id if known is not None else ""
+    intention.source_ns, intention.source_name = wanted.source_ns, wanted.source_name
+    intention.destination_ns, intention.destination_name = wanted.destination_ns, wanted.destination_name
+    await submit(agent, request, "update" if known is not None else "create", intention)
+    return Response(True)
+
+
+@route("DELETE", "/v1/connect/intentions/exact")
+async def delete_exact(agent: "AgentInterface", request: Request) -> Response:
+    """Remove the intention of a source and a destination, if it exists."""
+    known = _with_ends((await listed(agent, request))[0], _exact(request))
+    if known is not None:
+        await submit(agent, request, "delete", Intention(id=known.id))
+    return Response(True)

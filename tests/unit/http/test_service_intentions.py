@@ -1,0 +1,156 @@
+"""Intentions as newer clients write them: `/exact` (1.9: Go client, Nomad) and `service-intentions` (Terraform, k8s).
+
+Both are views of the intentions that servers of 1.8.7 know by id.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.harness.guarded import MASTER, GuardedHarness
+from tests.harness.http import FakeAgent, HttpHarness
+
+EXACT = "/v1/connect/intentions/exact"
+ENTRY = "/v1/config/service-intentions"
+
+
+@pytest.fixture
+def harness() -> HttpHarness:
+    return HttpHarness(FakeAgent().start())
+
+
+def entry(*sources: dict[str, Any], name: str = "db", **more: Any) -> dict[str, Any]:
+    return {"Kind": "service-intentions", "Name": name, "Sources": list(sources), **more}
+
+
+def by_name(harness: HttpHarness) -> dict[str, str]:
+    """All intentions as the old API tells them."""
+    found = harness.ask("GET /v1/connect/intentions").json
+    return {f"{each['SourceName']} {each['DestinationName']}": each["Action"] for each in found}
+
+
+def test_an_intention_is_written_read_and_removed_by_its_names(harness: HttpHarness) -> None:
+    where = f"{EXACT}?source=web&destination=db"
+    assert harness.ask(f"GET {where}").status == 404
+    assert harness.ask(f"GET {where}").text == "Intention not found"
+    body = {"SourceName": "web", "DestinationName": "db", "SourceType": "consul", "Action": "allow", "Description": "d"}
+    assert harness.ask(f"PUT {where}", body).json is True
+    found = harness.ask(f"GET {where}").json
+    assert (found["Action"], found["Description"], found["Precedence"]) == ("allow", "d", 9)
+    assert harness.ask(f"GET /v1/connect/intentions/{found['ID']}").json == found
+    assert harness.ask(f"PUT {where}", {"Action": "deny"}).json is True
+    changed = harness.ask(f"GET {EXACT}?source=default/web&destination=default/default/db").json
+    assert (changed["ID"], changed["Action"], changed["Description"]) == (found["ID"], "deny", "")
+    assert harness.ask(f"DELETE {where}").json is True
+    assert harness.ask(f"DELETE {where}").json is True
+    assert by_name(harness) == {}
+
+
+@pytest.mark.parametrize("query", ["", "?source=web", "?destination=db", "?source=a/b/c/d&destination=db"])
+def test_both_names_are_required(harness: HttpHarness, query: str) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        answer = harness.ask(f"{method} {EXACT}{query}", {"Action": "allow"} if method == "PUT" else b"")
+        assert answer.status == 400, answer.text
+        assert "source" in answer.text or "destination" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "since"),
+    [("Permissions", [{"Action": "allow"}], "1.9"), ("SourcePeer", "other", "1.14"), ("Colour", 1, "unknown")],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(harness: HttpHarness, field: str, value: Any, since: str) -> None:
+    answer = harness.ask(f"PUT {EXACT}?source=web&destination=db", {"Action": "allow", field: value})
+    assert answer.status == 400
+    assert field in answer.text
+    assert since in answer.text
+    assert by_name(harness) == {}
+
+
+def test_the_entry_is_a_view_of_the_intentions(harness: HttpHarness) -> None:
+    harness.ask("PUT /v1/connect/intentions/exact?source=web&destination=db", {"Action": "allow"})
+    written = entry(
+        {"Name": "*", "Action": "deny"}, {"Name": "api", "Action": "allow", "Description": "x", "Type": "consul"}
+    )
+    assert harness.ask("PUT /v1/config", written).json is True
+    assert by_name(harness) == {"api db": "allow", "* db": "deny"}
+    found = harness.ask(f"GET {ENTRY}/db").json
+    ids = {each["SourceName"]: each["ID"] for each in harness.ask("GET /v1/connect/intentions").json}
+    assert found["Sources"] == [
+        {
+            "Name": "api",
+            "Action": "allow",
+            "Precedence": 9,
+            "LegacyID": ids["api"],
+            "Type": "consul",
+            "Description": "x",
+        },
+        {"Name": "*", "Action": "deny", "Precedence": 8, "LegacyID": ids["*"], "Type": "consul"},
+    ]
+    assert harness.ask(f"GET {ENTRY}").json == [found]
+    assert harness.ask(f'GET {ENTRY}?filter=Name=="other"').json == []
+    answer = harness.ask(f"GET {ENTRY}/none")
+    assert (answer.status, answer.text) == (404, 'Config entry not found for "service-intentions" / "none"')
+
+
+def test_what_was_read_may_be_written_back(harness: HttpHarness) -> None:
+    """As Terraform and consul-k8s do: with the fields that servers set."""
+    meta = {"external-source": "kubernetes"}
+    harness.ask(
+        "PUT /v1/config", entry({"Name": "web", "Action": "allow"}, {"Name": "api", "Action": "deny"}, Meta=meta)
+    )
+    found = harness.ask(f"GET {ENTRY}/db").json
+    assert found["Meta"] == meta
+    assert "LegacyMeta" not in found["Sources"][0]
+    found["Sources"][0] |= {"LegacyCreateTime": "2026-01-01T00:00:00Z", "Permissions": None, "Namespace": "default"}
+    assert harness.ask("PUT /v1/config", {**found, "Partition": "", "JWT": None}).json is True
+    assert harness.ask(f"GET {ENTRY}/db").json["ModifyIndex"] == found["ModifyIndex"]
+
+
+def test_conditions_hold(harness: HttpHarness) -> None:
+    one, two = entry({"Name": "a", "Action": "allow"}), entry({"Name": "b", "Action": "deny"})
+    assert harness.ask("PUT /v1/config?cas=7", one).json is False
+    assert harness.ask("PUT /v1/config?cas=0", one).json is True
+    index = harness.ask(f"GET {ENTRY}/db").json["ModifyIndex"]
+    assert harness.ask("PUT /v1/config?cas=0", two).json is False
+    assert harness.ask(f"DELETE {ENTRY}/db?cas={index + 1}").json is False
+    assert by_name(harness) == {"a db": "allow"}
+    assert harness.ask(f"PUT /v1/config?cas={index}", two).json is True
+    assert by_name(harness) == {"b db": "deny"}
+    assert harness.ask(f"DELETE {ENTRY}/db").json == {}
+    assert by_name(harness) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ({"Name": "web"}, "Sources[1].Action must be set to 'allow' or 'deny'"),
+        ({"Action": "allow"}, "Sources[1].Name is required"),
+        ({"Name": "w*", "Action": "allow"}, "wildcard character"),
+        ({"Name": "ok", "Action": "allow"}, 'Sources[1] defines "ok" more than once'),
+        ({"Name": "web", "Action": "allow", "Type": "other"}, "Type must be set to 'consul'"),
+        ({"Name": "web", "Permissions": [{"Action": "allow", "HTTP": {"PathPrefix": "/"}}]}, "Sources[1].Permissions"),
+        ({"Name": "web", "Action": "allow", "Peer": "east"}, "it came with Consul 1.14"),
+        ({"Name": "web", "Action": "allow", "Namespace": "team"}, "Enterprise"),
+    ],
+)
+def test_a_bad_source_changes_nothing(harness: HttpHarness, source: dict[str, Any], text: str) -> None:
+    answer = harness.ask("PUT /v1/config", entry({"Name": "ok", "Action": "allow"}, source))
+    assert answer.status in (400, 500)
+    assert text in answer.text
+    assert by_name(harness) == {}
+
+
+def test_rights_are_those_of_intentions() -> None:
+    guarded = GuardedHarness()
+    token = guarded.token('service "db" { policy = "write" intentions = "write" }')
+    body = entry({"Name": "web", "Action": "allow"})
+    assert (
+        guarded.as_(
+            guarded.token('service "db" { policy = "write" intentions = "read" }'), "PUT /v1/config", body
+        ).status
+        == 403
+    )
+    assert guarded.as_(token, "PUT /v1/config", body).json is True
+    assert guarded.as_(token, "PUT /v1/config", entry({"Name": "web", "Action": "allow"}, name="x")).status == 403
+    assert guarded.as_(guarded.token('service "x" { policy = "read" }'), f"GET {ENTRY}").json == []
+    assert [each["Name"] for each in guarded.as_(MASTER, f"GET {ENTRY}").json] == ["db"]
