@@ -38,8 +38,8 @@ from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.rpc.snapshot_messages import SnapshotRequest
 from consulpy.rpc.snapshots import perform
+from consulpy.rpc.spool_file import SnapshotResult, Spool
 from consulpy.serf.machine import Serf
-from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class AgentParts:
         """`/v1/agent/host`."""
         return report.host_report()
 
-    def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+    def snapshot(self, request: SnapshotRequest, data: Spool | None) -> "Deferred[SnapshotResult]":
         """Save or restore the state of the servers: here, or over a connection to one of them."""
         if self.server is not None:
             return perform(self.server, request, data)

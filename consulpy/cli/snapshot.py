@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 from consulpy.cli.command import Invocation, UsageError, command, group
@@ -65,9 +66,18 @@ def _save(given: Invocation, path: Path) -> int:
         file.flush()
         os.fsync(file.fileno())
     with given.progress.waiting(f"Verifying {len(data) / 1e6:.1f} MB"):
-        archive.read(unverified.read_bytes())
+        _read(unverified)
     unverified.replace(path)
     return index
+
+
+def _read(path: Path) -> archive.Archive:
+    """What an archive says of itself, after checking it whole. Raises `BadArchive`, OSError."""
+    with path.open("rb") as file, TemporaryFile() as scratch:
+        found = archive.read(file, scratch)
+        for _ in found.records():
+            pass
+        return found
 
 
 @command(
@@ -169,7 +179,7 @@ def inspect(given: Invocation) -> int:
     """Verify a file and print its metadata."""
     path = Path(given.one_argument("FILE"))
     try:
-        found = archive.read(path.read_bytes())
+        found = _read(path)
     except OSError as error:
         given.err(f"Error opening snapshot file: open {path}: {_reason(error)}")
         return 1

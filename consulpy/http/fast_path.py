@@ -32,8 +32,8 @@ HEADS_MAX: Final = 512
 BODY_MAX_BYTES: Final = 64 * 1024
 #: First bytes of the requests that are served here.
 BEGINS: Final = (b"PUT /v1/", b"GET /v1/")
-#: The routes with endless responses.
-_STREAMED: Final = (b"/v1/agent/monitor", b"/v1/agent/metrics/stream")
+#: The routes with endless responses, and the one with large bodies.
+_STREAMED: Final = (b"/v1/agent/monitor", b"/v1/agent/metrics/stream", b"/v1/snapshot")
 
 #: A target without escapes or dot segments in its path, and any query.
 _TARGET: Final = re.compile(rb"(?!.*/\.\.?(?:[/?]|\Z))(/v1(?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)+/?)(?:\?[!-~]*)?")
@@ -143,6 +143,9 @@ class FastRequest:
             body.addCallbacks(self._finish, self._fail).addErrback(self._fail)
         else:
             self._finish(body)
+
+    #: Bodies are small here.
+    upload = None
 
     def send_parts(self, body: Parts) -> Parts:
         """The result of an endpoint whose body is in parts."""

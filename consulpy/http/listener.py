@@ -117,7 +117,9 @@ class HttpService(Service):
             groups = BlockingQueryGroups(server, reactor, root.serve, self.cache.metrics, debugging)
         dispatcher = Dispatcher(self.cache, groups, root.serve, reactor.seconds)
         #: The factory of connections.
-        self.factory = HttpFactory(root, reactor, config.connections_per_client, dispatcher, connections, config.limits)
+        self.factory = HttpFactory(
+            root, reactor, config.connections_per_client, dispatcher, connections, config.limits, in_thread
+        )
         self._listeners: list[Any] = []
 
     def _page_maker(self, agent: "AgentInterface", in_thread: InThread) -> Callable[[], WebPage]:

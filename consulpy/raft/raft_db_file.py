@@ -83,7 +83,8 @@ def _newest_snapshot(folder: Path) -> tuple[SnapshotMeta | None, list[bytes]]:
                 found.append((meta.term, meta.index, each.name, meta))
     for _, _, name, meta in sorted(found, key=lambda each: each[:3], reverse=True):
         try:
-            return meta, archive.split((folder / name / archive.STATE).read_bytes())
+            with (folder / name / archive.STATE).open("rb") as file:
+                return meta, [record for record, _ in archive.records_in([file])]
         except (OSError, ConsulpyError):
             continue  # a broken one may be the newest: the one before it is whole
     return None, []

@@ -7,10 +7,10 @@ from twisted.internet.defer import Deferred
 from consulpy.codec.record import Record
 from consulpy.rpc.methods import Method
 from consulpy.rpc.snapshot_messages import SnapshotRequest
+from consulpy.rpc.spool_file import SnapshotResult, Spool
 
 if TYPE_CHECKING:
     from consulpy.structs.operator import ServerHealth
-    from consulpy.structs.options import QueryMeta
 
 
 class Quorum(Protocol):
@@ -58,7 +58,7 @@ class Quorum(Protocol):
     def forward(self, method: Method, request: Record) -> "Deferred[Any]":
         """The reply of the leader. Fails with `RPCError`."""
 
-    def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+    def snapshot(self, request: SnapshotRequest, data: Spool | None) -> "Deferred[SnapshotResult]":
         """Save or restore on the leader. Fails with `RPCError`."""
 
     def servers(self) -> list[Any]:

@@ -1,30 +1,30 @@
 """Snapshot archives: Consul's file format, compatible both ways (docs/wire/rpc.md 12, 15).
 
 A gzip tar of `meta.json` (Raft's metadata of the snapshot), `state.bin` (a msgpack map `{LastIndex}`, then the records)
-and `SHA256SUMS` of both. All checks are made before any record is used.
+and `SHA256SUMS` of both. All checks are made before any record is used. An archive is never whole in memory.
 """
 
 import base64
 import hashlib
-import io
 import json
 import tarfile
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final
+from typing import IO, Any, Final, Protocol
 
-import msgpack
-
-from consulpy.codec.msgpack import extension, pack
+from consulpy.codec.msgpack import pack
 from consulpy.codec.strict_json import parse
 from consulpy.errors import RPCError, WireError
+from consulpy.state.state_decoder import StateDecoder
 
 META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
-#: Maximum bytes of an unpacked state.
+#: Maximum bytes of an unpacked archive, and of each file in it beside the state.
 STATE_LIMIT: Final = 2**31
-_STEP: Final = 2**20
+_META_LIMIT: Final = 2**20
+#: Bytes that are read at a time.
+_STEP: Final = 2**18
 #: Bytes of the two empty blocks at the end of a tar.
 _TAR_END: Final = 1024
 
@@ -43,20 +43,46 @@ class Voter:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Content of an archive: `index` and `term` of the last change, and the records of the state."""
+    """Content of an archive: `index` and `term` of the last change; `size`: of the state, in bytes."""
 
     id: str
     index: int
     term: int
     version: int
     size: int
-    records: list[bytes]
+    _state: Sequence[IO[bytes]] = field(compare=False, repr=False)
+
+    def records(self) -> Iterator[tuple[bytes, Any]]:
+        """The records of the state: each whole, and what follows its type decoded. Raises `BadArchive`."""
+        return records_in(self._state)
 
 
-def write(index: int, term: int, voters: Sequence[Voter], records: Iterable[bytes], *, unix_ms: int) -> bytes:
-    """Create the archive of a state at `index`; the file's bytes.
+class Writable(Protocol):
+    """A file that is written from its beginning."""
 
-    `records` are iterated twice, as size and checksum of the state stand before it: it is never whole in memory.
+    def write(self, data: bytes, /) -> Any:
+        """Write at the end."""
+
+
+def records_in(state: Sequence[IO[bytes]]) -> Iterator[tuple[bytes, Any]]:
+    """See `Archive.records`; `state`: the parts of a `state.bin`."""
+    decoder = StateDecoder()
+    try:
+        for piece in _pieces(state):
+            decoder.feed(piece)
+            while (found := decoder.next()) is not None:
+                yield found
+        decoder.end()
+    except WireError as error:
+        raise BadArchive(f"failed to restore snapshot: {error}") from None
+
+
+def write(
+    file: Writable, index: int, term: int, voters: Sequence[Voter], records: Iterable[bytes], *, unix_ms: int
+) -> None:
+    """Write the archive of a state at `index`. Raises OSError.
+
+    `records` are iterated twice, as size and checksum of the state stand before it.
     """
     header = pack({"LastIndex": index})
     size, digest = len(header), hashlib.sha256(header)
@@ -66,7 +92,6 @@ def write(index: int, term: int, voters: Sequence[Voter], records: Iterable[byte
     meta = json.dumps(_meta(index, term, voters, size, unix_ms), separators=(",", ":")).encode() + b"\n"
     sums = f"{hashlib.sha256(meta).hexdigest()}  {META}\n{digest.hexdigest()}  {STATE}\n".encode()
     zipper = zlib.compressobj(6, zlib.DEFLATED, 31)
-    written = bytearray()
     for name, length, pieces in (
         (META, len(meta), [meta]),
         (STATE, size, chain([header], records)),
@@ -74,13 +99,12 @@ def write(index: int, term: int, voters: Sequence[Voter], records: Iterable[byte
     ):
         info = tarfile.TarInfo(name)
         info.size, info.mode, info.mtime = length, 0o600, unix_ms // 1000
-        written += zipper.compress(info.tobuf(tarfile.USTAR_FORMAT))
+        file.write(zipper.compress(info.tobuf(tarfile.USTAR_FORMAT)))
         for piece in pieces:
-            written += zipper.compress(piece)
-        written += zipper.compress(bytes(-length % tarfile.BLOCKSIZE))
+            file.write(zipper.compress(piece))
+        file.write(zipper.compress(bytes(-length % tarfile.BLOCKSIZE)))
     # Go refuses data after the two empty blocks; Python's tarfile would pad to its record size.
-    written += zipper.compress(bytes(_TAR_END)) + zipper.flush()
-    return bytes(written)
+    file.write(zipper.compress(bytes(_TAR_END)) + zipper.flush())
 
 
 def _meta(index: int, term: int, voters: Sequence[Voter], size: int, unix_ms: int) -> dict[str, Any]:
@@ -98,75 +122,99 @@ def _meta(index: int, term: int, voters: Sequence[Voter], size: int, unix_ms: in
     }
 
 
-def read(data: bytes) -> Archive:
-    """Read an archive after checking it. Raises `BadArchive`."""
-    files = _files(_decompressed(data))
+def read(file: IO[bytes], scratch: IO[bytes]) -> Archive:
+    """The archive in `file`, from where it stands, after checking it. Raises `BadArchive`, and what the files raise.
+
+    `scratch`: an empty file for the unpacked archive; the records can be read as long as it is open.
+    """
+    size = _decompress(file, scratch)
+    files = _files(scratch, size)
     _check_sums(files)
     try:
-        meta = parse(files[META])
+        meta = parse(_whole(files[META]))
         index, term, version = int(meta["Index"]), int(meta["Term"]), int(meta["Version"])
         snapshot_id, size = str(meta["ID"]), int(meta["Size"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadArchive(f"failed to read snapshot file: failed to decode snapshot metadata: {error}") from None
     if version != 1:
         raise BadArchive(f"failed to read snapshot file: unsupported snapshot version {version}")
-    if size != len(files[STATE]):
-        raise BadArchive(f"failed to read snapshot file: {STATE} has {len(files[STATE])} bytes, not {size}")
-    return Archive(snapshot_id, index, term, version, size, split(files[STATE]))
+    found = sum(map(len, _pieces(files[STATE])))
+    if size != found:
+        raise BadArchive(f"failed to read snapshot file: {STATE} has {found} bytes, not {size}")
+    return Archive(snapshot_id, index, term, version, size, files[STATE])
 
 
-def _decompressed(data: bytes) -> bytes:
-    """Decompress the tar, limited to `STATE_LIMIT`."""
-    if not data:
+def _decompress(file: IO[bytes], tar: IO[bytes]) -> int:
+    """Decompress the tar, limited to `STATE_LIMIT`; its size in bytes."""
+    rest = file.read(_STEP)
+    if not rest:
         raise BadArchive("failed to decompress snapshot: EOF")
+    is_short = len(rest) < 10  # Go reads the whole header first
     unzip = zlib.decompressobj(wbits=31)
-    parts, size, rest = [], 0, data
+    size = 0
     try:
         while True:
             part = unzip.decompress(rest, _STEP)
-            rest, done = unzip.unconsumed_tail, unzip.eof
-            size += len(part)
+            rest = unzip.unconsumed_tail or unzip.unused_data or file.read(_STEP)
+            size += tar.write(part)
             if size > STATE_LIMIT:
                 raise BadArchive(f"failed to decompress snapshot: more than {STATE_LIMIT} bytes")
-            if not part and not rest and not done:
+            if unzip.eof:
+                if not rest:
+                    return size
+                unzip = zlib.decompressobj(wbits=31)  # several gzip members may follow each other
+            elif not (part or rest):
                 raise BadArchive("failed to decompress snapshot: unexpected EOF")
-            parts.append(part)
-            if done and not unzip.unused_data:
-                break
-            if done:  # several gzip members may follow each other; other data is refused
-                rest, unzip = unzip.unused_data, zlib.decompressobj(wbits=31)
     except zlib.error:
-        short = len(data) < 10  # Go reads the whole header first
         raise BadArchive(
-            f"failed to decompress snapshot: {'unexpected EOF' if short else 'gzip: invalid header'}"
+            f"failed to decompress snapshot: {'unexpected EOF' if is_short else 'gzip: invalid header'}"
         ) from None
-    return b"".join(parts)
 
 
-def _files(tar: bytes) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    end = 0
+def _files(tar: IO[bytes], size: int) -> dict[str, list[IO[bytes]]]:
+    """The files in a tar; what stands there more than once has several parts. Reads of them move `tar`."""
+    files: dict[str, list[IO[bytes]]] = {META: [], STATE: [], SUMS: []}
+    if not size:
+        return files
+    tar.seek(0)
     try:
-        with tarfile.open(fileobj=io.BytesIO(tar or bytes(_TAR_END)), mode="r:") as archive:
-            for member in archive:
-                if member.name not in (META, STATE, SUMS):
-                    raise BadArchive(f'failed to read snapshot file: unexpected file "{member.name}" in snapshot')
-                file = archive.extractfile(member)
-                found = file.read() if file is not None else b""
-                if file is None or len(found) != member.size:
-                    raise BadArchive("failed to read snapshot file: failed to read snapshot: unexpected EOF")
-                files[member.name] = files.get(member.name, b"") + found
-            end = archive.offset
+        # Not closed: the files are read later.
+        archive = tarfile.open(fileobj=tar, mode="r:")  # noqa: SIM115
+        for member in archive:
+            if member.name not in files:
+                raise BadArchive(f'failed to read snapshot file: unexpected file "{member.name}" in snapshot')
+            file = archive.extractfile(member)
+            if file is None or sum(map(len, _pieces([file]))) != member.size:
+                raise BadArchive("failed to read snapshot file: failed to read snapshot: unexpected EOF")
+            files[member.name].append(file)
     except tarfile.TarError as error:
         raise BadArchive(f"failed to read snapshot file: failed reading snapshot: {error}") from None
-    if tar[end:].strip(b"\0"):
-        raise BadArchive(f"{len(tar) - end - _TAR_END} unread uncompressed bytes remain")
-    return {name: files.get(name, b"") for name in (META, STATE, SUMS)}
+    tar.seek(archive.offset)
+    if any(piece.strip(b"\0") for piece in iter(lambda: tar.read(_STEP), b"")):
+        raise BadArchive(f"{size - archive.offset - _TAR_END} unread uncompressed bytes remain")
+    return files
 
 
-def _check_sums(files: dict[str, bytes]) -> None:
+def _pieces(files: Sequence[IO[bytes]]) -> Iterator[bytes]:
+    for file in files:
+        file.seek(0)
+        while piece := file.read(_STEP):
+            yield piece
+
+
+def _whole(files: Sequence[IO[bytes]]) -> bytes:
+    """A small file. Raises `BadArchive`."""
+    found = b""
+    for piece in _pieces(files):
+        found += piece
+        if len(found) > _META_LIMIT:
+            raise BadArchive(f"failed to read snapshot file: a file of more than {_META_LIMIT} bytes beside {STATE}")
+    return found
+
+
+def _check_sums(files: dict[str, list[IO[bytes]]]) -> None:
     wanted: dict[str, str] = {}
-    sums = files[SUMS].decode("utf-8", "replace")
+    sums = _whole(files[SUMS]).decode("utf-8", "replace")
     for line in sums.removesuffix("\n").split("\n") if sums else ():
         digest, _, name = line.partition("  ")
         wanted[name] = digest
@@ -176,35 +224,12 @@ def _check_sums(files: dict[str, bytes]) -> None:
     for name in (META, STATE):
         if name not in wanted:
             raise _integrity(f'file missing for "{name}"')
-        if hashlib.sha256(files[name]).hexdigest() != wanted[name]:
+        found = hashlib.sha256()
+        for piece in _pieces(files[name]):
+            found.update(piece)
+        if found.hexdigest() != wanted[name]:
             raise _integrity(f'hash check failed for "{name}"')
 
 
 def _integrity(text: str) -> BadArchive:
     return BadArchive(f"failed to read snapshot file: failed checking integrity of snapshot: {text}")
-
-
-def split(state: bytes) -> list[bytes]:
-    """Split a `state.bin` into records of type and value. Raises `BadArchive`.
-
-    Types are below 128, which msgpack reads as integers: the whole file is one stream of values.
-    """
-    unpacker = msgpack.Unpacker(raw=True, strict_map_key=False, ext_hook=extension, max_buffer_size=max(len(state), 1))
-    records: list[bytes] = []
-    try:
-        unpacker.feed(state)
-        if not isinstance(unpacker.unpack(), dict):
-            raise WireError("no header")
-        start = unpacker.tell()
-        while start < len(state):
-            if state[start] >= 128:
-                raise WireError(f"unknown type {state[start]}")
-            unpacker.skip()
-            unpacker.skip()
-            end = unpacker.tell()
-            records.append(state[start:end])
-            start = end
-    except (msgpack.OutOfData, msgpack.UnpackException, ValueError, RecursionError, WireError) as error:
-        text = str(error) or type(error).__name__
-        raise BadArchive(f"failed to restore snapshot: record {len(records)} of {STATE} is damaged: {text}") from None
-    return records

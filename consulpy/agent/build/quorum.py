@@ -43,11 +43,11 @@ from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import host_port
 from consulpy.rpc.snapshot_messages import SnapshotRequest
+from consulpy.rpc.spool_file import SnapshotResult, Spool
 from consulpy.serf.events import Event, MemberEvent
 from consulpy.serf.machine import Serf
 from consulpy.state.store import Store
 from consulpy.structs.operator import AutopilotConfig, ServerHealth
-from consulpy.structs.options import QueryMeta
 
 _say = reporter("raft")
 
@@ -283,7 +283,7 @@ class QuorumServer(Observer):
         """See `Quorum`."""
         return self._forwarder.call(self._server, method, request)
 
-    def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+    def snapshot(self, request: SnapshotRequest, data: Spool | None) -> "Deferred[SnapshotResult]":
         """See `Quorum`."""
         leader = self._others.leader()
         return self._dialer.snapshot(leader, request, data) if leader is not None else fail(NoLeader())

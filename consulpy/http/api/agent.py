@@ -15,8 +15,8 @@ from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.caller import Caller
 from consulpy.rpc.snapshot_messages import SnapshotRequest
+from consulpy.rpc.spool_file import SnapshotResult, Spool
 from consulpy.serf.machine import Serf
-from consulpy.structs.options import QueryMeta
 
 if TYPE_CHECKING:
     from consulpy.local.leaf_certificates import LeafCertificates
@@ -89,7 +89,7 @@ class AgentInterface(Protocol):
     def reload(self) -> "Deferred[None]":
         """Reload the configuration. Fails with `RPCError` and changes nothing if it is invalid."""
 
-    def snapshot(self, request: SnapshotRequest, data: bytes) -> "Deferred[tuple[QueryMeta, bytes]]":
+    def snapshot(self, request: SnapshotRequest, data: Spool | None) -> "Deferred[SnapshotResult]":
         """Have the servers save (the archive is the result) or restore `data`. Fails with `RPCError`."""
 
     def self_report(self) -> dict[str, Any]:

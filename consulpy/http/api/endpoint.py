@@ -135,6 +135,7 @@ class _RequestHandler:
             cache=self._cache,
             default_token=self._agent.access.tokens.default,
             dependencies=web.dependencies,
+            upload=web.upload,
         )
         try:
             selectors.check(query, web.getHeader)
@@ -205,7 +206,13 @@ class _RequestHandler:
 
     def _respond(self, response: Response) -> Any:
         if self._is_disconnected:
+            if response.spool is not None:
+                response.spool.close()
             return b""
+        if response.spool is not None:
+            start(self._web, response, has_body=False)
+            self._web.setHeader(b"content-length", str(response.spool.size).encode())
+            return self._web.send_spool(response.spool, self._in_thread)
         if response.stream is not None:
             return self._stream(response)
         if response.raw is None and is_large(response.body):

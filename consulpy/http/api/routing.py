@@ -11,9 +11,12 @@ from urllib.parse import parse_qsl
 from consulpy.errors import RPCError
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from consulpy.http.api.agent import AgentInterface
     from consulpy.rpc.cache.authorized_cache import AuthorizedCache
     from consulpy.rpc.dependencies import DependencySet
+    from consulpy.rpc.spool_file import Spool
 
 #: The order in which `Allow` names methods.
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
@@ -101,6 +104,8 @@ class Request:
     default_token: str = ""
     #: Receives the dependencies of the response; None: it is not cached.
     dependencies: "DependencySet | None" = None
+    #: The body where it may be large: `body` is empty then. The caller closes it.
+    upload: "Callable[[], Deferred[Spool]] | None" = None
 
 
 @dataclass(slots=True)
@@ -115,6 +120,8 @@ class Response:
     null: bool = False
     content_type: str = ""
     raw: bytes | None = None
+    #: A large body, closed when it is sent.
+    spool: "Spool | None" = None
     #: Starts an endless body: called with `write(bytes)`, returns what stops it. It ends when the client disconnects.
     stream: Callable[[Callable[[bytes], None]], Callable[[], None]] | None = None
 

@@ -209,6 +209,13 @@ class Channel(HTTPChannel):
                 self.transport.resumeProducing()
             self.dataReceived(pipelined)
 
+    def set_reading(self, reads: bool) -> None:
+        """Resume or pause reading, while a part of a large body is stored."""
+        if reads:
+            self.transport.resumeProducing()
+        else:
+            self.transport.pauseProducing()
+
     def response_in_parts(self, head: bytes, body: Parts) -> None:
         """Write a large response; the request is pending until the last part is written."""
         self._active_s = self.factory.seconds()

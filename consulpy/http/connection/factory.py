@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.web.http import HTTPFactory
 from twisted.web.resource import IResource
@@ -12,6 +13,7 @@ from consulpy.http.connection.dispatch import Dispatcher
 from consulpy.http.connection.idle_timeout import IdleTimeouts
 from consulpy.http.connection.limits import DEFAULT_LIMITS, ConnectionLimits
 from consulpy.http.connection.protocol import InitialProtocol, LimitExceeded
+from consulpy.rpc.spool_file import InThread
 
 #: The name of this listener in the table of connections.
 LISTENER: Final = "http"
@@ -24,7 +26,7 @@ class HttpFactory(HTTPFactory):
     """Builds the protocols of connections; in place of `twisted.web.server.Site` for Twisted's requests.
 
     `dispatcher`: None serves all requests by the full path. `connections_per_client`: 0 for no limit; may be changed at
-    any time (`limits.http_max_conns_per_client`).
+    any time (`limits.http_max_conns_per_client`). `in_thread`: stores large bodies.
     """
 
     displayTracebacks = False  # noqa: N815
@@ -40,12 +42,15 @@ class HttpFactory(HTTPFactory):
         dispatcher: Dispatcher | None = None,
         connections: ConnectionTable | None = None,
         limits: ConnectionLimits = DEFAULT_LIMITS,
+        in_thread: InThread = maybeDeferred,
     ) -> None:
         super().__init__(timeout=limits.idle_s, reactor=reactor)
         self._root = root
         self.connections_per_client = connections_per_client
         self.dispatcher = dispatcher or Dispatcher(None, None, None, reactor.seconds)
         self.seconds = reactor.seconds
+        #: Stores large bodies.
+        self.in_thread = in_thread
         #: Timeouts of connections without a channel.
         self.idle = IdleTimeouts(reactor, limits.idle_s)
         #: Of connections and requests.

@@ -13,6 +13,7 @@ from consulpy.http.api.large_body import Parts, Producer
 from consulpy.http.errors import error_response
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
+from consulpy.rpc.spool_file import InThread, Spool, SpoolSender, SpoolWriter
 
 #: The route with larger bodies: `ARCHIVE_LIMIT`.
 SNAPSHOT_PATH: Final = b"/v1/snapshot"
@@ -36,6 +37,9 @@ class ApiRequest(Request):
     text = ""
 
     _size = 0
+    #: The body of a request whose body may be large; `content` is empty then.
+    _upload: SpoolWriter | None = None
+    _is_upload_taken = False
 
     #: The agent's own requests take the fast path only (`FastRequest.is_internal`).
     is_internal = False
@@ -48,24 +52,42 @@ class ApiRequest(Request):
             self._refuse()
             length = 0
         self.content = BytesIO()  # Twisted's own would be a file on disk if large
+        if self._is_snapshot:
+            self._upload = SpoolWriter(self.channel.factory.in_thread, self.channel.set_reading)
+            self.on_end(self._forget_upload)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Append to the body, up to the limit."""
         self._size += len(data)
         if self._size > self._limit:
             self._refuse()
+        elif self._upload is not None:
+            self._upload.write(data)
         else:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
     def chunk_begun(self, left_bytes: int) -> None:
         """Refuse a chunk that makes the body too large."""
-        if self.content.tell() + left_bytes > self._limit:
+        if self._size + left_bytes > self._limit:
             self._refuse()
 
     @property
+    def _is_snapshot(self) -> bool:
+        return bool(getattr(self.channel, "_path", b"").partition(b"?")[0] == SNAPSHOT_PATH)
+
+    @property
     def _limit(self) -> int:
-        path = getattr(self.channel, "_path", b"").partition(b"?")[0]
-        return ARCHIVE_LIMIT if path == SNAPSHOT_PATH else self.channel.limits.body_bytes
+        return ARCHIVE_LIMIT if self._is_snapshot else self.channel.limits.body_bytes
+
+    def upload(self) -> "Deferred[Spool]":
+        """The body, once it is stored, of a request whose body may be large; the caller closes it."""
+        assert self._upload is not None
+        self._is_upload_taken = True
+        return self._upload.finish()
+
+    def _forget_upload(self) -> None:
+        if self._upload is not None and not self._is_upload_taken:
+            self._upload.abandon()
 
     def _refuse(self) -> None:
         text = f"Request body too large, max size: {self._limit} bytes."
@@ -79,6 +101,10 @@ class ApiRequest(Request):
         self.args = {}
         self.process()  # type: ignore[no-untyped-call]
 
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Call `call` when the response is written or the client has disconnected."""
+        self.notifyFinish().addBoth(lambda _: call())
+
     def on_disconnect(self, call: Callable[[], None]) -> None:
         """Call `call` if the client disconnects before its response is written."""
         self.notifyFinish().addErrback(lambda _: call())
@@ -87,6 +113,18 @@ class ApiRequest(Request):
         """Write a large body with backpressure; fires with b"" at its end."""
         sent: Deferred[bytes] = Deferred()
         Producer(body, self, lambda: sent.callback(b"")).start()
+        return sent
+
+    def send_spool(self, body: Spool, in_thread: InThread) -> "Deferred[bytes]":
+        """Write an archive with backpressure; fires with b"" at its end."""
+        sent: Deferred[bytes] = Deferred()
+
+        def done(error: Exception | None) -> None:
+            if error is not None:  # the client sees that it is not whole
+                self.channel.transport.abortConnection()
+            sent.callback(b"")
+
+        SpoolSender(body, self, in_thread, done).start()
         return sent
 
     def getRequestHostname(self) -> bytes:

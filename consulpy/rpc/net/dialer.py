@@ -1,6 +1,7 @@
 """The dialer: connections to servers for calls (yamux), snapshots and Raft, with TLS where it is configured."""
 
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, cast
 
@@ -9,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -17,7 +19,8 @@ from consulpy.rpc.net.connection import SNAPSHOT, TLS, YAMUX, RpcConnection, Yam
 from consulpy.rpc.pool import DialFailed
 from consulpy.rpc.server_metadata import ServerInfo, host_port
 from consulpy.rpc.snapshot_messages import SnapshotRequest
-from consulpy.rpc.snapshots import ARCHIVE_LIMIT, reply_in, request_bytes
+from consulpy.rpc.snapshots import ARCHIVE_LIMIT, reply_at_beginning, request_bytes, set_reading
+from consulpy.rpc.spool_file import InThread, SnapshotResult, Spool, SpoolSender, SpoolWriter
 from consulpy.rpc.stream import Channel, ClientStream
 from consulpy.structs.options import QueryMeta
 from consulpy.tls.contexts import Tls
@@ -80,46 +83,99 @@ class DialedProtocol(RpcConnection):
 
 @implementer(IHalfCloseableProtocol)
 class SnapshotProtocol(RpcConnection):
-    """A snapshot request: sends everything, half-closes, reads everything. `reply` fires at the end."""
+    """A snapshot request: sends everything, half-closes, reads everything. `reply` fires at the end.
 
-    def __init__(self, reactor: Any, request: SnapshotRequest, data: bytes) -> None:
+    `data`: the archive to restore; it stays open.
+    """
+
+    def __init__(self, reactor: Any, request: SnapshotRequest, data: Spool | None) -> None:
         super().__init__(reactor)
         self._request = request
         self._data = data
-        self._input = bytearray()
-        self.reply: Deferred[tuple[QueryMeta, bytes]] = Deferred(lambda _: self.transport.abortConnection())
+        self._in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        self._input = b""
+        self._meta: QueryMeta | None = None
+        self._archive = SpoolWriter(self._in_thread, self._set_reading)
+        self.reply: Deferred[SnapshotResult] = Deferred(lambda _: self.transport.abortConnection())
 
     def connectionMade(self) -> None:
         """Send the request."""
         super().connectionMade()
-        self.transport.write(bytes([SNAPSHOT]) + request_bytes(self._request, self._data))
-        self._data = b""
-        self.transport.loseWriteConnection()
+        self.transport.write(bytes([SNAPSHOT]) + request_bytes(self._request))
+        if self._data is None:
+            self.transport.loseWriteConnection()
+        else:
+            SpoolSender(self._data, self.transport, self._in_thread, self._sent).start()
+
+    def _sent(self, error: Exception | None) -> None:
+        if error is None:
+            self.transport.loseWriteConnection()
+        else:
+            self._fail(error)
+            self.abort(f"the snapshot cannot be read: {error}")
+
+    def _set_reading(self, reads: bool) -> None:
+        if not self.reply.called:
+            set_reading(self.transport, reads)
 
     def dataReceived(self, data: bytes) -> None:
-        """Buffer the reply."""
-        self._input += data
-        if len(self._input) > ARCHIVE_LIMIT:
+        """Take the reply."""
+        if self._meta is None:
+            self._input += data
+            try:
+                found = reply_at_beginning(self._input)
+            except RPCError as error:
+                self._fail(error)
+            except WireError:
+                self._fail(RPCError("failed to decode snapshot response: EOF"))
+            else:
+                if found is not None:
+                    self._meta, size = found
+                    data, self._input = self._input[size:], b""
+        if self._meta is None or not data or self.reply.called:
+            return
+        if self._archive.size + len(data) > ARCHIVE_LIMIT:
             self.abort(f"a snapshot of more than {ARCHIVE_LIMIT} bytes")
+        else:
+            self._archive.write(data)
 
     def readConnectionLost(self) -> None:
         """The reply is complete."""
+        self._is_complete = True
         self.transport.loseConnection()
+
+    _is_complete = False
 
     def writeConnectionLost(self) -> None:
         """Nothing to do: the reply follows."""
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Decode the reply."""
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The end of the reply."""
         self.timers.stop_all()
         if self.reply.called:
+            self._archive.abandon()
             return
-        try:
-            self.reply.callback(reply_in(bytes(self._input)))
-        except RPCError as error:
+        if self._meta is None or not (self._is_complete or reason.check(reasons.ConnectionDone)):
+            self._fail(RPCError("failed to decode snapshot response: EOF"))
+            return
+        if not self._archive.size:
+            self._archive.abandon()
+            self.reply.callback((self._meta, None))
+            return
+        self._archive.finish().addCallbacks(
+            partial(self._finished, self._meta), lambda failure: self._fail(failure.value)
+        )
+
+    def _finished(self, meta: QueryMeta, made: Spool) -> None:
+        if self.reply.called:
+            made.close()
+        else:
+            self.reply.callback((meta, made))
+
+    def _fail(self, error: Exception) -> None:
+        if not self.reply.called:
+            self._archive.abandon()
             self.reply.errback(error)
-        except WireError:
-            self.reply.errback(RPCError("failed to decode snapshot response: EOF"))
 
 
 class Dialer:
@@ -144,12 +200,10 @@ class Dialer:
         """Connect with another protocol. Fails with `DialFailed`."""
         return self._connect(server, protocol)
 
-    def snapshot(
-        self, server: ServerInfo, request: SnapshotRequest, data: bytes
-    ) -> "Deferred[tuple[QueryMeta, bytes]]":
+    def snapshot(self, server: ServerInfo, request: SnapshotRequest, data: Spool | None) -> "Deferred[SnapshotResult]":
         """Save or restore on a server, over a new connection. Fails with `RPCError`."""
         connected = self._connect(server, lambda: SnapshotProtocol(self._reactor, request, data))
-        return cast("Deferred[tuple[QueryMeta, bytes]]", connected.addCallback(lambda protocol: protocol.reply))
+        return cast("Deferred[SnapshotResult]", connected.addCallback(lambda protocol: protocol.reply))
 
     def _connect(self, server: ServerInfo, protocol: Callable[[], Protocol]) -> "Deferred[Any]":
         kind = TCP6ClientEndpoint if ":" in server.address else TCP4ClientEndpoint

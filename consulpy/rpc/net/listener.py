@@ -206,7 +206,7 @@ class RpcProtocol(RpcConnection):
         elif first == SNAPSHOT:
             self.factory.snapshots.add(self)
             self.timers.start("handshake", self.factory.handshake_timeout_s, self._request_timed_out)
-            self._handler = SnapshotHandler(self._server, self.transport.write, self._close_after_archive)
+            self._handler = SnapshotHandler(self._server, self.transport, self._close_after_archive, self.abort)
         else:
             self.close_gracefully(_UNSERVED.get(first, f"unrecognized RPC byte: {first}"))
 

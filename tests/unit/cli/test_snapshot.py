@@ -12,8 +12,9 @@ from consulpy.cli.main import main
 from consulpy.cli.snapshot import expired
 from consulpy.client import Client
 from consulpy.state import archive
+from tests.harness.archives import written
 
-GOOD = archive.write(7, 2, [archive.Voter("id", "127.0.0.1:8300")], [], unix_ms=5000)
+GOOD = written(7, 2, [archive.Voter("id", "127.0.0.1:8300")], [], unix_ms=5000)
 
 
 @pytest.fixture(autouse=True)

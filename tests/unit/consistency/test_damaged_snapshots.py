@@ -11,10 +11,9 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import RPCError
 from consulpy.rpc.server import Server
-from consulpy.rpc.snapshot_messages import RESTORE, SAVE, SnapshotRequest
-from consulpy.rpc.snapshots import perform
 from consulpy.state import archive
 from consulpy.state.snapshot import Snapshot
+from tests.harness import archives
 from tests.harness.rpc import make_server, register
 
 #: A tar is read in blocks of this size, in bytes.
@@ -26,9 +25,7 @@ def saved() -> bytes:
     server = make_server(Clock())
     register(server, "n1", "web")
     register(server, "n2", "web")
-    found: list[bytes] = []
-    perform(server, SnapshotRequest("dc1", op=SAVE), b"").addCallback(lambda made: found.append(made[1]))
-    return found[0]
+    return archives.saved(server)
 
 
 GOOD = saved()
@@ -45,8 +42,7 @@ def server() -> Server:
 def refusal(server: Server, data: bytes) -> str:
     """What a server says to it; empty if it took it."""
     told: list[str] = []
-    done = perform(server, SnapshotRequest("dc1", op=RESTORE), data)
-    done.addCallbacks(
+    archives.restored(server, data).addCallbacks(
         lambda _: told.append(""), lambda failure: told.append(str(failure.trap(RPCError) and failure.value))
     )
     return told[0]
@@ -60,10 +56,10 @@ def flipped(data: bytes, at: int, mask: int) -> bytes:
     return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
 
 
-def read(data: bytes) -> archive.Archive | str:
+def read(data: bytes) -> tuple[archive.Archive, list[bytes]] | str:
     """What stands in it, or what is wrong with it."""
     try:
-        return archive.read(data)
+        return archives.contents(data)
     except archive.BadArchive as error:
         return str(error)
 
@@ -97,7 +93,7 @@ def test_an_archive_cut_at_any_byte_is_refused(server: Server) -> None:
 
 
 def test_a_flipped_bit_anywhere_is_refused_or_means_nothing(server: Server) -> None:
-    before, good, taken = records(server), archive.read(GOOD), []
+    before, good, taken = records(server), archives.contents(GOOD), []
     for at in range(len(GOOD)):
         for bit in range(8):
             bad = flipped(GOOD, at, 1 << bit)

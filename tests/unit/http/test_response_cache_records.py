@@ -3,12 +3,14 @@
 The plain cases stand in tests/conformance; here are those that a client seldom sends.
 """
 
+from random import Random
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
 from consulpy.rpc.snapshots import perform
+from consulpy.rpc.spool_file import MEMORY_BYTES
 from tests.harness.http import FakeAgent, HttpHarness
 
 HIDDEN = (
@@ -240,3 +242,17 @@ def test_the_state_goes_out_and_comes_back(harness: HttpHarness) -> None:
     restored = harness.ask("PUT /v1/snapshot", saved.body)
     assert (restored.status, restored.body) == (200, b"")
     assert harness.ask("GET /v1/config/service-defaults/web").json["Protocol"] == "http"
+
+
+def test_a_large_state_goes_out_and_comes_back_in_parts(harness: HttpHarness) -> None:
+    """An archive that is not held in memory; what cannot be compressed makes it large."""
+    noise = Random(7)
+    for number in range(6):
+        harness.tell(f"PUT /v1/kv/{number}", noise.randbytes(400_000))
+    saved = harness.ask("GET /v1/snapshot")
+    assert len(saved.body) > 2 * MEMORY_BYTES
+    assert saved.headers["content-length"] == str(len(saved.body))
+    harness.tell("DELETE /v1/kv/?recurse")
+    assert harness.ask("PUT /v1/snapshot", saved.body[:-20]).status == 500
+    assert harness.ask("PUT /v1/snapshot", saved.body).status == 200
+    assert harness.ask("GET /v1/kv/5?raw").body == Random(7).randbytes(6 * 400_000)[-400_000:]
