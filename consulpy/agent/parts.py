@@ -80,6 +80,7 @@ class AgentParts:
         self.metrics = Registry(self._wall_s, telemetry.rules(config.telemetry))
         self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0
         self.limits = settings.writes(config)
+        self.indents_json = config.dev_mode
         self.translate_wan_addrs = config.translate_wan_addrs
         self._read_config = read_config or (lambda: config)
         #: The DNS listener, if its port is open.

@@ -124,7 +124,7 @@ class Shape:
                     known[go_name] = known[name] = member
             for name, go_name in self.aliases.items():
                 if go_name in fields:
-                    known[name] = dataclasses.replace(fields[go_name], is_alias=True)
+                    known[name] = dataclasses.replace(fields[go_name], go=name, is_alias=True)
         return known
 
 

@@ -86,7 +86,7 @@ class FakeAgent:
         self.turn = Turn()
         self.datacenter, self.node_name = "dc1", "agent-one"
         self.access = AgentAccess(AgentTokens(), "agent-one")
-        self.prometheus_enabled = False
+        self.prometheus_enabled = self.indents_json = False
         self.limits = WriteLimits()
         self.translate_wan_addrs = False
         self.discovery_max_stale_ns, self.dns_domain = 0, "consul."

@@ -36,6 +36,8 @@ class AgentInterface(Protocol):
     translate_wan_addrs: bool
     #: Whether `/v1/agent/metrics?format=prometheus` is enabled.
     prometheus_enabled: bool
+    #: Whether JSON is written with indents without `?pretty`, as real Consul's `-dev` does.
+    indents_json: bool
 
     @property
     def caller(self) -> Caller:

@@ -123,7 +123,7 @@ class _RequestHandler:
         query = _query(web)
         if query is None:
             return finish(web, Response(status=500))
-        self._pretty = "pretty" in query
+        self._pretty = "pretty" in query or self._agent.indents_json
         request = Request(
             method=web.method.decode(),
             path=web.path.decode("utf-8", "surrogateescape"),

@@ -131,6 +131,9 @@ def test_errors_are_compressed_too(harness: HttpHarness) -> None:
 def test_pretty_is_four_blanks_and_a_line_end(harness: HttpHarness) -> None:
     assert harness.ask("GET /v1/catalog/datacenters?pretty").text == '[\n    "dc1"\n]\n'
     assert harness.ask("GET /v1/catalog/datacenters").text == '["dc1"]'
+    dev = HttpHarness()
+    dev.agent.indents_json = True  # -dev
+    assert dev.ask("GET /v1/catalog/datacenters").text == '[\n    "dc1"\n]\n'
 
 
 def test_configured_headers_are_on_what_routes_answer() -> None:

@@ -33,6 +33,13 @@ def harness() -> HttpHarness:
     return HttpHarness(FakeAgent().start())
 
 
+def test_a_null_operation_is_refused_and_the_others_are_not_made(harness: HttpHarness) -> None:
+    body = b'[{"Node":{"Verb":"set","Node":{"Node":"n","Address":"10.0.0.1"}}},null]'
+    answer = harness.ask("PUT /v1/txn", body)
+    assert (answer.status, answer.text) == (400, "Failed to parse body: operation 1 is null")
+    assert harness.ask("GET /v1/catalog/node/n").text == "null"
+
+
 @pytest.fixture
 def filled(harness: HttpHarness) -> HttpHarness:
     """A node `n` with a service `s` and a check `c`."""

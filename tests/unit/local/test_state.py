@@ -135,6 +135,10 @@ def test_snake_case_is_accepted_where_consul_does() -> None:
         (b"", "EOF"),
         (b"{", "unexpected EOF"),
         (b'{"Name":5}', "json: cannot unmarshal number into Go struct field .Name of type string"),
+        (
+            b'{"Name":"x","Enable_Tag_Override":5}',
+            "json: cannot unmarshal number into Go struct field .enable_tag_override of type bool",
+        ),
         (b'{"Name":"x","Port":"80"}', "json: cannot unmarshal string into Go struct field .Port of type int"),
         (b'{"Name":"x","Port":1.5}', "json: cannot unmarshal number 1.5 into Go struct field .Port of type int"),
         (b'{"Name":"x","Tags":"a"}', "json: cannot unmarshal string into Go struct field .Tags of type []string"),

@@ -124,6 +124,8 @@ def _operations(agent: "AgentInterface", request: Request) -> list[TxnOp]:
         raw = loads(request.body)
         if raw is not None and not isinstance(raw, list):
             raise mismatch(raw, "api.TxnOps")
+        if raw and None in raw:  # real Consul closes the connection
+            raise GoError(f"operation {raw.index(None)} is null")
         found = [_operation(agent, request, decode(_Operation, each, _OPERATION)) for each in raw or ()]
     except GoError as error:
         raise BadRequest(f"Failed to parse body: {error}") from None
