@@ -176,7 +176,21 @@ class Agent(AgentParts):
             self._parts.coordinates.start()
             self._stops.append(self._parts.coordinates.stop)
         self._prepare_watches(config)()
+        if config.auto_reload_config:
+            self._reload_by_itself()
         self._stops += retry_join.begin(config, reactor, self._join, self._give_up, servers=self._wan_pool is not None)
+
+    def _reload_by_itself(self) -> None:
+        """Reload when files change."""
+        from consulpy.agent.features.auto_reload import AutoReload, signatures, watched_paths  # for few agents
+
+        def look() -> "Deferred[Any]":
+            paths = watched_paths(self.config)
+            return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), signatures, paths)
+
+        watch = AutoReload(self._reactor, look, self.reload)
+        self._stops.append(watch.stop)
+        watch.start()
 
     def _prepare_watches(self, config: RuntimeConfig) -> Callable[[], None]:
         """Validate watches; the returned function runs them in place of the present ones. Raises `ConfigError`."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from consulpy.config.key import Kind
 from consulpy.config.schema import KEYS
-from consulpy.config.unsupported_keys import REFUSED
+from consulpy.config.unsupported_keys import HARMLESS_OF, REFUSED
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import parse_duration
 from consulpy.gocompat.flag import Flag, FlagSet, pair, switch, whole
@@ -22,12 +22,23 @@ _CONVERT: Final[Mapping[Kind, Callable[[str], Any]]] = {
 
 #: Flags of Consul's agent that are accepted without effect.
 _WITHOUT_EFFECT: Final = (
-    Flag("auto-reload-config", "Watches the configuration files and reloads them.", switch, hidden=True),
     Flag("primary-gateway", "Address of a mesh gateway in the primary datacenter.", many=True, hidden=True),
     Flag("raft-protocol", "Sets the Raft protocol version. Defaults to latest.", whole, hidden=True),
     Flag("segment", "(Enterprise-only) Sets the network segment to join.", hidden=True),
+    Flag("grpc-tls-port", "Sets the gRPC-TLS API port to listen on.", whole, hidden=True),
+    Flag("partition", "(Enterprise-only) Sets the admin partition to join.", hidden=True),
+    Flag("read-replica", "(Enterprise-only) A server that takes no part in the quorum.", switch, hidden=True),
     Flag("non-voting-server", "(Enterprise-only) A server that takes no part in the quorum.", switch, hidden=True),
 )
+
+
+#: Their values that are equal to what this agent does.
+_QUIET: Final[Mapping[str, tuple[object, ...]]] = {
+    "raft-protocol": (3,),
+    "grpc-tls-port": (-1,),
+    "segment": HARMLESS_OF["segment"],
+    "partition": HARMLESS_OF["partition"],
+}
 
 
 @dataclass(frozen=True)
@@ -87,10 +98,15 @@ def read_flags(argv: Sequence[str]) -> AgentFlags:
     given, arguments = flags.parse(argv)
     if arguments:
         raise ConfigError(f"Unexpected extra arguments: [{' '.join(arguments)}]")
-    for name in ("non-voting-server", "segment"):
-        if given[name]:
-            raise ConfigError(f"-{name}: {REFUSED[name.replace('-', '_')]} not supported yet")
-    notes = [f"-{flag.name} is not supported yet and has no effect" for flag in _WITHOUT_EFFECT if given[flag.name]]
+    for name in ("non-voting-server", "read-replica", "segment", "partition"):
+        path = name.replace("-", "_")
+        if given[name] and given[name] not in HARMLESS_OF.get(path, ()):
+            raise ConfigError(f"-{name}: {REFUSED[path]} not supported yet")
+    notes = [
+        f"-{flag.name} is not supported yet and has no effect"
+        for flag in _WITHOUT_EFFECT
+        if given[flag.name] and given[flag.name] not in _QUIET.get(flag.name, ())
+    ]
     values: dict[str, Any] = {}
     for path, (_, key) in KEYS.items():
         value = given.get(key.flag) if key.flag else None

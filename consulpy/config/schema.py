@@ -216,6 +216,12 @@ class RuntimeConfig:
     )
     enable_syslog: bool = key(Kind.SWITCH, False, "Enables logging to syslog.", flag="syslog")
     syslog_facility: str = key(Kind.TEXT, "LOCAL0", "Facility of what goes to syslog.")
+    auto_reload_config: bool = key(
+        Kind.SWITCH,
+        False,
+        "Watches the configuration files, and those of certificates, and reloads when they change.",
+        flag="auto-reload-config",
+    )
     pid_file: str = key(Kind.TEXT, "", "Path to file to store agent PID.", flag="pid-file")
     enable_debug: bool = key(Kind.SWITCH, False)
     telemetry: Telemetry = section(Telemetry)

@@ -80,7 +80,6 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "ui_config.metrics_provider_files": _TEXTS,
     **dict.fromkeys(("ui_config.metrics_proxy", "ui_config.dashboard_url_templates")),
     "raft_prevote_disabled": _SWITCH,
-    "auto_reload_config": _SWITCH,  # 1.12
     "ports.grpc_tls": _WHOLE,  # 1.14
     "addresses.grpc_tls": _TEXT,
     "peering.enabled": _SWITCH,
@@ -114,7 +113,7 @@ QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     **dict.fromkeys(("telemetry.disable_compat_1.9", "telemetry.disable_per_tenancy_usage_metrics")),
     **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate")),
     **dict.fromkeys(("connect.enable_mesh_gateway_wan_federation", "connect.enable_serverless_plugin"), (False,)),
-    **dict.fromkeys(("peering.enabled", "auto_reload_config", "audit.enabled"), (False,)),
+    **dict.fromkeys(("peering.enabled", "audit.enabled"), (False,)),
     **dict.fromkeys(("enable_xds_load_balancing", "performance.enable_xds_load_balancing"), (False,)),
     "telemetry.enable_host_metrics": (False,),
     "telemetry.retry_failed_connection": (True,),

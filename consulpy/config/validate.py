@@ -82,6 +82,9 @@ def warnings(config: RuntimeConfig) -> Iterator[str]:
             "It is necessary to turn it off during a migration to TLS, but it should definitely be turned on "
             "afterwards."
         )
+    tls = tls_settings(config)
+    if tls.https and not (tls.of_https.has_certificate or tls.auto_encrypt):
+        yield "ports.https: HTTPS needs cert_file and key_file: connections are closed until a reload brings them"
     if bool(config.cert_file) != bool(config.key_file):
         yield "cert_file and key_file have no effect without each other: no port speaks TLS"
 

@@ -103,8 +103,6 @@ class TlsSettings:
                     "VerifyIncoming requires either a Cert and Key pair in the configuration file, or "
                     "auto_encrypt/auto_config be enabled (cert_file, key_file)"
                 )
-        if self.https and not (self.of_https.has_certificate or self.auto_encrypt):
-            raise ConfigError("ports.https (-https-port): HTTPS needs cert_file and key_file")
 
 
 def _names(text: str) -> list[str]:

@@ -46,3 +46,22 @@ def test_a_reload_applies_what_the_files_say_now(tmp_path: Path, way: str) -> No
         file.write_text("")
         program.process.send_signal(signal.SIGHUP)
         eventually(lambda: "web" not in ask(f"{OURS}:8500/v1/agent/services"), "SIGHUP reloads too")
+
+
+def test_changed_files_are_read_by_themselves(tmp_path: Path) -> None:
+    """`auto_reload_config` of Consul 1.12: also files that come into a directory, and links that lead elsewhere."""
+    folder = tmp_path / "conf.d"
+    folder.mkdir()
+    (folder / "agent.hcl").write_text("auto_reload_config = true")
+    with hosts(tmp_path, None) as (host,):
+        flags = ["-node", "a", "-bind", OURS, "-client", OURS, "-data-dir", "data", "-server", "-bootstrap-expect", "1"]
+        program = host.start("a", "consulpy", "agent", *flags, "-config-dir", str(folder))
+        eventually(lambda: ask(f"{OURS}:8500/v1/status/leader"), "it leads")
+        (tmp_path / "web").write_text(WITH_WEB)
+        (folder / "web.hcl").symlink_to(tmp_path / "web")
+        eventually(lambda: "web" in ask(f"{OURS}:8500/v1/agent/services"), "the new file is read")
+        (folder / "agent.hcl").write_text("auto_reload_config = true\nno_such_key = 1")
+        eventually(lambda: "no_such_key" in program.output, "a mistake is named")
+        (folder / "web.hcl").unlink()
+        (folder / "agent.hcl").write_text("auto_reload_config = true")
+        eventually(lambda: "web" not in ask(f"{OURS}:8500/v1/agent/services"), "the file is gone")

@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]
 
 BLOCK = "127.84.1"
 SERVER, OURS, THEIRS, STRANGER, PLAIN = (f"{BLOCK}.{number}" for number in range(1, 6))
+#: A file in the directory of agents that are configured by `tls {}`.
+BLOCKS = "blocks"
 VERIFY = {"verify_incoming": True, "verify_outgoing": True, "verify_server_hostname": True}
 
 
@@ -39,25 +41,35 @@ def start(host: Host, program: str, name: str, address: str, kind: str, ca: str 
         "performance": {"raft_multiplier": 1},
     }
     if kind:
-        config |= {
+        files = {
             "ca_file": f"{ca}consul-agent-ca.pem",
             "cert_file": f"{ca}dc1-{kind}-consul-0.pem",
             "key_file": f"{ca}dc1-{kind}-consul-0-key.pem",
-            **VERIFY,
         }
+        if (host.directory / BLOCKS).exists() and program == "consulpy":
+            config["tls"] = {
+                "defaults": {**files, "verify_incoming": True, "verify_outgoing": True, "tls_min_version": "TLSv1_2"},
+                "internal_rpc": {"verify_server_hostname": True},
+                "grpc": {"use_auto_cert": False},
+            }
+        else:
+            config |= {**files, **VERIFY}
     if kind != "server":
         config |= {"retry_join": [SERVER], "retry_interval": "1s"}
     (host.directory / f"{name}.json").write_text(json.dumps(config | more))
     return host.start(name, program, "agent", "-config-file", f"{name}.json")
 
 
-@pytest.fixture(scope="module", params=["consulpy", "consul"])
+@pytest.fixture(scope="module", params=["consulpy", "consul", "blocks"])
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """A server of one program; clients of both."""
+    """A server of one program; clients of both. blocks: ours are all configured by `tls {}`, as since Consul 1.12."""
+    program = "consul" if request.param == "consul" else "consulpy"
     with hosts(tmp_path_factory.mktemp("tls"), None) as (made,):
+        if request.param == "blocks":
+            (made.directory / BLOCKS).touch()
         certificates(made)
         ports = {"https": 8501}
-        start(made, request.param, "server", SERVER, "server", server=True, bootstrap_expect=1, ports=ports)
+        start(made, program, "server", SERVER, "server", server=True, bootstrap_expect=1, ports=ports)
         start(made, "consulpy", "ours", OURS, "client")
         start(made, "consul", "theirs", THEIRS, "client")
         for address in (SERVER, OURS, THEIRS):

@@ -187,7 +187,6 @@ def test_a_mistake_is_one_line_that_names_the_flag(argv: list[str], text: str) -
         ("verify_server_hostname = true", "VerifyOutgoing set, and no CA certificate provided!"),
         ('tls_min_version = "tls9"', "TLSMinVersion: value tls9 not supported, please specify one of"),
         ('tls_cipher_suites = "FOO"', 'invalid tls cipher suites: unsupported cipher "FOO"'),
-        ("ports { https = 8501 }", "HTTPS needs cert_file and key_file"),
         ("auto_encrypt { allow_tls = true }", "-hcl 1:1: auto_encrypt.allow_tls can only be used on a server."),
         (
             'service { name = "x"\n prot = 1 }',

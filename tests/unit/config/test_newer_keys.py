@@ -1,5 +1,6 @@
 """Keys without effect: what asks for nothing is quiet, what leaves nobody less safe is warned of, the rest refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,49 @@ def hcl(text: str) -> RuntimeConfig:
 )
 def test_what_asks_for_nothing_is_quiet(text: str) -> None:
     assert hcl(text).warnings == ()
+
+
+#: What Consul's Go test kit (sdk/testutil 1.14) writes, with the names of its public structs.
+TEST_KIT = {
+    "node_name": "node-11111111-2222-3333-4444-555555555501",
+    "node_id": "11111111-2222-3333-4444-555555555501",
+    "performance": {"raft_multiplier": 1},
+    "bootstrap": True,
+    "server": True,
+    "data_dir": "/x",
+    "segments": None,
+    "disable_update_check": True,
+    "log_level": "debug",
+    "bind_addr": "127.0.0.1",
+    "addresses": {},
+    "ports": {
+        "dns": 20001,
+        "http": 20002,
+        "https": 20003,
+        "serf_lan": 20004,
+        "serf_wan": 20005,
+        "server": 20006,
+        "grpc": 20007,
+        "grpc_tls": 20008,
+    },
+    "acl": {"tokens": {}},
+    "connect": {"ca_config": {"cluster_id": "11111111-2222-3333-4444-555555555555"}, "enabled": True},
+    "skip_leave_on_interrupt": True,
+    "peering": {"enabled": True},
+}
+
+
+def test_the_configuration_of_the_go_test_kit_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(TEST_KIT))
+    config = read(read_flags(["-config-file", str(tmp_path / "config.json")]), FakeHost())
+    said = [line.rpartition("config.json:1: ")[2].partition(" ")[0] for line in config.warnings]
+    assert sorted(said) == ["bootstrap", "cluster", "ports.grpc", "ports.grpc_tls", "ports.https:"]
+
+
+def test_https_without_a_certificate_is_open_and_closes_connections_as_in_consul() -> None:
+    config = hcl("ports { https = 8501 }")
+    assert [line for line in config.warnings if "HTTPS needs cert_file and key_file" in line]
+    assert Tls(tls_settings(config)).incoming_https is None
 
 
 @pytest.mark.parametrize(
@@ -173,6 +217,7 @@ def test_the_rest_is_refused(text: str, why: str) -> None:
         ('http_config { idle_timeout = "300s" }', "http_config.idle_timeout_s", 300.0),
         ("http_config { max_header_bytes = 100 }", "http_config.max_header_bytes", 100),
         ("limits { http_max_request_body_size = 1000 }", "limits.http_max_request_body_size_bytes", 1000),
+        ("auto_reload_config = true", "auto_reload_config", True),
         ("ui_config { enabled = true }", "ui", True),
         ('ui_config { enabled = true content_path = "x" }', "ui_content_path", "/x/"),
         ('ui_config { dir = "/x" }', "ui_dir", "/x"),
@@ -186,6 +231,24 @@ def test_what_is_honoured(text: str, names: str, value: object) -> None:
     for name in names.split("."):
         found = getattr(found, name)
     assert found == value
+
+
+@pytest.mark.parametrize(
+    ("flags", "warnings"),
+    [
+        (["-auto-reload-config"], 0),
+        (["-grpc-tls-port", "8503"], 1),
+        (["-grpc-tls-port=-1", "-partition=default", "-segment=", "-raft-protocol=3"], 0),
+        (["-partition=team"], "admin partitions"),
+        (["-read-replica"], "a server without a vote"),
+    ],
+)
+def test_flags_of_newer_versions(flags: list[str], warnings: int | str) -> None:
+    if isinstance(warnings, str):
+        with pytest.raises(ConfigError, match=warnings):
+            read_flags(flags)
+    else:
+        assert len(read_flags(flags).warnings) == warnings
 
 
 def settings(text: str) -> TlsSettings:
