@@ -15,6 +15,7 @@ from consulpy.checks.agenttls import AgentTls
 from consulpy.checks.dial import Dialer, DialError, finish, split_host_port
 from consulpy.checks.failure import reason as reason_of
 from consulpy.checks.result import CheckFailed, Result
+from consulpy.codec.protobuf import text_field
 from consulpy.errors import BadRequest
 from consulpy.structs.check import CRITICAL, PASSING
 from consulpy.structs.definition import CheckType
@@ -207,17 +208,7 @@ def _text(value: str | bytes) -> str:
 
 def _request(service: str) -> bytes:
     """Encode a HealthCheckRequest: field 1, string; absent when empty."""
-    name = service.encode()
-    return b"\x0a" + _varint(len(name)) + name if name else b""
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return text_field(1, service)
 
 
 def _framed(message: bytes) -> bytes:

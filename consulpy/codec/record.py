@@ -325,6 +325,11 @@ def go_names(cls: type[Record]) -> list[bytes]:
     return [field.go.encode() for _, field in _leaves(cls) if not field.is_optional]
 
 
+def attributes(cls: type[Record]) -> dict[str, str]:
+    """The attribute of each field, by its Go name; embedded structs are left out."""
+    return {field.go: field.name for field in _fields(cls) if not field.inline}
+
+
 def _strip_none(kind: Any) -> Any:
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         parts = [part for part in typing.get_args(kind) if part is not type(None)]

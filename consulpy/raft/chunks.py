@@ -5,6 +5,7 @@
 
 from typing import Final
 
+from consulpy.codec.protobuf import fields
 from consulpy.errors import WireError
 from consulpy.raft.messages import LogEntry
 
@@ -23,8 +24,8 @@ class Chunks:
 
     def add(self, entry: LogEntry) -> bytes | None:
         """The whole command if this was its last part. Raises `WireError`."""
-        fields = _varints(entry.extensions or b"")
-        operation, number, count = fields.get(1, 0), fields.get(2, 0), fields.get(3, 0)
+        part = _varints(entry.extensions or b"")
+        operation, number, count = part.get(1, 0), part.get(2, 0), part.get(3, 0)
         if not 0 <= number < count <= PARTS_LIMIT:
             raise WireError(f"part {number} of {count}")
         if entry.term != self._term:
@@ -40,25 +41,9 @@ class Chunks:
 
 def _varints(data: bytes) -> dict[int, int]:
     """The varint fields of a protobuf message. Raises `WireError` for other ones."""
-    fields: dict[int, int] = {}
-    position = 0
-
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            if position >= len(data) or shift > 63:
-                raise WireError("extensions of an entry are cut short")
-            byte = data[position]
-            position += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while position < len(data):
-        key = varint()
-        if key & 7:
-            raise WireError(f"extensions of an entry have a field of wire type {key & 7}")
-        fields[key >> 3] = varint()
-    return fields
+    found: dict[int, int] = {}
+    for number, value in fields(data):
+        if not isinstance(value, int):
+            raise WireError(f"extensions of an entry have another field {number}")
+        found[number] = value
+    return found

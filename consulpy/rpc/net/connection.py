@@ -16,7 +16,7 @@ from consulpy.rpc.server_metadata import host_port
 _log = Logger()
 
 #: First byte of a connection.
-PLAIN, RAFT, TLS, YAMUX, SNAPSHOT, INSECURE_TLS = 0, 1, 3, 4, 5, 7
+PLAIN, RAFT, TLS, YAMUX, SNAPSHOT, INSECURE_TLS, GRPC = 0, 1, 3, 4, 5, 7, 8
 #: Interval of yamux pings, and timeout of the pong, in seconds; then the connection is aborted.
 KEEPALIVE_INTERVAL_S: Final = 30.0
 PONG_TIMEOUT_S: Final = 10.0

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -21,6 +21,7 @@ from consulpy.rpc.dispatch import serve, serve_without_certificate
 from consulpy.rpc.limits.memory_budget import Backpressure, MemoryBudget
 from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.net.connection import (
+    GRPC,
     INSECURE_TLS,
     PLAIN,
     RAFT,
@@ -36,6 +37,10 @@ from consulpy.rpc.snapshots import SnapshotHandler
 from consulpy.rpc.stream import Channel, ServerStream
 from consulpy.tls.contexts import Tls
 from consulpy.tls.transport import TlsProtocol
+
+if TYPE_CHECKING:
+    from consulpy.rpc.net.grpc_driver import GrpcDriver
+    from consulpy.rpc.subscribe.service import Subscriptions
 
 _log = Logger()
 
@@ -123,7 +128,9 @@ class RpcProtocol(RpcConnection):
     def __init__(self, reactor: Any, server: Server) -> None:
         super().__init__(reactor)
         self._server = server
-        self._handler: YamuxDriver | _PlainStream | SnapshotHandler | RaftStream | None = None
+        self._handler: YamuxDriver | _PlainStream | SnapshotHandler | RaftStream | GrpcDriver | None = None
+        #: The same handler if it speaks gRPC.
+        self._grpc: GrpcDriver | None = None
         self._backpressure = Backpressure()
         self._slicer = TimeSlicer(
             reactor.seconds, partial(self.timers.start, "turn", 0)
@@ -198,6 +205,8 @@ class RpcProtocol(RpcConnection):
             )
         elif first == PLAIN:
             self._handler = _PlainStream(self)
+        elif first == GRPC:
+            self._handler = self._grpc = self._make_grpc()
         elif first == RAFT and self.factory.raft is not None:
             self._server.metrics.incr("rpc.raft_handoff")
             self._handler = self.factory.raft(self.transport.write, self._set_reading, self.close_gracefully)
@@ -209,6 +218,11 @@ class RpcProtocol(RpcConnection):
             self._handler = SnapshotHandler(self._server, self.transport, self._close_after_archive, self.abort)
         else:
             self.close_gracefully(_UNSERVED.get(first, f"unrecognized RPC byte: {first}"))
+
+    def _make_grpc(self) -> "GrpcDriver":
+        from consulpy.rpc.net.grpc_driver import GrpcDriver  # h2 is loaded for the first such connection
+
+        return GrpcDriver(self, self.factory.subscriptions.serve, self._memory_changed)
 
     def _set_reading(self, reads: bool) -> None:
         """Resume or pause reading."""
@@ -262,6 +276,8 @@ class RpcProtocol(RpcConnection):
         """See `RpcConnection.close_gracefully`; input is ignored from now on."""
         if not self._is_closing:
             self._is_closing = True
+            if self._grpc is not None:
+                self._grpc.go_away()
             super().close_gracefully(why)
 
     def readConnectionLost(self) -> None:
@@ -280,7 +296,7 @@ class RpcProtocol(RpcConnection):
         """Cancel the calls of the connection."""
         self._is_closing = True
         self.timers.stop_all()
-        handler, self._handler = self._handler, None
+        handler, self._handler, self._grpc = self._handler, None, None
         if handler is not None:
             handler.lost()
         self.factory.remove(self)
@@ -323,6 +339,16 @@ class RpcFactory(Factory):
         #: Connections of all clients; shared with other listeners.
         self.connections = ConnectionTable(UNLIMITED) if connections is None else connections
         self.protocols: set[RpcProtocol] = set()
+        self._subscriptions: Subscriptions | None = None
+
+    @property
+    def subscriptions(self) -> "Subscriptions":
+        """What newer agents subscribe to by gRPC; loaded for the first one."""
+        if self._subscriptions is None:
+            from consulpy.rpc.subscribe.service import Subscriptions
+
+            self._subscriptions = Subscriptions(self._server)
+        return self._subscriptions
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: ARG002
         """The protocol of a new connection."""
