@@ -17,8 +17,9 @@ from consulpy.leader.acl import AclTasks
 from consulpy.leader.acl_replication import AclReplication
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import NAMES, AgentTokens
-from consulpy.rpc.acl.guard import Guard
-from consulpy.rpc.acl.interface import CallGuard, NoGuard
+from consulpy.rpc.acl.guard import Guard, Resolver
+from consulpy.rpc.acl.interface import CallGuard, NoGuard, Prepare
+from consulpy.rpc.acl.primary_tokens import PrimaryCaller, PrimaryTokens
 from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
 from consulpy.rpc.acl.resolver import Authorizers, StateResolver
 from consulpy.rpc.caller import Caller
@@ -26,16 +27,58 @@ from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.server import Server
 from consulpy.state.command import Command
 from consulpy.state.log import Log
+from consulpy.state.store import Store
 
 
-def server_guard(config: RuntimeConfig, log: Log, reactor: Any) -> CallGuard:
-    """The guard that authorizes the RPCs of a server."""
+def server_guard(config: RuntimeConfig, log: Log, reactor: Any, server: Callable[[], Server]) -> CallGuard:
+    """The guard that authorizes the RPCs of a server. `server()`: that server, once it is there."""
     if not config.acl.enabled:
         return NoGuard()
     default_allows = config.acl.default_policy == "allow"
-    authorizers = Authorizers(default_allows=default_allows)
-    resolver = StateResolver(lambda: log.store, config.datacenter, wall_clock(reactor), authorizers)
-    return Guard(resolver, default_allows=default_allows, lists_keys_by_right=config.acl.enable_key_list_policy)
+    resolver: Resolver
+    prepare: Prepare | None = None
+    if copies_tokens(config):
+        authorizers = Authorizers(default_allows=default_allows)
+        resolver = StateResolver(lambda: log.store, config.datacenter, wall_clock(reactor), authorizers)
+    else:
+        caller = PrimaryCaller(server, config.primary_datacenter)
+        remote = _remote(config, reactor, caller, config.primary_datacenter, lambda: log.store)
+        resolver = tokens = PrimaryTokens(remote, lambda: log.store)
+        prepare = tokens.prepare
+    return Guard(
+        resolver,
+        default_allows=default_allows,
+        lists_keys_by_right=config.acl.enable_key_list_policy,
+        prepare=prepare,
+    )
+
+
+def copies_tokens(config: RuntimeConfig) -> bool:
+    """Whether a server has the tokens in its own state: its datacenter is the primary one, or copies them."""
+    return config.primary_datacenter == config.datacenter or config.acl.enable_token_replication
+
+
+def _remote(
+    config: RuntimeConfig,
+    reactor: Any,
+    caller: Caller,
+    datacenter: str,
+    replicated: Callable[[], Store] | None = None,
+) -> RemoteResolver:
+    acl = config.acl
+    return RemoteResolver(
+        caller,
+        reactor,
+        wall_clock(reactor),
+        datacenter,
+        config.datacenter,
+        Authorizers(default_allows=acl.default_policy == "allow"),
+        token_ttl_s=acl.token_ttl_s,
+        policy_ttl_s=acl.policy_ttl_s,
+        role_ttl_s=acl.role_ttl_s,
+        down=DOWN_POLICIES[acl.down_policy],
+        replicated=replicated,
+    )
 
 
 def acl_duties(
@@ -68,6 +111,7 @@ def _replication(config: RuntimeConfig, log: Log, reactor: Any, server: Server) 
         server.submit,
         server_token,
         reporter("acl.replication"),
+        with_tokens=config.acl.enable_token_replication,
     )
     server.acl_replication = lambda: replication.status
     return replication
@@ -108,17 +152,6 @@ def agent_access(
     if not acl.enabled:
         return AgentAccess(tokens, config.node_name, default_policy=acl.default_policy)
     if server is not None:
-        return AgentAccess(tokens, config.node_name, server.guard.resolve, acl.default_policy)
-    remote = RemoteResolver(
-        caller,
-        reactor,
-        wall_clock(reactor),
-        config.datacenter,  # whose servers know its local tokens too
-        config.datacenter,
-        Authorizers(default_allows=acl.default_policy == "allow"),
-        token_ttl_s=acl.token_ttl_s,
-        policy_ttl_s=acl.policy_ttl_s,
-        role_ttl_s=acl.role_ttl_s,
-        down=DOWN_POLICIES[acl.down_policy],
-    )
+        return AgentAccess(tokens, config.node_name, server.guard.identify, acl.default_policy)
+    remote = _remote(config, reactor, caller, config.datacenter)  # whose servers know its local tokens too
     return AgentAccess(tokens, config.node_name, remote.resolve, acl.default_policy)

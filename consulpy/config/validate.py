@@ -126,12 +126,6 @@ def _check_acl(config: RuntimeConfig) -> None:
     policies = ("allow", "deny", "extend-cache", "async-cache")
     if acl.down_policy not in policies:
         raise ConfigError(f"acl.down_policy: expected one of {', '.join(policies)}, not {acl.down_policy!r}")
-    is_secondary = config.server and config.primary_datacenter not in ("", config.datacenter)
-    if acl.enabled and is_secondary and not acl.enable_token_replication:
-        raise ConfigError(
-            f"acl.enabled: a server outside the primary datacenter ({config.primary_datacenter}) needs"
-            " acl.enable_token_replication: asking the primary datacenter for each token is not supported yet"
-        )
     tokens = acl.tokens
     if tokens.agent_master and tokens.agent_master in (tokens.default, tokens.agent):
         raise ConfigError(

@@ -50,7 +50,10 @@ class Primary(Protocol):
 
 
 class AclReplication:
-    """`token()`: the replication token. `submit(command)`: store a change. `say(level, text)`: a line in the log."""
+    """`token()`: the replication token. `submit(command)`: store a change. `say(level, text)`: a line in the log.
+
+    `with_tokens`: `acl.enable_token_replication`.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,8 @@ class AclReplication:
         submit: Callable[[Command], "Deferred[Any]"],
         token: Callable[[], str],
         say: Callable[[str, str], None],
+        *,
+        with_tokens: bool = True,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -72,20 +77,22 @@ class AclReplication:
         self._token = token
         self._say = say
         self._running: list[Deferred[None]] = []
-        self.status = ReplicationStatus(enabled=True, source_datacenter=primary, replication_type="tokens")
+        self._with_tokens = with_tokens
+        self.status = ReplicationStatus(
+            enabled=True, source_datacenter=primary, replication_type="tokens" if with_tokens else "policies"
+        )
 
     def start(self) -> None:
         """Begin to copy."""
         if self._running:
             return
         self.status.running = True
+        loops = [("policies", self._policies), ("roles", self._roles)]
+        if self._with_tokens:
+            loops.append(("tokens", self._tokens))
         self._running = [
             Deferred.fromCoroutine(self._loop(*each)).addErrback(lambda failure: failure.trap(CancelledError) and None)
-            for each in (
-                ("policies", self._policies),
-                ("roles", self._roles),
-                ("tokens", self._tokens),
-            )
+            for each in loops
         ]
 
     def stop(self) -> None:

@@ -56,6 +56,7 @@ class BlockingQuery:
     reply passes `min_index`. `epoch()`: another object after the state was replaced; then the query ends with any
     index.
     `reply` fires with the reply; cancelling it ends the wait. `finish`: computes it if `run` returned a long read.
+    `prepare`: called before each later run, which waits for its result (that never fails), if there is one.
     """
 
     def __init__(
@@ -67,7 +68,10 @@ class BlockingQuery:
         clock: Clock,
         epoch: Callable[[], object] = lambda: None,
         finish: Finish | None = None,
+        prepare: "Callable[[], Deferred[None] | None] | None" = None,
     ) -> None:
+        self._prepare = prepare
+        self._preparing: Deferred[None] | None = None
         self._finish = finish
         self._finishing: Deferred[Any] | None = None
         self._run = run
@@ -101,10 +105,33 @@ class BlockingQuery:
     def _changed(self) -> None:
         # In the next turn: several changes cost one run, and the writer does not wait for it.
         self._watch = None
-        self._rerun = self._clock.callLater(0, self._run_again)
+        self._rerun = self._clock.callLater(0, self._prepared, self._run_again)
+
+    def _prepared(self, run: Callable[[], None]) -> None:
+        """Have the query prepared and run; what is under way is given up."""
+        self._give_up_preparing()
+        self._preparing = self._prepare() if self._prepare is not None else None
+        if self._preparing is None:
+            run()
+        else:
+            self._preparing.addCallbacks(
+                lambda _: self._run_prepared(run), lambda failure: failure.trap(CancelledError)
+            )
+
+    def _run_prepared(self, run: Callable[[], None]) -> None:
+        self._preparing = None
+        run()
+
+    def _give_up_preparing(self) -> None:
+        preparing, self._preparing = self._preparing, None
+        if preparing is not None:
+            preparing.cancel()
 
     def _timed_out(self) -> None:
         self._stop()
+        self._prepared(self._run_last)
+
+    def _run_last(self) -> None:
         try:
             reply = self._run(None)
         except Exception as error:
@@ -124,6 +151,7 @@ class BlockingQuery:
             self.reply.errback(failure)
 
     def _stop(self) -> None:
+        self._give_up_preparing()
         if self._finishing is not None:
             self._finishing.cancel()
         if self._watch is not None:

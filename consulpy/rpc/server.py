@@ -14,6 +14,7 @@ from consulpy.clock import Clock, Timer
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.metrics.registry import NOTHING, Measures
+from consulpy.rpc.acl.auth_sources import JwtKeys, TokenReview, no_jwt_keys, no_token_review
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
 from consulpy.rpc.acl.primary import CONFIG_ENTRY_WRITES, INTENTION_WRITE, PRIMARY_CALLS, for_elsewhere, home_of, moved
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, Run, WaitLimits, wait_s
@@ -32,8 +33,6 @@ from consulpy.structs.requests import CoordinateUpdateRequest
 from consulpy.structs.session import TTL_MIN_NS, Session
 
 if TYPE_CHECKING:
-    from consulpy.acl.auth_config import JwtConfig, KubernetesConfig
-    from consulpy.acl.binding import ServiceAccount
     from consulpy.serf.machine import Serf
 
 #: How long a call is held while there is no leader, in seconds (Consul's `performance.rpc_hold_timeout`).
@@ -56,28 +55,6 @@ class SessionTimes(Protocol):
 
     def has_lock_delay(self, key: str) -> bool:
         """Whether `key` is in its lock delay."""
-
-
-class TokenReview(Protocol):
-    """Reviews tokens of Kubernetes' service accounts (`consulpy.agent.process.token_review`)."""
-
-    def __call__(self, config: "KubernetesConfig", bearer: str) -> "ServiceAccount":
-        """The service account. Blocks; raises `RPCError`."""
-
-
-def _no_token_review(config: "KubernetesConfig", bearer: str) -> "ServiceAccount":  # noqa: ARG001
-    raise RPCError("this server cannot ask Kubernetes")
-
-
-class JwtKeys(Protocol):
-    """The keys of an auth method that names a URL (`consulpy.agent.process.jwt_keys`)."""
-
-    def __call__(self, config: "JwtConfig", *, wants_new: bool = False) -> list[Any]:
-        """Public keys; `wants_new`: none of the cached ones fits. Blocks; raises `RPCError`."""
-
-
-def _no_jwt_keys(config: "JwtConfig", *, wants_new: bool = False) -> list[Any]:  # noqa: ARG001
-    raise RPCError("this server cannot fetch keys")
 
 
 class ResetFile(Protocol):
@@ -175,6 +152,8 @@ class Server:
         self.authority: CertificateAuthority | None = None
         #: The datacenter that has the policies, roles and global tokens; "": this one.
         self.primary_datacenter = ""
+        #: Whether tokens are copied from there, and some belong to this one only.
+        self.has_local_tokens = True
         #: The primary datacenter, where config entries and intentions are written; "": this is it.
         self.mesh_primary = ""
         #: How the copying from there goes, if this server does it.
@@ -182,9 +161,9 @@ class Server:
         #: The secret that it reads there with.
         self.replication_token: Callable[[], str] = str
         #: Asks Kubernetes for the service account of a token; blocks, raises `RPCError`.
-        self.review_token: TokenReview = _no_token_review
+        self.review_token: TokenReview = no_token_review
         #: Fetches the keys of an auth method.
-        self.jwt_keys: JwtKeys = _no_jwt_keys
+        self.jwt_keys: JwtKeys = no_jwt_keys
         #: The ACL bootstrap reset file.
         self.reset_file: ResetFile = NoResetFile()
         #: Called after a snapshot replaced the state.
@@ -283,7 +262,7 @@ class Server:
         if method.kind is Kind.LOCAL:
             if datacenter and datacenter != self.datacenter:
                 return self._forward(datacenter, method, request)
-            return self.guard.invoke(self, method, request)
+            return self._serve(method, request)
         if datacenter is not None and datacenter != self.datacenter:
             return self._forward(datacenter, method, request)
         if self.primary_datacenter and method.name in PRIMARY_CALLS:
@@ -366,9 +345,19 @@ class Server:
         return self.remote_datacenters.call(datacenter, method, request)
 
     def _serve(self, method: Method, request: Record, dependencies: DependencySet | None = None) -> "Deferred[Any]":
-        if method.kind is Kind.WRITE:
+        prepare = self.guard.prepare
+        if prepare is not None:
+            pending = prepare(self, method.name, request)
+            if pending is not None:
+                return pending.addCallback(lambda _: self._serve_prepared(method, request))
+        return self._serve_prepared(method, request, dependencies)
+
+    def _serve_prepared(
+        self, method: Method, request: Record, dependencies: DependencySet | None = None
+    ) -> "Deferred[Any]":
+        if method.kind is not Kind.READ:
             return self.guard.invoke(self, method, request)
-        options = getattr(request, "options", None)
+        prepare, options = self.guard.prepare, getattr(request, "options", None)
         min_index = options.min_query_index if options is not None else 0
 
         def run(watch: WatchSet | None) -> Any:
@@ -380,7 +369,14 @@ class Server:
         limit_s = wait_s(options.max_query_time, self.rng, self.waits)
         store = self.store
         query = BlockingQuery(
-            run, min_index, limit_s, store.watchers, self.clock, lambda: store.indexes, self.long_reads.finish
+            run,
+            min_index,
+            limit_s,
+            store.watchers,
+            self.clock,
+            lambda: store.indexes,
+            self.long_reads.finish,
+            prepare=None if prepare is None else lambda: prepare(self, method.name, request),
         )
         self.waiting += 1
         return query.reply.addBoth(self._unblocked)

@@ -45,6 +45,10 @@ def perform(server: "Server", request: SnapshotRequest, data: Spool | None) -> "
 async def _perform(server: "Server", request: SnapshotRequest, data: Spool | None) -> SnapshotResult:
     if request.datacenter != server.datacenter:
         raise NoPathToDatacenter
+    prepare = server.guard.prepare
+    pending = prepare(server, "Snapshot", request) if prepare is not None else None
+    if pending is not None:
+        await pending
     server.guard.require_snapshot(request.token)
     if not server.is_leader and not (request.allow_stale and request.op == SAVE):
         if server.quorum is None:

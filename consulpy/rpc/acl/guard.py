@@ -3,6 +3,7 @@
 `Guard` asks the table of `consulpy.rpc.acl.table`; `NoGuard` (`interface`) stands in its place without access control.
 """
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -13,6 +14,7 @@ from consulpy.codec.record import Record
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.log import Logger
 from consulpy.rpc.acl.denied import Denied, require
+from consulpy.rpc.acl.interface import Prepare
 from consulpy.rpc.acl.resolver import Identity
 from consulpy.rpc.acl.table import ACCESS, Access
 from consulpy.rpc.acl.tokens import token_of
@@ -33,20 +35,38 @@ class Resolver(Protocol):
     def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:
         """The token and its rights. Raises `RPCError`."""
 
+    def identify(self, secret: str) -> "Identity | Coroutine[Any, Any, Identity]":
+        """The same, read now if its time is over. Raises `RPCError`, or fails with it."""
+
 
 class Guard:
-    """Access control is on. `lists_keys_by_right`: `acl.enable_key_list_policy`."""
+    """Access control is on. `lists_keys_by_right`: `acl.enable_key_list_policy`.
+
+    `prepare`: see `CallGuard`.
+    """
 
     is_on = True
 
-    def __init__(self, resolver: Resolver, *, default_allows: bool, lists_keys_by_right: bool = False) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        *,
+        default_allows: bool,
+        lists_keys_by_right: bool = False,
+        prepare: Prepare | None = None,
+    ) -> None:
         self._resolver = resolver
+        self.prepare = prepare
         self.default_allows = default_allows
         self.lists_keys_by_right = lists_keys_by_right
 
     def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:
         """The token and its rights. Raises `RPCError`."""
         return self._resolver.resolve(secret, watch)
+
+    def identify(self, secret: str) -> "Identity | Coroutine[Any, Any, Identity]":
+        """The same, read now if its time is over. Raises `RPCError`, or fails with it."""
+        return self._resolver.identify(secret)
 
     def require_snapshot(self, secret: str) -> None:
         """Saving and restoring the whole state, with all secrets in it. Raises `RPCError`."""

@@ -3,6 +3,7 @@
 `server` is the `consulpy.rpc.server.Server` that serves the call; it is not named here, as it imports this module.
 """
 
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -14,9 +15,17 @@ from consulpy.rpc.methods import Method
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import Token
 
+#: Has the tokens of a call read, whose rights are asked for right afterwards: (server, name of the method, request).
+#: None: they are known. The result never fails and may be cancelled.
+Prepare = Callable[[Any, str, Record], "Deferred[None] | None"]
+
 
 class CallGuard(Protocol):
     """Checks the rights of each call and filters its reply (`consulpy.rpc.acl.guard.Guard`, `NoGuard`)."""
+
+    @property
+    def prepare(self) -> Prepare | None:
+        """Comes before each `read`, `invoke` and `require_snapshot`; None: tokens are in the state."""
 
     @property
     def is_on(self) -> bool:
@@ -39,6 +48,9 @@ class CallGuard(Protocol):
     def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:
         """The token and its rights; `watch` takes the dependencies of the answer. Raises `RPCError`."""
 
+    def identify(self, secret: str) -> "Identity | Coroutine[Any, Any, Identity]":
+        """The same, read now if its time is over. Raises `RPCError`, or fails with it."""
+
     def require_snapshot(self, secret: str) -> None:
         """Check the right to save and restore the state. Raises `RPCError`."""
 
@@ -48,6 +60,7 @@ class NoGuard:
 
     #: Whether there is access control.
     is_on = False
+    prepare: Prepare | None = None
     #: Whether listing keys is a right of its own.
     lists_keys_by_right = False
     #: What holds where no rule says anything.
@@ -64,6 +77,10 @@ class NoGuard:
     def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:  # noqa: ARG002
         """An identity that may do everything."""
         return Identity(Token(), UNRESTRICTED)
+
+    def identify(self, secret: str) -> Identity:
+        """An identity that may do everything."""
+        return self.resolve(secret)
 
     def require_snapshot(self, secret: str) -> None:
         """Every token may save and restore."""

@@ -15,19 +15,32 @@ from consulpy.state.store import Store
 
 _GLOBAL: Final = frozenset({"ACL.PolicySet", "ACL.PolicyDelete", "ACL.RoleSet", "ACL.RoleDelete"})
 _TOKENS: Final = frozenset({"ACL.TokenSet", "ACL.TokenClone", "ACL.TokenDelete"})
-#: There is no first token but the primary's; tokens from before 1.4 are written there.
-_NOT_HERE: Final = frozenset({"ACL.BootstrapTokens", "ACL.Bootstrap", "ACL.Apply"})
+_TOKEN_READS: Final = frozenset({"ACL.TokenRead", "ACL.TokenList", "ACL.TokenBatchRead"})
+#: Tokens from before 1.4 are the primary's.
+_LEGACY: Final = frozenset({"ACL.Apply", "ACL.Get", "ACL.List"})
+#: There is no first token but the primary's.
+_NOT_HERE: Final = frozenset({"ACL.BootstrapTokens", "ACL.Bootstrap"})
+#: What gives local tokens, of which a datacenter that copies no tokens has none.
+_OF_AUTH_METHODS: Final = frozenset(
+    {
+        "ACL.Login",
+        "ACL.Logout",
+        *(f"ACL.AuthMethod{action}" for action in ("Read", "List", "Set", "Delete")),
+        *(f"ACL.BindingRule{action}" for action in ("Read", "List", "Set", "Delete")),
+    }
+)
 #: Written in the primary datacenter, and copied by the others: config entries always, intentions where Connect is on.
 CONFIG_ENTRY_WRITES: Final = frozenset({"ConfigEntry.Apply", "ConfigEntry.Delete", "ConfigEntry.DeleteCas"})
 INTENTION_WRITE: Final = "Intention.Apply"
 #: Calls that a server outside the primary datacenter may have to pass on.
-PRIMARY_CALLS: Final = _GLOBAL | _TOKENS | _NOT_HERE
+PRIMARY_CALLS: Final = _GLOBAL | _TOKENS | _TOKEN_READS | _LEGACY | _NOT_HERE | _OF_AUTH_METHODS
 
 
 class SecondaryServer(Protocol):
     """The part of a `consulpy.rpc.server.Server` that decides where a call is served."""
 
     primary_datacenter: str
+    has_local_tokens: bool
 
     @property
     def store(self) -> Store:
@@ -38,11 +51,22 @@ def home_of(server: SecondaryServer, method: Method, request: Any) -> str:
     """The datacenter that has to answer a call to a server outside the primary one; "": this one. Raises `RPCError`."""
     if method.name in _NOT_HERE:
         raise RPCError("ACL support disabled")
-    if method.name in _GLOBAL:
+    if method.name in _GLOBAL | _LEGACY:
         return server.primary_datacenter
+    if not server.has_local_tokens:
+        return _home_without_tokens(server, method, request)
     if method.name not in _TOKENS:
         return ""
     return "" if _is_local(server, request) else server.primary_datacenter
+
+
+def _home_without_tokens(server: SecondaryServer, method: Method, request: Any) -> str:
+    if method.name in _OF_AUTH_METHODS:
+        raise RPCError("Token replication is required for auth methods to function")
+    given = getattr(request, "acl_token", None)
+    if given is not None and given.local:
+        raise RPCError("Local tokens are disabled")
+    return server.primary_datacenter
 
 
 def _is_local(server: SecondaryServer, request: Any) -> bool:

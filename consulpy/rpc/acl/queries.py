@@ -45,6 +45,16 @@ def _seen(authorizer: Authorizer, query: PreparedQuery) -> PreparedQuery:
     return visible[0]
 
 
+def own_token(server: "Server", method: str, request: object) -> str:
+    """The secret of the query that a call executes; "": none."""
+    query: PreparedQuery | None = None
+    if method == "PreparedQuery.Execute" and isinstance(request, QueryExecuteRequest):
+        query = server.store.queries.resolve(request.query_id_or_name, request.agent)
+    elif method == "PreparedQuery.ExecuteRemote" and isinstance(request, QueryExecuteRemoteRequest):
+        query = request.query
+    return query.token if query is not None else ""
+
+
 def executed(
     authorizer: Authorizer, server: "Server", request: QueryExecuteRequest, reply: QueryExecuteReply
 ) -> QueryExecuteReply:

@@ -170,6 +170,10 @@ class StateResolver:
                 raise AclNotFound
         return found
 
+    def identify(self, secret: str) -> Identity:
+        """The same. Raises `RPCError`."""
+        return self.resolve(secret)
+
     def _grants(self, store: Store, token: Token) -> Grants:
         acl = store.acl
         roles = [role for link in token.roles or () if (role := acl.roles.get(link.id.lower())) is not None]

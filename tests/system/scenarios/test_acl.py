@@ -181,3 +181,36 @@ def test_another_datacenter_copies_tokens_policies_and_roles(
     datacenter.ask(1, f"acl/token/{accessor}", MASTER, "DELETE")
     eventually(lambda: datacenter.is_refused(5, "kv/a/x", token), "the token is gone", 60)
     assert datacenter.ask(5, "kv/c", local, "PUT", raw=b"2") is True
+
+
+@pytest.mark.parametrize(("primary", "secondary"), [(OWN, REAL), (REAL, OWN), (OWN, OWN)])
+def test_another_datacenter_that_copies_no_tokens_asks_for_them(
+    datacenter: Datacenter, primary: str, secondary: str
+) -> None:
+    """Its servers read tokens in the primary datacenter and keep them; what they know lasts while that is away."""
+    second = SETTINGS | {
+        "primary_datacenter": "dc1",
+        "datacenter": "dc2",
+        "retry_join_wan": [datacenter.address(1)],
+        "acl": {
+            "enabled": True,
+            "default_policy": "deny",
+            "token_ttl": "1s",
+            "tokens": {"agent": MASTER, "replication": MASTER},
+        },
+    }
+    datacenter.start(1, primary, "-server", "-bootstrap-expect", "1", settings=SETTINGS | {"primary_datacenter": "dc1"})
+    eventually(lambda: datacenter.ask(1, "acl/token/self", MASTER), "the master token exists")
+    token = datacenter.write_token(1, "half", 'key_prefix "a/" { policy = "write" }')
+    datacenter.start(5, secondary, "-server", "-bootstrap-expect", "1", "-retry-join", "127.0.0.1:1", settings=second)
+    eventually(lambda: datacenter.ask(5, "kv/a/x", token, "PUT", raw=b"1"), "the token is known", 90)
+    assert datacenter.is_refused(5, "kv/b/x", token, "PUT", 1)
+    assert datacenter.is_refused(5, "kv/a/x?raw")
+    assert datacenter.ask(5, "acl/replication", MASTER)["ReplicationType"] == "policies"
+    made = datacenter.ask(5, "acl/token", MASTER, "PUT", {"Description": "of the primary"})
+    assert datacenter.ask(1, f"acl/token/{made['AccessorID']}", MASTER)["Description"] == "of the primary"
+    accessor = datacenter.ask(1, "acl/token/self", token)["AccessorID"]
+    datacenter.ask(1, f"acl/token/{accessor}", MASTER, "DELETE")
+    eventually(lambda: datacenter.is_refused(5, "kv/a/x", token), "the token is gone", 60)
+    datacenter.running[1].kill()
+    assert datacenter.ask(5, "kv/a/x", MASTER, "PUT", raw=b"2") is True

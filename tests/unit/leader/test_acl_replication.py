@@ -18,7 +18,7 @@ from tests.harness.guarded import MASTER, GuardedAgent, GuardedHarness
 class Pair:
     """A primary datacenter, and another one that copies it with `secret`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_tokens: bool = True) -> None:
         self.primary = GuardedHarness()
         self.secondary = GuardedAgent()
         self.secret = MASTER
@@ -34,6 +34,7 @@ class Pair:
             self.secondary.server.submit,
             lambda: self.secret,
             lambda _level, text: self.lines.append(text),
+            with_tokens=with_tokens,
         )
 
     def _ask(self, method: str, request: Record) -> "Deferred[Any]":
@@ -87,6 +88,15 @@ def test_what_is_there_and_what_changes_is_copied() -> None:
     assert pair.secondary.server.store.acl.token(second) is None
     assert pair.copying.status.replicated_token_index > 0
     assert pair.lines == []
+
+
+def test_without_token_replication_policies_and_roles_are_copied() -> None:
+    pair = Pair(with_tokens=False)
+    pair.primary.token('key "a" { policy = "read" }')
+    pair.copying.start()
+    pair.settle()
+    assert pair.differences() == ["tokens"]
+    assert pair.copying.status.replication_type == "policies"
 
 
 def test_local_tokens_stay_where_they_are() -> None:

@@ -11,7 +11,7 @@ from consulpy.acl.levels import READ, WRITE
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
-from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
+from consulpy.rpc.acl.remote import DOWN_POLICIES, RETRY_S, RemoteResolver
 from consulpy.rpc.acl.resolver import AclNotFound, Authorizers
 from consulpy.structs.acl import Link, Policy, Role, Token
 from consulpy.structs.acl_requests import PolicyBatchReply, RolesReply, TokenReply
@@ -157,6 +157,7 @@ def test_a_removed_token_is_refused_when_servers_are_back() -> None:
     agent.clock.advance(TTL_S + 1)
     assert agent.may_write()
     agent.servers.down, agent.servers.token = False, None
+    agent.clock.advance(RETRY_S + 0.1)
     with pytest.raises(AclNotFound):
         agent.resolve()
 
