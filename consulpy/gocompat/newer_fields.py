@@ -108,6 +108,7 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     "IngressListener": {"TLS": "1.11"},
     "IngressService": _TENANCY | _HTTP_HEADERS | _INGRESS_LIMITS | {"TLS": "1.11"},
     "TerminatingGateway": _ENTRY,
+    "NewerEntry": _ENTRY,
     "ServiceIntentions": _ENTRY | {"JWT": "1.16", "TransparentProxy": "1.10"},
     "SourceIntention": _TENANCY | {"Permissions": "1.9", "Peer": "1.14", "SamenessGroup": "1.16 Enterprise"},
     "LinkedService": {"Namespace": "1.7 Enterprise", "DisableAutoHostRewrite": "1.20"},

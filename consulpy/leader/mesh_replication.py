@@ -18,7 +18,8 @@ from consulpy.state.command import Command
 from consulpy.state.commands import ConfigEntry, Intention
 from consulpy.state.config_entry import DELETE, UPSERT
 from consulpy.state.store import Store
-from consulpy.structs.config_entry_requests import EntryRequest
+from consulpy.structs.config_entry import KINDS
+from consulpy.structs.config_entry_requests import AllEntriesQuery, EntryRequest
 from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import SpecificRequest
@@ -106,11 +107,13 @@ class MeshReplication:
     async def _list(self, method: str, index: int) -> Any:
         options = QueryOptions(token=self._token(), allow_stale=True, min_query_index=index)
         options.max_query_time = _WAIT_NS if index else 0
-        return await self._ask(method, SpecificRequest(datacenter=self._primary, options=options))
+        kind = AllEntriesQuery if method == "ConfigEntry.ListAll" else SpecificRequest
+        return await self._ask(method, kind(datacenter=self._primary, options=options))
 
     async def _entries(self, index: int) -> int:
         reply = await self._list("ConfigEntry.ListAll", index)
-        here = {(each.kind, each.name): each for each in self._store().config_entries.table.all()}
+        entries = self._store().config_entries.table.all()
+        here = {(each.kind, each.name): each for each in entries if each.kind in KINDS}  # newer ones are not copied
         there = {(each.kind, each.name): each for each in reply.entries}
         refused: list[RPCError] = []
         for key in sorted(here.keys() - there.keys(), key=_rank, reverse=True):

@@ -67,6 +67,9 @@ class Quorum(Protocol):
     def health(self) -> "list[ServerHealth]":
         """Health of the servers, from the last run of autopilot. Raises `RPCError` before the first."""
 
+    def without_newer_kinds(self) -> "Deferred[list[str]]":
+        """The addresses of the other servers that do not know newer kinds of config entries, or do not answer."""
+
     def remove(self, server_id: str) -> "Deferred[None]":
         """Remove a server. Fails with `RPCError`."""
 

@@ -9,6 +9,8 @@ from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
 from consulpy.state.watch import WatchSet
+from consulpy.structs.config_entry import KINDS
+from consulpy.structs.newer_config_entry import NEWER_KINDS
 
 CONFIG_ENTRIES: Final = "config-entries"
 
@@ -30,6 +32,10 @@ class ConfigEntries:
         """All entries of a kind, or of every kind, by kind and name."""
         rows = self.table.by("kind", kind) if kind else self.table.all()
         return self._indexes.max(watch, CONFIG_ENTRIES), rows
+
+    def has_newer_kinds(self) -> bool:
+        """Whether there is an entry of a kind that servers of 1.8.7 do not know."""
+        return any(self.table.by("kind", kind) for kind in NEWER_KINDS)
 
     def find(self, kind: str, name: str) -> Any:
         """An entry of exactly this name, or None: links between entries regard the case of names."""
@@ -70,7 +76,8 @@ class ConfigEntries:
     def _check(self, kind: str, name: str, new: Any) -> None:
         from consulpy.connect.discovery_chain.check import check_change  # not needed to start
 
-        check_change(self, kind, name, new)
+        if kind in KINDS:  # newer ones are in no chain
+            check_change(self, kind, name, new)
 
 
 def entry_key(kind: str, name: str) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
-from consulpy.structs.config_entry import Objects, decode_entry, plain_value
+from consulpy.structs.config_entry import Objects, plain_value
+from consulpy.structs.newer_config_entry import decode_any_entry
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import Read, Write
 from consulpy.structs.service import Expose, MeshGateway
@@ -39,7 +40,7 @@ class EntryRequest(Write):
             datacenter=plain_value(body.get(b"Datacenter")) or "",
             token=plain_value(body.get(b"Token")) or "",
             op=plain_value(body.get(b"Op")) or "",
-            entry=decode_entry(kind, body.get(b"Entry")),
+            entry=decode_any_entry(kind, body.get(b"Entry")),
             leading_kind=kind,
         )
 
@@ -50,6 +51,13 @@ class EntryQuery(Read):
 
     kind: str = ""
     name: str = ""
+
+
+@dataclass(slots=True)
+class AllEntriesQuery(Read):
+    """ConfigEntry.ListAll. `kinds` (Consul 1.9): only these; None: those that 1.8.7 knows."""
+
+    kinds: list[str] | None = go(is_optional=True, default=None)
 
 
 @dataclass(slots=True)
@@ -69,7 +77,7 @@ class EntryReply(Record):
         """See `Record.from_wire`."""
         objects = Objects(raw)
         kind = objects.next_text()
-        entry = decode_entry(kind, objects.next()) if kind else None
+        entry = decode_any_entry(kind, objects.next()) if kind else None
         return cls(entry=entry, meta=QueryMeta.from_wire(objects.next()))
 
 
@@ -94,7 +102,7 @@ class EntriesReply(Record):
         kind, body = objects.next_text(), objects.next()
         if not isinstance(body, dict):
             raise WireError("EntriesReply: a map was expected")
-        entries = [decode_entry(kind, each) for each in body.get(b"Entries") or ()]
+        entries = [decode_any_entry(kind, each) for each in body.get(b"Entries") or ()]
         return cls(kind=kind, entries=entries, meta=QueryMeta.from_wire(body))
 
 
@@ -120,7 +128,7 @@ class AllEntriesReply(Record):
         entries = []
         for _ in range(count):
             kind = objects.next_text()
-            entries.append(decode_entry(kind, objects.next()))
+            entries.append(decode_any_entry(kind, objects.next()))
         return cls(entries=entries, meta=QueryMeta.from_wire(objects.next()))
 
 

@@ -15,6 +15,7 @@ from consulpy.errors import RPCError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import KINDS, Entry
 from consulpy.structs.intention import ALLOW, CONSUL_SOURCE, DEFAULT_NAMESPACE, DENY, WILDCARD, Intention, sort_key
+from consulpy.structs.newer_config_entry import NEWER_KINDS, NewerEntry
 
 SERVICE_INTENTIONS: Final = "service-intentions"
 #: Most characters of a description.
@@ -47,7 +48,11 @@ class ServiceIntentions(Entry):
 
 
 #: The kinds of the HTTP API.
-API_KINDS: Final[Mapping[str, type[Any]]] = {**KINDS, SERVICE_INTENTIONS: ServiceIntentions}
+API_KINDS: Final[Mapping[str, type[Any]]] = {
+    **KINDS,
+    SERVICE_INTENTIONS: ServiceIntentions,
+    **dict.fromkeys(NEWER_KINDS, NewerEntry),
+}
 
 
 def is_shown(intention: Intention) -> bool:

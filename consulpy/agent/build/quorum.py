@@ -126,8 +126,9 @@ class QuorumServer(Observer):
             others.stats,
             self._autopilot,
             reporter("autopilot"),
-            others.peers,
+            others.peers_if_it_may_join,
         )
+        others.needs_newer_kinds = self.store.config_entries.has_newer_kinds
         self._bootstrap = Bootstrap(config, reactor, self.raft, pool, others.alive)
         server.quorum = self
 
@@ -303,6 +304,10 @@ class QuorumServer(Observer):
             for server in self.servers()
             if server.id in seen
         ]
+
+    def without_newer_kinds(self) -> "Deferred[list[str]]":
+        """See `Quorum`."""
+        return Deferred.fromCoroutine(self._others.without_newer_kinds())
 
     def remove(self, server_id: str) -> "Deferred[None]":
         """See `Quorum`."""

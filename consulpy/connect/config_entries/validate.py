@@ -20,6 +20,7 @@ from consulpy.structs.config_entry import (
     ServiceSplitter,
     TerminatingGateway,
 )
+from consulpy.structs.newer_config_entry import NewerEntry, newer_errors
 
 #: Errors of entries without a name, where they are not the usual one.
 _NAMELESS: Final = {
@@ -59,6 +60,9 @@ def _errors(entry: Any) -> Iterator[str]:
         yield from ingress_errors(entry)
     elif isinstance(entry, TerminatingGateway):
         yield from terminating_errors(entry)
+    elif isinstance(entry, NewerEntry):
+        yield from free_settings_errors(entry.body, entry.kind)
+        yield from newer_errors(entry)
 
 
 def meta_errors(meta: dict[str, str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.gocompat.json_decode import GoError, nanoseconds
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import KINDS
+from consulpy.structs.newer_config_entry import MESH, NEWER_KINDS, NewerEntry
 
 _DURATIONS: Final = frozenset({"connect_timeout", "request_timeout", "override_connect_timeout"})
 _R = TypeVar("_R", bound=Record)
@@ -38,10 +39,37 @@ def entry_of(raw: Any, kinds: Mapping[str, type[Any]] = KINDS) -> Any:
     if known is None:
         raise GoError(f"invalid config entry kind: {kind}")
     unknown: list[str] = []
-    entry = _record(known, raw, "", unknown)
+    entry = _newer(kind, raw, unknown) if known is NewerEntry else _record(known, raw, "", unknown)
     if unknown:
         raise GoError(format_errors(unknown))
     return entry
+
+
+def _newer(kind: str, raw: dict[str, Any], unknown: list[str]) -> NewerEntry:
+    """An entry of a newer kind: its fields are known by name, what is in them is kept without its nulls."""
+    fields = {name.lower(): name for name in NEWER_KINDS[kind].fields}
+    entry = NewerEntry(kind=kind, name=MESH if kind == MESH else "")
+    for key, value in raw.items():
+        plain_name = key.replace("_", "").lower()
+        if plain_name in fields:
+            if value is not None:
+                entry.body[fields[plain_name]] = _without_nulls(value)
+        elif plain_name == "name":
+            if kind != MESH or value not in (None, "", MESH):
+                entry.name = _scalar(str, value, "Name")
+        elif plain_name == "meta":
+            entry.meta = _value(dict[str, str], value, "Meta", unknown) if value else None
+        elif plain_name not in ("kind", "createindex", "modifyindex"):
+            _note_unknown(NewerEntry, key, value, key, unknown)
+    if kind == MESH and entry.name != MESH:
+        unknown.append('invalid config key "Name" - there is one mesh')
+    return entry
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value if each is not None] if isinstance(value, list) else value
 
 
 def weakly_decoded(cls: type[_R], raw: Any) -> _R:

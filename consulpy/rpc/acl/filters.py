@@ -17,6 +17,7 @@ from consulpy.structs.config_entry_requests import EntriesReply as ConfigEntries
 from consulpy.structs.gateway import GatewayServicesReply, ServiceDumpReply
 from consulpy.structs.intention import IntentionsReply
 from consulpy.structs.kv import EntriesReply, KeysReply
+from consulpy.structs.newer_config_entry import NEWER_KINDS
 from consulpy.structs.operator import MeshGatewaysReply
 from consulpy.structs.prepared_query import PreparedQuery, QueriesReply, QueryExecuteReply
 from consulpy.structs.service import CheckServiceNode, NodeServiceList, NodeServices
@@ -212,7 +213,9 @@ def _config_entries(field: str) -> _Filter:
 
 
 def may_read_config(authorizer: Authorizer, kind: str, name: str) -> bool:
-    """Whether a config entry may be seen."""
+    """Whether a config entry may be seen. Those of newer kinds: with operator's right, as the mesh's."""
+    if kind in NEWER_KINDS:
+        return authorizer.allows("operator", "", READ)
     return kind in _OPEN_KINDS or authorizer.allows("service", name, READ)
 
 

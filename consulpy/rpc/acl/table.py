@@ -150,6 +150,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Session.List": FILTERED,
     "Session.NodeSessions": FILTERED,
     "Session.Renew": Access(checks.session_renewal),
+    "Status.ConfigEntryKinds": OPEN,
     "Status.Leader": OPEN,
     "Status.Peers": OPEN,
     "Status.Ping": OPEN,

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
+
 from consulpy.codec.record import plain
 from consulpy.errors import RPCError
 from consulpy.rpc.methods import read, write
@@ -16,6 +18,7 @@ from consulpy.structs.config_entry import (
     ProxyDefaults,
 )
 from consulpy.structs.config_entry_requests import (
+    AllEntriesQuery,
     AllEntriesReply,
     EntriesReply,
     EntryQuery,
@@ -25,7 +28,8 @@ from consulpy.structs.config_entry_requests import (
     ServiceConfigRequest,
     UpstreamConfig,
 )
-from consulpy.structs.requests import Empty, SpecificRequest
+from consulpy.structs.newer_config_entry import NewerEntry, is_known_kind, refuse_newer
+from consulpy.structs.requests import Empty
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
@@ -42,7 +46,10 @@ def _refuse_null(request: EntryRequest) -> None:
 
 @write("ConfigEntry.Apply", EntryRequest, bool, check_forwarded=_refuse_null)
 def apply(server: "Server", request: EntryRequest) -> Any:
-    """Write an entry; with `upsert-cas` only if its index is unchanged."""
+    """Write an entry; with `upsert-cas` only if its index is unchanged.
+
+    One of a newer kind only if all servers of the quorum know these: the others would end.
+    """
     from consulpy.connect.config_entries.normalize import normalized
     from consulpy.connect.config_entries.validate import validate
 
@@ -51,7 +58,17 @@ def apply(server: "Server", request: EntryRequest) -> Any:
     op = request.op or UPSERT
     if op not in (UPSERT, UPSERT_CAS):
         raise RPCError(f"invalid config entry operation type: {op}")
+    if isinstance(entry, NewerEntry):
+        return Deferred.fromCoroutine(_write_newer(server, _request(server, request, op, entry)))
     return server.config_entry_writes.run(server.submit, Command(_request(server, request, op, entry)))
+
+
+async def _write_newer(server: "Server", request: EntryRequest) -> Any:
+    if server.quorum is not None and len(server.peers) > 1:
+        lacking = await server.quorum.without_newer_kinds()
+        if lacking:
+            raise refuse_newer(request.entry.kind, lacking)
+    return await server.config_entry_writes.run(server.submit, Command(request))
 
 
 @write("ConfigEntry.Delete", EntryRequest, Empty)
@@ -60,6 +77,8 @@ def delete(server: "Server", request: EntryRequest) -> Any:
     from consulpy.connect.config_entries.normalize import normalized
 
     entry = normalized(request.entry, request.leading_kind)
+    if isinstance(entry, NewerEntry) and server.store.config_entries.get(None, entry.kind, entry.name)[1] is None:
+        return Empty()  # servers that do not know the kind are not told
     command = Command(_request(server, request, DELETE, entry))
     return server.config_entry_writes.run(server.submit, command).addCallback(lambda _: Empty())
 
@@ -114,17 +133,18 @@ def list_kind(server: "Server", request: EntryQuery, watch: WatchSet | None) -> 
     return reply
 
 
-@read("ConfigEntry.ListAll", SpecificRequest, AllEntriesReply)
-def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> AllEntriesReply:  # noqa: ARG001
-    """All entries of all kinds, for replication."""
+@read("ConfigEntry.ListAll", AllEntriesQuery, AllEntriesReply)
+def list_all(server: "Server", request: AllEntriesQuery, watch: WatchSet | None) -> AllEntriesReply:
+    """All entries of these kinds, for replication; others would end the work of servers of 1.8.7."""
     index, entries = server.store.config_entries.all(watch)
-    reply = AllEntriesReply(entries=list(entries))
+    kinds = request.kinds if request.kinds is not None else KINDS
+    reply = AllEntriesReply(entries=[entry for entry in entries if entry.kind in kinds])
     reply.meta.index = index
     return reply
 
 
 def _check_kind(kind: str) -> None:
-    if kind and kind not in KINDS:
+    if kind and not is_known_kind(kind):
         raise RPCError(f"invalid config entry kind: {kind}")
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.rpc.methods import local
+from consulpy.structs.newer_config_entry import NEWER_KINDS
 from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def leader(server: "Server", request: SpecificRequest) -> str:  # noqa: ARG001
 def peers(server: "Server", request: SpecificRequest) -> list[str]:  # noqa: ARG001
     """The "ip:8300" of all servers that vote or replicate."""
     return list(server.peers)
+
+
+@local("Status.ConfigEntryKinds", Empty, list)
+def config_entry_kinds(server: "Server", request: Empty) -> list[str]:  # noqa: ARG001
+    """The newer kinds of config entries that this program can store. Only this program has the method."""
+    return list(NEWER_KINDS)
 
 
 @local("Status.RaftStats", Empty, RaftStats)

@@ -12,9 +12,8 @@ from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_names
 from consulpy.http.api.routes.kv import unsigned
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers
-from consulpy.structs.config_entry import KINDS
-from consulpy.structs.config_entry_requests import EntryQuery, EntryRequest
-from consulpy.structs.requests import SpecificRequest
+from consulpy.structs.config_entry_requests import AllEntriesQuery, EntryQuery, EntryRequest
+from consulpy.structs.newer_config_entry import NEWER_KINDS
 from consulpy.structs.service_intentions import (
     API_KINDS,
     SERVICE_INTENTIONS,
@@ -38,7 +37,7 @@ async def get(agent: "AgentInterface", request: Request) -> Response:
     refuse_namespaces(request)
     kind, name = _kind_and_name(request)
     if not request.tail:
-        reply = await agent.caller.call("ConfigEntry.ListAll", apply_to_read(agent, request, SpecificRequest()))
+        reply = await agent.caller.call("ConfigEntry.ListAll", apply_to_read(agent, request, AllEntriesQuery()))
         return Response([entry.to_json() for entry in reply.entries], headers=meta_headers(reply.meta))
     if kind == SERVICE_INTENTIONS:
         return await _get_intentions(agent, request, name)
@@ -47,8 +46,8 @@ async def get(agent: "AgentInterface", request: Request) -> Response:
         expression, query.options.filter = query.options.filter, ""  # real servers of 1.8.7 would skip it
         found = await agent.caller.call("ConfigEntry.List", query)
         shown = found.entries
-        if expression and kind in KINDS:
-            shown = list(filter(compile_filter(expression, KINDS[kind]), shown))
+        if expression and kind in API_KINDS:
+            shown = list(filter(compile_filter(expression, API_KINDS[kind]), shown))
         return Response([entry.to_json() for entry in shown], headers=meta_headers(found.meta))
     reply = await agent.caller.call("ConfigEntry.Get", query)
     headers = meta_headers(reply.meta)
@@ -98,10 +97,10 @@ async def delete(agent: "AgentInterface", request: Request) -> Response:
         cas = unsigned(request.query.get("cas")) if "cas" in request.query else None
         removed = await service_intentions.remove(agent, request, name, cas)
         return Response({} if cas is None else removed)
-    known = KINDS.get(kind)
+    known = API_KINDS.get(kind)
     if known is None:
         raise BadRequest(f"invalid config entry kind: {kind}")
-    entry: Any = known(name=name)
+    entry: Any = known(kind=kind if kind in NEWER_KINDS else "", name=name)
     body = apply_to_write(agent, request, EntryRequest(entry=entry, leading_kind=kind))
     if "cas" not in request.query:
         await agent.caller.call("ConfigEntry.Delete", body)

@@ -1,0 +1,166 @@
+"""Kinds of config entries after 1.8.7, as Terraform, consul-k8s and the Go client write them: kept, never run."""
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+
+from consulpy.rpc.endpoints.status import config_entry_kinds
+from consulpy.state.commands import COMMANDS
+from consulpy.structs.config_entry import KINDS
+from consulpy.structs.config_entry_requests import AllEntriesQuery
+from consulpy.structs.newer_config_entry import NEWER_KINDS
+from consulpy.structs.requests import Empty
+from tests.harness.guarded import GuardedHarness
+from tests.harness.http import FakeAgent, HttpHarness
+
+KEY_SET = {"Local": {"JWKS": "eyJrZXlzIjpbXX0="}}
+#: What is written, by the version that it stands for.
+ENTRIES: dict[str, dict[str, Any]] = {
+    "1.10": {"Kind": "mesh", "TransparentProxy": {"MeshDestinationsOnly": False}, "Meta": {"a": "b"}},
+    "1.11": {
+        "Kind": "exported-services",
+        "Name": "default",
+        "Services": [{"Name": "web", "Consumers": [{"Peer": "x"}]}],
+    },
+    "1.15 gateway": {
+        "Kind": "api-gateway",
+        "Name": "gw",
+        "Listeners": [{"Name": "l", "Port": 8443, "Protocol": "http"}],
+    },
+    "1.15 http": {
+        "Kind": "http-route",
+        "Name": "r",
+        "Parents": [{"Kind": "api-gateway", "Name": "gw"}],
+        "Rules": [{"Services": [{"Name": "web", "Weight": 1}]}],
+        "Hostnames": ["a.example"],
+    },
+    "1.15 tcp": {"Kind": "tcp-route", "Name": "t", "Services": [{"Name": "db"}]},
+    "1.15 cert": {"Kind": "inline-certificate", "Name": "c", "Certificate": "PEM", "PrivateKey": "PEM"},
+    "1.16": {"Kind": "jwt-provider", "Name": "okta", "JSONWebKeySet": KEY_SET, "Issuer": "x", "ClockSkewSeconds": 30},
+    "1.19": {"Kind": "file-system-certificate", "Name": "f", "Certificate": "/c", "PrivateKey": "/k"},
+}
+
+
+@pytest.fixture
+def harness() -> HttpHarness:
+    return HttpHarness(FakeAgent().start())
+
+
+def without_indexes(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in ("CreateIndex", "ModifyIndex")}
+
+
+@pytest.mark.parametrize("version", ENTRIES)
+def test_an_entry_is_kept_as_it_was_written(harness: HttpHarness, version: str) -> None:
+    entry = ENTRIES[version]
+    kind, name = entry["Kind"], entry.get("Name", "mesh")
+    assert harness.ask(f"GET /v1/config/{kind}").json == []
+    assert harness.ask(f"GET /v1/config/{kind}/{name}").status == 404
+    assert harness.ask("PUT /v1/config", entry).json is True
+    found = harness.ask(f"GET /v1/config/{kind}/{name}").json
+    assert without_indexes(found) == entry
+    assert harness.ask(f"GET /v1/config/{kind}").json == [found]
+    assert harness.ask("PUT /v1/config", found).json is True
+    index = harness.ask(f"GET /v1/config/{kind}/{name}").json["ModifyIndex"]
+    assert harness.ask(f"PUT /v1/config?cas={index + 9}", entry).json is False
+    assert harness.ask(f"DELETE /v1/config/{kind}/{name}?cas={index + 9}").json is False
+    assert harness.ask(f"DELETE /v1/config/{kind}/{name}").json == {}
+    assert harness.ask(f"GET /v1/config/{kind}").json == []
+
+
+def test_the_log_holds_all_of_it(harness: HttpHarness) -> None:
+    commands: list[bytes] = []
+    submit = harness.agent.log.submit
+
+    def noted(command: Any, done: Any) -> None:
+        commands.append(command.encode(sparse=True))
+        submit(command, done)
+
+    harness.agent.log.submit = noted  # type: ignore[method-assign]
+    for entry in ENTRIES.values():
+        harness.ask("PUT /v1/config", entry)
+    decoded = [COMMANDS[22].decode(memoryview(data)[1:]).body.entry for data in commands]
+    assert [without_indexes(each.to_json()) for each in decoded] == list(ENTRIES.values())
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ({"Kind": "mesh", "Colour": 1}, 'invalid config key "Colour"'),
+        ({"Kind": "mesh", "Name": "other"}, '"Name"'),
+        ({"Kind": "mesh", "TransparentProxy": {"MeshDestinationsOnly": True}}, "TransparentProxy.MeshDestinationsOnly"),
+        ({"Kind": "mesh", "TLS": {"Incoming": {"TLSMinVersion": "TLSv1_3"}}}, "TLS.Incoming.TLSMinVersion"),
+        ({"Kind": "mesh", "Partition": "team"}, "Enterprise"),
+        ({"Kind": "jwt-provider", "Name": "x"}, "JSONWebKeySet is required"),
+        ({"Kind": "inline-certificate", "Name": "x", "Certificate": "PEM"}, "PrivateKey is required"),
+        ({"Kind": "http-route"}, "Name is required"),
+        ({"Kind": "sameness-group", "Name": "x"}, "invalid config entry kind: sameness-group"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(harness: HttpHarness, entry: dict[str, Any], text: str) -> None:
+    answer = harness.ask("PUT /v1/config", entry)
+    assert answer.status in (400, 500)
+    assert text in answer.text
+    assert not harness.agent.log.store.config_entries.table.all()
+
+
+def test_values_that_say_nothing_are_taken(harness: HttpHarness) -> None:
+    entry = {"Kind": "mesh", "TLS": None, "HTTP": {"SanitizeXForwardedClientCert": False}, "Partition": "default"}
+    assert harness.ask("PUT /v1/config", entry).json is True
+    assert "TLS" not in harness.ask("GET /v1/config/mesh/mesh").json
+
+
+class Others:
+    """A quorum of two, of which one is `lacking`."""
+
+    def __init__(self, lacking: list[str]) -> None:
+        self.lacking = lacking
+        self.peers = ["127.0.0.1:8300", "127.0.0.2:8300"]
+        self.leader_address = "127.0.0.1:8300"
+
+    def without_newer_kinds(self) -> "Deferred[list[str]]":
+        return succeed(self.lacking)
+
+
+def test_nothing_is_written_that_would_end_another_server(harness: HttpHarness) -> None:
+    harness.agent.server.quorum = Others(["127.0.0.2:8300"])  # type: ignore[assignment]
+    answer = harness.ask("PUT /v1/config", ENTRIES["1.10"])
+    assert answer.status == 500
+    assert "config entry kind mesh came with Consul 1.10" in answer.text
+    assert "127.0.0.2:8300" in answer.text
+    assert harness.ask("DELETE /v1/config/mesh/mesh").json == {}
+    assert not harness.agent.log.store.config_entries.table.all()
+    harness.agent.server.quorum = Others([])  # type: ignore[assignment]
+    assert harness.ask("PUT /v1/config", ENTRIES["1.10"]).json is True
+
+
+def test_other_datacenters_of_1_8_7_are_not_told_of_them(harness: HttpHarness) -> None:
+    harness.ask("PUT /v1/config", ENTRIES["1.10"])
+    harness.ask("PUT /v1/config", {"Kind": "service-defaults", "Name": "web"})
+
+    def kinds(query: AllEntriesQuery) -> list[str]:
+        found: list[Any] = []
+        harness.agent.caller.call("ConfigEntry.ListAll", query).addCallback(lambda reply: found.extend(reply.entries))
+        return [each.kind for each in found]
+
+    assert kinds(AllEntriesQuery(datacenter="dc1")) == ["service-defaults"]
+    assert kinds(AllEntriesQuery(datacenter="dc1", kinds=["mesh"])) == ["mesh"]
+    assert b"Kinds" not in AllEntriesQuery(datacenter="dc1").pack()
+
+
+def test_this_program_says_which_kinds_it_knows() -> None:
+    assert config_entry_kinds(None, Empty()) == list(NEWER_KINDS)  # type: ignore[arg-type]
+    assert not NEWER_KINDS.keys() & KINDS.keys()
+
+
+def test_they_are_operators(harness: HttpHarness) -> None:
+    guarded = GuardedHarness()
+    operator = guarded.token('operator = "write"')
+    reader = guarded.token('operator = "read" service_prefix "" { policy = "write" }')
+    assert guarded.as_(reader, "PUT /v1/config", ENTRIES["1.10"]).status == 403
+    assert guarded.as_(operator, "PUT /v1/config", ENTRIES["1.10"]).json is True
+    assert len(guarded.as_(reader, "GET /v1/config/mesh").json) == 1
+    nobody = guarded.token('service_prefix "" { policy = "write" }')
+    assert guarded.as_(nobody, "GET /v1/config/mesh").json == []
+    assert guarded.as_(nobody, "GET /v1/config/mesh/mesh").status == 403
