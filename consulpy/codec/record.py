@@ -222,7 +222,8 @@ def _writer(cls: type[Record]) -> Callable[[Any], Any]:
         if field.encode is not None:
             value = f"None if {value} is None else {source.expression(field.encode)}({value})"
         if field.is_optional:
-            optional.append(f"if record.{path}: wire = dict(sorted([*wire.items(), ({field.go!r}, {value})]))")
+            is_set = f"record.{path} is not None" if field.default is None else f"record.{path}"
+            optional.append(f"if {is_set}: wire = dict(sorted([*wire.items(), ({field.go!r}, {value})]))")
         else:
             source.add(f"{field.go!r}: {value},", 2)
     source.add("}")

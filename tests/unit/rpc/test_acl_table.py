@@ -35,7 +35,7 @@ OPEN = {
     "ACL.TokenRead",
     "Catalog.ListDatacenters", "ConnectCA.ConfigurationGet", "ConnectCA.ConfigurationSet", "ConnectCA.Roots",
     "ConnectCA.Sign", "ConnectCA.SignIntermediate", "Coordinate.ListDatacenters",
-    "Status.Leader", "Status.Peers", "Status.Ping", "Status.RaftStats",
+    "Status.ConfigEntryKinds", "Status.Leader", "Status.Peers", "Status.Ping", "Status.RaftStats",
 }  # fmt: skip
 #: What any token that exists may ask.
 ANY_TOKEN = {"ACL.Authorize", "ACL.PolicyResolve", "ACL.RoleResolve"}
