@@ -3,7 +3,7 @@
 Error texts are those of Go's net/rpc; clients depend on them (docs/wire/rpc.md 3, 6).
 """
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python.failure import Failure
@@ -17,11 +17,13 @@ from consulpy.rpc.methods import METHODS, Method
 from consulpy.rpc.server import Server
 from consulpy.rpc.stream import RefusedCall
 from consulpy.structs.connect_ca import CASignRequest
-from consulpy.structs.newer_selectors import foreign_selector
+from consulpy.structs.newer_selectors import foreign_query, foreign_selector
 
 assert endpoints.__all__, "importing the endpoints registers the methods"
 
 _log = Logger()
+
+_QUERY_APPLY: Final = "PreparedQuery.Apply"
 
 
 def method_named(name: str) -> Method:
@@ -40,7 +42,8 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
     """The reply to a call from the wire. Fails with `RPCError` only."""
     try:
         method = method_named(name)
-        if foreign := foreign_selector(body):
+        foreign = foreign_selector(body) or (foreign_query(body) if name == _QUERY_APPLY else "")
+        if foreign:
             raise BadRequest(f"Invalid request: {foreign}")
         request = method.request.from_wire(body)
         _check_unsigned(request)

@@ -18,6 +18,22 @@ _NAMES: Final = frozenset(_SELECTORS)
 _NOTHING: Final = (None, b"", b"default")
 
 
+def foreign_query(raw: Any) -> str:
+    """Why an unpacked `PreparedQuery.Apply` asks for instances that are not found here; "" if it does not."""
+    query = raw.get(b"Query") if isinstance(raw, dict) else None
+    service = query.get(b"Service") if isinstance(query, dict) else None
+    if not isinstance(service, dict):
+        return ""
+    if foreign := foreign_selector(
+        {b"PeerName": service.get(b"Peer"), b"SamenessGroup": service.get(b"SamenessGroup")}
+    ):
+        return foreign
+    failover = service.get(b"Failover")
+    if isinstance(failover, dict) and failover.get(b"Targets"):
+        return "Failover.Targets belongs to Consul 1.14, and is not served here: use Failover.Datacenters"
+    return ""
+
+
 def foreign_selector(raw: Any) -> str:
     """Why an unpacked request or command is about something that does not exist here; "" if it is not."""
     if not isinstance(raw, dict) or _NAMES.isdisjoint(raw):

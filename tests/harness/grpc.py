@@ -14,6 +14,7 @@ from consulpy.rpc.grpc.framing import framed
 from consulpy.rpc.server import Server
 from consulpy.rpc.subscribe.service import Subscriptions
 from tests.harness.consul_proto import Event, SubscribeRequest
+from tests.harness.http import HttpHarness
 
 _PART_BYTES = 16_000
 SUBSCRIBE = "/subscribe.StateChangeSubscription/Subscribe"
@@ -139,3 +140,29 @@ def _kind(event: Any) -> str:
         for name in ("ServiceHealth", "EventBatch", "EndOfSnapshot", "NewSnapshotToFollow")
         if (event.HasField(name) if name in ("ServiceHealth", "EventBatch") else getattr(event, name))
     )
+
+
+def register_instance(harness: HttpHarness, node: str, name: str = "web", *, token: str = "", **more: Any) -> None:
+    body = {"Node": node, "Address": "10.0.0.1", "Service": {"Service": name, "Port": 80, **more}}
+    headers = {"X_Consul_Token": token} if token else {}
+    answer = harness.ask("PUT /v1/catalog/register", body, **headers)
+    assert answer.status == 200, answer.text
+
+
+def deregister(harness: HttpHarness, node: str, **more: Any) -> None:
+    harness.tell("PUT /v1/catalog/deregister", {"Node": node, **more})
+
+
+def turn(harness: HttpHarness, *clients: InMemoryGrpc) -> None:
+    """Let what is due happen: a blocking query runs again one turn after the change, and asks again in the next."""
+    for _ in range(3):
+        harness.agent.clock.advance(0)
+    for client in clients:
+        client.pump()
+
+
+def subscribed(harness: HttpHarness, client: InMemoryGrpc, **fields: Any) -> tuple[int, list[Any]]:
+    """A new subscription, and what it was told at first."""
+    stream = client.subscribe(harness.agent.clock, **fields)
+    turn(harness, client)
+    return stream, client.take(stream)

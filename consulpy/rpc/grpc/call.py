@@ -58,7 +58,7 @@ class Call:
         return only_message(bytes(self._body))
 
     def stream(self, source: Iterator[bytes], count: int) -> None:
-        """Send about `count` framed messages, each made when the client can take it; before any of `send`."""
+        """Send about `count` parts (whole framed messages), made when they can be sent; before any of `send`."""
         if self.is_over or self._status is not None:
             return
         assert self._source is None, "one stream at a time"
@@ -107,6 +107,11 @@ class Call:
         self._source, self._source_bytes = None, 0
 
     # -- what the connection calls to send
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether messages of `stream` are still to come."""
+        return self._source is not None
 
     @property
     def is_waiting(self) -> bool:

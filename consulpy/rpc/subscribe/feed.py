@@ -17,8 +17,8 @@ from consulpy.errors import BadRequest, NoLeader, NoServerAnswered, RPCError
 from consulpy.log import Logger
 from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.grpc.framing import Code, framed
-from consulpy.rpc.subscribe.instance_message import encode_instance
-from consulpy.rpc.subscribe.messages import Op, batches, end_of_snapshot, health_event, new_snapshot_to_follow
+from consulpy.rpc.subscribe.messages import Op, batches, health_event
+from consulpy.rpc.subscribe.snapshot import Row, Snapshot
 from consulpy.state.watch import Watch, WatchSet
 from consulpy.structs.requests import ServiceRequest
 from consulpy.structs.service import CheckServiceNode
@@ -30,6 +30,10 @@ _log = Logger()
 
 #: Bytes of changes that may wait for one subscriber; above it, it must begin anew.
 BACKLOG_MAX_BYTES: Final = 4 * 2**20
+#: How long a subscriber may take for its snapshot while the service changes, in seconds.
+SNAPSHOT_MAX_S: Final = 60.0
+#: Time of one turn for the subscribers of a feed, in seconds.
+SLICE_S: Final = 0.01
 _METHOD: Final = "Health.ServiceNodes"
 #: The text of newer servers that ends a subscription.
 RESET: Final = "subscription closed by server, client must reset state and resubscribe"
@@ -42,8 +46,12 @@ class Subscriber(Protocol):
 
     waiting_bytes: int
 
+    @property
+    def is_streaming(self) -> bool:
+        """Whether messages of `stream` are still to come."""
+
     def stream(self, source: Iterator[bytes], count: int) -> None:
-        """Send about `count` framed messages, each made when it can be taken."""
+        """Send about `count` parts, each of whole framed messages, made when it can be taken."""
 
     def send(self, messages: list[bytes]) -> None:
         """Send framed messages when it can take them."""
@@ -59,9 +67,11 @@ class Feed:
         self._server = server
         self._request = request
         self._over = over
-        self._subscribers: dict[Subscriber, None] = {}
+        self._subscribers: dict[Subscriber, float] = {}  # and when each began, in seconds of the clock
         self._waiting: dict[Subscriber, int] = {}  # for the first reply, with the index that each has seen
-        self._rows: dict[_Key, tuple[CheckServiceNode, bytes]] = {}
+        self._rows: dict[_Key, Row] = {}
+        self._snapshot: Snapshot | None = None
+        self._deliveries: Iterator[Subscriber] = iter(())
         #: The index of the last reply, 0 before the first one; and of the last one that changed something.
         self._index = self._changed_index = 0
         self._watch: Watch | None = None
@@ -116,15 +126,31 @@ class Feed:
         if self._server.store.indexes is not self._state or index < self._index:
             self._end(Code.ABORTED, RESET)
             return
-        self._take(index, reply.nodes or ())
-        while self._waiting:
-            subscriber = next(iter(self._waiting))
-            self._begin(subscriber, self._waiting.pop(subscriber))
-        self._server.clock.callLater(0, self._ask_again)  # an answer that comes at once must not become a recursion
+        self._deliveries = self._deliver(self._take(index, reply.nodes or ()))
+        self._server.clock.callLater(0, self._go_on)
 
-    def _ask_again(self) -> None:
-        if not self._is_over:
-            self._ask()
+    def _go_on(self) -> None:
+        """Deliver, a slice of time in each turn, then ask again: a service that changes faster goes in larger steps."""
+        try:
+            if self._is_over:
+                return
+            if self._deliver_some():
+                self._server.clock.callLater(0, self._go_on)
+            elif not self._is_over:
+                self._ask()
+        except Exception:
+            self._broken(Failure())
+
+    def _deliver_some(self) -> bool:
+        """Deliver for a slice of time; whether there is more."""
+        seconds = self._server.clock.seconds
+        ends_s = seconds() + SLICE_S
+        for _ in self._deliveries:
+            if self._is_over:
+                return False
+            if seconds() > ends_s:
+                return True
+        return False
 
     def _failed(self, failure: Failure) -> None:
         self._query = None
@@ -166,45 +192,57 @@ class Feed:
 
     # -- events
 
-    def _take(self, index: int, rows: Sequence[CheckServiceNode]) -> None:
-        """The instances at `index`; what differs from before is sent to all subscribers."""
+    def _take(self, index: int, instances: Sequence[CheckServiceNode]) -> list[bytes]:
+        """The instances at `index`; the framed events of what differs from before."""
         before, self._rows = self._rows, {}
         events = []
-        for row in rows:
-            key = (row.node.node if row.node is not None else "", row.service.id if row.service is not None else "")
+        for instance in instances:
+            node, service = instance.node, instance.service
+            key = (node.node if node is not None else "", service.id if service is not None else "")
             known = before.pop(key, None)
-            if known is not None and _is_same(known[0], row):
+            if known is not None and known.is_same(instance):
                 self._rows[key] = known
                 continue
-            encoded = encode_instance(row)
-            self._rows[key] = (row, encoded)
-            if known is None or known[1] != encoded:
-                events.append(health_event(index, Op.REGISTER, encoded))
-        events += [health_event(index, Op.DEREGISTER, encoded) for _, encoded in before.values()]
-        is_first = not self._index
+            row = self._rows[key] = Row(instance)
+            if self._index:
+                events.append(health_event(index, Op.REGISTER, row.encoded()))
+        events += [health_event(index, Op.DEREGISTER, row.encoded()) for row in before.values()]
+        if events or not self._index:
+            self._changed_index = index
+            self._snapshot = None
         self._index = index
-        if is_first:
-            self._changed_index = index
-        elif events:
-            self._changed_index = index
-            self._send([framed(batch) for batch in batches(index, events)])
+        return [framed(batch) for batch in batches(index, events)]
 
-    def _send(self, messages: list[bytes]) -> None:
-        for subscriber in list(self._subscribers):
-            subscriber.send(messages)
-            if subscriber.waiting_bytes > BACKLOG_MAX_BYTES:
-                self._subscribers.pop(subscriber, None)
-                subscriber.finish(Code.ABORTED, RESET, at_once=True)
-        if not len(self) and not self._is_over:
-            self._stop()
+    def _deliver(self, messages: list[bytes]) -> Iterator[Subscriber]:
+        """Send these messages to all who know what was before, and the snapshot to all who wait for it."""
+        for subscriber in list(self._subscribers) if messages else ():
+            if subscriber in self._subscribers:
+                self._send(subscriber, messages)
+                yield subscriber
+        while self._waiting:
+            subscriber = next(iter(self._waiting))
+            self._begin(subscriber, self._waiting.pop(subscriber))
+            yield subscriber
+
+    def _send(self, subscriber: Subscriber, messages: list[bytes]) -> None:
+        subscriber.send(messages)
+        is_slow = subscriber.is_streaming and self._since_begun_s(subscriber) > SNAPSHOT_MAX_S
+        if is_slow or subscriber.waiting_bytes > BACKLOG_MAX_BYTES:
+            self.remove(subscriber)
+            subscriber.finish(Code.ABORTED, RESET, at_once=True)
+
+    def _since_begun_s(self, subscriber: Subscriber) -> float:
+        now_s = self._server.clock.seconds()
+        return now_s - self._subscribers.get(subscriber, now_s)
 
     def _begin(self, subscriber: Subscriber, seen_index: int) -> None:
         """Send the snapshot, unless the subscriber has it."""
-        self._subscribers[subscriber] = None
+        self._subscribers[subscriber] = self._server.clock.seconds()
         if self._changed_index <= seen_index <= self._index:
             return
-        rows = [encoded for _, encoded in self._rows.values()]
-        subscriber.stream(_snapshot(self._changed_index, rows, is_another=bool(seen_index)), len(rows))
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self._changed_index, list(self._rows.values()))
+        subscriber.stream(self._snapshot.parts(is_another=bool(seen_index)), len(self._snapshot))
 
     # -- the end
 
@@ -225,23 +263,6 @@ class Feed:
         if query is not None:
             query.cancel()
         self._over()
-
-
-def _snapshot(index: int, rows: list[bytes], *, is_another: bool) -> Iterator[bytes]:
-    """The framed events of a snapshot; `is_another`: the subscriber must forget the state that it has."""
-    if is_another:
-        yield framed(new_snapshot_to_follow())
-    for encoded in rows:
-        yield framed(health_event(index, Op.REGISTER, encoded))
-    yield framed(end_of_snapshot(index))
-
-
-def _is_same(one: CheckServiceNode, other: CheckServiceNode) -> bool:
-    """Whether two rows are of the same objects of the state, which never change."""
-    if one.node is not other.node or one.service is not other.service:
-        return False
-    left, right = one.checks or (), other.checks or ()
-    return len(left) == len(right) and all(a is b for a, b in zip(left, right, strict=True))
 
 
 def code_of(error: BaseException | None) -> Code:

@@ -8,51 +8,22 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
-from consulpy.errors import NoPathToDatacenter, WireError
-from consulpy.rpc.grpc import connection
-from consulpy.rpc.grpc.connection import GrpcConnection
-from consulpy.rpc.grpc.framing import framed
-from consulpy.rpc.subscribe import feed
+from consulpy.errors import NoPathToDatacenter
 from consulpy.rpc.subscribe.messages import BATCH_MAX_BYTES, batches
 from consulpy.state.store import Store
 from consulpy.structs.requests import CheckServiceNodesReply
 from tests.harness.consul_proto import Event
-from tests.harness.grpc import InMemoryGrpc, told
+from tests.harness.grpc import InMemoryGrpc, deregister, subscribed, told, turn
+from tests.harness.grpc import register_instance as register
 from tests.harness.guarded import MASTER, GuardedHarness
 from tests.harness.http import HttpHarness
 
 RESET = (10, "subscription closed by server, client must reset state and resubscribe")
 
 
-def register(harness: HttpHarness, node: str, service: str = "web", *, token: str = "", **more: Any) -> None:
-    body = {"Node": node, "Address": "10.0.0.1", "Service": {"Service": service, "Port": 80, **more}}
-    headers = {"X_Consul_Token": token} if token else {}
-    answer = harness.ask("PUT /v1/catalog/register", body, **headers)
-    assert answer.status == 200, answer.text
-
-
-def deregister(harness: HttpHarness, node: str, **more: Any) -> None:
-    harness.tell("PUT /v1/catalog/deregister", {"Node": node, **more})
-
-
-def turn(harness: HttpHarness, *clients: InMemoryGrpc) -> None:
-    """Let what is due happen: a blocking query runs again one turn after the change, and asks again in the next."""
-    for _ in range(3):
-        harness.agent.clock.advance(0)
-    for client in clients:
-        client.pump()
-
-
 @pytest.fixture
 def harness() -> HttpHarness:
     return HttpHarness()
-
-
-def subscribed(harness: HttpHarness, client: InMemoryGrpc, **fields: Any) -> tuple[int, list[Any]]:
-    """A new subscription, and what it was told at first."""
-    stream = client.subscribe(harness.agent.clock, **fields)
-    turn(harness, client)
-    return stream, client.take(stream)
 
 
 def test_a_snapshot_then_changes_with_the_indexes_of_health_queries(harness: HttpHarness) -> None:
@@ -111,18 +82,18 @@ def test_an_event_carries_all_of_an_instance(harness: HttpHarness) -> None:
     _, events = subscribed(harness, InMemoryGrpc(harness.agent.server))
     row = events[0].ServiceHealth.CheckServiceNode
     shown = harness.ask("GET /v1/health/service/web").json[0]
-    node, service = row.Node, row.Service
+    node, found = row.Node, row.Service
     assert (node.ID, node.Node, node.Address, node.Datacenter) == (shown["Node"]["ID"], "a", "10.0.0.1", "dc1")
     assert (dict(node.TaggedAddresses), dict(node.Meta)) == ({"wan": "1.2.3.4"}, {"rack": "7", "empty": ""})
     assert node.RaftIndex.ModifyIndex == shown["Node"]["ModifyIndex"]
-    assert (service.ID, service.Service, list(service.Tags)) == ("web-1", "web", ["blue", ""])
-    assert (service.Address, service.Port, dict(service.Meta)) == ("10.0.0.2", 8080, {"v": "2"})
-    assert (service.Weights.Passing, service.Weights.Warning, service.EnableTagOverride) == (3, 0, True)
-    assert (service.TaggedAddresses["lan"].Address, service.TaggedAddresses["lan"].Port) == ("10.9.9.9", 1)
-    assert service.Connect.Native
-    assert service.RaftIndex.CreateIndex == shown["Service"]["CreateIndex"]
+    assert (found.ID, found.Service, list(found.Tags)) == ("web-1", "web", ["blue", ""])
+    assert (found.Address, found.Port, dict(found.Meta)) == ("10.0.0.2", 8080, {"v": "2"})
+    assert (found.Weights.Passing, found.Weights.Warning, found.EnableTagOverride) == (3, 0, True)
+    assert (found.TaggedAddresses["lan"].Address, found.TaggedAddresses["lan"].Port) == ("10.9.9.9", 1)
+    assert found.Connect.Native
+    assert found.RaftIndex.CreateIndex == shown["Service"]["CreateIndex"]
     for name in ("Proxy", "Connect", "RaftIndex", "EnterpriseMeta", "Weights"):
-        assert service.HasField(name), f"Go's older clients have no nil for {name}"
+        assert found.HasField(name), f"Go's older clients have no nil for {name}"
     checks = {check.CheckID: check for check in row.Checks}
     assert {name: check.Status for name, check in checks.items()} == {"c": "warning", "serfHealth": "passing"}
     assert (checks["c"].Output, checks["c"].ServiceID, checks["c"].ServiceName) == ("o", "web-1", "web")
@@ -260,199 +231,6 @@ def test_what_is_not_served_is_refused_and_not_answered_about_something_else(
     assert not len(client.subscriptions)
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        (
-            "/subscribe.StateChangeSubscription/Other",
-            "unknown method Other for service subscribe.StateChangeSubscription",
-        ),
-        (
-            "/hashicorp.consul.internal.peerstream.PeerStreamService/StreamResources",
-            "unknown service hashicorp.consul.internal.peerstream.PeerStreamService",
-        ),
-        ("nonsense", "malformed method name"),
-    ],
-)
-def test_other_methods_are_unimplemented_in_go_s_words(harness: HttpHarness, path: str, text: str) -> None:
-    client = InMemoryGrpc(harness.agent.server)
-    status = client.status(client.call(framed(b""), path))
-    assert status is not None
-    assert status[0] == 12
-    assert text in status[1]
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"", 13),
-        (b"\0\0\0", 13),
-        (framed(b"") + b"x", 13),
-        (b"\1" + framed(b"")[1:], 12),
-        (framed(b"\x0a"), 13),
-        (framed(b"\x12\x02\xff\xfe"), 13),
-        (framed(b"\x12" * 9), 13),
-        (framed(b"\x10\x05"), 13),
-        (framed(bytes(70_000)), 8),
-    ],
-    ids=[
-        "nothing",
-        "half a prefix",
-        "more than one",
-        "compressed",
-        "cut short",
-        "no UTF-8",
-        "odd",
-        "a number as text",
-        "huge",
-    ],
-)
-def test_garbage_in_a_call_is_an_error_of_that_call_alone(harness: HttpHarness, body: bytes, code: int) -> None:
-    client = InMemoryGrpc(harness.agent.server)
-    status = client.status(client.call(body))
-    assert status is not None
-    assert status[0] == code
-    stream, events = subscribed(harness, client)
-    assert told(events)[-1][0] == "end"
-    assert client.status(stream) is None
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [({":method": "GET"}, "405"), ({"content-type": "text/html"}, "415"), ({"content-type": ""}, "415")],
-)
-def test_other_http_2_is_refused_by_http(harness: HttpHarness, headers: dict[str, str], status: str) -> None:
-    client = InMemoryGrpc(harness.agent.server)
-    stream = client.call(b"", headers=headers)
-    assert client.trailers[stream][":status"] == status
-
-
-# -- many, slow, gone
-
-
-def test_many_subscribers_of_a_service_share_one_query(harness: HttpHarness) -> None:
-    register(harness, "a")
-    clients = [InMemoryGrpc(harness.agent.server)]
-    clients += [InMemoryGrpc(harness.agent.server, clients[0].subscriptions) for _ in range(20)]
-    streams = [(client, client.subscribe()) for client in clients for _ in range(5)]
-    turn(harness, *clients)
-    assert len(clients[0].subscriptions) == 1
-    queries = harness.agent.server.queries
-    register(harness, "b")
-    turn(harness, *clients)
-    assert harness.agent.server.queries - queries <= 2
-    for client, stream in streams:
-        assert told(client.take(stream))[-1] == ("+", "b", "web")
-    for client, stream in streams:
-        client.cancel(stream)
-    assert not len(clients[0].subscriptions)
-    assert harness.agent.server.waiting == 0
-    assert len(harness.agent.server.store.watchers) == 0
-
-
-def test_a_lost_connection_ends_its_subscriptions(harness: HttpHarness) -> None:
-    client = InMemoryGrpc(harness.agent.server)
-    subscribed(harness, client)
-    subscribed(harness, client, Key="db")
-    assert len(client.subscriptions) == 2
-    client.connection.lost()
-    assert not len(client.subscriptions)
-    assert harness.agent.server.waiting == 0
-    assert client.accounted == 0
-
-
-def test_a_subscriber_that_leaves_before_the_first_answer_leaves_nothing(harness: HttpHarness) -> None:
-    client = InMemoryGrpc(harness.agent.server)
-    client.cancel(client.subscribe())
-    turn(harness, client)
-    assert not len(client.subscriptions)
-    assert harness.agent.server.waiting == 0
-
-
-def test_a_slow_reader_gets_its_snapshot_bit_by_bit(harness: HttpHarness) -> None:
-    for number in range(60):
-        register(harness, f"n{number:02}", Meta={"pad": "x" * 400})
-    client = InMemoryGrpc(harness.agent.server, window=1000)
-    client.reads = False
-    stream, first = subscribed(harness, client)
-    assert 500 < client.received[stream] <= 1000
-    assert client.accounted < 60 * 100, "what waits is not made before it can be sent"
-    register(harness, "later")
-    turn(harness, client)
-    client.reads = True
-    client.client.increment_flow_control_window(100_000, stream)
-    client.client.increment_flow_control_window(100_000)
-    events = told(first + client.take(stream))
-    assert len(events) == 62
-    assert events[60][0] == "end"
-    assert events[61] == ("+", "later", "web")
-    assert client.accounted == 0
-
-
-def test_who_does_not_read_changes_for_too_long_must_begin_anew(
-    harness: HttpHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed, "BACKLOG_MAX_BYTES", 3000)
-    register(harness, "a")
-    slow, fast = InMemoryGrpc(harness.agent.server, window=200), InMemoryGrpc(harness.agent.server)
-    fast.subscriptions = slow.subscriptions
-    slow.reads = False
-    stream, _ = subscribed(harness, slow)
-    other, _ = subscribed(harness, fast)
-    for number in range(40):
-        register(harness, "a", Meta={"n": str(number), "pad": "x" * 300})
-        turn(harness, slow, fast)
-    assert slow.accounted < 5000
-    assert slow.status(stream) is None, "a message is half sent: its end comes first"
-    slow.client.increment_flow_control_window(100_000, stream)
-    slow.client.increment_flow_control_window(100_000)
-    assert slow.status(stream) == RESET
-    slow.take(stream)
-    assert not slow.bodies[stream], "no half message"
-    assert fast.status(other) is None
-
-
-def test_two_streams_of_a_full_connection_take_turns(harness: HttpHarness) -> None:
-    for number in range(130):
-        register(harness, f"n{number}", Meta={"pad": "x" * 500})
-    client = InMemoryGrpc(harness.agent.server, window=10**6)
-    client.reads = False
-    first, _ = subscribed(harness, client)
-    second, _ = subscribed(harness, client)
-    assert client.received[second] < client.received[first] == 65_535 - client.received[second]
-    before = client.received[first], client.received[second]
-    for _ in range(2):
-        client.client.increment_flow_control_window(1000)
-        client.pump()
-    assert client.received[first] > before[0]
-    assert client.received[second] > before[1], "the first one does not take all of the room"
-
-
-def test_a_full_socket_is_waited_for(harness: HttpHarness) -> None:
-    register(harness, "a")
-    client = InMemoryGrpc(harness.agent.server)
-    stream, _ = subscribed(harness, client)
-    client.connection.pause()
-    register(harness, "b")
-    turn(harness, client)
-    assert client.take(stream) == []
-    client.connection.resume()
-    assert told(client.take(stream)) == [("+", "b", "web")]
-
-
-def test_who_opens_and_cancels_without_end_is_cut_off(harness: HttpHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "CANCELLED_MAX", 12)
-    client = InMemoryGrpc(harness.agent.server)
-
-    def flood() -> None:
-        for _ in range(10):
-            client.cancel(client.subscribe())
-
-    flood()
-    with pytest.raises(WireError, match="without end"):
-        flood()
-
-
 # -- rights
 
 
@@ -572,27 +350,3 @@ def test_an_index_that_goes_back_begins_anew(harness: HttpHarness) -> None:
         replies[-1].callback(reply)
         turn(harness, client)
     assert client.status(stream) == RESET
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x04\x00\x00",
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"\x83\xa5Error",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 40,
-        b"\x00" * 9,
-    ],
-)
-def test_what_is_no_http_2_ends_the_connection(harness: HttpHarness, data: bytes) -> None:
-    client = InMemoryGrpc(harness.agent.server)
-    written: list[bytes] = []
-    server = GrpcConnection(written.append, client.subscriptions.serve)
-
-    def send() -> None:
-        server.receive(data)
-        for _ in range(20):
-            server.receive(bytes(10_000))
-
-    with pytest.raises(WireError):
-        send()

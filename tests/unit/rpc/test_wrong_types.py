@@ -89,12 +89,26 @@ def test_what_the_real_server_takes_is_taken(body: Any) -> None:
         ("Catalog.Deregister", {"Node": "n", "PeerName": "east"}, "PeerName"),
         ("KVS.Get", {"Key": "k", "Namespace": "team"}, "Namespace"),
         ("Health.ServiceNodes", {"ServiceName": "web", "SamenessGroup": "all"}, "SamenessGroup"),
+        ("PreparedQuery.Apply", {"Op": "create", "Query": {"Service": {"Service": "web", "Peer": "east"}}}, "PeerName"),
+        (
+            "PreparedQuery.Apply",
+            {"Op": "create", "Query": {"Service": {"Service": "web", "Failover": {"Targets": [{"Peer": "east"}]}}}},
+            "Failover.Targets",
+        ),
     ],
 )
 def test_a_newer_agent_that_asks_about_others_is_refused_and_not_answered_about_us(
     method: str, body: dict[str, Any], name: str
 ) -> None:
     assert f"Invalid request: {name}" in str(said(method, body))
+
+
+def test_a_newer_client_s_query_whose_new_fields_are_empty_is_taken() -> None:
+    service = {"Service": "web", "Peer": "", "SamenessGroup": "", "Failover": {"NearestN": 1, "Targets": None}}
+    assert (
+        said("PreparedQuery.Apply", {"Datacenter": "dc1", "Op": "create", "Query": {"Name": "q", "Service": service}})
+        is None
+    )
 
 
 @pytest.mark.parametrize("value", ["", "default", None])
