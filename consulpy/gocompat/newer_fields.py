@@ -69,6 +69,12 @@ NEWER: Final[dict[str, dict[str, str]]] = {
         "SourceSamenessGroup": "1.16 Enterprise",
     },
     "AuthorizeBody": _TENANCY | {"TargetNamespace": "1.7 Enterprise", "TargetPartition": "1.11 Enterprise"},
+    "Token": _TENANCY | {"AuthMethodNamespace": "1.7 Enterprise"},
+    "Policy": _TENANCY,
+    "Role": _TENANCY,
+    "BindingRule": _TENANCY | {"BindVars": "1.17"},
+    "AuthMethod": _TENANCY | {"NamespaceRules": "1.8 Enterprise"},
+    "LoginParams": _TENANCY,
     "Coordinate": {"Partition": "1.11 Enterprise"},
     # config entries
     "ServiceDefaults": _ENTRY

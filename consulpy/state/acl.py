@@ -178,7 +178,9 @@ class Acl:
         if token.auth_method and not request.from_replication and self.auth_method(token.auth_method) is None:
             raise RPCError(f"No such auth method with Name: {token.auth_method}")
         _check_identities("Token", token)
-        identities = (*(token.service_identities or ()), *(token.node_identities or ()))
+        identities = (
+            *(token.service_identities or ()), *(token.node_identities or ()), *(token.templated_policies or ()),
+        )  # fmt: skip
         held = [*_existing(policies, self.policies), *_existing(roles, self.roles), *identities]
         if request.prohibit_unprivileged and not held:
             raise RPCError("Permission denied")

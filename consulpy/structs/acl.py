@@ -12,6 +12,8 @@ from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.time import time_field
 
 GLOBAL_MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
+GLOBAL_READ_ONLY_ID: Final = "00000000-0000-0000-0000-000000000002"
+GLOBAL_READ_ONLY: Final = "builtin/global-read-only"
 ANONYMOUS_ACCESSOR: Final = "00000000-0000-0000-0000-000000000002"
 ANONYMOUS_SECRET: Final = "anonymous"
 #: Prefix of ids that can't be chosen.
@@ -75,6 +77,22 @@ class NodeIdentity(Record):
 
 
 @dataclass(slots=True)
+class TemplateVariables(Record):
+    """Values of a template's variables."""
+
+    name: str = ""
+
+
+@dataclass(slots=True)
+class TemplatedPolicy(Record):
+    """The rights of a built-in template (1.17, `consulpy.acl.templates`); everywhere if no datacenter is named."""
+
+    template_name: str = ""
+    template_variables: TemplateVariables | None = go(omit_empty=True, default=None)
+    datacenters: list[str] | None = go(omit_empty=True, default=None)
+
+
+@dataclass(slots=True)
 class Token(Record):
     """A token. Times as in `gocompat.time`; `expiration_ttl` (ns) is input only; `type` and `rules` are legacy."""
 
@@ -85,6 +103,7 @@ class Token(Record):
     roles: list[Link] | None = go(omit_empty=True, default=None)
     service_identities: list[ServiceIdentity] | None = go(omit_empty=True, default=None)
     node_identities: list[NodeIdentity] | None = go(omit_empty=True, default=None)
+    templated_policies: list[TemplatedPolicy] | None = go(omit_empty=True, is_optional=True, default=None)
     type: str = go(json="-", default="")
     rules: str = go(omit_empty=True, default="")
     local: bool = False
@@ -104,13 +123,14 @@ class Token(Record):
     @property
     def uses_new_fields(self) -> bool:
         """Whether it has fields that did not exist before 1.4."""
-        return not self.type or bool(self.roles or self.service_identities or self.node_identities)
+        identities = self.service_identities or self.node_identities or self.templated_policies
+        return not self.type or bool(self.roles or identities)
 
     def content_hash(self) -> bytes:
         """The correct value of `hash`."""
         parts = [self.description, self.type, self.rules, "local" if self.local else "global"]
         parts += [link.id for link in (*(self.policies or ()), *(self.roles or ()))]
-        return _hash([*parts, *_identities(self.service_identities, self.node_identities)])
+        return _hash([*parts, *_identities(self)])
 
 
 @dataclass(slots=True)
@@ -123,6 +143,7 @@ class TokenStub(Record):
     roles: list[Link] | None = go(omit_empty=True, default=None)
     service_identities: list[ServiceIdentity] | None = go(omit_empty=True, default=None)
     node_identities: list[NodeIdentity] | None = go(omit_empty=True, default=None)
+    templated_policies: list[TemplatedPolicy] | None = go(omit_empty=True, is_optional=True, default=None)
     local: bool = False
     auth_method: str = go(omit_empty=True, default="")
     expiration_time: bytes | None = time_field(omit_empty=True, default=None)
@@ -142,6 +163,7 @@ class TokenStub(Record):
             roles=token.roles,
             service_identities=token.service_identities,
             node_identities=token.node_identities,
+            templated_policies=token.templated_policies,
             local=token.local,
             auth_method=token.auth_method,
             expiration_time=token.expiration_time,
@@ -208,6 +230,7 @@ class Role(Record):
     policies: list[Link] | None = go(omit_empty=True, default=None)
     service_identities: list[ServiceIdentity] | None = go(omit_empty=True, default=None)
     node_identities: list[NodeIdentity] | None = go(omit_empty=True, default=None)
+    templated_policies: list[TemplatedPolicy] | None = go(omit_empty=True, is_optional=True, default=None)
     hash: bytes | None = None
     create_index: int = 0
     modify_index: int = 0
@@ -215,8 +238,7 @@ class Role(Record):
     def content_hash(self) -> bytes:
         """The correct value of `hash`."""
         links = [link.id for link in self.policies or ()]
-        identities = _identities(self.service_identities, self.node_identities)
-        return _hash([self.name, self.description, *links, *identities])
+        return _hash([self.name, self.description, *links, *_identities(self)])
 
 
 @dataclass(slots=True)
@@ -296,6 +318,18 @@ def global_management() -> Policy:
     return policy
 
 
+def global_read_only() -> Policy:
+    """The built-in policy builtin/global-read-only (Consul 1.15.5), which is stored once it is used."""
+    policy = Policy(
+        id=GLOBAL_READ_ONLY_ID,
+        name=GLOBAL_READ_ONLY,
+        description="Builtin Policy that grants unlimited read-only access to all components",
+        rules=GLOBAL_MANAGEMENT_RULES.replace('"write"', '"read"'),
+    )
+    policy.hash = policy.content_hash()
+    return policy
+
+
 def anonymous_token(create_time: bytes) -> Token:
     """The built-in anonymous token."""
     token = Token(
@@ -322,12 +356,15 @@ def management_token(accessor: str, secret: str, description: str, create_time: 
     return token
 
 
-def _identities(services: list[ServiceIdentity] | None, nodes: list[NodeIdentity] | None) -> list[str]:
+def _identities(holder: Token | Role) -> list[str]:
     parts: list[str] = []
-    for service in services or ():
+    for service in holder.service_identities or ():
         parts += [service.service_name, *(service.datacenters or ())]
-    for node in nodes or ():
+    for node in holder.node_identities or ():
         parts += [node.node_name, node.datacenter]
+    for policy in holder.templated_policies or ():
+        variables = policy.template_variables
+        parts += [policy.template_name, variables.name if variables is not None else "", *(policy.datacenters or ())]
     return parts
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch
+from consulpy.gocompat.newer_fields import fields_of
 from consulpy.gocompat.time import go_time
 from consulpy.http.api.routing import Request
 from consulpy.local.shapes import INDEXES, aux_struct
@@ -18,6 +19,8 @@ from consulpy.structs.acl import (
     Policy,
     Role,
     ServiceIdentity,
+    TemplatedPolicy,
+    TemplateVariables,
     Token,
 )
 from consulpy.structs.acl_requests import AuthorizationQuestion, LoginParams
@@ -48,6 +51,11 @@ _IDENTITIES: Final[dict[type[Record], Shape]] = {
     Link: Shape("structs.ACLTokenPolicyLink"),
     ServiceIdentity: Shape("structs.ACLServiceIdentity"),
     NodeIdentity: Shape("structs.ACLNodeIdentity"),
+    TemplatedPolicy: Shape(
+        "structs.ACLTemplatedPolicy",
+        ignored=frozenset({"templateid"}),
+        inner={TemplateVariables: Shape("structs.ACLTemplatedPolicyVariables")},
+    ),
 }
 _TOKEN: Final = Shape(
     aux_struct('ExpirationTTL interface {} "json:\\",omitempty\\""'),
@@ -55,21 +63,30 @@ _TOKEN: Final = Shape(
     durations=frozenset({"ExpirationTTL"}),
     unsigned=INDEXES,
     readers={"ExpirationTime": _time, "CreateTime": _time, "Hash": _hash},
+    newer=fields_of("Token"),
     inner=_IDENTITIES,
 )
 _POLICY: Final = Shape(
-    "structs.ACLPolicy", unsigned=INDEXES, types={"Syntax": "acl.SyntaxVersion"}, readers={"Hash": _hash}
+    "structs.ACLPolicy",
+    unsigned=INDEXES,
+    types={"Syntax": "acl.SyntaxVersion"},
+    newer=fields_of("Policy"),
+    readers={"Hash": _hash},
 )
-_ROLE: Final = Shape("structs.ACLRole", unsigned=INDEXES, inner=_IDENTITIES, readers={"Hash": _hash})
-_RULE: Final = Shape("structs.ACLBindingRule", unsigned=INDEXES)
+_ROLE: Final = Shape(
+    "structs.ACLRole", unsigned=INDEXES, newer=fields_of("Role"), inner=_IDENTITIES, readers={"Hash": _hash}
+)
+_RULE: Final = Shape("structs.ACLBindingRule", unsigned=INDEXES, newer=fields_of("BindingRule"))
 _METHOD: Final = Shape(
     aux_struct("MaxTokenTTL interface {}"),
     custom=True,
     durations=frozenset({"MaxTokenTTL"}),
     unsigned=INDEXES,
+    newer=fields_of("AuthMethod"),
 )
 _LEGACY: Final = Shape("structs.ACL", unsigned=INDEXES)
-_LOGIN: Final = Shape("structs.ACLLoginParams")
+_LOGIN: Final = Shape("structs.ACLLoginParams", newer=fields_of("LoginParams"))
+_VARIABLES: Final = Shape("structs.ACLTemplatedPolicyVariables")
 _QUESTION: Final = Shape("structs.ACLAuthorizationRequest")
 
 
@@ -88,6 +105,13 @@ def token(request: Request) -> Token:
 def policy(request: Request) -> Policy:
     """A policy. Raises `BadRequest`."""
     return _read(request, Policy, _POLICY, "Policy")
+
+
+def template_variables(request: Request) -> TemplateVariables:
+    """The variables of a template; no body is none of them. Raises `BadRequest`."""
+    if not request.body:
+        return TemplateVariables()
+    return _read(request, TemplateVariables, _VARIABLES, "Template variables")
 
 
 def role(request: Request) -> Role:

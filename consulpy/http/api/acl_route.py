@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from consulpy.errors import BadRequest
+from consulpy.errors import BadRequest, RPCError
 from consulpy.http.api.params import apply_to_write
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import read
+from consulpy.structs.acl import Role, Token
 from consulpy.structs.requests import Read, Write
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 Handler = Callable[["AgentInterface", Request], Awaitable[Response]]
 
 NOT_FOUND = "ACL not found"
+#: Suffix of the methods that write templated policies.
+_TEMPLATED = "Templated"
 
 
 def acl_route(method: str, path: str) -> Callable[[Handler], Handler]:
@@ -62,8 +65,18 @@ async def set_record(
     agent: "AgentInterface", request: Request, method: str, body: Write, headers: dict[str, str] | None = None
 ) -> Response:
     """Write a record; the response is the stored one."""
-    stored = await agent.caller.call(method, apply_to_write(agent, request, body))
+    try:
+        stored = await agent.caller.call(method, apply_to_write(agent, request, body))
+    except RPCError as error:
+        if method.endswith(_TEMPLATED) and "can't find method" in str(error):
+            raise BadRequest("TemplatedPolicies came with Consul 1.17: the servers do not know them") from None
+        raise
     return Response(stored.to_json(), headers=headers or {})
+
+
+def templated_method(method: str, holder: Token | Role) -> str:
+    """The method that writes a token or role: servers of 1.8.7 would drop templated policies, and lack this one."""
+    return method + _TEMPLATED if holder.templated_policies else method
 
 
 async def delete_record(agent: "AgentInterface", request: Request, method: str, body: Write) -> Response:

@@ -14,6 +14,7 @@ from consulpy.acl.authorizer import Authorizer, compile_rules
 from consulpy.acl.identities import node_identity, service_identity
 from consulpy.acl.legacy import parse_legacy
 from consulpy.acl.rules import InvalidRules, Rules, parse
+from consulpy.acl.templates import TEMPLATES
 from consulpy.errors import RPCError
 from consulpy.state.acl import POLICIES, ROLES, TOKENS, is_expired
 from consulpy.state.store import Store
@@ -116,6 +117,11 @@ def grants_of(token: Token, roles: Iterable[Role], policies: Iterable[Policy], d
         rules.add((GLOBAL_MANAGEMENT_RULES, False))
     elif token.rules or token.type == CLIENT:
         rules.add((token.rules, True))
+    for templated in (each for holder in holders for each in holder.templated_policies or ()):
+        template = TEMPLATES.get(templated.template_name)
+        if template is not None and _counts_in(templated.datacenters, datacenter):
+            variables = templated.template_variables
+            rules.add((template.rules(variables.name if variables is not None else ""), False))
     services: list[ServiceIdentity] = [each for holder in holders for each in holder.service_identities or ()]
     nodes: list[NodeIdentity] = [each for holder in holders for each in holder.node_identities or ()]
     return Grants(

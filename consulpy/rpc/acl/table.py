@@ -77,12 +77,14 @@ ACCESS: Final[dict[str, Access]] = {
     "ACL.RoleRead": _ACL_READ,
     "ACL.RoleResolve": _ANY_TOKEN,  # those of the token that asks
     "ACL.RoleSet": _ACL_WRITE,
+    "ACL.RoleSetTemplated": _ACL_WRITE,
     "ACL.TokenBatchRead": _ACL_READ,
     "ACL.TokenClone": _ACL_WRITE,
     "ACL.TokenDelete": _ACL_WRITE,
     "ACL.TokenList": _ACL_READ,
     "ACL.TokenRead": OPEN,  # who knows the secret; by accessor it asks for acl:read itself
     "ACL.TokenSet": _ACL_WRITE,
+    "ACL.TokenSetTemplated": _ACL_WRITE,
     "Catalog.Register": Access(registration.register),
     "Catalog.Deregister": Access(registration.deregister),
     "Catalog.GatewayServices": Access(checks.gateway, after=_by_type),

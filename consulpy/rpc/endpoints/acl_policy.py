@@ -7,11 +7,12 @@ from consulpy.acl.rules import InvalidRules, parse
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import check_name, checked_nodes, checked_services, resolved_policies
+from consulpy.rpc.endpoints.acl_newer import after_preparation, builtin_policy, checked_templates
 from consulpy.rpc.methods import read, write
 from consulpy.state.acl import POLICIES, ROLES
 from consulpy.state.acl_commands import PolicyDelete, PolicySet, RoleDelete, RoleSet
 from consulpy.state.watch import WatchSet
-from consulpy.structs.acl import GLOBAL_MANAGEMENT_ID, Policy, PolicyStub, Role, Token
+from consulpy.structs.acl import GLOBAL_MANAGEMENT_ID, GLOBAL_READ_ONLY_ID, Policy, PolicyStub, Role, Token
 from consulpy.structs.acl_log_entries import PolicyBatchDelete, PolicyBatchSet, RoleBatchDelete, RoleBatchSet
 from consulpy.structs.acl_requests import (
     PolicyBatchReply,
@@ -40,6 +41,8 @@ def policy_read(server: "Server", request: PolicyReadRequest, watch: WatchSet | 
     """One policy, by id or name; nil if there is none."""
     acl = server.store.acl
     found = acl.policy(request.policy_id) if request.policy_id else acl.policy_by_name(request.policy_name)
+    if found is None:
+        found = builtin_policy(request.policy_id, request.policy_name)
     reply = PolicyReply(policy=found)
     reply.meta.index = acl.index(watch, POLICIES)
     return reply
@@ -113,8 +116,8 @@ def _check_change(server: "Server", policy: Policy, named: Policy | None) -> Non
         raise RPCError(f"cannot find policy {policy.id}")
     if named is not None and named.id != existing.id:
         raise RPCError(f'Invalid Policy: A policy with name "{policy.name}" already exists')
-    if policy.id == GLOBAL_MANAGEMENT_ID:
-        builtin = "the builtin global-management policy is not permitted"
+    if policy.id in (GLOBAL_MANAGEMENT_ID, GLOBAL_READ_ONLY_ID):
+        builtin = f"the builtin {existing.name} policy is not permitted"
         if policy.datacenters:
             raise RPCError(f"Changing the Datacenters of {builtin}")
         if policy.rules != existing.rules:
@@ -127,8 +130,8 @@ def policy_delete(server: "Server", request: PolicyDeleteRequest) -> Any:
     existing = server.store.acl.policy(request.policy_id)
     if existing is None:
         return ""
-    if existing.id == GLOBAL_MANAGEMENT_ID:
-        raise RPCError("Delete operation not permitted on the builtin global-management policy")
+    if existing.id in (GLOBAL_MANAGEMENT_ID, GLOBAL_READ_ONLY_ID):
+        raise RPCError(f"Delete operation not permitted on the builtin {existing.name} policy")
     stored = server.submit(PolicyDelete(PolicyBatchDelete([existing.id])))
     return stored.addCallback(lambda _: existing.name)
 
@@ -192,11 +195,22 @@ def role_set(server: "Server", request: RoleSetRequest) -> Any:
             raise RPCError(f"cannot find role {role.id}")
         if named is not None and named.id != role.id:
             raise RPCError(f'Invalid Role: A role with name "{role.name}" already exists')
+    return after_preparation(server, role, lambda: _put_role(server, role))
+
+
+@write("ACL.RoleSetTemplated", RoleSetRequest, Role)
+def role_set_templated(server: "Server", request: RoleSetRequest) -> Any:
+    """`ACL.RoleSet` with templated policies: by this name no server of 1.8.7 drops them."""
+    return role_set(server, request)
+
+
+def _put_role(server: "Server", role: Role) -> Any:
     role = dataclasses.replace(
         role,
-        policies=resolved_policies(acl, role.policies),
+        policies=resolved_policies(server.store.acl, role.policies),
         service_identities=checked_services(role.service_identities, "role"),
         node_identities=checked_nodes(role.node_identities, "role"),
+        templated_policies=checked_templates(role.templated_policies, "role"),
         create_index=0,
         modify_index=0,
     )

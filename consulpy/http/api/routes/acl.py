@@ -14,6 +14,7 @@ from consulpy.http.api.acl_route import (
     read_record,
     require_tail,
     set_record,
+    templated_method,
 )
 from consulpy.http.api.params import apply_to_read
 from consulpy.http.api.params import token as token_of
@@ -90,7 +91,7 @@ async def create_token(agent: "AgentInterface", request: Request) -> Response:
 
 async def _set_token(agent: "AgentInterface", request: Request, token: Token, *, create: bool) -> Response:
     body = requests.TokenSetRequest(acl_token=token, create=create)
-    return await set_record(agent, request, "ACL.TokenSet", body)
+    return await set_record(agent, request, templated_method("ACL.TokenSet", token), body)
 
 
 @acl_route("GET", "/v1/acl/token/self")
@@ -243,7 +244,8 @@ async def create_role(agent: "AgentInterface", request: Request) -> Response:
 async def _set_role(agent: "AgentInterface", request: Request) -> Response:
     role = bodies.role(request)
     role.id = id_of(request, role.id, "Role ID")
-    return await set_record(agent, request, "ACL.RoleSet", requests.RoleSetRequest(role=role))
+    body = requests.RoleSetRequest(role=role)
+    return await set_record(agent, request, templated_method("ACL.RoleSet", role), body)
 
 
 @acl_route("GET", "/v1/acl/role/")
