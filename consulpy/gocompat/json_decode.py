@@ -177,7 +177,11 @@ _STRICT: Final = Shape()
 
 
 class UnknownField(GoError):
-    """An unknown member, or one of a later version with a non-empty value."""
+    """An unknown member."""
+
+
+class NewerField(UnknownField):
+    """A member of a later version, or of Enterprise, with a value that asks for something."""
 
 
 class Mismatch(GoError):
@@ -258,7 +262,7 @@ def _refuse_unknown(key: str, value: Any, shape: Shape, known: Iterable[str]) ->
             return
         raise UnknownField(f'json: unknown field "{key}"')
     if not newer_fields.is_empty_value(name, value):
-        raise UnknownField(f'json: unknown field "{key}" - {newer_fields.reason(name, since)}')
+        raise NewerField(f'json: unknown field "{key}" - {newer_fields.reason(name, since)}')
 
 
 def _without_none(kind: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
-from consulpy.gocompat.json_decode import GoError, Shape, UnknownField, decode, loads
+from consulpy.gocompat.json_decode import GoError, NewerField, Shape, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.routing import HttpError, Request, Response, route
@@ -58,7 +58,7 @@ def _intention_in(request: Request, *, changing: bool = False) -> Intention:
     except GoError as error:
         if changing:
             raise BadRequest(f"Bad request: Request decode failed: {error}") from None
-        if isinstance(error, UnknownField):
+        if isinstance(error, NewerField):
             raise BadRequest(f"Failed to decode request body: {error}") from None
         raise RPCError(f"Failed to decode request body: {error}") from None
 
