@@ -1,7 +1,7 @@
 """Requests and responses on a stream: pairs of msgpack objects, without lengths (docs/wire/rpc.md 3).
 
 request  = {"Seq": uint, "ServiceMethod": "Catalog.Register"}, then its body
-response = {"Error": text, "Seq": uint, "ServiceMethod": text}, then its body ({} with an error)
+response = {"Error": text, "Seq": uint, "ServiceMethod": text}, then its body (of an error: see `acl.denied`)
 """
 
 import re
@@ -78,9 +78,9 @@ def response(seq: int, method: str, body: bytes) -> bytes:
     return _SUCCESS + pack(seq) + _method_field(method) + body
 
 
-def error_response(seq: int, method: str, error: str) -> bytes:
-    """A whole error response."""
-    return ResponseHeader(error, seq, method).pack() + b"\x80"
+def error_response(seq: int, method: str, error: str, details: dict[str, str] | None = None) -> bytes:
+    """A whole error response. `details`: its body, which only consulpy reads."""
+    return ResponseHeader(error, seq, method).pack() + (pack(details) if details else b"\x80")
 
 
 def wire_value(reply: Any) -> Any:

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
 from consulpy.errors import NoServerAnswered, RPCError, WireError
+from consulpy.rpc.acl.denied import remote_error
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.rpc.stream import Channel, ClientStream, ConnectionGone, RemoteError
 
@@ -155,7 +156,9 @@ def _failed(failure: Failure, connection: "_Connection", end: ClientStream) -> F
     error = failure.value
     if isinstance(error, ConnectionGone):
         return Failure(NoServerAnswered(f"rpc error making call: {error}"))
-    return Failure(RPCError(f"rpc error making call: {error}")) if isinstance(error, RemoteError) else failure
+    if isinstance(error, RemoteError):
+        return Failure(remote_error(f"rpc error making call: {error}", error.body))
+    return failure
 
 
 class _Connection:

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from consulpy.errors import RPCError, WireError
 from consulpy.log import Logger
+from consulpy.rpc.acl.denied import details_of
 from consulpy.rpc.limits.memory_budget import Backpressure
 from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.messages import (
@@ -257,7 +258,8 @@ class ServerStream:
     def _failed(self, failure: Failure, header: RequestHeader) -> None:
         if self._closed:
             return
-        self._channel.send(error_response(header.seq, header.service_method, str(failure.value)))
+        error: Any = failure.value
+        self._channel.send(error_response(header.seq, header.service_method, str(error), details_of(error)))
         if failure.check(RefusedCall):
             self._log_refused(f"{header.service_method}: {failure.value}")
             self._close()
@@ -349,7 +351,7 @@ class ClientStream:
         assert waiting is not None
         if header.error:
             self._break()  # a stream is not used again after an error
-            waiting.errback(RemoteError(header.error))
+            waiting.errback(RemoteError(header.error, value))
         else:
             waiting.callback(value)
 
@@ -371,7 +373,11 @@ class ClientStream:
 
 
 class RemoteError(RPCError):
-    """An error reply; the text is the server's."""
+    """An error reply; the text is the server's. `body`: what came after it, as it was unpacked."""
+
+    def __init__(self, message: str, body: Any = None) -> None:
+        super().__init__(message)
+        self.body = body
 
 
 class ConnectionGone(RPCError):

@@ -1,7 +1,7 @@
 """Permission errors: how their texts are recognized, and the header that names the missing right."""
 
 from consulpy.http.api.extra_headers import OWN
-from consulpy.rpc.acl.denied import Denied
+from consulpy.rpc.acl.denied import Denied, RemoteDenied
 
 #: Names the accessor of the token and the missing right; the body is Consul's.
 HEADER = f"{OWN}Denied"
@@ -14,7 +14,7 @@ def is_refusal(text: str) -> bool:
 
 def denied_headers(error: BaseException) -> dict[str, str]:
     """The header for an error, if the missing right is known."""
-    if not isinstance(error, Denied):
+    if not isinstance(error, Denied | RemoteDenied):
         return {}
     accessor = error.accessor or "unknown"
     return {HEADER: f"accessor={accessor}, {error.missing}"}

@@ -143,6 +143,22 @@ def test_a_client_asks_servers_of_the_other_kind(datacenter: Datacenter, server:
     assert datacenter.ask(4, "agent/self", MASTER)["Config"]["NodeName"] == "n4"
 
 
+def test_a_client_agent_says_what_a_token_lacks(datacenter: Datacenter) -> None:
+    """What the servers know of a refusal is in a header of the client's answer too."""
+    datacenter.start_servers(OWN)
+    eventually(lambda: datacenter.ask(1, "acl/token/self", MASTER), "the master token exists")
+    datacenter.start(4, OWN)
+    token = datacenter.write_token(1, "few", 'key "k" { policy = "read" }')
+    eventually(lambda: datacenter.is_refused(4, "kv/k", token, "PUT", 1), "the client reaches the server")
+    accessor = datacenter.ask(1, "acl/token/self", token)["AccessorID"]
+    request = urllib.request.Request(f"http://{datacenter.address(4)}:8500/v1/kv/k", b"1", method="PUT")
+    request.add_header("X-Consul-Token", token)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=20)
+    assert refused.value.read() == b"rpc error making call: Permission denied"
+    assert refused.value.headers["X-Consulpy-Denied"] == f'accessor={accessor}, key:write "k"'
+
+
 @pytest.mark.parametrize(("primary", "secondary"), [(OWN, REAL), (REAL, OWN), (OWN, OWN)])
 def test_another_datacenter_copies_tokens_policies_and_roles(
     datacenter: Datacenter, primary: str, secondary: str
