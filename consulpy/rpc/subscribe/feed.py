@@ -7,7 +7,7 @@ All clients of a service with the same token share one query, and the bytes of i
 in a way that no event tells (the rights of the token, a restored snapshot), they are told to begin anew (`ABORTED`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from consulpy.errors import BadRequest, NoLeader, NoServerAnswered, RPCError
 from consulpy.log import Logger
+from consulpy.rpc.acl.resolver import Identity
 from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.grpc.framing import Code, framed
 from consulpy.rpc.subscribe.messages import Op, batches, health_event
@@ -76,6 +77,7 @@ class Feed:
         self._index = self._changed_index = 0
         self._watch: Watch | None = None
         self._query: Deferred[Any] | None = None
+        self._resolving: Deferred[None] | None = None
         self._is_over = False
 
     def __len__(self) -> int:
@@ -83,15 +85,8 @@ class Feed:
 
     def start(self) -> None:
         """Follow the service, for the subscribers that are there."""
-        if self._is_over:
-            return
-        try:
-            self._authorizer = self._watched_authorizer()
-        except RPCError as error:
-            self._end(code_of(error), str(error))
-            return
-        self._state = self._server.store.indexes
-        self._ask()
+        if not self._is_over:
+            self._resolve(self._first())
 
     def add(self, subscriber: Subscriber, seen_index: int) -> None:
         """A new subscriber; `seen_index`: up to where it knows the service, 0 if not at all."""
@@ -167,24 +162,41 @@ class Feed:
 
     # -- rights
 
-    def _watched_authorizer(self) -> Any:
+    def _resolve(self, resolving: Coroutine[Any, Any, None]) -> None:
+        self._resolving = Deferred.fromCoroutine(resolving)
+        self._resolving.addErrback(self._failed).addErrback(self._broken)
+
+    async def _first(self) -> None:
+        """Learn the rights of the token, then ask. Raises `RPCError`."""
+        self._authorizer = await self._watched_authorizer()
+        self._state = self._server.store.indexes
+        self._ask()
+
+    async def _watched_authorizer(self) -> Any:
         """What the token may do; called back at the next change of a token, policy or role. Raises `RPCError`."""
-        if not self._server.guard.is_on:
+        guard, token = self._server.guard, self._request.options.token
+        if not guard.is_on:
             return None
+        identity = guard.identify(token)
+        if not isinstance(identity, Identity):
+            await identity
+            self._resolving = None
         watch = WatchSet()
-        identity = self._server.guard.resolve(self._request.options.token, watch)
+        authorizer = guard.resolve(token, watch).authorizer
         self._watch = self._server.store.watchers.wait(watch, self._rights_changed)
-        return identity.authorizer
+        return authorizer
 
     def _rights_changed(self) -> None:
         self._watch = None
         self._server.clock.callLater(0, self._check_rights)  # when the whole change is done
 
     def _check_rights(self) -> None:
-        if self._is_over:
-            return
+        if not self._is_over:
+            self._resolve(self._compare_rights())
+
+    async def _compare_rights(self) -> None:
         try:
-            authorizer = self._watched_authorizer()
+            authorizer = await self._watched_authorizer()
         except RPCError:  # the token is gone: the next subscription is told so
             authorizer = None
         if authorizer is not self._authorizer:
@@ -260,8 +272,9 @@ class Feed:
         if watch is not None:
             watch.cancel()
         query, self._query = self._query, None
-        if query is not None:
-            query.cancel()
+        for pending in (query, self._resolving):
+            if pending is not None:
+                pending.cancel()
         self._over()
 
 

@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from consulpy.acl.authorizer import UNRESTRICTED, compile_rules
 from consulpy.errors import NoPathToDatacenter
+from consulpy.rpc.acl.interface import NoGuard
+from consulpy.rpc.acl.resolver import Identity
 from consulpy.rpc.subscribe.messages import BATCH_MAX_BYTES, batches
 from consulpy.state.store import Store
+from consulpy.state.watch import WatchSet
+from consulpy.structs.acl import Token
 from consulpy.structs.requests import CheckServiceNodesReply
 from tests.harness.consul_proto import Event
 from tests.harness.grpc import InMemoryGrpc, deregister, subscribed, told, turn
@@ -271,6 +276,52 @@ def test_a_token_that_is_deleted_ends_its_subscription_and_is_not_found() -> Non
     stream, events = subscribed(harness, client, Token=token)
     assert events == []
     assert client.status(stream) == (2, "ACL not found")
+
+
+def test_a_token_that_must_be_asked_for_elsewhere_is_waited_for(harness: HttpHarness) -> None:
+    """As on a server outside the primary datacenter that does not copy tokens."""
+
+    class Elsewhere(NoGuard):
+        is_on = True
+
+        def __init__(self) -> None:
+            self.asked: list[Deferred[None]] = []
+            self.authorizer = UNRESTRICTED
+
+        def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:
+            assert self.asked, "it is not known before it was asked for"
+            if watch is not None:
+                watch.add("acl-policies")
+            return Identity(Token(), self.authorizer)
+
+        async def identify(self, secret: str) -> Identity:  # type: ignore[override]
+            self.asked.append(Deferred())
+            await self.asked[-1]
+            return self.resolve(secret)
+
+    guard = harness.agent.server.guard = Elsewhere()
+    register(harness, "a")
+    client = InMemoryGrpc(harness.agent.server)
+    gone, _ = subscribed(harness, client, Key="db")
+    client.cancel(gone)
+    assert not len(client.subscriptions), "nothing waits for the token of one who is gone"
+    stream, events = subscribed(harness, client)
+    assert events == []
+    guard.asked[-1].callback(None)
+    turn(harness, client)
+    assert told(client.take(stream))[0] == ("+", "a", "web")
+
+    harness.agent.server.store.watchers.changed(["acl-policies"])
+    turn(harness, client)
+    guard.asked[-1].callback(None)
+    turn(harness, client)
+    assert client.status(stream) is None, "another policy changed"
+    guard.authorizer = compile_rules([], default_allows=False)
+    harness.agent.server.store.watchers.changed(["acl-policies"])
+    turn(harness, client)
+    guard.asked[-1].callback(None)
+    turn(harness, client)
+    assert client.status(stream) == RESET
 
 
 # -- the server's fate
