@@ -18,7 +18,8 @@ def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> Non
         _respond_soon(raft, reply, respond)
         return
     if request.term == raft.term and raft.leadership is not None:
-        raft.observer.say("error", f"{request.leader} leads in our own term {raft.term}: two clusters were joined")
+        why = f"{request.leader} leads in our own term {raft.term}: two clusters were joined"
+        raft.complaints.about("leads in our term", why)
         _respond_soon(raft, reply, respond)
         return
     if request.term > raft.term or raft.role is not Role.FOLLOWER:
@@ -68,8 +69,8 @@ def _are_sound(raft: "RaftServer", request: AppendEntries, entries: list[LogEntr
     for entry in entries:
         index += 1
         if entry.index != index or not term <= entry.term <= request.term:
-            raft.observer.say(
-                "error",
+            raft.complaints.about(
+                "unsound entries",
                 f"{request.leader} sent entry {entry.index} of term {entry.term} where {index} was expected "
                 f"after term {term}: refused",
             )
@@ -86,8 +87,8 @@ def _take(raft: "RaftServer", entries: list[LogEntry]) -> bool:
             if known == entry.term or (known is None and entry.index <= raft.log.snapshot_index):
                 continue
             if entry.index <= raft.commit_index:
-                raft.observer.say(
-                    "error",
+                raft.complaints.about(
+                    "other entries",
                     f"{raft.known_leader} sent entry {entry.index} of term {entry.term}, which is committed here with "
                     f"term {known}: it belongs to another cluster, or this server's data do",
                 )

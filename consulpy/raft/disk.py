@@ -103,7 +103,7 @@ class RaftDatabase(LogStore):
                     connection.execute("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows[0])
                 else:
                     self._write_all(update, rows)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OverflowError, WireError) as error:
                 return self._failed(error)
             self._torn = False
             return None

@@ -344,7 +344,11 @@ class Candidacy:
             self._open -= 1
             if self._is_over:
                 return
-            if isinstance(reply, RequestVoteReply) and reply.term > self.term:
+            if (
+                isinstance(reply, RequestVoteReply)
+                and reply.term > self.term
+                and self._raft.terms.admits(reply.term, server.address)
+            ):
                 self._raft.follow(reply.term)
                 self._raft.persistence.flush()
                 return

@@ -20,9 +20,61 @@ STATE_CHUNK: Final = 256 << 10
 _READ_SIZE: Final = 1 << 14
 
 
-def make_unpacker() -> Any:
-    """For one direction of a connection."""
-    size = MESSAGE_LIMIT + STATE_CHUNK
-    return msgpack.Unpacker(
-        raw=True, strict_map_key=False, ext_hook=extension, read_size=_READ_SIZE, max_buffer_size=size
-    )
+#: Most entries of a request (real servers send 64), and most fields of a map.
+ENTRIES_MAX: Final = 1 << 14
+_FIELDS_MAX: Final = 64
+#: Most maps and lists of one message: each entry is one map, and they stand in one list.
+_MAPS_MAX: Final = ENTRIES_MAX + 16
+_LISTS_MAX: Final = 16
+
+
+class _Containers:
+    """Counts the maps and lists of one message: as objects they take a hundred times the bytes that they came in."""
+
+    def __init__(self) -> None:
+        self.maps = self.lists = 0
+
+    def of_map(self, found: Any) -> Any:
+        self.maps += 1
+        if self.maps > _MAPS_MAX:
+            raise ValueError(f"more than {_MAPS_MAX} maps in one message")
+        return found
+
+    def of_list(self, found: Any) -> Any:
+        self.lists += 1
+        if self.lists > _LISTS_MAX:
+            raise ValueError(f"more than {_LISTS_MAX} lists in one message")
+        return found
+
+
+class RaftUnpacker:
+    """Unpacks one direction of a connection. `finished`: the bytes of all that was taken from it."""
+
+    def __init__(self) -> None:
+        self._containers = _Containers()
+        self._unpacker = msgpack.Unpacker(
+            raw=True,
+            strict_map_key=False,
+            ext_hook=extension,
+            object_hook=self._containers.of_map,
+            list_hook=self._containers.of_list,
+            read_size=_READ_SIZE,
+            max_buffer_size=MESSAGE_LIMIT + STATE_CHUNK,
+            max_array_len=ENTRIES_MAX,
+            max_map_len=_FIELDS_MAX,
+        )
+        self.feed = self._unpacker.feed
+        self.finished = 0
+
+    def unpack(self) -> Any:
+        """The next value. Raises what `msgpack.Unpacker.unpack` does, ValueError for one that would take too much."""
+        value = self._unpacker.unpack()
+        self._containers.maps = self._containers.lists = 0
+        self.finished = self._unpacker.tell()
+        return value
+
+    def read_bytes(self, count: int) -> bytes:
+        """Up to `count` bytes that are no value."""
+        found: bytes = self._unpacker.read_bytes(count)
+        self.finished += len(found)
+        return found

@@ -20,6 +20,7 @@ from consulpy.clock import Clock
 from consulpy.errors import WireError
 from consulpy.raft import appending, pre_vote
 from consulpy.raft.applying import Applying
+from consulpy.raft.complaints import Complaints
 from consulpy.raft.configuration import Configuration, Configurations
 from consulpy.raft.election import Elections
 from consulpy.raft.interfaces import (
@@ -48,10 +49,12 @@ from consulpy.raft.messages import (
     TimeoutNow,
     TimeoutNowReply,
     is_version_supported,
+    sender_of,
 )
 from consulpy.raft.persistence import Persistence
 from consulpy.raft.snapshots import Snapshots
 from consulpy.raft.storage import HardState, Storage
+from consulpy.raft.term_guard import TermGuard
 
 
 class Raft:
@@ -103,6 +106,8 @@ class Raft:
         self.applying = Applying(self)
         self.elections = Elections(self)
         self.snapshots = Snapshots(self)
+        self.complaints = Complaints(clock, lambda level, text: self.observer.say(level, text))
+        self.terms = TermGuard(self)
         #: Up to where the leader of `verified_term` has shown its log to equal ours.
         self.verified_index = 0
         self.verified_term = 0
@@ -176,6 +181,8 @@ class Raft:
         is_heartbeat = isinstance(request, AppendEntries) and request.is_heartbeat
         if not is_heartbeat and not is_version_supported(version):
             respond(None, UNSUPPORTED)
+        elif not self.terms.admits(getattr(request, "term", 0), sender_of(request)):
+            respond(None, "this term cannot be")
         elif isinstance(request, AppendEntries):
             appending.receive(self, request, respond)
             if is_heartbeat:

@@ -23,6 +23,11 @@ SNAPSHOT_VERSION: Final = 1
 #: The error of a real server for another protocol version; nil stands in the place of the answer.
 UNSUPPORTED: Final = "operation not supported with current protocol version"
 
+#: The largest number of a term or an entry that is taken: others leave no room for what follows.
+NUMBER_MAX: Final = 1 << 62
+#: How the names of fields with such a number end.
+_NUMBER_NAMES: Final = ("term", "_index", "_entry")
+
 #: Types of log entries.
 COMMAND: Final = 0
 NOOP: Final = 1
@@ -189,6 +194,12 @@ REPLIES: Final[dict[type[Request], type[Record]]] = {
 }
 
 
+#: The terms and indexes in each request.
+_NUMBERS: Final[dict[type[Request], tuple[str, ...]]] = {
+    kind: tuple(name for name in map(str, kind.__slots__) if name.endswith(_NUMBER_NAMES)) for kind in REQUESTS.values()
+}
+
+
 class RaftError(Exception):
     """A call that a peer answered with an error, or that could not be made; its text is the peer's, or ours."""
 
@@ -203,7 +214,16 @@ def decode_request(kind: int, raw: Any) -> Request:
     record = REQUESTS.get(kind)
     if record is None:
         raise WireError(f"unknown Raft message type {kind}")
-    return record.from_wire(raw)
+    request = record.from_wire(raw)
+    for name in _NUMBERS[record]:
+        if not 0 <= getattr(request, name) <= NUMBER_MAX:
+            raise WireError(f"{name} {getattr(request, name)} of a {record.__name__}")
+    return request
+
+
+def sender_of(request: Request) -> str:
+    """The address of who sent a request, as it says."""
+    return str(getattr(request, "leader", "") or getattr(request, "candidate", "") or getattr(request, "addr", ""))
 
 
 def encode_reply(reply: Record) -> bytes:

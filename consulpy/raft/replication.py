@@ -178,6 +178,9 @@ class Replication:
         if not isinstance(reply, AppendEntriesReply):
             self._failed(str(reply))
             return
+        if not raft.terms.admits(reply.term, self.server.address):
+            self._failed(f"it is in term {reply.term}")
+            return
         if reply.term > self._office.term:
             self._office.step_down(reply.term, f"{self.server.address} is in term {reply.term}")
             return
@@ -327,6 +330,8 @@ class Replication:
     def _installed(self, index: int, reply: Record | Exception, sent_s: float) -> None:
         if not isinstance(reply, InstallSnapshotReply):
             self._failed(f"the snapshot was not installed: {reply}")
+        elif not self._raft.terms.admits(reply.term, self.server.address):
+            self._failed(f"it is in term {reply.term}")
         elif reply.term > self._office.term:
             self._office.step_down(reply.term, f"{self.server.address} is in term {reply.term}")
         elif not reply.success:

@@ -5,6 +5,7 @@ from random import Random
 from typing import Any, Protocol
 
 from consulpy.clock import Clock
+from consulpy.raft.complaints import Complaints
 from consulpy.raft.configuration import Configurations
 from consulpy.raft.interfaces import Finished, Observer, Role, Sender, Settings, StateMachine
 from consulpy.raft.log import RaftLog
@@ -56,6 +57,13 @@ class TermOfOffice(Protocol):
         """Its first own entry."""
 
 
+class TermChecker(Protocol):
+    """`term_guard.TermGuard` to the server's other parts."""
+
+    def admits(self, term: int, sender: str) -> bool:
+        """Whether a term of this server can be true."""
+
+
 class RaftServer(Protocol):
     """The state that the parts share, and what changes it; see `machine.Raft`."""
 
@@ -83,6 +91,7 @@ class RaftServer(Protocol):
     verified_index: int
     verified_term: int
     accepted_end: tuple[int, int]
+    complaints: Complaints
 
     @property
     def leadership(self) -> "TermOfOffice | None":
@@ -91,6 +100,10 @@ class RaftServer(Protocol):
     @property
     def elections(self) -> ElectionTimer:
         """The timer of a follower."""
+
+    @property
+    def terms(self) -> TermChecker:
+        """Checks the terms of others."""
 
     @property
     def snapshots(self) -> SnapshotTaker:

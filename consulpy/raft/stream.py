@@ -8,7 +8,7 @@ import msgpack
 
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError, WireError
-from consulpy.raft.framing import MESSAGE_LIMIT, STATE_CHUNK, make_unpacker
+from consulpy.raft.framing import MESSAGE_LIMIT, STATE_CHUNK, RaftUnpacker
 from consulpy.raft.messages import (
     AppendEntries,
     InstallSnapshot,
@@ -30,7 +30,8 @@ class RaftStream:
     """The requests of one connection.
 
     `handle(request, respond, body)`: the machine. `receive(request)`: where the state after an `InstallSnapshot` goes,
-    None if it is not wanted. `write`, `set_reading`, `close(why)`: of the connection.
+    None if it is not wanted. `write`, `set_reading`, `close(why)`: of the connection. `on_memory(change)`: by how many
+    bytes what is read of an unfinished request has grown.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class RaftStream:
         set_reading: Callable[[bool], object],
         close: Callable[[str], object],
         lost: Callable[["RaftStream"], None] = lambda _: None,
+        on_memory: Callable[[int], object] = lambda _change: None,
     ) -> None:
         self._handle = handle
         self._receive = receive
@@ -48,7 +50,9 @@ class RaftStream:
         self._set_reading = set_reading
         self._close = close
         self._on_lost = lost
-        self._unpacker = make_unpacker()
+        self._on_memory = on_memory
+        self._received = self._unfinished = 0
+        self._unpacker = RaftUnpacker()
         self._kind: int | None = None
         self._snapshot: InstallSnapshot | None = None
         self._body: SnapshotWriter | None = None
@@ -68,6 +72,7 @@ class RaftStream:
             self._unpacker.feed(data)
         except msgpack.BufferFull:
             raise WireError(f"a Raft message of more than {MESSAGE_LIMIT} bytes") from None
+        self._received += len(data)
         self._take()
 
     def lost(self) -> None:
@@ -90,12 +95,16 @@ class RaftStream:
             raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
         finally:
             self._is_taking = False
+        unfinished = self._received - self._unpacker.finished
+        if unfinished != self._unfinished:
+            change, self._unfinished = unfinished - self._unfinished, unfinished
+            self._on_memory(change)
 
     def _next(self) -> bool:
         """Take the next object or piece of state; False if more bytes are needed."""
         if self._snapshot is not None:
             return self._take_state()
-        start = self._unpacker.tell()
+        start = self._unpacker.finished
         try:
             value = self._unpacker.unpack()
         except msgpack.OutOfData:
@@ -115,7 +124,7 @@ class RaftStream:
             self._snapshot, self._missing = request, request.size
             self._body = self._receive(request)
         else:
-            self._answer(request, None, self._unpacker.tell() - start)
+            self._answer(request, None, self._unpacker.finished - start)
         return True
 
     def _take_state(self) -> bool:

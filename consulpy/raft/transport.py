@@ -13,7 +13,7 @@ from zope.interface import implementer
 from consulpy.clock import Clock, Timer
 from consulpy.codec.record import Record
 from consulpy.errors import WireError
-from consulpy.raft.framing import CALL_TIMEOUT_S, RAFT_BYTE, make_unpacker
+from consulpy.raft.framing import CALL_TIMEOUT_S, RAFT_BYTE, RaftUnpacker
 from consulpy.raft.interfaces import Answered
 from consulpy.raft.messages import RaftError, Request, decode_reply, encode_request
 from consulpy.raft.storage import SnapshotReader
@@ -25,7 +25,7 @@ class PeerConnection(Protocol):
     def __init__(self, clock: Clock, closed: Callable[["PeerConnection"], None]) -> None:
         self._clock = clock
         self._closed = closed
-        self._unpacker = make_unpacker()
+        self._unpacker = RaftUnpacker()
         self._calls: deque[tuple[type[Request], Answered, Timer]] = deque()
         self._error: Any = None
         self._has_error = False

@@ -89,7 +89,7 @@ class LogStore:
             for data in _commands(row):
                 replay(store.index + 1, data)
 
-    def _failed(self, error: sqlite3.Error) -> Exception:
+    def _failed(self, error: Exception) -> Exception:
         if self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")

@@ -193,8 +193,9 @@ class QuorumServer(Observer):
         write: Callable[[bytes], object],
         set_reading: Callable[[bool], object],
         close: Callable[[str], object],
+        on_memory: Callable[[int], object],
     ) -> RaftStream:
-        """Server side of Raft on one connection. `set_reading(bool)`: resume or pause reading."""
+        """Server side of Raft on one connection: see `RaftStream`."""
         raft = self.raft
         stream = RaftStream(
             raft.handle,
@@ -203,6 +204,7 @@ class QuorumServer(Observer):
             set_reading,
             close,
             self._watch.lost,
+            on_memory,
         )
         self._watch.opened(stream)
         return stream

@@ -65,7 +65,10 @@ BACKLOG: Final = 1024
 STREAM_BYTES: Final = 2048
 
 
-MakeRaftStream = Callable[[Callable[[bytes], object], Callable[[bool], object], Callable[[str], object]], RaftStream]
+#: Builds a `RaftStream` of `write`, `set_reading`, `close`, `on_memory`.
+MakeRaftStream = Callable[
+    [Callable[[bytes], object], Callable[[bool], object], Callable[[str], object], Callable[[int], object]], RaftStream
+]
 
 
 @implementer(IPushProducer)
@@ -209,7 +212,9 @@ class RpcProtocol(RpcConnection):
             self._handler = self._grpc = self._make_grpc()
         elif first == RAFT and self.factory.raft is not None:
             self._server.metrics.incr("rpc.raft_handoff")
-            self._handler = self.factory.raft(self.transport.write, self._set_reading, self.close_gracefully)
+            self._handler = self.factory.raft(
+                self.transport.write, self._set_reading, self.close_gracefully, self._memory_changed
+            )
         elif first == SNAPSHOT and len(self.factory.snapshots) >= CONCURRENT_SNAPSHOTS_MAX:
             self.close_gracefully(f"more than {CONCURRENT_SNAPSHOTS_MAX} snapshots at once")
         elif first == SNAPSHOT:
@@ -325,7 +330,7 @@ class RpcFactory(Factory):
         connections: ConnectionTable | None = None,
     ) -> None:
         self.tls = tls
-        #: Builds the handler of a Raft connection from its `write`, `set_reading`, `close`; None: there is no quorum.
+        #: Builds the handler of a Raft connection; None: there is no quorum.
         self.raft: MakeRaftStream | None = None
         #: Snapshot connections.
         self.snapshots: set[RpcProtocol] = set()

@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 from consulpy.errors import WireError
 from consulpy.raft import framing
 from consulpy.raft.configuration import Server
+from consulpy.raft.framing import ENTRIES_MAX
 from consulpy.raft.interfaces import Unreachable
 from consulpy.raft.leader_watch import LeaderWatch
 from consulpy.raft.messages import (
@@ -49,12 +50,14 @@ class Answering:
         self.refuse = False
         self.closed: list[str] = []
         self.received = Received()
+        self.memory: list[int] = []
         self.stream = RaftStream(
             self.handle,
             lambda _: None if self.refuse else self.received,
             self.write,
             self.reading.append,
             self.closed.append,
+            on_memory=self.memory.append,
         )
 
     def handle(self, request: Any, respond: Any, body: Any) -> None:
@@ -399,3 +402,40 @@ def test_a_leader_is_dead_when_its_connections_are_closed_and_it_refuses_new_one
     refused[0] = True
     watch.lost(stream("a"))
     assert died == ["a"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xdd" + (ENTRIES_MAX + 1).to_bytes(4, "big"),
+        b"\xdd" + ENTRIES_MAX.to_bytes(4, "big") + b"\x90" * ENTRIES_MAX,
+        b"\xdd" + ENTRIES_MAX.to_bytes(4, "big") + b"\x81\x01\x80" * ENTRIES_MAX,
+        b"\xdf\x00\x00\x01\x00",
+    ],
+)
+def test_what_would_take_a_hundred_times_its_bytes_ends_the_connection(value: bytes) -> None:
+    """Four gigabytes of empty maps could stand in one message of the largest size."""
+    answering = Answering()
+    with pytest.raises(WireError):
+        answering.stream.data_received(b"\x00\x81\xa7Entries" + value)
+    assert answering.requests == []
+
+
+def test_the_most_entries_are_taken_again_and_again() -> None:
+    answering = Answering()
+    entries = [LogEntry(index=index, term=1) for index in range(1, ENTRIES_MAX + 1)]
+    for _ in range(2):
+        answering.stream.data_received(encode_request(AppendEntries(entries=entries, term=1)))
+    assert [len(request.entries) for request in answering.requests] == [ENTRIES_MAX] * 2
+
+
+def test_what_is_read_of_an_unfinished_request_counts_until_it_is_whole() -> None:
+    """Many connections that never end what they begin are a matter of the listener's memory limit."""
+    answering = Answering()
+    request = encode_request(AppendEntries(entries=[LogEntry(data=bytes(1000), index=1, term=1)], term=1))
+    for at in range(0, len(request), 100):
+        assert sum(answering.memory) == max(at - 1, 0), "all but its type"
+        answering.stream.data_received(request[at : at + 100])
+    assert sum(answering.memory) == 0
+    answering.stream.data_received(encode_request(InstallSnapshot(size=500, term=1)) + bytes(400))
+    assert sum(answering.memory) == 0, "what is stored of a snapshot is not held"
