@@ -3,7 +3,7 @@
 One table serves all listeners of an agent, as they share its file descriptors. Pure.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -44,8 +44,9 @@ class ConnectionTable:
         self.on_full = on_full
         #: Listener and client of each connection, the least recently active first.
         self._open: OrderedDict[Connection, tuple[str, str]] = OrderedDict()
-        self._by_client: Counter[tuple[str, str]] = Counter()
-        self._by_listener: Counter[str] = Counter()
+        # No `Counter`: a missing key of one costs a call in Python, and most clients have one connection.
+        self._by_client: dict[tuple[str, str], int] = {}
+        self._by_listener: dict[str, int] = {}
         #: Number of connections closed to free their place.
         self.evicted = 0
 
@@ -54,11 +55,11 @@ class ConnectionTable:
 
     def of_client(self, listener: str, client: str) -> int:
         """Number of a client's connections to this listener."""
-        return self._by_client[listener, client]
+        return self._by_client.get((listener, client), 0)
 
     def of_listener(self, listener: str) -> int:
         """Number of a listener's connections."""
-        return self._by_listener[listener]
+        return self._by_listener.get(listener, 0)
 
     def add(self, connection: Connection, listener: str, client: str) -> bool:
         """Add a connection; False if the table is full and none is idle."""
@@ -66,9 +67,9 @@ class ConnectionTable:
             self.on_full()
             if not self.evict_idle():
                 return False
-        self._open[connection] = listener, client
-        self._by_client[listener, client] += 1
-        self._by_listener[listener] += 1
+        key = self._open[connection] = listener, client
+        self._by_client[key] = self._by_client.get(key, 0) + 1
+        self._by_listener[listener] = self._by_listener.get(listener, 0) + 1
         return True
 
     def evict_idle(self, listener: str | None = None, client: str | None = None) -> bool:
@@ -126,7 +127,7 @@ def close_now(transport: Any) -> None:
         transport.abortConnection()  # a layer such as TLS
 
 
-def _subtract(counts: Counter[Any], key: Any) -> None:
-    counts[key] -= 1
-    if not counts[key]:
-        del counts[key]
+def _subtract(counts: dict[Any, int], key: Any) -> None:
+    left = counts.pop(key) - 1
+    if left:
+        counts[key] = left

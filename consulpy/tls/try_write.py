@@ -18,8 +18,10 @@ def try_write(transport: Any, data: bytes) -> None:
         and transport.offset == len(transport.dataBuffer)
         and not transport._writeDisconnected
     ):
-        sent = transport.writeSomeData(data)
-        if isinstance(sent, int) and sent > 0:
-            data = data[sent:]
+        try:
+            sent = transport.socket.send(data)
+        except OSError:  # full, or lost, which `write` finds again
+            sent = 0
+        data = data[sent:]
     if data:
         transport.write(data)

@@ -60,7 +60,8 @@ _TAG_KINDS: Final = {
     "/v1/health/connect/": SERVICE,
 }
 _MEMBERS: Final = "/v1/agent/members"
-_STATUS: Final = ("/v1/status/leader", "/v1/status/peers")
+_LEADER: Final = "/v1/status/leader"
+_PEERS: Final = "/v1/status/peers"
 #: Parameters that only select what is read from the store and how it is rendered.
 CACHEABLE_PARAMETERS: Final = frozenset(
     {"dc", "stale", "consistent", "passing", "tag", "filter", "raw", "keys", "recurse", "separator", "pretty", "wan"}
@@ -252,7 +253,9 @@ class ResponseCache:
             return _fill(head, path, None, lambda: membership.index)
         if server is None:
             return self._agent_cache_fill(head, path) if "stale" in names and "dc" not in names else None
-        if path in _STATUS:
+        if path == _LEADER:
+            return _fill(head, path, None, lambda: server.leader_address)
+        if path == _PEERS:
             return _fill(head, path, None, lambda: (server.leader_address, *server.peers))
         route = store_route(path)
         if route is None:

@@ -35,10 +35,12 @@ class InitialProtocol(Protocol):
         self._make_channel = make_channel
 
     def connectionMade(self) -> None:
-        """Read the first bytes without waiting for the reactor."""
-        self._start_idle_timer()
+        """Read the first bytes without waiting for the reactor; a connection that they end needs no idle timeout."""
         if isinstance(self.transport, EagerTransport):
             self.transport.begin()
+            if self._closed or self._blocked is not None or self._channel is not None:
+                return
+        self.factory.idle.start(self)
 
     def _start_idle_timer(self) -> None:
         self.factory.idle.start(self)
@@ -101,6 +103,7 @@ class InitialProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancel the idle timeout and the blocking query."""
+        self._closed = True
         if self._channel is not None:
             self._channel.connectionLost(reason)
             return

@@ -1,6 +1,9 @@
 """A connection is read as soon as it is accepted, and watched only when it stays."""
 
+import select
 import socket
+import struct
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -141,6 +144,35 @@ def test_an_end_waits_for_what_is_not_written(pair: Pair) -> None:
     assert pair.peer.recv(10) == b"much more"
 
 
+def test_what_a_full_socket_does_not_take_is_written_in_order_later(pair: Pair) -> None:
+    received = bytearray()
+
+    def receive() -> None:
+        while len(received) < 6_000_000:
+            received.extend(pair.peer.recv(1 << 20))
+
+    pair.begin()
+    parts = [bytes([65 + number]) * 2_000_000 for number in range(3)]
+    for part in parts:
+        try_write(pair.transport, part)
+    assert pair.reactor.writers == {pair.transport}
+    reader = threading.Thread(target=receive)
+    reader.start()
+    while pair.reactor.writers:
+        select.select([], [pair.transport.socket], [], 5)
+        assert pair.transport.doWrite() is None
+    reader.join(5)
+    assert received == b"".join(parts)
+
+
+def test_a_write_to_a_lost_connection_is_left_to_who_watches(pair: Pair) -> None:
+    pair.begin()
+    pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    pair.peer.close()
+    try_write(pair.transport, b"too late")
+    assert (pair.protocol.lost, pair.reactor.writers) == (None, {pair.transport})
+
+
 def test_an_end_of_one_that_is_watched_is_left_to_who_watches(pair: Pair) -> None:
     pair.begin()
     pair.transport.close()
@@ -232,3 +264,19 @@ def test_who_says_nothing_is_cut_off() -> None:
     assert silent.transport.disconnecting
     assert silent.answer() == b""
     silent.peer.close()
+
+
+def test_who_is_answered_from_the_cache_on_the_first_bytes_starts_no_timeout() -> None:
+    harness = HttpHarness()
+    request = b"GET /v1/status/leader HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    for kept in range(3):
+        asking = Pair(harness.site.buildProtocol(InMemoryClient.address))
+        asking.begin(request)
+        if kept < 2:
+            asking.answer()
+        else:
+            assert b"200 OK" in asking.peer.recv(1 << 16)
+            assert asking.peer.recv(1) == b""
+        asking.peer.close()
+    assert len(harness.site.idle) == 0
+    assert len(harness.site.connections) == 0
