@@ -27,6 +27,8 @@ except ImportError:
     HAVE_H2 = False
 
 _DATA: Final = b"consulpy"
+#: The whole frame of its acknowledgement: length 8, PING, ACK, stream 0 (RFC 9113, 6.7).
+_ACKNOWLEDGED: Final = b"\x00\x00\x08\x06\x01\x00\x00\x00\x00" + _DATA
 _FRAME_HEADER_BYTES: Final = 9
 #: The type, at byte 3, of a server's first frame: SETTINGS (RFC 9113, 3.4).
 _SETTINGS: Final = b"\x04"
@@ -84,6 +86,10 @@ class Ping(Protocol):
         self._first = b""
         self._http2 = h2.connection.H2Connection()
         self._answer: Deferred[None] | None = None
+        #: The last bytes, shorter than an acknowledgement.
+        self._tail = b""
+        #: Whether the server has announced that it goes away; it may still acknowledge.
+        self._goes_away = False
 
     def start(self) -> Deferred[None]:
         """Ping; fires when it is acknowledged. Fails with `CheckFailed`."""
@@ -102,18 +108,25 @@ class Ping(Protocol):
             if self._first[3:4] not in (b"", _SETTINGS):  # another protocol may never complete a frame
                 self._fail("the server does not speak HTTP/2")
                 return
+        self._tail += data
+        if _ACKNOWLEDGED in self._tail:
+            answer, self._answer = self._answer, None
+            if answer is not None:
+                answer.callback(None)
+            return
+        self._tail = self._tail[1 - len(_ACKNOWLEDGED) :]
+        if self._goes_away:
+            return
         try:
             events = self._http2.receive_data(data)
         except h2.exceptions.ProtocolError as error:
             self._fail(f"no HTTP/2: {error}")
             return
         for event in events:
-            if isinstance(event, h2.events.PingAckReceived) and event.ping_data == _DATA:
-                answer, self._answer = self._answer, None
-                if answer is not None:
-                    answer.callback(None)
-            elif isinstance(event, h2.events.ConnectionTerminated):
-                self._fail(f"the server ended the connection, code {event.error_code}")
+            if isinstance(event, h2.events.ConnectionTerminated):
+                self._goes_away = event.error_code == 0
+                if not self._goes_away:
+                    self._fail(f"the server ended the connection, code {event.error_code}")
         if self.transport is not None:
             self.transport.write(self._http2.data_to_send())
 

@@ -1,6 +1,7 @@
 """Deregisters services whose check has been critical for longer than `deregister_critical_service_after`.
 
-That time is at least one minute, checked every 30 s (public documentation of Consul).
+Looked at every 30 s (public documentation of Consul). Less than a minute, which Consul raises to one, is honoured once
+there has been a result: a check is critical before its first run too.
 """
 
 from typing import Final
@@ -11,8 +12,11 @@ from consulpy.log import Logger
 
 _log = Logger()
 
+#: Seconds between looks; less while a check asks for less, down to `INTERVAL_MIN_S`.
 INTERVAL_S: Final = 30.0
-AFTER_MIN_S: Final = 60.0
+INTERVAL_MIN_S: Final = 1.0
+#: Shortest time for a check without a result, in seconds.
+UNKNOWN_MIN_S: Final = 60.0
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -26,7 +30,10 @@ class Reaper:
 
     def start(self) -> None:
         """Check every `INTERVAL_S`."""
-        self._timer = self._clock.callLater(INTERVAL_S, self._reap_all)
+        self._again(INTERVAL_S)
+
+    def _again(self, interval_s: float) -> None:
+        self._timer = self._clock.callLater(max(interval_s, INTERVAL_MIN_S), self._reap_all)
 
     def stop(self) -> None:
         """Stop checking."""
@@ -35,16 +42,24 @@ class Reaper:
             timer.cancel()
 
     def _reap_all(self) -> None:
-        self.start()
-        now_s = self._clock.seconds()
+        now_s, interval_s = self._clock.seconds(), INTERVAL_S
         for check_id, entry in list(self._local.entries.checks.items()):
             kind = self._local.type_of(check_id)
             since_s, service_id = entry.critical_since_s, entry.check.service_id
-            if kind is None or since_s is None or not service_id or kind.deregister_critical_service_after <= 0:
+            if kind is None or not service_id or kind.deregister_critical_service_after <= 0:
                 continue
-            after_s = max(kind.deregister_critical_service_after / _SECOND_NS, AFTER_MIN_S)
+            after_s = kind.deregister_critical_service_after / _SECOND_NS
+            interval_s = min(interval_s, after_s)
+            if since_s is None:
+                continue
+            if after_s < UNKNOWN_MIN_S:
+                if entry.first_result_s is None:
+                    after_s = UNKNOWN_MIN_S
+                else:
+                    since_s = max(since_s, entry.first_result_s)
             if now_s - since_s > after_s and self._local.entries.service(service_id) is not None:
                 self._reap(service_id, check_id, now_s - since_s)
+        self._again(interval_s)
 
     def _reap(self, service_id: str, check_id: str, critical_s: float) -> None:
         _log.info(

@@ -110,7 +110,6 @@ class LocalState:
         starter: CheckStarter | None = None,
         wall_s: Callable[[], float] = lambda: 0.0,
         scripts: Scripts | None = None,
-        default_token: str = "",
         run: Run | None = None,
         hand_back: Run = run_inline,
         call: Call | None = None,
@@ -131,7 +130,6 @@ class LocalState:
         self.starter = starter
         self._wall_s = wall_s
         self._scripts = scripts or Scripts()
-        self._default_token = default_token
         self._runs: dict[str, _Run] = {}
         #: The ports for sidecars without one.
         self.sidecar_ports = PORTS
@@ -346,7 +344,7 @@ class LocalState:
 
     def _carry_out(self, plan: _Plan) -> None:
         for service, token in plan.services:
-            self.entries.put_service(service, token or self._default_token, plan.local)
+            self.entries.put_service(service, token, plan.local)
             (self.configured_services.add if plan.local else self.configured_services.discard)(service.id)
         for check, kind, token in plan.checks:
             (self.configured_checks.add if plan.local else self.configured_checks.discard)(check.check_id)
@@ -359,7 +357,7 @@ class LocalState:
 
     def adopt_service(self, service: NodeService, token: str) -> None:
         """Add a service found on disk, without validating or storing it."""
-        self.entries.put_service(service, token or self._default_token)
+        self.entries.put_service(service, token)
 
     def adopt_check(self, check: HealthCheck, kind: CheckType | None, token: str) -> None:
         """Add and start a check found on disk, without validating or storing it."""
@@ -367,7 +365,7 @@ class LocalState:
 
     def _put_check(self, check: HealthCheck, kind: CheckType | None, token: str, from_file: bool = False) -> None:
         self._stop_run(check.check_id)
-        self.entries.put_check(check, token or self._default_token, from_file)
+        self.entries.put_check(check, token, from_file)
         if kind is None:
             return
         run = self._runs[check.check_id] = _Run(kind, None)

@@ -44,6 +44,8 @@ class CheckState:
     in_sync: bool = False
     deleted: bool = False
     critical_since_s: float | None = None
+    #: When the first result came, in clock seconds.
+    first_result_s: float | None = None
     #: Runs while the sync of a changed output is deferred.
     deferred: Timer | None = None
 
@@ -163,6 +165,8 @@ class Entries:
             self.remove_check(check.check_id)
         since = old.critical_since_s if old is not None and not old.deleted else None
         entry = CheckState(check, token, from_file)
+        if old is not None and not old.deleted:
+            entry.first_result_s = old.first_result_s
         self._add(check.check_id, entry)
         if check.status == CRITICAL:
             entry.critical_since_s = self.clock.seconds() if since is None else since
@@ -220,6 +224,8 @@ class Entries:
             return False
         if self.discard_check_output:
             output = ""
+        if entry.first_result_s is None:
+            entry.first_result_s = self.clock.seconds()
         if status != CRITICAL:
             entry.critical_since_s = None
         elif entry.critical_since_s is None:

@@ -1,6 +1,8 @@
 """Checks of Consul 1.10 to 1.16 against real servers: HTTP/2 ping, UDP, TCP over TLS, redirects, units."""
 
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,6 +92,91 @@ async def test_a_ping_fails_with_its_reason(servers: Servers) -> None:
     running = silent.run()
     await deferLater(reactor, 0.2)
     assert not running.called
+    running.addErrback(lambda _: None)
+    running.cancel()
+    assert silent.timed_out().status == "critical"
+
+
+SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
+GOAWAY = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0"
+ACKNOWLEDGED = b"\0\0\x08\x06\x01\0\0\0\0consulpy"
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "said"),
+    [
+        ([SETTINGS + GOAWAY + b"\0", ACKNOWLEDGED, b""], "passing", "HTTP2 ping was successful"),
+        ([SETTINGS + GOAWAY + b"\0" + ACKNOWLEDGED], "passing", "HTTP2 ping was successful"),
+        ([SETTINGS, ACKNOWLEDGED[:10], ACKNOWLEDGED[10:]], "passing", "HTTP2 ping was successful"),
+        ([SETTINGS + GOAWAY + b"\0", b""], "critical", "connection closed"),
+        ([SETTINGS + GOAWAY + b"\x0b", b""], "critical", "the server ended the connection, code 11"),
+        ([SETTINGS + ACKNOWLEDGED[:-1] + b"!", b""], "critical", "connection closed"),
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], "critical", "the server does not speak HTTP/2"),
+        ([SETTINGS, b"\0\0\x04\x08\0\0\0\0\0\0\0\0\0", b""], "critical", "no HTTP/2"),
+    ],
+    ids=["goes away", "at once", "in two parts", "without ack", "error", "other", "1.1", "bad"],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_servers_do_with_a_ping(parts: list[bytes], status: str, said: str) -> None:
+    """An empty part closes the connection. A server that shuts down gracefully may still acknowledge (RFC 9113 6.8)."""
+
+    class Server(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            for number, part in enumerate(parts):
+                reactor.callLater(number / 50, self.say, part)
+            parts.clear()
+
+        def say(self, part: bytes) -> None:
+            assert self.transport is not None
+            self.transport.write(part) if part else self.transport.loseConnection()
+
+    port = reactor.listenTCP(0, Factory.forProtocol(Server), interface=HOST)
+    found = await outcome(ping(f"{HOST}:{port.getHost().port}", h2ping_use_tls=False))
+    assert found.status == status
+    assert said in found.output
+    await port.stopListening()
+
+
+@pytest.fixture
+def openssl(tmp_path: Path) -> Iterator[tuple[str, AgentTls]]:
+    """`openssl s_server`, with a certificate for real.example."""
+    authority = create_authority(30)
+    pair = create_certificate(authority, "server", "real.example", days=30)
+    (tmp_path / "cert").write_bytes(pair.certificate)
+    (tmp_path / "key").write_bytes(pair.key)
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        address = f"{HOST}:{free.getsockname()[1]}"
+    command = ["openssl", "s_server", "-accept", address, "-cert", "cert", "-key", "key", "-quiet"]
+    program = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE)
+    yield address, AgentTls(authorities=(authority.certificate,))
+    program.kill()
+    program.wait()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+@pytest_twisted.ensureDeferred
+async def test_openssls_server_is_reached_over_tls(openssl: tuple[str, AgentTls]) -> None:
+    address, own = openssl
+
+    async def tried(**fields: Any) -> Result:
+        return await outcome(TcpProbe(Dialer(reactor), CheckType(tcp=address, tcp_use_tls=True, **fields), 5.0, own))
+
+    for _ in range(100):
+        found = await tried(tls_server_name="real.example")
+        if "refused" not in found.output:
+            break
+        await deferLater(reactor, 0.1)
+    assert found == Result("passing", f"TCP connect {address}: Success")
+    assert (await tried(tls_server_name="other.example")).status == "critical"
+    assert (await tried(tls_skip_verify=True)).status == "passing"
+    found = await outcome(TcpProbe(Dialer(reactor), CheckType(tcp=address), 5.0))  # without TLS: connected is enough
+    assert found.status == "passing"
+    silent = ping(address, own, tls_server_name="real.example")  # it speaks no HTTP/2, and says nothing
+    running = silent.run()
+    await deferLater(reactor, 0.3)
+    assert not running.called
+    running.addErrback(lambda _: None)
     running.cancel()
     assert silent.timed_out().status == "critical"
 

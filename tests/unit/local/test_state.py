@@ -433,7 +433,7 @@ def test_content_hash_depends_on_the_json() -> None:
 
 
 def test_services_critical_for_too_long_are_deregistered() -> None:
-    """At least a minute, looked at every 30 s."""
+    """Looked at every 30 s."""
     agent = Agent()
     Reaper(agent.local, agent.clock).start()
     agent.service({"Name": "s", "Check": {"TTL": "1h", "DeregisterCriticalServiceAfter": "90s"}})
@@ -442,6 +442,30 @@ def test_services_critical_for_too_long_are_deregistered() -> None:
     assert set(agent.local.services) == {"s", "fine"}
     agent.clock.advance(30)
     assert set(agent.local.services) == {"fine"}
+
+
+@pytest.mark.parametrize(("after", "gone_s"), [("10s", 41), ("20s", 51), ("45s", 76), ("1s", 32)])
+def test_less_than_a_minute_counts_from_the_first_result(after: str, gone_s: int) -> None:
+    agent = Agent()
+    Reaper(agent.local, agent.clock).start()
+    agent.service({"Name": "s", "Check": {"CheckID": "k", "TTL": "1h", "DeregisterCriticalServiceAfter": after}})
+    agent.clock.pump([1] * 30)
+    agent.local.update_ttl("k", "critical", "")
+    agent.clock.pump([1] * (gone_s - 31))
+    assert set(agent.local.services) == {"s"}
+    agent.clock.pump([1] * int(after[:-1]))
+    assert set(agent.local.services) == set()
+
+
+def test_a_check_without_a_result_has_a_minute() -> None:
+    """It is critical from its registration on, and may run only every minute."""
+    agent = Agent()
+    Reaper(agent.local, agent.clock).start()
+    agent.service({"Name": "s", "Check": {"CheckID": "k", "TTL": "1h", "DeregisterCriticalServiceAfter": "5s"}})
+    agent.clock.pump([1] * 60)
+    assert set(agent.local.services) == {"s"}
+    agent.clock.pump([1] * 6)
+    assert agent.local.services == {}
 
 
 def test_recovering_restarts_the_time() -> None:
