@@ -1,5 +1,6 @@
 """The connection under streaming: what is no call of it, slow readers, many of them, and those that are gone."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -87,6 +88,36 @@ def test_other_http_2_is_refused_by_http(harness: HttpHarness, headers: dict[str
     client = InMemoryGrpc(harness.agent.server)
     stream = client.call(b"", headers=headers)
     assert client.trailers[stream][":status"] == status
+
+
+def test_whatever_is_garbled_nothing_but_a_wire_error_comes_of_it(harness: HttpHarness) -> None:
+    client = InMemoryGrpc(harness.agent.server)
+    sent: list[bytes] = []
+    receive = client.connection.receive
+    client.connection.receive = lambda data: (sent.append(data), receive(data))[1]  # type: ignore[method-assign]
+    for _ in range(3):
+        client.subscribe()
+    client.cancel(1)
+    client.connection.lost()
+    valid = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000") + b"".join(sent)
+    refused = 0
+    for seed in range(150):
+        rng, data = Random(seed), bytearray(valid)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(24, len(data))
+            data[at : at + rng.choice([0, 1, 1, 9])] = rng.randbytes(rng.choice([0, 1, 1, 9]))
+        server = GrpcConnection(lambda _: None, client.subscriptions.serve)
+        try:
+            while data:
+                size = rng.randint(1, 100)
+                server.receive(bytes(data[:size]))
+                del data[:size]
+        except WireError:
+            refused += 1
+        harness.agent.clock.advance(0)
+        server.lost()
+        assert not len(client.subscriptions)
+    assert 0 < refused < 150
 
 
 # -- many, slow, gone
