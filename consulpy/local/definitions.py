@@ -159,17 +159,40 @@ def _service_shape(check: Shape) -> Shape:
 _SERVICE: Final = _service_shape(_INNER_CHECK)
 
 
-def _checked_sidecar(value: Any) -> Any:
-    record_reader(_ServiceBody, _SERVICE)(value)
-    return value
+def _stored_sidecar(value: Any) -> Any:
+    """The definition of a sidecar as real servers store it: all members, durations in ns."""
+    body: _ServiceBody = record_reader(_ServiceBody, _SERVICE)(value)
+    found: dict[str, Any] = {"Kind": body.kind} if body.kind else {}
+    given = None if body.tagged_addresses is None else body.tagged_addresses.items()
+    return found | {
+        "ID": body.id,
+        "Name": body.name,
+        "Tags": body.tags,
+        "Address": body.address,
+        "TaggedAddresses": None if given is None else {name: each.to_wire() for name, each in given},
+        "Meta": body.meta,
+        "Port": body.port,
+        "Check": _stored_check(body.check or _CheckBody()),
+        "Checks": None if body.checks is None else [_stored_check(each) for each in body.checks],
+        "Weights": None if body.weights is None else body.weights.to_wire(),
+        "Token": body.token,
+        "EnableTagOverride": body.enable_tag_override,
+        "Proxy": None if body.proxy == ConnectProxy() else body.proxy.to_wire(),
+        "Connect": None if body.connect is None else {"Native": body.connect.native, "SidecarService": None},
+    }
 
 
-#: `Connect` of a service in the catalog, where the definition of a sidecar stays undecoded.
+def _stored_check(body: _CheckBody) -> dict[str, Any]:
+    """Without what came after 1.8.7."""
+    return {name: value for name, value in _type_of(body).to_json().items() if name != "H2PingUseTLS"}
+
+
+#: `Connect` of a service in the catalog, where the definition of a sidecar is stored and not used.
 CATALOG_CONNECT: Final = Shape(
     _CONNECT,
     custom=True,
     aliases={"sidecar_service": "SidecarService"},
-    readers={"SidecarService": _checked_sidecar},
+    readers={"SidecarService": _stored_sidecar},
     newer=fields_of("ServiceConnect"),
 )
 _CONFIG_SERVICE: Final = _service_shape(_CONFIG_INNER_CHECK)

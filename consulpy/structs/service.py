@@ -87,7 +87,8 @@ class ServiceConnect(Record):
     """Whether a service supports Connect natively."""
 
     native: bool = go(omit_empty=True, default=False)
-    sidecar_service: Any = go(json="-", default=None)
+    #: The definition of a sidecar, as msgpack and JSON have it; nothing reads it.
+    sidecar_service: Any = go(omit_empty=True, default=None)
 
 
 @dataclass(slots=True)

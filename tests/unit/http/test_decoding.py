@@ -200,3 +200,16 @@ def test_every_struct_of_the_table_is_one_of_a_body() -> None:
     for struct in NEWER:
         assert f'fields_of("{struct}")' in source or f"class {struct}(" in source, struct
     assert ROUTES
+
+
+def test_a_sidecar_in_the_catalog_is_stored_as_real_servers_read_it() -> None:
+    """All members, durations in ns: a text there would end the decoding of the log entry at a real follower."""
+    harness = HttpHarness()
+    sidecar = {"check": {"interval": "10s", "TCP": "a:1"}, "proxy": {"upstreams": [{"destination_name": "x"}]}}
+    body = {**NODE, "Service": {"Service": "s", "Connect": {"sidecar_service": sidecar}}}
+    harness.tell("PUT /v1/catalog/register", json.dumps(body))
+    node = harness.ask(f"GET /v1/catalog/node/{NODE['Node']}").json
+    found = node["Services"]["s"]["Connect"]["SidecarService"]
+    assert (found["Check"]["Interval"], found["Check"]["TCP"], found["Checks"]) == (10_000_000_000, "a:1", None)
+    assert found["Proxy"]["Upstreams"][0]["DestinationName"] == "x"
+    assert (found["Weights"], found["Tags"], found["Token"]) == (None, None, "")
