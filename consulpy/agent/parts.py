@@ -210,7 +210,9 @@ class AgentParts:
 
     def host_report(self) -> dict[str, Any]:
         """`/v1/agent/host`."""
-        return report.host_report()
+        from consulpy.agent.host_report import host_report  # asked rarely
+
+        return host_report()
 
     def snapshot(self, request: SnapshotRequest, data: Spool | None) -> "Deferred[SnapshotResult]":
         """Save or restore the state of the servers: here, or over a connection to one of them."""

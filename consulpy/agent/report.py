@@ -1,9 +1,8 @@
-"""Reports of an agent: `/v1/agent/self`, `/v1/agent/host`, `consul info`, and the banner at its start."""
+"""Reports of an agent: `/v1/agent/self`, `consul info`, and the banner at its start."""
 
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from consulpy import CONSUL_VERSION, VERSION
@@ -167,22 +166,3 @@ def latest_changes(lan: Serf, most: int, to_wall_s: float) -> list[dict[str, Any
     """The newest event of each of the `most` LAN members that changed last, newest first."""
     found = lan.memberlist.timeline.latest(most)
     return [{"Name": name} | event.to_json() | {"At": event.at_s + to_wall_s} for name, event in found]
-
-
-def host_report() -> dict[str, Any]:
-    """`/v1/agent/host`: memory in bytes, processors, system, disk."""
-    memory = {}
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        memory[name] = int(value.split()[0]) * 1024
-    disk = os.statvfs("/")
-    total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-    system = os.uname()
-    return {
-        "Memory": {"total": memory.get("MemTotal"), "available": memory.get("MemAvailable")},
-        "CPU": [{"cpu": number} for number in range(os.cpu_count() or 1)],
-        "Host": {"hostname": system.nodename, "os": sys.platform, "kernelVersion": system.release},
-        "Disk": {"path": "/", "total": total, "free": free, "used": total - free},
-        "CollectionTime": None,
-        "Errors": None,
-    }

@@ -67,9 +67,12 @@ class MeasuredAgent(Protocol):
 def rules(settings: Settings) -> Rules:
     """Prefix, host name and filters of metric names. A `prefix_filter` entry begins with `+` or `-`."""
     filters = settings.prefix_filter
+    # as Consul: kept in memory alone, metrics have no host name
+    sinks = settings.statsd_address, settings.dogstatsd_addr, settings.statsite_address
+    is_sent = any(sinks) or settings.prometheus_retention_time_s > 0
     return Rules(
         prefix=settings.metrics_prefix,
-        hostname="" if settings.disable_hostname else socket.gethostname(),
+        hostname=socket.gethostname() if is_sent and not settings.disable_hostname else "",
         allowed=tuple(each[1:] for each in filters if each.startswith("+")),
         blocked=tuple(each[1:] for each in filters if each.startswith("-")),
         allow_by_default=settings.filter_default,

@@ -4,6 +4,7 @@ Weak types as in Consul: texts for numbers, numbers for texts, nanoseconds for d
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -63,16 +64,18 @@ class ProviderConfig:
 
 def decode(settings: Mapping[str, Any]) -> ProviderConfig:
     """Decode and check settings. Raises `BadProviderConfig`."""
-    known = {name.lower(): (attribute, read) for name, (attribute, read) in _FIELDS.items()}
+    by_name = {name.lower(): value for name, value in settings.items() if value is not None}
     given: dict[str, Any] = {}
-    for name, value in settings.items():
-        found = known.get(name.lower())
-        if found is not None and value is not None:
-            attribute, read = found
+    faults = []
+    for name, (attribute, read) in _FIELDS.items():
+        if name.lower() in by_name:
             try:
-                given[attribute] = read(value)
+                given[attribute] = read(name, by_name[name.lower()])
             except (ValueError, TypeError, OverflowError) as error:
-                raise BadProviderConfig(f"error decoding config: {name}: {error}") from None
+                faults.append(f"* {error}")
+    if faults:
+        lines = "\n".join(sorted(faults))
+        raise BadProviderConfig(f"error decoding config: {len(faults)} error(s) decoding:\n\n{lines}")
     config = ProviderConfig(**given)
     _check(config)
     return config
@@ -99,45 +102,58 @@ def _check(config: ProviderConfig) -> None:
         )
 
 
-def _text(value: Any) -> str:
+# Decoders of one value; their errors are mapstructure's.
+
+
+def _text(name: str, value: Any) -> str:
     text = weak_text(value)
     if text is None:
-        raise TypeError("a text was expected")
+        raise _unconvertible(name, "string", value)
     return text
 
 
-def _duration(value: Any) -> int:
+def _duration(name: str, value: Any) -> int:
     if isinstance(value, str):
         try:
             return parse_duration_ns(value)
-        except DurationError:
-            raise ValueError("it is no duration as 72h") from None
-    return _whole(value)
+        except DurationError as error:
+            raise ValueError(f"error decoding '{name}': {error}") from None
+    return _whole(name, value, "time.Duration")
 
 
-def _whole(value: Any) -> int:
+def _whole(name: str, value: Any, kind: str = "int") -> int:
     if isinstance(value, str):
         try:
             return int(value, 0)
         except ValueError:
-            raise ValueError("it is no whole number") from None
+            raise _unparsable(name, "int", "ParseInt", value) from None
     if isinstance(value, bool | int | float):
         return int(value)
-    raise TypeError("a number was expected")
+    raise _unconvertible(name, kind, value)
 
 
-def _number(value: Any) -> float:
+def _number(name: str, value: Any) -> float:
     if isinstance(value, str):
         try:
             return float(value)
         except ValueError:
-            raise ValueError("it is no number") from None
+            raise _unparsable(name, "float", "ParseFloat", value) from None
     if isinstance(value, bool | int | float):
         return float(value)
-    raise TypeError("a number was expected")
+    raise _unconvertible(name, "float32", value)
 
 
-_FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+def _unparsable(name: str, kind: str, parser: str, value: str) -> ValueError:
+    shown = json.dumps(value, ensure_ascii=False)
+    return ValueError(f"cannot parse '{name}' as {kind}: strconv.{parser}: parsing {shown}: invalid syntax")
+
+
+def _unconvertible(name: str, kind: str, value: Any) -> TypeError:
+    given = "map[string]interface {}" if isinstance(value, Mapping) else "[]interface {}"
+    return TypeError(f"'{name}' expected type '{kind}', got unconvertible type '{given}'")
+
+
+_FIELDS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
     "PrivateKey": ("private_key", _text),
     "RootCert": ("root_cert", _text),
     "RotationPeriod": ("rotation_period_ns", _duration),

@@ -359,4 +359,7 @@ def _key(name: str, labels: Mapping[str, str] | None) -> Key:
 
 
 def _finite(value: float) -> float:
-    return value if math.isfinite(value) else 0.0
+    """A number as Go writes it: whole ones without a fraction."""
+    if not math.isfinite(value):
+        return 0
+    return int(value) if float(value).is_integer() and abs(value) < 1e15 else value

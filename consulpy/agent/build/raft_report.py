@@ -55,5 +55,5 @@ def server_health(seen: SeenServer, server: Server, leader_id: str, to_wall_s: f
         last_index=stats.last_index,
         healthy=seen.is_healthy,
         voter=server.is_voter,
-        stable_since=go_time(seen.stable_since_s + to_wall_s),
+        stable_since=go_time(round(seen.stable_since_s + to_wall_s)),
     )

@@ -160,7 +160,7 @@ def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
     if query is None:
         raise RPCError("Check must be specified on args")
     if query.source_type not in ("", CONSUL_SOURCE):
-        raise RPCError(f'unsupported source type: "{query.source_type}"')
+        raise RPCError(f'unsupported SourceType: "{query.source_type}"')
     namespace = query.destination_ns or DEFAULT_NAMESPACE
     _, found = server.store.intentions.matching(None, "destination", namespace, query.destination_name)
     for intention in found:

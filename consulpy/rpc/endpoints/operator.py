@@ -137,7 +137,7 @@ def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth: 
         last_index=server.store.index,
         healthy=True,
         voter=True,
-        stable_since=go_time(server.started_s),
+        stable_since=go_time(round(server.started_s)),
     )
     return ClusterHealth(healthy=True, failure_tolerance=0, servers=[own])
 

@@ -65,6 +65,31 @@ def test_what_cannot_be_decoded_is_not_quoted(settings: dict[str, Any]) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "faults"),
+    [
+        ({"LeafCertTTL": "soon"}, ["error decoding 'LeafCertTTL': time: invalid duration \"soon\""]),
+        (
+            {"RotationPeriod": "x", "LeafCertTTL": {}},
+            [
+                "'LeafCertTTL' expected type 'time.Duration', got unconvertible type 'map[string]interface {}'",
+                "error decoding 'RotationPeriod': time: invalid duration \"x\"",
+            ],
+        ),
+        (
+            {"csrmaxpersecond": "x"},
+            ["cannot parse 'CSRMaxPerSecond' as float: strconv.ParseFloat: parsing \"x\": invalid syntax"],
+        ),
+        ({"PrivateKeyBits": [1]}, ["'PrivateKeyBits' expected type 'int', got unconvertible type '[]interface {}'"]),
+    ],
+)
+def test_faults_of_decoding_are_listed_as_consul_does(settings: dict[str, Any], faults: list[str]) -> None:
+    lines = "\n".join(f"* {fault}" for fault in faults)
+    with pytest.raises(BadProviderConfig) as caught:
+        decode(settings)
+    assert str(caught.value) == f"error decoding config: {len(faults)} error(s) decoding:\n\n{lines}"
+
+
 def test_the_id_of_a_state_is_that_of_consul() -> None:
     """Recorded: `,,true` for a configuration without a key of its own; key type and size do not count."""
     plain = decode({}).state_id(is_primary=True)
