@@ -75,6 +75,7 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     "BindingRule": _TENANCY | {"BindVars": "1.17"},
     "AuthMethod": _TENANCY | {"NamespaceRules": "1.8 Enterprise"},
     "LoginParams": _TENANCY,
+    "AuthorizationQuestion": _TENANCY,
     "Coordinate": {"Partition": "1.11 Enterprise"},
     # config entries
     "ServiceDefaults": _ENTRY
@@ -120,6 +121,13 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     "LinkedService": {"Namespace": "1.7 Enterprise", "DisableAutoHostRewrite": "1.20"},
 }
 
+#: Name -> values that ask for what is so anyway.
+_DEFAULTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "mode": ("direct", "none", "sequential"),
+    "mutualtlsmode": ("strict",),
+    "tlsminversion": ("TLS_AUTO",),
+    "tlsmaxversion": ("TLS_AUTO",),
+}
 #: Enterprise names whose value `default` counts as empty.
 _TENANTS: Final = ("namespace", "partition")
 _ENTERPRISE: Final = {"namespace": "Namespaces are", "partition": "Partitions are"}
@@ -136,12 +144,15 @@ def version_of(name: str, fields: Mapping[str, str]) -> str | None:
 
 
 def is_empty_value(name: str, value: Any) -> bool:
-    """Whether a value is empty: null, "", 0, false, or a container of empty values only."""
+    """Whether a value says nothing: null, "", 0, "0s", false, a default, or a container of such values only."""
     if isinstance(value, dict):
-        return all(is_empty_value(key, each) for key, each in value.items())
-    if value == "default" and isinstance(value, str):
-        return name.lower().replace("_", "").endswith(_TENANTS)
-    return not value
+        return value.get("Enabled") is False or all(is_empty_value(key, each) for key, each in value.items())
+    if not isinstance(value, str):
+        return not value
+    plain = name.lower().replace("_", "")
+    if value == "default":
+        return plain.endswith(_TENANTS)
+    return value in ("", "0s") or value in _DEFAULTS.get(plain, ())
 
 
 def reason(name: str, version: str) -> str:

@@ -303,8 +303,17 @@ class LogoutRequest(Write):
 
 
 @dataclass(slots=True)
+class BootstrapBody(Record):
+    """The body of `/v1/acl/bootstrap`: the secret that the first token is to have; "" for a new one."""
+
+    bootstrap_secret: str = ""
+
+
+@dataclass(slots=True)
 class BootstrapRequest(SpecificRequest):
-    """ACL.BootstrapTokens."""
+    """ACL.BootstrapTokens; with `bootstrap_secret` (Consul 1.13) ACL.BootstrapWithSecret."""
+
+    bootstrap_secret: str = go(is_optional=True, default="")
 
 
 @dataclass(slots=True)

@@ -19,16 +19,18 @@ NOW_S = 1_800_000_000.0
 
 
 class GuardedAgent(FakeAgent):
-    """An agent with `default_policy` deny (`default_allows`: allow) and the master token `MASTER`."""
+    """An agent with `default_policy` deny (`default_allows`: allow) and the master token `MASTER` (or another)."""
 
-    def __init__(self, *, default_allows: bool = False, lists_keys_by_right: bool = False) -> None:
+    def __init__(
+        self, *, default_allows: bool = False, lists_keys_by_right: bool = False, master: str = MASTER
+    ) -> None:
         super().__init__()
         self.server.wall_s = self.wall_s
         resolver = StateResolver(lambda: self.log.store, "dc1", self.wall_s, Authorizers(default_allows=default_allows))
         self.server.guard = Guard(resolver, default_allows=default_allows, lists_keys_by_right=lists_keys_by_right)
         self.leader = Leader(
             "dc1", "agent-one", self.log, self.lan, self.clock, on_ready=self._lead,
-            acl=lambda write: AclTasks(self.log.store, self.clock, self.wall_s, write, master=MASTER),
+            acl=lambda write: AclTasks(self.log.store, self.clock, self.wall_s, write, master=master),
         )  # fmt: skip
         self.tokens = AgentTokens()
         policy = "allow" if default_allows else "deny"

@@ -23,7 +23,7 @@ from consulpy.structs.acl import (
     TemplateVariables,
     Token,
 )
-from consulpy.structs.acl_requests import AuthorizationQuestion, LoginParams
+from consulpy.structs.acl_requests import AuthorizationQuestion, BootstrapBody, LoginParams
 
 _Body = TypeVar("_Body", bound=Record)
 
@@ -87,7 +87,8 @@ _METHOD: Final = Shape(
 _LEGACY: Final = Shape("structs.ACL", unsigned=INDEXES)
 _LOGIN: Final = Shape("structs.ACLLoginParams", newer=fields_of("LoginParams"))
 _VARIABLES: Final = Shape("structs.ACLTemplatedPolicyVariables")
-_QUESTION: Final = Shape("structs.ACLAuthorizationRequest")
+_QUESTION: Final = Shape("structs.ACLAuthorizationRequest", newer=fields_of("AuthorizationQuestion"))
+_BOOTSTRAP: Final = Shape("structs.ACLInitialTokenBootstrapRequest")
 
 
 def _read(request: Request, kind: type[_Body], shape: Shape, what: str) -> _Body:
@@ -100,6 +101,11 @@ def _read(request: Request, kind: type[_Body], shape: Shape, what: str) -> _Body
 def token(request: Request) -> Token:
     """A token. Raises `BadRequest`."""
     return _read(request, Token, _TOKEN, "Token")
+
+
+def bootstrap(request: Request) -> BootstrapBody:
+    """The body of a bootstrap, which may be missing (Consul 1.13). Raises `BadRequest`."""
+    return _read(request, BootstrapBody, _BOOTSTRAP, "Bootstrap") if request.body.strip() else BootstrapBody()
 
 
 def policy(request: Request) -> Policy:

@@ -54,6 +54,7 @@ STRUCTS: Final[dict[type[Record], Shape]] = {
         "structs.NodeService",
         unsigned=INDEXES,
         without=frozenset({"LocallyRegisteredAsSidecar"}),
+        ignored=frozenset({"datacenter"}),
         types={"Kind": "structs.ServiceKind"},
         newer=fields_of("NodeService"),
         inner={
@@ -78,7 +79,7 @@ API: Final[dict[type[Record], Shape]] = {
         "api.AgentService",
         unsigned=INDEXES,
         without=frozenset({"LocallyRegisteredAsSidecar"}),
-        ignored=frozenset({"contenthash"}),
+        ignored=frozenset({"contenthash", "datacenter"}),
         types={"Kind": "api.ServiceKind"},
         newer=fields_of("NodeService"),
         inner={

@@ -59,6 +59,7 @@ ACCESS: Final[dict[str, Access]] = {
     "ACL.BindingRuleRead": _ACL_READ,
     "ACL.BindingRuleSet": _ACL_WRITE,
     "ACL.BootstrapTokens": OPEN,
+    "ACL.BootstrapWithSecret": OPEN,
     "ACL.Get": OPEN,  # who knows the secret
     "ACL.GetPolicy": OPEN,  # answers nothing
     "ACL.List": _ACL_WRITE,

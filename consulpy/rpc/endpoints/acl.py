@@ -8,11 +8,12 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import LIST, NAMED, READ, SCALARS, WRITE
 from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.time import go_time
+from consulpy.rpc.endpoints._uuids import is_uuid
 from consulpy.rpc.endpoints.acl_token import new_secret
 from consulpy.rpc.methods import read, write
 from consulpy.state.acl_commands import AclBootstrap
 from consulpy.state.watch import WatchSet
-from consulpy.structs.acl import Token, management_token
+from consulpy.structs.acl import RESERVED_PREFIX, Token, management_token
 from consulpy.structs.acl_log_entries import Bootstrap
 from consulpy.structs.acl_requests import (
     AuthorizationAnswer,
@@ -34,12 +35,22 @@ _LEVELS: Final = {"read": READ, "list": LIST, "write": WRITE}
 
 
 @write("ACL.BootstrapTokens", BootstrapRequest, Token)
-def bootstrap(server: "Server", request: BootstrapRequest) -> "Deferred[Token]":  # noqa: ARG001
+def bootstrap(server: "Server", request: BootstrapRequest) -> "Deferred[Token]":
     """Make the first management token; again only for who can write the reset index into the data directory."""
-    return Deferred.fromCoroutine(_bootstrap(server))
+    return Deferred.fromCoroutine(_bootstrap(server, request.bootstrap_secret))
 
 
-async def _bootstrap(server: "Server") -> Token:
+@write("ACL.BootstrapWithSecret", BootstrapRequest, Token)
+def bootstrap_with_secret(server: "Server", request: BootstrapRequest) -> "Deferred[Token]":
+    """The same with a secret of the caller's: by this name no server of 1.8.7 makes another one."""
+    return bootstrap(server, request)
+
+
+async def _bootstrap(server: "Server", secret: str) -> Token:
+    if secret and not is_uuid(secret):
+        raise BadRequest("BootstrapSecret is not a valid UUID")
+    if secret and (secret.startswith(RESERVED_PREFIX) or server.store.acl.token(secret) is not None):
+        raise BadRequest("BootstrapSecret is reserved or already in use")
     specified, reset_index = 0, server.store.acl.reset_index
     if reset_index:
         specified = await server.in_thread(server.reset_file.read)
@@ -49,7 +60,7 @@ async def _bootstrap(server: "Server") -> Token:
             raise RPCError(f"Invalid bootstrap reset index (specified {specified}, reset index: {reset_index})")
         await server.in_thread(server.reset_file.remove)
     acl = server.store.acl
-    token = management_token(new_secret(acl), new_secret(acl), DESCRIPTION, go_time(server.wall_s()))
+    token = management_token(new_secret(acl), secret or new_secret(acl), DESCRIPTION, go_time(server.wall_s()))
     await server.submit(AclBootstrap(Bootstrap(specified, token)))
     found = server.store.acl.token(token.secret_id)
     if found is None:

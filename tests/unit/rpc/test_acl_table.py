@@ -31,7 +31,8 @@ def test_what_is_filtered_by_its_type_has_a_filter() -> None:
 
 #: What anybody may ask, with any token or none.
 OPEN = {
-    "ACL.BootstrapTokens", "ACL.Get", "ACL.GetPolicy", "ACL.Login", "ACL.Logout", "ACL.ReplicationStatus",
+    "ACL.BootstrapTokens", "ACL.BootstrapWithSecret", "ACL.Get", "ACL.GetPolicy", "ACL.Login", "ACL.Logout",
+    "ACL.ReplicationStatus",
     "ACL.TokenRead",
     "Catalog.ListDatacenters", "ConnectCA.ConfigurationGet", "ConnectCA.ConfigurationSet", "ConnectCA.Roots",
     "ConnectCA.Sign", "ConnectCA.SignIntermediate", "Coordinate.ListDatacenters",

@@ -33,12 +33,15 @@ WARNING_HEADER = "X-Consulpy-Warning"
 
 
 @acl_route("PUT", "/v1/acl/bootstrap")
-async def bootstrap(agent: "AgentInterface", request: Request) -> Response:  # noqa: ARG001
+async def bootstrap(agent: "AgentInterface", request: Request) -> Response:
     """Create the first management token."""
-    body = requests.BootstrapRequest(datacenter=agent.datacenter)
+    secret = bodies.bootstrap(request).bootstrap_secret
+    body = requests.BootstrapRequest(datacenter=agent.datacenter, bootstrap_secret=secret)
     try:
-        token: Token = await agent.caller.call("ACL.BootstrapTokens", body)
+        token: Token = await agent.caller.call("ACL.BootstrapWithSecret" if secret else "ACL.BootstrapTokens", body)
     except RPCError as error:
+        if "can't find method" in str(error):
+            raise BadRequest("BootstrapSecret came with Consul 1.13: the servers do not know it") from None
         if "ACL bootstrap no longer allowed" in str(error):
             raise HttpError(403, f"Permission denied: {error}") from None
         raise
