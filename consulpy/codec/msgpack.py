@@ -4,12 +4,15 @@ Text and bytes are both `raw`, distinguished only by the schema: `unpack` return
 to text. Source: docs/wire/gossip.md section 1 and docs/wire/rpc.md section 4, checked on captured bytes.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgpack
 
 from consulpy.errors import WireError
+
+#: Most maps and lists of one value.
+CONTAINERS_MAX: Final = 1 << 18
 
 
 def pack(value: Any) -> bytes:
@@ -37,14 +40,32 @@ def extension(code: int, data: bytes) -> msgpack.ExtType:
 def unpack(data: bytes | memoryview) -> Any:
     """Decode the first complete value in `data`; texts are bytes. What follows it is ignored, as in Go's decoder.
 
-    Raises `WireError` for anything truncated, malformed, or nested deeper than the decoder allows.
+    Raises `WireError` for anything truncated, malformed, nested deeper than the decoder allows, or of more than
+    `CONTAINERS_MAX` maps and lists: as objects they take a hundred times the bytes that they came in.
     """
+    hooks: dict[str, Any] = {}
+    if len(data) > CONTAINERS_MAX:
+        count = _counter()
+        hooks = {"object_hook": count, "list_hook": count}
     try:
-        return msgpack.unpackb(data, raw=True, strict_map_key=False, ext_hook=extension)
+        return msgpack.unpackb(data, raw=True, strict_map_key=False, ext_hook=extension, **hooks)
     except msgpack.ExtraData as error:
         return error.unpacked
     except (ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException) as error:
         raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
+
+
+def _counter() -> Callable[[Any], Any]:
+    count = 0
+
+    def counted(container: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count > CONTAINERS_MAX:
+            raise ValueError(f"more than {CONTAINERS_MAX} maps and lists in one value")
+        return container
+
+    return counted
 
 
 def unpack_from(data: bytes | memoryview) -> tuple[Any, int]:
