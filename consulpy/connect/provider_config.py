@@ -17,6 +17,8 @@ from consulpy.gocompat.duration import DurationError, format_duration_ns, parse_
 from consulpy.gocompat.weak_text import weak_text
 
 _HOUR_NS: Final = 3600 * 10**9
+#: Consul's default of `RotationPeriod`, which it stores and does not use.
+DEFAULT_ROTATION_NS: Final = 90 * 24 * _HOUR_NS
 LEAF_TTL_MIN_NS: Final = _HOUR_NS
 LEAF_TTL_MAX_NS: Final = 365 * 24 * _HOUR_NS
 #: What a leader without a configuration of its own writes.
@@ -38,7 +40,7 @@ class ProviderConfig:
 
     private_key: str = field(default="", repr=False)
     root_cert: str = ""
-    rotation_period_ns: int = 90 * 24 * _HOUR_NS
+    rotation_period_ns: int = DEFAULT_ROTATION_NS
     leaf_cert_ttl_ns: int = 72 * _HOUR_NS
     intermediate_cert_ttl_ns: int = 365 * 24 * _HOUR_NS
     csr_max_per_second: float = CSR_MAX_PER_SECOND
@@ -50,6 +52,17 @@ class ProviderConfig:
     def leaf_life(self) -> timedelta:
         """How long leafs are valid."""
         return timedelta(microseconds=self.leaf_cert_ttl_ns // 1000)
+
+    @property
+    def rotation_s(self) -> float | None:
+        """The age at which a root is replaced, in seconds; None: never.
+
+        Never with Consul's default, which is in every configuration and does nothing there, nor for an own root. At
+        least three lives of a leaf, so that leafs of the root before the last one have ended.
+        """
+        if self.root_cert or self.rotation_period_ns <= 0 or self.rotation_period_ns == DEFAULT_ROTATION_NS:
+            return None
+        return max(self.rotation_period_ns, 3 * self.leaf_cert_ttl_ns) / 1e9
 
     @property
     def intermediate_life(self) -> timedelta:
@@ -165,3 +178,10 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
     "PrivateKeyBits": ("private_key_bits", _whole),
 }
 assert {attribute for attribute, _ in _FIELDS.values()} == {each.name for each in fields(ProviderConfig)}
+
+
+def with_key(settings: Mapping[str, Any], pem: str) -> dict[str, Any]:
+    """The same settings with another private key, and no root of the one before."""
+    replaced = {"privatekey", "rootcert"}
+    kept = {name: value for name, value in settings.items() if name.lower().replace("_", "") not in replaced}
+    return kept | {"PrivateKey": pem}

@@ -1,4 +1,4 @@
-"""Connect's tasks of the leader: the certificate authority is set up, old roots are removed (docs/wire/connect.md)."""
+"""Connect's tasks of the leader: the CA is set up, old roots are removed, aged ones rotated (docs/wire/connect.md)."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from consulpy.clock import Clock, Timer
 from consulpy.rpc.connect.interface import CertificateAuthority
 
-#: Seconds between two looks for old roots.
+#: Seconds between two looks for roots to remove or to rotate.
 PRUNE_S: Final = 3600.0
 #: Seconds after which a failed setup is tried again.
 RETRY_S: Final = 30.0
@@ -62,6 +62,8 @@ class ConnectTasks:
         if self._failed:
             self.initialize(self.start)
             return
-        pruned = Deferred.fromCoroutine(self._authority.prune())
-        pruned.addErrback(lambda failure: self._say("warn", f"old roots of the CA stay listed: {failure.value}"))
-        pruned.addBoth(lambda _: self.start())
+        looked = Deferred.fromCoroutine(self._authority.prune())
+        looked.addErrback(lambda failure: self._say("warn", f"old roots of the CA stay listed: {failure.value}"))
+        looked.addCallback(lambda _: Deferred.fromCoroutine(self._authority.rotate_on_schedule()))
+        looked.addErrback(lambda failure: self._say("warn", f"the root of the CA was not rotated: {failure.value}"))
+        looked.addBoth(lambda _: self.start())

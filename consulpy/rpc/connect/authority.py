@@ -15,7 +15,8 @@ from twisted.internet.defer import DeferredLock
 
 from consulpy.codec.msgpack import pack
 from consulpy.connect import certificates
-from consulpy.connect.provider_config import DEFAULTS, decode
+from consulpy.connect.keys import key_pem
+from consulpy.connect.provider_config import DEFAULTS, decode, with_key
 from consulpy.connect.spiffe import AgentId, BadSpiffeId, ServiceId, SigningId, parse
 from consulpy.errors import RPCError
 from consulpy.gocompat.duration import format_duration_ns
@@ -183,6 +184,24 @@ class Authority:
         ]
         if len(kept) < len(roots) and any(each.active for each in kept):
             await self._written(CARequest(op=structs.SET_ROOTS, index=index, roots=kept))
+
+    async def rotate_on_schedule(self) -> None:
+        """Give the CA a new key if the active root is older than `RotationPeriod`, as an operator would."""
+        await self._locked(self._rotate_if_due())
+
+    async def _rotate_if_due(self) -> None:
+        now = self._configuration()
+        provider = Provider(self._host, now, is_primary=True)
+        period_s, active = provider.config.rotation_s, self._host.store.connect_ca.active_root
+        if period_s is None or active is None:
+            return
+        begins = certificates.read_certificate(active.root_cert).not_valid_before_utc.timestamp()
+        if self._host.wall_s() < begins + period_s:
+            return
+        settings = with_key(now.settings, key_pem(await provider.new_key()))
+        await self._configure(
+            CARequest(datacenter=self._host.datacenter, config=dataclasses.replace(now, config=settings))
+        )
 
     # -- certificates
 

@@ -40,6 +40,9 @@ class CertificateAuthority(Protocol):
     async def prune(self) -> None:
         """Remove roots that were rotated out long ago. Raises `RPCError`."""
 
+    async def rotate_on_schedule(self) -> None:
+        """Make a new root if the active one is older than the configured period. Raises `RPCError`."""
+
     def agent_names(self, csr: str) -> list[str]:
         """The DNS names that a request of an agent is for. Raises `RPCError` if it is not for an agent."""
 

@@ -12,6 +12,7 @@ from consulpy.leader.connect import PRUNE_S, RETRY_S, ConnectTasks
 class FakeAuthority:
     def __init__(self) -> None:
         self.error: RPCError | None = None
+        self.prune_error: RPCError | None = None
         self.calls: list[str] = []
         self.followed: Deferred[None] = Deferred()
 
@@ -26,6 +27,11 @@ class FakeAuthority:
 
     async def prune(self) -> None:
         self.calls.append("prune")
+        if self.prune_error is not None:
+            raise self.prune_error
+
+    async def rotate_on_schedule(self) -> None:
+        self.calls.append("rotate")
 
 
 class Laboratory:
@@ -52,7 +58,16 @@ def test_the_leader_waits_for_its_ca_and_then_looks_for_old_roots_each_hour() ->
     assert lab.done == 1
     lab.clock.advance(PRUNE_S)
     lab.clock.advance(PRUNE_S)
-    assert lab.authority.calls == ["initialize", "follow", "prune", "prune"]
+    assert lab.authority.calls == ["initialize", "follow", "prune", "rotate", "prune", "rotate"]
+
+
+def test_roots_that_stay_listed_do_not_keep_the_ca_from_being_rotated() -> None:
+    lab = Laboratory()
+    lab.authority.prune_error = RPCError("could not atomically update roots and config")
+    lab.begin()
+    lab.clock.advance(PRUNE_S)
+    assert lab.authority.calls[-1] == "rotate"
+    assert [level for level, _ in lab.said] == ["warn"]
 
 
 def test_a_leader_without_a_ca_is_better_than_none() -> None:
@@ -66,7 +81,7 @@ def test_a_leader_without_a_ca_is_better_than_none() -> None:
     lab.clock.advance(RETRY_S)
     assert lab.authority.calls == ["initialize", "follow", "initialize"]
     lab.clock.advance(PRUNE_S)
-    assert lab.authority.calls[-1] == "prune"
+    assert lab.authority.calls[-2:] == ["prune", "rotate"]
 
 
 def test_the_end_of_a_term_ends_all() -> None:

@@ -183,6 +183,45 @@ def test_old_roots_stay_listed_for_two_lives_of_a_leaf(lab: Laboratory) -> None:
     assert [root.active for root in lab.server.store.connect_ca.roots(None)[1]] == [True]
 
 
+@pytest.mark.parametrize(("period", "due_h"), [("240h", 240), ("1h", 30), (240 * 3600 * 10**9, 240)])
+def test_a_root_is_rotated_when_its_period_is_over(lab: Laboratory, period: Any, due_h: int) -> None:
+    """Not before three lives of a leaf; the new key stands in the configuration, as if an operator had given it."""
+    lab.configure(RotationPeriod=period, LeafCertTTL="10h", private_key_type="ec")
+    first = lab.server.store.connect_ca.active_root
+    lab.clock.advance(due_h * 3600 - 60)
+    lab.run(lab.authority.rotate_on_schedule())
+    assert lab.server.store.connect_ca.active_root == first
+    lab.clock.advance(120)
+    lab.run(lab.authority.rotate_on_schedule())
+    second = lab.server.store.connect_ca.active_root
+    assert first is not None
+    assert second is not None
+    assert second.id != first.id
+    stored = lab.server.store.connect_ca.configuration(None)
+    assert stored is not None
+    assert sorted(stored.settings) == ["LeafCertTTL", "PrivateKey", "RotationPeriod", "private_key_type"]
+    chain = [certificates.read_certificate(each) for each in certificates.split_pem(lab.sign(WEB.uri).cert_pem)]
+    chain[1].verify_directly_issued_by(certificates.read_certificate(first.root_cert))
+    lab.run(lab.authority.rotate_on_schedule())
+    assert lab.server.store.connect_ca.active_root == second
+    lab.clock.advance(due_h * 3600)
+    lab.run(lab.authority.rotate_on_schedule())
+    assert lab.server.store.connect_ca.active_root != second
+
+
+def test_without_a_period_of_its_own_or_with_a_root_of_its_own_a_ca_is_never_rotated(lab: Laboratory) -> None:
+    """Every configuration of Consul has 2160h, which does nothing there."""
+    lab.clock.advance(5 * 365 * 86400)
+    lab.run(lab.authority.rotate_on_schedule())
+    assert len(lab.server.store.connect_ca.roots(None)[1]) == 1
+    key = make_key()
+    root = certificates.make_root(key, 1, "own", "spiffe://own", lab.server.wall_s())
+    lab.configure(PrivateKey=key_pem(key), RootCert=root, RotationPeriod="24h")
+    lab.clock.advance(365 * 86400)
+    lab.run(lab.authority.rotate_on_schedule())
+    assert len(lab.server.store.connect_ca.roots(None)[1]) == 2
+
+
 def test_a_rotation_there_and_back_makes_a_third_root(lab: Laboratory) -> None:
     lab.configure(PrivateKey=key_pem(make_key()))
     lab.configure()
