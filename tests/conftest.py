@@ -1,33 +1,75 @@
-"""What all tests share: where the real peers are, and that nothing may be skipped where everything is installed."""
+"""What all tests share: networks of their own, how much is tried, and that tests without their programs are skipped."""
 
 import ctypes
+import gc
 import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from tests.harness.effort import cases
 
 VECTORS = Path(__file__).parent / "vectors"
 _CLONE_NEWNET = 0x40000000  # linux/sched.h; os.unshare came with Python 3.12
+_SET_UP = (
+    "link set lo up",
+    "link add eth0 type veth peer name eth1",  # a host with one private address, as most are
+    "addr add 10.77.0.1/24 dev eth0",
+    "link set eth0 up",
+    "link set eth1 up",
+)
+
+# A busy machine is no fault of an example; each test has pytest's time limit.
+hypothesis_settings.register_profile(
+    "consulpy", deadline=None, max_examples=cases(100), suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("consulpy")
+
+
+def _own_network() -> str:
+    """Give this process a network of its own; why that is not possible, or nothing.
+
+    Fixed addresses of two runs or two workers then never meet.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
+        return "network namespaces need root and iproute2"
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/self/ns/net").open() as before:
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            return "this container may not make network namespaces"
+        for words in _SET_UP:
+            if subprocess.run(["ip", *words.split()], capture_output=True, check=False).returncode != 0:
+                libc.setns(before.fileno(), _CLONE_NEWNET)
+                return f"network namespaces are of no use here: `ip {words}` fails"
+    return ""
+
+
+_no_namespaces = ""
 
 
 def pytest_configure() -> None:
-    """As root each test process gets its own network: fixed addresses of two runs or two workers never meet."""
-    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
-        return
-    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:
-        return  # not allowed here: the tests run in the network that is there
-    for words in (
-        "link set lo up",
-        "link add eth0 type veth peer name eth1",  # a host with one private address, as most are
-        "addr add 10.77.0.1/24 dev eth0",
-        "link set eth0 up",
-        "link set eth1 up",
-    ):
-        subprocess.run(["ip", *words.split()], check=True)
+    global _no_namespaces
+    _no_namespaces = _own_network()
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Twice the cores, since most of the system tests wait; or as PYTEST_XDIST_AUTO_NUM_WORKERS says."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return 2 * len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -45,19 +87,24 @@ _LONG = ("system/consistency", "system/scenarios", "system", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `peers` need the real programs, tests marked `netns` root and `ip`."""
+    """Tests marked `peers` need the real programs, tests marked `netns` namespaces, `programs(NAME...)` those."""
     places = {folder: place for place, folder in enumerate(_LONG)}
     here = Path(__file__).parent
 
-    def place(item: pytest.Item) -> int:
-        parents = item.path.relative_to(here).parents if item.path.is_relative_to(here) else ()
+    @cache
+    def place(path: Path) -> int:
+        parents = path.relative_to(here).parents if path.is_relative_to(here) else ()
         return min((places[str(each)] for each in parents if str(each) in places), default=len(places))
 
-    items.sort(key=place)
+    items.sort(key=lambda item: place(item.path))
     missing = [name for name in ("consul", "serf") if shutil.which(name) is None]
+    no_peers = pytest.mark.skip(reason=f"the real {' and '.join(missing)} not installed: run tests/peers/install")
     for item in items:
         if missing and item.get_closest_marker("peers"):
-            why = f"the real {' and '.join(missing)} is not installed: run tests/peers/install"
-            item.add_marker(pytest.mark.skip(reason=why))
-        if item.get_closest_marker("netns") and (os.geteuid() != 0 or shutil.which("ip") is None):
-            item.add_marker(pytest.mark.skip(reason="network namespaces need root and iproute2"))
+            item.add_marker(no_peers)
+        if _no_namespaces and item.get_closest_marker("netns"):
+            item.add_marker(pytest.mark.skip(reason=_no_namespaces))
+        for mark in item.iter_markers("programs"):
+            for name in mark.args:
+                if shutil.which(name) is None:
+                    item.add_marker(pytest.mark.skip(reason=f"{name} is not installed: `.ci/run setup` installs it"))

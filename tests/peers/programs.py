@@ -17,27 +17,31 @@ from tests.peers.process import spawn
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+#: Programs in place of those that a machine lacks; the real ones are found first.
+STAND_INS = Path(__file__).with_name("stand_ins")
 #: Timeout of one step of a program in seconds; generous, because CI has two slow cores.
 PATIENCE_S = 40.0
 
 
 def environment() -> dict[str, str]:
     """The environment of our programs: the checkout's plugin is found, output is not buffered."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    path = f"{BIN}:{os.environ['PATH']}:{STAND_INS}"
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PATH": path}
 
 
 def eventually(check: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
     """Call `check` until it returns something true, and return that; errors of requests count as false."""
     deadline = time.monotonic() + within_s
     last: Any = None
-    while time.monotonic() < deadline:
+    while (began_s := time.monotonic()) < deadline:
         try:
             last = check()
             if last:
                 return last
         except (OSError, ValueError, KeyError, IndexError, AssertionError, subprocess.SubprocessError) as error:
             last = error
-        time.sleep(0.1)
+        took_s = time.monotonic() - began_s
+        time.sleep(min(max(0.1, 2 * took_s), 1.0))  # a check that runs a program leaves two thirds to what it waits for
     raise AssertionError(f"not within {within_s:.0f} s: {what}; last seen: {last!r}")
 
 

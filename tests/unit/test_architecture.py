@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,12 @@ class Module:
         return {part.removesuffix(".py") for part in Path(self.path).parts[1:]}
 
 
-def modules() -> Iterator[Module]:
+@cache
+def modules() -> list[Module]:
+    return list(parsed_modules())
+
+
+def parsed_modules() -> Iterator[Module]:
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
         package = relative.parts[0].removesuffix(".py")
@@ -91,11 +97,8 @@ def modules() -> Iterator[Module]:
         yield Module(str(relative), package, dotted, tuple(imports), opens)
 
 
-MODULES = list(modules())
-
-
 def test_imports_point_down() -> None:
-    for module in MODULES:
+    for module in modules():
         for name in module.imports:
             parts = name.split(".")
             if parts[0] == "consulpy" and len(parts) > 1 and parts[1] in LAYER and parts[1] != module.package:
@@ -104,14 +107,14 @@ def test_imports_point_down() -> None:
 
 
 def test_every_package_has_a_layer() -> None:
-    packages = {module.package for module in MODULES}
+    packages = {module.package for module in modules()}
     assert packages <= LAYER.keys(), f"give these packages a layer: {packages - LAYER.keys()}"
 
 
 def test_no_file_imports_itself_through_others() -> None:
     """Imports for type checking count too: who must know each other's types belong in one file, or share a Protocol."""
-    known = {module.dotted for module in MODULES}
-    graph = {module.dotted: targets(module, known) for module in MODULES}
+    known = {module.dotted for module in modules()}
+    graph = {module.dotted: targets(module, known) for module in modules()}
     finished: set[str] = set()
     for start in graph:
         path: list[str] = []
@@ -149,7 +152,7 @@ def visit(graph: dict[str, list[str]], here: str, path: list[str], finished: set
 )
 def test_the_name_of_a_file_says_what_it_touches(kind: str, libraries: tuple[str, ...], names: set[str]) -> None:
     wrong = []
-    for module in MODULES:
+    for module in modules():
         if module.package in FREE or module.names & names or any(n.endswith(suffixes(names)) for n in module.names):
             continue
         for name in module.imports:

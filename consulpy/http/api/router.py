@@ -6,6 +6,7 @@ idle agent, and compiling its url map takes longer than the rest of the agent's 
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
@@ -35,6 +36,17 @@ def _klein() -> Any:
         del sys.modules[_REACTOR]
 
 
+class _Handlers:
+    """What the routes call for one agent; Klein passes it to them."""
+
+    def __init__(
+        self, respond: Respond, not_found: Callable[[Any], bytes], redirect: Callable[[Any, str], bytes]
+    ) -> None:
+        self.respond = respond
+        self.not_found = not_found
+        self.redirect = redirect
+
+
 def klein_resource(
     paths: Iterable[str],
     respond: Respond,
@@ -45,33 +57,43 @@ def klein_resource(
 
     `text` of a request is its path, with undecodable bytes as surrogates; `postpath` is only for matching.
     """
+    bound = _application(frozenset(paths)).__get__(_Handlers(respond, not_found, redirect), _Handlers)
+    resource: Resource = bound.resource()
+    return resource
+
+
+@cache
+def _application(paths: frozenset[str]) -> Any:
+    """The Klein application of these paths: one for all agents of a process, since its url map is dear to compile."""
     klein = _klein()
     from werkzeug.exceptions import NotFound
 
     app = klein.Klein()
     app.url_map.merge_slashes = False
-    known = frozenset(paths)
-    for path in known:
-        view = _view(path, respond)
+    for path in paths:
+        view = _view(path)
         app.route(path, endpoint=path)(view)
         if path.endswith("/"):
             app.route(f"{path}<path:tail>", endpoint=f"{path}<tail>")(view)
-            if path[:-1] not in known:
-                app.route(path[:-1], endpoint=path[:-1])(lambda request: redirect(request, f"{request.text}/"))
-    app.handle_errors(NotFound)(lambda request, _failure: not_found(request))
+            if path[:-1] not in paths:
+                app.route(path[:-1], endpoint=path[:-1])(_redirect)
+    app.handle_errors(NotFound)(lambda handlers, request, _failure: handlers.not_found(request))
     app.handle_errors(Exception)(_failed)
-    resource: Resource = app.resource()
-    return resource
+    return app
 
 
-def _view(path: str, respond: Respond) -> Callable[..., Any]:
-    def view(request: Any, tail: str = "") -> Any:  # noqa: ARG001 - bytes that are no UTF-8 are lost in it
-        return respond(request, path, request.text[len(path) :])
+def _view(path: str) -> Callable[..., Any]:
+    def view(handlers: _Handlers, request: Any, tail: str = "") -> Any:  # noqa: ARG001 - bytes that are no UTF-8 are lost in it
+        return handlers.respond(request, path, request.text[len(path) :])
 
     return view
 
 
-def _failed(request: Any, failure: Failure) -> bytes:
+def _redirect(handlers: _Handlers, request: Any) -> Any:
+    return handlers.redirect(request, f"{request.text}/")
+
+
+def _failed(_handlers: _Handlers, request: Any, failure: Failure) -> bytes:
     """Respond 500 to an unexpected exception."""
     _log.failure("a route failed", failure)
     request.setResponseCode(500)

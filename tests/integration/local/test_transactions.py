@@ -20,6 +20,7 @@ from consulpy.local.persist.disk import JOURNAL, PENDING_MAX, JournaledDirectory
 from consulpy.local.persist.transactions import CHECKPOINT_IDLE_S, CHECKPOINT_MAX_S, QUEUE_MAX
 from consulpy.local.state import LocalState
 from tests.fakes.local import Fraction, node
+from tests.harness.effort import cases
 from tests.unit.local.test_persistence import Starter
 
 
@@ -282,7 +283,7 @@ def change(kind: str, name: str, number: int) -> Callable[[LocalState], Any]:
     }[kind]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 @given(st.lists(st.tuples(CHANGES, st.integers(0, 2)), min_size=2, max_size=14))
 def test_batched_changes_equal_single_ones(history: list[tuple[tuple[str, str, int], int]]) -> None:
     with TemporaryDirectory() as root:

@@ -44,7 +44,7 @@ def test_an_agent_that_does_not_answer_is_frozen() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stuck:
         status, causes, took_s = doctor(f"127.0.0.1:{stuck.getsockname()[1]}")
     assert (status, set(causes)) == (1, {"agent-frozen"})
-    assert took_s < 6  # 5, and the start of an interpreter on a busy machine
+    assert took_s < 20  # 5, and the start of an interpreter on a busy machine; a stuck one never ends
 
 
 def test_a_target_is_looked_at_without_an_agent() -> None:
@@ -53,7 +53,7 @@ def test_a_target_is_looked_at_without_an_agent() -> None:
         status, causes, took_s = doctor("127.0.0.1:8510", "-target", "127.0.0.1")
     assert status == 1
     assert "nothing-listens" in causes
-    assert took_s < 6
+    assert took_s < 20
 
 
 def test_a_target_without_an_address_is_named() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.peers.programs import Host, Program, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl"), pytest.mark.timeout(240)]
 
 OWN, REAL = "consulpy", "consul"
 SETTINGS = json.dumps(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts, members
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl"), pytest.mark.timeout(180)]
 
 OWN, REAL = "consulpy", "consul"
 _blocks = itertools.count(1)

@@ -92,6 +92,9 @@ def slowest(call: Callable[[], None]) -> float:
     return time.monotonic() - began_s
 
 
+pytestmark = pytest.mark.programs("gcc")
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SlowDisk]:
     with hosts(tmp_path, None) as (host,):

@@ -6,10 +6,11 @@ import threading
 import time
 from pathlib import Path
 
+from tests.harness.effort import cases
 from tests.peers.programs import ask, eventually, hosts
 
 OURS = "127.42.0.1"
-ROUNDS = 6
+ROUNDS = max(3, cases(6))
 
 
 def test_acknowledged_registrations_survive_a_loop_of_kills(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.effort import cases
 from tests.peers.programs import ask, eventually, hosts
 
 OURS = "127.78.0.60"
-ROUNDS, CHECKS = 20, 4
+ROUNDS, CHECKS = cases(20), 4
 
 
 @pytest.mark.timeout(200)

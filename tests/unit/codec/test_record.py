@@ -19,6 +19,7 @@ from consulpy.structs.check import CheckDefinition, HealthCheck
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.requests import NodeRequest, RegisterRequest
 from consulpy.structs.service import NodeService, Weights
+from tests.harness.effort import cases
 
 SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     str: st.sampled_from(["", "web", "h\u00f6he", "\udcff"]),
@@ -77,7 +78,7 @@ def test_most_records_are_tried() -> None:
     assert {RegisterRequest, NodeService, NodeRequest, HealthCheck} <= set(CLASSES)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=cases(600), deadline=None)
 @given(st.sampled_from(CLASSES).flatmap(of))
 def test_what_is_written_is_read_again(record: Record) -> None:
     cls = type(record)

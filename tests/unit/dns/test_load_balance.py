@@ -21,6 +21,7 @@ from consulpy.structs.node import Node
 from consulpy.structs.service import CheckServiceNode, NodeService, Weights
 from tests.fakes.caller import FakeCaller
 from tests.harness import catalog
+from tests.harness.effort import cases
 
 TTL = 7
 NAMES = ["a", "node-1", "a-node-of-which-the-name-is-long", "dc1", "web"]
@@ -69,7 +70,7 @@ def by_full_path(packet: bytes, rows: list[CheckServiceNode], config: DnsConfig,
     return encode(question, made[0], compress=not config.disable_compression)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(
     st.lists(INSTANCES, min_size=1, max_size=60),
     CONFIGS,

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from consulpy.acl.auth_config import KubernetesConfig
 from consulpy.acl.binding import ServiceAccount
 from consulpy.http.api.refused import HEADER
+from tests.harness.effort import cases
 from tests.harness.guarded import MASTER, GuardedAgent, GuardedHarness
 
 NOBODY = "cf000000-0000-0000-0000-0000000000ff"
@@ -240,7 +241,7 @@ def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
     kept, plain = GuardedHarness(agent), GuardedHarness(agent, use_cache=False)
     plain.service.cache.enabled = False
     weather = Weather(kept, seed)
-    for _ in range(120):
+    for _ in range(cases(120)):
         weather.change()
         agent.clock.advance(0.1)  # copies for `?cached` are refreshed after a moment
         for _ in range(weather.rng.randint(1, 6)):

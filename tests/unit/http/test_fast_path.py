@@ -19,6 +19,7 @@ from consulpy.http.connection.limits import IDLE_TIMEOUT_S
 from consulpy.http.fast_path import BODY_MAX_BYTES
 from consulpy.http.listener import HttpConfig, HttpService
 from consulpy.structs.kv import DirEntry
+from tests.harness.effort import cases
 from tests.harness.http import HttpHarness, InMemoryClient
 
 CASES = Path(__file__).parents[2] / "conformance" / "cases"
@@ -268,7 +269,7 @@ def kept(harness: HttpHarness) -> list[DirEntry]:
     return harness.agent.server.store.kv.with_prefix(None, "")[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(
     st.lists(
         st.sampled_from(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from consulpy.http.connection.channel import LINGER_S
 from consulpy.http.connection.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S
+from tests.harness.effort import cases
 from tests.harness.http import HttpHarness, InMemoryClient
 
 SMUGGLED = b"PUT /v1/kv/smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
@@ -145,7 +146,7 @@ _requests = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=cases(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_requests | _mixed, min_size=1, max_size=3).map(b"".join), st.integers(1, 40))
 @example(b"GET / HTTP/1.1\nHost: a\n\n", 40)
 @example(PUT + b"Content-Length: " + b"9" * 4301 + b"\r\n\r\n", 40)

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogEvent, globalLogPublisher
 
+from tests.harness.effort import cases
 from tests.harness.http import HttpHarness, InMemoryClient
 from tests.unit.http.record_decoding import BODIES
 from tests.unit.http.record_parameters import QUERIES, READS, WRITES
 
 _few = settings(
-    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=cases(25), deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 _scalars = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False),

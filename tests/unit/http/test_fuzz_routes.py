@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consulpy.http.api.routing import ROUTES
+from tests.harness.effort import cases
 from tests.harness.http import HttpHarness, InMemoryClient
 
 #: Requests of each route.
-EXAMPLES = 20
+EXAMPLES = cases(20)
 #: The longest wait that a request may ask for, and some more, in seconds of the agent's clock.
 LONG_S = 700.0
 

@@ -15,6 +15,7 @@ from consulpy.http.connection.limits import IDLE_TIMEOUT_S
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.cache.caching_caller import CachingCaller
 from consulpy.rpc.call import ServerCaller
+from tests.harness.effort import cases
 from tests.harness.http import FakeAgent, HttpHarness, InMemoryClient
 
 CASES = Path(__file__).parents[2] / "conformance" / "cases"
@@ -299,7 +300,7 @@ def change(harness: HttpHarness, kind: str, name: str, value: str) -> None:
         harness.tell("PUT /v1/catalog/deregister", body)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=cases(25), deadline=None)
 @given(st.lists(CHANGES, min_size=1, max_size=12))
 def test_after_any_changes_both_ways_say_the_same(changes: list[tuple[str, str, str]]) -> None:
     harness = HttpHarness()

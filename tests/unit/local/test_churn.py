@@ -96,12 +96,21 @@ def counts(*roots: Any) -> Counter[str]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def no_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is looked at, not whether it is durable."""
+    monkeypatch.setattr("os.fsync", lambda _file: None)
+    monkeypatch.setattr("os.fdatasync", lambda _file: None)
+
+
 @pytest.fixture
 def without_collector() -> Iterator[None]:
     gc.collect()
+    gc.freeze()  # what is there already needs not be looked at again and again
     gc.disable()
     yield
     gc.enable()
+    gc.unfreeze()
 
 
 KINDS = {

@@ -15,6 +15,7 @@ from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.service import NodeService
 from tests.fakes.local import FakeCatalog, Fraction, node
+from tests.harness.effort import cases
 from tests.unit.local.test_persistence import Starter
 
 _ids = st.sampled_from(["a", "b", "c"])
@@ -92,7 +93,7 @@ class World:
         )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 @given(st.lists(_steps, max_size=25))
 def test_agent_and_catalog_agree_in_the_end(steps: list[tuple[Any, ...]]) -> None:
     world = World()

@@ -16,6 +16,7 @@ from consulpy.errors import WireError
 from consulpy.rpc.messages import MAX_CONTAINERS, ObjectReader, RequestHeader, ResponseHeader, reply_of
 from consulpy.rpc.methods import METHODS
 from consulpy.rpc.yamux import HEADER, WINDOW, Connection, Flag, Reason, Stream, Type, frame
+from tests.harness.effort import cases
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.binary(max_size=40),
@@ -113,7 +114,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=cases(60))
 @given(STEPS, st.lists(st.sampled_from([1, 2, 11, 12, 13, 4096, 70000]), min_size=1, max_size=6))
 def test_whatever_the_order_all_arrives_once_within_the_windows(steps: list[Any], cuts: list[int]) -> None:
     """Both ends talk, consume and stop as they like; in the end everything is there, and nothing is kept."""
@@ -153,7 +154,7 @@ def test_whatever_the_order_all_arrives_once_within_the_windows(steps: list[Any]
         assert end.pending == 0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=cases(60))
 @given(
     st.lists(
         st.tuples(st.integers(0, WINDOW) | st.sampled_from(["all of it", "one more"]), st.integers(0, WINDOW)),
@@ -237,7 +238,7 @@ BODIES = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(st.sampled_from(sorted(METHODS)), BODIES | VALUES)
 def test_any_body_is_a_request_or_a_wire_error(method: str, body: Any) -> None:
     """And any reply is one, or a wire error: for whoever calls a server that talks nonsense."""

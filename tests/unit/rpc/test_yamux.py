@@ -23,6 +23,7 @@ from consulpy.rpc.yamux import (
     frame,
 )
 from tests.conftest import VECTORS
+from tests.harness.effort import cases
 
 
 class Recorder:
@@ -285,7 +286,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=cases(40))
 @given(
     ACTIONS,
     st.lists(st.sampled_from([1, 2, 5, 11, 12, 13, 4095, 50000]), min_size=1, max_size=8).map(
@@ -324,7 +325,7 @@ def test_any_slicing_gives_the_same_result(actions: list[tuple[int, str, int]], 
     assert pieces == whole
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=cases(40))
 @given(st.lists(st.integers(0, 2 * WINDOW), max_size=6), st.lists(st.integers(1, WINDOW), max_size=8))
 def test_windows_are_never_exceeded(sizes: list[int], consumed: list[int]) -> None:
     """What is under way and not consumed is never more than the window; nothing is lost or doubled."""

@@ -20,6 +20,7 @@ from consulpy.serf.tags import encode_tags
 from consulpy.state.store import Store
 from consulpy.testing.simulation.clock import HeapClock
 from consulpy.testing.simulation.network import Network
+from tests.harness.effort import cases
 from tests.unit.rpc.test_server_metadata import Facts
 
 VSN = (1, 5, 2, 2, 5, 4)
@@ -106,7 +107,7 @@ class Server:
                     command.apply(self.store, self.store.index + 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(st.lists(st.tuples(names, tags, st.booleans()), max_size=6))
 @example([("SERVER", {"id": "x"}, True)])
 @example([("SERVER", {}, False), ("server\n2026 [INFO] agent: x", {"port": "70000"}, True)])

@@ -17,6 +17,7 @@ from consulpy.serf.query import QueryResult
 from consulpy.serf.snapshot import replay
 from consulpy.testing.simulation.clock import HeapClock
 from consulpy.testing.simulation.network import Network
+from tests.harness.effort import cases
 from tests.unit.serf.test_snapshot import MemoryStore
 
 SEED = 20261129
@@ -164,7 +165,7 @@ def test_a_snapshot_that_was_poisoned_before_heals_at_the_start(clock: str) -> N
     assert max(replayed.clock, replayed.event_clock, replayed.query_clock) < 2**32
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=cases(30), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["event", "query", "join", "leave"]), st.sampled_from(EDGES)), max_size=6))
 def test_no_sequence_of_forged_times_makes_a_storm_or_ends_events(forged: list[tuple[str, int]]) -> None:
     trio = Trio()

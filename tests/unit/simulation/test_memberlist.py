@@ -9,6 +9,7 @@ from consulpy.memberlist.messages import Alive, Dead, Suspect
 from consulpy.memberlist.suspicion import suspicion_timeout_s
 from consulpy.testing.simulation.cluster import Cluster
 from consulpy.testing.simulation.network import Conditions
+from tests.harness.effort import cases
 
 SEED = int(os.environ.get("CONSULPY_SEED", "20261123"))
 
@@ -22,8 +23,8 @@ def everybody_thinks(cluster: Cluster, name: str, *states: State | None) -> bool
     return all(node.sees(name) in states for node in cluster.nodes if node.memberlist.running and node.name != name)
 
 
-def test_200_nodes_that_join_the_same_one_find_each_other() -> None:
-    cluster = Cluster(200, SEED, compression=False)
+def test_nodes_that_join_the_same_one_find_each_other() -> None:
+    cluster = Cluster(cases(200), SEED, compression=False)
     cluster.join_all()
     assert cluster.clock.advance_until(cluster.has_converged, 60)
     cluster.run(5)
@@ -192,9 +193,9 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert run(SEED) != run(SEED + 1)
 
 
-def test_1000_settled_nodes_stay_so() -> None:
+def test_settled_nodes_stay_so() -> None:
     """How fast this is: benchmarks/simulator.py."""
-    cluster = Cluster(1000, SEED, settled=True)
+    cluster = Cluster(cases(1000), SEED, settled=True)
     cluster.run(5)
     assert cluster.has_converged()
     assert max(node.memberlist.health_score for node in cluster.nodes) == 0

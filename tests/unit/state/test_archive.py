@@ -19,6 +19,7 @@ from consulpy.state import archive
 from consulpy.state.archive import BadArchive, Voter
 from consulpy.state.snapshot import CHUNKING, Snapshot, restore
 from tests.harness.archives import contents, written
+from tests.harness.effort import cases
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "rpc"
 REAL: dict[str, Any] = json.loads((VECTORS / "snapshot_file.json").read_text())
@@ -98,7 +99,7 @@ def test_damage_is_told_in_consuls_words(data: bytes, text: str) -> None:
     assert text in str(told.value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 @given(st.data())
 def test_a_flipped_byte_is_never_believed(data: st.DataObject) -> None:
     good = written(7, 1, [VOTER], [b"\x10\x82\xa3Key\xa5nodes\xa5Value\x05"], unix_ms=5000)

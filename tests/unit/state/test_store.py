@@ -34,6 +34,7 @@ from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, Fede
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.service import ConnectProxy, NodeService, ServiceConnect
+from tests.harness.effort import cases
 
 
 class World:
@@ -376,7 +377,7 @@ def run(commands: list[Any]) -> World:
 
 
 @given(st.lists(ANY_COMMAND, max_size=25))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=cases(80), deadline=None)
 def test_a_replay_and_a_restored_snapshot_give_the_same_state(commands: list[Any]) -> None:
     world = run(commands)
     again = run(commands)
@@ -389,7 +390,7 @@ def test_a_replay_and_a_restored_snapshot_give_the_same_state(commands: list[Any
 
 
 @given(st.lists(ANY_COMMAND, max_size=12), st.lists(ANY_COMMAND, max_size=12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=cases(40), deadline=None)
 def test_a_restored_store_goes_on_like_the_one_it_was_made_from(before: list[Any], after: list[Any]) -> None:
     world = run(before)
     other = World()
@@ -402,7 +403,7 @@ def test_a_restored_store_goes_on_like_the_one_it_was_made_from(before: list[Any
 
 
 @given(st.lists(ANY_COMMAND, max_size=20))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=cases(80), deadline=None)
 def test_whoever_sees_another_answer_was_woken_and_sees_a_higher_index(commands: list[Any]) -> None:
     world = World()
     store = world.store
