@@ -9,7 +9,6 @@ body for a moment (`needs_body`).
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from io import BytesIO
 from time import time  # noqa: TID251 - a response has the date of the wall clock, as Twisted writes it
 from typing import Any, Final, Protocol
 
@@ -63,6 +62,21 @@ class Connection(Protocol):
         """Write a large response: its head, and its body with backpressure."""
 
 
+class Fields(dict[str, str]):
+    """The fields of a head by lower-case name. Indexed by any spelling; "" for a field that is not there.
+
+    The spellings are those of the code, so few, and a head is parsed once for many requests.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, name: str) -> str:
+        value = self.get(name.lower(), "")
+        if not name.islower():
+            self[name] = value
+        return value
+
+
 class FastRequest:
     """A request with the part of Twisted's request interface that endpoints use."""
 
@@ -72,9 +86,10 @@ class FastRequest:
         "_on_disconnect",
         "_out",
         "_status",
+        "body",
         "closes",
-        "content",
         "dependencies",
+        "header",
         "is_internal",
         "method",
         "path",
@@ -82,9 +97,7 @@ class FastRequest:
         "uri",
     )
 
-    def __init__(
-        self, method: bytes, target: bytes, path: bytes, fields: dict[str, str], body: bytes, closes: bool
-    ) -> None:
+    def __init__(self, method: bytes, target: bytes, path: bytes, fields: Fields, body: bytes, closes: bool) -> None:
         #: Whether the connection ends with its response.
         self.closes = closes
         #: Whether the agent itself sends it, for a group of blocking queries; such requests are not counted.
@@ -96,7 +109,9 @@ class FastRequest:
         self.path = path
         #: The path as text.
         self.text = path.decode("ascii")
-        self.content = BytesIO(body)
+        self.body = body
+        #: The value of a header, "" if it is not there.
+        self.header: Callable[[str], str] = fields.__getitem__
         self._fields = fields
         self._out = {b"Connection": b"close"} if closes else {}
         self._out |= {b"Server": b"consulpy", b"Date": _date(int(time()))}
@@ -140,12 +155,21 @@ class FastRequest:
             self._fail(Failure())
             return
         if isinstance(body, Deferred):
-            body.addCallbacks(self._finish, self._fail).addErrback(self._fail)
+            body.addBoth(self._ended)
         else:
             self._finish(body)
 
     #: Bodies are small here.
     upload = None
+
+    def _ended(self, result: Any) -> None:
+        try:
+            if not isinstance(result, Failure):
+                self._finish(result)
+                return
+        except Exception:
+            result = Failure()
+        self._fail(result)
 
     def send_parts(self, body: Parts) -> Parts:
         """The result of an endpoint whose body is in parts."""
@@ -156,18 +180,14 @@ class FastRequest:
         if connection is None:
             return
         self._connection = self._on_disconnect = None
-        head = [b"HTTP/1.1 ", self._status]
-        for name, value in self._out.items():
-            head += (
-                b"\r\n",
-                name,
-                b": ",
-                value if value.isascii() and value.isalnum() else b" ".join(value.splitlines()),
-            )
+        lines = b"".join([b"%b: %b\r\n" % field for field in self._out.items()])
+        if not lines.count(b"\n") == lines.count(b"\r") == len(self._out):  # a value has several lines
+            fields = [(name, b" ".join(value.splitlines())) for name, value in self._out.items()]
+            lines = b"".join([b"%b: %b\r\n" % field for field in fields])
         if isinstance(body, Parts):
-            connection.response_in_parts(b"".join([*head, b"\r\n\r\n"]), body)
+            connection.response_in_parts(b"HTTP/1.1 %b\r\n%b\r\n" % (self._status, lines), body)
         else:
-            connection.response_ready(b"".join([*head, b"\r\n\r\n", body]))
+            connection.response_ready(b"HTTP/1.1 %b\r\n%b\r\n%b" % (self._status, lines, body))
 
     def _fail(self, failure: Failure) -> None:
         """Respond 500 to an unexpected exception."""
@@ -178,7 +198,7 @@ class FastRequest:
 
 
 #: A parsed head: fields by lower-case names, Content-Length, whether the connection ends.
-_Head = tuple[dict[str, str], int, bool]
+_Head = tuple[Fields, int, bool]
 _heads: dict[bytes, _Head | None] = {}
 
 
@@ -237,7 +257,7 @@ def _parse(head: bytes) -> _Head | None:
         or not _LENGTH.fullmatch(length)
     ):
         return None
-    texts = {name.decode("ascii"): value.decode("ascii") for name, value in fields.items()}
+    texts = Fields({name.decode("ascii"): value.decode("ascii") for name, value in fields.items()})
     return texts, int(length), connection == b"close"
 
 

@@ -25,15 +25,12 @@ class AgentTokens:
         self._configured: dict[str, str] = {}
         self._set: dict[str, str] = {}
         self._persist = persist
+        #: The token of requests without one, of DNS, and of services registered without one.
+        self.default = ""
         #: Incremented by each change.
         self.version = 0
         #: Called after each change.
         self.changed: list[Callable[[], None]] = []
-
-    @property
-    def default(self) -> str:
-        """The token of requests without one, and of services registered without one."""
-        return self._token("default")
 
     @property
     def dns(self) -> str:
@@ -88,6 +85,7 @@ class AgentTokens:
             self._notify()
 
     def _notify(self) -> None:
+        self.default = self._token("default")
         self.version += 1
         for call in self.changed:
             call()

@@ -21,7 +21,7 @@ def render(registry: Registry) -> str:
     lines: list[str] = []
     _family(lines, registry, "gauge", registry.gauges().items())
     _family(lines, registry, "counter", registry.totals.items())
-    named = ""
+    named, newest = "", registry.recent
     for key, total in sorted(registry.sample_totals.items()):
         name = _name(registry, key)
         if name is None:
@@ -29,7 +29,7 @@ def render(registry: Registry) -> str:
         if name != named:
             lines += [f"# HELP {name} {name}", f"# TYPE {name} summary"]
             named = name
-        recent = sorted(registry.recent[key])
+        recent = sorted(newest[key])
         for quantile in QUANTILES:
             at = min(math.ceil(quantile * len(recent)), len(recent)) - 1
             lines.append(f"{name}{_labels(key, quantile)} {_number(recent[at])}")

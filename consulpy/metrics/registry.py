@@ -6,9 +6,10 @@ displayed, so that all readers see the same. Format recorded from a real agent.
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import mul
 from typing import Any, Final, Protocol
 
 #: Length of an interval in seconds.
@@ -73,13 +74,39 @@ class Aggregate:
         self.maximum = max(self.maximum, other.maximum)
 
 
+class Samples:
+    """The values of a sample in one interval. Those of `fresh` are aggregated together, which costs less than each."""
+
+    __slots__ = ("_aggregate", "_recent", "fresh")
+
+    def __init__(self, recent: deque[float]) -> None:
+        self._aggregate = Aggregate()
+        self._recent = recent
+        self.fresh: list[float] = []
+
+    def add(self, value: float, times: int) -> None:
+        """Add several equal values."""
+        self._aggregate.add(value, times)
+        self._recent.append(value)
+
+    def aggregated(self) -> Aggregate:
+        """All values; the recent ones are up to date then."""
+        fresh, self.fresh = self.fresh, []
+        if fresh:
+            least, most = min(fresh), max(fresh)
+            squares = sum(map(mul, fresh, fresh))
+            self._aggregate.merge(Aggregate(len(fresh), sum(fresh), squares, least, most))
+            self._recent.extend(fresh)
+        return self._aggregate
+
+
 @dataclass(slots=True)
 class Interval:
-    """The metrics of one interval. `start_s`: seconds since 1970. A sample has its recent values with it."""
+    """The metrics of one interval. `start_s`: seconds since 1970."""
 
     start_s: int
     counters: dict[Key, Aggregate] = field(default_factory=dict)
-    samples: dict[Key, tuple[Aggregate, deque[float]]] = field(default_factory=dict)
+    samples: dict[Key, Samples] = field(default_factory=dict)
     gauges: dict[Key, float] = field(default_factory=dict)
 
 
@@ -149,8 +176,7 @@ class Registry:
         #: Totals of earlier intervals, with every known name.
         self._totals: dict[Key, float] = {}
         self._sample_totals: dict[Key, Aggregate] = {}
-        #: The newest values of each sample.
-        self.recent: dict[Key, deque[float]] = {}
+        self._recent: dict[Key, deque[float]] = {}
         #: Number of values dropped as there were too many names.
         self.dropped = 0
         #: Names with labels that had a value since the last cleanup, and the intervals since then.
@@ -223,7 +249,7 @@ class Registry:
             ],
             "Points": [],
             "Counters": self._aggregates(shown.counters),
-            "Samples": self._aggregates({key: values for key, (values, _) in shown.samples.items()}),
+            "Samples": self._aggregates({key: values.aggregated() for key, values in shown.samples.items()}),
         }
 
     @property
@@ -263,9 +289,16 @@ class Registry:
     def sample_totals(self) -> dict[Key, Aggregate]:
         """The same of samples."""
         totals = {key: replace(total) for key, total in self._sample_totals.items()}
-        for key, (values, _) in self._now.samples.items():
-            totals[key].merge(values)
+        for key, values in self._now.samples.items():
+            totals[key].merge(values.aggregated())
         return totals
+
+    @property
+    def recent(self) -> Mapping[Key, Sequence[float]]:
+        """The newest values of each sample."""
+        for values in self._now.samples.values():
+            values.aggregated()
+        return self._recent
 
     def _count(self, key: Key, value: float, times: int) -> None:
         if not self._now.start_s <= self._wall_s() < self._end_s:
@@ -288,10 +321,13 @@ class Registry:
             if not self._is_accepted(key, self._sample_totals):
                 return
             self._sample_totals.setdefault(key, Aggregate())
-            recent = self.recent.setdefault(key, deque(maxlen=RECENT_MAX))
-            found = self._now.samples[key] = Aggregate(), recent
-        found[0].add(value, times)
-        found[1].append(value)
+            found = self._now.samples[key] = Samples(self._recent.setdefault(key, deque(maxlen=RECENT_MAX)))
+        if times == 1:
+            found.fresh.append(value)
+            if len(found.fresh) >= RECENT_MAX:
+                found.aggregated()
+        else:
+            found.add(value, times)
         if self.sinks:
             self._send_to_sinks("ms", key, value)
 
@@ -319,15 +355,15 @@ class Registry:
         self._end_s = self._now.start_s + INTERVAL_S
         for key, counted in ended.counters.items():
             self._totals[key] += counted.sum
-        for key, (values, _) in ended.samples.items():
-            self._sample_totals[key].merge(values)
+        for key, values in ended.samples.items():
+            self._sample_totals[key].merge(values.aggregated())
         self._intervals += 1
         if self._intervals >= LABELLED_INTERVALS:
             self._forget_unmeasured()
 
     def _forget_unmeasured(self) -> None:
         """Remove totals of names with labels that had no value lately; they restart at 0."""
-        for table in (self._totals, self._sample_totals, self.recent):
+        for table in (self._totals, self._sample_totals, self._recent):
             for key in [key for key in table if _is_variable(key) and key not in self._measured]:
                 del table[key]
         self._measured = set()

@@ -1,6 +1,7 @@
 """Committed entries change the state, some in each turn, so that heartbeats never wait behind them."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from consulpy.clock import Timer
 from consulpy.raft.interfaces import Finished, UnknownCommand
@@ -93,14 +94,16 @@ class Applying:
 
     def _apply(self, entries: list[LogEntry]) -> None:
         raft = self._raft
-        if (strange := next((entry for entry in entries if entry.type not in ENTRY_TYPES), None)) is not None:
-            raft.halt(f"entry {strange.index} is of the unknown type {strange.type}")
-            return
         commands = [entry for entry in entries if entry.type == COMMAND]
+        if len(commands) < len(entries):
+            strange = next((entry for entry in entries if entry.type not in ENTRY_TYPES), None)
+            if strange is not None:
+                raft.halt(f"entry {strange.index} is of the unknown type {strange.type}")
+                return
         began_s = raft.clock.seconds()
         raft.observer.timed("raft.fsm.enqueue", began_s - self._asked_s)
         try:
-            results = iter(raft.state_machine.apply(commands) if commands else [])
+            results = raft.state_machine.apply(commands) if commands else []
         except UnknownCommand as error:
             raft.halt(str(error))
             return
@@ -108,14 +111,18 @@ class Applying:
             raft.observer.timed("raft.fsm.apply", raft.clock.seconds() - began_s, len(commands))
         self.index = entries[-1].index
         self.last_count = len(entries)
-        waiting = raft.waiting
+        if raft.waiting:
+            self._respond(entries, iter(results))
+        self._release()
+        raft.snapshots.applied()
+
+    def _respond(self, entries: list[LogEntry], results: Iterator[Any]) -> None:
+        waiting = self._raft.waiting
         for entry in entries:
             result = next(results) if entry.type == COMMAND else None
             finished = waiting.pop(entry.index, None)
             if finished is not None:
                 finished(result)
-        self._release()
-        raft.snapshots.applied()
 
     def _release(self) -> None:
         if self._waiting:

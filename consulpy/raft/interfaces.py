@@ -147,8 +147,8 @@ class Observer:
     def sample(self, name: str, value: float) -> None:
         """A measured value under Consul's name, in milliseconds where it is a time."""
 
-    def counted(self, name: str, count: float) -> None:
-        """The same as `incr` for what happens often."""
+    def counted(self, name: str, count: float, times: int = 1) -> None:
+        """The same as `incr` for what happens often: `times` times, `count` in all."""
 
     def timed(self, name: str, seconds: float, count: int = 1) -> None:
         """The same as `sample` for what happens often: `count` times that took so long together."""

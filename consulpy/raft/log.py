@@ -5,6 +5,7 @@ Terms are stored as runs, so that a long log costs little; entries beyond `cache
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 from consulpy.raft.messages import LogEntry
@@ -26,6 +27,7 @@ class RaftLog:
         self.last_entry = 0
         self._runs: list[tuple[int, int]] = []  # (first index, term)
         self._cache: list[LogEntry] = []
+        self._sizes: list[int] = []  # of each entry of the cache
         self._cache_start = 1  # index of the first entry of the cache
         self._evicted = 0  # entries at the head of `_cache` that are gone
         self._cache_size = 0
@@ -59,15 +61,19 @@ class RaftLog:
         index = self.last_entry
         if index < self.first_index:  # the log was empty
             self.first_index = self._cache_start = index + 1
-            self._cache, self._evicted, self._runs = [], 0, []
+            self._cache, self._sizes, self._evicted, self._runs = [], [], 0, []
         runs = self._runs
+        term = runs[-1][1] if runs else None
         for entry in entries:
             index += 1
             assert entry.index == index, f"entry {entry.index} does not follow {index - 1}"
-            if not runs or runs[-1][1] != entry.term:
-                runs.append((index, entry.term))
-            self._cache_size += _size(entry)
+            if entry.term != term:
+                term = entry.term
+                runs.append((index, term))
+        sizes = [_size(entry) for entry in entries]
+        self._cache_size += sum(sizes)
         self._cache += entries
+        self._sizes += sizes
         self.last_entry = index
 
     def append_stored(self, entry: LogEntry) -> None:
@@ -87,8 +93,8 @@ class RaftLog:
         while self._runs and self._runs[-1][0] >= index:
             self._runs.pop()
         length = max(index - self._cache_start, 0) + self._evicted
-        self._cache_size -= sum(map(_size, self._cache[length:]))
-        del self._cache[length:]
+        self._cache_size -= sum(self._sizes[length:])
+        del self._cache[length:], self._sizes[length:]
         self._cache_start = min(self._cache_start, index)
         self.last_entry = index - 1
         if not self._runs:
@@ -97,7 +103,7 @@ class RaftLog:
     def reset(self, snapshot_index: int, snapshot_term: int) -> None:
         """Drop all entries: the log begins after this snapshot."""
         self.snapshot_index, self.snapshot_term = snapshot_index, snapshot_term
-        self._cache, self._runs, self._evicted, self._cache_size = [], [], 0, 0
+        self._cache, self._sizes, self._runs, self._evicted, self._cache_size = [], [], [], 0, 0
         self.first_index = self._cache_start = snapshot_index + 1
         self.last_entry = snapshot_index
 
@@ -120,14 +126,10 @@ class RaftLog:
         if first < self._cache_start:
             return None
         start = first - self._cache_start + self._evicted
-        entries: list[LogEntry] = []
-        size = 0
-        for entry in self._cache[start : start + most_entries]:
-            size += _size(entry)
-            if entries and size > most_bytes:
-                break
-            entries.append(entry)
-        return entries
+        sizes = self._sizes[start : start + most_entries]
+        if sum(sizes) > most_bytes:
+            most_entries = max(bisect_right(list(accumulate(sizes)), most_bytes), 1)
+        return self._cache[start : start + most_entries]
 
     def stored_count(self, first: int) -> int:
         """How many entries from `first` on are in storage only. Others may be waiting there to be cut or written."""
@@ -135,17 +137,23 @@ class RaftLog:
 
     def evict(self, durable_index: int) -> None:
         """Let go of the oldest entries beyond the size limit, if they are durable."""
-        while self._cache_size > self._cache_bytes and self._cache_start <= min(durable_index, self.last_entry):
-            self._drop_cached(self._cache_start + 1)
+        if self._cache_size <= self._cache_bytes:
+            return
+        size, start, last = self._cache_size, self._cache_start, min(durable_index, self.last_entry)
+        position = self._evicted
+        while size > self._cache_bytes and start <= last:
+            size -= self._sizes[position]
+            position += 1
+            start += 1
+        self._drop_cached(start)
 
     def _drop_cached(self, before: int) -> None:
-        while self._cache_start < before and self._evicted < len(self._cache):
-            self._cache_size -= _size(self._cache[self._evicted])
-            self._evicted += 1
-            self._cache_start += 1
+        kept = min(self._evicted + max(before - self._cache_start, 0), len(self._cache))
+        self._cache_size -= sum(self._sizes[self._evicted : kept])
+        self._evicted = kept
         self._cache_start = max(self._cache_start, before)
         if self._evicted > 1024 or self._evicted == len(self._cache):
-            del self._cache[: self._evicted]
+            del self._cache[: self._evicted], self._sizes[: self._evicted]
             self._evicted = 0
 
 

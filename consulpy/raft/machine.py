@@ -380,6 +380,8 @@ class Raft:
     def _turn(self) -> None:
         self._turn_is_due = False
         if self.role is not Role.SHUTDOWN:
+            if self.leadership is not None:
+                self.leadership.append_proposed()
             self.persistence.flush()
             if self.leadership is not None:
                 self.leadership.send_all()

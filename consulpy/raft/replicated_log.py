@@ -1,10 +1,8 @@
 """The log of commands of a server that is one of a quorum: the same `submit` as a single server's."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from consulpy.errors import NoLeader
-from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.raft.interfaces import NotLeader
 from consulpy.raft.machine import Raft
 from consulpy.raft.messages import BARRIER
@@ -17,25 +15,17 @@ _WRITTEN_ANYWAY: Final = (Configuration.TYPE, Noop.TYPE)
 
 
 class ReplicatedLog:
-    """A `consulpy.state.log.Log` that a quorum stores. `raft` is set before anything is submitted.
-
-    `seconds`: the clock of `metrics`.
-    """
+    """A `consulpy.state.log.Log` that a quorum stores. `raft` is set before anything is submitted."""
 
     raft: Raft
 
-    def __init__(self, store: Store, metrics: Measures = NOTHING, seconds: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
-        self._metrics = metrics
-        self._seconds = seconds
 
     def submit(self, command: Command, done: Done) -> None:
         """See `Log.submit`. `NoLeader`: nothing happened; "leadership lost": it may happen later, or never."""
 
-        began_s = self._seconds()
-
         def finished(result: Any) -> None:
-            self._metrics.sample("raft.commitTime", 1000 * (self._seconds() - began_s))
             done(NoLeader() if isinstance(result, NotLeader) else result)
 
         if command.TYPE in _WRITTEN_ANYWAY:
@@ -43,7 +33,6 @@ class ReplicatedLog:
         elif command.TYPE == Barrier.TYPE:
             self.raft.propose_entry(BARRIER, None, finished)
         else:
-            self._metrics.incr("raft.apply")
             self.raft.propose(command.encode(sparse=self.raft.is_alone), finished)
 
     def restore(self, new: Store, done: Done) -> None:

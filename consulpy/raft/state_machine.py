@@ -73,7 +73,7 @@ class StoreMachine:
             if whole is None:
                 return None
             kind = whole[0] if whole else 0
-            if kind in _MARKERS or (kind < IGNORE_IF_UNKNOWN and kind not in COMMANDS):
+            if kind in _MARKERS or (kind not in COMMANDS and kind < IGNORE_IF_UNKNOWN):
                 raise UnknownCommand(
                     f"entry {entry.index} is a command of type {kind}, which this version does not know"
                 )

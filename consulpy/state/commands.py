@@ -112,13 +112,16 @@ def _has_session(store: Store, session: str) -> bool:
 
 
 class KVS(BodyCommand):
-    """Change a key, or all keys under a prefix; the result is whether a check-and-set or a lock succeeded."""
+    """Change a key, or all keys under a prefix; the result is whether a check-and-set or a lock succeeded.
+
+    False for operations that cannot fail, as Consul replies.
+    """
 
     TYPE = 2
     BODY = KVRequest
 
-    def apply(self, store: Store, index: int) -> bool | None:
-        """See `KVStore`. The result is None for operations that can't fail."""
+    def apply(self, store: Store, index: int) -> bool:
+        """See `KVStore`."""
         op, entry, kv = self.body.op, self.body.dir_ent, store.kv
         with store.change(index) as change:
             if op == verbs.SET:
@@ -137,7 +140,7 @@ class KVS(BodyCommand):
                 return kv.unlock(change, entry) is not None
             else:
                 raise RPCError(f"Invalid KVS operation '{op}'")
-        return None
+        return False
 
 
 class Session(BodyCommand):

@@ -1,6 +1,6 @@
 """Consul's metric names of commands."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from consulpy.state.commands import Command
@@ -25,12 +25,14 @@ _NAMES: Final = {
 def applied(command: Command, took_ms: float) -> tuple[str, float, dict[str, str] | None]:
     """The sample of an applied command, labelled with its operation where it has one."""
     op = getattr(getattr(command, "body", None), "op", None)
-    return _applied(type(command).__name__), took_ms, {"op": str(op)} if op is not None else None
+    name, labels = _applied(type(command).__name__, op if op is None else str(op))
+    return name, took_ms, labels
 
 
-@cache
-def _applied(kind: str) -> str:
-    return f"fsm.{_NAMES[kind][0] if kind in _NAMES else kind.lower()}"
+@lru_cache
+def _applied(kind: str, op: str | None) -> tuple[str, dict[str, str] | None]:
+    name = f"fsm.{_NAMES[kind][0] if kind in _NAMES else kind.lower()}"
+    return name, None if op is None else {"op": op}
 
 
 def submitted(command: Command) -> str:

@@ -70,7 +70,7 @@ class QuorumServer(Observer):
         self._metrics = metrics
         self._times, self._counts = Tallies(metrics), Tallies(metrics, samples=False)
         self.store = Store()
-        self.log = ReplicatedLog(self.store, metrics, reactor.seconds)
+        self.log = ReplicatedLog(self.store)
         self._own = RaftServer(host_port(config.advertise_addr, config.ports.server), config.node_id)
         self._disk = disk_thread("raft-log", reactor)
         self._database = (
@@ -388,9 +388,9 @@ class QuorumServer(Observer):
         """See `Observer`."""
         self._metrics.sample(name, value)
 
-    def counted(self, name: str, count: float) -> None:
+    def counted(self, name: str, count: float, times: int = 1) -> None:
         """See `Observer`."""
-        self._counts.add(name, count)
+        self._counts.add(name, count, times)
 
     def timed(self, name: str, seconds: float, count: int = 1) -> None:
         """See `Observer`."""

@@ -17,6 +17,11 @@ class AccessRules:
         self._blocked = tuple(blocked)
         self._networks = [ipaddress.ip_network(text, strict=False) for text in write_networks]
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether anything may be refused."""
+        return bool(self._blocked or self._networks)
+
     def refuses(self, method: str, path: str, client: str) -> str:
         """The reason for a 403, or "". `client`: an IP address, empty on a unix socket."""
         if self._blocked and path.startswith(self._blocked):

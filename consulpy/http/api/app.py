@@ -44,8 +44,9 @@ def make_site_root(
     def respond(request: Any, path: str, tail: str) -> Any:
         for name, value in added:
             request.setHeader(name, value)
-        whole = path + tail
-        refused = guard.refuses(request.method.decode("latin-1"), whole, client_of(request)) if guard else ""
+        refused = ""
+        if guard and guard.has_rules:
+            refused = guard.refuses(request.method.decode("latin-1"), path + tail, client_of(request))
         refused = refused or (origins.refuses(request) if origins else "")
         return endpoints[path].refuse(request, refused) if refused else endpoints[path].serve(request, tail)
 

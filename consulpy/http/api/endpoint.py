@@ -88,6 +88,8 @@ class Endpoint:
 
 def _query(web: Any) -> Query | None:
     """The parameters of a request; None if one has a bad escape."""
+    if b"?" not in web.uri:
+        return Query("")
     try:
         return Query(web.uri.partition(b"?")[2].decode("utf-8", "surrogateescape"))
     except (BadQuery, ValueError):
@@ -126,11 +128,11 @@ class _RequestHandler:
         self._pretty = "pretty" in query or self._agent.indents_json
         request = Request(
             method=web.method.decode(),
-            path=web.path.decode("utf-8", "surrogateescape"),
+            path=web.text,
             tail=tail,
             query=query,
-            header=lambda name: web.getHeader(name) or "",
-            body=web.content.read(),
+            header=web.header,
+            body=web.body,
             remote_ip=client_of(web),
             cache=self._cache,
             default_token=self._agent.access.tokens.default,
@@ -138,7 +140,7 @@ class _RequestHandler:
             upload=web.upload,
         )
         try:
-            selectors.check(query, web.getHeader)
+            selectors.check(query, web.header)
             if rights.is_checked_here and self._agent.access.is_on:
                 response: Any = self._checked(handler, request, rights)
             else:
@@ -200,7 +202,7 @@ class _RequestHandler:
             body = self._failed(result) if isinstance(result, Failure) else self._respond(result)
         except Exception:
             body = self._failed(Failure())
-        if isinstance(body, Deferred):
+        if type(body) is not bytes and isinstance(body, Deferred):
             return body.addErrback(self._failed).addBoth(self._ended)
         return self._ended(body)
 

@@ -29,9 +29,18 @@ _Write = TypeVar("_Write", bound=Write)
 
 def token(request: Request) -> str:
     """The ACL token: a parameter, a header, an Authorization header, or the agent's default one."""
-    scheme, _, rest = request.header("Authorization").partition(" ")
-    bearer = rest.lstrip(" ").partition(" ")[0] if scheme.lower() == "bearer" else ""
-    return request.query.get("token") or request.header("X-Consul-Token") or bearer or request.default_token
+    header = request.header
+    return (
+        request.query.get("token")
+        or header("X-Consul-Token")
+        or (header("Authorization") and _bearer(header("Authorization")))
+        or request.default_token
+    )
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, rest = authorization.partition(" ")
+    return rest.lstrip(" ").partition(" ")[0] if scheme.lower() == "bearer" else ""
 
 
 def options(request: Request) -> QueryOptions:

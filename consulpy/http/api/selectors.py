@@ -25,7 +25,7 @@ _REFUSED: Final[Mapping[str, str]] = {
 _HEADERS: Final[Mapping[str, str]] = {"X-Consul-Namespace": _NAMESPACES, "X-Consul-Partition": _PARTITIONS}
 
 
-def check(query: Query, header: Callable[[str], str | None]) -> None:
+def check(query: Query, header: Callable[[str], str]) -> None:
     """Refuse what is not honoured; `datacenter` becomes `dc`, its short name. Raises `BadRequest`."""
     for name, why in _HEADERS.items():
         if header(name):

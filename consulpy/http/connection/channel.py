@@ -107,6 +107,9 @@ class Channel(HTTPChannel):
 
     def perform(self, decision: Decision) -> None:
         """Carry out a decision about bytes that begin with a request."""
+        if isinstance(decision, Fast) and decision.fill is None:
+            self._serve(decision)
+            return
         dispatcher = self.factory.dispatcher
         while isinstance(decision, Cached):
             self._active_s = self.factory.seconds()

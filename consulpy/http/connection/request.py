@@ -105,6 +105,16 @@ class ApiRequest(Request):
         """Call `call` when the response is written or the client has disconnected."""
         self.notifyFinish().addBoth(lambda _: call())
 
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        found: bytes = self.content.getvalue()
+        return found
+
+    def header(self, name: str) -> str:
+        """The value of a header, "" if it is not there."""
+        return self.getHeader(name) or ""
+
     def on_disconnect(self, call: Callable[[], None]) -> None:
         """Call `call` if the client disconnects before its response is written."""
         self.notifyFinish().addErrback(lambda _: call())

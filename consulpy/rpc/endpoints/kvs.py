@@ -33,7 +33,7 @@ def apply(server: "Server", request: KVRequest) -> Any:
     """Change a key. The reply is meaningful for cas, delete-cas, lock and unlock only."""
     if not may_apply(server, request.op, request.dir_ent):
         return False
-    return server.submit(KVS(request)).addCallback(bool)
+    return server.submit(KVS(request))
 
 
 @read("KVS.Get", KeyRequest, EntriesReply)

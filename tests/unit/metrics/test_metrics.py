@@ -1,5 +1,6 @@
 """`/v1/agent/metrics`: Consul's JSON, the last whole interval of 10 s; and Prometheus' text format."""
 
+import math
 import re
 
 from hypothesis import given
@@ -190,3 +191,21 @@ def test_gauges_have_the_name_of_the_host() -> None:
     metrics.gauge("raft.last_index", 3)
     assert metrics.to_json()["Gauges"][0]["Name"] == "consul.box.raft.last_index"
     assert "consul_box_raft_last_index 3" in render(metrics)
+
+
+@given(st.lists(st.lists(st.floats(0, 1e3, width=32), max_size=700), max_size=3))
+def test_samples_are_aggregated_like_single_values(parts: list[list[float]]) -> None:
+    metrics = Registry(Wall())
+    single = Aggregate()
+    for values in parts:
+        for value in values:
+            metrics.sample("kvs.apply", value)
+            single.add(value)
+        shown = metrics.to_json()["Samples"]  # aggregates what is there
+    if single.count:
+        assert [(each["Count"], each["Min"], each["Max"]) for each in shown] == [
+            (single.count, single.minimum, single.maximum)
+        ]
+        assert math.isclose(shown[0]["Sum"], single.sum, abs_tol=1e-6)
+        every = [value for values in parts for value in values]
+        assert list(metrics.recent["kvs.apply", ()]) == every[-module.RECENT_MAX :]

@@ -272,7 +272,10 @@ class Story(Observer):
         assert seconds >= 0, name
         self._measured.add(name)
 
-    sample = counted = incr
+    sample = incr
+
+    def counted(self, name: str, count: float, times: int = 1) -> None:
+        self.incr(name, count)
 
 
 class OwnServer:

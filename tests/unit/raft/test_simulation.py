@@ -312,7 +312,7 @@ SHOWS_LATE = {"an_old_snapshot_is_installed": 100, "a_silent_leader_is_never_for
 @pytest.mark.parametrize("rule", BROKEN)
 def test_the_simulation_catches_a_broken_rule(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     BROKEN[rule](monkeypatch)
-    for seed in (SHOWS_LATE.get(rule, 0), *range(150)):
+    for seed in (SHOWS_LATE.get(rule, 0), *range(300)):
         try:
             simulate(seed, STORMY)
         except Violation:

@@ -35,7 +35,7 @@ def value(machine: StoreMachine, key: str) -> Any:
 
 def test_commands_happen_at_the_index_of_their_entry() -> None:
     one = machine()
-    assert one.apply([command(5, put("a", b"1")), command(9, put("b", b"2"))]) == [None, None]
+    assert one.apply([command(5, put("a", b"1")), command(9, put("b", b"2"))]) == [False, False]
     assert (value(one, "a").modify_index, value(one, "b").modify_index) == (5, 9)
 
 

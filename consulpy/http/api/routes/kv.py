@@ -66,17 +66,18 @@ def put(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
     """Write a key; with `cas`, `acquire` or `release` on their condition."""
     query = request.query
     _check(agent, request, _MISSING)
-    _refuse_together(request, "cas", "acquire", "release")
     entry = DirEntry(key=request.tail)
     body = KVRequest(op=SET, dir_ent=entry)
-    if "flags" in query:
-        entry.flags = unsigned(query.get("flags"))
-    if "cas" in query:
-        entry.modify_index, body.op = unsigned(query.get("cas")), CAS
-    if "acquire" in query:
-        entry.session, body.op = query.get("acquire"), LOCK
-    if "release" in query:
-        entry.session, body.op = query.get("release"), UNLOCK
+    if query:
+        _refuse_together(request, "cas", "acquire", "release")
+        if "flags" in query:
+            entry.flags = unsigned(query.get("flags"))
+        if "cas" in query:
+            entry.modify_index, body.op = unsigned(query.get("cas")), CAS
+        if "acquire" in query:
+            entry.session, body.op = query.get("acquire"), LOCK
+        if "release" in query:
+            entry.session, body.op = query.get("release"), UNLOCK
     refuse_large(request, agent.limits.value_bytes, "kv_max_value_size")
     entry.value = request.body or None
     done = agent.caller.call("KVS.Apply", apply_to_write(agent, request, body))
