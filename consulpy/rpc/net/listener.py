@@ -227,6 +227,7 @@ class RpcProtocol(RpcConnection):
     def _make_grpc(self) -> "GrpcDriver":
         from consulpy.rpc.net.grpc_driver import GrpcDriver  # h2 is loaded for the first such connection
 
+        self._server.metrics.incr("grpc.server.connection.count")
         return GrpcDriver(self, self.factory.subscriptions.serve, self._memory_changed)
 
     def _set_reading(self, reads: bool) -> None:

@@ -41,6 +41,7 @@ class Subscriptions:
         except WireError as error:
             raise CallError(Code.INTERNAL, f"grpc: error unmarshalling request: {error}") from None
         _check(request)
+        self._server.metrics.incr("grpc.server.stream.count")
         feed = self._feed(request)
         call.on_end = lambda: feed.remove(call)
         feed.add(call, request.index)

@@ -144,3 +144,31 @@ def test_peers_of_older_protocols() -> None:
     assert messages.unpack_peers(pack(["a:1"])) == [b"a:1"]
     with pytest.raises(WireError):
         messages.unpack_peers(pack("a:1"))
+
+
+@pytest.mark.parametrize(
+    "appended_at",
+    [
+        b"\xaf\x01" + (63_852_596_800).to_bytes(8, "big") + b"\0\0\0\0\xff\xff",
+        b"\xa8" + (1_717_000_000).to_bytes(8, "big"),
+        b"\xd7\xff" + (1_717_000_000).to_bytes(8, "big"),
+        b"\xc7\x0c\xff" + bytes(4) + (1_717_000_000).to_bytes(8, "big"),
+        b"\xc0",
+    ],
+    ids=["15 bytes", "raw of 8", "ext of 8", "ext of 12", "nil"],
+)
+def test_what_raft_1_3_to_1_7_add_is_skipped_and_not_sent(appended_at: bytes) -> None:
+    """`AppendedAt` of entries, `ID` and `Addr` of each request; made by hand."""
+    entry = (
+        b"\x86\xaaAppendedAt"
+        + appended_at
+        + pack({"Data": b"x", "Extensions": b"", "Index": 7, "Term": 3, "Type": 0})[1:]
+    )
+    head = pack({"Addr": b"10.0.0.9:8300", "ID": b"nine", "LeaderCommitIndex": 6, "PrevLogEntry": 6, "PrevLogTerm": 3})
+    tail = pack({"ProtocolVersion": 3, "Term": 3, "Leader": b"10.0.0.9:8300"})
+    raw, _ = unpack_from(b"\x89" + head[1:] + tail[1:] + b"\xa7Entries\x91" + entry)
+    request = decode_request(messages.AppendEntries.TYPE, raw)
+    assert isinstance(request, messages.AppendEntries)
+    assert (request.leader, request.prev_log_entry, request.term) == ("10.0.0.9:8300", 6, 3)
+    assert request.entries == [LogEntry(data=b"x", extensions=b"", index=7, term=3, type=0)]
+    assert b"AppendedAt" not in messages.encode_request(request)
