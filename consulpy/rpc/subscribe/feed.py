@@ -35,6 +35,9 @@ BACKLOG_MAX_BYTES: Final = 4 * 2**20
 SNAPSHOT_MAX_S: Final = 60.0
 #: Time of one turn for the subscribers of a feed, in seconds.
 SLICE_S: Final = 0.01
+#: Pause after a reply that changed nothing, in seconds: queries about a service without instances are woken by every
+#: change of the catalog.
+NO_CHANGE_PAUSE_S: Final = 0.05
 _METHOD: Final = "Health.ServiceNodes"
 #: The text of newer servers that ends a subscription.
 RESET: Final = "subscription closed by server, client must reset state and resubscribe"
@@ -78,6 +81,7 @@ class Feed:
         self._watch: Watch | None = None
         self._query: Deferred[Any] | None = None
         self._resolving: Deferred[None] | None = None
+        self._pause_s = 0.0
         self._is_over = False
 
     def __len__(self) -> int:
@@ -121,7 +125,10 @@ class Feed:
         if self._server.store.indexes is not self._state or index < self._index:
             self._end(Code.ABORTED, RESET)
             return
-        self._deliveries = self._deliver(self._take(index, reply.nodes or ()))
+        is_first = not self._index
+        messages = self._take(index, reply.nodes or ())
+        self._pause_s = 0.0 if messages or is_first else NO_CHANGE_PAUSE_S
+        self._deliveries = self._deliver(messages)
         self._server.clock.callLater(0, self._go_on)
 
     def _go_on(self) -> None:
@@ -132,9 +139,13 @@ class Feed:
             if self._deliver_some():
                 self._server.clock.callLater(0, self._go_on)
             elif not self._is_over:
-                self._ask()
+                self._server.clock.callLater(self._pause_s, self._ask_again)
         except Exception:
             self._broken(Failure())
+
+    def _ask_again(self) -> None:
+        if not self._is_over:
+            self._ask()
 
     def _deliver_some(self) -> bool:
         """Deliver for a slice of time; whether there is more."""

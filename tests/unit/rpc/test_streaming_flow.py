@@ -246,6 +246,21 @@ def test_many_subscribers_are_served_in_several_turns(harness: HttpHarness, monk
     assert len(turns) >= 6
 
 
+def test_a_service_without_instances_costs_little_while_others_change(harness: HttpHarness) -> None:
+    client = InMemoryGrpc(harness.agent.server)
+    stream, _ = subscribed(harness, client)
+    queries = harness.agent.server.queries
+    for number in range(100):
+        register(harness, f"n{number}", "other")
+        turn(harness, client)
+    assert harness.agent.server.queries - queries < 10
+    assert client.take(stream) == []
+    register(harness, "a")
+    harness.agent.clock.advance(feed.NO_CHANGE_PAUSE_S)
+    turn(harness, client)
+    assert told(client.take(stream)) == [("+", "a", "web")], "nor is it told late"
+
+
 def test_a_fault_of_ours_ends_the_subscription_and_not_the_server(
     harness: HttpHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
