@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from consulpy.agent.build import settings
 from consulpy.agent.build.bootstrap import Bootstrap
 from consulpy.agent.build.gossip import reporter
+from consulpy.agent.build.newer_kinds import NewerKindsGuard
 from consulpy.agent.build.quorum_peers import QuorumPeers
 from consulpy.agent.build.raft_report import raft_stats, server_health
 from consulpy.agent.process.disk_thread import disk_thread
@@ -126,9 +127,15 @@ class QuorumServer(Observer):
             others.stats,
             self._autopilot,
             reporter("autopilot"),
-            others.peers_if_it_may_join,
+            NewerKindsGuard(
+                self.raft,
+                reactor,
+                self.store,
+                others.knows_newer_kinds,
+                others.peers,
+                reporter("autopilot"),
+            ).peers,
         )
-        others.needs_newer_kinds = self.store.config_entries.has_newer_kinds
         self._bootstrap = Bootstrap(config, reactor, self.raft, pool, others.alive)
         server.quorum = self
 

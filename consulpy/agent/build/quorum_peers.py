@@ -7,7 +7,6 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from consulpy.agent.build.gossip import reporter
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import RPCError
 from consulpy.raft.configuration import Server as RaftServer
@@ -21,8 +20,6 @@ from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member, Status
 from consulpy.structs.newer_config_entry import NEWER_KINDS
 from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
-
-_say = reporter("autopilot")
 
 #: How long the statistics of a server are waited for, in seconds (half of autopilot's interval).
 STATS_TIMEOUT_S: Final = 1.0
@@ -52,10 +49,6 @@ class QuorumPeers:
         self._pool = pool
         self._configured = configured
         self._leader_address = leader_address
-        #: Whether the state has config entries of newer kinds.
-        self.needs_newer_kinds: Callable[[], bool] = lambda: False
-        #: Servers that were refused for those.
-        self._refused: set[str] = set()
         #: Address of the leader, and what gossip says of it: until either changes.
         self._found_leader: tuple[str, ServerInfo] | None = None
 
@@ -154,10 +147,12 @@ class QuorumPeers:
     async def without_newer_kinds(self) -> list[str]:
         """See `Quorum`."""
         others = [each for each in self._configured() if each.id != self._own.id]
-        known = await gatherResults([self._knows_newer_kinds(self._info(each)) for each in others])
+        known = await gatherResults([self.knows_newer_kinds(self._info(each)) for each in others])
         return [each.address for each, knows in zip(others, known, strict=True) if not knows]
 
-    def _knows_newer_kinds(self, info: ServerInfo) -> "Deferred[bool]":
+    def knows_newer_kinds(self, info: ServerInfo) -> "Deferred[bool]":
+        """Whether a server says that it can store newer kinds of config entries; False for no answer."""
+
         async def ask() -> bool:
             found = reply_of(list, await self._pool.call(info, "Status.ConfigEntryKinds", Empty().pack()))
             return set(found) >= set(NEWER_KINDS)
@@ -165,27 +160,6 @@ class QuorumPeers:
         asking = Deferred.fromCoroutine(ask())
         asking.addTimeout(STATS_TIMEOUT_S, self._reactor)
         return asking.addErrback(lambda _: False)
-
-    def peers_if_it_may_join(self, info: ServerInfo, answered: Callable[[list[str] | None], None]) -> None:
-        """`peers`; no answer of a server that would end, as the state has config entries that it does not know."""
-        if not self.needs_newer_kinds():
-            self.peers(info, answered)
-            return
-
-        def asked(knows: bool) -> None:
-            if knows:
-                self.peers(info, answered)
-                return
-            if info.id not in self._refused:
-                self._refused.add(info.id)
-                _say(
-                    "error",
-                    f"{info.name} is not added: there are config entries of kinds that came after Consul 1.8, and its "
-                    "program would end when it reads them; delete them first (consulpy config list)",
-                )
-            answered(None)
-
-        self._knows_newer_kinds(info).addCallback(asked)
 
     def stats(self, info: ServerInfo, answered: Callable[[RaftStats | None], None]) -> None:
         """`Status.RaftStats` of a server, None if it does not answer in time."""
