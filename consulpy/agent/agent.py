@@ -339,6 +339,14 @@ class Agent(AgentParts):
         if self.wan is not None and wan_name in self.wan.members:
             self.wan.force_leave(wan_name, prune)
 
+    def force_leave_wan(self, name: str, prune: bool) -> None:
+        """Mark a failed server (NODE.DATACENTER) as left in the WAN pool only. Raises `RPCError`."""
+        if self.wan is None:
+            raise RPCError("Must be a server to force a leave of the WAN pool")
+        if name not in self.wan.members:
+            raise RPCError(f"agent: No node found with name '{name}'")
+        self.wan.force_leave(name, prune)
+
     def reload(self) -> "Deferred[None]":
         """Read the configuration again and apply its reloadable keys; all or none. Fails with `RPCError`."""
         return self._reloads.run(lambda: Deferred.fromCoroutine(self._reload_with_notification()))

@@ -31,9 +31,9 @@ This command has subcommands for access control. For example:
 """,
 )
 
-from consulpy.cli import acl_auth_method, acl_binding_rule, acl_policy, acl_role, acl_token  # noqa: E402
+from consulpy.cli import acl_auth_method, acl_binding_rule, acl_policy, acl_role, acl_templated_policy, acl_token  # noqa: E402
 
-__all__ = ["acl_auth_method", "acl_binding_rule", "acl_policy", "acl_role", "acl_token"]
+__all__ = ["acl_auth_method", "acl_binding_rule", "acl_policy", "acl_role", "acl_templated_policy", "acl_token"]
 
 _AGENT_TOKENS: Final = {
     **{name: name for name in ("default", "agent", "replication", "dns", "config_file_service_registration")},

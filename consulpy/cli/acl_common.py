@@ -56,6 +56,17 @@ IDENTITIES: Final = (
 )
 
 
+TEMPLATED: Final = (
+    Flag(
+        "templated-policy",
+        "Name of a templated policy to use, with -var (since Consul 1.17). Format is NAME",
+        default="",
+        placeholder="string",
+    ),
+    Flag("var", "A variable of the templated policy, as name:value. May be specified multiple times", many=True),
+)
+
+
 def text_flag(name: str, doc: str) -> Flag:
     """A flag that holds a text; not given it is empty."""
     return Flag(name, doc, default="", placeholder="string")
@@ -177,6 +188,29 @@ def node_identities(given: Invocation) -> list[Json]:
             raise ConfigError(f'Malformed -node-identity argument: "{text}"')
         found.append({"NodeName": name, "Datacenter": datacenter})
     return found
+
+
+def templated_policies(given: Invocation) -> list[Json]:
+    """The templated policy of the flags, with its variables. Raises `ConfigError`."""
+    values = given.values
+    if not values["templated-policy"]:
+        if values["var"]:
+            raise ConfigError("Cannot specify variables without specifying -templated-policy")
+        return []
+    link: Json = {"TemplateName": values["templated-policy"]}
+    variables = template_variables(values["var"])
+    return [link | ({"TemplateVariables": variables} if variables else {})]
+
+
+def template_variables(texts: list[str]) -> Json:
+    """`name:value`, of which there is only the name. Raises `ConfigError`."""
+    variables: Json = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or name.lower() != "name":
+            raise ConfigError(f'Malformed -var argument: "{text}"; expected name:VALUE')
+        variables["Name"] = value
+    return variables
 
 
 def merged(old: list[Json] | None, new: list[Json]) -> list[Json]:

@@ -83,6 +83,13 @@ def _grants(found: Json, margin: str = "") -> list[str]:
         for each in found["ServiceIdentities"]:
             where = ", ".join(each.get("Datacenters") or ()) or "all"
             lines.append(f"{margin}   {printable(each['ServiceName'])} (Datacenters: {printable(where)})")
+    if found.get("TemplatedPolicies"):
+        lines.append(f"{margin}Templated Policies:")
+        for each in found["TemplatedPolicies"]:
+            name = (each.get("TemplateVariables") or {}).get("Name", "")
+            lines.append(
+                f"{margin}   {printable(each['TemplateName'])}" + (f" (Name: {printable(name)})" if name else "")
+            )
     if found.get("NodeIdentities"):
         lines.append(f"{margin}Node Identities:")
         for each in found["NodeIdentities"]:

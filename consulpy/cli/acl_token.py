@@ -1,6 +1,7 @@
 """`consulpy acl token ...`."""
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 from consulpy.cli import acl_show
@@ -9,6 +10,7 @@ from consulpy.cli.acl_common import (
     POLICIES,
     ROLES,
     SHOWS,
+    TEMPLATED,
     USES_SERVERS,
     merged,
     node_identities,
@@ -16,6 +18,7 @@ from consulpy.cli.acl_common import (
     role_links,
     saying,
     service_identities,
+    templated_policies,
     text_flag,
     token_id,
 )
@@ -39,6 +42,7 @@ Create, read, update, clone, list and delete tokens. For example:
 """,
 )
 
+_ACCESSOR = text_flag("accessor-id", "The Accessor ID of the token, or a unique prefix of it (since Consul 1.15)")
 _ID = text_flag(
     "id", "The Accessor ID of the token. It may be specified as a unique ID prefix, but not one of several tokens"
 )
@@ -65,6 +69,7 @@ Policies and roles are linked by name, or by an id or a unique prefix of one:
         *POLICIES,
         *ROLES,
         *IDENTITIES,
+        *TEMPLATED,
         text_flag("accessor", "Create the token with this Accessor ID. A UUID; if not given one is made."),
         text_flag("secret", "Create the token with this Secret ID. A UUID; if not given one is made."),
         text_flag("description", "A description of the token"),
@@ -76,7 +81,7 @@ Policies and roles are linked by name, or by an id or a unique prefix of one:
 def create(given: Invocation) -> int:
     """Write a token and show it."""
     values = given.values
-    if not any(values[flag.name] for flag in (*POLICIES, *ROLES, *IDENTITIES)):
+    if not any(values[flag.name] for flag in (*POLICIES, *ROLES, *IDENTITIES, TEMPLATED[0])):
         raise ConfigError(
             "Cannot create a token without specifying -policy-name, -policy-id, -role-name, -role-id, "
             "-service-identity, or -node-identity at least once"
@@ -91,6 +96,8 @@ def create(given: Invocation) -> int:
         "Policies": policy_links(given),
         "Roles": role_links(given),
     }
+    if templated := templated_policies(given):
+        token["TemplatedPolicies"] = templated
     if values["expires-ttl"]:
         token["ExpirationTTL"] = format_duration(values["expires-ttl"])
     with saying("Failed to create new token"):
@@ -107,7 +114,7 @@ Shows a token, or the one that the command uses.
     $ consulpy acl token read -id 4be56c77-82
     $ consulpy acl token read -self
 """,
-    flags=[*SHOWS, _ID, Flag("self", "Read the token that this command uses", switch, default=False)],
+    flags=[*SHOWS, _ID, _ACCESSOR, Flag("self", "Read the token that this command uses", switch, default=False)],
     **USES_SERVERS,
 )
 def read(given: Invocation) -> int:
@@ -121,9 +128,10 @@ def read(given: Invocation) -> int:
 
 
 def _needed(given: Invocation, text: str = "Must specify the -id parameter") -> str:
-    if not given.values["id"]:
+    found = given.values["id"] or given.values["accessor-id"]
+    if not found:
         raise ConfigError(text)
-    return str(given.values["id"])
+    return str(found)
 
 
 @command(
@@ -152,7 +160,7 @@ Makes another token with the same rights.
 
     $ consulpy acl token clone -id abcd -description "replication"
 """,
-    flags=[FORMAT, _ID, text_flag("description", "A description of the new cloned token")],
+    flags=[FORMAT, _ID, _ACCESSOR, text_flag("description", "A description of the new cloned token")],
     **USES_SERVERS,
 )
 def clone(given: Invocation) -> int:
@@ -163,6 +171,22 @@ def clone(given: Invocation) -> int:
             f"/v1/acl/token/{accessor}/clone", {"dc": given.query["dc"]}, {"Description": given.values["description"]}
         )
     return _show(given, found)
+
+
+#: Flags of what a token is linked with.
+_LINKS = (*POLICIES, *ROLES, *IDENTITIES)
+
+
+def _appended(given: Invocation) -> dict[str, list[dict[str, Any]]]:
+    """What the `-append-` flags of newer versions name, by field."""
+    values = {flag.name: given.values[f"append-{flag.name}"] for flag in _LINKS}
+    named = Invocation(given.values | values, given.arguments)
+    return {
+        "Policies": policy_links(named),
+        "Roles": role_links(named),
+        "ServiceIdentities": service_identities(named),
+        "NodeIdentities": node_identities(named),
+    }
 
 
 def _merge(what: str) -> Flag:
@@ -185,7 +209,10 @@ by nothing.
         *POLICIES,
         *ROLES,
         *IDENTITIES,
+        *TEMPLATED,
+        *(replace(flag, name=f"append-{flag.name}", doc=f"{flag.doc}; added to those of the token") for flag in _LINKS),
         _ID,
+        _ACCESSOR,
         text_flag("description", "A description of the token"),
         *map(_merge, ("policies", "roles", "service-identities", "node-identities")),
         Flag("upgrade-legacy", "Add new policies to a legacy token, replacing its rules", switch, default=False),
@@ -202,13 +229,21 @@ def update(given: Invocation) -> int:
         token["Rules"] = ""
     if values["description"]:
         token["Description"] = values["description"]
-    for field, flag, new in (
-        ("Policies", "merge-policies", policy_links(given)),
-        ("Roles", "merge-roles", role_links(given)),
-        ("ServiceIdentities", "merge-service-identities", service_identities(given)),
-        ("NodeIdentities", "merge-node-identities", node_identities(given)),
+    added = _appended(given)
+    is_newer = bool(values["accessor-id"]) or any(added.values())  # it keeps what no flag names
+    for field, flag, links in (
+        ("Policies", "merge-policies", policy_links),
+        ("Roles", "merge-roles", role_links),
+        ("ServiceIdentities", "merge-service-identities", service_identities),
+        ("NodeIdentities", "merge-node-identities", node_identities),
     ):
-        token[field] = merged(token.get(field), new) if values[flag] else new
+        new = links(given)
+        if new and added[field]:
+            raise ConfigError(f"Cannot combine flags of {field} with their append- variants")
+        keeps = values[flag] or added[field] or (is_newer and not new)
+        token[field] = merged(token.get(field), new + added[field]) if keeps else new
+    if templated := templated_policies(given):
+        token["TemplatedPolicies"] = templated
     with saying(f"Failed to update token {accessor}"):
         return _show(given, given.client.put(f"/v1/acl/token/{accessor}", {"dc": given.query["dc"]}, token))
 
@@ -222,7 +257,7 @@ Deletes a token by its Accessor ID, or a unique prefix of it.
 
     $ consulpy acl token delete -id b6b85
 """,
-    flags=[_ID],
+    flags=[_ID, _ACCESSOR],
     **USES_SERVERS,
 )
 def delete(given: Invocation) -> int:

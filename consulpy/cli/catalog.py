@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from consulpy.cli.command import Invocation, command, group
-from consulpy.cli.format import FORMAT, as_json
+from consulpy.cli.command import Invocation, UsageError, command, group
+from consulpy.cli.format import FILTER, FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.cli.table import table
 from consulpy.client import ClientError
@@ -100,7 +100,7 @@ datacenter of the local agent is queried.
             switch,
             default=False,
         ),
-        Flag("filter", "Filter to use with the request", default="", placeholder="string"),
+        FILTER,
         Flag(
             "near",
             "Node name to sort the node list in ascending order based on estimated round-trip time from that node.",
@@ -169,6 +169,7 @@ Retrieves the list services registered in a given datacenter. By default, the
 datacenter of the local agent is queried.
 """,
     flags=[
+        FILTER,
         Flag("node", "Node `id or name` for which to list services.", default="", placeholder="id or name"),
         _META,
         Flag(
@@ -186,8 +187,14 @@ def services(given: Invocation) -> int:
     """Print the names of services, with `-tags` in a table with their tags."""
     given.no_arguments()
     node = given.values["node"]
+    if node and given.values["filter"]:
+        raise UsageError("-filter and -node cannot be combined")
     try:
-        found = _of_node(given, node) if node else given.client.services(**given.query, **{"node-meta": _meta(given)})
+        if node:
+            found = _of_node(given, node)
+        else:
+            chosen = {"node-meta": _meta(given), "filter": given.values["filter"] or None}
+            found = given.client.services(**given.query, **chosen)
     except ClientError as error:
         say(error, "Error listing services for node" if node else "Error listing services")
         return 1

@@ -8,13 +8,14 @@ A file is imported when its command is run (`cli.loader`), so that small command
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.cli.progress import Progress
 from consulpy.codec.secrets import text_without_secrets
+from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, FlagSet, switch
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ _CLIENT_FLAGS: Final = (
         "variable.",
     ),
 )
+#: Selectors of Consul Enterprise, which newer scripts give for the default tenant: hidden, and checked.
+_TENANCY_FLAGS: Final = (
+    Flag("namespace", "Namespaces are a Consul Enterprise feature.", default="", hidden=True),
+    Flag("partition", "Partitions are a Consul Enterprise feature.", default="", hidden=True),
+)
 _SERVER_FLAGS: Final = (
     Flag(
         "datacenter",
@@ -80,6 +86,18 @@ _SERVER_FLAGS: Final = (
         default=False,
     ),
 )
+
+
+def check_tenancy(values: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Refuse namespaces and partitions other than the default one, in flags and in the environment.
+
+    To ignore them would be to answer about something else. Raises `ConfigError`.
+    """
+    for flag in _TENANCY_FLAGS:
+        variable = f"CONSUL_{flag.name.upper()}"
+        for name, value in ((f"-{flag.name}", values.get(flag.name)), (variable, environment.get(variable))):
+            if value not in (None, "", "default"):
+                raise ConfigError(f"{name}={value}: {flag.doc[:-1]}")
 
 
 class UsageError(Exception):
@@ -157,7 +175,9 @@ class Command:
     @property
     def client_flags(self) -> tuple[Flag, ...]:
         """The flags under "HTTP API Options"."""
-        flags = (_CLIENT_FLAGS if self.uses_agent else ()) + (_SERVER_FLAGS if self.uses_servers else ())
+        flags = (_CLIENT_FLAGS + _TENANCY_FLAGS if self.uses_agent else ()) + (
+            _SERVER_FLAGS if self.uses_servers else ()
+        )
         return tuple(sorted(flags, key=lambda flag: flag.name))
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, command, group
-from consulpy.cli.format import FORMAT, as_json
+from consulpy.cli.format import FILTER, FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
@@ -48,6 +48,25 @@ For more examples, ask for subcommand help or view the documentation.
 _INDENT: Final = 4
 
 
+_CAS: Final = (
+    Flag(
+        "cas",
+        "Perform a Check-And-Set operation. Specifying this value also requires the -modify-index flag to be set. "
+        "The default value is false.",
+        switch,
+        default=False,
+    ),
+    Flag(
+        "modify-index",
+        "Unsigned integer representing the ModifyIndex of the config entry. This is used in combination with the "
+        "-cas flag.",
+        unsigned,
+        default=0,
+        placeholder="uint",
+    ),
+)
+
+
 def _kind(doc: str) -> Flag:
     return Flag("kind", doc, default="", placeholder="string")
 
@@ -77,7 +96,7 @@ Example:
 
   $ consulpy config list -kind service-defaults
 """,
-    flags=[_kind("The kind of configurations to list."), FORMAT],
+    flags=[_kind("The kind of configurations to list."), FILTER, FORMAT],
     uses_agent=True,
     uses_servers=True,
 )
@@ -87,7 +106,7 @@ def list_entries(given: Invocation) -> int:
         return 1
     kind = given.values["kind"]
     try:
-        entries = given.client.get(f"/v1/config/{kind}", given.query) or []
+        entries = given.client.get(f"/v1/config/{kind}", {"filter": given.values["filter"] or None} | given.query) or []
     except ClientError as error:
         say(error, f'Error listing config entries for kind "{kind}"')
         return 1
@@ -147,23 +166,7 @@ Example (from stdin):
 
   $ consulpy config write -
 """,
-    flags=[
-        Flag(
-            "cas",
-            "Perform a Check-And-Set operation. Specifying this value also requires the -modify-index flag to be set. "
-            "The default value is false.",
-            switch,
-            default=False,
-        ),
-        Flag(
-            "modify-index",
-            "Unsigned integer representing the ModifyIndex of the config entry. This is used in combination with the "
-            "-cas flag.",
-            unsigned,
-            default=0,
-            placeholder="uint",
-        ),
-    ],
+    flags=_CAS,
     uses_agent=True,
     uses_servers=True,
 )
@@ -211,7 +214,7 @@ Example:
 
   $ consulpy config delete -kind service-defaults -name web
 """,
-    flags=[_kind("The kind of configuration to delete."), _name("The name of configuration to delete.")],
+    flags=[_kind("The kind of configuration to delete."), _name("The name of configuration to delete."), *_CAS],
     uses_agent=True,
     uses_servers=True,
 )
@@ -219,11 +222,22 @@ def delete(given: Invocation) -> int:
     """Delete the entry; a missing one is no error."""
     if _missing(given, "kind", "name"):
         return 1
-    kind, name = given.values["kind"], given.values["name"]
+    kind, name, cas = given.values["kind"], given.values["name"], given.values["cas"]
+    if cas != bool(given.values["modify-index"]):
+        given.err(
+            "Must specify -modify-index greater than 0 with -cas"
+            if cas
+            else "Cannot specify -modify-index without -cas"
+        )
+        return 1
+    params = {"dc": given.query["dc"], "cas": given.values["modify-index"] if cas else None}
     try:
-        given.client.delete(f"/v1/config/{kind}/{name}", {"dc": given.query["dc"]})
+        deleted = given.client.delete(f"/v1/config/{kind}/{name}", params)
     except ClientError as error:
         say(error, f"Error deleting config entry {kind}/{name}")
+        return 1
+    if cas and not deleted:
+        given.err(f"Config entry not deleted: {kind}/{name}")
         return 1
     given.out(f"Config entry deleted: {kind}/{name}")
     return 0

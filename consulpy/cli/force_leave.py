@@ -18,7 +18,10 @@ that are never coming back. If you do not force leave a failed node,
 the agents will attempt to reconnect to those failed nodes for some period of
 time before eventually reaping them.
 """,
-    flags=[Flag("prune", "Remove agent completely from list of members", switch, default=False)],
+    flags=[
+        Flag("prune", "Remove agent completely from list of members", switch, default=False),
+        Flag("wan", "Exclusively leave the agent from the WAN serf pool.", switch, default=False),
+    ],
     uses_agent=True,
 )
 def force_leave(given: Invocation) -> int:
@@ -26,7 +29,7 @@ def force_leave(given: Invocation) -> int:
     if len(given.arguments) != 1:
         raise UsageError("A single node name must be specified to force leave.")
     try:
-        given.client.force_leave(given.arguments[0], prune=given.values["prune"])
+        given.client.force_leave(given.arguments[0], prune=given.values["prune"], wan=given.values["wan"])
     except ClientError as error:
         say(error, "Error force leaving")
         return 1

@@ -19,3 +19,7 @@ FORMAT: Final = Flag("format", "Output format {pretty|json}", output_format, def
 def as_json(value: Any) -> str:
     """JSON as Consul's commands indent it."""
     return json.dumps(value, indent=4)
+
+
+#: Of commands that list: a filter expression, which the agent evaluates.
+FILTER: Final = Flag("filter", "Filter to use with the request", default="", placeholder="string")

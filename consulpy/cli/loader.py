@@ -21,6 +21,7 @@ NOT_COMMANDS: Final = frozenset(
         "quick_start",
         "signals",
         "table",
+        "unsupported",
     )
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from consulpy.cli.command import COMMANDS, GROUPS, Command, Invocation, UsageError
+from consulpy.cli.command import COMMANDS, GROUPS, Command, Invocation, UsageError, check_tenancy
 from consulpy.cli.loader import load, load_all
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.errors import ConfigError, ConsulpyError
@@ -95,7 +95,7 @@ def _dispatch(words: list[str]) -> int:
         return _in_group(words)
     found = COMMANDS.get(words[0])
     if found is None:
-        return _unknown(words[0])
+        return _unsupported(words) or _unknown(words[0])
     return run(found, words[1:])
 
 
@@ -113,6 +113,8 @@ def run(found: Command, words: Sequence[str]) -> int:
     """Run one command with its words; the exit status."""
     try:
         values, arguments = ({}, list(words)) if found.raw else found.flag_set().parse(words)
+        if found.uses_agent:
+            check_tenancy(values, os.environ)
         return found.run(Invocation(values, arguments))
     except HelpRequested:
         from consulpy.cli.help import of_command
@@ -143,9 +145,21 @@ def _in_group(words: list[str]) -> int:
     found = COMMANDS.get(" ".join(words[: size + 1]))
     if found is not None:
         return run(found, words[size + 1 :])
+    if _unsupported(words):
+        return 1
     wants_help = len(words) > size and words[size] in ("-h", "-help", "--help")
     print(of_group(GROUPS[" ".join(words[:size])]), file=sys.stdout if wants_help else sys.stderr)
     return 0 if wants_help else 1
+
+
+def _unsupported(words: list[str]) -> int:
+    """Say of a command of other versions why it is not served; 1 if it is one."""
+    from consulpy.cli.unsupported import reason
+
+    why = reason(words)
+    if why:
+        print(why, file=sys.stderr)
+    return 1 if why else 0
 
 
 def _unknown(word: str) -> int:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, command
-from consulpy.cli.format import FORMAT, as_json
+from consulpy.cli.format import FILTER, FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.cli.table import table
 from consulpy.client import ClientError
@@ -23,6 +23,7 @@ _KIND: Final = {"node": "client", "consul": "server"}
 Outputs the members of a running agent.
 """,
     flags=[
+        FILTER,
         Flag("detailed", "Provides detailed information about nodes.", switch, default=False),
         Flag(
             "segment",
@@ -54,7 +55,9 @@ def members(given: Invocation) -> int:
         given.err(f"Failed to compile status regexp: {error}")
         return 1
     try:
-        found = given.client.members(wan=given.values["wan"], segment=given.values["segment"])
+        found = given.client.members(
+            wan=given.values["wan"], segment=given.values["segment"], expression=given.values["filter"]
+        )
     except ClientError as error:
         say(error, "Error retrieving members")
         return 1

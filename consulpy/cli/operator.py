@@ -31,6 +31,13 @@ recovers it by removing invalid ones.
 """,
 )
 group(
+    "operator usage",
+    "Provides cluster-level usage information",
+    """
+The usage operator command shows how many services and instances there are.
+""",
+)
+group(
     "operator autopilot",
     "Provides tools for modifying Autopilot configuration",
     """
@@ -258,6 +265,49 @@ def set_config(given: Invocation) -> int:
         given.err("Configuration could not be atomically updated, please try again")
         return 1
     given.out(as_json({"Updated": True}) if given.values["format"] == "json" else "Configuration updated!")
+    return 0
+
+
+@command(
+    "operator usage instances",
+    "Display service instance usage information",
+    usage="operator usage instances [options]",
+    about="""
+Shows how many instances of services there are, and which of them bill in
+Consul Enterprise.
+""",
+    flags=[
+        Flag("all-datacenters", "Display service counts from all known datacenters.", switch, default=False),
+        Flag("only-billable", "Display only billable service info.", switch, default=False),
+        Flag("only-connect", "Display only Connect service info.", switch, default=False),
+    ],
+    uses_agent=True,
+    uses_servers=True,
+)
+def usage_instances(given: Invocation) -> int:
+    """The tables of billable and of Connect services."""
+    if given.values["only-billable"] and given.values["only-connect"]:
+        given.err("Cannot specify both -only-billable and -only-connect flags")
+        return 1
+    everywhere = {"global": ""} if given.values["all-datacenters"] else {}
+    try:
+        found = given.client.get("/v1/operator/usage", everywhere | given.query)["Usage"]
+    except ClientError as error:
+        say(error, "Error fetching usage information")
+        return 1
+    if not given.values["only-connect"]:
+        given.out(
+            "Billable Service Instances Total: " + str(sum(each["BillableServiceInstances"] for each in found.values()))
+        )
+        rows = [[name, str(found[name]["Services"]), str(found[name]["ServiceInstances"])] for name in sorted(found)]
+        given.out(table([["Datacenter", "Services", "Service instances"], *rows]))
+    if not given.values["only-billable"]:
+        kinds = [
+            [name, kind, str(count)]
+            for name in sorted(found)
+            for kind, count in sorted(found[name]["ConnectServiceInstances"].items())
+        ]
+        given.out(table([["Datacenter", "Type", "Connect service instances"], *kinds]))
     return 0
 
 

@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Final
+from typing import Any, Final
 
 from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
+from consulpy.cli.table import table
 from consulpy.client import ClientError
+from consulpy.codec.printable import printable
 from consulpy.errors import ConsulpyError
 from consulpy.gocompat.duration import parse_duration
-from consulpy.gocompat.flag import Flag, whole
+from consulpy.gocompat.flag import Flag, switch, whole
 from consulpy.state import archive
 
 group(
@@ -50,6 +52,8 @@ For more examples, ask for subcommand help or view the documentation.
 )
 
 _EXTENSION: Final = ".snap"
+#: The type of a key's record, its first byte (docs/wire/rpc.md 12).
+_KVS: Final = 2
 #: Names of the files that `snapshot agent` creates and removes.
 _OWN_NAME: Final = re.compile(r"consul-[0-9]{13}\.snap")
 
@@ -71,13 +75,61 @@ def _save(given: Invocation, path: Path) -> int:
     return index
 
 
-def _read(path: Path) -> archive.Archive:
-    """What an archive says of itself, after checking it whole. Raises `BadArchive`, OSError."""
+def _read(path: Path, details: "KeySizes | None" = None) -> archive.Archive:
+    """What an archive says of itself, after checking it whole. Raises `BadArchive`, OSError.
+
+    `details`: gets the keys in it.
+    """
     with path.open("rb") as file, TemporaryFile() as scratch:
         found = archive.read(file, scratch)
-        for _ in found.records():
-            pass
+        for record, value in found.records():
+            if details is not None and record[0] == _KVS:
+                details.add(value, len(record))
         return found
+
+
+class KeySizes:
+    """Numbers and bytes of keys by their first `depth` parts, of those that begin with `prefix`."""
+
+    def __init__(self, depth: int, prefix: str) -> None:
+        self._depth = max(depth, 1)
+        self._prefix = prefix
+        #: By the beginning of keys: their number, and the bytes of their records.
+        self.found: dict[str, tuple[int, int]] = {}
+
+    def add(self, row: dict[bytes, Any], size: int) -> None:
+        """Count the key of a record, as msgpack decodes it."""
+        text = row.get(b"Key", b"").decode("utf-8", "backslashreplace")
+        if text.startswith(self._prefix):
+            name = "/".join(text.split("/")[: self._depth])
+            count, before = self.found.get(name, (0, 0))
+            self.found[name] = (count + 1, before + size)
+
+    def _rows(self) -> list[tuple[str, int, int]]:
+        """The largest first."""
+        return sorted(((name, *each) for name, each in self.found.items()), key=lambda row: (-row[2], row[0]))
+
+    def to_json(self) -> dict[str, Any]:
+        """As newer versions show them."""
+        rows = self._rows()
+        shown = [{"Name": name, "Sum": size, "Count": count} for name, count, size in rows]
+        return {"StatsKV": shown, "TotalSizeKV": sum(size for _, _, size in rows)}
+
+    def table(self) -> str:
+        """A table with a total."""
+        rows = [[printable(name), str(count), _bytes(size)] for name, count, size in self._rows()]
+        total = _bytes(sum(size for _, size in self.found.values()))
+        return "\n" + table([["Key Name", "Count", "Size"], ["----", "----", "----"], *rows, ["Total", "", total]])
+
+
+def _bytes(size: int) -> str:
+    """A size as newer versions show it: 999B, 1.2KB."""
+    number, unit = float(size), "B"
+    for larger in ("KB", "MB", "GB"):
+        if number < 1024:
+            break
+        number, unit = number / 1024, larger
+    return f"{number:.1f}".removesuffix(".0") + unit
 
 
 @command(
@@ -101,6 +153,15 @@ leader is available):
 
   $ consulpy snapshot save -stale backup.snap
 """,
+    flags=[
+        Flag(
+            "append-filename",
+            "Parts that are added to the name of the file, before its extension: version, dc, node or status, with "
+            "commas between them.",
+            default="",
+            placeholder="string",
+        )
+    ],
     uses_agent=True,
     uses_servers=True,
 )
@@ -108,6 +169,7 @@ def save(given: Invocation) -> int:
     """Save and verify a snapshot."""
     path = Path(given.one_argument("FILE"))
     try:
+        path = path.with_name(path.stem + _name_parts(given) + path.suffix)
         index = _save(given, path)
     except ClientError as error:
         say(error, "Error saving snapshot")
@@ -120,6 +182,23 @@ def save(given: Invocation) -> int:
         return 1
     given.out(f"Saved and verified snapshot to index {index}")
     return 0
+
+
+def _name_parts(given: Invocation) -> str:
+    """What `-append-filename` adds: "-1.8.7-dc1". Raises `UsageError`, `ClientError`."""
+    wanted = [part.strip() for part in given.values["append-filename"].split(",") if part.strip()]
+    unknown = [part for part in wanted if part not in ("version", "dc", "node", "status")]
+    if unknown:
+        raise UsageError(f"-append-filename: expected version, dc, node or status, not {', '.join(unknown)}")
+    if not wanted:
+        return ""
+    own = given.client.get("/v1/agent/self", {})
+    config, datacenter = own["Config"], given.values.get("datacenter")
+    known = {"version": config["Version"], "dc": datacenter or config["Datacenter"], "node": config["NodeName"]}
+    if "status" in wanted:
+        leader = given.client.get("/v1/status/leader", {}).rpartition(":")[0].strip("[]")
+        known["status"] = "leader" if config["Server"] and own["Member"]["Addr"] == leader else "follower"
+    return "".join(f"-{known[part]}" for part in wanted)
 
 
 @command(
@@ -173,13 +252,19 @@ To inspect the file "backup.snap":
 
   $ consulpy snapshot inspect backup.snap
 """,
-    flags=[FORMAT],
+    flags=[
+        FORMAT,
+        Flag("kvdetails", "Show how the keys share the space", switch, default=False),
+        Flag("kvdepth", "Parts of a key that are told apart with -kvdetails", whole, default=2, placeholder="int"),
+        Flag("kvfilter", "Prefix of the keys of -kvdetails", default="", placeholder="string"),
+    ],
 )
 def inspect(given: Invocation) -> int:
     """Verify a file and print its metadata."""
     path = Path(given.one_argument("FILE"))
+    details = KeySizes(given.values["kvdepth"], given.values["kvfilter"]) if given.values["kvdetails"] else None
     try:
-        found = _read(path)
+        found = _read(path, details)
     except OSError as error:
         given.err(f"Error opening snapshot file: open {path}: {_reason(error)}")
         return 1
@@ -188,10 +273,12 @@ def inspect(given: Invocation) -> int:
         return 1
     lines = {"ID": found.id, "Size": found.size, "Index": found.index, "Term": found.term, "Version": found.version}
     if given.values["format"] == "json":
-        given.out(as_json(lines))
+        given.out(as_json(lines | ({} if details is None else details.to_json())))
         return 0
     for name, value in lines.items():
         given.out(f"{name:<13}{value}")
+    if details is not None:
+        given.out(details.table())
     return 0
 
 

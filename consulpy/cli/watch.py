@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from consulpy.cli import signals
 from consulpy.cli.command import Invocation, UsageError, command
-from consulpy.cli.format import as_json
+from consulpy.cli.format import FILTER, as_json
 from consulpy.cli.main import say
 from consulpy.client import ClientError
 from consulpy.client.watch import retry_pause_s, watch_query, watch_result
@@ -30,6 +30,7 @@ Providing the watch type is required, and other parameters may be required
 or supported depending on the watch type.
 """,
     flags=[
+        FILTER,
         Flag("key", "Specifies the key to watch. Only for 'key' type.", **_STRING),  # type: ignore[arg-type]
         Flag("name", "Specifies an event name to watch. Only for 'event' type.", **_STRING),  # type: ignore[arg-type]
         Flag(
@@ -77,6 +78,11 @@ def watch(given: Invocation) -> int:
         given.err(str(error))
         return 1
     params |= given.query
+    if given.values["filter"]:
+        if given.values["type"] not in ("services", "nodes", "service", "checks"):
+            given.err(f"-filter is not for watches of type {given.values['type']}")
+            return 1
+        params["filter"] = given.values["filter"]
     if given.arguments:
         given.progress.disable()  # the child's output is what a person waits for
     index, before, failures = 0, None, 0

@@ -34,9 +34,10 @@ class Client:
         """Configuration, member and statistics of the agent."""
         return cast(Json, self.get("/v1/agent/self"))
 
-    def members(self, wan: bool = False, segment: str = "") -> list[Json]:
-        """The members that the agent knows."""
-        return self._list("/v1/agent/members", {"wan": "1" if wan else None, "segment": segment or None})
+    def members(self, wan: bool = False, segment: str = "", expression: str = "") -> list[Json]:
+        """The members that the agent knows, and for which the filter `expression` holds."""
+        parameters = {"wan": "1" if wan else None, "segment": segment or None, "filter": expression or None}
+        return self._list("/v1/agent/members", parameters)
 
     def join(self, address: str, wan: bool = False) -> None:
         """Join a pool through `address`."""
@@ -46,9 +47,9 @@ class Client:
         """Have the agent leave the pools and end."""
         self.put("/v1/agent/leave")
 
-    def force_leave(self, name: str, prune: bool = False) -> None:
-        """Mark a failed member as left. `prune`: remove it from the member list."""
-        self.put(f"/v1/agent/force-leave/{_part(name)}", {"prune": "1" if prune else None})
+    def force_leave(self, name: str, prune: bool = False, wan: bool = False) -> None:
+        """Mark a failed member as left. `prune`: remove it from the member list. `wan`: in the WAN pool only."""
+        self.put(f"/v1/agent/force-leave/{_part(name)}", {"prune": "1" if prune else None, "wan": "1" if wan else None})
 
     def reload(self) -> None:
         """Have the agent read its configuration again."""

@@ -141,6 +141,9 @@ class FakeAgent:
             raise RPCError(f"agent: No node found with name '{name}'")
         self.forced.append((name, prune))
 
+    def force_leave_wan(self, name: str, prune: bool) -> None:
+        self.forced.append((f"wan:{name}", prune))
+
     def reload(self) -> "Deferred[None]":
         self.reloaded = True
         return succeed(None)

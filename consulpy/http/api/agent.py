@@ -88,6 +88,9 @@ class AgentInterface(Protocol):
     def force_leave(self, name: str, prune: bool) -> None:
         """Set a failed member to left; `prune`: remove it. Raises `RPCError` for an unknown name."""
 
+    def force_leave_wan(self, name: str, prune: bool) -> None:
+        """The same for a server in the WAN pool only (NODE.DATACENTER)."""
+
     def reload(self) -> "Deferred[None]":
         """Reload the configuration. Fails with `RPCError` and changes nothing if it is invalid."""
 

@@ -46,6 +46,8 @@ def test_force_leave_and_prune(harness: HttpHarness) -> None:
     harness.tell("PUT /v1/agent/force-leave/agent-two")
     harness.tell("PUT /v1/agent/force-leave/agent-two?prune")
     assert harness.agent.forced == [("agent-two", False), ("agent-two", True)]
+    harness.tell("PUT /v1/agent/force-leave/agent-two.dc1?wan")
+    assert harness.agent.forced.pop() == ("wan:agent-two.dc1", False)
     answer = harness.ask("PUT /v1/agent/force-leave/nobody")
     assert (answer.status, answer.text) == (500, "agent: No node found with name 'nobody'")
 

@@ -81,8 +81,11 @@ async def leave(agent: "AgentInterface", request: Request) -> Response:  # noqa:
 
 @route("PUT", "/v1/agent/force-leave/")
 def force_leave(agent: "AgentInterface", request: Request) -> Response:
-    """Set a failed member to left; `?prune`: remove it."""
-    agent.force_leave(request.tail, "prune" in request.query)
+    """Set a failed member to left; `?prune`: remove it; `?wan`: in the WAN pool only (Consul 1.11)."""
+    if "wan" in request.query:
+        agent.force_leave_wan(request.tail, "prune" in request.query)
+    else:
+        agent.force_leave(request.tail, "prune" in request.query)
     return Response()
 
 

@@ -1,0 +1,241 @@
+"""Commands and flags of Consul 1.10 to 2.1, as their users type them. What is not served says so."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consulpy.cli.main import main
+from consulpy.client import Client
+from consulpy.codec.msgpack import pack
+from consulpy.state import archive
+from tests.harness.archives import written
+
+TOKEN = {
+    "AccessorID": "11111111-2222-3333-4444-555555555501",
+    "SecretID": "s",
+    "Description": "",
+    "Policies": [{"ID": "p1", "Name": "old"}],
+    "Roles": [{"ID": "r1", "Name": "reader"}],
+    "CreateTime": "2026-11-29T12:00:00Z",
+}
+SELF = {
+    "Config": {"Version": "1.8.7", "Datacenter": "dc1", "NodeName": "n1", "Server": True},
+    "Member": {"Addr": "10.0.0.1"},
+}
+
+
+class Agent:
+    """What the agent was asked for, and its answers by method and path."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[tuple[str, str, dict[str, Any], Any]] = []
+        self.answers: dict[str, Any] = {}
+        for method in ("get", "put", "post", "delete"):
+            monkeypatch.setattr(Client, method, self._made(method.upper()))
+
+    def _made(self, method: str) -> Any:
+        def call(_client: Client, path: str, query: dict[str, Any] | None = None, body: Any = None, **_: Any) -> Any:
+            given = {name: value for name, value in (query or {}).items() if value is not None}
+            self.asked.append((method, path, given, body))
+            return self.answers.get(f"{method} {path}")
+
+        return call
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch) -> Agent:
+    return Agent(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("config list -kind mesh -filter x", ("GET", "/v1/config/mesh", {"filter": "x"}, None)),
+        (
+            "config delete -kind mesh -name mesh -cas -modify-index 7",
+            ("DELETE", "/v1/config/mesh/mesh", {"cas": 7}, None),
+        ),
+        ("config delete -kind mesh -name mesh", ("DELETE", "/v1/config/mesh/mesh", {}, None)),
+        ("force-leave -wan n1.dc1", ("PUT", "/v1/agent/force-leave/n1.dc1", {"wan": "1"}, None)),
+        ("kv delete -partition default a", ("DELETE", "/v1/kv/a", {}, None)),
+    ],
+)
+def test_what_is_asked_of_the_agent(agent: Agent, words: str, asked: Any) -> None:
+    agent.answers[f"DELETE {asked[1]}"] = True
+    main(words.split())
+    assert agent.asked == [asked]
+
+
+def test_an_entry_that_has_changed_is_not_deleted(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answers["DELETE /v1/config/mesh/mesh"] = False
+    assert main(["config", "delete", "-kind", "mesh", "-name", "mesh", "-cas", "-modify-index", "7"]) == 1
+    assert capsys.readouterr().err == "Config entry not deleted: mesh/mesh\n"
+    for words in ("-cas", "-modify-index 7"):
+        assert main(f"config delete -kind mesh -name mesh {words}".split()) == 1
+    assert len(agent.asked) == 1
+
+
+def test_lists_are_filtered(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def listed(_client: Client, path: str, query: Any = None) -> list[Any]:
+        asked.append((path, {name: value for name, value in (query or {}).items() if value is not None}))
+        return []
+
+    monkeypatch.setattr(Client, "_list", listed)
+    main(["members", "-filter", "Name == x"])
+    assert asked[0][1]["filter"] == "Name == x"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("kv get -partition team a", "-partition=team: Partitions are a Consul Enterprise feature"),
+        ("members -partition=team", "-partition=team: Partitions are a Consul Enterprise feature"),
+        ("kv get -namespace ns1 a", "-namespace=ns1: Namespaces are a Consul Enterprise feature"),
+        ("watch -type key -key a -filter x", "-filter is not for watches of type key"),
+        ("catalog services -node a -filter x", "-filter and -node cannot be combined"),
+        ("troubleshoot proxy -upstream-ip 1.2.3.4", "consulpy troubleshoot: Envoy is not supported"),
+        ("peering generate-token -name x", "consulpy peering: cluster peering is not supported"),
+        ("peering exported-services -name x", "consulpy peering: cluster peering is not supported"),
+        ("services export -name web -consumer-peers x", "consulpy services export: cluster peering is not supported"),
+        ("services exported-services", "consulpy services exported-services: cluster peering"),
+        ("services imported-services", "consulpy services imported-services: cluster peering"),
+        ("connect redirect-traffic -proxy-uid 1", "consulpy connect redirect-traffic: Envoy"),
+        ("operator feature list", "consulpy operator feature: there are no feature gates"),
+        ("operator area list", "consulpy operator area: a feature of Consul Enterprise"),
+        ("resource list", "consulpy resource: the resource API"),
+        ("partition list", "consulpy partition: a feature of Consul Enterprise"),
+        ("license get", "consulpy license: a feature of Consul Enterprise"),
+        ("hcp link", "consulpy hcp: HashiCorp's cloud"),
+        ("acl token create -policy-name a -var name:x", "Cannot specify variables without"),
+        ("acl token create -templated-policy builtin/service -var web", 'Malformed -var argument: "web"'),
+        ("acl token read", "Must specify the -id parameter"),
+        ("snapshot save -append-filename month x.snap", "expected version, dc, node or status, not month"),
+    ],
+)
+def test_what_is_not_served_says_so(agent: Agent, capsys: pytest.CaptureFixture[str], words: str, said: str) -> None:
+    assert main(words.split()) == 1
+    assert said in capsys.readouterr().err
+    assert agent.asked == []
+
+
+def test_a_tenant_of_the_environment_is_not_skipped(
+    agent: Agent, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSUL_NAMESPACE", "ns1")
+    assert main(["kv", "get", "a"]) == 1
+    assert "CONSUL_NAMESPACE=ns1: Namespaces are a Consul Enterprise feature" in capsys.readouterr().err
+    monkeypatch.setenv("CONSUL_NAMESPACE", "default")
+    main(["kv", "delete", "a"])
+    assert len(agent.asked) == 1
+
+
+USAGE = {
+    "dc1": {
+        "Services": 3,
+        "ServiceInstances": 5,
+        "BillableServiceInstances": 4,
+        "ConnectServiceInstances": {"connect-proxy": 1, "connect-native": 0},
+    }
+}
+
+
+def test_the_use_of_services_is_counted(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answers["GET /v1/operator/usage"] = {"Usage": USAGE}
+    assert main(["operator", "usage", "instances", "-all-datacenters"]) == 0
+    assert agent.asked[0][2] == {"global": ""}
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "Billable Service Instances Total: 4"
+    assert [line.split() for line in out if line.startswith("dc1")] == [
+        ["dc1", "3", "5"],
+        ["dc1", "connect-native", "0"],
+        ["dc1", "connect-proxy", "1"],
+    ]
+    assert main(["operator", "usage", "instances", "-only-connect"]) == 0
+    assert "Billable" not in capsys.readouterr().out
+    assert main(["operator", "usage", "instances", "-only-connect", "-only-billable"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "policies", "roles"),
+    [
+        ("-id {id} -description x", [], []),
+        ("-accessor-id {id} -description x", ["old"], ["reader"]),
+        ("-accessor-id {id} -append-policy-name new", ["old", "new"], ["reader"]),
+        ("-accessor-id {id} -policy-name new", ["new"], ["reader"]),
+        ("-accessor-id {id} -append-role-name writer", ["old"], ["reader", "writer"]),
+        ("-id {id} -append-policy-name old", ["old"], ["reader"]),
+        ("-id {id} -policy-name new", ["new"], []),
+    ],
+)
+def test_a_token_is_updated_as_newer_users_mean_it(
+    agent: Agent, flags: str, policies: list[str], roles: list[str]
+) -> None:
+    path = f"/v1/acl/token/{TOKEN['AccessorID']}"
+    agent.answers |= {f"GET {path}": json.loads(json.dumps(TOKEN)), f"PUT {path}": TOKEN}
+    assert main(["acl", "token", "update", *flags.format(id=TOKEN["AccessorID"]).split()]) == 0
+    written = agent.asked[-1][3]
+    assert [each["Name"] for each in written["Policies"]] == policies
+    assert [each["Name"] for each in written["Roles"]] == roles
+
+
+def test_policies_are_replaced_or_added_to_not_both(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"/v1/acl/token/{TOKEN['AccessorID']}"
+    agent.answers[f"GET {path}"] = dict(TOKEN)
+    words = f"acl token update -id {TOKEN['AccessorID']} -policy-name a -append-policy-name b"
+    assert main(words.split()) == 1
+    assert "Cannot combine flags of Policies with their append- variants" in capsys.readouterr().err
+
+
+def test_a_token_with_a_templated_policy(agent: Agent) -> None:
+    agent.answers["PUT /v1/acl/token"] = TOKEN
+    assert main(["acl", "token", "create", "-templated-policy", "builtin/service", "-var", "name:web"]) == 0
+    assert agent.asked[-1][3]["TemplatedPolicies"] == [
+        {"TemplateName": "builtin/service", "TemplateVariables": {"Name": "web"}}
+    ]
+
+
+def test_templated_policies_are_shown(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    template = {"TemplateName": "builtin/service", "Schema": '{"properties":{"name":{}}}', "Template": "service"}
+    agent.answers |= {
+        "GET /v1/acl/templated-policies": {"builtin/service": template, "builtin/dns": {}},
+        "GET /v1/acl/templated-policy/name/builtin/service": template,
+        "POST /v1/acl/templated-policy/preview/builtin/service": {
+            "ID": "i", "Name": "n", "Description": "d", "Rules": "r",
+        },
+    }  # fmt: skip
+    assert main(["acl", "templated-policy", "list"]) == 0
+    assert capsys.readouterr().out == "builtin/dns\nbuiltin/service\n"
+    assert main(["acl", "templated-policy", "read", "-name", "builtin/service"]) == 0
+    assert "Input variables: Name (required)" in capsys.readouterr().out
+    assert main(["acl", "templated-policy", "preview", "-name", "builtin/service", "-var", "name:web"]) == 0
+    assert agent.asked[-1][3] == {"Name": "web"}
+    assert capsys.readouterr().out.endswith("Rules:\nr\n")
+
+
+def test_the_name_of_a_snapshot_says_whose_it_is(agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = written(7, 2, [archive.Voter("id", "127.0.0.1:8300")], [], unix_ms=5000)
+    monkeypatch.setattr(Client, "snapshot", lambda _self, **_: (7, good))
+    agent.answers |= {"GET /v1/agent/self": SELF, "GET /v1/status/leader": "10.0.0.1:8300"}
+    flags = ["-append-filename", "version,dc,node,status"]
+    assert main(["snapshot", "save", *flags, str(tmp_path / "backup.snap")]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["backup-1.8.7-dc1-n1-leader.snap"]
+
+
+def test_the_keys_of_a_snapshot_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"Key": "vault/core/a", "Value": b"x" * 2000}, {"Key": "vault/core/b"}, {"Key": "app"}]
+    data = written(7, 2, [archive.Voter("id", "127.0.0.1:8300")], [b"\x02" + pack(row) for row in rows], unix_ms=5000)
+    path = tmp_path / "a.snap"
+    path.write_bytes(data)
+    assert main(["snapshot", "inspect", "-kvdetails", "-format", "json", str(path)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [(each["Name"], each["Count"]) for each in shown["StatsKV"]] == [("vault/core", 2), ("app", 1)]
+    assert shown["TotalSizeKV"] == sum(each["Sum"] for each in shown["StatsKV"]) > 2000
+    assert main(["snapshot", "inspect", "-kvdetails", "-kvdepth", "1", "-kvfilter", "vault", str(path)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines if line and line[0] in ("vault", "app")] == [["vault", "2"]]
+    assert lines[-1][0] == "Total"
+    assert lines[-1][1].endswith("KB")
