@@ -68,6 +68,8 @@ class QuorumServers:
         self._timers: dict[str, Timer] = {}
         #: By server id; empty until the first round.
         self.health: dict[str, ServerHealth] = {}
+        #: Members with the node id of another one, which were logged.
+        self._cloned: set[str] = set()
 
     def start(self) -> None:
         """Start the term."""
@@ -81,6 +83,7 @@ class QuorumServers:
         """Stop."""
         self._office = None
         self.health = {}
+        self._cloned = set()
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
@@ -103,8 +106,32 @@ class QuorumServers:
     # -- joins and leaves
 
     def _server(self, member: Member) -> ServerInfo | None:
+        """The member as a server of this datacenter; None for another one, or one whose id another living one holds."""
         info = server_of(member)
-        return info if info is not None and info.datacenter == self._datacenter and info.id else None
+        if info is None or info.datacenter != self._datacenter or not info.id or self._has_anothers_id(info):
+            return None
+        return info
+
+    def _has_anothers_id(self, info: ServerInfo) -> bool:
+        """Whether a data directory was copied: the server with this id lives, at the address that is in the quorum.
+
+        (Real servers throw that one out.)
+        """
+        known = self._raft.configurations.latest.server(info.id)
+        if known is None or known.address == info.rpc_address:
+            return False
+        for member in self._members():
+            other = server_of(member) if member.status is Status.ALIVE and member.name != info.name else None
+            if other is not None and other.id == info.id and other.rpc_address == known.address:
+                if info.name not in self._cloned:
+                    self._cloned.add(info.name)
+                    self._log(
+                        "error",
+                        f"{info.name} ({info.rpc_address}) has the node id of {other.name} ({known.address}), which "
+                        "lives: a copy of its data directory; it is not added. Start it with an empty one",
+                    )
+                return True
+        return False
 
     def _sweep(self) -> None:
         self._timers["sweep"] = self._clock.callLater(SWEEP_S, self._sweep)

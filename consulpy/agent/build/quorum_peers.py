@@ -65,10 +65,13 @@ class QuorumPeers:
         return [info for info, member in self._members() if member.status is Status.ALIVE]
 
     def _info(self, server: RaftServer) -> ServerInfo:
-        """How to call a server: the address in gossip, else that of the Raft configuration."""
-        for info, member in self._members():
-            if info.id == server.id and member.status is Status.ALIVE:
-                return info
+        """How to call a server: the address in gossip, else that of the Raft configuration.
+
+        Of two living members with its id, one of which is a copy, the one at the configured address.
+        """
+        known = [info for info in self.alive() if info.id == server.id]
+        if known:
+            return next((info for info in known if info.rpc_address == server.address), known[0])
         host, _, port = server.address.rpartition(":")
         return ServerInfo(server.id, host.strip("[]"), int(port or 0), self._datacenter, use_tls=self._use_tls)
 

@@ -3,12 +3,13 @@
 import json
 import re
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.peers.programs import ask, eventually, hosts, members
+from tests.peers.programs import Host, ask, eventually, hosts, members
 
 HERE = Path(__file__).parents[2] / "conformance"
 ONE, TWO, PEER = "127.44.0.1", "127.44.0.2", "127.44.0.3"
@@ -22,6 +23,7 @@ PATIENCE_S = 540
 PASSED_ON = ("kv", "session", "txn", "event", "query", "catalog", "health")
 CLIENTS = {"consul": ("127.44.0.5", "127.44.0.6"), "consulpy": ("127.44.0.7", "127.44.0.8")}
 #: A node id as the command line shows it.
+_SHORT_ID = re.compile(r"\b[0-9a-f]{8}\b")
 _INDEX = re.compile(r'Index\\*":\d+')
 
 
@@ -92,3 +94,71 @@ def _asked_of_a_client(program: str, place: Path) -> dict[str, list[str]]:
         cases = json.loads(report.read_text())["cases"]
         # a case that a client cannot pass tells what it saw last, with indexes that depend on the server's start
         return {case["id"]: [_INDEX.sub("Index", line) for line in case["problems"]] for case in cases}
+
+
+#: Cases that list all agents, of which there are two more here, in an order of their own.
+OF_ALL_AGENTS = {
+    *(f"agent/members{more}" for more in ("", "-this", "-wan-needs-a-true-value")),
+    *(f"peer/{what}" for what in ("joins", "leaves", "is-killed-and-fails", "fails-and-comes-back")),
+    "client/members",
+    "client/query",
+    "coordinate/datacenters-area",
+    "leave/agent-two-leaves",
+}
+#: DNS on a follower may be asked before it has what was just written; a client's errors name each server that they came
+#: through, and it asks any of the three.
+MAY_DIFFER_ON_A_FOLLOWER = {**MAY_DIFFER, "client": 3, "dns-node": 2, "dns-service": 3}
+#: First address of each program's four agents: the pair, and the two other servers of its quorum.
+QUORUMS = {"consul": "127.44.1", "consulpy": "127.44.2"}
+
+
+@pytest.mark.peers
+@pytest.mark.timeout(PATIENCE_S + 120)
+def test_a_follower_of_a_quorum_of_three_answers_as_a_real_one_does(tmp_path: Path) -> None:
+    """The recordings are a lone leader's; where a real follower's answers differ from them, ours do in the same way."""
+    with ThreadPoolExecutor() as both:
+        theirs, ours = both.map(lambda program: _asked_of_a_follower(program, tmp_path / program), QUORUMS)
+    assert len(ours) >= 600
+    differing = {case: (ours[case], theirs[case]) for case in ours if not set(ours[case]) <= set(theirs[case])}
+    worse = {case: lines for case, lines in differing.items() if case not in BETTER | OF_ALL_AGENTS}
+    areas = Counter(case.partition("/")[0] for case in worse)
+    told = [
+        "\n  ".join([case, *(f"ours: {line}" for line in mine), *(f"real: {line}" for line in real)])
+        for case, (mine, real) in worse.items()
+    ]
+    assert all(count <= MAY_DIFFER_ON_A_FOLLOWER.get(area, 0) for area, count in areas.items()), "\n".join(told)
+
+
+def _asked_of_a_follower(program: str, place: Path) -> dict[str, list[str]]:
+    """For each case, how what a follower and a client of this program answer differs from the recording."""
+    one, two, leader, third, peer = (f"{QUORUMS[program]}.{number}" for number in range(1, 6))
+    servers = (("agent-lead", leader, "1"), ("agent-one", one, ""), ("agent-third", third, ""))
+    with hosts(place, None) as (host,):
+        for node, address, expect in servers:
+            _start(host, program, node, address, leader, "-server", *(("-bootstrap-expect", expect) if expect else ()))
+            if expect:
+                eventually(lambda: ask(f"{leader}:8500/v1/status/leader") == f"{leader}:8300", "it leads")
+        voters = lambda: [each["Voter"] for each in ask(f"{leader}:8500/v1/operator/raft/configuration")["Servers"]]  # noqa: E731
+        eventually(lambda: voters() == [True] * 3, "three voters", 90)
+        _start(host, program, "agent-two", two, leader)
+        eventually(lambda: len(ask(f"{two}:8500/v1/coordinate/nodes")) == 4, "all have told where they are", 60)
+        report = place / "report.json"
+        where = ["--http", f"{one}:8500", "--dns", f"{one}:8600", "--http2", f"{two}:8500", "--dns2", f"{two}:8600"]
+        where += [word for server in (one, leader, third) for word in ("--settle", f"{server}:8500")]
+        command = [sys.executable, str(HERE / "conform"), "run", *where, "--consul", "consul", "--peer", peer]
+        host.run(*command, "--destructive", "--json", str(report), "--diffs", "0", check=False, within_s=PATIENCE_S)
+        assert ask(f"{one}:8500/v1/status/leader") == f"{leader}:8300", "it was a follower all the time"
+        cases = json.loads(report.read_text())["cases"]
+        own = QUORUMS[program].replace(".", r"\.")
+        return {
+            case["id"]: [
+                _SHORT_ID.sub("ID", re.sub(own, "127.44.0", _INDEX.sub("Index", line))) for line in case["problems"]
+            ]
+            for case in cases
+        }
+
+
+def _start(host: Host, program: str, node: str, address: str, join: str, *flags: str) -> None:
+    place = ["-node", node, "-bind", address, "-client", address, "-data-dir", str(host.directory / node)]
+    joins = [] if address == join else ["-retry-join", join, "-retry-interval", "1s"]
+    host.start(node, program, "agent", *place, *flags, *joins)

@@ -86,6 +86,31 @@ def test_a_server_that_joins_replicates_first_and_votes_when_it_was_well_for_a_w
     assert world.configuration.is_voter("b")
 
 
+def test_a_copy_of_a_server_throws_nobody_out() -> None:
+    """Its data directory was copied, and the copy started under another name: real servers take it for a move."""
+    world = World(server("a"), server("b"), server("c"))
+    before = world.configuration
+    copy = member("e", id="b")
+    world.event(MemberEventKind.JOIN, copy)
+    world.advance(70)
+    world.event(MemberEventKind.FAILED, member("e", Status.FAILED, id="b"))
+    world.advance(20)
+    world.event(MemberEventKind.LEAVE, member("e", Status.LEFT, id="b"))
+    world.advance(70)
+    assert world.configuration == before
+    assert world.servers.health["b"].info.name == "b"
+    told = [line for line in world.lines if "node id" in line]
+    assert len(told) == 1
+    assert "e (10.0.0.5:8300) has the node id of b (10.0.0.2:8300), which lives" in told[0]
+
+
+def test_the_same_server_under_another_name_and_address_replaces_the_one_that_is_gone() -> None:
+    world = World(server("a"), server("b"), server("c"))
+    world.event(MemberEventKind.FAILED, member("b", Status.FAILED))
+    world.event(MemberEventKind.JOIN, member("e", id="b"))
+    assert world.configuration.server("b") == Server("10.0.0.5:8300", "b", NONVOTER)
+
+
 @pytest.mark.parametrize(
     ("stats", "is_healthy"),
     [
