@@ -9,6 +9,7 @@ from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.long_read import LongRead, Steps
 from consulpy.rpc.methods import read, write
+from consulpy.rpc.server_metadata import server_of
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot
 from consulpy.state.watch import WatchSet
@@ -49,19 +50,26 @@ def raft_configuration(server: "Server", request: SpecificRequest) -> RaftConfig
         own = RaftServer(server.node_id, server.node_name, server.rpc_address, leader=server.is_leader)
         return RaftConfiguration(servers=[own])
     members = server.lan.members.values() if server.lan is not None else ()
-    names = {member.tags.get("id"): member for member in members if member.tags.get("role") == "consul"}
+    addresses = {each.id: each.address for each in server.quorum.servers()}
+    names: dict[str, Member] = {}
+    for each in members:
+        info = server_of(each)
+        if info is not None and (
+            info.id not in names or info.rpc_address == addresses.get(info.id)
+        ):  # else a copy of it
+            names[info.id] = each
     leader = server.leader_address
     shown = []
-    for each in server.quorum.servers():
-        member = names.get(each.id)
+    for known in server.quorum.servers():
+        member = names.get(known.id)
         shown.append(
             RaftServer(
-                each.id,
+                known.id,
                 member.name if member is not None else "(unknown)",
-                each.address,
-                leader=each.address == leader,
+                known.address,
+                leader=known.address == leader,
                 protocol_version=member.tags.get("raft_vsn", "") if member is not None else "",
-                voter=each.is_voter,
+                voter=known.is_voter,
             )
         )
     return RaftConfiguration(servers=shown)
