@@ -16,6 +16,8 @@ from consulpy.rpc.endpoints import auto_encrypt
 from consulpy.rpc.methods import METHODS, Method
 from consulpy.rpc.server import Server
 from consulpy.rpc.stream import RefusedCall
+from consulpy.state.config_entry import DELETE_CAS
+from consulpy.structs.config_entry_requests import EntryDeleted, EntryRequest
 from consulpy.structs.connect_ca import CASignRequest
 from consulpy.structs.newer_selectors import foreign_query, foreign_selector
 
@@ -23,6 +25,8 @@ assert endpoints.__all__, "importing the endpoints registers the methods"
 
 _log = Logger()
 
+#: The method that newer agents ask with the operation `delete-cas`, and ours with such a condition.
+_ENTRY_DELETE, _ENTRY_DELETE_CAS = "ConfigEntry.Delete", "ConfigEntry.DeleteCas"
 _QUERY_APPLY: Final = "PreparedQuery.Apply"
 
 
@@ -51,6 +55,9 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
         return fail(error)
     except WireError as error:
         return fail(RefusedCall(f"codec.decoder: {getattr(error, 'go', error)}"))
+    if isinstance(request, EntryRequest) and name == _ENTRY_DELETE and request.op == DELETE_CAS:
+        deleted = server.handle(method_named(_ENTRY_DELETE_CAS), request)
+        return deleted.addCallback(EntryDeleted).addErrback(_as_rpc_error, name)
     return server.handle(method, request).addErrback(_as_rpc_error, name)
 
 

@@ -12,7 +12,7 @@ from consulpy.state import registration, txn
 from consulpy.state.acl_commands import ACL_COMMANDS
 from consulpy.state.command import IGNORE_IF_UNKNOWN, BodyCommand
 from consulpy.state.command import Command as Command
-from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
+from consulpy.state.config_entry import DELETE, DELETE_CAS, UPSERT, UPSERT_CAS, entry_key
 from consulpy.state.connect_commands import CONNECT_COMMANDS
 from consulpy.state.session_lifecycle import create_session, destroy_session
 from consulpy.state.store import Store
@@ -221,6 +221,13 @@ class ConfigEntry(BodyCommand):
                 return entries.put(change, request.entry, check_and_set=request.op == UPSERT_CAS)
             if request.op == DELETE:
                 entries.remove(change, request.leading_kind or request.entry.kind, request.entry.name)
+                return True
+            if request.op == DELETE_CAS:
+                kind, name = request.leading_kind or request.entry.kind, request.entry.name
+                known = entries.table.get(*entry_key(kind, name))
+                if known is None or known.modify_index != request.entry.modify_index:
+                    return False
+                entries.remove(change, kind, name)
                 return True
             raise RPCError(f"invalid config entry operation type: {request.op}")
 

@@ -15,6 +15,8 @@ from consulpy.structs.newer_config_entry import NEWER_KINDS
 CONFIG_ENTRIES: Final = "config-entries"
 
 UPSERT, UPSERT_CAS, DELETE = "upsert", "upsert-cas", "delete"
+#: Of Consul 1.11: from newer agents, and in the log of newer leaders; never written here, as 1.8.7 does not know it.
+DELETE_CAS: Final = "delete-cas"
 
 
 class ConfigEntries:

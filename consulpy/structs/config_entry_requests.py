@@ -46,6 +46,13 @@ class EntryRequest(Write):
 
 
 @dataclass(slots=True)
+class EntryDeleted(Record):
+    """ConfigEntry.Delete with a condition, as newer agents ask it (Consul 1.11): whether the entry is deleted."""
+
+    deleted: bool = False
+
+
+@dataclass(slots=True)
 class EntryQuery(Read):
     """ConfigEntry.Get, and with an empty name List."""
 

@@ -13,9 +13,10 @@ _SELECTORS: Final = {
     b"SamenessGroup": "sameness groups of Consul 1.16 Enterprise",
     b"Partition": "partitions of Consul 1.11 Enterprise",
     b"Namespace": "namespaces of Consul Enterprise",
+    b"MergeCentralConfig": "servers of Consul 1.13 (here agents merge central settings)",
 }
 _NAMES: Final = frozenset(_SELECTORS)
-_NOTHING: Final = (None, b"", b"default")
+_NOTHING: Final = (None, b"", b"default", False)
 
 
 def foreign_query(raw: Any) -> str:

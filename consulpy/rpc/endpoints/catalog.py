@@ -70,12 +70,30 @@ def list_nodes(server: "Server", request: SpecificRequest, watch: WatchSet | Non
 
 
 @read("Catalog.ListServices", SpecificRequest, ServicesReply)
-def list_services(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> ServicesReply:
-    """The tags of every service name."""
+def list_services(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> ServicesReply | LongRead:
+    """The tags of every service name; with a filter those of the instances that match it (Consul 1.14)."""
+    if request.options.filter:
+        return _services_matching(server, request, watch)
     index, services = server.store.catalog.services(watch, request.node_meta_filters)
     reply = ServicesReply(services=services)
     reply.meta.index = index
     return reply
+
+
+def _services_matching(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> ServicesReply | LongRead:
+    index, dump = server.store.catalog.service_dump(watch)
+    found = [ServiceNode.of(row.node, row.service) for row in dump if row.node is not None and row.service is not None]
+    rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
+    reply = ServicesReply()
+    reply.meta.index = index
+
+    def fill(matching: list[ServiceNode] | None) -> None:
+        tags: dict[str, set[str]] = {}
+        for row in matching or ():
+            tags.setdefault(row.service_name, set()).update(row.service_tags or ())
+        reply.services = {name: sorted(tags[name]) for name in sorted(tags)}
+
+    return filtered(reply, rows, request.options.filter, ServiceNode, fill)
 
 
 @read("Catalog.ServiceNodes", ServiceRequest, ServiceNodesReply)

@@ -6,6 +6,8 @@ from twisted.internet.defer import Deferred
 
 from consulpy.codec.record import plain
 from consulpy.errors import RPCError
+from consulpy.rpc.endpoints._result_filters import filtered
+from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import read, write
 from consulpy.state.commands import ConfigEntry as Command
 from consulpy.state.config_entry import DELETE, UPSERT, UPSERT_CAS
@@ -30,6 +32,7 @@ from consulpy.structs.config_entry_requests import (
 )
 from consulpy.structs.newer_config_entry import NewerEntry, is_known_kind, refuse_newer
 from consulpy.structs.requests import Empty
+from consulpy.structs.service_intentions import API_KINDS
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
@@ -124,13 +127,18 @@ def get(server: "Server", request: EntryQuery, watch: WatchSet | None) -> EntryR
 
 
 @read("ConfigEntry.List", EntryQuery, EntriesReply)
-def list_kind(server: "Server", request: EntryQuery, watch: WatchSet | None) -> EntriesReply:
-    """All entries of a kind."""
+def list_kind(server: "Server", request: EntryQuery, watch: WatchSet | None) -> EntriesReply | LongRead:
+    """All entries of a kind, or those that match a filter (Consul 1.16)."""
     _check_kind(request.kind)
     index, entries = server.store.config_entries.all(watch, request.kind)
-    reply = EntriesReply(kind=request.kind, entries=list(entries))
+    reply = EntriesReply(kind=request.kind)
     reply.meta.index = index
-    return reply
+
+    def fill(matching: list[Any] | None) -> None:
+        reply.entries = matching or []
+
+    expression = request.options.filter if request.kind in API_KINDS else ""
+    return filtered(reply, entries, expression, API_KINDS.get(request.kind, NewerEntry), fill)
 
 
 @read("ConfigEntry.ListAll", AllEntriesQuery, AllEntriesReply)

@@ -273,3 +273,16 @@ def test_near_puts_the_nearest_first_and_nodes_without_coordinates_last(server: 
     assert order("d") == "abcd", "who has no coordinate cannot ask for an order"
     assert order("nobody") == "abcd"
     assert order("") == "abcd"
+
+
+def test_services_by_a_filter_of_a_newer_agent(server: Server) -> None:
+    """Consul 1.14; real servers of 1.8.7 skip it, and answer with all services."""
+    for node, service, tags in (("a", "web", ["blue"]), ("b", "web", ["green"]), ("c", "db", ["green"])):
+        body = {"Node": node, "Address": "10.0.0.1", "Service": {"Service": service, "Tags": tags}}
+        server.call("Catalog.Register", body)
+    found = server.call("Catalog.ListServices", {"Filter": '"green" in ServiceTags'})
+    assert found.services == {"db": ["green"], "web": ["green"]}
+    assert server.call("Catalog.ListServices", {"Filter": 'Node == "z"'}).services == {}
+    assert found.meta.index == server.call("Catalog.ListServices").meta.index
+    with pytest.raises(RPCError, match="Failed to create boolean expression evaluator"):
+        server.call("Catalog.ListServices", {"Filter": "nonsense =="})

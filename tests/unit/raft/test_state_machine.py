@@ -90,6 +90,17 @@ def test_a_command_about_another_cluster_s_nodes_stops(fields: dict[str, str]) -
     assert not one.store.catalog.nodes_table.unordered()
 
 
+def test_a_newer_leader_s_conditional_delete_of_a_config_entry_is_applied() -> None:
+    def change(op: str, index: int) -> bytes:
+        entry = {"Kind": "service-defaults", "Name": "web", "ModifyIndex": index}
+        body = pack("service-defaults") + pack({"Op": op, "Entry": entry})
+        return b"\x16" + pack(body)
+
+    one = machine()
+    assert one.apply([command(3, change("upsert", 0)), command(4, change("delete-cas", 9))]) == [True, False]
+    assert one.apply([command(5, change("delete-cas", 3)), command(6, change("delete-cas", 3))]) == [True, False]
+
+
 def test_newer_fields_that_say_nothing_are_skipped() -> None:
     one = machine()
     newer = {

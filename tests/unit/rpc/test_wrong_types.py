@@ -89,6 +89,7 @@ def test_what_the_real_server_takes_is_taken(body: Any) -> None:
         ("Catalog.Deregister", {"Node": "n", "PeerName": "east"}, "PeerName"),
         ("KVS.Get", {"Key": "k", "Namespace": "team"}, "Namespace"),
         ("Health.ServiceNodes", {"ServiceName": "web", "SamenessGroup": "all"}, "SamenessGroup"),
+        ("Health.ServiceNodes", {"ServiceName": "web", "MergeCentralConfig": True}, "MergeCentralConfig"),
         ("PreparedQuery.Apply", {"Op": "create", "Query": {"Service": {"Service": "web", "Peer": "east"}}}, "PeerName"),
         (
             "PreparedQuery.Apply",
@@ -114,4 +115,40 @@ def test_a_newer_client_s_query_whose_new_fields_are_empty_is_taken() -> None:
 @pytest.mark.parametrize("value", ["", "default", None])
 def test_newer_selectors_that_say_nothing_are_taken(value: Any) -> None:
     names = ("PeerName", "Partition", "Namespace", "SamenessGroup")
-    assert said("Catalog.ListNodes", {"Datacenter": "dc1", **dict.fromkeys(names, value)}) is None
+    newer = {**dict.fromkeys(names, value), "MergeCentralConfig": False}
+    assert said("Catalog.ListNodes", {"Datacenter": "dc1", **newer}) is None
+
+
+def asked(server: Any, method: str, body: Any) -> Any:
+    """The reply to a call from the wire."""
+    found: list[Any] = []
+    serve(server, method, unpack(pack(body))).addBoth(found.append)
+    return getattr(found[0], "value", found[0])
+
+
+def entry_request(op: str, index: int = 0) -> bytes:
+    entry = {"Kind": "service-defaults", "Name": "web", "Protocol": "http", "ModifyIndex": index}
+    return pack("service-defaults") + pack({"Datacenter": "dc1", "Op": op, "Entry": entry, "Token": ""})
+
+
+def test_a_newer_agent_s_delete_on_a_condition_deletes_on_that_condition_only() -> None:
+    """Consul 1.11 sends the operation `delete-cas` with the method that 1.8.7 deletes by whatever the index is."""
+    server = make_server(Clock())
+    assert asked(server, "ConfigEntry.Apply", entry_request("upsert")) is True
+    index = server.store.config_entries.all(None)[1][0].modify_index
+    assert asked(server, "ConfigEntry.Delete", entry_request("delete-cas", index + 1)).to_wire() == {"Deleted": False}
+    assert len(server.store.config_entries.all(None)[1]) == 1
+    assert asked(server, "ConfigEntry.Delete", entry_request("delete-cas", index)).to_wire() == {"Deleted": True}
+    assert not server.store.config_entries.all(None)[1]
+    assert asked(server, "ConfigEntry.Delete", entry_request("delete-cas", index)).to_wire() == {"Deleted": False}
+    assert asked(server, "ConfigEntry.Delete", entry_request("delete")).to_wire() == {}
+
+
+def test_entries_by_a_filter_of_a_newer_agent() -> None:
+    server = make_server(Clock())
+    assert asked(server, "ConfigEntry.Apply", entry_request("upsert")) is True
+    query = {"Datacenter": "dc1", "Kind": "service-defaults"}
+    assert [each.name for each in asked(server, "ConfigEntry.List", query).entries] == ["web"]
+    matching = asked(server, "ConfigEntry.List", {**query, "Filter": 'Protocol == "http"'})
+    assert [each.name for each in matching.entries] == ["web"]
+    assert asked(server, "ConfigEntry.List", {**query, "Filter": 'Protocol == "tcp"'}).entries == []
