@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 
 #: What a rule may bind to.

@@ -9,13 +9,13 @@ but `Rules.warnings` names them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from consulpy.acl.lenient_json import JsonMistake
 from consulpy.acl.lenient_json import parse_all as parse_json
 from consulpy.acl.levels import LIST, READ, SCALARS, VERBS, Level
 from consulpy.codec import hcl
+from consulpy.codec.lazy_dataclass import dataclass
 
 #: The words of rules that name something -> the kind, and whether the name is a prefix.
 WORDS: Final = {

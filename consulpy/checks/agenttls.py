@@ -1,8 +1,8 @@
 """TLS settings of checks that use the agent's certificates (`enable_agent_tls_for_checks`)."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError
 
 

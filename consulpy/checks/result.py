@@ -1,10 +1,10 @@
 """Results of checks, and the interface of checks to the runner."""
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.structs.check import CRITICAL
 
 #: Bytes of output that are stored, unless the check sets its own limit.

@@ -5,7 +5,7 @@ timeout; the next one starts one interval after the last has ended. A stopped ch
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,7 @@ from consulpy.checks.dial import Dialer
 from consulpy.checks.result import OUTPUT_MAX_BYTES, CheckFailed, Probe, Result
 from consulpy.checks.ttl import TTLCheck
 from consulpy.clock import Clock, Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest
 from consulpy.log import Logger
 from consulpy.structs.check import CRITICAL, WARNING

@@ -8,11 +8,12 @@ import posixpath
 import re
 import string
 from base64 import b64encode
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from consulpy.checks.result import CheckFailed
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.filter.literals import quoted
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")

@@ -9,11 +9,12 @@ A file is imported when its command is run (`cli.loader`), so that small command
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.cli.progress import Progress
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, FlagSet, switch

@@ -14,10 +14,11 @@ be shown where it is.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from consulpy.codec.blocks import Block, Blocks
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.strict_json import JsonError, parse_float, parse_int
 
 #: Maximum nesting of blocks and lists.

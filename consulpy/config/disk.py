@@ -6,12 +6,13 @@ alphabetical in a folder. Only `.json` and `.hcl` files of a folder count.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
 from consulpy.codec import hcl
 from consulpy.codec.blocks import Block, line_of
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.strict_json import DEPTH_MAX, is_deep
 from consulpy.config import json_text
 from consulpy.errors import ConfigError

@@ -1,9 +1,10 @@
 """The agent's flags, derived from the schema; shared by `consulpy agent` and `twistd consulpy`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.key import Kind
 from consulpy.config.schema import KEYS
 from consulpy.config.unsupported_keys import HARMLESS_OF, REFUSED

@@ -1,9 +1,9 @@
 """The place of a setting in a file, for errors with file and line."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from consulpy.codec.blocks import line_of
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.secrets import is_secret
 from consulpy.errors import ConfigError
 

@@ -1,8 +1,8 @@
 """The effect of a reload: changed keys that are applied, and those that need a restart."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import KEYS, RuntimeConfig
 
 

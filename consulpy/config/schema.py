@@ -6,9 +6,9 @@ of their own, which `consulpy.agent.build` fills from here. Key names and help t
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.key import Key, Kind, key, keys_of, section
 from consulpy.config.sections import (
     NOTHING,

@@ -5,10 +5,10 @@ Source of names and defaults: Consul's documentation, "Configuration"; `consul v
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.key import Kind, Support, key, section
 
 #: The empty default of maps.

@@ -9,8 +9,9 @@ The interfaces of the host are an argument. Source: go-sockaddr's documentation 
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from consulpy.codec.lazy_dataclass import dataclass
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -5,7 +5,6 @@
 An unknown name is an error with file, line and the nearest known name.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -40,6 +39,8 @@ ALL_NAMES: Final = {
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """The most similar known name, or ""."""
+    import difflib  # for misspelt names only
+
     found = difflib.get_close_matches(name, sorted(choices), n=1, cutoff=0.6)
     return found[0] if found else ""
 

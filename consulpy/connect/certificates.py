@@ -7,7 +7,7 @@ Subjects, extensions and their order, life times, key identifiers and signatures
 import hashlib
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.keys import NO_PEM, PrivateKey, kind_and_bits, own_hash, public_der
 from consulpy.connect.spiffe import AgentId, ServiceId
 from consulpy.errors import RPCError

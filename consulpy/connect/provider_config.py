@@ -6,10 +6,11 @@ Weak types as in Consul: texts for numbers, numbers for texts, nanoseconds for d
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import timedelta
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.certificates import colons
 from consulpy.connect.keys import EC, SIZES
 from consulpy.errors import RPCError

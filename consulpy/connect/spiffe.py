@@ -4,10 +4,11 @@ Source: what Consul 1.8.7 accepts and writes (docs/wire/connect.md).
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
 
 #: Characters that Go leaves as they are in the path of a URL.

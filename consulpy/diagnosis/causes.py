@@ -1,8 +1,10 @@
 """The causes of failures as codes, and what is said of one: a verdict about a member, a finding of a check."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
+
+from consulpy.codec.lazy_dataclass import dataclass
 
 
 class Cause(StrEnum):

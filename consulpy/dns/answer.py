@@ -6,11 +6,12 @@ any client at most what fits its payload size; the TC bit is set only if `enable
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from twisted.names import dns
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.question import IpAddress
 from consulpy.dns.wire import Answer, Question, Srv, encode, host_name, record, texts

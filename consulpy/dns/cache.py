@@ -10,10 +10,10 @@ starts again. So clients see changing orders, rare questions get a new one each 
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.rpc.cache.tag import CacheTag, Validator
 
 #: Cached questions of UDP, and of TCP, whose answers are larger. Above them the cache is cleared: only floods of random

@@ -1,7 +1,9 @@
 """Configuration of the DNS listener."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from consulpy.codec.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ own record (metadata of the node of a service with an address of its own).
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
 from twisted.names import dns
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
 from consulpy.dns.config import DnsConfig

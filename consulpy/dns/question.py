@@ -16,11 +16,11 @@
 """
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Final
 
 from twisted.names import dns
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.dns.config import DnsConfig, split
 
 _KINDS: Final = frozenset(("service", "connect", "ingress", "node", "query", "addr"))

@@ -12,13 +12,14 @@ Done here as well, because twisted.names does not encode them as Consul does:
 import ipaddress
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from io import BytesIO
 from itertools import pairwise
 from typing import Any, Final
 
 from twisted.names import dns
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import WireError
 
 HEADER_SIZE: Final = 12

@@ -11,9 +11,9 @@ stood there ("1:7 (6): no match found, expected: ..."), or the complaints of sin
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.filter.errors import FilterError
 from consulpy.filter.literals import unquote
 

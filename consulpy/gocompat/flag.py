@@ -5,12 +5,12 @@ A boolean flag takes a value only with `=`: `-server`, `-server=false`. Unlike G
 `-server=false` nor values that begin with a dash.
 """
 
-import difflib
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError
 
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
@@ -119,6 +119,8 @@ class FlagSet:
             return found
         if name in ("h", "help"):
             raise HelpRequested
+        import difflib  # for misspelt names only
+
         near = difflib.get_close_matches(name, self.flags, n=1, cutoff=0.5)
         hint = f"; did you mean -{near[0]}?" if near else ""
         raise ConfigError(f"flag provided but not defined: {word.partition('=')[0]}{hint}")

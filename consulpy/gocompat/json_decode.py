@@ -5,7 +5,6 @@ real agent.
 """
 
 import dataclasses
-import difflib
 import json
 import types
 import typing
@@ -258,6 +257,8 @@ def _refuse_unknown(key: str, value: Any, shape: Shape, known: Iterable[str]) ->
         return
     since = newer_fields.version_of(name, shape.newer)
     if since is None:
+        import difflib  # for unknown names only
+
         if shape.foreign_allowed and not difflib.get_close_matches(name, known, n=1, cutoff=_SIMILARITY_MIN):
             return
         raise UnknownField(f'json: unknown field "{key}"')

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
@@ -11,6 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connections import ConnectionTable
 from consulpy.errors import ConfigError
 from consulpy.http.api.access import AccessRules

@@ -4,9 +4,9 @@ Rules and records are those of docs/wire/rpc.md 13, recorded from the log of rea
 """
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.rpc.server_metadata import ServerInfo, server_of
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Command, Deregister, Register

@@ -5,11 +5,11 @@ server.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from consulpy.clock import Clock, Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.gocompat.duration import parse_duration_ns
 from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.leadership import Leadership

@@ -5,9 +5,10 @@ go to the client. Source: recorded responses in tests/conformance/golden (areas 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter import compile_filter
 from consulpy.local.definitions import check_from_body, service_from_body, update_from_body

@@ -1,7 +1,7 @@
 """Central defaults for the proxies of this agent, fetched from the servers and followed (Consul: `ServiceManager`)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConsulpyError
 from consulpy.local.central_merge import configured_name, merged, upstream_ids
 from consulpy.local.sync.sync_state import Entries

@@ -4,10 +4,11 @@ The HTTP API accepts Go's names in any case and a few in snake case; an unknown 
 accept snake case for all. Names and errors: seen in the responses of a real agent.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from operator import attrgetter
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, record_reader

@@ -7,7 +7,7 @@ Source: what agents of Consul 1.8.7 do (docs/wire/connect.md).
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.certificates import make_request, read_certificate, signing_key_id
 from consulpy.connect.keys import key_pem, make_key
 from consulpy.connect.spiffe import AgentId, ServiceId

@@ -5,13 +5,14 @@ served, unless the stored state of a TTL check is still valid.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError, RPCError, WireError
 from consulpy.local.definitions import check_from_config, service_from_config
 from consulpy.local.persist.records import (

@@ -6,12 +6,13 @@ The path of a registration: HTTP -> `definitions` -> here: `validation`, the dat
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from random import Random
 from typing import Final, Protocol
 
 from consulpy.clock import Clock
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.group_commit import Call, Later, Run, run_inline

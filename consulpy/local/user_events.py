@@ -8,7 +8,7 @@ unlike all else on Consul's wires (docs/wire/gossip.md 9.4, tests/vectors/rpc/In
 import base64
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from random import Random
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -16,6 +16,7 @@ from uuid import UUID
 import msgpack
 from twisted.internet.defer import Deferred
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import text, unpack
 from consulpy.errors import BadRequest, RPCError, WireError
 from consulpy.gocompat.regexp import BadRegexp, compile_regexp

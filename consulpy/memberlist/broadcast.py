@@ -7,9 +7,11 @@ docs/wire/gossip.md 5.7; tests/vectors/gossip/timers.json.
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import attrgetter
 from typing import Final
+
+from consulpy.codec.lazy_dataclass import dataclass
 
 #: Maximum entries in a queue; above it the most transmitted are dropped.
 DEPTH_MAX: Final = 4096

@@ -4,9 +4,9 @@ Source: docs/wire/gossip.md 5.10.
 """
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any, Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.member import Address
 

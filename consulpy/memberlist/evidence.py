@@ -6,10 +6,11 @@ that is not, and ends after `GOOD_PROBES` good ones. Times are the clock's secon
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import WireError
 from consulpy.memberlist.member import Address
 from consulpy.memberlist.packet import is_plain

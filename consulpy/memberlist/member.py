@@ -1,8 +1,9 @@
 """A member of a gossip pool and its state. Source: docs/wire/gossip.md 5.1."""
 
 import math
-from dataclasses import dataclass
 from enum import IntEnum
+
+from consulpy.codec.lazy_dataclass import dataclass
 
 #: An IP address as text and a port.
 Address = tuple[str, int]

@@ -4,10 +4,10 @@ Source: docs/wire/gossip.md 2.1 and 4; field names are the wire's, in declaratio
 """
 
 import ipaddress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.errors import WireError
 

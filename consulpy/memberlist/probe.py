@@ -5,10 +5,10 @@ Source: docs/wire/gossip.md 5.6 (SWIM's probe with Lifeguard's nacks and local h
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from consulpy.clock import Clock, Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import Delegate

@@ -5,11 +5,12 @@ A stream carries one message each way: `[label] [encrypted] [compressed] type bo
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import msgpack
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import extension, pack
 from consulpy.errors import WireError
 from consulpy.memberlist import security

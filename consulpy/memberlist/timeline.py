@@ -6,8 +6,9 @@ A bounded history for diagnosis of failed members; no protocol logic depends on 
 import itertools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
+
+from consulpy.codec.lazy_dataclass import dataclass
 
 #: Events stored per member.
 EVENTS_PER_MEMBER: Final = 64

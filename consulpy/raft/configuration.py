@@ -1,9 +1,9 @@
 """The servers of a quorum, and how their list may change: one server at a time (hashicorp/raft configuration.go)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack
 from consulpy.codec.record import Record, go
 from consulpy.errors import RPCError

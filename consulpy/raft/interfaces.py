@@ -1,10 +1,10 @@
 """What the machine is handed: who carries its calls to other servers, what the log drives, and its settings."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.raft.configuration import Server

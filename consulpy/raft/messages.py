@@ -8,9 +8,9 @@
 Field names and their order were compared with bytes of real servers (tests/vectors/raft).
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError

@@ -9,10 +9,10 @@ for it would not know how we voted.
 
 import json
 import mmap
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError, ConsulpyError, WireError
 from consulpy.raft.boltdb import read_raft_db
 from consulpy.raft.configuration import Configuration, Server

@@ -5,9 +5,10 @@ but never part of one update.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, runtime_checkable
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.raft.configuration import Configuration
 from consulpy.raft.messages import LogEntry
 

@@ -1,7 +1,6 @@
 """Blocking queries: reads that wait until the index of their reply passes that of the request (docs/wire/rpc.md 7)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -9,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.rpc.long_read import LongRead
 from consulpy.state.watch import Watch, WatchRegistry, WatchSet
 

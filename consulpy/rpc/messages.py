@@ -6,12 +6,12 @@ response = {"Error": text, "Seq": uint, "ServiceMethod": text}, then its body (o
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 import msgpack
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import extension, pack, text
 from consulpy.codec.record import Record, record_lists
 from consulpy.errors import WireError

@@ -6,10 +6,10 @@ is served by the server that is called, never forwarded (Status.Ping). Source: G
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
 
 

@@ -5,10 +5,10 @@ Source: docs/wire/gossip.md 9.2 and 9.3, docs/wire/rpc.md 8.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from consulpy import CONSUL_VERSION
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.gocompat.duration import format_duration, parse_duration
 from consulpy.serf.members import Member
 

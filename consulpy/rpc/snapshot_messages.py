@@ -1,7 +1,6 @@
 """Messages of a snapshot connection (type 5 on port 8300). Source: docs/wire/rpc.md 12."""
 
-from dataclasses import dataclass
-
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.options import QueryMeta
 

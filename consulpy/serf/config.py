@@ -5,9 +5,10 @@ Source: docs/wire/gossip.md 6 and 9. Times are seconds, sizes bytes.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError
 
 #: Maximum bytes of a user event's name and payload, whatever is configured.

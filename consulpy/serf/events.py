@@ -4,10 +4,11 @@ Source: docs/wire/gossip.md 6.2, 6.4, 6.5.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.serf.lamport import MAX_TIME, PLAUSIBLE_MAX, LamportClock
 from consulpy.serf.members import Member
 

@@ -4,8 +4,9 @@ Intents and memberlist's alive messages travel separately, so a leave intent may
 Source: docs/wire/gossip.md 6.2 and 6.3.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from consulpy.codec.lazy_dataclass import dataclass
 
 #: Maximum buffered intents; above it the oldest is dropped.
 LIMIT: Final = 10_000

@@ -7,9 +7,10 @@ always answered, also when there is nothing to change.
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConsulpyError, WireError
 from consulpy.serf.events import INTERNAL_PREFIX
 from consulpy.serf.messages import KeyRequest, KeyResponseMessage, decode

@@ -3,9 +3,11 @@
 A member outlives memberlist's entry: it stays, failed or left, until it is reaped. Source: docs/wire/gossip.md 6.2.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import Any
+
+from consulpy.codec.lazy_dataclass import dataclass
 
 
 class Status(IntEnum):

@@ -5,9 +5,10 @@ docs/wire/gossip.md 6.2, 6.3, 6.9, and section 11 for the intended differences f
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.intents import IntentBuffer
 from consulpy.serf.members import Member, Status

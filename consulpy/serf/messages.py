@@ -6,9 +6,10 @@ another complete message follows its struct. Source: docs/wire/gossip.md section
 """
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Final, Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, unpack, unpack_from
 from consulpy.codec.record import Record, camel, go
 from consulpy.errors import WireError

@@ -5,10 +5,11 @@ Source: docs/wire/gossip.md 6.5.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from consulpy.clock import Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, pack_map, text, unpack
 from consulpy.errors import WireError
 from consulpy.gocompat.regexp import BadRegexp, compile_regexp

@@ -5,9 +5,10 @@ tests/vectors/gossip/snapshots.json. Pure: the file is a `SnapshotStore`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import WireError
 from consulpy.memberlist.member import Address
 from consulpy.serf.events import MemberEvent, MemberEventKind

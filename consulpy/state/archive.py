@@ -7,13 +7,13 @@ and `SHA256SUMS` of both. All checks are made before any record is used. An arch
 import base64
 import hashlib
 import json
-import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from typing import IO, Any, Final, Protocol
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack
 from consulpy.codec.strict_json import parse
 from consulpy.errors import RPCError, WireError
@@ -91,6 +91,8 @@ def write(
         digest.update(record)
     meta = json.dumps(_meta(index, term, voters, size, unix_ms), separators=(",", ":")).encode() + b"\n"
     sums = f"{hashlib.sha256(meta).hexdigest()}  {META}\n{digest.hexdigest()}  {STATE}\n".encode()
+    import tarfile  # no agent at rest reads or writes archives
+
     zipper = zlib.compressobj(6, zlib.DEFLATED, 31)
     for name, length, pieces in (
         (META, len(meta), [meta]),
@@ -173,6 +175,8 @@ def _decompress(file: IO[bytes], tar: IO[bytes]) -> int:
 
 def _files(tar: IO[bytes], size: int) -> dict[str, list[IO[bytes]]]:
     """The files in a tar; what stands there more than once has several parts. Reads of them move `tar`."""
+    import tarfile
+
     files: dict[str, list[IO[bytes]]] = {META: [], STATE: [], SUMS: []}
     if not size:
         return files

@@ -5,9 +5,9 @@ the store's own records and must not be modified. Changes are in `consulpy.state
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.state.indexes import (
     CHECKS,
     EXTINCTION,

@@ -15,11 +15,11 @@ second agent; it ends with the process.
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.errors import ConfigError, RPCError, WireError
 from consulpy.state import snapshot as snapshots

@@ -7,10 +7,10 @@ the end the index of every key.
 
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, unpack_from
 from consulpy.codec.record import Record
 from consulpy.errors import WireError

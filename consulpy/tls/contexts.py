@@ -3,10 +3,11 @@
 import os
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError
 from consulpy.tls.settings import TlsSettings
 

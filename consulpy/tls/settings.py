@@ -4,9 +4,10 @@ Source of rules and texts: Consul 1.8.7.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError
 
 #: Names in `tls_min_version`, the oldest first.

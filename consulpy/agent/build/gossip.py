@@ -5,7 +5,6 @@ Source of names, ports, tags and timings: docs/wire/gossip.md 9.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,6 +15,7 @@ from twisted.logger import LogLevel
 from consulpy.agent.features.keyring import KeyringFile
 from consulpy.agent.process import logs
 from consulpy.agent.process.disk_thread import DiskThread
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import RuntimeConfig
 from consulpy.log import Logger
 from consulpy.memberlist.config import MemberlistConfig

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from random import Random
 from typing import Any
@@ -12,6 +12,7 @@ from consulpy.agent.build.role import Role, Stops
 from consulpy.agent.debug_config import tagged_addresses
 from consulpy.agent.process.disk_thread import disk_thread
 from consulpy.checks.runner import Runner
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import RuntimeConfig
 from consulpy.group_commit import run_inline
 from consulpy.local.aliases import Aliases

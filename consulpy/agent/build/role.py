@@ -1,9 +1,10 @@
 """What an agent is in its datacenter, a server or a client of servers: the parts that differ."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.leader.leader import Leader
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ClientCaller, ServerCaller

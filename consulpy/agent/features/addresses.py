@@ -4,13 +4,13 @@ Source: docs/wire/gossip.md 6.8. Every address that a host name resolves to is t
 """
 
 import ipaddress
-from dataclasses import dataclass
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostResolution, IReactorPluggableNameResolver, IResolutionReceiver
 from zope.interface import implementer
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError
 
 

@@ -4,7 +4,6 @@ Source: docs/wire/gossip.md 6.8 and 9.6; the texts are Consul's.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -12,6 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import RuntimeConfig
 from consulpy.diagnosis.causes import Cause, Verdict
 from consulpy.errors import ConfigError, RPCError

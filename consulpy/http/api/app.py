@@ -35,10 +35,19 @@ def make_site_root(
     `debugging()`: whether each request is logged. `in_thread`: runs the rendering of a large response.
     `make_page()`: see `RootResource`.
     """
-    assert routes
-    endpoints = {
-        path: Endpoint(agent, path, handlers, cache, debugging, in_thread) for path, handlers in ROUTES.items()
-    }
+    endpoints: dict[str, Endpoint] = {}
+    loaded: set[str] = set()
+
+    def load(word: str) -> None:
+        """Make the endpoints whose paths have this first word."""
+        if word in loaded or word not in routes.FILES:
+            return
+        routes.load(word)
+        loaded.add(word)
+        for path, handlers in ROUTES.items():
+            if routes.first_word(path) == word:
+                endpoints[path] = Endpoint(agent, path, handlers, cache, debugging, in_thread)
+
     added = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     def respond(request: Any, path: str, tail: str) -> Any:
@@ -51,10 +60,13 @@ def make_site_root(
         return endpoints[path].refuse(request, refused) if refused else endpoints[path].serve(request, tail)
 
     def serve(request: Any, path: str) -> Any:
+        load(routes.first_word(path))
         found, tail = _find(endpoints, path)
         return not_found(request, path) if found is None else respond(request, found, tail)
 
     def make_api() -> Resource:
+        for word in routes.FILES:
+            load(word)
         return klein_resource(endpoints, respond, lambda request: not_found(request, request.text), redirect)
 
     return RootResource(make_api, serve, make_page)

@@ -1,8 +1,8 @@
 """A member as `?filter=` of `/v1/agent/members` sees it (Consul 1.15)."""
 
-from dataclasses import dataclass
 from typing import Self
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
 from consulpy.serf.members import Member
 

@@ -4,10 +4,11 @@ A path that ends in a slash covers all paths below it; the rest is the request's
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
 
 if TYPE_CHECKING:

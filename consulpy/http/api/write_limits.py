@@ -1,7 +1,6 @@
 """Limits of writes (`limits` of the configuration)."""
 
-from dataclasses import dataclass
-
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.structs.kv import VALUE_MAX_BYTES
 from consulpy.structs.txn import OPERATIONS_MAX
 

@@ -11,11 +11,11 @@ Requests that are not certainly reads of the store, and all while requests are l
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest
 from consulpy.http.api.params import index_and_wait
 from consulpy.http.api.routing import BadQuery, Query

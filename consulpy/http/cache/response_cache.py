@@ -11,12 +11,12 @@ replaces the young one, while entries that are used meanwhile stay.
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from time import time  # noqa: TID251 - a response has the date of the wall clock, as Twisted writes it
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.web.http import datetimeToString
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.http.api.routing import BadQuery, Query
 from consulpy.http.cache.token_sharing import TokenSharing, without_token
 from consulpy.metrics.registry import Registry, Tally

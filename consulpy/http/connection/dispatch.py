@@ -4,10 +4,10 @@ It only decides; `protocol` and `channel` carry the decision out. It knows no co
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import time  # noqa: TID251 - a response has the date of the wall clock, as Twisted writes it
 from typing import Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.http import fast_path
 from consulpy.http.cache.blocking_groups import BlockingQueryGroups, BlockingRead
 from consulpy.http.cache.response_cache import CacheFill, ResponseCache

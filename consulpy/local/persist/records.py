@@ -7,11 +7,11 @@ in a real data directory). `Files` is the interface to the disk.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import orjson
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.strict_json import parse
 from consulpy.errors import WireError
 from consulpy.gocompat.json_decode import GoError, Shape, decode

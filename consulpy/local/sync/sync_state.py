@@ -6,13 +6,13 @@ stays, marked, until it is removed from the catalog. Source: docs/wire/rpc.md se
 
 from collections.abc import Callable, Hashable
 from copy import copy
-from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from consulpy.clock import Clock, Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.state.watch import WatchRegistry
 from consulpy.structs.check import CRITICAL, HealthCheck
 from consulpy.structs.node import Node

@@ -6,13 +6,13 @@ never seen gets nothing (the real one allows everything then). Source: docs/wire
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from consulpy.acl.authorizer import ALLOW_ALL, DENY_ALL
 from consulpy.clock import Clock
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.rpc.acl.resolver import AclNotFound, Authorizers, Identity, RootAcl, grants_of, is_root_name

@@ -6,7 +6,6 @@ with the same rights share one. Source: docs/wire/acl.md section 4.
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +14,7 @@ from consulpy.acl.identities import node_identity, service_identity
 from consulpy.acl.legacy import parse_legacy
 from consulpy.acl.rules import InvalidRules, Rules, parse
 from consulpy.acl.templates import TEMPLATES
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
 from consulpy.state.acl import POLICIES, ROLES, TOKENS, is_expired
 from consulpy.state.store import Store

@@ -4,10 +4,10 @@ A method that is not here is refused where access control is on, and a test name
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from consulpy.acl.levels import READ, WRITE
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.rpc.acl import checks, queries, registration, transactions
 from consulpy.rpc.acl.checks import scalar
 from consulpy.rpc.acl.filters import filter_reply

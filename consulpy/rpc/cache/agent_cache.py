@@ -8,7 +8,7 @@ While no server answers, the last reply is returned with its age. As in real age
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
 from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag
 from consulpy.rpc.call import no_server_answered

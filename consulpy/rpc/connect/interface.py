@@ -1,12 +1,12 @@
 """The interface of the certificate authority for a server's RPC methods, and of the server for the authority."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from consulpy.clock import Clock
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.state.commands import Command
 from consulpy.state.store import Store
 from consulpy.structs.connect_ca import CARequest, IssuedCert

@@ -47,8 +47,11 @@ def test_a_record_is_as_dataclasses_makes_it(record: Any) -> None:
     if names:
         changed = dataclasses.replace(ours, **{names[-1]: object()})
         assert (changed == ours) is not dataclasses.fields(record)[-1].compare
-    with pytest.raises(TypeError, match="unhashable"):
-        hash(ours)
+    if record.__dataclass_params__.frozen:
+        assert hash(ours) == hash(record(**values))
+    else:
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(ours)
     assert not hasattr(ours, "__dict__") or not hasattr(record, "__slots__")
 
 
@@ -75,3 +78,79 @@ def test_methods_of_the_class_stay_and_factories_make_new_values() -> None:
     assert Own(1) != Derived(1)
     with pytest.raises(TypeError, match="number"):
         Own()  # type: ignore[call-arg]
+
+
+def settings(decorate: Any) -> Any:
+    @decorate
+    class Settings:
+        name: str
+        parts: tuple[int, ...] = ()
+        made: list[int] = dataclasses.field(default_factory=list, compare=False)
+        left: int = dataclasses.field(init=False, default=7)
+
+    return Settings
+
+
+@pytest.mark.parametrize("slots", [False, True])
+@pytest.mark.parametrize("eq", [False, True])
+@pytest.mark.parametrize("kw_only", [False, True])
+def test_a_frozen_class_is_as_dataclasses_makes_it(slots: bool, eq: bool, kw_only: bool) -> None:
+    options = {"frozen": True, "slots": slots, "eq": eq, "kw_only": kw_only}
+    theirs = settings(dataclasses.dataclass(**options))  # type: ignore[call-overload]
+    made = settings(dataclass(**options))  # type: ignore[call-overload]
+    one, two = made(name="a", parts=(1,)), made(name="a", parts=(1,))
+    assert repr(one) == repr(theirs(name="a", parts=(1,)))
+    assert (one == two) is eq
+    assert (hash(one) == hash(two)) is eq
+    assert copy(one).name == deepcopy(one).name == dataclasses.replace(one, parts=()).name == "a"
+    assert hasattr(one, "__dict__") is not slots
+    assert made.__match_args__ == theirs.__match_args__
+    for name in ("name", "left", "other"):
+        with pytest.raises(dataclasses.FrozenInstanceError, match=f"cannot assign to field '{name}'"):
+            setattr(one, name, "b")
+        with pytest.raises(dataclasses.FrozenInstanceError, match=f"cannot delete field '{name}'"):
+            delattr(one, name)
+    if kw_only:
+        with pytest.raises(TypeError, match="positional"):
+            made("a")
+    else:
+        assert made("a", (2,)).parts == (2,)
+
+
+def test_a_frozen_class_may_be_derived_from_and_only_a_frozen_one_may() -> None:
+    @dataclass(frozen=True)
+    class First:
+        number: int = 1
+
+    @dataclass(frozen=True)
+    class Second(First):
+        more: str = ""
+
+    assert (Second(2, "x"), hash(Second())) == (Second(2, "x"), hash(Second()))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Second().number = 3  # type: ignore[misc]
+    with pytest.raises(TypeError, match="frozen"):
+
+        @dataclass
+        class Third(First):  # type: ignore[misc]
+            pass
+
+
+def test_the_own_comparison_and_hash_of_a_class_stay() -> None:
+    @dataclass(slots=True)
+    class Hashed:
+        number: int
+
+        def __hash__(self) -> int:
+            return 5
+
+    @dataclass(frozen=True)
+    class Compared:
+        number: int
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    assert (hash(Hashed(1)), Hashed(1) == Hashed(1), Hashed(1) == Hashed(2)) == (5, True, False)
+    assert Compared(1) == Compared(2)
+    assert hash(Compared(1)) == hash((1,))

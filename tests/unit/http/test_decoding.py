@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from consulpy.gocompat.newer_fields import NEWER, is_empty_value
+from consulpy.http.api import routes
 from consulpy.http.api.routing import ROUTES
 from tests.harness.http import HttpHarness
 from tests.unit.http.record_decoding import BODIES, NODE, RECORDED
+
+routes.load_all()
 
 #: Endpoints whose answers stand in decoding.json.
 ENDPOINTS = sorted({(method, path) for method, path, *_ in json.loads(RECORDED.read_text())})

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from consulpy.http.api import routes
 from consulpy.http.api.routing import ROUTES
 from tests.harness.effort import cases
 from tests.harness.http import HttpHarness, InMemoryClient
+
+routes.load_all()
 
 #: Requests of each route.
 EXAMPLES = cases(20)

@@ -2,9 +2,12 @@
 
 import pytest
 
+from consulpy.http.api import routes
 from consulpy.http.api.routing import ROUTES
 from tests.harness.http import HttpHarness
 from tests.unit.codec.test_strict_json import HOSTILE, MANY
+
+routes.load_all()
 
 #: Endpoints whose body is bytes, or that have none.
 BYTES = ("/v1/kv/", "/v1/event/fire/", "/v1/snapshot")

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from consulpy.http.api import routes
 from consulpy.http.api.routing import METHODS, ROUTES
 from tests.harness.http import HttpHarness, InMemoryClient
+
+routes.load_all()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,11 @@
 
 import pytest
 
+from consulpy.http.api import routes
 from consulpy.http.api.routing import ROUTES
 from tests.harness.http import HttpHarness
+
+routes.load_all()
 
 REFUSED = [
     ("namespace=team", "Namespaces are a Consul Enterprise feature"),

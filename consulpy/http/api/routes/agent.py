@@ -1,10 +1,10 @@
 """/v1/agent: this agent itself, its pools, its log."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError
 from consulpy.filter import compile_filter

@@ -1,9 +1,9 @@
 """/v1/agent/connect: CA roots and leaf certificates as the agent caches them, and decisions about connections."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.levels import WRITE
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.connect.spiffe import BadSpiffeId, ServiceId, parse
 from consulpy.errors import BadRequest, RPCError

@@ -1,8 +1,9 @@
 """/v1/coordinate: network coordinates of nodes and datacenters."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.gocompat.json_decode import Shape
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render

@@ -1,8 +1,9 @@
 """/v1/discovery-chain: the compiled chain of a service."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
 from consulpy.gocompat.json_decode import GoError, loads, mismatch

@@ -2,9 +2,9 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
