@@ -1,6 +1,8 @@
 """Leaf certificates of this agent: asked for once for each service, shared, renewed ahead, in memory only.
 
 A leaf is renewed at a random moment between 60 and 90 % of its life, and within 30 s after the active root changed.
+Its end is one of the wall clock, which is looked at each minute: a machine may sleep, or its clock be set. One that has
+ended is handed out to nobody.
 Source: what agents of Consul 1.8.7 do (docs/wire/connect.md).
 """
 
@@ -31,6 +33,8 @@ LEAFS_MAX: Final = 4096
 IDLE_S: Final = 3600.0
 #: The part of its life after which a certificate is renewed, at the earliest and at the latest.
 RENEW_FIRST, RENEW_LAST = 0.6, 0.9
+#: Seconds between two looks at the wall clock.
+LOOK_S: Final = 60.0
 #: All agents renew within this time after a new root, in seconds.
 ROOT_CHANGE_SPREAD_S: Final = 30.0
 #: The longest wait of a read with an index, in seconds.
@@ -74,6 +78,9 @@ class _Entry:
     signed_by: str = ""
     read_s: float = 0.0
     fetched_s: float = 0.0
+    #: When it is renewed, by the wall clock and by the monotonic one: whichever is first.
+    renew_wall_s: float = 0.0
+    renew_s: float = 0.0
     failures: int = 0
     running: bool = False
     timer: Timer | None = None
@@ -130,9 +137,11 @@ class LeafCertificates:
 
     async def _read(self, identity: _Identity, token: str, index: int, wait_s: float) -> LeafResult:
         entry = self._entry(identity, token)
-        hit = entry.leaf is not None
-        if entry.leaf is None:
-            await self._next(entry)
+        hit = entry.leaf is not None and self._wall_s() < unix_s(entry.leaf.valid_before)
+        if not hit:
+            waiting = self._next(entry)
+            self._fetch(entry)
+            await waiting
         if index:
             await self._newer(entry, index, wait_s or WAIT_S)
         assert entry.leaf is not None
@@ -185,8 +194,6 @@ class LeafCertificates:
         """The next certificate, or the error."""
         waiting: Deferred[Any] = Deferred(lambda done: entry.waiting.remove(done) if done in entry.waiting else None)
         entry.waiting.append(waiting)
-        if entry.leaf is None:
-            self._fetch(entry)
         return waiting
 
     # -- fetching and renewing
@@ -219,7 +226,9 @@ class LeafCertificates:
             return
         entry.leaf, entry.failures, entry.fetched_s = leaf, 0, self._clock.seconds()
         entry.signed_by = signing_key_id(read_certificate(leaf.cert_pem))
-        self._schedule(entry, self._renewal_s(leaf))
+        delay_s = self._renewal_s(leaf)
+        entry.renew_wall_s, entry.renew_s = self._wall_s() + delay_s, self._clock.seconds() + delay_s
+        self._look_later(entry)
         self._watch_roots(entry.identity[0])
         _fire(entry, leaf)
 
@@ -240,6 +249,17 @@ class LeafCertificates:
         begins_s, ends_s = unix_s(leaf.valid_after), unix_s(leaf.valid_before)
         part = RENEW_FIRST + (RENEW_LAST - RENEW_FIRST) * self._rng.random()
         return max(begins_s + (ends_s - begins_s) * part - self._wall_s(), RETRY_S)
+
+    def _look_later(self, entry: _Entry) -> None:
+        self._stop_timer(entry)
+        left_s = min(entry.renew_wall_s - self._wall_s(), entry.renew_s - self._clock.seconds(), LOOK_S)
+        entry.timer = self._clock.callLater(max(left_s, 0.0), self._look, entry)
+
+    def _look(self, entry: _Entry) -> None:
+        if self._wall_s() >= entry.renew_wall_s or self._clock.seconds() >= entry.renew_s:
+            self._renew(entry)
+        else:
+            self._look_later(entry)
 
     def _schedule(self, entry: _Entry, delay_s: float) -> None:
         self._stop_timer(entry)

@@ -16,12 +16,14 @@ from twisted.python.failure import Failure
 from consulpy.agent.build.connect import roots_reader, tls_of_servers
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
+from consulpy.agent.process.monotonic import wall_clock
 from consulpy.backoff import backoff_s
 from consulpy.config.schema import RuntimeConfig
 from consulpy.connect.certificates import make_request
 from consulpy.connect.keys import key_pem, make_key
 from consulpy.connect.spiffe import AgentId
 from consulpy.errors import ConfigError, RPCError
+from consulpy.gocompat.time import unix_s
 from consulpy.local.leaf_certificates import AgentNames, LeafCertificates, ReadRoots
 from consulpy.rpc.net.first_certificate import ask
 from consulpy.structs.connect_ca import CARootsReply, CASignRequest, SignedReply
@@ -67,6 +69,7 @@ class AutoEncryptClient:
         self._rng = rng
         self._tls = tls
         self._token = token
+        self._wall_s = wall_clock(reactor)
         self._manual: list[str] = []
         self._roots: list[str] = []
         self._issued: IssuedCertificate | None = None
@@ -132,6 +135,11 @@ class AutoEncryptClient:
         names, leaf, failures = agent_names(self._config), self.first.issued_cert, 0
         leafs.seed(self._config.datacenter, names, leaf, self._token())
         while True:
+            if self._wall_s() >= unix_s(leaf.valid_before):  # no server takes it any longer for its renewal
+                _say("warn", "the agent's certificate has ended: another one is asked for as at the start")
+                await self.obtain()
+                leaf = self.first.issued_cert
+                leafs.seed(self._config.datacenter, names, leaf, self._token())
             try:
                 found = await leafs.read_agent(
                     self._config.datacenter, names, self._token(), index=leaf.modify_index, wait_s=_WAIT_S

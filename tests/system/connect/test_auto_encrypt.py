@@ -39,6 +39,8 @@ class Pair:
         self.host = host
         self.block = f"127.88.{next(_blocks)}"
         self.kinds = {1: server, 2: client}
+        #: Variables of libfaketime.
+        self.fake: list[str] = []
         host.run("consul", "tls", "ca", "create")
         host.run("consul", "tls", "cert", "create", "-server")
 
@@ -48,7 +50,7 @@ class Pair:
     def start(self, number: int, settings: dict[str, Any] | None = None) -> Any:
         role = ["-server", "-bootstrap-expect", "1"] if number == 1 else ["-retry-join", self.address(1)]
         return self.host.start(
-            f"{self.block}-{number}", self.kinds[number], "agent", *role, "-node", f"n{number}",
+            f"{self.block}-{number}", "env", *self.fake, self.kinds[number], "agent", *role, "-node", f"n{number}",
             "-bind", self.address(number), "-client", self.address(number), "-data-dir", f"{self.block}-data{number}",
             "-retry-interval", "1s", "-hcl", json.dumps(settings or (SERVER if number == 1 else CLIENT)),
         )  # fmt: skip
@@ -74,18 +76,20 @@ class Pair:
         (self.host.directory / "root.pem").write_text(
             ask(f"{self.http(1)}/v1/connect/ca/roots")["Roots"][0]["RootCert"]
         )
-        shown = self.host.run(
-            "openssl",
-            "s_client",
-            "-connect",
-            f"{self.address(2)}:8501",
-            "-CAfile",
-            "root.pem",
-            "-showcerts",
-            check=False,
-        )
-        assert "Verify return code: 0 (ok)" in shown.stdout, shown.stdout
-        (self.host.directory / "two.pem").write_text(shown.stdout)
+        shown = self._session("-CAfile", "root.pem")
+        assert "Verify return code: 0 (ok)" in shown, shown
+        return self._text(shown)
+
+    def shown(self) -> str:
+        """The same, whether or not it is valid by the clock of this machine."""
+        return self._text(self._session())
+
+    def _session(self, *flags: str) -> str:
+        command = ("openssl", "s_client", "-connect", f"{self.address(2)}:8501", "-showcerts", *flags)
+        return self.host.run(*command, check=False).stdout
+
+    def _text(self, shown: str) -> str:
+        (self.host.directory / "two.pem").write_text(shown)
         return self.host.output("openssl", "x509", "-in", "two.pem", "-noout", "-text")
 
 
@@ -192,3 +196,20 @@ def test_under_access_control_a_client_needs_the_right_to_write_its_node(host: H
         return {row["Node"] for row in ask(f"{pair.http(2)}/v1/catalog/nodes?token={MASTER}")} == {"n1", "n2"}
 
     eventually(both, "a client in the catalog", 60)
+
+
+def test_a_client_whose_certificate_has_ended_gets_another(host: Host) -> None:
+    """Both clocks are set three days ahead, as after a machine slept: the client renews, or asks as at the start."""
+    pair = Pair(host, OWN, OWN)
+    offset = host.directory / "offset"
+    offset.write_text("+0")
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    pair.fake = [f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={offset}", "FAKETIME_NO_CACHE=1"]
+    pair.fake += ["FAKETIME_DONT_FAKE_MONOTONIC=1"]
+    pair.begin()
+    before = pair.certificate()
+    offset.write_text(f"+{73 * 3600}")
+    host.programs[0].close()
+    pair.start(1)
+    eventually(lambda: pair.shown() != before, "another certificate", 120)
+    assert ask(f"{pair.http(2)}/v1/catalog/nodes"), "which the server takes"

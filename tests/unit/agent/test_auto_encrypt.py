@@ -11,7 +11,8 @@ from consulpy.agent.features.auto_encrypt import AutoEncryptClient, agent_names,
 from consulpy.config.flags import read_flags
 from consulpy.config.load import read
 from consulpy.config.schema import RuntimeConfig
-from consulpy.errors import ConfigError
+from consulpy.errors import ConfigError, RPCError
+from consulpy.gocompat.time import go_time
 from consulpy.local.leaf_certificates import AgentNames, LeafResult
 from consulpy.structs.connect_ca import CARoot, CARootsReply, IssuedCert, SignedReply
 from consulpy.structs.options import QueryMeta
@@ -45,6 +46,9 @@ def test_the_certificate_is_for_this_host_and_what_is_configured() -> None:
     assert agent_names(config(text)) == AgentNames("n", ("localhost", "n.example"), ("127.0.0.1", "::1", "10.0.0.9"))
 
 
+NOW_S = 1_800_000_000.0
+
+
 class FakeTls:
     def __init__(self) -> None:
         self.used: list[tuple[str, list[str]]] = []
@@ -74,7 +78,9 @@ class FakeLeafs:
 
 class Laboratory:
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock: Any = Clock()
+        self.wall_s = NOW_S
+        self.clock.wall_s = lambda: self.wall_s
         self.tls, self.leafs = FakeTls(), FakeLeafs()
         tls: Any = self.tls
         self.client = AutoEncryptClient(config(), self.clock, Random(1), tls, lambda: "token")
@@ -101,7 +107,12 @@ class Laboratory:
 
 
 def leaf(number: int) -> IssuedCert:
-    return IssuedCert(cert_pem=f"cert {number}", private_key_pem=f"key {number}", modify_index=number)
+    return IssuedCert(
+        cert_pem=f"cert {number}",
+        private_key_pem=f"key {number}",
+        modify_index=number,
+        valid_before=go_time(NOW_S + 100 * number),
+    )
 
 
 def test_the_first_certificate_is_used_with_all_that_came_with_it() -> None:
@@ -117,6 +128,27 @@ def test_a_renewed_one_takes_its_place() -> None:
     lab.leafs.renew(leaf(2))  # the same after a wait
     lab.leafs.renew(leaf(3))
     assert [certificate for certificate, _ in lab.tls.used if certificate != "cert 1"] == ["cert 2", "cert 3"]
+
+
+def test_one_that_has_ended_is_asked_for_as_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server lets it in any longer, to renew it: the machine slept, or no server could be reached for days."""
+    lab = Laboratory()
+
+    async def obtain() -> None:
+        lab.client.adopt(SignedReply(leaf(5), lab._reply(), ["manual"]), "new key")
+
+    monkeypatch.setattr(lab.client, "obtain", obtain)
+    lab.leafs.waiting.pop().errback(RPCError("rpc error making call: EOF"))
+    lab.clock.advance(1)
+    assert len(lab.leafs.waiting) == 1, "a failure alone is none to do it for"
+    assert lab.tls.used[-1][0] == "cert 1"
+    lab.wall_s = NOW_S + 101
+    lab.leafs.waiting.pop().errback(RPCError("rpc error making call: EOF"))
+    lab.clock.advance(10)
+    assert lab.tls.used[-1] == ("cert 5", ["root", "manual"])
+    assert [each.modify_index for each in lab.leafs.seeded] == [1, 5]
+    lab.leafs.renew(leaf(6))
+    assert lab.tls.used[-1][0] == "cert 6"
 
 
 def test_new_roots_are_trusted_beside_the_manual_ones() -> None:

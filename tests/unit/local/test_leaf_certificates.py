@@ -14,7 +14,7 @@ from consulpy.connect.keys import make_key, read_key
 from consulpy.connect.spiffe import ServiceId
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
-from consulpy.local.leaf_certificates import IDLE_S, LeafCertificates
+from consulpy.local.leaf_certificates import IDLE_S, LOOK_S, LeafCertificates
 from consulpy.structs.connect_ca import CARootsReply, CASignRequest, IssuedCert
 from consulpy.structs.options import QueryMeta
 
@@ -29,6 +29,8 @@ class Servers:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.index = 100
+        #: Their wall clock, compared with the start and the timers.
+        self.ahead_s = 0.0
         self.signed: list[CASignRequest] = []
         self.failing: RPCError | None = None
         self.waiting: list[Deferred[CARootsReply]] = []
@@ -64,7 +66,7 @@ class Servers:
         csr = certificates.read_request(request.csr)
         names = certificates.subject_names(csr)
         identity = ServiceId(HOST, "dc1", certificates.uris_of(names)[0].rpartition("/")[2])
-        begins_s = NOW_S + self.clock.seconds()
+        begins_s = NOW_S + self.clock.seconds() + self.ahead_s
         from datetime import timedelta
 
         pem = certificates.sign_leaf(
@@ -87,8 +89,10 @@ class Laboratory:
         self.clock = Clock()
         self.servers = Servers(self.clock)
         servers: Any = self.servers
+        #: How much the wall clock was set by since the start, in seconds.
+        self.set_s = 0.0
         self.leafs = LeafCertificates(
-            servers, servers.read_roots, self.clock, lambda: NOW_S + self.clock.seconds(), Random(1)
+            servers, servers.read_roots, self.clock, lambda: NOW_S + self.clock.seconds() + self.set_s, Random(1)
         )
 
     def read(self, service: str = "web", token: str = "", **rest: Any) -> "Deferred[Any]":
@@ -134,6 +138,37 @@ def test_a_refusal_is_not_kept(lab: Laboratory) -> None:
     assert len(lab.leafs) == 0
     lab.servers.failing = None
     assert lab.now().leaf.service == "web"
+
+
+def test_a_machine_that_slept_renews_within_a_minute(lab: Laboratory) -> None:
+    first = lab.now().leaf
+    waiting: list[Any] = []
+    lab.read(index=first.modify_index).addBoth(waiting.append)
+    lab.set_s = lab.servers.ahead_s = 0.95 * LIFE_S
+    lab.clock.advance(LOOK_S)
+    assert waiting[0].leaf.modify_index > first.modify_index
+
+
+def test_one_that_has_ended_is_handed_out_to_nobody(lab: Laboratory) -> None:
+    first = lab.now().leaf
+    lab.set_s = lab.servers.ahead_s = 2 * LIFE_S
+    found = lab.now()
+    assert (found.hit, found.leaf.modify_index > first.modify_index) == (False, True)
+    lab.set_s = lab.servers.ahead_s = 4 * LIFE_S
+    lab.servers.failing = RPCError("No cluster leader")
+    with pytest.raises(RPCError, match="No cluster leader"):
+        lab.now()
+    lab.servers.failing = None
+    assert lab.now().leaf.modify_index > found.leaf.modify_index
+
+
+def test_a_clock_that_is_set_back_delays_no_renewal(lab: Laboratory) -> None:
+    first = lab.now().leaf
+    lab.set_s = -10 * LIFE_S
+    for _ in range(72):
+        lab.clock.advance(0.9 * LIFE_S / 72)
+        lab.now()
+    assert lab.now().leaf.modify_index > first.modify_index
 
 
 def test_it_is_renewed_between_60_and_90_percent_of_its_life(lab: Laboratory) -> None:
