@@ -19,6 +19,7 @@ from consulpy.rpc.stream import RefusedCall
 from consulpy.state.config_entry import DELETE_CAS
 from consulpy.structs.config_entry_requests import EntryDeleted, EntryRequest
 from consulpy.structs.connect_ca import CASignRequest
+from consulpy.structs.intention import IntentionCheck, IntentionQuery
 from consulpy.structs.newer_selectors import foreign_query, foreign_selector
 
 assert endpoints.__all__, "importing the endpoints registers the methods"
@@ -27,6 +28,7 @@ _log = Logger()
 
 #: The method that newer agents ask with the operation `delete-cas`, and ours with such a condition.
 _ENTRY_DELETE, _ENTRY_DELETE_CAS = "ConfigEntry.Delete", "ConfigEntry.DeleteCas"
+_EXACT: Final = b"Exact"
 _QUERY_APPLY: Final = "PreparedQuery.Apply"
 
 
@@ -50,6 +52,8 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
         if foreign:
             raise BadRequest(f"Invalid request: {foreign}")
         request = method.request.from_wire(body)
+        if isinstance(request, IntentionQuery) and isinstance(body, dict) and body.get(_EXACT) is not None:
+            request.check = IntentionCheck.from_wire(body[_EXACT])  # newer agents name an intention of Intention.Get so
         _check_unsigned(request)
     except RPCError as error:
         return fail(error)

@@ -30,6 +30,10 @@ class Intentions:
         """An intention by id."""
         return self._indexes.max(watch, INTENTIONS), self.table.get(intention_id)
 
+    def exact(self, watch: WatchSet | None, wanted: Intention) -> tuple[int, Intention | None]:
+        """The intention with the same source and destination."""
+        return self._indexes.max(watch, INTENTIONS), next(iter(self.table.by("ends", ends(wanted))), None)
+
     def all(self, watch: WatchSet | None) -> tuple[int, Sequence[Intention]]:
         """All intentions, by precedence."""
         return self._indexes.max(watch, INTENTIONS), sorted(self.table.all(), key=sort_key)

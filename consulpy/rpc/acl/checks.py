@@ -128,13 +128,13 @@ def query_change(authorizer: Authorizer, server: "Server", request: QueryRequest
 
 
 def intention_change(authorizer: Authorizer, server: "Server", request: IntentionRequest) -> None:
-    """Intention.Apply: the destination that it is given, and the one that it has."""
+    """Intention.Apply: the destination that it is given (a delete without an id names it), and the one that it has."""
     if request.intention is None:
         return
     existing = None
     if request.intention.id and request.op != CREATE:
         existing = server.store.intentions.table.get(request.intention.id)
-    if request.op != "delete":
+    if request.op != "delete" or (not request.intention.id and request.intention.destination_name):
         require(authorizer, "intention", request.intention.destination_name, WRITE)
     if existing is not None:
         require(authorizer, "intention", existing.destination_name, WRITE)

@@ -40,15 +40,22 @@ META_KEY_MAX: Final = 128
 META_VALUE_MAX: Final = 512
 #: Most characters of a description.
 DESCRIPTION_MAX: Final = 512
+#: Create or update, by source and destination.
+UPSERT: Final = "upsert"
 NOT_FOUND: Final = "Intention not found"
 
 
 @write("Intention.Apply", IntentionRequest, str)
 def apply(server: "Server", request: IntentionRequest) -> Any:
-    """Create, update or delete an intention; its id."""
+    """Create, update or delete an intention; its id.
+
+    Newer agents (Consul 1.9) write and delete by source and destination: `upsert`, and `delete` without an id.
+    """
     if request.intention is None:
         raise RPCError("Must provide an intention")
     intention = dataclasses.replace(request.intention)
+    if request.op == UPSERT or (request.op == "delete" and not intention.id and intention.destination_name):
+        return _apply_by_name(server, request, intention)
     now = go_time(server.wall_s())
     if request.op == "create":
         if intention.id:
@@ -74,6 +81,18 @@ def apply(server: "Server", request: IntentionRequest) -> Any:
         )
     )
     return server.submit(command).addCallback(lambda _: intention.id)
+
+
+def _apply_by_name(server: "Server", request: IntentionRequest, intention: Intention) -> Any:
+    intention.source_ns = intention.source_ns or DEFAULT_NAMESPACE
+    intention.destination_ns = intention.destination_ns or DEFAULT_NAMESPACE
+    known = server.store.intentions.exact(None, intention)[1]
+    if request.op == "delete" and known is None:
+        return ""
+    intention.id = known.id if known is not None else ""
+    op = "delete" if request.op == "delete" else "update" if known is not None else "create"
+    changed = apply(server, dataclasses.replace(request, op=op, intention=intention))
+    return changed.addCallback(lambda _: "")  # who names them knows no ids
 
 
 def check(intention: Intention) -> None:
@@ -128,9 +147,22 @@ def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None)
 
 @read("Intention.Get", IntentionQuery, IntentionsReply)
 def get(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> IntentionsReply:
-    """One intention by its id."""
+    """One intention by its id; as newer agents ask (Consul 1.9) by its source and destination, here `check`."""
+    if request.check is not None and not request.intention_id:
+        query = request.check
+        wanted = Intention(
+            source_ns=query.source_ns or DEFAULT_NAMESPACE,
+            source_name=query.source_name,
+            destination_ns=query.destination_ns or DEFAULT_NAMESPACE,
+            destination_name=query.destination_name,
+        )
+        index, found = server.store.intentions.exact(watch, wanted)
+        return _reply_of_one(index, found)
     check_uuid(request.intention_id, "failed intention lookup")
-    index, found = server.store.intentions.get(watch, request.intention_id)
+    return _reply_of_one(*server.store.intentions.get(watch, request.intention_id))
+
+
+def _reply_of_one(index: int, found: Intention | None) -> IntentionsReply:
     if found is None:
         raise RPCError(NOT_FOUND)
     reply = IntentionsReply(intentions=[found])

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.rpc.dispatch import serve
 from consulpy.rpc.stream import RefusedCall
+from tests.harness.guarded import MASTER, GuardedHarness
 from tests.harness.rpc import make_server
 
 NO_TEXT = "readContainerLen: Unrecognized descriptor byte: hex: {0:x}, dec: {0}"
@@ -152,3 +153,50 @@ def test_entries_by_a_filter_of_a_newer_agent() -> None:
     matching = asked(server, "ConfigEntry.List", {**query, "Filter": 'Protocol == "http"'})
     assert [each.name for each in matching.entries] == ["web"]
     assert asked(server, "ConfigEntry.List", {**query, "Filter": 'Protocol == "tcp"'}).entries == []
+
+
+def named(source: str, destination: str, **more: Any) -> dict[str, Any]:
+    return {
+        "SourceName": source,
+        "SourceNS": "default",
+        "DestinationName": destination,
+        "DestinationNS": "default",
+        **more,
+    }
+
+
+def test_intentions_of_a_newer_agent_are_written_read_and_deleted_by_their_names() -> None:
+    """`/v1/connect/intentions/exact` of an agent from Consul 1.9 on."""
+    server = make_server(Clock())
+
+    def apply(op: str, intention: dict[str, Any]) -> Any:
+        return asked(server, "Intention.Apply", {"Datacenter": "dc1", "Op": op, "Intention": intention})
+
+    def get(**exact: Any) -> Any:
+        return asked(server, "Intention.Get", {"Datacenter": "dc1", "IntentionID": "", "Exact": named(**exact)})
+
+    assert str(get(source="web", destination="db")) == "Intention not found"
+    assert apply("upsert", named("web", "db", Action="allow", SourceType="consul")) == ""
+    first = get(source="web", destination="db").intentions[0]
+    assert (first.action, first.precedence) == ("allow", 9)
+    assert apply("upsert", named("WEB", "db", Action="deny", SourceType="consul")) == ""
+    second = get(source="web", destination="db").intentions[0]
+    assert (second.id, second.action, second.create_index) == (first.id, "deny", first.create_index)
+    assert "Action must be set" in str(apply("upsert", named("a", "b", Permissions=[{"Action": "allow"}])))
+    assert "Intention lookup failed" in str(apply("delete", {}))
+    assert apply("delete", named("web", "other")) == "", "there is none"
+    assert apply("delete", named("web", "db")) == ""
+    assert str(get(source="web", destination="db")) == "Intention not found"
+
+
+def test_a_delete_by_names_needs_the_right_to_the_destination() -> None:
+    harness = GuardedHarness()
+    server = harness.agent.server
+    token = harness.token('service "db" { policy = "write" intentions = "read" }')
+    body = {"Datacenter": "dc1", "Intention": named("web", "db", Action="allow", SourceType="consul")}
+    assert asked(server, "Intention.Apply", {**body, "Op": "upsert", "Token": MASTER}) == ""
+    for op in ("upsert", "delete"):
+        assert "Permission denied" in str(asked(server, "Intention.Apply", {**body, "Op": op, "Token": token}))
+    assert len(server.store.intentions.all(None)[1]) == 1
+    assert asked(server, "Intention.Apply", {**body, "Op": "delete", "Token": MASTER}) == ""
+    assert not server.store.intentions.all(None)[1]
