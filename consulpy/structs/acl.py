@@ -356,6 +356,15 @@ def management_token(accessor: str, secret: str, description: str, create_time: 
     return token
 
 
+def services_of(holder: Token | TokenStub | Role) -> set[str]:
+    """The services whose identity a token or role has, also by the template `builtin/service`."""
+    names = {each.service_name for each in holder.service_identities or ()}
+    for policy in holder.templated_policies or ():
+        if policy.template_name == "builtin/service" and policy.template_variables is not None:
+            names.add(policy.template_variables.name)
+    return names
+
+
 def _identities(holder: Token | Role) -> list[str]:
     parts: list[str] = []
     for service in holder.service_identities or ():

@@ -178,3 +178,14 @@ def test_the_policy_of_those_who_only_read(harness: GuardedHarness, link: dict[s
     change = harness.as_(MASTER, f"PUT /v1/acl/policy/{GLOBAL_READ_ONLY_ID}", by_id | {"Rules": 'acl = "write"'})
     assert change.status == 500
     assert "not permitted" in harness.as_(MASTER, f"DELETE /v1/acl/policy/{GLOBAL_READ_ONLY_ID}").text
+
+
+def test_tokens_of_a_service_are_listed(harness: GuardedHarness) -> None:
+    """`?servicename=` (1.17)."""
+    token_of(harness, templated("builtin/service", "web"))
+    harness.as_(MASTER, "PUT /v1/acl/token", {"ServiceIdentities": [{"ServiceName": "web"}], "Description": "identity"})
+    harness.as_(MASTER, "PUT /v1/acl/token", {"ServiceIdentities": [{"ServiceName": "db"}]})
+    found = harness.as_(MASTER, "GET /v1/acl/tokens?servicename=web").json
+    assert sorted(each["Description"] for each in found) == ["", "identity"]
+    assert harness.as_(MASTER, "GET /v1/acl/tokens?servicename=none").json == []
+    assert harness.as_(MASTER, "GET /v1/acl/tokens?servicename=web&policy=x").status == 400

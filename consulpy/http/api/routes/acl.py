@@ -22,7 +22,7 @@ from consulpy.http.api.routing import HttpError, Request, Response
 from consulpy.http.api.rpc_read import read
 from consulpy.rpc.endpoints.acl import answers
 from consulpy.structs import acl_requests as requests
-from consulpy.structs.acl import Token
+from consulpy.structs.acl import Token, services_of
 from consulpy.structs.requests import Read, SpecificRequest
 
 if TYPE_CHECKING:
@@ -83,7 +83,12 @@ async def tokens(agent: "AgentInterface", request: Request) -> Response:
         auth_method=query.get("authmethod"),
     )
     reply, headers = await read(agent, request, "ACL.TokenList", body, consistency=False)
-    return Response([token.to_json() for token in reply.tokens or ()], headers=headers)
+    found, service = reply.tokens or [], query.get("servicename")
+    if service:  # evaluated here: servers of 1.8.7 would answer with all tokens
+        if body.policy or body.role or body.auth_method:
+            raise BadRequest("can only filter by one of policy, role, methodName, or serviceName at a time")
+        found = [token for token in found if service in services_of(token)]
+    return Response([token.to_json() for token in found], headers=headers)
 
 
 @acl_route("PUT", "/v1/acl/token")
