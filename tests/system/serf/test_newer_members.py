@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.peers.pair import Agent, agents
-from tests.peers.programs import Program, eventually
+from tests.peers.programs import Program, ask, eventually, hosts
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
 
@@ -87,3 +87,21 @@ def test_they_are_members_of_real_consul_and_of_ours(
                 seen.append(eventually(lambda agent=agent: found(agent, name, query), f"{name} at {agent.address}"))
         assert seen[0] == seen[1]
         assert seen[1]["Tags"] == tags
+
+
+def test_a_failed_member_is_forgotten_after_the_time_that_it_gossips(tmp_path: Path) -> None:
+    """`advertise_reconnect_timeout` since 1.9; reaped every 15 s. A member without the tag stays for three days."""
+    ours, quick, slow = (f"{BLOCK}.{number}" for number in (4, 5, 6))
+    tags = {name: value for name, value in CLIENT.items() if name != "rc_tm"}
+    with hosts(tmp_path, None) as (host,):
+        host.start("agent", "consulpy", "agent", "-dev", "-bind", ours, "-client", ours, "-node", "a")
+        eventually(lambda: ask(f"{ours}:8500/v1/status/leader"), "it leads")
+        with (
+            member(tmp_path, "quick", quick, tags | {"rc_tm": "1s"}, ours),
+            member(tmp_path, "slow", slow, tags | {"id": "cccccccc-1111-2222-3333-444444444444"}, ours),
+        ):
+            eventually(lambda: len(ask(f"{ours}:8500/v1/agent/members")) == 3, "both have joined")
+        eventually(
+            lambda: [each["Name"] for each in ask(f"{ours}:8500/v1/agent/members")] == ["a", "slow"], "one is gone"
+        )
+        eventually(lambda: ask(f"{ours}:8500/v1/agent/members")[1]["Status"] == 4, "the other has failed")
