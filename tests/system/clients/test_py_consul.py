@@ -122,3 +122,22 @@ def test_a_transaction_and_an_event(client: consul.Consul) -> None:
     fired = client.event.fire("py-event", "payload")
     assert fired["Name"] == "py-event"
     eventually(lambda: [each["Name"] for each in client.event.list("py-event")[1]] == ["py-event"], "it is listed")
+
+
+def test_what_the_library_asks_of_newer_versions(client: consul.Consul, server: consul.Consul) -> None:
+    """Its calls for Consul 1.9 to 1.15: intentions by name, config entries of newer kinds, usage."""
+    intentions = client.connect.intentions
+    assert intentions.upsert("pyweb", "pydb", action="allow", description="d", meta={"a": "b"}) is True
+    found = server.connect.intentions.read("pyweb", "pydb")
+    assert (found["Action"], found["Description"], found["Meta"]) == ("allow", "d", {"a": "b"})
+    assert intentions.check("pyweb", "pydb") is True
+    with pytest.raises(consul.ConsulException, match="Permissions"):
+        intentions.upsert("pyweb", "pydb", permissions=[{"Action": "allow", "HTTP": {"PathPrefix": "/"}}])
+    entry = client.config.get("service-intentions", "pydb")
+    assert [each["Name"] for each in entry["Sources"]] == ["pyweb"]
+    assert intentions.delete("pyweb", "pydb") is True
+
+    usage = client.operator.usage(global_=True)["Usage"]["dc1"]
+    assert usage["ServiceInstances"] >= 1
+    txn = client.txn.put([{"KV": {"Verb": "get-or-empty", "Key": "py/none"}}])
+    assert txn["Results"][0]["KV"]["Value"] is None
