@@ -2,6 +2,9 @@
 
 import errno
 import itertools
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -176,3 +179,26 @@ def test_two_clusters_that_are_joined_by_mistake_stay_two(host: Host) -> None:
 def warnings(*quorums: Quorum) -> list[str]:
     outputs = [program.output for quorum in quorums for program in quorum.running.values()]
     return [line for output in outputs for line in output.splitlines() if "[ERROR]" in line or "[WARN]" in line]
+
+
+def test_a_copied_data_directory_throws_nobody_out(host: Host) -> None:
+    """Started under another name: real servers take it for a move of the one that it was copied from."""
+    quorum = begun(host, "own")
+    copied = quorum.own
+    leader = quorum.leader()
+    writer = Writer(quorum)
+    writer.start()
+    before = {server["ID"]: server["Address"] for server in servers(quorum, leader).values()}
+    shutil.copytree(host.directory / f"data{copied}", host.directory / "copy")
+    place = ["-node", "copy", "-bind", quorum.address(9), "-client", quorum.address(9), "-data-dir", "copy"]
+    joins = ["-retry-join", quorum.address(leader), "-retry-interval", "1s"]
+    copy = host.start("copy", OWN, "agent", "-server", *place, *joins, "-hcl", quorum.settings)
+    told = "has the node id of|conflicting node ID"
+    eventually(lambda: re.search(told, quorum.running[leader].output + copy.output), "a line about it")
+    time.sleep(12)  # longer than autopilot takes to promote a server
+    copy.kill()
+    time.sleep(12)  # longer than it takes to remove a dead one
+    writer.stop()
+    after = {server["ID"]: server["Address"] for server in servers(quorum, leader).values() if server["Voter"]}
+    assert after == before
+    writer.check()
