@@ -136,9 +136,21 @@ class Watch:
     """A result of the agent that is followed by blocking queries for as long as the proxy runs.
 
     `received(json)`: called with each new result; what it raises as `ConsulpyError` is logged and asked for again.
+    `params`: parameters of each request. `failed()`: called when one fails; the watch goes on.
     """
 
-    def __init__(self, reactor: Any, api: AgentApi, path: str, received: Callable[[Any], None], rng: Random) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        api: AgentApi,
+        path: str,
+        received: Callable[[Any], None],
+        rng: Random,
+        params: Mapping[str, Any] | None = None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._failed = failed
+        self._params = params or {}
         self._reactor = reactor
         self._api = api
         self._path = path
@@ -163,7 +175,7 @@ class Watch:
         last, failures = Reply(None), 0
         while True:
             try:
-                reply = await self._api.get(self._path, _waiting(last), WAIT_S * 17 / 16 + ANSWER_S)
+                reply = await self._api.get(self._path, {**self._params, **_waiting(last)}, WAIT_S * 17 / 16 + ANSWER_S)
                 if reply != last:
                     self._received(reply.json)
                 failures, pause_s, last = 0, PAUSE_S, reply
@@ -172,6 +184,7 @@ class Watch:
                     return
                 failures += 1
                 last = Reply(None)
+                self._failed()
                 pause_s = backoff_s(failures, RETRY_S, RETRY_MAX_S) * self._rng.uniform(0.75, 1.25)
                 _log.error("{path}: {error}; next try in {pause:.0f} s", path=self._path, error=error, pause=pause_s)
             await deferLater(self._reactor, pause_s)

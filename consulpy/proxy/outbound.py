@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from consulpy.proxy.agent_api import AgentApi, ApiError
+from consulpy.proxy.agent_api import AgentApi, ApiError, Watch
 from consulpy.proxy.dial import dial
 from consulpy.proxy.identity import is_service, spiffe_uri
 from consulpy.proxy.relay import Side
@@ -57,6 +57,10 @@ def instance_of(row: dict[str, Any]) -> Instance | None:
     return Instance(f"{shown}:{port}", node.get("Datacenter") or "", name)
 
 
+def _instances_in(rows: list[dict[str, Any]]) -> list[Instance]:
+    return [found for found in map(instance_of, rows) if found is not None]
+
+
 class OutboundFactory(Factory):
     """Accepts connections for one upstream."""
 
@@ -69,8 +73,10 @@ class OutboundFactory(Factory):
         self._trust = trust
         self._rng = rng
         self._open: set[Side] = set()
-        #: The last known instances: used while the agent does not answer.
+        #: The last known instances: used while they are watched, or the agent does not answer.
         self._known: list[Instance] = []
+        self._watch: Watch | None = None
+        self._is_watched = self._is_closed = False
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: ARG002 - Twisted's interface
         """One accepted connection."""
@@ -102,6 +108,9 @@ class OutboundFactory(Factory):
         side.refuse()
 
     async def _instances(self) -> list[Instance]:
+        """Healthy instances. Those of a service are watched after the first connection, not asked for at each."""
+        if self._is_watched:
+            return list(self._known)
         upstream = self._upstream
         params = {"dc": upstream.datacenter} if upstream.datacenter else self._api.datacenter
         name = quote(upstream.name, safe="")
@@ -110,13 +119,26 @@ class OutboundFactory(Factory):
                 reply = await self._api.get(f"/v1/query/{name}/execute", {"connect": "true", **params})
                 rows = (reply.json or {}).get("Nodes") or []
             else:
-                reply = await self._api.get(f"/v1/health/connect/{name}", {"passing": "1", "stale": "", **params})
-                rows = reply.json or []
+                path, params = f"/v1/health/connect/{name}", {"passing": "1", "stale": "", **params}
+                rows = (await self._api.get(path, params)).json or []
+                self._follow(path, params)
         except ApiError as error:
             _log.error("upstream {name}: {error}", name=upstream.name, error=error)
             return list(self._known)
-        self._known = [found for found in map(instance_of, rows) if found is not None]
+        self._known = _instances_in(rows)
         return list(self._known)
+
+    def _follow(self, path: str, params: dict[str, str]) -> None:
+        if self._watch is None and not self._is_closed:
+            self._watch = Watch(self._reactor, self._api, path, self._received, self._rng, params, self._failed_watch)
+            self._watch.start()
+
+    def _received(self, rows: Any) -> None:
+        self._known, self._is_watched = _instances_in(rows or []), True
+
+    def _failed_watch(self) -> None:
+        """Ask for each connection until the watch is back."""
+        self._is_watched = False
 
     async def _connect(self, instance: Instance) -> Side | None:
         """A connection to an instance after its certificate was checked; None: it failed."""
@@ -152,7 +174,10 @@ class OutboundFactory(Factory):
         return None
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, watch no longer."""
+        self._is_closed = True
+        if self._watch is not None:
+            self._watch.stop()
         for side in list(self._open):
             side.close()
 
