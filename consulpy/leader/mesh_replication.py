@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock
@@ -21,6 +21,7 @@ from consulpy.state.store import Store
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.config_entry_requests import AllEntriesQuery, EntryRequest
 from consulpy.structs.intention import IntentionRequest
+from consulpy.structs.newer_config_entry import NEWER_KINDS
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import SpecificRequest
 
@@ -51,7 +52,8 @@ class Primary(Protocol):
 class MeshReplication:
     """`token()`: the replication token. `submit(command)`: store a change. `say(level, text)`: a line in the log.
 
-    `with_intentions`: intentions are the primary's only where Connect is on.
+    `with_intentions`: intentions are the primary's only where Connect is on. `without_newer_kinds()`: servers of this
+    datacenter that entries of newer kinds would end; while there are any, these are not copied.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class MeshReplication:
         say: Callable[[str, str], None],
         *,
         with_intentions: bool,
+        without_newer_kinds: Callable[[], "Deferred[list[str]]"] = lambda: succeed([]),
     ) -> None:
+        self._without_newer_kinds = without_newer_kinds
         self._store = store
         self._clock = clock
         self._primary = primary
@@ -107,19 +111,27 @@ class MeshReplication:
     async def _list(self, method: str, index: int) -> Any:
         options = QueryOptions(token=self._token(), allow_stale=True, min_query_index=index)
         options.max_query_time = _WAIT_NS if index else 0
-        kind = AllEntriesQuery if method == "ConfigEntry.ListAll" else SpecificRequest
-        return await self._ask(method, kind(datacenter=self._primary, options=options))
+        if method == "ConfigEntry.ListAll":
+            kinds = [*KINDS, *NEWER_KINDS]
+            return await self._ask(method, AllEntriesQuery(datacenter=self._primary, options=options, kinds=kinds))
+        return await self._ask(method, SpecificRequest(datacenter=self._primary, options=options))
 
     async def _entries(self, index: int) -> int:
         reply = await self._list("ConfigEntry.ListAll", index)
-        entries = self._store().config_entries.table.all()
-        here = {(each.kind, each.name): each for each in entries if each.kind in KINDS}  # newer ones are not copied
+        here = {(each.kind, each.name): each for each in self._store().config_entries.table.all()}
         there = {(each.kind, each.name): each for each in reply.entries}
+        newer = [key for key in (here | there) if key[0] in NEWER_KINDS]
+        if any(key not in there or not _is_copy(here.get(key), there[key]) for key in newer):
+            lacking = await self._without_newer_kinds()
+            if lacking:
+                why = f"they would end {', '.join(lacking)}"
+                self._say("warn", f"config entries of kinds that came after Consul 1.8 are not copied: {why}")
+                here, there = ({key: rows[key] for key in rows if key not in newer} for rows in (here, there))
         refused: list[RPCError] = []
         for key in sorted(here.keys() - there.keys(), key=_rank, reverse=True):
             await self._write_entry(DELETE, here[key], refused)
         for key in sorted(there, key=_rank):
-            if key not in here or _bare(here[key]) != _bare(there[key]):
+            if not _is_copy(here.get(key), there[key]):
                 await self._write_entry(UPSERT, _bare(there[key]), refused)
         if refused:
             raise refused[0]
@@ -146,6 +158,10 @@ class MeshReplication:
 
 def _rank(key: tuple[str, str]) -> tuple[int, str]:
     return (_ORDER.index(key[0]) if key[0] in _ORDER else len(_ORDER), key[1])
+
+
+def _is_copy(row: Any, original: Any) -> bool:
+    return row is not None and _bare(row) == _bare(original)
 
 
 def _bare(row: Any) -> Any:

@@ -234,6 +234,10 @@ class Server:
             return self.quorum.peers
         return [self.rpc_address]
 
+    def without_newer_kinds(self) -> "Deferred[list[str]]":
+        """The other servers of the quorum that newer kinds of config entries would end (`Quorum`)."""
+        return self.quorum.without_newer_kinds() if self.quorum is not None and len(self.peers) > 1 else succeed([])
+
     def submit(self, command: Command) -> "Deferred[Any]":
         """Store and apply a change; fires with its result. Fails with `RPCError`."""
         done: Deferred[Any] = Deferred()

@@ -208,6 +208,7 @@ def _mesh_replication(config: RuntimeConfig, log: Log, reactor: Any, server: Ser
         lambda: server.replication_token(),
         reporter("replication"),
         with_intentions=config.connect.enabled,
+        without_newer_kinds=server.without_newer_kinds,
     )
 
 

@@ -69,8 +69,8 @@ def after_preparation(server: "Server", holder: Token | Role, then: Callable[[],
         return then()
 
     async def prepared() -> Any:
-        if holder.templated_policies and server.quorum is not None and len(server.peers) > 1:
-            lacking = await server.quorum.without_newer_kinds()
+        if holder.templated_policies:
+            lacking = await server.without_newer_kinds()
             if lacking:
                 raise RPCError(
                     f"templated policies came with Consul 1.17: the program of {', '.join(lacking)} does not know "

@@ -67,10 +67,9 @@ def apply(server: "Server", request: EntryRequest) -> Any:
 
 
 async def _write_newer(server: "Server", request: EntryRequest) -> Any:
-    if server.quorum is not None and len(server.peers) > 1:
-        lacking = await server.quorum.without_newer_kinds()
-        if lacking:
-            raise refuse_newer(request.entry.kind, lacking)
+    lacking = await server.without_newer_kinds()
+    if lacking:
+        raise refuse_newer(request.entry.kind, lacking)
     return await server.config_entry_writes.run(server.submit, Command(request))
 
 

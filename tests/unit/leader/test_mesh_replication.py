@@ -7,9 +7,13 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import NoPathToDatacenter
 from consulpy.leader.mesh_replication import PAUSE_S, RETRY_S, MeshReplication
+from consulpy.state.commands import ConfigEntry
+from consulpy.state.config_entry import DELETE, UPSERT
 from consulpy.state.store import Store
-from consulpy.structs.config_entry_requests import AllEntriesReply
+from consulpy.structs.config_entry import ServiceDefaults
+from consulpy.structs.config_entry_requests import AllEntriesReply, EntryRequest
 from consulpy.structs.intention import Intention, IntentionsReply
+from consulpy.structs.newer_config_entry import NewerEntry
 from consulpy.structs.requests import SpecificRequest
 from tests.harness.config_entries import delete, put
 
@@ -28,9 +32,11 @@ class Datacenters:
         self.writes = 0
         self.reachable = True
         self.intentions: list[Intention] = []
+        self.lacking: list[str] = []
         self.replication = MeshReplication(
             lambda: self.secondary, self.clock, "dc1", self.ask, self.submit, lambda: "secret",  # type: ignore[arg-type]
             lambda level, text: self.lines.append(f"{level}: {text}"), with_intentions=True,
+            without_newer_kinds=lambda: succeed(self.lacking),
         )  # fmt: skip
 
     def ask(self, method: str, request: Any) -> "Deferred[Any]":
@@ -97,3 +103,24 @@ def test_without_the_primary_everything_stays_and_is_asked_for_again() -> None:
     both.replication.stop()
     both.clock.advance(100)
     assert len(both.asked) == asked
+
+
+def test_newer_kinds_are_copied_where_they_end_no_server() -> None:
+    """The list that asks for them names them; a primary of 1.8.7 does not look at that."""
+    both = Datacenters()
+    mesh = ("mesh", "mesh")
+    both.lacking = ["10.0.0.2:8300"]
+    ConfigEntry(EntryRequest("dc1", "", UPSERT, NewerEntry(*mesh, body={"HTTP": {}}), "mesh")).apply(both.primary, 1)
+    ConfigEntry(EntryRequest("dc1", "", UPSERT, ServiceDefaults("service-defaults", "web"), "")).apply(both.primary, 2)
+    both.replication.start()
+    assert both.copied() == [("service-defaults", "web")]
+    assert "10.0.0.2:8300" in both.lines[0]
+    kinds = [request.kinds for method, request in both.asked if method == "ConfigEntry.ListAll"]
+    assert "mesh" in kinds[0]
+    both.lacking = []
+    assert mesh in both.copied()
+    ConfigEntry(EntryRequest("dc1", "", DELETE, NewerEntry(*mesh), "mesh")).apply(both.primary, 3)
+    both.lacking = ["10.0.0.2:8300"]
+    assert mesh in both.copied()  # a delete would end that server, too
+    both.lacking = []
+    assert both.copied() == [("service-defaults", "web")]

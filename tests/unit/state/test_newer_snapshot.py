@@ -4,9 +4,15 @@ import pytest
 
 from consulpy.codec.msgpack import pack
 from consulpy.errors import WireError
+from consulpy.state.acl_commands import TokenSet
+from consulpy.state.commands import ConfigEntry
 from consulpy.state.indexes import NODES, service_key
-from consulpy.state.snapshot import restore
+from consulpy.state.snapshot import Snapshot, restore
 from consulpy.state.store import Store
+from consulpy.structs.acl import TemplatedPolicy, TemplateVariables, Token
+from consulpy.structs.acl_log_entries import TokenBatchSet
+from consulpy.structs.config_entry_requests import EntryRequest
+from consulpy.structs.newer_config_entry import NewerEntry
 
 NODE = b"\x00" + pack({"Node": "n", "Address": "10.0.0.1", "CreateIndex": 3, "ModifyIndex": 4, "PeerName": ""})
 
@@ -50,3 +56,19 @@ def test_the_indexes_of_1_13_and_later_count_for_their_tables_and_services() -> 
     assert store.indexes.get(NODES) == 5
     assert store.indexes.get(service_key("web")) == 8
     assert max(value for _, value in store.indexes.items()) == 8
+
+
+def test_what_this_program_keeps_of_newer_versions_is_in_its_snapshots() -> None:
+    """Config entries of newer kinds, and templated policies of tokens."""
+    store = Store()
+    entry = NewerEntry("mesh", "mesh", {"HTTP": {"SanitizeXForwardedClientCert": False}}, {"a": "b"})
+    ConfigEntry(EntryRequest(op="upsert", entry=entry, leading_kind="mesh")).apply(store, 1)
+    token = Token("accessor", "secret", templated_policies=[TemplatedPolicy("builtin/node", TemplateVariables("n"))])
+    TokenSet(TokenBatchSet(tokens=[token])).apply(store, 2)
+    found = restore(2, list(Snapshot.of(store).records()))
+    kept = found.config_entries.table.get("mesh", "mesh")
+    assert (kept.body, kept.meta, kept.modify_index) == (entry.body, entry.meta, 1)
+    assert found.config_entries.has_newer_kinds()
+    restored = found.acl.token("secret")
+    assert restored is not None
+    assert restored.templated_policies == token.templated_policies
