@@ -18,8 +18,9 @@ and of the protocol.
 def version(given: Invocation) -> int:
     """Print the versions of this program and of the Consul whose protocols it speaks."""
     if given.values["format"] == "json":
-        protocols = {"Default": 2, "Min": 2, "Max": 3}
-        given.out(as_json({"Version": VERSION, "Consul": CONSUL_VERSION, "RPC": protocols}))
+        # tools compare Version with what they need of Consul
+        known = {"Version": CONSUL_VERSION, "Revision": "", "Prerelease": "", "RPC": {"Default": 2, "Min": 2, "Max": 3}}
+        given.out(as_json(known | {"Consulpy": VERSION}))
         return 0
     given.out(f"consulpy v{VERSION}")
     given.out(f"Speaks the protocols of Consul v{CONSUL_VERSION}")

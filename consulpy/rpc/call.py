@@ -8,14 +8,14 @@ from functools import partial
 from random import Random
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import NoServerAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.dispatch import method_named
+from consulpy.rpc.limits.deadlines import Deadlines
 from consulpy.rpc.limits.rate_limit import RateLimiter, is_limited_by_server
 from consulpy.rpc.messages import is_large, reply_of
 from consulpy.rpc.methods import Method
@@ -102,6 +102,7 @@ class ClientCaller:
         #: `limits.rpc_client_timeout`; may be changed at any time.
         self.reply_timeout_s = reply_timeout_s
         self._max_wait_s = max_wait_s
+        self._deadlines = Deadlines(clock)
         #: Number of calls, and of failed ones.
         self.calls = self.failures = 0
         #: Number of calls that changed the catalog, or may have.
@@ -138,16 +139,11 @@ class ClientCaller:
         if options is not None and options.min_query_index:
             wait_s = min(options.max_query_time / 1e9, self._max_wait_s) or self._max_wait_s
             wait_s += wait_s / JITTER_FRACTION
-        timer = self._clock.callLater(self.reply_timeout_s + self._hold_timeout_s + wait_s, reply.cancel)
+        return self._deadlines.limit(reply, self.reply_timeout_s + self._hold_timeout_s + wait_s)
 
-        def done(result: Any) -> Any:
-            if timer.active():
-                timer.cancel()
-            elif isinstance(result, Failure) and result.check(CancelledError):
-                raise RPCError("rpc error making call: i/o deadline reached")
-            return result
-
-        return reply.addBoth(done)
+    def close(self) -> None:
+        """Stop the timer of replies that take too long."""
+        self._deadlines.close()
 
     async def _call(self, method: Method, request: Record) -> Any:
         first_s = self._clock.seconds()

@@ -49,5 +49,5 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
     cache = AgentCache(calls, reactor, calls)
     # With access control a client is not notified when the rights of a token change: every read goes to a server.
     caller: Caller = calls if config.acl.enabled else CachingCaller(calls, cache, config.datacenter)
-    stops: Stops = [pool.close, router.stop, cache.close]
+    stops: Stops = [pool.close, calls.close, router.stop, cache.close]
     return Role(calls, caller, cache, router=router, dialer=dialer, connections=pool, stops=stops)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from consulpy import VERSION
 from consulpy.cli.main import main
 from consulpy.client import Client
 from consulpy.codec.msgpack import pack
@@ -131,6 +132,18 @@ def test_a_tenant_of_the_environment_is_not_skipped(
     monkeypatch.setenv("CONSUL_NAMESPACE", "default")
     main(["kv", "delete", "a"])
     assert len(agent.asked) == 1
+
+
+def test_tools_read_the_version_as_consuls(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version", "-format", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown.pop("Consulpy") == VERSION
+    assert shown == {
+        "Version": "1.8.7",
+        "Revision": "",
+        "Prerelease": "",
+        "RPC": {"Default": 2, "Min": 2, "Max": 3},
+    }
 
 
 USAGE = {

@@ -106,16 +106,28 @@ def test_a_reply_that_does_not_come_is_waited_for_so_long(request_: Any, ends_s:
     assert clock.getDelayedCalls() == []
 
 
-def test_a_reply_in_time_leaves_no_timer() -> None:
-    clock, reply, seen = Clock(), Deferred(), []
+def test_a_reply_in_time_is_not_cancelled_and_the_end_leaves_no_timer() -> None:
+    clock, replies, seen = Clock(), [], []
 
     class Late(Servers):
         def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
-            return reply
+            replies.append(Deferred())
+            return replies[-1]
 
-    caller(Late(one=[]), clock, reply_timeout_s=60.0).call("Catalog.Register", RegisterRequest()).addBoth(seen.append)
-    reply.callback(None)
-    assert len(seen) == 1
+    made = caller(Late(one=[]), clock, reply_timeout_s=60.0, hold_timeout_s=7.0)
+    made.call("Catalog.Register", RegisterRequest()).addBoth(lambda result: seen.append(("first", result)))
+    blocking = SpecificRequest(options=QueryOptions(min_query_index=5))
+    made.call("Catalog.ListNodes", blocking).addErrback(lambda failure: seen.append(("second", str(failure.value))))
+    replies[0].callback(None)
+    assert [name for name, _ in seen] == ["first"]
+    clock.advance(100)  # the timer was of the first call
+    made.call("Catalog.Register", RegisterRequest()).addErrback(lambda failure: seen.append(("third", None)))
+    clock.advance(67)
+    assert [name for name, _ in seen] == ["first", "third"]
+    clock.pump([10] * 60)
+    assert [name for name, _ in seen] == ["first", "third", "second"]
+    made.call("Catalog.Register", RegisterRequest())
+    made.close()
     assert clock.getDelayedCalls() == []
 
 
