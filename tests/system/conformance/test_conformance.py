@@ -24,6 +24,9 @@ PASSED_ON = ("kv", "session", "txn", "event", "query", "catalog", "health")
 CLIENTS = {"consul": ("127.44.0.5", "127.44.0.6"), "consulpy": ("127.44.0.7", "127.44.0.8")}
 #: A node id as the command line shows it.
 _SHORT_ID = re.compile(r"\b[0-9a-f]{8}\b")
+#: What each call puts before an error that it passes on.
+_PASSED_ON = re.compile(r"(rpc error making call: )+")
+_WANT_AND_GOT = re.compile(r"  \S+: want (.*), got (.*)")
 _INDEX = re.compile(r'Index\\*":\d+')
 
 
@@ -151,12 +154,29 @@ def _asked_of_a_follower(program: str, place: Path) -> dict[str, list[str]]:
         assert ask(f"{one}:8500/v1/status/leader") == f"{leader}:8300", "it was a follower all the time"
         cases = json.loads(report.read_text())["cases"]
         own = QUORUMS[program].replace(".", r"\.")
-        return {
-            case["id"]: [
-                _SHORT_ID.sub("ID", re.sub(own, "127.44.0", _INDEX.sub("Index", line))) for line in case["problems"]
-            ]
-            for case in cases
-        }
+        return {case["id"]: _comparable(case["problems"], own) for case in cases}
+
+
+def _comparable(problems: list[str], own: str) -> list[str]:
+    """Differences from a recording without what depends on chance: addresses, ids, indexes, and which of the servers a
+    client asked, since each that a call goes through puts the same words before its error.
+    """
+    steps: list[list[str]] = []
+    for line in problems:
+        text = _SHORT_ID.sub("ID", re.sub(own, "127.44.0", _INDEX.sub("Index", _PASSED_ON.sub(r"\1", line))))
+        if not steps or not text.startswith(" "):
+            steps.append([])
+        steps[-1].append(text)
+    found: list[str] = []
+    for step in steps:
+        remaining = [text for text in step if not _says_the_same(text)]
+        found += remaining if len(remaining) > 1 or len(step) == 1 else []
+    return found
+
+
+def _says_the_same(text: str) -> bool:
+    found = _WANT_AND_GOT.fullmatch(text)
+    return found is not None and found[1] == found[2]
 
 
 def _start(host: Host, program: str, node: str, address: str, join: str, *flags: str) -> None:
