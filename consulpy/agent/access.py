@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredLock, fail
 
@@ -13,27 +13,31 @@ from consulpy.agent.process.token_file import read_tokens, write_tokens
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import NoPathToDatacenter
-from consulpy.leader.acl import AclTasks
-from consulpy.leader.acl_replication import AclReplication
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import NAMES, AgentTokens
-from consulpy.rpc.acl.guard import Guard, Resolver
 from consulpy.rpc.acl.interface import CallGuard, NoGuard, Prepare
-from consulpy.rpc.acl.primary_tokens import PrimaryCaller, PrimaryTokens
-from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
-from consulpy.rpc.acl.resolver import Authorizers, StateResolver
 from consulpy.rpc.caller import Caller
-from consulpy.rpc.dispatch import method_named
-from consulpy.rpc.server import Server
-from consulpy.state.command import Command
-from consulpy.state.log import Log
-from consulpy.state.store import Store
+
+if TYPE_CHECKING:
+    from consulpy.leader.acl import AclTasks
+    from consulpy.leader.acl_replication import AclReplication
+    from consulpy.rpc.acl.guard import Resolver
+    from consulpy.rpc.acl.remote import RemoteResolver
+    from consulpy.rpc.server import Server
+    from consulpy.state.command import Command
+    from consulpy.state.log import Log
+    from consulpy.state.store import Store
 
 
-def server_guard(config: RuntimeConfig, log: Log, reactor: Any, server: Callable[[], Server]) -> CallGuard:
+def server_guard(config: RuntimeConfig, log: "Log", reactor: Any, server: "Callable[[], Server]") -> CallGuard:
     """The guard that authorizes the RPCs of a server. `server()`: that server, once it is there."""
     if not config.acl.enabled:
         return NoGuard()
+    # Here and below: most of what access control needs is loaded only where it is on.
+    from consulpy.rpc.acl.guard import Guard
+    from consulpy.rpc.acl.primary_tokens import PrimaryCaller, PrimaryTokens
+    from consulpy.rpc.acl.resolver import Authorizers, StateResolver
+
     default_allows = config.acl.default_policy == "allow"
     resolver: Resolver
     prepare: Prepare | None = None
@@ -63,8 +67,11 @@ def _remote(
     reactor: Any,
     caller: Caller,
     datacenter: str,
-    replicated: Callable[[], Store] | None = None,
-) -> RemoteResolver:
+    replicated: "Callable[[], Store] | None" = None,
+) -> "RemoteResolver":
+    from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
+    from consulpy.rpc.acl.resolver import Authorizers
+
     acl = config.acl
     return RemoteResolver(
         caller,
@@ -82,18 +89,23 @@ def _remote(
 
 
 def acl_duties(
-    config: RuntimeConfig, log: Log, reactor: Any, server: Server
-) -> Callable[[Callable[[Command], None]], AclTasks] | None:
+    config: RuntimeConfig, log: "Log", reactor: Any, server: "Server"
+) -> "Callable[[Callable[[Command], None]], AclTasks] | None":
     """A factory of the leader's tasks for access control; None if it is off."""
     if not config.acl.enabled:
         return None
+    from consulpy.leader.acl import AclTasks
+
     replication = _replication(config, log, reactor, server) if server.primary_datacenter else None
     return lambda write: AclTasks(
         log.store, reactor, wall_clock(reactor), write, master=config.acl.tokens.master, replication=replication
     )
 
 
-def _replication(config: RuntimeConfig, log: Log, reactor: Any, server: Server) -> AclReplication:
+def _replication(config: RuntimeConfig, log: "Log", reactor: Any, server: "Server") -> "AclReplication":
+    from consulpy.leader.acl_replication import AclReplication
+    from consulpy.rpc.dispatch import method_named
+
     def ask(method: str, request: Record) -> "Deferred[Any]":
         if server.remote_datacenters is None:
             return fail(NoPathToDatacenter())
@@ -145,7 +157,7 @@ def _configured(config: RuntimeConfig) -> dict[str, str]:
 
 
 def agent_access(
-    config: RuntimeConfig, reactor: Any, tokens: AgentTokens, server: Server | None, caller: Caller
+    config: RuntimeConfig, reactor: Any, tokens: AgentTokens, server: "Server | None", caller: Caller
 ) -> AgentAccess:
     """Authorization of the agent's own HTTP endpoints; on a client, tokens are resolved by the servers."""
     acl = config.acl

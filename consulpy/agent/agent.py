@@ -21,7 +21,6 @@ from consulpy.agent.build.client import client_role
 from consulpy.agent.build.gossip import GossipPool, lan_pool, wan_pool
 from consulpy.agent.build.listeners import dns_listener, rpc_listener
 from consulpy.agent.build.local import local_parts
-from consulpy.agent.build.server import memory_log, open_quorum, server_role
 from consulpy.agent.features import keyring, retry_join
 from consulpy.agent.features.flood_join import FloodJoin
 from consulpy.agent.features.retry_join import JoinStatus
@@ -42,7 +41,6 @@ from consulpy.memberlist.transport import cannot_listen
 from consulpy.rpc.call import ClientCaller
 from consulpy.rpc.limits.rate_limit import RateLimiter
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
-from consulpy.state.log import Log
 from consulpy.tls.contexts import Tls
 
 if TYPE_CHECKING:
@@ -128,11 +126,11 @@ class Agent(AgentParts):
 
     def _build(self) -> None:
         config, reactor, rng = self.config, self._reactor, self._rng
-        quorum = open_quorum(config, reactor, rng, self.metrics) if config.server else None
-        if quorum is not None:
-            log: Log = quorum.log
-        elif config.server:
-            log = memory_log(reactor, self.metrics)
+        if config.server:
+            from consulpy.agent.build.server import memory_log, open_quorum, server_role  # no client needs them
+
+            quorum = open_quorum(config, reactor, rng, self.metrics)
+            log = quorum.log if quorum is not None else memory_log(reactor, self.metrics)
         disk = disk_thread("gossip-files", reactor)
         self._stops.append(disk.stop)
         self._lan_pool = lan_pool(config, reactor, rng, disk, self._lan_event, self.metrics)

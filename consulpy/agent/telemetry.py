@@ -16,7 +16,6 @@ from consulpy.errors import RPCError
 from consulpy.log import Logger
 from consulpy.metrics.registry import INTERVAL_S, Registry, Rules
 from consulpy.rpc.call import ClientCaller, ServerCaller
-from consulpy.rpc.endpoints.operator import quorum_health
 from consulpy.serf.broadcasts import EVENTS, INTENTS, QUERIES
 from consulpy.serf.events import MemberEvent, MemberEventKind
 from consulpy.serf.members import Status
@@ -247,6 +246,8 @@ def _health(server: "Server") -> tuple[float, float]:
     if server.quorum is None:
         return float(server.is_leader), 0.0
     try:
+        from consulpy.rpc.endpoints.operator import quorum_health  # of servers
+
         found = quorum_health(server.quorum.health())
     except RPCError:
         return 0.0, 0.0

@@ -31,7 +31,7 @@ else:
                 wanted += ["__eq__", "__hash__"] if frozen else ["__eq__"]
             for name in wanted:
                 if name not in own:
-                    setattr(made, name, _compiled_later(made, name))
+                    setattr(made, name, _LATER[name])
             if eq and not frozen and not own & {"__eq__", "__hash__"}:
                 setattr(made, "__hash__", None)  # noqa: B010 - mypy: as for every class that compares by value
             if frozen:
@@ -41,8 +41,13 @@ else:
         return decorate if cls is None else decorate(cls)
 
 
-def _compiled_later(cls: type, name: str) -> Callable[..., Any]:
+def _compiled_later(name: str) -> Callable[..., Any]:
+    """The method of all classes that have not compiled theirs; one for each class would take a megabyte."""
+
     def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        cls = next((each for each in type(self).__mro__ if vars(each).get(name) is method), None)
+        if cls is None:  # another thread has just compiled it
+            return getattr(type(self), name)(self, *arguments, **named)
         compiled = _COMPILERS[name](cls)
         compiled.__qualname__ = f"{cls.__qualname__}.{name}"
         setattr(cls, name, compiled)
@@ -153,3 +158,4 @@ _COMPILERS: dict[str, Callable[[Any], Any]] = {
     "__eq__": _eq,
     "__hash__": _hash,
 }
+_LATER: dict[str, Callable[..., Any]] = {name: _compiled_later(name) for name in _COMPILERS}

@@ -6,16 +6,13 @@ none. Only then is the leader `ready`; until then calls are answered with `No cl
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from consulpy.clock import Clock, Timer
 from consulpy.gocompat.time import go_time
 from consulpy.leader import reconcile as rules
-from consulpy.leader.acl import AclTasks
-from consulpy.leader.connect import ConnectTasks
 from consulpy.leader.coordinates import CoordinateBatches
 from consulpy.leader.lock_delays import LockDelays
-from consulpy.leader.mesh_replication import MeshReplication
 from consulpy.leader.session_ttl import SessionTimers
 from consulpy.leader.tombstone_gc import TombstoneReaper
 from consulpy.metrics.registry import NOTHING, Measures
@@ -29,6 +26,11 @@ from consulpy.structs.config_entry_requests import EntryRequest
 from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.requests import CoordinateUpdateRequest
+
+if TYPE_CHECKING:
+    from consulpy.leader.acl import AclTasks
+    from consulpy.leader.connect import ConnectTasks
+    from consulpy.leader.mesh_replication import MeshReplication
 
 #: Seconds between two full reconciliations of all members.
 SWEEP_S: Final = 60.0
@@ -68,9 +70,9 @@ class Leader:
         bootstrap_entries: Sequence[Entry] = (),
         alone: bool = True,
         delays: LockDelays | None = None,
-        acl: Callable[[Callable[[Command], None]], AclTasks] | None = None,
-        connect: ConnectTasks | None = None,
-        replication: MeshReplication | None = None,
+        acl: "Callable[[Callable[[Command], None]], AclTasks] | None" = None,
+        connect: "ConnectTasks | None" = None,
+        replication: "MeshReplication | None" = None,
         metrics: Measures = NOTHING,
     ) -> None:
         self._metrics = metrics

@@ -11,9 +11,8 @@ from twisted.python.failure import Failure
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, NoSuchMethod, RPCError, WireError
 from consulpy.log import Logger
-from consulpy.rpc import endpoints
 from consulpy.rpc.endpoints import auto_encrypt
-from consulpy.rpc.methods import METHODS, Method
+from consulpy.rpc.methods import FILES, METHODS, Method
 from consulpy.rpc.server import Server
 from consulpy.rpc.stream import RefusedCall
 from consulpy.state.config_entry import DELETE_CAS
@@ -21,8 +20,6 @@ from consulpy.structs.config_entry_requests import EntryDeleted, EntryRequest
 from consulpy.structs.connect_ca import CASignRequest
 from consulpy.structs.intention import IntentionCheck, IntentionQuery
 from consulpy.structs.newer_selectors import foreign_query, foreign_selector
-
-assert endpoints.__all__, "importing the endpoints registers the methods"
 
 _log = Logger()
 
@@ -34,14 +31,13 @@ _QUERY_APPLY: Final = "PreparedQuery.Apply"
 
 def method_named(name: str) -> Method:
     """The method with this name. Raises `RPCError` with Go's text."""
-    method = METHODS.get(name)
-    if method is not None:
-        return method
-    service, dot, _ = name.rpartition(".")
+    try:
+        return METHODS[name]
+    except KeyError:
+        service, dot, _ = name.rpartition(".")
     if not dot:
         raise RefusedCall(f"rpc: service/method request ill-formed: {name}")
-    known = any(each.startswith(f"{service}.") for each in METHODS)
-    raise RefusedCall(str(NoSuchMethod(name, known)))
+    raise RefusedCall(str(NoSuchMethod(name, service in FILES)))
 
 
 def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":

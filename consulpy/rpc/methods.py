@@ -5,9 +5,10 @@ the index of its reply passes that of the request. A *write* checks its request 
 is served by the server that is called, never forwarded (Status.Ping). Source: Go's net/rpc registry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import Any, Final, TypeVar
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
@@ -39,8 +40,55 @@ class Method:
     check_forwarded: Callable[[Any], None] | None = None
 
 
+#: The noun of a method -> the files of `consulpy.rpc.endpoints` with its methods.
+FILES: Final[Mapping[str, tuple[str, ...]]] = {
+    "ACL": ("acl", "acl_auth", "acl_legacy", "acl_policy", "acl_token"),
+    "Catalog": ("catalog",),
+    "ConfigEntry": ("config_entry",),
+    "ConnectCA": ("connect_ca",),
+    "Coordinate": ("coordinate",),
+    "DiscoveryChain": ("discovery_chain",),
+    "FederationState": ("operator",),
+    "Health": ("health",),
+    "Intention": ("intention",),
+    "Internal": ("internal",),
+    "KVS": ("kvs",),
+    "Operator": ("operator",),
+    "PreparedQuery": ("prepared_query",),
+    "Session": ("session",),
+    "Status": ("status",),
+    "Txn": ("txn",),
+}
+
+
+class _Methods(dict[str, Method]):
+    """Methods by name; the files of a noun are imported when one of its methods is first looked up by `[]`.
+
+    A client at rest calls few of them, and each file brings the part of the state that it serves.
+    """
+
+    def __missing__(self, name: str) -> Method:
+        load(name.rpartition(".")[0])
+        method = self.get(name)
+        if method is None:
+            raise KeyError(name)
+        return method
+
+
+def load(noun: str) -> None:
+    """Register the methods of a noun; nothing for an unknown one."""
+    for file in FILES.get(noun, ()):
+        import_module(f"consulpy.rpc.endpoints.{file}")
+
+
+def load_all() -> None:
+    """Register all methods."""
+    for noun in FILES:
+        load(noun)
+
+
 #: Every method by its name.
-METHODS: dict[str, Method] = {}
+METHODS: Final = _Methods()
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 

@@ -5,7 +5,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
 from consulpy.codec.msgpack import pack
 from consulpy.errors import RPCError
 from consulpy.metrics.registry import NOTHING

@@ -5,17 +5,17 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.leader.leader import Leader
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.rpc.caller import Caller
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.router import Router
-from consulpy.rpc.server import Server
 
 if TYPE_CHECKING:
     from consulpy.agent.build.quorum import QuorumServer
+    from consulpy.leader.leader import Leader
+    from consulpy.rpc.server import Server
 
 #: Functions that stop parts of an agent; called last one first.
 Stops = list[Callable[[], object]]
@@ -33,8 +33,8 @@ class Role:
     own_caller: ServerCaller | ClientCaller
     caller: Caller
     cache: AgentCache
-    server: Server | None = None
-    leader: Leader | None = None
+    server: "Server | None" = None
+    leader: "Leader | None" = None
     router: Router | None = None
     dialer: Dialer | None = None
     connections: ConnectionPool | None = None

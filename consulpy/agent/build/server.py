@@ -17,10 +17,8 @@ from consulpy.agent.process.token_file import AclResetFile
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import NoPathToDatacenter
-from consulpy.leader.connect import ConnectTasks
 from consulpy.leader.leader import Leader
 from consulpy.leader.lock_delays import LockDelays
-from consulpy.leader.mesh_replication import MeshReplication
 from consulpy.metrics.registry import Measures, Registry
 from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.cache.agent_cache import AgentCache
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
     from consulpy.acl.binding import ServiceAccount
     from consulpy.agent.build.quorum import QuorumServer
     from consulpy.agent.process.jwt_keys import JwtKeys
+    from consulpy.leader.connect import ConnectTasks
+    from consulpy.leader.mesh_replication import MeshReplication
 
 
 def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Registry) -> "QuorumServer | None":
@@ -190,7 +190,7 @@ def _make_leader(
     )
 
 
-def _mesh_replication(config: RuntimeConfig, log: Log, reactor: Any, server: Server) -> MeshReplication | None:
+def _mesh_replication(config: RuntimeConfig, log: Log, reactor: Any, server: Server) -> "MeshReplication | None":
     if not server.mesh_primary:
         return None
 
@@ -198,6 +198,8 @@ def _mesh_replication(config: RuntimeConfig, log: Log, reactor: Any, server: Ser
         if server.remote_datacenters is None:
             return fail(NoPathToDatacenter())
         return server.remote_datacenters.call(server.mesh_primary, method_named(method), request)
+
+    from consulpy.leader.mesh_replication import MeshReplication
 
     return MeshReplication(
         lambda: log.store,
@@ -212,8 +214,12 @@ def _mesh_replication(config: RuntimeConfig, log: Log, reactor: Any, server: Ser
     )
 
 
-def _connect_tasks(server: Server, reactor: Any) -> ConnectTasks | None:
-    return ConnectTasks(server.authority, reactor, reporter("connect")) if server.authority is not None else None
+def _connect_tasks(server: Server, reactor: Any) -> "ConnectTasks | None":
+    if server.authority is None:
+        return None
+    from consulpy.leader.connect import ConnectTasks
+
+    return ConnectTasks(server.authority, reactor, reporter("connect"))
 
 
 def _authority(config: RuntimeConfig, server: Server) -> CertificateAuthority | None:

@@ -21,6 +21,17 @@ FOR_SOME_REQUESTS = (
 FOR_SOME_CHECKS = ("twisted.web.client", "consulpy.checks.grpc", "consulpy.checks.tls", "consulpy.checks.docker")
 
 
+#: Loaded for the first call, or where it is configured.
+FOR_SOME_AGENTS = (
+    "consulpy.agent.build.server",
+    "consulpy.leader",
+    "consulpy.rpc.acl.guard",
+    "consulpy.rpc.endpoints.kvs",
+    "consulpy.rpc.endpoints.acl",
+    "cryptography",
+)
+
+
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
     """The modules of an agent that has just started."""
@@ -33,6 +44,6 @@ def test_the_modules_of_the_doors_are_loaded_from_the_start(loaded: set[str]) ->
     assert {"consulpy.http.api.app", "consulpy.http.api.routes", "twisted.web.http", "twisted.names.dns"} <= loaded
 
 
-@pytest.mark.parametrize("name", FOR_SOME_REQUESTS + FOR_SOME_CHECKS)
-def test_what_only_some_requests_or_checks_need_is_not(loaded: set[str], name: str) -> None:
+@pytest.mark.parametrize("name", FOR_SOME_REQUESTS + FOR_SOME_CHECKS + FOR_SOME_AGENTS)
+def test_what_only_some_requests_checks_or_agents_need_is_not(loaded: set[str], name: str) -> None:
     assert name not in loaded

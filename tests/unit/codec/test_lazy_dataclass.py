@@ -154,3 +154,35 @@ def test_the_own_comparison_and_hash_of_a_class_stay() -> None:
     assert (hash(Hashed(1)), Hashed(1) == Hashed(1), Hashed(1) == Hashed(2)) == (5, True, False)
     assert Compared(1) == Compared(2)
     assert hash(Compared(1)) == hash((1,))
+
+
+def test_a_method_that_another_thread_compiles_meanwhile_is_the_compiled_one() -> None:
+    @dataclass(slots=True)
+    class Record:
+        number: int
+
+    before = Record.__init__
+    first, second = Record(1), Record.__new__(Record)
+    before(second, 1)
+    assert first == second
+
+
+def test_each_class_of_a_chain_has_its_own_methods() -> None:
+    @dataclass(slots=True)
+    class First:
+        number: int
+
+    @dataclass(slots=True)
+    class Second(First):
+        text: str
+
+        def __repr__(self) -> str:
+            return f"<{First.__repr__(self)}>"
+
+    @dataclass(slots=True)
+    class Third(Second):
+        last: int = 0
+
+    assert repr(Second(1, "a")).endswith("Second(number=1)>")
+    assert (Third(1, "a", 2).last, Third(1, "a") == Third(1, "a"), Third(1, "a") == Second(1, "a")) == (2, True, False)
+    assert First(1) == First(1)

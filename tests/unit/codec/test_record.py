@@ -9,17 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import consulpy.http.api.routes
-import consulpy.rpc.endpoints  # noqa: F401 - all records are known once these are loaded
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.codec.record import Record
 from consulpy.errors import WireError
 from consulpy.gocompat.time import ZERO_TIME, from_wire, go_time
+from consulpy.http.api import routes
+from consulpy.rpc.methods import load_all
 from consulpy.structs.check import CheckDefinition, HealthCheck
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.requests import NodeRequest, RegisterRequest
 from consulpy.structs.service import NodeService, Weights
 from tests.harness.effort import cases
+
+routes.load_all()  # all records are known then
+load_all()
 
 SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     str: st.sampled_from(["", "web", "h\u00f6he", "\udcff"]),

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
 from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.codec.record import Record
 from consulpy.rpc.methods import METHODS

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.agent.features.keyring import base64_fault
 from consulpy.codec.msgpack import unpack
 from consulpy.codec.record import Record

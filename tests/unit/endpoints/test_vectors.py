@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.codec.msgpack import unpack
 from consulpy.codec.record import Record
-from consulpy.rpc.methods import METHODS
+from consulpy.rpc.methods import METHODS, load_all
 from consulpy.state.commands import decode
+
+load_all()
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "rpc"
 OURS = sorted(

@@ -21,7 +21,6 @@ from consulpy.local.aliases import Aliases
 from consulpy.local.persist.disk import JournaledDirectory
 from consulpy.local.state import LocalState
 from consulpy.local.sync.anti_entropy import AntiEntropy
-from consulpy.rpc import endpoints
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.server import Server
 from consulpy.state.log import MemoryLog
@@ -29,7 +28,6 @@ from consulpy.state.store import Store
 from consulpy.structs.node import Node
 from consulpy.testing.simulation.clock import HeapClock
 
-assert endpoints
 NAMES = 7
 #: What is the same for all objects of a program.
 SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)

@@ -2,7 +2,6 @@
 
 import pytest
 
-import consulpy.rpc.endpoints  # noqa: F401  (registers the methods)
 from consulpy.acl.authorizer import DENY_ALL
 from consulpy.errors import PermissionDenied
 from consulpy.http.api import routes
@@ -12,10 +11,11 @@ from consulpy.rpc.acl.filters import has_filter
 from consulpy.rpc.acl.guard import Guard
 from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.acl.table import ACCESS, _by_type
-from consulpy.rpc.methods import METHODS, Kind, Method
+from consulpy.rpc.methods import METHODS, Kind, Method, load_all
 from consulpy.structs.requests import Read
 
 routes.load_all()
+load_all()
 
 
 def test_every_method_says_what_it_wants() -> None:

@@ -8,7 +8,6 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.errors import NoLeader, RPCError
 from consulpy.rpc.forward import LeaderForwarder
 from consulpy.rpc.methods import METHODS

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.codec.msgpack import pack, unpack, unpack_from
 from consulpy.codec.record import go_names
 from consulpy.errors import WireError
 from consulpy.rpc.messages import MAX_CONTAINERS, ObjectReader, RequestHeader, ResponseHeader, reply_of
-from consulpy.rpc.methods import METHODS
+from consulpy.rpc.methods import METHODS, load_all
 from consulpy.rpc.yamux import HEADER, WINDOW, Connection, Flag, Reason, Stream, Type, frame
 from tests.harness.effort import cases
 
@@ -23,6 +22,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.binary(max_size=9), inner, max_size=4),
     max_leaves=12,
 )
+
+load_all()
 
 
 class End:

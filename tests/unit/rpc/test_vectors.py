@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-import consulpy.rpc.endpoints  # noqa: F401
 from consulpy.codec.msgpack import pack, unpack, unpack_from
 from consulpy.errors import WireError
 from consulpy.rpc.messages import ObjectReader, RequestHeader, ResponseHeader, pack_reply, reply_of
-from consulpy.rpc.methods import METHODS
+from consulpy.rpc.methods import METHODS, load_all
 from consulpy.rpc.yamux import HEADER, Connection, frame
 from tests.conftest import VECTORS
+
+load_all()
 
 RPC = VECTORS / "rpc"
 #: Vectors that are no pairs of request and reply, and where else they are read.

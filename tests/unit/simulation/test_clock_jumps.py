@@ -11,7 +11,6 @@ from consulpy.leader.session_ttl import SessionTimers
 from consulpy.local import api
 from consulpy.local.load import restore
 from consulpy.local.state import LocalState
-from consulpy.rpc import endpoints
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.server import Server
 from consulpy.state.commands import Register
@@ -23,7 +22,6 @@ from consulpy.structs.session import Session, SessionRequest
 from consulpy.testing.simulation.clock import HeapClock, NodeClock
 from tests.unit.simulation.test_whole_agents import Disk, Starter
 
-assert endpoints
 HOUR_S = 3600.0
 
 

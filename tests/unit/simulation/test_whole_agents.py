@@ -25,7 +25,6 @@ from consulpy.local.sync.anti_entropy import AntiEntropy
 from consulpy.local.sync.diff import same_check, same_node, same_service
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.member import JoinTarget
-from consulpy.rpc import endpoints
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import agent_tags
@@ -40,7 +39,6 @@ from consulpy.testing.simulation.clock import HeapClock, NodeClock
 from consulpy.testing.simulation.network import Conditions, Network
 from tests.harness.effort import cases
 
-assert endpoints
 SERVER = ("10.0.0.1", 7946)
 AGENTS, SERVICES = cases(100), 10
 #: Clocks of nodes differ by up to so many seconds, and are set by so many.
