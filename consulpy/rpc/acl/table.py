@@ -139,6 +139,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Operator.RaftGetConfiguration": _OPERATOR_READ,
     "Operator.RaftRemovePeerByAddress": _OPERATOR_WRITE,
     "Operator.RaftRemovePeerByID": _OPERATOR_WRITE,
+    "Operator.AutopilotState": _OPERATOR_READ,
     "Operator.ServerHealth": _OPERATOR_READ,
     "Operator.TransferLeader": _OPERATOR_WRITE,
     "Operator.Usage": _OPERATOR_READ,

@@ -13,6 +13,7 @@ from consulpy.rpc.server_metadata import server_of
 from consulpy.serf.members import Member, Status
 from consulpy.state.commands import Autopilot
 from consulpy.state.watch import WatchSet
+from consulpy.structs.autopilot_state import AutopilotState
 from consulpy.structs.operator import (
     AutopilotConfig,
     AutopilotSetRequest,
@@ -148,6 +149,12 @@ def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth: 
         stable_since=go_time(round(server.started_s)),
     )
     return ClusterHealth(healthy=True, failure_tolerance=0, servers=[own])
+
+
+@write("Operator.AutopilotState", SpecificRequest, AutopilotState)
+def autopilot_state(server: "Server", request: SpecificRequest) -> AutopilotState:
+    """The same by id, in the form of Consul 1.9."""
+    return AutopilotState.of(server_health(server, request))
 
 
 def quorum_health(servers: list[ServerHealth]) -> ClusterHealth:

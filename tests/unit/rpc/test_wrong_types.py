@@ -200,3 +200,14 @@ def test_a_delete_by_names_needs_the_right_to_the_destination() -> None:
     assert len(server.store.intentions.all(None)[1]) == 1
     assert asked(server, "Intention.Apply", {**body, "Op": "delete", "Token": MASTER}) == ""
     assert not server.store.intentions.all(None)[1]
+
+
+def test_the_state_of_autopilot_as_a_newer_agent_asks_it() -> None:
+    server = make_server(Clock())
+    state = asked(server, "Operator.AutopilotState", {"Datacenter": "dc1"}).to_wire()
+    assert (state["Healthy"], state["FailureTolerance"], state["Leader"]) == (True, 0, server.node_id)
+    assert state["Voters"] == [server.node_id]
+    only = state["Servers"][server.node_id]
+    assert (only["State"], only["Server"]["Name"], only["Server"]["NodeStatus"]) == ("leader", "s1", "alive")
+    assert only["Health"]["Healthy"]
+    assert len(only["Health"]["StableSince"]) == 15
