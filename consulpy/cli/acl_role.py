@@ -9,6 +9,7 @@ from consulpy.cli.acl_common import (
     NO_MERGE,
     POLICIES,
     SHOWS,
+    TEMPLATED,
     USES_SERVERS,
     merged,
     node_identities,
@@ -18,6 +19,7 @@ from consulpy.cli.acl_common import (
     role_id_by_name,
     saying,
     service_identities,
+    templated_policies,
     text_flag,
 )
 from consulpy.cli.command import Invocation, command, group
@@ -55,7 +57,7 @@ def _show(given: Invocation, role: dict[str, Any]) -> int:
           -policy-id b52fc3de-5 -policy-name "acl-replication" \\
           -service-identity "web" -service-identity "db:east,west"
 """,
-    flags=[*SHOWS, _NAME, _DESCRIPTION, *POLICIES, *IDENTITIES],
+    flags=[*SHOWS, _NAME, _DESCRIPTION, *POLICIES, *IDENTITIES, *TEMPLATED],
     **USES_SERVERS,
 )
 def create(given: Invocation) -> int:
@@ -63,7 +65,7 @@ def create(given: Invocation) -> int:
     values = given.values
     if not values["name"]:
         raise ConfigError("Missing require '-name' flag")
-    if not any(values[flag.name] for flag in (*POLICIES, *IDENTITIES)):
+    if not any(values[flag.name] for flag in (*POLICIES, *IDENTITIES, TEMPLATED[0])):
         raise ConfigError(
             "Cannot create a role without specifying -policy-name, -policy-id, -service-identity, or -node-identity at "
             "least once"
@@ -75,6 +77,8 @@ def create(given: Invocation) -> int:
         "ServiceIdentities": service_identities(given),
         "NodeIdentities": node_identities(given),
     }
+    if templated := templated_policies(given):
+        role["TemplatedPolicies"] = templated
     with saying("Failed to create new role"):
         return _show(given, given.client.put("/v1/acl/role", {"dc": given.query["dc"]}, role))
 
@@ -135,7 +139,7 @@ else is emptied.
     $ consulpy acl role update -id abcd -name "better-name"
     $ consulpy acl role update -id abcd -service-identity "web"
 """,
-    flags=[*SHOWS, _ID, _NAME, _DESCRIPTION, *POLICIES, *IDENTITIES, NO_MERGE],
+    flags=[*SHOWS, _ID, _NAME, _DESCRIPTION, *POLICIES, *IDENTITIES, *TEMPLATED, NO_MERGE],
     **USES_SERVERS,
 )
 def update(given: Invocation) -> int:
@@ -152,6 +156,7 @@ def update(given: Invocation) -> int:
         "ServiceIdentities": service_identities(given),
         "NodeIdentities": node_identities(given),
     }
+    templated = templated_policies(given)
     with saying("Error when retrieving current role"):
         old = given.client.get(f"/v1/acl/role/{part(found)}", given.query)
     if not values["no-merge"]:
@@ -159,6 +164,9 @@ def update(given: Invocation) -> int:
             role[field] = role[field] or old.get(field, "")
         for field in ("Policies", "ServiceIdentities", "NodeIdentities"):
             role[field] = merged(old.get(field), role[field])
+        templated = merged(old.get("TemplatedPolicies"), templated)
+    if templated:
+        role["TemplatedPolicies"] = templated
     with saying(f'Error updating role "{found}"'):
         return _show(given, given.client.put(f"/v1/acl/role/{part(found)}", {"dc": given.query["dc"]}, role))
 

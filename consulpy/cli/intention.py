@@ -1,4 +1,4 @@
-"""`consulpy intention create|check|get|match|delete`."""
+"""`consulpy intention create|check|get|list|match|delete`."""
 
 import sys
 from datetime import datetime
@@ -9,6 +9,7 @@ from consulpy.cli.catalog import equals_pair
 from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
+from consulpy.cli.table import table
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
 from consulpy.codec.strict_json import JsonError, parse
@@ -218,6 +219,44 @@ def check(given: Invocation) -> int:
     else:
         given.out("Allowed" if found["Allowed"] else "Denied")
     return 0 if found["Allowed"] else 1
+
+
+@command(
+    "intention list",
+    "List intentions.",
+    usage="intention list",
+    about="""
+List all intentions, in the order in which they are evaluated.
+""",
+    flags=[FORMAT],
+    uses_agent=True,
+    uses_servers=True,
+)
+def list_all(given: Invocation) -> int:
+    """Print the intentions as a table."""
+    try:
+        found = given.client.get(_PATH, given.query) or []
+    except ClientError as error:
+        say(error, "Failed to retrieve the intentions list")
+        return 1
+    if given.values["format"] == "json":
+        given.out(as_json(found))
+        return 0
+    if not found:
+        given.err("There are no intentions.")
+        return 0
+    rows = [
+        [
+            each.get("ID", ""),
+            _full(each.get("SourceNS", ""), each["SourceName"]),
+            each.get("Action") or "",
+            _full(each.get("DestinationNS", ""), each["DestinationName"]),
+            str(each.get("Precedence", "")),
+        ]
+        for each in found
+    ]
+    given.out(table([["ID", "Source", "Action", "Destination", "Precedence"], *rows]))
+    return 0
 
 
 @command(

@@ -232,6 +232,7 @@ def placed(error: ConfigError, places: Mapping[str, str]) -> ConfigError:
     if any(text.startswith(f"{place}:") for place in places.values()):
         return error
     for word in re.findall(r"[a-z][a-z0-9_.]*[a-z0-9_]", text):
-        if word in places:
-            return ConfigError(f"{places[word]}: {text}")
+        for path in (word, *(f"tls.{block}.{word}" for block in ("internal_rpc", "https", "defaults"))):
+            if path in places:
+                return ConfigError(f"{places[path]}: {text}")
     return error

@@ -252,3 +252,26 @@ def test_the_keys_of_a_snapshot_are_measured(tmp_path: Path, capsys: pytest.Capt
     assert [line[:2] for line in lines if line and line[0] in ("vault", "app")] == [["vault", "2"]]
     assert lines[-1][0] == "Total"
     assert lines[-1][1].endswith("KB")
+
+
+def test_a_role_keeps_and_gets_templated_policies(agent: Agent) -> None:
+    role_id = "11111111-2222-3333-4444-5555555555aa"
+    old = {"ID": role_id, "Name": "r", "TemplatedPolicies": [{"TemplateName": "builtin/dns"}], "CreateIndex": 1}
+    agent.answers |= {f"GET /v1/acl/role/{role_id}": old, f"PUT /v1/acl/role/{role_id}": old | {"ModifyIndex": 1}}
+    assert main(["acl", "role", "update", "-id", role_id, "-description", "x"]) == 0
+    assert agent.asked[-1][3]["TemplatedPolicies"] == [{"TemplateName": "builtin/dns"}]
+    assert main(["acl", "role", "update", "-id", role_id, "-templated-policy", "builtin/node", "-var", "name:n1"]) == 0
+    assert [each["TemplateName"] for each in agent.asked[-1][3]["TemplatedPolicies"]] == ["builtin/dns", "builtin/node"]
+
+
+def test_intentions_are_listed(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"ID": "i", "SourceName": "web", "DestinationName": "db", "Action": "allow", "Precedence": 9}
+    agent.answers["GET /v1/connect/intentions"] = [row]
+    assert main(["intention", "list"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["ID", "Source", "Action", "Destination", "Precedence"],
+        ["i", "web", "allow", "db", "9"],
+    ]
+    agent.answers["GET /v1/connect/intentions"] = []
+    assert main(["intention", "list"]) == 0
+    assert capsys.readouterr().err == "There are no intentions.\n"
