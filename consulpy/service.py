@@ -19,6 +19,7 @@ from consulpy.agent.agent import Agent
 from consulpy.agent.process import systemd, watchdog
 from consulpy.agent.process.agent_files import AgentFiles
 from consulpy.agent.process.descriptors import raise_limit
+from consulpy.agent.process.event_loop import dispatch_directly
 from consulpy.agent.process.logs import LogSink
 from consulpy.agent.report import banner
 from consulpy.codec.secrets import text_without_secrets
@@ -145,6 +146,7 @@ class _TwistdService(AgentService):
         except ConfigError as error:
             _exit_with(error)
         _tune_interpreter()
+        dispatch_directly(self._reactor)
         watchdog.install(self._reactor, self.agent.metrics, self.agent.turn)
         systemd.install(self._reactor, self.agent)
 
@@ -163,6 +165,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
     except ConfigError as error:
         _exit_with(error)
     _tune_interpreter()
+    dispatch_directly(reactor)
     watchdog.install(reactor, started.agent.metrics, started.agent.turn)
     systemd.install(reactor, started.agent)
     print("==> consulpy agent running!", flush=True)

@@ -126,6 +126,9 @@ class Record:
 
         Raises `WireError` naming the field that has the wrong type.
         """
+        if type(raw) is dict:
+            read: Self = _reader(cls)(raw)
+            return read
         if raw is None:
             return cls()
         if isinstance(raw, list):  # a struct may come as an array in declared order
@@ -159,17 +162,18 @@ class Record:
 _Compiled = TypeVar("_Compiled")
 
 
-def _once_per_class(compile_class: Callable[[Any], _Compiled]) -> Callable[[Any], _Compiled]:
-    """Compile each record class once (`functools.cache`, whose stub refuses unhashable instances' classes)."""
-    known: dict[Any, _Compiled] = {}
+class _PerClass(dict[Any, _Compiled]):
+    def __init__(self, compile_class: Callable[[Any], _Compiled]) -> None:
+        self._compile_class = compile_class
 
-    def look_up(cls: Any) -> _Compiled:
-        found = known.get(cls)
-        if found is None:
-            found = known[cls] = compile_class(cls)
+    def __missing__(self, cls: Any) -> _Compiled:
+        found = self[cls] = self._compile_class(cls)
         return found
 
-    return look_up
+
+def _once_per_class(compile_class: Callable[[Any], _Compiled]) -> Callable[[Any], _Compiled]:
+    """Compile each record class once (`functools.cache`, whose stub refuses unhashable instances' classes)."""
+    return _PerClass(compile_class).__getitem__
 
 
 @_once_per_class

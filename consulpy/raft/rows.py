@@ -1,7 +1,7 @@
 """How entries and metadata stand in the rows of the log file (`consulpy.raft.disk`)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from consulpy.codec.msgpack import pack, text, unpack
 from consulpy.errors import WireError
@@ -40,17 +40,19 @@ def unpack_hard_state(data: bytes) -> HardState:
 
 def rows_of(entries: Sequence[LogEntry]) -> Iterator[tuple[int, bytes]]:
     """Rows of entries of one term each: the index of the first, and the row."""
-    items: list[Any] = []
-    first = 0
-    for position, entry in enumerate(entries):
-        if not items:
-            first = entry.index
-        is_plain = entry.type == COMMAND and entry.extensions is None and entry.data is not None
-        items.append(entry.data if is_plain else [entry.type, entry.data, entry.extensions])
-        following = entries[position + 1] if position + 1 < len(entries) else None
-        if following is None or following.term != entry.term or len(items) >= _ROW_ENTRIES:
-            yield first, _ROW + pack([entry.term, items])
-            items = []
+    start = 0
+    while start < len(entries):
+        end, term = min(start + _ROW_ENTRIES, len(entries)), entries[start].term
+        while entries[end - 1].term != term:  # terms never fall
+            end -= 1
+        items = [
+            entry.data
+            if entry.type == COMMAND and entry.extensions is None and entry.data is not None
+            else [entry.type, entry.data, entry.extensions]
+            for entry in entries[start:end]
+        ]
+        yield entries[start].index, _ROW + pack([term, items])
+        start = end
 
 
 def entries_in(first: int, row: bytes) -> Iterator[LogEntry]:
