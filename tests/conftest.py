@@ -59,11 +59,27 @@ def pytest_configure() -> None:
     _no_namespaces = _own_network()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
     """Twice the cores, since most of the system tests wait; or as PYTEST_XDIST_AUTO_NUM_WORKERS says."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     return 2 * len(os.sched_getaffinity(0)) if sys.platform == "linux" else 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """In one network that all workers share, files of a folder, which may use the same addresses, go to one worker."""
+    if not _no_namespaces:
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadFolderScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return file.rpartition("/")[0] if file.startswith("tests/system/") else file
+
+    return LoadFolderScheduling(config, log)
 
 
 def pytest_collection_finish() -> None:

@@ -276,13 +276,18 @@ def test_an_agent_that_starts_again_with_another_ca_is_followed(tmp_path: Path) 
         program = Echo()
         options = ("consulpy", "connect", "proxy", "-http-addr", f"{address}:8500")
         behind = ("-service", "db", "-service-addr", program.address, "-listen", f"{address}:{PUBLIC}", "-register")
-        made.start("behind", *options, *behind)
-        made.start("front", *options, "-service", "web", "-upstream", f"db:{address}:{LOCAL}")
+        proxies = [
+            made.start("behind", *options, *behind),
+            made.start("front", *options, "-service", "web", "-upstream", f"db:{address}:{LOCAL}"),
+        ]
         eventually(lambda: say(b"hello", LOCAL, address) == b"HELLO", "bytes pass")
         first.kill()
         made.start("second", *agent)
+        services = f"{address}:8500/v1/agent/services"
+        eventually(lambda: list(ask(services)) == ["db-proxy"], "it is registered again")
+        for proxy in proxies:  # the first pair of leaf and roots, then another leaf, then other roots
+            eventually(lambda proxy=proxy: "in use, renewal 3" in proxy.output, "new certificates and roots")
         eventually(lambda: say(b"hello", LOCAL, address) == b"HELLO", "bytes pass again")
-        assert list(ask(f"{address}:8500/v1/agent/services")) == ["db-proxy"]
         program.close()
 
 

@@ -109,9 +109,14 @@ def test_the_way_between_is_named(
 @pytest.mark.parametrize("victim", OTHERS)
 def test_large_datagrams_that_are_lost_are_found_by_doctor(machines: Machines, victim: str) -> None:
     machines[victim].filter("input udp dport 8301 meta length > 1200 drop")
-    eventually(lambda: machines["a"].fails() == {"large-datagrams-lost"}, "doctor finds it", within_s=90)
-    target = machines["a"].fails("-target", machines[victim].address)
-    assert target == {"large-datagrams-lost"}
+    for flags in ((), ("-target", machines[victim].address)):
+
+        def finds(*flags: str) -> bool:
+            assert machines["a"].fails(*flags) == {"large-datagrams-lost"}
+            return True
+
+        # an agent on a busy machine says for a moment that it is slow itself
+        eventually(lambda flags=flags: finds(*flags), f"doctor {flags} finds it", within_s=90)
 
 
 @pytest.mark.parametrize("victim", OTHERS)

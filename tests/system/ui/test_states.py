@@ -123,9 +123,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     )
     host = Host(directory)
-    http = "127.76.0.1:8500"
+    http = "127.79.0.1:8500"
     try:
-        start(host, "127.76.0.1", *SERVER, "-config-file", str(config))
+        start(host, "127.79.0.1", *SERVER, "-config-file", str(config))
         with_token = f"?token={MANAGEMENT}"
         eventually(lambda: ask(f"{http}/v1/acl/tokens{with_token}"), "the management token is there", START_S)
         ask(

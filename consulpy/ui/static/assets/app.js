@@ -157,8 +157,13 @@ class App {
     this._arrive(false);
   }
 
+  /** The route of the address: until its page is loaded, the view is still the one before. */
+  here() {
+    return parse(location.pathname.slice(base.length), new URLSearchParams(location.search));
+  }
+
   async _arrive(isMove, y = 0) {
-    const route = parse(location.pathname.slice(base.length), new URLSearchParams(location.search));
+    const route = this.here();
     if (!route.dc && route.page === 'setting') route.dc = this.ownDatacenter;
     if (route.page === '') {
       const dc = route.dc || this.ownDatacenter;

@@ -48,7 +48,7 @@ export function frame(app) {
 function chooser(app, route) {
   const names = [...new Set([route.dc, ...(app.datacenters.body ?? [])])].filter(Boolean).sort();
   if (names.length < 2) return html`<span class="dc">${name(names[0] ?? '')}</span>`;
-  const choose = (event) => app.navigate(elsewhere(route, event.target.value));
+  const choose = (event) => app.navigate(elsewhere(app.here(), event.target.value));
   return html`<select class="dc" aria-label="Datacenter" ${chosen(route.dc)} @change=${choose}>
     ${names.map((each) => html`<option .value=${each}>${visible(each)}</option>`)}
   </select>`;
