@@ -257,13 +257,13 @@ def test_another_datacenter_and_another_content_path(browser: "Browser", tmp_pat
     host = Host(tmp_path)
     try:
         path = ("-ui-content-path", "tools/ui")
-        start(host, "127.78.0.1", *SERVER, *path, "-serf-wan-bind", "127.78.0.1")
-        start(host, "127.78.0.2", *SERVER, *path, "-datacenter", "dc2", "-retry-join-wan", "127.78.0.1")
-        known = "127.78.0.1:8500/v1/catalog/datacenters"
+        start(host, "127.94.0.1", *SERVER, *path, "-serf-wan-bind", "127.94.0.1")
+        start(host, "127.94.0.2", *SERVER, *path, "-datacenter", "dc2", "-retry-join-wan", "127.94.0.1")
+        known = "127.94.0.1:8500/v1/catalog/datacenters"
         eventually(lambda: sorted(ask(known)) == ["dc1", "dc2"], "the datacenters know each other", START_S)
-        eventually(lambda: ask("127.78.0.1:8500/v1/catalog/nodes?dc=dc2"), "dc2 answers", START_S)
-        ask("127.78.0.1:8500/v1/kv/far?dc=dc2", "PUT", b"away")
-        with visitor(browser, "127.78.0.1:8500", "/tools/ui/") as see:
+        eventually(lambda: ask("127.94.0.1:8500/v1/catalog/nodes?dc=dc2"), "dc2 answers", START_S)
+        ask("127.94.0.1:8500/v1/kv/far?dc=dc2", "PUT", b"away")
+        with visitor(browser, "127.94.0.1:8500", "/tools/ui/") as see:
             see.allowed_statuses.update((429, 500))  # autopilot of servers that have just started
             page = see.go("")
             page.get_by_role("heading", name="Overview", exact=True).wait_for()
@@ -271,7 +271,7 @@ def test_another_datacenter_and_another_content_path(browser: "Browser", tmp_pat
             page.get_by_role("combobox", name="Datacenter").select_option("dc2")
             page.get_by_role("link", name="far").click()
             expect(page.get_by_role("textbox", name="Value")).to_have_value("away")
-            assert page.url == "http://127.78.0.1:8500/tools/ui/dc2/kv/far/edit"
+            assert page.url == "http://127.94.0.1:8500/tools/ui/dc2/kv/far/edit"
             page.get_by_role("link", name="Nodes").click()
             expect(page.get_by_text("This agent is in another datacenter")).to_be_visible()
             page.go_back()
