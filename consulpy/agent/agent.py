@@ -391,7 +391,10 @@ class Agent(AgentParts):
 
         return reset(self)
 
-    def keyring(self, operation: str, key: str, relay_factor: int) -> "Deferred[list[dict[str, Any]]]":
-        """Run a key operation in all pools, WAN first. Fails with `RPCError`."""
+    def keyring(
+        self, operation: str, key: str, relay_factor: int, local_only: bool = False
+    ) -> "Deferred[list[dict[str, Any]]]":
+        """Run a key operation in all pools, WAN first; `local_only`: not in the WAN pool. Fails with `RPCError`."""
         pools = [(pool.serf, pool is self._wan_pool) for pool in reversed(self._pools())]
+        pools = [each for each in pools if not (local_only and each[1])]
         return Deferred.fromCoroutine(keyring.operate(pools, self.datacenter, operation, key, relay_factor))

@@ -177,9 +177,11 @@ class FakeAgent:
         self.monitors.append(entry)
         return lambda: self.monitors.remove(entry)
 
-    def keyring(self, operation: str, key: str, relay_factor: int) -> "Deferred[list[dict[str, Any]]]":
+    def keyring(
+        self, operation: str, key: str, relay_factor: int, local_only: bool = False
+    ) -> "Deferred[list[dict[str, Any]]]":
         self.keys.append((operation, key, relay_factor))
-        return succeed([{"WAN": False}])
+        return succeed([{"WAN": False}] if local_only else [{"WAN": True}, {"WAN": False}])
 
 
 @dataclass

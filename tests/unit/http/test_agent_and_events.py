@@ -1,6 +1,7 @@
 """The agent's own endpoints and user events, through the harness."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -185,6 +186,31 @@ def test_keyring_operations(harness: HttpHarness) -> None:
     harness.tell("POST /v1/operator/keyring", {"Key": "k"})
     harness.tell("DELETE /v1/operator/keyring", {"Key": "k"})
     assert harness.agent.keys == [("list", "", 2), ("install", "k", 0), ("remove", "k", 0)]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "pools"),
+    [
+        ("local-only", 200, 2),
+        ("local-only=false", 200, 2),
+        ("local-only=true", 200, 1),
+        ("local-only=1", 200, 1),
+        ("local-only=xyz", 400, 'Error parsing local-only: strconv.ParseBool: parsing "xyz": invalid syntax'),
+    ],
+)
+def test_keys_without_the_wan_pool(harness: HttpHarness, query: str, status: int, pools: Any) -> None:
+    """As a real agent answers."""
+    answer = harness.ask(f"GET /v1/operator/keyring?{query}")
+    assert answer.status == status
+    assert (len(answer.json) if status == 200 else answer.text) == (pools if status == 200 else f"Bad request: {pools}")
+
+
+def test_only_lists_of_keys_are_local(harness: HttpHarness) -> None:
+    refused = harness.ask("PUT /v1/operator/keyring?local-only=true", {"Key": "k"})
+    text = "Bad request: Invalid use of local-only: local-only can only be set for list requests"
+    assert (refused.status, refused.text) == (400, text)
+    assert harness.agent.keys == []
+    assert harness.ask("PUT /v1/operator/keyring?local-only=false", {"Key": "k"}).status == 200
 
 
 def test_an_event_comes_back_with_its_time(harness: HttpHarness) -> None:

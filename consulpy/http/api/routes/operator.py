@@ -11,6 +11,7 @@ from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http.api.params import apply_to_read, apply_to_write, token
 from consulpy.http.api.routing import Request, Response, route
+from consulpy.local.api import parse_bool
 from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
 from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
@@ -41,8 +42,21 @@ async def _keyring(agent: "AgentInterface", request: Request) -> Response:
         except GoError as error:
             raise BadRequest(f"Bad request: Request decode failed: {error}") from None
     relay_factor = _relay_factor(request.query.get("relay-factor"))
-    found = await agent.keyring(operation, key, relay_factor)
+    local_only = _local_only(request)
+    found = await agent.keyring(operation, key, relay_factor, local_only)
     return Response(found) if operation == "list" else Response()
+
+
+def _local_only(request: Request) -> bool:
+    """`?local-only`: without the WAN pool; for lists only."""
+    text = request.query.get("local-only")
+    value = parse_bool(text) if text else False
+    if value is None:
+        fault = f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax"
+        raise BadRequest(f"Bad request: Error parsing local-only: {fault}")
+    if value and request.method != "GET":
+        raise BadRequest("Bad request: Invalid use of local-only: local-only can only be set for list requests")
+    return value
 
 
 def _relay_factor(text: str) -> int:
