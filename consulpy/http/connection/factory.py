@@ -49,8 +49,9 @@ class HttpFactory(HTTPFactory):
         self.connections_per_client = connections_per_client
         self.dispatcher = dispatcher or Dispatcher(None, None, None, reactor.seconds)
         self.seconds = reactor.seconds
-        #: Stores large bodies.
+        #: Stores large bodies, so many at present.
         self.in_thread = in_thread
+        self.uploads = 0
         #: Timeouts of connections without a channel.
         self.idle = IdleTimeouts(reactor, limits.idle_s)
         #: Of connections and requests.

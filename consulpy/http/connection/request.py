@@ -13,10 +13,12 @@ from consulpy.http.api.large_body import Parts, Producer
 from consulpy.http.errors import error_response
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
-from consulpy.rpc.spool_file import InThread, Spool, SpoolSender, SpoolWriter
+from consulpy.rpc.spool_file import MEMORY_BYTES, InThread, Spool, SpoolSender, SpoolWriter
 
 #: The route with larger bodies: `ARCHIVE_LIMIT`.
 SNAPSHOT_PATH: Final = b"/v1/snapshot"
+#: Large bodies that are stored at the same time.
+UPLOADS_MAX: Final = 8
 
 
 def _relative(uri: bytes) -> bytes:
@@ -40,6 +42,8 @@ class ApiRequest(Request):
     #: The body of a request whose body may be large; `content` is empty then.
     _upload: SpoolWriter | None = None
     _is_upload_taken = False
+    #: Whether it is on the disk, and counted there.
+    _is_upload_large = False
 
     #: The agent's own requests take the fast path only (`FastRequest.is_internal`).
     is_internal = False
@@ -53,8 +57,9 @@ class ApiRequest(Request):
             length = 0
         self.content = BytesIO()  # Twisted's own would be a file on disk if large
         if self._is_snapshot:
-            self._upload = SpoolWriter(self.channel.factory.in_thread, self.channel.set_reading)
-            self.on_end(self._forget_upload)
+            factory = self.channel.factory
+            self._upload = SpoolWriter(factory.in_thread, self.channel.set_reading)
+            self.on_end(lambda: self._forget_upload(factory))
 
     def handleContentChunk(self, data: bytes) -> None:
         """Append to the body, up to the limit."""
@@ -62,6 +67,8 @@ class ApiRequest(Request):
         if self._size > self._limit:
             self._refuse()
         elif self._upload is not None:
+            if self._size > MEMORY_BYTES and not self._is_upload_large:
+                self._count_upload()
             self._upload.write(data)
         else:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
@@ -85,7 +92,19 @@ class ApiRequest(Request):
         self._is_upload_taken = True
         return self._upload.finish()
 
-    def _forget_upload(self) -> None:
+    def _count_upload(self) -> None:
+        """Large bodies come before it is known whether the client may send them: so many of them fill no disk."""
+        factory = self.channel.factory
+        if factory.uploads >= UPLOADS_MAX:
+            text = f"More than {UPLOADS_MAX} snapshots are being received, try again later."
+            self.channel.refuse(error_response("503 Service Unavailable", text))
+        else:
+            factory.uploads += 1
+            self._is_upload_large = True
+
+    def _forget_upload(self, factory: Any) -> None:
+        factory.uploads -= self._is_upload_large
+        self._is_upload_large = False
         if self._upload is not None and not self._is_upload_taken:
             self._upload.abandon()
 

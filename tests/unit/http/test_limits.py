@@ -8,7 +8,9 @@ from twisted.internet.address import IPv4Address
 from consulpy.http.connection.channel import LINGER_S
 from consulpy.http.connection.factory import REFUSING_MAX
 from consulpy.http.connection.limits import BODY_MAX_BYTES, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, ConnectionLimits
+from consulpy.http.connection.request import UPLOADS_MAX
 from consulpy.http.errors import HEADERS_MAX_BYTES
+from consulpy.rpc.spool_file import MEMORY_BYTES
 from tests.harness.http import HttpHarness, InMemoryClient
 
 
@@ -45,6 +47,27 @@ def test_a_body_in_chunks_is_counted(harness: HttpHarness) -> None:
     assert asking.answer is not None
     assert asking.answer.status == 413
     assert asking.raw.count(b"HTTP/1.1") == 1
+
+
+def test_so_many_snapshots_are_received_at_a_time(harness: HttpHarness) -> None:
+    """Each may be large, and comes before it is known whether its client may send it."""
+    head = b"PUT /v1/snapshot HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (3 * MEMORY_BYTES)
+    body = bytes(MEMORY_BYTES + 1)
+    open_ = [begun(harness, head + body) for _ in range(UPLOADS_MAX)]
+    assert [each.answer for each in open_] == [None] * UPLOADS_MAX
+    small = begun(harness, head + bytes(MEMORY_BYTES))
+    assert small.answer is None
+    small.send(b"x")
+    assert small.answer is not None
+    assert (small.answer.status, small.answer.headers["connection"]) == (503, "close")
+
+    open_[0].hang_up()
+    again = begun(harness, head + body)
+    assert again.answer is None
+    again.hang_up()
+    for each in open_[1:]:
+        each.hang_up()
+    assert harness.service.factory.uploads == 0
 
 
 def test_a_body_in_chunks_arrives_whole(harness: HttpHarness) -> None:
