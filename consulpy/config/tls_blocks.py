@@ -2,8 +2,8 @@
 
     tls { defaults { ca_file = "ca.pem" } https { verify_incoming = false } }
 
-Values missing in `internal_rpc` or `https` come from `defaults`, then from the flat keys. Settings of HTTPS that differ
-from port 8300 are returned beside the flat keys.
+Values missing in `internal_rpc` or `https` come from the flat keys of that port alone, then from `defaults`, then from
+the other flat keys. Settings of HTTPS that differ from port 8300 are returned beside the flat keys.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,12 @@ from typing import Any, Final
 #: Keys that port 8300 and HTTPS may set separately.
 _SHARED: Final = ("ca_file", "ca_path", "cert_file", "key_file", "tls_min_version", "tls_cipher_suites")
 _FLAT: Final = (*_SHARED, "verify_incoming", "verify_outgoing", "verify_server_hostname")
+#: Flat keys of one port, and what they are called in its block.
+_OF_PORT: Final = {
+    "verify_incoming_rpc": ("internal_rpc", "verify_incoming"),
+    "verify_incoming_https": ("https", "verify_incoming"),
+    "verify_server_hostname": ("internal_rpc", "verify_server_hostname"),
+}
 _VERSIONS: Final = {"TLSv1_0": "tls10", "TLSv1_1": "tls11", "TLSv1_2": "tls12", "TLSv1_3": "tls13", "TLS_AUTO": "tls12"}
 _DEFAULT: Final = {"tls_min_version": "tls12"}
 
@@ -19,9 +25,14 @@ _DEFAULT: Final = {"tls_min_version": "tls12"}
 def warnings_of(found: Mapping[str, Any]) -> Iterator[str]:
     """Warnings for flat keys that the block overrides."""
     for name in _FLAT:
-        nested = [path for path in found if path.startswith("tls.") and path.endswith(f".{name}")]
+        block = _OF_PORT[name][0] if name in _OF_PORT else ""
+        nested = [path for path in found if path.startswith(f"tls.{block}") and path.endswith(f".{name}")]
         if name in found and nested:
             yield f"{name} is given at the top and as {' and '.join(sorted(nested))}: the latter counts"
+    for name in ("verify_incoming_rpc", "verify_incoming_https"):
+        path = "tls." + ".".join(_OF_PORT[name])
+        if name in found and path in found:
+            yield f"{name} is given at the top and as {path}: the latter counts"
 
 
 def fold(found: dict[str, Any]) -> dict[str, str]:
@@ -47,13 +58,18 @@ def fold(found: dict[str, Any]) -> dict[str, str]:
         if https != rpc:
             overrides[name] = https
     everywhere = found.pop("verify_incoming", False)
-    for block, path in (("internal_rpc", "verify_incoming_rpc"), ("https", "verify_incoming_https")):
-        nested = of(block, "verify_incoming")
-        found[path] = (everywhere or before.get(path, False)) if nested is None else nested
+    for path in ("verify_incoming_rpc", "verify_incoming_https"):
+        block, name = _OF_PORT[path]
+        if path in before and f"tls.{block}.{name}" not in before:
+            found[path] = everywhere or before[path]
+        else:
+            nested = of(block, name)
+            found[path] = everywhere if nested is None else nested
     outgoing = of("internal_rpc", "verify_outgoing")
     if outgoing is not None:
         found["verify_outgoing"] = outgoing
-    hostname = before.get("tls.internal_rpc.verify_server_hostname", before.get("tls.defaults.verify_server_hostname"))
-    if hostname is not None:
-        found["verify_server_hostname"] = hostname
+    hostname = before.get("tls.internal_rpc.verify_server_hostname", before.get("verify_server_hostname"))
+    found["verify_server_hostname"] = (
+        before.get("tls.defaults.verify_server_hostname", False) if hostname is None else hostname
+    )
     return overrides

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor as _reactor
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -208,6 +208,22 @@ async def test_udp_is_critical_where_nothing_listens() -> None:
         assert probe.timed_out() == Result("passing", f"UDP connect {target}: Success")
     found = await outcome(UdpProbe(reactor, Dialer(reactor), target, 5.0))
     assert (found.status, "connection refused" in found.output) == ("critical", True)
+
+
+@pytest.mark.parametrize("says", [None, b"", b"x" * 2000], ids=["an echo", "nothing", "much"])
+@pytest_twisted.ensureDeferred
+async def test_udp_passes_where_something_answers(says: bytes | None) -> None:
+    class Echo(DatagramProtocol):
+        def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+            assert self.transport is not None
+            self.transport.write(datagram if says is None else says, addr)
+
+    port = reactor.listenUDP(0, Echo(), interface=HOST)
+    target = f"{HOST}:{port.getHost().port}"
+    assert await outcome(UdpProbe(reactor, Dialer(reactor), target, 5.0)) == Result(
+        "passing", f"UDP connect {target}: Success"
+    )
+    await port.stopListening()
 
 
 class Moved(Resource):

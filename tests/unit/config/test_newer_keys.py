@@ -287,6 +287,22 @@ FILES = 'ca_file = "ca" cert_file = "c" key_file = "k"'
             f"{FILES} verify_incoming_rpc = true",
         ),
         (
+            f"verify_incoming_rpc = true tls {{ defaults {{ {FILES} verify_incoming = false }} }}",
+            f"{FILES} verify_incoming_rpc = true",
+        ),
+        (
+            f"verify_incoming_https = true tls {{ defaults {{ {FILES} }} https {{ verify_incoming = false }} }}",
+            FILES,
+        ),
+        (
+            f"verify_server_hostname = true tls {{ defaults {{ {FILES} verify_server_hostname = false }} }}",
+            f"{FILES} verify_server_hostname = true",
+        ),
+        (
+            f"verify_server_hostname = true tls {{ internal_rpc {{ verify_server_hostname = false }} }} {FILES}",
+            FILES,
+        ),
+        (
             f'tls {{ defaults {{ {FILES} }} internal_rpc {{ ca_file = "a" }} https {{ ca_file = "a" }} }}',
             FILES.replace('"ca"', '"a"'),
         ),
@@ -306,6 +322,16 @@ def test_the_block_wins_over_flat_keys_and_says_so() -> None:
     config = hcl('ca_file = "old" tls { defaults { ca_file = "new" } }')
     assert config.ca_file == "new"
     assert config.warnings == ("ca_file is given at the top and as tls.defaults.ca_file: the latter counts",)
+
+
+def test_the_key_of_one_port_is_overridden_by_its_block_alone() -> None:
+    said = (
+        'verify_incoming_rpc = true tls { %s { verify_incoming = false } } ca_file = "a" cert_file = "c" key_file = "k"'
+    )
+    assert hcl(said % "defaults").warnings == ()
+    assert hcl(said % "internal_rpc").warnings == (
+        "verify_incoming_rpc is given at the top and as tls.internal_rpc.verify_incoming: the latter counts",
+    )
 
 
 def test_https_may_have_files_of_its_own(tmp_path: Path) -> None:
