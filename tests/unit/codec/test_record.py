@@ -1,6 +1,7 @@
 """Records: what is written is read again, in the full form of the wire and in the sparse one of our own files."""
 
 import dataclasses
+import gc
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -73,6 +74,7 @@ def of_record(cls: Any, depth: int) -> st.SearchStrategy[Any] | None:
     return st.builds(cls, **typing.cast(Any, fields))
 
 
+gc.collect()  # `dataclass(slots=True)` leaves the class without slots behind
 CLASSES = sorted(set(classes()), key=lambda cls: f"{cls.__module__}.{cls.__qualname__}")
 
 
