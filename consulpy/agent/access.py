@@ -164,6 +164,6 @@ def agent_access(
     if not acl.enabled:
         return AgentAccess(tokens, config.node_name, default_policy=acl.default_policy)
     if server is not None:
-        return AgentAccess(tokens, config.node_name, server.guard.identify, acl.default_policy)
+        return AgentAccess(tokens, config.node_name, server.guard.identify, acl.default_policy, acl.down_policy)
     remote = _remote(config, reactor, caller, config.datacenter)  # whose servers know its local tokens too
-    return AgentAccess(tokens, config.node_name, remote.resolve, acl.default_policy)
+    return AgentAccess(tokens, config.node_name, remote.resolve, acl.default_policy, acl.down_policy)

@@ -16,7 +16,7 @@ from consulpy.structs.acl import Token
 class AgentAccess:
     """Resolves tokens. `resolve(secret)`: the identity, or an awaitable of it (`consulpy.rpc.acl`). None: ACLs off.
 
-    `default_policy`: `acl.default_policy`, `allow` or `deny`.
+    `default_policy`: `acl.default_policy`, `allow` or `deny`; `down_policy`: `acl.down_policy`.
     """
 
     def __init__(
@@ -25,7 +25,9 @@ class AgentAccess:
         node_name: str,
         resolve: Callable[[str], Any] | None = None,
         default_policy: str = "allow",
+        down_policy: str = "extend-cache",
     ) -> None:
+        self.down_policy = down_policy
         self.tokens = tokens
         self.default_policy = default_policy
         self._resolve = resolve

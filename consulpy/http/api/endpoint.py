@@ -140,7 +140,7 @@ class _RequestHandler:
             upload=web.upload,
         )
         try:
-            selectors.check(query, web.header)
+            selectors.check(query, web.header, request.path)
             if rights.is_checked_here and self._agent.access.is_on:
                 response: Any = self._checked(handler, request, rights)
             else:

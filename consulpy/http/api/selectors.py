@@ -15,23 +15,31 @@ _PARTITIONS: Final = "Partitions are a Consul Enterprise feature"
 #: Parameter -> why it is refused, unless it is empty.
 _REFUSED: Final[Mapping[str, str]] = {
     "namespace": _NAMESPACES,
+    "authmethod-ns": _NAMESPACES,
     "partition": _PARTITIONS,
     "ap": _PARTITIONS,
     "peer": "cluster peering came with Consul 1.13 and is not supported here",
     "sg": "Sameness groups are a Consul Enterprise feature",
     "sameness-group": "Sameness groups are a Consul Enterprise feature",
 }
+#: Below it newer versions take the namespace and partition `default`.
+_INTENTIONS: Final = "/v1/connect/intentions"
+_DEFAULT: Final = "default"
 #: The same of headers.
 _HEADERS: Final[Mapping[str, str]] = {"X-Consul-Namespace": _NAMESPACES, "X-Consul-Partition": _PARTITIONS}
 
 
-def check(query: Query, header: Callable[[str], str]) -> None:
+def check(query: Query, header: Callable[[str], str], path: str) -> None:
     """Refuse what is not honoured; `datacenter` becomes `dc`, its short name. Raises `BadRequest`."""
     for name, why in _HEADERS.items():
         if header(name):
             raise BadRequest(f'Bad request: Invalid header: "{name}" - {why}')
     if not query:
         return
+    if path.startswith(_INTENTIONS):
+        for name in ("ns", "namespace", "partition", "ap"):
+            if query.get(name) == _DEFAULT:
+                query.set(name, "")
     for name, why in _REFUSED.items():
         if query.get(name):
             raise BadRequest(f'Bad request: Invalid query parameter: "{name}" - {why}')

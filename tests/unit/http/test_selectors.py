@@ -13,6 +13,8 @@ REFUSED = [
     ("partition=default", "Partitions are a Consul Enterprise feature"),
     ("ap=x", "Partitions are a Consul Enterprise feature"),
     ("peer=west", "cluster peering came with Consul 1.13"),
+    ("partition=team", "Partitions are a Consul Enterprise feature"),
+    ("authmethod-ns=team", "Namespaces are a Consul Enterprise feature"),
     ("sg=x", "Sameness groups are a Consul Enterprise feature"),
     ("sameness-group=x", "Sameness groups are a Consul Enterprise feature"),
     ("dc=dc1&datacenter=dc2", '"dc" names another one'),
@@ -24,6 +26,8 @@ REQUESTS = [f"{method} {path}" for path, handlers in sorted(ROUTES.items()) for 
 def test_no_endpoint_skips_a_selector(parameter: str, why: str) -> None:
     harness = HttpHarness()
     for request in REQUESTS:
+        if parameter.endswith("=default") and "/v1/connect/intentions" in request:
+            continue  # taken there, by newer versions too
         answer = harness.ask(f"{request}?{parameter}")
         assert (answer.status, why in answer.text) == (400, True), request
 

@@ -46,6 +46,15 @@ def test_an_intention_is_written_read_and_removed_by_its_names(harness: HttpHarn
     assert by_name(harness) == {}
 
 
+def test_the_default_namespace_and_partition_are_taken_and_no_others(harness: HttpHarness) -> None:
+    """As 1.11 and later do here, and nowhere else."""
+    where = f"{EXACT}?source=web&destination=db&ns=default&partition=default"
+    assert harness.ask(f"PUT {where}", {"Action": "allow"}).json is True
+    assert len(harness.ask("GET /v1/connect/intentions?ns=default&partition=default").json) == 1
+    assert harness.ask("GET /v1/connect/intentions?partition=team").status == 400
+    assert harness.ask("GET /v1/catalog/nodes?partition=default").status == 400
+
+
 @pytest.mark.parametrize("query", ["", "?source=web", "?destination=db", "?source=a/b/c/d&destination=db"])
 def test_both_names_are_required(harness: HttpHarness, query: str) -> None:
     for method in ("GET", "PUT", "DELETE"):

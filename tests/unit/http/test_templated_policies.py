@@ -189,3 +189,21 @@ def test_tokens_of_a_service_are_listed(harness: GuardedHarness) -> None:
     assert sorted(each["Description"] for each in found) == ["", "identity"]
     assert harness.as_(MASTER, "GET /v1/acl/tokens?servicename=none").json == []
     assert harness.as_(MASTER, "GET /v1/acl/tokens?servicename=web&policy=x").status == 400
+
+
+def test_a_token_is_shown_with_all_that_it_is_granted_by(harness: GuardedHarness) -> None:
+    """`consul acl token read -expanded` (1.12)."""
+    harness.as_(MASTER, "PUT /v1/acl/policy", {"Name": "p", "Rules": 'operator = "read"'})
+    harness.as_(MASTER, "PUT /v1/acl/policy", {"Name": "q", "Rules": 'acl = "read"'})
+    harness.as_(MASTER, "PUT /v1/acl/role", {"Name": "r", "Policies": [{"Name": "q"}]})
+    made = harness.as_(MASTER, "PUT /v1/acl/token", {"Policies": [{"Name": "p"}], "Roles": [{"Name": "r"}]}).json
+    path = f"GET /v1/acl/token/{made['AccessorID']}?expanded"
+    found = harness.as_(MASTER, path).json
+    assert [each["Rules"] for each in found["ExpandedPolicies"]] == ['operator = "read"', 'acl = "read"']
+    assert [each["Name"] for each in found["ExpandedRoles"]] == ["r"]
+    assert (found["AgentACLDefaultPolicy"], found["ResolvedByAgent"]) == ("deny", "agent-one")
+    assert found["SecretID"] == made["SecretID"]
+    assert harness.as_(token_of(harness, templated("builtin/dns")), path).status == 403
+    assert harness.as_(MASTER, f"GET /v1/acl/token/{MASTER}?expanded").status == 403
+    bare = harness.as_(MASTER, f"GET /v1/acl/token/{made['AccessorID']}").json
+    assert "ExpandedPolicies" not in bare

@@ -6,6 +6,7 @@ from consulpy.acl.rules import InvalidRules, parse
 from consulpy.acl.translate import translate
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http.api import acl_bodies as bodies
+from consulpy.http.api.acl_expanded import expanded
 from consulpy.http.api.acl_route import (
     NOT_FOUND,
     acl_route,
@@ -114,6 +115,11 @@ async def get_token(agent: "AgentInterface", request: Request) -> Response:
     """One token by its accessor."""
     require_tail(request, "token ID")
     body = requests.TokenReadRequest(token_id=request.tail, token_id_type=requests.BY_ACCESSOR)
+    if "expanded" in request.query:
+        reply, headers = await read(agent, request, "ACL.TokenRead", body, consistency=False)
+        if reply.token is None:
+            raise HttpError(403, NOT_FOUND, headers)
+        return Response(await expanded(agent, request, reply.token), headers=headers)
     return await read_record(agent, request, "ACL.TokenRead", body, "token", refuses_missing=True)
 
 
