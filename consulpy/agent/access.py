@@ -35,31 +35,30 @@ def server_guard(config: RuntimeConfig, log: "Log", reactor: Any, server: "Calla
         return NoGuard()
     # Here and below: most of what access control needs is loaded only where it is on.
     from consulpy.rpc.acl.guard import Guard
-    from consulpy.rpc.acl.primary_tokens import PrimaryCaller, PrimaryTokens
     from consulpy.rpc.acl.resolver import Authorizers, StateResolver
 
     default_allows = config.acl.default_policy == "allow"
-    resolver: Resolver
+    state = StateResolver(
+        lambda: log.store, config.datacenter, wall_clock(reactor), Authorizers(default_allows=default_allows)
+    )
+    resolver: Resolver = state
     prepare: Prepare | None = None
-    if copies_tokens(config):
-        authorizers = Authorizers(default_allows=default_allows)
-        resolver = StateResolver(lambda: log.store, config.datacenter, wall_clock(reactor), authorizers)
-    else:
+    if config.primary_datacenter != config.datacenter:
+        from consulpy.rpc.acl.primary_tokens import CopiedTokens, PrimaryCaller, PrimaryTokens
+
         caller = PrimaryCaller(server, config.primary_datacenter)
         remote = _remote(config, reactor, caller, config.primary_datacenter, lambda: log.store)
-        resolver = tokens = PrimaryTokens(remote, lambda: log.store)
-        prepare = tokens.prepare
+        asked = PrimaryTokens(remote, lambda: log.store)
+        is_copying = config.acl.enable_token_replication
+        secret: Callable[[], str] = lambda: server().replication_token()  # noqa: E731
+        tokens = CopiedTokens(state, asked, lambda: log.store, secret) if is_copying else asked
+        resolver, prepare = tokens, tokens.prepare
     return Guard(
         resolver,
         default_allows=default_allows,
         lists_keys_by_right=config.acl.enable_key_list_policy,
         prepare=prepare,
     )
-
-
-def copies_tokens(config: RuntimeConfig) -> bool:
-    """Whether a server has the tokens in its own state: its datacenter is the primary one, or copies them."""
-    return config.primary_datacenter == config.datacenter or config.acl.enable_token_replication
 
 
 def _remote(

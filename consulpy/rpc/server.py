@@ -152,8 +152,8 @@ class Server:
         self.authority: CertificateAuthority | None = None
         #: The datacenter that has the policies, roles and global tokens; "": this one.
         self.primary_datacenter = ""
-        #: Whether tokens are copied from there, and some belong to this one only.
-        self.has_local_tokens = True
+        #: Whether tokens are copied from there.
+        self.copies_tokens = True
         #: The primary datacenter, where config entries and intentions are written; "": this is it.
         self.mesh_primary = ""
         #: How the copying from there goes, if this server does it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 
-from consulpy.agent.access import acl_duties, copies_tokens, server_guard
+from consulpy.agent.access import acl_duties, server_guard
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_clock
@@ -114,7 +114,7 @@ def server_role(
     role.stops.append(role.cache.close)
     if config.acl.enabled and config.primary_datacenter != config.datacenter:
         server.primary_datacenter = config.primary_datacenter
-        server.has_local_tokens = copies_tokens(config)
+        server.copies_tokens = config.acl.enable_token_replication
     if config.primary_datacenter != config.datacenter:
         server.mesh_primary = config.primary_datacenter
     make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server)

@@ -5,16 +5,18 @@ Source: docs/wire/acl.md section 15.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.rpc.acl.tokens import token_of, with_token
 from consulpy.rpc.methods import Method
+from consulpy.state.acl import TOKENS
 from consulpy.state.store import Store
 
 _GLOBAL: Final = frozenset({"ACL.PolicySet", "ACL.PolicyDelete", "ACL.RoleSet", "ACL.RoleDelete"})
-_TOKENS: Final = frozenset({"ACL.TokenSet", "ACL.TokenClone", "ACL.TokenDelete"})
+_TOKEN_WRITES: Final = frozenset({"ACL.TokenSet", "ACL.TokenClone", "ACL.TokenDelete"})
 _TOKEN_READS: Final = frozenset({"ACL.TokenRead", "ACL.TokenList", "ACL.TokenBatchRead"})
 #: Tokens from before 1.4 are the primary's.
 _LEGACY: Final = frozenset({"ACL.Apply", "ACL.Get", "ACL.List"})
@@ -33,14 +35,18 @@ _OF_AUTH_METHODS: Final = frozenset(
 CONFIG_ENTRY_WRITES: Final = frozenset({"ConfigEntry.Apply", "ConfigEntry.Delete", "ConfigEntry.DeleteCas"})
 INTENTION_WRITE: Final = "Intention.Apply"
 #: Calls that a server outside the primary datacenter may have to pass on.
-PRIMARY_CALLS: Final = _GLOBAL | _TOKENS | _TOKEN_READS | _LEGACY | _NOT_HERE | _OF_AUTH_METHODS
+PRIMARY_CALLS: Final = _GLOBAL | _TOKEN_WRITES | _TOKEN_READS | _LEGACY | _NOT_HERE | _OF_AUTH_METHODS
 
 
 class SecondaryServer(Protocol):
     """The part of a `consulpy.rpc.server.Server` that decides where a call is served."""
 
     primary_datacenter: str
-    has_local_tokens: bool
+    copies_tokens: bool
+
+    @property
+    def replication_token(self) -> Callable[[], str]:
+        """The secret that they are copied with."""
 
     @property
     def store(self) -> Store:
@@ -53,9 +59,11 @@ def home_of(server: SecondaryServer, method: Method, request: Any) -> str:
         raise RPCError("ACL support disabled")
     if method.name in _GLOBAL | _LEGACY:
         return server.primary_datacenter
-    if not server.has_local_tokens:
+    if not server.copies_tokens or not server.replication_token():  # then there are no local tokens
         return _home_without_tokens(server, method, request)
-    if method.name not in _TOKENS:
+    if method.name in _TOKEN_READS and not server.store.indexes.get(TOKENS):
+        return server.primary_datacenter  # no copy was made yet
+    if method.name not in _TOKEN_WRITES:
         return ""
     return "" if _is_local(server, request) else server.primary_datacenter
 

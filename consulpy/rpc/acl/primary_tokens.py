@@ -1,4 +1,4 @@
-"""Tokens of a server outside the primary datacenter that does not copy them: it asks there, and keeps the answers.
+"""Tokens of a server outside the primary datacenter that has no copies of them: it asks there, and keeps the answers.
 
 Handlers need rights at once: the tokens of a call are read before it (`prepare`). Roles and policies are copied.
 Source: docs/wire/acl.md section 15.
@@ -13,11 +13,11 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter, RPCError
 from consulpy.rpc.acl.queries import own_token
 from consulpy.rpc.acl.remote import RemoteResolver
-from consulpy.rpc.acl.resolver import Identity
+from consulpy.rpc.acl.resolver import Identity, StateResolver
 from consulpy.rpc.acl.tokens import token_of
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.methods import METHODS
-from consulpy.state.acl import POLICIES, ROLES
+from consulpy.state.acl import POLICIES, ROLES, TOKENS
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 
@@ -77,6 +77,41 @@ class PrimaryTokens:
         reads = [Deferred.fromCoroutine(self._remote.resolve(each)).addErrback(_refused) for each in stale]
         DeferredList(reads).addBoth(lambda _: None if prepared.called else prepared.callback(None))
         return prepared
+
+
+class CopiedTokens:
+    """Rights of tokens that are copied from the primary datacenter; it is asked until the first copy is there.
+
+    Not before the policies are copied, with which that begins: until then local tokens cannot be made. `token()`: the
+    replication token; without one nothing is ever copied.
+    """
+
+    def __init__(
+        self, copies: StateResolver, primary: PrimaryTokens, store: Callable[[], Store], token: Callable[[], str]
+    ) -> None:
+        self._copies = copies
+        self._primary = primary
+        self._store = store
+        self._token = token
+
+    def _now(self) -> "StateResolver | PrimaryTokens":
+        indexes = self._store().indexes
+        asks = not indexes.get(TOKENS) and (indexes.get(POLICIES) or not self._token())
+        return self._primary if asks else self._copies
+
+    def resolve(self, secret: str, watch: WatchSet | None = None) -> Identity:
+        """The token and its rights. Raises `RPCError`."""
+        if watch is not None:
+            self._store().acl.index(watch, TOKENS, POLICIES)
+        return self._now().resolve(secret, watch)
+
+    def identify(self, secret: str) -> "Identity | Coroutine[Any, Any, Identity]":
+        """The same, read now if its time is over. Raises `RPCError`, or fails with it."""
+        return self._now().identify(secret)
+
+    def prepare(self, server: Any, method: str, request: Record) -> "Deferred[None] | None":
+        """See `PrimaryTokens`."""
+        return None if self._now() is self._copies else self._primary.prepare(server, method, request)
 
 
 def _refused(failure: Any) -> None:

@@ -6,14 +6,22 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
+from consulpy.acl.levels import READ
 from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter
 from consulpy.rpc.acl.guard import Guard
-from consulpy.rpc.acl.primary_tokens import PrimaryCaller, PrimaryTokens
+from consulpy.rpc.acl.primary_tokens import CopiedTokens, PrimaryCaller, PrimaryTokens
 from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
-from consulpy.rpc.acl.resolver import Authorizers
+from consulpy.rpc.acl.resolver import AclNotFound, Authorizers, StateResolver
 from consulpy.rpc.methods import Method
-from tests.harness.guarded import MASTER, GuardedAgent, GuardedHarness
+from consulpy.state.acl import POLICIES, TOKENS
+from consulpy.state.acl_commands import TokenSet
+from consulpy.state.watch import WatchSet
+from consulpy.structs.acl import Token
+from consulpy.structs.acl_log_entries import TokenBatchSet
+from consulpy.structs.kv import KeyRequest
+from consulpy.structs.options import QueryOptions
+from tests.harness.guarded import MASTER, NOW_S, GuardedAgent, GuardedHarness
 
 TTL_S = 30.0
 READS = 'key_prefix "" { policy = "read" }'
@@ -61,7 +69,7 @@ class Datacenters:
         )  # fmt: skip
         tokens = PrimaryTokens(remote, lambda: agent.log.store)
         server.guard = Guard(tokens, default_allows=False, prepare=tokens.prepare)
-        server.primary_datacenter, server.has_local_tokens, server.remote_datacenters = "dc0", False, self.away
+        server.primary_datacenter, server.copies_tokens, server.remote_datacenters = "dc0", False, self.away
         self.second = GuardedHarness(agent.start())
         agent.clock.advance(5)  # what a new leader writes
         assert self.second.as_(MASTER, "PUT /v1/kv/a", b"1").status == 200
@@ -185,3 +193,55 @@ def test_tokens_are_the_primary_s_and_auth_methods_are_not_there() -> None:
     for request in ("GET /v1/acl/auth-methods", "GET /v1/acl/binding-rules", "POST /v1/acl/logout"):
         refused = both.second.as_(MASTER, request)
         assert (refused.status, refused.text) == (500, "Token replication is required for auth methods to function")
+
+
+def test_until_tokens_are_copied_they_are_asked_for() -> None:
+    both = Datacenters()
+    store = GuardedAgent().log.store
+    state: Any = StateResolver(lambda: store, "dc1", lambda: NOW_S, Authorizers(default_allows=False))
+    asked: Any = both.second.agent.server.guard._resolver  # type: ignore[attr-defined]
+    replication_token = "r"
+    tokens = CopiedTokens(state, asked, lambda: store, lambda: replication_token)
+    secret = both.primary.token(READS)
+    with pytest.raises(AclNotFound):
+        tokens.resolve(secret)
+    replication_token = ""
+    assert tokens.resolve(secret).token == Token(), "not read yet"
+    replication_token = "r"
+    store.indexes._replace(POLICIES, 3)
+    request = KeyRequest(key="a", options=QueryOptions(token=secret))
+    server = both.second.agent.server
+    assert tokens.prepare(server, "KVS.Get", request) is not None
+    watch = WatchSet()
+    assert tokens.resolve(secret, watch).authorizer.allows("key", "a", READ)
+    assert not watch.is_time_independent
+    copied = both.primary.agent.server.store.acl.token(MASTER)
+    assert copied is not None
+    woken: list[bool] = []
+    store.watchers.wait(watch, lambda: woken.append(True))
+    TokenSet(TokenBatchSet(tokens=[copied], allow_missing_links=True, from_replication=True)).apply(store, 9)
+    assert woken, "waiting reads are judged again by the copies"
+    assert tokens.prepare(server, "KVS.Get", request) is None
+    assert tokens.resolve(MASTER).token.accessor_id == copied.accessor_id
+    with pytest.raises(AclNotFound):
+        tokens.resolve(secret)
+
+
+def test_without_a_replication_token_there_are_no_local_tokens() -> None:
+    both = Datacenters()
+    server = both.second.agent.server
+    server.copies_tokens = True
+    refused = both.second.as_(MASTER, "PUT /v1/acl/token", {"Local": True})
+    assert (refused.status, refused.text) == (500, "Local tokens are disabled")
+    server.replication_token = lambda: "secret"
+    assert both.second.as_(MASTER, "PUT /v1/acl/token", {"Local": True}).status == 200
+
+
+def test_before_the_first_copy_a_token_is_read_in_the_primary() -> None:
+    both = Datacenters()
+    server = both.second.agent.server
+    server.copies_tokens, server.replication_token = True, lambda: "secret"
+    secret = both.primary.token(READS)
+    assert both.second.as_(secret, "GET /v1/acl/token/self").text == "ACL not found", "there are others here"
+    server.store.indexes._replace(TOKENS, 0)
+    assert both.second.as_(secret, "GET /v1/acl/token/self").json["SecretID"] == secret
