@@ -14,8 +14,6 @@ from consulpy.config.disk import parse
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, switch, unsigned
 from consulpy.gocompat.json_decode import GoError
-from consulpy.http.api.config_entry_body import entry_of
-from consulpy.structs.service_intentions import API_KINDS
 
 group(
     "config",
@@ -172,6 +170,10 @@ Example (from stdin):
 )
 def write(given: Invocation) -> int:
     """Validate the entry, then write it."""
+    # with the HTTP API comes Twisted, which no other command here needs
+    from consulpy.http.api.config_entry_body import entry_of
+    from consulpy.structs.service_intentions import API_KINDS
+
     if len(given.arguments) != 1:
         given.err("Must provide exactly one positional argument to specify the config entry to write")
         return 1
