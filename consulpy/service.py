@@ -155,6 +155,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
     """Run an agent in the foreground until it ends; the exit status. `read_config()`: for a reload."""
     from twisted.internet import reactor  # noqa: TID251 - an entry module
 
+    gc.disable()  # until the state is loaded: `_tune_interpreter`
     started = AgentService(config, reactor, read_config, signals=True)
     print(banner(config), flush=True)
     sink = LogSink(config.log_level, config.log_json, lambda line: print(f"    {line}", flush=True), follow=True)
