@@ -7,7 +7,7 @@ timeout; the next one starts one interval after the last has ended. A stopped ch
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -23,6 +23,7 @@ from consulpy.errors import BadRequest
 from consulpy.log import Logger
 from consulpy.structs.check import CRITICAL, WARNING
 from consulpy.structs.definition import CheckType
+from consulpy.structs.running_check import RunningCheck
 
 _log = Logger()
 
@@ -34,16 +35,6 @@ SCRIPT_TIMEOUT_S: Final = 30.0
 _SECOND_NS: Final = 1_000_000_000
 
 Report = Callable[[str, str], None]
-
-
-class RunningCheck(Protocol):
-    """A started check (`consulpy.local.state.RunningCheck`)."""
-
-    def stop(self) -> None:
-        """Stop it; it reports nothing more."""
-
-    def update(self, status: str, output: str) -> None:
-        """Set the status of a TTL check; not called for others."""
 
 
 @dataclass(slots=True)

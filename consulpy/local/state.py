@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import field
 from ipaddress import ip_address
 from random import Random
-from typing import Final, Protocol
+from typing import Final
 
 from consulpy.clock import Clock
 from consulpy.codec.lazy_dataclass import dataclass
@@ -34,6 +34,7 @@ from consulpy.log import Logger
 from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE, HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.node import Node
+from consulpy.structs.running_check import CheckStarter, RunningCheck
 from consulpy.structs.service import NodeService, ServiceAddress, Weights
 
 _log = Logger()
@@ -41,28 +42,6 @@ _log = Logger()
 #: Default limit of a check's output, in bytes.
 OUTPUT_MAX_BYTES: Final = 4096
 _SECOND_NS: Final = 1_000_000_000
-
-
-class RunningCheck(Protocol):
-    """A started check (`consulpy.checks`)."""
-
-    def stop(self) -> None:
-        """Stop it; it reports nothing more."""
-
-    def update(self, status: str, output: str) -> None:
-        """Set the status of a TTL check; not called for others."""
-
-
-class CheckStarter(Protocol):
-    """Starts checks (`consulpy.checks.runner.Runner`)."""
-
-    def check_type(self, kind: CheckType) -> None:
-        """Raise `BadRequest` for a type of check that cannot run here."""
-
-    def start(
-        self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]
-    ) -> RunningCheck:
-        """Start a check. `report(status, output)` is called after each run."""
 
 
 @dataclass(frozen=True, slots=True)
