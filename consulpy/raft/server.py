@@ -56,6 +56,9 @@ class TermOfOffice(Protocol):
     def first_index(self) -> int:
         """Its first own entry."""
 
+    def verify(self, finished: Finished) -> None:
+        """Confirm with a majority that nobody else leads; `finished(None)`, or an exception."""
+
 
 class TermChecker(Protocol):
     """`term_guard.TermGuard` to the server's other parts."""

@@ -13,7 +13,7 @@ from consulpy.raft.messages import NOOP, SNAPSHOT_VERSION, InstallSnapshot, Inst
 from consulpy.raft.storage import SnapshotMeta, SnapshotWriter
 
 if TYPE_CHECKING:
-    from consulpy.raft.server import RaftServer
+    from consulpy.raft.server import RaftServer, TermOfOffice
 
 
 #: Entries for each row of the state that a snapshot is worth.
@@ -215,10 +215,26 @@ class Snapshots:
 
         `state_index`: the newest index in `state`; its rows may not be newer than what is answered from now on.
         `finished(None)` once a majority has it. The entry at that index exists nowhere: followers get a snapshot.
+
+        A majority has to confirm the lead first. One that is cut off would take the state for itself, and then refuse
+        what the others have committed in its place.
         """
+        office = self._raft.leadership
+        if office is None:
+            finished(NotLeader())
+            return
+
+        def verified(why: Exception | None) -> None:
+            if why is not None:
+                finished(why)
+            else:
+                self._restore(office, state, finished, state_index)
+
+        office.verify(verified)
+
+    def _restore(self, office: "TermOfOffice", state: Any, finished: Finished, state_index: int) -> None:
         raft = self._raft
-        office = raft.leadership
-        if office is None or self.is_installing:
+        if raft.leadership is not office or self.is_installing:
             finished(NotLeader())
             return
         if not raft.configurations.is_stable or raft.commit_index < office.first_index:

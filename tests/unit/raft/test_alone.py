@@ -6,8 +6,9 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from consulpy.raft.configuration import Configuration, Server
-from consulpy.raft.interfaces import Role, Settings
+from consulpy.raft.interfaces import NotLeader, Role, Settings
 from consulpy.raft.machine import Raft
+from consulpy.raft.messages import AppendEntriesReply
 from tests.unit.raft.simulated import Disk, SimulatedStorage
 from tests.unit.raft.test_follower import Nowhere
 
@@ -63,3 +64,49 @@ def test_it_leads_at_once_when_it_restarts() -> None:
 
 def test_one_of_two_waits_for_a_leader() -> None:
     assert begun(Clock(), Disk(), ME, OTHER).role is Role.FOLLOWER
+
+
+def restored(raft: Raft) -> tuple[list[int], list[Any]]:
+    """Indexes of states that were taken, and what was said about the restore that is begun."""
+    taken: list[int] = []
+    told: list[Any] = []
+    raft.state_machine.restore = lambda _state, index: taken.append(index)  # type: ignore[method-assign]
+    raft.snapshots.restore(object(), told.append, 7)
+    return taken, told
+
+
+def test_it_restores_a_state_at_an_index_beyond_all() -> None:
+    clock = Clock()
+    raft = begun(clock, Disk(), ME)
+    taken, told = restored(raft)
+    settle(clock)
+    assert (taken, told) == ([8], [None])
+
+
+def test_a_leader_that_is_cut_off_restores_nothing() -> None:
+    """It would never take again what the others commit meanwhile, at the index that it gave to the restored state."""
+    clock = Clock()
+    raft = begun(clock, Disk(), ME)
+    reachable, stored = [True], [0]
+
+    def call(_server: Server, request: Any, answered: Any) -> None:
+        """As a follower that has `stored` entries."""
+        reply = AppendEntriesReply(last_log=stored[0], term=request.term, no_retry_backoff=True)
+        if request.prev_log_entry <= stored[0]:
+            reply.success = True
+            stored[0] = max(stored[0], request.prev_log_entry + len(request.entries or []))
+        if reachable[0]:
+            clock.callLater(0, answered, reply)
+
+    raft.sender.call = call  # type: ignore[method-assign]
+    assert raft.leadership is not None
+    raft.leadership.change_configuration(lambda _: Configuration.of([ME, OTHER]), lambda _: None)
+    settle(clock)
+    assert raft.configurations.is_stable
+    reachable[0] = False
+    taken, told = restored(raft)
+    for _ in range(60):
+        clock.advance(SOON_S)
+    assert raft.role is not Role.LEADER
+    assert taken == []
+    assert [type(each) for each in told] == [NotLeader]
