@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, datetimeToString
 from twisted.web.http_headers import Headers
 
-from consulpy.http.api.large_body import Parts
+from consulpy.http.api.large_body import Parts, SpooledBody
 from consulpy.log import Logger
 from consulpy.rpc.dependencies import DependencySet
 
@@ -31,8 +31,8 @@ HEADS_MAX: Final = 512
 BODY_MAX_BYTES: Final = 64 * 1024
 #: First bytes of the requests that are served here.
 BEGINS: Final = (b"PUT /v1/", b"GET /v1/")
-#: The routes with endless responses, and the one with large bodies.
-_STREAMED: Final = (b"/v1/agent/monitor", b"/v1/agent/metrics/stream", b"/v1/snapshot")
+#: The routes with endless responses.
+_STREAMED: Final = (b"/v1/agent/monitor", b"/v1/agent/metrics/stream")
 
 #: A target without escapes or dot segments in its path, and any query.
 _TARGET: Final = re.compile(rb"(?!.*/\.\.?(?:[/?]|\Z))(/v1(?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)+/?)(?:\?[!-~]*)?")
@@ -58,7 +58,7 @@ class Connection(Protocol):
     def response_ready(self, response: bytes) -> None:
         """Write the whole response. Not called after `FastRequest.disconnected`."""
 
-    def response_in_parts(self, head: bytes, body: Parts) -> None:
+    def response_in_parts(self, head: bytes, body: Parts | SpooledBody) -> None:
         """Write a large response: its head, and its body with backpressure."""
 
 
@@ -171,20 +171,22 @@ class FastRequest:
             result = Failure()
         self._fail(result)
 
-    def send_parts(self, body: Parts) -> Parts:
+    def send_parts(self, body: Parts | SpooledBody) -> Parts | SpooledBody:
         """The result of an endpoint whose body is in parts."""
         return body
 
-    def _finish(self, body: bytes | Parts) -> None:
+    def _finish(self, body: bytes | Parts | SpooledBody) -> None:
         connection = self._connection
         if connection is None:
+            if isinstance(body, SpooledBody):
+                body.discard()
             return
         self._connection = self._on_disconnect = None
         lines = b"".join([b"%b: %b\r\n" % field for field in self._out.items()])
         if not lines.count(b"\n") == lines.count(b"\r") == len(self._out):  # a value has several lines
             fields = [(name, b" ".join(value.splitlines())) for name, value in self._out.items()]
             lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-        if isinstance(body, Parts):
+        if isinstance(body, Parts | SpooledBody):
             connection.response_in_parts(b"HTTP/1.1 %b\r\n%b\r\n" % (self._status, lines), body)
         else:
             connection.response_ready(b"HTTP/1.1 %b\r\n%b\r\n%b" % (self._status, lines, body))

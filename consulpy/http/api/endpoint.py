@@ -12,7 +12,16 @@ from consulpy.errors import RPCError
 from consulpy.http.api import selectors
 from consulpy.http.api.agent_rights import Rights, refused_unless_named, rights_of
 from consulpy.http.api.extra_headers import DEFAULT_ACL_POLICY, RESULTS_FILTERED
-from consulpy.http.api.large_body import GZIP_LEVEL, LARGE_BYTES, Parts, Rendering, is_large, json_parts, sliced
+from consulpy.http.api.large_body import (
+    GZIP_LEVEL,
+    LARGE_BYTES,
+    Parts,
+    Rendering,
+    SpooledBody,
+    is_large,
+    json_parts,
+    sliced,
+)
 from consulpy.http.api.params import token
 from consulpy.http.api.refused import denied_headers, is_refusal
 from consulpy.http.api.routing import METHODS, BadQuery, Handler, HttpError, PlainError, Query, Request, Response
@@ -214,7 +223,7 @@ class _RequestHandler:
         if response.spool is not None:
             start(self._web, response, has_body=False)
             self._web.setHeader(b"content-length", str(response.spool.size).encode())
-            return self._web.send_spool(response.spool, self._in_thread)
+            return self._web.send_parts(SpooledBody(response.spool, self._in_thread))
         if response.stream is not None:
             return self._stream(response)
         if response.raw is None and is_large(response.body):

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from consulpy.http.api.render import Rows, joined_parts
+from consulpy.rpc.spool_file import InThread, Spool, SpoolSender
 
 #: Bodies above this are sent in parts, in bytes; rows with more values, or more rows than that, are rendered in parts.
 LARGE_BYTES: Final = 2 * 1024 * 1024
@@ -48,6 +49,34 @@ class Parts:
     def __init__(self, parts: Sequence[bytes]) -> None:
         self.parts = parts
         self.size = sum(map(len, parts))
+
+    def send(self, consumer: Any, done: Callable[[], None]) -> None:
+        """Write them with backpressure, then call `done`."""
+        Producer(self, consumer, done).start()
+
+
+class SpooledBody:
+    """A body in a file, which is closed at the end. `in_thread`: reads it."""
+
+    __slots__ = ("_in_thread", "_spool")
+
+    def __init__(self, spool: Spool, in_thread: InThread) -> None:
+        self._spool = spool
+        self._in_thread = in_thread
+
+    def send(self, consumer: Any, done: Callable[[], None]) -> None:
+        """Write it with backpressure, then call `done`; cut short if it cannot be read."""
+
+        def sent(error: Exception | None) -> None:
+            if error is not None:
+                consumer.cut()
+            done()
+
+        SpoolSender(self._spool, consumer, self._in_thread, sent).start()
+
+    def discard(self) -> None:
+        """It is not wanted any more."""
+        self._spool.close()
 
 
 def sliced(body: bytes) -> Iterator[bytes]:
@@ -133,4 +162,13 @@ def json_parts(body: Any, pretty: bool) -> Iterator[bytes]:
     return joined_parts(body, pretty, PART_BYTES)
 
 
-__all__ = ["GZIP_LEVEL", "LARGE_BYTES", "Parts", "Producer", "Rendering", "is_large", "json_parts", "sliced"]
+__all__ = [
+    "GZIP_LEVEL",
+    "LARGE_BYTES",
+    "Parts",
+    "Rendering",
+    "SpooledBody",
+    "is_large",
+    "json_parts",
+    "sliced",
+]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from consulpy.http.api.large_body import Parts
+from consulpy.http.api.large_body import Parts, SpooledBody
 from consulpy.http.fast_path import FastRequest, Serve
 from consulpy.rpc.dependencies import DependencySet
 
@@ -36,6 +36,6 @@ class GroupRequest:
         if self.on_ready is not None:
             self.on_ready()
 
-    def response_in_parts(self, head: bytes, body: Parts) -> None:  # noqa: ARG002 - it is computed again
+    def response_in_parts(self, head: bytes, body: Parts | SpooledBody) -> None:  # noqa: ARG002 - it is computed again
         """A large response."""
         self.response_ready(b"")

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from consulpy.connections import close_now
-from consulpy.http.api.large_body import Parts, Producer
+from consulpy.http.api.large_body import Parts, SpooledBody
 from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES, BlockedRequest, BlockingRead
 from consulpy.http.cache.response_cache import CacheFill, RecordingTransport
 from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Fast, Full
@@ -219,17 +219,21 @@ class Channel(HTTPChannel):
         else:
             self.transport.pauseProducing()
 
-    def response_in_parts(self, head: bytes, body: Parts) -> None:
+    def response_in_parts(self, head: bytes, body: Parts | SpooledBody) -> None:
         """Write a large response; the request is pending until the last part is written."""
         self._active_s = self.factory.seconds()
         self._writes_parts = True
         self.transport.write(head)
-        Producer(body, self, self._parts_written).start()
+        body.send(self, self._parts_written)
 
     def write(self, data: bytes) -> None:
         """Write a part of a large response; this restarts the idle timeout."""
         self._active_s = self.factory.seconds()
         super().write(data)  # type: ignore[no-untyped-call]
+
+    def cut(self) -> None:
+        """Close without the rest of a large response."""
+        self.transport.abortConnection()
 
     def _parts_written(self) -> None:
         self._writes_parts = False

@@ -9,11 +9,11 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
-from consulpy.http.api.large_body import Parts, Producer
+from consulpy.http.api.large_body import Parts, SpooledBody
 from consulpy.http.errors import error_response
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
-from consulpy.rpc.spool_file import MEMORY_BYTES, InThread, Spool, SpoolSender, SpoolWriter
+from consulpy.rpc.spool_file import MEMORY_BYTES, Spool, SpoolWriter
 
 #: The route with larger bodies: `ARCHIVE_LIMIT`.
 SNAPSHOT_PATH: Final = b"/v1/snapshot"
@@ -138,23 +138,15 @@ class ApiRequest(Request):
         """Call `call` if the client disconnects before its response is written."""
         self.notifyFinish().addErrback(lambda _: call())
 
-    def send_parts(self, body: Parts) -> "Deferred[bytes]":
+    def send_parts(self, body: Parts | SpooledBody) -> "Deferred[bytes]":
         """Write a large body with backpressure; fires with b"" at its end."""
         sent: Deferred[bytes] = Deferred()
-        Producer(body, self, lambda: sent.callback(b"")).start()
+        body.send(self, lambda: sent.callback(b""))
         return sent
 
-    def send_spool(self, body: Spool, in_thread: InThread) -> "Deferred[bytes]":
-        """Write an archive with backpressure; fires with b"" at its end."""
-        sent: Deferred[bytes] = Deferred()
-
-        def done(error: Exception | None) -> None:
-            if error is not None:  # the client sees that it is not whole
-                self.channel.transport.abortConnection()
-            sent.callback(b"")
-
-        SpoolSender(body, self, in_thread, done).start()
-        return sent
+    def cut(self) -> None:
+        """Close without the rest of the response."""
+        self.channel.transport.abortConnection()
 
     def getRequestHostname(self) -> bytes:
         """A constant for Klein, which rejects unusual `Host` values."""
