@@ -14,7 +14,6 @@ from typing import Any, Final
 from consulpy.acl.lenient_json import JsonMistake
 from consulpy.acl.lenient_json import parse_all as parse_json
 from consulpy.acl.levels import LIST, READ, SCALARS, VERBS, Level
-from consulpy.codec import hcl
 from consulpy.codec.lazy_dataclass import dataclass
 
 #: The words of rules that name something -> the kind, and whether the name is a prefix.
@@ -56,6 +55,8 @@ class Rules:
 
 def parse(text: str) -> Rules:
     """The rules in a text. Raises `InvalidRules`."""
+    from consulpy.codec import hcl  # most agents at rest parse no rules
+
     is_json = text.lstrip(" \t\r\n").startswith("{")
     lines: dict[tuple[str, ...], int] = {}
     try:

@@ -10,7 +10,6 @@ from dataclasses import field
 from pathlib import Path
 from typing import Final
 
-from consulpy.codec import hcl
 from consulpy.codec.blocks import Block, line_of
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.strict_json import DEPTH_MAX, is_deep
@@ -87,6 +86,8 @@ def parse(origin: str, text: str, file_format: str) -> Source:
         return Source(origin)
     if file_format == "json":
         return _parse_json(origin, plain, strict=True)
+    from consulpy.codec import hcl  # most configurations are flags and JSON
+
     if plain.lstrip().startswith("{"):
         try:
             return Source(origin, hcl.parse(plain))

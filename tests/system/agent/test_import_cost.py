@@ -24,6 +24,7 @@ FOR_SOME_CHECKS = ("twisted.web.client", "consulpy.checks.grpc", "consulpy.check
 #: Loaded for the first call, or where it is configured.
 FOR_SOME_AGENTS = (
     "consulpy.agent.build.server",
+    "consulpy.codec.hcl",
     "consulpy.leader",
     "consulpy.rpc.acl.guard",
     "consulpy.rpc.endpoints.kvs",
