@@ -306,7 +306,7 @@ def entries_are_applied_before_they_are_committed(patch: pytest.MonkeyPatch) -> 
 #: Worlds in which a mistake shows soon.
 STORMY = Plan(servers=3, spare=2, faults_s=15.0, writes_per_s=100.0)
 #: The world in which it showed when it was last looked for, where that is a late one.
-SHOWS_LATE = {"an_old_snapshot_is_installed": 100, "a_silent_leader_is_never_forgotten": 18}
+SHOWS_LATE = {"an_old_snapshot_is_installed": 150, "a_silent_leader_is_never_forgotten": 18}
 
 
 @pytest.mark.parametrize("rule", BROKEN)
