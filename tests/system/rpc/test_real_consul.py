@@ -184,6 +184,7 @@ class Facts:
     server = bootstrap = True
     bootstrap_expect = 0
     uses_tls = False
+    advertise_reconnect_timeout_s = 0.0
     acl = SimpleNamespace(enabled=False)
 
     def __init__(self, port: int, wan: int) -> None:
