@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two full reconciliations of all members.
 SWEEP_S: Final = 60.0
+#: Seconds after an agent's start in which it may not have found its members again.
+REJOIN_S: Final = 10.0
 NEW_LEADER_EVENT: Final = "consul:new-leader"
 
 
@@ -53,7 +55,9 @@ class Leader:
     the leader can answer calls; `log(level, text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`:
     whether no other server can be part of the quorum. `delays`: lock delays from before this term. `acl(write)`:
     creates the ACL tasks, None if ACLs are disabled. `connect`: the tasks of Connect, None if it is off. `replication`:
-    of config entries and intentions, None in the primary datacenter.
+    of config entries and intentions, None in the primary datacenter. `rejoined_s`: the clock's time before which the
+    pool may lack members that this agent knew before it was restarted; until then no node is removed for want of one,
+    as its services and locks would go with it.
     """
 
     def __init__(
@@ -74,8 +78,10 @@ class Leader:
         connect: "ConnectTasks | None" = None,
         replication: "MeshReplication | None" = None,
         metrics: Measures = NOTHING,
+        rejoined_s: float = 0.0,
     ) -> None:
         self._metrics = metrics
+        self._rejoined_s = rejoined_s
         #: When the reconciliation of all members began whose writes are being stored.
         self._sweep_began_s: float | None = None
         self._bootstrap_entries = bootstrap_entries
@@ -266,12 +272,14 @@ class Leader:
 
     def _sweep(self) -> None:
         """Reconcile all members and nodes."""
-        self._timer = self._clock.callLater(SWEEP_S, self._sweep)
-        self._sweep_began_s = self._clock.seconds()
+        now_s = self._sweep_began_s = self._clock.seconds()
+        wait_s = self._rejoined_s - now_s
+        self._timer = self._clock.callLater(wait_s if wait_s > 0 else SWEEP_S, self._sweep)
         self.reconcile_members()
-        known = {name.lower() for name in self._pool.members}
-        for name in rules.unknown_nodes(self._log.store, known):
-            self._reconcile(name, None)
+        if wait_s <= 0:
+            known = {name.lower() for name in self._pool.members}
+            for name in rules.unknown_nodes(self._log.store, known):
+                self._reconcile(name, None)
         self._sweep_over()
 
     def _sweep_over(self) -> None:

@@ -154,7 +154,7 @@ class ServiceNode(Record):
             service_address=service.address,
             service_tagged_addresses=service.tagged_addresses,
             service_weights=service.weights or Weights(),
-            service_meta=service.meta,
+            service_meta=service.meta or {},  # as in Consul: never null on the wire either
             service_port=service.port,
             service_enable_tag_override=service.enable_tag_override,
             service_proxy=service.proxy,

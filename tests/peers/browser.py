@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 CHROMIUM: Final = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS: Final = [
@@ -31,6 +31,8 @@ AXE: Final = (
 )
 #: Impacts of axe that fail a test.
 SERIOUS: Final = ("serious", "critical")
+#: Milliseconds for what a page does; long, because tests share the machine.
+TIMEOUT_MS: Final = 60_000
 WIDE: Final = {"width": 1280, "height": 800}
 NARROW: Final = {"width": 360, "height": 740}
 
@@ -38,6 +40,7 @@ NARROW: Final = {"width": 360, "height": 740}
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser with a profile of its own."""
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
@@ -59,7 +62,7 @@ class Visitor:
         context.on("console", self._console)
         context.on("request", self._request)
         context.on("weberror", lambda error: self.faults.append(f"exception: {error.error}"))
-        context.set_default_timeout(15000)
+        context.set_default_timeout(TIMEOUT_MS)
         self.page: Page = context.new_page()
         self.page.on("dialog", self._dialog)
 

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.peers.programs import eventually
+
 ROOT = Path(__file__).parents[2]
 _STARTS_ONE = """
 import time
@@ -22,7 +24,7 @@ def test_a_program_ends_with_the_test_process_that_is_killed() -> None:
     assert tests.stdout is not None
     with tests.stdout:
         pid = int(tests.stdout.readline())
-    assert is_running(pid)
+    eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", "what ties its life to the tests' has run")
     tests.send_signal(signal.SIGKILL)
     tests.wait(10)
     deadline = time.monotonic() + 10

@@ -17,7 +17,7 @@ from consulpy.agent.process.token_file import AclResetFile
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import NoPathToDatacenter
-from consulpy.leader.leader import Leader
+from consulpy.leader.leader import REJOIN_S, Leader
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.metrics.registry import Measures, Registry
 from consulpy.rpc.blocking import WaitLimits
@@ -117,7 +117,8 @@ def server_role(
         server.copies_tokens = config.acl.enable_token_replication
     if config.primary_datacenter != config.datacenter:
         server.mesh_primary = config.primary_datacenter
-    make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server)
+    rejoined_s = reactor.seconds() + REJOIN_S
+    make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server, rejoined_s)
     if quorum is not None:
         quorum.attach(server, lan, dialer, connections, make_leader)
         role.stops.append(quorum.stop)
@@ -164,6 +165,7 @@ def _make_leader(
     lan: Serf,
     is_single: bool,
     server: Server,
+    rejoined_s: float,
     ready: Callable[[], None],
     delays: LockDelays | None = None,
 ) -> Leader:
@@ -187,6 +189,7 @@ def _make_leader(
         connect=_connect_tasks(server, reactor),
         replication=_mesh_replication(config, log, reactor, server),
         metrics=server.metrics,
+        rejoined_s=rejoined_s,
     )
 
 

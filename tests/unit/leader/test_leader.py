@@ -66,7 +66,7 @@ class World:
         self.put(member("s1", role="consul", port="8300", vsn="2", raft_vsn="3"))
         self.leader = self.elect()
 
-    def elect(self) -> Leader:
+    def elect(self, rejoined_s: float = 0.0) -> Leader:
         return Leader(
             "dc1",
             "s1",
@@ -76,6 +76,7 @@ class World:
             on_ready=lambda: self.ready.append(self.log.store.index),
             log=lambda _level, text: self.said.append(text),
             metrics=self,
+            rejoined_s=rejoined_s,
         )
 
     def sample(self, name: str, value: float, labels: Any = None) -> None:
@@ -236,6 +237,23 @@ def test_the_sweep_mends_what_no_event_told(world: World) -> None:
     before = world.log.store.index
     world.clock.advance(60)
     assert world.log.store.index == before, "a sweep that finds nothing writes nothing"
+
+
+def test_a_server_that_was_restarted_removes_no_node_before_it_can_have_rejoined_its_members(world: World) -> None:
+    client = world.put(member("c1"))
+    world.leader.start()
+    world.leader.stop()
+    del world.pool.members["c1"]
+    world.put(member("c2"))
+    world.leader = world.elect(rejoined_s=world.clock.seconds() + 10)
+    world.leader.start()
+    assert world.nodes() == ["c1", "c2", "s1"]
+    world.clock.advance(9.9)
+    assert world.nodes() == ["c1", "c2", "s1"], "its services and locks are kept"
+    world.put(client)
+    del world.pool.members["c2"]
+    world.clock.advance(0.1)
+    assert world.nodes() == ["c1", "s1"], "what is no member by then is removed at once"
 
 
 def test_a_failed_write_is_said_and_made_good_by_the_next_sweep(world: World) -> None:
