@@ -29,6 +29,7 @@ from consulpy.state.metrics import submitted
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl_requests import ReplicationStatus
+from consulpy.structs.config_entry import SERVICE_INTENTIONS
 from consulpy.structs.requests import CoordinateUpdateRequest
 from consulpy.structs.session import TTL_MIN_NS, Session
 
@@ -170,6 +171,8 @@ class Server:
         self.after_restore: list[Callable[[], None]] = []
         #: Held by each write of a config entry until it is applied.
         self.config_entry_writes = DeferredLock()
+        #: The same of intentions.
+        self.intention_writes = DeferredLock()
         self._hold_timeout_s = hold_timeout_s
         #: The shortest TTL that a session may have (`session_ttl_min`).
         self.session_ttl_min_ns = session_ttl_min_ns
@@ -271,12 +274,15 @@ class Server:
             return self._forward(datacenter, method, request)
         if self.primary_datacenter and method.name in PRIMARY_CALLS:
             return maybeDeferred(self._serve_or_forward, method, request)
-        if self.mesh_primary and self._is_written_in_primary(method):
+        if self.mesh_primary and self._is_written_in_primary(method, request):
             return self._forward(self.mesh_primary, method, moved(request, self.mesh_primary))
         return self._serve_here(method, request, dependencies)
 
-    def _is_written_in_primary(self, method: Method) -> bool:
-        return method.name in CONFIG_ENTRY_WRITES or (method.name == INTENTION_WRITE and self.authority is not None)
+    def _is_written_in_primary(self, method: Method, request: Record) -> bool:
+        is_entry = method.name in CONFIG_ENTRY_WRITES
+        if is_entry and getattr(request, "leading_kind", "") != SERVICE_INTENTIONS:
+            return True
+        return (is_entry or method.name == INTENTION_WRITE) and self.authority is not None
 
     def _serve_or_forward(self, method: Method, request: Record) -> "Deferred[Any]":
         """What belongs to the primary datacenter is answered there."""

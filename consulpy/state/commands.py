@@ -195,16 +195,8 @@ class Intention(BodyCommand):
 
     def apply(self, store: Store, index: int) -> None:
         """See `Intentions.put`."""
-        request = self.body
         with store.change(index) as change:
-            if request.intention is None:
-                raise RPCError(f"Invalid Intention operation '{request.op}'")
-            if request.op in ("create", "update"):
-                store.intentions.put(change, request.intention)
-            elif request.op == "delete":
-                store.intentions.remove(change, request.intention.id)
-            else:
-                raise RPCError(f"Invalid Intention operation '{request.op}'")
+            txn.change_intention(change, self.body)
 
 
 class ConfigEntry(BodyCommand):

@@ -12,6 +12,7 @@ from consulpy.filter.literals import quoted
 from consulpy.state import registration
 from consulpy.state.store import Change, Store
 from consulpy.structs import kv as verbs
+from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.kv import DirEntry
 from consulpy.structs.node import Node
 from consulpy.structs.requests import RegisterRequest
@@ -62,7 +63,21 @@ def _one(change: Change, operation: TxnOp) -> list[TxnResult]:
         return _on_service(change, operation.service)
     if operation.check is not None:
         return _on_check(change, operation.check)
+    if operation.intention is not None:
+        change_intention(change, operation.intention)
     return []
+
+
+def change_intention(change: Change, request: IntentionRequest) -> None:
+    """Create, update or delete an intention. Raises `RPCError`, also for another operation."""
+    if request.intention is None:
+        raise RPCError(f"Invalid Intention operation '{request.op}'")
+    if request.op in ("create", "update"):
+        change.store.intentions.put(change, request.intention)
+    elif request.op == "delete":
+        change.store.intentions.remove(change, request.intention.id)
+    else:
+        raise RPCError(f"Invalid Intention operation '{request.op}'")
 
 
 # Keys

@@ -17,6 +17,8 @@ from consulpy.structs.service import Expose, MeshGateway
 
 SERVICE_DEFAULTS: Final = "service-defaults"
 PROXY_DEFAULTS: Final = "proxy-defaults"
+#: The kind (Consul 1.9) that is a view of the intentions (`consulpy.structs.service_intentions`).
+SERVICE_INTENTIONS: Final = "service-intentions"
 #: The only name of proxy-defaults.
 GLOBAL: Final = "global"
 

@@ -7,11 +7,22 @@ from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
-from consulpy.structs.config_entry import Objects, plain_value
+from consulpy.structs.config_entry import SERVICE_INTENTIONS, Objects, plain_value
 from consulpy.structs.newer_config_entry import decode_any_entry
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import Read, Write
 from consulpy.structs.service import Expose, MeshGateway
+from consulpy.structs.service_intentions import ServiceIntentions
+
+
+def _decode_view(kind: str, raw: Any) -> Any:
+    """An entry that may be such a view. Raises `WireError` for an unknown kind."""
+    if kind != SERVICE_INTENTIONS:
+        return decode_any_entry(kind, raw)
+
+    entry = ServiceIntentions.from_wire(raw)
+    entry.kind = kind
+    return entry
 
 
 @dataclass(slots=True)
@@ -40,9 +51,22 @@ class EntryRequest(Write):
             datacenter=plain_value(body.get(b"Datacenter")) or "",
             token=plain_value(body.get(b"Token")) or "",
             op=plain_value(body.get(b"Op")) or "",
-            entry=decode_any_entry(kind, body.get(b"Entry")),
+            entry=cls._decode(kind, body.get(b"Entry")),
             leading_kind=kind,
         )
+
+    @staticmethod
+    def _decode(kind: str, raw: Any) -> Any:
+        return decode_any_entry(kind, raw)
+
+
+@dataclass(slots=True)
+class EntryCall(EntryRequest):
+    """ConfigEntry.Apply and Delete as they are called: the entry may be `service-intentions`, which no log has."""
+
+    @staticmethod
+    def _decode(kind: str, raw: Any) -> Any:
+        return _decode_view(kind, raw)
 
 
 @dataclass(slots=True)
@@ -84,7 +108,7 @@ class EntryReply(Record):
         """See `Record.from_wire`."""
         objects = Objects(raw)
         kind = objects.next_text()
-        entry = decode_any_entry(kind, objects.next()) if kind else None
+        entry = _decode_view(kind, objects.next()) if kind else None
         return cls(entry=entry, meta=QueryMeta.from_wire(objects.next()))
 
 
@@ -109,7 +133,7 @@ class EntriesReply(Record):
         kind, body = objects.next_text(), objects.next()
         if not isinstance(body, dict):
             raise WireError("EntriesReply: a map was expected")
-        entries = [decode_any_entry(kind, each) for each in body.get(b"Entries") or ()]
+        entries = [_decode_view(kind, each) for each in body.get(b"Entries") or ()]
         return cls(kind=kind, entries=entries, meta=QueryMeta.from_wire(body))
 
 

@@ -7,17 +7,17 @@ to 1.20.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
-from consulpy.errors import RPCError
+from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.multierror import format_errors
-from consulpy.structs.config_entry import KINDS, Entry
+from consulpy.structs.config_entry import KINDS, SERVICE_INTENTIONS, Entry
 from consulpy.structs.intention import ALLOW, CONSUL_SOURCE, DEFAULT_NAMESPACE, DENY, WILDCARD, Intention, sort_key
 from consulpy.structs.newer_config_entry import NEWER_KINDS, NewerEntry
+from consulpy.structs.newer_selectors import foreign_selector
 
-SERVICE_INTENTIONS: Final = "service-intentions"
 #: Most characters of a description.
 DESCRIPTION_MAX: Final = 512
 
@@ -45,6 +45,28 @@ class ServiceIntentions(Entry):
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`. Raises `BadRequest` for a source or a condition that is not served here."""
+        fields = raw if isinstance(raw, dict) else {}
+        _refuse(fields, b"JWT", "1.16")
+        sources = fields.get(b"Sources")
+        for source in sources if isinstance(sources, list) else ():
+            if not isinstance(source, dict):
+                continue
+            _refuse(source, b"Permissions", "1.9")
+            wanted = {b"PeerName": source.get(b"Peer"), **source}
+            if foreign := foreign_selector(wanted):
+                raise BadRequest(f"Invalid request: {foreign}")
+        return super(ServiceIntentions, cls).from_wire(raw)  # noqa: UP008 - slots make another class
+
+
+def _refuse(fields: dict[Any, Any], name: bytes, since: str) -> None:
+    if fields.get(name):
+        raise BadRequest(
+            f'invalid config key "{name.decode()}" - it came with Consul {since} and is not supported here'
+        )
 
 
 #: The kinds of the HTTP API.

@@ -6,6 +6,7 @@ from typing import Any, Final
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
+from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.kv import CHECK_INDEX, CHECK_NOT_EXISTS, CHECK_SESSION, GET, GET_OR_EMPTY, GET_TREE, DirEntry
 from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta, QueryOptions
@@ -53,10 +54,10 @@ class CheckOp(Record):
 
 @dataclass(slots=True)
 class TxnOp(Record):
-    """One operation: exactly one field is set. Intentions and sessions are not executed."""
+    """One operation: exactly one field is set. Intentions: by leaders only; sessions: never."""
 
     kv: KVOp | None = go("KV", default=None)
-    intention: Any = None
+    intention: IntentionRequest | None = None
     node: NodeOp | None = None
     service: ServiceOp | None = None
     check: CheckOp | None = None

@@ -11,7 +11,12 @@ from consulpy.connect.discovery_chain.links import linked_services
 from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.filters import may_read_config, query_prefix
 from consulpy.structs import kv as verbs
-from consulpy.structs.config_entry_requests import EntryQuery, EntryRequest, ServiceConfigRequest
+from consulpy.structs.config_entry import SERVICE_INTENTIONS
+from consulpy.structs.config_entry_requests import (
+    EntryQuery,
+    EntryRequest,
+    ServiceConfigRequest,
+)
 from consulpy.structs.discovery_chain import ChainRequest
 from consulpy.structs.intention import IntentionQuery, IntentionRequest, IntentionsReply
 from consulpy.structs.kv import KeyListRequest, KeyRequest, KVRequest
@@ -162,7 +167,9 @@ def config_read(authorizer: Authorizer, _server: "Server", request: EntryQuery) 
 def config_write(authorizer: Authorizer, _server: "Server", request: EntryRequest) -> None:
     """ConfigEntry.Apply and ConfigEntry.Delete."""
     kind = request.leading_kind or request.entry.kind
-    if kind in _SERVICE_KINDS:
+    if kind == SERVICE_INTENTIONS:
+        require(authorizer, "intention", request.entry.name, WRITE)
+    elif kind in _SERVICE_KINDS:
         require(authorizer, "service", request.entry.name, WRITE)
         for other in linked_services(request.entry):  # to which it sends requests
             require(authorizer, "service", other, READ)

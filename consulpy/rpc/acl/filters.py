@@ -12,6 +12,7 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ, WRITE
 from consulpy.structs import requests
 from consulpy.structs.acl import HIDDEN
+from consulpy.structs.config_entry import SERVICE_INTENTIONS
 from consulpy.structs.config_entry_requests import AllEntriesReply
 from consulpy.structs.config_entry_requests import EntriesReply as ConfigEntriesReply
 from consulpy.structs.gateway import GatewayServicesReply, ServiceDumpReply
@@ -214,6 +215,8 @@ def _config_entries(field: str) -> _Filter:
 
 def may_read_config(authorizer: Authorizer, kind: str, name: str) -> bool:
     """Whether a config entry may be seen. Those of newer kinds: with operator's right, as the mesh's."""
+    if kind == SERVICE_INTENTIONS:
+        return authorizer.allows("intention", name, READ)
     if kind in NEWER_KINDS:
         return authorizer.allows("operator", "", READ)
     return kind in _OPEN_KINDS or authorizer.allows("service", name, READ)

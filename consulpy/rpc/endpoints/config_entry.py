@@ -1,11 +1,13 @@
 """ConfigEntry.*: central settings of services and proxies (docs/wire/rpc.md 10)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from consulpy.codec.record import plain
 from consulpy.errors import RPCError
+from consulpy.rpc.endpoints import service_intentions
 from consulpy.rpc.endpoints._result_filters import filtered
 from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import read, write
@@ -17,12 +19,14 @@ from consulpy.structs.config_entry import (
     KINDS,
     PROXY_DEFAULTS,
     SERVICE_DEFAULTS,
+    SERVICE_INTENTIONS,
     ProxyDefaults,
 )
 from consulpy.structs.config_entry_requests import (
     AllEntriesQuery,
     AllEntriesReply,
     EntriesReply,
+    EntryCall,
     EntryQuery,
     EntryReply,
     EntryRequest,
@@ -32,7 +36,7 @@ from consulpy.structs.config_entry_requests import (
 )
 from consulpy.structs.newer_config_entry import NewerEntry, is_known_kind, refuse_newer
 from consulpy.structs.requests import Empty
-from consulpy.structs.service_intentions import API_KINDS
+from consulpy.structs.service_intentions import API_KINDS, ServiceIntentions
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
@@ -47,7 +51,7 @@ def _refuse_null(request: EntryRequest) -> None:
             raise RPCError(error)
 
 
-@write("ConfigEntry.Apply", EntryRequest, bool, check_forwarded=_refuse_null)
+@write("ConfigEntry.Apply", EntryCall, bool, check_forwarded=_refuse_null)
 def apply(server: "Server", request: EntryRequest) -> Any:
     """Write an entry; with `upsert-cas` only if its index is unchanged.
 
@@ -56,11 +60,13 @@ def apply(server: "Server", request: EntryRequest) -> Any:
     from consulpy.connect.config_entries.normalize import normalized
     from consulpy.connect.config_entries.validate import validate
 
-    entry = normalized(request.entry, request.leading_kind)
-    validate(entry)
     op = request.op or UPSERT
     if op not in (UPSERT, UPSERT_CAS):
         raise RPCError(f"invalid config entry operation type: {op}")
+    if isinstance(request.entry, ServiceIntentions):
+        return service_intentions.put(server, request, is_conditional=op == UPSERT_CAS)
+    entry = normalized(request.entry, request.leading_kind)
+    validate(entry)
     if isinstance(entry, NewerEntry):
         return Deferred.fromCoroutine(_write_newer(server, _request(server, request, op, entry)))
     return server.config_entry_writes.run(server.submit, Command(_request(server, request, op, entry)))
@@ -73,11 +79,13 @@ async def _write_newer(server: "Server", request: EntryRequest) -> Any:
     return await server.config_entry_writes.run(server.submit, Command(request))
 
 
-@write("ConfigEntry.Delete", EntryRequest, Empty)
+@write("ConfigEntry.Delete", EntryCall, Empty)
 def delete(server: "Server", request: EntryRequest) -> Any:
     """Delete an entry, if it exists."""
     from consulpy.connect.config_entries.normalize import normalized
 
+    if isinstance(request.entry, ServiceIntentions):
+        return service_intentions.remove(server, request, is_conditional=False).addCallback(lambda _: Empty())
     entry = normalized(request.entry, request.leading_kind)
     if isinstance(entry, NewerEntry) and server.store.config_entries.get(None, entry.kind, entry.name)[1] is None:
         return Empty()  # servers that do not know the kind are not told
@@ -85,7 +93,7 @@ def delete(server: "Server", request: EntryRequest) -> Any:
     return server.config_entry_writes.run(server.submit, command).addCallback(lambda _: Empty())
 
 
-@write("ConfigEntry.DeleteCas", EntryRequest, bool)
+@write("ConfigEntry.DeleteCas", EntryCall, bool)
 def delete_cas(server: "Server", request: EntryRequest) -> Any:
     """Delete an entry if its index is `request.entry.modify_index` (Consul 1.11); whether it did.
 
@@ -94,6 +102,8 @@ def delete_cas(server: "Server", request: EntryRequest) -> Any:
     """
     from consulpy.connect.config_entries.normalize import normalized
 
+    if isinstance(request.entry, ServiceIntentions):
+        return service_intentions.remove(server, request, is_conditional=True)
     entry = normalized(request.entry, request.leading_kind)
 
     def unless_changed() -> Any:
@@ -119,7 +129,11 @@ def _request(server: "Server", request: EntryRequest, op: str, entry: Any) -> En
 def get(server: "Server", request: EntryQuery, watch: WatchSet | None) -> EntryReply:
     """One entry; nil if it does not exist."""
     _check_kind(request.kind)
-    index, entry = server.store.config_entries.get(watch, request.kind, request.name)
+    if request.kind == SERVICE_INTENTIONS:
+        index, found = service_intentions.entries(server, watch, request.name)
+        entry = found[0] if found else None
+    else:
+        index, entry = server.store.config_entries.get(watch, request.kind, request.name)
     reply = EntryReply(entry=entry)
     reply.meta.index = index
     return reply
@@ -129,7 +143,11 @@ def get(server: "Server", request: EntryQuery, watch: WatchSet | None) -> EntryR
 def list_kind(server: "Server", request: EntryQuery, watch: WatchSet | None) -> EntriesReply | LongRead:
     """All entries of a kind, or those that match a filter (Consul 1.16)."""
     _check_kind(request.kind)
-    index, entries = server.store.config_entries.all(watch, request.kind)
+    entries: Sequence[Any]
+    if request.kind == SERVICE_INTENTIONS:
+        index, entries = service_intentions.entries(server, watch)
+    else:
+        index, entries = server.store.config_entries.all(watch, request.kind)
     reply = EntriesReply(kind=request.kind)
     reply.meta.index = index
 
@@ -151,7 +169,7 @@ def list_all(server: "Server", request: AllEntriesQuery, watch: WatchSet | None)
 
 
 def _check_kind(kind: str) -> None:
-    if kind and not is_known_kind(kind):
+    if kind and kind != SERVICE_INTENTIONS and not is_known_kind(kind):
         raise RPCError(f"invalid config entry kind: {kind}")
 
 

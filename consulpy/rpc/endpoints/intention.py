@@ -51,6 +51,10 @@ def apply(server: "Server", request: IntentionRequest) -> Any:
 
     Newer agents (Consul 1.9) write and delete by source and destination: `upsert`, and `delete` without an id.
     """
+    return server.intention_writes.run(_apply, server, request)
+
+
+def _apply(server: "Server", request: IntentionRequest) -> Any:
     if request.intention is None:
         raise RPCError("Must provide an intention")
     intention = dataclasses.replace(request.intention)
@@ -91,7 +95,7 @@ def _apply_by_name(server: "Server", request: IntentionRequest, intention: Inten
         return ""
     intention.id = known.id if known is not None else ""
     op = "delete" if request.op == "delete" else "update" if known is not None else "create"
-    changed = apply(server, dataclasses.replace(request, op=op, intention=intention))
+    changed = _apply(server, dataclasses.replace(request, op=op, intention=intention))
     return changed.addCallback(lambda _: "")  # who names them knows no ids
 
 

@@ -49,6 +49,8 @@ def _checked(server: "Server", operations: list[TxnOp]) -> tuple[list[TxnOp], li
 
 
 def _filled(server: "Server", operation: TxnOp) -> TxnOp:
+    if operation.intention is not None:  # leaders write them so; their rights are not checked here
+        raise RPCError("intentions cannot be changed by a client's transaction: use Intention.Apply")
     if operation.kv is not None:
         entry = operation.kv.dir_ent
         if not may_apply(server, operation.kv.verb, entry):

@@ -11,7 +11,11 @@ from tests.peers.quorum import OWN, REAL, Quorum
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
 
 MESH = {"Kind": "mesh", "TransparentProxy": {"MeshDestinationsOnly": False}}
-INTENTIONS = {"Kind": "service-intentions", "Name": "db", "Sources": [{"Name": "web", "Action": "allow"}]}
+INTENTIONS = {
+    "Kind": "service-intentions",
+    "Name": "db",
+    "Sources": [{"Name": "web", "Action": "allow"}, {"Name": "cron", "Action": "deny"}],
+}
 EXACT = "connect/intentions/exact?source=api&destination=db"
 
 
@@ -50,10 +54,16 @@ def test_newer_requests_beside_real_servers(host: Host, leader: str) -> None:
         put(quorum.url(own, "config"), MESH)
     assert put(quorum.url(own, "config"), INTENTIONS) is True
     assert put(quorum.url(own, EXACT), {"Action": "deny"}) is True
-    expected = {("web", "allow"), ("api", "deny")}
+    expected = {("web", "allow"), ("cron", "deny"), ("api", "deny")}
     for number in quorum.kinds:
         eventually(lambda number=number: intentions(quorum, number) == expected, f"n{number} has the intentions")
-    assert len(ask(quorum.url(own, "config/service-intentions/db"))["Sources"]) == 2
+    entry = ask(quorum.url(own, "config/service-intentions/db"))
+    assert len(entry["Sources"]) == 3
+    replaced = quorum.url(own, f"config?cas={entry['ModifyIndex']}")
+    assert put(replaced, {**INTENTIONS, "Sources": [{"Name": "web", "Action": "deny"}]}) is True
+    assert put(replaced, INTENTIONS) is False
+    for number in quorum.kinds:
+        eventually(lambda number=number: intentions(quorum, number) == {("web", "deny")}, f"n{number} has one left")
     usage = ask(quorum.url(own, "operator/usage"))["Usage"]["dc1"]
     assert (usage["Nodes"], usage["ServiceInstances"], usage["BillableServiceInstances"]) == (2, 2, 0)
 

@@ -3,10 +3,22 @@
 Both are views of the intentions that servers of 1.8.7 know by id.
 """
 
+import dataclasses
 from typing import Any
 
 import pytest
+from twisted.internet.defer import fail
+from twisted.python.failure import Failure
 
+from consulpy.codec.msgpack import pack, unpack
+from consulpy.errors import RPCError
+from consulpy.rpc.dispatch import serve
+from consulpy.state.commands import Txn
+from consulpy.state.store import Store
+from consulpy.structs.config_entry_requests import EntriesReply, EntryQuery, EntryReply, EntryRequest
+from consulpy.structs.intention import Intention, IntentionRequest
+from consulpy.structs.service_intentions import ServiceIntentions
+from consulpy.structs.txn import TxnOp, TxnRequest
 from tests.harness.guarded import MASTER, GuardedHarness
 from tests.harness.http import FakeAgent, HttpHarness
 
@@ -163,3 +175,104 @@ def test_rights_are_those_of_intentions() -> None:
     assert guarded.as_(token, "PUT /v1/config", entry({"Name": "web", "Action": "allow"}, name="x")).status == 403
     assert guarded.as_(guarded.token('service "x" { policy = "read" }'), f"GET {ENTRY}").json == []
     assert [each["Name"] for each in guarded.as_(MASTER, f"GET {ENTRY}").json] == ["db"]
+
+
+def rpc(harness: HttpHarness, method: str, request: Any) -> Any:
+    """A call from the wire, as newer agents make it."""
+    replies: list[Any] = []
+    serve(harness.agent.server, method, unpack(pack(request.to_wire()))).addBoth(replies.append)
+    return replies[0]
+
+
+def sources(*rows: dict[str, Any], **more: Any) -> EntryRequest:
+    """`ConfigEntry.Apply` with sources of db as they are on the wire."""
+
+    class Raw(ServiceIntentions):
+        def to_wire(self) -> Any:
+            return {**super().to_wire(), "Sources": list(rows), **more}
+
+    return EntryRequest("dc1", "", "upsert", Raw(kind="service-intentions", name="db"))
+
+
+def test_all_sources_are_written_by_one_command_of_the_log(harness: HttpHarness) -> None:
+    names = [{"Name": name, "Action": "allow"} for name in ("a", "b", "c")]
+    assert harness.ask("PUT /v1/config", entry(*names)).json is True
+    rows = harness.ask("GET /v1/connect/intentions").json
+    assert len(rows) == 3
+    assert len({row["CreateIndex"] for row in rows}) == 1
+    assert harness.ask("PUT /v1/config", entry(names[0], {"Name": "d", "Action": "deny"})).json is True
+    index = int(harness.ask("GET /v1/connect/intentions").headers["x-consul-index"])
+    assert by_name(harness) == {"a db": "allow", "d db": "deny"}
+    assert harness.ask(f"DELETE {ENTRY}/db").json == {}
+    assert int(harness.ask("GET /v1/connect/intentions").headers["x-consul-index"]) == index + 1
+
+
+def test_a_leader_that_does_not_know_the_entry_gets_its_intentions(harness: HttpHarness) -> None:
+    real, called = harness.agent.caller, []
+
+    class Older:
+        def call(self, method: str, *rest: Any) -> Any:
+            called.append(method)
+            if method == "ConfigEntry.DeleteCas":
+                return fail(RPCError("rpc: can't find method ConfigEntry.DeleteCas"))
+            if method.startswith("ConfigEntry."):
+                return fail(RPCError("codec.decoder: invalid config entry kind: service-intentions"))
+            return real.call(method, *rest)
+
+    harness.agent.caller = Older()
+    assert harness.ask("PUT /v1/config?cas=3", entry({"Name": "a", "Action": "allow"})).json is False
+    assert harness.ask("PUT /v1/config", entry({"Name": "a", "Action": "allow"}, {"Name": "b", "Action": "deny"})).json
+    assert by_name(harness) == {"a db": "allow", "b db": "deny"}
+    assert harness.ask(f"DELETE {ENTRY}/db?cas=1").json is False
+    assert harness.ask(f"DELETE {ENTRY}/db").json == {}
+    assert by_name(harness) == {}
+    assert "ConfigEntry.Apply" in called
+
+
+def test_newer_agents_write_and_read_it_by_rpc(harness: HttpHarness) -> None:
+    web = {"Name": "web", "Action": "allow", "Type": "consul"}
+    assert rpc(harness, "ConfigEntry.Apply", sources(web, {"Name": "api", "Action": "deny"})) is True
+    assert by_name(harness) == {"web db": "allow", "api db": "deny"}
+    reply = rpc(harness, "ConfigEntry.Get", EntryQuery("dc1", kind="service-intentions", name="db"))
+    again = EntryReply.from_wire(reply.to_wire()).entry
+    assert [each.name for each in again.sources] == ["api", "web"]
+    listed = rpc(harness, "ConfigEntry.List", EntryQuery("dc1", kind="service-intentions"))
+    assert [each.name for each in EntriesReply.from_wire(listed.to_wire()).entries] == ["db"]
+    conditional = sources(web)
+    conditional.op, conditional.entry.modify_index = "upsert-cas", again.modify_index + 1
+    assert rpc(harness, "ConfigEntry.Apply", conditional) is False
+    conditional.entry.modify_index = again.modify_index
+    assert rpc(harness, "ConfigEntry.Apply", conditional) is True
+    assert by_name(harness) == {"web db": "allow"}
+    rpc(harness, "ConfigEntry.Delete", sources())
+    assert by_name(harness) == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("Peer", "east"), ("SamenessGroup", "s"), ("Namespace", "team"), ("Permissions", [{"Action": "allow"}])],
+)
+def test_a_source_that_means_another_one_is_refused_by_rpc(harness: HttpHarness, field: str, value: Any) -> None:
+    reply = rpc(harness, "ConfigEntry.Apply", sources({"Name": "web", "Action": "allow", field: value}))
+    assert isinstance(reply, Failure)
+    assert value in str(reply.value) if isinstance(value, str) else field in str(reply.value)
+    jwt = rpc(harness, "ConfigEntry.Apply", sources({"Name": "web", "Action": "allow"}, JWT={"Providers": []}))
+    assert "JWT" in str(jwt.value)
+    assert by_name(harness) == {}
+
+
+def test_a_clients_transaction_changes_no_intentions(harness: HttpHarness) -> None:
+    """Leaders write them so; as an operation its rights would not be checked."""
+    created = IntentionRequest("dc1", "", "create", Intention(id="x", source_name="a", destination_name="b"))
+    reply = rpc(harness, "Txn.Apply", TxnRequest("dc1", "", [TxnOp(intention=created)]))
+    assert "intentions cannot be changed" in reply.errors[0].what
+    assert by_name(harness) == {}
+
+
+def test_a_failed_operation_undoes_the_others() -> None:
+    store = Store()
+    row = Intention(id="1", source_name="a", destination_name="b", source_ns="default", destination_ns="default")
+    operations = [TxnOp(intention=IntentionRequest("dc1", "", "create", row)) for _ in "ab"]
+    operations[1].intention = IntentionRequest("dc1", "", "create", dataclasses.replace(row, id="2"))
+    assert "duplicate intention" in Txn(TxnRequest("dc1", "", operations)).apply(store, 9).errors[0].what
+    assert store.intentions.all(None) == (0, [])

@@ -12,11 +12,11 @@ from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_names
 from consulpy.http.api.routes.kv import unsigned
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers
+from consulpy.structs.config_entry import SERVICE_INTENTIONS
 from consulpy.structs.config_entry_requests import AllEntriesQuery, EntryQuery, EntryRequest
 from consulpy.structs.newer_config_entry import NEWER_KINDS
 from consulpy.structs.service_intentions import (
     API_KINDS,
-    SERVICE_INTENTIONS,
     ServiceIntentions,
     entries_of,
     of_destination,
