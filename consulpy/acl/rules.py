@@ -8,7 +8,7 @@ HCL or JSON; what is accepted and the errors are those of Consul 1.8.7 (seen). W
 but `Rules.warnings` names them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from consulpy.acl.lenient_json import JsonMistake
@@ -22,6 +22,8 @@ WORDS: Final = {
     for kind in ("agent", "key", "node", "service", "session", "event", "query")
     for suffix in ("", "_prefix")
 }
+#: Characters that Go's %q writes in another way.
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 #: Members of rules that mean something, or that the open-source Consul ignores on purpose.
 _MEMBERS: Final = {"policy", "intentions", "sentinel"}
 
@@ -53,8 +55,8 @@ class Rules:
     warnings: tuple[str, ...] = ()
 
 
-def parse(text: str) -> Rules:
-    """The rules in a text. Raises `InvalidRules`."""
+def parse(text: str, words: Collection[str] = WORDS.keys() | set(SCALARS)) -> Rules:
+    """The rules in a text. `words`: those that mean something. Raises `InvalidRules`."""
     from consulpy.codec import hcl  # most agents at rest parse no rules
 
     is_json = text.lstrip(" \t\r\n").startswith("{")
@@ -65,36 +67,40 @@ def parse(text: str) -> Rules:
         else:
             document = hcl.parse_all(text)
             tree, lines = document.tree, document.lines
-        return _rules(tree, lines, [] if not is_json else _json_warnings(text))
+        return _rules(tree, words, lines, [] if not is_json else _json_warnings(text))
     except hcl.HclSyntaxError as error:
         raise InvalidRules(f"Failed to parse ACL rules: line {error.line}: {error}") from None
     except JsonMistake as error:
         raise InvalidRules(f"Failed to parse ACL rules: {error}") from None
 
 
-def _rules(tree: dict[str, Any], lines: dict[tuple[str, ...], int], warnings: list[str]) -> Rules:
+def _rules(
+    tree: dict[str, Any], words: Collection[str], lines: dict[tuple[str, ...], int], warnings: list[str]
+) -> Rules:
     named: list[Rule] = []
     scalars: dict[str, Level] = {}
     for word, values in tree.items():
         known = word.lower()
-        if known in WORDS:
+        if known not in words:
+            warnings.append(_warning(word, lines.get((word,))))
+        elif known in WORDS:
             kind, is_prefix = WORDS[known]
             for label, members in _blocks(known, values):
                 named.append(_rule(known, kind, is_prefix, label, members))
                 unknown = [each for each in members if each.lower() not in _MEMBERS]
                 warnings += [_warning(each, lines.get((word, label, each))) for each in unknown]
-        elif known in SCALARS:
-            verb = [_text(known, value) for value in values][-1]
+        else:
+            verb = [_text(known, value) if value is not None else "" for value in values][-1]
             if verb:
                 scalars[known] = _level(known, verb, may_list=False, shown=_quoted(verb))
-        else:
-            warnings.append(_warning(word, lines.get((word,))))
     return Rules(tuple(named), tuple(scalars.items()), tuple(warnings))
 
 
 def _blocks(word: str, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(label, members) of each rule. A block without a label has its members for labels."""
     for value in values:
+        if value == []:
+            continue
         if not isinstance(value, dict):
             raise InvalidRules(f"Failed to parse ACL rules: {word}: blocks with names were expected")
         for label, inner in value.items():
@@ -150,13 +156,13 @@ def _level(word: str, verb: str, *, may_list: bool, shown: str) -> Level:
 def _text(where: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise InvalidRules(f"Failed to parse ACL rules: {where}: a text was expected")
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + text.translate(_ESCAPES) + '"'
 
 
 def _warning(word: str, line: int | None) -> str:

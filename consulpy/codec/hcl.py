@@ -89,13 +89,28 @@ def parse_all(text: str) -> Document:
     return Document(_Parser(_tokens(text), _append).document())
 
 
-def parse_pairs(text: str) -> list[tuple[str, Any]]:
-    """Parse a text into pairs of name and value: all values of repeated names, in order. Raises `HclSyntaxError`."""
-    return _pairs(_Parser(_tokens(text), _append_pair).document())
+#: A name, its labels, and the value: a block is a list of these.
+Item = tuple[tuple[str, ...], Any]
 
 
-def _pairs(tree: Block) -> list[tuple[str, Any]]:
-    return [(name, _pairs(value) if isinstance(value, Block) else value) for name, value in tree.values()]
+class _Label(Block):
+    """The block around a labelled one: it has the label for its only name."""
+
+
+def parse_items(text: str) -> list[Item]:
+    """Parse a text into names with labels and values, in order, repeated ones too. Raises `HclSyntaxError`."""
+    return _items(_Parser(_tokens(text), _append_pair).document())
+
+
+def _items(tree: Block) -> list[Item]:
+    return [_item((name,), value) for name, value in tree.values()]
+
+
+def _item(names: tuple[str, ...], value: Any) -> Item:
+    if isinstance(value, _Label):
+        [(label, inner)] = value.values()
+        return _item((*names, label), inner)
+    return names, _items(value) if isinstance(value, Block) else value
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -235,7 +250,7 @@ class _Parser:
             raise HclSyntaxError(label.line, f"blocks may be nested {DEPTH_MAX} deep at most")
         if label.kind in ("text", "name"):
             self._next += 1
-            around = Block(label.line)
+            around = _Label(label.line)
             around.lines[label.value] = label.line
             self._add(around, label.value, self._block(depth + 1))
             return around

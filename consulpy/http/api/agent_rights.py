@@ -280,7 +280,7 @@ _SERVERS_BELOW: Final = (
     "/v1/snapshot",
     "/v1/status/",
     "/v1/txn",
-    "/debug/pprof/",  # 404
+    "/debug/pprof/",  # checked by the handler
 )
 
 

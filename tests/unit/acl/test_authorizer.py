@@ -123,6 +123,17 @@ def test_identities_give_what_consul_says() -> None:
     assert not own.allows("agent", "n2", READ)
 
 
+def test_words_of_later_rules_grant_nothing_to_legacy_tokens() -> None:
+    text = 'key_prefix "k" { policy = "write" } key "k/a" { policy = "read" } acl = "write" operator = "read"'
+    compiled = compile_rules([parse_legacy(text)])
+    assert not compiled.allows("key", "k", READ)
+    assert compiled.allows("key", "k/ab", READ)
+    assert not compiled.allows("key", "k/a", WRITE)
+    assert not compiled.allows("acl", "", READ)
+    assert compiled.allows("operator", "", READ)
+    parse_legacy('key_prefix "k" { policy = "bad" } acl = "bad"')
+
+
 def test_legacy_rules_are_prefixes() -> None:
     compiled = compile_rules([parse_legacy('key "a" { policy = "write" } key "" { policy = "read" }')])
     assert compiled.allows("key", "ab", WRITE)

@@ -32,6 +32,8 @@ from consulpy.acl.rules import InvalidRules, Rule, parse
         ),
         ("", []),
         ("{", []),
+        ("key = [ ]", []),
+        ('{"operator": null, "key": []}', []),
         ("{}", []),
         ('{"a": 1', []),
     ],

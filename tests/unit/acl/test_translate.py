@@ -24,6 +24,21 @@ def test_json_becomes_hcl() -> None:
     assert translate('{"key":{"a":{"policy":"read"}}}') == 'key_prefix "a" {\n  policy = "read"\n}'
 
 
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ('acl "x" { policy = "read" }', 'acl "x" {\n  policy = "read"\n}'),
+        ('key "a" "b" {}', 'key_prefix "a" "b" {}'),
+        ('key = "read"', 'key_prefix = "read"'),
+        ('x { key "a" {} }', 'x {\n  key_prefix "a" {}\n}'),
+        ('{"key": {"a": "read"}}', 'key_prefix = {\n  "a" = "read"\n}'),
+        ('{"operator": "read", "key": null}', '"operator" = "read"\n\nkey_prefix = '),
+    ],
+)
+def test_what_is_no_rule_is_printed_as_consul_prints_it(text: str, translated: str) -> None:
+    assert translate(text) == translated
+
+
 @pytest.mark.parametrize("text", ["key {", 'key "a" = = 1'])
 def test_what_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(InvalidRules, match="Failed to parse rules"):

@@ -52,6 +52,19 @@ def test_a_refusal_says_what_was_missing_and_whose_token_it_was(harness: Guarded
     assert token not in answer.headers[HEADER.lower()]
 
 
+def test_profiles_need_the_right_of_operators_and_are_none_of_a_go_program(harness: GuardedHarness) -> None:
+    operator = harness.token('operator = "read"')
+    other = harness.token('agent_prefix "" { policy = "write" }')
+    for word in ("", "heap", "profile?seconds=1"):
+        for token in ("", NOBODY, other):
+            answer = harness.as_(token, f"GET /debug/pprof/{word}")
+            assert (answer.status, answer.text) == (403, "")
+            assert "content-type" not in answer.headers
+        for token in (operator, MASTER):
+            answer = harness.as_(token, f"GET /debug/pprof/{word}")
+            assert (answer.status, "no Go profiles" in answer.text) == (404, True)
+
+
 def test_rules_that_mean_nothing_are_stored_with_a_warning(harness: GuardedHarness) -> None:
     body = {"Name": "odd", "Rules": 'keys "a" { policy = "read" }'}
     answer = harness.ask("PUT /v1/acl/policy", body, X_Consul_Token=MASTER, User_Agent="test")

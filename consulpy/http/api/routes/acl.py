@@ -149,7 +149,11 @@ async def delete_token(agent: "AgentInterface", request: Request) -> Response:
 @acl_route("POST", "/v1/acl/rules/translate")
 async def translate_rules(agent: "AgentInterface", request: Request) -> Response:  # noqa: ARG001
     """Translate legacy rules."""
-    return Response(text=_translated(request.body.decode(errors="replace")))
+    try:
+        text = translate(request.body.decode(errors="replace"))
+    except InvalidRules as error:
+        raise BadRequest(f"Bad request: {error}") from None
+    return Response(text=text or None)
 
 
 @acl_route("GET", "/v1/acl/rules/translate/")
@@ -162,12 +166,8 @@ async def translate_token(agent: "AgentInterface", request: Request) -> Response
         raise HttpError(403, NOT_FOUND, headers)
     if not reply.token.rules:
         raise HttpError(500, "The specified token does not have any rules set", headers)
-    return Response(text=_translated(reply.token.rules))
-
-
-def _translated(rules: str) -> str:
     try:
-        return translate(rules)
+        return Response(text=translate(reply.token.rules))
     except InvalidRules as error:
         raise RPCError(str(error)) from None
 
