@@ -6,7 +6,9 @@ from typing import Final
 from consulpy.acl.rules import WORDS, Rules, parse
 
 #: Words that legacy rules have; those that came later (`key_prefix`, `acl`) are accepted and grant nothing.
-_WORDS: Final = frozenset({"keyring", "operator", *(word for word, (_kind, is_prefix) in WORDS.items() if not is_prefix)})
+_WORDS: Final = frozenset(
+    {"keyring", "operator", *(word for word, (_kind, is_prefix) in WORDS.items() if not is_prefix)}
+)
 
 
 def parse_legacy(text: str) -> Rules:
