@@ -12,6 +12,7 @@ from typing import Final
 
 import consulpy
 from consulpy.http.ui.content import Content, content, digest
+from consulpy.http.ui.modules import joined
 from consulpy.http.ui.paths import is_file_name
 
 #: Largest file of a folder that is served, in bytes; larger ones are refused.
@@ -27,7 +28,10 @@ class FileTooLarge(Exception):
 
 
 class PackageFiles:
-    """The files below a folder that does not change while the agent runs: all read at the first use, and kept."""
+    """The files below a folder that does not change while the agent runs: all read at the first use, and kept.
+
+    Modules that every view needs are one file (`modules`).
+    """
 
     def __init__(self, folder: Path = PACKAGED) -> None:
         self._folder = folder
@@ -46,7 +50,7 @@ class PackageFiles:
         return self._version
 
     def load(self) -> None:
-        """Read and compress all files. Raises `OSError`."""
+        """Read and compress all files. Raises `OSError`, `ModuleError`."""
         with self._lock:
             if self._files is not None:
                 return
@@ -55,6 +59,7 @@ class PackageFiles:
                 for path in sorted(self._folder.rglob("*"))
                 if path.is_file()
             }
+            found = joined(found)
             self._version = digest(b"".join(b"%s\0%d\0%s" % (n.encode(), len(d), d) for n, d in found.items()))
             self._files = {name: content(name, data) for name, data in found.items()}
 

@@ -95,7 +95,7 @@ def test_nothing_is_asked_at_rest(see: Visitor) -> None:
 
 
 def test_the_first_view_is_small(browser: "Browser", cluster: Cluster) -> None:
-    """Files of the first view: at most 60 KB as they are sent."""
+    """Files of the first view: at most 60 KB as they are sent, in 10 requests at most."""
     with visitor(browser, cluster.http) as see:
         first_view(see)
 
@@ -110,4 +110,4 @@ def first_view(see: Visitor) -> None:
     see.page.on("requestfinished", lambda request: note(request.response()))
     see.go("dc1/services").get_by_role("row").filter(has_text="web").wait_for()
     assert sum(sizes.values()) < 60_000, sizes
-    assert len(sizes) <= 18, sorted(sizes)
+    assert len(sizes) <= 10, sorted(sizes)
