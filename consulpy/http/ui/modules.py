@@ -1,10 +1,12 @@
 """Several ECMAScript modules as one file, so that the first view is fetched in few requests. Pure.
 
-The files of the page are small, one concept each, and run as they are (`-ui-dir`). What `index.html` preloads is fetched by
-every view; it is sent as one module, in the place of the script of `index.html`. Each module stays in a scope of its own.
+The files of the page are small, one concept each, and run as they are (`-ui-dir`). What `index.html` preloads is
+fetched by every view; it is sent as one module, in the place of the script of `index.html`. Each module stays in a
+scope of its own.
 
-Understood are the forms that the page's modules have: `import { a as b } from './c.js'`, exports of declarations that are
-assigned once, `export { a as b }`, `export default` where a module is not joined. Modules do not import each other in a circle.
+Understood are the forms that the page's modules have: `import { a as b } from './c.js'`, exports of declarations that
+are assigned once, `export { a as b }`, `export default` where a module is not joined. Modules do not import each other
+in a circle.
 Source: ECMAScript 2020 section 15.2; docs/page.md, "How it is made".
 """
 

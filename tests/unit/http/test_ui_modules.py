@@ -39,11 +39,11 @@ export default () => { tell(word); tell(new Thing() instanceof Thing); tell(said
 
 def page(**changed: str) -> dict[str, bytes]:
     """The files of a page; `changed`: by the name without `.js`."""
-    scripts = {"app": APP, "state": STATE, "vendor/library": LIBRARY, "pages/page": PAGE, "extra": "export const word = 'w';\n"}  # fmt: skip
-    scripts |= changed
-    index = '<script type="module" src="{{.ContentPath}}assets/app.js"></script>\n' + "".join(
-        f'<link rel="modulepreload" href="{{{{.ContentPath}}}}assets/{name}.js">\n' for name in ("state", "vendor/library")
-    )  # fmt: skip
+    scripts = {"app": APP, "state": STATE, "vendor/library": LIBRARY, "pages/page": PAGE} | changed
+    scripts.setdefault("extra", "export const word = 'w';\n")
+    index = '<script type="module" src="{{.ContentPath}}assets/app.js"></script>\n'
+    for name in ("state", "vendor/library"):
+        index += f'<link rel="modulepreload" href="{{{{.ContentPath}}}}assets/{name}.js">\n'
     files = {f"assets/{name}.js": text.encode() for name, text in scripts.items()}
     return {**files, "index.html": index.encode(), "assets/app.css": b"import { a } from './b.js'"}
 
