@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.web.resource import Resource
 
 from consulpy.http.api import routes
@@ -11,7 +11,7 @@ from consulpy.http.api.access import AccessRules
 from consulpy.http.api.endpoint import Endpoint, InThread, client_of
 from consulpy.http.api.origin import Origins
 from consulpy.http.api.root_resource import RootResource, WebPage
-from consulpy.http.api.router import klein_resource
+from consulpy.http.api.router import is_prepared, klein_resource, prepare
 from consulpy.http.api.routing import ROUTES
 from consulpy.http.api.write_response import not_found, redirect
 from consulpy.rpc.cache.authorized_cache import AuthorizedCache
@@ -32,7 +32,8 @@ def make_site_root(
 ) -> "RootResource":
     """The root resource of the API. `headers`: added to all responses of routes. `cache`: of `?cached`.
 
-    `debugging()`: whether each request is logged. `in_thread`: runs the rendering of a large response.
+    `debugging()`: whether each request is logged. `in_thread`: runs the rendering of a large response, and
+    the first request's imports.
     `make_page()`: see `RootResource`.
     """
     endpoints: dict[str, Endpoint] = {}
@@ -44,7 +45,7 @@ def make_site_root(
             return
         routes.load(word)
         loaded.add(word)
-        for path, handlers in ROUTES.items():
+        for path, handlers in list(ROUTES.items()):  # a thread may be adding to them
             if routes.first_word(path) == word:
                 endpoints[path] = Endpoint(agent, path, handlers, cache, debugging, in_thread)
 
@@ -67,9 +68,18 @@ def make_site_root(
     def make_api() -> Resource:
         for word in routes.FILES:
             load(word)
-        return klein_resource(endpoints, respond, lambda request: not_found(request, request.text), redirect)
+        return klein_resource(ROUTES, respond, lambda request: not_found(request, request.text), redirect)
 
-    return RootResource(make_api, serve, make_page)
+    def prepare_api() -> Deferred[None]:
+        return maybeDeferred(_prepare) if is_prepared() else in_thread(_prepare)
+
+    return RootResource(prepare_api, make_api, serve, make_page)
+
+
+def _prepare() -> None:
+    """Import all that `make_api` needs; for a thread."""
+    routes.load_all()
+    prepare(ROUTES)
 
 
 def _find(endpoints: Mapping[str, "Endpoint"], path: str) -> tuple[str | None, str]:

@@ -37,20 +37,26 @@ class WebPage(Protocol):
 class RootResource:
     """Root resource: answers malformed requests (400) and unclean paths (301), passes the rest to Klein.
 
-    `make_api()`: builds Klein's routes, when first needed. `serve(request, path)`: the same endpoints for the fast
-    path. `make_page()`: builds the web page, when first needed; None: there is none. Source: Go's net/http, `ServeMux`.
+    `prepare_api()`: loads what Klein's routes need when the first request needs them; requests wait until it fires.
+    `make_api()`: builds the routes then. `serve(request, path)`: the same endpoints for the fast path. `make_page()`:
+    builds the web page, when first needed; None: there is none. Source: Go's net/http, `ServeMux`.
     """
 
     isLeaf = True  # noqa: N815 - Twisted's name
 
     def __init__(
         self,
+        prepare_api: Callable[[], "Deferred[Any]"],
         make_api: Callable[[], Resource],
         serve: Callable[[Any, str], Any],
         make_page: Callable[[], WebPage] | None = None,
     ) -> None:
+        self._prepare_api = prepare_api
         self._make_api = make_api
         self._api: Resource | None = None
+        #: Requests that wait for Klein's routes.
+        self._waiting: list[Any] = []
+        self._is_preparing = False
         self._make_page = make_page
         self._page: WebPage | None = None
         self.serve = serve
@@ -95,10 +101,41 @@ class RootResource:
         if _UNCLEAN.search(text):
             return redirect(request, _clean(text))
         if self._api is None:
-            self._api = self._make_api()
+            return self._wait_for_api(request)
         # Klein matches texts only: bytes that are not UTF-8 are in `text`
         request.text, request.postpath = text, text.encode("utf-8", "replace").split(b"/")[1:]
         return self._api.render(request)
+
+    def _wait_for_api(self, request: Any) -> int:
+        from twisted.web.server import NOT_DONE_YET  # loaded already: the request is its own
+
+        def gone() -> None:
+            if request in self._waiting:
+                self._waiting.remove(request)
+
+        request.on_disconnect(gone)
+        self._waiting.append(request)
+        if not self._is_preparing:
+            self._is_preparing = True
+            self._prepare_api().addCallback(self._prepared).addErrback(self._not_prepared)
+        return NOT_DONE_YET
+
+    def _prepared(self, _loaded: Any) -> None:
+        self._api = self._make_api()
+        self._answer_waiting(lambda request: request.render(self))
+
+    def _not_prepared(self, failure: Failure) -> None:
+        """Respond 500 to those that wait; the next request tries again."""
+        self._is_preparing = False
+        self._answer_waiting(lambda request: request.processingFailed(failure))
+
+    def _answer_waiting(self, answer: Callable[[Any], None]) -> None:
+        waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            try:
+                answer(request)
+            except Exception:
+                request.processingFailed(Failure())
 
 
 def _printable(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Klein's url map: one route for each endpoint, built when the first request takes the full path.
+"""Klein's url map: one route for each endpoint, built in a thread when the first request takes the full path.
 
 The fast path finds the same endpoints in a table (`app`). Klein with its dependencies is a twelfth of the memory of an
 idle agent, and compiling its url map takes longer than the rest of the agent's start.
@@ -45,6 +45,16 @@ class _Handlers:
         self.respond = respond
         self.not_found = not_found
         self.redirect = redirect
+
+
+def prepare(paths: Iterable[str]) -> None:
+    """Import Klein and compile the url map of these paths, which takes long; for a thread."""
+    _application(frozenset(paths)).url_map.update()
+
+
+def is_prepared() -> bool:
+    """Whether `prepare` has run, for another agent of this process."""
+    return _application.cache_info().currsize > 0
 
 
 def klein_resource(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import LogLevel, globalLogPublisher
 
 from consulpy.errors import RPCError
@@ -309,7 +309,9 @@ def test_each_way_logs_the_same_line() -> None:
     try:
         for harness in (short(), plain()):
             lane_of_door, agent = harness.site.dispatcher.serve, harness.agent
-            harness.site = HttpService(agent.clock, HttpConfig((), 0), agent, lambda: True).factory
+            harness.site = HttpService(
+                agent.clock, HttpConfig((), 0), agent, lambda: True, in_thread=maybeDeferred
+            ).factory
             harness.site.dispatcher.serve = lane_of_door and harness.site.dispatcher.serve
             told(harness, put("/v1/kv/a?flags=1", b"x"))
     finally:

@@ -90,8 +90,10 @@ class Elsewhere:
         self.jobs.clear()
 
 
-def filled(in_thread: Any, *, short: bool, limits: ConnectionLimits = DEFAULT_LIMITS) -> HttpHarness:
+def filled(in_thread: Elsewhere, *, short: bool, limits: ConnectionLimits = DEFAULT_LIMITS) -> HttpHarness:
     harness = HttpHarness(in_thread=in_thread, limits=limits)
+    harness.begin("DELETE /v1/kv/none").hang_up()  # Klein's routes are loaded elsewhere too
+    in_thread.work()
     if not short:
         harness.site.dispatcher.serve = None
     for number in range(COUNT):

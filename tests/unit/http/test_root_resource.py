@@ -8,8 +8,9 @@ import json
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
-from consulpy.http.api import routes
+from consulpy.http.api import app, routes
 from consulpy.http.api.routing import METHODS, ROUTES
 from tests.harness.http import HttpHarness, InMemoryClient
 
@@ -190,3 +191,57 @@ def test_the_same_answer_compresses_to_the_same_bytes(harness: HttpHarness) -> N
     first, second = (harness.begin("GET /v1/catalog/datacenters", Accept_Encoding="gzip").raw for _ in range(2))
     assert gzip.decompress(first.partition(b"\r\n\r\n")[2]) == b'["dc1"]'
     assert first.partition(b"\r\n\r\n")[2] == second.partition(b"\r\n\r\n")[2]
+
+
+def first_request(harness: HttpHarness) -> InMemoryClient:
+    """One that is served by Klein."""
+    harness.site.dispatcher.serve = None
+    return harness.begin("GET /v1/status/leader")
+
+
+@pytest.fixture
+def _first_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process whose first agent it is."""
+    monkeypatch.setattr(app, "is_prepared", lambda: False)
+
+
+@pytest.mark.usefixtures("_first_agent")
+def test_requests_wait_while_the_routes_are_loaded_in_a_thread() -> None:
+    """Importing Klein and compiling its url map would stop gossip for as long."""
+    jobs: list[tuple[Any, Deferred[Any]]] = []
+
+    def in_thread(job: Any) -> Deferred[Any]:
+        jobs.append((job, Deferred()))
+        return jobs[-1][1]
+
+    harness = HttpHarness(in_thread=in_thread)
+    one, gone, two = (first_request(harness) for _ in range(3))
+    two.send(b"GET /v1/kv/none HTTP/1.1\r\nHost: h\r\n\r\n")
+    gone.hang_up()
+    [(job, done)] = jobs
+    assert (one.raw, two.raw) == (b"", b"")
+
+    done.callback(job())
+
+    assert one.raw.endswith(b':8300"')
+    assert gone.raw == b""
+    assert two.raw.index(b"HTTP/1.1 200 OK") < two.raw.index(b"HTTP/1.1 404 Not Found")
+    assert first_request(harness).raw.endswith(b':8300"'), "later ones need not wait"
+
+
+@pytest.mark.usefixtures("_first_agent")
+def test_routes_that_cannot_be_loaded_are_a_500_and_tried_again() -> None:
+    outcomes: list[Exception | None] = [OSError("too many open files"), None]
+
+    def in_thread(job: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        fault = outcomes.pop(0)
+        if fault is None:
+            done.callback(job())
+        else:
+            done.errback(fault)
+        return done
+
+    harness = HttpHarness(in_thread=in_thread)
+    assert first_request(harness).raw.startswith(b"HTTP/1.1 500 ")
+    assert first_request(harness).raw.startswith(b"HTTP/1.1 200 ")
