@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consulpy.config.place import Place
+from consulpy.connect.central_merge import CONNECT_PROXY, GATEWAYS
 from consulpy.errors import ConfigError, RPCError
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.json_decode import GoError, decode_duration
-from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
 
 #: Converts a value at a place to the API's form. Raises `ConfigError`.
 Read = Callable[[Any, Place], Any]

@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer
 from consulpy.codec.lazy_dataclass import dataclass
+from consulpy.connect.central_merge import configured_name, merged, upstream_ids
 from consulpy.errors import ConsulpyError
-from consulpy.local.central_merge import configured_name, merged, upstream_ids
 from consulpy.local.sync.sync_state import Entries
 from consulpy.log import Logger
 from consulpy.rpc.caller import Caller

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
+from consulpy.connect.central_merge import CONNECT_PROXY, GATEWAYS
 from consulpy.local.sync.sync_state import Entries
 from consulpy.structs.check import (
     CRITICAL,

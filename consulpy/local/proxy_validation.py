@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from consulpy.connect.central_merge import CONNECT_PROXY, GATEWAYS
 from consulpy.structs.definition import ServiceDefinition
 from consulpy.structs.service import ExposePath, Upstream
 
 #: The kind of a service that is a Connect proxy.
-CONNECT_PROXY: Final = "connect-proxy"
-GATEWAYS: Final = ("mesh-gateway", "terminating-gateway", "ingress-gateway")
 _LOOPBACK: Final = "127.0.0.1"
 _PROTOCOLS: Final = ("", "http", "http2")
 

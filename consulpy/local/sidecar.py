@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Final
 
+from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import BadRequest
 from consulpy.gocompat.multierror import format_errors
-from consulpy.local.proxy_validation import CONNECT_PROXY
 from consulpy.structs.definition import CheckType, ServiceDefinition
 from consulpy.structs.service import NodeService
 

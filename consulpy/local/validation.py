@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
 
+from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import BadRequest
 from consulpy.gocompat.multierror import format_errors
-from consulpy.local.proxy_validation import CONNECT_PROXY, errors_of
+from consulpy.local.proxy_validation import errors_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType, ServiceDefinition
 from consulpy.structs.metadata import metadata_error

@@ -19,7 +19,7 @@ from consulpy.state.config_entry import DELETE_CAS
 from consulpy.structs.config_entry_requests import EntryDeleted, EntryRequest
 from consulpy.structs.connect_ca import CASignRequest
 from consulpy.structs.intention import IntentionCheck, IntentionQuery
-from consulpy.structs.newer_selectors import foreign_query, foreign_selector
+from consulpy.structs.newer_selectors import foreign_query, foreign_selector, refused_merge
 
 _log = Logger()
 
@@ -44,7 +44,9 @@ def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
     """The reply to a call from the wire. Fails with `RPCError` only."""
     try:
         method = method_named(name)
-        foreign = foreign_selector(body) or (foreign_query(body) if name == _QUERY_APPLY else "")
+        foreign = (
+            foreign_selector(body) or refused_merge(body, name) or (foreign_query(body) if name == _QUERY_APPLY else "")
+        )
         if foreign:
             raise BadRequest(f"Invalid request: {foreign}")
         request = method.request.from_wire(body)

@@ -13,9 +13,11 @@ _SELECTORS: Final = {
     b"SamenessGroup": "sameness groups of Consul 1.16 Enterprise",
     b"Partition": "partitions of Consul 1.11 Enterprise",
     b"Namespace": "namespaces of Consul Enterprise",
-    b"MergeCentralConfig": "servers of Consul 1.13 (here agents merge central settings)",
 }
 _NAMES: Final = frozenset(_SELECTORS)
+_MERGE: Final = b"MergeCentralConfig"
+#: The calls that merge central settings.
+_MERGING: Final = frozenset({"Catalog.NodeServiceList", "Catalog.ServiceNodes", "Health.ServiceNodes"})
 _NOTHING: Final = (None, b"", b"default", False)
 
 
@@ -33,6 +35,13 @@ def foreign_query(raw: Any) -> str:
     if isinstance(failover, dict) and failover.get(b"Targets"):
         return "Failover.Targets belongs to Consul 1.14, and is not served here: use Failover.Datacenters"
     return ""
+
+
+def refused_merge(raw: Any, method: str) -> str:
+    """Why a call that asks for central settings (Consul 1.13) does not get them; "" if it does, or does not ask."""
+    if method in _MERGING or not isinstance(raw, dict) or not raw.get(_MERGE):
+        return ""
+    return f"{_MERGE.decode()} is not served by {method} here"
 
 
 def foreign_selector(raw: Any) -> str:

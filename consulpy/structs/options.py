@@ -26,7 +26,8 @@ class QueryMeta(Record):
     """Metadata of an answer: the index for the next blocking query, and staleness (`last_contact` in ns).
 
     `results_filtered_by_acls`: something was removed that the token may not see (Consul 1.11). Agents before that skip
-    the key; it is sent only if it is true.
+    the key; it is sent only if it is true. `has_central_config`: the servers have merged the central settings that a
+    request asked for (ours; others leave it to the agent, or do not say).
     """
 
     index: int = 0
@@ -34,6 +35,7 @@ class QueryMeta(Record):
     known_leader: bool = False
     consistency_level: str = ""
     results_filtered_by_acls: bool = go("ResultsFilteredByACLs", json="-", is_optional=True, default=False)
+    has_central_config: bool = go(json="-", is_optional=True, default=False)
 
 
 @dataclass(slots=True)

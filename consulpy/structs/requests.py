@@ -82,6 +82,8 @@ class ServiceRequest(SpecificRequest):
     tag_filter: bool = False
     connect: bool = False
     ingress: bool = False
+    #: Proxies and gateways with their central defaults (Consul 1.13).
+    merge_central_config: bool = go(is_optional=True, default=False)
 
 
 @dataclass(slots=True)
@@ -89,6 +91,8 @@ class NodeRequest(Read):
     """A read about one node (by name; HTTP passes ids too)."""
 
     node: str = ""
+    #: As in `ServiceRequest`.
+    merge_central_config: bool = go(is_optional=True, default=False)
 
 
 @dataclass(slots=True)

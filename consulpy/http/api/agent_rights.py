@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ, WRITE, Level
+from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.http.api.routing import Request, Response
 from consulpy.local.definitions import check_from_body, service_from_body
-from consulpy.local.proxy_validation import CONNECT_PROXY
 from consulpy.local.sidecar import complete
 from consulpy.local.validation import check_type
 from consulpy.rpc.acl.denied import Denied, require

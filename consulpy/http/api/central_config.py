@@ -1,17 +1,18 @@
 """`?merge-central-config` on reads of instances (Consul 1.13): proxies and gateways with their central defaults.
 
-The defaults are fetched from the servers, real ones of 1.8.7 too. A blocking query ends when instances change; what it
-answers has the defaults of that moment.
+Our servers and newer ones merge them, and end a blocking query when a config entry changes. Beside servers of 1.8.7 the
+agent fetches the defaults: there a blocking query ends when instances change, with the defaults of that moment.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from consulpy.connect.central_merge import configured_name, merged, upstream_ids
 from consulpy.http.api.params import apply_to_read, consistency
 from consulpy.http.api.routing import Request
-from consulpy.local.central_merge import configured_name, merged, upstream_ids
 from consulpy.structs.config_entry_requests import ServiceConfigReply, ServiceConfigRequest
+from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import Read
 from consulpy.structs.service import CheckServiceNode, NodeService, ServiceNode
 
@@ -21,18 +22,20 @@ if TYPE_CHECKING:
 _PARAMETER: Final = "merge-central-config"
 
 
+def wants_central_config(request: Request) -> bool:
+    """Whether the request has the parameter."""
+    return _PARAMETER in request.query
+
+
 class CentralMerge:
     """Merges central defaults into the rows of one response. Errors: `RPCError` of the servers."""
 
-    def __init__(self, agent: "AgentInterface", request: Request) -> None:
+    def __init__(self, agent: "AgentInterface", request: Request, meta: QueryMeta) -> None:
         self._agent = agent
         self._request = request
         self._known: dict[tuple[str, ...], ServiceConfigReply] = {}
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether the request has the parameter."""
-        return _PARAMETER in self._request.query
+        #: Whether they were asked for, and the servers did not say that they merged them.
+        self.is_needed = wants_central_config(request) and not meta.has_central_config
 
     async def check_service_nodes(self, rows: Sequence[CheckServiceNode]) -> Sequence[CheckServiceNode]:
         """Instances with nodes and checks."""

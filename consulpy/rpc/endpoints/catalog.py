@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
+from consulpy.rpc.endpoints._central_merge import CentralDefaults
 from consulpy.rpc.endpoints._metrics import count_look_up
 from consulpy.rpc.endpoints._registration_checks import checked_registration
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
@@ -111,6 +112,10 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
     rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
     reply = ServiceNodesReply()
     reply.meta.index = index
+    if request.merge_central_config:
+        defaults = CentralDefaults(server, watch)
+        reply.meta.index, reply.meta.has_central_config = max(index, defaults.index), True
+        rows = defaults.service_nodes(rows)
 
     def fill(matching: list[ServiceNode] | None) -> None:
         count_look_up(server, "catalog", request, matching, watch)
@@ -147,8 +152,12 @@ def node_service_list(
     if not request.node:
         raise RPCError("Must provide node")
     index, found = server.store.catalog.node_service_list(watch, request.node)
+    if request.merge_central_config:
+        defaults = CentralDefaults(server, watch)
+        index = max(index, defaults.index)
+        found = NodeServiceList(node=found.node, services=found.services and defaults.services(found.services))
     reply = NodeServiceListReply(node_services=found)
-    reply.meta.index = index
+    reply.meta.index, reply.meta.has_central_config = index, request.merge_central_config
     if not request.options.filter:
         return reply
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
+from consulpy.rpc.endpoints._central_merge import CentralDefaults
 from consulpy.rpc.endpoints._metrics import count_look_up
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.endpoints.catalog import wanted_tags
@@ -71,6 +72,10 @@ def service_nodes(
     rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
     reply = CheckServiceNodesReply()
     reply.meta.index = index
+    if request.merge_central_config:
+        defaults = CentralDefaults(server, watch)
+        reply.meta.index, reply.meta.has_central_config = max(index, defaults.index), True
+        rows = defaults.instances(rows)
 
     def fill(matching: list[CheckServiceNode] | None) -> None:
         count_look_up(server, "health", request, matching, watch)

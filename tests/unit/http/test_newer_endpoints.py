@@ -8,7 +8,7 @@ from consulpy.errors import RPCError
 from consulpy.metrics.registry import Registry
 from consulpy.state.commands import COMMANDS
 from consulpy.structs.kv import GET_OR_EMPTY
-from tests.harness.guarded import GuardedHarness
+from tests.harness.guarded import MASTER, GuardedHarness
 from tests.harness.http import FakeAgent, HttpHarness
 
 
@@ -179,3 +179,48 @@ def test_central_defaults_are_merged_where_it_is_asked_for(harness: HttpHarness)
     assert configs == {"web-proxy": proxies[0]["Config"], "gate": {"a": 1}, "web": None}
     plain = harness.ask("GET /v1/health/service/web-proxy").json[0]["Service"]["Proxy"]
     assert plain["Config"] == {"own": True}
+
+
+@pytest.mark.parametrize(
+    "path", ["health/service/gate", "health/connect/web", "catalog/service/gate", "catalog/node-services/n"]
+)
+def test_a_change_of_central_defaults_ends_a_blocking_query_that_merges_them(harness: HttpHarness, path: str) -> None:
+    register = "PUT /v1/catalog/register"
+    proxy = {"DestinationServiceName": "web", "DestinationServiceID": "web1"}
+    for service in (
+        {"Service": "gate", "Kind": "mesh-gateway", "Port": 2},
+        {"Service": "web-proxy", "Kind": "connect-proxy", "Port": 1, "Proxy": proxy},
+    ):
+        harness.tell(register, {"Node": "n", "Address": "127.0.0.9", "Service": service})
+    harness.agent.clock.advance(5)  # the leader's own changes
+    index = harness.ask(f"GET /v1/{path}?merge-central-config").headers["x-consul-index"]
+    waiting = harness.begin(f"GET /v1/{path}?merge-central-config&index={index}&wait=5m")
+    plain = harness.begin(f"GET /v1/{path}?index={index}&wait=5m")
+    harness.agent.clock.advance(1)
+    assert waiting.answer is None
+    harness.tell("PUT /v1/config", {"Kind": "proxy-defaults", "Name": "global", "Config": {"a": 1}})
+    harness.agent.clock.advance(1)
+    assert waiting.answer is not None
+    assert int(waiting.answer.headers["x-consul-index"]) > int(index)
+    assert '"a":1' in waiting.answer.text.replace(" ", "")
+    assert plain.answer is None
+
+
+def test_a_filter_sees_central_defaults(harness: HttpHarness) -> None:
+    harness.tell("PUT /v1/config", {"Kind": "proxy-defaults", "Name": "global", "MeshGateway": {"Mode": "local"}})
+    service = {"Service": "gate", "Kind": "mesh-gateway", "Port": 2}
+    harness.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "127.0.0.9", "Service": service})
+    where = "GET /v1/health/service/gate?filter=Service.Proxy.MeshGateway.Mode==local"
+    assert len(harness.ask(f"{where}&merge-central-config").json) == 1
+    assert harness.ask(where).json == []
+
+
+def test_rights_to_an_instance_are_enough_for_its_central_defaults() -> None:
+    guarded = GuardedHarness()
+    guarded.as_(MASTER, "PUT /v1/config", {"Kind": "proxy-defaults", "Name": "global", "Config": {"a": 1}})
+    proxy = {"DestinationServiceName": "web", "DestinationServiceID": "web1"}
+    service = {"Service": "web-proxy", "Kind": "connect-proxy", "Port": 1, "Proxy": proxy}
+    guarded.as_(MASTER, "PUT /v1/catalog/register", {"Node": "n", "Address": "127.0.0.9", "Service": service})
+    token = guarded.token('service "web-proxy" { policy = "read" } node_prefix "" { policy = "read" }')
+    (found,) = guarded.as_(token, "GET /v1/health/service/web-proxy?merge-central-config").json
+    assert found["Service"]["Proxy"]["Config"] == {"a": 1}

@@ -90,7 +90,7 @@ def test_what_the_real_server_takes_is_taken(body: Any) -> None:
         ("Catalog.Deregister", {"Node": "n", "PeerName": "east"}, "PeerName"),
         ("KVS.Get", {"Key": "k", "Namespace": "team"}, "Namespace"),
         ("Health.ServiceNodes", {"ServiceName": "web", "SamenessGroup": "all"}, "SamenessGroup"),
-        ("Health.ServiceNodes", {"ServiceName": "web", "MergeCentralConfig": True}, "MergeCentralConfig"),
+        ("Health.ServiceChecks", {"ServiceName": "web", "MergeCentralConfig": True}, "MergeCentralConfig"),
         ("PreparedQuery.Apply", {"Op": "create", "Query": {"Service": {"Service": "web", "Peer": "east"}}}, "PeerName"),
         (
             "PreparedQuery.Apply",

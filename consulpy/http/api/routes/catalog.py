@@ -10,7 +10,7 @@ from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import STRUCTS
-from consulpy.http.api.central_config import CentralMerge
+from consulpy.http.api.central_config import CentralMerge, wants_central_config
 from consulpy.http.api.params import apply_to_write, consistency, refuse_namespaces
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import cache_headers, read
@@ -121,15 +121,16 @@ async def _services_matching(agent: "AgentInterface", request: Request, expressi
 
 
 async def _service(agent: "AgentInterface", request: Request, connect: bool) -> Response:
-    body = ServiceRequest(service_name=request.tail, connect=connect)
+    merges = wants_central_config(request)
+    body = ServiceRequest(service_name=request.tail, connect=connect, merge_central_config=merges)
     tags = request.query.all("tag")
     if tags:
         body.service_tags, body.tag_filter = tags, True
     reply, headers = await read(
         agent, request, "Catalog.ServiceNodes", body, missing="Missing service name", cached=True
     )
-    rows, merge = reply.service_nodes, CentralMerge(agent, request)
-    if merge.is_wanted:
+    rows, merge = reply.service_nodes, CentralMerge(agent, request, reply.meta)
+    if merge.is_needed:
         rows = await merge.service_nodes(rows or ())
     return Response(render.service_nodes(rows), headers=headers)
 
@@ -164,11 +165,11 @@ async def node(agent: "AgentInterface", request: Request) -> Response:
 @route("GET", "/v1/catalog/node-services/")
 async def node_services(agent: "AgentInterface", request: Request) -> Response:
     """A node and its services as a list."""
-    body = NodeRequest(node=request.tail)
+    body = NodeRequest(node=request.tail, merge_central_config=wants_central_config(request))
     reply, headers = await read(agent, request, "Catalog.NodeServiceList", body, missing="Missing node name")
     found = reply.node_services
-    known, services, merge = found.node is not None, found.services or (), CentralMerge(agent, request)
-    if merge.is_wanted:
+    known, services, merge = found.node is not None, found.services or (), CentralMerge(agent, request, reply.meta)
+    if merge.is_needed:
         services = await merge.services(services)
     shown = {
         "Node": found.node.to_json() if known else None,

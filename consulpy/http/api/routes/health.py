@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from consulpy.http.api import render
-from consulpy.http.api.central_config import CentralMerge
+from consulpy.http.api.central_config import CentralMerge, wants_central_config
 from consulpy.http.api.params import passing_only
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import read
@@ -43,7 +43,8 @@ async def state(agent: "AgentInterface", request: Request) -> Response:
 async def _service(
     agent: "AgentInterface", request: Request, *, connect: bool = False, ingress: bool = False
 ) -> Response:
-    body = ServiceRequest(service_name=request.tail, connect=connect, ingress=ingress)
+    merges = wants_central_config(request)
+    body = ServiceRequest(service_name=request.tail, connect=connect, ingress=ingress, merge_central_config=merges)
     tags = request.query.all("tag")
     if tags:
         body.service_tags, body.tag_filter = tags, True
@@ -53,8 +54,8 @@ async def _service(
     found = reply.nodes or []
     if passing_only(request):
         found = [each for each in found if all(check.status == PASSING for check in each.checks or ())]
-    merge = CentralMerge(agent, request)
-    if merge.is_wanted:
+    merge = CentralMerge(agent, request, reply.meta)
+    if merge.is_needed:
         found = await merge.check_service_nodes(found)
     return Response(render.check_service_nodes(found), headers=headers)
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import BadRequest
 from consulpy.http.api import render
 from consulpy.http.api.params import apply_to_read
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers, read
-from consulpy.local.proxy_validation import CONNECT_PROXY
 from consulpy.structs.check import PASSING, WARNING
 from consulpy.structs.gateway import INGRESS, GatewayService, ServiceDumpRow
 from consulpy.structs.operator import FederationStateQuery

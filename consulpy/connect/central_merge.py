@@ -6,10 +6,11 @@ Source: `/v1/agent/service/ID` of Consul 1.8.7 with `enable_central_service_conf
 import dataclasses
 from typing import Any, Final
 
-from consulpy.local.proxy_validation import CONNECT_PROXY, GATEWAYS
 from consulpy.structs.config_entry_requests import ServiceConfigReply, UpstreamId
 from consulpy.structs.service import Expose, MeshGateway, NodeService, Upstream
 
+CONNECT_PROXY: Final = "connect-proxy"
+GATEWAYS: Final = ("mesh-gateway", "terminating-gateway", "ingress-gateway")
 _SERVICE: Final = "service"
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.local.central_merge import configured_name, merge_settings, merged, upstream_ids
+from consulpy.connect.central_merge import configured_name, merge_settings, merged, upstream_ids
 from consulpy.structs.config_entry_requests import ServiceConfigReply, UpstreamConfig, UpstreamId
 from consulpy.structs.service import ConnectProxy, Expose, ExposePath, MeshGateway, NodeService, Upstream
 
