@@ -375,6 +375,10 @@ class Agent(AgentParts):
         if isinstance(self.own_caller, ClientCaller):
             self.own_caller.reply_timeout_s = fresh.limits.rpc_client_timeout_s
             self.own_caller.rate = RateLimiter(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
+        if self.server is not None and fresh.limits.request_limits != self.config.limits.request_limits:
+            from consulpy.agent.build.server import request_limits  # no client needs it
+
+            self.server.request_limits = request_limits(fresh, self._reactor, self.server)
         self.config = fresh
         access.reconfigure(self._tokens, fresh)
         self.metrics.rules = telemetry.rules(fresh.telemetry)

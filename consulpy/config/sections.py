@@ -91,6 +91,15 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class RequestLimits:
+    """The rates of calls that a server takes (Consul 1.15)."""
+
+    mode: str = key(Kind.TEXT, "disabled", "disabled, permissive (log only) or enforcing.", reloadable=True)
+    read_rate: float = key(Kind.NUMBER, -1.0, "Reads a second; -1: no limit.", reloadable=True)
+    write_rate: float = key(Kind.NUMBER, -1.0, "Writes a second; -1: no limit.", reloadable=True)
+
+
+@dataclass(frozen=True)
 class Limits:
     """Bounds on what clients may ask for; 0 means none."""
 
@@ -111,6 +120,7 @@ class Limits:
     http_max_request_body_size_bytes: int = key(
         Kind.WHOLE, 0, "Of a request's body; 0: 8 MiB.", wire="http_max_request_body_size"
     )
+    request_limits: RequestLimits = section(RequestLimits)
     txn_max_ops: int = key(Kind.WHOLE, 128, "Operations of one transaction (fixed in Consul: 64, 128 since 1.14).")
 
 

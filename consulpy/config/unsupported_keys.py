@@ -18,7 +18,6 @@ REFUSED: Final[dict[str, str]] = {
     "segment": "network segments (Consul Enterprise)",
     "segments": "network segments (Consul Enterprise)",
     "partition": "admin partitions (Consul Enterprise)",
-    "limits.request_limits.mode": "limits of the rate of requests",
 }
 
 #: Values of refused keys that disable the feature.
@@ -27,10 +26,7 @@ HARMLESS: Final[tuple[object, ...]] = (False, "", "allow", None, [], {}, 0)
 HARMLESS_OF: Final[Mapping[str, tuple[object, ...]]] = {
     "partition": ("default",),
     "segment": ("<default>",),
-    "limits.request_limits.mode": ("disabled",),
 }
-#: Values of refused keys that are safe to ignore, with a warning.
-WARNED_OF: Final[Mapping[str, tuple[object, ...]]] = {"limits.request_limits.mode": ("permissive",)}
 
 _TEXT, _SWITCH, _WHOLE, _NUMBER = Kind.TEXT, Kind.SWITCH, Kind.WHOLE, Kind.NUMBER
 _DURATION, _TEXTS = Kind.DURATION, Kind.TEXTS
@@ -85,7 +81,6 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "peering.enabled": _SWITCH,
     "xds.*": None,
     "license_path": _TEXT,
-    **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate"), _NUMBER),  # 1.15
     "tls.grpc.*": None,
     **dict.fromkeys(("raft_logstore.*", "raft_boltdb.*")),
     **dict.fromkeys(("performance.grpc_keepalive_interval", "performance.grpc_keepalive_timeout"), _DURATION),
@@ -111,7 +106,6 @@ QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     **dict.fromkeys(("acl_enforce_version_8", "use_streaming_backend", "rpc.enable_streaming")),
     **dict.fromkeys(("revision", "version", "version_prerelease", "version_metadata", "build_date")),
     **dict.fromkeys(("telemetry.disable_compat_1.9", "telemetry.disable_per_tenancy_usage_metrics")),
-    **dict.fromkeys(("limits.request_limits.read_rate", "limits.request_limits.write_rate")),
     **dict.fromkeys(("connect.enable_mesh_gateway_wan_federation", "connect.enable_serverless_plugin"), (False,)),
     **dict.fromkeys(("peering.enabled", "audit.enabled"), (False,)),
     **dict.fromkeys(("enable_xds_load_balancing", "performance.enable_xds_load_balancing"), (False,)),

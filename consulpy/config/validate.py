@@ -19,6 +19,7 @@ from consulpy.config.host import Host
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.tls import tls_settings
 from consulpy.errors import ConfigError
+from consulpy.filter.literals import quoted
 from consulpy.structs.metadata import metadata_error
 
 LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR")
@@ -178,6 +179,9 @@ def _check_addresses(config: RuntimeConfig) -> None:
         raise ConfigError(
             f"dns_config.recursor_strategy: expected sequential or random, not {config.dns_config.recursor_strategy!r}"
         )
+    mode = config.limits.request_limits.mode
+    if mode not in ("", "disabled", "permissive", "enforcing"):
+        raise ConfigError(f"limits.request_limits.mode: invalid mode: {quoted(mode)}")
     for recursor in config.recursors:
         if not _is_recursor(recursor):
             raise ConfigError(f"{spelling('recursors')}: expected an IP address, perhaps with a port, not {recursor!r}")

@@ -131,9 +131,6 @@ class Reading:
     def _refuse(self, path: str, value: Any, place: Place) -> None:
         if value in unsupported_keys.HARMLESS or value in unsupported_keys.HARMLESS_OF.get(path, ()):
             return
-        if value in unsupported_keys.WARNED_OF.get(path, ()):
-            self._warn(path, place)
-            return
         missing = unsupported_keys.REFUSED[path]
         raise ConfigError(f"{place}: {path}: {missing} not supported yet; remove the key to go on without")
 

@@ -46,6 +46,8 @@ class ServerCaller:
         self.calls += 1
         try:
             found = method_named(method)
+            if self._server.request_limits is not None:
+                self._server.request_limits.check(method)
         except RPCError as error:
             return fail(error)
         return self._server.handle(found, request, dependencies)

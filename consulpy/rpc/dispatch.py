@@ -40,10 +40,12 @@ def method_named(name: str) -> Method:
     raise RefusedCall(str(NoSuchMethod(name, service in FILES)))
 
 
-def serve(server: Server, name: str, body: Any) -> "Deferred[Any]":
-    """The reply to a call from the wire. Fails with `RPCError` only."""
+def serve(server: Server, name: str, body: Any, source: str = "") -> "Deferred[Any]":
+    """The reply to a call from the wire, from `source` ("ip:port"). Fails with `RPCError` only."""
     try:
         method = method_named(name)
+        if server.request_limits is not None:
+            server.request_limits.check(name, source)
         foreign = (
             foreign_selector(body) or refused_merge(body, name) or (foreign_query(body) if name == _QUERY_APPLY else "")
         )

@@ -20,6 +20,7 @@ from consulpy.rpc.acl.primary import CONFIG_ENTRY_WRITES, INTENTION_WRITE, PRIMA
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, Run, WaitLimits, wait_s
 from consulpy.rpc.connect.interface import CertificateAuthority, TlsOfServers
 from consulpy.rpc.dependencies import DependencySet
+from consulpy.rpc.limits.request_limits import RequestLimits
 from consulpy.rpc.long_read import LongRead, LongReads
 from consulpy.rpc.methods import Kind, Method
 from consulpy.rpc.quorum import Quorum
@@ -173,6 +174,8 @@ class Server:
         self.config_entry_writes = DeferredLock()
         #: The same of intentions.
         self.intention_writes = DeferredLock()
+        #: Limits of the rate of calls that arrive; None: there are none. May be replaced at any time.
+        self.request_limits: RequestLimits | None = None
         self._hold_timeout_s = hold_timeout_s
         #: The shortest TTL that a session may have (`session_ttl_min`).
         self.session_ttl_min_ns = session_ttl_min_ns
@@ -215,6 +218,8 @@ class Server:
 
         None on a follower, whose replies have the age of its last contact, and on a leader without a lease.
         """
+        if self.request_limits is not None:
+            return None  # each call counts
         if self.quorum is None:
             return self.leader_address
         return self.quorum.term if self._is_leader and self.quorum.has_lease else None
@@ -222,7 +227,7 @@ class Server:
     @property
     def stale_read_validator(self) -> Hashable | None:
         """The same for stale reads, which any server answers: they say whether a leader is known."""
-        if self.quorum is None or self._is_leader:
+        if self.quorum is None or self._is_leader or self.request_limits is not None:
             return self.read_validator
         return bool(self.quorum.leader_address) if self._answers_stale_reads(self.quorum) else None
 

@@ -25,6 +25,7 @@ from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.connect.interface import CertificateAuthority
 from consulpy.rpc.dispatch import method_named
+from consulpy.rpc.limits.request_limits import ENFORCING, PERMISSIVE, RequestLimits
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import SERVER_IDLE_STREAMS, ConnectionPool
 from consulpy.rpc.server import Server
@@ -93,6 +94,7 @@ def server_role(
         wall_s=wall_clock(reactor),
         guard=guard,
     )
+    server.request_limits = request_limits(config, reactor, server)
     server.review_token = _review_token
     server.jwt_keys = _JwtKeys(reactor.seconds)
     if config.data_dir is not None:
@@ -134,6 +136,21 @@ def server_role(
     server.after_restore.append(leader.restored)
     role.stops.append(leader.stop)
     return role
+
+
+def request_limits(config: RuntimeConfig, clock: Any, server: Server) -> RequestLimits | None:
+    """The limits of a server's calls (`limits.request_limits`); None: there are none."""
+    limits = config.limits.request_limits
+    if limits.mode not in (ENFORCING, PERMISSIVE):
+        return None
+    return RequestLimits(
+        clock,
+        server.metrics,
+        lambda: server.is_leader,
+        enforces=limits.mode == ENFORCING,
+        read_rate=limits.read_rate,
+        write_rate=limits.write_rate,
+    )
 
 
 def _review_token(config: "KubernetesConfig", bearer: str) -> "ServiceAccount":

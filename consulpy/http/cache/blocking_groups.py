@@ -120,6 +120,8 @@ class BlockingQueryGroups:
         """`head` as a blocking query that a group can serve; None for any other request. Changes nothing."""
         if not self.server.is_leader or len(head) > HEAD_MAX_BYTES or self._debugging():
             return None
+        if self.server.request_limits is not None:
+            return None  # each request counts
         parsed = _parse(head)
         if parsed is None:
             return None

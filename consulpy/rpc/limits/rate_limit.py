@@ -34,12 +34,18 @@ class RateLimiter:
 
     def take(self) -> None:
         """Take a token for one call. Raises `RPCError` when the bucket is empty."""
+        if not self.allows():
+            raise RPCError(EXCEEDED)
+
+    def allows(self) -> bool:
+        """Take a token for one call; whether there was one."""
         if self._rate < 0:
-            return
+            return True
         now_s = self._clock.seconds()
         self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._rate)
         self._filled_s = now_s
         if self._tokens < 1.0:
             self.exceeded += 1
-            raise RPCError(EXCEEDED)
+            return False
         self._tokens -= 1.0
+        return True

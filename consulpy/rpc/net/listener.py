@@ -257,7 +257,9 @@ class RpcProtocol(RpcConnection):
         """A stream of calls on `channel`."""
         return ServerStream(
             channel,
-            partial(serve_without_certificate if self._only_certificates else serve, self._server),
+            partial(serve_without_certificate, self._server)
+            if self._only_certificates
+            else partial(serve, self._server, source=self.peer),
             on_memory=self._memory_changed,
             backpressure=self._backpressure,
             slicer=self._slicer,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from consulpy.errors import WireError
+from consulpy.errors import RPCError, WireError
 from consulpy.rpc.grpc.call import Call
 from consulpy.rpc.grpc.connection import unimplemented
 from consulpy.rpc.grpc.framing import CallError, Code, names_in
@@ -41,6 +41,11 @@ class Subscriptions:
         except WireError as error:
             raise CallError(Code.INTERNAL, f"grpc: error unmarshalling request: {error}") from None
         _check(request)
+        if self._server.request_limits is not None:
+            try:
+                self._server.request_limits.check(call.path)
+            except RPCError as error:
+                raise CallError(Code.RESOURCE_EXHAUSTED, str(error)) from None
         self._server.metrics.incr("grpc.server.stream.count")
         feed = self._feed(request)
         call.on_end = lambda: feed.remove(call)

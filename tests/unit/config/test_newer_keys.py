@@ -36,6 +36,8 @@ def hcl(text: str) -> RuntimeConfig:
         "ports { grpc_tls = -1 }",
         "peering { enabled = false }",
         'limits { request_limits { mode = "disabled" read_rate = -1 write_rate = -1 } }',
+        'limits { request_limits { mode = "permissive" read_rate = 5 } }',
+        'limits { request_limits { mode = "enforcing" read_rate = 500.0 write_rate = 200 } }',
         'partition = "default"',
         "read_replica = false",
         "segments = []",
@@ -122,7 +124,6 @@ def test_https_without_a_certificate_is_open_and_closes_connections_as_in_consul
         ("xds { update_max_per_second = 250 }", "there is no service mesh"),
         ('locality { region = "x" }', "locality is not supported yet"),
         ("reporting { license { enabled = true } }", "reporting is not supported yet"),
-        ('limits { request_limits { mode = "permissive" read_rate = 5 } }', "limits.request_limits.mode is not"),
         ('performance { grpc_keepalive_timeout = "20s" }', "performance.grpc_keepalive_timeout is not"),
         ('tls { grpc { ca_file = "x" } }', "there is no gRPC listener"),
         ("raft_protocol = 2", "raft_protocol is not supported yet"),
@@ -153,7 +154,6 @@ def test_what_leaves_nobody_less_safe_is_one_warning(text: str, why: str) -> Non
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('limits { request_limits { mode = "enforcing" } }', "limits of the rate of requests not supported yet"),
         ('partition = "team"', "admin partitions"),
         ("read_replica = true", "a server without a vote"),
         ('segment = "alpha"', "network segments"),
@@ -178,7 +178,7 @@ def test_what_leaves_nobody_less_safe_is_one_warning(text: str, why: str) -> Non
         ),
         ("tls { internal_rpc { verify_server_hostname = true } }", "VerifyOutgoing set, and no CA certificate"),
         ("tls { https { verify_server_hostname = true } }", "invalid config key tls.https.verify_server_hostname"),
-        ('limits { request_limits { mode = "sometimes" } }', "limits of the rate of requests"),
+        ('limits { request_limits { mode = "sometimes" } }', "limits.request_limits.mode: invalid mode"),
         ("auto_config { enabled = true }", "automatic configuration"),
         ("auto_encrypt { allow_tls = true }", "auto_encrypt.allow_tls can only be used on a server."),
         ("server = true auto_encrypt { tls = true }", "auto_encrypt.tls can only be used on a client."),
