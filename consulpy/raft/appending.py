@@ -37,11 +37,15 @@ def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> Non
         return
     previous = (request.prev_log_entry, request.prev_log_term)
     if raft.log.term(previous[0]) != previous[1] and previous != raft.accepted_end:
+        if raft.unconfirmed.gives_way(*previous):
+            reply.last_log = 0
         reply.no_retry_backoff = True
         _respond_soon(raft, reply, respond)
         return
     entries = request.entries or []
     if not _are_sound(raft, request, entries) or not _take(raft, entries):
+        if not raft.log.last_index:  # given up: the leader goes on at the beginning
+            reply.last_log, reply.no_retry_backoff = 0, True
         _respond_soon(raft, reply, respond)
         return
     _commit(raft, request, len(entries))
@@ -84,8 +88,12 @@ def _take(raft: "RaftServer", entries: list[LogEntry]) -> bool:
     for position, entry in enumerate(entries):
         if entry.index <= raft.log.last_index:
             known = raft.log.term(entry.index)
-            if known == entry.term or (known is None and entry.index <= raft.log.snapshot_index):
+            if known == entry.term or (
+                known is None and entry.index <= raft.log.snapshot_index and entry.term <= raft.log.snapshot_term
+            ):
                 continue
+            if raft.unconfirmed.gives_way(entry.index, entry.term):
+                return False
             if entry.index <= raft.commit_index:
                 raft.complaints.about(
                     "other entries",

@@ -1,7 +1,8 @@
 """The file of a quorum's server: the same SQLite file as a single server's (`consulpy.state.disk`), format 3.
 
     raft(key, value)            `hard_state`: msgpack [term, voted term, voted for]; `snapshot`: what the snapshot
-                                contains, msgpack [index, term, configuration, configuration index]
+                                contains, msgpack [index, term, configuration, configuration index]; `unconfirmed`:
+                                of a snapshot that stands in the place of entries, msgpack [index, term]
     entries(idx, data)          the byte 0xFE and msgpack [term, entries]; an entry is a command, or [type, data,
                                 extensions]; `idx` is the index of the first
     snapshot(part, idx, data)   as there
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from consulpy.codec.msgpack import pack
+from consulpy.codec.msgpack import pack, unpack
 from consulpy.errors import ConfigError, RPCError, WireError
 from consulpy.raft.configuration import Configuration, Server
 from consulpy.raft.messages import LogEntry
@@ -89,6 +90,8 @@ class RaftDatabase(LogStore):
                     for number, part in enumerate(pack_parts(records))
                 ]
                 statements.append(_put("snapshot", pack_meta(meta)))
+                if all(entry.index != meta.index for entry in entries):
+                    statements.append(_put("unconfirmed", pack([meta.index, meta.term])))
             statements += [("INSERT INTO entries VALUES (?, ?)", row) for row in rows_of(entries)]
             return self._transaction(statements)
 
@@ -98,7 +101,7 @@ class RaftDatabase(LogStore):
             connection = self._connection
             try:
                 rows = list(rows_of(update.entries))
-                if len(rows) == 1 and update.hard_state is None and update.truncate_from is None and not self._torn:
+                if update.is_one_row(len(rows)) and not self._torn:
                     self._torn = True
                     connection.execute("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows[0])
                 else:
@@ -164,10 +167,13 @@ class RaftDatabase(LogStore):
                     (f"DELETE FROM snapshot WHERE idx < ? AND idx NOT IN ({kept})", (job.index,)),
                     _drop_before(keep_from),
                     _put("snapshot", pack_meta(meta)),
+                    ("DELETE FROM raft WHERE key = 'unconfirmed'", ()),  # entries after it are committed
                 ]
             )
 
-    def finish_install(self, job: SnapshotJob, meta: SnapshotMeta, *, keep_entries: bool) -> Exception | None:
+    def finish_install(
+        self, job: SnapshotJob, meta: SnapshotMeta, *, keep_entries: bool, is_confirmed: bool = False
+    ) -> Exception | None:
         """The same for a snapshot that goes in the place of the entries up to it, or of all entries."""
         with self._lock:
             if job.generation != self._generation:
@@ -177,6 +183,7 @@ class RaftDatabase(LogStore):
                     ("DELETE FROM snapshot WHERE idx != ?", (job.index,)),
                     _drop_before(meta.index + 1) if keep_entries else ("DELETE FROM entries", ()),
                     _put("snapshot", pack_meta(meta)),
+                    _put("unconfirmed", pack([0, 0] if is_confirmed else [meta.index, meta.term])),
                 ]
             )
             self._generation += error is None
@@ -229,7 +236,7 @@ class RaftDatabase(LogStore):
             self._connection.execute("DELETE FROM snapshot WHERE idx != ?", (meta.index,))  # never finished
             rows = self._connection.execute("SELECT data FROM snapshot WHERE idx = ? ORDER BY part", (meta.index,))
             state = snapshots.restore(meta.index, unpack_parts(data for (data,) in rows))
-        return StoredState(self._hard_state(), meta, state, list(self._stored_entries()))
+        return StoredState(self._hard_state(), meta, state, list(self._stored_entries()), self._unconfirmed())
 
     def _stored_entries(self) -> Iterator[LogEntry]:
         for first, row in self._connection.execute("SELECT idx, data FROM entries ORDER BY idx"):
@@ -240,6 +247,11 @@ class RaftDatabase(LogStore):
         if row is None:
             return HardState()
         return unpack_hard_state(row[0])
+
+    def _unconfirmed(self) -> tuple[int, int]:
+        row = self._connection.execute("SELECT value FROM raft WHERE key = 'unconfirmed'").fetchone()
+        index, term = (0, 0) if row is None else unpack(row[0])
+        return index, term
 
     def _meta(self) -> SnapshotMeta | None:
         row = self._connection.execute("SELECT value FROM raft WHERE key = 'snapshot'").fetchone()
@@ -278,6 +290,14 @@ class RaftDatabase(LogStore):
         connection.execute("BEGIN")
         if update.hard_state is not None:
             connection.execute(*_put("hard_state", pack_hard_state(update.hard_state)))
+        if update.confirmed is not None:
+            connection.execute(
+                "DELETE FROM raft WHERE key = 'unconfirmed' AND value = ?", (pack(list(update.confirmed)),)
+            )
+        if update.discards_all:
+            connection.execute("DELETE FROM entries")
+            connection.execute("DELETE FROM snapshot")
+            connection.execute("DELETE FROM raft WHERE key = 'snapshot'")
         cut = update.truncate_from
         if self._torn and rows:
             cut = rows[0][0] if cut is None else min(cut, rows[0][0])
@@ -286,6 +306,7 @@ class RaftDatabase(LogStore):
         connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
         self._torn = True
         connection.execute("COMMIT")
+        self._generation += update.discards_all
 
     def _cut(self, index: int) -> None:
         """Drop the entries from `index` on, also those that stand in a row with earlier ones."""

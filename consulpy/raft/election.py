@@ -124,7 +124,7 @@ class Elections:
             raft.follow(request.term)
         reply = RequestVoteReply(term=raft.term)
         has_voted = raft.voted_term == raft.term
-        own = (raft.log.last_term, raft.log.last_index)
+        own = raft.unconfirmed.vote_position
         if has_voted:
             reply.granted = raft.voted_for == request.candidate
         elif (request.last_log_term, request.last_log_index) >= own:
@@ -160,7 +160,7 @@ class Elections:
     def _may_stand(self, *, counting_own_vote: bool = False) -> bool:
         raft = self._raft
         configurations = raft.configurations
-        if raft.halted or raft.snapshots.is_installing:
+        if raft.halted or raft.snapshots.is_installing or raft.unconfirmed.is_missing:
             return False
         why = ""
         if not configurations.latest.servers:

@@ -119,6 +119,9 @@ class StateMachine(Protocol):
     def restore(self, state: Any, index: int) -> None:
         """Become the state that `Storage` gave, which is at `index`."""
 
+    def reset(self) -> None:
+        """Become empty, at index 0."""
+
 
 class Observer:
     """Told of what happens; all of it may be ignored."""

@@ -277,6 +277,8 @@ class Leadership:
         settings = self._raft.settings
         if not self.replications:
             return self._is_ready
+        if self._raft.unconfirmed.is_in_force:
+            return False
         age_s = self._majority_age_s(lambda replication: replication.confirmed_s)
         return self._is_ready and self._transfer is None and age_s < settings.lease_s * (1 - settings.clock_drift)
 

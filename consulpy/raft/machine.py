@@ -55,6 +55,7 @@ from consulpy.raft.persistence import Persistence
 from consulpy.raft.snapshots import Snapshots
 from consulpy.raft.storage import HardState, Storage
 from consulpy.raft.term_guard import TermGuard
+from consulpy.raft.unconfirmed import Unconfirmed
 
 
 class Raft:
@@ -108,6 +109,7 @@ class Raft:
         self.snapshots = Snapshots(self)
         self.complaints = Complaints(clock, lambda level, text: self.observer.say(level, text))
         self.terms = TermGuard(self)
+        self.unconfirmed = Unconfirmed(self)
         #: Up to where the leader of `verified_term` has shown its log to equal ours.
         self.verified_index = 0
         self.verified_term = 0
@@ -131,6 +133,7 @@ class Raft:
             self.configurations.replace(meta.configuration, meta.configuration_index)
             self.state_machine.restore(stored.state, meta.index)
             self.applying.index = self.commit_index = meta.index
+        self.unconfirmed.position = stored.unconfirmed[::-1]
         for entry in stored.entries:
             self._load(entry)
         if self.log.last_entry < self.log.snapshot_index:  # what is left of them ends before the snapshot
@@ -305,6 +308,15 @@ class Raft:
         self.configurations.truncated(index)
         self.observer.configuration_changed()
 
+    def begin_again(self, index: int) -> None:
+        """The log was dropped: the state begins empty, and is whole again at `index`."""
+        self.commit_index = self.verified_index = 0
+        self.accepted_end = (0, 0)
+        self._start_index = index
+        self.state_machine.reset()
+        self.applying.replaced(0)
+        self.observer.configuration_changed()
+
     def discard_unstored(self) -> None:
         """Give up own entries that could not be stored, and that nobody else was sent."""
         self.persistence.discard()
@@ -359,6 +371,8 @@ class Raft:
         if index <= self.commit_index:
             return
         self.commit_index = index
+        if self.unconfirmed.position[1]:
+            self.unconfirmed.committed(index)
         if self.configurations.commit(index) and self.leadership is not None:
             self.leadership.configuration_committed()
         self.applying.run()

@@ -77,6 +77,16 @@ class Persistence:
             update.truncate_from = index if update.truncate_from is None else min(index, update.truncate_from)
         self.durable_index = min(self.durable_index, index - 1)
 
+    def confirm(self, index: int, term: int) -> None:
+        """The installed snapshot at this index is committed; stored with the next write."""
+        self._next.confirmed = (index, term)
+
+    def discard_all(self) -> None:
+        """Drop snapshot and log, here and in storage."""
+        self._log.reset(0, 0)
+        self._next.entries, self._next.truncate_from, self._next.discards_all = [], None, True
+        self.durable_index = 0
+
     def discard(self) -> None:
         """Give up the entries that are not durable, here and in what would be stored. Nobody else may have them."""
         self._log.truncate(self.durable_index + 1)
@@ -141,7 +151,7 @@ class Persistence:
         self.is_failing = False
         self.last_write_s = self._clock.seconds() - self._began_s
         self.last_count = len(update.entries)
-        if update.entries:
+        if update.entries and not self._next.discards_all:
             durable = update.entries[-1].index
             if self._next.truncate_from is not None:
                 durable = min(durable, self._next.truncate_from - 1)

@@ -24,6 +24,6 @@ def answer(raft: "RaftServer", request: RequestPreVote) -> RequestPreVoteReply:
         return reply
     reply.term = request.term
     is_voter = not configuration.servers or configuration.is_voter(request.id)
-    is_not_older = (request.last_log_term, request.last_log_index) >= (raft.log.last_term, raft.log.last_index)
+    is_not_older = (request.last_log_term, request.last_log_index) >= raft.unconfirmed.vote_position
     reply.granted = is_voter and is_not_older
     return reply

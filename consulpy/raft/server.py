@@ -12,6 +12,7 @@ from consulpy.raft.log import RaftLog
 from consulpy.raft.messages import LogEntry
 from consulpy.raft.persistence import Persistence
 from consulpy.raft.storage import Storage
+from consulpy.raft.unconfirmed import Unconfirmed
 
 
 class ElectionTimer(Protocol):
@@ -95,6 +96,7 @@ class RaftServer(Protocol):
     verified_term: int
     accepted_end: tuple[int, int]
     complaints: Complaints
+    unconfirmed: Unconfirmed
 
     @property
     def leadership(self) -> "TermOfOffice | None":
@@ -149,6 +151,9 @@ class RaftServer(Protocol):
 
     def truncate(self, index: int) -> None:
         """Cut the log from `index` on."""
+
+    def begin_again(self, index: int) -> None:
+        """The log was dropped: the state begins empty, and is whole again at `index`."""
 
     def discard_unstored(self) -> None:
         """Drop own entries that could not be stored and that no other server was sent."""

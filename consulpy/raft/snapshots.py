@@ -145,6 +145,9 @@ class Snapshots:
         raft.elections.leader_heard()
         raft.set_leader(request.leader)
         reply = InstallSnapshotReply(term=raft.term)
+        if raft.unconfirmed.gives_way(request.last_log_index, request.last_log_term):
+            answer(reply)  # and is sent it again
+            return
         if request.last_log_index <= raft.commit_index:
             raft.contact_s = raft.clock.seconds()
             raft.accepted_end = (request.last_log_index, request.last_log_term)
@@ -203,6 +206,7 @@ class Snapshots:
             raft.configurations.replace(meta.configuration, meta.configuration_index)
             raft.observer.configuration_changed()
         raft.commit_index = max(raft.commit_index, meta.index)
+        raft.unconfirmed.position = (meta.term, meta.index)
         began_s = raft.clock.seconds()
         raft.state_machine.restore(state, meta.index)
         raft.observer.timed("raft.fsm.restore", raft.clock.seconds() - began_s)
@@ -249,6 +253,10 @@ class Snapshots:
         self.is_installing = True
 
         def save() -> None:
+            if raft.leadership is not office:
+                self.is_installing = False
+                finished(NotLeader())
+                return
             raft.storage.save_snapshot(meta, state, index + 1, saved)
 
         def saved(error: Exception | None) -> None:

@@ -64,6 +64,10 @@ class StoreMachine:
         self._chunks = Chunks()
         self._restored()
 
+    def reset(self) -> None:
+        """See `StateMachine.reset`."""
+        self.restore(Store(), 0)
+
     def _decode(self, entry: LogEntry) -> Command | None:
         """The command of an entry; None if there is nothing to apply at its index. Raises `UnknownCommand`."""
         data = entry.data or b""

@@ -36,26 +36,46 @@ class SnapshotMeta:
 
 @dataclass(slots=True)
 class Update:
-    """One atomic write: first the hard state, then the cut, then the new entries."""
+    """One atomic write: first the hard state, then the cut, then the new entries.
+
+    `discards_all`: the snapshot goes as well, and all entries. `confirmed`: index and term of an installed snapshot
+    that is known to be committed now.
+    """
 
     hard_state: HardState | None = None
     truncate_from: int | None = None
     entries: list[LogEntry] = field(default_factory=list)
+    discards_all: bool = False
+    confirmed: tuple[int, int] | None = None
+
+    def is_one_row(self, rows: int) -> bool:
+        """Whether the entries, which make so many rows, are all that there is to write."""
+        return (
+            rows == 1
+            and self.hard_state is None
+            and self.truncate_from is None
+            and not self.discards_all
+            and self.confirmed is None
+        )
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return self.hard_state is None and self.truncate_from is None and not self.entries
+        """Whether there is nothing to write; what is confirmed can wait for another write."""
+        return self.hard_state is None and self.truncate_from is None and not self.entries and not self.discards_all
 
 
 @dataclass(slots=True)
 class StoredState:
-    """What is found at the start. `entries`: all that are stored, in order; `state`: of the newest snapshot."""
+    """What is found at the start. `entries`: all that are stored, in order; `state`: of the newest snapshot.
+
+    `unconfirmed`: index and term of the newest snapshot that was put in the place of entries, unless it was confirmed.
+    """
 
     hard_state: HardState = HardState()
     snapshot: SnapshotMeta | None = None
     state: Any = None
     entries: Iterable[LogEntry] = ()
+    unconfirmed: tuple[int, int] = (0, 0)
 
 
 class SnapshotReader(Protocol):
@@ -97,7 +117,10 @@ class Storage(Protocol):
         """Entries from `first` on, at least one, which must exist."""
 
     def save_snapshot(self, meta: SnapshotMeta, state: Any, keep_from: int, done: Done) -> None:
-        """Store what the state machine captured, then drop the entries before `keep_from`."""
+        """Store what the state machine captured, then drop the entries before `keep_from`.
+
+        If `keep_from` is beyond `meta.index`, the snapshot goes in the place of all entries, and is unconfirmed.
+        """
 
     def receive_snapshot(self, index: int) -> SnapshotWriter:
         """A snapshot up to `index` that a leader is going to send."""
@@ -106,6 +129,8 @@ class Storage(Protocol):
         self, meta: SnapshotMeta, body: Any, *, keep_entries: bool, done: Callable[[Any], None]
     ) -> None:
         """Put a received snapshot, whole by now, in the place of the entries up to its index, or of all entries.
+
+        It is unconfirmed then.
 
         `body`: its `SnapshotWriter`. `done` gets the state for the state machine, or an exception when it is none or is
         not stored.

@@ -144,7 +144,7 @@ class QuorumServer(Observer):
         if self._config.data_dir is not None:
             self._look_for_files(Path(self._config.data_dir))
         self.raft.start()
-        if self._config.bootstrap and not self.raft.log.last_index:
+        if self._config.bootstrap and not (self.raft.log.last_index or self.raft.term):
             self.raft.bootstrap(Configuration.of([self._own]))
 
     def _look_for_files(self, data_dir: Path) -> None:
@@ -283,7 +283,7 @@ class QuorumServer(Observer):
             else:
                 self.raft.applying.when_applied(index, finished)
 
-        if leadership is None:
+        if leadership is None or self.raft.unconfirmed.is_in_force:
             finished(NotLeader())
         else:
             leadership.verify(verified)

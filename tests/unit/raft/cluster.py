@@ -65,6 +65,8 @@ class Checker:
         self.commands: dict[int, bytes | None] = {}
         self.nodes: dict[str, Any] = {}
         self.elections = 0
+        #: States that operators put in the place of others, (index, hash): nobody may ever have got more than some.
+        self.restores: set[tuple[int, int]] = set()
 
     def demand(self, holds: bool, text: str) -> None:
         if not holds:
@@ -149,7 +151,14 @@ class Checker:
     def elected(self, node: Any) -> None:
         self.elections += 1
         first = node.disk.snapshot.index if node.disk.snapshot is not None else 0
+        first_term = node.disk.snapshot.term if node.disk.snapshot is not None else 0
         for index, term in self.committed.items():
+            if index <= first and self.committed_in[index] < node.term:
+                self.demand(
+                    term <= first_term,
+                    f"{node.server_id} leads in term {node.term}, its snapshot of term {first_term} is no successor of "
+                    f"the committed entry {index} of term {term}",
+                )
             if index > first and self.committed_in[index] < node.term:  # else this one won long ago, and hears it late
                 self.demand(
                     node.log_term(index) == term,
@@ -202,11 +211,16 @@ class Machine:
         for entry in entries:
             self.checker.applied(self.node, entry)
             self.checker.demand(entry.index > self.index, f"{self.node.server_id} applies {entry.index} twice")
+            if (self.index, self.hash) in self.checker.restores:  # what follows it is committed, so it was
+                self._same_for_all()
             self.hash = hash((self.hash, entry.index, entry.data))
             self.index = entry.index
-            known = self.checker.hashes.setdefault(entry.index, self.hash)
-            self.checker.demand(known == self.hash, f"{self.node.server_id} has another state at {entry.index}")
+            self._same_for_all()
         return [entry.index for entry in entries]
+
+    def _same_for_all(self) -> None:
+        known = self.checker.hashes.setdefault(self.index, self.hash)
+        self.checker.demand(known == self.hash, f"{self.node.server_id} has another state at {self.index}")
 
     @property
     def rows(self) -> int:
@@ -216,12 +230,24 @@ class Machine:
         return (self.index, self.hash)
 
     def restore(self, state: Any, index: int) -> None:
+        if state[0] == "restored":
+            state = (index, hash(state))
+            self.checker.restores.add(state)
         self.checker.demand(
             self.node.is_real or state[0] >= self.index, f"{self.node.server_id}: the state goes back to {state[0]}"
         )
         self.index, self.hash = state
+        if state in self.checker.restores:
+            return
         known = self.checker.hashes.get(self.index)
         self.checker.demand(known == self.hash, f"{self.node.server_id} restores another state at {self.index}")
+
+    def reset(self) -> None:
+        self.checker.demand(
+            (self.index, self.hash) in self.checker.restores,
+            f"{self.node.server_id} gives up its state at {self.index}, which is no restored one",
+        )
+        self.index = self.hash = 0
 
 
 class WatchedRaft(Raft):
@@ -379,6 +405,10 @@ class OwnServer:
     def snapshot(self) -> None:
         self.raft.snapshots.take()
 
+    def restore(self, number: int, gap: int, finished: Callable[[Any], None]) -> None:
+        """Put another state in the place of the present one, at an index that is at least `gap` beyond the end."""
+        self.raft.snapshots.restore(("restored", number), finished, self.raft.log.last_index + gap)
+
 
 class _GoHooks:
     def __init__(self, checker: Checker) -> None:
@@ -417,6 +447,8 @@ class Plan:
     faults_s: float = 8.0
     writes_per_s: float = 60.0
     quiet_s: float = 25.0
+    #: Whether operators restore snapshots (of real servers some diverge then).
+    restores: bool = False
 
 
 class World:
@@ -442,6 +474,8 @@ class World:
         self.rates = {name: self.rng.uniform(0.95, 1.05) for name in names}
         self.nodes: dict[str, Any] = {}
         self.handle_ack: list[tuple[float, float, int]] = []  # (asked at, handle_ack at, index)
+        #: How many states operators were told to be restored.
+        self.restored = 0
         self._count = 0
         for name in names:
             self.boot(name)
@@ -501,6 +535,11 @@ class World:
         names = list(self.nodes)
         what = rng.random()
         leader = self.leader()
+        if self.plan.restores and leader is not None and not leader.clock.is_frozen and rng.random() < 0.25:
+            self.restore(leader, rng.choice([0, 0, 40]))
+            if rng.random() < 0.7:  # what follows hits it on its way
+                self.clock.callLater(rng.random() * 0.1, self.crash, leader.server_id, rng.choice([0.5, 3.0]))
+            return
         name = leader.server_id if leader is not None and rng.random() < 0.4 else rng.choice(names)
         if what < 0.2:
             self.crash(name, rng.choice([0.05, 0.5, 3.0]))
@@ -524,6 +563,22 @@ class World:
                 leader.transfer()
                 for number in range(20):  # when may the old leader still answer?
                     self.clock.callLater(0.02 * number, self._ask, leader, self._consistent_read)
+
+    def restore(self, leader: Any, gap: int = 0) -> None:
+        """An operator restores a snapshot whose newest index is so far beyond the end of the leader's log."""
+        self._count += 1
+        number = self._count
+        self.note(f"{leader.server_id} restores the state {number}")
+
+        def finished(result: Any) -> None:
+            self.note(f"{leader.server_id} restored {number}: {result}")
+            if not isinstance(result, Exception):
+                index, state = leader.raft.log.snapshot_index, hash(("restored", number))
+                known = self.checker.hashes.setdefault(index, state)
+                self.checker.demand(known == state, f"the state restored at {index} is another one")
+                self.restored += 1
+
+        leader.restore(number, gap, finished)
 
     def _change(self, leader: Any) -> None:
         name = self.rng.choice(list(self.nodes))

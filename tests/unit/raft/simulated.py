@@ -92,6 +92,7 @@ class Disk:
     snapshot: SnapshotMeta | None = None
     state: Any = None
     entries: dict[int, LogEntry] = field(default_factory=dict)
+    unconfirmed: tuple[int, int] = (0, 0)
 
     @property
     def last_index(self) -> int:
@@ -100,11 +101,17 @@ class Disk:
     def has(self, index: int, term: int) -> bool:
         """Whether the entry is here, or in the snapshot."""
         entry = self.entries.get(index)
-        return entry.term == term if entry is not None else self.snapshot is not None and index <= self.snapshot.index
+        if entry is not None:
+            return entry.term == term
+        return self.snapshot is not None and index <= self.snapshot.index and term <= self.snapshot.term
 
     def write(self, update: Update) -> None:
         if update.hard_state is not None:
             self.hard_state = update.hard_state
+        if update.confirmed == self.unconfirmed:
+            self.unconfirmed = (0, 0)
+        if update.discards_all:
+            self.snapshot, self.state, self.entries = None, None, {}
         if update.truncate_from is not None:
             self.entries = {index: entry for index, entry in self.entries.items() if index < update.truncate_from}
         for entry in update.entries:
@@ -163,7 +170,7 @@ class SimulatedStorage:
     def load(self) -> StoredState:
         disk = self.disk
         entries = [disk.entries[index] for index in sorted(disk.entries)]
-        return StoredState(disk.hard_state, disk.snapshot, disk.state, entries)
+        return StoredState(disk.hard_state, disk.snapshot, disk.state, entries, disk.unconfirmed)
 
     def write(self, update: Update, done: Callable[[Exception | None], None]) -> None:
         if self._failing and self._rng.random() < self._failing:
@@ -190,6 +197,7 @@ class SimulatedStorage:
             if self.disk.snapshot is None or meta.index > self.disk.snapshot.index:
                 self.disk.snapshot, self.disk.state = meta, state
                 self.disk.keep_from(keep_from)
+                self.disk.unconfirmed = (meta.index, meta.term) if keep_from > meta.index else (0, 0)
 
         self._do(change, done, None)
 
@@ -202,6 +210,7 @@ class SimulatedStorage:
         def change() -> None:
             self.disk.snapshot, self.disk.state = meta, body
             self.disk.keep_from(meta.index + 1 if keep_entries else 1 << 60)
+            self.disk.unconfirmed = (meta.index, meta.term)
 
         self._do(change, done, body)
 

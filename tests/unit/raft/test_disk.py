@@ -315,6 +315,36 @@ def single_server(path: Path) -> Store:
     return store
 
 
+def test_what_an_installed_snapshot_is_known_as_survives(path: Path) -> None:
+    opened = Opened(path)
+    opened.load()
+    database, meta = opened.database, SnapshotMeta(9, 2, CONFIGURATION_OF_ONE, 1)
+
+    def unconfirmed() -> tuple[int, int]:
+        return database.load_raft(OWN, lambda *_: None).unconfirmed
+
+    def install() -> None:
+        job = database.begin_snapshot(9)
+        assert database.add_to_snapshot(job, list(Snapshot.of(filled(3)).records())) is None
+        assert database.finish_install(job, meta, keep_entries=False) is None
+
+    install()
+    assert unconfirmed() == (9, 2)
+    assert database.write(Update(entries=[LogEntry(b"x", None, 10, 2, 0)], confirmed=(8, 2))) is None
+    assert unconfirmed() == (9, 2)
+    assert database.write(Update(entries=[LogEntry(b"x", None, 11, 2, 0)], confirmed=(9, 2))) is None
+    assert unconfirmed() == (0, 0)
+    install()
+    assert database.write(Update(HardState(3, 3, "b"), discards_all=True)) is None
+    found = database.load_raft(OWN, lambda *_: None)
+    assert (found.hard_state, found.snapshot, found.entries, found.unconfirmed) == (
+        HardState(3, 3, "b"),
+        None,
+        [],
+        (9, 2),
+    )
+
+
 def test_a_single_servers_file_is_taken_over_whole(path: Path, single_server: Store) -> None:
     opened = Opened(path)
     found = opened.found
