@@ -44,7 +44,7 @@ def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> Non
         return
     entries = request.entries or []
     if not _are_sound(raft, request, entries) or not _take(raft, entries):
-        if not raft.log.last_index:  # given up: the leader goes on at the beginning
+        if reply.last_log and not raft.log.last_index:  # given up: the leader goes on at the beginning
             reply.last_log, reply.no_retry_backoff = 0, True
         _respond_soon(raft, reply, respond)
         return

@@ -12,7 +12,6 @@ from consulpy.raft.log import RaftLog
 from consulpy.raft.messages import LogEntry
 from consulpy.raft.persistence import Persistence
 from consulpy.raft.storage import Storage
-from consulpy.raft.unconfirmed import Unconfirmed
 
 
 class ElectionTimer(Protocol):
@@ -68,6 +67,27 @@ class TermChecker(Protocol):
         """Whether a term of this server can be true."""
 
 
+class UnconfirmedSnapshot(Protocol):
+    """`unconfirmed.Unconfirmed` to the server's other parts."""
+
+    position: tuple[int, int]
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the state is a snapshot that may have to be given up."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether one was given up, and the log is still older."""
+
+    @property
+    def vote_position(self) -> tuple[int, int]:
+        """Term and index that a candidate's log must reach."""
+
+    def gives_way(self, index: int, term: int) -> bool:
+        """Whether the leader's entry shows that it was never committed; it is given up then."""
+
+
 class RaftServer(Protocol):
     """The state that the parts share, and what changes it; see `machine.Raft`."""
 
@@ -96,7 +116,6 @@ class RaftServer(Protocol):
     verified_term: int
     accepted_end: tuple[int, int]
     complaints: Complaints
-    unconfirmed: Unconfirmed
 
     @property
     def leadership(self) -> "TermOfOffice | None":
@@ -109,6 +128,10 @@ class RaftServer(Protocol):
     @property
     def terms(self) -> TermChecker:
         """Checks the terms of others."""
+
+    @property
+    def unconfirmed(self) -> UnconfirmedSnapshot:
+        """A snapshot in the place of entries that is not known to be committed."""
 
     @property
     def snapshots(self) -> SnapshotTaker:

