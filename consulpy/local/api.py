@@ -79,8 +79,7 @@ def deregister_service(local: LocalState, service_id: str) -> Answer:
 
 def service_maintenance(local: LocalState, service_id: str, query: Mapping[str, str], token: str = "") -> Answer:
     """PUT /v1/agent/service/maintenance/ID?enable=...&reason=..."""
-    if not service_id:
-        raise BadRequest("Missing service ID")
+    check_maintenance(query, service_id)
     local.set_service_maintenance(service_id, _enable(query), query.get("reason", ""), token)
     return DONE
 
@@ -89,6 +88,13 @@ def node_maintenance(local: LocalState, query: Mapping[str, str], token: str = "
     """PUT /v1/agent/maintenance?enable=...&reason=..."""
     local.set_node_maintenance(_enable(query), query.get("reason", ""), token)
     return DONE
+
+
+def check_maintenance(query: Mapping[str, str], service_id: str | None = None) -> None:
+    """Raise `BadRequest` without an ID (None: of the node), or without a value of `enable`."""
+    if service_id == "":
+        raise BadRequest("Missing service ID")
+    _enable(query)
 
 
 def _enable(query: Mapping[str, str]) -> bool:
@@ -129,11 +135,21 @@ def set_check(local: LocalState, check_id: str, status: str, note: str = "") -> 
     return DONE
 
 
-def update_check(local: LocalState, check_id: str, body: bytes) -> Answer:
-    """PUT /v1/agent/check/update/ID."""
+def check_update(body: bytes) -> None:
+    """Raise `BadRequest` for a body without a known status."""
+    _update(body)
+
+
+def _update(body: bytes) -> tuple[str, str]:
     status, output = update_from_body(body)
     if status not in STATUSES:
         raise BadRequest(f"Invalid check status: '{status}'")
+    return status, output
+
+
+def update_check(local: LocalState, check_id: str, body: bytes) -> Answer:
+    """PUT /v1/agent/check/update/ID."""
+    status, output = _update(body)
     local.update_ttl(check_id, status, output)
     return DONE
 

@@ -21,6 +21,14 @@ _NO_PORT: Final = "Bad request: Invalid SidecarService: no port provided for sid
 _LOOPBACK: Final = "127.0.0.1"
 
 
+def check_sidecar(sidecar: ServiceDefinition) -> None:
+    """Raises `BadRequest` for a sidecar with an ID or a sidecar of its own."""
+    if sidecar.service.id:
+        raise BadRequest(format_errors(["A SidecarService cannot specify an ID as this is managed by the agent"]))
+    if sidecar.sidecar is not None:
+        raise BadRequest(format_errors(["A SidecarService cannot have a nested SidecarService"]))
+
+
 def complete(
     definition: ServiceDefinition, services: Mapping[str, NodeService], ports: range = PORTS
 ) -> ServiceDefinition:
@@ -31,10 +39,7 @@ def complete(
     assert definition.sidecar is not None, "only called for services with a sidecar"
     parent, sidecar = definition.service, deepcopy(definition.sidecar)
     service, proxy = sidecar.service, sidecar.service.proxy
-    if service.id:
-        raise BadRequest(format_errors(["A SidecarService cannot specify an ID as this is managed by the agent"]))
-    if sidecar.sidecar is not None:
-        raise BadRequest(format_errors(["A SidecarService cannot have a nested SidecarService"]))
+    check_sidecar(sidecar)
     service.id = (parent.id or parent.service) + ID_SUFFIX
     service.service = service.service or parent.service + ID_SUFFIX
     service.locally_registered_as_sidecar = True

@@ -29,7 +29,7 @@ from consulpy.local.persist.records import (
 from consulpy.local.persist.transactions import Transactions
 from consulpy.local.sidecar import ID_SUFFIX, PORTS, complete
 from consulpy.local.sync.sync_state import Entries
-from consulpy.local.validation import STATUSES, check_service, check_type
+from consulpy.local.validation import check_definition, check_service, check_type
 from consulpy.log import Logger
 from consulpy.structs.check import CRITICAL, NODE_MAINTENANCE, SERVICE_MAINTENANCE, HealthCheck
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
@@ -210,10 +210,10 @@ class LocalState:
     def register_check(self, definition: CheckDefinition, *, local: bool = False) -> None:
         """Register a check of the node or of a registered service. Raises `BadRequest` and `RPCError`."""
         check, kind = definition.check, definition.type
-        if not check.name and not (local and check.check_id):
+        if not local:
+            check_definition(definition)
+        elif not check.name and not check.check_id:
             raise BadRequest("Missing check name")
-        if not local and check.status and check.status not in STATUSES:
-            raise BadRequest("Bad check status")
         check_type(kind)
         self._allow(kind, local)
         service = None

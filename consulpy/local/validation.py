@@ -9,12 +9,28 @@ from consulpy.errors import BadRequest
 from consulpy.gocompat.multierror import format_errors
 from consulpy.local.proxy_validation import errors_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
-from consulpy.structs.definition import CheckType, ServiceDefinition
+from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.metadata import metadata_error
 from consulpy.structs.service import Weights
 
 STATUSES: Final = (PASSING, WARNING, CRITICAL)
 _WEIGHT_MAX: Final = 65535
+
+
+def check_identity(definition: ServiceDefinition) -> None:
+    """Raise `BadRequest` for a service of the API without a name or with an address such as 0.0.0.0."""
+    if not definition.service.service:
+        raise BadRequest("Missing service name")
+    if _is_any(definition.service.address):
+        raise BadRequest("Invalid service address")
+
+
+def check_definition(definition: CheckDefinition) -> None:
+    """Raise `BadRequest` for a check of the API without a name or with an unknown status."""
+    if not definition.check.name:
+        raise BadRequest("Missing check name")
+    if definition.check.status and definition.check.status not in STATUSES:
+        raise BadRequest("Bad check status")
 
 
 def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> None:
@@ -24,10 +40,10 @@ def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> No
     both.
     """
     service = definition.service
-    if not service.service:
+    if from_api:
+        check_identity(definition)
+    elif not service.service:
         raise BadRequest("Missing service name")
-    if from_api and _is_any(service.address):
-        raise BadRequest("Invalid service address")
     check_meta(service.meta or {})
     if service.weights is not None:
         check_weights(service.weights)

@@ -38,6 +38,10 @@ class Method:
     handler: Callable[..., Any]
     #: Refuses a request that must not be passed on to another server, as it would end a real one. Raises `RPCError`.
     check_forwarded: Callable[[Any], None] | None = None
+    #: `(server, request)`, where access control is on: errors that precede that of an unknown token, and those that
+    #: precede a missing right. The handler checks the same. Raise `RPCError`.
+    before_token: Callable[[Any, Any], None] | None = None
+    before_rights: Callable[[Any, Any], None] | None = None
 
 
 #: The noun of a method -> the files of `consulpy.rpc.endpoints` with its methods.
@@ -99,25 +103,35 @@ def _register(
     request: type[Record],
     reply: Any,
     check_forwarded: Callable[[Any], None] | None = None,
+    before_token: Callable[[Any, Any], None] | None = None,
+    before_rights: Callable[[Any, Any], None] | None = None,
 ) -> Callable[[Handler], Handler]:
     def register(handler: Handler) -> Handler:
         assert name not in METHODS, f"{name} is registered twice"
-        METHODS[name] = Method(name, kind, request, reply, handler, check_forwarded)
+        METHODS[name] = Method(name, kind, request, reply, handler, check_forwarded, before_token, before_rights)
         return handler
 
     return register
 
 
-def read(name: str, request: type[Record], reply: Any) -> Callable[[Handler], Handler]:
+def read(
+    name: str, request: type[Record], reply: Any, *, before_token: Callable[[Any, Any], None] | None = None
+) -> Callable[[Handler], Handler]:
     """Register a read: `handler(server, request, watch) -> reply`, `watch` being a `WatchSet` or None."""
-    return _register(name, Kind.READ, request, reply)
+    return _register(name, Kind.READ, request, reply, before_token=before_token)
 
 
 def write(
-    name: str, request: type[Record], reply: Any, *, check_forwarded: Callable[[Any], None] | None = None
+    name: str,
+    request: type[Record],
+    reply: Any,
+    *,
+    check_forwarded: Callable[[Any], None] | None = None,
+    before_token: Callable[[Any, Any], None] | None = None,
+    before_rights: Callable[[Any, Any], None] | None = None,
 ) -> Callable[[Handler], Handler]:
-    """Register a write: `handler(server, request) -> reply or Deferred`. `check_forwarded`: see `Method`."""
-    return _register(name, Kind.WRITE, request, reply, check_forwarded)
+    """Register a write: `handler(server, request) -> reply or Deferred`. The others: see `Method`."""
+    return _register(name, Kind.WRITE, request, reply, check_forwarded, before_token, before_rights)
 
 
 def local(name: str, request: type[Record], reply: Any) -> Callable[[Handler], Handler]:

@@ -113,7 +113,7 @@ async def operate(
                 "WAN": wan,
                 "Datacenter": datacenter,
                 "Segment": "",
-                "Messages": answer.messages or None,
+                **({"Messages": answer.messages} if answer.messages else {}),
                 "Keys": answer.keys,
                 "PrimaryKeys": answer.primary_keys,
                 "NumNodes": answer.num_nodes,

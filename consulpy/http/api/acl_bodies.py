@@ -62,6 +62,7 @@ _TOKEN: Final = Shape(
     custom=True,
     durations=frozenset({"ExpirationTTL"}),
     unsigned=INDEXES,
+    without=frozenset({"Type"}),
     readers={"ExpirationTime": _time, "CreateTime": _time, "Hash": _hash},
     newer=fields_of("Token"),
     inner=_IDENTITIES,

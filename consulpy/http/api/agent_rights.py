@@ -13,11 +13,14 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ, WRITE, Level
 from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import PermissionDenied, RPCError
+from consulpy.http.api.params import refuse_namespaces, refuse_segments
 from consulpy.http.api.routing import Request, Response
+from consulpy.local.api import check_maintenance, check_update
 from consulpy.local.definitions import check_from_body, service_from_body
-from consulpy.local.sidecar import complete
-from consulpy.local.validation import check_type
+from consulpy.local.sidecar import check_sidecar, complete
+from consulpy.local.validation import check_definition, check_identity, check_service, check_type
 from consulpy.rpc.acl.denied import Denied, require
+from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.structs.service import NodeService
 
 if TYPE_CHECKING:
@@ -29,10 +32,14 @@ After = Callable[[Authorizer, "AgentInterface", Response], Response]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rights:
-    """The rights of an endpoint. `before` raises `Denied`; `after` filters the response."""
+    """The rights of an endpoint. `before` raises `Denied`; `after` filters the response.
+
+    `before_token(request)`: raises `RPCError` for what counts before a token that does not exist.
+    """
 
     before: Before | None = None
     after: After | None = None
+    before_token: Callable[[Request], None] | None = None
 
     @property
     def is_checked_here(self) -> bool:
@@ -57,7 +64,9 @@ def _operator(level: Level) -> Rights:
 
 
 def _keyring(level: Level, text: str) -> Rights:
-    def before(authorizer: Authorizer, _agent: "AgentInterface", _request: Request) -> None:
+    def before(authorizer: Authorizer, agent: "AgentInterface", _request: Request) -> None:
+        if agent.access.is_master(authorizer):
+            raise AclNotFound  # servers check this right, to which the token of one agent means nothing
         if not authorizer.allows("keyring", "", level):
             raise RPCError(text)
 
@@ -79,11 +88,9 @@ def _require_service(authorizer: Authorizer, name: str, shown: str = "") -> None
 
 def _register_service(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
     definition = service_from_body(request.body)
-    name = definition.service.service
-    if not name:
-        return  # refused for that
-    for kind in definition.checks:
-        check_type(kind)
+    check_service(definition)
+    if definition.sidecar is not None:
+        check_sidecar(definition.sidecar)
     _vet_service(authorizer, agent, definition.service)
 
 
@@ -112,8 +119,6 @@ async def vet_sidecar(agent: "AgentInterface", body: bytes, secret: str) -> None
 
 
 def _known_service(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
-    if not request.tail:
-        return  # refused for that
     found = agent.local.entries.service(request.tail)
     if found is None:
         raise RPCError(f'Unknown service {{"{request.tail}" {{}}}}')
@@ -122,21 +127,16 @@ def _known_service(authorizer: Authorizer, agent: "AgentInterface", request: Req
 
 def _register_check(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
     definition = check_from_body(request.body)
+    check_type(definition.type)
     service_id, check_id = definition.check.service_id, definition.check.check_id or definition.check.name
-    if service_id:
-        found = agent.local.entries.service(service_id)
-        if found is not None:
-            _require_service(authorizer, found.service)
-    else:
-        _require_node(authorizer, agent)
+    found = agent.local.entries.service(service_id) if service_id else None
+    _require_check(authorizer, agent, found.service if found is not None else "")
     taken = agent.local.entries.check(check_id)
     if taken is not None:
         _require_check(authorizer, agent, taken.service_name)
 
 
 def _known_check(authorizer: Authorizer, agent: "AgentInterface", request: Request) -> None:
-    if not request.tail:
-        return  # refused for that
     found = agent.local.entries.check(request.tail)
     if found is None:
         raise RPCError(f'Unknown check "{request.tail}"')
@@ -211,7 +211,25 @@ def _timeline(authorizer: Authorizer, _agent: "AgentInterface", request: Request
     require(authorizer, "node", request.tail, READ)
 
 
-_MAINTENANCE: Final = Rights(_own_node)
+def _check_service_body(request: Request) -> None:
+    check_identity(service_from_body(request.body))
+
+
+def _check_check_body(request: Request) -> None:
+    check_definition(check_from_body(request.body))
+
+
+def _require_id(text: str) -> Callable[[Request], None]:
+    """Checks that the path names something; `text`: the error."""
+
+    def check(request: Request) -> None:
+        if not request.tail:
+            raise RPCError(text)
+
+    return check
+
+
+_MAINTENANCE: Final = Rights(_own_node, before_token=lambda request: check_maintenance(request.query.first()))
 _TTL_CHECK: Final = Rights(_known_check)
 _READS_KEYRING: Final = _keyring(READ, "Reading keyring denied by ACLs")
 _CHANGES_KEYRING: Final = _keyring(WRITE, "Modifying keyring denied due to ACLs")
@@ -224,7 +242,7 @@ _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ("GET", "/v1/agent/metrics/stream"): _agent(READ),
     ("GET", "/v1/agent/monitor"): _agent(READ),
     ("GET", "/v1/agent/host"): _operator(READ),
-    ("GET", "/v1/agent/members"): Rights(after=_filter_members),
+    ("GET", "/v1/agent/members"): Rights(after=_filter_members, before_token=refuse_segments),
     ("GET", "/v1/agent/timeline"): Rights(after=_filter_members),
     ("GET", "/v1/agent/timeline/"): Rights(_timeline),
     ("GET", "/v1/agent/doctor"): _agent(READ),
@@ -235,20 +253,26 @@ _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ("PUT", "/v1/agent/token/"): _agent(WRITE),
     ("PUT", "/v1/agent/force-leave/"): _operator(WRITE),
     ("PUT", "/v1/agent/maintenance"): _MAINTENANCE,
-    ("GET", "/v1/agent/services"): Rights(after=_filter_services),
+    ("GET", "/v1/agent/services"): Rights(after=_filter_services, before_token=refuse_namespaces),
     ("GET", "/v1/agent/service/"): Rights(_read_known_service, _check_service),
-    ("PUT", "/v1/agent/service/register"): Rights(_register_service),
+    ("PUT", "/v1/agent/service/register"): Rights(_register_service, before_token=_check_service_body),
     ("PUT", "/v1/agent/service/deregister/"): Rights(_known_service),
-    ("PUT", "/v1/agent/service/maintenance/"): Rights(_known_service),
-    ("GET", "/v1/agent/health/service/id/"): Rights(_read_known_service),
-    ("GET", "/v1/agent/health/service/name/"): Rights(_read_named_service),
-    ("GET", "/v1/agent/checks"): Rights(after=_filter_checks),
-    ("PUT", "/v1/agent/check/register"): Rights(_register_check),
+    ("PUT", "/v1/agent/service/maintenance/"): Rights(
+        _known_service, before_token=lambda request: check_maintenance(request.query.first(), request.tail)
+    ),
+    ("GET", "/v1/agent/health/service/id/"): Rights(
+        _read_known_service, before_token=_require_id("Bad request: Missing serviceID")
+    ),
+    ("GET", "/v1/agent/health/service/name/"): Rights(
+        _read_named_service, before_token=_require_id("Bad request: Missing service Name")
+    ),
+    ("GET", "/v1/agent/checks"): Rights(after=_filter_checks, before_token=refuse_namespaces),
+    ("PUT", "/v1/agent/check/register"): Rights(_register_check, before_token=_check_check_body),
     ("PUT", "/v1/agent/check/deregister/"): Rights(_known_check),
     ("PUT", "/v1/agent/check/pass/"): _TTL_CHECK,
     ("PUT", "/v1/agent/check/warn/"): _TTL_CHECK,
     ("PUT", "/v1/agent/check/fail/"): _TTL_CHECK,
-    ("PUT", "/v1/agent/check/update/"): _TTL_CHECK,
+    ("PUT", "/v1/agent/check/update/"): Rights(_known_check, before_token=lambda request: check_update(request.body)),
     ("GET", "/v1/event/list"): Rights(after=_filter_events),
     ("GET", "/v1/operator/usage"): _operator(READ),
     ("GET", "/v1/operator/keyring"): _READS_KEYRING,

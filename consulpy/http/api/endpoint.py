@@ -180,6 +180,8 @@ class _RequestHandler:
     async def _checked(self, handler: Handler, request: Request, rights: Rights) -> Response:
         """The response of the handler, checked and filtered by the rights of the token."""
         agent, secret = self._agent, token(request)
+        if rights.before_token is not None:
+            rights.before_token(request)
         identity = await agent.access.identity(secret)
         try:
             if rights.before is not None:

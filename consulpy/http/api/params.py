@@ -6,7 +6,7 @@ Error texts and the order of the checks are Consul's. Durations are Go's (`1m30s
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from consulpy.errors import BadRequest
+from consulpy.errors import BadRequest, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, decode_duration
 from consulpy.http.api.routing import Query, Request
@@ -118,6 +118,14 @@ def refuse_namespaces(request: Request) -> None:
         raise BadRequest(f'Bad request: Invalid header: "X-Consul-Namespace" - {_NO_NAMESPACES}')
     if request.query.get("ns"):
         raise BadRequest(f'Bad request: Invalid query parameter: "ns" - {_NO_NAMESPACES}')
+
+
+def refuse_segments(request: Request) -> None:
+    """Refuse a list of the members of a network segment: Consul Enterprise only. Raises `RPCError`."""
+    if request.query.get("segment", "_all") not in ("", "_all"):
+        if request.query.get("wan"):
+            raise BadRequest("Cannot provide a segment with wan=true")
+        raise RPCError("Network segments are not supported in this version of Consul")
 
 
 def apply_to_read(agent: "AgentInterface", request: Request, read: _Read) -> _Read:

@@ -131,8 +131,9 @@ class ApiRequest(Request):
         return found
 
     def header(self, name: str) -> str:
-        """The value of a header, "" if it is not there."""
-        return self.getHeader(name) or ""
+        """The first value of a header, "" if it is not there; bytes that are no UTF-8 are escaped as surrogates."""
+        values = self.requestHeaders.getRawHeaders(name.encode("latin-1"))
+        return values[0].decode("utf-8", "surrogateescape") if values else ""
 
     def on_disconnect(self, call: Callable[[], None]) -> None:
         """Call `call` if the client disconnects before its response is written."""

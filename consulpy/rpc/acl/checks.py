@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import LIST, READ, WRITE, Level
 from consulpy.connect.discovery_chain.links import linked_services
+from consulpy.errors import RPCError
 from consulpy.rpc.acl.denied import Denied, require
 from consulpy.rpc.acl.filters import may_read_config, query_prefix
 from consulpy.structs import kv as verbs
@@ -105,7 +106,10 @@ def session_change(authorizer: Authorizer, server: "Server", request: SessionReq
     if request.op == DESTROY:
         if not request.session.id:
             return  # refused for that
-        existing = server.store.sessions.find(request.session.id)
+        try:
+            existing = server.store.sessions.find(request.session.id)
+        except RPCError as error:
+            raise RPCError(f"Session lookup failed: {error}") from None
         if existing is None:
             return
         node = existing.node
@@ -139,6 +143,8 @@ def intention_change(authorizer: Authorizer, server: "Server", request: Intentio
     existing = None
     if request.intention.id and request.op != CREATE:
         existing = server.store.intentions.table.get(request.intention.id)
+    if request.op != "delete" and not request.intention.destination_name:
+        raise Denied("intention", "", WRITE)
     if request.op != "delete" or (not request.intention.id and request.intention.destination_name):
         require(authorizer, "intention", request.intention.destination_name, WRITE)
     if existing is not None:

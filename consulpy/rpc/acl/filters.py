@@ -165,6 +165,12 @@ def _service_dump(rights: _Rights, reply: ServiceDumpReply) -> ServiceDumpReply:
     return dataclasses.replace(reply, dump=rights.kept(reply.dump, sees))
 
 
+def _gateway_services(rights: _Rights, reply: GatewayServicesReply) -> GatewayServicesReply:
+    """Services behind a gateway: an empty list, and not none, if there is nothing to see."""
+    rows = rights.kept(reply.services, lambda row: rights.service(row.service.name))
+    return dataclasses.replace(reply, services=rows or [])
+
+
 def _mesh_gateways(rights: _Rights, reply: MeshGatewaysReply) -> MeshGatewaysReply:
     if rights.sees_all or reply.datacenter_nodes is None:
         return reply
@@ -285,7 +291,7 @@ _FILTERS: Final[dict[type[Any], _Filter]] = {
     requests.NodeDumpReply: _node_dump,
     requests.CoordinatesReply: _rows("coordinates", lambda rights, row: rights.node(row.node)),
     ServiceDumpReply: _service_dump,
-    GatewayServicesReply: _rows("services", lambda rights, row: rights.service(row.service.name)),
+    GatewayServicesReply: _gateway_services,
     MeshGatewaysReply: _mesh_gateways,
     EntriesReply: _entries,
     KeysReply: _keys,

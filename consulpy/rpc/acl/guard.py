@@ -112,7 +112,11 @@ class Guard:
     def _judge(
         self, access: Access, server: "Server", method: Method, request: Record, watch: WatchSet | None
     ) -> tuple[Authorizer, Any]:
+        if method.before_token is not None:
+            method.before_token(server, request)
         identity = self.resolve(token_of(request), watch)
+        if method.before_rights is not None:
+            method.before_rights(server, request)
         if access.check is None:
             return identity.authorizer, None
         try:

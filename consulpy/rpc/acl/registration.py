@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 def register(authorizer: Authorizer, server: "Server", request: RegisterRequest) -> None:
     """Catalog.Register: the node if it changes, the service as it is and as it will be, checks by what they are of."""
-    if not request.node or not (request.address or request.skip_node_update):
-        return  # refused for that
-    if request.service is not None and not request.service.service and request.service.id:
-        return  # refused for that
     catalog = server.store.catalog
     existing = catalog.nodes_table.get(request.node.lower())
     if existing is None or _changes(request, existing):
@@ -73,7 +69,7 @@ def _require_check(authorizer: Authorizer, server: "Server", request: RegisterRe
 
 def deregister(authorizer: Authorizer, server: "Server", request: DeregisterRequest) -> None:
     """Catalog.Deregister: the node, or the service that is meant."""
-    if not request.node or authorizer.allows("node", request.node, WRITE):
+    if authorizer.allows("node", request.node, WRITE):
         return
     catalog = server.store.catalog
     if request.service_id:

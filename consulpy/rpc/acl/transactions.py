@@ -1,6 +1,6 @@
 """What a transaction wants, operation by operation: one that may not be done refuses all (acl.md section 6)."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import WRITE
@@ -24,13 +24,20 @@ from consulpy.structs.txn import (
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
+#: Verbs that need the name of a key.
+_KEY_WRITES: Final = frozenset({verbs.SET, verbs.CAS, verbs.DELETE, verbs.DELETE_CAS, verbs.LOCK, verbs.UNLOCK})
+
 
 def check(authorizer: Authorizer, server: "Server", request: TxnRequest | TxnReadRequest) -> Any:
     """Txn.Apply and Txn.Read: a reply with the errors, if there are any."""
     errors = txn_errors(authorizer, server, request.ops or [])
     if not errors:
         return None
-    return TxnReply(errors=errors) if isinstance(request, TxnRequest) else TxnReadReply(errors=errors)
+    if isinstance(request, TxnRequest):
+        return TxnReply(errors=errors)
+    reply = TxnReadReply(errors=errors)
+    reply.meta.known_leader = True
+    return reply
 
 
 def txn_errors(authorizer: Authorizer, server: "Server", operations: list[TxnOp]) -> list[TxnError]:
@@ -47,11 +54,13 @@ def txn_errors(authorizer: Authorizer, server: "Server", operations: list[TxnOp]
 def _txn_operation(authorizer: Authorizer, server: "Server", operation: TxnOp) -> None:
     if operation.kv is not None:
         kv: KVOp = operation.kv
+        if not kv.dir_ent.key and kv.verb in _KEY_WRITES:
+            raise RPCError("Must provide key")
         key_change(authorizer, kv.verb, kv.dir_ent.key)
     elif operation.node is not None:
         node: NodeOp = operation.node
         if node.verb != verbs.GET:
-            _node_operation(authorizer, server, node)
+            _node_operation(authorizer, node)
     elif operation.service is not None:
         service: ServiceOp = operation.service
         if service.verb != verbs.GET:
@@ -62,13 +71,10 @@ def _txn_operation(authorizer: Authorizer, server: "Server", operation: TxnOp) -
             _check_operation(authorizer, server, check)
 
 
-def _node_operation(authorizer: Authorizer, server: "Server", operation: NodeOp) -> None:
-    """A node may be named by its id alone."""
-    name = operation.node.node
-    if not name and operation.node.id:
-        rows = server.store.catalog.nodes_table.all()
-        name = next((row.node for row in rows if row.id.lower() == operation.node.id.lower()), "")
-    require(authorizer, "node", name, WRITE)
+def _node_operation(authorizer: Authorizer, operation: NodeOp) -> None:
+    if not operation.node.node:
+        raise RPCError("Must provide node")
+    require(authorizer, "node", operation.node.node, WRITE)
 
 
 def _service_operation(authorizer: Authorizer, server: "Server", operation: ServiceOp) -> None:

@@ -20,14 +20,21 @@ _WEIGHT_MAX: Final = 65535
 _ANY_ADDRESSES: Final = ("0.0.0.0", "::", "[::]")
 
 
-def checked_registration(request: RegisterRequest) -> RegisterRequest:
-    """The registration as it is submitted; the argument is not changed. Raises `RPCError`."""
+def check_registration(request: RegisterRequest) -> None:
+    """Check what real servers check before the rights of the token. Raises `RPCError`."""
     if not request.node:
         raise RPCError("Must provide node")
     if not request.address and not request.skip_node_update:
         raise RPCError("Must provide address if SkipNodeUpdate is not set")
     if request.id:
         _check_uuid(request.id)
+    if request.service is not None:
+        checked_service(request.service)
+
+
+def checked_registration(request: RegisterRequest) -> RegisterRequest:
+    """The registration as it is submitted; the argument is not changed. Raises `RPCError`."""
+    check_registration(request)
     checks = [*(request.checks or []), *([request.check] if request.check is not None else [])]
     checked = request.copied()
     if request.service is not None:

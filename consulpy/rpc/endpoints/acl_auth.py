@@ -12,7 +12,7 @@ from consulpy.errors import PermissionDenied, RPCError
 from consulpy.filter import FilterError, compile_filter
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.time import go_time
-from consulpy.rpc.acl.resolver import AclNotFound
+from consulpy.rpc.acl.resolver import AclNotFound, is_root_name
 from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import check_name, is_identity_name, is_role_name
 from consulpy.rpc.endpoints.acl_token import TTL_MAX_S, TTL_MIN_S, new_secret, put_token
@@ -336,6 +336,8 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
 def logout(server: "Server", request: requests.LogoutRequest) -> Any:
     """Remove the token that asks, if it came from a login."""
     if not request.token:
+        raise AclNotFound
+    if is_root_name(request.token):
         raise AclNotFound
     token = server.guard.resolve(request.token).token
     if not token.auth_method:

@@ -17,7 +17,7 @@ from consulpy.rpc.methods import read, write
 from consulpy.state.acl import POLICIES, ROLES, TOKENS, Acl, is_expired
 from consulpy.state.acl_commands import TokenDelete, TokenSet
 from consulpy.state.watch import WatchSet
-from consulpy.structs.acl import ANONYMOUS_ACCESSOR, HIDDEN, RESERVED_PREFIX, Token, TokenStub
+from consulpy.structs.acl import ANONYMOUS_ACCESSOR, HIDDEN, RESERVED_PREFIX, Link, Token, TokenStub
 from consulpy.structs.acl_log_entries import TokenBatchDelete, TokenBatchSet
 from consulpy.structs.acl_requests import (
     BY_ACCESSOR,
@@ -137,12 +137,20 @@ def token_set_templated(server: "Server", request: TokenSetRequest) -> Any:
 def _linked(acl: Acl, token: Token) -> Token:
     return dataclasses.replace(
         token,
-        policies=resolved_policies(acl, token.policies),
-        roles=resolved_roles(acl, token.roles),
+        policies=_existing(resolved_policies(acl, token.policies), acl.policies, "policy"),
+        roles=_existing(resolved_roles(acl, token.roles), acl.roles, "role"),
         service_identities=checked_services(token.service_identities, "token", is_local=token.local),
         node_identities=checked_nodes(token.node_identities, "token"),
         templated_policies=checked_templates(token.templated_policies, "token", is_local=token.local),
     )
+
+
+def _existing(links: list[Link] | None, rows: Any, what: str) -> list[Link] | None:
+    """The links. Raises `RPCError` for an id that nothing has."""
+    for link in links or ():
+        if rows.get(link.id.lower()) is None:
+            raise RPCError(f'No such ACL {what} with ID "{link.id}"')
+    return links
 
 
 def put_token(server: "Server", token: Token, *, from_login: bool = False) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from consulpy.errors import RPCError
 from consulpy.rpc.endpoints._central_merge import CentralDefaults
 from consulpy.rpc.endpoints._metrics import count_look_up
-from consulpy.rpc.endpoints._registration_checks import checked_registration
+from consulpy.rpc.endpoints._registration_checks import check_registration, checked_registration
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
 from consulpy.rpc.long_read import LongRead
@@ -36,17 +36,25 @@ if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
 
-@write("Catalog.Register", RegisterRequest, Empty)
+def _check_registration(_server: "Server", request: RegisterRequest) -> None:
+    check_registration(request)
+
+
+@write("Catalog.Register", RegisterRequest, Empty, before_rights=_check_registration)
 def register(server: "Server", request: RegisterRequest) -> Any:
     """Register a node, a service on it, and checks."""
     return server.submit(Register(checked_registration(request))).addCallback(lambda _: Empty())
 
 
-@write("Catalog.Deregister", DeregisterRequest, Empty)
-def deregister(server: "Server", request: DeregisterRequest) -> Any:
-    """Remove a service, a check, or a node with its services and checks; a missing one is no error."""
+def _require_node(_server: "Server", request: DeregisterRequest) -> None:
     if not request.node:
         raise RPCError("Must provide node")
+
+
+@write("Catalog.Deregister", DeregisterRequest, Empty, before_token=_require_node)
+def deregister(server: "Server", request: DeregisterRequest) -> Any:
+    """Remove a service, a check, or a node with its services and checks; a missing one is no error."""
+    _require_node(server, request)
     return server.submit(Deregister(request)).addCallback(lambda _: Empty())
 
 

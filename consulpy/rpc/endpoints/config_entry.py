@@ -51,7 +51,15 @@ def _refuse_null(request: EntryRequest) -> None:
             raise RPCError(error)
 
 
-@write("ConfigEntry.Apply", EntryCall, bool, check_forwarded=_refuse_null)
+def _check(_server: "Server", request: EntryRequest) -> None:
+    from consulpy.connect.config_entries.normalize import normalized
+    from consulpy.connect.config_entries.validate import validate
+
+    if not isinstance(request.entry, ServiceIntentions):
+        validate(normalized(request.entry, request.leading_kind))
+
+
+@write("ConfigEntry.Apply", EntryCall, bool, check_forwarded=_refuse_null, before_rights=_check)
 def apply(server: "Server", request: EntryRequest) -> Any:
     """Write an entry; with `upsert-cas` only if its index is unchanged.
 

@@ -24,14 +24,18 @@ _DIMENSIONS = 8
 _WAN_AREA = "wan"
 
 
-@write("Coordinate.Update", CoordinateUpdateRequest, Empty)
-def update(server: "Server", request: CoordinateUpdateRequest) -> Empty:
-    """Queue the coordinate of a node; the leader writes them in batches."""
+def _check(_server: "Server", request: CoordinateUpdateRequest) -> None:
     coord = request.coord
     if coord is None or len(coord.vec) != _DIMENSIONS:
         raise RPCError("incompatible coordinate")
     if not all(map(math.isfinite, (*coord.vec, coord.error, coord.adjustment, coord.height))):
         raise RPCError("invalid coordinate")
+
+
+@write("Coordinate.Update", CoordinateUpdateRequest, Empty, before_token=_check)
+def update(server: "Server", request: CoordinateUpdateRequest) -> Empty:
+    """Queue the coordinate of a node; the leader writes them in batches."""
+    _check(server, request)
     server.queue_coordinate(request)
     return Empty()
 

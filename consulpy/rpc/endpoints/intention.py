@@ -23,6 +23,7 @@ from consulpy.structs.intention import (
     WILDCARD,
     CheckReply,
     Intention,
+    IntentionCheck,
     IntentionQuery,
     IntentionRequest,
     IntentionsReply,
@@ -149,7 +150,12 @@ def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None)
     return filtered(reply, found, request.options.filter, Intention, fill)
 
 
-@read("Intention.Get", IntentionQuery, IntentionsReply)
+def _exists(server: "Server", request: IntentionQuery) -> None:
+    if request.intention_id:
+        get(server, request, None)
+
+
+@read("Intention.Get", IntentionQuery, IntentionsReply, before_token=_exists)
 def get(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> IntentionsReply:
     """One intention by its id; as newer agents ask (Consul 1.9) by its source and destination, here `check`."""
     if request.check is not None and not request.intention_id:
@@ -189,14 +195,23 @@ def match(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> 
     return reply
 
 
-@write("Intention.Check", IntentionQuery, CheckReply)
-def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
-    """Whether a connection is allowed: by the first matching intention, else by the default policy."""
+def _checked(_server: "Server", request: IntentionQuery) -> IntentionCheck:
     query = request.check
     if query is None:
         raise RPCError("Check must be specified on args")
     if query.source_type not in ("", CONSUL_SOURCE):
         raise RPCError(f'unsupported SourceType: "{query.source_type}"')
+    return query
+
+
+def _check_query(server: "Server", request: IntentionQuery) -> None:
+    _checked(server, request)
+
+
+@write("Intention.Check", IntentionQuery, CheckReply, before_token=_check_query)
+def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
+    """Whether a connection is allowed: by the first matching intention, else by the default policy."""
+    query = _checked(server, request)
     namespace = query.destination_ns or DEFAULT_NAMESPACE
     _, found = server.store.intentions.matching(None, "destination", namespace, query.destination_name)
     for intention in found:

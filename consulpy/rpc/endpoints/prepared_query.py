@@ -93,7 +93,13 @@ def check(query: PreparedQuery) -> None:
             raise RPCError(f"DNS TTL '{ttl}', must be >=0")
 
 
-@read("PreparedQuery.Get", QueryGetRequest, QueriesReply)
+def _exists(server: "Server", request: QueryGetRequest) -> None:
+    check_uuid(request.query_id, "failed prepared query lookup")
+    if server.store.queries.get(None, request.query_id)[1] is None:
+        raise NotFound(NOT_FOUND)
+
+
+@read("PreparedQuery.Get", QueryGetRequest, QueriesReply, before_token=_exists)
 def get(server: "Server", request: QueryGetRequest, watch: WatchSet | None) -> QueriesReply:
     """One prepared query by its id."""
     check_uuid(request.query_id, "failed prepared query lookup")
@@ -117,7 +123,11 @@ def list_all(server: "Server", request: SpecificRequest, watch: WatchSet | None)
 # `write`: the reply has no index to block on (docs/wire/rpc.md 14).
 
 
-@write("PreparedQuery.Explain", QueryExecuteRequest, QueryExplainReply)
+def _resolves(server: "Server", request: QueryExecuteRequest) -> None:
+    _resolved(server, request)
+
+
+@write("PreparedQuery.Explain", QueryExecuteRequest, QueryExplainReply, before_token=_resolves)
 def explain(server: "Server", request: QueryExecuteRequest) -> QueryExplainReply:
     """The query of an id or a name, with its template rendered."""
     reply = QueryExplainReply(query=_resolved(server, request))
@@ -125,7 +135,7 @@ def explain(server: "Server", request: QueryExecuteRequest) -> QueryExplainReply
     return reply
 
 
-@write("PreparedQuery.Execute", QueryExecuteRequest, QueryExecuteReply)
+@write("PreparedQuery.Execute", QueryExecuteRequest, QueryExecuteReply, before_token=_resolves)
 def execute(server: "Server", request: QueryExecuteRequest) -> Any:
     """The healthy instances of the query, sorted by distance or shuffled; else those of the failover datacenters."""
     query = _resolved(server, request)

@@ -42,7 +42,7 @@ async def create_method(agent: "AgentInterface", request: Request) -> Response:
 async def _set_method(agent: "AgentInterface", request: Request) -> Response:
     method = bodies.auth_method(request)
     if request.tail:
-        method.name = id_of(request, method.name, "AuthMethod name")
+        method.name = id_of(request, method.name, "AuthMethod Name")
     return await set_record(agent, request, "ACL.AuthMethodSet", requests.AuthMethodSetRequest(auth_method=method))
 
 

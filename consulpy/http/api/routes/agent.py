@@ -6,13 +6,13 @@ from twisted.internet.defer import Deferred
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
-from consulpy.errors import BadRequest, RPCError
+from consulpy.errors import BadRequest
 from consulpy.filter import compile_filter
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.http.api import render
 from consulpy.http.api.changes import wait_for_change
 from consulpy.http.api.member_row import MemberRow
-from consulpy.http.api.params import token
+from consulpy.http.api.params import refuse_segments, token
 from consulpy.http.api.routes.agent_service import written
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.local import api
@@ -47,12 +47,8 @@ async def members(agent: "AgentInterface", request: Request) -> Response:
     `filter` came with Consul 1.15. Not in Consul: an index that counts changes of the pool, and `index` and `wait`.
     Clients without a `User-Agent` get it only when they ask with one (`refused`).
     """
-    wan, segment = request.query.get("wan"), request.query.get("segment")
-    pool = agent.wan if wan else agent.lan
-    if segment and segment != "_all":
-        if wan:
-            raise BadRequest("Cannot provide a segment with wan=true")
-        raise RPCError("Network segments are not supported in this version of Consul")
+    refuse_segments(request)
+    pool = agent.wan if request.query.get("wan") else agent.lan
     if pool is None:
         return Response(null=True)
     membership = pool.membership
