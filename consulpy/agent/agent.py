@@ -372,8 +372,9 @@ class Agent(AgentParts):
             watch()
         changes = compare(self.config, fresh)
         secure()
+        if self._role.timeout is not None:
+            self._role.timeout.timeout_s = fresh.limits.rpc_client_timeout_s
         if isinstance(self.own_caller, ClientCaller):
-            self.own_caller.reply_timeout_s = fresh.limits.rpc_client_timeout_s
             self.own_caller.rate = RateLimiter(self._reactor, fresh.limits.rpc_rate, fresh.limits.rpc_max_burst)
         if self.server is not None and fresh.limits.request_limits != self.config.limits.request_limits:
             from consulpy.agent.build.server import request_limits  # no client needs it

@@ -15,8 +15,8 @@ from consulpy.codec.record import Record
 from consulpy.errors import NoServerAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.dispatch import method_named
-from consulpy.rpc.limits.deadlines import Deadlines
 from consulpy.rpc.limits.rate_limit import RateLimiter, is_limited_by_server
+from consulpy.rpc.limits.reply_timeout import ReplyTimeout
 from consulpy.rpc.messages import is_large, reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.server import HOLD_TIMEOUT_S, Server
@@ -73,9 +73,8 @@ class Connections(Protocol):
 class ClientCaller:
     """Calls to the servers that the router selects, repeated where Consul repeats them.
 
-    `log(level, text)`: one line for each failed attempt. `in_thread`: runs the decoding of a large reply.
-    `reply_timeout_s`, `max_wait_s`: seconds that a reply may take (0: any time), and that a blocking query waits which
-    asks for no time.
+    `log(level, text)`: one line for each failed attempt. `in_thread`: runs the decoding of a large reply. `timeout`:
+    limits the time of replies; None: any time.
     """
 
     def __init__(
@@ -87,8 +86,7 @@ class ClientCaller:
         *,
         log: Callable[[str, str], None] = lambda _level, _text: None,
         hold_timeout_s: float = HOLD_TIMEOUT_S,
-        reply_timeout_s: float = 0.0,
-        max_wait_s: float = 600.0,
+        timeout: ReplyTimeout | None = None,
         rate: RateLimiter | None = None,
         in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] = maybeDeferred,
     ) -> None:
@@ -101,10 +99,7 @@ class ClientCaller:
         self._rng = rng
         self._log = log
         self._hold_timeout_s = hold_timeout_s
-        #: `limits.rpc_client_timeout`; may be changed at any time.
-        self.reply_timeout_s = reply_timeout_s
-        self._max_wait_s = max_wait_s
-        self._deadlines = Deadlines(clock)
+        self.timeout = timeout or ReplyTimeout(clock, 0.0, 0.0, 0.0)
         #: Number of calls, and of failed ones.
         self.calls = self.failures = 0
         #: Number of calls that changed the catalog, or may have.
@@ -132,20 +127,9 @@ class ClientCaller:
         self.catalog_writes += 1
         return result
 
-    def _limited(self, reply: "Deferred[Any]", request: Record) -> "Deferred[Any]":
-        """`reply`, failing once it takes more than the timeout, and the wait of a blocking query on top of that."""
-        if not self.reply_timeout_s or reply.called:
-            return reply
-        options = getattr(request, "options", None)
-        wait_s = 0.0
-        if options is not None and options.min_query_index:
-            wait_s = min(options.max_query_time / 1e9, self._max_wait_s) or self._max_wait_s
-            wait_s += wait_s / JITTER_FRACTION
-        return self._deadlines.limit(reply, self.reply_timeout_s + self._hold_timeout_s + wait_s)
-
     def close(self) -> None:
         """Stop the timer of replies that take too long."""
-        self._deadlines.close()
+        self.timeout.close()
 
     async def _call(self, method: Method, request: Record) -> Any:
         first_s = self._clock.seconds()
@@ -156,7 +140,7 @@ class ClientCaller:
             if server is None:
                 raise NoServers
             try:
-                raw = await self._limited(self._pool.call(server, method.name, body), request)
+                raw = await self.timeout.limit(self._pool.call(server, method.name, body), request)
                 if is_large(raw):
                     return await self._in_thread(partial(reply_of, method.reply, raw))
                 return reply_of(method.reply, raw)

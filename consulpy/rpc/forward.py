@@ -14,6 +14,7 @@ from consulpy.clock import Clock
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, RPCError, WireError
 from consulpy.rpc.call import JITTER_FRACTION, Connections, may_repeat, pause, was_not_sent
+from consulpy.rpc.limits.reply_timeout import ReplyTimeout
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.server_metadata import ServerInfo
@@ -26,7 +27,10 @@ _PAUSE_MAX_S: Final = 0.25
 
 
 class LeaderForwarder:
-    """Calls the leader. `leader()`: the leader; None while there is none that is reachable."""
+    """Calls the leader. `leader()`: the leader; None while there is none that is reachable.
+
+    `timeout`: limits the time of its replies; None: any time.
+    """
 
     def __init__(
         self,
@@ -35,7 +39,9 @@ class LeaderForwarder:
         clock: Clock,
         rng: Random,
         hold_timeout_s: float,
+        timeout: ReplyTimeout | None = None,
     ) -> None:
+        self._timeout = timeout or ReplyTimeout(clock, 0.0, 0.0, 0.0)
         self._leader = leader
         self._pool = pool
         self._clock = clock
@@ -48,7 +54,7 @@ class LeaderForwarder:
         if leader is None:
             return Deferred.fromCoroutine(self._call(server, method, request, b""))
         body = request.pack()
-        reply = self._pool.call(leader, method.name, body)
+        reply = self._timeout.limit(self._pool.call(leader, method.name, body), request)
         return reply.addCallbacks(
             self._replied,
             self._failed,
@@ -84,7 +90,8 @@ class LeaderForwarder:
             if leader is not None:
                 try:
                     body = body or request.pack()
-                    return reply_of(method.reply, await self._pool.call(leader, method.name, body))
+                    raw = await self._timeout.limit(self._pool.call(leader, method.name, body), request)
+                    return reply_of(method.reply, raw)
                 except WireError as error:
                     failure = RPCError(f"rpc error making call: codec.decoder: {error}")
                 except RPCError as error:

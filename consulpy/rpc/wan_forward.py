@@ -15,6 +15,7 @@ from consulpy.errors import NoPathToDatacenter, RPCError, WireError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.call import Connections, was_not_sent
 from consulpy.rpc.limits.rate_limit import is_limited_by_server
+from consulpy.rpc.limits.reply_timeout import ReplyTimeout
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.methods import Method
 from consulpy.rpc.server_metadata import ServerInfo, server_of
@@ -24,7 +25,7 @@ from consulpy.serf.members import Member, Status
 class DatacenterForwarder:
     """Calls servers of other datacenters. `members()`: of the WAN pool. `log(level, text)`: unreachable servers.
 
-    Each reply is decoded for one caller, who may change it.
+    `timeout`: limits the time of replies; None: any time. Each reply is decoded for one caller, who may change it.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class DatacenterForwarder:
         *,
         log: Callable[[str, str], None] = lambda _level, _text: None,
         metrics: Measures = NOTHING,
+        timeout: ReplyTimeout | None = None,
     ) -> None:
+        self._timeout = timeout
         self._metrics = metrics
         self._members = members
         self._pool = pool
@@ -61,7 +64,8 @@ class DatacenterForwarder:
         others = [server for server in servers if server.name != self._failed.get(datacenter)]
         server = self._rng.choice(others or servers)
         try:
-            return reply_of(method.reply, await self._pool.call(server, method.name, request.pack()))
+            reply = self._pool.call(server, method.name, request.pack())
+            return reply_of(method.reply, await (self._timeout.limit(reply, request) if self._timeout else reply))
         except WireError as error:
             raise RPCError(f"rpc error making call: codec.decoder: {error}") from None
         except RPCError as error:

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.build.gossip import reporter
-from consulpy.agent.build.role import Role, Stops
+from consulpy.agent.build.role import Role, Stops, reply_timeout
 from consulpy.config.schema import RuntimeConfig
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.cache.caching_caller import CachingCaller
@@ -34,6 +34,7 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
         log=reporter("router"),
     )
     router.start()
+    timeout = reply_timeout(config, reactor)
     calls = ClientCaller(
         router,
         pool,
@@ -41,8 +42,7 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
         rng,
         log=reporter("rpc"),
         hold_timeout_s=config.performance.rpc_hold_timeout_s,
-        reply_timeout_s=config.limits.rpc_client_timeout_s,
-        max_wait_s=config.max_query_time_s,
+        timeout=timeout,
         rate=RateLimiter(reactor, config.limits.rpc_rate, config.limits.rpc_max_burst),
         in_thread=lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job),
     )
@@ -50,4 +50,4 @@ def client_role(config: RuntimeConfig, reactor: Any, rng: Random, cluster_size: 
     # With access control a client is not notified when the rights of a token change: every read goes to a server.
     caller: Caller = calls if config.acl.enabled else CachingCaller(calls, cache, config.datacenter)
     stops: Stops = [pool.close, calls.close, router.stop, cache.close]
-    return Role(calls, caller, cache, router=router, dialer=dialer, connections=pool, stops=stops)
+    return Role(calls, caller, cache, router=router, dialer=dialer, connections=pool, timeout=timeout, stops=stops)

@@ -38,6 +38,7 @@ from consulpy.raft.storage import StoredState
 from consulpy.raft.store_storage import StoreStorage
 from consulpy.raft.stream import RaftStream
 from consulpy.rpc.forward import LeaderForwarder
+from consulpy.rpc.limits.reply_timeout import ReplyTimeout
 from consulpy.rpc.methods import Method
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import ConnectionPool
@@ -82,7 +83,15 @@ class QuorumServer(Observer):
         self.store.on_lock_delay = self._delays.start
         self._leader: Leader | None = None
 
-    def attach(self, server: Server, lan: Serf, dialer: Dialer, pool: ConnectionPool, make_leader: MakeLeader) -> None:
+    def attach(
+        self,
+        server: Server,
+        lan: Serf,
+        dialer: Dialer,
+        pool: ConnectionPool,
+        timeout: ReplyTimeout,
+        make_leader: MakeLeader,
+    ) -> None:
         """Connect Raft to RPC and gossip. `make_leader(ready)`: the leader's duties of one term (`leader.leader`)."""
         config, reactor = self._config, self._reactor
         self._server = server
@@ -117,7 +126,7 @@ class QuorumServer(Observer):
         self._metrics.watch("raft.leader.dispatchNumLogs", self._dispatched)
         self._watch = LeaderWatch(lambda: self.raft.known_leader, others.refuses, self.raft.leader_died)
         self._forwarder = LeaderForwarder(
-            others.leader, pool, reactor, self._rng, config.performance.rpc_hold_timeout_s
+            others.leader, pool, reactor, self._rng, config.performance.rpc_hold_timeout_s, timeout
         )
         self.servers_work = QuorumServers(
             self.raft,

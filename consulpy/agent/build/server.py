@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.access import acl_duties, server_guard
 from consulpy.agent.build.gossip import reporter
-from consulpy.agent.build.role import Role
+from consulpy.agent.build.role import Role, reply_timeout
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import AclResetFile
 from consulpy.codec.record import Record
@@ -101,15 +101,16 @@ def server_role(
         server.reset_file = AclResetFile(config.data_dir)
     server.authority = _authority(config, server)
     caller = ServerCaller(server)
-    role = Role(caller, caller, AgentCache(caller, reactor), server, quorum=quorum)
+    timeout = reply_timeout(config, reactor)
+    role = Role(caller, caller, AgentCache(caller, reactor), server, quorum=quorum, timeout=timeout)
     dialer = Dialer(reactor, config.bind_addr, tls=tls)
     dial: Any = dialer
     connections = ConnectionPool(dial, reactor, idle_streams=SERVER_IDLE_STREAMS)
     role.connections = connections
-    role.stops.append(connections.close)
+    role.stops += [connections.close, timeout.close]
     if wan is not None:
         server.remote_datacenters = DatacenterForwarder(
-            wan.members.values, connections, rng, log=reporter("rpc.wan"), metrics=metrics
+            wan.members.values, connections, rng, log=reporter("rpc.wan"), metrics=metrics, timeout=timeout
         )
 
     server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
@@ -122,7 +123,7 @@ def server_role(
     rejoined_s = reactor.seconds() + REJOIN_S
     make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server, rejoined_s)
     if quorum is not None:
-        quorum.attach(server, lan, dialer, connections, make_leader)
+        quorum.attach(server, lan, dialer, connections, timeout, make_leader)
         role.stops.append(quorum.stop)
         return role
 

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from consulpy.errors import NoServers, RPCError
 from consulpy.rpc.call import ClientCaller
 from consulpy.rpc.limits.rate_limit import RETRY_ELSEWHERE, RETRY_LATER, RateLimiter
+from consulpy.rpc.limits.reply_timeout import ReplyTimeout
 from consulpy.rpc.messages import LARGE_ROWS
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.structs.kv import KeyRequest
@@ -96,7 +97,9 @@ def test_a_reply_that_does_not_come_is_waited_for_so_long(request_: Any, ends_s:
 
     method = "Catalog.ListNodes" if isinstance(request_, SpecificRequest) else "Catalog.Register"
     silent = Silent(one=[])
-    called = caller(silent, clock, reply_timeout_s=60.0, hold_timeout_s=7.0).call(method, request_)
+    called = caller(silent, clock, timeout=ReplyTimeout(clock, 60.0, 7.0, 600.0), hold_timeout_s=7.0).call(
+        method, request_
+    )
     called.addErrback(lambda failure: seen.append(str(failure.value)))
     clock.advance(ends_s - 1)
     assert (seen, cancelled) == ([], [])
@@ -114,7 +117,7 @@ def test_a_reply_in_time_is_not_cancelled_and_the_end_leaves_no_timer() -> None:
             replies.append(Deferred())
             return replies[-1]
 
-    made = caller(Late(one=[]), clock, reply_timeout_s=60.0, hold_timeout_s=7.0)
+    made = caller(Late(one=[]), clock, timeout=ReplyTimeout(clock, 60.0, 7.0, 600.0), hold_timeout_s=7.0)
     made.call("Catalog.Register", RegisterRequest()).addBoth(lambda result: seen.append(("first", result)))
     blocking = SpecificRequest(options=QueryOptions(min_query_index=5))
     made.call("Catalog.ListNodes", blocking).addErrback(lambda failure: seen.append(("second", str(failure.value))))

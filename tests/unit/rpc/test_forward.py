@@ -10,10 +10,14 @@ from twisted.internet.task import Clock
 
 from consulpy.errors import NoLeader, RPCError
 from consulpy.rpc.forward import LeaderForwarder
+from consulpy.rpc.limits.reply_timeout import ReplyTimeout
 from consulpy.rpc.methods import METHODS
 from consulpy.rpc.server_metadata import ServerInfo
+from consulpy.rpc.wan_forward import DatacenterForwarder
 from consulpy.structs.kv import KVRequest
+from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import SpecificRequest
+from tests.harness.http import member
 
 LEADER = ServerInfo("b", "10.0.0.2", 8300, "dc1")
 HOLD_S = 7.0
@@ -29,11 +33,15 @@ class World:
         self.asked: list[tuple[str, str]] = []
         self.server: Any = SimpleNamespace(is_leader=False, handle=lambda method, request: succeed("own answer"))
         pool: Any = SimpleNamespace(call=self.call)
-        self.forwarder = LeaderForwarder(lambda: self.leader, pool, self.clock, Random(1), HOLD_S)
+        self.forwarder = LeaderForwarder(
+            lambda: self.leader, pool, self.clock, Random(1), HOLD_S, ReplyTimeout(self.clock, 60.0, HOLD_S, 600.0)
+        )
 
     def call(self, server: ServerInfo, method: str, body: bytes) -> "Deferred[Any]":
         self.asked.append((server.name, method))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Deferred):
+            return answer
         return fail(answer) if isinstance(answer, Exception) else succeed(answer)
 
     def forward(self, call: Any) -> "list[Any]":
@@ -133,3 +141,31 @@ def test_a_reply_that_cannot_be_read_is_an_error() -> None:
     results = world.forward(WRITE)
     world.advance(HOLD_S + 1)
     assert "codec.decoder" in error(results)
+
+
+def test_a_leader_that_does_not_answer_is_given_up() -> None:
+    """`limits.rpc_client_timeout` (Consul 1.12) on servers, whose connections to others have it too."""
+    world = World()
+    world.answers = [Deferred()]
+    results = world.forward(WRITE)
+    world.clock.advance(60 + HOLD_S - 1)
+    assert results == []
+    world.clock.advance(1)
+    assert error(results) == "rpc error making call: i/o deadline reached"
+    assert world.asked == [("b", "KVS.Apply")], "it may have been done: it is not repeated"
+    assert world.clock.getDelayedCalls() == []
+
+
+def test_another_datacenter_that_does_not_answer_is_given_up_after_the_wait_of_a_blocking_query() -> None:
+    clock, results = Clock(), list[Any]()
+    pool: Any = SimpleNamespace(call=lambda *_: Deferred())
+    tags = {"role": "consul", "dc": "dc2", "id": "x", "port": "8300", "vsn": "2", "build": "1.8.7", "raft_vsn": "3"}
+    forwarder = DatacenterForwarder(
+        lambda: [member("n.dc2", "10.0.0.9", tags)], pool, Random(1), timeout=ReplyTimeout(clock, 60.0, HOLD_S, 600.0)
+    )
+    request = SpecificRequest(datacenter="dc2", options=QueryOptions(min_query_index=1, max_query_time=160 * 10**9))
+    forwarder.call("dc2", METHODS["Catalog.ListNodes"], request).addBoth(results.append)
+    clock.advance(60 + HOLD_S + 169)
+    assert results == []
+    clock.advance(1)
+    assert error(results) == "rpc error making call: i/o deadline reached"
