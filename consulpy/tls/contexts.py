@@ -21,6 +21,9 @@ _VERSIONS: Final = {
 _OLD: Final = ("tls10", "tls11")
 #: Consul's texts of OpenSSL's reasons.
 _REASONS: Final = {"KEY_VALUES_MISMATCH": "tls: private key does not match public key"}
+#: Names in ALPN of what is spoken on the server port, for connections that begin with TLS at once (Consul 1.8).
+ALPN_SINGLE, ALPN_RAFT, ALPN_MULTIPLEX = "consul/rpc-single", "consul/raft", "consul/rpc-multi"
+ALPN_SNAPSHOT, ALPN_GRPC = "consul/rpc-snapshot", "consul/rpc-grpc"
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 _END: Final = "-----END CERTIFICATE-----"
 
@@ -65,10 +68,13 @@ class Tls:
         settings.check()
         issued, manual = self._issued, _authorities(settings)
         authorities = "\n".join((manual, *self._trusted))
-        incoming_rpc = incoming_https = unverified_rpc = None
+        incoming_rpc = incoming_https = unverified_rpc = native_rpc = None
         if settings.has_certificate or issued:
             incoming_rpc = _incoming(settings, authorities, issued, verify=settings.verify_incoming_rpc)
             unverified_rpc = _incoming(settings, authorities, issued, verify=False)
+            if authorities.strip():
+                native_rpc = _incoming(settings, authorities, issued, verify=True)
+                native_rpc.set_alpn_protocols([ALPN_SINGLE, ALPN_RAFT, ALPN_MULTIPLEX, ALPN_SNAPSHOT, ALPN_GRPC])
         https, https_authorities = settings.of_https, authorities
         if https is not settings:
             https_authorities = "\n".join((_authorities(https), *self._trusted)) if https.https else ""
@@ -86,6 +92,8 @@ class Tls:
             self.incoming_https: ssl.SSLContext | None = incoming_https
             #: Of incoming connections of agents that ask for their first certificate.
             self.unverified_rpc: ssl.SSLContext | None = unverified_rpc
+            #: Of incoming connections that begin with TLS at once; None: there are no certificate and authorities.
+            self.native_rpc: ssl.SSLContext | None = native_rpc
             #: The authorities that the files name, in PEM.
             self.manual_authorities = [
                 f"{_BEGIN}{part.partition(_END)[0]}{_END}\n" for part in manual.split(_BEGIN)[1:]

@@ -92,6 +92,11 @@ class TlsProtocol(Protocol):
         """The peer's certificate in DER form, after the handshake; None if it sent none, or it was not asked for."""
         return self._tls.getpeercert(binary_form=True) if self._is_secured else None
 
+    @property
+    def alpn(self) -> str:
+        """The protocol that both sides chose (RFC 7301), after the handshake; "" if none."""
+        return (self._tls.selected_alpn_protocol() or "") if self._is_secured else ""
+
     # -- towards the TCP transport
 
     def connectionMade(self) -> None:

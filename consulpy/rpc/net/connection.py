@@ -17,6 +17,8 @@ _log = Logger()
 
 #: First byte of a connection.
 PLAIN, RAFT, TLS, YAMUX, SNAPSHOT, INSECURE_TLS, GRPC = 0, 1, 3, 4, 5, 7, 8
+#: First byte of a connection that begins with TLS at once: a handshake record (RFC 8446 5.1).
+TLS_RECORD: Final = 22
 #: Interval of yamux pings, and timeout of the pong, in seconds; then the connection is aborted.
 KEEPALIVE_INTERVAL_S: Final = 30.0
 PONG_TIMEOUT_S: Final = 10.0

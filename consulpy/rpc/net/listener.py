@@ -27,6 +27,7 @@ from consulpy.rpc.net.connection import (
     RAFT,
     SNAPSHOT,
     TLS,
+    TLS_RECORD,
     WRITE_TIMEOUT_S,
     YAMUX,
     RpcConnection,
@@ -35,7 +36,7 @@ from consulpy.rpc.net.connection import (
 from consulpy.rpc.server import Server
 from consulpy.rpc.snapshots import SnapshotHandler
 from consulpy.rpc.stream import Channel, ServerStream
-from consulpy.tls.contexts import Tls
+from consulpy.tls.contexts import ALPN_GRPC, ALPN_MULTIPLEX, ALPN_RAFT, ALPN_SINGLE, ALPN_SNAPSHOT, Tls
 from consulpy.tls.transport import TlsProtocol
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ CONCURRENT_SNAPSHOTS_MAX: Final = 8
 ARCHIVE_CLOSE_S: Final = 600.0
 #: Backlog of the socket, in connections: a whole datacenter may connect at once.
 BACKLOG: Final = 1024
+#: What ALPN calls the first bytes.
+_BY_ALPN: Final = {
+    ALPN_SINGLE: PLAIN,
+    ALPN_RAFT: RAFT,
+    ALPN_MULTIPLEX: YAMUX,
+    ALPN_SNAPSHOT: SNAPSHOT,
+    ALPN_GRPC: GRPC,
+}
 #: Memory of an open stream, in bytes (measured: 1.1 kB without a call).
 STREAM_BYTES: Final = 2048
 
@@ -144,6 +153,8 @@ class RpcProtocol(RpcConnection):
         #: Whether the peer has no certificate yet, and may ask for one only.
         self._only_certificates = False
         self._has_logged_refused = False
+        #: Whether TLS began at once: ALPN says what is spoken, no byte.
+        self._is_native = False
 
     def connectionMade(self) -> None:
         """Start the handshake timeout; close above the limits of connections."""
@@ -162,7 +173,14 @@ class RpcProtocol(RpcConnection):
         if self._handler is None and self._only_certificates:
             self.timers.stop("handshake")
             self._handler = _PlainStream(self)
+        elif self._handler is None and self._is_native:
+            self._switch_by_name(self.transport.alpn)
         elif self._handler is None:
+            if data[0] == TLS_RECORD and not self._is_secure and self.factory.tls is not None:
+                self._is_native = self.factory.tls.native_rpc is not None
+                if self._is_native:
+                    self._secure(self.factory.tls.native_rpc, data)
+                    return
             first, data = data[0], data[1:]
             if first == TLS and not self._is_secure and self.factory.tls is not None:
                 self._secure(self.factory.tls.incoming_rpc, data)
@@ -196,6 +214,13 @@ class RpcProtocol(RpcConnection):
             "handshake", self.factory.handshake_timeout_s, self.abort, "it did not finish the TLS handshake"
         )
         TlsProtocol.over(context, self).dataReceived(data)
+
+    def _switch_by_name(self, name: str) -> None:
+        first = _BY_ALPN.get(name)
+        if first is None:
+            self.close_gracefully(f"TLS connection without a protocol that is served (ALPN): {name!r}")
+        else:
+            self._switch(first)
 
     def _switch(self, first: int) -> None:
         self.timers.stop("handshake")

@@ -4,11 +4,13 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consulpy.codec.msgpack import pack
 from tests.peers.programs import Host, ask, eventually, hosts
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]
@@ -145,3 +147,28 @@ def test_a_reload_shows_new_certificates_and_keeps_connections(host: Host) -> No
     assert ask(f"{OURS}:8500/v1/kv/reload", "PUT", b"2") is True
     assert waiting.wait() == 0
     assert waiting.output == "2"
+
+
+def spoken(host: Host, name: str, *, certificate: bool = True) -> bytes:
+    """What the server answers to a call on a connection that begins with TLS at once, and names its protocol so."""
+    context = ssl.create_default_context(cafile=str(host.directory / "consul-agent-ca.pem"))
+    context.check_hostname = False
+    context.set_alpn_protocols([name])
+    if certificate:
+        files = (host.directory / f"dc1-client-consul-0{end}.pem" for end in ("", "-key"))
+        context.load_cert_chain(*files)
+    with (
+        socket.create_connection((SERVER, 8300), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="server.dc1.consul") as secure,
+    ):
+        secure.sendall(pack({"Seq": 1, "ServiceMethod": "Status.Ping"}) + pack({}))
+        return secure.recv(4096)
+
+
+def test_tls_without_a_byte_before_it_names_its_protocol_by_alpn(host: Host) -> None:
+    """As through mesh gateways, and newer agents elsewhere."""
+    assert b"Status.Ping" in spoken(host, "consul/rpc-single")
+    for name, certificate in (("consul/rpc-single", False), ("consul/rpc-gossip", True)):
+        with suppress(OSError):  # refused by an alert
+            assert spoken(host, name, certificate=certificate) == b"", name
+    assert b"Status.Ping" in spoken(host, "consul/rpc-single")
