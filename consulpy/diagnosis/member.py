@@ -69,9 +69,13 @@ class MemberDiagnosis:
 
     async def explain(self, name: str, watch_self: bool = True) -> Verdict:
         """The verdict about a member that `knows` is true of. `watch_self`: measure our own lateness meanwhile."""
+        return (await self.examine(name, watch_self))[0]
+
+    async def examine(self, name: str, watch_self: bool = True) -> tuple[Verdict, PingReport | None]:
+        """The same, and the round of pings by which it was judged; None if none was needed."""
         passive = self._passive(name)
         if passive is not None:
-            return passive
+            return passive, None
         member = self._serf.members[name]
         record = self._serf.memberlist.evidence.of(name)
         began_s = self._clock.seconds()
@@ -83,7 +87,7 @@ class MemberDiagnosis:
         if lateness is not None:
             self._late_timers = await lateness
         member = self._serf.members.get(name, member)
-        return self.judge(self._seen(member, began_s), report)
+        return self.judge(self._seen(member, began_s), report), report
 
     # -- without asking anybody
 

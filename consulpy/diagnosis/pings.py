@@ -68,6 +68,11 @@ class PingReport:
         return len(self.in_time_s) + len(self.late_s)
 
     @property
+    def only_large_lost(self) -> bool:
+        """Whether small pings were acknowledged, and none of the large ones."""
+        return bool(self.acked and self.large_sent) and not self.large_acked
+
+    @property
     def loss(self) -> float:
         """The share of the small pings that were not."""
         return 1 - self.acked / self.sent if self.sent else 0.0

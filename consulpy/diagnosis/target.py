@@ -259,7 +259,7 @@ def _by_datagrams(where: str, report: PingReport, target: Member | None) -> Verd
     if report.loss > LOSS_MOST and report.sent >= 20:
         text = f"{100 * report.loss:.0f} % of {report.sent} pings to {name} by UDP were lost."
         return Verdict(Cause.UDP_LOSS, text, fix=f"look for loss between here and {where}")
-    if report.large_sent and not report.large_acked:
+    if report.only_large_lost:
         text = f"Small datagrams to {name} pass, those of 1,300 bytes do not: memberlist sends up to 1,400."
         fix = f"raise the MTU of the way to {where} (tunnel, VPN) to 1,500, or let fragments pass"
         return Verdict(Cause.LARGE_DATAGRAMS_LOST, text, fix=fix)

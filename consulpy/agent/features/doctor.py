@@ -37,9 +37,9 @@ def checks(agent: "AgentParts", reactor: Any) -> Iterator[Check]:
     yield "data-dir", _data_dir(agent, reactor)
     yield "refusals", members.refusals()
     for member in members.unwell():
-        yield f"member {member.name}", members.verdict(member)
+        yield (check := f"member {member.name}"), members.verdict(check, member)
     for member in members.living():
-        yield f"gossip {member.name}", members.gossip(member)
+        yield (check := f"gossip {member.name}"), members.verdict(check, member)
     yield "joins", joins(agent, reactor)
     yield "servers", ServersCheck(agent, reactor).run()
 
@@ -82,24 +82,15 @@ class MembersCheck:
         rng = self._serf.rng
         return self._living if len(self._living) <= MEMBERS_MAX else rng.sample(self._living, MEMBERS_MAX)
 
-    async def verdict(self, member: Member) -> list[Finding]:
-        """What `why` says."""
-        return [Finding.of(f"member {member.name}", await self._diagnosis.explain(member.name, watch_self=False))]
-
-    async def gossip(self, member: Member) -> list[Finding]:
-        """Small and large pings by UDP, and one by TCP."""
-        name, memberlist = f"gossip {member.name}", self._serf.memberlist
-        verdict = await self._diagnosis.explain(member.name, watch_self=False)
-        if verdict.cause is not Cause.HEALTHY:
-            return [Finding.of(name, verdict)]
-        at = (member.address, member.port)
-        report: PingReport = await PingRound(memberlist, self._reactor, member.name, at, short=True).run()
-        if report.acked and report.large_sent and not report.large_acked:
-            where = f"{at[0]}:{at[1]}"
+    async def verdict(self, check: str, member: Member) -> list[Finding]:
+        """What `why` says; of a member that is well for it, whether large datagrams pass too."""
+        verdict, report = await self._diagnosis.examine(member.name, watch_self=False)
+        if verdict.cause in (Cause.HEALTHY, Cause.SELF_SLOW) and report is not None and report.only_large_lost:
+            where = f"{member.address}:{member.port}"
             text = f"Small datagrams to {member.name} at {where} pass, those of 1,300 bytes do not."
             fix = f"raise the MTU of the way to {where} (tunnel, VPN) to 1,500, or let fragments pass"
-            return [Finding(name, "fail", Cause.LARGE_DATAGRAMS_LOST, text, fix)]
-        return [Finding.of(name, verdict)]
+            return [Finding(check, "fail", Cause.LARGE_DATAGRAMS_LOST, text, fix)]
+        return [Finding.of(check, verdict)]
 
     async def own(self) -> list[Finding]:
         """Whether this agent runs on time, and is where it says that it is."""

@@ -115,7 +115,7 @@ def test_large_datagrams_that_are_lost_are_found_by_doctor(machines: Machines, v
             assert machines["a"].fails(*flags) == {"large-datagrams-lost"}
             return True
 
-        # an agent on a busy machine says for a moment that it is slow itself
+        # members on a busy machine are slow for a while
         eventually(lambda flags=flags: finds(*flags), f"doctor {flags} finds it", within_s=90)
 
 

@@ -1,7 +1,12 @@
-"""Findings that follow from others are left out: the cause is named once."""
+"""What `doctor` says of members; findings that follow from others are left out: the cause is named once."""
 
-from consulpy.agent.features.diagnosis import without_symptoms
+import pytest
+from twisted.internet.defer import Deferred
+
+from consulpy.agent.features.diagnosis import CHECK_LIMIT_S, without_symptoms
+from consulpy.agent.features.doctor import MembersCheck
 from consulpy.diagnosis.causes import Cause, Finding
+from tests.harness.faults import Pool, Way
 
 
 def test_a_server_that_is_gone_is_not_called_unreachable_too() -> None:
@@ -12,3 +17,27 @@ def test_a_server_that_is_gone_is_not_called_unreachable_too() -> None:
     assert without_symptoms([gone, follows, other]) == [gone, other]
     assert without_symptoms([follows, Finding.passed("gossip s1", "s1 is alive.")])[0] == follows
     assert without_symptoms([gone, fine]) == [gone, fine]
+
+
+def findings_of(pool: Pool) -> dict[str, Cause]:
+    """Member -> cause, by the checks that `a` makes of the others, each within its limit."""
+    check = MembersCheck(pool.serfs["a"], pool.clock)
+    found: list[Finding] = []
+    for member in (*check.unwell(), *check.living()):
+        Deferred.fromCoroutine(check.verdict(member.name, member)).addCallback(found.extend)
+    pool.run(CHECK_LIMIT_S - 0.5)
+    return {finding.check: finding.cause for finding in found}
+
+
+@pytest.mark.parametrize("lost_lately", [False, True])
+@pytest.mark.parametrize("late_timers", [False, True])
+def test_large_datagrams_that_are_lost_are_found(lost_lately: bool, late_timers: bool) -> None:
+    """Of a member with a record of lost probes as well, and by an agent that runs late itself."""
+    pool = Pool()
+    if lost_lately:
+        pool.serfs["a"].memberlist.evidence.bad("b", pool.clock.seconds(), "no ack")
+    pool.network.ways.append(Way("", "10.0.0.2", least_bytes=1200))
+    if late_timers:
+        pool.serfs["a"].memberlist.late_ticks.extend([pool.clock.seconds()] * 4)
+    well = Cause.SELF_SLOW if late_timers else Cause.HEALTHY
+    assert findings_of(pool) == {"b": Cause.LARGE_DATAGRAMS_LOST, "c": well, "d": well}
