@@ -33,6 +33,8 @@ AXE: Final = (
 SERIOUS: Final = ("serious", "critical")
 #: Milliseconds for what a page does; long, because tests share the machine.
 TIMEOUT_MS: Final = 60_000
+#: The file that is fetched last: the last one of `PAGES` in the page's app.js.
+LAST_PAGE: Final = "/pages/missing.js"
 WIDE: Final = {"width": 1280, "height": 800}
 NARROW: Final = {"width": 360, "height": 740}
 
@@ -106,6 +108,16 @@ class Visitor:
     def go(self, path: str) -> Page:
         """Open a page by its address below the content path."""
         self.page.goto(self.base + path)
+        return self.page
+
+    def prepared(self) -> Page:
+        """Wait until the files of all other pages are there, which are fetched some time after the first view; keys
+        have their meaning then.
+        """
+        self.page.wait_for_function(
+            """() => performance.getEntriesByType('resource')
+                 .some((file) => file.name.endsWith(LAST) && file.responseEnd > 0)""".replace("LAST", repr(LAST_PAGE))
+        )
         return self.page
 
     def serious(self, rules: tuple[str, ...] = ()) -> list[str]:

@@ -12,9 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.peers.process import spawn
-
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30.0
+from tests.peers.programs import PATIENCE_S, ROOT
 
 
 def environment(address: str) -> dict[str, str]:
@@ -55,7 +53,7 @@ class RealAgent:
         )
 
     def json(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://{self.address}:8500{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.address}:8500{path}", timeout=30) as answer:
             return json.load(answer)
 
     def __enter__(self) -> "RealAgent":
@@ -86,5 +84,5 @@ class RealAgent:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
         self._log.close()

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.peers.process import spawn
-from tests.peers.programs import environment
+from tests.peers.programs import PATIENCE_S, environment
 
-PATIENCE_S = 40.0
 NODE_ID = "11111111-2222-3333-4444-555555555501"
 #: What differs between any two agents, even of one version.
 _INDEX = re.compile(rb'("(?:Create|Modify)Index": ?)[0-9]+')
@@ -58,7 +57,7 @@ class Agent:
         """Send a request; header names with `_` for `-`. Redirects are not followed, bodies not unpacked."""
         if self.token:
             headers.setdefault("X_Consul_Token", self.token)
-        connection = http.client.HTTPConnection(self.address, 8500, timeout=20)
+        connection = http.client.HTTPConnection(self.address, 8500, timeout=60)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()
@@ -82,7 +81,7 @@ class Agent:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
 
 SERVER = ("-server", "-bootstrap-expect", "1")

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 #: Programs in place of those that a machine lacks; the real ones are found first.
 STAND_INS = Path(__file__).with_name("stand_ins")
-#: Timeout of one step of a program in seconds; generous, because CI has two slow cores.
-PATIENCE_S = 40.0
+#: Timeout of one step of a program in seconds; generous, because CI has two slow cores that many programs share.
+PATIENCE_S = 90.0
 
 
 def environment() -> dict[str, str]:
@@ -74,7 +74,7 @@ class Program:
     def kill(self) -> None:
         """Send SIGKILL."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def wait(self, within_s: float = PATIENCE_S) -> int:
         """Wait for its end; its exit status."""
@@ -87,7 +87,7 @@ class Program:
         """Kill it if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
         self._file.close()
 
 
@@ -142,7 +142,7 @@ def hosts(directory: Path, *namespaces: str | None) -> Iterator[list[Host]]:
             host.close()
 
 
-def ask(url: str, method: str = "GET", body: bytes | None = None, within_s: float = 20.0) -> Any:
+def ask(url: str, method: str = "GET", body: bytes | None = None, within_s: float = 30.0) -> Any:
     """Send an HTTP request; its JSON, or text. Raises ValueError with the text for an error status."""
     request = urllib.request.Request(f"http://{url}", data=body, method=method)
     try:

@@ -26,8 +26,8 @@ def test_a_program_ends_with_the_test_process_that_is_killed() -> None:
         pid = int(tests.stdout.readline())
     eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", "what ties its life to the tests' has run")
     tests.send_signal(signal.SIGKILL)
-    tests.wait(10)
-    deadline = time.monotonic() + 10
+    tests.wait(60)
+    deadline = time.monotonic() + 60
     while is_running(pid):
         assert time.monotonic() < deadline, "it outlived the tests"
         time.sleep(0.01)

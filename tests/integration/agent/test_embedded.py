@@ -57,7 +57,7 @@ async def names(agent: Agent) -> dict[str, int]:
 
 
 async def fetch(url: str) -> bytes:
-    return await deferToThread(lambda: urllib.request.urlopen(url, timeout=10).read())
+    return await deferToThread(lambda: urllib.request.urlopen(url, timeout=60).read())
 
 
 @pytest_twisted.ensureDeferred

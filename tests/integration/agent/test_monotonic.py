@@ -33,7 +33,7 @@ def test_calls_that_wait_keep_their_delay_and_order(reactor: EPollReactor) -> No
     use_monotonic_time(reactor)
     use_monotonic_time(reactor)
     assert {round(each.getTime() - monotonic_s(), 1) for each in reactor.getDelayedCalls()} == {0.0, 0.1, 3600.0}
-    end_s = time.monotonic() + 5
+    end_s = time.monotonic() + 60
     while len(called) < 4 and time.monotonic() < end_s:
         reactor.runUntilCurrent()
     assert called == ["a", "b", "c", "d"]

@@ -94,7 +94,7 @@ async def site(**options: Any) -> AsyncIterator[Site]:
     assert found.service.factory.budget.bytes == 0, "nothing is kept for who is gone"
 
 
-async def until(is_true: Any, within_s: float = 5.0) -> None:
+async def until(is_true: Any, within_s: float = 60.0) -> None:
     for _ in range(int(within_s / 0.005)):
         if is_true():
             return

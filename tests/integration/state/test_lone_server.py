@@ -116,7 +116,7 @@ def test_with_real_threads_everything_is_stored_once_and_in_order(path: Path) ->
         for number in range(300):
             server.submit(node(f"n{number:03}"), lambda _result, number=number: done.append(number))
         while len(done) < 300:
-            back.get(timeout=10)()
+            back.get(timeout=60)()
             server.clock.advance(0)
     assert done == list(range(300))
     with LoneServer(path) as server:
@@ -354,10 +354,10 @@ def test_a_second_agent_is_told_what_to_do(path: Path) -> None:
     )
     command = [sys.executable, "-c", program, str(path)]
     with LoneServer(path):
-        said = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        said = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert "in use by another agent" in said.stdout
     assert "-data-dir" in said.stdout
-    said = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert said.stdout == "", "the lock ends with its holder"
 
 

@@ -37,7 +37,7 @@ FOR_SOME_AGENTS = (
 def loaded() -> set[str]:
     """The modules of an agent that has just started."""
     program = "import sys, consulpy.service; print(*sys.modules, sep='\\n')"
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=90)
     return set(told.stdout.split())
 
 

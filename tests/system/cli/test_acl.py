@@ -11,7 +11,7 @@ import pytest
 
 from tests.peers.programs import Host, environment, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.peers]
 
 MASTER = "cf000000-0000-0000-0000-0000000000aa"
 ADDRESS = "127.76.1.1"
@@ -95,7 +95,7 @@ class Prompt:
             env={**environment(), "CONSUL_HTTP_ADDR": f"{ADDRESS}:8500", "CONSUL_HTTP_TOKEN": token},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=90,
             check=False,
         )
         return done.returncode, done.stdout, done.stderr

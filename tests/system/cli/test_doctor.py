@@ -15,7 +15,7 @@ def findings_of(address: str, *more: str) -> tuple[int, list[dict[str, Any]], fl
     began_s = time.monotonic()
     words = [sys.executable, "-m", "consulpy", "doctor", f"-http-addr={address}", "-format=json", *more]
     ran = subprocess.run(
-        words, cwd=ROOT, env=environment("127.0.0.1"), capture_output=True, text=True, timeout=20, check=False
+        words, cwd=ROOT, env=environment("127.0.0.1"), capture_output=True, text=True, timeout=90, check=False
     )
     findings = json.loads(ran.stdout)["findings"]
     assert all((each["status"] == "pass") == (each["cause"] == "healthy") for each in findings)
@@ -64,7 +64,7 @@ def test_a_target_without_an_address_is_named() -> None:
 def test_why_of_an_agent_that_does_not_answer_is_one_error() -> None:
     words = [sys.executable, "-m", "consulpy", "why", "-http-addr=127.0.0.1:8510", "-format=json", "a"]
     ran = subprocess.run(
-        words, cwd=ROOT, env=environment("127.0.0.1"), capture_output=True, text=True, timeout=20, check=False
+        words, cwd=ROOT, env=environment("127.0.0.1"), capture_output=True, text=True, timeout=90, check=False
     )
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "connection refused" in ran.stderr

@@ -33,7 +33,7 @@ def until(ready: Callable[[], Any]) -> Any:
 
 
 def ask(path: str) -> Any:
-    with urllib.request.urlopen(f"http://{AGENT}:8500{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{AGENT}:8500{path}", timeout=60) as answer:
         return json.load(answer)
 
 

@@ -119,7 +119,7 @@ def run(program: list[str], address: str, words: list[str], directory: Path) -> 
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
     return done.returncode, VARYING.sub("#", done.stdout + done.stderr)

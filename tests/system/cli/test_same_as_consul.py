@@ -143,4 +143,4 @@ def test_the_error_when_nobody_answers_begins_as_consuls(cluster: RealAgent) -> 
 def test_leave_and_the_end_of_the_monitor(tmp_path: Path) -> None:
     with RealAgent("127.36.0.13", tmp_path, server=False) as agent:
         assert ours(agent.address, "leave") == (0, "Graceful leave complete\n", "")
-        assert agent.process.wait(20) == 0
+        assert agent.process.wait(60) == 0

@@ -14,6 +14,7 @@ import pytest
 from consulpy.cli import signals
 from tests.peers.cli import RealAgent, environment
 from tests.peers.process import spawn
+from tests.peers.programs import PATIENCE_S
 
 pytestmark = pytest.mark.peers
 
@@ -34,7 +35,7 @@ def is_running(pid: int) -> bool:
     return False
 
 
-def eventually(what: Callable[[], bool], within_s: float = 15.0) -> bool:
+def eventually(what: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
     end_s = time.monotonic() + within_s
     while not what():
         if time.monotonic() > end_s:
@@ -54,7 +55,7 @@ def test_nothing_is_left_behind(agent: RealAgent, tmp_path: Path, command: str, 
 
     os.kill(process.pid, number)
 
-    process.wait(15)
+    process.wait(60)
     assert process.returncode != 0 or command.startswith("lock")
     assert eventually(lambda: not any(is_running(pid) for pid in pids)), "the child or its child still runs"
 
@@ -67,7 +68,7 @@ def test_exec_takes_its_session_with_it(agent: RealAgent, number: signal.Signals
 
     os.kill(process.pid, number)
 
-    process.wait(15)
+    process.wait(60)
     assert agent.json("/v1/session/list") == []
 
 

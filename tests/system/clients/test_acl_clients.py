@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.peers.programs import Host, eventually, hosts
 from tests.system.clients.conftest import npm_modules
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers]
 
 MASTER = "cf000000-0000-0000-0000-0000000000aa"
 ADDRESSES = {"consulpy": "127.78.3.1", "consul": "127.78.3.2"}

@@ -11,7 +11,7 @@ from cryptography import x509
 
 from tests.peers.programs import ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers]
 
 ADDRESSES = {"consulpy": "127.78.4.1", "consul": "127.78.4.2"}
 #: Members with other values in each cluster, and texts that differ in such values only.

@@ -17,7 +17,7 @@ def dig(*words: str) -> list[str]:
     """The lines of `dig +short`, asked of dnsmasq."""
     command = ["dig", "+short", "+time=2", "+tries=1", f"@{ADDRESS}", "-p", PORT, *words]
     return sorted(
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.split("\n")[:-1]
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=90).stdout.split("\n")[:-1]
     )
 
 

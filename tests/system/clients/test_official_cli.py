@@ -24,7 +24,7 @@ def consul(agent: str, *words: str, given: str | None = None) -> tuple[int, str]
         input=given,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=90,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

@@ -111,7 +111,7 @@ for one in ThisHost().addresses():
     if not one.address.is_link_local:
         print(one.interface, f"{{one.address}}/{{one.prefix_length}}", one.up, one.loopback)'
 """
-    done = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, timeout=90, check=True)
     assert sorted(done.stdout.splitlines()) == [
         "lo 127.0.0.1/8 True True",
         "lo ::1/128 True True",

@@ -45,7 +45,7 @@ def test_a_pair_answers_as_consul_does(tmp_path: Path) -> None:
         both = {"agent-one": "alive", "agent-two": "alive"}
         eventually(lambda: members(f"{ONE}:8500") == both, "the two have joined")
         eventually(lambda: len(ask(f"{TWO}:8500/v1/catalog/nodes")) == 2, "both are in the catalog")
-        eventually(lambda: len(ask(f"{ONE}:8500/v1/coordinate/nodes")) == 2, "both have told where they are", 60)
+        eventually(lambda: len(ask(f"{ONE}:8500/v1/coordinate/nodes")) == 2, "both have told where they are")
 
         report = tmp_path / "report.json"
         where = ["--http", f"{ONE}:8500", "--dns", f"{ONE}:8600", "--http2", f"{TWO}:8500", "--dns2", f"{TWO}:8600"]
@@ -64,7 +64,6 @@ def test_a_pair_answers_as_consul_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.peers
-@pytest.mark.timeout(180)
 def test_a_client_of_a_real_server_answers_as_the_real_client_does(tmp_path: Path) -> None:
     """The recordings are a server's, and what a client answers differs here and there: ours as the real one, in all."""
     with ThreadPoolExecutor() as both:
@@ -88,12 +87,12 @@ def _asked_of_a_client(program: str, place: Path) -> dict[str, list[str]]:
                 node, command, "agent", "-node", node, "-bind", address, "-client", address, "-data-dir", data, *flags
             )
         eventually(lambda: len(ask(f"{client}:8500/v1/catalog/nodes")) == 2, "the client reads the catalog")
-        eventually(lambda: len(ask(f"{client}:8500/v1/coordinate/nodes")) == 2, "both have told where they are", 60)
+        eventually(lambda: len(ask(f"{client}:8500/v1/coordinate/nodes")) == 2, "both have told where they are")
         report = place / "report.json"
         where = ["--http", f"{client}:8500", "--dns", f"{client}:8600", "--http2", f"{client}:8500"]
         command = [sys.executable, str(HERE / "conform"), "run", *where, "--addr1", server, "--consul", "consul"]
         only = [word for area in PASSED_ON for word in ("--only", area)]
-        host.run(*command, *only, "--json", str(report), "--diffs", "0", check=False, within_s=120)
+        host.run(*command, *only, "--json", str(report), "--diffs", "0", check=False, within_s=240)
         cases = json.loads(report.read_text())["cases"]
         # a case that a client cannot pass tells what it saw last, with indexes that depend on the server's start
         return {case["id"]: [_INDEX.sub("Index", line) for line in case["problems"]] for case in cases}
@@ -143,9 +142,9 @@ def _asked_of_a_follower(program: str, place: Path) -> dict[str, list[str]]:
             if expect:
                 eventually(lambda: ask(f"{leader}:8500/v1/status/leader") == f"{leader}:8300", "it leads")
         voters = lambda: [each["Voter"] for each in ask(f"{leader}:8500/v1/operator/raft/configuration")["Servers"]]  # noqa: E731
-        eventually(lambda: voters() == [True] * 3, "three voters", 90)
+        eventually(lambda: voters() == [True] * 3, "three voters")
         _start(host, program, "agent-two", two, leader)
-        eventually(lambda: len(ask(f"{two}:8500/v1/coordinate/nodes")) == 4, "all have told where they are", 60)
+        eventually(lambda: len(ask(f"{two}:8500/v1/coordinate/nodes")) == 4, "all have told where they are")
         report = place / "report.json"
         where = ["--http", f"{one}:8500", "--dns", f"{one}:8600", "--http2", f"{two}:8500", "--dns2", f"{two}:8600"]
         where += [word for server in (one, leader, third) for word in ("--settle", f"{server}:8500")]

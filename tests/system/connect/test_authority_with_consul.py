@@ -10,7 +10,7 @@ import pytest
 
 from tests.peers.programs import Host, Program, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl")]
 
 OWN, REAL = "consulpy", "consul"
 SETTINGS = json.dumps(
@@ -43,7 +43,7 @@ class Servers:
     def begin(self) -> "Servers":
         for number in self.kinds:
             self.start(number)
-        eventually(lambda: all(self.roots(number)["Roots"] for number in self.running), "roots on all servers", 60)
+        eventually(lambda: all(self.roots(number)["Roots"] for number in self.running), "roots on all servers")
         return self
 
     def get(self, number: int, path: str) -> Any:
@@ -108,8 +108,8 @@ def test_a_quorum_of_both_has_one_authority(host: Host, kinds: tuple[str, ...]) 
     gone = servers.leader
     servers.running.pop(gone).kill()
     rest = list(servers.running)
-    eventually(lambda: servers.leader in rest, "another leader", 60)
-    eventually(lambda: servers.leaf(rest[0], "after")["CertPEM"], "a leaf of the next leader", 30)
+    eventually(lambda: servers.leader in rest, "another leader")
+    eventually(lambda: servers.leaf(rest[0], "after")["CertPEM"], "a leaf of the next leader")
     servers.verify(rest[0], "after")
     assert servers.roots(rest[0])["ActiveRootID"] == first
     servers.rotate(rest[1])
@@ -118,7 +118,7 @@ def test_a_quorum_of_both_has_one_authority(host: Host, kinds: tuple[str, ...]) 
 
     # it comes back and has all of it
     servers.start(gone)
-    eventually(lambda: servers.roots(gone)["ActiveRootID"] == second, "the new root on the server that was away", 60)
+    eventually(lambda: servers.roots(gone)["ActiveRootID"] == second, "the new root on the server that was away")
     for number in servers.running:
         assert len(servers.roots(number)["Roots"]) == 2
         servers.verify(number, f"again-{number}")
@@ -137,7 +137,7 @@ def test_a_snapshot_carries_the_authority(host: Host, source: str, target: str) 
         found = others.roots(1)
         return bool(found["ActiveRootID"] == roots["ActiveRootID"] and found["TrustDomain"] == roots["TrustDomain"])
 
-    eventually(restored, "the roots of the snapshot", 30)
+    eventually(restored, "the roots of the snapshot")
     others.verify(1, "web")
     fresh = others.leaf(1, "other")
     assert int(fresh["SerialNumber"].replace(":", ""), 16) > int(leaf["SerialNumber"].replace(":", ""), 16)
@@ -152,7 +152,7 @@ def _one(values: set[str]) -> str:
 def test_private_keys_are_in_no_log_and_no_debug_archive(host: Host) -> None:
     servers = Servers(host, OWN)
     servers.start(1, "-log-level", "trace")
-    eventually(lambda: servers.roots(1)["Roots"], "roots", 30)
+    eventually(lambda: servers.roots(1)["Roots"], "roots")
     servers.rotate(1)
     key = servers.get(1, "connect/ca/configuration")["Config"]["PrivateKey"]
     leaf_key = servers.leaf(1, "web")["PrivateKeyPEM"]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts, members
 
-pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl")]
 
 OWN, REAL = "consulpy", "consul"
 _blocks = itertools.count(1)
@@ -60,7 +60,7 @@ class Pair:
 
     def begin(self) -> "Pair":
         self.start(1)
-        eventually(lambda: ask(f"{self.http(1)}/v1/connect/ca/roots")["Roots"], "a CA", 60)
+        eventually(lambda: ask(f"{self.http(1)}/v1/connect/ca/roots")["Roots"], "a CA")
         self.start(2)
         self.joined()
         return self
@@ -69,7 +69,7 @@ class Pair:
         def both() -> bool:
             return {row["Node"] for row in ask(f"{self.http(2)}/v1/catalog/nodes")} == {"n1", "n2"}
 
-        eventually(both, "a client in the catalog", 60)
+        eventually(both, "a client in the catalog")
 
     def certificate(self) -> str:
         """What the client's HTTPS port shows, as text."""
@@ -133,7 +133,7 @@ def test_a_client_renews_after_a_new_root_and_after_a_restart(host: Host) -> Non
         )
         return "Verify return code: 0 (ok)" in shown.stdout
 
-    eventually(renewed, "a certificate of the new root", 60)
+    eventually(renewed, "a certificate of the new root")
     ask(f"{pair.http(2)}/v1/kv/b", "PUT", b"2")
     host.programs[-1].terminate()
     pair.start(2)
@@ -186,16 +186,16 @@ def access(**tokens: str) -> dict[str, Any]:
 def test_under_access_control_a_client_needs_the_right_to_write_its_node(host: Host, server: str) -> None:
     pair = Pair(host, server, OWN)
     pair.start(1, SERVER | access(master=MASTER, agent=MASTER))
-    eventually(lambda: ask(f"{pair.http(1)}/v1/connect/ca/roots")["Roots"], "a CA", 60)
+    eventually(lambda: ask(f"{pair.http(1)}/v1/connect/ca/roots")["Roots"], "a CA")
     nobody = pair.start(2, CLIENT | access())
-    eventually(lambda: "Permission denied" in nobody.output, "a refusal", 30)
+    eventually(lambda: "Permission denied" in nobody.output, "a refusal")
     nobody.terminate()
     pair.start(2, CLIENT | access(agent=MASTER))
 
     def both() -> bool:
         return {row["Node"] for row in ask(f"{pair.http(2)}/v1/catalog/nodes?token={MASTER}")} == {"n1", "n2"}
 
-    eventually(both, "a client in the catalog", 60)
+    eventually(both, "a client in the catalog")
 
 
 def test_a_client_whose_certificate_has_ended_gets_another(host: Host) -> None:

@@ -13,7 +13,7 @@ from tests.harness.config_entries import chain, delete, put
 from tests.harness.random_entries import KINDS, Entries
 from tests.peers.programs import Host, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers]
 
 ADDRESS = "127.86.1.1"
 HTTP = f"{ADDRESS}:8500"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers]
 
 SERVER, CLIENT = "127.86.6.1", "127.86.6.2"
 PAIRS = [("consulpy", "consul"), ("consul", "consulpy"), ("consulpy", "consulpy")]

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.peers.programs import Host, Program, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl")]
 
 ADDRESS = "127.86.2.1"
 HTTP = f"{ADDRESS}:8500"

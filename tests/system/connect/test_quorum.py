@@ -10,7 +10,7 @@ import pytest
 from tests.harness.random_entries import KINDS, Entries
 from tests.peers.programs import Host, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers]
 
 ADDRESSES = {"consul": "127.86.7.1", "consulpy-1": "127.86.7.2", "consulpy-2": "127.86.7.3"}
 WRITES = 150

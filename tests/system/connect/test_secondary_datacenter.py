@@ -10,7 +10,7 @@ import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers, pytest.mark.programs("openssl")]
 
 OWN, REAL = "consulpy", "consul"
 SETTINGS = {
@@ -77,7 +77,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 )
 def test_the_secondary_signs_with_a_key_that_the_primary_certified(host: Host, primary: str, secondary: str) -> None:
     both = Datacenters(host, primary, secondary)
-    eventually(both.certified, "a certificate of the primary", 90)
+    eventually(both.certified, "a certificate of the primary")
     assert both.roots(1)["TrustDomain"] == both.roots(2)["TrustDomain"]
     both.verify("web")
 
@@ -86,7 +86,7 @@ def test_the_secondary_signs_with_a_key_that_the_primary_certified(host: Host, p
     body = json.dumps({"Provider": "consul", "Config": {"PrivateKey": key}}).encode()
     old = both.roots(2)["ActiveRootID"]
     ask(f"{both.address(1)}:8500/v1/connect/ca/configuration", "PUT", body)
-    eventually(lambda: both.roots(2)["ActiveRootID"] != old and both.certified(), "the new root", 90)
+    eventually(lambda: both.roots(2)["ActiveRootID"] != old and both.certified(), "the new root")
     assert sorted(root["Active"] for root in both.roots(2)["Roots"]) == [False, True]
     both.verify("db")
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers]
 
 PRIMARY, SECONDARY = "127.86.8.1", "127.86.8.2"
 PAIRS = [("consulpy", "consul"), ("consul", "consulpy"), ("consulpy", "consulpy")]

@@ -16,7 +16,7 @@ from tests.peers.programs import ask, eventually, hosts
 from tests.peers.quorum import MIXES, Quorum
 from tests.system.consistency.test_locks_linearizable import CLIENTS, KEYS, SEED, Clients, check_indexes
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.peers]
 
 FAULTS = 6
 

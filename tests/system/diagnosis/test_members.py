@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.harness.lan import Machine, alive, cluster, lan
-from tests.peers.programs import eventually
+from tests.peers.programs import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.peers, pytest.mark.netns, pytest.mark.timeout(400)]
 
@@ -33,12 +33,12 @@ def _well_again(machines: Machines) -> Iterator[None]:
         machine.filter()
         assert machine.agent is not None
         machine.signal(signal.SIGCONT)
-    eventually(lambda: alive(machines["a"]) >= set(machines), "the cluster is well again", 60)
+    eventually(lambda: alive(machines["a"]) >= set(machines), "the cluster is well again")
     for name in OTHERS:
-        eventually(lambda name=name: machines["a"].why(name)["cause"] == "healthy", f"{name} is healthy again", 60)
+        eventually(lambda name=name: machines["a"].why(name)["cause"] == "healthy", f"{name} is healthy again")
 
 
-def says(machines: Machines, victim: str, *causes: str, within_s: float = 40.0) -> str:
+def says(machines: Machines, victim: str, *causes: str, within_s: float = PATIENCE_S) -> str:
     """Wait for `why` at `a` to name one of the causes; then `doctor` blames nothing else. The text of the verdict."""
     a = machines["a"]
     verdict = eventually(lambda: (found := a.why(victim))["cause"] in causes and found, f"{victim}: {causes}", within_s)
@@ -116,7 +116,7 @@ def test_large_datagrams_that_are_lost_are_found_by_doctor(machines: Machines, v
             return True
 
         # members on a busy machine are slow for a while
-        eventually(lambda flags=flags: finds(*flags), f"doctor {flags} finds it", within_s=90)
+        eventually(lambda flags=flags: finds(*flags), f"doctor {flags} finds it")
 
 
 @pytest.mark.parametrize("victim", OTHERS)

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.lan import Machine, alive, cluster, lan
 from tests.peers.programs import eventually
 
-pytestmark = [pytest.mark.peers, pytest.mark.netns, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.peers, pytest.mark.netns]
 
 Machines = dict[str, Machine]
 SERVERS = ("consul", "consulpy")

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.lan import Machine, cluster, lan
 from tests.peers.programs import eventually
 
-pytestmark = [pytest.mark.peers, pytest.mark.netns, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.peers, pytest.mark.netns]
 
 KEY, OTHER_KEY = "pUqJrVyVRj5jsiYEkM/tFQ==", "cg8StVXbQJ0gPvMd9o7yrg=="
 PROGRAMS = ("consul", "consulpy")

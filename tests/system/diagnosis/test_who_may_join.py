@@ -9,7 +9,7 @@ import pytest
 from tests.harness.lan import Machine, alive, cluster, lan
 from tests.peers.programs import eventually
 
-pytestmark = [pytest.mark.peers, pytest.mark.netns, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.peers, pytest.mark.netns]
 
 KEY, OTHER_KEY = "pUqJrVyVRj5jsiYEkM/tFQ==", "cg8StVXbQJ0gPvMd9o7yrg=="
 PROGRAMS = ("consul", "consulpy")
@@ -55,7 +55,7 @@ def test_a_name_that_two_agents_use(machines: Machines, program: str) -> None:
     cluster({"a": a, "v": machines["v"]}, {"a": "consulpy", "v": "consul"})
     # real agents protect a name from the start; ours from 10 seconds after its member joined
     second.start_agent(program, "v", retry_join=[a.address], retry_interval="1s")
-    verdict = eventually(lambda: (found := a.why("v"))["cause"] == "name-conflict" and found, "why names both", 60)
+    verdict = eventually(lambda: (found := a.why("v"))["cause"] == "name-conflict" and found, "why names both")
     assert machines["v"].address in verdict["text"]
     assert second.address in verdict["text"]
     assert "name-conflict" in statuses(a)
@@ -68,7 +68,7 @@ def test_a_cloned_node_id(machines: Machines, program: str) -> None:
     node_id = machines["v"].api("/v1/agent/self")["Config"]["NodeID"]
     eventually(lambda: machines["v"].members().get("a") == 1, "they know each other")
     clone.start_agent(program, "x", node_id=node_id, retry_join=[a.address], retry_interval="1s")
-    eventually(lambda: "node-id-conflict" in statuses(a), "doctor names it", 60)
+    eventually(lambda: "node-id-conflict" in statuses(a), "doctor names it")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -77,7 +77,7 @@ def test_a_member_that_advertises_what_leads_nowhere(machines: Machines, program
     cluster({"a": a, "v": machines["v"]}, {"a": "consulpy", "v": "consul"})
     wrong.start_agent(program, "x", advertise_addr="10.79.0.99", retry_join=[a.address], retry_interval="1s")
     eventually(lambda: "x" in a.members(), "it is a member")
-    verdict = eventually(lambda: (found := a.why("x"))["cause"] == "wrong-advertise" and found, "why names it", 60)
+    verdict = eventually(lambda: (found := a.why("x"))["cause"] == "wrong-advertise" and found, "why names it")
     assert "10.79.0.99" in verdict["text"]
 
 

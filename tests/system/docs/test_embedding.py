@@ -24,7 +24,7 @@ def test_every_program_of_the_page_says_what_it_prints() -> None:
 @pytest.mark.parametrize(("program", "printed"), PROGRAMS)
 def test_a_program_of_the_page_runs(program: str, printed: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=90,
         check=False,
     )  # fmt: skip
     assert done.stdout.split("\n") == [*printed, ""], done.stderr

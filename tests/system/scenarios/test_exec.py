@@ -7,7 +7,7 @@ import pytest
 
 from tests.peers.programs import Host, environment, eventually, hosts, members
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.peers]
 
 BLOCK = "127.82.1"
 SERVER, THEIRS, DEAF = f"{BLOCK}.1", f"{BLOCK}.2", f"{BLOCK}.3"
@@ -38,7 +38,7 @@ def run(program: str, *words: str, given: str | None = None) -> tuple[int, list[
         input=given,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=90,
         check=False,
     )
     return done.returncode, sorted((done.stdout + done.stderr).splitlines())

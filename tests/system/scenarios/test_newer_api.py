@@ -8,7 +8,7 @@ import pytest
 from tests.peers.programs import Host, ask, eventually, members
 from tests.peers.quorum import OWN, REAL, Quorum
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers]
 
 MESH = {"Kind": "mesh", "TransparentProxy": {"MeshDestinationsOnly": False}}
 INTENTIONS = {
@@ -94,8 +94,8 @@ def test_a_real_server_joins_no_state_that_would_end_it(host: Host) -> None:
     api = f"-http-addr={quorum.address(1)}:8500"
     host.run(OWN, "snapshot", "save", api, "all.snap")
     host.run(OWN, "snapshot", "restore", api, "all.snap")
-    eventually(lambda: servers(quorum) == {"n1", "n2"}, "it is added now", 30)
-    eventually(lambda: quorum.value(2, "x"), "and has the state", 30)
+    eventually(lambda: servers(quorum) == {"n1", "n2"}, "it is added now")
+    eventually(lambda: quorum.value(2, "x"), "and has the state")
     assert quorum.put(2, "after", "x")
 
 
@@ -107,4 +107,4 @@ def test_a_quorum_of_ours_keeps_newer_kinds(host: Host) -> None:
         eventually(lambda number=number: len(ask(quorum.url(number, "config/mesh?stale"))) == 1, f"n{number} has it")
     quorum.running.pop(2).kill()
     quorum.start(2, "-hcl", "")
-    eventually(lambda: ask(quorum.url(2, "config/mesh/mesh?stale"))["TransparentProxy"], "after a restart too", 30)
+    eventually(lambda: ask(quorum.url(2, "config/mesh/mesh?stale"))["TransparentProxy"], "after a restart too")

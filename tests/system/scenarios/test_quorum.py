@@ -9,7 +9,7 @@ import pytest
 from tests.peers.programs import Host, ask, eventually
 from tests.peers.quorum import MIXES, Writer, begun
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers]
 
 
 @pytest.mark.parametrize("mix", MIXES)

@@ -15,7 +15,7 @@ import pytest
 from tests.peers.programs import Host, Program, ask, eventually, hosts
 from tests.peers.quorum import MIXES, OWN, Quorum, Writer, begun
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers]
 
 DISK_BYTES = 6 << 20
 
@@ -78,10 +78,10 @@ def test_a_server_that_left_comes_back_and_gets_the_log_again(host: Host, mix: s
     eventually(lambda: f"n{leader}" not in servers(quorum, other), "it is removed")
     assert quorum.put(other, "meanwhile", "x")
     quorum.start(leader, "-rejoin")
-    eventually(lambda: servers(quorum, other).get(f"n{leader}", {}).get("Voter"), "it votes again", 60)
+    eventually(lambda: servers(quorum, other).get(f"n{leader}", {}).get("Voter"), "it votes again")
     for count in range(3):
         assert quorum.put(other, "again", str(count))
-        eventually(lambda count=count: quorum.value(leader, "again") == str(count), "it gets what is written", 10)
+        eventually(lambda count=count: quorum.value(leader, "again") == str(count), "it gets what is written")
 
 
 class SmallDisk:
@@ -169,7 +169,7 @@ def test_two_clusters_that_are_joined_by_mistake_stay_two(host: Host) -> None:
     def complains() -> bool:
         return any("bootstrap" in line or "two clusters" in line for line in warnings(quorum, other))
 
-    eventually(complains, "a line that says so", 60)
+    eventually(complains, "a line that says so")
     assert set(servers(quorum, 1)) == {"n1", "n2", "n3"}
     assert quorum.value(1, "ours", "") == "x"
     assert other.value(7, "theirs", "") == "y"

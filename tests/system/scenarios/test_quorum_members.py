@@ -10,7 +10,7 @@ import pytest
 from tests.peers.programs import Host, ask, eventually
 from tests.peers.quorum import MIXES, OWN, REAL, Quorum, Writer, begun
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.peers]
 
 
 @pytest.mark.parametrize("mix", ["own", "two real"])
@@ -144,7 +144,7 @@ def test_the_office_is_handed_over_on_demand(host: Host, mix: str) -> None:
                 quorum.start(2)
                 continue
             hand_over(number)
-            eventually(lambda number=number: quorum.leader() == number, f"server {number} leads", 5)
+            eventually(lambda number=number: quorum.leader() == number, f"server {number} leads")
             assert quorum.put(1, "after", str(number))
 
 

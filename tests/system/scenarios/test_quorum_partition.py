@@ -12,7 +12,7 @@ import pytest
 from tests.peers.programs import Host, ask, eventually, hosts
 from tests.peers.quorum import MIXES, OWN, Quorum, Writer
 
-pytestmark = [pytest.mark.peers, pytest.mark.netns, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.peers, pytest.mark.netns]
 
 SERVERS = (1, 2, 3)
 #: Both sides of a cut reach this host, where the tests' clients are: by its first address, and by its second one.

@@ -9,7 +9,7 @@ import pytest
 from tests.peers.programs import Host, ask, eventually, hosts
 from tests.peers.quorum import FAST, OWN, REAL, Quorum
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.peers]
 
 #: Entries beyond which a server takes a snapshot, and how many it keeps.
 THRESHOLD, TRAILING = 100, 20

@@ -5,8 +5,6 @@ import random
 import threading
 from pathlib import Path
 
-import pytest
-
 from tests.harness.effort import cases
 from tests.peers.programs import ask, eventually, hosts
 
@@ -14,7 +12,6 @@ OURS = "127.78.0.60"
 ROUNDS, CHECKS = cases(20), 4
 
 
-@pytest.mark.timeout(200)
 def test_a_registration_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     rng = random.Random(2026)
     acknowledged: list[str] = []

@@ -13,7 +13,7 @@ import pytest
 
 from tests.peers.programs import Host, Program, ask, eventually, hosts, members
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.peers]
 
 BLOCK = "127.87.1"
 SERVER = f"{BLOCK}.1"

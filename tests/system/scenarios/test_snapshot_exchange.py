@@ -145,4 +145,4 @@ def test_what_a_snapshot_says_of_the_server_s_own_services_is_repaired_at_once(h
 
     host.output("consul", "snapshot", "restore", f"-http-addr={OURS}:8500", file)
 
-    eventually(lambda: own() == {"after"}, "the catalog has what is registered now", 5)
+    eventually(lambda: own() == {"after"}, "the catalog has what is registered now", 30)

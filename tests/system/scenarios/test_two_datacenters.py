@@ -8,7 +8,7 @@ import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.peers]
 
 BLOCK = "127.80.1"
 SERVER, CLIENT, THEIRS = f"{BLOCK}.1", f"{BLOCK}.2", f"{BLOCK}.3"

@@ -14,7 +14,7 @@ import pytest
 from tests.peers.pair import Agent, agents
 from tests.peers.programs import Program, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peers]
 
 BLOCK = "127.31.7"
 REAL, OURS = f"{BLOCK}.1", f"{BLOCK}.2"

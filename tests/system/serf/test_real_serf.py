@@ -29,8 +29,9 @@ from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
 from consulpy.serf.query import QueryParams, QueryResult
 from tests.peers.process import spawn
+from tests.peers.programs import PATIENCE_S
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.peers]
 
 reactor: Any = installed_reactor
 #: Loopback addresses of this run; runs beside each other have other ones.
@@ -97,7 +98,7 @@ async def running(ours: Ours) -> AsyncIterator[Ours]:
         await deferLater(reactor, 0, lambda: None)
 
 
-async def eventually(check: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
+async def eventually(check: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
     """Wait until `check` (which may be awaitable) gives something true."""
     deadline_s = reactor.seconds() + within_s
     while reactor.seconds() < deadline_s:
@@ -136,7 +137,7 @@ class Agent:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 @pytest.fixture
@@ -243,7 +244,7 @@ async def test_a_serf_agent_that_leaves_has_left_and_one_that_is_killed_has_fail
         agent.process.send_signal(signal.SIGINT)
         await eventually(lambda: ours.status("theirs") is Status.LEFT, "left")
         assert ours.happened("theirs") == ["join", "leave"]
-        agent.process.wait(10)
+        agent.process.wait(60)
 
         again = serf_agent(agents, tmp_path)
         await eventually(lambda: "agent: Serf agent starting" in again.log.read_text(), "started")

@@ -13,12 +13,12 @@ import pytest
 
 
 def get(url: str) -> Any:
-    return json.load(urllib.request.urlopen(url, timeout=20))
+    return json.load(urllib.request.urlopen(url, timeout=60))
 
 
 def put(url: str, body: bytes = b"") -> bytes:
     request = urllib.request.Request(url, body, method="PUT")
-    data: bytes = urllib.request.urlopen(request, timeout=20).read()
+    data: bytes = urllib.request.urlopen(request, timeout=60).read()
     return data
 
 

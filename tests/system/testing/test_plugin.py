@@ -171,7 +171,7 @@ import asyncio, json, urllib.request, pytest
 from consulpy.testing import agent
 
 def get(url):
-    return json.load(urllib.request.urlopen(url, timeout=20))
+    return json.load(urllib.request.urlopen(url, timeout=60))
 
 @pytest.mark.asyncio
 async def test_the_fixture(aconsul):
@@ -215,7 +215,7 @@ from twisted.internet.threads import deferToThread
 from consulpy.testing import agent, run_agent
 
 def get(url):
-    return json.load(urllib.request.urlopen(url, timeout=20))
+    return json.load(urllib.request.urlopen(url, timeout=60))
 
 @pytest_twisted.ensureDeferred
 async def test_the_fixture(aconsul):

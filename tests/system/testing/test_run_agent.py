@@ -13,10 +13,10 @@ import asyncio, json, sys, threading, time, urllib.request, urllib.error
 from consulpy.testing import agent, run_agent
 
 def get(url):
-    return json.load(urllib.request.urlopen(url, timeout=10))
+    return json.load(urllib.request.urlopen(url, timeout=60))
 
 def put(url, body=b""):
-    return urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=10).read()
+    return urllib.request.urlopen(urllib.request.Request(url, body, method="PUT"), timeout=60).read()
 """
 
 

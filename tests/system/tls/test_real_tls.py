@@ -13,7 +13,7 @@ import pytest
 from consulpy.codec.msgpack import pack
 from tests.peers.programs import Host, ask, eventually, hosts
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.peers]
 
 BLOCK = "127.84.1"
 SERVER, OURS, THEIRS, STRANGER, PLAIN = (f"{BLOCK}.{number}" for number in range(1, 6))

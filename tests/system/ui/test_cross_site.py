@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"<!doctype html><title>evil</title><link rel=icon href='data:,'>", "text/html")
             return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        connection = http.client.HTTPConnection(self.server.agent, 8500, timeout=10)
+        connection = http.client.HTTPConnection(self.server.agent, 8500, timeout=60)
         dropped = ("proxy-connection", "accept-encoding")
         headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
         connection.request(self.command, f"{address.path}?{address.query}", body, headers)

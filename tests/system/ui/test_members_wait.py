@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.pair import OURS, REAL, SERVER, Agent, Answer
+from tests.peers.programs import PATIENCE_S
 
 pytestmark = pytest.mark.peers
 
@@ -27,7 +28,7 @@ def ours(tmp_path: Path) -> Iterator[Agent]:
 
 def test_each_change_of_the_pool_is_heard_at_once(ours: Agent, tmp_path: Path) -> None:
     def begin(path: str, index: str) -> "Future[Answer]":
-        return threads.submit(ours.ask, f"{path}?index={index}&wait=15s")
+        return threads.submit(ours.ask, f"{path}?index={index}&wait=55s")
 
     with ThreadPoolExecutor(4) as threads:
         index = ours.ask("/v1/agent/members", User_Agent="a test").headers["x-consul-index"]
@@ -37,16 +38,16 @@ def test_each_change_of_the_pool_is_heard_at_once(ours: Agent, tmp_path: Path) -
         began_s = time.monotonic()
         real = Agent(REAL, THEIRS_AT, tmp_path, "-node", "real", "-node-id", OTHER_ID, "-retry-join", OURS_AT)
         try:
-            first = joined.result(20)
+            first = joined.result(PATIENCE_S)
             assert b'"real"' in first.body
             assert int(first.headers["x-consul-index"]) > int(index)
-            assert time.monotonic() - began_s < 14, "not by the end of the wait"
-            changed.result(20)
+            assert time.monotonic() - began_s < 50, "not by the end of the wait"
+            changed.result(PATIENCE_S)
             real.process.kill()
             statuses = []
             answer = first
-            while '"Status":4' not in answer.text and time.monotonic() - began_s < 60:
-                answer = begin("/v1/agent/members", answer.headers["x-consul-index"]).result(20)
+            while '"Status":4' not in answer.text and time.monotonic() - began_s < 180:
+                answer = begin("/v1/agent/members", answer.headers["x-consul-index"]).result(PATIENCE_S)
                 statuses.append(answer.text)
             assert '"Status":4' in answer.text, statuses
             timeline = ours.ask("/v1/agent/timeline/real")

@@ -87,7 +87,8 @@ def test_nothing_is_asked_at_rest(see: Visitor) -> None:
     """A view has two blocking queries at most; between changes nothing is sent."""
     page = see.go("dc1/nodes")
     page.get_by_role("row").filter(has_text="c1").wait_for()
-    page.wait_for_timeout(2500)
+    see.prepared()
+    page.wait_for_timeout(1000)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url))
     page.wait_for_timeout(3000)

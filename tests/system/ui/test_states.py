@@ -37,7 +37,7 @@ def test_an_agent_that_is_gone_leaves_what_is_known_and_says_how_old_it_is(see: 
     see.allowed_statuses.add(0)
     page = see.go("dc1/services")
     page.get_by_role("link", name="checkout").wait_for()
-    page.wait_for_timeout(2500)  # the other pages are fetched meanwhile: they work without the agent
+    see.prepared()  # the other pages work without the agent
     server = cluster.host.programs[0]
     server.kill()
     alert = page.get_by_role("alert")
@@ -68,7 +68,7 @@ def test_what_was_typed_survives_an_agent_that_stops_answering(see: Visitor, clu
     start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
     expect(page.get_by_role("button", name="Save")).to_be_enabled(timeout=90000)
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status").first).to_contain_text("was saved", timeout=20000)
+    expect(page.get_by_role("status").first).to_contain_text("was saved")
 
 
 def test_a_hidden_tab_asks_nothing(see: Visitor) -> None:
@@ -81,9 +81,8 @@ def test_a_hidden_tab_asks_nothing(see: Visitor) -> None:
     page.wait_for_timeout(1500)
     assert [url for url in sent if "/v1/" in url] == []
     page.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true})")
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_timeout(500)
-    assert any("/v1/internal/ui/services" in url and "index" not in url for url in sent)
+    with page.expect_request(lambda request: "/v1/internal/ui/services" in request.url and "index" not in request.url):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_without_a_leader_the_page_says_so(browser: "Browser", tmp_path: Path) -> None:
@@ -227,7 +226,7 @@ def test_a_node_that_fails_is_seen_without_a_reload(see: Visitor, cluster: Clust
     page = see.go("dc1/overview")
     expect(page.get_by_text("no node failed")).to_be_visible()
     cluster.host.programs[1].kill()
-    expect(page.get_by_role("list", name="Last changes")).to_contain_text("suspected", timeout=60000)
+    expect(page.get_by_role("list", name="Last changes")).to_contain_text("suspected")
     expect(page.get_by_text("1 node failed")).to_be_visible(timeout=60000)
     expect(page.get_by_text("process-gone")).to_be_visible(timeout=20000)
     expect(see.go("dc1/services/checkout").get_by_role("row").filter(has_text="checkout-1")).to_contain_text("failed")
@@ -244,7 +243,8 @@ def test_settings_of_this_browser_hold_over_a_reload(see: Visitor) -> None:
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(18, 22, 27)"
     page = see.go("dc1/services")
     page.get_by_role("link", name="checkout").wait_for()
-    page.wait_for_timeout(2000)
+    see.prepared()
+    page.wait_for_load_state("networkidle")
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox")).not_to_be_focused()
     sent: list[str] = []

@@ -189,7 +189,7 @@ def test_keys_alone_are_enough(see: Visitor) -> None:
     page.get_by_role("heading", level=1, name="Overview").wait_for()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
-    page.wait_for_timeout(1800)  # keys are loaded after the first view
+    see.prepared()
     page.keyboard.press("g")
     page.keyboard.press("s")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Services")
