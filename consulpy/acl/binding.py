@@ -8,7 +8,9 @@ from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 
 #: What a rule may bind to.
-BIND_TYPES: Final = ("service", "node", "role")
+BIND_TYPES: Final = ("service", "node", "role", "policy", "templated-policy")
+#: Those that servers of 1.8.7 do not know (Consul 1.17 and 1.18).
+NEWER_BIND_TYPES: Final = ("policy", "templated-policy")
 _PART: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 _VARIABLE: Final = re.compile(r"\s*([A-Za-z_][\w.\-]*)\s*")
 
@@ -69,4 +71,4 @@ def bind_name(template: str, bind_type: str, variables: Mapping[str, str]) -> st
         return variables[variable[1]]
 
     name = _PART.sub(replaced, template)
-    return name.lower() if bind_type in ("service", "node") else name
+    return name.lower() if bind_type in ("service", "node", "templated-policy") else name

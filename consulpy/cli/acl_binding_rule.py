@@ -8,6 +8,7 @@ from consulpy.cli.acl_common import NO_MERGE, SHOWS, USES_SERVERS, part, rule_id
 from consulpy.cli.command import Invocation, command, group
 from consulpy.client import AnswerError
 from consulpy.errors import ConfigError
+from consulpy.gocompat.flag import Flag
 
 group(
     "acl binding-rule",
@@ -27,10 +28,27 @@ _ID = text_flag("id", "The ID of the binding rule. It may be specified as a uniq
 _FIELDS = {"description": "Description", "bind-type": "BindType", "bind-name": "BindName", "selector": "Selector"}
 _SETTINGS = (
     text_flag("description", "A description of the binding rule."),
-    text_flag("bind-type", 'Type of binding to perform ("service", "node" or "role").'),
+    text_flag("bind-type", 'Type of binding to perform ("service", "node", "role", "policy" or "templated-policy").'),
     text_flag("bind-name", "Name to bind on match. Can use ${var} interpolation. This flag is required."),
+    Flag(
+        "bind-vars",
+        "A variable of the templated policy, as name=VALUE; VALUE can use ${var} interpolation. Only with -bind-type "
+        "templated-policy (since Consul 1.17). May be specified multiple times.",
+        many=True,
+    ),
     text_flag("selector", "Selector is an expression that matches against verified identity attributes at login."),
 )
+
+
+def _bind_vars(given: Invocation) -> dict[str, Any]:
+    """`name=VALUE`, of which there is only the name; empty: no flag says anything. Raises `ConfigError`."""
+    found: dict[str, Any] = {}
+    for text in given.values["bind-vars"]:
+        name, equals, value = text.partition("=")
+        if not equals or name.lower() != "name":
+            raise ConfigError(f'Malformed -bind-vars argument: "{text}"; expected name=VALUE')
+        found = {"BindVars": {"Name": value}}
+    return found
 
 
 def _show(given: Invocation, rule: dict[str, Any]) -> int:
@@ -62,6 +80,7 @@ def create(given: Invocation) -> int:
         if not values[name]:
             raise ConfigError(f"Missing required '-{name}' flag")
     rule = {"AuthMethod": values["method"]} | {field: values[name] for name, field in _FIELDS.items()}
+    rule |= _bind_vars(given)
     with saying("Failed to create new binding rule"):
         return _show(given, given.client.put("/v1/acl/binding-rule", {"dc": given.query["dc"]}, rule))
 
@@ -132,6 +151,7 @@ def update(given: Invocation) -> int:
         rule = {"ID": found, "AuthMethod": old["AuthMethod"]} | said
     else:
         rule = old | {field: value for field, value in said.items() if value}
+    rule |= _bind_vars(given)
     with saying(f'Error updating binding rule "{found}"'):
         return _show(given, given.client.put(f"/v1/acl/binding-rule/{part(found)}", {"dc": given.query["dc"]}, rule))
 

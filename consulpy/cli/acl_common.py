@@ -64,6 +64,13 @@ TEMPLATED: Final = (
         placeholder="string",
     ),
     Flag("var", "A variable of the templated policy, as name:value. May be specified multiple times", many=True),
+    Flag(
+        "templated-policy-file",
+        "Path to a file with names and variables of templated policies, in HCL or JSON: blocks TemplatedPolicies NAME. "
+        "Use instead of -templated-policy and -var",
+        default="",
+        placeholder="string",
+    ),
 )
 
 
@@ -193,13 +200,47 @@ def node_identities(given: Invocation) -> list[Json]:
 def templated_policies(given: Invocation) -> list[Json]:
     """The templated policy of the flags, with its variables. Raises `ConfigError`."""
     values = given.values
+    if not values["templated-policy"] and values["var"]:
+        raise ConfigError("Cannot specify variables without specifying -templated-policy")
+    if values["templated-policy"] and values["templated-policy-file"]:
+        raise ConfigError("Cannot combine the use of templated-policy flag with templated-policy-file")
+    if values["templated-policy-file"]:
+        return templates_in(values["templated-policy-file"])
     if not values["templated-policy"]:
-        if values["var"]:
-            raise ConfigError("Cannot specify variables without specifying -templated-policy")
         return []
     link: Json = {"TemplateName": values["templated-policy"]}
     variables = template_variables(values["var"])
     return [link | ({"TemplateVariables": variables} if variables else {})]
+
+
+def templates_in(path: str) -> list[Json]:
+    """The templated policies of a file. Raises `ConfigError`."""
+    from consulpy.config.disk import parse
+
+    raw: Any = parse(path, value_of(f"@{path}"), "hcl").tree
+    found: list[Json] = []
+    for field, blocks in raw.items() if isinstance(raw, dict) else ():
+        if field.lower() != "templatedpolicies":
+            raise ConfigError(f"{path}: unknown block {field}; expected TemplatedPolicies")
+        for name, variables in _named_blocks(blocks):
+            links = [each for each in _many(variables) if isinstance(each, dict)] or [{}]
+            for each in links:
+                known = {key.lower(): value for key, value in each.items()}
+                if known.keys() - {"name"}:
+                    raise ConfigError(f"{path}: {name}: a template has no variable but Name")
+                found.append({"TemplateName": name} | ({"TemplateVariables": {"Name": known["name"]}} if known else {}))
+    if not found:
+        raise ConfigError(f"{path}: there is no block TemplatedPolicies")
+    return found
+
+
+def _many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _named_blocks(blocks: Any) -> Iterator[tuple[str, Any]]:
+    for block in _many(blocks):
+        yield from block.items() if isinstance(block, dict) else ()
 
 
 def template_variables(texts: list[str]) -> Json:

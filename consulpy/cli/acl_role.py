@@ -65,7 +65,7 @@ def create(given: Invocation) -> int:
     values = given.values
     if not values["name"]:
         raise ConfigError("Missing require '-name' flag")
-    if not any(values[flag.name] for flag in (*POLICIES, *IDENTITIES, TEMPLATED[0])):
+    if not any(values[flag.name] for flag in (*POLICIES, *IDENTITIES, TEMPLATED[0], TEMPLATED[2])):
         raise ConfigError(
             "Cannot create a role without specifying -policy-name, -policy-id, -service-identity, or -node-identity at "
             "least once"

@@ -185,6 +185,7 @@ def _rule_rows(found: Json) -> list[tuple[str, str]]:
         ("Description", found.get("Description", "")),
         ("BindType", found.get("BindType", "")),
         ("BindName", found.get("BindName", "")),
+        *(("BindVars", f"{name}={value}") for name, value in (found.get("BindVars") or {}).items()),
         ("Selector", found.get("Selector", "")),
     ]
 

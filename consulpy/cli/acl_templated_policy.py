@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from consulpy.cli.acl_common import TEMPLATED, USES_SERVERS, saying, template_variables, text_flag
+from consulpy.cli.acl_common import TEMPLATED, USES_SERVERS, saying, template_variables, templates_in, text_flag
 from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.codec.printable import printable
@@ -77,12 +77,25 @@ def read(given: Invocation) -> int:
     about="""
 Shows the policy that a template makes of variables. Nothing is stored.
 """,
-    flags=[FORMAT, text_flag("name", "The name of the templated policy to preview."), TEMPLATED[1]],
+    flags=[
+        FORMAT,
+        text_flag("name", "The name of the templated policy to preview."),
+        TEMPLATED[1],
+        text_flag("file", "Path to a file with the name and variables of a templated policy, instead of them"),
+    ],
     **USES_SERVERS,
 )
 def preview(given: Invocation) -> int:
     """The policy."""
-    name, variables = _name(given), template_variables(given.values["var"])
+    if given.values["file"]:
+        if given.values["name"] or given.values["var"]:
+            raise ConfigError("Cannot combine the use of file flag with name or var")
+        links = templates_in(given.values["file"])
+        if len(links) > 1:
+            raise ConfigError("Can only preview a single templated policy at a time.")
+        name, variables = links[0]["TemplateName"], links[0].get("TemplateVariables", {})
+    else:
+        name, variables = _name(given), template_variables(given.values["var"])
     with saying("Failed to generate the templated policy preview"):
         found = given.client.post(f"/v1/acl/templated-policy/preview/{name}", given.query, variables)
     if given.values["format"] == "json":

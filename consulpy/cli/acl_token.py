@@ -81,7 +81,7 @@ Policies and roles are linked by name, or by an id or a unique prefix of one:
 def create(given: Invocation) -> int:
     """Write a token and show it."""
     values = given.values
-    if not any(values[flag.name] for flag in (*POLICIES, *ROLES, *IDENTITIES, TEMPLATED[0])):
+    if not any(values[flag.name] for flag in (*POLICIES, *ROLES, *IDENTITIES, TEMPLATED[0], TEMPLATED[2])):
         raise ConfigError(
             "Cannot create a token without specifying -policy-name, -policy-id, -role-name, -role-id, "
             "-service-identity, or -node-identity at least once"

@@ -1,12 +1,13 @@
 """`consulpy operator raft|autopilot ...`."""
 
+import json
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.cli.table import table
-from consulpy.client import ClientError
+from consulpy.client import AnswerError, ClientError
 from consulpy.gocompat.duration import format_duration, parse_duration
 from consulpy.gocompat.flag import Flag, switch, unsigned
 
@@ -54,7 +55,16 @@ subsystem. The command can be used to view or modify the current configuration.
     about="""
 Displays the current Raft peer configuration.
 """,
-    flags=[FORMAT],
+    flags=[
+        FORMAT,
+        Flag(
+            "detailed",
+            "Adds the index of each server's last committed log entry, and how far it trails the leader (since Consul "
+            "1.16).",
+            switch,
+            default=False,
+        ),
+    ],
     uses_agent=True,
     uses_servers=True,
 )
@@ -65,16 +75,47 @@ def list_peers(given: Invocation) -> int:
     except ClientError as error:
         say(error, "Error getting peers: Failed to retrieve raft configuration")
         return 1
+    indexes: dict[str, int] = {}
+    if given.values["detailed"]:
+        try:
+            health = _health(given)
+        except ClientError as error:
+            say(error, "Error getting peers: Failed to retrieve autopilot health")
+            return 1
+        indexes = {server["ID"]: server["LastIndex"] for server in health["Servers"]}
+        for server in found["Servers"]:
+            server["LastIndex"] = indexes.get(server["ID"], 0)
     if given.values["format"] == "json":
         given.out(as_json(found["Servers"]))
         return 0
-    rows = [["Node", "ID", "Address", "State", "Voter", "RaftProtocol"]]
+    newest = max((indexes.get(server["ID"], 0) for server in found["Servers"] if server["Leader"]), default=0)
+    more = ["Commit Index", "Trails Leader By"] if given.values["detailed"] else []
+    rows = [["Node", "ID", "Address", "State", "Voter", "RaftProtocol", *more]]
     for server in found["Servers"]:
         state = "leader" if server["Leader"] else "follower"
         voter = "true" if server["Voter"] else "false"
-        rows.append([server["Node"], server["ID"], server["Address"], state, voter, server["ProtocolVersion"]])
+        shown = _progress(indexes.get(server["ID"]), newest, is_leader=server["Leader"]) if more else []
+        rows.append([server["Node"], server["ID"], server["Address"], state, voter, server["ProtocolVersion"], *shown])
     given.out(table(rows))
     return 0
+
+
+def _health(given: Invocation) -> Any:
+    """The health of the servers, which is in a response 429 if one is not well."""
+    try:
+        return given.client.get("/v1/operator/autopilot/health", given.query)
+    except AnswerError as error:
+        if error.status != 429 or not error.text.startswith("{"):
+            raise
+        return json.loads(error.text)
+
+
+def _progress(index: int | None, newest: int, *, is_leader: bool) -> list[str]:
+    """The last index of a server, and by how much it trails the leader, as newer versions write it."""
+    if index is None:
+        return ["-", "-"]
+    behind = max(newest - index, 0)
+    return [str(index), "-" if is_leader else f"{behind} commit{'' if behind == 1 else 's'}"]
 
 
 @command(

@@ -58,6 +58,13 @@ $ consulpy tls ca create
             placeholder="int",
         ),
         Flag(
+            "cluster-id",
+            "ID of the Consul cluster: the CA gets the URI spiffe://ID.DOMAIN, by which it may be that of Connect (since "
+            "Consul 1.11).",
+            default="",
+        ),
+        Flag("common-name", "Common Name of the CA. Defaults to Consul Agent CA and its serial number.", default=""),
+        Flag(
             "domain",
             "Domain of consul cluster. Only used in combination with -name-constraint. Defaults to consul.",
             default="consul",
@@ -91,7 +98,8 @@ def ca_create(given: Invocation) -> int:
     if more and not values["name-constraint"]:
         raise ConfigError("-additional-name-constraint works only with -name-constraint")
     permitted = [*more, domain, "localhost"] if values["name-constraint"] else []
-    made = create_authority(values["days"], permitted)
+    uri = f"spiffe://{values['cluster-id']}.{domain}".lower() if values["cluster-id"] else ""
+    made = create_authority(values["days"], permitted, uri=uri, common_name=values["common-name"])
     _save(given, certificate, made.certificate, 0o644)
     _save(given, key, made.key, 0o600)
     return 0

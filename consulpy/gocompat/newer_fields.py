@@ -72,7 +72,7 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     "Token": _TENANCY | {"AuthMethodNamespace": "1.7 Enterprise"},
     "Policy": _TENANCY,
     "Role": _TENANCY,
-    "BindingRule": _TENANCY | {"BindVars": "1.17"},
+    "BindingRule": _TENANCY,
     "AuthMethod": _TENANCY | {"NamespaceRules": "1.8 Enterprise"},
     "LoginParams": _TENANCY,
     "AuthorizationQuestion": _TENANCY,

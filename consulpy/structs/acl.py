@@ -251,6 +251,8 @@ class BindingRule(Record):
     selector: str = ""
     bind_type: str = ""
     bind_name: str = ""
+    #: Variables of a templated policy (1.17), as `bind_name` with `${variable}`.
+    bind_vars: TemplateVariables | None = go(omit_empty=True, is_optional=True, default=None)
     create_index: int = 0
     modify_index: int = 0
 

@@ -38,24 +38,41 @@ class Pair:
     key: bytes
 
 
-def create_authority(days: int, permitted: Sequence[str] = ()) -> Pair:
-    """A new authority, valid for `days`. `permitted`: name constraints; empty: none."""
+def create_authority(days: int, permitted: Sequence[str] = (), *, uri: str = "", common_name: str = "") -> Pair:
+    """A new authority, valid for `days`. `permitted`: name constraints; empty: none. `uri`: its SPIFFE id, if any.
+
+    Raises `ConfigError` for a `uri` or a `common_name` that cannot be in a certificate.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     serial = x509.random_serial_number()
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "consulpy"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"Consul Agent CA {serial}"),
+            _common_name(common_name or f"Consul Agent CA {serial}"),
         ]
     )
     builder = _begin(name, name, key.public_key(), serial, days)
     builder = builder.add_extension(_usage(signs=True), critical=True)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    if uri:
+        try:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False
+            )
+        except ValueError as error:
+            raise ConfigError(f"cluster-id: {error}") from None
     if permitted:
         names = [x509.DNSName(domain) for domain in permitted]
         builder = builder.add_extension(x509.NameConstraints(names, None), critical=True)
     return _pair(builder.sign(key, SHA256()), key)
+
+
+def _common_name(text: str) -> x509.NameAttribute[str]:
+    try:
+        return x509.NameAttribute(NameOID.COMMON_NAME, text)
+    except ValueError as error:
+        raise ConfigError(f"common-name: {error}") from None
 
 
 def create_certificate(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 
 from consulpy.acl.binding import BIND_TYPES, AuthIdentity, BadBindName, JwtIdentity, KubernetesIdentity, bind_name
+from consulpy.acl.templates import TEMPLATES
 from consulpy.codec.record import plain
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.filter import FilterError, compile_filter
@@ -15,6 +16,7 @@ from consulpy.gocompat.time import go_time
 from consulpy.rpc.acl.resolver import AclNotFound, is_root_name
 from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import check_name, is_identity_name, is_role_name
+from consulpy.rpc.endpoints.acl_newer import TEMPLATED, check_binding, refuse_newer_rule, templated_link
 from consulpy.rpc.endpoints.acl_token import TTL_MAX_S, TTL_MIN_S, new_secret, put_token
 from consulpy.rpc.methods import read, write
 from consulpy.state.acl import AUTH_METHODS, BINDING_RULES
@@ -29,6 +31,7 @@ from consulpy.structs.acl import (
     Link,
     NodeIdentity,
     ServiceIdentity,
+    TemplatedPolicy,
     Token,
 )
 from consulpy.structs.requests import Read
@@ -181,8 +184,13 @@ def rule_set(server: "Server", request: requests.BindingRuleSetRequest) -> Any:
     if method is None:
         raise RPCError(f'cannot find auth method with name "{rule.auth_method}"')
     _check_rule(rule, method)
-    stored = server.submit(BindingRuleSet(bodies.BindingRuleBatchSet([rule])))
-    return stored.addCallback(lambda _: server.store.acl.binding_rule(rule.id) or rule)
+
+    async def written() -> BindingRule:
+        await refuse_newer_rule(server, rule)
+        await server.submit(BindingRuleSet(bodies.BindingRuleBatchSet([rule])))
+        return server.store.acl.binding_rule(rule.id) or rule
+
+    return Deferred.fromCoroutine(written())
 
 
 def _check_rule(rule: BindingRule, method: AuthMethod) -> None:
@@ -200,12 +208,14 @@ def _check_rule(rule: BindingRule, method: AuthMethod) -> None:
         raise RPCError(f'Invalid Binding Rule: unknown BindType "{rule.bind_type}"')
     if not rule.bind_name:
         raise RPCError("Invalid Binding Rule: no BindName is set")
+    variables = dict.fromkeys(blank.variables(), "fake")
     try:
-        name = bind_name(rule.bind_name, rule.bind_type, dict.fromkeys(blank.variables(), "fake"))
+        name = bind_name(rule.bind_name, rule.bind_type, variables)
     except BadBindName as error:
         raise RPCError(f"Invalid Binding Rule: invalid BindName: {error}") from None
     if not _is_bindable(rule.bind_type, name):
         raise RPCError("Invalid Binding Rule: invalid BindName")
+    check_binding(rule, name, variables)
 
 
 def _blank_identity(method: AuthMethod) -> AuthIdentity:
@@ -219,7 +229,9 @@ def _blank_identity(method: AuthMethod) -> AuthIdentity:
 
 
 def _is_bindable(bind_type: str, name: str) -> bool:
-    return is_role_name(name) if bind_type == "role" else is_identity_name(name)
+    if bind_type == TEMPLATED:
+        return name in TEMPLATES
+    return is_role_name(name) if bind_type in ("role", "policy") else is_identity_name(name)
 
 
 @write("ACL.BindingRuleDelete", requests.BindingRuleDeleteRequest, bool)
@@ -255,7 +267,8 @@ async def _login(server: "Server", request: requests.LoginRequest) -> Token:
     else:
         identity = await _jwt_identity(server, method, auth.bearer_token)
     token = _bound(server, method, identity)
-    if not (token.roles or token.service_identities or token.node_identities):
+    identities = token.service_identities or token.node_identities
+    if not (token.roles or token.policies or token.templated_policies or identities):
         raise PermissionDenied
     now_s = server.wall_s()
     meta = json.dumps(auth.meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if auth.meta else ""
@@ -310,6 +323,8 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
     services: dict[str, None] = {}
     nodes: dict[str, None] = {}
     roles: dict[str, None] = {}
+    policies: dict[str, None] = {}
+    templated: list[TemplatedPolicy] = []
     for rule in acl.binding_rules.by("method", method.name.lower()):
         if rule.selector and not compile_filter(rule.selector, type(identity))(identity):
             continue
@@ -323,10 +338,20 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
             services[name] = None
         elif rule.bind_type == "node":
             nodes[name] = None
+        elif rule.bind_type == "policy":
+            if (policy := acl.policy_by_name(name)) is not None:
+                policies[policy.id] = None
+        elif rule.bind_type == TEMPLATED:
+            try:
+                templated.append(templated_link(rule, name, identity.variables()))
+            except BadBindName as error:
+                raise RPCError(f'cannot compute "{rule.bind_type}" bind vars for bind target: {error}') from None
         elif (role := acl.role_by_name(name)) is not None:
             roles[role.id] = None
     return Token(
+        policies=[Link(each) for each in policies] or None,
         roles=[Link(each) for each in roles] or None,
+        templated_policies=templated or None,
         service_identities=[ServiceIdentity(each) for each in services] or None,
         node_identities=[NodeIdentity(each, server.datacenter) for each in nodes] or None,
     )

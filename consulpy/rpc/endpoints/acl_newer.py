@@ -4,11 +4,12 @@ Templated policies are a field that servers of 1.8.7 would drop, and with it the
 servers of a quorum know it, and by methods that no other program has.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
+from consulpy.acl.binding import NEWER_BIND_TYPES, BadBindName, bind_name
 from consulpy.acl.templates import TEMPLATES
 from consulpy.errors import RPCError
 from consulpy.filter.literals import quoted
@@ -17,9 +18,11 @@ from consulpy.state.acl_commands import PolicySet
 from consulpy.structs.acl import (
     GLOBAL_READ_ONLY,
     GLOBAL_READ_ONLY_ID,
+    BindingRule,
     Policy,
     Role,
     TemplatedPolicy,
+    TemplateVariables,
     Token,
     global_read_only,
 )
@@ -27,6 +30,10 @@ from consulpy.structs.acl_log_entries import PolicyBatchSet
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
+
+
+#: The type of binding rules that give a templated policy.
+TEMPLATED: Final = "templated-policy"
 
 
 def checked_templates(
@@ -81,6 +88,35 @@ def after_preparation(server: "Server", holder: Token | Role, then: Callable[[],
         return await maybeDeferred(then)
 
     return Deferred.fromCoroutine(prepared())
+
+
+def check_binding(rule: BindingRule, name: str, variables: Mapping[str, str]) -> None:
+    """What a binding rule gives by a template: `name` is that of the template. Raises `RPCError`."""
+    if rule.bind_type != TEMPLATED:
+        if rule.bind_vars is not None and rule.bind_vars.name:
+            raise RPCError("Invalid Binding Rule: BindVars needs the BindType templated-policy")
+        return
+    try:
+        checked_templates([templated_link(rule, name, variables)], "binding rule")
+    except (RPCError, BadBindName) as error:
+        raise RPCError(f"Invalid Binding Rule: invalid BindName or BindVars: {error}") from None
+
+
+def templated_link(rule: BindingRule, name: str, variables: Mapping[str, str]) -> TemplatedPolicy:
+    """The templated policy that a rule gives somebody with these variables. Raises `BadBindName`."""
+    given = rule.bind_vars.name if rule.bind_vars is not None else ""
+    bound = bind_name(given, TEMPLATED, variables)
+    return TemplatedPolicy(name, TemplateVariables(bound) if bound else None)
+
+
+async def refuse_newer_rule(server: "Server", rule: BindingRule) -> None:
+    """Raises `RPCError` if a server of the quorum does not know what a rule binds to: it would give nothing there."""
+    lacking = await server.without_newer_kinds() if rule.bind_type in NEWER_BIND_TYPES else []
+    if lacking:
+        raise RPCError(
+            f"binding rules of the type {rule.bind_type} came with Consul 1.17: the program of {', '.join(lacking)} "
+            "does not know them, or did not answer"
+        )
 
 
 def _uses_read_only(holder: Token | Role) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.x509 import SubjectAlternativeName, UniformResourceIdentifier, load_pem_x509_certificate
 
 from consulpy import VERSION
 from consulpy.cli.main import main
@@ -275,3 +276,80 @@ def test_intentions_are_listed(agent: Agent, capsys: pytest.CaptureFixture[str])
     agent.answers["GET /v1/connect/intentions"] = []
     assert main(["intention", "list"]) == 0
     assert capsys.readouterr().err == "There are no intentions.\n"
+
+
+FILES = {
+    "one.hcl": 'TemplatedPolicies "builtin/service" {\n  Name = "api"\n}\nTemplatedPolicies "builtin/dns" {}\n',
+    "two.json": json.dumps({"TemplatedPolicies": {"builtin/service": [{"Name": "api"}], "builtin/dns": [{}]}}),
+}
+LINKS = [
+    {"TemplateName": "builtin/service", "TemplateVariables": {"Name": "api"}},
+    {"TemplateName": "builtin/dns"},
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_templated_policies_of_a_file(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    place = tmp_path / name
+    place.write_text(FILES[name])
+    main(["acl", "token", "create", "-templated-policy-file", str(place), "-format", "json"])
+    main(["acl", "role", "create", "-name", "r", "-templated-policy-file", str(place), "-format", "json"])
+    assert [body["TemplatedPolicies"] for _, _, _, body in agent.asked] == [LINKS, LINKS]
+    words = ["acl", "token", "create", "-templated-policy-file", str(place), "-templated-policy", "builtin/dns"]
+    assert main(words) == 1
+    assert "Cannot combine" in capsys.readouterr().err
+    assert main(["acl", "templated-policy", "preview", "-file", str(place)]) == 1
+    assert "single templated policy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "Policies {}", 'TemplatedPolicies "x" { Colour = "red" }', "{"])
+def test_a_file_without_templated_policies_changes_nothing(agent: Agent, tmp_path: Path, text: str) -> None:
+    (tmp_path / "f").write_text(text)
+    assert main(["acl", "token", "create", "-templated-policy-file", str(tmp_path / "f")]) == 1
+    assert agent.asked == []
+
+
+def test_one_template_of_a_file_is_previewed(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text('TemplatedPolicies "builtin/service" { name = "api" }')
+    agent.answers["POST /v1/acl/templated-policy/preview/builtin/service"] = dict.fromkeys(
+        ("ID", "Name", "Description", "Rules"), "x"
+    )
+    assert main(["acl", "templated-policy", "preview", "-file", str(tmp_path / "f")]) == 0
+    assert agent.asked[0][3] == {"Name": "api"}
+
+
+def test_a_binding_rule_has_variables(agent: Agent) -> None:
+    words = "acl binding-rule create -method m -bind-type templated-policy -bind-name builtin/service"
+    main([*words.split(), "-bind-vars", "name=k8s-${serviceaccount.name}", "-format", "json"])
+    assert agent.asked[0][3]["BindVars"] == {"Name": "k8s-${serviceaccount.name}"}
+    assert main([*words.split(), "-bind-vars", "colour=red"]) == 1
+
+
+def test_list_peers_tells_how_far_servers_trail(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("a", True, 40), ("b", False, 39), ("c", False, 7), ("d", False, None)]
+    servers = [
+        {"Node": name, "ID": name, "Address": name, "Leader": leads, "Voter": True, "ProtocolVersion": "3"}
+        for name, leads, _ in rows
+    ]
+    health = {"Servers": [{"ID": name, "LastIndex": index} for name, _, index in rows if index is not None]}
+    agent.answers = {"GET /v1/operator/raft/configuration": {"Servers": servers}}
+    agent.answers["GET /v1/operator/autopilot/health"] = health
+    assert main(["operator", "raft", "list-peers", "-detailed"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.endswith("RaftProtocol  Commit Index  Trails Leader By")
+    assert [" ".join(line.split()[6:]) for line in lines] == ["40 -", "39 1 commit", "7 33 commits", "- -"]
+    assert main(["operator", "raft", "list-peers"]) == 0
+    assert "Commit" not in capsys.readouterr().out
+
+
+def test_an_authority_has_the_id_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["tls", "ca", "create", "-cluster-id", "3BA9c7", "-common-name", "OurCA", "-domain", "example"]) == 0
+    found = load_pem_x509_certificate((tmp_path / "example-agent-ca.pem").read_bytes())
+    names = found.extensions.get_extension_for_class(SubjectAlternativeName).value
+    assert names.get_values_for_type(UniformResourceIdentifier) == ["spiffe://3ba9c7.example"]
+    assert "CN=OurCA" in found.subject.rfc4514_string()
+    assert main(["tls", "ca", "create", "-domain", "other", "-common-name", "x" * 65]) == 1
+    assert not (tmp_path / "other-agent-ca.pem").exists()
