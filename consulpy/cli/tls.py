@@ -59,7 +59,7 @@ $ consulpy tls ca create
         ),
         Flag(
             "cluster-id",
-            "ID of the Consul cluster: the CA gets the URI spiffe://ID.DOMAIN, by which it may be that of Connect (since "
+            "ID of the Consul cluster: the CA gets the URI spiffe://ID.DOMAIN, as the one of Connect has it (since "
             "Consul 1.11).",
             default="",
         ),
