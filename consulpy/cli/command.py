@@ -134,10 +134,10 @@ class Invocation:
 
         return Client(ClientSettings.of(self.values, os.environ), self.progress.waiting)
 
-    def no_arguments(self) -> None:
-        """Raises `UsageError` if there are arguments."""
+    def no_arguments(self, text: str = "") -> None:
+        """Raises `UsageError` if there are arguments; `text`: the command's own words for it."""
         if self.arguments:
-            raise UsageError(f"Too many arguments (expected 0, got {len(self.arguments)})")
+            raise UsageError(text or f"Too many arguments (expected 0, got {len(self.arguments)})")
 
     def one_argument(self, name: str, before: str = "") -> str:
         """The only argument; `name` and `before`: for the text of a `UsageError`."""
@@ -170,6 +170,8 @@ class Command:
     stop_at_argument: bool = False
     #: Parses its flags itself.
     raw: bool = False
+    #: Exit status of wrong flags and settings.
+    usage_status: int = 1
     #: Makes flags whose import is costly (the agent's).
     more_flags: Callable[[], FlagSet] | None = None
 

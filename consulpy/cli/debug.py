@@ -168,6 +168,8 @@ class _Capture:
 
     def __init__(self, given: Invocation) -> None:
         values = given.values
+        if given.arguments:
+            raise _Refused("Too many arguments provided, expected 0")
         self._given = given
         self._client = given.client
         self._duration_s: float = values["duration"]

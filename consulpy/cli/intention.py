@@ -202,6 +202,7 @@ Connect given the current Consul configuration.
     flags=[FORMAT],
     uses_agent=True,
     uses_servers=True,
+    usage_status=2,
 )
 def check(given: Invocation) -> int:
     """Status 0 if allowed, 1 if denied, 2 for an error."""
@@ -278,6 +279,7 @@ evaluated.
     ],
     uses_agent=True,
     uses_servers=True,
+    usage_status=2,
 )
 def match(given: Invocation) -> int:
     """Print the matching intentions, one a line."""

@@ -332,7 +332,8 @@ key exists at the path, no action is taken.
 def delete(given: Invocation) -> int:
     """Delete a key, or all keys of a prefix."""
     values = given.values
-    key = _without_slash(given.one_argument("KEY", "Error! "))
+    of_all = values["recurse"] and not given.arguments
+    key = "" if of_all else _without_slash(given.one_argument("KEY", "Error! "))
     if values["cas"] and not values["modify-index"]:
         raise UsageError(_NO_INDEX)
     if values["cas"] and values["recurse"]:
@@ -383,6 +384,36 @@ def export(given: Invocation) -> int:
     return 0
 
 
+def imported_entries(text: str) -> list[tuple[str, int, bytes]]:
+    """Keys, flags and values of a `kv export`: nothing is written unless all can be read. Raises `ValueError`."""
+    try:
+        data = parse(text)
+    except ValueError as error:
+        raise ValueError(f"Cannot unmarshal data: {error}") from None
+    if not isinstance(data, list):
+        raise ValueError("Cannot unmarshal data: expected a list of entries, as kv export writes it")
+    return [_imported(number, each) for number, each in enumerate(data)]
+
+
+def _imported(number: int, entry: Any) -> tuple[str, int, bytes]:
+    """One entry: `key` (required), `flags` (0) and `value` in base 64 (empty)."""
+    fault = f"Cannot unmarshal data: entry {number}: "
+    if not isinstance(entry, dict):
+        raise ValueError(f"{fault}expected an object with key, flags and value")
+    fields = {name.lower(): value for name, value in entry.items()}
+    key, flags, value = fields.get("key"), fields.get("flags") or 0, fields.get("value") or ""
+    if not isinstance(key, str) or not key:
+        raise ValueError(f"{fault}key: expected a string that is not empty")
+    if not isinstance(flags, int) or isinstance(flags, bool) or not 0 <= flags < 2**64:
+        raise ValueError(f"{fault}flags of {key}: expected a whole number from 0 to 2^64-1")
+    if not isinstance(value, str):
+        raise ValueError(f"{fault}value of {key}: expected a string in base 64")
+    try:
+        return key, flags, base64.b64decode(value.replace("\r", "").replace("\n", ""), validate=True)
+    except ValueError as error:
+        raise ValueError(f"Error base 64 decoding value for key {key}: {error}") from None
+
+
 @command(
     "kv import",
     "Imports a tree stored as JSON to the KV store",
@@ -406,12 +437,12 @@ def import_(given: Invocation) -> int:
             data = Path(data[1:]).read_text()
         elif data == "-":
             data = sys.stdin.read()
-        entries = [(str(each["key"]), int(each["flags"]), base64.b64decode(each["value"])) for each in parse(data)]
+        entries = imported_entries(data)
     except OSError as error:
         given.err(_unreadable(error))
         return 1
-    except (ValueError, KeyError, TypeError) as error:
-        given.err(f"Cannot unmarshal data: {error}")
+    except ValueError as error:
+        given.err(str(error))
         return 1
     with given.progress.waiting("Importing"):
         for number, (key, flags, value) in enumerate(entries):

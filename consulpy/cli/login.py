@@ -37,6 +37,7 @@ that is asked for. `consulpy logout` destroys such a token.
 )
 def login(given: Invocation) -> int:
     """The new token's secret goes into a file."""
+    given.no_arguments("Should have no non-flag arguments.")
     values = given.values
     for name in ("method", "token-sink-file", "bearer-token-file"):
         if not values[name]:

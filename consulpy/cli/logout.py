@@ -15,6 +15,7 @@ Destroys the token that the command uses, if `consulpy login` made it.
 )
 def logout(given: Invocation) -> int:
     """The token is gone."""
+    given.no_arguments("Should have no non-flag arguments.")
     with saying("Error destroying token"):
         given.client.post("/v1/acl/logout", {"dc": given.query["dc"]}, {})
     return 0

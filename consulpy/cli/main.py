@@ -127,7 +127,7 @@ def run(found: Command, words: Sequence[str]) -> int:
         print(text_without_secrets(str(error)), file=sys.stderr)
     except ConsulpyError as error:
         say(error, "Error")
-    return 1
+    return found.usage_status
 
 
 def say(error: ConsulpyError, before: str) -> None:

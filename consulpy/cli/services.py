@@ -11,6 +11,7 @@ from consulpy.config.disk import SUFFIXES, read_path
 from consulpy.config.values import Reading
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, whole
+from consulpy.proxy.settings import split_address
 
 group(
     "services",
@@ -160,10 +161,11 @@ def _from_flags(values: dict[str, Any]) -> dict[str, Any]:
     }
     tagged: dict[str, Any] = {}
     for name, text in values["tagged-address"]:
-        address, _, port = (
-            text.rpartition(":") if text.rpartition(":")[2].isdecimal() and text.count(":") == 1 else (text, "", "")
-        )
-        tagged[name] = {"Address": address, "Port": int(port or 0)}
+        try:
+            address, port = split_address(text)
+        except ValueError as error:
+            raise ConfigError(f"Invalid Tagged Address: {error}") from None
+        tagged[name] = {"Address": address, "Port": port}
     definition["TaggedAddresses"] = tagged
     return {name: value for name, value in definition.items() if value}
 

@@ -102,13 +102,16 @@ def watch(given: Invocation) -> int:
             return 0
         if result != before or index == 0:
             with signals.raised():
-                _run(given, found_index, result)
+                fault = _run(given, found_index, result)
+            if fault:
+                given.err(f"Error executing handler: {fault}")
+                return 1
         before = result
         index = found_index if found_index >= index else 0  # an index that went back: restart from 0
 
 
-def _run(given: Invocation, index: int, result: Any) -> None:
-    """Run the child with the result on its standard input until it ends."""
+def _run(given: Invocation, index: int, result: Any) -> str:
+    """Run the child with the result on its standard input until it ends; how it failed, empty if it did not."""
     child: list[str] = given.arguments
     if given.values["shell"]:
         child = [os.environ.get("SHELL", "/bin/sh"), "-c", " ".join(given.arguments)]
@@ -119,8 +122,10 @@ def _run(given: Invocation, index: int, result: Any) -> None:
             process = subprocess.Popen(child, stdin=subprocess.PIPE, env=environment, start_new_session=True)
         process.communicate(json.dumps(result).encode())
     except OSError as error:
-        given.err(f"Error executing handler: {error}")
+        return str(error.strerror or error)
     except KeyboardInterrupt:
         if process is not None:
             signals.end_group(process)
         raise
+    status = process.returncode
+    return "" if not status else f"signal: {-status}" if status < 0 else f"exit status {status}"

@@ -23,6 +23,9 @@ _GO_TEXTS: Final = {
     errno.ENOENT: "connect: no such file or directory",
 }
 
+#: OpenSSL's reasons for a peer that does not speak TLS.
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
+
 
 class ClientError(ConsulpyError):
     """A failed request; the text is for the user."""
@@ -155,6 +158,12 @@ def _reason(error: Exception) -> str:
         return "EOF"
     if isinstance(error, http.client.HTTPException):
         return f"this is no HTTP answer: {str(error).strip() or type(error).__name__}"
+    reason = getattr(error, "reason", None)  # of TLS: `WRONG_VERSION_NUMBER`
+    if reason in _NO_TLS:
+        return "http: server gave HTTP response to HTTPS client"
+    if isinstance(reason, str):
+        detail = getattr(error, "verify_message", "")
+        return f"tls: {reason.replace('_', ' ').lower()}" + (f": {detail}" if detail else "")
     return str(getattr(error, "strerror", None) or error).lower()
 
 

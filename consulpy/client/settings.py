@@ -46,13 +46,17 @@ class ClientSettings:
             value = flags.get(flag)
             return environment.get(variable, "") if value is None else str(value)
 
+        def filled(flag: str, variable: str) -> str:
+            """As `given`, but an empty flag counts as none (`-token ""`), as Consul's client has it."""
+            return str(flags.get(flag) or "") or environment.get(variable, "")
+
         over_tls = _switch(environment, "CONSUL_HTTP_SSL", default=False)
-        where, userinfo = _without_userinfo(given("http-addr", "CONSUL_HTTP_ADDR") or DEFAULT_ADDRESS)
+        where, userinfo = _without_userinfo(filled("http-addr", "CONSUL_HTTP_ADDR") or DEFAULT_ADDRESS)
         scheme, address = _address(where, over_tls)
         settings = cls(
             scheme=scheme,
             address=address,
-            token=_token(given("token", "CONSUL_HTTP_TOKEN"), given("token-file", "CONSUL_HTTP_TOKEN_FILE")),
+            token=_token(filled("token", "CONSUL_HTTP_TOKEN"), given("token-file", "CONSUL_HTTP_TOKEN_FILE")),
             basic_auth=environment.get("CONSUL_HTTP_AUTH", "") or userinfo,
             ca_file=given("ca-file", "CONSUL_CACERT"),
             ca_path=given("ca-path", "CONSUL_CAPATH"),
@@ -100,9 +104,12 @@ def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
 
 
 def _token(token: str, file: str) -> str:
-    if token or not file:
+    """The token of the file, which precedes one in a flag or the environment. Raises `ConfigError`."""
+    if not file:
         return token
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Error loading token file {file}: {error}") from None
+        return Path(file).read_text(encoding="utf-8").strip() or token
+    except OSError as error:
+        raise ConfigError(f"Error loading token file: open {file}: {str(error.strerror).lower()}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"Error loading token file: {file} is no text in UTF-8") from None

@@ -102,6 +102,9 @@ def check_weights(weights: Weights) -> None:
 
 
 def _is_any(address: str) -> bool:
+    """Whether it is 0.0.0.0 or ::, in any form; `[::]` counts too, which servers refuse."""
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
     try:
         return ip_address(address).is_unspecified
     except ValueError:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from consulpy.errors import ConfigError
 
 LOOPBACK: Final = "127.0.0.1"
+PORT_MAX: Final = 65535
 #: How long a connection to a service or an upstream may take, in seconds; settings name it in milliseconds.
 CONNECT_TIMEOUT_S: Final = 10.0
 #: How long a TLS handshake with a client of the proxy may take, in seconds.
@@ -60,8 +61,10 @@ def split_address(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f"address {text}: too many colons in address")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not port.isascii() or not port.isdigit():
         raise ValueError(f'strconv.Atoi: parsing "{port}": invalid syntax')
+    if len(port) > 10 or int(port) > PORT_MAX:
+        raise ValueError(f"port {port} is out of range (0 to {PORT_MAX})")
     return host, int(port)
 
 

@@ -86,12 +86,12 @@ def create_certificate(
         raise _no_days(days)
     try:
         issuer = x509.load_pem_x509_certificate(authority.certificate)
-    except ValueError as error:
-        raise ConfigError(f"Error reading CA: it is no certificate in PEM form: {error}") from None
+    except ValueError:
+        raise ConfigError("Error reading CA: it is no certificate in PEM form") from None
     try:
         signing: Any = load_pem_private_key(authority.key, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"Error reading CA key: it is no key in PEM form: {error}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigError("Error reading CA key: it is no unencrypted key in PEM form") from None
     if signing.public_key() != issuer.public_key():
         raise ConfigError("the CA's key is not that of its certificate")
     key = ec.generate_private_key(ec.SECP256R1())

@@ -1,5 +1,6 @@
 """`consulpy watch` beside the real `consul watch`, both at the same real server."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -71,6 +72,19 @@ def test_a_script_is_run_for_each_change_and_for_nothing_else(tmp_path: Path, pr
     seen = (tmp_path / "new").read_text().splitlines()
     assert seen[0] == "null"
     assert ['"MQ=="' in line for line in seen if line] == [False, True, False]
+
+
+@pytest.mark.parametrize("program", [["consul"], [sys.executable, "-m", "consulpy"]], ids=["real", "ours"])
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 7", "exit status 7"), ("kill -9 $$", "signal: "), ("nonesuch", "exit status 127")]
+)
+def test_a_handler_that_fails_ends_the_watch(program: list[str], script: str, status: str) -> None:
+    command = [*program, "watch", "-type", "key", "-key", "w/a", script]
+    ended = subprocess.run(
+        command, env=environment(SERVER), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert ended.returncode == 1
+    assert f"Error executing handler: {status}" in ended.stderr
 
 
 def _runs(tmp_path: Path, count: int) -> None:

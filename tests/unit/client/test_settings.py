@@ -29,8 +29,16 @@ def test_the_token_comes_from_flag_environment_or_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("from file\n")
     environment = {"CONSUL_HTTP_TOKEN_FILE": str(tmp_path / "token")}
     assert ClientSettings.of({}, environment).token == "from file"
-    assert ClientSettings.of({}, {**environment, "CONSUL_HTTP_TOKEN": "env"}).token == "env"
+    assert ClientSettings.of({}, {**environment, "CONSUL_HTTP_TOKEN": "env"}).token == "from file"
+    assert ClientSettings.of({"token": "flag"}, environment).token == "from file"
     assert ClientSettings.of({"token": "flag"}, {"CONSUL_HTTP_TOKEN": "env"}).token == "flag"
+    assert ClientSettings.of({"token-file": ""}, environment).token == ""
+
+
+def test_an_empty_flag_is_none_as_in_consuls_client() -> None:
+    environment = {"CONSUL_HTTP_ADDR": "10.0.0.1:80", "CONSUL_HTTP_TOKEN": "env"}
+    settings = ClientSettings.of({"http-addr": "", "token": ""}, environment)
+    assert (settings.address, settings.token) == ("10.0.0.1:80", "env")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +47,7 @@ def test_the_token_comes_from_flag_environment_or_file(tmp_path: Path) -> None:
         ({"http-addr": "foo://x"}, {}, "Unknown protocol scheme: foo"),
         ({"http-addr": "host:http"}, {}, "-http-addr: expected an address and a port"),
         ({}, {"CONSUL_HTTP_SSL": "perhaps"}, "CONSUL_HTTP_SSL: expected true or false"),
-        ({"token-file": "/nope"}, {}, "Error loading token file /nope"),
+        ({"token-file": "/nope"}, {}, "Error loading token file: open /nope: no such file or directory"),
         ({"client-cert": "x"}, {}, "expected both or neither"),
     ],
 )

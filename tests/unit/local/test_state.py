@@ -219,6 +219,7 @@ def test_any_member_of_any_type_is_a_definition_or_a_bad_request(body: dict[str,
         ({}, "Missing service name"),
         ({"Name": "x", "Address": "0.0.0.0"}, "Invalid service address"),
         ({"Name": "x", "Address": "::"}, "Invalid service address"),
+        ({"Name": "x", "Address": "[::]"}, "Invalid service address"),
         ({"Name": "x", "Weights": {"Passing": -1}}, "Invalid Weights: Passing must be greater than 0"),
         ({"Name": "x", "Weights": {}}, "Invalid Weights: Passing must be greater than 0"),
         (
