@@ -11,8 +11,14 @@ import msgpack
 
 from consulpy.errors import WireError
 
+_unpackb: Final = msgpack.unpackb
+
 #: Most maps and lists of one value.
 CONTAINERS_MAX: Final = 1 << 18
+#: Packers that are not in use. Making one takes longer than packing a message.
+_packers: Final[list[msgpack.Packer]] = []
+#: Bytes of a value above which its packer is dropped with its buffer, which never shrinks.
+_PACKER_MAX_BYTES: Final = 64 * 1024
 
 
 def pack(value: Any) -> bytes:
@@ -20,7 +26,13 @@ def pack(value: Any) -> bytes:
 
     A struct must be a dict with its keys in byte order (`Record.to_wire`).
     """
-    packed: bytes = msgpack.packb(value, use_bin_type=False, unicode_errors="surrogateescape")
+    try:
+        packer = _packers.pop()
+    except IndexError:
+        packer = msgpack.Packer(use_bin_type=False, unicode_errors="surrogateescape")
+    packed: bytes = packer.pack(value)
+    if len(packed) <= _PACKER_MAX_BYTES:
+        _packers.append(packer)
     return packed
 
 
@@ -43,14 +55,21 @@ def unpack(data: bytes | memoryview) -> Any:
     Raises `WireError` for anything truncated, malformed, nested deeper than the decoder allows, or of more than
     `CONTAINERS_MAX` maps and lists: as objects they take a hundred times the bytes that they came in.
     """
-    hooks: dict[str, Any] = {}
-    if len(data) > CONTAINERS_MAX:
-        count = _counter()
-        hooks = {"object_hook": count, "list_hook": count}
     try:
-        return msgpack.unpackb(data, raw=True, strict_map_key=False, ext_hook=extension, **hooks)
+        if len(data) <= CONTAINERS_MAX:
+            return _unpackb(data, raw=True, strict_map_key=False, ext_hook=extension)
+        count = _counter()
+        return _unpackb(data, raw=True, strict_map_key=False, ext_hook=extension, object_hook=count, list_hook=count)
     except msgpack.ExtraData as error:
         return error.unpacked
+    except (ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException) as error:
+        raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
+
+
+def unpack_whole(data: bytes) -> Any:
+    """Decode the one value that `data` is. Raises `WireError`, as well if anything follows it."""
+    try:
+        return _unpackb(data, raw=True, strict_map_key=False, ext_hook=extension)
     except (ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException) as error:
         raise WireError(f"msgpack: {str(error) or type(error).__name__}") from None
 

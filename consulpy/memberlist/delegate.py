@@ -53,7 +53,7 @@ class Delegate(Protocol):
         """
 
     def has_broadcasts(self) -> bool:
-        """Whether user messages are queued for gossip. When that becomes true, call `Outgoing.schedule_gossip`."""
+        """Whether user messages are queued for gossip. `Outgoing.schedule_gossip` is to be called with each new one."""
 
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:
         """User messages to gossip: each costs its length plus `overhead`, together at most `limit` bytes."""

@@ -219,6 +219,8 @@ class Memberlist:
         except WireError as error:
             self._bad_packet(source, error)
             self.note_encryption(source, error, data)
+        if not gossiped:
+            return
         # As real agents do (docs/wire/gossip.md 5.10): alive messages first, and the last message first. Broadcasts are
         # packed newest first, so that messages are handled in the order in which they were sent.
         gossiped.reverse()

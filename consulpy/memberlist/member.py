@@ -2,6 +2,7 @@
 
 import math
 from enum import IntEnum
+from typing import Protocol
 
 from consulpy.codec.lazy_dataclass import dataclass
 
@@ -16,6 +17,13 @@ class State(IntEnum):
     SUSPECT = 1
     DEAD = 2
     LEFT = 3
+
+
+class Encodable(Protocol):
+    """A `NodeState`."""
+
+    def encode(self) -> bytes:
+        """The bytes of a node in a push/pull."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +42,8 @@ class Member:
     #: Time of its last ping to us, in the clock's seconds, and the IP address it came from (None: the advertised one).
     heard_s: float = -math.inf
     heard_from: str | None = None
+    #: The `NodeState` that says the same of it, once there is one; None after each change.
+    node: Encodable | None = None
 
     @property
     def endpoint(self) -> Address:

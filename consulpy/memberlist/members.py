@@ -19,7 +19,8 @@ from consulpy.memberlist.delegate import Delegate
 from consulpy.memberlist.evidence import EvidenceStore
 from consulpy.memberlist.incarnation import following, is_newer
 from consulpy.memberlist.member import Address, Member, State
-from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect
+from consulpy.memberlist.messages import Alive, Dead, Suspect
+from consulpy.memberlist.node_state import NodeState
 from consulpy.memberlist.suspicion import Suspicion, suspicion_timeout_s
 from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import NOTHING, Measures
@@ -112,7 +113,7 @@ class Members:
         """
         self.incarnation = following(accused if is_newer(accused, self.incarnation) else self.incarnation)
         me = self.local
-        me.incarnation = self.incarnation
+        me.incarnation, me.node = self.incarnation, None
         self.version += 1
         self.awareness.apply(1)
         self._metrics.incr("memberlist.refutations")
@@ -172,6 +173,7 @@ class Members:
         known.incarnation = message.incarnation
         known.meta, known.vsn = message.meta, message.vsn
         known.address, known.port = message.address, message.port
+        known.node = None
         if before is not State.ALIVE:
             self._set_state(known, State.ALIVE)
         self.version += 1
@@ -251,7 +253,7 @@ class Members:
             if name in by_name or name == self.config.name:
                 continue
             state = _STATES[node.state]
-            known = Member(name, address, node.port, node.meta, node.vsn, node.incarnation, state, now_s)
+            known = Member(name, address, node.port, node.meta, node.vsn, node.incarnation, state, now_s, node=node)
             by_name[name] = known
             order.append(known)
             addresses[address] = addresses.get(address, 0) + 1
@@ -335,7 +337,7 @@ class Members:
 
     def _set_state(self, member: Member, state: State) -> None:
         self.alive_count += (state is State.ALIVE) - (member.state is State.ALIVE)
-        member.state = state
+        member.state, member.node = state, None
         member.changed_s = self._clock.seconds()
         self.version += 1
 

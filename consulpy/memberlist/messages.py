@@ -25,7 +25,7 @@ NAME_MAX_BYTES: Final = 512
 META_MAX_BYTES: Final = 512
 #: Number of decoded messages about members that are cached, as they are received repeatedly, and the maximum bytes of
 #: each.
-_KEPT: Final = 8192
+CACHED_MAX: Final = 8192
 _CACHED_MAX_BYTES: Final = 1400
 _GOSSIP: Final = (3, 4, 5)
 #: Maximum bytes of the versions field. Newer peers may send more than six versions.
@@ -112,14 +112,7 @@ class Ping:
 
     def encode(self) -> bytes:
         """Type byte and body."""
-        body: dict[str, Any] = {"Node": self.node, "SeqNo": self.seq_no}
-        if self.source_address:
-            body["SourceAddr"] = pack_address(self.source_address)
-        if self.source_node:
-            body["SourceNode"] = self.source_node
-        if self.source_port:
-            body["SourcePort"] = self.source_port
-        return b"\0" + pack(body)
+        return PingEncoder(self.source_address, self.source_port, self.source_node).encode(self.seq_no, self.node)
 
     @classmethod
     def decode(cls, body: Body) -> Self:
@@ -132,6 +125,27 @@ class Ping:
             body.whole(b"SourcePort", _U16),
             body.text(b"SourceNode"),
         )
+
+
+class PingEncoder:
+    """Encodes the pings of one member: all but number and receiver is the same in each (`Ping`)."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, source_address: str, source_port: int, source_node: str) -> None:
+        self._body: dict[str, Any] = {"Node": "", "SeqNo": 0}
+        if source_address:
+            self._body["SourceAddr"] = pack_address(source_address)
+        if source_node:
+            self._body["SourceNode"] = source_node
+        if source_port:
+            self._body["SourcePort"] = source_port
+
+    def encode(self, seq_no: int, node: str) -> bytes:
+        """Type byte and body."""
+        body = self._body
+        body["Node"], body["SeqNo"] = node, seq_no
+        return b"\0" + pack(body)
 
 
 @dataclass(slots=True)
@@ -222,7 +236,7 @@ class Suspect:
     @classmethod
     def decode(cls, body: Body) -> Self:
         """Decode a body. Raises `WireError`."""
-        return cls(body.whole(b"Incarnation", _U32), _name(body), _accuser(body))
+        return cls(body.whole(b"Incarnation", _U32), member_name(body), _accuser(body))
 
 
 @dataclass(slots=True, frozen=True)
@@ -242,7 +256,7 @@ class Dead:
     @classmethod
     def decode(cls, body: Body) -> Self:
         """Decode a body. Raises `WireError`."""
-        return cls(body.whole(b"Incarnation", _U32), _name(body), _accuser(body))
+        return cls(body.whole(b"Incarnation", _U32), member_name(body), _accuser(body))
 
 
 @dataclass(slots=True, frozen=True)
@@ -278,11 +292,11 @@ class Alive:
         """Decode a body. Raises `WireError`."""
         return cls(
             body.whole(b"Incarnation", _U32),
-            _name(body),
+            member_name(body),
             unpack_address(body.raw(b"Addr")),
             body.whole(b"Port", _U16),
-            _meta(body),
-            _vsn(body),
+            metadata(body),
+            versions(body),
         )
 
 
@@ -344,82 +358,46 @@ def _decode(data: bytes) -> Message:
     if cls is None:
         raise WireError(f"message type {data[0]} is not known here")
     try:
-        return cls.decode(Body(unpack(memoryview(data)[1:]), cls.ORDER))
+        raw = unpack(data[1:])
+        if type(raw) is dict:
+            found = _plain_ping(raw) if cls is Ping else _plain_ack(raw) if cls is Ack else None
+            if found is not None:
+                return found
+        return cls.decode(Body(raw, cls.ORDER))
     except WireError as error:
         raise WireError(f"{cls.__name__}: {error}") from None
 
 
-_decode_gossip = lru_cache(maxsize=_KEPT)(_decode)
+_decode_gossip = lru_cache(maxsize=CACHED_MAX)(_decode)
 
 
-@dataclass(slots=True, frozen=True)
-class NodeState:
-    """One node in a push/pull. `state`: 0 alive, 1 suspect, 2 dead, 3 left."""
-
-    ORDER: ClassVar[tuple[str, ...]] = ("Name", "Addr", "Port", "Meta", "Incarnation", "State", "Vsn")
-    name: str
-    address: str
-    port: int
-    meta: bytes
-    incarnation: int
-    state: int
-    vsn: tuple[int, ...]
-
-    def encode(self) -> bytes:
-        """The body; nodes in a push/pull have no type byte."""
-        return encode_node(self.name, self.address, self.port, self.meta, self.incarnation, self.state, self.vsn)
-
-    @classmethod
-    def decode(cls, raw: Any) -> Self:
-        """Decode a body. Raises `WireError`."""
-        body = Body(raw, cls.ORDER)
-        return cls(
-            _name(body, b"Name"),
-            unpack_address(body.raw(b"Addr")),
-            body.whole(b"Port", _U16),
-            _meta(body),
-            body.whole(b"Incarnation", _U32),
-            body.whole(b"State", 3),
-            _vsn(body),
-        )
+# Fast paths: pings and acks as every agent sends them. None: another form, for `decode` of the class.
 
 
-@lru_cache(maxsize=_KEPT)
-def encode_node(
-    name: str, address: str, port: int, meta: bytes, incarnation: int, state: int, vsn: tuple[int, ...]
-) -> bytes:
-    """Encode one node of a push/pull, which has no type byte."""
-    assert name
-    assert len(vsn) in (0, 6), "a shorter Vsn crashes real peers"
-    return pack(
-        {
-            "Addr": pack_address(address),
-            "Incarnation": incarnation,
-            "Meta": meta,
-            "Name": name,
-            "Port": port,
-            "State": state,
-            "Vsn": bytes(vsn),
-        }
-    )
+def _plain_ping(fields: dict[Any, Any]) -> Ping | None:
+    get = fields.get
+    seq_no, node, source = get(b"SeqNo"), get(b"Node"), get(b"SourceNode")
+    address, port = get(b"SourceAddr"), get(b"SourcePort")
+    if (
+        type(seq_no) is type(port) is int
+        and type(node) is type(source) is type(address) is bytes
+        and 0 <= seq_no <= _U32
+        and 0 <= port <= _U16
+        and address
+    ):
+        return Ping(seq_no, text(node), unpack_address(address), port, text(source))
+    return None
 
 
-@lru_cache(maxsize=_KEPT)
-def _decode_node(names: tuple[bytes, ...], values: tuple[Any, ...]) -> NodeState:
-    return NodeState.decode(dict(zip(names, values, strict=True)))
+def _plain_ack(fields: dict[Any, Any]) -> Ack | None:
+    seq_no, payload = fields.get(b"SeqNo"), fields.get(b"Payload")
+    if type(seq_no) is int and type(payload) is bytes and 0 <= seq_no <= _U32:
+        return Ack(seq_no, payload)
+    return None
 
 
-def decode_node(raw: Any) -> NodeState:
-    """Decode one node of a push/pull. Raises `WireError`."""
-    if type(raw) is dict and len(raw) == len(NodeState.ORDER):
-        try:
-            return _decode_node(tuple(raw), tuple(raw.values()))
-        except TypeError:  # unhashable map key
-            pass
-    return NodeState.decode(raw)
-
-
-def _name(body: Body, field: bytes = b"Node") -> str:
+def member_name(body: Body, field: bytes = b"Node") -> str:
+    """A member's name. Raises `WireError`."""
     name = body.raw(field)
     if not 0 < len(name) <= NAME_MAX_BYTES:
         raise WireError("a member has no name" if not name else f"a member's name has {len(name)} bytes")
@@ -433,15 +411,21 @@ def _accuser(body: Body) -> str:
     return text(name)
 
 
-def _meta(body: Body) -> bytes:
+def metadata(body: Body) -> bytes:
+    """A member's metadata. Raises `WireError`."""
     meta = body.raw(b"Meta")
     if len(meta) > META_MAX_BYTES:
         raise WireError(f"a member's metadata has {len(meta)} bytes, at most {META_MAX_BYTES} are allowed")
     return meta
 
 
-def _vsn(body: Body) -> tuple[int, ...]:
-    vsn = body.raw(b"Vsn")
+def versions(body: Body) -> tuple[int, ...]:
+    """A member's protocol versions. Raises `WireError`."""
+    return _versions(body.raw(b"Vsn"))
+
+
+@lru_cache(maxsize=64)
+def _versions(vsn: bytes) -> tuple[int, ...]:
     if vsn and not 6 <= len(vsn) <= _VSN_MAX_BYTES:
         raise WireError(f"Vsn has {len(vsn)} bytes, 6 were expected")
     return tuple(vsn[:6])

@@ -60,6 +60,9 @@ class Outgoing:
         self._delegate = delegate
         self._metrics = metrics
         self._timer: Timer | None = None
+        #: Whether a message may be queued, ours or the delegate's. Set by `schedule_gossip`, so that pings and acks of
+        #: a pool at rest look at no queue.
+        self._has_queued = True
         #: The next time of gossip: a multiple of the interval after a random start.
         self._gossip_at_s = 0.0
 
@@ -78,6 +81,8 @@ class Outgoing:
 
     def send(self, destination: Address, message: bytes, member: Member | None = None) -> bool:
         """Send a message, with gossip that fits into the packet."""
+        if not self._has_queued:
+            return self._send_packet(destination, [message], member)
         overhead = _COMPOUND_BYTES + _PART_BYTES + self._owner.sealer.overhead_bytes
         budget = self._config.packet_bytes - len(message) - overhead
         parts = [message, *self._broadcasts(_PART_BYTES, budget)]
@@ -88,13 +93,15 @@ class Outgoing:
         return self._send_packet(destination, parts, member)
 
     def _send_packet(self, destination: Address, parts: list[bytes], member: Member | None) -> bool:
+        owner = self._owner
         crc = member is not None and member.protocol_max >= CRC_FROM_VERSION
-        packet = self._owner.sealer.seal(parts, crc, self._config.compression)
-        self._owner.counters["packets_out"] += 1
-        self._owner.counters["bytes_out"] += len(packet)
+        packet = owner.sealer.seal(parts, crc, self._config.compression)
+        counters = owner.counters
+        counters["packets_out"] += 1
+        counters["bytes_out"] += len(packet)
         sent = self._transport.send_packet(destination, packet)
         if not sent:
-            self._owner.counters["send_errors"] += 1
+            counters["send_errors"] += 1
         return sent
 
     def _broadcasts(self, overhead: int, limit: int) -> list[bytes]:
@@ -104,10 +111,13 @@ class Outgoing:
         if limit - used > overhead + 1:
             extra = self._delegate.get_broadcasts(overhead + 1, limit - used)
             picked += [bytes((USER,)) + message for message in extra]
+        if not picked and not len(self._owner.queue) and not self._delegate.has_broadcasts():
+            self._has_queued = False
         return picked
 
     def schedule_gossip(self) -> None:
         """Start the gossip timer. It runs only while messages are queued, which saves most timers of an idle agent."""
+        self._has_queued = True
         timer = self._timer
         if not self._owner.running or (timer is not None and timer.active()):
             return

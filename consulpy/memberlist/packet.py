@@ -24,6 +24,7 @@ DEPTH_MAX: Final = 4
 COMPRESS_FROM_BYTES: Final = 200
 #: Types of messages that have messages in them.
 _WRAPPERS: Final = (COMPOUND, COMPRESS)
+_LABELLED: Final = bytes((HAS_LABEL,))
 #: Lowest pmax of members that understand CRC frames.
 CRC_FROM_VERSION: Final = 5
 
@@ -81,7 +82,7 @@ class Sealer:
 
     def seal(self, parts: Sequence[bytes], crc: bool, compress_it: bool = True) -> bytes:
         """Wrap `parts` into one datagram; `crc`: the receiver understands CRC frames."""
-        data = compound(parts)
+        data = parts[0] if len(parts) == 1 else compound(parts)
         if compress_it and len(data) >= COMPRESS_FROM_BYTES:
             smaller = compressed(data)
             if len(smaller) < len(data):
@@ -90,11 +91,12 @@ class Sealer:
             data = bytes((HAS_CRC,)) + zlib.crc32(data).to_bytes(4, "big") + data
         if self.keyring is not None and self._verify_outgoing:
             data = security.encrypt(self.keyring.ciphers[0], data, self.label)
-        return self.label_header + data
+        return self.label_header + data if self.label_header else data
 
     def open(self, data: bytes) -> Iterable[bytes]:
         """The messages in a datagram, each with its type byte. Raises `WireError`, possibly after yielding some."""
-        data = self.remove_label(data)
+        if self.label or data[:1] == _LABELLED:
+            data = self.remove_label(data)
         if self.keyring is not None:
             try:
                 data = security.decrypt(self.keyring.ciphers, data, self.label)

@@ -15,7 +15,7 @@ from consulpy.memberlist.delegate import Delegate
 from consulpy.memberlist.evidence import TcpResult
 from consulpy.memberlist.member import Address, Member, State
 from consulpy.memberlist.members import Members
-from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, Suspect
+from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, PingEncoder, Suspect
 from consulpy.metrics.registry import NOTHING, Measures
 
 #: Lowest pmax of members that answer TCP pings, and of those that send nacks.
@@ -96,6 +96,7 @@ class Prober:
         self._sender = sender
         self._delegate = delegate
         self._log = log
+        self._own_pings = PingEncoder(*config.advertise, config.name)
         self._seq_no = 0
         self._next = 0
         #: Start of the last probe: the time of pings received since, without a look at the clock for each.
@@ -139,8 +140,9 @@ class Prober:
         probe = self._probe = _Probe(member, now_s)
         self._started_s = now_s
         self._by_seq[seq_no] = probe
-        interval_s = self._members.awareness.scale_s(config.probe_interval_s)
-        if interval_s > config.probe_interval_s:
+        interval_s = config.probe_interval_s
+        if self._members.awareness.score:
+            interval_s = self._members.awareness.scale_s(interval_s)
             self._metrics.incr("memberlist.degraded.probe")
         deadline_s = now_s + interval_s
         probe.timer = self._clock.callLater(
@@ -313,8 +315,7 @@ class Prober:
     # -- common
 
     def _ping(self, seq_no: int, node: str) -> bytes:
-        address, port = self._config.advertise
-        return Ping(seq_no, node, address, port, self._config.name).encode()
+        return self._own_pings.encode(seq_no, node)
 
     def _new_seq_no(self) -> int:
         self._seq_no = (self._seq_no + 1) & 0xFFFFFFFF
@@ -328,8 +329,9 @@ class Prober:
             self._probe = None
             if self._missed and self._running:
                 self._clock.callLater(0, self._probe_missed)
-        if probe.timer is not None and probe.timer.active():
-            probe.timer.cancel()
+        timer = probe.timer
+        if timer is not None and timer.active():
+            timer.cancel()
 
     def _probe_missed(self) -> None:
         if self._missed:

@@ -10,7 +10,8 @@ from typing import Final
 from consulpy.errors import MergeRefused
 from consulpy.memberlist.member import Member, State
 from consulpy.memberlist.members import Members
-from consulpy.memberlist.messages import Alive, Dead, NodeState, Suspect, encode_node
+from consulpy.memberlist.messages import Alive, Dead, Suspect
+from consulpy.memberlist.node_state import NodeState, node_of
 from consulpy.memberlist.stream import PushPull
 
 #: Number of members up to which push/pull happens in every interval.
@@ -28,8 +29,17 @@ class _Versions:
     __slots__ = ("alive", "all")
 
     def __init__(self, nodes: Sequence[Member | NodeState] = ()) -> None:
-        self.all = {node.vsn for node in nodes}
-        self.alive = {node.vsn for node in nodes if node.state == State.ALIVE}
+        self.all: set[tuple[int, ...]] = set()
+        self.alive: set[tuple[int, ...]] = set()
+        last: tuple[int, ...] | None = None
+        for node in nodes:
+            vsn, is_alive = node.vsn, node.state == State.ALIVE
+            if vsn is last and is_alive:  # nearly all are alive, and of one version
+                continue
+            self.all.add(vsn)
+            if is_alive:
+                self.alive.add(vsn)
+                last = vsn
 
 
 class PushPullState:
@@ -42,10 +52,7 @@ class PushPullState:
 
     def own_state(self) -> tuple[bytes, int]:
         """Our encoded nodes, and their number."""
-        encoded = [
-            encode_node(each.name, each.address, each.port, each.meta, each.incarnation, each.state, each.vsn)
-            for each in self._members
-        ]
+        encoded = [(each.node or node_of(each)).encode() for each in self._members]
         return b"".join(encoded), len(encoded)
 
     def check(self, remote: PushPull) -> None:
@@ -81,8 +88,12 @@ class PushPullState:
         members, me = self._members, self._members.config.name
         for node in nodes:
             known = members.by_name.get(node.name)
-            if known is not None and _is_known(known, node):
-                continue
+            if known is not None:
+                if known.node is node and not node.state:  # alive
+                    continue
+                if _is_known(known, node):
+                    known.node = node
+                    continue
             if node.state == State.ALIVE:
                 members.handle_alive(Alive(node.incarnation, node.name, node.address, node.port, node.meta, node.vsn))
             elif node.state == State.LEFT:

@@ -23,10 +23,9 @@ from consulpy.memberlist.messages import (
     Ack,
     Body,
     Err,
-    NodeState,
     Ping,
-    decode_node,
 )
+from consulpy.memberlist.node_state import NodeState, decode_nodes
 from consulpy.memberlist.packet import Sealer, compressed, decompressed
 
 #: Maximum bytes of a stream as received ...
@@ -40,6 +39,8 @@ DECOMPRESSED_MIN_BYTES: Final = 1024 * 1024
 COMPRESSED_MAX_BYTES: Final = 4 * 1024 * 1024
 #: Maximum nodes of a push/pull.
 NODES_MAX: Final = 1 << 17
+#: Bytes above which what has come of a push/pull is not searched for whole nodes again with each further part.
+_SEARCHED_MAX_BYTES: Final = 256 * 1024
 #: Malformed nodes of a push/pull that are skipped; with more the whole message is refused.
 BAD_NODES_MAX: Final = 100
 #: Bytes below which a stream is not compressed.
@@ -95,6 +96,8 @@ class MessageReader:
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
+        self._buffer_bytes = STREAM_MAX_BYTES
+        self._fed_bytes = 0
         self._unpacker = _unpacker(STREAM_MAX_BYTES)
         self._size = 0
         self._in_plaintext = False
@@ -114,6 +117,7 @@ class MessageReader:
         try:
             if not self._in_plaintext:
                 self._unpacker.feed(data)
+                self._fed_bytes += len(data)
             self._steps.send(None)
         except StopIteration as end:
             self.message = end.value
@@ -167,9 +171,15 @@ class MessageReader:
         if not plain:
             raise WireError("an empty message")
         self._in_plaintext = True
-        self._unpacker = _unpacker(len(plain))
-        self._unpacker.feed(plain[1:])
+        self._buffer_bytes = len(plain)
+        self._restart(plain[1:])
         return plain[0]
+
+    def _restart(self, data: bytes) -> None:
+        """Go on with `data` in place of what is left."""
+        self._unpacker = _unpacker(self._buffer_bytes)
+        self._unpacker.feed(data)
+        self._fed_bytes = len(data)
 
     def _body(self, kind: int) -> Generator[None, None, StreamMessage]:
         if kind == PUSH_PULL:
@@ -188,20 +198,38 @@ class MessageReader:
         count = header.whole(b"Nodes", NODES_MAX)
         length = header.whole(b"UserStateLen", STREAM_MAX_BYTES)
         found = PushPull(header.flag(b"Join"))
-        unpack = self._unpacker.unpack
-        for _ in range(count):
+        self._take_nodes(found.nodes, count)
+        has_come = False
+        while len(found.nodes) + len(found.bad_nodes) < count:
             try:
-                raw = unpack()
+                raw = self._unpacker.unpack()
             except msgpack.OutOfData:
-                raw = yield from self._value()
+                yield from self._more()
+                has_come = True
+                continue
             try:
-                found.nodes.append(decode_node(raw))
+                found.nodes.append(NodeState.decode(raw))
             except WireError as error:  # the other nodes are merged
                 found.bad_nodes.append(str(error))
                 if len(found.bad_nodes) > BAD_NODES_MAX:
                     raise
+            if has_come and self._left_bytes <= _SEARCHED_MAX_BYTES:
+                has_come = False
+                self._take_nodes(found.nodes, count - len(found.bad_nodes))
         found.user_state = yield from self._bytes(length)
         return found
+
+    @property
+    def _left_bytes(self) -> int:
+        """What has come and was not read."""
+        left: int = self._fed_bytes - self._unpacker.tell()
+        return left
+
+    def _take_nodes(self, nodes: list[NodeState], count: int) -> None:
+        """Read nodes that have come whole, until there are fewer than `count`: `decode_nodes`."""
+        if count - len(nodes) > 1:
+            data = bytes(self._unpacker.read_bytes(self._left_bytes))
+            self._restart(decode_nodes(data, count - len(nodes), nodes))
 
     def _kind(self) -> Generator[None, None, int]:
         return (yield from self._bytes(1))[0]

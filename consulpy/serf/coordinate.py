@@ -5,10 +5,11 @@ tests/vectors/gossip/coordinates.json. All times are seconds.
 """
 
 import math
+import struct
 from functools import reduce
 from operator import add
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from consulpy.codec.msgpack import unpack
 from consulpy.errors import WireError
@@ -33,39 +34,70 @@ class BadCoordinate(WireError):
     """A coordinate or round trip time that is invalid."""
 
 
+#: The payload of an ack as every agent sends it: texts and markers of msgpack, a float after each.
+_MARKERS: Final = (
+    b"\x01\x84\xaaAdjustment\xcb",
+    b"\xa5Error\xcb",
+    b"\xa6Height\xcb",
+    b"\xa3Vec\x98\xcb",
+    *[b"\xcb"] * 7,
+)
+_PAYLOAD: Final = struct.Struct(">" + "".join(f"{len(marker)}sd" for marker in _MARKERS))
+
+
 def encode_ack(coordinate: Coord) -> bytes:
-    """Encode an ack's payload: version and coordinate."""
-    return bytes((PING_VERSION,)) + coordinate.pack()
+    """Encode an ack's payload: version and coordinate, of `DIMENSIONS` dimensions."""
+    m, vec = _MARKERS, coordinate.vec
+    a, b, c, d, e, f, g, h = vec
+    return _PAYLOAD.pack(
+        m[0],
+        coordinate.adjustment,
+        m[1],
+        coordinate.error,
+        m[2],
+        coordinate.height,
+        m[3],
+        a,
+        b"\xcb",
+        b,
+        b"\xcb",
+        c,
+        b"\xcb",
+        d,
+        b"\xcb",
+        e,
+        b"\xcb",
+        f,
+        b"\xcb",
+        g,
+        b"\xcb",
+        h,
+    )
 
 
 def decode_ack(payload: bytes) -> Coord | None:
     """Decode an ack's payload; None without a coordinate. Raises `WireError` for another version or a malformed one."""
     if not payload:
         return None
+    if len(payload) == _PAYLOAD.size:
+        values = _PAYLOAD.unpack(payload)
+        if values[::2] == _MARKERS:
+            adjustment, error, height, *vec = values[1::2]
+            return Coord(vec, error, adjustment, height)
     if payload[0] != PING_VERSION:
         raise WireError(f"unsupported ping version {payload[0]}")
     raw = unpack(payload[1:])
     if not isinstance(raw, dict) or b"Vec" not in raw:
         raise WireError("a coordinate without a vector")
-    return _fast_coordinate(raw) or Coord.from_wire(raw)
-
-
-def _fast_coordinate(raw: dict[Any, Any]) -> Coord | None:
-    """What every agent sends, one in each ack: numbers that are all floats; None: anything else."""
-    vec, error = raw[b"Vec"], raw.get(b"Error")
-    adjustment, height = raw.get(b"Adjustment"), raw.get(b"Height")
-    if type(vec) is list and type(error) is float and type(adjustment) is float and type(height) is float:
-        for number in vec:
-            if type(number) is not float:
-                return None
-        return Coord(vec, error, adjustment, height)
-    return None
+    return Coord.from_wire(raw)
 
 
 def is_valid(coordinate: Coord) -> bool:
     """Whether all of its numbers are finite."""
+    if math.isfinite(sum(coordinate.vec) + coordinate.error + coordinate.adjustment + coordinate.height):
+        return True
     numbers = (*coordinate.vec, coordinate.error, coordinate.adjustment, coordinate.height)
-    return math.isfinite(sum(numbers)) or all(map(math.isfinite, numbers))  # finite ones may have an infinite sum
+    return all(map(math.isfinite, numbers))  # finite ones may have an infinite sum
 
 
 def is_compatible(coordinate: Coord) -> bool:
@@ -99,6 +131,10 @@ class CoordinateClient:
         """A copy of the local coordinate."""
         return _copy(self._coord)
 
+    def encode_ack(self) -> bytes:
+        """The local coordinate as the payload of an ack."""
+        return encode_ack(self._coord)
+
     def distance_to_s(self, other: Coord) -> float:
         """Estimated round trip time to `other` in seconds."""
         return distance_s(self._coord, other)
@@ -107,8 +143,8 @@ class CoordinateClient:
         """Drop the latency samples of a member that was reaped."""
         self._latencies.pop(name, None)
 
-    def update(self, name: str, other: Coord, rtt_s: float) -> Coord:
-        """Update by a round trip of `rtt_s` to member `name` at `other`; the new coordinate. Raises `BadCoordinate`."""
+    def update(self, name: str, other: Coord, rtt_s: float) -> None:
+        """Update by a round trip of `rtt_s` to member `name` at `other`. Raises `BadCoordinate`."""
         if not is_compatible(other):
             raise BadCoordinate("dimensions aren't compatible")
         if not is_valid(other):
@@ -127,7 +163,6 @@ class CoordinateClient:
         if not is_valid(self._coord):
             self.resets += 1
             self._coord = Coord()
-        return self.coordinate
 
     def _filter_latency(self, name: str, rtt_s: float) -> float:
         """The median of the member's last three round trip times."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from consulpy.errors import ConfigError, WireError
-from consulpy.serf.coordinate import decode_ack, encode_ack
+from consulpy.serf.coordinate import decode_ack
 from consulpy.serf.interface import LocalSerf
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import member_of
@@ -179,7 +179,7 @@ class SerfDelegate:
     def ack_payload(self) -> bytes:
         """The encoded local coordinate."""
         client = self._serf.coordinates
-        return b"" if client is None else encode_ack(client.coordinate)
+        return b"" if client is None else client.encode_ack()
 
     def notify_ping_complete(self, member: "Node", rtt_s: float, payload: bytes) -> None:
         """Update the local coordinate by a measured round trip. Raises `WireError` for an invalid coordinate."""

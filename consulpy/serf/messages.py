@@ -9,8 +9,9 @@ import dataclasses
 from dataclasses import field
 from typing import Any, ClassVar, Final, Self
 
+from consulpy.codec.coerce import as_int, as_map
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.codec.msgpack import pack, unpack, unpack_from
+from consulpy.codec.msgpack import pack, text, unpack, unpack_from
 from consulpy.codec.record import Record, camel, go
 from consulpy.errors import WireError
 
@@ -105,6 +106,15 @@ class PastEvents(Struct):
     events: list[PastEvent] | None = None
 
 
+def _ltimes(value: Any) -> dict[str, int]:
+    """Lamport times by name, one of each member. Raises `WireError`."""
+    if type(value) is dict and set(map(type, value)) == {bytes} and set(map(type, value.values())) == {int}:
+        names = text(b"\0".join(value)).split("\0")  # several times as fast as name by name
+        if len(names) == len(value):  # no name has a zero byte in it
+            return dict(zip(names, value.values(), strict=True))
+    return as_map(value, as_int)
+
+
 @dataclass(slots=True)
 class PushPull(Message):
     """User state of a push/pull: clocks, status times, left members, recent user events (slots may be nil)."""
@@ -113,7 +123,7 @@ class PushPull(Message):
     UNSIGNED: ClassVar[dict[str, int]] = {"ltime": 64, "event_ltime": 64, "query_ltime": 64}
 
     ltime: int = go("LTime", default=0)
-    status_ltimes: dict[str, int] | None = go("StatusLTimes", default_factory=dict)
+    status_ltimes: dict[str, int] | None = go("StatusLTimes", decode=_ltimes, default_factory=dict)
     left_members: list[str] | None = field(default_factory=list)
     event_ltime: int = go("EventLTime", default=0)
     events: list[PastEvents | None] | None = field(default_factory=list)

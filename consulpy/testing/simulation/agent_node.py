@@ -16,7 +16,7 @@ from consulpy.config.schema import RuntimeConfig
 from consulpy.connections import UNLIMITED, ConnectionTable
 from consulpy.dns.cache import CacheableAnswer
 from consulpy.dns.transport import DnsService
-from consulpy.memberlist.messages import NodeState
+from consulpy.memberlist.node_state import NodeState
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 from consulpy.serf.machine import Serf
 from consulpy.testing.simulation.clock import NodeClock

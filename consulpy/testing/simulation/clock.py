@@ -3,8 +3,10 @@
 (`twisted.internet.task.Clock` sorts all its calls at each `callLater`.)
 """
 
-import heapq
 from collections.abc import Callable
+from heapq import heapify
+from heapq import heappop as _pop
+from heapq import heappush as _push
 from typing import Any, Final
 
 #: Ratio of cancelled to active timers above which the heap is cleaned.
@@ -77,7 +79,8 @@ class HeapClock:
 
     def __init__(self) -> None:
         self._now_s = 0.0
-        self._heap: list[tuple[float, int, HeapTimer]] = []
+        #: When a call is due, its number, its timer; without a timer the call itself.
+        self._heap: list[tuple[float, int, HeapTimer | None, Callable[..., object] | None, tuple[Any, ...]]] = []
         self._count = 0
         self._garbage = 0
         #: Number of calls made.
@@ -96,10 +99,16 @@ class HeapClock:
     ) -> HeapTimer:
         """Call `callable` after `delay` virtual seconds."""
         assert delay >= 0
-        timer = HeapTimer(self, self._now_s + delay, callable, args, kw)
-        self._count += 1
-        heapq.heappush(self._heap, (timer.at_s, self._count, timer))
+        at_s = self._now_s + delay
+        timer = HeapTimer(self, at_s, callable, args, kw)
+        self._count = count = self._count + 1
+        _push(self._heap, (at_s, count, timer, None, ()))
         return timer
+
+    def post(self, delay: float, call: Callable[..., object], *arguments: Any) -> None:
+        """The same without a timer, for what is never cancelled: a packet on its way."""
+        self._count = count = self._count + 1
+        _push(self._heap, (self._now_s + delay, count, None, call, arguments))
 
     def advance(self, seconds: float) -> None:
         """Advance time by `seconds`, making all due calls in order."""
@@ -107,29 +116,41 @@ class HeapClock:
 
     def advance_to(self, until_s: float) -> None:
         """Advance time to `until_s`."""
-        pop = heapq.heappop
-        while self._heap and self._heap[0][0] <= until_s:
-            at_s, _, timer = pop(self._heap)
+        heap = self._heap
+        while heap and heap[0][0] <= until_s:
+            at_s, _, timer, call, arguments = _pop(heap)
+            if timer is None:
+                assert call is not None
+                self._now_s = at_s
+                self.calls += 1
+                call(*arguments)
+                continue
             call, timer._call = timer._call, None
             if call is None:
                 self._garbage -= 1
                 continue
             self._now_s = at_s
             self.calls += 1
-            call(*timer._arguments, **timer._named)
+            if timer._named:
+                call(*timer._arguments, **timer._named)
+            else:
+                call(*timer._arguments)
         self._now_s = max(until_s, self._now_s)
 
     def step(self, until_s: float) -> bool:
         """Make the next call that is due by `until_s`; without one, time is `until_s` and the result False."""
         while self._heap and self._heap[0][0] <= until_s:
-            at_s, _, timer = heapq.heappop(self._heap)
-            call, timer._call = timer._call, None
+            at_s, _, timer, call, arguments = _pop(self._heap)
+            named: dict[str, Any] = {}
+            if timer is not None:
+                call, timer._call = timer._call, None
+                arguments, named = timer._arguments, timer._named
             if call is None:
                 self._garbage -= 1
                 continue
             self._now_s = max(at_s, self._now_s)
             self.calls += 1
-            call(*timer._arguments, **timer._named)
+            call(*arguments, **named)
             return True
         self._now_s = max(until_s, self._now_s)
         return False
@@ -145,15 +166,15 @@ class HeapClock:
 
     def cancel_of(self, owner: object) -> None:
         """Cancel all calls of an owner."""
-        for _, _, timer in list(self._heap):
-            if timer.owner is owner and timer._call is not None:
+        for _, _, timer, _, _ in list(self._heap):
+            if timer is not None and timer.owner is owner and timer._call is not None:
                 timer.cancel()
 
     def _cancelled(self) -> None:
         self._garbage += 1
         if self._garbage > 1000 and self._garbage > _GARBAGE * (len(self._heap) - self._garbage):
-            self._heap[:] = [entry for entry in self._heap if entry[2].active()]
-            heapq.heapify(self._heap)
+            self._heap[:] = [entry for entry in self._heap if entry[2] is None or entry[2].active()]
+            heapify(self._heap)
             self._garbage = 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.machine import Memberlist
 from consulpy.memberlist.member import Address, JoinTarget, Member, State
-from consulpy.memberlist.messages import NodeState
+from consulpy.memberlist.node_state import NodeState
 from consulpy.testing.simulation.clock import HeapClock, NodeClock
 from consulpy.testing.simulation.network import Conditions, Host, Network
 

@@ -12,7 +12,7 @@ from consulpy.agent.report import timeline
 from consulpy.config.schema import RuntimeConfig
 from consulpy.diagnosis.member import MemberDiagnosis
 from consulpy.memberlist.member import JoinTarget
-from consulpy.memberlist.messages import NodeState
+from consulpy.memberlist.node_state import NodeState
 from consulpy.serf.machine import Serf
 from consulpy.testing.simulation.clock import NodeClock
 from consulpy.testing.simulation.disk import InlineDisk

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Final, Protocol
 
-from consulpy.clock import Clock
 from consulpy.errors import WireError
 from consulpy.memberlist.delegate import StreamReader
 from consulpy.memberlist.evidence import ExchangeError, ExchangeTimeout, TcpResult
 from consulpy.memberlist.incoming import IncomingStream
 from consulpy.memberlist.member import Address
+from consulpy.testing.simulation.clock import HeapClock
 
 #: When TCP sends a lost SYN, and lost data, again the first time, in seconds (RFC 6298; Linux's least); then doubled.
 SYN_AGAIN_S: Final = 1.0
@@ -51,7 +51,7 @@ class Machine(Protocol):
 class Network:
     """All hosts of a simulation."""
 
-    def __init__(self, clock: Clock, seed: int | str, conditions: Conditions | None = None) -> None:
+    def __init__(self, clock: HeapClock, seed: int | str, conditions: Conditions | None = None) -> None:
         self.clock = clock
         self.rng = Random(seed)
         self.conditions = conditions or Conditions()
@@ -61,7 +61,8 @@ class Network:
         self._side: dict[str, int] = {}
         #: Datagrams and streams that are dropped on their way: source, destination, whether by UDP.
         self._drops: set[tuple[str, str, bool]] = set()
-        self._is_whole = True
+        #: Whether all reach each other: there is no partition and no drop.
+        self.is_whole = True
         #: How late a host handles what arrives, in seconds, by IP address; others are in time.
         self.late_s: dict[str, float] = {}
         #: Number of datagrams sent, and of those lost; bytes in datagrams and streams.
@@ -76,33 +77,33 @@ class Network:
     def partition(self, *sides: Iterable[str]) -> None:
         """Let only hosts (IP addresses) in the same group reach each other; hosts in no group form one of their own."""
         self._side = {address: number for number, side in enumerate(sides, 1) for address in side}
-        self._is_whole = False
+        self.is_whole = False
 
     def cut(self, addresses: Iterable[str]) -> None:
         """Cut these hosts (IP addresses) off from all others, beside the partitions that there are."""
         self._side = {address: 2 * side for address, side in self._side.items()}
         for address in addresses:
             self._side[address] = self._side.get(address, 0) + 1
-        self._is_whole = False
+        self.is_whole = False
 
     def drop(self, source: str, destination: str, *, udp: bool) -> None:
         """Drop all datagrams (else: all of TCP) from one host to another (IP addresses); one way."""
         self._drops.add((source, destination, udp))
-        self._is_whole = False
+        self.is_whole = False
 
     def heal(self) -> None:
         """End partitions and drops."""
         self._side = {}
         self._drops.clear()
-        self._is_whole = True
+        self.is_whole = True
 
     def reaches(self, source: Address, destination: Address) -> bool:
         """Whether datagrams from `source` reach `destination`."""
-        return self._is_whole or self.passes(source[0], destination[0], udp=True)
+        return self.is_whole or self.passes(source[0], destination[0], udp=True)
 
     def connects(self, source: str, destination: str) -> bool:
         """Whether TCP works between two IP addresses: both ways are needed."""
-        return self._is_whole or (
+        return self.is_whole or (
             self.passes(source, destination, udp=False) and self.passes(destination, source, udp=False)
         )
 
@@ -148,20 +149,25 @@ class Host:
         network, conditions = self._network, self._network.conditions
         if self.machine is None:
             return False
-        copies = 2 if conditions.duplication and network.rng.random() < conditions.duplication else 1
+        random = network.rng.random
+        copies = 2 if conditions.duplication and random() < conditions.duplication else 1
         for _ in range(copies):
             network.sent += 1
             network.bytes += len(data)
-            if conditions.loss and network.rng.random() < conditions.loss:
+            if conditions.loss and random() < conditions.loss:
                 network.lost += 1
             else:
-                network.clock.callLater(network.delay_s(), self._deliver, destination, data)
+                least_s = conditions.delay_least_s
+                delay_s = least_s + random() * (conditions.delay_most_s - least_s)  # as `delay_s`
+                network.clock.post(delay_s, self._deliver, destination, data)
         return True
 
     def _deliver(self, destination: Address, data: bytes) -> None:
         network = self._network
         receiver = network.hosts.get(destination)
-        if receiver is None or receiver.machine is None or not network.reaches(self.address, destination):
+        if receiver is None or receiver.machine is None:
+            return
+        if not network.is_whole and not network.reaches(self.address, destination):
             return
         if network.late_s and destination[0] in network.late_s:
             network.clock.callLater(network.late_s[destination[0]], receiver._handle, data, self.address)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred
 
 from consulpy.config.schema import RuntimeConfig
-from consulpy.memberlist.messages import NodeState
+from consulpy.memberlist.node_state import NodeState
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.machine import Serf
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from consulpy.config.schema import RuntimeConfig
 from consulpy.memberlist.member import Member, State
-from consulpy.memberlist.messages import NodeState
+from consulpy.memberlist.node_state import NodeState, shared
 from consulpy.rpc.server_metadata import agent_tags
 from consulpy.serf.machine import Serf
 from consulpy.serf.membership import member_of
@@ -35,7 +35,6 @@ def make_nodes(
 ) -> dict[str, Node]:
     """The nodes by name, not started. `folder`: where servers of whole agents have their data."""
     clock = network.clock
-    assert isinstance(clock, HeapClock)
     nodes: dict[str, Node] = {}
     for config in configs:
         own_clock = NodeClock(clock)
@@ -54,7 +53,7 @@ def settle(nodes: dict[str, Node], clock: HeapClock, *, joined: bool) -> float:
 
     `joined`: they know each other then, and servers have a leader; otherwise they are alone, and begin to join at 0.
     """
-    members = [first_state(node.config) for node in nodes.values()] if joined else []
+    members = [shared(first_state(node.config)) for node in nodes.values()] if joined else []
     templates = [
         member_of(Member(each.name, each.address, each.port, each.meta, each.vsn, each.incarnation, State.ALIVE, 0.0))
         for each in members

@@ -16,7 +16,8 @@ from consulpy.errors import WireError
 from consulpy.memberlist import messages
 from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.keyring import Keyring
-from consulpy.memberlist.messages import Ack, Alive, Dead, Err, IndirectPing, Nack, NodeState, Ping, Suspect
+from consulpy.memberlist.messages import Ack, Alive, Dead, Err, IndirectPing, Nack, Ping, Suspect
+from consulpy.memberlist.node_state import NodeState
 from consulpy.memberlist.packet import Sealer, compound, compressed
 from consulpy.memberlist.stream import MessageReader, PushPull, encode_nodes, push_pull
 from tests.harness.effort import cases

@@ -7,7 +7,8 @@ import pytest
 from consulpy.errors import MergeRefused
 from consulpy.memberlist.exchange import MERGE_NODES
 from consulpy.memberlist.member import Member, State
-from consulpy.memberlist.messages import Alive, Dead, Err, NodeState, Suspect
+from consulpy.memberlist.messages import Alive, Dead, Err, Suspect
+from consulpy.memberlist.node_state import NodeState
 from consulpy.memberlist.stream import MessageReader, PushPull, encode_nodes, push_pull
 from tests.harness.memberlist import VSN, LoneMemberlist
 

@@ -230,3 +230,23 @@ def test_a_message_that_is_cut_short_is_an_error(message: Message, data: st.Data
 def test_random_bytes_are_a_message_or_an_error(data: bytes) -> None:
     with contextlib.suppress(WireError):
         decode(data)
+
+
+@pytest.mark.parametrize(
+    ("raw", "ltimes"),
+    [
+        ({b"a": 1, b"\xc3": 2, b"\xff\xc3": 2**64 - 1}, {"a": 1, "\udcc3": 2, "\udcff\udcc3": 2**64 - 1}),
+        ({b"a\0b": 1, b"c": 2}, {"a\0b": 1, "c": 2}),
+        ({b"": 1, b"\0": 2}, {"": 1, "\0": 2}),
+        ({b"a": None}, {"a": None}),
+        ({}, {}),
+    ],
+)
+def test_names_of_a_push_pull_may_be_any_bytes(raw: dict[bytes, int | None], ltimes: dict[str, int | None]) -> None:
+    assert PushPull.from_wire({b"StatusLTimes": raw}).status_ltimes == ltimes
+
+
+@pytest.mark.parametrize("raw", [{b"a": b"1"}, {b"a": True}, {1: 1}, [b"a"], 1])
+def test_times_of_a_push_pull_are_integers_by_name(raw: object) -> None:
+    with pytest.raises(WireError, match="StatusLTimes"):
+        PushPull.from_wire({b"StatusLTimes": raw})
