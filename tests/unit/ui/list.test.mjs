@@ -1,7 +1,7 @@
 /** Filter, order and stillness of lists. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { filterRows, hold, parseFilter, sortRows, windowOf } from '../../../consulpy/ui/static/assets/list.js';
+import { filterRows, hold, isCovered, parseFilter, sortRows, windowOf } from '../../../consulpy/ui/static/assets/list.js';
 
 const row = (name, state, tag = [], node = []) => ({
   key: name,
@@ -65,6 +65,17 @@ test('only the rows in sight are drawn, wherever one is', () => {
   const { from, to } = windowOf(5000, 36000, 800, 36);
   assert.ok(from <= 1000 && to >= 1023 && to - from < 60);
   assert.deepEqual(windowOf(5000, 1e9, 800, 36), { from: 4999, to: 5000 });
+});
+
+test('a few rows of scrolling need no drawing, a page does', () => {
+  const drawn = windowOf(5000, 36000, 800, 36);
+  const isStill = (rows) => isCovered(drawn, 5000, 36000 + rows * 36, 800, 36);
+  assert.deepEqual([0, 1, 6, -6].map(isStill), [true, true, true, true]);
+  assert.deepEqual([8, -8, 30, -1000].map(isStill), [false, false, false, false]);
+  for (const offset of [0, 100, 1e9]) {
+    assert.ok(isCovered(windowOf(5000, offset, 800, 36), 5000, offset, 800, 36), 'also at both ends');
+  }
+  assert.ok(isCovered(windowOf(40, 0, 800, 36), 40, 500, 800, 36), 'a short list is drawn whole');
 });
 
 test('names are compared once for all filters of the same rows', () => {

@@ -94,3 +94,9 @@ export function windowOf(total, offsetPx, heightPx, rowPx, extra = 10) {
   const from = Math.min(Math.max(0, Math.floor(offsetPx / rowPx) - extra), Math.max(0, total - 1));
   return { from, to: Math.min(total, Math.max(from + 1, Math.ceil((offsetPx + heightPx) / rowPx) + extra)) };
 }
+
+/** Whether what is drawn, `{from, to}`, still has all rows in sight and `margin` more at each end. */
+export function isCovered(drawn, total, offsetPx, heightPx, rowPx, margin = 4) {
+  const { from, to } = windowOf(total, offsetPx, heightPx, rowPx, margin);
+  return drawn.from <= from && to <= drawn.to;
+}

@@ -2,7 +2,7 @@
 
 import { html, nothing, state, styled } from './parts.js';
 import { repeat } from './vendor/lit-html/directives/repeat.js';
-import { filterRows, hold, sortRows, windowOf } from './list.js';
+import { filterRows, hold, isCovered, sortRows, windowOf } from './list.js';
 import { count } from './words.js';
 
 const MARK_MS = 2000;
@@ -29,6 +29,7 @@ export class Table {
     this.shown = [];
     this.waiting = 0;
     this._rows = null;
+    this._counts = new Map();
     this._settings = '';
     this._order = null;
     this._marks = new Map();
@@ -61,6 +62,7 @@ export class Table {
     const isOther = settings !== this._settings;
     const statuses = status ? status.split(',') : [];
     const wanted = sortRows(filterRows(rows, filter, statuses), this.how.columns, sort, rows, this.how.order);
+    if (rows !== this._rows) this._count(rows);
     this._noteChanges(rows);
     this.total = rows.length;
     this._fresh = wanted;
@@ -82,6 +84,12 @@ export class Table {
     }
     this._order = this.shown.map((row) => row.key);
     this._look();
+  }
+
+  _count(rows) {
+    this._counts = new Map();
+    for (const row of rows)
+      for (const word of row.states ?? [row.state]) this._counts.set(word, (this._counts.get(word) ?? 0) + 1);
   }
 
   _noteChanges(rows) {
@@ -115,10 +123,14 @@ export class Table {
     this.view.draw();
   }
 
+  /** Where the page stands: how many rows there are, the pixels above those in sight, pixels in sight, pixels of a row. */
+  get _sight() {
+    const top = this._body ? -this._body.getBoundingClientRect().top : 0;
+    return [this.shown.length, Math.max(0, top), innerHeight, rowHeight()];
+  }
+
   _look() {
-    const body = this._body;
-    const top = body ? -body.getBoundingClientRect().top : 0;
-    this._window = windowOf(this.shown.length, Math.max(0, top), innerHeight, rowHeight());
+    this._window = windowOf(...this._sight);
   }
 
   _scrolled() {
@@ -126,10 +138,10 @@ export class Table {
     this._isLooking = true;
     requestAnimationFrame(() => {
       this._isLooking = false;
-      const { from, to } = this._window;
-      this._look();
-      const isSame = from === this._window.from && to === this._window.to;
-      if (!isSame) this.view.drawNow();
+      const sight = this._sight;
+      if (isCovered(this._window, ...sight)) return; // a drawing for some rows, not for each
+      this._window = windowOf(...sight);
+      this.view.drawNow();
     });
   }
 
@@ -177,9 +189,7 @@ export class Table {
   tools(extra = nothing) {
     const { filter, status } = this.view.settings(['filter', 'status']);
     const pressed = new Set((status || '').split(','));
-    const counts = new Map();
-    for (const row of this._rows ?? [])
-      for (const word of row.states ?? [row.state]) counts.set(word, (counts.get(word) ?? 0) + 1);
+    const counts = this._counts;
     const type = (event) => this.view.set({ filter: event.target.value }, true);
     const label = `Filter ${this.how.many ?? `${this.how.one}s`}`;
     const states = this.how.states ?? [];
