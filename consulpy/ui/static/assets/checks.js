@@ -1,11 +1,13 @@
 /** Health checks: each a section with its whole output. */
 
-import { copyText, facts, html, name, nothing, outward, state } from './parts.js';
+import { copyText, facts, firstOf, html, name, nothing, outward, state } from './parts.js';
 import { bytes, checkState, rank, visible, visibleLines } from './words.js';
 
 /** So much of an output is drawn at once; the rest on request. */
 const OUTPUT_MAX = 20000;
 const FOLD_ABOVE = 4;
+/** So many checks are drawn at once. */
+const MOST = 50;
 
 const failingFirst = (a, b) => rank(checkState(a.Status)) - rank(checkState(b.Status)) || (a.Name < b.Name ? -1 : 1);
 
@@ -47,7 +49,7 @@ function one(view, check, isOpen) {
 export function checkSections(view, checks) {
   if (!checks.length) return html`<p class="muted">No checks. A service without checks counts as passing.</p>`;
   const isMany = checks.length > FOLD_ABOVE;
-  return [...checks]
-    .sort(failingFirst)
-    .map((check) => one(view, check, checkState(check.Status) !== 'passing' || !isMany));
+  const sorted = [...checks].sort(failingFirst);
+  const isOpen = (check) => checkState(check.Status) !== 'passing' || !isMany;
+  return firstOf(view, 'checks', sorted, (some) => some.map((check) => one(view, check, isOpen(check))), MOST);
 }

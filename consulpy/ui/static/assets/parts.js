@@ -122,6 +122,17 @@ export function shown(view, feed, draw) {
   return loading();
 }
 
+/** The first `most` of a long list, drawn by `draw`, and a button for the others; `name`: what the view remembers that by. */
+export function firstOf(view, name, items, draw, most = 100) {
+  const isCut = items.length > most && !view.state[`all ${name}`];
+  const showAll = () => {
+    view.state[`all ${name}`] = true;
+    view.draw();
+  };
+  return html`${draw(isCut ? items.slice(0, most) : items)}
+    ${isCut ? html`<p><button type="button" @click=${showAll}>Show all ${items.length}</button> <span class="muted">the first ${most} are shown</span></p>` : nothing}`;
+}
+
 /** Text with a button that copies it as it is, marks and all. */
 export function copyable(view, raw, shownText = visible(raw), label = 'Copy') {
   const copy = () => copyText(view, raw);

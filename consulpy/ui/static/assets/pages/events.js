@@ -1,6 +1,6 @@
 /** User events and changes of members, newest first, as they come. */
 
-import { html, moment, name, nothing, refused, sameOnCommandLine, to as anchor } from '../parts.js';
+import { firstOf, html, moment, name, nothing, refused, sameOnCommandLine, to as anchor } from '../parts.js';
 import { to } from '../routes.js';
 import { happened } from '../timeline.js';
 import { fromBase64 } from '../bytes.js';
@@ -48,7 +48,7 @@ export default {
       <p class="muted">What this agent has seen; an event has no time of its own: it is when it came while this page was open.</p>
       ${events.error?.status === 403 ? refused(view.route.dc, events.error) : nothing}
       ${changes.error?.status === 404 ? html`<p class="note">This agent has no timeline of its members: only user events are shown.</p>` : nothing}
-      ${seen.length ? html`<ol class="timeline" aria-label="Events">${seen.map((each) => line(view, each))}</ol>` : html`<p>Nothing yet.</p><pre tabindex="0">consulpy event -name=deploy payload</pre>`}
+      ${seen.length ? firstOf(view, 'events', seen, (some) => html`<ol class="timeline" aria-label="Events">${some.map((each) => line(view, each))}</ol>`) : html`<p>Nothing yet.</p><pre tabindex="0">consulpy event -name=deploy payload</pre>`}
       ${sameOnCommandLine(['consulpy monitor', '/v1/event/list'], ['', '/v1/agent/timeline'])}`;
   },
 };

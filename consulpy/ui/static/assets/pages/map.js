@@ -13,7 +13,7 @@ const path = (dc) => withQuery('/v1/coordinate/nodes', { dc });
 const [WIDTH, HEIGHT, EDGE] = [900, 420, 48];
 /** Names are drawn up to this many nodes, points up to the second number. */
 const NAMES_MAX = 40;
-const POINTS_MAX = 600;
+const POINTS_MAX = 400;
 
 const columns = [
   {

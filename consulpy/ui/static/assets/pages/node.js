@@ -4,6 +4,7 @@ import {
   action,
   facts,
   failure,
+  firstOf,
   html,
   metadata,
   name,
@@ -77,8 +78,12 @@ function services(view, node, isDead) {
             .map((check) => checkState(check.Status)),
         );
   const rows = found.map((service) => [stateOf(service), service]).sort((a, b) => rank(a[0]) - rank(b[0]));
-  return html`<ul class="plain" aria-label="Service instances">
-    ${rows.slice(0, 500).map(
+  return firstOf(
+    view,
+    'services',
+    rows,
+    (some) => html`<ul class="plain" aria-label="Service instances">
+    ${some.map(
       ([
         word,
         service,
@@ -86,8 +91,8 @@ function services(view, node, isDead) {
       <bdi class="mono">${visible(hostPort(service.Address || node.Address, service.Port))}</bdi>
       ${(service.Tags ?? []).map((tag) => html`<span class="tag">${name(tag)}</span> `)}</li>`,
     )}
-    ${rows.length > 500 ? html`<li class="muted">and ${rows.length - 500} more</li>` : nothing}
-  </ul>`;
+  </ul>`,
+  );
 }
 
 function trips(view) {
@@ -106,7 +111,7 @@ function sessions(view) {
     return note('No address of the API can hold this name, so its sessions cannot be asked for.');
   return shown(view, view.feeds.sessions, (body) =>
     body?.length
-      ? html`<ul class="plain">${body.map((each) => html`<li>${anchor(`${to.section(view.route.dc, 'sessions')}?filter=${encodeURIComponent(each.ID)}`, html`<span class="mono">${name(each.ID)}</span>`)} ${name(each.Name)} <span class="muted">${each.Behavior} ${each.TTL}</span></li>`)}</ul>`
+      ? firstOf(view, 'sessions', body, (some) => html`<ul class="plain">${some.map((each) => html`<li>${anchor(`${to.section(view.route.dc, 'sessions')}?filter=${encodeURIComponent(each.ID)}`, html`<span class="mono">${name(each.ID)}</span>`)} ${name(each.Name)} <span class="muted">${each.Behavior} ${each.TTL}</span></li>`)}</ul>`)
       : html`<p class="muted">It holds no session.</p>`,
   );
 }

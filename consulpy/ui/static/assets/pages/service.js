@@ -1,6 +1,6 @@
 /** One service: its instances, tags and intentions. */
 
-import { html, link, name, nothing, sameOnCommandLine, shown, state, tabs, to as anchor } from '../parts.js';
+import { firstOf, html, link, name, nothing, sameOnCommandLine, shown, state, tabs, to as anchor } from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { withQuery } from '../api.js';
@@ -71,13 +71,15 @@ function tagList(view, instances) {
     for (const tag of Service.Tags ?? []) counts.set(tag, (counts.get(tag) ?? 0) + 1);
   if (!counts.size) return html`<p class="muted">No instance has a tag.</p>`;
   const { dc, name: service } = view.route;
-  return html`<ul class="plain">
-    ${[...counts].sort().map(
+  const all = [...counts].sort();
+  const list = (some) => html`<ul class="plain">
+    ${some.map(
       ([tag, number]) => html`<li>
       <a href=${link(`${to.service(dc, service)}?filter=${encodeURIComponent(`tag:${tag}`)}`)}>${name(tag)}</a> <span class="muted">${number} of ${count(instances.length, 'instance')}</span>
     </li>`,
     )}
   </ul>`;
+  return firstOf(view, 'tags', all, list);
 }
 
 function intentions(view) {
