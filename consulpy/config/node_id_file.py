@@ -21,12 +21,13 @@ def node_id(data_dir: str | None, wanted: str, machine_id: str = "") -> str:
         return wanted.lower() or _of_machine(machine_id) or str(uuid.uuid4())
     path = Path(data_dir) / "node-id"
     try:
-        stored = path.read_text(encoding="ascii", errors="replace").strip().lower() if path.exists() else ""
+        exists = path.exists()
+        stored = path.read_text(encoding="ascii", errors="replace").strip().lower() if exists else ""
     except OSError as error:
         raise ConfigError(f"failed to setup node ID: cannot read {path}: {error.strerror}") from None
     if wanted:
         chosen = wanted.lower()
-    elif stored and not is_node_id(stored):
+    elif exists and not is_node_id(stored):
         raise ConfigError(
             f"failed to setup node ID: {path} holds no UUID: correct it, or remove it to become a new node"
         )

@@ -103,7 +103,7 @@ class BoltFile:
 
 
 def read_raft_db(data: bytes | memoryview) -> tuple[HardState, list[LogEntry]]:
-    """Term and vote, and the entries of the log. Raises `WireError`."""
+    """Term and vote, and the entries of the log after its last gap. Raises `WireError`."""
     file = BoltFile(data)
     conf = dict(file.bucket(b"conf"))
     entries: list[LogEntry] = []
@@ -111,8 +111,8 @@ def read_raft_db(data: bytes | memoryview) -> tuple[HardState, list[LogEntry]]:
         entry = LogEntry.unpack(value)
         if len(key) != 8 or entry.index != int.from_bytes(key, "big"):
             raise WireError("an entry of the log stands under another index")
-        if entries and entry.index != entries[-1].index + 1:
-            raise WireError(f"entry {entries[-1].index + 1} of the log is missing")
+        if entries and entry.index != entries[-1].index + 1:  # a snapshot was put in the place of those before
+            entries = []
         entries.append(entry)
     hard = HardState(
         int.from_bytes(conf.get(b"CurrentTerm", b""), "big"),

@@ -13,11 +13,13 @@ A file of format 2 is taken over when it is opened: its state becomes a snapshot
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.errors import ConfigError, RPCError, WireError
 from consulpy.raft.configuration import Configuration, Server
+from consulpy.raft.log_marker_file import LogMarker
 from consulpy.raft.messages import LogEntry
 from consulpy.raft.rows import entries_in, pack_hard_state, pack_meta, rows_of, unpack_hard_state, unpack_meta
 from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
@@ -33,13 +35,17 @@ TAKEN_OVER_TERM: Final = 2
 class RaftDatabase(LogStore):
     """The open file. Its methods may be called from any thread; one waits for the other. Errors are returned.
 
-    `alone`: this server begins a quorum by itself if it finds nothing that can be read.
+    `alone`: this server begins a quorum by itself if it finds nothing that can be read. `marked_in`: the directory of
+    the log's marker (`consulpy.raft.log_marker_file`), which may be another one than the log's.
     """
 
     format = FORMAT
 
-    def __init__(self, path: str, say: Callable[[str, str], None], *, alone: bool = False) -> None:
+    def __init__(
+        self, path: str, say: Callable[[str, str], None], *, alone: bool = False, marked_in: Path | None = None
+    ) -> None:
         self._is_alone = alone
+        self._marker = self._make_marker(Path(path), marked_in)
         #: Snapshots that are being sent, and how often each.
         self._being_read: Counter[int] = Counter()
         super().__init__(path, say)
@@ -49,13 +55,37 @@ class RaftDatabase(LogStore):
 
         A server that is to begin alone puts the file aside and begins anew.
         """
-        if self._is_alone:
+        if self._is_alone and not (self._marker is not None and self._marker.is_of_several):
             super()._set_aside(why)
+            if self._marker is not None:
+                self._marker.forget()
             return
         raise ConfigError(
             f"{self.path} cannot be read ({why}). This server must not vote with what it has forgotten: remove it from "
             "the quorum (`operator raft remove-peer`), move its data directory away, and start it as a new server"
         )
+
+    def _make_marker(self, path: Path, folder: Path | None) -> LogMarker | None:
+        return LogMarker(path, folder or path.parent)
+
+    def _open(self) -> sqlite3.Connection:
+        why = self._marker.lost() if self._marker is not None else ""
+        if why:
+            raise UnreadableLog(why)
+        return super()._open()
+
+    def set_servers(self, count: int) -> None:
+        """So many servers belong to the quorum: one of several never begins anew by itself."""
+        with self._lock:
+            if self._marker is not None:
+                self._marker.set_servers(count)
+
+    def close(self) -> None:
+        """See `LogStore.close`."""
+        with self._lock:
+            if self._marker is not None:
+                self._marker.closed()
+        super().close()
 
     def load_raft(self, own: Server, replay: Callable[[Store, int, bytes], None]) -> StoredState:
         """What is stored. `own`: the only server of a quorum that a file of format 2 is made to; it is `replay`ed.
@@ -76,7 +106,11 @@ class RaftDatabase(LogStore):
             has_table = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'raft'").fetchone()
             if version < FORMAT or not has_table:
                 self._take_over(own, replay)
-            return self._load_raft()
+            found = self._load_raft()
+            why = self._marker.forgotten(found.hard_state.term) if self._marker is not None else ""
+            if why:
+                raise UnreadableLog(why)
+            return found
 
     def adopt(
         self, hard_state: HardState, meta: SnapshotMeta | None, records: Sequence[bytes], entries: Sequence[LogEntry]
@@ -109,6 +143,8 @@ class RaftDatabase(LogStore):
             except (sqlite3.Error, OverflowError, WireError) as error:
                 return self._failed(error)
             self._torn = False
+            if self._marker is not None:
+                self._marker.written(update.hard_state.term if update.hard_state is not None else 0)
             return None
 
     def read(self, first: int, most_entries: int, most_bytes: int) -> list[LogEntry] | Exception:
@@ -336,6 +372,9 @@ class MemoryDatabase(RaftDatabase):
 
     def __init__(self, say: Callable[[str, str], None]) -> None:
         super().__init__(":memory:", say)
+
+    def _make_marker(self, path: Path, folder: Path | None) -> LogMarker | None:  # noqa: ARG002
+        return None
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)

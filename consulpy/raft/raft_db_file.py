@@ -40,7 +40,7 @@ class RealServer:
 def is_real_server(data_dir: Path) -> bool:
     """Whether a real server's log is here."""
     folder = data_dir / FOLDER
-    return any((folder / name).exists() for name in ("raft.db", *_NEWER)) or any(folder.glob("snapshots/*"))
+    return any((folder / name).exists() for name in ("raft.db", "peers.info", "snapshots", *_NEWER))
 
 
 def read_real_server(data_dir: Path) -> RealServer:

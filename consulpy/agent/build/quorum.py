@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail
 
 from consulpy.agent.build import settings
 from consulpy.agent.build.bootstrap import Bootstrap
+from consulpy.agent.build.completion import completion
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.newer_kinds import NewerKindsGuard
 from consulpy.agent.build.quorum_peers import QuorumPeers
@@ -76,7 +77,9 @@ class QuorumServer(Observer):
         self._own = RaftServer(host_port(config.advertise_addr, config.ports.server), config.node_id)
         self._disk = disk_thread("raft-log", reactor)
         self._database = (
-            RaftDatabase(str(folder / "log.sqlite"), _say, alone=config.bootstrap) if folder else MemoryDatabase(_say)
+            RaftDatabase(str(folder / "log.sqlite"), _say, alone=config.bootstrap, marked_in=folder.parent)
+            if folder
+            else MemoryDatabase(_say)
         )
         self._storage = StoreStorage(self._database, self._own, self._disk.run, reactor.callFromThread, self._disk.call)
         self._delays = LockDelays(reactor)
@@ -153,6 +156,7 @@ class QuorumServer(Observer):
         if self._config.data_dir is not None:
             self._look_for_files(Path(self._config.data_dir))
         self.raft.start()
+        self._mark_log()
         if self._config.bootstrap and not (self.raft.log.last_index or self.raft.term):
             self.raft.bootstrap(Configuration.of([self._own]))
 
@@ -180,6 +184,10 @@ class QuorumServer(Observer):
             _say("info", f"took over the data of a real server: term={found.hard_state.term} last_log_index={last}")
         _say("info", f"the real server's log is in {set_aside(data_dir)} now; that program must not use it again")
 
+    def _mark_log(self) -> None:
+        count = len(self.raft.configurations.latest.servers)
+        self._disk.run(lambda: self._database.set_servers(count))
+
     def stop(self) -> None:
         """Leave Raft and close the log; everything acknowledged is stored."""
         self._end_term()
@@ -190,7 +198,7 @@ class QuorumServer(Observer):
 
     def transfer_leadership(self) -> "Deferred[None]":
         """Transfer leadership to another voter, if this server leads; fires when done or failed."""
-        done, finished = _completion()
+        done, finished = completion()
         leadership = self.raft.leadership
         if leadership is None or len(self.raft.configurations.latest.voters) < 2:
             finished(None)
@@ -282,7 +290,7 @@ class QuorumServer(Observer):
 
     def confirm(self) -> "Deferred[None]":
         """See `Quorum`."""
-        done, finished = _completion()
+        done, finished = completion()
         leadership = self.raft.leadership
         index = self.raft.commit_index
 
@@ -329,7 +337,7 @@ class QuorumServer(Observer):
 
     def remove(self, server_id: str) -> "Deferred[None]":
         """See `Quorum`."""
-        done, finished = _completion()
+        done, finished = completion()
         leadership = self.raft.leadership
         if leadership is None:
             finished(NoLeader())
@@ -339,7 +347,7 @@ class QuorumServer(Observer):
 
     def transfer(self, server_id: str) -> "Deferred[None]":
         """See `Quorum`."""
-        done, finished = _completion()
+        done, finished = completion()
         leadership = self.raft.leadership
         if leadership is None:
             finished(NoLeader())
@@ -391,6 +399,7 @@ class QuorumServer(Observer):
     def configuration_changed(self) -> None:
         """See `Observer`."""
         self._others.changed()
+        self._mark_log()
 
     def heartbeat_failed(self, server: RaftServer, error: Exception) -> None:  # noqa: ARG002
         """See `Observer`."""
@@ -438,20 +447,3 @@ class QuorumServer(Observer):
 
     def _autopilot(self) -> AutopilotConfig:
         return self.store.operator.autopilot(None)[1] or AutopilotConfig()
-
-
-def _completion() -> "tuple[Deferred[None], Callable[[Any], None]]":
-    """A Deferred, and the function that fires it with a result or an exception. The Deferred may be cancelled."""
-    done: Deferred[None] = Deferred(lambda _: None)
-
-    def finished(result: Any) -> None:
-        if done.called:
-            return
-        if isinstance(result, NotLeader):
-            done.errback(NoLeader())
-        elif isinstance(result, Exception):
-            done.errback(result if isinstance(result, RPCError) else RPCError(str(result)))
-        else:
-            done.callback(None)
-
-    return done, finished

@@ -60,9 +60,10 @@ def test_the_node_id_may_come_from_the_host(tmp_path: Path) -> None:
     assert len(ids) == 1
 
 
-def test_a_broken_node_id_is_named(data: list[str]) -> None:
+@pytest.mark.parametrize("content", [b"\xff nonsense", b""])
+def test_a_broken_node_id_is_named(data: list[str], content: bytes) -> None:
     load(data, FakeHost())
-    (Path(data[1]) / "node-id").write_bytes(b"\xff nonsense")
+    (Path(data[1]) / "node-id").write_bytes(content)
     with pytest.raises(ConfigError, match=r"node-id holds no UUID"):
         load(data, FakeHost())
 

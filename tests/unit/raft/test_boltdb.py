@@ -4,6 +4,7 @@ import base64
 import contextlib
 import gzip
 import json
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -54,3 +55,16 @@ def test_one_damaged_meta_page_is_made_up_by_the_other() -> None:
         damaged = bytearray(FILE)
         damaged[offset] ^= 0xFF
         assert read_raft_db(bytes(damaged))[1]
+
+
+def test_a_snapshot_may_stand_in_the_place_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a restore, or a snapshot of the leader, the entries before the gap are still there."""
+    whole = read_raft_db(FILE)[1]
+    missing = whole[len(whole) // 2].index
+    bucket = BoltFile.bucket
+
+    def with_gap(self: BoltFile, name: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return (each for each in bucket(self, name) if each[0] != missing.to_bytes(8, "big"))
+
+    monkeypatch.setattr(BoltFile, "bucket", with_gap)
+    assert read_raft_db(FILE)[1] == whole[whole.index(next(each for each in whole if each.index == missing)) + 1 :]

@@ -166,7 +166,8 @@ def test_reads_are_bounded_and_what_is_missing_is_an_error(path: Path) -> None:
     assert len(opened.database.read(3, 100, 250)) == 2  # type: ignore[arg-type]
     assert len(opened.database.read(3, 100, 1)) == 1  # type: ignore[arg-type]
     assert isinstance(opened.database.read(11, 1, 1), Exception)
-    assert isinstance(Opened(path.with_name("other")).database.read(1, 1, 1), Exception)
+    (path.parent / "another").mkdir()
+    assert isinstance(Opened(path.parent / "another" / "log.sqlite").database.read(1, 1, 1), Exception)
 
 
 def test_a_snapshot_goes_out_and_in_as_real_servers_write_it(tmp_path: Path) -> None:
@@ -444,3 +445,65 @@ def test_whatever_a_real_server_leaves_is_noticed(tmp_path: Path, name: str) -> 
     assert is_real_server(tmp_path)
     with pytest.raises(ConfigError, match="join as a new one"):
         read_real_server(tmp_path)
+
+
+def lost(path: Path, name: str) -> None:
+    path.with_name(name).unlink(missing_ok=True)
+
+
+def emptied(path: Path, name: str) -> None:
+    path.with_name(name).write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [lost, emptied])
+@pytest.mark.parametrize("name", ["log.sqlite", "log.sqlite-wal"])
+def test_who_lost_its_log_does_not_begin_anew_under_its_id(
+    tmp_path: Path, name: str, damage: Callable[[Path, str], None]
+) -> None:
+    """It would vote a second time in a term, and lack what it acknowledged."""
+    killed = tmp_path / "killed" / "log.sqlite"
+    killed.parent.mkdir()
+    opened = Opened(tmp_path / "log.sqlite")
+    opened.write(Update(HardState(5, 5, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
+    for each in tmp_path.glob("log.*"):
+        (killed.parent / each.name).write_bytes(each.read_bytes())
+    opened.database.close()
+    assert Opened(tmp_path / "log.sqlite").found.hard_state.term == 5, "closed, it is one file"
+    damage(killed, name)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"missing or empty.*remove-peer"):
+            Opened(killed)
+    database = RaftDatabase(str(killed), lambda level, text: None, alone=True)  # its vote is its own affair
+    assert database.load_raft(OWN, lambda *_: None).hard_state == HardState()
+    database.close()
+    assert Opened(killed).found.hard_state == HardState()
+
+
+def test_a_log_whose_end_is_lost_is_noticed_by_its_term(tmp_path: Path) -> None:
+    killed = tmp_path / "killed" / "log.sqlite"
+    killed.parent.mkdir()
+    opened = Opened(tmp_path / "log.sqlite")
+    opened.database.set_servers(3)
+    opened.write(Update(HardState(5, 5, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
+    opened.write(Update(HardState(6, 6, "b")))
+    for each in tmp_path.glob("log.*"):
+        (killed.parent / each.name).write_bytes(each.read_bytes())
+    opened.database.close()
+    written = killed.with_name("log.sqlite-wal")
+    written.write_bytes(written.read_bytes()[:-1])
+    with pytest.raises(ConfigError, match="was in term 6 before, and is in 5"):
+        Opened(killed)
+
+
+def test_one_of_several_does_not_begin_anew_although_it_began_alone(path: Path) -> None:
+    database = RaftDatabase(str(path), lambda level, text: None, alone=True)
+    database.load_raft(OWN, lambda *_: None)
+    database.write(Update(HardState(1, 1, "a")))
+    database.set_servers(3)
+    database.close()
+    path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="remove-peer"):
+        RaftDatabase(str(path), lambda level, text: None, alone=True)
+    path.with_name("log.begun").write_bytes(b"")  # nothing is known then
+    with pytest.raises(ConfigError, match="remove-peer"):
+        RaftDatabase(str(path), lambda level, text: None, alone=True)
