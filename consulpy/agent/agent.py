@@ -148,6 +148,7 @@ class Agent(AgentParts):
 
                 self._stops.append(give_certificates(config, reactor, self._role, self._tls))
         self.access = access.agent_access(config, reactor, self._tokens, self.server, self.own_caller)
+        self.access.default_intention_policy = config.default_intention_policy
         self._parts = local_parts(
             config, reactor, rng, self._role, self.lan, self._wall_s, self.node_meta, self._tokens, self._environment
         )

@@ -11,6 +11,7 @@ from consulpy.errors import RPCError
 from consulpy.gocompat.json_decode import GoError
 from consulpy.http.api.config_entry_body import entry_of
 from consulpy.structs.config_entry import Entry
+from consulpy.structs.service_intentions import API_KINDS, ServiceIntentions, check
 
 
 def read(value: Any, place: Place) -> Definition:
@@ -30,7 +31,10 @@ def entries_of(raws: Iterable[Mapping[str, Any]]) -> list[Entry]:
 
 
 def _entry(raw: dict[str, Any]) -> Entry:
-    entry = entry_of(raw)
+    entry: Any = entry_of(raw, API_KINDS)
+    if isinstance(entry, ServiceIntentions):
+        check(entry)
+        return entry
     entry = normalized(entry, entry.kind)
     validate(entry)
     return entry  # type: ignore[no-any-return]

@@ -231,6 +231,9 @@ class RuntimeConfig:
     checks: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     watches: tuple[Mapping[str, Any], ...] = key(Kind.BLOCKS, (), reloadable=True)
     config_entries: ConfigEntries = section(ConfigEntries)
+    default_intention_policy: str = key(
+        Kind.TEXT, "", "Whether services may connect where no intention says so: allow or deny; else the ACL default."
+    )
     enable_central_service_config: bool = key(
         Kind.SWITCH, False, "Merge proxy-defaults and service-defaults into the proxies of this agent."
     )

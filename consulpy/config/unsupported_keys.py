@@ -90,7 +90,6 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "locality.*": None,
     "experiments": _TEXTS,
     "server_rejoin_age_max": _DURATION,
-    "default_intention_policy": _TEXT,
     "reporting.*": None,
     "cloud.*": None,
     "log_sublevels.*": None,

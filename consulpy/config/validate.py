@@ -179,6 +179,8 @@ def _check_addresses(config: RuntimeConfig) -> None:
         raise ConfigError(
             f"dns_config.recursor_strategy: expected sequential or random, not {config.dns_config.recursor_strategy!r}"
         )
+    if config.default_intention_policy not in ("", "allow", "deny"):
+        raise ConfigError(f"default_intention_policy: expected allow or deny, not {config.default_intention_policy!r}")
     mode = config.limits.request_limits.mode
     if mode not in ("", "disabled", "permissive", "enforcing"):
         raise ConfigError(f"limits.request_limits.mode: invalid mode: {quoted(mode)}")

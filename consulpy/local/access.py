@@ -30,6 +30,8 @@ class AgentAccess:
         self.down_policy = down_policy
         self.tokens = tokens
         self.default_policy = default_policy
+        #: "allow" or "deny" where no intention decides; "": the default policy of access control.
+        self.default_intention_policy = ""
         self._resolve = resolve
         self._master = Identity(
             Token(accessor_id="agent-master", description="Agent Master Token"),

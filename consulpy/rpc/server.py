@@ -174,6 +174,8 @@ class Server:
         self.config_entry_writes = DeferredLock()
         #: The same of intentions.
         self.intention_writes = DeferredLock()
+        #: `default_intention_policy`: "allow", "deny", or "" for the default policy of access control.
+        self.default_intention_policy = ""
         #: Limits of the rate of calls that arrive; None: there are none. May be replaced at any time.
         self.request_limits: RequestLimits | None = None
         self._hold_timeout_s = hold_timeout_s

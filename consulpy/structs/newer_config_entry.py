@@ -121,9 +121,16 @@ def newer_errors(entry: NewerEntry) -> Iterator[str]:
     for path, harmless in _UNSERVED.items():
         value: Any = entry.body
         for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
+            value = _field(value, name)
         if value is not None and value not in harmless:
             yield f'invalid config key "{".".join(path)}" - it came with Consul {kind.since} and is not supported here'
+
+
+def _field(value: Any, name: str) -> Any:
+    """A field of a block by its Go name, however its letters are written, with underscores or without."""
+    if not isinstance(value, dict):
+        return None
+    return next((each for key, each in value.items() if str(key).replace("_", "").lower() == name.lower()), None)
 
 
 def refuse_newer(kind: str, servers: list[str]) -> RPCError:

@@ -16,7 +16,7 @@ from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import AclResetFile
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
-from consulpy.errors import NoPathToDatacenter
+from consulpy.errors import NoPathToDatacenter, RPCError
 from consulpy.leader.leader import REJOIN_S, Leader
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.metrics.registry import Measures, Registry
@@ -34,7 +34,7 @@ from consulpy.rpc.wan_forward import DatacenterForwarder
 from consulpy.serf.machine import Serf
 from consulpy.state.log import Log, MemoryLog
 from consulpy.state.store import Store
-from consulpy.structs.config_entry import Entry
+from consulpy.structs.config_entry import KINDS, Entry
 from consulpy.structs.session import TTL_MIN_NS
 from consulpy.tls.contexts import Tls
 
@@ -94,6 +94,7 @@ def server_role(
         wall_s=wall_clock(reactor),
         guard=guard,
     )
+    server.default_intention_policy = config.default_intention_policy
     server.request_limits = request_limits(config, reactor, server)
     server.review_token = _review_token
     server.jwt_keys = _JwtKeys(reactor.seconds)
@@ -191,16 +192,24 @@ def _make_leader(
 
     `delays`: lock delays counted by this server before.
     """
+    entries = _bootstrap_entries(config)
+    newer = [entry for entry in entries if entry.kind not in KINDS]
+
+    def leads() -> None:
+        ready()
+        if newer:
+            Deferred.fromCoroutine(_bootstrap_newer(server, newer))
+
     return Leader(
         config.datacenter,
         config.node_name,
         log,
         lan,
         reactor,
-        on_ready=ready,
+        on_ready=leads,
         log=reporter("leader"),
         wall_s=wall_clock(reactor),
-        bootstrap_entries=_bootstrap_entries(config),
+        bootstrap_entries=[entry for entry in entries if entry.kind in KINDS],
         alone=is_single,
         delays=delays,
         acl=acl_duties(config, log, reactor, server),
@@ -249,6 +258,17 @@ def _authority(config: RuntimeConfig, server: Server) -> CertificateAuthority | 
     from consulpy.agent.build.connect import authority  # costly, and only with Connect
 
     return authority(config, server)
+
+
+async def _bootstrap_newer(server: Server, entries: Sequence[Entry]) -> None:
+    """Write entries of newer kinds, which not every quorum takes."""
+    from consulpy.rpc.endpoints.config_entry import bootstrap
+
+    for entry in entries:
+        try:
+            await bootstrap(server, entry)
+        except RPCError as error:
+            reporter("leader")("warn", f"bootstrap config entry {entry.kind}/{entry.name} was not written: {error}")
 
 
 def _bootstrap_entries(config: RuntimeConfig) -> Sequence[Entry]:

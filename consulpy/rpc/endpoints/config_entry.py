@@ -80,6 +80,16 @@ def apply(server: "Server", request: EntryRequest) -> Any:
     return server.config_entry_writes.run(server.submit, Command(_request(server, request, op, entry)))
 
 
+async def bootstrap(server: "Server", entry: Any) -> None:
+    """Write an entry of a newer kind, unless there is one of its kind and name. Fails with `RPCError`."""
+    request = EntryRequest(server.datacenter, op=UPSERT, entry=entry, leading_kind=entry.kind)
+    if isinstance(entry, ServiceIntentions):
+        if not service_intentions.entries(server, None, entry.name)[1]:
+            await service_intentions.put(server, request, is_conditional=False)
+    elif server.store.config_entries.get(None, entry.kind, entry.name)[1] is None:
+        await _write_newer(server, request)
+
+
 async def _write_newer(server: "Server", request: EntryRequest) -> Any:
     lacking = await server.without_newer_kinds()
     if lacking:

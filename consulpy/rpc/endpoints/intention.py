@@ -217,7 +217,8 @@ def may_talk(server: "Server", request: IntentionQuery) -> CheckReply:
     for intention in found:
         if _covers(intention, query.source_ns or DEFAULT_NAMESPACE, query.source_name):
             return CheckReply(intention.action == ALLOW)
-    return CheckReply(server.guard.default_allows)
+    default = server.default_intention_policy
+    return CheckReply(default == ALLOW if default else server.guard.default_allows)
 
 
 def _covers(intention: Intention, namespace: str, name: str) -> bool:

@@ -7,12 +7,14 @@ import dataclasses
 from typing import Any
 
 import pytest
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from consulpy.codec.msgpack import pack, unpack
+from consulpy.config.bootstrap_entries import entries_of
 from consulpy.errors import RPCError
 from consulpy.rpc.dispatch import serve
+from consulpy.rpc.endpoints.config_entry import bootstrap
 from consulpy.state.commands import Txn
 from consulpy.state.store import Store
 from consulpy.structs.config_entry_requests import EntriesReply, EntryQuery, EntryReply, EntryRequest
@@ -276,3 +278,40 @@ def test_a_failed_operation_undoes_the_others() -> None:
     operations[1].intention = IntentionRequest("dc1", "", "create", dataclasses.replace(row, id="2"))
     assert "duplicate intention" in Txn(TxnRequest("dc1", "", operations)).apply(store, 9).errors[0].what
     assert store.intentions.all(None) == (0, [])
+
+
+def test_a_leader_writes_what_its_file_says_unless_there_is_such_an_entry(harness: HttpHarness) -> None:
+    """`config_entries { bootstrap {} }` with kinds of 1.9 and later."""
+    server = harness.agent.server
+    mesh = {"Kind": "mesh", "TransparentProxy": {"MeshDestinationsOnly": False}}
+    for raw in (entry({"Name": "web", "Action": "allow"}, {"Name": "*", "Action": "deny"}), mesh):
+        for made in entries_of([raw]):
+            Deferred.fromCoroutine(bootstrap(server, made))
+    assert by_name(harness) == {"web db": "allow", "* db": "deny"}
+    assert harness.ask("GET /v1/config/mesh/mesh").json["TransparentProxy"] == {"MeshDestinationsOnly": False}
+    index = server.store.index
+    for made in entries_of([entry({"Name": "other", "Action": "allow"}), mesh]):
+        Deferred.fromCoroutine(bootstrap(server, made))
+    assert by_name(harness) == {"web db": "allow", "* db": "deny"}
+    assert server.store.index == index
+
+
+@pytest.mark.parametrize(("policy", "allowed"), [("", True), ("allow", True), ("deny", False)])
+def test_the_default_policy_of_intentions(harness: HttpHarness, policy: str, allowed: bool) -> None:
+    """`default_intention_policy` (Consul 1.17): without it that of access control, which is off here."""
+    harness.agent.server.default_intention_policy = policy
+    check = "GET /v1/connect/intentions/check?source=web&destination="
+    assert harness.ask(f"{check}none").json == {"Allowed": allowed}
+    harness.ask("PUT /v1/config", entry({"Name": "web", "Action": "allow"}))
+    assert harness.ask(f"{check}db").json == {"Allowed": True}
+
+
+def test_a_field_that_cannot_be_honoured_is_seen_however_it_is_written(harness: HttpHarness) -> None:
+    for body in (
+        {"Kind": "mesh", "transparent_proxy": {"mesh_destinations_only": True}},
+        {"Kind": "mesh", "TLS": {"incoming": {"tls_min_version": "TLSv1_3"}}},
+    ):
+        answer = harness.ask("PUT /v1/config", body)
+        assert answer.status in (400, 500)
+        assert "invalid config key" in answer.text
+    assert harness.ask("GET /v1/config/mesh").json == []

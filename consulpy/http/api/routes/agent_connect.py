@@ -120,6 +120,9 @@ async def authorize(agent: "AgentInterface", request: Request) -> Response:
         if _is_source(intention, identity):
             allowed = intention.action == ALLOW
             return Response({"Authorized": allowed, "Reason": f"Matched intention: {intention}"}, headers=headers)
+    default = agent.access.default_intention_policy
+    if default:
+        return Response({"Authorized": default == ALLOW, "Reason": "Default intention policy"}, headers=headers)
     if not agent.access.is_on:
         reason = "ACLs disabled, access is allowed by default"
         return Response({"Authorized": True, "Reason": reason}, headers=headers)
