@@ -124,12 +124,12 @@ def stats(agent: ReportedAgent) -> dict[str, dict[str, str]]:
 def _consul(agent: ReportedAgent) -> dict[str, str]:
     if agent.server is None:
         return {
-            "acl": "disabled",
+            "acl": "enabled" if agent.config.acl.enabled else "disabled",
             "known_servers": str(len(agent.router.servers) if agent.router is not None else 0),
             "server": "false",
         }
     return {
-        "acl": "disabled",
+        "acl": "enabled" if agent.config.acl.enabled else "disabled",
         "bootstrap": "true" if agent.config.bootstrap else "false",
         "known_datacenters": "1",
         "leader": "true" if agent.server.is_leader else "false",

@@ -92,8 +92,8 @@ def set_agent_token(given: Invocation) -> int:
         )
     kind, secret = given.arguments
     if kind not in _AGENT_TOKENS:
-        raise ConfigError(f"Error! Unknown token type: {kind}; expected one of {', '.join(_AGENT_TOKENS)}")
-    with saying(f"Error setting agent {kind} token"):
+        raise ConfigError(f"Unknown token type: {kind}; expected one of {', '.join(_AGENT_TOKENS)}")
+    with saying(f'Failed to set ACL token "{kind}"'):
         given.client.put(f"/v1/agent/token/{_AGENT_TOKENS[kind]}", None, {"Token": secret})
     given.out(f'ACL token "{kind}" set successfully')
     return 0

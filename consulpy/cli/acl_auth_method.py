@@ -68,9 +68,9 @@ def _given(given: Invocation) -> dict[str, Any]:
         if config:
             raise ConfigError("Cannot use command line arguments with '-config' flags")
         try:
-            config = parse(value_of(values["config"]))
+            config = parse(value_of(values["config"], "configuration file"))
         except JsonError as error:
-            raise ConfigError(f"Error parsing JSON for auth method config: {error}") from None
+            raise ConfigError(f"Error parsing JSON configuration file: {error}") from None
         method["Config"] = config
     elif config:
         method["Config"] = config
@@ -100,6 +100,10 @@ def create(given: Invocation) -> int:
     for name in ("type", "name"):
         if not values[name]:
             raise ConfigError(f"Missing required '-{name}' flag")
+    if values["type"] == "kubernetes" and not values["config"]:
+        for name in _KUBERNETES:
+            if not values[name]:
+                raise ConfigError(f"Missing required '-{name}' flag")
     method = {"Name": values["name"], "Type": values["type"], "Config": None} | _given(given)
     with saying("Failed to create new auth method"):
         return _show(given, given.client.put("/v1/acl/auth-method", {"dc": given.query["dc"]}, method))

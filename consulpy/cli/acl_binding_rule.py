@@ -76,10 +76,11 @@ def _needed(given: Invocation, text: str) -> str:
 def create(given: Invocation) -> int:
     """Write a rule and show it."""
     values = given.values
-    for name in ("method", "bind-type", "bind-name"):
+    for name in ("method", "bind-name"):
         if not values[name]:
             raise ConfigError(f"Missing required '-{name}' flag")
     rule = {"AuthMethod": values["method"]} | {field: values[name] for name, field in _FIELDS.items()}
+    rule["BindType"] = rule["BindType"] or "service"
     rule |= _bind_vars(given)
     with saying("Failed to create new binding rule"):
         return _show(given, given.client.put("/v1/acl/binding-rule", {"dc": given.query["dc"]}, rule))
@@ -97,7 +98,7 @@ def create(given: Invocation) -> int:
 )
 def read(given: Invocation) -> int:
     """One rule."""
-    return _show(given, _read(given, _needed(given, "Must specify the -id parameter"), "Error reading binding rule"))
+    return _show(given, _read(given, _needed(given, "Must specify the -id parameter."), "Error reading binding rule"))
 
 
 def _read(given: Invocation, found: str, what: str) -> dict[str, Any]:

@@ -89,8 +89,8 @@ def saying(what: str) -> Iterator[None]:
         raise ConfigError(f"{what}: {error}" + (f"\n{hint}" if hint else "")) from None
 
 
-def value_of(text: str) -> str:
-    """A text as it is, from a file (`@file`), or from the standard input (`-`). Raises `ConfigError`."""
+def value_of(text: str, what: str = "data") -> str:
+    """A text as it is, of a file (`@file`) or the standard input (`-`). `what`: it is, for the `ConfigError`."""
     try:
         if text == "-":
             return sys.stdin.read()
@@ -98,7 +98,7 @@ def value_of(text: str) -> str:
             return Path(text[1:]).read_text(errors="replace")
     except OSError as error:
         raise ConfigError(
-            f"Error loading data: Failed to read file: open {error.filename}: {str(error.strerror).lower()}"
+            f"Error loading {what}: Failed to read file: open {error.filename}: {str(error.strerror).lower()}"
         ) from None
     return text
 
@@ -108,10 +108,10 @@ def part(text: str) -> str:
     return quote(text, safe="", errors="surrogateescape")
 
 
-def _by_prefix(given: Invocation, prefix: str, path: str, field: str, kind: str) -> str:
+def _by_prefix(given: Invocation, prefix: str, path: str, field: str, kind: str, what: str = "") -> str:
     if len(prefix) == _ID_LENGTH:
         return prefix
-    what = f"Error determining {'binding rule' if kind == 'rule' else kind} ID"
+    what = what or f"Error determining {'binding rule' if kind == 'rule' else kind} ID"
     with saying(what):
         found = [row[field] for row in given.client.get(path, given.query) or [] if row[field].startswith(prefix)]
     if not found:
@@ -121,16 +121,18 @@ def _by_prefix(given: Invocation, prefix: str, path: str, field: str, kind: str)
     return str(found[0])
 
 
-def token_id(given: Invocation, text: str) -> str:
-    """The accessor of a token by its beginning."""
+def token_id(given: Invocation, text: str, what: str = "") -> str:
+    """The accessor of a token by its beginning. `what`: the beginning of errors."""
     if text == "anonymous":
         return ANONYMOUS_ID
-    return _by_prefix(given, text, "/v1/acl/tokens", "AccessorID", "token")
+    return _by_prefix(given, text, "/v1/acl/tokens", "AccessorID", "token", what)
 
 
-def policy_id(given: Invocation, text: str) -> str:
-    """The id of a policy by its beginning."""
-    return MANAGEMENT_ID if text == "global-management" else _by_prefix(given, text, "/v1/acl/policies", "ID", "policy")
+def policy_id(given: Invocation, text: str, what: str = "") -> str:
+    """The id of a policy by its beginning. `what`: the beginning of errors."""
+    if text == "global-management":
+        return MANAGEMENT_ID
+    return _by_prefix(given, text, "/v1/acl/policies", "ID", "policy", what)
 
 
 def policy_id_by_name(given: Invocation, name: str) -> str:
@@ -165,7 +167,7 @@ def policy_links(given: Invocation) -> list[Json]:
     """The policies of the flags, by name and by id."""
     values = given.values
     by_name: list[Json] = [{"Name": name} for name in values["policy-name"]]
-    return by_name + [{"ID": policy_id(given, text)} for text in values["policy-id"]]
+    return by_name + [{"ID": policy_id(given, text, "Error resolving policy ID ")} for text in values["policy-id"]]
 
 
 def role_links(given: Invocation) -> list[Json]:
@@ -180,7 +182,7 @@ def service_identities(given: Invocation) -> list[Json]:
     found = []
     for text in given.values["service-identity"]:
         name, colon, datacenters = text.partition(":")
-        if not name or ":" in datacenters or (colon and not all(datacenters.split(","))):
+        if ":" in datacenters or (colon and not all(datacenters.split(","))):
             raise ConfigError(f'Malformed -service-identity argument: "{text}"')
         found.append({"ServiceName": name} | ({"Datacenters": datacenters.split(",")} if colon else {}))
     return found

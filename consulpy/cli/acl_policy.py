@@ -49,7 +49,9 @@ _DATACENTERS = Flag(
 
 
 def _show(given: Invocation, policy: dict[str, Any]) -> int:
-    return acl_show.show(given, policy, functools.partial(acl_show.policy, meta=given.values["meta"]))
+    return acl_show.show(
+        given, {"Datacenters": None, **policy}, functools.partial(acl_show.policy, meta=given.values["meta"])
+    )
 
 
 def _named(given: Invocation) -> str:
@@ -95,20 +97,20 @@ def create(given: Invocation) -> int:
         "Name": values["name"],
         "Description": values["description"],
         "Datacenters": values["valid-datacenter"] or None,
-        "Rules": _rules_of_token(given) if values["from-token"] else value_of(values["rules"]),
+        "Rules": _rules_of_token(given) if values["from-token"] else value_of(values["rules"], "rules"),
     }
     with saying("Failed to create new policy"):
         return _show(given, given.client.put("/v1/acl/policy", {"dc": given.query["dc"]}, policy))
 
 
 def _rules_of_token(given: Invocation) -> str:
-    text = value_of(given.values["from-token"]).strip()
+    text = value_of(given.values["from-token"], "rules").strip()
     accessor = text
     with saying("Error loading the token"):
         if given.values["token-secret"]:
             accessor = given.client.get("/v1/acl/token/self", {**given.query, "token": text})["AccessorID"]
         else:
-            accessor = token_id(given, text)
+            accessor = token_id(given, text, "Error loading rules")
         found: str = given.client.get_text(f"/v1/acl/rules/translate/{accessor}", given.query)
     return found
 
@@ -167,7 +169,7 @@ def update(given: Invocation) -> int:
     """The policy as it is then."""
     values = given.values
     found = _named(given)
-    rules = value_of(values["rules"])
+    rules = value_of(values["rules"], "rules")
     policy: dict[str, Any] = {
         "ID": found,
         "Name": values["name"],
@@ -179,7 +181,7 @@ def update(given: Invocation) -> int:
         with saying("Error when retrieving current policy"):
             old = given.client.get(f"/v1/acl/policy/{part(found)}", given.query)
         policy = old | {field: value for field, value in policy.items() if value}
-    with saying("Error updating policy"):
+    with saying(f'Error updating policy "{found}"'):
         return _show(given, given.client.put(f"/v1/acl/policy/{part(found)}", {"dc": given.query["dc"]}, policy))
 
 

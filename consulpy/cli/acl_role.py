@@ -188,7 +188,7 @@ def delete(given: Invocation) -> int:
     """Remove it."""
     values = given.values
     if not values["id"] and not values["name"]:
-        raise ConfigError("Must specify either the -id or -name parameters")
+        raise ConfigError("Must specify the -id or -name parameters")
     found = role_id(given, values["id"]) if values["id"] else role_id_by_name(given, values["name"])
     with saying(f'Error deleting role "{found}"'):
         given.client.delete(f"/v1/acl/role/{part(found)}", {"dc": given.query["dc"]})

@@ -225,7 +225,9 @@ def update(given: Invocation) -> int:
     accessor = token_id(given, _needed(given, "Cannot update a token without specifying the -id parameter"))
     with saying("Error when retrieving current token"):
         token = given.client.get(f"/v1/acl/token/{accessor}", given.query)
-    if values["upgrade-legacy"] and token.get("Rules"):
+    if values["upgrade-legacy"]:
+        if not token.get("Rules"):
+            raise ConfigError("Can't use -upgrade-legacy on a non-legacy token")
         token["Rules"] = ""
     if values["description"]:
         token["Description"] = values["description"]

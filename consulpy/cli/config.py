@@ -140,7 +140,11 @@ def read(given: Invocation) -> int:
     try:
         entry = given.client.get(f"/v1/config/{kind}/{name}", given.query)
     except ClientError as error:
-        say(error, f"Error reading config entry {kind}/{name}")
+        what = f"Error reading config entry {kind}/{name}"
+        if "invalid config entry kind" in str(error):
+            given.err(f"{what}: invalid config entry kind: {kind}")
+        else:
+            say(error, what)
         return 1
     given.out(json.dumps(entry, indent=_INDENT, ensure_ascii=False))
     return 0

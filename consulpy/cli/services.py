@@ -7,7 +7,7 @@ from consulpy.cli.catalog import equals_pair
 from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.main import say
 from consulpy.client import ClientError
-from consulpy.config.disk import SUFFIXES, read_path
+from consulpy.config.disk import SUFFIXES, Source, read_path
 from consulpy.config.values import Reading
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag, whole
@@ -170,12 +170,19 @@ def _from_flags(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in definition.items() if value}
 
 
+def _sources(path: str) -> list[Source]:
+    try:
+        return read_path(path)
+    except ConfigError as error:
+        raise ConfigError(f"Error: {error}") from None
+
+
 def _from_files(given: Invocation) -> Iterable[dict[str, Any]]:
     """The definitions of files in the API's form. Raises `ConfigError`."""
     for path in given.arguments:
         if path.rpartition(".")[2] not in [suffix[1:] for suffix in SUFFIXES] and "." in path.rpartition("/")[2]:
             raise ConfigError(f"{path}: expected a name that ends in .hcl or .json")
-        for source in read_path(path):
+        for source in _sources(path):
             if source.tree.keys() & _OF_THE_API:
                 raise ConfigError(
                     f"{path}: this is a service as the HTTP API takes it; in a file it stands in a block: "

@@ -110,6 +110,8 @@ def _token(token: str, file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8").strip() or token
     except OSError as error:
-        raise ConfigError(f"Error loading token file: open {file}: {str(error.strerror).lower()}") from None
+        raise ConfigError(
+            f"Error connecting to Consul agent: Error loading token file: open {file}: {str(error.strerror).lower()}"
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"Error loading token file: {file} is no text in UTF-8") from None
