@@ -23,7 +23,10 @@ from consulpy.cli.main import main
             "Missing required '-kubernetes-ca-cert' flag",
         ),
         ("set-agent-token nope x", "Unknown token type"),
-        ("token list -token-file none", "Error connecting to Consul agent: Error loading token file: open none: no such"),
+        (
+            "token list -token-file none",
+            "Error connecting to Consul agent: Error loading token file: open none: no such",
+        ),
     ],
 )
 def test_what_is_wrong(
