@@ -5,7 +5,7 @@ stopped, and nothing that comes back later has an effect.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.clock import Timer
@@ -325,16 +325,20 @@ class Leadership:
         if self._transfer is not None:
             finished(RPCError("leadership transfer in progress"))
             return
-        voters = {server.id for server in self._raft.configurations.latest.voters}
-        candidates = [each for each in self.replications.values() if each.server.id in voters and not each.is_dismissed]
-        if target_id:
-            candidates = [each for each in candidates if each.server.id == target_id]
-        if not candidates:
+        target = self.successor(only=target_id)
+        if target is None:
             finished(RPCError("cannot find peer"))
             return
-        target = max(candidates, key=lambda each: (each.is_healthy, each.match, each.contact_s))
-        self._transfer = _Transfer(self._raft, self, target, finished)
+        self._transfer = _Transfer(self._raft, self, target, finished, is_named=bool(target_id))
         self._transfer.start()
+
+    def successor(self, *, only: str = "", without: Container[str] = ()) -> Replication | None:
+        """The voter that is best fit to lead next; None if there is none."""
+        voters = {server.id for server in self._raft.configurations.latest.voters if server.id not in without}
+        candidates = [each for each in self.replications.values() if each.server.id in voters and not each.is_dismissed]
+        if only:
+            candidates = [each for each in candidates if each.server.id == only]
+        return max(candidates, key=lambda each: (each.is_healthy, each.match, each.contact_s), default=None)
 
     def transfer_over(self) -> None:
         """It failed: take new writes again."""
@@ -375,42 +379,60 @@ class Leadership:
 
 
 class _Transfer:
-    """Handing over to one server: let it have everything, then tell it to stand."""
+    """Handing over to one server: let it have everything, then tell it to stand. If it is gone, the next one is told.
 
-    def __init__(self, raft: "RaftServer", office: Leadership, target: Replication, finished: Finished) -> None:
+    `is_named`: it is to be this one and no other.
+    """
+
+    def __init__(
+        self, raft: "RaftServer", office: Leadership, target: Replication, finished: Finished, *, is_named: bool
+    ) -> None:
         self._raft = raft
         self._office = office
         self._target = target
         self._finished: Finished | None = finished
-        self._was_sent = False
+        self._is_named = is_named
+        self._tried: set[str] = set()
+        self._was_sent = self._is_told = False
         self._timer: Timer | None = None
 
     def start(self) -> None:
         """Begin, and give up after an election timeout."""
         self._timer = self._raft.clock.callLater(self._raft.settings.election_timeout_s, self._failed, "timed out")
+        self._try()
+
+    def _try(self) -> None:
+        self._tried.add(self._target.server.id)
+        self._is_told = False
         self._target.send()
         self.advance(self._target)
 
     def advance(self, replication: Replication) -> None:
         """The target has more: perhaps all."""
         raft = self._raft
-        if replication is self._target and not self._was_sent and replication.match >= raft.log.last_index:
-            self._was_sent = True
+        if replication is self._target and not self._is_told and replication.match >= raft.log.last_index:
+            self._was_sent = self._is_told = True
             raft.observer.say("info", f"handing over to {replication.server.address}: term={self._office.term}")
-            raft.sender.call(replication.server, TimeoutNow(), self._answered)
+            raft.sender.call(replication.server, TimeoutNow(), lambda answer: self._answered(replication, answer))
 
     def office_over(self) -> None:
         """Another one leads, or will."""
         self._end(None if self._was_sent else LeadershipLost("leadership lost during leadership transfer"))
 
-    def _answered(self, answer: Record | Exception) -> None:
-        if not isinstance(answer, TimeoutNowReply):
-            self._failed(str(answer))
+    def _answered(self, target: Replication, answer: Record | Exception) -> None:
+        if isinstance(answer, TimeoutNowReply) or target is not self._target or self._finished is None:
+            return
+        following = None if self._is_named else self._office.successor(without=self._tried)
+        if following is None:
+            self._failed(f"it did not take the request to stand: {answer}")
+        else:
+            self._target = following
+            self._try()
 
     def _failed(self, why: str) -> None:
         if self._finished is not None:
             self._office.transfer_over()
-            self._end(RPCError(f"leadership transfer: {why}"))
+            self._end(RPCError(f"leadership transfer to {self._target.server.address}: {why}"))
 
     def _end(self, result: Exception | None) -> None:
         finished, self._finished = self._finished, None
