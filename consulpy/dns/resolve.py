@@ -14,6 +14,7 @@ from consulpy.dns import answer as answers
 from consulpy.dns.answer import Group
 from consulpy.dns.cache import CacheableAnswer
 from consulpy.dns.config import DnsConfig
+from consulpy.dns.dual_stack import address_of_node, for_question
 from consulpy.dns.load_balance import ShuffledAnswer
 from consulpy.dns.question import (
     AddressLookup,
@@ -163,11 +164,12 @@ class Resolver:
         kind, ttl = question.kind, int(self.config.node_ttl_s)
         answer = Answer()
         if kind in (dns.A, dns.AAAA, dns.ALL_RECORDS):
-            address = answers.ip_of(node.address)
+            text = address_of_node(node, kind, wan=self._is_translated(lookup.datacenter))
+            address = answers.ip_of(text)
             if address is None:
                 answer.cacheable = False  # the target may change without this node
-                answer.answers.append(answers.alias_record(question.name, node.address, ttl))
-                answer.answers += await self._follow(node.address, 1, kind)
+                answer.answers.append(answers.alias_record(question.name, text, ttl))
+                answer.answers += await self._follow(text, 1, kind)
             elif answers.wants(kind, address):
                 answer.answers.append(answers.address_record(question.name, address, ttl))
         if kind in (dns.TXT, dns.ALL_RECORDS):
@@ -186,7 +188,7 @@ class Resolver:
     # -- services
 
     async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> Answer | ShuffledAnswer:
-        rows = answers.without_own_name(await self._instances(lookup), question.name)
+        rows = answers.without_own_name(await self._instances(lookup, question.kind), question.name)
         if not rows:
             return self._negative()
         ttl = self.config.ttl_of_service(lookup.service)
@@ -222,7 +224,8 @@ class Resolver:
             if _NO_QUERY in str(error):
                 return self._negative()
             raise
-        rows = answers.without_own_name(reply.nodes or (), question.name)
+        found = for_question(reply.nodes or (), question.kind, wan=self._is_translated(reply.datacenter))
+        rows = answers.without_own_name(found, question.name)
         if rows:
             answer = await self._records(question, rows, self._ttl_of_query(reply), udp)
         else:
@@ -238,7 +241,8 @@ class Resolver:
                 _log.warn("query for {service} has a bad TTL: {ttl}", service=reply.service, ttl=reply.dns.ttl)
         return self.config.ttl_of_service(reply.service)
 
-    async def _instances(self, lookup: ServiceLookup) -> list[CheckServiceNode]:
+    async def _instances(self, lookup: ServiceLookup, kind: int) -> list[CheckServiceNode]:
+        """The healthy instances, with the addresses that answer a question of type `kind`."""
         request = ServiceRequest(
             datacenter=lookup.datacenter,
             service_name=lookup.service,
@@ -248,7 +252,8 @@ class Resolver:
             ingress=lookup.ingress,
         )
         reply = await self._read("Health.ServiceNodes", request)
-        return answers.healthy(reply.nodes, self.config.only_passing)
+        rows = answers.healthy(reply.nodes, self.config.only_passing)
+        return for_question(rows, kind, wan=self._is_translated(lookup.datacenter))
 
     async def _address_groups(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int) -> list[Group]:
         limit = self.config.a_record_limit or len(rows)
@@ -283,7 +288,7 @@ class Resolver:
 
     async def _authority(self, question: Question) -> Answer:
         try:
-            rows = await self._instances(ServiceLookup(CONSUL_SERVICE, self.config.datacenter))
+            rows = await self._instances(ServiceLookup(CONSUL_SERVICE, self.config.datacenter), question.kind)
         except RPCError:
             if question.kind == dns.NS:
                 raise
@@ -342,11 +347,11 @@ class Resolver:
             if isinstance(lookup, NodeLookup):
                 node = await self._find_node(lookup)
                 if node is not None:
-                    addresses = [node.address]
+                    addresses = [address_of_node(node, kind, wan=self._is_translated(lookup.datacenter))]
                     found = answers.meta_records(host, node.meta, ttl)
             elif isinstance(lookup, ServiceLookup):
                 ttl = self.config.ttl_of_service(lookup.service)
-                rows = answers.without_own_name(await self._instances(lookup), host)
+                rows = answers.without_own_name(await self._instances(lookup, kind), host)
                 self._rng.shuffle(rows)
                 addresses = list(dict.fromkeys(map(answers.address_of, rows)))
             elif isinstance(lookup, AddressLookup) and lookup.address is not None:
@@ -390,12 +395,13 @@ class Resolver:
         if self.config.allow_stale and reply.meta.last_contact > self.config.max_stale_s * _NS_PER_S:
             options.allow_stale, options.max_stale_duration = False, 0
             reply = await self._caller.call(method, request)
-        config = self.config
-        if config.translate_wan_addrs:
-            where = getattr(reply, "datacenter", "") or request.datacenter
-            if where != config.datacenter:
-                translate(reply)
+        if self._is_translated(getattr(reply, "datacenter", "") or request.datacenter):
+            translate(reply)
         return reply
+
+    def _is_translated(self, datacenter: str) -> bool:
+        """Whether addresses of this datacenter ("": the own one) are translated for clients here."""
+        return self.config.translate_wan_addrs and datacenter not in ("", self.config.datacenter)
 
     def _soa(self) -> dns.RRHeader:
         return answers.soa_record(self.config, int(self._wall_s()) & 0xFFFFFFFF)
