@@ -314,16 +314,16 @@ def _as_go_ip(text: str) -> bytes:
 
 
 def _servers(config: RuntimeConfig) -> dict[str, Any]:
-    limits, multiplier = config.limits, config.performance.raft_multiplier
+    limits, multiplier, autopilot = config.limits, config.performance.raft_multiplier, config.autopilot
     return {
-        "AutopilotCleanupDeadServers": True,
-        "AutopilotDisableUpgradeMigration": False,
-        "AutopilotLastContactThreshold": "200ms",
-        "AutopilotMaxTrailingLogs": 250,
-        "AutopilotMinQuorum": 0,
-        "AutopilotRedundancyZoneTag": "",
-        "AutopilotServerStabilizationTime": "10s",
-        "AutopilotUpgradeVersionTag": "",
+        "AutopilotCleanupDeadServers": autopilot.cleanup_dead_servers,
+        "AutopilotDisableUpgradeMigration": autopilot.disable_upgrade_migration,
+        "AutopilotLastContactThreshold": _time(autopilot.last_contact_threshold_s),
+        "AutopilotMaxTrailingLogs": autopilot.max_trailing_logs,
+        "AutopilotMinQuorum": autopilot.min_quorum,
+        "AutopilotRedundancyZoneTag": autopilot.redundancy_zone_tag,
+        "AutopilotServerStabilizationTime": _time(autopilot.server_stabilization_time_s),
+        "AutopilotUpgradeVersionTag": autopilot.upgrade_version_tag,
         "Bootstrap": config.bootstrap,
         "BootstrapExpect": config.bootstrap_expect,
         "ConsulCoordinateUpdateBatchSize": 128,

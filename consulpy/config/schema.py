@@ -15,6 +15,7 @@ from consulpy.config.sections import (
     AclSettings,
     Addresses,
     AutoEncrypt,
+    AutopilotSettings,
     ConfigEntries,
     ConnectSettings,
     DnsSettings,
@@ -294,6 +295,7 @@ class RuntimeConfig:
     https_tls: Mapping[str, str] = dataclasses.field(default_factory=dict)
     server_name: str = key(Kind.TEXT, "", "Name in the certificates of what checks with the agent's TLS call.")
     performance: Performance = section(Performance)
+    autopilot: AutopilotSettings = section(AutopilotSettings)
     limits: Limits = section(Limits)
 
     #: Files and directories that were read, for a reload.

@@ -91,6 +91,20 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class AutopilotSettings:
+    """The first autopilot configuration of a datacenter, written by its first leader; later the API changes it."""
+
+    cleanup_dead_servers: bool = key(Kind.SWITCH, True, "Take failed servers out of the quorum.")
+    last_contact_threshold_s: float = key(Kind.DURATION, 0.2, "A server heard of longer ago is unhealthy.")
+    max_trailing_logs: int = key(Kind.WHOLE, 250, "A server that is further behind is unhealthy.")
+    min_quorum: int = key(Kind.WHOLE, 0, "As many servers stay, also failed ones.")
+    server_stabilization_time_s: float = key(Kind.DURATION, 10.0, "A new server votes once healthy for so long.")
+    redundancy_zone_tag: str = key(Kind.TEXT, "", "Stored; of Consul Enterprise.")
+    disable_upgrade_migration: bool = key(Kind.SWITCH, False, "Stored; of Consul Enterprise.")
+    upgrade_version_tag: str = key(Kind.TEXT, "", "Stored; of Consul Enterprise.")
+
+
+@dataclass(frozen=True)
 class RequestLimits:
     """The rates of calls that a server takes (Consul 1.15)."""
 

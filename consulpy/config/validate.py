@@ -154,6 +154,11 @@ def _check_servers(config: RuntimeConfig) -> None:
             f"performance.raft_multiplier cannot be {config.performance.raft_multiplier}. "
             f"Must be between 1 and {_RAFT_MULTIPLIER_MAX}"
         )
+    if config.autopilot.max_trailing_logs < 0:
+        raise ConfigError(
+            f"autopilot.max_trailing_logs cannot be {config.autopilot.max_trailing_logs}. Must be greater than or "
+            "equal to zero"
+        )
     if config.protocol not in (2, 3):
         raise ConfigError(f"{spelling('protocol')}: expected 2 or 3, not {config.protocol}")
 
@@ -360,6 +365,11 @@ _LEAST: Final[dict[str, float]] = {
     "http_config.read_header_timeout": 1,
     "http_config.idle_timeout": 10,
     "limits.http_max_request_body_size": 0,
+    "limits.kv_max_value_size": 0,
+    "limits.txn_max_req_len": 0,
+    "limits.txn_max_ops": 0,
+    "autopilot.min_quorum": 0,
+    "autopilot.last_contact_threshold": 0,
 }
 
 

@@ -23,7 +23,7 @@ from consulpy.state.config_entry import UPSERT
 from consulpy.state.log import Log
 from consulpy.structs.config_entry import Entry
 from consulpy.structs.config_entry_requests import EntryRequest
-from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
+from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.requests import CoordinateUpdateRequest
 
@@ -51,8 +51,8 @@ class Pool(Protocol):
 class Leader:
     """The leader's tasks in one term.
 
-    `bootstrap_entries`: config entries written if none of their kind and name exists. `on_ready()`: called once, when
-    the leader can answer calls; `log(level, text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`:
+    `autopilot`: the first autopilot configuration of the datacenter. `bootstrap_entries`: config entries written if
+    none of their kind and name exists. `on_ready()`: called once, when the leader can answer calls; `log(level, text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`:
     whether no other server can be part of the quorum. `delays`: lock delays from before this term. `acl(write)`:
     creates the ACL tasks, None if ACLs are disabled. `connect`: the tasks of Connect, None if it is off. `replication`:
     of config entries and intentions, None in the primary datacenter. `rejoined_s`: the clock's time before which the
@@ -71,6 +71,7 @@ class Leader:
         on_ready: Callable[[], None] = lambda: None,
         log: Callable[[str, str], None] = lambda _level, _text: None,
         wall_s: Callable[[], float] | None = None,
+        autopilot: AutopilotConfig | None = None,
         bootstrap_entries: Sequence[Entry] = (),
         alone: bool = True,
         delays: LockDelays | None = None,
@@ -84,6 +85,7 @@ class Leader:
         self._rejoined_s = rejoined_s
         #: When the reconciliation of all members began whose writes are being stored.
         self._sweep_began_s: float | None = None
+        self._autopilot = autopilot or AutopilotConfig()
         self._bootstrap_entries = bootstrap_entries
         self._wall_s = wall_s or clock.seconds
         self._alone = alone
@@ -220,7 +222,7 @@ class Leader:
         """Commands for what the state of a new leader lacks, before its certificate authority is set up."""
         steps: list[Command] = self._acl.first_writes() if self._acl is not None else []
         if self._log.store.operator.autopilot(None)[1] is None:
-            steps.append(Autopilot(AutopilotSetRequest()))
+            steps.append(Autopilot(AutopilotSetRequest(config=self._autopilot)))
         return steps
 
     def _writes_after_connect(self) -> list[Command]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
@@ -16,6 +16,7 @@ from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import AclResetFile
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
+from consulpy.config.sections import AutopilotSettings
 from consulpy.errors import NoPathToDatacenter, RPCError
 from consulpy.leader.leader import REJOIN_S, Leader
 from consulpy.leader.lock_delays import LockDelays
@@ -35,6 +36,7 @@ from consulpy.serf.machine import Serf
 from consulpy.state.log import Log, MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.config_entry import KINDS, Entry
+from consulpy.structs.operator import AutopilotConfig
 from consulpy.structs.session import TTL_MIN_NS
 from consulpy.tls.contexts import Tls
 
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from consulpy.agent.process.jwt_keys import JwtKeys
     from consulpy.leader.connect import ConnectTasks
     from consulpy.leader.mesh_replication import MeshReplication
+
+_NS_PER_S: Final = 1_000_000_000
 
 
 def open_quorum(config: RuntimeConfig, reactor: Any, rng: Random, metrics: Registry) -> "QuorumServer | None":
@@ -209,6 +213,7 @@ def _make_leader(
         on_ready=leads,
         log=reporter("leader"),
         wall_s=wall_clock(reactor),
+        autopilot=_first_autopilot(config.autopilot),
         bootstrap_entries=[entry for entry in entries if entry.kind in KINDS],
         alone=is_single,
         delays=delays,
@@ -269,6 +274,20 @@ async def _bootstrap_newer(server: Server, entries: Sequence[Entry]) -> None:
             await bootstrap(server, entry)
         except RPCError as error:
             reporter("leader")("warn", f"bootstrap config entry {entry.kind}/{entry.name} was not written: {error}")
+
+
+def _first_autopilot(settings: AutopilotSettings) -> AutopilotConfig:
+    """The `autopilot` block as the autopilot configuration that the first leader writes."""
+    return AutopilotConfig(
+        cleanup_dead_servers=settings.cleanup_dead_servers,
+        last_contact_threshold=round(settings.last_contact_threshold_s * _NS_PER_S),
+        max_trailing_logs=settings.max_trailing_logs,
+        min_quorum=settings.min_quorum,
+        server_stabilization_time=round(settings.server_stabilization_time_s * _NS_PER_S),
+        redundancy_zone_tag=settings.redundancy_zone_tag,
+        disable_upgrade_migration=settings.disable_upgrade_migration,
+        upgrade_version_tag=settings.upgrade_version_tag,
+    )
 
 
 def _bootstrap_entries(config: RuntimeConfig) -> Sequence[Entry]:

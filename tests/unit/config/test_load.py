@@ -118,8 +118,8 @@ def test_service_and_check_definitions() -> None:
 
 
 def test_what_has_no_effect_is_said() -> None:
-    config = hcl('autopilot { min_quorum = 1 }\nacl { enabled = false }\nnode_name = "a_b"')
-    assert config.warnings[0] == "-hcl 1:1: autopilot.min_quorum is not supported yet and has no effect"
+    config = hcl('raft_protocol = 2\nacl { enabled = false }\nnode_name = "a_b"')
+    assert config.warnings[0] == "-hcl 1:1: raft_protocol is not supported yet and has no effect"
     assert config.warnings[1].startswith('Node name "a_b" will not be discoverable via DNS')
 
 
@@ -138,6 +138,8 @@ def test_half_of_a_certificate_has_no_effect_and_says_so() -> None:
         (["-retry-interval", "10"], "-retry-interval: expected a duration such as 10s or 1h30m"),
         (["more"], r"Unexpected extra arguments: \[more\]"),
         ([], "data_dir cannot be empty"),
+        (["-data-dir", "/x", "-hcl", "autopilot { max_trailing_logs = -1 }"], "max_trailing_logs cannot be -1"),
+        (["-data-dir", "/x", "-hcl", "limits { kv_max_value_size = -5 }"], "expected at least 0, not -5"),
         (["-data-dir", "/x", "-http-port", "70000"], r"ports.http \(-http-port\): invalid port: 70000"),
         (["-data-dir", "/x", "-dns-port", "8500"], "HTTP address 127.0.0.1:8500 already configured for DNS"),
         (["-data-dir", "/x", "-encrypt", "abc"], "encrypt has invalid key: .*base64"),

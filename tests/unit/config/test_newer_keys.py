@@ -130,7 +130,6 @@ def test_https_without_a_certificate_is_open_and_closes_connections_as_in_consul
         ('performance { grpc_keepalive_timeout = "20s" }', "performance.grpc_keepalive_timeout is not"),
         ('tls { grpc { ca_file = "x" } }', "there is no gRPC listener"),
         ("raft_protocol = 2", "raft_protocol is not supported yet"),
-        ("autopilot { cleanup_dead_servers = true }", "autopilot.cleanup_dead_servers is not"),
         ("raft_boltdb { NoFreelistSync = true }", "raft_boltdb is not supported yet"),
         ("enable_xds_load_balancing = true", "enable_xds_load_balancing is not"),
         ("performance { enable_xds_load_balancing = true }", "performance.enable_xds_load_balancing is not"),

@@ -16,6 +16,7 @@ from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord
+from consulpy.structs.operator import AutopilotConfig
 from consulpy.structs.requests import CoordinateUpdateRequest, RegisterRequest
 
 
@@ -158,6 +159,14 @@ def test_the_first_entries_of_a_datacenter_are_consuls(world: World) -> None:
     assert store.catalog.nodes(None)[0] == 7
     assert store.catalog.services(None) == (5, {"consul": []})
     assert store.operator.autopilot(None)[0] == 4
+
+
+def test_the_first_autopilot_configuration_is_that_of_the_file(world: World) -> None:
+    first = AutopilotConfig(cleanup_dead_servers=False, min_quorum=3)
+    Leader("dc1", "s1", world.log, world.pool, world.clock, autopilot=first).start()
+    found = world.log.store.operator.autopilot(None)[1]
+    assert found is not None
+    assert (found.cleanup_dead_servers, found.min_quorum) == (False, 3)
 
 
 def test_a_leader_that_comes_back_writes_only_what_is_missing(world: World) -> None:
