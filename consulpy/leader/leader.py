@@ -52,12 +52,13 @@ class Leader:
     """The leader's tasks in one term.
 
     `autopilot`: the first autopilot configuration of the datacenter. `bootstrap_entries`: config entries written if
-    none of their kind and name exists. `on_ready()`: called once, when the leader can answer calls; `log(level, text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`:
-    whether no other server can be part of the quorum. `delays`: lock delays from before this term. `acl(write)`:
-    creates the ACL tasks, None if ACLs are disabled. `connect`: the tasks of Connect, None if it is off. `replication`:
-    of config entries and intentions, None in the primary datacenter. `rejoined_s`: the clock's time before which the
-    pool may lack members that this agent knew before it was restarted; until then no node is removed for want of one,
-    as its services and locks would go with it.
+    none of their kind and name exists. `on_ready()`: called once, when the leader can answer calls; `log(level,
+    text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`: whether no other server can be part of
+    the quorum. `delays`: lock delays from before this term. `acl(write)`: creates the ACL tasks, None if ACLs are
+    disabled. `connect`: the tasks of Connect, None if it is off. `replication`: of config entries and intentions,
+    None in the primary datacenter. `rejoined_s`: the clock's time before which the pool may lack members that this
+    agent knew before it was restarted; until then no node is removed for want of one, as its services and locks would
+    go with it.
     """
 
     def __init__(
