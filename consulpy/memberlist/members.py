@@ -60,8 +60,8 @@ class Members:
         self.by_name: dict[str, Member] = {}
         #: Members in probe order; new ones are inserted at a random position.
         self.probe_order: list[Member] = []
-        #: Number of members per IP address. Only these addresses are sent relayed pings and acks.
-        self._addresses: dict[str, int] = {}
+        #: Members by IP address; several at one are a tuple. Only these addresses are sent relayed pings and acks.
+        self._by_address: dict[str, Member | tuple[Member, ...]] = {}
         self.awareness = Awareness(config.awareness_max_multiplier)
         self.timeline = Timeline(clock.seconds)
         self.evidence = EvidenceStore(clock.seconds)
@@ -86,14 +86,13 @@ class Members:
 
     def is_member_address(self, address: str) -> bool:
         """Whether any member has this IP address."""
-        return address in self._addresses
+        return address in self._by_address
 
     def alive_at(self, address: Address) -> Member | None:
-        """The member at an IP address and port that is not dead or left. Linear: for rare events."""
-        if address[0] not in self._addresses:
-            return None
-        found = (each for each in self.probe_order if each.endpoint == address)
-        return next((each for each in found if not each.is_gone), None)
+        """The member at an IP address and port that is not dead or left."""
+        found = self._by_address.get(address[0], ())
+        members = found if isinstance(found, tuple) else (found,)
+        return next((each for each in members if each.port == address[1] and not each.is_gone), None)
 
     # -- the local member
 
@@ -168,12 +167,12 @@ class Members:
         self._metrics.incr("memberlist.msg.alive")
         before, meta = known.state, known.meta
         if known.address != message.address:
-            self._forget_address(known.address)
-            self._addresses[message.address] = self._addresses.get(message.address, 0) + 1
+            self._remove_address(known)
+            known.address = message.address
+            self._add_address(known)
         known.incarnation = message.incarnation
         known.meta, known.vsn = message.meta, message.vsn
-        known.address, known.port = message.address, message.port
-        known.node = None
+        known.port, known.node = message.port, None
         if before is not State.ALIVE:
             self._set_state(known, State.ALIVE)
         self.version += 1
@@ -247,7 +246,7 @@ class Members:
 
         `notify`: False if the delegate knows them too.
         """
-        by_name, order, addresses, now_s = self.by_name, self.probe_order, self._addresses, self._clock.seconds()
+        by_name, order, now_s = self.by_name, self.probe_order, self._clock.seconds()
         for node in nodes:
             name, address = node.name, node.address
             if name in by_name or name == self.config.name:
@@ -256,7 +255,7 @@ class Members:
             known = Member(name, address, node.port, node.meta, node.vsn, node.incarnation, state, now_s, node=node)
             by_name[name] = known
             order.append(known)
-            addresses[address] = addresses.get(address, 0) + 1
+            self._add_address(known)
             if state is State.ALIVE:
                 self.alive_count += 1
             if notify and not known.is_gone:
@@ -316,7 +315,7 @@ class Members:
         member.state, member.incarnation = State.DEAD, 0
         self.by_name[member.name] = member
         self.probe_order.insert(self._rng.randint(0, len(self.probe_order)), member)
-        self._addresses[member.address] = self._addresses.get(member.address, 0) + 1
+        self._add_address(member)
         return member
 
     def _may_move(self, known: Member) -> bool:
@@ -371,12 +370,20 @@ class Members:
         if suspicion is not None:
             suspicion.cancel()
 
-    def _forget_address(self, address: str) -> None:
-        left = self._addresses.get(address, 0) - 1
-        if left > 0:
-            self._addresses[address] = left
+    def _add_address(self, member: Member) -> None:
+        found = self._by_address.get(member.address)
+        if found is None:
+            self._by_address[member.address] = member
         else:
-            self._addresses.pop(address, None)
+            self._by_address[member.address] = (*(found if isinstance(found, tuple) else (found,)), member)
+
+    def _remove_address(self, member: Member) -> None:
+        found = self._by_address.get(member.address)
+        left = [each for each in found if each is not member] if isinstance(found, tuple) else []
+        if left:
+            self._by_address[member.address] = left[0] if len(left) == 1 else tuple(left)
+        else:
+            self._by_address.pop(member.address, None)
 
     # -- housekeeping
 
@@ -390,7 +397,7 @@ class Members:
         ]
         for member in gone:
             del self.by_name[member.name]
-            self._forget_address(member.address)
+            self._remove_address(member)
             self._queue.drop(member.name)
         if gone:
             self.version += 1

@@ -260,9 +260,9 @@ def _connect_tasks(server: Server, reactor: Any) -> "ConnectTasks | None":
 def _authority(config: RuntimeConfig, server: Server) -> CertificateAuthority | None:
     if not config.connect.enabled:
         return None
-    from consulpy.agent.build.connect import authority  # costly, and only with Connect
+    from consulpy.agent.build.lazy_authority import LazyAuthority  # only with Connect
 
-    return authority(config, server)
+    return LazyAuthority(config, server)
 
 
 async def _bootstrap_newer(server: Server, entries: Sequence[Entry]) -> None:

@@ -18,6 +18,8 @@ from zope.interface import implementer
 
 from consulpy.errors import RPCError
 
+#: Most bytes of a body in an error.
+_SHOWN_BYTES: Final = 500
 _CLIENT: Final = IPv4Address("TCP", "127.0.0.1", 0)
 _DONE: Final = Failure(ConnectionDone())
 #: What stays as it is in a path: delimiters, and escapes that are there already.
@@ -33,8 +35,12 @@ class Response:
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON. Raises `ValueError`."""
-        return json.loads(self.body)
+        """The body as JSON. Raises `ValueError` with status and body if it is none, as errors are texts."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            shown = self.body[:_SHOWN_BYTES].decode(errors="replace").strip()
+            raise ValueError(f"no JSON was answered, but status {self.status}: {shown or 'an empty body'}") from None
 
 
 def send(

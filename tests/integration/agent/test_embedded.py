@@ -172,6 +172,8 @@ async def test_requests_have_the_same_answers_as_over_a_socket() -> None:
     assert refused.status == 400
     assert (await agent.request("GET", "/v1/none")).status == 404
     assert (await agent.request("DELETE", "/v1/kv/?recurse")).json() is True
+    with pytest.raises(ValueError, match=r"status 500: Connect must be enabled in order to use this endpoint$"):
+        (await agent.request("GET", "/v1/connect/ca/roots")).json()
     assert (await agent.request("GET", "/v1/kv/?recurse")).status == 404
     large = os.urandom(400_000)
     await agent.request("PUT", "/v1/kv/large", large)

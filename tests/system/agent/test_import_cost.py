@@ -48,3 +48,28 @@ def test_the_modules_of_the_doors_are_loaded_from_the_start(loaded: set[str]) ->
 @pytest.mark.parametrize("name", FOR_SOME_REQUESTS + FOR_SOME_CHECKS + FOR_SOME_AGENTS)
 def test_what_only_some_requests_checks_or_agents_need_is_not(loaded: set[str], name: str) -> None:
     assert name not in loaded
+
+
+#: A server that has started in the reactor's first turn, and one that leads.
+SERVER = """
+import sys
+from twisted.internet import reactor, task
+from consulpy.agent import Agent
+
+async def main(reactor):
+    agent = Agent.create(reactor, server=True, ports="ephemeral", config={"connect": {"enabled": True}})
+    led = task.ensureDeferred(agent.start())
+    print("cryptography" in sys.modules, agent.url.startswith("http://127.0.0.1:"))
+    await led
+    roots = (await agent.request("GET", "/v1/connect/ca/roots")).json()
+    print("cryptography" in sys.modules, len(roots["Roots"]), (await agent.request("GET", "/v1/catalog/nodes")).status)
+    await agent.stop()
+
+task.react(lambda reactor: task.ensureDeferred(main(reactor)))
+"""
+
+
+def test_a_server_listens_before_it_loads_the_certificate_authority() -> None:
+    """It is there before the server leads, as in Consul."""
+    told = subprocess.run([sys.executable, "-c", SERVER], capture_output=True, text=True, check=True, timeout=90)
+    assert told.stdout.split("\n") == ["False True", "True 1 200", ""]
