@@ -174,24 +174,13 @@ Example (from stdin):
 )
 def write(given: Invocation) -> int:
     """Validate the entry, then write it."""
-    # with the HTTP API comes Twisted, which no other command here needs
-    from consulpy.http.api.config_entry_body import entry_of
-    from consulpy.structs.service_intentions import API_KINDS
-
     if len(given.arguments) != 1:
         given.err("Must provide exactly one positional argument to specify the config entry to write")
         return 1
-    try:
-        text = _text_of(given.arguments[0])
-    except OSError as error:
-        given.err(f"Failed to load data: Failed to read file: open {error.filename}: {str(error.strerror).lower()}")
+    found = _entry_in(given, given.arguments[0])
+    if found is None:
         return 1
-    try:
-        raw: Any = parse(given.arguments[0], text, "hcl").tree
-        entry = entry_of(raw, API_KINDS)
-    except (GoError, ConfigError) as error:
-        given.err(f"Failed to decode config entry input: {error}")
-        return 1
+    raw, entry = found
     params = {"dc": given.query["dc"], "cas": given.values["modify-index"] if given.values["cas"] else None}
     try:
         written = given.client.put("/v1/config", params, raw)
@@ -203,6 +192,25 @@ def write(given: Invocation) -> int:
         return 1
     given.out(f"Config entry written: {entry.kind}/{entry.name}")
     return 0
+
+
+def _entry_in(given: Invocation, path: str) -> tuple[Any, Any] | None:
+    """The entry in a file (`-`: on the standard input), as it is written and decoded; None: an error was said."""
+    # with the HTTP API comes Twisted, which other commands here do not need
+    from consulpy.http.api.config_entry_body import entry_of
+    from consulpy.structs.service_intentions import API_KINDS
+
+    try:
+        text = _text_of(path)
+    except OSError as error:
+        given.err(f"Failed to load data: Failed to read file: open {error.filename}: {str(error.strerror).lower()}")
+        return None
+    try:
+        raw: Any = parse(path, text, "hcl").tree
+        return raw, entry_of(raw, API_KINDS)
+    except (GoError, ConfigError) as error:
+        given.err(f"Failed to decode config entry input: {error}")
+        return None
 
 
 def _text_of(path: str) -> str:
@@ -219,16 +227,32 @@ Deletes the configuration entry specified by the kind and name.
 Example:
 
   $ consulpy config delete -kind service-defaults -name web
+  $ consulpy config delete -filename web.hcl
 """,
-    flags=[_kind("The kind of configuration to delete."), _name("The name of configuration to delete."), *_CAS],
+    flags=[
+        _kind("The kind of configuration to delete."),
+        _name("The name of configuration to delete."),
+        Flag("filename", "The file of the entry to delete, instead of -kind and -name.", default=""),
+        *_CAS,
+    ],
     uses_agent=True,
     uses_servers=True,
 )
 def delete(given: Invocation) -> int:
     """Delete the entry; a missing one is no error."""
-    if _missing(given, "kind", "name"):
+    if given.values["filename"]:
+        if given.values["kind"] or given.values["name"]:
+            given.err("filename can't be used with kind or name")
+            return 1
+        entry = _entry_in(given, given.values["filename"])
+        if entry is None:
+            return 1
+        kind, name = entry[1].kind, entry[1].name
+    elif _missing(given, "kind", "name"):
         return 1
-    kind, name, cas = given.values["kind"], given.values["name"], given.values["cas"]
+    else:
+        kind, name = given.values["kind"], given.values["name"]
+    cas = given.values["cas"]
     if cas != bool(given.values["modify-index"]):
         given.err(
             "Must specify -modify-index greater than 0 with -cas"

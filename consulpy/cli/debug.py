@@ -1,6 +1,7 @@
 """`consulpy debug`: captures reports, metrics, logs and profiles of an agent into an archive."""
 
 import json
+import subprocess
 import tarfile
 import threading
 import time
@@ -32,6 +33,10 @@ _PROFILES: Final = (
 )
 _LEAST_DURATION_S: Final = 10.0
 _LEAST_INTERVAL_S: Final = 5.0
+#: The systemd units whose journal `-since` captures, the file with it, and how long its reading may take, in seconds.
+_UNITS: Final = ("consul", "consulpy")
+_JOURNAL: Final = "journald.log"
+_JOURNAL_S: Final = 120.0
 #: How long a profile may run past its interval, in seconds.
 _GRACE_S: Final = 30.0
 
@@ -95,6 +100,14 @@ has; others are passed over.
             placeholder="duration",
         ),
         Flag(
+            "since",
+            "Captures what the journal of this host (journald) has of Consul's units since so long, such as 1h, and "
+            "nothing over time (since Consul 1.17).",
+            parse_duration,
+            default=0.0,
+            placeholder="duration",
+        ),
+        Flag(
             "output",
             "The path to the compressed archive that will be created with the information after collection.",
             default="",
@@ -116,8 +129,11 @@ def debug(given: Invocation) -> int:
     try:
         capture.begin()
         capture.static()
-        with given.progress.waiting(f"Capturing for {format_duration(given.values['duration'])}"):
-            capture.dynamic()
+        if given.values["since"]:
+            capture.journal(given.values["since"])
+        else:
+            with given.progress.waiting(f"Capturing for {format_duration(given.values['duration'])}"):
+                capture.dynamic()
     except KeyboardInterrupt:
         given.out("==> Interrupted: keeping what was captured")
     except OSError as error:
@@ -177,6 +193,8 @@ class _Capture:
         self.folder = Path(values["output"] or f"consul-debug-{int(time.time())}")  # noqa: TID251 - a command's name
         self._archive = Path(f"{self.folder}.tar.gz")
         self._log = _LogFile()
+        if values["since"] < 0:
+            raise _Refused("since must not be negative")
         if self._duration_s < _LEAST_DURATION_S:
             raise _Refused(f"duration must be longer than {_LEAST_DURATION_S:g}s")
         if self._interval_s < _LEAST_INTERVAL_S:
@@ -238,6 +256,18 @@ class _Capture:
             if target in self._targets:
                 params = {"wan": "1"} if target == "cluster" else None
                 self._save(self.folder / f"{target}.json", path, params)
+
+    def journal(self, since_s: float) -> None:
+        """Capture the lines of Consul's units in the journal of this host."""
+        units = [word for unit in _UNITS for word in ("--unit", unit)]
+        words = ["journalctl", "--no-pager", "--output", "short-iso", "--since", f"-{max(round(since_s), 1)}s", *units]
+        try:
+            found = subprocess.run(words, capture_output=True, timeout=_JOURNAL_S, check=True)
+        except (OSError, subprocess.SubprocessError) as error:
+            self._given.err(f"{_JOURNAL}: the journal can't be read: {error}")
+            return
+        lines = found.stdout.decode(errors="replace").splitlines()
+        (self.folder / _JOURNAL).write_text("".join(f"{text_without_secrets(line)}\n" for line in lines), "utf-8")
 
     def dynamic(self) -> None:
         """Capture the dynamic targets, one directory an interval, until the duration is over."""

@@ -353,3 +353,47 @@ def test_an_authority_has_the_id_of_the_cluster(tmp_path: Path, monkeypatch: pyt
     assert "CN=OurCA" in found.subject.rfc4514_string()
     assert main(["tls", "ca", "create", "-domain", "other", "-common-name", "x" * 65]) == 1
     assert not (tmp_path / "other-agent-ca.pem").exists()
+
+
+def test_an_entry_is_deleted_by_its_file(agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "e.hcl").write_text('Kind = "service-defaults"\nName = "web"\nProtocol = "http"')
+    place = str(tmp_path / "e.hcl")
+    assert main(["config", "delete", "-filename", place]) == 0
+    assert agent.asked == [("DELETE", "/v1/config/service-defaults/web", {}, None)]
+    assert main(["config", "delete", "-filename", place, "-kind", "mesh"]) == 1
+    assert main(["config", "delete", "-filename", str(tmp_path / "none")]) == 1
+    assert main(["config", "delete"]) == 1
+    assert len(agent.asked) == 1
+    assert "filename can't be used with kind or name" in capsys.readouterr().err
+
+
+def test_debug_captures_what_the_journal_has(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`-since` (Consul 1.17): the lines of journald, and nothing over time."""
+    stand_in = tmp_path / "journalctl"
+    stand_in.write_text('#!/bin/sh\necho "asked: $*"\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    agent.answers = {"GET /v1/agent/self": SELF, "GET /v1/agent/host": {}, "GET /v1/agent/members": []}
+    folder = tmp_path / "out"
+    words = [
+        "debug",
+        "-since",
+        "90m",
+        "-archive=false",
+        "-capture",
+        "agent",
+        "-capture",
+        "host",
+        "-output",
+        str(folder),
+    ]
+    assert main(words) == 0
+    assert {place.name for place in folder.iterdir()} == {"index.json", "agent.json", "host.json", "journald.log"}
+    asked = (folder / "journald.log").read_text()
+    assert "--since -5400s --unit consul --unit consulpy" in asked
+    stand_in.write_text("#!/bin/sh\nexit 1\n")
+    assert main([*words[:-1], str(tmp_path / "again")]) == 0
+    assert "the journal can't be read" in capsys.readouterr().err
+    assert main(["debug", "-since", "-1s"]) == 1
