@@ -12,7 +12,8 @@ from report import Row, Sample
 from task import Settings, Task, task
 
 from consulpy.errors import WireError
-from consulpy.memberlist.messages import Ack, NodeState, Ping, decode
+from consulpy.memberlist.messages import Ack, Ping, decode
+from consulpy.memberlist.node_state import NodeState
 from consulpy.memberlist.packet import Sealer
 from consulpy.memberlist.stream import push_pull
 from consulpy.serf.tags import encode_tags
