@@ -24,11 +24,13 @@ export function useToken(secret, keep) {
 
 /** An answer that is not a success. `status` 0: there was no answer. */
 export class ApiError extends Error {
-  constructor(status, text, answer = '') {
+  constructor(status, text, answer = '', lacks = '') {
     super(text);
     this.status = status;
     /** The whole answer: some errors have a body worth reading. */
     this.answer = answer;
+    /** The right that a refused request lacks, as `operator:read`; '' where the agent does not tell. */
+    this.lacks = lacks;
   }
 
   /** Whether the servers have no leader. */
@@ -53,6 +55,9 @@ function words(status, text) {
   );
 }
 
+/** Our agents name the right that was missing: `accessor=UUID, key:write "a"`. */
+const lackedRight = (response) => (response.headers.get('X-Consulpy-Denied') ?? '').replace(/^accessor=[^,]*, */, '');
+
 async function exchange(url, options, patienceMs, signal) {
   const abort = new AbortController();
   const stop = () => abort.abort();
@@ -74,7 +79,7 @@ async function exchange(url, options, patienceMs, signal) {
     if (response.type === 'opaqueredirect')
       throw new ApiError(400, 'the agent has no such address: a name in it is empty, "." or ".."');
     const text = options.isStream && response.ok ? '' : await response.text();
-    if (!response.ok) throw new ApiError(response.status, words(response.status, text), text);
+    if (!response.ok) throw new ApiError(response.status, words(response.status, text), text, lackedRight(response));
     return { response, text, arrived };
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error;
@@ -100,7 +105,8 @@ export function withQuery(path, parameters) {
  * Read.
  * @param {string} path under /v1
  * @param {{index?: number, wait?: string, stale?: boolean, signal?: AbortSignal}} options
- * @returns what the answer says: `body`, `text`, `index` (null if it has none), `knownLeader`, `lastContactMs`, `arrived`
+ * @returns what the answer says: `body`, `text`, `index` (null if it has none), `knownLeader`, `lastContactMs`, `arrived`,
+ *   `isFiltered` (the token may not read all of it), `defaultPolicy` (of ACLs: '' where the agent does not tell)
  */
 export async function get(path, { index, wait, stale, signal, patienceMs = 30000 } = {}) {
   const url = withQuery(path, { index: index || undefined, wait: index ? wait : undefined, stale });
@@ -119,6 +125,8 @@ export async function get(path, { index, wait, stale, signal, patienceMs = 30000
     index: number(header('X-Consul-Index')),
     knownLeader: header('X-Consul-KnownLeader') !== 'false',
     lastContactMs: number(header('X-Consul-LastContact')) ?? 0,
+    isFiltered: header('X-Consul-Results-Filtered-By-ACLs') === 'true',
+    defaultPolicy: header('X-Consul-Default-ACL-Policy') ?? '',
   };
 }
 

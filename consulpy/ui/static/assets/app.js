@@ -5,7 +5,8 @@ import { frame } from './frame.js';
 import { base, link, name } from './parts.js';
 import { parse, to } from './routes.js';
 import { Feed, sleep } from './live.js';
-import { get, withQuery } from './api.js';
+import { currentToken, get, withQuery } from './api.js';
+import { hidden, trouble } from './trouble.js';
 import { View } from './view.js';
 
 /** The module of each page. */
@@ -242,20 +243,14 @@ class App {
     return trouble === 'away' ? 'no connection to the agent' : trouble === 'leaderless' ? 'no leader' : '';
   }
 
-  /** What is wrong with what one sees: 'away', 'leaderless', 'errors' or ''. */
+  /** What is wrong with what one sees (`trouble.js`). */
   trouble() {
-    const feeds = Object.values(this.view?.feeds ?? {});
-    const errors = feeds
-      .filter((feed) => feed.error && !(feed.isOptional && feed.error.status !== 0))
-      .map((feed) => feed.error);
-    if (errors.some((error) => error.status === 0) || this.leader.error?.status === 0) return 'away';
-    if (
-      this.leader.body === '' ||
-      feeds.some((feed) => !feed.knownLeader) ||
-      errors.some((error) => error.isLeaderless)
-    )
-      return 'leaderless';
-    return errors.some((error) => error.status >= 500 || error.status === 429) ? 'errors' : '';
+    return trouble(Object.values(this.view?.feeds ?? {}), this.leader);
+  }
+
+  /** Whether lists may lack what may not be read (`trouble.js`). */
+  hidden() {
+    return hidden(Object.values(this.view?.feeds ?? {}), this.leader, this.self, Boolean(currentToken()));
   }
 
   /** What was done, for the `status` line. */

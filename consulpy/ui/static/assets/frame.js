@@ -1,7 +1,7 @@
 /** What is around every page: skip link, banner with whose view it is, navigation, alerts, status line. */
 
 import { html, nothing } from './vendor/lit-html/lit-html.js';
-import { chosen, link, name } from './parts.js';
+import { chosen, link, name, to as anchor } from './parts.js';
 import { elsewhere, to } from './routes.js';
 import { isRefused } from './api.js';
 import { clockTime, duration, visible } from './words.js';
@@ -40,7 +40,7 @@ export function frame(app) {
       ${lamp(app, trouble)}
     </header>
     ${alert(app, trouble)}
-    <main id="main" tabindex="-1" aria-busy=${isWaiting ? 'true' : 'false'} class=${trouble === 'away' ? 'dimmed' : ''}>${page.render(app.view)}</main>
+    <main id="main" tabindex="-1" aria-busy=${isWaiting ? 'true' : 'false'} class=${trouble === 'away' ? 'dimmed' : ''}>${hidden(app)}${page.render(app.view)}</main>
     <div role="status" class="status">${app.status}</div>
     <div role="status" class="hidden">${app.announced}</div>`;
 }
@@ -70,6 +70,14 @@ function links(app, route) {
   const here = MORE.find(([path]) => path === section);
   const close = (event) => event.target.closest('a') && event.currentTarget.removeAttribute('open');
   return html`${SECTIONS.map(one)}<details class="more" @click=${close}><summary class=${here ? 'here' : ''}>${here ? html`More: ${here[1]}` : 'More'}</summary><div>${MORE.map(one)}</div></details>`;
+}
+
+/** An empty list is no good news where the servers leave out what may not be read. */
+function hidden(app) {
+  const by = app.hidden();
+  if (!by || app.view.route.page === 'setting') return nothing;
+  const settings = anchor(`${encodeURIComponent(app.view.route.dc)}/setting`, by === 'token' ? 'Use another token' : 'Use a token');
+  return html`<p class="note">${by === 'token' ? 'The token in use may not read everything' : 'No token is in use, and ACLs are on'}: what may not be read is left out, also of counts. ${settings}.</p>`;
 }
 
 function lamp(app, trouble) {

@@ -41,6 +41,8 @@ export class Feed {
     this.atMs = 0;
     this.knownLeader = true;
     this.lastContactMs = 0;
+    this.isFiltered = false;
+    this.defaultPolicy = '';
     this.version = 0;
     this._abort = null;
     this._text = null;
@@ -114,6 +116,8 @@ export class Feed {
     this.error = null;
     this.knownLeader = answer.knownLeader;
     this.lastContactMs = answer.lastContactMs;
+    this.isFiltered = Boolean(answer.isFiltered);
+    this.defaultPolicy = answer.defaultPolicy ?? '';
     if (answer.text !== this._text) {
       this._text = answer.text;
       this.body = answer.body;

@@ -97,18 +97,21 @@ export const tabs = (label, items, current) =>
 /** Something that is missing or forbidden, in words. */
 export const note = (...content) => html`<p class="note">${content}</p>`;
 
+/** The right that was missing, as the agent names it. */
+const rights = (lacks) => html`<code>${visible(lacks)}</code>`;
+
 /** What a refused request shows in place of its answer. */
 export function refused(dc, error) {
   const missing = /lacks permission|missing|requires/i.test(error.message) ? error.message : '';
   return html`<div class="refusal" role="alert">
     <h2>Permission denied</h2>
-    <p>${missing ? name(missing) : 'The token in use may not read this.'} ${to(`${encodeURIComponent(dc)}/setting`, 'Use another token')}.</p>
+    <p>${error.lacks ? html`It needs ${rights(error.lacks)}.` : missing ? name(missing) : 'The token in use may not read this.'} ${to(`${encodeURIComponent(dc)}/setting`, 'Use another token')}.</p>
   </div>`;
 }
 
 /** A save or an action that failed: the server's own words. */
 export const failure = (error) =>
-  error ? html`<p class="failure" role="alert"><span aria-hidden="true">✕</span> ${name(error.message)}</p>` : nothing;
+  error ? html`<p class="failure" role="alert"><span aria-hidden="true">✕</span> ${name(error.message)}${error.lacks ? html`: it needs ${rights(error.lacks)}` : nothing}</p>` : nothing;
 
 /** Grey rows while the first answer is on its way; they show after 300 ms (CSS). */
 export const loading = (rows = 6) =>

@@ -220,6 +220,7 @@ export class Table {
   /** The rows. */
   render() {
     const { columns, name: label } = this.how;
+    if (!this.total && this.view.app.hidden()) return html`<div class="empty"><p>No ${this.how.one} that may be read.</p></div>`;
     if (!this.total) return html`<div class="empty">${this.how.empty()}</div>`;
     if (!this.shown.length && !this.waiting) {
       const clear = () => this.view.set({ filter: '', status: '' });

@@ -52,9 +52,11 @@ function headline(view, failed, rows) {
   const list = (section, status) => `${to.section(dc, section)}?status=${status}`;
   const part = (tone, shape, content) =>
     html`<span class="state ${tone}"><span aria-hidden="true">${shape}</span> ${content}</span>`;
+  const isHidden = Boolean(view.app.hidden());
+  const well = (shape, all, some) => (isHidden ? part('muted', '◇', some) : part('good', shape, all));
   return html`<p class="headline">
-    ${failed.length ? part('bad', '✕', anchor(list('nodes', 'failed'), `${count(failed.length, 'node')} failed`)) : view.feeds.members.body ? part('good', '●', 'no node failed') : nothing}
-    ${critical ? part('bad', '✕', anchor(list('services', 'critical'), `${count(critical, 'service')} critical`)) : view.feeds.services.body ? part('good', '✓', 'no service critical') : nothing}
+    ${failed.length ? part('bad', '✕', anchor(list('nodes', 'failed'), `${count(failed.length, 'node')} failed`)) : view.feeds.members.body ? well('●', 'no node failed', 'no failed node that may be read') : nothing}
+    ${critical ? part('bad', '✕', anchor(list('services', 'critical'), `${count(critical, 'service')} critical`)) : view.feeds.services.body ? well('✓', 'no service critical', 'no critical service that may be read') : nothing}
     ${warning ? part('warn', '▲', anchor(list('services', 'warning'), `${warning} warning`)) : nothing}
     ${serverLine(view)}
   </p>`;
@@ -189,7 +191,7 @@ export default {
       ${headline(view, failed, rows)}
       ${isOwn ? html`<h2>Failed nodes</h2>${failedNodes(view, failed)}` : nothing}
       <h2>Services in trouble</h2>${troubled(view, rows)}
-      <h2>Servers</h2><p>${serverLine(view)}</p>
+      <h2>Servers</h2><p>${serverLine(view) === nothing ? html`<span class="muted">Not known.</span>` : serverLine(view)}</p>
       ${isOwn ? html`<h2>Last changes</h2>${lastChanges(view)}` : nothing}
       ${sameOnCommandLine(['consulpy members', '/v1/agent/timeline'], ['consulpy doctor', servicesPath(view.route.dc)])}`;
   },
