@@ -92,3 +92,12 @@ test('another datacenter has the same section', () => {
   assert.equal(elsewhere(opened('dc1/nodes/n1'), 'dc2'), 'dc2/nodes');
   assert.equal(elsewhere(opened('setting'), 'dc2'), 'dc2/overview');
 });
+
+test('names that browsers would fold away have addresses of their own', () => {
+  for (const name of ['.', '..', '..\0', '...', 'a..', '\0']) {
+    const { pathname } = new URL(`http://h/ui/${to.instance('dc1', name, name, name, 'metadata')}`);
+    const found = parse(pathname.slice('/ui/'.length));
+    assert.deepEqual([found.page, found.name, found.node, found.id, found.tab], ['instance', name, name, name, 'metadata']);
+    assert.equal(parse(new URL(`http://h/${to.node('dc1', name)}`).pathname.slice(1)).name, name);
+  }
+});

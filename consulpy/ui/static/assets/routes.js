@@ -16,11 +16,12 @@ export const TABS = {
   acls: ACL_KINDS,
 };
 
-const encode = encodeURIComponent;
+/** A segment of an address. Browsers fold `.` and `..` away, also as `%2e`: such a name gets a NUL at its end. */
+const encode = (name) => encodeURIComponent(name) + (/^\.\.?\0*$/.test(name) ? '%00' : '');
 
 function decode(segment) {
   try {
-    return decodeURIComponent(segment);
+    return decodeURIComponent(segment).replace(/^(\.\.?\0*)\0$/, '$1');
   } catch {
     return segment;
   }
@@ -47,13 +48,13 @@ export const to = {
       ? `${encode(dc)}/kv`
       : isPlainKey(folder)
         ? `${encode(dc)}/kv/${path(folder)}`
-        : `${encode(dc)}/kv?folder=${encode(folder)}`,
+        : `${encode(dc)}/kv?folder=${encodeURIComponent(folder)}`,
   key: (dc, key) =>
-    isPlainKey(key) ? `${encode(dc)}/kv/${path(key)}/edit` : `${encode(dc)}/kv/edit?key=${encode(key)}`,
+    isPlainKey(key) ? `${encode(dc)}/kv/${path(key)}/edit` : `${encode(dc)}/kv/edit?key=${encodeURIComponent(key)}`,
   createKey: (dc, folder) =>
     isPlainKey(folder)
       ? `${encode(dc)}/kv/${path(folder)}create`
-      : `${encode(dc)}/kv/create${folder && `?folder=${encode(folder)}`}`,
+      : `${encode(dc)}/kv/create${folder && `?folder=${encodeURIComponent(folder)}`}`,
   intention: (dc, id) => `${encode(dc)}/intentions/${encode(id)}`,
   acl: (dc, kind, id = '') => `${encode(dc)}/acls/${kind}${id && `/${encode(id)}`}`,
 };
