@@ -1,11 +1,12 @@
 """The `consul` of a test: what it registers, writes and reads, whatever agent is behind it."""
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlsplit
 
 from consulpy.testing.backends import Address, Backend, start_in_process
+from consulpy.testing.operations import ServiceSettings
 
 if TYPE_CHECKING:
     from consulpy.agent.embedded import Agent, Ports
@@ -81,26 +82,12 @@ class Consul(Facts):
         #: The keys, as a mapping of `str` to `bytes`.
         self.kv = KV(backend)
 
-    def register(
-        self,
-        name: str,
-        *,
-        id: str | None = None,  # noqa: A002 - the API's word
-        port: int = 0,
-        address: str = "",
-        tags: Iterable[str] = (),
-        meta: Mapping[str, str] | None = None,
-        check: str | None = None,
-    ) -> None:
+    def register(self, name: str, **service: Unpack[ServiceSettings]) -> None:
         """Register a service of this agent; it is in the catalog when this returns.
 
-        `check`: "passing", "warning" or "critical" adds a check of that status. Raises `ValueError`, `RequestFailed`.
+        `service`: id, port, address, tags, meta and check. Raises `ValueError`, `TypeError`, `RequestFailed`.
         """
-        self.backend.run(
-            lambda operations: operations.register(
-                name, id=id, port=port, address=address, tags=tags, meta=meta, check=check
-            )
-        )
+        self.backend.run(lambda operations: operations.register(name, service))
 
     def deregister(self, id: str) -> None:  # noqa: A002 - the API's word
         """Remove a service of this agent, also from the catalog. KeyError for an unknown id."""

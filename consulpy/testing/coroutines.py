@@ -1,11 +1,12 @@
 """`agent()`: an agent for tests that are coroutines, of asyncio or of Twisted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from consulpy.testing.backends import Backend, InProcess, with_quick_settings
 from consulpy.testing.consul import Facts
+from consulpy.testing.operations import ServiceSettings
 
 if TYPE_CHECKING:
     from consulpy.agent.embedded import Ports
@@ -14,23 +15,9 @@ if TYPE_CHECKING:
 class AsyncConsul(Facts):
     """An agent, for coroutines. `kv`: through `get`, `put`, `delete`, `keys`."""
 
-    async def register(
-        self,
-        name: str,
-        *,
-        id: str | None = None,  # noqa: A002 - the API's word
-        port: int = 0,
-        address: str = "",
-        tags: Iterable[str] = (),
-        meta: Mapping[str, str] | None = None,
-        check: str | None = None,
-    ) -> None:
+    async def register(self, name: str, **service: Unpack[ServiceSettings]) -> None:
         """See `consulpy.testing.consul.Consul.register`."""
-        await self.backend.begin(
-            lambda operations: operations.register(
-                name, id=id, port=port, address=address, tags=tags, meta=meta, check=check
-            )
-        )
+        await self.backend.begin(lambda operations: operations.register(name, service))
 
     async def deregister(self, id: str) -> None:  # noqa: A002 - the API's word
         """See `consulpy.testing.consul.Consul.deregister`."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict
 from urllib.parse import quote
 
 from consulpy.client.api import key_path
@@ -34,6 +34,20 @@ class Answer(Protocol):
 
     def json(self) -> Any:
         """Its body as JSON."""
+
+
+class ServiceSettings(TypedDict, total=False):
+    """The settings of a service to register, all optional. `id`: the name if it is missing.
+
+    `check`: "passing", "warning" or "critical" adds a check of that status.
+    """
+
+    id: str | None
+    port: int
+    address: str
+    tags: Iterable[str]
+    meta: Mapping[str, str] | None
+    check: str | None
 
 
 #: Sends a request: method, path with query, body.
@@ -87,35 +101,31 @@ class Operations:
 
     # -- services
 
-    async def register(
-        self,
-        name: str,
-        *,
-        id: str | None = None,  # noqa: A002 - the API's word
-        port: int = 0,
-        address: str = "",
-        tags: Iterable[str] = (),
-        meta: Mapping[str, str] | None = None,
-        check: str | None = None,
-    ) -> None:
-        """Register a service, with a check of that status; it is in the catalog then. Raises `ValueError`."""
+    async def register(self, name: str, service: ServiceSettings) -> None:
+        """Register a service, with a check of that status; it is in the catalog then. Raises `ValueError`, and
+        `TypeError` for a setting that there is none of.
+        """
+        unknown = service.keys() - ServiceSettings.__optional_keys__
+        if unknown:
+            raise TypeError(f"register() got an unexpected keyword argument {min(unknown)!r}")
+        check, tags, meta = service.get("check"), service.get("tags", ()), dict(service.get("meta") or {})
+        port, address, service_id = service.get("port", 0), service.get("address", ""), service.get("id") or name
         if check is not None and check not in STATUSES:
             raise ValueError(f"check: expected one of {', '.join(STATUSES)}, not {check!r}")
         if isinstance(tags, str):
             raise ValueError(f"tags: expected a list of texts, not {tags!r}")
         tags = list(tags)
         definition: dict[str, Any] = {
-            "ID": id or name, "Name": name, "Port": port, "Address": address, "Tags": tags, "Meta": dict(meta or {}),
+            "ID": service_id, "Name": name, "Port": port, "Address": address, "Tags": tags, "Meta": meta,
         }  # fmt: skip
         if check is not None:
             definition["Check"] = {"TTL": _CHECK_TTL, "Status": check}
-        service_id = id or name
         await self.call("PUT", "/v1/agent/service/register?replace-existing-checks=true", definition)
         if check is not None:
             path = f"/v1/agent/check/update/{quote(f'service:{service_id}', safe=':')}"
             await self.call("PUT", path, {"Status": check})  # a check that was there keeps its status otherwise
         self.services[service_id] = None
-        wanted = (port, address, sorted(tags), dict(meta or {}), check)
+        wanted = (port, address, sorted(tags), meta, check)
         await self._until(lambda found: found == wanted, name, service_id, "is not in the catalog")
 
     async def deregister(self, service_id: str) -> None:

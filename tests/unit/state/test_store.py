@@ -4,13 +4,9 @@ Which index each change raises is proved against recorded answers of real Consul
 the rows of docs/wire/rpc.md 14 stand here one by one.
 """
 
-import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from consulpy.errors import RPCError
 from consulpy.state.commands import (
@@ -20,50 +16,18 @@ from consulpy.state.commands import (
     Configuration,
     CoordinateBatchUpdate,
     Deregister,
-    FederationState,
     Noop,
     Register,
     decode,
 )
-from consulpy.state.snapshot import Snapshot, restore
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord, Coordinate
-from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, FederationStateRequest
-from consulpy.structs.operator import FederationState as State
+from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.service import ConnectProxy, NodeService, ServiceConnect
-from tests.harness.effort import cases
-
-
-class World:
-    """A store and the commands that made it."""
-
-    def __init__(self) -> None:
-        self.store = Store()
-
-    def do(self, command: Any) -> Any:
-        return decode(command.encode(sparse=True)).apply(self.store, self.store.index + 1)
-
-    def register(self, node: str, address: str = "10.0.0.1", **fields: Any) -> int:
-        self.do(Register(RegisterRequest(datacenter="dc1", node=node, address=address, **fields)))
-        return self.store.index
-
-    def deregister(self, node: str, **fields: Any) -> int:
-        self.do(Deregister(DeregisterRequest(datacenter="dc1", node=node, **fields)))
-        return self.store.index
-
-    def records(self) -> list[bytes]:
-        return list(Snapshot.of(self.store).records())
-
-
-def service(name: str, **fields: Any) -> NodeService:
-    return NodeService(**{"id": name, "service": name, **fields})
-
-
-def check(node: str, name: str, status: str = "passing", **fields: Any) -> HealthCheck:
-    return HealthCheck(node=node, check_id=name, name=name, status=status, **fields)
+from tests.harness.store import ID1, ID2, World, check, service
 
 
 @pytest.fixture
@@ -230,8 +194,6 @@ def test_coordinates_of_unknown_nodes_are_left_out(world: World) -> None:
 
 # Nodes and their ids
 
-ID1, ID2 = "cf000000-0000-0000-0000-0000000000c1", "cf000000-0000-0000-0000-0000000000c2"
-
 
 def test_a_living_nodes_name_is_reserved(world: World) -> None:
     world.register("a", id=ID1, check=check("a", "serfHealth"))
@@ -306,125 +268,6 @@ def test_an_unknown_command_is_passed_over_only_if_it_says_so() -> None:
     with pytest.raises(Exception, match="unknown type 50"):
         decode(bytes([50]))
     assert all(kind == command.TYPE for kind, command in COMMANDS.items())
-
-
-# Any sequence of commands
-
-NAMES = st.sampled_from(["a", "b", "A"])
-CHECKS = st.builds(
-    check,
-    node=NAMES,
-    name=st.sampled_from(["c1", "c2", "serfHealth"]),
-    status=st.sampled_from(["passing", "critical", "warning"]),
-    service_id=st.sampled_from(["", "s1", "s2"]),
-)
-SERVICES = st.builds(
-    NodeService,
-    id=st.sampled_from(["s1", "s2", ""]),
-    service=st.sampled_from(["web", "Web", "db"]),
-    kind=st.sampled_from(["", "connect-proxy"]),
-    tags=st.sampled_from([None, [], ["t"]]),
-    port=st.integers(0, 1),
-    proxy=st.builds(ConnectProxy, destination_service_name=st.sampled_from(["", "web"])),
-)
-REGISTRATIONS = st.builds(
-    RegisterRequest,
-    datacenter=st.just("dc1"),
-    id=st.sampled_from(["", ID1, ID2]),
-    node=NAMES,
-    address=st.sampled_from(["1", "2"]),
-    node_meta=st.sampled_from([None, {}, {"k": "v"}]),
-    service=st.none() | SERVICES,
-    check=st.none() | CHECKS,
-    skip_node_update=st.booleans(),
-)
-DEREGISTRATIONS = st.builds(
-    DeregisterRequest,
-    node=NAMES,
-    service_id=st.sampled_from(["", "s1", "s2"]),
-    check_id=st.sampled_from(["", "c1", "serfHealth"]),
-)
-UPDATES = st.lists(st.builds(Coordinate, node=NAMES, coord=st.none() | st.builds(Coord)), max_size=3)
-FEDERATION = FederationState(FederationStateRequest(state=State(datacenter="dc1")))
-ANY_COMMAND = (
-    REGISTRATIONS.map(Register)
-    | DEREGISTRATIONS.map(Deregister)
-    | UPDATES.map(CoordinateBatchUpdate)
-    | st.sampled_from([Barrier(), FEDERATION, Autopilot(AutopilotSetRequest())])
-)
-READS: list[Callable[[Store, WatchSet], tuple[int, Any]]] = [
-    lambda store, watch: store.catalog.nodes(watch),
-    lambda store, watch: store.catalog.services(watch),
-    lambda store, watch: store.catalog.service_nodes(watch, "web"),
-    lambda store, watch: store.catalog.check_service_nodes(watch, "web"),
-    lambda store, watch: store.catalog.check_service_nodes(watch, "db"),
-    lambda store, watch: store.catalog.check_service_nodes(watch, "web", connect=True),
-    lambda store, watch: store.catalog.service_dump(watch, "connect-proxy"),
-    lambda store, watch: store.catalog.node_dump(watch),
-    lambda store, watch: store.catalog.checks_in_state(watch, "critical"),
-    lambda store, watch: store.catalog.node_checks(watch, "a"),
-    lambda store, watch: store.catalog.service_checks(watch, "web"),
-    lambda store, watch: store.coordinates.all(watch),
-]
-
-
-def run(commands: list[Any]) -> World:
-    world = World()
-    for command in commands:
-        with contextlib.suppress(RPCError):
-            world.do(command)
-    return world
-
-
-@given(st.lists(ANY_COMMAND, max_size=25))
-@settings(max_examples=cases(80), deadline=None)
-def test_a_replay_and_a_restored_snapshot_give_the_same_state(commands: list[Any]) -> None:
-    world = run(commands)
-    again = run(commands)
-    restored = restore(world.store.index, world.records())
-    for other in (again.store, restored):
-        assert list(Snapshot.of(other).records()) == world.records()
-        assert other.index == world.store.index
-        for look in READS:
-            assert look(other, WatchSet()) == look(world.store, WatchSet())
-
-
-@given(st.lists(ANY_COMMAND, max_size=12), st.lists(ANY_COMMAND, max_size=12))
-@settings(max_examples=cases(40), deadline=None)
-def test_a_restored_store_goes_on_like_the_one_it_was_made_from(before: list[Any], after: list[Any]) -> None:
-    world = run(before)
-    other = World()
-    other.store = restore(world.store.index, world.records())
-    for command in after:
-        for each in (world, other):
-            with contextlib.suppress(RPCError):
-                each.do(command)
-    assert other.records() == world.records()
-
-
-@given(st.lists(ANY_COMMAND, max_size=20))
-@settings(max_examples=cases(80), deadline=None)
-def test_whoever_sees_another_answer_was_woken_and_sees_a_higher_index(commands: list[Any]) -> None:
-    world = World()
-    store = world.store
-    for command in commands:
-        seen = []
-        for look in READS:
-            watch = WatchSet()
-            index, result = look(store, watch)
-            woken: list[int] = []
-            seen.append((index, result, woken, store.watchers.wait(watch, lambda woken=woken: woken.append(1))))
-        with contextlib.suppress(RPCError):
-            world.do(command)
-        for look, (index, result, woken, waiter) in zip(READS, seen, strict=True):
-            waiter.cancel()
-            now, shown = look(store, WatchSet())
-            assert now >= index
-            if shown != result:
-                assert woken
-                assert now == store.index
-            assert bool(woken) == (now != index)
-    assert len(store.watchers) == 0
 
 
 def test_a_restored_state_wakes_everybody(world: World) -> None:
