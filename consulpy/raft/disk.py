@@ -207,9 +207,7 @@ class RaftDatabase(LogStore):
                 ]
             )
 
-    def finish_install(
-        self, job: SnapshotJob, meta: SnapshotMeta, *, keep_entries: bool, is_confirmed: bool = False
-    ) -> Exception | None:
+    def finish_install(self, job: SnapshotJob, meta: SnapshotMeta, *, keep_entries: bool) -> Exception | None:
         """The same for a snapshot that goes in the place of the entries up to it, or of all entries."""
         with self._lock:
             if job.generation != self._generation:
@@ -219,7 +217,7 @@ class RaftDatabase(LogStore):
                     ("DELETE FROM snapshot WHERE idx != ?", (job.index,)),
                     _drop_before(meta.index + 1) if keep_entries else ("DELETE FROM entries", ()),
                     _put("snapshot", pack_meta(meta)),
-                    _put("unconfirmed", pack([0, 0] if is_confirmed else [meta.index, meta.term])),
+                    _put("unconfirmed", pack([meta.index, meta.term])),
                 ]
             )
             self._generation += error is None

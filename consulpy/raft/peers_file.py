@@ -82,7 +82,7 @@ def recover(database: RaftDatabase, stored: StoredState, configuration: Configur
         records = Snapshot.of(store).records()
         while failed is None and (part := list(islice(records, _PART_RECORDS))):
             failed = database.add_to_snapshot(job, part)
-    failed = failed or database.finish_install(job, meta, keep_entries=False, is_confirmed=True)
+    failed = failed or database.finish_install(job, meta, keep_entries=False)
     if failed is not None:
         raise ConfigError(f"{NAME}: the recovered state was not stored: {failed}")
     return index

@@ -6,6 +6,7 @@ from consulpy.errors import NoLeader
 from consulpy.raft.interfaces import NotLeader
 from consulpy.raft.machine import Raft
 from consulpy.raft.messages import BARRIER
+from consulpy.raft.own_commands import OwnCommands
 from consulpy.state.commands import Barrier, Command, Configuration, Noop
 from consulpy.state.log import Done
 from consulpy.state.store import Store
@@ -21,6 +22,7 @@ class ReplicatedLog:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.own = OwnCommands()
 
     def submit(self, command: Command, done: Done) -> None:
         """See `Log.submit`. `NoLeader`: nothing happened; "leadership lost": it may happen later, or never."""
@@ -33,7 +35,9 @@ class ReplicatedLog:
         elif command.TYPE == Barrier.TYPE:
             self.raft.propose_entry(BARRIER, None, finished)
         else:
-            self.raft.propose(command.encode(sparse=self.raft.is_alone), finished)
+            data = command.encode(sparse=self.raft.is_alone)
+            self.own.add(command, data)
+            self.raft.propose(data, finished)
 
     def restore(self, new: Store, done: Done) -> None:
         """See `Log.restore`; done once a majority has it."""

@@ -13,6 +13,7 @@ from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.raft.chunks import CHECKPOINT, Chunks
 from consulpy.raft.interfaces import UnknownCommand
 from consulpy.raft.messages import LogEntry
+from consulpy.raft.own_commands import OwnCommands
 from consulpy.state.apply import CommandApplier, Say
 from consulpy.state.command import IGNORE_IF_UNKNOWN
 from consulpy.state.commands import COMMANDS, Command, decode
@@ -34,11 +35,13 @@ class StoreMachine:
         metrics: Measures = NOTHING,
         seconds: Callable[[], float] = lambda: 0.0,
         restored: Callable[[], None] = lambda: None,
+        own: OwnCommands | None = None,
     ) -> None:
         self.store = store
         self._applier = CommandApplier(store, say, metrics, seconds)
         self._restored = restored
         self._chunks = Chunks()
+        self._own = own or OwnCommands()
 
     @property
     def rows(self) -> int:
@@ -71,6 +74,9 @@ class StoreMachine:
     def _decode(self, entry: LogEntry) -> Command | None:
         """The command of an entry; None if there is nothing to apply at its index. Raises `UnknownCommand`."""
         data = entry.data or b""
+        own = self._own.take(data)
+        if own is not None:
+            return own
         try:
             is_part = entry.extensions and not entry.extensions.startswith(CHECKPOINT)
             whole = self._chunks.add(entry) if is_part else data

@@ -1,4 +1,4 @@
-"""A snapshot that stands where no entry is: an operator's restore, or a leader's snapshot after one.
+"""A snapshot that stands where no entry is: an operator's restore or recovery, or a leader's snapshot after one.
 
 A restore is stored by the leader before any other server has it (docs/wire/raft.md 10). If that leader is lost then,
 the others elect one that never saw it, and commit other entries at its index. A server that comes back with such a

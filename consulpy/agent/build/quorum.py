@@ -112,7 +112,12 @@ class QuorumServer(Observer):
         )
         self._peers = Peers(reactor, others.dial, others.survey)
         machine = StoreMachine(
-            self.store, say=reporter("state"), metrics=self._metrics, seconds=reactor.seconds, restored=self._restored
+            self.store,
+            say=reporter("state"),
+            metrics=self._metrics,
+            seconds=reactor.seconds,
+            restored=self._restored,
+            own=self.log.own,
         )
         self.raft = self.log.raft = Raft(
             config.node_id,

@@ -6,8 +6,10 @@ import pytest
 
 from consulpy.raft import unconfirmed
 from consulpy.raft.messages import RequestVote
+from consulpy.raft.storage import HardState, SnapshotMeta
 from tests.harness.effort import cases
 from tests.unit.raft.cluster import Plan, WatchedRaft, World, simulate
+from tests.unit.raft.simulated import Disk
 
 #: Seeds of one test.
 CHUNK = 20
@@ -111,6 +113,25 @@ def test_who_gave_up_a_restore_votes_as_if_it_still_had_what_it_acknowledged() -
         world.clock.advance(0.5)
         assert again.unconfirmed.is_missing == (again.log.last_term <= own_term)
     assert granted == [False, True]
+
+
+def test_servers_that_were_recovered_apart_agree() -> None:
+    """Both have got a `peers.json`: the one whose log is newer leads, the longer one gives way."""
+    world = World(4, Plan(servers=2, spare=0), WatchedRaft)
+    world.clock.advance(3.0)
+    configuration = world.nodes["a"].latest
+    for name, index, term in (("a", 105, 9), ("b", 140, 8)):
+        world.nodes[name].clock.is_dead = True
+        meta = SnapshotMeta(index, term, configuration, 1)
+        state = ("restored", term)
+        world.disks[name] = Disk(HardState(9, 0, ""), meta, state, unconfirmed=(index, term))
+        world.checker.restores.add((index, hash(state)))
+    world.checker.committed.clear()
+    for name in "ab":
+        world.boot(name)
+    world.recover()
+    assert world.nodes["a"].machine.hash == world.nodes["b"].machine.hash
+    assert world.nodes["b"].applied_index < 140
 
 
 def test_the_simulation_catches_a_restore_that_never_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
