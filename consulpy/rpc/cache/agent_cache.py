@@ -37,6 +37,8 @@ TTL_S: Final = 600.0
 WAIT_S: Final = 600.0
 #: `MaxQueryTime` of a refresh, in seconds: a reply's metadata is at most this old.
 REFRESH_WAIT_S: Final = 60.0
+#: The same for replies that depend on rights, in seconds: servers judge anew when they reply, not when rights change.
+RIGHTS_WAIT_S: Final = 30.0
 #: The oldest that an entry gets while its refresh works, in seconds: the wait, a server's jitter, the way.
 AGE_MAX_S: Final = 2 * REFRESH_WAIT_S
 #: The pause between a reply and the next refresh, in seconds: limits the cost of entries that change all the time.
@@ -44,6 +46,10 @@ PAUSE_S: Final = 0.05
 #: The pause after no server could be reached, in seconds; it doubles up to the maximum.
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 10.0
+
+
+class RightsChanged(Exception):
+    """The entry was removed, as its token has other rights now: read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +132,12 @@ class AgentCache:
 
         `rights`: the rights of the token; an entry with other rights is removed. The reply is cached from now on;
         without `cache_first` only if the request was seen before. Raises `RPCError` when there is no reply and no
-        server gives one.
+        server gives one; `RightsChanged` if another read of the same came with other rights meanwhile.
         """
         entry = self._entry(method, request, cache_first)
         if entry is not None and entry.rights != rights:
             if entry.reply is not None or entry.running is not None:
-                self._remove(entry)
+                self._remove(entry, RightsChanged())
                 entry = self._entry(method, request, cache_first)
             if entry is not None:
                 entry.rights = rights
@@ -209,7 +215,7 @@ class AgentCache:
         self._remove(oldest)
         return True
 
-    def _remove(self, entry: _Entry) -> None:
+    def _remove(self, entry: _Entry, why: Exception | None = None) -> None:
         if entry.removed:
             return
         entry.removed = True
@@ -217,7 +223,7 @@ class AgentCache:
         self._tagged[entry.tag].discard(entry)
         self._renew(entry.tag)
         self._stop(entry)
-        _fire(entry, Failure(CancelledError()))
+        _fire(entry, Failure(why or CancelledError()))
 
     def _stop(self, entry: _Entry) -> None:
         timer, entry.timer = entry.timer, None
@@ -317,7 +323,7 @@ class AgentCache:
         options = dataclasses.replace(entry.request.options, allow_stale=True)
         if wait:
             options.min_query_index = max(entry.reply.meta.index, 1)
-            options.max_query_time = int(REFRESH_WAIT_S * 1e9)
+            options.max_query_time = int((REFRESH_WAIT_S if entry.rights is None else RIGHTS_WAIT_S) * 1e9)
         entry.blocking, entry.running_writes = wait, self._written()
         call = self._caller.call(entry.method, dataclasses.replace(entry.request, options=options))
         entry.running = call

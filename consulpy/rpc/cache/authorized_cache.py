@@ -4,12 +4,14 @@ from collections.abc import Hashable
 from typing import Final, Protocol
 
 from consulpy.clock import Clock
-from consulpy.rpc.cache.agent_cache import AgentCache, CacheResult
+from consulpy.rpc.cache.agent_cache import AgentCache, CacheResult, RightsChanged
 from consulpy.rpc.caller import Caller
 from consulpy.structs.requests import DatacentersRequest, Read
 
 #: How long the list of datacenters is cached, in seconds; nothing refreshes it.
 DATACENTERS_S: Final = 60.0
+#: How often a read is repeated as rights changed meanwhile; then a server is asked.
+TRIES: Final = 3
 
 
 class Access(Protocol):
@@ -41,10 +43,15 @@ class AuthorizedCache:
         """
         if not self._access.is_on:
             return await self._agent_cache.read(method, request)
-        rights = await self._access.rights(request.options.token)
-        result = await self._agent_cache.read(method, request, rights=rights)
-        now = await self._access.rights(request.options.token)
-        return result if now == rights else await self._agent_cache.read(method, request, rights=now)
+        for _ in range(TRIES):
+            rights = await self._access.rights(request.options.token)
+            try:
+                result = await self._agent_cache.read(method, request, rights=rights)
+            except RightsChanged:
+                continue
+            if await self._access.rights(request.options.token) == rights:
+                return result
+        return CacheResult(await self._caller.call(method, request), hit=False)
 
     async def datacenters(self) -> tuple[list[str], float | None]:
         """The names of all datacenters, and their age in seconds; None for a miss."""

@@ -16,7 +16,10 @@ from cryptography.x509.oid import NameOID
 
 from consulpy.acl.auth_config import KubernetesConfig
 from consulpy.acl.binding import ServiceAccount
+from consulpy.errors import PermissionDenied
 from consulpy.http.api.refused import HEADER
+from consulpy.local.leaf_certificates import LeafResult
+from consulpy.structs.connect_ca import IssuedCert
 from tests.harness.effort import cases
 from tests.harness.guarded import MASTER, GuardedAgent, GuardedHarness
 
@@ -156,6 +159,41 @@ def test_tokens_of_the_agent_are_set_over_http(harness: GuardedHarness) -> None:
     assert harness.agent.tokens.default == token
     assert harness.as_(MASTER, "PUT /v1/agent/token/nonsense", {"Token": token}).status == 404
     assert harness.as_(MASTER, "PUT /v1/agent/token/default", {"Tokn": token}).status == 400
+
+
+class Leafs:
+    """Leaf certificates of an agent; during a wait `meanwhile()` happens."""
+
+    def __init__(self, meanwhile: Any) -> None:
+        self.meanwhile = meanwhile
+
+    async def read(self, *_: Any, allowed: bool = True, index: int = 0, **__: Any) -> LeafResult:
+        if not allowed:
+            raise PermissionDenied
+        if index:
+            self.meanwhile()
+        return LeafResult(IssuedCert(service="web", modify_index=7), hit=True)
+
+
+def test_who_loses_the_right_while_it_waits_gets_no_new_certificate(harness: GuardedHarness) -> None:
+    token = harness.token('service "web" { policy = "write" }')
+    accessor = harness.as_(token, "GET /v1/acl/token/self").json["AccessorID"]
+    kept = Leafs(lambda: None)
+    harness.agent.leaf_certificates = kept
+    harness.agent.agent_cache = AnyReply()
+    path = "GET /v1/agent/connect/ca/leaf/web"
+    assert harness.as_(token, path).status == 200
+    assert harness.as_(token, f"{path}?index=7").status == 200
+    kept.meanwhile = lambda: harness.as_(MASTER, f"PUT /v1/acl/token/{accessor}", {"Policies": []})
+    answer = harness.as_(token, f"{path}?index=7")
+    assert (answer.status, answer.text) == (403, "Permission denied")
+
+
+class AnyReply:
+    """An agent cache with a reply to everything."""
+
+    async def read(self, *_: Any) -> None:
+        """Nothing that is looked at."""
 
 
 def test_default_allow_lets_all_but_access_control() -> None:
