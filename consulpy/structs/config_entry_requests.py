@@ -171,12 +171,28 @@ class UpstreamId(Record):
 
 
 @dataclass(slots=True)
+class ServiceName(Record):
+    """The name of a service, as agents from Consul 1.14 on write it."""
+
+    name: str = ""
+
+
+@dataclass(slots=True)
+class PeeredServiceName(Record):
+    """A service of this cluster, or of the cluster `peer`, which there is none of here."""
+
+    service_name: ServiceName = field(default_factory=ServiceName)
+    peer: str = ""
+
+
+@dataclass(slots=True)
 class ServiceConfigRequest(Read):
-    """ConfigEntry.ResolveServiceConfig."""
+    """ConfigEntry.ResolveServiceConfig. Upstreams are named by ids, by names, or as agents from Consul 1.14 on do."""
 
     name: str = ""
     upstream_ids: list[UpstreamId] | None = go("UpstreamIDs", default=None)
     upstreams: list[str] | None = None
+    upstream_service_names: list[PeeredServiceName] | None = go(is_optional=True, default=None)
 
 
 @dataclass(slots=True)
@@ -190,7 +206,8 @@ class UpstreamConfig(Record):
 @dataclass(slots=True)
 class _ResolvedServiceConfig(Record):
     proxy_config: dict[str, Any] | None = None
-    upstream_configs: dict[str, Any] | None = None
+    #: By name; a list of `Upstream` and `Config` if they were asked for by `upstream_service_names`.
+    upstream_configs: Any = None
     upstream_id_configs: list[UpstreamConfig] | None = go("UpstreamIDConfigs", default=None)
     mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
     expose: Expose = field(default_factory=Expose)

@@ -212,6 +212,12 @@ def resolve(server: "Server", request: ServiceConfigRequest, watch: WatchSet | N
         protocol = _protocol(server, name, watch)
         if protocol:
             reply.upstream_configs = {**(reply.upstream_configs or {}), name: {"protocol": protocol}}
+    newer = [each for each in request.upstream_service_names or () if not each.peer]
+    found = [(each, _protocol(server, each.service_name.name, watch)) for each in newer]
+    if any(protocol for _, protocol in found):
+        reply.upstream_configs = [
+            {"Upstream": each.to_wire(), "Config": {"protocol": protocol}} for each, protocol in found if protocol
+        ]
     for upstream in request.upstream_ids or ():
         protocol = _protocol(server, upstream.id, watch)
         if protocol:

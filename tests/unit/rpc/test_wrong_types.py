@@ -13,6 +13,7 @@ from consulpy.codec.msgpack import pack, unpack
 from consulpy.rpc.dispatch import serve
 from consulpy.rpc.stream import RefusedCall
 from tests.harness.guarded import MASTER, GuardedHarness
+from tests.harness.http import FakeAgent, HttpHarness
 from tests.harness.rpc import make_server
 
 NO_TEXT = "readContainerLen: Unrecognized descriptor byte: hex: {0:x}, dec: {0}"
@@ -211,3 +212,25 @@ def test_the_state_of_autopilot_as_a_newer_agent_asks_it() -> None:
     assert (only["State"], only["Server"]["Name"], only["Server"]["NodeStatus"]) == ("leader", "s1", "alive")
     assert only["Health"]["Healthy"]
     assert len(only["Health"]["StableSince"]) == 15
+
+
+def test_upstreams_as_agents_from_1_14_on_name_them() -> None:
+    """`UpstreamServiceNames` of ConfigEntry.ResolveServiceConfig; older agents get a map instead of the list."""
+    harness = HttpHarness(FakeAgent().start())
+    harness.tell("PUT /v1/config", {"Kind": "service-defaults", "Name": "db", "Protocol": "http"})
+    names = [
+        {"ServiceName": {"Name": "db"}, "Peer": ""},
+        {"ServiceName": {"Name": "none"}, "Peer": ""},
+        {"ServiceName": {"Name": "db"}, "Peer": "east"},
+    ]
+    body = {"Name": "web", "Datacenter": "dc1", "UpstreamServiceNames": names, "Mode": "", "MeshGateway": {"Mode": ""}}
+    reply = asked(harness.agent.server, "ConfigEntry.ResolveServiceConfig", body)
+    found = unpack(unpack(pack(reply.to_wire())))
+    assert found[b"UpstreamConfigs"] == [
+        {b"Config": {b"protocol": b"http"}, b"Upstream": {b"Peer": b"", b"ServiceName": {b"Name": b"db"}}}
+    ]
+    by_name = {**body, "UpstreamServiceNames": None, "Upstreams": ["db"]}
+    older = asked(harness.agent.server, "ConfigEntry.ResolveServiceConfig", by_name)
+    assert unpack(unpack(pack(older.to_wire())))[b"UpstreamConfigs"] == {b"db": {b"protocol": b"http"}}
+    none = asked(harness.agent.server, "ConfigEntry.ResolveServiceConfig", {**body, "UpstreamServiceNames": names[1:]})
+    assert unpack(unpack(pack(none.to_wire())))[b"UpstreamConfigs"] is None
