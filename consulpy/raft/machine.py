@@ -409,6 +409,6 @@ class Raft:
             self.leadership.advance_commit()
 
     def _store_failed(self, error: Exception) -> None:
-        self.observer.say("error", f"the log could not be stored: {error}")
+        self.complaints.about("log not stored", f"the log could not be stored: {error}")
         if self.leadership is not None:
             self.leadership.disk_failed(error)

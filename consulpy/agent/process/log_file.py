@@ -12,6 +12,9 @@ from twisted.python.logfile import LogFile
 from consulpy.agent.process.disk_thread import DiskThread
 from consulpy.agent.process.logs import LogSink
 from consulpy.config.schema import RuntimeConfig
+from consulpy.log import Logger
+
+_log = Logger()
 
 #: The file's name where `log_file` names a directory. Source: Consul.
 LOG_NAME: Final = "consul.log"
@@ -47,6 +50,11 @@ class _RotatedLog(LogFile):
         old = 0 < self._period_s <= self._seconds() - self._opened_s
         return bool(old or super().shouldRotate())  # type: ignore[no-untyped-call]
 
+    def reopen_if_closed(self) -> None:
+        """Open the file again after a rotation that failed in its middle. Raises `OSError`."""
+        if self._file.closed:
+            self._openFile()
+
     def rotate(self) -> None:
         """Rename the file and start a new one."""
         super().rotate()  # type: ignore[no-untyped-call]
@@ -72,6 +80,8 @@ class AgentLogFile:
         self._lines: deque[str] = deque()
         self._is_writing = False
         self._dropped = 0
+        #: Whether the last write failed: the lines since then are lost, which is said once.
+        self._is_failing = False
         path = Path(config.log_file)
         is_directory = config.log_file.endswith("/") or path.is_dir()
         directory, name = (path, LOG_NAME) if is_directory else (path.parent, path.name)
@@ -99,12 +109,33 @@ class AgentLogFile:
 
     def _write_lines(self) -> None:  # in the thread
         self._is_writing = False  # first: a line queued from here on submits another job
-        dropped, self._dropped = self._dropped, 0
-        while self._lines:
-            self._file.write(self._lines.popleft() + "\n")  # type: ignore[no-untyped-call]
-        if dropped:
-            self._file.write(f"[WARN] {dropped} lines of the log were dropped: the disk was too slow\n")  # type: ignore[no-untyped-call]
-        self._file.flush()  # type: ignore[no-untyped-call]
+        try:
+            self._file.reopen_if_closed()
+            while self._lines:
+                self._file.write(self._lines[0] + "\n")  # type: ignore[no-untyped-call]
+                self._lines.popleft()
+            if self._dropped:
+                self._file.write(  # type: ignore[no-untyped-call]
+                    f"[WARN] {self._dropped} lines of the log were dropped: the disk was too slow, or full\n"
+                )
+                self._dropped = 0
+            self._file.flush()  # type: ignore[no-untyped-call]
+        except OSError as error:
+            self._lose_lines(error)
+            return
+        self._is_failing = False
+
+    def _lose_lines(self, error: OSError) -> None:  # in the thread
+        """Drop the queued lines. Of several failures in a row the first is logged: its line may fail here as well."""
+        self._dropped += len(self._lines)
+        self._lines.clear()
+        if not self._is_failing:
+            self._is_failing = True
+            _log.error(
+                "the log file {path} cannot be written, its lines are lost until it can: {reason}",
+                path=self._file.path,
+                reason=error.strerror or str(error),
+            )
 
     def close(self) -> None:
         """Stop observing, write what is queued and close the file."""

@@ -1,15 +1,17 @@
 """The pid file and the log file that an operator asked for."""
 
 import dataclasses
+import errno
 import os
 import threading
 from pathlib import Path
 
 import pytest
-from twisted.logger import Logger
+from twisted.logger import LogEvent, Logger, formatEvent, globalLogPublisher
 from twisted.python.logfile import LogFile
 
 from consulpy.agent.process.agent_files import AgentFiles
+from consulpy.agent.process.log_file import AgentLogFile
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 
@@ -55,6 +57,52 @@ def test_lines_wait_for_a_disk_that_hangs_and_too_many_are_counted(
     text = path.read_text()
     assert text.count(": line ") in (3, 4)
     assert f"{12 - text.count(': line ')} lines of the log were dropped" in text
+
+
+def test_a_full_disk_is_said_once_and_the_file_goes_on_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, is_full, real_write = tmp_path / "agent.log", True, LogFile.write
+
+    def write(self: LogFile, text: str) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real_write(self, text)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(LogFile, "write", write)
+    said: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        said.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    log_file = AgentLogFile(dataclasses.replace(RuntimeConfig(), log_file=str(path)), lambda: 0.0, lambda job: job())
+    try:
+        for number in range(50):
+            Logger("consulpy.serf").warn("line {number}", number=number)
+        assert [text for text in said if "line" not in text.split()[0]] == [
+            f"the log file {path} cannot be written, its lines are lost until it can: No space left on device"
+        ]
+        is_full = False
+        Logger("consulpy.serf").warn("there is room")
+    finally:
+        log_file.close()
+        globalLogPublisher.removeObserver(observe)
+    text = path.read_text()
+    assert "there is room" in text
+    assert "51 lines of the log were dropped" in text
+
+
+def test_a_rotation_that_failed_leaves_a_file_that_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "agent.log"
+    config = dataclasses.replace(RuntimeConfig(), log_file=str(path))
+    log_file = AgentLogFile(config, lambda: 0.0, lambda job: job())
+    try:
+        log_file._file._file.close()
+        Logger("consulpy.serf").warn("after it")
+    finally:
+        log_file.close()
+    assert "after it" in path.read_text()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
