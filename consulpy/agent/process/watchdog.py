@@ -2,7 +2,8 @@
 
 A turn is the work of the reactor between two polls: due timers, results of threads, received bytes. Gossip, DNS and
 HTTP wait for its end. Each turn is counted (`runtime.reactor_turn`, in milliseconds); one above `LATE_S` gets a line in
-the log that names the calls in which it was at `LATE_S`.
+the log that names the calls in which it was at `LATE_S`, and for how much of the time after that the thread had a
+processor, if that was less than half: then the machine is busy, or the disk or swap space is slow.
 
 The reactor's poller is wrapped, and a system interval timer is set for each turn; its signal shows the running calls.
 Nothing runs while the reactor polls. Cost: 2 microseconds a turn.
@@ -14,6 +15,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from threading import current_thread, main_thread
+from time import thread_time
 from types import FrameType
 from typing import Any, Final
 
@@ -38,7 +40,8 @@ _PACKAGE: Final = __name__.partition(".")[0]
 class Watchdog:
     """The watchdog of one reactor. `seconds()`: its monotonic clock; `warn(text)`: logs; `turn`: updated each turn.
 
-    `set_timer(seconds)`: calls `expired` after that time; 0: never (`signal.setitimer`).
+    `set_timer(seconds)`: calls `expired` after that time; 0: never (`signal.setitimer`). `cpu_seconds()`: processor
+    time of this thread, read in late turns only.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Watchdog:
         seconds: Callable[[], float],
         *,
         set_timer: Callable[[float], object] = _SET_TIMER,
+        cpu_seconds: Callable[[], float] = thread_time,
         warn: Callable[[str], None] = lambda text: _log.warn("{text}", text=text),
     ) -> None:
         self._metrics = metrics
@@ -55,6 +59,9 @@ class Watchdog:
         self._seconds = seconds
         self._set_timer = set_timer
         self._warn = warn
+        self._cpu_seconds = cpu_seconds
+        #: Time and processor time when the current turn became late; None before that.
+        self._late_since: tuple[float, float] | None = None
         #: Number of short turns, and their sum in milliseconds.
         self._count, self._total_ms = 0, 0.0
         self._where = ""
@@ -87,6 +94,7 @@ class Watchdog:
     def expired(self, _signal: int, frame: FrameType | None) -> None:
         """Signal handler: record the calls of a late turn."""
         self._where = _calls(frame)
+        self._late_since = self._seconds(), self._cpu_seconds()
 
     def collecting(self, phase: str, _info: dict[str, int]) -> None:
         """Hook of `gc.callbacks`: measures garbage collections, which a log line shows apart from the calls."""
@@ -99,6 +107,7 @@ class Watchdog:
     def _long(self, took_s: float) -> None:
         self._metrics.sample("runtime.reactor_turn", 1000 * took_s)
         where, self._where = self._where, ""
+        late_since, self._late_since = self._late_since, None
         if took_s < LATE_S:
             return
         now_s = self._seconds()
@@ -110,7 +119,16 @@ class Watchdog:
         if self._collected_s > _LONG_S:
             text += f", {self._collected_s:.3f} s of it garbage collection"
         text += f"; after {LATE_S} s it was in {where or 'nothing of ours'}"
+        if late_since is not None:
+            text += self._waits(*late_since)
         self._warn(text + (f" ({others} more since the last such line)" if others else ""))
+
+    def _waits(self, since_s: float, cpu_since_s: float) -> str:
+        """What the log says if the thread was mostly without a processor; times are of the moment `expired` ran."""
+        rest_s, cpu_s = self._seconds() - since_s, self._cpu_seconds() - cpu_since_s
+        if rest_s < _LONG_S or cpu_s > rest_s / 2:
+            return ""
+        return f"; of the {rest_s:.3f} s after that it had a processor for {cpu_s:.3f} s"
 
 
 def _calls(frame: FrameType | None) -> str:

@@ -18,12 +18,18 @@ class Reactor:
 
     def __init__(self) -> None:
         self.now_s = 100.0
+        self.cpu_s = 5.0
         self.lines: list[str] = []
         self.timer_s = 0.0
         self.metrics = Registry(lambda: 0.0)
         self.current = Turn()
         self.watchdog = Watchdog(
-            self.metrics, self.current, lambda: self.now_s, set_timer=self.set_timer, warn=self.lines.append
+            self.metrics,
+            self.current,
+            lambda: self.now_s,
+            set_timer=self.set_timer,
+            cpu_seconds=lambda: self.cpu_s,
+            warn=self.lines.append,
         )
         self.poll = self.watchdog.wrap(self.wait)
 
@@ -35,13 +41,16 @@ class Reactor:
         self.now_s += timeout
         return "events"
 
-    def turn(self, takes_s: float) -> None:
+    def turn(self, takes_s: float, cpu_s: float = 0.0) -> None:
+        """A turn; `cpu_s`: the processor time of its part after `LATE_S`."""
         assert self.poll(1.0, 5) == "events"
         assert self.timer_s == LATE_S
         assert self.current.began_s == self.now_s
-        self.now_s += takes_s
+        self.now_s += min(takes_s, LATE_S)
         if takes_s > LATE_S:
             self.watchdog.expired(signal.SIGALRM, sys._getframe())
+            self.now_s += takes_s - LATE_S
+            self.cpu_s += cpu_s
         self.poll(0.0, 5)
 
     @property
@@ -66,6 +75,17 @@ def test_a_late_turn_gets_a_line_that_names_what_ran() -> None:
     (line,) = reactor.lines
     assert line.startswith("a turn of the reactor took 0.350 s; after 0.2 s it was in ")
     assert "Reactor.turn" in line
+
+
+def test_a_late_turn_without_a_processor_says_so() -> None:
+    reactor = Reactor()
+    reactor.turn(1.2, cpu_s=0.15)
+    reactor.now_s += LOG_INTERVAL_S
+    reactor.poll(1.0, 5)
+    reactor.turn(1.2, cpu_s=0.9)
+    waited, ran = reactor.lines
+    assert waited.endswith("; of the 1.000 s after that it had a processor for 0.150 s")
+    assert "processor" not in ran
 
 
 def test_garbage_collection_is_told_apart() -> None:
