@@ -1,12 +1,16 @@
 """Operator.AutopilotState of agents from Consul 1.9 on: the health of the servers by id (types of raft-autopilot)."""
 
+from collections.abc import Mapping
 from dataclasses import field
+from types import MappingProxyType
+from typing import Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.time import ZERO_TIME, time_field
 from consulpy.structs.operator import ClusterHealth, ServerHealth
 
+NO_METAS: Final[Mapping[str, dict[str, str] | None]] = MappingProxyType({})
 LEADER, VOTER, NON_VOTER = "leader", "voter", "non-voter"
 _NODE_STATUSES = {0: "unknown", 1: "alive", 2: "unknown", 3: "left", 4: "failed"}
 
@@ -64,9 +68,9 @@ class AutopilotState(Record):
     voters: list[str] | None = None
 
     @classmethod
-    def of(cls, health: ClusterHealth) -> "AutopilotState":
-        """The same facts as `Operator.ServerHealth` tells."""
-        servers = {each.id: _state_of(each) for each in health.servers or ()}
+    def of(cls, health: ClusterHealth, metas: Mapping[str, dict[str, str] | None] = NO_METAS) -> "AutopilotState":
+        """The same facts as `Operator.ServerHealth` tells, and the metadata of nodes by id."""
+        servers = {each.id: _state_of(each, metas.get(each.id)) for each in health.servers or ()}
         return cls(
             healthy=health.healthy,
             failure_tolerance=health.failure_tolerance,
@@ -76,7 +80,7 @@ class AutopilotState(Record):
         )
 
 
-def _state_of(health: ServerHealth) -> ServerState:
+def _state_of(health: ServerHealth, meta: dict[str, str] | None) -> ServerState:
     return ServerState(
         ServerFacts(
             id=health.id,
@@ -84,6 +88,7 @@ def _state_of(health: ServerHealth) -> ServerState:
             address=health.address,
             node_status=_NODE_STATUSES.get(health.serf_status, "unknown"),
             version=health.version,
+            meta=meta or {},
             is_leader=health.leader,
         ),
         LEADER if health.leader else VOTER if health.voter else NON_VOTER,

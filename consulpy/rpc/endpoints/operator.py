@@ -154,7 +154,8 @@ def server_health(server: "Server", request: SpecificRequest) -> ClusterHealth: 
 @write("Operator.AutopilotState", SpecificRequest, AutopilotState)
 def autopilot_state(server: "Server", request: SpecificRequest) -> AutopilotState:
     """The same by id, in the form of Consul 1.9."""
-    return AutopilotState.of(server_health(server, request))
+    metas = {node.id: node.meta for node in server.store.catalog.nodes_table.all() if node.id}
+    return AutopilotState.of(server_health(server, request), metas)
 
 
 def quorum_health(servers: list[ServerHealth]) -> ClusterHealth:

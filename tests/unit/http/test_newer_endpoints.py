@@ -1,8 +1,10 @@
 """What newer clients and monitors ask: `operator/usage` (1.15), `agent/metrics/stream` (1.11), transactions of 1.14."""
 
 import json
+from typing import Any
 
 import pytest
+from twisted.internet.defer import fail
 
 from consulpy.errors import RPCError
 from consulpy.metrics.registry import Registry
@@ -224,3 +226,31 @@ def test_rights_to_an_instance_are_enough_for_its_central_defaults() -> None:
     token = guarded.token('service "web-proxy" { policy = "read" } node_prefix "" { policy = "read" }')
     (found,) = guarded.as_(token, "GET /v1/health/service/web-proxy?merge-central-config").json
     assert found["Service"]["Proxy"]["Config"] == {"a": 1}
+
+
+def test_the_state_of_autopilot_has_the_fields_of_the_go_client(harness: HttpHarness) -> None:
+    """`api.AutopilotState` and `AutopilotServer`; a leader of 1.8.7 has no such call, its health says the same."""
+    harness.agent.clock.advance(5)
+    found = harness.ask("GET /v1/operator/autopilot/state").json
+    assert set(found) == {
+        "Healthy", "FailureTolerance", "OptimisticFailureTolerance", "Servers", "Leader", "Voters",
+    }  # fmt: skip
+    (server,) = found["Servers"].values()
+    assert set(server) == {
+        "ID", "Name", "Address", "NodeStatus", "Version", "LastContact", "LastTerm", "LastIndex", "Healthy",
+        "StableSince", "ReadReplica", "Status", "Meta", "NodeType",
+    }  # fmt: skip
+    real = harness.agent.caller
+
+    class Older:
+        def call(self, method: str, *rest: Any) -> Any:
+            if method == "Operator.AutopilotState":
+                return fail(RPCError("rpc: can't find method Operator.AutopilotState"))
+            return real.call(method, *rest)
+
+    meta = harness.ask("GET /v1/catalog/nodes?filter=Node==`agent-one`").json[0]["Meta"]
+    assert server["Meta"] == (meta or {})
+    harness.agent.caller = Older()
+    again = harness.ask("GET /v1/operator/autopilot/state").json
+    again["Servers"][server["ID"]] |= {"Meta": server["Meta"], "LastIndex": server["LastIndex"]}
+    assert again == found

@@ -5,7 +5,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.codec.record import Record
-from consulpy.errors import BadRequest
+from consulpy.errors import BadRequest, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
@@ -14,6 +14,7 @@ from consulpy.http.api.routing import Request, Response, route
 from consulpy.local.api import parse_bool
 from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
+from consulpy.structs.autopilot_state import AutopilotState, ServerState
 from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
 from consulpy.structs.requests import SpecificRequest
 
@@ -169,37 +170,40 @@ async def health(agent: "AgentInterface", request: Request) -> Response:
 
 @route("GET", "/v1/operator/autopilot/state")
 async def autopilot_state(agent: "AgentInterface", request: Request) -> Response:
-    """The same in the form of Consul 1.9: by id, with leader and voters. Made of what servers of 1.8 tell, too."""
-    found = await _ask(agent, request, "Operator.ServerHealth")
-    servers = {server["ID"]: _state(server) for server in found.to_json()["Servers"] or ()}
-    voters = [each for each, server in servers.items() if server["Status"] in ("leader", "voter")]
+    """The same in the form of Consul 1.9: by id, with leader and voters; made of its health if the leader is of 1.8."""
+    try:
+        found = await _ask(agent, request, "Operator.AutopilotState")
+    except RPCError as error:
+        if "can't find method" not in str(error):
+            raise
+        found = AutopilotState.of(await _ask(agent, request, "Operator.ServerHealth"))
     return Response(
         {
             "Healthy": found.healthy,
             "FailureTolerance": found.failure_tolerance,
             "OptimisticFailureTolerance": found.failure_tolerance,
-            "Servers": servers,
-            "Leader": next((each for each, server in servers.items() if server["Status"] == "leader"), ""),
-            "Voters": voters,
+            "Servers": {server_id: _state(each) for server_id, each in (found.servers or {}).items()},
+            "Leader": found.leader,
+            "Voters": found.voters or [],
         }
     )
 
 
-def _state(health: dict[str, Any]) -> dict[str, Any]:
-    status = "leader" if health["Leader"] else "voter" if health["Voter"] else "non-voter"
+def _state(state: ServerState) -> dict[str, Any]:
+    server, health = state.server, state.health.to_json()
     return {
-        "ID": health["ID"],
-        "Name": health["Name"],
-        "Address": health["Address"],
-        "NodeStatus": str(Status(health["SerfStatus"])),
-        "Version": health["Version"],
-        "LastContact": format_duration_ns(health["LastContact"]),
-        "LastTerm": health["LastTerm"],
-        "LastIndex": health["LastIndex"],
+        "ID": server.id,
+        "Name": server.name,
+        "Address": server.address,
+        "NodeStatus": server.node_status,
+        "Version": server.version,
+        "LastContact": format_duration_ns(state.stats.last_contact),
+        "LastTerm": state.stats.last_term,
+        "LastIndex": state.stats.last_index,
         "Healthy": health["Healthy"],
         "StableSince": health["StableSince"],
         "ReadReplica": False,
-        "Status": status,
-        "Meta": {},
-        "NodeType": "voter",
+        "Status": state.state,
+        "Meta": server.meta or {},
+        "NodeType": server.node_type or "voter",
     }
