@@ -30,6 +30,9 @@ _IS_POINTER: Final = 0xC000
 _HEADER: Final = struct.Struct("!6H")
 _SRV_FIXED: Final = struct.Struct("!HHH")
 _OPTION: Final = struct.Struct("!HH")
+_SUBNET: Final = struct.Struct("!HBB")
+#: Address family of a client subnet -> longest prefix; 0: no address, as dig sends it with a prefix of 0.
+_ADDRESS_BITS: Final = {0: 0, 1: 32, 2: 128}
 _TEXT_LIMIT: Final = 255
 
 _RESPONSE: Final = 0x8000
@@ -330,10 +333,20 @@ def _subnet(options: bytes) -> bytes | None:
         at += _OPTION.size
         if at + size > len(options):
             raise WireError("option beyond the end")
-        if code == _CLIENT_SUBNET and size >= 4:
+        if code == _CLIENT_SUBNET:
             found = options[at : at + size]
+            _check_subnet(found)
         at += size
     return found
+
+
+def _check_subnet(data: bytes) -> None:
+    """Raise `WireError` for an invalid client subnet option (RFC 7871 section 6)."""
+    if len(data) < 4:
+        raise WireError("client subnet: too short")
+    family, prefix, scope = _SUBNET.unpack_from(data)
+    if family not in _ADDRESS_BITS or max(prefix, scope if family else 0) > _ADDRESS_BITS[family]:
+        raise WireError("client subnet: bad family or prefix")
 
 
 def _opt(edns: Edns | None, answer: Answer) -> bytes:

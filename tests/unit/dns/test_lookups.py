@@ -14,7 +14,7 @@ from consulpy.codec.record import Record
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
-from consulpy.dns.wire import decode
+from consulpy.dns.wire import Malformed, decode
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.structs.node import Node
 from consulpy.structs.prepared_query import QueryDns, QueryExecuteReply
@@ -169,6 +169,33 @@ def test_a_prepared_query_uses_the_client_s_edns_subnet() -> None:
     assert calls.requests[0][1].source.ip == "192.168.1.0"
     (opt,) = message.additional
     assert opt.payload.data.hex() == "0008000700011818c0a801", "the answer holds for that subnet"
+
+
+@pytest.mark.parametrize(
+    ("data", "is_valid"),
+    [
+        ("00000000", True),  # as dig sends it for +subnet=0
+        ("0001200001020304", True),
+        ("000280000000", True),
+        ("00000100", False),
+        ("000900000a", False),
+        ("0001210001020304", False),
+        ("0001182101020304", False),
+        ("00028100", False),
+        ("000118", False),
+    ],
+)
+def test_a_client_subnet_is_checked_as_consul_does(data: str, is_valid: bool) -> None:
+    option = bytes.fromhex(data)
+    option = b"\0\x08" + len(option).to_bytes(2, "big") + option
+    plain = packet("web.service.consul", dns.A, 4096)
+    question = plain[:-2] + len(option).to_bytes(2, "big") + option
+    if is_valid:
+        decode(question)
+        return
+    with pytest.raises(Malformed) as refused:
+        decode(question)
+    assert refused.value.reply[3] & 0xF == dns.EFORMAT
 
 
 def test_srv_targets_of_another_datacenter_are_named_there() -> None:
