@@ -31,6 +31,20 @@ async def submit(agent: "AgentInterface", request: Request, op: str, intention: 
     await agent.caller.call("Intention.Apply", body)
 
 
+async def submitted_by_name(agent: "AgentInterface", request: Request, op: str, intention: Intention) -> bool:
+    """Create, update or delete an intention by its names; False: the leader is of 1.8.7, which finds them by id only.
+
+    Raises `RPCError`.
+    """
+    try:
+        await submit(agent, request, op, intention)
+    except RPCError as error:
+        if "UUID must be 36 characters" in str(error) or "Invalid Intention operation" in str(error):
+            return False
+        raise
+    return True
+
+
 async def write(agent: "AgentInterface", request: Request, entry: ServiceIntentions, cas: int | None) -> bool:
     """Make the intentions of a destination those of `entry`, if its index is still `cas` (None: whatever it is).
 

@@ -64,6 +64,9 @@ def test_newer_requests_beside_real_servers(host: Host, leader: str) -> None:
     assert put(replaced, INTENTIONS) is False
     for number in quorum.kinds:
         eventually(lambda number=number: intentions(quorum, number) == {("web", "deny")}, f"n{number} has one left")
+    assert ask(quorum.url(own, "connect/intentions/exact?source=web&destination=db"), "DELETE") is True
+    for number in quorum.kinds:
+        eventually(lambda number=number: not intentions(quorum, number), f"n{number} has none")
     usage = ask(quorum.url(own, "operator/usage"))["Usage"]["dc1"]
     assert (usage["Nodes"], usage["ServiceInstances"], usage["BillableServiceInstances"]) == (2, 2, 0)
 

@@ -217,6 +217,8 @@ def test_a_leader_that_does_not_know_the_entry_gets_its_intentions(harness: Http
             called.append(method)
             if method == "ConfigEntry.DeleteCas":
                 return fail(RPCError("rpc: can't find method ConfigEntry.DeleteCas"))
+            if method == "Intention.Apply" and not rest[0].intention.id and rest[0].op != "create":
+                return fail(RPCError("failed intention lookup: index error: UUID must be 36 characters"))
             if method.startswith("ConfigEntry."):
                 return fail(RPCError("codec.decoder: invalid config entry kind: service-intentions"))
             return real.call(method, *rest)
@@ -227,6 +229,12 @@ def test_a_leader_that_does_not_know_the_entry_gets_its_intentions(harness: Http
     assert by_name(harness) == {"a db": "allow", "b db": "deny"}
     assert harness.ask(f"DELETE {ENTRY}/db?cas=1").json is False
     assert harness.ask(f"DELETE {ENTRY}/db").json == {}
+    assert by_name(harness) == {}
+    for action in ("allow", "deny"):
+        assert harness.ask(f"PUT {EXACT}?source=a&destination=db", {"Action": action}).json is True
+        assert by_name(harness) == {"a db": action}
+    for _ in range(2):
+        assert harness.ask(f"DELETE {EXACT}?source=a&destination=db").json is True
     assert by_name(harness) == {}
     assert "ConfigEntry.Apply" in called
 
@@ -315,3 +323,23 @@ def test_a_field_that_cannot_be_honoured_is_seen_however_it_is_written(harness: 
         assert answer.status in (400, 500)
         assert "invalid config key" in answer.text
     assert harness.ask("GET /v1/config/mesh").json == []
+
+
+def test_of_two_writes_on_one_condition_at_once_one_is_made(harness: HttpHarness) -> None:
+    """The second is compared when the first is applied; an intention that is written by id meanwhile counts too."""
+    log, waiting = harness.agent.log, list[Any]()
+    submit = log.submit
+    log.submit = lambda command, done: waiting.append((command, done))
+    first = harness.begin(
+        "PUT /v1/config?cas=0", entry({"Name": "a", "Action": "allow"}, {"Name": "b", "Action": "deny"})
+    )
+    second = harness.begin("PUT /v1/config?cas=0", entry({"Name": "c", "Action": "allow"}))
+    created = {"SourceName": "a", "DestinationName": "db", "Action": "deny"}
+    third = harness.begin("POST /v1/connect/intentions", created)
+    assert len(waiting) == 1
+    while waiting:
+        submit(*waiting.pop(0))
+    assert [each.answer.json for each in (first, second) if each.answer is not None] == [True, False]
+    assert third.answer is not None
+    assert "duplicate intention" in third.answer.text
+    assert by_name(harness) == {"a db": "allow", "b db": "deny"}

@@ -9,7 +9,7 @@ from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import read
-from consulpy.http.api.service_intentions import listed, submit
+from consulpy.http.api.service_intentions import listed, submit, submitted_by_name
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.intention import (
     CONSUL_SOURCE,
@@ -188,10 +188,13 @@ async def get_exact(agent: "AgentInterface", request: Request) -> Response:
 async def put_exact(agent: "AgentInterface", request: Request) -> Response:
     """Create or replace the intention of a source and a destination."""
     wanted, intention = _exact(request), _intention_in(request, changing=True)
-    known = _with_ends((await listed(agent, request))[0], wanted)
-    intention.id = known.id if known is not None else ""
+    intention.id = ""
     intention.source_ns, intention.source_name = wanted.source_ns, wanted.source_name
     intention.destination_ns, intention.destination_name = wanted.destination_ns, wanted.destination_name
+    if await submitted_by_name(agent, request, "upsert", intention):
+        return Response(True)
+    known = _with_ends((await listed(agent, request))[0], wanted)
+    intention.id = known.id if known is not None else ""
     await submit(agent, request, "update" if known is not None else "create", intention)
     return Response(True)
 
@@ -199,7 +202,10 @@ async def put_exact(agent: "AgentInterface", request: Request) -> Response:
 @route("DELETE", "/v1/connect/intentions/exact")
 async def delete_exact(agent: "AgentInterface", request: Request) -> Response:
     """Remove the intention of a source and a destination, if it exists."""
-    known = _with_ends((await listed(agent, request))[0], _exact(request))
+    wanted = _exact(request)
+    if await submitted_by_name(agent, request, "delete", wanted):
+        return Response(True)
+    known = _with_ends((await listed(agent, request))[0], wanted)
     if known is not None:
         await submit(agent, request, "delete", Intention(id=known.id))
     return Response(True)
