@@ -87,7 +87,7 @@ class Consul(Facts):
 
         `service`: id, port, address, tags, meta and check. Raises `ValueError`, `TypeError`, `RequestFailed`.
         """
-        self.backend.run(lambda operations: operations.register(name, service))
+        self.backend.run(lambda operations: operations.register(name, **service))
 
     def deregister(self, id: str) -> None:  # noqa: A002 - the API's word
         """Remove a service of this agent, also from the catalog. KeyError for an unknown id."""

@@ -17,7 +17,7 @@ class AsyncConsul(Facts):
 
     async def register(self, name: str, **service: Unpack[ServiceSettings]) -> None:
         """See `consulpy.testing.consul.Consul.register`."""
-        await self.backend.begin(lambda operations: operations.register(name, service))
+        await self.backend.begin(lambda operations: operations.register(name, **service))
 
     async def deregister(self, id: str) -> None:  # noqa: A002 - the API's word
         """See `consulpy.testing.consul.Consul.deregister`."""

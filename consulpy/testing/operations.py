@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, Protocol, TypedDict
+from typing import Any, Final, Protocol, TypedDict, Unpack
 from urllib.parse import quote
 
 from consulpy.client.api import key_path
@@ -101,7 +101,7 @@ class Operations:
 
     # -- services
 
-    async def register(self, name: str, service: ServiceSettings) -> None:
+    async def register(self, name: str, **service: Unpack[ServiceSettings]) -> None:
         """Register a service, with a check of that status; it is in the catalog then. Raises `ValueError`, and
         `TypeError` for a setting that there is none of.
         """
