@@ -182,10 +182,12 @@ def _run(given: Invocation, proxy_id: str, settings: ProxySettings | None) -> in
     from twisted.internet.defer import Deferred
     from twisted.logger import globalLogBeginner
 
+    from consulpy.agent.process.event_loop import dispatch_directly
     from consulpy.agent.process.logs import LogSink
     from consulpy.proxy.runner import Runner
 
     reactor: Any = real_reactor
+    dispatch_directly(reactor)
     write = lambda line: print(f"    {line}", file=sys.stdout, flush=True)  # noqa: E731
     sink = LogSink(given.values["log-level"], given.values["log-json"], write)
     globalLogBeginner.beginLoggingTo([sink], discardBuffer=True, redirectStandardIO=False)

@@ -1,10 +1,16 @@
 """Who is at the other end of a connection: the SPIFFE id in a peer's certificate. Pure."""
 
+from functools import lru_cache
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from cryptography import x509
 
+#: Certificates whose names and serials are remembered: a client shows the same one for as long as it is valid.
+_REMEMBERED: Final = 256
 
+
+@lru_cache(_REMEMBERED)
 def spiffe_uri(certificate: bytes | None) -> str:
     """The URI of a certificate in DER form; "" if there is none, or more than one."""
     if not certificate:
@@ -19,6 +25,7 @@ def spiffe_uri(certificate: bytes | None) -> str:
     return uris[0] if len(uris) == 1 else ""
 
 
+@lru_cache(_REMEMBERED)
 def serial_number(certificate: bytes) -> str:
     """The serial of a certificate in DER form, as Consul writes it: bytes in hexadecimal with colons."""
     number = x509.load_der_x509_certificate(certificate).serial_number

@@ -167,9 +167,12 @@ class TlsProtocol(Protocol):
 
     def _decrypt(self, pieces: list[bytes]) -> ssl.SSLError | None:
         """Append what can be decrypted, record by record; why no more will come, None if more may."""
+        tls, received = self._tls, self._input
         try:
-            while data := self._tls.read(_PIECE):
+            while data := tls.read(_PIECE):
                 pieces.append(data)
+                if not received.pending and not tls.pending():
+                    return None  # a read of nothing costs as much as a small message
         except ssl.SSLWantReadError:
             return None
         except ssl.SSLError as error:

@@ -1,7 +1,7 @@
 """The reactor's loop over ready descriptors, without Twisted's log context around each call.
 
 The context only tells Twisted's old log a prefix that nothing here prints; to enter and leave it costs as much as
-reading a datagram. Only for a process of one agent: another program may use the prefix.
+reading a datagram. Only for a process of one agent or proxy: another program may use the prefix.
 """
 
 from typing import Any
