@@ -107,7 +107,8 @@ class RaftDatabase(LogStore):
             if version < FORMAT or not has_table:
                 self._take_over(own, replay)
             found = self._load_raft()
-            why = self._marker.forgotten(found.hard_state.term) if self._marker is not None else ""
+            hard = found.hard_state
+            why = self._marker.forgotten(hard.term, hard.voted_term) if self._marker is not None else ""
             if why:
                 raise UnreadableLog(why)
             return found
@@ -144,7 +145,10 @@ class RaftDatabase(LogStore):
                 return self._failed(error)
             self._torn = False
             if self._marker is not None:
-                self._marker.written(update.hard_state.term if update.hard_state is not None else 0)
+                if update.hard_state is None:
+                    self._marker.written()
+                else:
+                    self._marker.written(update.hard_state.term, update.hard_state.voted_term)
             return None
 
     def read(self, first: int, most_entries: int, most_bytes: int) -> list[LogEntry] | Exception:

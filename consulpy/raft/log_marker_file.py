@@ -1,4 +1,6 @@
-"""The file beside the log that says that there is one: msgpack [whether it is open, servers, term].
+"""The file beside the log that says that there is one: `log.begun`.
+
+Msgpack: [whether it is open, servers, term, term of the last vote].
 
 A server whose log is lost starts as one that never had any, under its old id: it would vote a second time in a term,
 and lack what it acknowledged. With this file it says so instead. While the log is open its last writes stand in the
@@ -23,7 +25,7 @@ class LogMarker:
         self._log = log
         self._path = folder / NAME
         self._is_begun = self._path.exists()
-        self._is_open, self._servers, self._term = self._read() if self._is_begun else (False, 0, 0)
+        self._is_open, self._servers, self._terms = self._read() if self._is_begun else (False, 0, (0, 0))
         self._is_marked = False
 
     @property
@@ -42,16 +44,18 @@ class LogMarker:
             return f"the server was killed, and {write_ahead.name} with its last writes is missing or empty"
         return ""
 
-    def forgotten(self, term: int) -> str:
-        """What is wrong with a log whose newest term is this one; "" if nothing is."""
-        if term >= self._term or not self.is_of_several:
+    def forgotten(self, term: int, voted_term: int) -> str:
+        """What is wrong with a log that is in this term, and voted last in that one; "" if nothing is."""
+        if (term, voted_term) >= self._terms or not self.is_of_several:
             return ""
-        return f"it was in term {self._term} before, and is in {term}: its last writes are lost"
+        if term == self._terms[0]:
+            return f"it voted in term {self._terms[1]}, and does not know it any more: its last writes are lost"
+        return f"it was in term {self._terms[0]} before, and is in {term}: its last writes are lost"
 
-    def written(self, term: int) -> None:
+    def written(self, term: int = 0, voted_term: int = 0) -> None:
         """The log was written to since it was opened, and is in this term."""
-        if not self._is_marked or term > self._term:
-            self._is_marked, self._term = True, max(term, self._term)
+        if not self._is_marked or (term, voted_term) > self._terms:
+            self._is_marked, self._terms = True, max((term, voted_term), self._terms)
             self._is_begun, self._is_open = True, True
             self._write()
 
@@ -71,21 +75,21 @@ class LogMarker:
     def forget(self) -> None:
         """What is left of the log was put aside."""
         self._is_begun = self._is_open = self._is_marked = False
-        self._term = 0
+        self._terms = (0, 0)
         self._path.unlink(missing_ok=True)
 
-    def _read(self) -> tuple[bool, int, int]:
+    def _read(self) -> tuple[bool, int, tuple[int, int]]:
         try:
-            is_open, servers, term = unpack(self._path.read_bytes())
-            return bool(is_open), int(servers), int(term)
+            is_open, servers, term, voted_term = unpack(self._path.read_bytes())
+            return bool(is_open), int(servers), (int(term), int(voted_term))
         except (OSError, WireError, ValueError, TypeError):
-            return False, 2, 0  # not known: nothing is begun anew because of that
+            return False, 2, (0, 0)  # not known: nothing is begun anew because of that
 
     def _write(self) -> None:
         draft = self._path.with_name(f"{self._path.name}.new")
         with suppress(OSError):
             with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(pack([self._is_open, self._servers, self._term]))
+                file.write(pack([self._is_open, self._servers, *self._terms]))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._path)

@@ -479,19 +479,26 @@ def test_who_lost_its_log_does_not_begin_anew_under_its_id(
     assert Opened(killed).found.hard_state == HardState()
 
 
-def test_a_log_whose_end_is_lost_is_noticed_by_its_term(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        (HardState(6, 6, "b"), "was in term 6 before, and is in 5"),
+        (HardState(5, 5, "b"), "voted in term 5, and does not know it"),
+    ],
+)
+def test_a_log_whose_end_is_lost_is_noticed_by_its_term(tmp_path: Path, last: HardState, why: str) -> None:
     killed = tmp_path / "killed" / "log.sqlite"
     killed.parent.mkdir()
     opened = Opened(tmp_path / "log.sqlite")
     opened.database.set_servers(3)
-    opened.write(Update(HardState(5, 5, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
-    opened.write(Update(HardState(6, 6, "b")))
+    opened.write(Update(HardState(5, 4, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
+    opened.write(Update(last))
     for each in tmp_path.glob("log.*"):
         (killed.parent / each.name).write_bytes(each.read_bytes())
     opened.database.close()
     written = killed.with_name("log.sqlite-wal")
     written.write_bytes(written.read_bytes()[:-1])
-    with pytest.raises(ConfigError, match="was in term 6 before, and is in 5"):
+    with pytest.raises(ConfigError, match=why):
         Opened(killed)
 
 
