@@ -26,6 +26,7 @@ _IMPORT: Final = re.compile(_START + r"""import\s*\{([^}]*)\}\s*from\s*(['"])(\.
 _LIST: Final = re.compile(_START + r"export\s*\{([^}]*)\}\s*;?", re.MULTILINE)
 _DECLARED: Final = re.compile(r"^export (?=(?:const|class|function|async function) ([\w$]+))", re.MULTILINE)
 _LEFT: Final = re.compile(r"^(?:import\b(?!\s*[(.])|export\b(?! default\b)).*", re.MULTILINE)
+_DYNAMIC: Final = re.compile(r"""\bimport\(\s*(['"])(\.[^'"]+)\1\s*\)""")
 _SOURCE_MAP: Final = re.compile(r"^//# sourceMappingURL=.*\n?", re.MULTILINE)
 
 
@@ -51,6 +52,10 @@ def joined(files: Mapping[str, bytes]) -> dict[str, bytes]:
     done: dict[str, str] = {}
     for name in parts:
         _add(name, files, set(parts), done, ())
+    for name, data in files.items():
+        for _, other in _DYNAMIC.findall(data.decode()) if name.endswith(".js") else ():
+            if _resolve(name, other) in done:
+                raise ModuleError(f"{name}: import('{other}') of what {INDEX} preloads: import it by a statement")
     exports = ", ".join(_identifier(name) for name in done)
     found = {
         name: _outside(name, data, done, script) if name.endswith(".js") else data

@@ -92,6 +92,8 @@ def test_a_page_without_preloads_is_left_as_it_is() -> None:
         ({"pages/page": "import './state.js';"}, "pages/page.js: import"),
         ({"state": "import { word } from './extra.js';"}, "extra.js, which index.html does not preload"),
         ({"state": "import { a } from './app.js';"}, "imports itself"),
+        ({"app": "await import('./state.js');"}, r"app.js: import\('./state.js'\) of what index.html preloads"),
+        ({"pages/page": "await import('../state.js');"}, r"page.js: import\('../state.js'\) of what"),
     ],
 )
 def test_what_is_not_understood_is_named(changed: dict[str, str], why: str) -> None:

@@ -12,6 +12,7 @@ test('what one sees is old', () => {
   assert.equal(trouble([feed(), failed(0)], leader), 'away');
   assert.equal(trouble([feed()], failed(0)), 'away');
   assert.equal(trouble([feed()], feed({ body: '' })), 'leaderless');
+  assert.equal(trouble([], feed({ error: { status: 500, isLeaderless: true } })), 'leaderless', 'no server answers');
   assert.equal(trouble([feed({ knownLeader: false })], leader), 'leaderless');
   assert.equal(trouble([failed(500)], leader), 'errors');
   assert.equal(trouble([failed(429, { isOptional: true }), failed(403)], leader), '', 'told where they belong');

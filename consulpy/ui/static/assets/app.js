@@ -1,6 +1,7 @@
 /** The page: its routes, and what of it is drawn when. */
 
 import { html, render } from './vendor/lit-html/lit-html.js';
+import { ask } from './dialog.js';
 import { frame } from './frame.js';
 import { base, link, name } from './parts.js';
 import { parse, to } from './routes.js';
@@ -208,7 +209,6 @@ class App {
   }
 
   async _mayLeave() {
-    const { ask } = await import('./dialog.js');
     return ask({
       title: 'Leave without saving?',
       body: html`<p>What you typed on this page is not saved.</p>`,

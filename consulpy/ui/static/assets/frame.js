@@ -103,7 +103,8 @@ function alert(app, trouble) {
     away: () => html`<strong>Connection lost</strong>: ${said}.${since} Trying again.`,
     leaderless: () => {
       const old = Math.max(0, ...feeds.map((feed) => feed.lastContactMs)) / 1000;
-      return html`<strong>No leader</strong>: what you see may be old${old >= 1 ? ` (${duration(old)})` : ''}. Nothing can be changed until the servers have elected one.`;
+      const isAlone = /No known Consul servers/i.test(said ?? '');
+      return html`<strong>No leader</strong>: what you see may be old${old >= 1 ? ` (${duration(old)})` : ''}. ${isAlone ? 'This agent knows no server that answers: nothing can be changed until one does.' : 'Nothing can be changed until the servers have elected one.'}`;
     },
     errors: () => html`<strong>The agent answers with an error</strong>: ${name(said)}.${since} Trying again.`,
   }[trouble];

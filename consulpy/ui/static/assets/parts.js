@@ -53,6 +53,10 @@ export function state(word, label = word) {
 /** A name from outside, kept from turning its neighbours around. */
 export const name = (text) => html`<bdi>${visible(text)}</bdi>`;
 
+/** Names from outside beside each other, each kept from turning the others around; at most `most` of them. */
+export const names = (texts, most = 20) =>
+  html`${texts.slice(0, most).map((each, at) => html`${at ? ', ' : ''}${name(each)}`)}${texts.length > most ? ', …' : ''}`;
+
 /** A link to a page of ours. */
 export const to = (path, content) => html`<a href=${link(path)}>${content}</a>`;
 

@@ -207,7 +207,7 @@ export class Table {
           ? html`<div class="toggles" role="group" aria-label="States">
             ${words.map(
               (word) => html`<button type="button" aria-pressed=${pressed.has(word)} @click=${() => this._toggle(word)}>
-                ${state(word, word[0].toUpperCase() + word.slice(1))} ${counts.get(word) ?? 0}
+                ${state(word, word[0].toUpperCase() + word.slice(1))} ${this._rows ? (counts.get(word) ?? 0) : ''}
               </button>`,
             )}
           </div>`

@@ -10,8 +10,8 @@ export function trouble(feeds, leader) {
     .filter((feed) => feed.error && !(feed.isOptional && feed.error.status !== 0))
     .map((feed) => feed.error);
   if (errors.some((error) => error.status === 0) || leader.error?.status === 0) return 'away';
-  if (leader.body === '' || feeds.some((feed) => !feed.knownLeader) || errors.some((error) => error.isLeaderless))
-    return 'leaderless';
+  const isLeaderless = [leader.error, ...errors].some((error) => error?.isLeaderless);
+  if (isLeaderless || leader.body === '' || feeds.some((feed) => !feed.knownLeader)) return 'leaderless';
   return errors.some((error) => error.status >= 500 || error.status === 429) ? 'errors' : '';
 }
 

@@ -79,6 +79,7 @@ function keyring(view) {
 function wan(view) {
   const { body, error } = view.feeds.wan;
   if (error?.status === 403) return html`<p class="muted">The token in use may not read the members.</p>`;
+  if (!body) return html`<p class="muted">${error ? name(error.message) : 'Asking …'}</p>`;
   if (!body?.length && view.app.hidden()) return html`<p class="muted">None that may be read.</p>`;
   if (!body?.length) return html`<p class="muted">This agent is no member of the WAN pool: servers are.</p>`;
   return html`<ul class="plain">${body.map((member) => html`<li>${state(MEMBER[member.Status] ?? 'unknown')} ${name(member.Name)} <bdi class="mono">${member.Addr}:${member.Port}</bdi></li>`)}</ul>`;

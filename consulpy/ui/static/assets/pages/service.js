@@ -1,6 +1,6 @@
 /** One service: its instances, tags and intentions. */
 
-import { firstOf, html, link, name, nothing, sameOnCommandLine, shown, state, tabs, to as anchor } from '../parts.js';
+import { firstOf, html, link, name, names, nothing, sameOnCommandLine, shown, state, tabs, to as anchor } from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { withQuery } from '../api.js';
@@ -33,7 +33,6 @@ function rows(route, instances) {
       nodeName: Node.Node,
       nodePath: to.node(route.dc, Node.Node),
       address,
-      tags: tags.join(', '),
       tag: tags,
       node: [Node.Node],
       said,
@@ -57,7 +56,7 @@ const columns = [
     sort: (a, b) => (a.nodeName < b.nodeName ? -1 : 1),
   },
   { id: 'address', title: 'Address', cell: (row) => html`<bdi class="mono">${visible(row.address)}</bdi>` },
-  { id: 'tags', title: 'Tags', cell: (row) => html`<bdi class="muted">${visible(row.tags)}</bdi>` },
+  { id: 'tags', title: 'Tags', cell: (row) => html`<span class="muted">${names(row.tag)}</span>` },
   {
     id: 'said',
     title: 'Failing check',

@@ -1,10 +1,9 @@
 /** All services, the worst first. */
 
-import { html, name, sameOnCommandLine, shown, state, to as anchor, link } from '../parts.js';
+import { html, name, names, sameOnCommandLine, shown, state, to as anchor, link } from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { withQuery } from '../api.js';
-import { visible } from '../words.js';
 
 const path = (dc) => withQuery('/v1/internal/ui/services', { dc });
 
@@ -23,7 +22,6 @@ export function serviceRows(dc, summaries) {
       critical,
       instances: one.InstanceCount,
       kind: one.Kind ?? '',
-      tags: tags.slice(0, 6).join(', ') + (tags.length > 6 ? ', …' : ''),
       tag: tags,
       node: one.Nodes ?? [],
       text: `${one.Name} ${tags.join(' ')} ${one.Kind ?? ''} ${(one.ExternalSources ?? []).join(' ')}`.toLowerCase(),
@@ -57,7 +55,7 @@ const columns = [
     sort: (a, b) => a.critical - b.critical || a.warning - b.warning || a.passing - b.passing,
   },
   { id: 'instances', title: 'Instances', cell: (row) => row.instances, sort: (a, b) => a.instances - b.instances },
-  { id: 'tags', title: 'Tags', cell: (row) => html`<bdi class="muted">${visible(row.tags)}</bdi>` },
+  { id: 'tags', title: 'Tags', cell: (row) => html`<span class="muted">${names(row.tag, 6)}</span>` },
 ];
 
 export default {
