@@ -11,7 +11,7 @@ from consulpy.raft.chunks import Chunks
 from consulpy.raft.interfaces import UnknownCommand
 from consulpy.raft.messages import LogEntry
 from consulpy.raft.state_machine import StoreMachine, is_known_command
-from consulpy.state.commands import KVS, Barrier, Register
+from consulpy.state.commands import KVS, Barrier, Register, decode
 from consulpy.state.store import Store
 from consulpy.structs.kv import DirEntry, KVRequest
 from tests.conftest import VECTORS
@@ -163,3 +163,17 @@ def test_entries_of_a_real_log_apply() -> None:
         if each["type"] == 0:
             one.apply([command(each["index"], bytes.fromhex(each["data_hex"]))])
     assert one.store.index > 30
+
+
+def test_intentions_that_a_real_leader_copied_apply() -> None:
+    """Real leaders of secondary datacenters write them as a transaction; ours write the same bytes."""
+    data = bytes.fromhex(json.loads((VECTORS / "raft" / "secondary_intentions.json").read_text())["data_hex"])
+    one = machine()
+    one.apply([command(9, data)])
+    rows = one.store.intentions.all(None)[1]
+    assert [(row.source_name, row.destination_name, row.action) for row in rows] == [
+        ("api", "db", "allow"),
+        ("web", "db", "allow"),
+    ]
+    assert {(row.create_index, row.modify_index) for row in rows} == {(9, 9)}
+    assert decode(data).encode() == data
