@@ -1,27 +1,26 @@
 """Templates of prepared queries: one query for all names with its prefix.
 
 All texts of the query's service may contain `${name.full}`, `${name.prefix}`, `${name.suffix}`, `${match(N)}` (a group
-of the template's regular expression, 0 is the whole match) and `${agent.segment}`; `$${` is a literal `${`.
+of the template's regular expression, 0 is the whole match) and `${agent.segment}`, and expressions of them
+(`consulpy.state.hil`).
 """
 
 import copy
 import dataclasses
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.regexp import BadRegexp, Regexp, compile_regexp
+from consulpy.state.hil import HilError, Template
 from consulpy.structs.options import QuerySource
 from consulpy.structs.prepared_query import PreparedQuery, QueryService
 
 NAME_PREFIX_MATCH: Final = "name_prefix_match"
 
-_PART: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
-_MATCH: Final = re.compile(r"match\(\s*([0-9]{1,9})\s*\)")
-_VARIABLES: Final = frozenset({"name.full", "name.prefix", "name.suffix", "agent.segment"})
-
-Value = Callable[[str], str]
+#: Renders one text: its name in the service, and the text.
+Render = Callable[[str, str], str]
 
 
 def is_template(query: PreparedQuery) -> bool:
@@ -39,9 +38,13 @@ def check_template(query: PreparedQuery) -> None:
         raise RPCError(f"failed compiling template: Bad Regexp: {error}") from None
     for path, text in _texts(query.service):
         try:
-            _interpolated(text, lambda _: "")
-        except ValueError as error:
+            _parsed(text)
+        except HilError as error:
             raise RPCError(f"failed compiling template: Bad format '{text}' in Service{path}: {error}") from None
+    try:
+        render(query, query.name, QuerySource())
+    except RPCError as error:
+        raise RPCError(f"failed compiling template: {error}") from None
 
 
 def render(query: PreparedQuery, name: str, source: QuerySource) -> PreparedQuery:
@@ -54,39 +57,29 @@ def render(query: PreparedQuery, name: str, source: QuerySource) -> PreparedQuer
         "name.suffix": name[len(query.name) :],
         "agent.segment": source.segment,
     }
+    functions = {"match": lambda number: groups[number] if 0 <= number < len(groups) else ""}
 
-    def value(what: str) -> str:
-        group = _MATCH.fullmatch(what)
-        if group is None:
-            return variables[what]
-        number = int(group[1])
-        return groups[number] if number < len(groups) else ""
+    def rendered(path: str, text: str) -> str:
+        try:
+            return _parsed(text).evaluate(variables, functions)
+        except HilError as error:
+            raise RPCError(f"Bad evaluation for '{text}' in Service{path}: {error}") from None
 
-    service = _rendered(query.service, lambda text: _interpolated(text, value))
+    service = _rendered(query.service, rendered)
     if query.template.remove_empty_tags:
         service.tags = [tag for tag in service.tags or () if tag] or None
     return dataclasses.replace(query, service=service)
 
 
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Template:
+    """The parsed template; cached, as each lookup renders it. Raises `HilError`."""
+    return Template(text)
+
+
 def _expression(regexp: str) -> Regexp | None:
     """The template's compiled regular expression, None for an empty one. Raises `BadRegexp`."""
     return compile_regexp(regexp) if regexp else None
-
-
-def _interpolated(text: str, value: Value) -> str:
-    """`text` with its `${...}` replaced. Raises `ValueError` for an invalid one."""
-
-    def replaced(part: "re.Match[str]") -> str:
-        if part[0] == "$${":
-            return "${"
-        if part[1] is None:
-            raise ValueError("expected expression but found end of text")
-        what = part[1].strip()
-        if what not in _VARIABLES and _MATCH.fullmatch(what) is None:
-            raise ValueError(f"unknown variable accessed: {what}")
-        return value(what)
-
-    return _PART.sub(replaced, text)
 
 
 def _texts(service: QueryService) -> Iterator[tuple[str, str]]:
@@ -103,13 +96,20 @@ def _texts(service: QueryService) -> Iterator[tuple[str, str]]:
         yield f'.ServiceMeta["{key}"]', text
 
 
-def _rendered(service: QueryService, show: Callable[[str], str]) -> QueryService:
+def _rendered(service: QueryService, show: Render) -> QueryService:
     new = copy.deepcopy(service)
-    new.service, new.near = show(new.service), show(new.near)
-    new.tags = [show(tag) for tag in new.tags] if new.tags is not None else None
-    datacenters = new.failover.datacenters
-    new.failover.datacenters = [show(each) for each in datacenters] if datacenters is not None else None
-    new.node_meta = {key: show(text) for key, text in new.node_meta.items()} if new.node_meta is not None else None
-    meta = new.service_meta
-    new.service_meta = {key: show(text) for key, text in meta.items()} if meta is not None else None
+    shown = {path: show(path, text) for path, text in _texts(service)}
+    new.service, new.near = shown[".Service"], shown[".Near"]
+    new.tags = _list(new.tags, shown, ".Tags")
+    new.failover.datacenters = _list(new.failover.datacenters, shown, ".Failover.Datacenters")
+    new.node_meta = _map(new.node_meta, shown, ".NodeMeta")
+    new.service_meta = _map(new.service_meta, shown, ".ServiceMeta")
     return new
+
+
+def _list(texts: list[str] | None, shown: Mapping[str, str], path: str) -> list[str] | None:
+    return [shown[f"{path}[{number}]"] for number in range(len(texts))] if texts is not None else None
+
+
+def _map(texts: dict[str, str] | None, shown: Mapping[str, str], path: str) -> dict[str, str] | None:
+    return {key: shown[f'{path}["{key}"]'] for key in texts} if texts is not None else None

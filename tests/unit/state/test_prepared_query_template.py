@@ -58,7 +58,10 @@ def test_everything_of_the_service_is_interpolated() -> None:
 @pytest.mark.parametrize(
     ("query", "text"),
     [
-        (template("${name.colour}"), "Bad format '${name.colour}' in Service.Service: unknown variable accessed"),
+        (
+            template("${name.colour}"),
+            "Bad evaluation for '${name.colour}' in Service.Service: 1:3: unknown variable accessed: name.colour",
+        ),
         (template("${name"), "Bad format '${name' in Service.Service"),
         (template("a", "("), "Bad Regexp: "),
         (template("a", r"(?=x)"), "Bad Regexp: "),
