@@ -6,7 +6,7 @@ reply is set here. Source: docs/wire/rpc.md 6 and 7.
 
 from collections.abc import Callable, Hashable
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred, succeed
 
@@ -20,6 +20,7 @@ from consulpy.rpc.acl.primary import CONFIG_ENTRY_WRITES, INTENTION_WRITE, PRIMA
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, Run, WaitLimits, wait_s
 from consulpy.rpc.connect.interface import CertificateAuthority, TlsOfServers
 from consulpy.rpc.dependencies import DependencySet
+from consulpy.rpc.interfaces import NoResetFile, RemoteDatacenters, ResetFile, SessionTimes
 from consulpy.rpc.limits.request_limits import RequestLimits
 from consulpy.rpc.long_read import LongRead, LongReads
 from consulpy.rpc.methods import Kind, Method
@@ -32,7 +33,7 @@ from consulpy.state.watch import WatchSet
 from consulpy.structs.acl_requests import ReplicationStatus
 from consulpy.structs.config_entry import SERVICE_INTENTIONS
 from consulpy.structs.requests import CoordinateUpdateRequest
-from consulpy.structs.session import TTL_MIN_NS, Session
+from consulpy.structs.session import TTL_MIN_NS
 
 if TYPE_CHECKING:
     from consulpy.serf.machine import Serf
@@ -41,50 +42,6 @@ if TYPE_CHECKING:
 HOLD_TIMEOUT_S: Final = 7.0
 #: Calls that are held at a time; more fail at once.
 HELD_LIMIT: Final = 8192
-
-
-class SessionTimes(Protocol):
-    """Session TTLs and lock delays on the leader (`consulpy.leader.session_ttl`)."""
-
-    def renew(self, session: Session) -> None:
-        """Restart the TTL of a session."""
-
-    def cancel(self, session_id: str) -> None:
-        """Remove a session that ended."""
-
-    def __len__(self) -> int:
-        """Number of running TTLs."""
-
-    def has_lock_delay(self, key: str) -> bool:
-        """Whether `key` is in its lock delay."""
-
-
-class ResetFile(Protocol):
-    """The ACL bootstrap reset file (`consulpy.agent.acl_reset_file`)."""
-
-    def read(self) -> int:
-        """The reset index in it; 0 without a file."""
-
-    def remove(self) -> None:
-        """Remove the file after its use."""
-
-
-class NoResetFile:
-    """The reset file of a server without a data directory."""
-
-    def read(self) -> int:
-        """No file."""
-        return 0
-
-    def remove(self) -> None:
-        """No file."""
-
-
-class RemoteDatacenters(Protocol):
-    """Calls to other datacenters (`consulpy.rpc.wan_forward`)."""
-
-    def call(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
-        """The reply of a server of `datacenter`. Fails with `RPCError`."""
 
 
 #: Calls that a server refuses by itself while Connect is off; others ask the leader.
@@ -138,6 +95,18 @@ class Server:
         self.lan = lan
         self.wan = wan
         self.queue_coordinate = queue_coordinate
+        self._hold_timeout_s = hold_timeout_s
+        #: The shortest TTL that a session may have (`session_ttl_min`).
+        self.session_ttl_min_ns = session_ttl_min_ns
+        self._is_leader = False
+        self._had_leader = False
+        self._held: dict[Deferred[None], Timer] = {}
+        #: Reads that take several turns.
+        self.long_reads = LongReads(clock)
+        self._set_defaults()
+
+    def _set_defaults(self) -> None:
+        """What the server's parts set after the construction, as the configuration says: off until then."""
         #: Session TTLs, on the leader.
         self.sessions: SessionTimes | None = None
         #: The newest index of the leader's answers to stale reads that were forwarded to it.
@@ -178,14 +147,6 @@ class Server:
         self.default_intention_policy = ""
         #: Limits of the rate of calls that arrive; None: there are none. May be replaced at any time.
         self.request_limits: RequestLimits | None = None
-        self._hold_timeout_s = hold_timeout_s
-        #: The shortest TTL that a session may have (`session_ttl_min`).
-        self.session_ttl_min_ns = session_ttl_min_ns
-        self._is_leader = False
-        self._had_leader = False
-        self._held: dict[Deferred[None], Timer] = {}
-        #: Reads that take several turns.
-        self.long_reads = LongReads(clock)
 
     @property
     def store(self) -> Store:

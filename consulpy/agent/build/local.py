@@ -10,7 +10,7 @@ from typing import Any
 from consulpy.agent.build import settings
 from consulpy.agent.build.role import Role, Stops
 from consulpy.agent.debug_config import tagged_addresses
-from consulpy.agent.process.disk_thread import disk_thread
+from consulpy.agent.process.disk_thread import DiskThread, disk_thread
 from consulpy.checks.runner import Runner
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import RuntimeConfig
@@ -59,30 +59,7 @@ def local_parts(
     # a simulated agent keeps them in memory
     files: Files | None = JournaledDirectory(config.data_dir) if config.data_dir else getattr(reactor, "files", None)
     disk = disk_thread("services", reactor)
-    state = LocalState(
-        Node(
-            id=config.node_id,
-            node=config.node_name,
-            address=config.advertise_addr,
-            datacenter=config.datacenter,
-            tagged_addresses=tagged_addresses(config),
-            meta=meta,
-        ),
-        reactor,
-        rng,
-        check_update_interval_s=config.check_update_interval_s,
-        discard_check_output=config.discard_check_output,
-        files=files,
-        wall_s=wall_s,
-        scripts=Scripts(
-            remote=config.enable_script_checks,
-            local=config.enable_script_checks or config.enable_local_script_checks,
-        ),
-        run=disk.run,
-        hand_back=reactor.callFromThread,
-        call=disk.call,
-        later=partial(reactor.callLater, 0) if files is not None else run_inline,
-    )
+    state = _state(config, reactor, rng, meta, wall_s, files, disk)
     state.starter = Runner(
         reactor,
         rng,
@@ -119,6 +96,42 @@ def local_parts(
         default_token=tokens.of_registrations,
     )
     return LocalParts(state, events, anti_entropy, coordinates, stops)
+
+
+def _state(
+    config: RuntimeConfig,
+    reactor: Any,
+    rng: Random,
+    meta: dict[str, str],
+    wall_s: Callable[[], float],
+    files: Files | None,
+    disk: DiskThread,
+) -> LocalState:
+    """The agent's services and checks, without any yet. `meta`: of its node; `disk`: where they are written."""
+    return LocalState(
+        Node(
+            id=config.node_id,
+            node=config.node_name,
+            address=config.advertise_addr,
+            datacenter=config.datacenter,
+            tagged_addresses=tagged_addresses(config),
+            meta=meta,
+        ),
+        reactor,
+        rng,
+        check_update_interval_s=config.check_update_interval_s,
+        discard_check_output=config.discard_check_output,
+        files=files,
+        wall_s=wall_s,
+        scripts=Scripts(
+            remote=config.enable_script_checks,
+            local=config.enable_script_checks or config.enable_local_script_checks,
+        ),
+        run=disk.run,
+        hand_back=reactor.callFromThread,
+        call=disk.call,
+        later=partial(reactor.callLater, 0) if files is not None else run_inline,
+    )
 
 
 def _coordinate_sender(

@@ -98,13 +98,7 @@ def server_role(
         wall_s=wall_clock(reactor),
         guard=guard,
     )
-    server.default_intention_policy = config.default_intention_policy
-    server.request_limits = request_limits(config, reactor, server)
-    server.review_token = _review_token
-    server.jwt_keys = _JwtKeys(reactor.seconds)
-    if config.data_dir is not None:
-        server.reset_file = AclResetFile(config.data_dir)
-    server.authority = _authority(config, server)
+    _apply_settings(server, config, reactor)
     caller = ServerCaller(server)
     timeout = reply_timeout(config, reactor)
     role = Role(caller, caller, AgentCache(caller, reactor), server, quorum=quorum, timeout=timeout)
@@ -120,11 +114,6 @@ def server_role(
 
     server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
     role.stops.append(role.cache.close)
-    if config.acl.enabled and config.primary_datacenter != config.datacenter:
-        server.primary_datacenter = config.primary_datacenter
-        server.copies_tokens = config.acl.enable_token_replication
-    if config.primary_datacenter != config.datacenter:
-        server.mesh_primary = config.primary_datacenter
     rejoined_s = reactor.seconds() + REJOIN_S
     make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server, rejoined_s)
     if quorum is not None:
@@ -142,6 +131,22 @@ def server_role(
     server.after_restore.append(leader.restored)
     role.stops.append(leader.stop)
     return role
+
+
+def _apply_settings(server: Server, config: RuntimeConfig, reactor: Any) -> None:
+    """What the configuration says of access control, intentions, limits and the certificate authority."""
+    server.default_intention_policy = config.default_intention_policy
+    server.request_limits = request_limits(config, reactor, server)
+    server.review_token = _review_token
+    server.jwt_keys = _JwtKeys(reactor.seconds)
+    if config.data_dir is not None:
+        server.reset_file = AclResetFile(config.data_dir)
+    server.authority = _authority(config, server)
+    if config.acl.enabled and config.primary_datacenter != config.datacenter:
+        server.primary_datacenter = config.primary_datacenter
+        server.copies_tokens = config.acl.enable_token_replication
+    if config.primary_datacenter != config.datacenter:
+        server.mesh_primary = config.primary_datacenter
 
 
 def request_limits(config: RuntimeConfig, clock: Any, server: Server) -> RequestLimits | None:

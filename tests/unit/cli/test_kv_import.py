@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from consulpy.cli.kv import imported_entries
+from consulpy.cli.kv_entries import imported_entries
 
 
 def test_entries_as_export_writes_them_and_with_what_go_takes() -> None:
