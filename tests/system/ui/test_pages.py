@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.peers.browser import NARROW, WIDE, Visitor, visitor
 from tests.system.ui.conftest import Cluster
@@ -93,6 +94,20 @@ def test_nothing_is_asked_at_rest(see: Visitor) -> None:
     page.on("request", lambda request: sent.append(request.url))
     page.wait_for_timeout(3000)
     assert len([url for url in sent if "/v1/" in url]) <= 2, sent
+
+
+def test_the_menu_of_the_other_pages_closes_as_menus_do(see: Visitor) -> None:
+    page = see.go("dc1/overview")
+    menu = page.get_by_role("navigation", name="Main").locator("details")
+    for leave in ("Escape", "Tab", "click"):
+        page.get_by_text("More", exact=True).click()
+        expect(menu).to_have_attribute("open", "")
+        if leave == "click":
+            page.get_by_role("heading", level=1).click()
+        else:
+            page.get_by_role("link", name="Settings", exact=True).focus()
+            page.keyboard.press(leave)
+        expect(menu).not_to_have_attribute("open", "")
 
 
 def test_the_first_view_is_small(browser: "Browser", cluster: Cluster) -> None:

@@ -218,6 +218,8 @@ class App {
   }
 
   _clicked(event) {
+    const menu = document.querySelector('details.more[open]');
+    if (menu && !menu.contains(event.target)) menu.open = false;
     const anchor = event.target.closest?.('a[href]');
     if (
       !anchor ||

@@ -69,7 +69,16 @@ function links(app, route) {
   if (!app.isNarrow.matches) return [...SECTIONS, ...MORE].map(one);
   const here = MORE.find(([path]) => path === section);
   const close = (event) => event.target.closest('a') && event.currentTarget.removeAttribute('open');
-  return html`${SECTIONS.map(one)}<details class="more" @click=${close}><summary class=${here ? 'here' : ''}>${here ? html`More: ${here[1]}` : 'More'}</summary><div>${MORE.map(one)}</div></details>`;
+  const escape = (event) => {
+    if (event.key !== 'Escape') return;
+    event.currentTarget.removeAttribute('open');
+    event.currentTarget.querySelector('summary').focus();
+  };
+  const left = (event) => {
+    const { currentTarget: menu, relatedTarget: next } = event;
+    if (next && !menu.contains(next)) menu.removeAttribute('open');
+  };
+  return html`${SECTIONS.map(one)}<details class="more" @click=${close} @keydown=${escape} @focusout=${left}><summary class=${here ? 'here' : ''}>${here ? html`More: ${here[1]}` : 'More'}</summary><div>${MORE.map(one)}</div></details>`;
 }
 
 /** An empty list is no good news where the servers leave out what may not be read. */
