@@ -346,6 +346,7 @@ class Replication:
             self.contact_s = self._raft.clock.seconds()
             self.confirmed_s = max(self.confirmed_s, sent_s)
             self._failures = 0
+            self._installed_index = index
             self.next = self._confirmed_next = index + 1
             if index > self.match:
                 self.match = index

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from consulpy.raft import unconfirmed
-from consulpy.raft.messages import RequestVote
+from consulpy.raft.messages import AppendEntriesReply, InstallSnapshot, RequestVote
 from consulpy.raft.storage import HardState, SnapshotMeta
 from tests.harness.effort import cases
 from tests.unit.raft.cluster import Plan, WatchedRaft, World, simulate
+from tests.unit.raft.own_server import OwnServer
 from tests.unit.raft.simulated import Disk
 
 #: Seeds of one test.
@@ -138,3 +139,29 @@ def test_the_simulation_catches_a_restore_that_never_gives_way(monkeypatch: pyte
     monkeypatch.setattr(unconfirmed.Unconfirmed, "gives_way", lambda self, index, term: False)
     with pytest.raises(AssertionError):
         test_who_comes_back_with_an_unconfirmed_restore_takes_the_log_of_the_others()
+
+
+def test_a_follower_that_cannot_go_on_from_a_snapshot_gets_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real server whose log has the entry after a restored snapshot, and not the one at it, refuses for ever."""
+    world = World(6, Plan(spare=0), WatchedRaft)
+    world.clock.advance(4.0)
+    leader = world.leader()
+    name = next(each for each in world.nodes if each != leader.server_id)
+    world.crash(name, 4.0)
+    installed: list[int] = []
+    receive = OwnServer.receive
+
+    def refusing(self: OwnServer, request: Any, body: Any, respond: Any) -> None:
+        if self.server_id == name and isinstance(request, InstallSnapshot):
+            installed.append(request.last_log_index)
+        elif self.server_id == name and [getattr(request, "prev_log_entry", 0)] == installed[:1]:
+            respond(AppendEntriesReply(last_log=installed[0] + 1, no_retry_backoff=True, term=self.term), "")
+            return
+        receive(self, request, body, respond)
+
+    monkeypatch.setattr(OwnServer, "receive", refusing)
+    for _ in range(900):
+        world._write(world.leader(), world.clock.seconds())
+        world.clock.advance(0.01)
+    assert world.nodes[name].applied_index >= world.leader().applied_index - 60
+    assert 2 <= len(installed) < 10
