@@ -78,6 +78,8 @@ class Agent:
         """
         if ports not in ("consul", "ephemeral"):
             raise ConfigError(f"ports: expected 'consul' or 'ephemeral', not {ports!r}")
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigError(f"config: expected a mapping of Consul's keys to values, not {config!r}")
         settings = dict(config or {})
         defaults = {"server": server, "bind_addr": "127.0.0.1", "node_name": _random_name()}
         read = from_mapping(settings, defaults)
@@ -277,7 +279,12 @@ class Agent:
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> "Deferred[Response]":
-        """An HTTP request without a socket. `body`: bytes, a text, or a value that is sent as JSON."""
+        """An HTTP request without a socket. `body`: bytes, a text, or a value that is sent as JSON.
+
+        `path` is what follows `url`: "/v1/kv/key?raw". Raises `ValueError` for another.
+        """
+        if not path.startswith("/"):
+            raise ValueError(f"path: expected what follows the agent's URL, as /v1/kv/key, not {path!r}")
         core, scope = self._running()
         data = body if isinstance(body, bytes) else b"" if body is None else _encoded(body)
         token = scope.enter()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from consulpy.agent.process.monotonic import monotonic_s
+from consulpy.errors import ConfigError
 from consulpy.testing.http_reset import reset_over_http
 from consulpy.testing.operations import Operations
 
@@ -35,7 +36,9 @@ QUICK: Final[Mapping[str, Any]] = {
 
 
 def with_quick_settings(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`config` over the settings of agents in tests."""
+    """`config` over the settings of agents in tests. Raises `ConfigError` if it is no mapping."""
+    if config is not None and not isinstance(config, Mapping):
+        raise ConfigError(f"config: expected a mapping of Consul's keys to values, not {config!r}")
     merged = {name: dict(block) for name, block in QUICK.items()}
     for name, value in (config or {}).items():
         if name in merged and isinstance(value, Mapping):
@@ -43,6 +46,15 @@ def with_quick_settings(config: Mapping[str, Any] | None) -> dict[str, Any]:
         else:
             merged[name] = value
     return merged
+
+
+def management_token(config: Mapping[str, Any] | None) -> str:
+    """The token of `acl.tokens` that may do everything, for what a test asks for through its `consul`; else empty."""
+    acl = config.get("acl") if isinstance(config, Mapping) else None
+    tokens = acl.get("tokens") if isinstance(acl, Mapping) else None
+    if not isinstance(tokens, Mapping):
+        return ""
+    return str(tokens.get("initial_management") or tokens.get("master") or "")
 
 
 class Backend(Protocol):
@@ -73,15 +85,16 @@ class Backend(Protocol):
 
 
 class InProcess:
-    """An agent in this process. `close` stops it."""
+    """An agent in this process. `close` stops it. `token`: sent with each request, if there is one."""
 
-    def __init__(self, reactor: Any, agent: "Agent") -> None:
+    def __init__(self, reactor: Any, agent: "Agent", token: str = "") -> None:
         from twisted.internet.task import deferLater
 
         self._reactor = reactor
         self.replace_agent(agent)
+        headers = {"X-Consul-Token": token} if token else {}
         self.operations = Operations(
-            lambda method, path, body: self._agent.request(method, path, body),
+            lambda method, path, body: self._agent.request(method, path, body, headers),
             lambda seconds: deferLater(reactor, seconds),
             monotonic_s,
             lambda: self._agent.core.parts.anti_entropy.flush(),
@@ -144,7 +157,7 @@ def start_in_process(*, server: bool, ports: "Ports", config: Mapping[str, Any] 
     loop = reactor_loop()
     agent = Agent.create(loop.reactor, server=server, ports=ports, config=with_quick_settings(config))
     loop.run(agent.start)
-    return InProcess(loop.reactor, agent)
+    return InProcess(loop.reactor, agent, management_token(config))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +207,14 @@ class OverHttp:
     async def _send(self, method: str, path: str, body: bytes) -> HttpAnswer:
         with self._lock:
             try:
-                return self._exchange(method, path, body)
-            except (http.client.HTTPException, ConnectionError):
-                self._close_connection()  # it was idle for too long; once more on a new one
-                return self._exchange(method, path, body)
+                try:
+                    return self._exchange(method, path, body)
+                except (http.client.HTTPException, ConnectionError):
+                    self._close_connection()  # it was idle for too long; once more on a new one
+                    return self._exchange(method, path, body)
+            except (http.client.HTTPException, OSError) as error:
+                self._close_connection()
+                raise ConnectionError(f"the agent at {self._url} does not answer: {error}") from None
 
     def _exchange(self, method: str, path: str, body: bytes) -> HttpAnswer:
         if self._connection is None:

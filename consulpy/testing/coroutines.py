@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from consulpy.testing.backends import Backend, InProcess, with_quick_settings
+from consulpy.testing.backends import Backend, InProcess, management_token, with_quick_settings
 from consulpy.testing.consul import Facts
 from consulpy.testing.operations import ServiceSettings
 
@@ -79,7 +79,7 @@ class agent:  # noqa: N801 - used as a function: `async with agent()`
             loop.reactor, server=self._server, ports=self._ports, config=with_quick_settings(self._config)
         )
         await awaitable(loop, made.start)
-        self._backend = InProcess(loop.reactor, made)
+        self._backend = InProcess(loop.reactor, made, management_token(self._config))
         return AsyncConsul(self._backend)
 
     async def __aexit__(

@@ -18,6 +18,8 @@ _ACL: Final = (
     ("auth-methods", "auth-method", "Name"),
 )
 _BUILT_IN: Final = ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002")
+#: What the descriptions of tokens begin with that an agent makes itself: a test's requests may need them.
+_OF_THE_AGENT: Final = ("Bootstrap", "Master Token", "Initial Management Token")
 
 
 async def reset_over_http(operations: Operations) -> None:
@@ -75,5 +77,5 @@ async def _remove_acl(operations: Operations) -> None:
         except RequestFailed:
             return  # access control is off, or not this client's
         for each in found or ():
-            if each[key] not in _BUILT_IN and not each.get("Description", "").startswith("Bootstrap"):
+            if each[key] not in _BUILT_IN and not each.get("Description", "").startswith(_OF_THE_AGENT):
                 await operations.call("DELETE", f"/v1/acl/{singular}/{quote(each[key], safe='')}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from consulpy.agent.features.free_ports import free_port
 from consulpy.agent.process.monotonic import monotonic_s
-from consulpy.testing.backends import Address, Backend, InProcess, OverHttp, with_quick_settings
+from consulpy.testing.backends import Address, Backend, InProcess, OverHttp, management_token, with_quick_settings
 
 if TYPE_CHECKING:
     from consulpy.agent.embedded import Agent
@@ -69,7 +69,7 @@ class InProcessMember(InProcess):
         self._blocked: set[Address] = set()
         self._is_running = False
         self.name = name
-        super().__init__(reactor, self._new_agent(reactor))
+        super().__init__(reactor, self._new_agent(reactor), management_token(settings))
 
     def _new_agent(self, reactor: Any) -> "Agent":
         from consulpy.agent.embedded import Agent
@@ -174,7 +174,10 @@ class AgentProcess(OverHttp):
         self._log_path = (keep_log or self._directory) / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         ports = self._settings["ports"]
-        super().__init__(f"http://127.0.0.1:{ports['http']}", ("127.0.0.1", ports["dns"]))
+        token = management_token(self._settings)
+        #: Whether the catalog is shown to nobody yet.
+        self._is_closed = not token and (self._settings.get("acl") or {}).get("default_policy") == "deny"
+        super().__init__(f"http://127.0.0.1:{ports['http']}", ("127.0.0.1", ports["dns"]), token)
 
     @property
     def lan(self) -> Address:
@@ -218,9 +221,10 @@ class AgentProcess(OverHttp):
         try:
             if self._server and not self.run(lambda operations: operations.get("/v1/status/leader")):
                 return False
-            nodes = self.run(lambda operations: operations.get("/v1/catalog/nodes")) if self._server else ()
-            if self._server and self.name not in [node["Node"] for node in nodes or ()]:
-                return False
+            if self._server and not self._is_closed:
+                nodes = self.run(lambda operations: operations.get("/v1/catalog/nodes"))
+                if self.name not in [node["Node"] for node in nodes or ()]:
+                    return False
             self.run(lambda operations: operations.members())
             with socket.create_connection(self.dns or ("", 0), timeout=5):
                 return True

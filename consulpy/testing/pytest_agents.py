@@ -1,5 +1,6 @@
 """The agents of a pytest session, in each of the four ways that `--consul` names."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -187,7 +188,7 @@ class Elsewhere(Agents):
     def _start(self, config: Mapping[str, Any]) -> Any:
         if config:
             pytest.skip(f"the agent at {self._url} has its own settings: @pytest.mark.consul needs an agent of its own")
-        return Untouched(self._url, None)
+        return Untouched(self._url, None, os.environ.get("CONSUL_HTTP_TOKEN", ""))
 
     @contextmanager
     def clean(self) -> Iterator[Consul]:

@@ -129,6 +129,8 @@ async def test_nothing_is_left_of_an_agent_that_cannot_start() -> None:
         ({"data_dir": "/proc/none"}, "data_dir"),
         ({"log_file": "x.log"}, "its log is in twisted.logger"),
         ({3: "x"}, "expected names of settings as texts"),
+        (["server"], "config: expected a mapping of Consul's keys to values, not ['server']"),
+        ("", "config: expected a mapping of Consul's keys to values, not ''"),
         ({"services": ({"name": ""},)}, "services"),
     ],
 )
@@ -178,6 +180,9 @@ async def test_requests_have_the_same_answers_as_over_a_socket() -> None:
     large = os.urandom(400_000)
     await agent.request("PUT", "/v1/kv/large", large)
     assert (await agent.request("GET", "/v1/kv/large?raw")).body == large
+    for path in ("v1/kv/a", agent.url + "/v1/kv/a", ""):
+        with pytest.raises(ValueError, match="path: expected what follows the agent's URL"):
+            agent.request("GET", path)
     with pytest.raises(ValueError, match="line end"):
         agent.request("GET", "/v1/kv/a", headers={"X-Consul-Token": "a\r\nB: c"})
     await agent.stop()

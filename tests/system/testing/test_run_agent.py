@@ -30,6 +30,42 @@ def run(program: str, directory: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", ""), done.stderr
 
 
+def test_with_access_control_the_tests_own_requests_may_do_everything(tmp_path: Path) -> None:
+    run(
+        """
+        import consulpy.testing
+        acl = {"enabled": True, "default_policy": "deny", "tokens": {"master": "secret"}}
+        async def in_a_coroutine():
+            async with agent(config={"acl": acl}) as consul:
+                await consul.register("web")
+                assert "web" in await consul.services()
+        with run_agent(config={"acl": acl}) as consul:
+            for _ in range(2):
+                consul.register("web", check="passing")
+                consul.kv["key"] = b"value"
+                assert (consul.services(), dict(consul.kv)) == ({"consul": [], "web": []}, {"key": b"value"})
+                assert list(consul.members().values()) == ["alive"]
+                consul.reset()
+            assert get(consul.url + "/v1/catalog/nodes") == []
+        asyncio.run(in_a_coroutine())
+        del acl["tokens"]
+        with run_agent(config={"acl": acl}) as consul:
+            try: consul.kv["key"] = b"value"
+            except Exception as error: assert "403" in str(error)
+            else: raise AssertionError
+        try:
+            with run_agent(config="x"): pass
+        except Exception as error: assert "mapping of Consul's keys" in str(error)
+        else: raise AssertionError
+        with consulpy.testing.Cluster() as cluster:
+            try: cluster["n1"]
+            except KeyError as error: assert "no agent of this cluster is called 'n1': they are server-1" in str(error)
+            else: raise AssertionError
+        """,
+        tmp_path,
+    )
+
+
 def test_plain_code_has_a_whole_consul(tmp_path: Path) -> None:
     run(
         """
