@@ -1,6 +1,7 @@
 """What a program asks the nodes of a simulation: actions, lines of the trace that are played again with it."""
 
 import base64
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,11 +28,16 @@ class NodeHandle:
         """Its IP address."""
         return self._simulation.node(self.name).address
 
-    def request(
-        self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
-    ) -> Any:
-        """Ask its HTTP API, in process; the answer has `.status`, `.headers`, `.body` and `.json()`."""
+    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        """Ask its HTTP API, in process; the answer has `.status`, `.headers`, `.body` and `.json()`.
+
+        `body`: bytes, a text, or a value that is sent as JSON. `path`: as "/v1/kv/key"; `ValueError` for another.
+        """
+        if not path.startswith("/"):
+            raise ValueError(f"path: expected what follows an agent's URL, as /v1/kv/key, not {path!r}")
         data = body.encode() if isinstance(body, str) else body
+        if data is not None and not isinstance(data, bytes):
+            data = json.dumps(data).encode()
         action = {"action": "request", "node": self.name, "method": method, "path": path}
         if data is not None:
             action["body"] = base64.b64encode(data).decode("ascii")

@@ -3,6 +3,7 @@
 import dataclasses
 import ipaddress
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -30,6 +31,8 @@ _OWN_KEYS: Final = frozenset(
         "start_join",
     )
 )
+#: What the errors of a file begin with: `config` is read as one.
+_OF_A_FILE: Final = re.compile(r"^-hcl( \d+:\d+)?: ")
 #: Stands for the data directory while the configuration is validated.
 _ANYWHERE: Final = "/simulated"
 
@@ -98,5 +101,8 @@ def _config(text: str, number: int, node_id: str, servers: int, to_join: Sequenc
     }
     if is_server:
         values["bootstrap_expect"] = servers
-    found = read(AgentFlags(values, fragments=(text,)), SimulatedHost(name, address))
+    try:
+        found = read(AgentFlags(values, fragments=(text,)), SimulatedHost(name, address))
+    except ConfigError as error:
+        raise ConfigError(_OF_A_FILE.sub("config: ", str(error))) from None
     return dataclasses.replace(found, data_dir=None)

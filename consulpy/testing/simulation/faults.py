@@ -120,6 +120,8 @@ class at:  # noqa: N801 - a word of a sentence: at(5).crash("n1")
         return Fault(self._at_s, "skew", (node,), by_s=float(seconds))
 
     def call(self, function: Callable[..., object]) -> Fault:
-        """Call `function(simulation)`, or without an argument if it takes none."""
+        """Call `function(simulation)`, or without an argument if it takes none. Raises `ValueError` for no function."""
+        if not callable(function):
+            raise ValueError(f"a function is called, which {function!r} is not")
         name = getattr(function, "__qualname__", type(function).__name__)
         return Fault(self._at_s, "call", function=name, run=function)

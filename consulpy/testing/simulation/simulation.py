@@ -60,6 +60,8 @@ class Simulation:
         layers: Layers = "agents",
         traced: bool = True,
     ) -> None:
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigError(f"config: expected a mapping of Consul's keys to values, not {config!r}")
         least_s, most_s = delay if isinstance(delay, tuple | list) else (delay, delay)
         _check(servers, clients, seed, loss, least_s, most_s, layers)
         #: As they are written in a trace.
@@ -260,8 +262,10 @@ class Simulation:
 
     def check(self, condition: Condition) -> None:
         """Look at a condition after every event: `condition(simulation)` fails if it returns False or raises
-        AssertionError. Then the run raises `SimulationFailed`.
+        AssertionError. Then the run raises `SimulationFailed`. Raises `ValueError` for what can't be called.
         """
+        if not callable(condition):
+            raise ValueError(f"a condition is called with the simulation, which {condition!r} cannot be")
         self._checks.append(condition)
 
     def _look(self) -> None:
@@ -365,9 +369,9 @@ def _check(
         raise ValueError(f"a simulation has nodes, not {servers} servers and {clients} clients")
     if not isinstance(seed, int | str):
         raise TypeError(f"a seed is a number or a text, not {seed!r}")
-    if not 0 <= loss <= 1:
+    if not isinstance(loss, int | float) or not 0 <= loss <= 1:
         raise ValueError(f"a share between 0 and 1 is lost, not {loss!r}")
-    if not 0 <= least_s <= most_s < math.inf:
+    if not all(isinstance(each, int | float) for each in (least_s, most_s)) or not 0 <= least_s <= most_s < math.inf:
         raise ValueError(f"a delay is from the least to the most seconds, not from {least_s!r} to {most_s!r}")
     if layers not in ("agents", "gossip"):
         raise ValueError(f"layers are agents or gossip, not {layers!r}")

@@ -55,6 +55,8 @@ def test_a_key_is_written_through_a_client_and_read_everywhere() -> None:
     sim = Simulation(3, 1, seed=2)
     assert sim["n3"].request("PUT", "/v1/kv/a", b"one").json() is True
     assert [sim[name].request("GET", "/v1/kv/a?raw").body for name in sim.nodes] == [b"one"] * 4
+    assert sim["n3"].request("PUT", "/v1/agent/service/register", {"Name": "web"}).status == 200
+    assert sim["n3"].request("GET", "/v1/agent/service/web").json()["Service"] == "web"
 
 
 def test_the_others_elect_a_leader_when_it_crashes_and_it_comes_back_with_its_log() -> None:

@@ -121,8 +121,24 @@ def test_other_mistakes_are_refused() -> None:
         gossip(config={"node_name": "web"})
     with pytest.raises(ConfigError, match="gossip_lan"):
         gossip(config={"gossip_lan": {"probe_interval": "soon"}})
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        gossip(loss=5)
+    with pytest.raises(ConfigError, match=r"^config: invalid config key datacentre"):
+        gossip(config={"datacentre": "dc2"})
+    with pytest.raises(ConfigError, match="mapping of Consul's keys"):
+        gossip(config=["datacenter"])
+    for share in (5, "5%"):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            gossip(loss=share)
+    for delay in ("1ms", (2, 1), (0, "1")):
+        with pytest.raises(ValueError, match="a delay is"):
+            gossip(delay=delay)
+    for wrong in (None, "condition"):
+        with pytest.raises(ValueError, match="called"):
+            sim.check(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="called"):
+            at(9).call(wrong)  # type: ignore[arg-type]
+    for path in ("v1/kv/a", ""):
+        with pytest.raises(ValueError, match="path: expected"):
+            sim["n1"].request("GET", path)
 
 
 def test_gossip_settings_are_consuls_keys() -> None:
