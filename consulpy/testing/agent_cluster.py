@@ -182,7 +182,9 @@ class Cluster:
 
     def __getitem__(self, name: str) -> ClusterMember:
         if name not in self._members:
-            raise KeyError(f"no agent of this cluster is called {name!r}: they are {', '.join(self._members)}")
+            raise KeyError(
+                f"no agent of this cluster is called {name!r}: they are {', '.join(self._members) or 'gone'}"
+            )
         return self._members[name]
 
     def __iter__(self) -> Iterator[ClusterMember]:

@@ -45,6 +45,9 @@ class ReactorScope:
         self._readers: set[Any] = set()
         self._writers: set[Any] = set()
         self._ports: set[Any] = set()
+        #: Connectors that had no connection yet when the last one was made.
+        self._connecting: list[Any] = []
+        self._is_closing = False
         self._closing: list[Deferred[Any]] = []
         self._processes: set[Any] = set()
         self._is_reaping = False
@@ -179,15 +182,21 @@ class ReactorScope:
         self, host: str, port: int, factory: Any, timeout: float = 30.0, bindAddress: Any = None
     ) -> tcp.Connector:
         """See `IReactorTCP`."""
-        kind = _BlockedConnector if (host, port) in self.blocked else tcp.Connector
+        is_out_of_reach = self._is_closing or (host, port) in self.blocked
+        kind = _BlockedConnector if is_out_of_reach else tcp.Connector
         connector = kind(host, port, factory, timeout, bindAddress, self)
-        connector.connect()
+        self._connect(connector)
         return connector
+
+    def _connect(self, connector: Any) -> None:
+        """Connect. The socket is there at once, but is watched a turn later only."""
+        self._connecting = [*(each for each in self._connecting if each.state == "connecting"), connector]
+        connector.connect()
 
     def connectUNIX(self, address: str, factory: Any, timeout: float = 30.0, checkPID: bool = False) -> Any:
         """See `IReactorUNIX`."""
         connector = unix.Connector(address, factory, timeout, self, checkPID)
-        connector.connect()
+        self._connect(connector)
         return connector
 
     def block(self, addresses: set[tuple[str, int]]) -> None:
@@ -229,6 +238,10 @@ class ReactorScope:
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
+        self._is_closing = True
+        for connector in self._connecting:
+            if connector.state == "connecting":
+                self._inside(connector.stopConnecting, (), {})
         for port in list(self._ports):
             port.stopListening()
         for descriptor in list(self._watched):

@@ -14,11 +14,13 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ClientFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogPublisher
 
 from consulpy.agent import Agent
+from consulpy.agent.process.reactor_scope import ReactorScope
 from consulpy.config.load import load
 from consulpy.errors import ConfigError, RPCError
 from consulpy.service import AgentService
@@ -138,6 +140,20 @@ def test_a_mistake_in_the_settings_is_an_error_as_from_a_file(config: Any, text:
     with pytest.raises(ConfigError) as error:
         Agent.create(reactor, config=config)
     assert text in str(error.value)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_begins_while_it_stops_leaves_no_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        scope = ReactorScope(reactor, "n1")
+        begun = scope.connectTCP("127.0.0.1", listening.getsockname()[1], ClientFactory())
+        begun_socket: Any = begun.transport.socket  # type: ignore[union-attr]
+        assert begun_socket.fileno() >= 0
+        closed = scope.close()
+        late = scope.connectTCP("127.0.0.1", listening.getsockname()[1], ClientFactory())
+        await closed
+    assert begun_socket.fileno() == -1
+    assert not hasattr(late.transport, "socket")
 
 
 @pytest_twisted.ensureDeferred
