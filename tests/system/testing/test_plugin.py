@@ -71,7 +71,7 @@ def test_an_agent_that_runs_keeps_all_that_is_not_the_tests(user: Path, kind: st
         agent.begin_start()
         agent.wait()
         agent.run(lambda operations: operations.write_key("mine", b"1"))
-        agent.run(lambda operations: operations.register("theirs", {"port": 1}))
+        agent.run(lambda operations: operations.register("theirs", port=1))
         (user / "test_mine.py").write_text(MINE)
         done = run(user, f"--consul={agent.url}", "-rs")
         assert counts(done) == {"passed": 7, "skipped": 10}, done.stdout
