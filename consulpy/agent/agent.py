@@ -153,6 +153,10 @@ class Agent(AgentParts):
             config, reactor, rng, self._role, self.lan, self._wall_s, self.node_meta, self._tokens, self._environment
         )
         self._stops += self._parts.stops
+        if config.connect.enabled:
+            from consulpy.local.proxy_leafs import ProxyLeafs  # for agents with Connect only
+
+            self._stops.append(ProxyLeafs(self.local.entries, self._leaf_of, reactor).stop)
         self._listen()
         self._measure()
         for pool in self._pools():
@@ -178,6 +182,11 @@ class Agent(AgentParts):
         if config.auto_reload_config:
             self._reload_by_itself()
         self._stops += retry_join.begin(config, reactor, self._join, self._give_up, servers=self._wan_pool is not None)
+
+    def _leaf_of(self, service: str, token: str) -> "Deferred[Any]":
+        """The leaf certificate of a service, kept from now on. `token`: of its registration."""
+        token = token or self._tokens.of_registrations(from_file=False)
+        return Deferred.fromCoroutine(self.leaf_certificates.read(self.config.datacenter, service, token))
 
     def _reload_by_itself(self) -> None:
         """Reload when files change."""
