@@ -73,7 +73,7 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     "Policy": _TENANCY,
     "Role": _TENANCY,
     "BindingRule": _TENANCY,
-    "AuthMethod": _TENANCY | {"NamespaceRules": "1.8 Enterprise"},
+    "AuthMethod": _TENANCY | {"NamespaceRules": "1.8 Enterprise", "TokenNameFormat": "1.9 or later"},
     "LoginParams": _TENANCY,
     "AuthorizationQuestion": _TENANCY,
     "Coordinate": {"Partition": "1.11 Enterprise"},

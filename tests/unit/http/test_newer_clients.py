@@ -104,6 +104,7 @@ def test_the_same_of_access_control(request_: str, body: Any) -> None:
         ("PUT /v1/acl/role", {"Name": "x", "Colour": 1}, ["Colour"]),
         ("PUT /v1/acl/binding-rule", {"AuthMethod": "m", "Namespace": "team"}, ["Namespace", "Enterprise"]),
         ("PUT /v1/acl/auth-method", {"Name": "m", "NamespaceRules": [{}, {"BindNamespace": "x"}]}, ["Rules"]),
+        ("PUT /v1/acl/auth-method", {"Name": "m", "TokenNameFormat": "x"}, ["TokenNameFormat", "1.9 or later"]),
         ("PUT /v1/acl/bootstrap", {"Secret": SECRET}, ["Secret"]),
     ],
 )  # fmt: skip
