@@ -129,6 +129,21 @@ def test_a_large_answer_is_made_elsewhere_and_shows_the_state_of_its_index(
     assert answer.headers["content-length"] == str(len(sent))
 
 
+def test_many_instances_of_a_prepared_query_are_rendered_elsewhere() -> None:
+    elsewhere = Elsewhere()
+    harness = filled(elsewhere, short=True)
+    for number in range(LARGE_ROWS + 1):
+        body = {"Node": f"n{number}", "Address": "10.0.0.1", "Service": {"Service": "web", "Port": 1}}
+        harness.tell("PUT /v1/catalog/register", body)
+    harness.tell("POST /v1/query", {"Name": "q", "Service": {"Service": "web"}})
+    asking = harness.begin("GET /v1/query/q/execute")
+    assert asking.raw == b""
+    elsewhere.work()
+    assert asking.answer is not None
+    assert len(asking.answer.json["Nodes"]) == LARGE_ROWS + 1
+    assert asking.answer.json["Nodes"][0]["Checks"] is None
+
+
 @pytest.mark.parametrize("short", [True, False])
 def test_what_comes_behind_a_large_answer_is_answered_after_it(short: bool) -> None:
     elsewhere = Elsewhere()

@@ -1,8 +1,9 @@
 """/v1/query: prepared queries. Below it Consul has its own errors for unknown methods."""
 
+import dataclasses
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import NotFound, RPCError
 from consulpy.filter.literals import quoted
@@ -10,6 +11,7 @@ from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.refused import denied_headers, is_refusal
+from consulpy.http.api.render import Rows, checks_bytes
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import consistency_of, meta_headers, read, wan_headers
 from consulpy.local.api import parse_bool
@@ -26,6 +28,7 @@ from consulpy.structs.prepared_query import (
     QueryTemplate,
 )
 from consulpy.structs.requests import SpecificRequest
+from consulpy.structs.service import CheckServiceNode
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
@@ -141,12 +144,17 @@ async def execute(agent: "AgentInterface", request: Request, id_or_name: str) ->
         raise _not_executed(error) from None
     headers = meta_headers(reply.meta) | wan_headers(agent, reply, query.datacenter)
     headers["X-Consul-Effective-Consistency"] = consistency_of(query.options)
-    shown = reply.to_json()
-    shown["Nodes"] = shown["Nodes"] or []
-    for node in shown["Nodes"]:
-        node["Checks"] = node["Checks"] or None
+    shown = dataclasses.replace(reply, nodes=None).to_json()
+    shown["Nodes"] = Rows(reply.nodes or (), _instance, lambda row: checks_bytes(row.checks))
     shown["ConsistencyLevel"] = consistency_of(query.options)
     return Response(shown, headers=headers)
+
+
+def _instance(row: CheckServiceNode) -> dict[str, Any]:
+    """An instance, whose empty list of checks is null here."""
+    shown = row.to_json()
+    shown["Checks"] = shown["Checks"] or None
+    return shown
 
 
 async def explain(agent: "AgentInterface", request: Request, id_or_name: str) -> Response:
