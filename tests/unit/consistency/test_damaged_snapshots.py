@@ -14,6 +14,7 @@ from consulpy.rpc.server import Server
 from consulpy.state import archive
 from consulpy.state.snapshot import Snapshot
 from tests.harness import archives
+from tests.harness.effort import cases
 from tests.harness.rpc import make_server, register
 
 #: A tar is read in blocks of this size, in bytes.
@@ -109,7 +110,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_means_nothing(server: Server) -> N
     assert len(taken) < 100, "time and program in the header of gzip, and another way to repeat the same bytes"
 
 
-@pytest.mark.parametrize("mask", [1, 0x80, 0xFF])
+@pytest.mark.parametrize("mask", [1, 0x80, 0xFF][: cases(3)])
 def test_a_flipped_byte_in_any_file_of_the_archive_is_refused(server: Server, mask: int) -> None:
     """As a file damaged before it was compressed: gzip finds nothing wrong with it."""
     before = records(server)

@@ -289,7 +289,7 @@ def shown(answer: Any) -> tuple[int, Any, Any]:
     return answer.status, body, answer.headers.get("x-consul-index")
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(cases(12)))
 def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
     agent = GuardedAgent().start()
     kept, plain = GuardedHarness(agent), GuardedHarness(agent, use_cache=False)

@@ -27,6 +27,7 @@ from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.node import Node
 from consulpy.testing.simulation.clock import HeapClock
+from tests.harness.effort import cases
 
 NAMES = 7
 #: What is the same for all objects of a program.
@@ -143,7 +144,7 @@ def test_nothing_grows_with_services_that_come_and_go(kind: str, tmp_path: Path)
     world.clock.advance(3600)
     gc.collect()
     before = counts(world)
-    for _ in range(40):
+    for _ in range(max(10, cases(40))):
         world.round(*KINDS[kind])
     world.clock.advance(3600)
     gc.collect()
