@@ -65,7 +65,6 @@ class Replication:
         self._pause: Timer | None = None
         self._commit_timer: Timer | None = None
         self._idle_timer: Timer | None = None
-        self._installed_index = 0
         self._farewell_index = 0
         self._farewell_timer: Timer | None = None
 
@@ -201,11 +200,7 @@ class Replication:
         self._is_pipelined = False
         before = request.prev_log_entry + 1
         self.next = self._confirmed_next = max(min(before - 1, reply.last_log + 1), 1)
-        if 0 < request.prev_log_entry == self._installed_index:
-            # A real server whose log goes on after a restored snapshot refuses it for ever; a newer one replaces both.
-            raft.snapshots.take()
-            self._back_off()
-        elif reply.no_retry_backoff and self.next < before:
+        if reply.no_retry_backoff and self.next < before:
             self._failures = 0
             self.send(even_empty=True)
         else:
@@ -346,7 +341,6 @@ class Replication:
             self.contact_s = self._raft.clock.seconds()
             self.confirmed_s = max(self.confirmed_s, sent_s)
             self._failures = 0
-            self._installed_index = index
             self.next = self._confirmed_next = index + 1
             if index > self.match:
                 self.match = index
