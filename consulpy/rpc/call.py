@@ -148,14 +148,17 @@ class ClientCaller:
                 failure = RPCError(f"rpc error making call: codec.decoder: {error}")
             except RPCError as error:
                 failure = error
-            self._log("error", f"{method.name} call to server {server.name} ({server.rpc_address}) failed: {failure}")
+            gives_up = not may_repeat(request, str(failure)) or self._clock.seconds() - first_s >= self._hold_timeout_s
+            # a server with too much to do refuses every attempt of every call: the log has those that are given up
+            level = "debug" if is_limited_by_server(str(failure)) and not gives_up else "error"
+            self._log(level, f"{method.name} call to server {server.name} ({server.rpc_address}) failed: {failure}")
             self._router.failed(server)
             if was_not_sent(str(failure)):  # nothing happened: another server may be called at once
                 unreachable.add(server.name)
                 another = self._router.find()
                 if another is not None and another.name not in unreachable:
                     continue
-            if not may_repeat(request, str(failure)) or self._clock.seconds() - first_s >= self._hold_timeout_s:
+            if gives_up:
                 self.failures += 1
                 raise failure
             await pause(self._clock, self._rng.random() * self._hold_timeout_s / JITTER_FRACTION)

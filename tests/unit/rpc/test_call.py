@@ -158,10 +158,12 @@ def test_a_newer_server_s_rate_limit_is_tried_again_elsewhere(text: str, request
 
 def test_a_rate_limit_of_all_servers_is_told_in_the_end() -> None:
     servers = Servers(one=[f"rpc error making call: {RETRY_LATER}"])
-    clock = Clock()
-    (error,) = outcome(clock, caller(servers, clock).call("Catalog.Register", RegisterRequest()))
+    clock, lines = Clock(), list[str]()
+    made = caller(servers, clock, log=lambda level, _: lines.append(level))
+    (error,) = outcome(clock, made.call("Catalog.Register", RegisterRequest()))
     assert str(error) == f"rpc error making call: {RETRY_LATER}"
     assert len(servers.asked) < 100, "with pauses between"
+    assert lines == ["debug"] * (len(servers.asked) - 1) + ["error"]
 
 
 @pytest.mark.parametrize(("rows", "jobs"), [(LARGE_ROWS, 0), (LARGE_ROWS + 1, 1)])
