@@ -46,10 +46,10 @@ function one(view, check, isOpen) {
 }
 
 /** The checks, failing ones first and open; passing ones folded when there are many. */
-export function checkSections(view, checks) {
+export function checkSections(view, checks, most = MOST) {
   if (!checks.length) return html`<p class="muted">No checks. A service without checks counts as passing.</p>`;
   const isMany = checks.length > FOLD_ABOVE;
   const sorted = [...checks].sort(failingFirst);
   const isOpen = (check) => checkState(check.Status) !== 'passing' || !isMany;
-  return firstOf(view, 'checks', sorted, (some) => some.map((check) => one(view, check, isOpen(check))), MOST);
+  return firstOf(view, 'checks', sorted, (some) => some.map((check) => one(view, check, isOpen(check))), most);
 }

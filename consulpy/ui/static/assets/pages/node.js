@@ -63,7 +63,8 @@ function whyFailed(view, word) {
 }
 
 function checks(view, node) {
-  return checkSections(view, node.Checks ?? []);
+  // the summary has services below them
+  return checkSections(view, node.Checks ?? [], view.route.tab === '' ? 20 : undefined);
 }
 
 function services(view, node, isDead) {
@@ -92,6 +93,7 @@ function services(view, node, isDead) {
       ${(service.Tags ?? []).map((tag) => html`<span class="tag">${name(tag)}</span> `)}</li>`,
     )}
   </ul>`,
+    view.route.tab === '' ? 50 : 100,
   );
 }
 

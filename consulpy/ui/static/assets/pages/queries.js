@@ -1,6 +1,6 @@
 /** Prepared queries: what they ask, and what they answer now. */
 
-import { action, facts, failure, html, name, nothing, sameOnCommandLine, shown } from '../parts.js';
+import { action, facts, failure, firstOf, html, name, nothing, sameOnCommandLine, shown } from '../parts.js';
 import { get, segment, withQuery } from '../api.js';
 import { hostPort, visible } from '../words.js';
 
@@ -27,8 +27,7 @@ export default {
       ${failure(view.failed)}
       ${shown(view, view.feeds.queries, (body) =>
         body?.length
-          ? body.map(
-              (query) => html`<section aria-label=${visible(query.Name || query.ID)}>
+          ? firstOf(view, 'queries', body, (some) => some.map((query) => html`<section aria-label=${visible(query.Name || query.ID)}>
               <h2>${name(query.Name || query.ID)}</h2>
               ${facts([
                 ['ID', html`<span class="mono">${name(query.ID)}</span>`],
@@ -40,8 +39,7 @@ export default {
               ])}
               <p class="row-of-buttons">${query.Template?.Type ? html`<span class="muted">a template is tried by a name that it matches</span>` : action(view, 'Try', () => tryIt(view, query))}</p>
               ${answer(view.state.answers?.get(query.ID))}
-            </section>`,
-            )
+            </section>`), 50)
           : html`<p>There are no prepared queries.</p><pre tabindex="0">curl -X POST -d '{"Name": "nearest-web", "Service": {"Service": "web", "Near": "_agent"}}' '${location.origin}/v1/query'</pre>`,
       )}
       ${sameOnCommandLine(['', path(view.route.dc)])}`;

@@ -87,12 +87,12 @@ function intentions(view) {
     ${shown(view, feed, (body) => {
       const found = body?.[service] ?? [];
       if (!found.length) return html`<p class="muted">${none}</p>`;
-      return html`<ul class="plain">${found.map(
+      return firstOf(view, heading, found, (some) => html`<ul class="plain">${some.map(
         (each) => html`<li>
         ${each.Action === 'allow' ? html`<span class="state good"><span aria-hidden="true">✓</span> allow</span>` : html`<span class="state bad"><span aria-hidden="true">✕</span> deny</span>`}
         ${anchor(to.intention(dc, each.ID), html`${name(each.SourceName)} to ${name(each.DestinationName)}`)}
       </li>`,
-      )}</ul>`;
+      )}</ul>`);
     })}`;
   return html`${list(view.feeds.into, 'Who may connect to it', 'No intention has this service as its destination.')}
     ${list(view.feeds.out, 'What it may connect to', 'No intention has this service as its source.')}
