@@ -6,7 +6,12 @@ Source: the answers of Consul 1.8.7 to the same requests.
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, fail, succeed
 
+from consulpy.codec.msgpack import unpack
+from consulpy.errors import RPCError
+from consulpy.rpc.messages import reply_of
+from consulpy.structs.coordinate import Coord, Coordinate, DatacenterCoordinates
 from tests.harness.guarded import MASTER, GuardedHarness
 
 UNKNOWN = "cf000000-0000-0000-0000-0000000000ff"
@@ -109,3 +114,24 @@ def test_the_token_of_one_agent_is_none_for_the_keyring(harness: GuardedHarness)
 def test_reads_of_a_transaction_that_are_refused_tell_of_the_leader(harness: GuardedHarness) -> None:
     refused = '[{"KV": {"Verb": "check-not-exists", "Key": "a"}}]'
     assert harness.as_("", "PUT /v1/txn", refused).json["KnownLeader"] is True
+
+
+def test_what_a_client_agent_gets_from_a_server_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coordinates of datacenters as they come over the wire; the errors of a server have a prefix there."""
+    harness = GuardedHarness()
+    row = DatacenterCoordinates("dc1", "wan", [Coordinate("n", coord=Coord())])
+
+    class Servers:
+        def call(self, method: str, *_: Any) -> "Deferred[Any]":
+            if method == "Intention.Get":
+                return fail(RPCError("rpc error making call: Intention not found"))
+            return succeed(reply_of(list, unpack(b"\x91" + row.pack())))
+
+    monkeypatch.setattr(harness.agent, "caller", Servers())
+    [shown] = harness.ask("GET /v1/coordinate/datacenters").json
+    assert (shown["Datacenter"], shown["AreaID"], shown["Coordinates"][0]["Node"]) == ("dc1", "wan", "n")
+    assert harness.ask(f"GET /v1/connect/intentions/{NONE}").status == 500
+
+
+def test_the_services_behind_an_unknown_gateway_are_an_empty_list(harness: GuardedHarness) -> None:
+    assert harness.as_(MASTER, "GET /v1/catalog/gateway-services/none").json == []

@@ -73,7 +73,11 @@ async def leaf(agent: "AgentInterface", request: Request) -> Response:
 
 async def _may_have_leaf(agent: "AgentInterface", request: Request) -> bool:
     """Whether the token of the request may have a certificate of its service, as far as this agent knows."""
-    return (await agent.access.identity(token_of(request))).authorizer.allows("service", request.tail, WRITE)
+    try:
+        identity = await agent.access.identity(token_of(request))
+    except RPCError:
+        return False
+    return identity.authorizer.allows("service", request.tail, WRITE)
 
 
 def _without_token(body: SpecificRequest) -> SpecificRequest:

@@ -183,4 +183,5 @@ async def gateway_services(agent: "AgentInterface", request: Request) -> Respons
     """The services behind a gateway."""
     body = ServiceRequest(service_name=request.tail)
     reply, headers = await read(agent, request, "Catalog.GatewayServices", body, missing="Missing gateway name")
-    return Response([each.to_json() for each in reply.services or ()] or None, null=True, headers=headers)
+    shown = [each.to_json() for each in reply.services] if reply.services is not None else None
+    return Response(shown, null=True, headers=headers)

@@ -42,9 +42,11 @@ _UPDATE: Final = Shape(
 @route("GET", "/v1/coordinate/datacenters")
 async def datacenters(agent: "AgentInterface", request: Request) -> Response:  # noqa: ARG001
     """The coordinates of all datacenters' servers."""
-    found: list[DatacenterCoordinates] = await agent.caller.call("Coordinate.ListDatacenters", Empty())
-    shown = [{**each.to_json(), "Coordinates": _all(each.coordinates, None)} for each in found or ()]
-    return Response(shown)
+    found = await agent.caller.call("Coordinate.ListDatacenters", Empty())
+    rows = [
+        each if isinstance(each, DatacenterCoordinates) else DatacenterCoordinates.from_wire(each) for each in found
+    ]
+    return Response([{**each.to_json(), "Coordinates": _all(each.coordinates, None)} for each in rows])
 
 
 @route("GET", "/v1/coordinate/nodes")

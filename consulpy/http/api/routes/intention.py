@@ -85,7 +85,7 @@ async def get(agent: "AgentInterface", request: Request) -> Response:
         )
     except RPCError as error:
         text = str(error)
-        if text.endswith("Intention not found"):
+        if text == "Intention not found":  # 500 through a client agent, as in Consul
             raise NotFound(text) from None
         if "UUID" in text:
             raise BadRequest(f"Bad request: {text}") from None
