@@ -70,8 +70,9 @@ class Cluster:
         keep_log: Path | None = None,
         **config: Any,
     ) -> None:
-        if servers < 1 or clients < 0:
-            raise ValueError(f"expected at least one server and no fewer than 0 clients, not {servers} and {clients}")
+        if not (isinstance(servers, int) and isinstance(clients, int) and servers >= 1 and clients >= 0):
+            text = f"expected at least one server and no fewer than 0 clients, not {servers!r} and {clients!r}"
+            raise ValueError(text)
         self._config = config
         self._command = command
         self._keep_log = keep_log

@@ -30,13 +30,17 @@ class Wanted:
 
 
 def wanted_by(marks: Sequence[pytest.Mark]) -> Wanted:
-    """The settings of marks, the closest one first. Raises `pytest.UsageError` for an argument that there is not."""
+    """The settings of marks, the closest one first. Raises `pytest.UsageError` for another argument or no mapping."""
     merged: dict[str, Any] = {}
     for mark in reversed(marks):
         if mark.args or not set(mark.kwargs) <= set(_MARK_NAMES):
             given = [*map(repr, mark.args), *(name for name in mark.kwargs if name not in _MARK_NAMES)]
             raise pytest.UsageError(
                 f"@pytest.mark.consul takes datacenter, config and port by name, not {', '.join(given)}"
+            )
+        if not isinstance(mark.kwargs.get("config", {}), Mapping):
+            raise pytest.UsageError(
+                f"@pytest.mark.consul: config is a mapping of Consul's keys to values, not {mark.kwargs['config']!r}"
             )
         merged |= mark.kwargs
     config = dict(merged.get("config") or {})

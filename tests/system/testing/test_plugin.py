@@ -150,11 +150,16 @@ def test_one(consul): pass
 def test_two(consul): pass
 @pytest.mark.consul(port=1)
 def test_three(consul): pass
+@pytest.mark.consul(config="dc2")
+def test_four(consul): pass
+def test_five(consul_cluster): consul_cluster(servers=1, clients="2")
 """)
     done = run(user)
     assert counts(done)["error"] >= 2, done.stdout
     assert "takes datacenter, config and port by name, not datacentre" in done.stdout
     assert "did you mean datacenter?" in done.stdout
+    assert "config is a mapping of Consul's keys to values, not 'dc2'" in done.stdout
+    assert "no fewer than 0 clients, not 1 and '2'" in done.stdout
 
 
 def test_with_xdist(user: Path) -> None:
