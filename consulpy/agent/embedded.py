@@ -162,7 +162,7 @@ class Agent:
         return done
 
     def kill(self) -> "Deferred[None]":
-        """End as a killed process does: nobody is told. Fires when nothing is left."""
+        """End as a killed process does, without a leave message. Fires when nothing is left."""
         return Deferred.fromCoroutine(self._end(is_killed=True))
 
     async def _stop(self, leave: bool) -> None:

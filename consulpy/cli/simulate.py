@@ -12,7 +12,7 @@ from consulpy.gocompat.flag import Flag, unsigned
 if TYPE_CHECKING:
     from consulpy.testing.simulation.study import Plan, Study
 
-#: Each node knows all others, in some 600 bytes: so many take 10 GB.
+#: Each node knows all others, in some 600 bytes: this number takes 10 GB.
 NODES_MAX: Final = 4000
 #: Characters of the progress bar.
 _BAR: Final = 24

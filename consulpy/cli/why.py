@@ -10,7 +10,7 @@ from consulpy.cli.main import say
 from consulpy.client import AnswerError, ClientError
 from consulpy.codec.printable import printable
 
-#: So many suspicions that were refuted, one after the other, become one line.
+#: Refuted suspicions in a row from which they become one line.
 _FOLD_FROM: Final = 3
 _DURING_SUSPICION: Final = ("suspicion confirmed", "reached by TCP only")
 

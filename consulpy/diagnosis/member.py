@@ -22,12 +22,12 @@ from consulpy.serf.members import Member, Status
 RECENT_S: Final = 600.0
 #: How long late acks and late timers count, in seconds.
 LATE_WINDOW_S: Final = 60.0
-#: Loss is a cause above this share, of at least so many tries.
+#: Share of lost pings above which loss is a cause, and the least number of pings that shows it.
 LOSS_MOST: Final = 0.15
 LOSS_TRIES: Final = 20
-#: So many late timers in the window mean that this agent is slow.
+#: Late timers in the window from which this agent is slow.
 LATE_TICKS: Final = 3
-#: So many late timers within the second of a measurement mean the same.
+#: The same within the second of a measurement.
 LATE_NOW: Final = 2
 #: Late acks of the record from which a member is slow.
 LATE_ACKS: Final = 3

@@ -21,7 +21,7 @@ from consulpy.memberlist.messages import Ack, IndirectPing, Nack, Ping, pack_add
 LIMIT_S: Final = 2.8
 #: ... after this, where only an answer at all is wanted.
 SHORT_S: Final = 1.0
-#: Small pings of the first look; if one is lost, so many more follow, one each so many seconds.
+#: Small pings of the first look; further ones if one of them is lost, and their interval in seconds.
 FIRST_PINGS: Final = 8
 MORE_PINGS: Final = 24
 SPACING_S: Final = 0.03
@@ -152,7 +152,7 @@ class PingRound:
         return Ping(seq_no, self._name, address, port, self._memberlist.config.name)
 
     def _ping_large(self) -> None:
-        """A ping that is filled up with a field that nobody reads."""
+        """A ping that is filled up with a field that receivers ignore."""
         self.report.large_sent += 1
         ping = self._ping_of(self._expect(self._large_acked))
         body: dict[str, Any] = {"Node": ping.node, "Padding": bytes(LARGE_BYTES), "SeqNo": ping.seq_no}

@@ -54,7 +54,7 @@ class _Answer:
 
 
 class TargetDiagnosis:
-    """Judges addresses. `observer` asks (`Memberlist.observer`), so that nobody becomes a member by our asking.
+    """Judges addresses. `observer` asks (`Memberlist.observer`), so that no address becomes a member by being asked.
 
     `memberlist`: the side that would join, for its checks; None where no agent runs.
     """

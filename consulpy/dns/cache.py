@@ -58,7 +58,7 @@ class _Entry:
 
 
 class PacketCache:
-    """The cached answers of one transport, UDP or TCP. `entries_max`: above so many questions it is cleared."""
+    """The cached answers of one transport, UDP or TCP. `entries_max`: questions above which it is cleared."""
 
     def __init__(self, validator: Validator, entries_max: int = ENTRIES_MAX) -> None:
         self._validator = validator

@@ -2,7 +2,7 @@
 
 A leaf is renewed at a random moment between 60 and 90 % of its life, and within 30 s after the active root changed.
 Its end is one of the wall clock, which is looked at each minute: a machine may sleep, or its clock be set. One that has
-ended is handed out to nobody.
+ended is handed out to no caller.
 Source: what agents of Consul 1.8.7 do (docs/wire/connect.md).
 """
 
@@ -29,7 +29,7 @@ from consulpy.structs.connect_ca import CARootsReply, CASignRequest, IssuedCert
 
 #: Certificates that are kept; above it the one that was read longest ago goes.
 LEAFS_MAX: Final = 4096
-#: A certificate that nobody read for so long is not renewed, in seconds.
+#: Time without a read after which a certificate is not renewed, in seconds.
 IDLE_S: Final = 3600.0
 #: The part of its life after which a certificate is renewed, at the earliest and at the latest.
 RENEW_FIRST, RENEW_LAST = 0.6, 0.9

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from consulpy.errors import RPCError
 from consulpy.structs.options import QueryMeta
 
-#: An archive of up to so many bytes is held in memory.
+#: Largest archive that is held in memory, in bytes; a larger one is written to a file.
 MEMORY_BYTES: Final = 2**20
 #: How much is read at a time, in bytes.
 PIECE_BYTES: Final = 2**18
@@ -26,7 +26,7 @@ InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
 
 class Spool:
-    """An archive. `file`: its bytes; whoever has it closes it."""
+    """An archive. `file`: its bytes; its owner closes it."""
 
     def __init__(self, data: bytes = b"") -> None:
         self.file = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 - closed by `close`
@@ -54,7 +54,7 @@ class Spool:
         self.file.close()
 
 
-#: Metadata of a reply, and the archive that was saved; whoever gets it closes it.
+#: Metadata of a reply, and the archive that was saved; the receiver closes it.
 SnapshotResult = tuple[QueryMeta, Spool | None]
 
 
@@ -92,7 +92,7 @@ class SpoolWriter:
         return done
 
     def abandon(self) -> None:
-        """Nobody wants it any more."""
+        """Close it: the caller is gone."""
         self._is_abandoned = True
         if not self._is_writing:
             self.spool.close()

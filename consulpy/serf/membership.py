@@ -70,7 +70,7 @@ class Membership:
     def with_status(self, *statuses: Status) -> Iterator[Member]:
         """Members with one of these statuses."""
         if not any(self._counts[status] for status in statuses):
-            return iter(())  # by far the most frequent case: nobody failed or left
+            return iter(())  # by far the most frequent case: no member failed or left
         return (member for member in self.members.values() if member.status in statuses)
 
     # Notifications of memberlist

@@ -42,7 +42,7 @@ class Member(Backend, Protocol):
         """The address of its gossip."""
 
     def crash(self) -> None:
-        """End it at once; nobody is told."""
+        """End it at once, without a leave message."""
 
     def restart(self) -> None:
         """Start it again, after a crash or a leave or instead of one, and have it join the cluster."""
@@ -175,7 +175,7 @@ class AgentProcess(OverHttp):
         self._process: subprocess.Popen[bytes] | None = None
         ports = self._settings["ports"]
         token = management_token(self._settings)
-        #: Whether the catalog is shown to nobody yet.
+        #: Whether no caller has seen the catalog yet.
         self._is_closed = not token and (self._settings.get("acl") or {}).get("default_policy") == "deny"
         super().__init__(f"http://127.0.0.1:{ports['http']}", ("127.0.0.1", ports["dns"]), token)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MEMBERS_MAX: Final = 10
 #: How many addresses of `retry_join` and `start_join` are looked at.
 JOINS_MAX: Final = 5
-#: A ping of a member that came within so many seconds shows that our advertised address leads to us.
+#: Age of a member's ping, in seconds, up to which it shows that our advertised address leads to us.
 HEARD_S: Final = 60.0
 #: Two living members with one node id are two agents if both joined longer ago than this, in seconds.
 SHARED_ID_S: Final = 15.0

@@ -25,7 +25,7 @@ from consulpy.serf.machine import Serf
 FIRST_RETRY_S: Final = 1.0
 #: A join that takes longer than this is looked into while it goes on, in seconds.
 EXPLAIN_AFTER_S: Final = 0.5
-#: So many addresses of a join are explained.
+#: Addresses of a failed join that are explained, at most.
 EXPLAINED_MAX: Final = 3
 #: Causes that make it useless to wait for an answer.
 _HOPELESS: Final = frozenset(

@@ -15,7 +15,7 @@ monotonic_s: Final[Callable[[], float]] = time.monotonic  # noqa: TID251
 
 
 def wall_clock(reactor: Any) -> Callable[[], float]:
-    """The wall clock of whoever runs on this reactor: `wall_s`, but for a simulated one, which has its own."""
+    """The wall clock of programs on this reactor: `wall_s`, but for a simulated one, which has its own."""
     return getattr(reactor, "wall_s", wall_s)
 
 

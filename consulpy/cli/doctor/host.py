@@ -29,7 +29,7 @@ _PRIVATE: Final = [
 
 
 def agent_down_findings(settings: ClientSettings) -> list[Finding]:
-    """Nobody listens where an agent was looked for: that, and why it may not start."""
+    """No agent listens at the address: a finding that says so, and why it may not start."""
     text = f"No agent listens at {settings.address}."
     fix = f"start one (consulpy agent), or say with -http-addr where one listens instead of {settings.address}"
     return [Finding("agent", "fail", Cause.AGENT_DOWN, text, fix), *_ports(), *_addresses()]

@@ -10,7 +10,7 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types lit-html"
 )
-#: For a page of somebody else's (`ui_dir`), whose scripts are not ours to judge: not in another page's frame.
+#: For another page (`ui_dir`), whose scripts are not ours to judge: not in another page's frame.
 FOREIGN_POLICY: Final = "frame-ancestors 'none'"
 #: A file whose address has its version.
 FOREVER: Final = "public, max-age=31536000, immutable"

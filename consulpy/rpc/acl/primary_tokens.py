@@ -115,5 +115,5 @@ class CopiedTokens:
 
 
 def _refused(failure: Any) -> None:
-    """Whoever asks for the rights afterwards gets the error."""
+    """Later callers that ask for the rights get the error."""
     failure.trap(RPCError)

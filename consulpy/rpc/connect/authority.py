@@ -31,7 +31,7 @@ from consulpy.structs.connect_ca import CAConfiguration, CALeafRequest, CAReques
 
 _SECRETS: Final = SystemRandom()
 _INTERMEDIATE_TTL: Final = "IntermediateCertTTL"
-#: Old roots are listed for so many lives of a leaf.
+#: How long old roots are listed, in lives of a leaf.
 _KEPT_LIVES: Final = 2
 
 

@@ -103,7 +103,7 @@ def check_binding(rule: BindingRule, name: str, variables: Mapping[str, str]) ->
 
 
 def templated_link(rule: BindingRule, name: str, variables: Mapping[str, str]) -> TemplatedPolicy:
-    """The templated policy that a rule gives somebody with these variables. Raises `BadBindName`."""
+    """The templated policy of a rule for a login with these variables. Raises `BadBindName`."""
     given = rule.bind_vars.name if rule.bind_vars is not None else ""
     bound = bind_name(given, TEMPLATED, variables)
     return TemplatedPolicy(name, TemplateVariables(bound) if bound else None)

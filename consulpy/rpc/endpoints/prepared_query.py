@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 NOT_FOUND: Final = "Query not found"
 #: The placeholder of a hidden token.
 _HIDDEN: Final = "<hidden>"
-#: The node of the request is moved to the front if it is within the first so many instances.
+#: The node of the request is moved to the front if it is among that many first instances.
 _OWN_DEPTH: Final = 10
 
 

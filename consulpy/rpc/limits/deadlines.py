@@ -20,7 +20,7 @@ class Deadlines:
         self._timer_s = 0.0
 
     def limit(self, reply: "Deferred[Any]", within_s: float) -> "Deferred[Any]":
-        """`reply`, failing with `RPCError` unless it comes within so many seconds."""
+        """`reply`, failing with `RPCError` unless it comes within that many seconds."""
         at_s = self._at[reply] = self._clock.seconds() + within_s
         if self._timer is None or at_s < self._timer_s:
             self._start(at_s)

@@ -22,7 +22,7 @@ _Subject = tuple[int, str, str, str]
 
 
 class Subscriptions:
-    """The feeds of a server, one for each topic, service, token and datacenter that somebody subscribes to."""
+    """The feeds of a server, one for each topic, service, token and datacenter with a subscription."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server
