@@ -1,9 +1,12 @@
 """Keys, sessions and transactions through the HTTP API; tests/conformance has the answers of real Consul."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from consulpy.http.api.routes.session import _session_in
 from consulpy.http.api.write_limits import WriteLimits
 from tests.harness.http import FakeAgent, HttpHarness
 
@@ -54,6 +57,26 @@ def test_a_session_locks_a_key(harness: HttpHarness) -> None:
     assert (entry["Session"], entry["LockIndex"]) == (session, 1)
     assert harness.ask(f"PUT /v1/session/destroy/{session}").text == "true"
     assert "Session" not in json.loads(harness.ask("GET /v1/kv/l").text)[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "checks"),
+    [
+        ({}, ["serfHealth"]),
+        ({"NodeChecks": [None]}, ["serfHealth"]),
+        ({"NodeChecks": [None, "x"]}, ["serfHealth", "x"]),
+        ({"NodeChecks": []}, []),
+        ({"NodeChecks": None}, None),
+        ({"Checks": None}, []),
+        ({"Checks": None, "NodeChecks": ["x"]}, []),
+        ({"Checks": ["serfHealth"], "NodeChecks": None}, None),
+        ({"Name": None, "Behavior": None, "LockDelay": None}, ["serfHealth"]),
+    ],
+)
+def test_a_null_in_a_session_is_what_consul_makes_of_it(body: dict[str, Any], checks: list[str] | None) -> None:
+    request: Any = SimpleNamespace(body=json.dumps(body).encode())
+    agent: Any = SimpleNamespace(node_name="n")
+    assert _session_in(agent, request).node_checks == checks
 
 
 def test_a_transaction_is_all_or_nothing(harness: HttpHarness) -> None:

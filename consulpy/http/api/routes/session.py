@@ -48,6 +48,9 @@ def _session_in(agent: "AgentInterface", request: Request) -> Session:
         raw = loads(request.body)
         given = decode(Session, raw, _SHAPE)
         names = {name.lower(): value for name, value in raw.items()} if isinstance(raw, dict) else {}
+        for name, checks in (("nodechecks", given.node_checks), ("checks", given.checks)):
+            if checks and names.get(name, [""])[0] is None:
+                checks[0] = SERF_HEALTH  # Go leaves the default's element in the place of a null
         for name, field in _FIELDS.items():
             if names.get(name) is not None:
                 setattr(session, field, getattr(given, field))
@@ -55,8 +58,11 @@ def _session_in(agent: "AgentInterface", request: Request) -> Session:
             session.lock_delay = _lock_delay(names["lockdelay"])
     except GoError as error:
         raise BadRequest(f"Request decode failed: {error}") from None
-    if session.checks == []:
+    # a null is not an absent field: the session has no checks of its node then
+    if "checks" in names and not names["checks"]:
         session.node_checks = []
+    elif "nodechecks" in names and names["nodechecks"] is None:
+        session.node_checks = None
     return session
 
 
