@@ -34,6 +34,13 @@ def _by_type(authorizer: Any, _server: Any, _request: Any, reply: Any) -> Any:
     return filter_reply(authorizer, reply)
 
 
+def _instances(authorizer: Any, _server: Any, request: Any, reply: Any) -> Any:
+    """Instances of a service; who may not read it sees none of its proxies either, whatever they are called."""
+    if request.connect and not authorizer.allows("service", request.service_name, READ):
+        return type(reply)(meta=reply.meta)
+    return filter_reply(authorizer, reply)
+
+
 #: Wants nothing.
 OPEN: Final = Access(is_open=True)
 #: Its reply loses what may not be seen.
@@ -94,7 +101,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Catalog.ListServices": FILTERED,
     "Catalog.NodeServiceList": FILTERED,
     "Catalog.NodeServices": FILTERED,
-    "Catalog.ServiceNodes": FILTERED,
+    "Catalog.ServiceNodes": Access(after=_instances),
     "ConfigEntry.Apply": Access(checks.config_write),
     "ConfigEntry.Delete": Access(checks.config_write),
     "ConfigEntry.DeleteCas": Access(checks.config_write),
@@ -119,7 +126,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Health.ChecksInState": FILTERED,
     "Health.NodeChecks": FILTERED,
     "Health.ServiceChecks": FILTERED,
-    "Health.ServiceNodes": FILTERED,
+    "Health.ServiceNodes": Access(after=_instances),
     "Intention.Apply": Access(checks.intention_change),
     "Intention.Check": Access(checks.intention_check),
     "Intention.Get": Access(after=checks.intention_seen),

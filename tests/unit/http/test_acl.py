@@ -161,6 +161,18 @@ def test_tokens_of_the_agent_are_set_over_http(harness: GuardedHarness) -> None:
     assert harness.as_(MASTER, "PUT /v1/agent/token/default", {"Tokn": token}).status == 400
 
 
+@pytest.mark.parametrize("path", ["catalog/connect/web", "health/connect/web", "health/connect/web?cached"])
+def test_who_may_not_read_a_service_sees_none_of_its_proxies(harness: GuardedHarness, path: str) -> None:
+    proxy = {"Kind": "connect-proxy", "Service": "px", "Port": 1, "Proxy": {"DestinationServiceName": "web"}}
+    harness.as_(MASTER, "PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Service": proxy})
+    node = 'node "n" { policy = "read" } service "px" { policy = "read" }'
+    only_proxy, both = harness.token(node), harness.token(node + ' service "web" { policy = "read" }')
+    for token, count in ((only_proxy, 0), (both, 1), (only_proxy, 0), (MASTER, 1)):
+        answer = harness.as_(token, f"GET /v1/{path}")
+        assert (answer.status, len(answer.json)) == (200, count)
+        harness.agent.clock.advance(0.1)
+
+
 class Leafs:
     """Leaf certificates of an agent; during a wait `meanwhile()` happens."""
 
