@@ -93,7 +93,8 @@ class Agent:
     def start(self) -> "Deferred[None]":
         """Start; fires when HTTP and DNS answer and, for a server, there is a leader. Fails with `ConfigError`.
 
-        A client does not wait for servers. Several servers (`bootstrap_expect`) wait for each other: start all of them,
+        A client does not wait for servers. A server with a `data_dir` leads alone only with `bootstrap`; else it waits
+        to be joined to others. Several servers (`bootstrap_expect`) wait for each other: start all of them,
         and join them, before waiting for one.
         """
         if self._starting is not None or self._is_stopped:
