@@ -98,11 +98,11 @@ def test_a_mistake_is_said_with_status_1(words: str, text: str, capsys: pytest.C
 
 def test_validate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = tmp_path / "good.hcl"
-    good.write_text('data_dir = "/x"\nbind_addr = "127.0.0.1"\nautopilot { min_quorum = 1 }')
+    good.write_text('data_dir = "/x"\nbind_addr = "127.0.0.1"\ncache { entry_fetch_rate = 1 }')
     assert main(["validate", str(good)]) == 0
     said = capsys.readouterr()
     assert said.out == "Configuration is valid!\n"
-    assert f"{good}:3: autopilot.min_quorum is not supported yet" in said.err
+    assert f"{good}:3: cache.entry_fetch_rate is not supported yet" in said.err
     assert main(["validate", "-quiet", str(good)]) == 0
     assert capsys.readouterr().out == ""
     good.write_text("\nportz { }")
