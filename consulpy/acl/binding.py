@@ -8,9 +8,9 @@ from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 
 #: What a rule may bind to.
-BIND_TYPES: Final = ("service", "node", "role", "policy", "templated-policy")
-#: Those that servers of 1.8.7 do not know (Consul 1.17 and 1.18).
-NEWER_BIND_TYPES: Final = ("policy", "templated-policy")
+BIND_TYPES: Final = ("service", "node", "role", "templated-policy")
+#: Those that servers of 1.8.7 do not know (Consul 1.17).
+NEWER_BIND_TYPES: Final = ("templated-policy",)
 _PART: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 _VARIABLE: Final = re.compile(r"\s*([A-Za-z_][\w.\-]*)\s*")
 

@@ -28,7 +28,7 @@ _ID = text_flag("id", "The ID of the binding rule. It may be specified as a uniq
 _FIELDS = {"description": "Description", "bind-type": "BindType", "bind-name": "BindName", "selector": "Selector"}
 _SETTINGS = (
     text_flag("description", "A description of the binding rule."),
-    text_flag("bind-type", 'Type of binding to perform ("service", "node", "role", "policy" or "templated-policy").'),
+    text_flag("bind-type", 'Type of binding to perform ("service", "node", "role" or "templated-policy").'),
     text_flag("bind-name", "Name to bind on match. Can use ${var} interpolation. This flag is required."),
     Flag(
         "bind-vars",

@@ -231,7 +231,7 @@ def _blank_identity(method: AuthMethod) -> AuthIdentity:
 def _is_bindable(bind_type: str, name: str) -> bool:
     if bind_type == TEMPLATED:
         return name in TEMPLATES
-    return is_role_name(name) if bind_type in ("role", "policy") else is_identity_name(name)
+    return is_role_name(name) if bind_type == "role" else is_identity_name(name)
 
 
 @write("ACL.BindingRuleDelete", requests.BindingRuleDeleteRequest, bool)
@@ -268,7 +268,7 @@ async def _login(server: "Server", request: requests.LoginRequest) -> Token:
         identity = await _jwt_identity(server, method, auth.bearer_token)
     token = _bound(server, method, identity)
     identities = token.service_identities or token.node_identities
-    if not (token.roles or token.policies or token.templated_policies or identities):
+    if not (token.roles or token.templated_policies or identities):
         raise PermissionDenied
     now_s = server.wall_s()
     meta = json.dumps(auth.meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if auth.meta else ""
@@ -323,7 +323,6 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
     services: dict[str, None] = {}
     nodes: dict[str, None] = {}
     roles: dict[str, None] = {}
-    policies: dict[str, None] = {}
     templated: list[TemplatedPolicy] = []
     for rule in acl.binding_rules.by("method", method.name.lower()):
         if rule.selector and not compile_filter(rule.selector, type(identity))(identity):
@@ -338,9 +337,6 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
             services[name] = None
         elif rule.bind_type == "node":
             nodes[name] = None
-        elif rule.bind_type == "policy":
-            if (policy := acl.policy_by_name(name)) is not None:
-                policies[policy.id] = None
         elif rule.bind_type == TEMPLATED:
             try:
                 templated.append(templated_link(rule, name, identity.variables()))
@@ -349,7 +345,6 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
         elif (role := acl.role_by_name(name)) is not None:
             roles[role.id] = None
     return Token(
-        policies=[Link(each) for each in policies] or None,
         roles=[Link(each) for each in roles] or None,
         templated_policies=templated or None,
         service_identities=[ServiceIdentity(each) for each in services] or None,

@@ -78,7 +78,7 @@ def test_keys_are_their_owner_s_alone(tmp_path: Path, monkeypatch: pytest.Monkey
         ("cert create -client -node n", "-node requires -server"),
         ("ca create -domain x -days 99999999999", "is no number of days for which a certificate can be valid"),
         ("ca create -domain x -additional-name-constraint y", "works only with -name-constraint"),
-        ("cert create -client -key consul-agent-ca.pem", "Error reading CA key: it is no key in PEM form"),
+        ("cert create -client -key consul-agent-ca.pem", "Error reading CA key: it is no unencrypted key in PEM form"),
         ("cert", "Usage: consulpy tls cert <subcommand>"),
     ],
 )

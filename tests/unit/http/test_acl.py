@@ -462,14 +462,6 @@ def test_a_binding_rule_gives_a_templated_policy_with_variables(kubernetes: Guar
     assert kubernetes.as_(token.json["SecretID"], register, body).status == 403
 
 
-def test_a_binding_rule_gives_a_policy_that_exists(kubernetes: GuardedHarness) -> None:
-    rule = {"AuthMethod": "kube", "BindType": "policy", "BindName": "p-${serviceaccount.namespace}"}
-    assert kubernetes.as_(MASTER, "PUT /v1/acl/binding-rule", rule).status == 200
-    assert login(kubernetes).status == 403, "no such policy: the login gives nothing"
-    kubernetes.as_(MASTER, "PUT /v1/acl/policy", {"Name": "p-default", "Rules": 'key "a" { policy = "read" }'})
-    assert [each["Name"] for each in login(kubernetes).json["Policies"]] == ["p-default"]
-
-
 @pytest.mark.parametrize(
     ("rule", "why"),
     [
