@@ -133,9 +133,13 @@ class SerfDelegate:
     def local_state(self, join: bool) -> bytes:  # noqa: ARG002 - the same for joins
         """Encode Lamport clocks, status times, left members, and recent user events."""
         serf = self._serf
+        status_ltimes = {name: member.status_ltime for name, member in serf.members.items()}
+        for member in serf.membership.with_status(Status.LEAVING):
+            # A peer takes it for the time of a join, and would ignore the leave intent of this very time.
+            status_ltimes[member.name] = max(member.status_ltime - 1, 0)
         state = PushPull(
             ltime=serf.ltime.time(),
-            status_ltimes={name: member.status_ltime for name, member in serf.members.items()},
+            status_ltimes=status_ltimes,
             left_members=[member.name for member in serf.membership.with_status(Status.LEFT)],
             event_ltime=serf.user_events.ltime.time(),
             events=[

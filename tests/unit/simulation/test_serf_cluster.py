@@ -175,6 +175,19 @@ def test_a_member_that_leaves_is_left_to_everybody_and_failed_to_nobody() -> Non
             assert node.happened("n3") == ["join", "leave"]
 
 
+@pytest.mark.parametrize("later_s", [0.01, 0.05, 0.1, 0.15])
+def test_a_push_pull_with_a_member_that_is_leaving_does_not_make_its_leave_a_failure(later_s: float) -> None:
+    """Its state says when it announced the leave; taken for the time of a join, it would outdate the announcement."""
+    cluster = Cluster(2)
+    one, two = cluster.nodes
+    two.serf.leave(lambda: None)
+    cluster.clock.advance(later_s)
+    one.serf.join([JoinTarget(two.address)], True, lambda _count, _errors: None)
+    cluster.clock.advance(10)
+    assert one.happened("n2") == ["join", "leave"]
+    assert one.status("n2") is Status.LEFT
+
+
 def test_leaving_alone_waits_for_nobody() -> None:
     cluster = Cluster(1)
     done: list[bool] = []
