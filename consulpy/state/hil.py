@@ -8,6 +8,7 @@ converted to a number. They are refused here.
 
 import re
 from collections.abc import Callable, Mapping
+from operator import add, mul, sub
 from typing import Any, Final
 
 from consulpy.codec.lazy_dataclass import dataclass
@@ -29,6 +30,8 @@ _SPECIAL: Final = re.compile(r'\$\$|\$\{|["\\]')
 _ESCAPES: Final = {"\\": "\\", '"': '"', "n": "\n"}
 _WHOLE_MAX: Final = 2**63 - 1
 _WHOLE: Final = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
+#: Operators that hold for all numbers.
+_ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], float]]] = {"+": add, "-": sub, "*": mul}
 
 
 class HilError(ValueError):
@@ -96,34 +99,18 @@ class Template:
     def _calculate(self, node: Node, operator: str, one: Value, other: Value) -> Value:
         """Both get the type of the first number of them; two texts are whole numbers."""
         first = next((value for value in (one, other) if not isinstance(value, str)), 0)
-        if isinstance(first, float):
-            if operator == "%":
-                raise self._fault_at(node, "modulo cannot be used with floats")
-            return self._of_numbers(node, operator, _number(one), _number(other))
-        return _wrapped(self._of_whole(node, operator, _whole(one), _whole(other)))
-
-    def _of_numbers(self, node: Node, operator: str, left: float, right: float) -> float:
-        if operator == "+":
-            return left + right
-        if operator == "-":
-            return left - right
-        if operator == "*":
-            return left * right
-        if not right:
+        is_float = isinstance(first, float)
+        if is_float and operator == "%":
+            raise self._fault_at(node, "modulo cannot be used with floats")
+        convert = _number if is_float else _whole
+        left, right = convert(one), convert(other)
+        if operator in _ARITHMETIC:
+            result = _ARITHMETIC[operator](left, right)
+        elif not right:
             raise self._fault(node, "divide by zero")
-        return left / right
-
-    def _of_whole(self, node: Node, operator: str, left: int, right: int) -> int:
-        if operator == "+":
-            return left + right
-        if operator == "-":
-            return left - right
-        if operator == "*":
-            return left * right
-        if not right:
-            raise self._fault(node, "divide by zero")
-        quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
-        return quotient if operator == "/" else left - quotient * right
+        else:
+            result = left / right if is_float else _divided(operator, int(left), int(right))
+        return result if is_float else _wrapped(int(result))
 
     def _fault(self, node: Node, text: str) -> HilError:
         line, column = self._place(node)
@@ -270,6 +257,12 @@ def _text_of(value: Value) -> str:
         return str(value)
     shown = repr(value)
     return shown.removesuffix(".0")
+
+
+def _divided(operator: str, left: int, right: int) -> int:
+    """The quotient, rounded towards zero, or with `%` the remainder, which has the sign of `left`."""
+    quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
+    return quotient if operator == "/" else left - quotient * right
 
 
 def _whole(value: Value) -> int:
