@@ -50,12 +50,16 @@ class RaftDatabase(LogStore):
         self._being_read: Counter[int] = Counter()
         super().__init__(path, say)
 
+    @property
+    def _begins_alone(self) -> bool:
+        return self._is_alone and not (self._marker is not None and self._marker.is_of_several)
+
     def _set_aside(self, why: str) -> None:
         """What was stored here is not forgotten: votes may have been given, entries acknowledged.
 
         A server that is to begin alone puts the file aside and begins anew.
         """
-        if self._is_alone and not (self._marker is not None and self._marker.is_of_several):
+        if self._begins_alone:
             super()._set_aside(why)
             if self._marker is not None:
                 self._marker.forget()
@@ -69,7 +73,7 @@ class RaftDatabase(LogStore):
         return LogMarker(path, folder or path.parent)
 
     def _open(self) -> sqlite3.Connection:
-        why = self._marker.lost() if self._marker is not None else ""
+        why = self._marker.lost(begins_alone=self._begins_alone) if self._marker is not None else ""
         if why:
             raise UnreadableLog(why)
         return super()._open()

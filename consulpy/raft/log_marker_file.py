@@ -33,14 +33,21 @@ class LogMarker:
         """Whether the log belongs, or may belong, to a quorum of several servers."""
         return self._servers > 1
 
-    def lost(self) -> str:
-        """What of the log is missing; "" if nothing is."""
+    def lost(self, *, begins_alone: bool) -> str:
+        """What of the log is missing; "" if nothing is.
+
+        `begins_alone`: for a quorum of one, which goes on with what is left: nobody else counts its votes.
+        """
         if not self._is_begun:
             return ""
         if _size(self._log) == 0:
             return "it was written before, and is missing or empty"
         write_ahead = self._log.with_name(f"{self._log.name}-wal")
         if self._is_open and _size(write_ahead) == 0:
+            if begins_alone:
+                self._is_open = False
+                self._write()
+                return ""
             return f"the server was killed, and {write_ahead.name} with its last writes is missing or empty"
         return ""
 

@@ -1,6 +1,7 @@
 """What a server of a quorum stores: the SQLite file against a plain model; and files of single servers."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -477,6 +478,23 @@ def test_who_lost_its_log_does_not_begin_anew_under_its_id(
     assert database.load_raft(OWN, lambda *_: None).hard_state == HardState()
     database.close()
     assert Opened(killed).found.hard_state == HardState()
+
+
+def test_a_server_alone_keeps_its_log_when_another_program_has_merged_its_write_ahead_log(tmp_path: Path) -> None:
+    """As a backup tool does that opens the files of a server that was killed."""
+    killed = tmp_path / "killed" / "log.sqlite"
+    killed.parent.mkdir()
+    opened = Opened(tmp_path / "log.sqlite")
+    opened.write(Update(HardState(5, 5, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
+    for each in tmp_path.glob("log.*"):
+        (killed.parent / each.name).write_bytes(each.read_bytes())
+    opened.database.close()
+    connection = sqlite3.connect(killed)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+    database = RaftDatabase(str(killed), lambda level, text: None, alone=True)
+    assert database.load_raft(OWN, lambda *_: None).hard_state == HardState(5, 5, "a")
+    database.close()
 
 
 @pytest.mark.parametrize(
