@@ -1,4 +1,7 @@
-"""The rules of docs/architecture.md: imports point down the layers, without circles; I/O stays where names say it."""
+"""The rules of docs/architecture.md: imports point down the layers, without circles; I/O stays where names say it.
+
+And that of CONTRIBUTING.md on the length of files and functions.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -57,7 +60,9 @@ NO_IO = (
     "os.path",
     "os.urandom",
 )
-PACKAGE = Path(__file__).parents[2] / "consulpy"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "consulpy"
+MAX_LINES_OF_FILE, MAX_LINES_OF_FUNCTION = 450, 70
 
 
 @dataclass(frozen=True)
@@ -169,3 +174,19 @@ def suffixes(names: set[str]) -> tuple[str, ...]:
 
 def belongs(name: str, libraries: tuple[str, ...]) -> bool:
     return any(name == library or name.startswith(library + ".") for library in libraries)
+
+
+def test_files_and_functions_are_short() -> None:
+    too_long = []
+    for folder in ("benchmarks", "consulpy", "deploy", "docs", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            text = path.read_text()
+            relative = path.relative_to(ROOT)
+            if text.count("\n") > MAX_LINES_OF_FILE:
+                too_long.append(str(relative))
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    assert node.end_lineno is not None
+                    if node.end_lineno - node.lineno >= MAX_LINES_OF_FUNCTION:
+                        too_long.append(f"{relative}: {node.name}")
+    assert not too_long, f"split these by concept: {too_long}"

@@ -14,10 +14,11 @@ from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.newer_kinds import NewerKindsGuard
 from consulpy.agent.build.quorum_peers import QuorumPeers
 from consulpy.agent.build.raft_report import raft_stats, server_health
+from consulpy.agent.build.take_over import take_over
 from consulpy.agent.process.disk_thread import disk_thread
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
-from consulpy.errors import ConfigError, NoLeader, RPCError
+from consulpy.errors import NoLeader, RPCError
 from consulpy.leader.leader import Leader
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.leader.servers import QuorumServers
@@ -30,12 +31,8 @@ from consulpy.raft.interfaces import NotLeader, Observer, Role
 from consulpy.raft.leader_watch import LeaderWatch
 from consulpy.raft.machine import Raft
 from consulpy.raft.peers import Peers
-from consulpy.raft.peers_file import NAME as PEERS_FILE
-from consulpy.raft.peers_file import delete_peers, read_peers, recover
-from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
 from consulpy.raft.replicated_log import ReplicatedLog
 from consulpy.raft.state_machine import StoreMachine
-from consulpy.raft.storage import StoredState
 from consulpy.raft.store_storage import StoreStorage
 from consulpy.raft.stream import RaftStream
 from consulpy.rpc.forward import LeaderForwarder
@@ -159,35 +156,11 @@ class QuorumServer(Observer):
     def start(self) -> None:
         """Load the stored state and join the quorum. Raises `ConfigError` for a log that cannot be read."""
         if self._config.data_dir is not None:
-            self._look_for_files(Path(self._config.data_dir))
+            take_over(Path(self._config.data_dir), self._database, self._storage)
         self.raft.start()
         self._mark_log()
         if self._config.bootstrap and not (self.raft.log.last_index or self.raft.term):
             self.raft.bootstrap(Configuration.of([self._own]))
-
-    def _look_for_files(self, data_dir: Path) -> None:
-        """Take over what a real server or an operator has left in the data directory."""
-        peers = data_dir / PEERS_FILE
-        recovered = read_peers(peers) if peers.exists() else None
-        if is_real_server(data_dir):
-            self._adopt_real_server(data_dir)
-        if recovered is not None:
-            index = recover(self._database, self._storage.load(), recovered)
-            delete_peers(peers)
-            names = ", ".join(server.address for server in recovered.servers)
-            _say("warn", f"the quorum was recovered by {PEERS_FILE}: last_log_index={index} servers: {names}")
-
-    def _adopt_real_server(self, data_dir: Path) -> None:
-        """Adopt term, vote, snapshot and log of a real Consul server, then set its log aside."""
-        stored = self._storage.load()
-        if stored == StoredState(entries=[]):
-            found = read_real_server(data_dir)
-            error = self._database.adopt(found.hard_state, found.snapshot, found.records, found.entries)
-            if error is not None:
-                raise ConfigError(f"the data of the real server in {data_dir} were not taken over: {error}")
-            last = found.entries[-1].index if found.entries else found.snapshot.index if found.snapshot else 0
-            _say("info", f"took over the data of a real server: term={found.hard_state.term} last_log_index={last}")
-        _say("info", f"the real server's log is in {set_aside(data_dir)} now; that program must not use it again")
 
     def _mark_log(self) -> None:
         count = len(self.raft.configurations.latest.servers)

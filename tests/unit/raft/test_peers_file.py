@@ -11,7 +11,7 @@ from consulpy.raft.configuration import NONVOTER, VOTER, Configuration, Server
 from consulpy.raft.messages import CONFIGURATION, NOOP, LogEntry
 from consulpy.raft.peers_file import delete_peers, read_peers, recover
 from consulpy.raft.storage import HardState, SnapshotMeta, Update
-from tests.unit.raft.test_disk import Opened, put
+from tests.unit.raft.log_file import Opened, put
 
 LEFT = Configuration.of([Server("10.0.0.1:8300", "a", VOTER), Server("10.0.0.2:8300", "b", NONVOTER)])
 
