@@ -62,9 +62,9 @@ taken. -plot needs matplotlib: pip install 'consulpy[plot]'.
         Flag("loss", "Share of datagrams that are lost, as 5%.", share, default=0.0, placeholder="share"),
         Flag(
             "kill",
-            "So many nodes fail, so many others leave, and so many user events are sent. The default is 1.",
+            "So many nodes fail, so many others leave, and so many user events are sent. The default is 1; servers are "
+            "spared.",
             unsigned,
-            default=1,
             placeholder="number",
         ),
         Flag("config", "Configuration file (HCL or JSON) with your gossip settings.", default="", placeholder="path"),
@@ -81,14 +81,19 @@ def simulate(given: Invocation) -> int:
     if not 2 <= values["nodes"] <= NODES_MAX or values["servers"] > values["nodes"]:
         raise UsageError(f"-nodes: expected 2 or more, {NODES_MAX} at most, and no fewer than -servers")
     from consulpy.testing.simulation import plot
-    from consulpy.testing.simulation.study import Plan, Study
+    from consulpy.testing.simulation.study import Plan, Study, kill_max
 
+    most = kill_max(values["nodes"], values["servers"])
+    kill = min(1, most) if values["kill"] is None else values["kill"]
+    if kill > most:
+        raise UsageError(f"-kill: expected {most} at most: as many others leave, and all servers (or n0) stay")
     if values["plot"]:
-        plot.check()
-    names = ("nodes", "servers", "seed", "loss", "kill")
+        plot.check(values["plot"])
+    names = ("nodes", "servers", "seed", "loss")
     plan = Plan(
         duration_s=values["duration"],
         config=gossip_settings(values["config"]),
+        kill=kill,
         **{name: values[name] for name in names},
     )
     began_s = time.monotonic()  # noqa: TID251 - a command has the world's clock

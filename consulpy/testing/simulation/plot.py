@@ -1,5 +1,7 @@
 """The picture of a study: how many of the nodes knew after which time. Needs matplotlib (extra `plot`)."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from consulpy.errors import ConfigError
@@ -8,8 +10,12 @@ if TYPE_CHECKING:
     from consulpy.testing.simulation.study import Study
 
 
-def check() -> None:
-    """Raises `ConfigError` if the library is missing."""
+def check(path: str) -> None:
+    """Before a simulation is run for it. Raises `ConfigError` if the library is missing, or `path` can't be written."""
+    file = Path(path)
+    place = file if file.exists() else file.parent
+    if file.is_dir() or not os.access(place, os.W_OK):
+        raise ConfigError(f"-plot: can't write {path}")
     try:
         import matplotlib  # noqa: F401 - whether it is there
     except ImportError:

@@ -21,6 +21,11 @@ _COMING: Final = (0.65, 0.85)
 _STEP_S: Final = 1.0
 
 
+def kill_max(nodes: int, servers: int) -> int:
+    """How many nodes can fail while as many others leave: all are clients, or all but one where none is a server."""
+    return (nodes - max(servers, 1)) // 2
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is simulated. `kill`: so many nodes fail, leave and come back, and so many events are sent. Seconds."""
@@ -122,8 +127,8 @@ class Study:
     def _schedule(self) -> list[Fault]:
         """Kills, leaves and events at random times, of different nodes; later all that are gone come back."""
         plan, rng = self.plan, Random(f"{self.plan.seed} study")
-        others = [name for name in self.simulation.nodes if name not in ("n0",)][max(plan.servers - 1, 0) :]
-        kill = min(plan.kill, len(others) // 2)
+        others = list(self.simulation.nodes)[max(plan.servers, 1) :]
+        kill = min(plan.kill, kill_max(plan.nodes, plan.servers))
         chosen = rng.sample(others, 2 * kill)
 
         def some_time(span: tuple[float, float]) -> float:

@@ -71,7 +71,10 @@ def test_a_picture_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["-nodes", "4001"], "4000 at most"),
         (["-servers", "21"], "no fewer than -servers"),
         (["-duration", "0s"], "1s or more"),
+        (["-kill", "10"], "9 at most"),
+        (["-servers", "18", "-kill", "2"], "1 at most"),
         (["-plot", "out.gif"], ".svg or .png"),
+        (["-plot", "/nowhere/out.svg"], "can't write /nowhere/out.svg"),
         (["-config", "missing.hcl"], "missing.hcl"),
         (["extra"], "Too many arguments"),
     ],
@@ -81,3 +84,9 @@ def test_a_mistake_is_one_line(flags: list[str], text: str, capsys: pytest.Captu
     shown = capsys.readouterr()
     assert text in shown.err.splitlines()[0]
     assert shown.out == ""
+
+
+def test_a_cluster_of_two_has_nobody_to_kill(capsys: pytest.CaptureFixture[str]) -> None:
+    """The default is for clusters that have some to spare."""
+    assert main(["simulate", "-nodes", "2", "-duration", "5s", "-format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["kill"] == 0
