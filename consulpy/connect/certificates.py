@@ -6,6 +6,7 @@ Subjects, extensions and their order, life times, key identifiers and signatures
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,8 @@ CROSS_SIGNED_LIFE: Final = timedelta(days=7)
 BACKDATED: Final = timedelta(minutes=1)
 _BEGIN_CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 _END_CERTIFICATE: Final = "-----END CERTIFICATE-----"
+#: The kinds of the PEM blocks of a text.
+_BLOCKS: Final = re.compile(r"-----BEGIN ([^\n-]*)-----")
 _UINT64: Final = 1 << 64
 
 
@@ -214,6 +217,20 @@ def serial_text(serial: int) -> str:
     return colons(serial.to_bytes(max((serial.bit_length() + 7) // 8, 1), "big"))
 
 
+def check_only_certificates(pem: str) -> None:
+    """Check a configured root, which everybody may read, for private keys and the like. Raises `BadCertificate`.
+
+    1.8.7 looks at the first block only.
+    """
+    kinds = _BLOCKS.findall(pem)
+    if not kinds:
+        raise BadCertificate(NO_PEM)
+    if kinds[0] != "CERTIFICATE":
+        raise BadCertificate("first PEM-block should be CERTIFICATE type")
+    if set(kinds) != {"CERTIFICATE"}:
+        raise BadCertificate("each PEM-block should be CERTIFICATE type: everybody can read the root")
+
+
 def check_authority(certificate: x509.Certificate, key: PrivateKey, life: timedelta, now_s: float) -> None:
     """Check that a configured root can sign leafs that live for `life`. Raises `BadCertificate`.
 
@@ -228,6 +245,8 @@ def check_authority(certificate: x509.Certificate, key: PrivateKey, life: timede
         is_authority = False
     if not is_authority:
         raise BadCertificate("the root certificate is not that of an authority (basic constraints)")
+    if not _may_sign(certificate):
+        raise BadCertificate("the root certificate is not for signing certificates (key usage)")
     now = _moment(now_s)
     if certificate.not_valid_before_utc > now + BACKDATED:
         raise BadCertificate("the root certificate is not valid yet")
@@ -235,6 +254,22 @@ def check_authority(certificate: x509.Certificate, key: PrivateKey, life: timede
         raise BadCertificate("the root certificate has ended")
     if certificate.not_valid_after_utc < now + life:
         raise BadCertificate("the root certificate ends before the leafs that it is to sign (LeafCertTTL)")
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        return True
+
+
+def check_not_ended(certificate: x509.Certificate, now_s: float) -> None:
+    """Check that what a certificate signs now can be valid. Raises `BadCertificate`."""
+    ends = certificate.not_valid_after_utc
+    if ends <= _moment(now_s):
+        raise BadCertificate(
+            f"the CA's certificate has ended, at {ends:%Y-%m-%dT%H:%M:%SZ}; this server's clock decides"
+        )
 
 
 def check_issued(pem: str, issuer_pem: str) -> None:

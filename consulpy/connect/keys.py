@@ -62,11 +62,23 @@ def read_key(pem: str) -> PrivateKey:
         raise BadKey("it is no private key, or damaged, or encrypted") from None
     if not isinstance(key, PrivateKey):
         raise BadKey(f"a key for {type(key).__name__.strip('_')} can't sign certificates of Connect")
+    check_curve(key.public_key())
     return key
 
 
+def check_curve(key: Any) -> None:
+    """Raises `BadKey` for a public key that is neither RSA nor on a curve that Go knows: real servers can't read it."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise BadKey("only EC and RSA keys are for Connect")
+    if not isinstance(key.curve, tuple(_CURVES.values())):
+        raise BadKey(f"the curve {key.curve.name} is not one of P-224, P-256, P-384, P-521")
+
+
 def kind_and_bits(key: PublicKey) -> tuple[str, int]:
-    """`ec` or `rsa`, and the size in bits."""
+    """`ec` or `rsa`, and the size in bits. Raises `BadKey` for another kind or curve."""
+    check_curve(key)
     return (RSA if isinstance(key, rsa.RSAPublicKey) else EC), key.key_size
 
 

@@ -22,6 +22,7 @@ _HOUR_NS: Final = 3600 * 10**9
 DEFAULT_ROTATION_NS: Final = 90 * 24 * _HOUR_NS
 LEAF_TTL_MIN_NS: Final = _HOUR_NS
 LEAF_TTL_MAX_NS: Final = 365 * 24 * _HOUR_NS
+INTERMEDIATE_TTL_MIN_NS: Final = 3 * LEAF_TTL_MIN_NS
 #: What a leader without a configuration of its own writes.
 DEFAULTS: Final[Mapping[str, Any]] = {
     "RotationPeriod": "2160h",
@@ -109,6 +110,8 @@ def _check(config: ProviderConfig) -> None:
         if config.private_key_type == EC:
             raise BadProviderConfig("EC key length must be one of (224, 256, 384, 521) bits")
         raise BadProviderConfig("RSA key length must be 2048 or 4096 bits")
+    if config.intermediate_cert_ttl_ns < INTERMEDIATE_TTL_MIN_NS:
+        raise BadProviderConfig("Intermediate Cert TTL must be greater or equal than 3h")
     least_ns = 3 * config.leaf_cert_ttl_ns
     if config.intermediate_cert_ttl_ns < least_ns:
         raise BadProviderConfig(

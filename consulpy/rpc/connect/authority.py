@@ -133,7 +133,8 @@ class Authority:
         if given.state and given.state != now.state:
             raise RPCError(structs.STATE_READ_ONLY)
         wanted = dataclasses.replace(given, cluster_id=now.cluster_id, state=given.state or now.state)
-        is_same = wanted.provider == now.provider and _packed(wanted.settings) == _packed(now.settings)
+        is_same = wanted.provider == now.provider and (wanted.config is None) == (now.config is None)
+        is_same = is_same and _packed(wanted.settings) == _packed(now.settings)
         return None if is_same else wanted
 
     async def _rotate(self, request: CARequest, now: CAConfiguration, wanted: CAConfiguration, root: CARoot) -> None:
@@ -141,7 +142,8 @@ class Authority:
         old_provider = Provider(self._host, now, is_primary=True)
         certificate = certificates.read_certificate(root.root_cert)
         crossed = await old_provider.signed(
-            lambda signer, serial: certificates.cross_sign(signer, certificate, serial, self._host.wall_s())
+            lambda signer, serial: certificates.cross_sign(signer, certificate, serial, self._host.wall_s()),
+            may_have_ended=True,
         )
         root = dataclasses.replace(root, intermediate_certs=[crossed])
         index, kept = self._retired(root)

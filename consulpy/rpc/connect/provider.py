@@ -58,6 +58,10 @@ class Provider:
             raise RPCError(f"{failed}error generating CA: error parsing private key: {error}") from None
         if config.root_cert:
             try:
+                certificates.check_only_certificates(config.root_cert)
+            except BadCertificate as error:
+                raise RPCError(f"error parsing root fingerprint: {error}") from None
+            try:
                 root = certificates.read_certificate(config.root_cert)
                 certificates.check_authority(root, key, config.leaf_life, self._host.wall_s())
             except BadCertificate as error:
@@ -109,9 +113,14 @@ class Provider:
         serial: int = await self._host.submit(ConnectCA(CARequest(op=structs.INCREMENT_SERIAL)))
         return serial
 
-    async def signed(self, job: Any) -> str:
-        """The result of `job(signer, serial)`: a certificate in PEM. Raises `RPCError`."""
+    async def signed(self, job: Any, *, may_have_ended: bool = False) -> str:
+        """The result of `job(signer, serial)`: a certificate in PEM. Raises `RPCError`.
+
+        `may_have_ended`: sign also with a certificate that has ended, so that a new root can take its place.
+        """
         signer = self.signer()
+        if not may_have_ended:
+            certificates.check_not_ended(signer.certificate, self._host.wall_s())
         serial = await self.next_serial()
         pem: str = await self._compute(signer.key, lambda: job(signer, serial))
         return pem

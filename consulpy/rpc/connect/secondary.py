@@ -34,6 +34,8 @@ RETRY_MAX_S: Final = 30.0
 LOOK_S: Final = 600.0
 #: The intermediate is renewed after this part of its life.
 RENEW_AFTER: Final = 0.5
+#: Settings of the root, in lower case, as they are decoded whatever their letter case.
+_OF_THE_PRIMARY: Final = ("privatekey", "rootcert")
 
 
 class SecondaryAuthority(Authority):
@@ -61,7 +63,7 @@ class SecondaryAuthority(Authority):
 
     async def _configure(self, request: CARequest) -> None:
         given = request.config or CAConfiguration()
-        if given.settings.get("PrivateKey") or given.settings.get("RootCert"):
+        if any(value and name.lower() in _OF_THE_PRIMARY for name, value in given.settings.items()):
             raise RPCError(f"the root of the CA belongs to the primary datacenter, {self._primary}: change it there")
         now = self._configuration()
         wanted = self._wanted(now, given)

@@ -155,19 +155,25 @@ def test_a_request_with_a_wrong_signature_is_refused() -> None:
         certificates.read_request(broken_signature())
 
 
-def own_root(*, ca: bool = True, days: float = 400, age_days: float = 0) -> tuple[x509.Certificate, Any]:
+def own_root(
+    *, ca: bool = True, days: float = 400, age_days: float = 0, for_signing: bool | None = None
+) -> tuple[x509.Certificate, Any]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "own")])
     begins = datetime.fromtimestamp(NOW_S, UTC) - timedelta(days=age_days)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(5).not_valid_before(begins).not_valid_after(begins + timedelta(days=days))
     builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    if for_signing is not None:
+        usage = certificates._usage(is_leaf=not for_signing)
+        builder = builder.add_extension(usage, critical=True)
     return builder.sign(key, SHA256()), key
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
+        ({"for_signing": False}, "not for signing certificates"),
         ({"ca": False}, "not that of an authority"),
         ({"age_days": -2}, "not valid yet"),
         ({"days": 10, "age_days": 11}, "has ended"),
@@ -196,6 +202,37 @@ def test_a_key_that_cannot_be_read_is_not_quoted(text: str) -> None:
         read_key(text)
     assert "secret" not in str(caught.value)
     assert "nonsense" not in str(caught.value)
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256K1(), ec.BrainpoolP256R1(), ec.SECP192R1()])
+def test_a_key_on_a_curve_that_real_servers_do_not_know_is_refused(curve: ec.EllipticCurve) -> None:
+    """A real leader after this one could not read it, nor real proxies its certificates."""
+    key = ec.generate_private_key(curve)
+    with pytest.raises(BadKey, match=f"the curve {curve.name}"):
+        read_key(key_pem(key))
+    with pytest.raises(BadCertificate, match=f"the curve {curve.name}"):
+        certificates.read_request(certificates.make_request(key, WEB.uri))
+
+
+def test_a_root_with_key_usage_can_be_configured() -> None:
+    certificates.check_authority(*own_root(for_signing=True), timedelta(hours=72), NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "why"),
+    [
+        ((), "no PEM-encoded data found"),
+        (("EC PRIVATE KEY", "CERTIFICATE"), "first PEM-block should be CERTIFICATE type"),
+        (("CERTIFICATE", "EC PRIVATE KEY"), "everybody can read the root"),
+        (("CERTIFICATE", "CERTIFICATE", "RSA PRIVATE KEY"), "everybody can read the root"),
+    ],
+)
+def test_only_certificates_are_taken_as_a_root(kinds: tuple[str, ...], why: str) -> None:
+    """The text of a root is in answers to everybody; the first two are refused by real Consul too."""
+    text = "".join(f"-----BEGIN {kind}-----\nc2VjcmV0\n-----END {kind}-----\n" for kind in kinds)
+    with pytest.raises(BadCertificate, match=why) as caught:
+        certificates.check_only_certificates(text)
+    assert "c2Vj" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("kind", "bits", "head"), [("ec", 256, "EC"), ("rsa", 2048, "RSA")])

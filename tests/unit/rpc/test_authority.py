@@ -257,6 +257,35 @@ def test_a_root_of_another_key_is_refused_before_anything_is_written(lab: Labora
     assert lab.ops == []
 
 
+def test_a_private_key_beside_the_root_is_refused_before_anything_is_written(lab: Laboratory) -> None:
+    """Roots are shown to everybody, with the whole text that was configured."""
+    key = make_key()
+    root = certificates.make_root(key, 5, "own", f"spiffe://{CLUSTER}.consul", NOW_S)
+    lab.bodies.clear()
+    for text in (key_pem(key) + root, root + key_pem(key)):
+        with pytest.raises(RPCError, match=r"error parsing root fingerprint: .*should be CERTIFICATE type"):
+            lab.configure(PrivateKey=key_pem(key), RootCert=text)
+    assert lab.ops == []
+
+
+def test_a_root_that_has_ended_signs_nothing_but_its_successor(lab: Laboratory) -> None:
+    lab.clock.advance(11 * 365 * 24 * 3600)
+    lab.bodies.clear()
+    with pytest.raises(RPCError, match="the CA's certificate has ended, at 20"):
+        lab.sign(WEB.uri)
+    assert lab.ops == []
+    lab.configure(PrivateKey=key_pem(make_key()))
+    lab.clock.advance(1)
+    assert lab.sign(WEB.uri).service == "web"
+
+
+def test_no_settings_and_empty_settings_differ_as_in_consul(lab: Laboratory) -> None:
+    lab.configure()
+    lab.bodies.clear()
+    lab.run(lab.authority.configure(CARequest(config=CAConfiguration(provider="consul"))))
+    assert lab.ops == ["set-config"]
+
+
 def test_the_state_of_the_provider_is_read_only(lab: Laboratory) -> None:
     given = CAConfiguration(provider="consul", config={}, state={"a": "b"})
     with pytest.raises(RPCError, match="Provider State is read-only"):
