@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from consulpy.config.schema import RuntimeConfig
@@ -25,6 +25,11 @@ from consulpy.structs.requests import Empty, RaftStats, SpecificRequest
 STATS_TIMEOUT_S: Final = 1.0
 #: How long the state of a server is waited for before an election: less than `Settings.survey_timeout_s`.
 SURVEY_TIMEOUT_S: Final = 0.4
+#: How long a server whose Raft connections are closed has to keep a new one open to count as running, in seconds.
+PROBE_HOLD_S: Final = 2.0
+#: Pause before the next probe of a server that closed one, in seconds; probes that it may close in all.
+PROBE_PAUSE_S: Final = 0.02
+PROBES: Final = 10
 
 
 class QuorumPeers:
@@ -100,13 +105,35 @@ class QuorumPeers:
     def refuses(self, address: str, answered: Callable[[bool], None]) -> None:
         """Whether the server at this address refuses connections: its program has ended."""
         server = next((each for each in self._configured() if each.address == address), None)
-        if server is None:
-            return
-        connected = self.dial(server, Protocol)
-        connected.addCallbacks(
-            lambda protocol: protocol.transport.abortConnection(),
-            lambda failure: answered("refused" in str(failure.value)),
-        )
+        if server is not None:
+            self._probe(server, answered, PROBES)
+
+    def _probe(self, server: RaftServer, answered: Callable[[bool], None], probes: int) -> None:
+        """Dial until a connection is refused, or stays open.
+
+        A process that is killed closes its descriptors one after the other, its listener perhaps last: until then its
+        host accepts connections, and resets them.
+        """
+
+        def again() -> None:
+            if probes > 1:
+                self._reactor.callLater(PROBE_PAUSE_S, self._probe, server, answered, probes - 1)
+            else:
+                answered(False)
+
+        def connected(probe: "_Probe") -> None:
+            probe.hold(self._reactor, lambda: answered(False), again)
+
+        def failed(failure: Failure) -> None:
+            text = str(failure.value)
+            if "refused" in text:
+                answered(True)
+            elif "reset" in text or "EOF" in text:  # during the TLS handshake
+                again()
+            else:
+                answered(False)
+
+        self.dial(server, _Probe).addCallbacks(connected, failed)
 
     def survey(self, server: RaftServer, answered: Answered) -> None:
         """See `Sender.survey`. Who says nothing at all is reached if a new connection is made meanwhile."""
@@ -174,6 +201,38 @@ class QuorumPeers:
         fetching = Deferred.fromCoroutine(fetch())
         fetching.addTimeout(STATS_TIMEOUT_S, self._reactor)
         fetching.addCallbacks(answered, lambda _: answered(None))
+
+
+class _Probe(Protocol):
+    """A connection that only shows whether the other end keeps it."""
+
+    def __init__(self) -> None:
+        self._is_lost = False
+        self._lost: Callable[[], None] | None = None
+        self._timer: Any = None
+
+    def hold(self, reactor: Any, kept: Callable[[], None], lost: Callable[[], None]) -> None:
+        """Call `kept` after `PROBE_HOLD_S`, or `lost` when the other end has closed it before."""
+        if self._is_lost:
+            lost()
+            return
+
+        def is_kept() -> None:
+            self._lost = None
+            transport: Any = self.transport
+            transport.abortConnection()
+            kept()
+
+        self._lost = lost
+        self._timer = reactor.callLater(PROBE_HOLD_S, is_kept)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        """The other end closed it."""
+        self._is_lost = True
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            self._timer.cancel()
+            lost()
 
 
 def _reason(failure: Failure) -> Exception:

@@ -1,12 +1,15 @@
-"""Where the other servers of a quorum are called."""
+"""Where the other servers of a quorum are called, and whether one has ended."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
-from consulpy.agent.build.quorum_peers import QuorumPeers
+from consulpy.agent.build.quorum_peers import PROBE_HOLD_S, PROBES, QuorumPeers
 from consulpy.raft.configuration import Server
 from consulpy.serf.members import Member, Status
 
@@ -41,3 +44,69 @@ def test_a_server_is_called_where_gossip_says_it_is_but_not_at_a_copy(members: l
     leader = peers.leader()
     assert leader is not None
     assert leader.rpc_address == address
+
+
+class Dialer:
+    """Answers each dial as `says` does: an open connection, one that is closed at once, or an error."""
+
+    def __init__(self, *says: str) -> None:
+        self.says = list(says)
+        self.open: list[Any] = []
+
+    def connect(self, _info: Any, make: Any) -> "Deferred[Any]":
+        now = self.says.pop(0) if len(self.says) > 1 else self.says[0]
+        if now not in ("open", "closed"):
+            return fail(OSError(now))
+        protocol = make()
+        protocol.makeConnection(SimpleNamespace(abortConnection=lambda: self.open.remove(protocol)))
+        self.open.append(protocol)
+        if now == "closed":
+            self.close()
+        return succeed(protocol)
+
+    def close(self) -> None:
+        self.open.pop().connectionLost(Failure(ConnectionLost()))
+
+
+def probed(*says: str) -> tuple[list[bool], Dialer, Clock]:
+    config: Any = SimpleNamespace(datacenter="dc1", uses_tls=False)
+    clock, dialer, answers = Clock(), Dialer(*says), list[bool]()
+    lan: Any = SimpleNamespace(members={})
+    pool: Any = None
+    made: Any = dialer
+    peers = QuorumPeers(config, clock, OWN, lan, made, pool, lambda: [OWN, OTHER], lambda: OTHER.address)
+    peers.refuses(OTHER.address, answers.append)
+    return answers, dialer, clock
+
+
+@pytest.mark.parametrize(
+    ("says", "has_ended"),
+    [
+        (["connect: connection refused"], True),
+        (["closed", "connect: connection refused"], True),
+        (["closed", "read: connection reset by peer", "EOF", "connect: connection refused"], True),
+        (["i/o timeout"], False),
+        (["closed"], False),
+        (["closed", "open"], False),
+        (["open"], False),
+    ],
+)
+def test_a_server_has_ended_when_it_refuses_connections_even_if_it_accepts_one_while_it_ends(
+    says: list[str], has_ended: bool
+) -> None:
+    """A killed process closes its descriptors in turn: its peers learn of it before its listener is gone."""
+    answers, dialer, clock = probed(*says)
+    clock.pump([0.02] * PROBES)
+    clock.advance(PROBE_HOLD_S)
+    assert answers == [has_ended]
+    assert not dialer.open
+    assert not clock.getDelayedCalls()
+
+
+def test_a_probe_that_is_closed_after_a_moment_is_repeated() -> None:
+    answers, dialer, clock = probed("open", "connect: connection refused")
+    clock.advance(0.3)
+    assert not answers
+    dialer.close()
+    clock.advance(0.1)
+    assert answers == [True]
