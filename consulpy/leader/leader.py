@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 
 #: Seconds between two full reconciliations of all members.
 SWEEP_S: Final = 60.0
-#: Seconds after an agent's start in which it may not have found its members again.
-REJOIN_S: Final = 10.0
+#: Seconds after an agent's start in which it may not have found its members again; the same while it still tries to.
+REJOIN_LEAST_S: Final = 10.0
+REJOIN_MOST_S: Final = 60.0
+#: Seconds between two looks whether it has.
+REJOIN_LOOK_S: Final = 0.5
 NEW_LEADER_EVENT: Final = "consul:new-leader"
 
 
@@ -56,9 +59,8 @@ class Leader:
     text)`; `wall_s()`: seconds since 1970 (by default the clock's). `alone`: whether no other server can be part of
     the quorum. `delays`: lock delays from before this term. `acl(write)`: creates the ACL tasks, None if ACLs are
     disabled. `connect`: the tasks of Connect, None if it is off. `replication`: of config entries and intentions,
-    None in the primary datacenter. `rejoined_s`: the clock's time before which the pool may lack members that this
-    agent knew before it was restarted; until then no node is removed for want of one, as its services and locks would
-    go with it.
+    None in the primary datacenter. `has_rejoined()`: whether the pool has all members again that this agent knew
+    before it was restarted; until then no node is removed for want of one, as its services and locks would go with it.
     """
 
     def __init__(
@@ -80,10 +82,10 @@ class Leader:
         connect: "ConnectTasks | None" = None,
         replication: "MeshReplication | None" = None,
         metrics: Measures = NOTHING,
-        rejoined_s: float = 0.0,
+        has_rejoined: Callable[[], bool] = lambda: True,
     ) -> None:
         self._metrics = metrics
-        self._rejoined_s = rejoined_s
+        self._has_rejoined = has_rejoined
         #: When the reconciliation of all members began whose writes are being stored.
         self._sweep_began_s: float | None = None
         self._autopilot = autopilot or AutopilotConfig()
@@ -275,15 +277,22 @@ class Leader:
 
     def _sweep(self) -> None:
         """Reconcile all members and nodes."""
-        now_s = self._sweep_began_s = self._clock.seconds()
-        wait_s = self._rejoined_s - now_s
-        self._timer = self._clock.callLater(wait_s if wait_s > 0 else SWEEP_S, self._sweep)
+        self._sweep_began_s = self._clock.seconds()
         self.reconcile_members()
-        if wait_s <= 0:
+        if self._has_rejoined():
+            self._timer = self._clock.callLater(SWEEP_S, self._sweep)
             known = {name.lower() for name in self._pool.members}
             for name in rules.unknown_nodes(self._log.store, known):
                 self._reconcile(name, None)
+        else:
+            self._timer = self._clock.callLater(REJOIN_LOOK_S, self._wait_for_members)
         self._sweep_over()
+
+    def _wait_for_members(self) -> None:
+        if self._has_rejoined():
+            self._sweep()
+        else:
+            self._timer = self._clock.callLater(REJOIN_LOOK_S, self._wait_for_members)
 
     def _sweep_over(self) -> None:
         """Measure a reconciliation of all members once its writes are stored."""

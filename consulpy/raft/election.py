@@ -308,7 +308,6 @@ class Candidacy:
         raft.set_leader("")
         raft.set_term(self.term)
         raft.become(Role.CANDIDATE)
-        raft.observer.say("info", f"entering candidate state: term={self.term}")
         if raft.server_id in self._voters:
             raft.vote(raft.address)
         timeout_s = raft.settings.election_timeout_s * (1 + raft.rng.random())

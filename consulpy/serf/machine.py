@@ -100,6 +100,7 @@ class Serf:
         self.membership = Membership(self.local_name, config.recent_intent_timeout_s, self._member_event)
         self.members = self.membership.members
         self.snapshot = Snapshot(snapshot, config.rejoin_after_leave) if snapshot is not None else None
+        self.rejoin = rejoin.Rejoin(self)
         self.coordinates = CoordinateClient(rng) if config.coordinates else None
         self._coordinate_cache: dict[str, Coord] = {}
         self._member_coalescer = (
@@ -182,7 +183,7 @@ class Serf:
         previous = [(name, address) for name, address in replayed.alive.items() if name != self.local_name]
         if previous:
             self.rng.shuffle(previous)
-            rejoin.rejoin(self, previous)
+            self.rejoin.start(previous)
 
     def rejoin_member(self, name: str, address: Address, done: Callable[[bool], None]) -> None:
         """Push/pull with a former member, without a join intent; `done(success)`."""

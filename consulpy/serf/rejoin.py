@@ -23,20 +23,51 @@ def load_snapshot(serf: LocalSerf) -> Replayed:
     return replayed
 
 
-def rejoin(serf: LocalSerf, previous: list[tuple[str, Address]]) -> None:
-    """Push/pull with the snapshot's members in turn, until one succeeds. `previous`: names and addresses."""
-    if not previous:
-        serf.log("warn", "failed to re-join any previously known node")
-        return
-    if serf.state is not State.ALIVE:
-        return
-    (name, address), rest = previous[0], previous[1:]
+class Rejoin:
+    """The way back to the members of the snapshot."""
 
-    def tried(joined: bool) -> None:
-        if joined:
-            serf.log("info", f"re-joined to previously known node: {name}")
-        else:
-            rejoin(serf, rest)
+    def __init__(self, serf: LocalSerf) -> None:
+        self._serf = serf
+        self._began_s = serf.clock.seconds()
+        self._is_under_way = False
+        self._unmet: set[str] = set()
+        self._had_members = False
 
-    serf.log("info", f"attempting re-join to previously known node: {name}: {address[0]}:{address[1]}")
-    serf.rejoin_member(name, address, tried)
+    def start(self, previous: list[tuple[str, Address]]) -> None:
+        """Push/pull with the snapshot's members in turn, until one succeeds. `previous`: names and addresses."""
+        self._unmet = {name for name, _ in previous}
+        self._had_members = bool(previous)
+        if previous:
+            self._is_under_way = True
+            self._try(previous)
+
+    def is_over(self, least_s: float, most_s: float) -> bool:
+        """Whether members that were known before the restart and are none now can be taken for gone.
+
+        Once all of them have been met again; else not while a way back is being tried (an address that does not answer
+        takes seconds), nor in the first `least_s`; and in any case after `most_s`.
+        """
+        self._unmet -= self._serf.members.keys()
+        if self._had_members and not self._unmet:
+            return True
+        passed_s = self._serf.clock.seconds() - self._began_s
+        return passed_s >= (most_s if self._is_under_way else least_s)
+
+    def _try(self, previous: list[tuple[str, Address]]) -> None:
+        serf = self._serf
+        if not previous:
+            serf.log("warn", "failed to re-join any previously known node")
+        if not previous or serf.state is not State.ALIVE:
+            self._is_under_way = False
+            return
+        (name, address), rest = previous[0], previous[1:]
+
+        def tried(joined: bool) -> None:
+            if joined:
+                self._is_under_way = False
+                serf.log("info", f"re-joined to previously known node: {name}")
+            else:
+                self._try(rest)
+
+        serf.log("info", f"attempting re-join to previously known node: {name}: {address[0]}:{address[1]}")
+        serf.rejoin_member(name, address, tried)

@@ -18,7 +18,7 @@ from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.sections import AutopilotSettings
 from consulpy.errors import NoPathToDatacenter, RPCError
-from consulpy.leader.leader import REJOIN_S, Leader
+from consulpy.leader.leader import REJOIN_LEAST_S, REJOIN_MOST_S, Leader
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.metrics.registry import Measures, Registry
 from consulpy.rpc.blocking import WaitLimits
@@ -114,8 +114,7 @@ def server_role(
 
     server.in_thread = lambda job: deferToThreadPool(reactor, reactor.getThreadPool(), job)
     role.stops.append(role.cache.close)
-    rejoined_s = reactor.seconds() + REJOIN_S
-    make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server, rejoined_s)
+    make_leader = partial(_make_leader, config, reactor, log, lan, quorum is None, server)
     if quorum is not None:
         quorum.attach(server, lan, dialer, connections, timeout, make_leader)
         role.stops.append(quorum.stop)
@@ -193,7 +192,6 @@ def _make_leader(
     lan: Serf,
     is_single: bool,
     server: Server,
-    rejoined_s: float,
     ready: Callable[[], None],
     delays: LockDelays | None = None,
 ) -> Leader:
@@ -226,7 +224,7 @@ def _make_leader(
         connect=_connect_tasks(server, reactor),
         replication=_mesh_replication(config, log, reactor, server),
         metrics=server.metrics,
-        rejoined_s=rejoined_s,
+        has_rejoined=lambda: lan.rejoin.is_over(REJOIN_LEAST_S, REJOIN_MOST_S),
     )
 
 

@@ -67,7 +67,7 @@ class World:
         self.put(member("s1", role="consul", port="8300", vsn="2", raft_vsn="3"))
         self.leader = self.elect()
 
-    def elect(self, rejoined_s: float = 0.0) -> Leader:
+    def elect(self, has_rejoined: Callable[[], bool] = lambda: True) -> Leader:
         return Leader(
             "dc1",
             "s1",
@@ -77,7 +77,7 @@ class World:
             on_ready=lambda: self.ready.append(self.log.store.index),
             log=lambda _level, text: self.said.append(text),
             metrics=self,
-            rejoined_s=rejoined_s,
+            has_rejoined=has_rejoined,
         )
 
     def sample(self, name: str, value: float, labels: Any = None) -> None:
@@ -254,14 +254,16 @@ def test_a_server_that_was_restarted_removes_no_node_before_it_can_have_rejoined
     world.leader.stop()
     del world.pool.members["c1"]
     world.put(member("c2"))
-    world.leader = world.elect(rejoined_s=world.clock.seconds() + 10)
+    has_rejoined = False
+    world.leader = world.elect(lambda: has_rejoined)
     world.leader.start()
     assert world.nodes() == ["c1", "c2", "s1"]
-    world.clock.advance(9.9)
+    world.clock.pump([0.5] * 100)
     assert world.nodes() == ["c1", "c2", "s1"], "its services and locks are kept"
     world.put(client)
     del world.pool.members["c2"]
-    world.clock.advance(0.1)
+    has_rejoined = True
+    world.clock.advance(0.5)
     assert world.nodes() == ["c1", "s1"], "what is no member by then is removed at once"
 
 
