@@ -172,7 +172,7 @@ def many_agents(count: int) -> tuple[float, float]:
 
 
 def left_after_stop() -> dict[str, int]:
-    """What is left in the turn after `stop()`, of an agent with clients, checks and a waiting query."""
+    """Readers, writers, timers, ports of an agent with clients, checks and a blocking query, a turn after `stop()`."""
     from twisted.internet.defer import Deferred
     from twisted.internet.task import deferLater
 

@@ -9,7 +9,7 @@ are fired, connections to HTTP, DNS and port 8300 opened and closed. The slope i
 memory above 0.2 MiB a minute, or of descriptors or timers above 1.
 
 Bounded tables fill up first: tombstones of keys (15 minutes), metrics of removed services (10 to 20 minutes),
-cached responses, blocking query groups, and events that a lone server has nobody to gossip to (4096). So everything
+cached responses, blocking query groups, and events that a lone server gossips to no member (4096). So everything
 together needs an hour, `--only services` some minutes.
 """
 

@@ -27,7 +27,7 @@ class Batch(Protocol):
 
     @property
     def size(self) -> int:
-        """How many requests the batch is for."""
+        """Number of requests in the batch."""
 
     @property
     def is_stored_inline(self) -> bool:

@@ -1,4 +1,4 @@
-"""Rules, compiled once -> who may do what, in time that does not grow with their number.
+"""Authorizers: rules are compiled once; a check takes time that does not grow with their number.
 
 For each kind of resource: an exact rule for the name, else the rule with the longest prefix of it, else the default
 policy. The same rule from several policies: `levels.stronger`. Source: docs/wire/acl.md section 3; seen with 1.8.7.
@@ -52,12 +52,12 @@ class NameRules:
         )
 
     def level(self, name: str) -> Level:
-        """What is granted on one name."""
+        """The level granted on one name."""
         found = self._exact.get(name)
         return found if found is not None else self.level_of_prefix(name)
 
     def level_of_prefix(self, name: str) -> Level:
-        """What the longest prefix rule grants on a name, whatever exact rule there is."""
+        """The level of the longest prefix rule for a name; exact rules are not looked at."""
         at = bisect_right(self._prefixes, name) - 1
         if at < 0:
             return self.default
@@ -89,7 +89,7 @@ def _ancestors(prefixes: list[str]) -> list[tuple[int, ...]]:
 
 
 class Authorizer:
-    """What a token may do. `named`: rules by kind; `scalars`: what is granted on `acl`, `operator`, `keyring`."""
+    """The rights of a token. `named`: rules by kind; `scalars`: the levels on `acl`, `operator` and `keyring`."""
 
     __slots__ = ("_named", "_scalars", "is_unrestricted")
 

@@ -1,4 +1,4 @@
-"""Binding rules: which of them hold for who logs in, and the names that they give (docs/wire/acl.md section 13)."""
+"""Binding rules: which of them match an identity, and the names that they give (docs/wire/acl.md section 13)."""
 
 import re
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ class BadBindName(ValueError):
 
 @dataclass(slots=True)
 class JwtIdentity(Record):
-    """Who a JWT says that its bearer is, as selectors see it."""
+    """The verified identity of a JWT's bearer, in the fields of selectors."""
 
     values: dict[str, str] = go("value", default_factory=dict)
     lists: dict[str, list[str]] = go("list", default_factory=dict)
 
     def variables(self) -> dict[str, str]:
-        """What names may be made of."""
+        """Variables of `BindName` templates."""
         return {f"value.{name}": value for name, value in self.values.items()}
 
 
@@ -42,12 +42,12 @@ class ServiceAccount(Record):
 
 @dataclass(slots=True)
 class KubernetesIdentity(Record):
-    """Who Kubernetes says that a bearer is, as selectors see it."""
+    """The verified identity of a Kubernetes service account, in the fields of selectors."""
 
     serviceaccount: ServiceAccount = go("serviceaccount", default_factory=ServiceAccount)
 
     def variables(self) -> dict[str, str]:
-        """What names may be made of."""
+        """Variables of `BindName` templates."""
         account = self.serviceaccount
         return {
             "serviceaccount.namespace": account.namespace,

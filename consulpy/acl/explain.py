@@ -1,4 +1,4 @@
-"""Which rule decides: the plain reading of all rules, one by one, for people who ask why.
+"""Explanation of a decision: all rules are read one by one, to show the one that decides.
 
 `consulpy.acl.authorizer` answers the same from tables; the two are compared over all small policies in its tests.
 """
@@ -13,7 +13,7 @@ from consulpy.acl.rules import Rule, Rules, implied_intentions
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is granted, by which rule (as it would be written) of which policy; no rule: the default policy."""
+    """A granted level, with the rule (as it would be written) and its policy; without a rule: the default policy."""
 
     level: Level
     rule: str = ""
@@ -21,7 +21,7 @@ class Decision:
 
 
 def explain(policies: Sequence[tuple[str, Rules]], kind: str, name: str, *, default_allows: bool = False) -> Decision:
-    """What these policies, each with its name, grant together on a resource."""
+    """The decision that these policies, each with its name, give together on a resource."""
     if kind in SCALARS:
         return _scalar(policies, kind, default_allows and kind != "acl")
     if kind == "intention" and name == EVERY_SERVICE:
@@ -41,7 +41,7 @@ def explain(policies: Sequence[tuple[str, Rules]], kind: str, name: str, *, defa
 
 
 def _every_service(policies: Sequence[tuple[str, Rules]], default_allows: bool) -> Decision:
-    """Written by who may write all, read by who may read any."""
+    """The level on all services: write if all may be written, read if any may be read."""
     names = {(rule.name, rule.is_prefix) for _, rules in policies for rule in rules.named if rule.kind == "service"}
     each = [
         _intention([(policy, rule) for policy, rules in policies for rule in rules.named

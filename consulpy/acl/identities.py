@@ -3,7 +3,7 @@
 from consulpy.acl.levels import READ, WRITE
 from consulpy.acl.rules import Rule, Rules
 
-#: Whoever registers a service looks up others and the nodes that they are on.
+#: A service may discover other services and their nodes.
 _DISCOVERY = (Rule("service", "", True, READ), Rule("node", "", True, READ))
 
 

@@ -67,7 +67,7 @@ def _signed_claims(config: JwtConfig, bearer: str) -> dict[str, Any]:
 
 
 def _algorithms_of(key: Any, accepted: set[str] | frozenset[str]) -> list[str]:
-    """Those of the accepted algorithms that go with a key."""
+    """The accepted algorithms that a key can be used with."""
     if isinstance(key, ec.EllipticCurvePublicKey):
         begins: tuple[str, ...] = ("ES",)
     elif isinstance(key, ed25519.Ed25519PublicKey):

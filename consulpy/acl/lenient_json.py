@@ -60,7 +60,7 @@ class _Parser:
         return self._kind
 
     def _object(self, depth: int) -> dict[str, Any]:
-        """What follows `{`. Whatever stands where a comma could be ends it."""
+        """The members of an object, after its `{`. Any token in place of a comma ends it."""
         if depth > DEPTH_MAX:
             raise JsonMistake(f"objects may be nested {DEPTH_MAX} deep at most")
         found: dict[str, Any] = {}

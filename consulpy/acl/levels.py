@@ -1,4 +1,4 @@
-"""What a rule grants, and which of two rules for the same name wins.
+"""Levels of access, and which of two rules for the same name wins.
 
 Source: Consul's documentation of ACL rules; seen with 1.8.7 (docs/wire/acl.md).
 """
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Level(IntEnum):
-    """What a rule grants. Each level above `DENY` includes those below it."""
+    """A level of access. Each one above `DENY` includes those below it."""
 
     DENY = 0
     READ = 1

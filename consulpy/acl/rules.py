@@ -34,7 +34,7 @@ class InvalidRules(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is granted on one name, or on all names with a prefix. `intentions`: of a service rule, if given."""
+    """One rule: the level on a name, or on all names with a prefix. `intentions`: of a service rule, if given."""
 
     kind: str
     name: str
@@ -175,5 +175,5 @@ def _json_warnings(text: str) -> list[str]:
 
 
 def implied_intentions(level: Level) -> Level:
-    """What a service rule without `intentions` grants on them: reading, if the service may be read."""
+    """The level on intentions of a service rule without `intentions`: read, if the service may be read."""
     return READ if level >= READ else level

@@ -296,7 +296,7 @@ class Agent:
 
     @property
     def scope(self) -> ReactorScope:
-        """What the agent uses of the reactor, for tests of consulpy. Raises `RuntimeError` if it does not run."""
+        """The agent's share of the reactor, for tests of consulpy. Raises `RuntimeError` if the agent does not run."""
         return self._running()[1]
 
     @property

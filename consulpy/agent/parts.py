@@ -152,7 +152,7 @@ class AgentParts:
 
     @property
     def role(self) -> Role:
-        """What the agent is in its datacenter."""
+        """The agent's role: server or client."""
         return self._role
 
     @property

@@ -18,7 +18,7 @@ RETRY_S: Final = 5.0
 
 
 class AliasSource(Protocol):
-    """What alias checks read (implemented by the agent)."""
+    """Source of the checks that alias checks follow (implemented by the agent)."""
 
     @property
     def node_name(self) -> str:

@@ -190,7 +190,7 @@ def explain(given: Invocation) -> int:
 
 
 def _policies(given: Invocation, token: Json, datacenter: str) -> list[tuple[str, Rules]]:
-    """Everything that grants the token something in a datacenter. Raises `ClientError`, `ConfigError`."""
+    """All policies and identities of the token in a datacenter. Raises `ClientError`, `ConfigError`."""
     holders: list[tuple[str, Json]] = [("the token", token)]
     for link in token.get("Roles") or ():
         role = given.client.get(f"/v1/acl/role/{part(link['ID'])}", given.query)

@@ -54,7 +54,7 @@ def _show(given: Invocation, method: dict[str, Any]) -> int:
 
 
 def _given(given: Invocation) -> dict[str, Any]:
-    """What the flags say; what they do not is missing."""
+    """Fields of an auth method from the flags that were given."""
     values = given.values
     method: dict[str, Any] = {
         "Description": values["description"],

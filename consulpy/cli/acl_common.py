@@ -1,4 +1,4 @@
-"""What the commands of `consulpy acl` have in common: flags, names and beginnings of ids, values from files."""
+"""Shared parts of the commands `consulpy acl`: flags, names and prefixes of ids, values from files."""
 
 import sys
 from collections.abc import Iterator
@@ -257,7 +257,7 @@ def template_variables(texts: list[str]) -> Json:
 
 
 def merged(old: list[Json] | None, new: list[Json]) -> list[Json]:
-    """What is linked already, and what is new."""
+    """Existing links together with new ones."""
     kept = list(old or [])
     for link in new:
         if not any(all(each.get(field) == value for field, value in link.items()) for each in kept):

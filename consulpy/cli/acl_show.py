@@ -72,7 +72,7 @@ def _meta(found: Json, *, has_hash: bool = True) -> list[tuple[str, str]]:
 
 
 def _grants(found: Json, margin: str = "") -> list[str]:
-    """What a token or role is linked with."""
+    """Policies, roles and identities of a token or role."""
     lines = []
     for kind in ("Policies", "Roles"):
         if found.get(kind):

@@ -178,7 +178,7 @@ _LINKS = (*POLICIES, *ROLES, *IDENTITIES)
 
 
 def _appended(given: Invocation) -> dict[str, list[dict[str, Any]]]:
-    """What the `-append-` flags of newer versions name, by field."""
+    """Values of the `-append-` flags of newer versions, by field."""
     values = {flag.name: given.values[f"append-{flag.name}"] for flag in _LINKS}
     named = Invocation(given.values | values, given.arguments)
     return {

@@ -1,4 +1,4 @@
-"""How a command is declared: name, help and flags in a decorator, one file a command.
+"""Declaration of commands: name, help and flags in a decorator, one file a command.
 
     @command("keygen", "Generates a new encryption key", usage="keygen", about="...")
     def keygen(given: Invocation) -> int: ...

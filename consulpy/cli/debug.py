@@ -67,7 +67,7 @@ retrieved.
     $ consulpy debug -capture metrics -capture agent
 
 What is captured can be highly sensitive: look through the archive before you
-hand it to somebody else. Profiles (pprof) are what an agent written in Go
+pass it on. Profiles (pprof) are what an agent written in Go
 has; others are passed over.
 """,
     flags=[

@@ -280,7 +280,7 @@ def _shown(value: Any, flag: Flag) -> str:
     usage="operator autopilot set-config [options]",
     about="""
 Modifies the current Autopilot configuration. Settings that are not given
-stay as they are; nothing is written if somebody else changed them meanwhile.
+stay as they are; nothing is written if they were changed meanwhile.
 """,
     flags=[*(flag for _, flag in _SETTINGS), FORMAT],
     uses_agent=True,

@@ -1,4 +1,4 @@
-"""What a command waits for, in one line on standard error that is erased again; only on a terminal.
+"""Progress of a command, in one line on standard error that is erased again; only on a terminal.
 
 Written by a thread, as the command itself waits in a system call. There are no colours and no escape sequences: the
 line is overwritten with blanks.

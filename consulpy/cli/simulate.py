@@ -62,8 +62,7 @@ taken. -plot needs matplotlib: pip install 'consulpy[plot]'.
         Flag("loss", "Share of datagrams that are lost, as 5%.", share, default=0.0, placeholder="share"),
         Flag(
             "kill",
-            "So many nodes fail, so many others leave, and so many user events are sent. The default is 1; servers are "
-            "spared.",
+            "Number of nodes that fail, of others that leave, of user events. The default is 1; servers are spared.",
             unsigned,
             placeholder="number",
         ),

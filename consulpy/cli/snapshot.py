@@ -76,7 +76,7 @@ def _save(given: Invocation, path: Path) -> int:
 
 
 def _read(path: Path, details: "KeySizes | None" = None) -> archive.Archive:
-    """What an archive says of itself, after checking it whole. Raises `BadArchive`, OSError.
+    """Metadata of an archive, after checking all of it. Raises `BadArchive`, OSError.
 
     `details`: gets the keys in it.
     """
@@ -185,7 +185,7 @@ def save(given: Invocation) -> int:
 
 
 def _name_parts(given: Invocation) -> str:
-    """What `-append-filename` adds: "-1.8.7-dc1". Raises `UsageError`, `ClientError`."""
+    """The suffix that `-append-filename` adds: "-1.8.7-dc1". Raises `UsageError`, `ClientError`."""
     wanted = [part.strip() for part in given.values["append-filename"].split(",") if part.strip()]
     unknown = [part for part in wanted if part not in ("version", "dc", "node", "status")]
     if unknown:

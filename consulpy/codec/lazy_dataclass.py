@@ -57,7 +57,7 @@ def _compiled_later(name: str) -> Callable[..., Any]:
 
 
 def _freeze(cls: Any, slots: bool) -> None:
-    """What `frozen=True` adds to a class: no assignment, and for `slots` a state that `copy` can set nevertheless."""
+    """Make a class frozen: attributes can't be assigned; for `slots`, `copy` can still set the state."""
     cls.__dataclass_params__.frozen = True
 
     def is_field(instance: Any, name: str) -> bool:

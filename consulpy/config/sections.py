@@ -60,7 +60,7 @@ class Soa:
 
 @dataclass(frozen=True)
 class DnsSettings:
-    """How DNS answers."""
+    """Settings of the DNS server."""
 
     allow_stale: bool = key(Kind.SWITCH, True, "Any server may answer, not only the leader.", reloadable=True)
     a_record_limit: int = key(Kind.WHOLE, 0, "Most A or AAAA records in an answer; 0: no limit.", reloadable=True)
@@ -213,7 +213,7 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class HttpSettings:
-    """How HTTP answers."""
+    """Settings of the HTTP server."""
 
     allow_write_http_from: tuple[str, ...] = key(
         Kind.TEXTS,

@@ -29,7 +29,7 @@ from consulpy.structs.connect_ca import CARoot
 ROOT_YEARS: Final = 10
 #: Life of a cross-signed root.
 CROSS_SIGNED_LIFE: Final = timedelta(days=7)
-#: Leafs begin so much earlier, as clocks differ.
+#: The start of a leaf's validity is set back by this, as clocks differ.
 BACKDATED: Final = timedelta(minutes=1)
 _BEGIN_CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 _END_CERTIFICATE: Final = "-----END CERTIFICATE-----"
@@ -44,7 +44,7 @@ class BadCertificate(RPCError):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """What signs: a certificate and its private key."""
+    """A signing certificate and its private key."""
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
@@ -234,7 +234,7 @@ def check_only_certificates(pem: str) -> None:
 def check_authority(certificate: x509.Certificate, key: PrivateKey, life: timedelta, now_s: float) -> None:
     """Check that a configured root can sign leafs that live for `life`. Raises `BadCertificate`.
 
-    1.8.7 takes all of these, and then signs what nobody trusts.
+    1.8.7 takes all of these, and then signs certificates that no verifier accepts.
     """
     if public_der(certificate.public_key()) != public_der(key.public_key()):
         raise BadCertificate("the root certificate is not that of the private key")

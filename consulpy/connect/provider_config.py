@@ -52,7 +52,7 @@ class ProviderConfig:
 
     @property
     def leaf_life(self) -> timedelta:
-        """How long leafs are valid."""
+        """Validity of leaf certificates."""
         return timedelta(microseconds=self.leaf_cert_ttl_ns // 1000)
 
     @property
@@ -68,7 +68,7 @@ class ProviderConfig:
 
     @property
     def intermediate_life(self) -> timedelta:
-        """How long certificates of other datacenters' keys are valid."""
+        """Validity of the certificates for other datacenters' keys."""
         return timedelta(microseconds=self.intermediate_cert_ttl_ns // 1000)
 
     def state_id(self, *, is_primary: bool) -> str:

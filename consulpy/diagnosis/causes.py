@@ -69,7 +69,7 @@ ONLY_WARNINGS = frozenset({Cause.RENAMED, Cause.UNKNOWN, Cause.SELF_SLOW})
 
 @dataclass(slots=True)
 class Verdict:
-    """What is the matter with one member: the cause, one or two sentences, the observations. `fix`: what to do."""
+    """Diagnosis of one member: the cause, one or two sentences, the observations. `fix`: advice."""
 
     cause: Cause
     text: str
@@ -83,7 +83,7 @@ class Verdict:
 
 @dataclass(slots=True)
 class Finding:
-    """What one check of `doctor` found. `status`: "pass", "warn" or "fail"; `fix` is empty for "pass"."""
+    """Result of one check of `doctor`. `status`: "pass", "warn" or "fail"; `fix` is empty for "pass"."""
 
     check: str
     status: str

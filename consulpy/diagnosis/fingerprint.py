@@ -43,7 +43,7 @@ class _Raw:
 
 
 def identify(exchange: Exchange, at: Address) -> "Deferred[str]":
-    """What listens at `at`, in words; empty if it can't be told."""
+    """Description of the program that listens at `at`; empty if it can't be identified."""
 
     def ask(request: bytes) -> "Deferred[bytes]":
         answered: Deferred[bytes] = Deferred()

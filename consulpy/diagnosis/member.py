@@ -37,7 +37,7 @@ _NOT_OPENED: Final = (TcpResult.NOT_OPENED, TcpResult.NO_ROUTE, TcpResult.FAILED
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known of a member besides its pings. `heard_s`, `heard_from`: the last ping of its own."""
+    """Observations of a member besides its pings. `heard_s`, `heard_from`: the last ping that it sent itself."""
 
     name: str
     at: Address

@@ -41,7 +41,7 @@ LARGE_PINGS: Final = 3
 
 @dataclass(slots=True)
 class PingReport:
-    """What came back. Times in seconds."""
+    """Counts and times of the pings' acks. Times in seconds."""
 
     sent: int = 0
     in_time_s: list[float] = field(default_factory=list)
@@ -64,7 +64,7 @@ class PingReport:
 
     @property
     def acked(self) -> int:
-        """How many of the small pings were acknowledged at all."""
+        """Number of small pings that were acknowledged."""
         return len(self.in_time_s) + len(self.late_s)
 
     @property
@@ -129,7 +129,7 @@ class PingRound:
         return self._done
 
     def stop(self) -> None:
-        """What came so far is enough."""
+        """End early, with the results so far."""
         self._finish()
 
     # -- what is sent
@@ -272,7 +272,7 @@ class PingRound:
 
 
 async def late_timers(clock: Clock) -> int:
-    """How many of `TIMERS` timers, one each 50 ms, fire more than 0.25 s late: is this process itself slow?"""
+    """Number of `TIMERS` timers, one each 50 ms, that fire more than 0.25 s late: is this process itself slow?"""
     late = 0
     for _ in range(TIMERS):
         due_s = clock.seconds() + TIMER_S

@@ -86,7 +86,7 @@ class TargetDiagnosis:
         return verdict
 
     def _state_of(self, at: Address) -> "Deferred[_Answer]":
-        """What the target knows; no member of ours is told."""
+        """The target's member list, by a push/pull that sends no member of ours."""
         found: Deferred[_Answer] = Deferred()
 
         def done(message: StreamMessage | None, error: Exception | None) -> None:

@@ -73,7 +73,7 @@ def nanoseconds(value: float) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
-    """How a record is decoded, as Go decodes its struct.
+    """Fields and types by which a record is decoded, as Go decodes its struct.
 
     `name`: Go's name of the struct, with its package. `custom`: whether the struct has an `UnmarshalJSON` of its own;
     errors inside then name only the field that contains it. `durations`: fields (by Go name) that are durations;

@@ -62,7 +62,7 @@ class CentralConfig:
         entries.on_registered, entries.on_removed, entries.settled = self.registered, self.removed, self.settled
 
     def registered(self, service: NodeService, token: str) -> NodeService:
-        """What is kept of a registration: itself, with the defaults as far as they are known."""
+        """The registration to store: as it came, with the defaults that are known so far."""
         name = configured_name(service)
         if not name:
             self.removed(service.id)

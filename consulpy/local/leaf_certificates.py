@@ -58,7 +58,7 @@ class LeafResult:
 
 @dataclass(frozen=True, slots=True)
 class AgentNames:
-    """What a certificate of an agent is for: its node, and names and addresses of it."""
+    """Subject of an agent's certificate: its node, and its names and addresses."""
 
     node: str
     names: tuple[str, ...]
@@ -273,7 +273,7 @@ class LeafCertificates:
     def _renew(self, entry: _Entry) -> None:
         entry.timer = None
         if not entry.waiting and self._clock.seconds() - entry.read_s > IDLE_S:
-            self._remove(entry)  # the next one who asks gets a new one
+            self._remove(entry)  # the next request gets a new one
         else:
             self._fetch(entry)
 

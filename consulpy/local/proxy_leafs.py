@@ -38,7 +38,7 @@ class ProxyLeafs:
             self._ask(entry.service, entry.token)
 
     def registered(self, service: NodeService, token: str) -> NodeService:
-        """What is kept of a registration: what it was without this."""
+        """The registration to store: without the changes made here."""
         if not self._is_running(service):
             self._ask(service, token)
         return self._completed(service, token)

@@ -1,4 +1,4 @@
-"""What was seen of members that did not answer as they should, and of peers that were refused; bounded, kept for `why`.
+"""Evidence for `why`: probes without an ack, and peers that were refused; bounded.
 
 Nothing is stored of a member while its direct probes are acknowledged in time: its record begins with the first probe
 that is not, and ends after `GOOD_PROBES` good ones. Times are the clock's seconds.
@@ -31,7 +31,7 @@ _MASK: Final = (1 << GOOD_PROBES) - 1
 
 
 class TcpResult(Enum):
-    """How a request by TCP ended."""
+    """Outcome of a request by TCP."""
 
     ANSWERED = "answered"
     REFUSED = "connection refused"
@@ -62,7 +62,7 @@ class ExchangeTimeout(TimeoutError):
 
 
 def tcp_result(error: Exception | None) -> TcpResult:
-    """How a `Transport.exchange` ended, by what it called `done` with."""
+    """Outcome of a `Transport.exchange`, from the argument of `done`."""
     if error is None:
         return TcpResult.ANSWERED
     if isinstance(error, ExchangeError | ExchangeTimeout):
@@ -77,7 +77,7 @@ def tcp_result(error: Exception | None) -> TcpResult:
 
 
 def wire_result(error: WireError) -> TcpResult:
-    """What bytes that were not understood say about encryption."""
+    """Encryption mismatch that unreadable bytes point to."""
     text = str(error)
     if NO_KEY in text or ENCRYPTED_HERE_NOT in text:
         return TcpResult.NOT_DECRYPTED
@@ -126,7 +126,7 @@ class MemberEvidence:
 
     @property
     def failed(self) -> int:
-        """How many of the last `probes` were not acknowledged in time."""
+        """Number of the last `probes` that were not acknowledged in time."""
         return self.probes - self.outcomes.bit_count()
 
 

@@ -159,7 +159,7 @@ class Members:
             same = message.incarnation == known.incarnation
             if same and message.meta == known.meta and message.vsn == known.vsn:
                 return
-            self.refute(message.incarnation, "", "alive (of somebody else, or of an earlier life)")
+            self.refute(message.incarnation, "", "alive (of another process, or of an earlier run)")
             return
         self._become_alive(known, message)
 
@@ -188,8 +188,8 @@ class Members:
                 self._delegate.notify_update(known)
 
     def _is_past(self, known: Member, incarnation: int) -> bool:
-        """Whether an accusation is of no effect. One of the local member counts unless its number is lower: whoever
-        made it may not compare as we do.
+        """Whether an accusation is of no effect. One of the local member counts unless its number is lower: its
+        sender may compare differently.
         """
         if known.name == self.config.name:
             return incarnation < known.incarnation

@@ -1,4 +1,4 @@
-"""What a memberlist sends: packets with the gossip that fits beside a message, gossip by a timer, and TCP pings.
+"""The sending side of memberlist: packets with gossip beside a message, periodic gossip, and TCP pings.
 
 Source: docs/wire/gossip.md 2, 5.6 and 5.7.
 """

@@ -221,7 +221,7 @@ class MessageReader:
 
     @property
     def _left_bytes(self) -> int:
-        """What has come and was not read."""
+        """Bytes received and not read."""
         left: int = self._fed_bytes - self._unpacker.tell()
         return left
 

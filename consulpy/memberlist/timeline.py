@@ -1,4 +1,4 @@
-"""Timeline of each member: who suspected it and why, who confirmed, who refuted, who left.
+"""Timeline of each member: suspicions with their origin and cause, confirmations, refutations, leaves.
 
 A bounded history for diagnosis of failed members; no protocol logic depends on it.
 """

@@ -135,8 +135,8 @@ class GossipTransport(Service):
         factory.connector = self._reactor.connectTCP(*destination, factory, timeout=timeout_s)
 
 
-class AskingTransport(GossipTransport):
-    """The transport of an observer: an ephemeral UDP port, and no TCP port."""
+class ClientTransport(GossipTransport):
+    """The transport of an observer that is no member: an ephemeral UDP port, no TCP listener."""
 
     def __init__(self, reactor: Any, host: str) -> None:
         super().__init__(reactor, host, 0)

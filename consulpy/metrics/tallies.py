@@ -1,4 +1,4 @@
-"""What is measured too often for a call of the registry each: added up here, and read by it now and then."""
+"""Counters that are too frequent for a call of the registry each: added up here, and read by it periodically."""
 
 from functools import partial
 

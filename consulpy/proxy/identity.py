@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection: the SPIFFE id in a peer's certificate. Pure."""
+"""Identity of the peer of a connection: the SPIFFE id in its certificate. Pure."""
 
 from functools import lru_cache
 from typing import Final

@@ -168,7 +168,7 @@ class OutboundFactory(Factory):
             address=instance.address,
             service=instance.service,
             datacenter=instance.datacenter,
-            uri=uri or "nobody",
+            uri=uri or "no service",
         )
         side.refuse()
         return None

@@ -1,4 +1,4 @@
-"""What one proxy does: which service it represents, where it listens, and its upstreams. Pure."""
+"""Settings of one proxy: the service that it represents, its listener, its upstreams. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

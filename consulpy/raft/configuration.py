@@ -51,7 +51,7 @@ class Configuration(Record):
 
     @property
     def majority(self) -> int:
-        """How many voters decide."""
+        """Number of voters that form a majority."""
         return len(self.voters) // 2 + 1
 
     def server(self, server_id: str) -> Server | None:
@@ -132,7 +132,7 @@ class Configurations:
             self.latest, self.latest_index = self.committed, self.committed_index
 
     def commit(self, index: int) -> bool:
-        """Everything up to `index` is committed; whether a configuration was among it."""
+        """Commit up to `index`; returns whether a configuration was among the entries."""
         if not self.committed_index < self.latest_index <= index:
             return False
         self.committed, self.committed_index = self.latest, self.latest_index

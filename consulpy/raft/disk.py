@@ -55,7 +55,7 @@ class RaftDatabase(LogStore):
         return self._is_alone and not (self._marker is not None and self._marker.is_of_several)
 
     def _set_aside(self, why: str) -> None:
-        """What was stored here is not forgotten: votes may have been given, entries acknowledged.
+        """Refuse to start: votes may have been given and entries acknowledged that are lost here.
 
         A server that is to begin alone puts the file aside and begins anew.
         """
@@ -79,7 +79,7 @@ class RaftDatabase(LogStore):
         return super()._open()
 
     def set_servers(self, count: int) -> None:
-        """So many servers belong to the quorum: one of several never begins anew by itself."""
+        """Note the number of servers in the quorum: one of several never begins anew by itself."""
         with self._lock:
             if self._marker is not None:
                 self._marker.set_servers(count)
@@ -92,7 +92,7 @@ class RaftDatabase(LogStore):
         super().close()
 
     def load_raft(self, own: Server, replay: Callable[[Store, int, bytes], None]) -> StoredState:
-        """What is stored. `own`: the only server of a quorum that a file of format 2 is made to; it is `replay`ed.
+        """The stored state. `own`: the only server of a quorum that a file of format 2 is made to; it is `replay`ed.
 
         Raises `ConfigError` for what cannot be read; the file is unchanged then.
         """

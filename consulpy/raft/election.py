@@ -1,4 +1,4 @@
-"""Elections: when a server stands, whom it asks before, how it counts, and for whom it votes (docs/wire/raft.md 6, 7).
+"""Elections: when a server stands, its survey before, the votes that it gets and gives (docs/wire/raft.md 6, 7).
 
     leader silent -> survey: does a majority know no leader, and is our log no older? -> candidacy -> office
     TimeoutNow, or the leader's program has ended -> candidacy with LeadershipTransfer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: The least time that a timer is set to, in seconds: a smaller one may leave a clock where it is.
 TIMER_LEAST_S: Final = 0.001
-#: After so many surveys that others did not answer, although they can be reached, an election is tried nevertheless.
+#: Surveys without an answer of servers that can be reached, after which an election is tried nevertheless.
 SURVEYS_BEFORE_STANDING: Final = 3
 #: The longest pause after a split vote, in `Settings.death_wait_s`.
 SPLIT_PAUSES: Final = 5
@@ -64,7 +64,7 @@ class Elections:
         self._timer = self._raft.clock.callLater(self._timeout_s, self._timed_out)
 
     def stop(self) -> None:
-        """Stand no more, and wait for nobody."""
+        """Stop: no candidacy, no election timeout."""
         self.withdraw()
         self._cancel_timer()
 
@@ -149,7 +149,7 @@ class Elections:
         if remaining_s > 0:
             self._timer = raft.clock.callLater(max(remaining_s, TIMER_LEAST_S), self._timed_out)
             return
-        raft.set_leader("")  # first of all: who knows a leader refuses everybody else
+        raft.set_leader("")  # first of all: with a known leader this server would refuse all other candidates
         if not self._may_stand():
             self.restart()
             return
@@ -202,7 +202,7 @@ class Elections:
         self._raft.persistence.flush()
 
     def _not_elected(self) -> None:
-        """Nobody won in time: ask again, and stand in another term."""
+        """The election ended without a winner: survey again, and stand in another term."""
         self._candidacy = None
         self._raft.become(Role.FOLLOWER)
         if self._may_stand():
@@ -285,7 +285,7 @@ class Survey:
 
 
 class Candidacy:
-    """One round of an election, in one term. `is_urgent`: it ends soon after all have answered, if nobody has won."""
+    """One round of an election, in one term. `is_urgent`: without a winner it ends soon after all have answered."""
 
     def __init__(
         self, raft: "RaftServer", transfer: bool, not_elected: Callable[[], None], *, is_urgent: bool = False

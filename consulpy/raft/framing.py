@@ -1,4 +1,4 @@
-"""What both ends of Raft's connections share (docs/wire/raft.md 1): the first byte, limits, and the unpacker.
+"""Framing common to both ends of Raft's connections (docs/wire/raft.md 1): first byte, limits, unpacker.
 
 Bytes are bounded by what a real leader may send: 64 values of 512 kB in one request, 128 requests without an answer.
 """

@@ -1,4 +1,4 @@
-"""What the machine is handed: who carries its calls to other servers, what the log drives, and its settings."""
+"""Interfaces and settings of the machine: the sender of its calls, the state machine of its log, the observer."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -20,7 +20,7 @@ Finished = Callable[[Any], None]
 
 
 class Role(StrEnum):
-    """What a server is, in the words of `consul info`."""
+    """Role of a server, in the words of `consul info`."""
 
     FOLLOWER = "Follower"
     CANDIDATE = "Candidate"
@@ -104,7 +104,7 @@ class Sender(Protocol):
 
 
 class StateMachine(Protocol):
-    """What committed commands change."""
+    """The state machine that committed commands are applied to."""
 
     @property
     def rows(self) -> int:

@@ -45,7 +45,7 @@ class Leadership:
         self._transfer: _Transfer | None = None
         self._lease_timer: Timer | None = None
         self._is_ready = False
-        #: The commands of this turn, and who waits for each; they are appended together.
+        #: The commands of this turn with their callbacks; they are appended together.
         self._proposed: list[tuple[bytes, Finished]] = []
         #: The last index of each turn's commands that are not committed, when they were appended, and how many.
         self._dispatched: deque[tuple[int, float, int]] = deque()
@@ -143,7 +143,7 @@ class Leadership:
         raft.append([LogEntry(data=data, index=index, term=self.term, type=kind)])
 
     def send_all(self) -> None:
-        """Send what is new to everybody."""
+        """Send new entries to all servers."""
         for replication in list(self.replications.values()):
             replication.send()
 
@@ -236,7 +236,7 @@ class Leadership:
     # -- lease and consistent reads
 
     def verify(self, finished: Finished) -> None:
-        """Confirm with a majority that nobody else leads; `finished(None)`, or `NotLeader`."""
+        """Confirm with a majority that there is no other leader; `finished(None)`, or `NotLeader`."""
         self._raft.observer.incr("raft.verify_leader")
         self._verifications.append((self.round + 1, {self._raft.server_id}, finished))
         if not self._round_is_due:
@@ -273,7 +273,7 @@ class Leadership:
 
     @property
     def has_lease(self) -> bool:
-        """Whether nobody else can have been elected: a majority obeyed us shortly ago. Stricter than real servers."""
+        """Whether no other leader can have been elected: a majority followed us lately. Stricter than real servers."""
         settings = self._raft.settings
         if not self.replications:
             return self._is_ready
@@ -283,7 +283,7 @@ class Leadership:
         return self._is_ready and self._transfer is None and age_s < settings.lease_s * (1 - settings.clock_drift)
 
     def _majority_age_s(self, time_of: Callable[[Replication], float]) -> float:
-        """How long ago a majority of voters, with ourselves, had been heard."""
+        """Seconds since the last contact with a majority of the voters, this server included."""
         raft = self._raft
         now_s = raft.clock.seconds()
         ages = []

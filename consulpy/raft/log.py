@@ -132,7 +132,7 @@ class RaftLog:
         return self._cache[start : start + most_entries]
 
     def stored_count(self, first: int) -> int:
-        """How many entries from `first` on are in storage only. Others may be waiting there to be cut or written."""
+        """Number of entries from `first` on that are in storage only. More may wait to be truncated or written."""
         return self._cache_start - first
 
     def evict(self, durable_index: int) -> None:

@@ -34,9 +34,9 @@ class LogMarker:
         return self._servers > 1
 
     def lost(self, *, begins_alone: bool) -> str:
-        """What of the log is missing; "" if nothing is.
+        """Describe the missing part of the log; "" if nothing is missing.
 
-        `begins_alone`: for a quorum of one, which goes on with what is left: nobody else counts its votes.
+        `begins_alone`: for a quorum of one, which goes on with the rest: no other server counts its votes.
         """
         if not self._is_begun:
             return ""
@@ -52,7 +52,7 @@ class LogMarker:
         return ""
 
     def forgotten(self, term: int, voted_term: int) -> str:
-        """What is wrong with a log that is in this term, and voted last in that one; "" if nothing is."""
+        """Describe what a log in this term, which last voted in that one, has lost; "" if nothing."""
         if (term, voted_term) >= self._terms or not self.is_of_several:
             return ""
         if term == self._terms[0]:
@@ -73,14 +73,14 @@ class LogMarker:
             self._write()
 
     def set_servers(self, count: int) -> None:
-        """So many servers belong to the quorum."""
+        """Note the number of servers in the quorum."""
         if count != self._servers:
             self._servers = count
             if self._is_begun:
                 self._write()
 
     def forget(self) -> None:
-        """What is left of the log was put aside."""
+        """Forget the log, whose rest was put aside."""
         self._is_begun = self._is_open = self._is_marked = False
         self._terms = (0, 0)
         self._path.unlink(missing_ok=True)

@@ -318,7 +318,7 @@ class Raft:
         self.observer.configuration_changed()
 
     def discard_unstored(self) -> None:
-        """Give up own entries that could not be stored, and that nobody else was sent."""
+        """Discard own entries that could not be stored and were sent to no other server."""
         self.persistence.discard()
         self.configurations.truncated(self.log.last_index + 1)
 
@@ -362,11 +362,11 @@ class Raft:
                 finished(why)
 
     def _forget_waiting(self, after: int) -> list[Finished]:
-        """Who waits for entries after this index: they may be committed later, or never."""
+        """Remove and return the callbacks of entries after this index: they may be committed later, or never."""
         return [self.waiting.pop(index) for index in sorted(self.waiting) if index > after]
 
     def commit(self, index: int) -> None:
-        """Everything up to `index` is committed."""
+        """Commit all entries up to `index`."""
         assert index <= self.log.last_index, f"{index} is not in the log"
         if index <= self.commit_index:
             return

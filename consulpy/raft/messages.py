@@ -50,7 +50,7 @@ class LogEntry(Record):
 
 
 class Request(Record):
-    """What all requests share: the number of their type on the wire."""
+    """Base of all requests: the number of their type on the wire."""
 
     __slots__ = ()
 
@@ -222,7 +222,7 @@ def decode_request(kind: int, raw: Any) -> Request:
 
 
 def sender_of(request: Request) -> str:
-    """The address of who sent a request, as it says."""
+    """The sender's address, as the request has it."""
     return str(getattr(request, "leader", "") or getattr(request, "candidate", "") or getattr(request, "addr", ""))
 
 
@@ -255,7 +255,7 @@ def is_version_supported(version: int) -> bool:
 
 @dataclass(slots=True)
 class PeerState(Record):
-    """What a voter says before an election: its leader ("" for none) and the end of its log (`Status.RaftStats`)."""
+    """A voter's reply before an election: its leader ("" for none) and the end of its log (`Status.RaftStats`)."""
 
     leader: str = ""
     last_log_index: int = go(default=0)

@@ -12,8 +12,8 @@ LIMIT: Final = 4096
 class OwnCommands:
     """The commands that were proposed here and not applied yet.
 
-    Only plain writes of keys: of these the decoded form is equal to what was encoded, whoever made it, and applying
-    does not keep it.
+    Only plain writes of keys: of these the decoded form is equal to what was encoded, whichever version made it, and
+    applying does not keep it.
     """
 
     def __init__(self) -> None:

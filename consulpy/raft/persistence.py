@@ -1,4 +1,4 @@
-"""What must be durable before something is said: updates go to storage one at a time, and actions wait for theirs.
+"""Durability before effects: updates go to storage one at a time, and actions wait for theirs.
 
 While one update is being written, all that comes goes together into the next one (group commit).
 """
@@ -88,7 +88,7 @@ class Persistence:
         self.durable_index = 0
 
     def discard(self) -> None:
-        """Give up the entries that are not durable, here and in what would be stored. Nobody else may have them."""
+        """Discard the entries that are not durable, here and in pending updates. No other server may have them."""
         self._log.truncate(self.durable_index + 1)
         for update in (self._current, self._next):
             if update is not None:

@@ -29,7 +29,7 @@ _NEWER: Final = ("wal", "wal-meta.db")
 
 @dataclass(slots=True)
 class RealServer:
-    """What was found. `records`: of the snapshot, if there is one."""
+    """Contents of a real server's files. `records`: of the snapshot, if there is one."""
 
     hard_state: HardState
     snapshot: SnapshotMeta | None

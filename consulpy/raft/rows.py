@@ -1,4 +1,4 @@
-"""How entries and metadata stand in the rows of the log file (`consulpy.raft.disk`)."""
+"""Encoding of entries and metadata in the rows of the log file (`consulpy.raft.disk`)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -17,7 +17,7 @@ _ROW_ENTRIES: Final = 512
 
 
 def pack_meta(meta: SnapshotMeta) -> bytes:
-    """What a snapshot contains, as it is stored."""
+    """Encode a snapshot's metadata as it is stored."""
     return pack([meta.index, meta.term, meta.configuration.pack(), meta.configuration_index])
 
 

@@ -1,4 +1,4 @@
-"""What the parts of `machine.Raft` know of it and of each other: the server's shared state, and its term of office."""
+"""Shared state of the parts of `machine.Raft`, and its term of office."""
 
 from collections.abc import Callable
 from random import Random
@@ -57,7 +57,7 @@ class TermOfOffice(Protocol):
         """Its first own entry."""
 
     def verify(self, finished: Finished) -> None:
-        """Confirm with a majority that nobody else leads; `finished(None)`, or an exception."""
+        """Confirm with a majority that there is no other leader; `finished(None)`, or an exception."""
 
 
 class TermChecker(Protocol):
@@ -139,7 +139,7 @@ class RaftServer(Protocol):
 
     @property
     def applying(self) -> Applier:
-        """What brings committed entries into the state."""
+        """The part that applies committed entries to the state."""
 
     @property
     def known_leader(self) -> str:
@@ -191,7 +191,7 @@ class RaftServer(Protocol):
         """Take office: this term's election was won."""
 
     def commit(self, index: int) -> None:
-        """Everything up to `index` is committed."""
+        """Commit all entries up to `index`."""
 
     def halt(self, why: str) -> None:
         """Take no part in elections any more; the data stay."""

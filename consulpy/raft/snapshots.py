@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 #: Entries for each row of the state that a snapshot is worth.
 ENTRIES_PER_ROW: Final = 8
-#: So many times as many entries as make a snapshot are not left until the next look.
+#: A snapshot is taken at once, without waiting for the next look, at this multiple of the usual number of entries.
 HURRY: Final = 2
 
 
 class Snapshots:
-    """All that concerns snapshots on one server."""
+    """Snapshots of one server: taking, sending, installing."""
 
     def __init__(self, raft: "RaftServer") -> None:
         self._raft = raft
@@ -54,7 +54,7 @@ class Snapshots:
 
     @property
     def _threshold(self) -> int:
-        """What a write costs must not grow with the state, which goes into every snapshot."""
+        """Entries that make a snapshot. It grows with the state, so that the cost of a write does not."""
         return max(self._raft.settings.snapshot_threshold, ENTRIES_PER_ROW * self._raft.state_machine.rows)
 
     def applied(self) -> None:

@@ -1,4 +1,4 @@
-"""What committed commands change: the `Store`. Real servers do the same with the same entries, index by index.
+"""The state machine of committed commands: the `Store`. Real servers do the same with the same entries, index by index.
 
 A command that only newer or differently configured servers know must not be passed over, or this server's state would
 silently differ: it raises `UnknownCommand`, unless its type says that it may be ignored.

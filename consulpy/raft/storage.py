@@ -1,4 +1,4 @@
-"""What a server stores, as the machine asks for it; `persistence.py` decides what waits for it.
+"""Interface of a server's storage, as the machine calls it; `persistence.py` decides what waits for it.
 
 Writes happen in the order in which they are asked for, one at a time. A crash may lose what was not reported as done,
 but never part of one update.
@@ -17,7 +17,7 @@ Done = Callable[[Exception | None], None]
 
 @dataclass(slots=True, frozen=True)
 class HardState:
-    """The current term, and for whom this server voted in which term."""
+    """The current term, and the last vote with its term."""
 
     term: int = 0
     voted_term: int = 0
@@ -26,7 +26,7 @@ class HardState:
 
 @dataclass(slots=True, frozen=True)
 class SnapshotMeta:
-    """What a snapshot of the state contains: everything up to `index`, and the configuration of that moment."""
+    """Contents of a snapshot of the state: everything up to `index`, and the configuration of that moment."""
 
     index: int
     term: int
@@ -49,7 +49,7 @@ class Update:
     confirmed: tuple[int, int] | None = None
 
     def is_one_row(self, rows: int) -> bool:
-        """Whether the entries, which make so many rows, are all that there is to write."""
+        """Whether the entries, which are encoded as `rows` rows, are all that there is to write."""
         return (
             rows == 1
             and self.hard_state is None
@@ -66,7 +66,7 @@ class Update:
 
 @dataclass(slots=True)
 class StoredState:
-    """What is found at the start. `entries`: all that are stored, in order; `state`: of the newest snapshot.
+    """The stored state at the start. `entries`: all that are stored, in order; `state`: of the newest snapshot.
 
     `unconfirmed`: index and term of the newest snapshot that was put in the place of entries, unless it was confirmed.
     """
@@ -106,7 +106,7 @@ class Storage(Protocol):
     """Where everything durable is. The callbacks come in the machine's thread, at once or later."""
 
     def load(self) -> StoredState:
-        """What is stored."""
+        """The stored state."""
 
     def write(self, update: Update, done: Done) -> None:
         """Make an update durable."""

@@ -33,7 +33,7 @@ class StoreStorage:
         self._run = run
         self._hand_back = hand_back
         self._call = call or self._run_and_hand_back
-        #: The snapshot that is being stored, and who waits for it.
+        #: The snapshot that is being stored, and its callback.
         self._compaction: tuple[Compaction, Done] | None = None
 
     def load(self) -> StoredState:

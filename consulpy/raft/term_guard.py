@@ -1,7 +1,7 @@
 """Terms that no elections lead to are refused: taken over, they would leave no room for another election, ever.
 
 A term is a number of 64 bits that every server takes over from any other. Real servers take each; after the last one
-follows 0, which nobody votes in.
+follows 0, in which there are no votes.
 """
 
 from typing import TYPE_CHECKING, Final

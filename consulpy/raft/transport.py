@@ -134,7 +134,7 @@ class StateSender:
             self._snapshot.read(self._found)
 
     def stopProducing(self) -> None:
-        """The connection is gone; whoever waits for the answer hears it."""
+        """The connection is lost; callbacks of pending calls get the error."""
         self._is_stopped = True
 
     def _found(self, piece: bytes | Exception) -> None:

@@ -40,7 +40,7 @@ class Unconfirmed:
         return max(self.position, (self._raft.log.last_term, self._raft.log.last_index))
 
     def committed(self, index: int) -> None:
-        """Everything up to `index` is committed, so what came before it is as well."""
+        """Entries up to `index` are committed, hence those before it as well."""
         if (self._raft.log.term(index) or 0, index) > self.position:
             self._raft.persistence.confirm(self.position[1], self.position[0])
             self.position = (0, 0)

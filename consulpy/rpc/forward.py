@@ -78,7 +78,7 @@ class LeaderForwarder:
     async def _call(
         self, server: "Server", method: Method, request: Record, body: bytes, failed: RPCError | None = None
     ) -> Any:
-        """Call until there is a leader who answers. `failed`: why the first call did not succeed."""
+        """Call until a leader answers. `failed`: the error of the first call."""
         first_s = self._clock.seconds()
         if failed is not None:
             await self._pause()

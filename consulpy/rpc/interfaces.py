@@ -1,4 +1,4 @@
-"""What `Server` needs of the leader, the disk and other datacenters, which are layers above it."""
+"""Interfaces of the layers above `Server`: the leader, the disk and other datacenters."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 

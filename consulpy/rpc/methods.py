@@ -15,7 +15,7 @@ from consulpy.codec.record import Record
 
 
 class Kind(Enum):
-    """How the server treats a method."""
+    """Kind of a method: where it is served, and whether it may block."""
 
     READ = "read"
     WRITE = "write"

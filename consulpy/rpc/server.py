@@ -106,7 +106,7 @@ class Server:
         self._set_defaults()
 
     def _set_defaults(self) -> None:
-        """What the server's parts set after the construction, as the configuration says: off until then."""
+        """Settings that the agent replaces after the construction, as the configuration says: off until then."""
         #: Session TTLs, on the leader.
         self.sessions: SessionTimes | None = None
         #: The newest index of the leader's answers to stale reads that were forwarded to it.
@@ -253,7 +253,7 @@ class Server:
         return (is_entry or method.name == INTENTION_WRITE) and self.authority is not None
 
     def _serve_or_forward(self, method: Method, request: Record) -> "Deferred[Any]":
-        """What belongs to the primary datacenter is answered there."""
+        """Forward calls that belong to the primary datacenter to it, serve the others."""
         home = home_of(self, method, request)
         return self._forward(home, method, moved(request, home)) if home else self._serve_here(method, request)
 

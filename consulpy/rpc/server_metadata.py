@@ -204,7 +204,7 @@ class AgentSettings(Protocol):
 
     @property
     def advertise_reconnect_timeout_s(self) -> float:
-        """How long after its failure the others forget this member; 0: after their own time."""
+        """Seconds after which other members forget this one when it has failed; 0: their own setting."""
 
     @property
     def acl(self) -> AclSettings:

@@ -21,9 +21,9 @@ class Verdict(Enum):
     """Result of the vote for the local member."""
 
     KEEP = "the name is ours"
-    YIELD = "the name is somebody else's"
+    YIELD = "the name is another member's"
     #: Real Serf yields as well; then two members alone with each other would both shut down.
-    NO_ANSWER = "nobody answered"
+    NO_ANSWER = "no member answered"
 
 
 def packed_address(address: str) -> bytes:

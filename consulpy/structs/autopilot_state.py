@@ -17,7 +17,7 @@ _NODE_STATUSES = {0: "unknown", 1: "alive", 2: "unknown", 3: "left", 4: "failed"
 
 @dataclass(slots=True)
 class ServerFacts(Record):
-    """Who a server is."""
+    """Identity of a server."""
 
     id: str = go("ID", default="")
     name: str = ""
@@ -32,7 +32,7 @@ class ServerFacts(Record):
 
 @dataclass(slots=True)
 class ServerStats(Record):
-    """What it last told of its log. `last_contact` in ns."""
+    """The server's last report of its log. `last_contact` in ns."""
 
     last_contact: int = 0
     last_term: int = 0

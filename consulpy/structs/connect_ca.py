@@ -130,7 +130,7 @@ class CAConfiguration(Record):
 
 @dataclass(slots=True)
 class CAProviderState(Record):
-    """What the built-in provider keeps for one configuration: the private key of the CA, its root.
+    """State of the built-in provider for one configuration: the private key of the CA, its root.
 
     `intermediate_cert`: in a secondary datacenter, the certificate of that key.
     """

@@ -14,7 +14,7 @@ from consulpy.structs.service import NodeService
 
 @dataclass(slots=True)
 class CheckType(Record):
-    """How a check is run. Durations in ns; exactly one of the kinds below is used (`kind`)."""
+    """Settings of a check. Durations in ns; exactly one of the kinds below is used (`kind`)."""
 
     check_id: str = go("CheckID", default="")
     name: str = ""

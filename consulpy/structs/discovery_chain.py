@@ -42,7 +42,7 @@ class ChainFailover(Record):
 
 @dataclass(slots=True)
 class ChainResolver(Record):
-    """How instances of a target are reached. `connect_timeout` in ns; `target`: its id."""
+    """Resolver node of a chain. `connect_timeout` in ns; `target`: its id."""
 
     connect_timeout: int = go(omit_empty=True, json_as=format_duration_ns, default=0)
     default: bool = go(omit_empty=True, default=False)

@@ -111,7 +111,7 @@ def decode_any_entry(kind: str, raw: Any) -> Any:
 
 
 def newer_errors(entry: NewerEntry) -> Iterator[str]:
-    """What is wrong with an entry, and what it asks for that is not done here."""
+    """Errors of an entry, and its settings that are not supported here."""
     kind = NEWER_KINDS[entry.kind]
     for name in kind.required:
         if not entry.body.get(name):

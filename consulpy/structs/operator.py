@@ -95,7 +95,7 @@ class TransferLeaderReply(Record):
 
 @dataclass(slots=True)
 class ServerHealth(Record):
-    """How one server does. `last_contact` in ns; `serf_status` as in `consulpy.serf.members.Status`."""
+    """Health of one server. `last_contact` in ns; `serf_status` as in `consulpy.serf.members.Status`."""
 
     id: str = go("ID", default="")
     name: str = ""

@@ -1,4 +1,4 @@
-"""What an agent's local state asks of the checks that run (`consulpy.checks`), which it does not import."""
+"""Interface of a running check (`consulpy.checks`) for the local state, which does not import it."""
 
 from collections.abc import Callable
 from typing import Protocol

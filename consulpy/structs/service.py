@@ -29,7 +29,7 @@ class Weights(Record):
 
 @dataclass(slots=True)
 class MeshGateway(Record):
-    """How a proxy uses mesh gateways."""
+    """Mesh gateway settings of a proxy."""
 
     mode: str = go(omit_empty=True, default="")
 

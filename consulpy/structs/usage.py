@@ -12,7 +12,7 @@ from consulpy.structs.service import NodeService
 CONNECT_NATIVE = "connect-native"
 #: Kinds of instances that belong to the mesh; the text of a service's `Kind`, or native.
 CONNECT_KINDS = (CONNECT_NATIVE, "connect-proxy", "ingress-gateway", "mesh-gateway", "terminating-gateway")
-#: The servers' own service, which nobody pays for.
+#: The servers' own service, which is not counted as usage.
 SERVERS = "consul"
 
 

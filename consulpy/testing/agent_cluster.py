@@ -35,7 +35,7 @@ class ClusterMember(Consul):
         return self.member.name
 
     def crash(self) -> None:
-        """End it at once, as a killed process; nobody is told."""
+        """End it at once, as a killed process: without a leave."""
         self.member.crash()
 
     def restart(self) -> None:

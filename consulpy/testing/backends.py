@@ -1,4 +1,4 @@
-"""What is behind the `consul` of a test: an agent in this process, or one that is asked over HTTP."""
+"""Backends of the `consul` of a test: an agent in this process, or one that is reached over HTTP."""
 
 import asyncio
 import http.client
@@ -107,7 +107,7 @@ class InProcess:
 
     @property
     def loop(self) -> "ReactorLoop":
-        """How the code that runs here waits for the agent."""
+        """Runs coroutines for callers in this thread."""
         from consulpy.testing.reactors import loop_of
 
         return loop_of(self._reactor)

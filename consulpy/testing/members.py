@@ -57,7 +57,7 @@ class Member(Backend, Protocol):
         """The addresses at which other agents reach it."""
 
     def log(self) -> str:
-        """What it has logged, where that is known."""
+        """Its log lines, where they are known."""
 
 
 class InProcessMember(InProcess):

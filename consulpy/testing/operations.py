@@ -1,4 +1,4 @@
-"""What a test does with an agent, as coroutines over one way to send it requests: in process, or over HTTP."""
+"""Operations of a test on an agent: coroutines over one way to send requests, in process or over HTTP."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping

@@ -24,7 +24,7 @@ _MARK_NAMES: Final = ("datacenter", "config", "port")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What `@pytest.mark.consul` asks for."""
+    """Arguments of `@pytest.mark.consul`."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
 

@@ -118,7 +118,7 @@ def reactor_loop() -> ReactorLoop:
 
 
 def loop_of(reactor: Any) -> ReactorLoop:
-    """How code that runs here waits for `reactor`."""
+    """A runner of coroutines for code in this thread, on `reactor`."""
     if _own is not None and reactor is _own.reactor:
         return _Threaded(reactor)
     plugin = _pytest_twisted()

@@ -1,4 +1,4 @@
-"""What the report of a failed test says about its agents: their logs, and why members are not alive."""
+"""Report sections of a failed test about its agents: their logs, and why members are not alive."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping

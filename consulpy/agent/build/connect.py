@@ -50,7 +50,7 @@ def authority(config: RuntimeConfig, server: Server) -> Authority:
 
 
 def tls_of_servers(config: RuntimeConfig, tls: Tls) -> TlsOfServers:
-    """What agents that get a certificate are told of TLS."""
+    """TLS settings that servers send to agents which get their certificate by auto-encrypt."""
     return TlsOfServers(tls.manual_authorities, tls.settings.verify_server_hostname, config.domain)
 
 

@@ -70,7 +70,7 @@ class QuorumPeers:
         return [info for info, member in self._members() if member.status is Status.ALIVE]
 
     def _info(self, server: RaftServer) -> ServerInfo:
-        """How to call a server: the address in gossip, else that of the Raft configuration.
+        """The address of a server for RPC: the one in gossip, else that of the Raft configuration.
 
         Of two living members with its id, one of which is a copy, the one at the configured address.
         """

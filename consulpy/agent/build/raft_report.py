@@ -41,7 +41,7 @@ def raft_stats(raft: Raft) -> dict[str, str]:
 
 
 def server_health(seen: SeenServer, server: Server, leader_id: str, to_wall_s: float) -> ServerHealth:
-    """What autopilot knows of `server`. `to_wall_s`: seconds from the monotonic clock's time to wall time."""
+    """Autopilot's record of `server`. `to_wall_s`: seconds from the monotonic clock's time to wall time."""
     stats = seen.stats or RaftStats()
     return ServerHealth(
         id=server.id,

@@ -1,4 +1,4 @@
-"""What an agent is in its datacenter, a server or a client of servers: the parts that differ."""
+"""Interface of the two roles of an agent, server and client: the parts that differ between them."""
 
 from collections.abc import Callable
 from dataclasses import field

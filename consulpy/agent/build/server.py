@@ -133,7 +133,7 @@ def server_role(
 
 
 def _apply_settings(server: Server, config: RuntimeConfig, reactor: Any) -> None:
-    """What the configuration says of access control, intentions, limits and the certificate authority."""
+    """Set access control, intentions, limits and the certificate authority as the configuration says."""
     server.default_intention_policy = config.default_intention_policy
     server.request_limits = request_limits(config, reactor, server)
     server.review_token = _review_token

@@ -1,4 +1,4 @@
-"""What a server takes over as it starts: a real server's Raft log, and an operator's `peers.json`."""
+"""Takes over, at the start, a real server's Raft log and an operator's `peers.json`."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from consulpy.diagnosis.target import Own, TargetDiagnosis
 from consulpy.errors import ConfigError
 from consulpy.memberlist.machine import Memberlist
 from consulpy.memberlist.member import Address
-from consulpy.memberlist.transport import AskingTransport
+from consulpy.memberlist.transport import ClientTransport
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
 
@@ -45,7 +45,7 @@ def moment(clock: Clock) -> Callable[[float], str]:
 
 
 def own_side(serf: Serf, datacenter: str) -> Own:
-    """What a join into `serf`'s pool would bring together with the target."""
+    """The local side of a join into `serf`'s pool, for comparison with the target."""
     living = [member for member in serf.members.values() if member.status is Status.ALIVE]
     leaders = [member.name for member in living if "bootstrap" in member.tags]
     return Own(serf.local_name, datacenter, dict(serf.members), leaders)
@@ -72,7 +72,7 @@ async def explain_target(reactor: Any, serf: Serf, datacenter: str, address: str
 
 
 async def _explain(reactor: Any, memberlist: Memberlist, own: Own, target: Address) -> Verdict:
-    transport = AskingTransport(reactor, "::" if ":" in target[0] else "")
+    transport = ClientTransport(reactor, "::" if ":" in target[0] else "")
     transport.startService()
     try:
         observer = Memberlist.observer(memberlist.config, reactor, Random(), transport)
@@ -111,7 +111,7 @@ class AgentDiagnosis:
         return await next((each for each in found if each.knows(name)), found[0]).explain(name)
 
     async def target(self, address: str) -> list[Finding]:
-        """What a join to `address` would find."""
+        """Findings about a join to `address`."""
         agent = self._agent
         check = explain_target(self._reactor, agent.lan, agent.datacenter, address, agent.config.ports.serf_lan)
         return await self.within(f"join {address}", self._one(f"join {address}", check))

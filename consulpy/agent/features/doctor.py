@@ -83,7 +83,7 @@ class MembersCheck:
         return self._living if len(self._living) <= MEMBERS_MAX else rng.sample(self._living, MEMBERS_MAX)
 
     async def verdict(self, check: str, member: Member) -> list[Finding]:
-        """What `why` says; of a member that is well for it, whether large datagrams pass too."""
+        """The verdict of `why`; for a member without a fault, whether large datagrams pass too."""
         verdict, report = await self._diagnosis.examine(member.name, watch_self=False)
         if verdict.cause in (Cause.HEALTHY, Cause.SELF_SLOW) and report is not None and report.only_large_lost:
             where = f"{member.address}:{member.port}"
@@ -114,7 +114,7 @@ class MembersCheck:
         return Finding(name, "fail", Cause.WRONG_ADVERTISE, text, "set advertise_addr to an address of this host")
 
     async def refusals(self) -> list[Finding]:
-        """Who was refused in the last 10 minutes, each cause and peer once."""
+        """Peers that were refused in the last 10 minutes, each cause and peer once."""
         now_s, shown = self._reactor.seconds(), moment(self._reactor)
         recent: dict[tuple[str, str], Refusal] = {}
         for refusal in self._serf.memberlist.evidence.refusals:
@@ -141,7 +141,7 @@ class MembersCheck:
         ]
 
     def _shared_ids(self) -> list[Finding]:
-        """Living members with one node id: agents of a cloned image that joined together, when nobody held it yet.
+        """Living members with one node id: agents of a cloned image that joined together, before a member held it.
 
         A member that was renamed a moment ago is none: it has its address still.
         """

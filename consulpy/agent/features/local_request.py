@@ -148,7 +148,7 @@ class _Client:
 
 
 class _Received:
-    """What `http.client` reads a response from."""
+    """A response's bytes in the form of a socket, from which `http.client` reads."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -36,7 +36,7 @@ _HOPELESS: Final = frozenset(
 
 @dataclass(slots=True)
 class JoinStatus:
-    """How the joins of a pool went so far."""
+    """State of the joins of a pool."""
 
     attempts: int = 0
     worked: bool = False

@@ -34,7 +34,7 @@ _EMPTY: Final = b"\x80"
 
 @dataclass(slots=True)
 class _Reply:
-    """What one server said: its leader's address (perhaps none), or what is wrong with it."""
+    """Reply of one server: its leader's address (may be empty), or the error."""
 
     server: ServerInfo
     leader: str | None
@@ -143,7 +143,7 @@ class ServersCheck:
 
 
 def tls_cause(error: str, uses_tls: bool, has_certificate: bool) -> tuple[Cause, str]:
-    """What the text of a failed call says about TLS. `uses_tls`: we called with TLS."""
+    """The TLS fault that the text of a failed call points to. `uses_tls`: the call was made with TLS."""
     text = error.lower()
     if re.search(r"expired|not yet valid", text):
         return Cause.TLS_EXPIRED, "a certificate is out of date, or not valid yet"

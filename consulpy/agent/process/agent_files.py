@@ -1,4 +1,4 @@
-"""What an agent writes for its operator while it runs: the pid file, the log file and syslog."""
+"""Files and log targets of a running agent: the pid file, the log file and syslog."""
 
 from collections.abc import Callable
 

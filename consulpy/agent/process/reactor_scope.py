@@ -23,7 +23,7 @@ from consulpy.log import current_node
 #: Recorded timers beyond which those that are over are forgotten.
 _TIMERS_KEPT: Final = 64
 #: Interval in which ended child processes are looked for, in seconds: in a program without Twisted's signal handlers
-#: nobody else does.
+#: they are not reaped otherwise.
 _REAP_INTERVAL_S: Final = 0.02
 #: Looks at a killed process before it is left to its parent's end.
 _REAP_TRIES: Final = 50

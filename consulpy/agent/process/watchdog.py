@@ -124,7 +124,7 @@ class Watchdog:
         self._warn(text + (f" ({others} more since the last such line)" if others else ""))
 
     def _waits(self, since_s: float, cpu_since_s: float) -> str:
-        """What the log says if the thread was mostly without a processor; times are of the moment `expired` ran."""
+        """Log text for a turn in which the thread mostly had no processor; times are as of when `expired` ran."""
         rest_s, cpu_s = self._seconds() - since_s, self._cpu_seconds() - cpu_since_s
         if rest_s < _LONG_S or cpu_s > rest_s / 2:
             return ""

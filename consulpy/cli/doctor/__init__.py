@@ -20,7 +20,7 @@ from consulpy.gocompat.flag import Flag
 AGENT_S: Final = 4.2
 #: An agent that does not say what it is within this is stuck.
 FROZEN_S: Final = 3.0
-#: Answers that take longer than this, in seconds, so many times of so many, come from an agent that runs late.
+#: An agent runs late if `SLOW_ANSWERS` of `ANSWERS` answers take longer than this, in seconds.
 SLOW_S: Final = 0.5
 SLOW_ANSWERS: Final = 2
 ANSWERS: Final = 3
@@ -78,7 +78,7 @@ def examine(given: Invocation, target: str) -> list[dict[str, Any]]:
 
 
 def _answer_time_s(given: Invocation) -> float:
-    """How long the agent takes for a small answer; infinite for none."""
+    """Seconds until the agent answers a small request; infinite for no answer."""
     from consulpy.client import Client
 
     began_s = _now_s()

@@ -1,4 +1,4 @@
-"""What can be seen of a host whose agent does not run: who holds an agent's ports, and which addresses there are."""
+"""Facts of a host whose agent does not run: programs that hold an agent's ports, and the host's addresses."""
 
 import errno
 import ipaddress
@@ -75,7 +75,7 @@ def _holders(inodes: dict[_Place, set[str]]) -> dict[_Place, str]:
             if held:
                 name = (process / "comm").read_text().strip()
                 holders.update(dict.fromkeys(held, f"{name} (process {process.name})"))
-        except OSError:  # it has ended, or is somebody else's
+        except OSError:  # it has ended, or is another user's
             continue
     return holders
 

@@ -7,14 +7,14 @@ from consulpy.diagnosis.causes import Cause, Finding, Verdict
 
 
 def target_findings(address: str, limit_s: float) -> list[Finding]:
-    """What a join to `address` would find, as far as it can be seen without an agent."""
+    """Findings about a join to `address`, as far as they can be made without an agent."""
     from twisted.internet import reactor  # noqa: TID251 - this process is no agent
     from twisted.internet.defer import Deferred
 
     from consulpy.agent.features.diagnosis import explain_target
     from consulpy.agent.process.monotonic import use_monotonic_time
     from consulpy.memberlist.config import MemberlistConfig
-    from consulpy.memberlist.transport import AskingTransport
+    from consulpy.memberlist.transport import ClientTransport
     from consulpy.serf.config import SerfConfig
     from consulpy.serf.machine import Serf
 
@@ -24,7 +24,7 @@ def target_findings(address: str, limit_s: float) -> list[Finding]:
 
     def begin() -> None:
         config = MemberlistConfig.lan(name="", advertise=("", 0))  # it never starts, and so is no member
-        serf = Serf(SerfConfig(tags={}), config, running, Random(), AskingTransport(running, ""), lambda _event: None)
+        serf = Serf(SerfConfig(tags={}), config, running, Random(), ClientTransport(running, ""), lambda _event: None)
         verdict: Deferred[Verdict] = Deferred.fromCoroutine(explain_target(running, serf, "", address, 8301))
         verdict.addTimeout(limit_s, running)
         verdict.addCallbacks(lambda good: found.append(Finding.of(f"join {address}", good)), failed)

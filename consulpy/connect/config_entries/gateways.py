@@ -1,4 +1,4 @@
-"""What ingress-gateway and terminating-gateway may say."""
+"""Validation of ingress-gateway and terminating-gateway."""
 
 from collections.abc import Iterator
 from typing import Final

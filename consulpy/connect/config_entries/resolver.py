@@ -1,4 +1,4 @@
-"""What a service-resolver may say."""
+"""Validation of service-resolver."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a service-router may say."""
+"""Validation of service-router."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a config entry may say. The order of the checks and every text are those of Consul 1.8.7."""
+"""Validation of config entries. The order of the checks and every text are those of Consul 1.8.7."""
 
 from collections.abc import Iterator
 from typing import Any, Final

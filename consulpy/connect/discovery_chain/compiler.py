@@ -262,7 +262,7 @@ class _Compiler:
                 )
 
     def _mode_of(self, target: ChainTarget) -> str:
-        """How the proxy goes to this target through gateways: only to another datacenter than its own."""
+        """Mode of mesh gateways for this target; only targets in another datacenter have one."""
         if target.datacenter == self._query.used_in or target.external:
             return ""
         defaults, proxies = self._find(SERVICE_DEFAULTS, target.service), self._find(PROXY_DEFAULTS, GLOBAL)

@@ -1,4 +1,4 @@
-"""What a discovery chain is compiled from, and for whom."""
+"""Request for a discovery chain: the config entries and the proxy that it is compiled for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class GraphError(RPCError):
 
 @dataclass(frozen=True, slots=True)
 class ChainQuery:
-    """Which chain, and for whom.
+    """Selects a chain and the proxy that it is for.
 
     `datacenter`: where the chain's targets are unless it says otherwise. `used_in`: the datacenter of the proxy.
     `trust_domain`: for server names. `mesh_gateway_mode`, `protocol`, `connect_timeout_ns`: used instead of the

@@ -37,7 +37,7 @@ def _klein() -> Any:
 
 
 class _Handlers:
-    """What the routes call for one agent; Klein passes it to them."""
+    """The handlers of one agent's routes; Klein passes this to them."""
 
     def __init__(
         self, respond: Respond, not_found: Callable[[Any], bytes], redirect: Callable[[Any, str], bytes]

@@ -49,7 +49,7 @@ class HttpFactory(HTTPFactory):
         self.connections_per_client = connections_per_client
         self.dispatcher = dispatcher or Dispatcher(None, None, None, reactor.seconds)
         self.seconds = reactor.seconds
-        #: Stores large bodies, so many at present.
+        #: Runs jobs that store large bodies; `uploads`: bodies that are being stored now.
         self.in_thread = in_thread
         self.uploads = 0
         #: Timeouts of connections without a channel.

@@ -93,7 +93,7 @@ class ApiRequest(Request):
         return self._upload.finish()
 
     def _count_upload(self) -> None:
-        """Large bodies come before it is known whether the client may send them: so many of them fill no disk."""
+        """Large bodies come before the client's rights are known: a limit keeps them from filling the disk."""
         factory = self.channel.factory
         if factory.uploads >= UPLOADS_MAX:
             text = f"More than {UPLOADS_MAX} snapshots are being received, try again later."

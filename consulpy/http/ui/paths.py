@@ -16,7 +16,7 @@ ROBOTS: Final = "robots.txt"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a path asks for. `name`: of a file below the folder of the page.
+    """The file or view that a path means. `name`: of a file below the folder of the page.
 
     `is_pinned`: the address has the version of the files in it, so its content never changes. `or_index`: the page
     stands for a file that is not there.
@@ -28,7 +28,7 @@ class Wanted:
 
 
 def wanted(path: str, content_path: str, version: str = "") -> Wanted | None:
-    """What `path` (decoded) asks for; None: it is not the page's. `content_path`: begins and ends with a slash.
+    """Parse a decoded path; None: not one of the page. `content_path`: begins and ends with a slash.
 
     `version`: of all files, as it stands in addresses under `assets/`; "": they have none.
     """

@@ -189,7 +189,7 @@ def service_config(authorizer: Authorizer, _server: "Server", request: ServiceCo
 
 
 def discovery_chain(authorizer: Authorizer, server: "Server", request: ChainRequest) -> None:
-    """DiscoveryChain.Get; where Connect is off it says so to everybody."""
+    """DiscoveryChain.Get; where Connect is off it returns that error to every client."""
     if server.authority is not None:
         require(authorizer, "service", request.name, READ)
 

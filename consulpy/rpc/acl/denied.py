@@ -42,7 +42,7 @@ class RemoteDenied(RPCError):
 
 
 def details_of(error: BaseException) -> dict[str, str]:
-    """What the body of an error response says of a refusal; empty for other errors."""
+    """The missing right in the body of an error response; empty for other errors."""
     if isinstance(error, Denied | RemoteDenied):
         return {"Accessor": error.accessor, "Missing": error.missing}
     return {}

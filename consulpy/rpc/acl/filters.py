@@ -1,4 +1,4 @@
-"""What a reply loses that its reader may not see, by the type of the reply.
+"""Filters of replies by the reader's rights, one for each type of reply.
 
 Rows are shared with the store and with other readers: a filter makes new lists and changes no row. What may be seen as
 a whole is passed on as it is. Source: docs/wire/acl.md sections 6 and 7.
@@ -30,12 +30,12 @@ _Reply = TypeVar("_Reply")
 #: `filter(rights, reply)`: the reply with what may be seen.
 _Filter = Callable[["_Rights", Any], Any]
 
-#: Kinds of config entries that everybody may read.
+#: Kinds of config entries that every token may read.
 _OPEN_KINDS: Final = frozenset({"proxy-defaults"})
 
 
 class _Rights:
-    """What one authorizer lets be seen of a reply, and whether it took anything away (`has_removed`)."""
+    """One authorizer's view of a reply, and whether anything was removed (`has_removed`)."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self.authorizer = authorizer
@@ -254,7 +254,7 @@ def visible_queries(authorizer: Authorizer, queries: list[PreparedQuery] | None)
 
 def _queries(rights: _Rights, reply: QueriesReply) -> QueriesReply:
     queries = visible_queries(rights.authorizer, reply.queries)
-    # Those without a name are hidden from everybody but management: they do not count as removed.
+    # Those without a name are visible to management only: they do not count as removed.
     named = [sum(query_prefix(query) is not None for query in rows or ()) for rows in (reply.queries, queries)]
     rights.has_removed |= named[0] != named[1]
     return dataclasses.replace(reply, queries=queries)

@@ -134,7 +134,7 @@ class Guard:
             raise _explained(error, self.resolve(token_of(request)).token, method.name) from None
         meta = getattr(shown, "meta", None)
         if meta is not None and meta.results_filtered_by_acls and token_of(request) in ("", ANONYMOUS_SECRET):
-            meta.results_filtered_by_acls = False  # who shows no token does not learn that there is more
+            meta.results_filtered_by_acls = False  # without a token a client does not learn that there is more
         return shown
 
 
@@ -146,7 +146,7 @@ def _access(method: Method) -> Access:
 
 
 def _explained(error: Denied, token: Token, what: str) -> RPCError:
-    """The refusal, with whose token it was; secrets are never shown."""
+    """The refusal, with the token's accessor; secrets are never shown."""
     error.accessor = token.accessor_id
     _log.debug(
         "{method} refused: the token with accessor {accessor} lacks {missing}",

@@ -15,7 +15,7 @@ from consulpy.rpc.methods import Method
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import Token
 
-#: Has the tokens of a call read, whose rights are asked for right afterwards: (server, name of the method, request).
+#: Loads the tokens of a call, before its rights are checked: (server, name of the method, request).
 #: None: they are known. The result never fails and may be cancelled.
 Prepare = Callable[[Any, str, Record], "Deferred[None] | None"]
 

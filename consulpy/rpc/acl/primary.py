@@ -1,4 +1,4 @@
-"""What belongs to the primary datacenter: policies, roles and global tokens are written there, and copied by others.
+"""Forwarding to the primary datacenter: policies, roles and global tokens are written there, and copied by others.
 
 A local token is known in its own datacenter only: calls that go elsewhere go without it.
 Source: docs/wire/acl.md section 15.

@@ -1,4 +1,4 @@
-"""What may be seen of prepared queries and of what they find (docs/wire/acl.md section 6)."""
+"""Filters of prepared queries and of their results (docs/wire/acl.md section 6)."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def got(authorizer: Authorizer, _server: "Server", _request: QueryGetRequest, reply: QueriesReply) -> QueriesReply:
-    """PreparedQuery.Get: who knows the id of one without a name may see it."""
+    """PreparedQuery.Get: a query without a name is visible to clients that know its id."""
     return dataclasses.replace(reply, queries=[_seen(authorizer, query) for query in reply.queries or ()])
 
 

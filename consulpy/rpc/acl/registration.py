@@ -1,4 +1,4 @@
-"""Who may register and deregister what (docs/wire/acl.md section 6, `catalog/register`)."""
+"""Rights for registration and deregistration (docs/wire/acl.md section 6, `catalog/register`)."""
 
 from typing import TYPE_CHECKING
 

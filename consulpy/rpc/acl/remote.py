@@ -42,7 +42,7 @@ class WallClock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DownPolicy:
-    """What holds while no server can be asked. `allows`: everything; `keeps`: what was known goes on.
+    """Rule for tokens while no server can be reached. `allows`: everything; `keeps`: cached tokens stay valid.
 
     `in_background`: what is known counts at once, and is asked for again meanwhile.
     """
@@ -211,7 +211,7 @@ class RemoteResolver:
         return found[0] if found is not None else None
 
     async def _read_token(self, secret: str) -> None:
-        """Ask for a token; many who want the same wait for one answer. Raises `_Unreachable`."""
+        """Fetch a token; concurrent calls for one token share the reply. Raises `_Unreachable`."""
         waiting = self._reading.get(secret)
         if waiting is not None:
             one_more: Deferred[None] = Deferred()
@@ -254,13 +254,13 @@ class RemoteResolver:
         return self._rows(table, ids)
 
     def _stale(self, table: str, ids: list[str]) -> list[str]:
-        """Those that have to be asked for."""
+        """The entries that have to be fetched."""
         cache = self._cached[table]
         wanted = [each for each in dict.fromkeys(ids) if self._copy(table, each) is None]
         return [each for each in wanted if (found := cache.get(each)) is None or not found[1]]
 
     def _rows(self, table: str, ids: list[str]) -> list[Any]:
-        """What is known of them, copied or read; those that are gone are left out. Raises `_Unreachable`."""
+        """The known rows, copied or fetched, without deleted ones. Raises `_Unreachable`."""
         rows = []
         for each in dict.fromkeys(ids):
             row = self._copy(table, each)

@@ -72,7 +72,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What rights are made of: texts of policies (with whether they are legacy ones) and identities."""
+    """Inputs of an authorizer: texts of policies (with whether they are legacy ones) and identities."""
 
     rules: frozenset[tuple[str, bool]]
     services: frozenset[str] = frozenset()
@@ -110,7 +110,7 @@ def _parsed(text: str, is_legacy: bool) -> Rules:
 
 
 def grants_of(token: Token, roles: Iterable[Role], policies: Iterable[Policy], datacenter: str) -> Grants:
-    """What a token with these roles and policies (its own and its roles') is granted in a datacenter."""
+    """The inputs for a token with these roles and policies (its own and its roles') in a datacenter."""
     holders: list[Token | Role] = [token, *roles]
     rules = {(each.rules, bool(each.syntax)) for each in policies if _counts_in(each.datacenters, datacenter)}
     if token.type == MANAGEMENT:

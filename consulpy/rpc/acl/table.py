@@ -1,4 +1,4 @@
-"""The one table of what each RPC method wants: who is asked for a right, and whose reply is filtered.
+"""The one table of access rules: the right that each RPC method needs, and the filter of its reply.
 
 A method that is not here is refused where access control is on, and a test names it.
 """
@@ -20,7 +20,7 @@ After = Callable[[Any, Any, Any, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a method wants. `check`: before it is answered; `after`: what may be seen of its reply.
+    """Access rule of a method. `check`: before it is answered; `after`: the filter of its reply.
 
     `is_open`: it wants nothing, not even a token that exists.
     """
@@ -35,7 +35,7 @@ def _by_type(authorizer: Any, _server: Any, _request: Any, reply: Any) -> Any:
 
 
 def _instances(authorizer: Any, _server: Any, request: Any, reply: Any) -> Any:
-    """Instances of a service; who may not read it sees none of its proxies either, whatever they are called."""
+    """Instances of a service; without the right to read it none of its proxies are visible, whatever their names."""
     if request.connect and not authorizer.allows("service", request.service_name, READ):
         return type(reply)(meta=reply.meta)
     return filter_reply(authorizer, reply)
@@ -67,7 +67,7 @@ ACCESS: Final[dict[str, Access]] = {
     "ACL.BindingRuleSet": _ACL_WRITE,
     "ACL.BootstrapTokens": OPEN,
     "ACL.BootstrapWithSecret": OPEN,
-    "ACL.Get": OPEN,  # who knows the secret
+    "ACL.Get": OPEN,  # knowledge of the secret is enough
     "ACL.GetPolicy": OPEN,  # answers nothing
     "ACL.List": _ACL_WRITE,
     "ACL.Login": OPEN,
@@ -90,7 +90,7 @@ ACCESS: Final[dict[str, Access]] = {
     "ACL.TokenClone": _ACL_WRITE,
     "ACL.TokenDelete": _ACL_WRITE,
     "ACL.TokenList": _ACL_READ,
-    "ACL.TokenRead": OPEN,  # who knows the secret; by accessor it asks for acl:read itself
+    "ACL.TokenRead": OPEN,  # knowledge of the secret is enough; by accessor the method checks acl:read itself
     "ACL.TokenSet": _ACL_WRITE,
     "ACL.TokenSetTemplated": _ACL_WRITE,
     "Catalog.Register": Access(registration.register),
@@ -109,7 +109,7 @@ ACCESS: Final[dict[str, Access]] = {
     "ConfigEntry.List": FILTERED,
     "ConfigEntry.ListAll": FILTERED,
     "ConfigEntry.ResolveServiceConfig": Access(checks.service_config),
-    # Where Connect is off these say so, to everybody; else they ask for the right themselves.
+    # Where Connect is off these return that error to every client; else they check the right themselves.
     "ConnectCA.ConfigurationGet": OPEN,
     "ConnectCA.ConfigurationSet": OPEN,
     "ConnectCA.Sign": OPEN,

@@ -1,4 +1,4 @@
-"""What a transaction wants, operation by operation: one that may not be done refuses all (acl.md section 6)."""
+"""Rights for transactions, operation by operation: one that is denied refuses all (acl.md section 6)."""
 
 from typing import TYPE_CHECKING, Any, Final
 

@@ -285,7 +285,7 @@ class Authority:
 
 
 def initial_configuration(provider: str, settings: Mapping[str, Any], cluster_id: str) -> CAConfiguration:
-    """What the first leader writes. `settings`: those of the configuration file, over the defaults."""
+    """The configuration that the first leader writes. `settings`: of the configuration file, over the defaults."""
     return CAConfiguration(
         cluster_id=cluster_id, provider=provider or structs.BUILT_IN, config={**DEFAULTS, **settings}
     )

@@ -14,7 +14,7 @@ from consulpy.structs.connect_ca import CARequest, IssuedCert
 
 @dataclass(frozen=True, slots=True)
 class TlsOfServers:
-    """What an agent needs beside its certificate: the authorities that the servers' files name, in PEM."""
+    """TLS settings that an agent gets beside its certificate: the CA certificates of the servers' files, in PEM."""
 
     manual_roots: list[str]
     verify_server_hostname: bool

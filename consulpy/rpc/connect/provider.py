@@ -43,7 +43,7 @@ class Provider:
 
     @property
     def state(self) -> CAProviderState | None:
-        """What is stored for these settings."""
+        """The state to store for these settings."""
         return self._host.store.connect_ca.provider_state(self.state_id)
 
     def check_root(self) -> None:

@@ -58,7 +58,7 @@ class SecondaryAuthority(Authority):
         self._token = token
 
     async def _initialize(self) -> None:
-        """What can be done without the primary datacenter, which may be away."""
+        """Set up as far as possible without the primary datacenter, which may be unreachable."""
         await self._initial_configuration()
 
     async def _configure(self, request: CARequest) -> None:

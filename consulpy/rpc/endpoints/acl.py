@@ -36,7 +36,7 @@ _LEVELS: Final = {"read": READ, "list": LIST, "write": WRITE}
 
 @write("ACL.BootstrapTokens", BootstrapRequest, Token)
 def bootstrap(server: "Server", request: BootstrapRequest) -> "Deferred[Token]":
-    """Make the first management token; again only for who can write the reset index into the data directory."""
+    """Make the first management token; again only after the reset index was written into the data directory."""
     return Deferred.fromCoroutine(_bootstrap(server, request.bootstrap_secret))
 
 
@@ -70,7 +70,7 @@ async def _bootstrap(server: "Server", secret: str) -> Token:
 
 @write("ACL.ReplicationStatus", SpecificRequest, ReplicationStatus)
 def replication_status(server: "Server", request: SpecificRequest) -> ReplicationStatus:  # noqa: ARG001
-    """How the copying from the primary datacenter goes; in the primary itself all is zero."""
+    """State of the replication from the primary datacenter; in the primary itself all is zero."""
     return server.acl_replication() if server.acl_replication is not None else ReplicationStatus()
 
 

@@ -249,7 +249,7 @@ def rule_delete(server: "Server", request: requests.BindingRuleDeleteRequest) ->
 
 @write("ACL.Login", requests.LoginRequest, Token)
 def login(server: "Server", request: requests.LoginRequest) -> "Deferred[Token]":
-    """A token for who is known by an auth method, with what its binding rules give."""
+    """A token for an identity of an auth method, with what its binding rules give."""
     return Deferred.fromCoroutine(_login(server, request))
 
 
@@ -318,7 +318,7 @@ async def _jwt_identity(server: "Server", method: AuthMethod, bearer: str) -> Jw
 
 
 def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Token:
-    """What the rules that hold give together; one name that cannot be fails all. Raises `RPCError`."""
+    """The links and identities that the matching rules give together; one invalid name fails all. Raises `RPCError`."""
     acl = server.store.acl
     services: dict[str, None] = {}
     nodes: dict[str, None] = {}

@@ -76,7 +76,7 @@ def get_policy(
     request: requests.LegacyPolicyRequest,  # noqa: ARG001
     watch: WatchSet | None,  # noqa: ARG001
 ) -> requests.LegacyAclsReply:
-    """What clients ask before they know that the servers have the new kind of tokens: they ask again soon."""
+    """The call by which clients find out whether servers have the new kind of tokens; the error says yes."""
     raise AclNotFound
 
 

@@ -1,4 +1,4 @@
-"""What tokens and roles have in common: links that are named, identities, names; in Consul's words."""
+"""Common parts of tokens and roles: links by name, identities, names; with Consul's texts."""
 
 import re
 from collections.abc import Iterable

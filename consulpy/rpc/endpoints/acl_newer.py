@@ -1,4 +1,4 @@
-"""What newer versions added to tokens and roles: templated policies (1.17), and the policy of those who only read.
+"""Newer versions' additions to tokens and roles: templated policies (1.17), and the policy of read-only access.
 
 Templated policies are a field that servers of 1.8.7 would drop, and with it the rights: they are written only while all
 servers of a quorum know it, and by methods that no other program has.
@@ -91,7 +91,7 @@ def after_preparation(server: "Server", holder: Token | Role, then: Callable[[],
 
 
 def check_binding(rule: BindingRule, name: str, variables: Mapping[str, str]) -> None:
-    """What a binding rule gives by a template: `name` is that of the template. Raises `RPCError`."""
+    """Check a binding rule of a templated policy. `name` is that of the template. Raises `RPCError`."""
     if rule.bind_type != TEMPLATED:
         if rule.bind_vars is not None and rule.bind_vars.name:
             raise RPCError("Invalid Binding Rule: BindVars needs the BindType templated-policy")

@@ -42,7 +42,7 @@ _SECRETS: Final = SystemRandom()
 
 
 def new_secret(acl: Acl) -> str:
-    """An id that no token has, neither as its secret nor as its accessor, and that nobody can guess."""
+    """An unused id, neither a secret nor an accessor of any token, that can't be guessed."""
     while True:
         made = new_uuid(_SECRETS)
         if not _is_taken(acl, made):
@@ -55,7 +55,7 @@ def _is_taken(acl: Acl, text: str) -> bool:
 
 @read("ACL.TokenRead", TokenReadRequest, TokenReply)
 def token_read(server: "Server", request: TokenReadRequest, watch: WatchSet | None) -> TokenReply:
-    """One token, nil if there is none. By its secret anybody may read it; by its accessor who may read all."""
+    """One token, nil if there is none: by its secret for every client, by its accessor with `acl:read`."""
     acl = server.store.acl
     by_accessor = request.token_id_type == BY_ACCESSOR
     if by_accessor:

@@ -21,7 +21,7 @@ METHOD: Final = "AutoEncrypt.Sign"
 async def sign(server: "Server", request: CASignRequest) -> Any:
     """A certificate for an agent, and what it needs to trust. Raises `RPCError`.
 
-    Better than Consul: nobody gets a service's certificate here, nor one with the name of a server.
+    Better than Consul: no service's certificate is issued here, nor one with the name of a server.
     """
     tls = server.agent_certificates
     if tls is None:

@@ -97,7 +97,7 @@ def _apply_by_name(server: "Server", request: IntentionRequest, intention: Inten
     intention.id = known.id if known is not None else ""
     op = "delete" if request.op == "delete" else "update" if known is not None else "create"
     changed = _apply(server, dataclasses.replace(request, op=op, intention=intention))
-    return changed.addCallback(lambda _: "")  # who names them knows no ids
+    return changed.addCallback(lambda _: "")  # a client that uses names has no ids
 
 
 def check(intention: Intention) -> None:

@@ -200,7 +200,7 @@ class GrpcConnection:
         if self._is_paused or self._is_closed:
             return
         served = [call for call in list(self._blocked) if self._flush(call)]
-        for call in served:  # the next turn is that of those for whom there was no room
+        for call in served:  # the next turn is that of the streams that had no room
             if call in self._blocked:
                 del self._blocked[call]
                 self._blocked[call] = None

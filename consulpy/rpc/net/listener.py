@@ -376,7 +376,7 @@ class RpcFactory(Factory):
 
     @property
     def subscriptions(self) -> "Subscriptions":
-        """What newer agents subscribe to by gRPC; loaded for the first one."""
+        """The gRPC subscriptions of newer agents; loaded for the first one."""
         if self._subscriptions is None:
             from consulpy.rpc.subscribe.service import Subscriptions
 

@@ -46,7 +46,7 @@ _Key = tuple[str, str]
 
 
 class Subscriber(Protocol):
-    """Who is sent the events (`consulpy.rpc.grpc.call.Call`)."""
+    """Receiver of the events of a subscription (`consulpy.rpc.grpc.call.Call`)."""
 
     waiting_bytes: int
 
@@ -184,7 +184,7 @@ class Feed:
         self._ask()
 
     async def _watched_authorizer(self) -> Any:
-        """What the token may do; called back at the next change of a token, policy or role. Raises `RPCError`."""
+        """The token's rights, with a callback at the next change of a token, policy or role. Raises `RPCError`."""
         guard, token = self._server.guard, self._request.options.token
         if not guard.is_on:
             return None
@@ -237,7 +237,7 @@ class Feed:
         return [framed(batch) for batch in batches(index, events)]
 
     def _deliver(self, messages: list[bytes]) -> Iterator[Subscriber]:
-        """Send these messages to all who know what was before, and the snapshot to all who wait for it."""
+        """Send these messages to subscribers that are up to date, and the snapshot to those that wait for it."""
         for subscriber in list(self._subscribers) if messages else ():
             if subscriber in self._subscribers:
                 self._send(subscriber, messages)

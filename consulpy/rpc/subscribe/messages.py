@@ -19,7 +19,7 @@ class Topic(IntEnum):
 
 
 class Op(IntEnum):
-    """What happened to an instance."""
+    """Kind of an event: an instance was registered or deregistered."""
 
     REGISTER = 0
     DEREGISTER = 1

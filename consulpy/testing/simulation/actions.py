@@ -1,4 +1,4 @@
-"""What a program asks the nodes of a simulation: actions, lines of the trace that are played again with it."""
+"""Actions of a program on the nodes of a simulation: lines of the trace that are replayed with it."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from consulpy.testing.simulation.node import Node
 
 
 class NodeHandle:
-    """A node of a simulation, for those who ask it. Virtual time goes on until it has answered."""
+    """A node of a simulation, for a caller outside. Virtual time goes on until the node has answered."""
 
     def __init__(self, simulation: Simulated, name: str) -> None:
         self._simulation = simulation

@@ -89,7 +89,7 @@ class AgentNode:
         """See `Node`."""
         self._start(dataclasses.replace(self.config, retry_join=()), adopt)
         serf = self.serf
-        for server in members:  # the others come to nobody's attention while the cluster is at rest
+        for server in members:  # no action depends on the others while the cluster is at rest
             found = serf.members.get(server.name)
             if found is not None and found.tags.get("role") == "consul":
                 self.agent._lan_event(MemberEvent(MemberEventKind.JOIN, [dataclasses.replace(found)]))

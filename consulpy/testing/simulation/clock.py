@@ -45,7 +45,7 @@ class HeapTimer:
         return self.at_s if self._later is None else self._later.getTime()
 
     def reset(self, seconds: float) -> None:
-        """Make the call so many seconds from now."""
+        """Delay the call until `seconds` from now."""
         if self._later is not None:
             self._later.reset(seconds)
             return
@@ -55,7 +55,7 @@ class HeapTimer:
         self._clear()
 
     def delay(self, seconds: float) -> None:
-        """Make the call so many seconds later than planned."""
+        """Delay the call by `seconds`."""
         self.reset(max(self.getTime() + seconds - self._clock.seconds(), 0.0))
 
     def cancel(self) -> None:

@@ -135,8 +135,8 @@ class Cluster:
     """Members n0, n1 ... at 10.0.0.1, 10.0.0.2 ...; all random values come from `seed`.
 
     `settled`: all members know each other from the start; otherwise each is alone. With `skew` the members' clocks
-    differ: monotonic clocks began up to so many seconds ago, wall clocks (`SimulatedNode.clock.wall_s`) are wrong by up
-    to so many, either way. `changes`: made to the LAN settings.
+    differ: monotonic clocks began up to `skew` seconds ago, wall clocks (`SimulatedNode.clock.wall_s`) are off by up
+    to as much, either way. `changes`: made to the LAN settings.
     """
 
     def __init__(
@@ -157,9 +157,9 @@ class Cluster:
         self._skew_s = skew
         for _ in range(size):
             self._make("", None, {})
-        everybody = [first_state(node.memberlist.config) for node in self.nodes] if settled else []
+        all_members = [first_state(node.memberlist.config) for node in self.nodes] if settled else []
         for node in self.nodes:
-            node.memberlist.members.adopt(everybody)
+            node.memberlist.members.adopt(all_members)
             node.memberlist.start()
             if settled:
                 node.memberlist.queue.clear()

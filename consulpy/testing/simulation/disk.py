@@ -1,4 +1,4 @@
-"""What a simulated agent has for disks and threads: jobs that are done at once, files in memory."""
+"""Disks and threads of a simulated agent: jobs that run inline, files in memory."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -21,7 +21,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens at a time. `at_s`, `by_s`: seconds. `udp`: only datagrams (True), only TCP (False), all (None).
+    """A fault at a time. `at_s`, `by_s`: seconds. `udp`: only datagrams (True), only TCP (False), all (None).
 
     `function`: the name of what `call` runs; `run`: itself, None after it was read from a trace.
     """
@@ -108,7 +108,7 @@ class at:  # noqa: N801 - a word of a sentence: at(5).crash("n1")
         return Fault(self._at_s, "leave", (node,))
 
     def slow(self, node: str, by: float) -> Fault:
-        """Make every answer and timer of a node late by so many seconds."""
+        """Delay every answer and timer of a node by `by` seconds."""
         return Fault(self._at_s, "slow", (node,), by_s=float(by))
 
     def drop(self, node: str, to: str, udp: bool | None = None) -> Fault:

@@ -1,4 +1,4 @@
-"""What the parts of a simulation need of it, and the failure of its conditions."""
+"""Interface of a simulation for its parts, and the failure of its conditions."""
 
 import inspect
 from collections.abc import Callable, Sequence

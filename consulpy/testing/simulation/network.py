@@ -36,7 +36,7 @@ class Conditions:
 
 
 class Machine(Protocol):
-    """What receives a host's data: a `Memberlist`."""
+    """Receiver of a host's data: a `Memberlist`."""
 
     def packet_received(self, data: bytes, source: Address) -> None:
         """A datagram came in."""
@@ -118,7 +118,7 @@ class Network:
         return conditions.delay_least_s + self.rng.random() * (conditions.delay_most_s - conditions.delay_least_s)
 
     def repeated_s(self, first_s: float) -> float:
-        """How much longer TCP takes as packets of one round trip are lost; the first is sent again after `first_s`."""
+        """Delay of TCP, in seconds, as packets of one round trip are lost; the first is sent again after `first_s`."""
         loss, took_s = self.conditions.loss, 0.0
         while loss and self.rng.random() < 1 - (1 - loss) ** 2 and took_s < TCP_GIVES_UP_S:
             took_s += first_s

@@ -50,7 +50,7 @@ class SimulatedReactor(Process):
         self.callLater(0.0, call, *arguments, **named)
 
     def getDelayedCalls(self) -> list[Any]:
-        """Not counted: the clock is everybody's."""
+        """Not counted: all nodes share the clock."""
         return []
 
     def getThreadPool(self) -> InlinePool:
@@ -58,7 +58,7 @@ class SimulatedReactor(Process):
         return self._pool
 
     def disk_thread(self, name: str) -> InlineDisk:
-        """What stands for a `DiskThread`."""
+        """Stand-in for a `DiskThread`."""
         return InlineDisk(name, self.seconds)
 
     # -- ports and connections

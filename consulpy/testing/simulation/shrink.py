@@ -28,7 +28,7 @@ def _shrunk(failed: SimulationFailed, note: str) -> SimulationFailed:
 def _play(
     simulation: Simulated, length: int, actions: list[dict[str, Any]], failed: SimulationFailed
 ) -> SimulationFailed | None:
-    """The same simulation with so many faults, until the time of the failure; how it fails, None if it does not."""
+    """Run the same simulation with the first `length` faults, until the time of the failure; its failure, or None."""
     prefix = failed.schedule[:length]
     again = simulation.again(simulation.settings)
     again.schedule(*prefix)

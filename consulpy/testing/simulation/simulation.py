@@ -232,7 +232,7 @@ class Simulation:
         return NodeHandle(self, name)
 
     def members(self, asked: str) -> dict[str, str]:
-        """What a node says of all members: `{name: state}`, states as `consul members` has them. Raises `ValueError`
+        """A node's view of all members: `{name: state}`, states as `consul members` has them. Raises `ValueError`
         for a node that does not run.
         """
         node = self.node(asked)

@@ -1,4 +1,4 @@
-"""How soon a cluster with given gossip settings knows of failures, leaves, joins and events: `consulpy simulate`."""
+"""Detection times of a cluster with given gossip settings for failures, leaves, joins, events: `consulpy simulate`."""
 
 import math
 import resource
@@ -28,7 +28,7 @@ def kill_max(nodes: int, servers: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is simulated. `kill`: so many nodes fail, leave and come back, and so many events are sent. Seconds."""
+    """A study's parameters. `kill`: number of failures, of leaves, and of events. Times in seconds."""
 
     nodes: int
     servers: int = 0
@@ -41,7 +41,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Samples:
-    """Times in seconds until each other node knew, of one kind. `ignorant`: who does not know yet, by what it was."""
+    """Times in seconds until each other node knew, of one kind. `ignorant`: nodes that do not know yet, by event."""
 
     times_s: list[float] = field(default_factory=list)
     ignorant: dict[str, set[str]] = field(default_factory=dict)

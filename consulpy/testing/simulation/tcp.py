@@ -25,7 +25,7 @@ _log = Logger()
 
 
 class _Mark(bytes):
-    """What is no data: the end of it, or a reset."""
+    """Marker in a stream that is no data: its end, or a reset."""
 
 
 _FIN, _RESET = _Mark(b"fin"), _Mark(b"reset")

@@ -8,7 +8,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from consulpy.diagnosis.fingerprint import identify
-from consulpy.memberlist.transport import AskingTransport
+from consulpy.memberlist.transport import ClientTransport
 
 
 class Answering(threading.Thread):
@@ -54,6 +54,6 @@ DNS_ANSWER = b"\0\x14\x43\x50\x81\x80" + bytes(14)
 @pytest_twisted.ensureDeferred
 async def test_what_listens(answers: dict[bytes, bytes], silent: bool, what: str) -> None:
     server = Answering(answers, silent)
-    found = await identify(AskingTransport(reactor, "127.0.0.1").exchange, ("127.0.0.1", server.port))
+    found = await identify(ClientTransport(reactor, "127.0.0.1").exchange, ("127.0.0.1", server.port))
     server.socket.close()
     assert (what in found) if what else found == ""

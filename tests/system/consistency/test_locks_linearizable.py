@@ -213,7 +213,7 @@ class Writer(threading.Thread):
             raise
 
     def write(self, key: str, value: str, verb: str) -> None:
-        """One write. What nobody answered is looked at afterwards: it happened once, or not at all."""
+        """One write. One without an answer is looked at afterwards: it happened once, or not at all."""
         before = self.last.get(key, ABSENT)
         if verb == "unlock" and not before.get("Session"):
             verb = "lock"  # what would have locked it was not answered, and did not happen

@@ -1,4 +1,4 @@
-"""/debug/pprof: who may see profiles is checked as in Consul; there are none here, as the agent is no Go program.
+"""/debug/pprof: the right is checked as in Consul; there are no profiles here, as the agent is no Go program.
 
 Without access control, and with a token that may read the operator's data, the answer is an error that says so.
 Source: docs/wire/acl.md section 6; `wrapPprof` of Consul's HTTP server.

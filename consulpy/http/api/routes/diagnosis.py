@@ -23,7 +23,7 @@ async def latest(agent: "AgentInterface", request: Request) -> Response:
 
 @route("GET", "/v1/agent/timeline/")
 async def of_member(agent: "AgentInterface", request: Request) -> Response:
-    """What was seen of a member, and the verdict about it now; `index` and `wait` wait for its next change."""
+    """Observations of a member, and the verdict about it now; `index` and `wait` wait for its next change."""
     name = request.tail
     if agent.timeline(name) is None:
         raise NotFound(f"No member called {name!r} was ever seen here")
@@ -43,5 +43,5 @@ async def doctor(agent: "AgentInterface", request: Request) -> Response:  # noqa
 
 @route("GET", "/v1/agent/doctor/")
 async def target(agent: "AgentInterface", request: Request) -> Response:
-    """What a join to an address would find."""
+    """Findings about a join to an address."""
     return Response({"findings": await agent.doctor(request.tail)})

@@ -180,7 +180,7 @@ _ACTIONS: Final[dict[str, dict[str, _Item]]] = {
 
 
 async def item(agent: "AgentInterface", request: Request) -> Response:
-    """Everything below `/v1/query/`: one route here, three in Consul."""
+    """All paths below `/v1/query/`: one route here, three in Consul."""
     path = f"/{request.tail}"
     suffix = next(suffix for suffix in _ACTIONS if path.endswith(suffix))
     actions = _ACTIONS[suffix]

@@ -63,7 +63,7 @@ class App {
     if (dc && !document.hidden) this.leader.start();
   }
 
-  /** Nothing is asked while nobody looks. */
+  /** No requests are sent while the page is hidden. */
   _showOrHide(isHidden) {
     if (isHidden) {
       this.view?.pause();

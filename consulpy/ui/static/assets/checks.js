@@ -3,10 +3,10 @@
 import { copyText, facts, firstOf, html, name, nothing, outward, state } from './parts.js';
 import { bytes, checkState, rank, visible, visibleLines } from './words.js';
 
-/** So much of an output is drawn at once; the rest on request. */
+/** Characters of an output that are drawn at once; the rest on request. */
 const OUTPUT_MAX = 20000;
 const FOLD_ABOVE = 4;
-/** So many checks are drawn at once. */
+/** Checks that are drawn at once. */
 const MOST = 50;
 
 const failingFirst = (a, b) => rank(checkState(a.Status)) - rank(checkState(b.Status)) || (a.Name < b.Name ? -1 : 1);

@@ -3,7 +3,7 @@
 import { clockTime } from './words.js';
 
 const DURING_SUSPICION = ['suspicion confirmed', 'reached by TCP only'];
-/** So many refuted suspicions in a row become one line; as `consulpy why` does. */
+/** Refuted suspicions in a row that become one line; as `consulpy why` does. */
 const FOLD_FROM = 3;
 
 const at = (event) => clockTime(event.At * 1000);

@@ -6,7 +6,7 @@ import { happened } from '../timeline.js';
 import { fromBase64 } from '../bytes.js';
 import { firstLine } from '../words.js';
 
-/** So many changes are kept. */
+/** Changes that are kept. */
 const MOST = 500;
 
 /** The answers tell the last state; the history is what came while one looked. */

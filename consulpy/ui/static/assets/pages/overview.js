@@ -21,7 +21,7 @@ import { MEMBER, clockTime, count, firstLine, rank } from '../words.js';
 import { serviceRows } from './services.js';
 
 const ROWS = 10;
-/** So many failed nodes are asked why; each question pings the node. */
+/** Failed nodes whose cause is requested; each request pings the node. */
 const ASK_WHY = 5;
 
 const servicesPath = (dc) => withQuery('/v1/internal/ui/services', { dc });
