@@ -85,6 +85,7 @@ class _Field:
     go: str
     json: str
     omit_empty: bool
+    is_pointer: bool  # to a scalar: nil is empty, 0 and False are not
     inline: bool
     is_optional: bool
     decode: Callable[[Any], Any]
@@ -154,7 +155,7 @@ class Record:
             value = getattr(self, field.name)
             if field.inline:
                 shown.update(value.to_json())
-            elif field.json != "-" and not (field.omit_empty and not value):
+            elif field.json != "-" and not (field.omit_empty and not value and (value is None or not field.is_pointer)):
                 shown[field.json] = value if field.render is None or value is None else field.render(value)
         return shown
 
@@ -190,6 +191,7 @@ def _fields(cls: type[Record]) -> tuple[_Field, ...]:
                 go=name,
                 json=field.metadata.get("json") or name,
                 omit_empty=field.metadata.get("omit_empty", False),
+                is_pointer=kind in (int, bool, float) and field.default is None,
                 inline=field.metadata.get("inline", False),
                 is_optional=field.metadata.get("is_optional", False),
                 decode=field.metadata.get("decode") or _decoder(kind),

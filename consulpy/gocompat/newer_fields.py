@@ -21,13 +21,6 @@ _CHECK: Final = {
     "TCPUseTLS": "1.16.2",
     "OSService": "1.16",
 }
-_HTTP_HEADERS: Final = {"RequestHeaders": "1.11", "ResponseHeaders": "1.11"}
-_INGRESS_LIMITS: Final = {
-    "MaxConnections": "1.13",
-    "MaxPendingRequests": "1.13",
-    "MaxConcurrentRequests": "1.13",
-    "PassiveHealthCheck": "1.15",
-}
 _ENTRY: Final = _TENANCY | {"Hash": "1.19"}
 
 #: Struct -> field -> version. Structs are named as our records.
@@ -80,45 +73,30 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     # config entries
     "ServiceDefaults": _ENTRY
     | {
-        "Mode": "1.10",
-        "TransparentProxy": "1.10",
-        "UpstreamConfig": "1.10",
-        "Destination": "1.13",
-        "MaxInboundConnections": "1.13",
-        "LocalConnectTimeoutMs": "1.13",
-        "LocalRequestTimeoutMs": "1.13",
-        "BalanceInboundConnections": "1.14",
-        "EnvoyExtensions": "1.15",
         "MutualTLSMode": "1.16",
         "RateLimits": "1.17",
     },
     "ProxyDefaults": _ENTRY
     | {
-        "Mode": "1.10",
-        "TransparentProxy": "1.10",
-        "AccessLogs": "1.15",
-        "EnvoyExtensions": "1.15",
         "FailoverPolicy": "1.16",
         "PrioritizeByLocality": "1.16",
         "MutualTLSMode": "1.16",
     },
+    "UpstreamSettings": _TENANCY,
     "ServiceRouter": _ENTRY,
-    "RouteHttp": {"CaseInsensitive": "1.17"},
-    "RouteDestination": _HTTP_HEADERS | {"Partition": "1.11 Enterprise", "IdleTimeout": "1.14", "RetryOn": "1.14"},
+    "RouteDestination": {"Partition": "1.11 Enterprise"},
     "ServiceSplitter": _ENTRY,
-    "Split": _HTTP_HEADERS | {"Partition": "1.11 Enterprise"},
-    "ServiceResolver": _ENTRY | {"LoadBalancer": "1.9", "RequestTimeout": "1.16", "PrioritizeByLocality": "1.16"},
+    "Split": {"Partition": "1.11 Enterprise"},
+    "ServiceResolver": _ENTRY | {"PrioritizeByLocality": "1.16"},
     "Redirect": {"Partition": "1.11 Enterprise", "Peer": "1.14", "SamenessGroup": "1.16 Enterprise"},
     "Failover": {"Targets": "1.14", "Policy": "1.16", "SamenessGroup": "1.16 Enterprise"},
-    "IngressGateway": _ENTRY | {"Defaults": "1.13"},
-    "GatewayTls": {"SDS": "1.11", "TLSMinVersion": "1.12", "TLSMaxVersion": "1.12", "CipherSuites": "1.12"},
-    "IngressListener": {"TLS": "1.11"},
-    "IngressService": _TENANCY | _HTTP_HEADERS | _INGRESS_LIMITS | {"TLS": "1.11"},
+    "IngressGateway": _ENTRY,
+    "IngressService": _TENANCY,
     "TerminatingGateway": _ENTRY,
     "NewerEntry": _ENTRY,
     "ServiceIntentions": _ENTRY | {"JWT": "1.16", "TransparentProxy": "1.10"},
     "SourceIntention": _TENANCY | {"Permissions": "1.9", "Peer": "1.14", "SamenessGroup": "1.16 Enterprise"},
-    "LinkedService": {"Namespace": "1.7 Enterprise", "DisableAutoHostRewrite": "1.20"},
+    "LinkedService": {"Namespace": "1.7 Enterprise"},
 }
 
 #: Name -> values that ask for what is so anyway.
@@ -128,6 +106,8 @@ _DEFAULTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tlsminversion": ("TLS_AUTO",),
     "tlsmaxversion": ("TLS_AUTO",),
 }
+#: Made by servers from the rest, as indexes are.
+_DERIVED: Final = ("hash",)
 #: Enterprise names whose value `default` counts as empty.
 _TENANTS: Final = ("namespace", "partition")
 _ENTERPRISE: Final = {"namespace": "Namespaces are", "partition": "Partitions are"}
@@ -144,7 +124,11 @@ def version_of(name: str, fields: Mapping[str, str]) -> str | None:
 
 
 def is_empty_value(name: str, value: Any) -> bool:
-    """Whether a value says nothing: null, "", 0, "0s", false, a default, or a container of such values only."""
+    """Whether a value says nothing: null, "", 0, "0s", false, a default, a derived value, or a container of such
+    values only.
+    """
+    if name.lower() in _DERIVED:
+        return True
     if isinstance(value, dict):
         return value.get("Enabled") is False or all(is_empty_value(key, each) for key, each in value.items())
     if not isinstance(value, str):
@@ -162,3 +146,10 @@ def reason(name: str, version: str) -> str:
         if plain == tenant:
             return f"{words} a Consul Enterprise feature"
     return f"it came with Consul {version} and is not supported here"
+
+
+def refusal(name: str, where: str, version: str) -> str:
+    """The error text for a member of a config entry, at the path `where`, with a value."""
+    words = reason(name, version)
+    separator = ", " if words.endswith("feature") else " - "
+    return f'invalid config key "{where}"{separator}{words[0].lower()}{words[1:]}'

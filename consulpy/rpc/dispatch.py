@@ -19,12 +19,14 @@ from consulpy.state.config_entry import DELETE_CAS
 from consulpy.structs.config_entry_requests import EntryDeleted, EntryRequest
 from consulpy.structs.connect_ca import CASignRequest
 from consulpy.structs.intention import IntentionCheck, IntentionQuery
+from consulpy.structs.newer_config_fields import newer_paths
 from consulpy.structs.newer_selectors import foreign_query, foreign_selector, refused_merge
 
 _log = Logger()
 
 #: The method that newer agents ask with the operation `delete-cas`, and ours with such a condition.
 _ENTRY_DELETE, _ENTRY_DELETE_CAS = "ConfigEntry.Delete", "ConfigEntry.DeleteCas"
+_ENTRY_APPLY, _ENTRY_APPLY_NEWER = "ConfigEntry.Apply", "ConfigEntry.ApplyNewer"
 _EXACT: Final = b"Exact"
 _QUERY_APPLY: Final = "PreparedQuery.Apply"
 
@@ -62,6 +64,8 @@ def serve(server: Server, name: str, body: Any, source: str = "") -> "Deferred[A
     if isinstance(request, EntryRequest) and name == _ENTRY_DELETE and request.op == DELETE_CAS:
         deleted = server.handle(method_named(_ENTRY_DELETE_CAS), request)
         return deleted.addCallback(EntryDeleted).addErrback(_as_rpc_error, name)
+    if isinstance(request, EntryRequest) and name == _ENTRY_APPLY and any(newer_paths(request.entry)):
+        method = method_named(_ENTRY_APPLY_NEWER)  # the leader may be one who would drop them
     return server.handle(method, request).addErrback(_as_rpc_error, name)
 
 

@@ -39,6 +39,14 @@ class ConfigEntries:
         """Whether there is an entry of a kind that servers of 1.8.7 do not know."""
         return any(self.table.by("kind", kind) for kind in NEWER_KINDS)
 
+    def with_newer_fields(self) -> str:
+        """The first entry with fields that servers of 1.8.7 would drop, as "kind/name: field"; "" for none."""
+        from consulpy.structs.newer_config_fields import newer_paths  # not needed to start
+
+        entries = (entry for entry in self.table.all() if entry.kind in KINDS)
+        found = ((entry, path) for entry in entries for path in newer_paths(entry))
+        return next((f"{entry.kind}/{entry.name}: {path}" for entry, path in found), "")
+
     def find(self, kind: str, name: str) -> Any:
         """An entry of exactly this name, or None: links between entries regard the case of names."""
         found = self.table.get(*entry_key(kind, name))

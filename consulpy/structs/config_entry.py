@@ -13,6 +13,20 @@ from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.float32 import shortest
+from consulpy.structs.newer_config_fields import (
+    AccessLogs,
+    EnvoyExtension,
+    HeaderModifiers,
+    IngressDefaults,
+    IngressServiceTls,
+    LoadBalancer,
+    PassiveHealthCheck,
+    SdsConfig,
+    ServiceDestination,
+    TransparentProxy,
+    UpstreamDefaults,
+    kept,
+)
 from consulpy.structs.service import Expose, MeshGateway
 
 SERVICE_DEFAULTS: Final = "service-defaults"
@@ -41,9 +55,18 @@ class ServiceDefaults(Entry):
     """service-defaults: protocol of a service, and how its proxies expose it."""
 
     protocol: str = ""
+    mode: str = kept(default="")
+    transparent_proxy: TransparentProxy | None = kept()
     mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
     expose: Expose = field(default_factory=Expose)
     external_sni: str = go("ExternalSNI", omit_empty=True, default="")
+    upstream_config: UpstreamDefaults | None = kept()
+    destination: ServiceDestination | None = kept()
+    max_inbound_connections: int = kept(default=0)
+    local_connect_timeout_ms: int = kept(default=0)
+    local_request_timeout_ms: int = kept(default=0)
+    balance_inbound_connections: str = kept(default="")
+    envoy_extensions: list[EnvoyExtension] | None = kept()
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0
@@ -54,8 +77,12 @@ class ProxyDefaults(Entry):
     """proxy-defaults: settings of all proxies. On the wire it is a raw object with the struct inside (recorded)."""
 
     config: dict[str, Any] | None = None
+    mode: str = kept(default="")
+    transparent_proxy: TransparentProxy | None = kept()
     mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
     expose: Expose = field(default_factory=Expose)
+    access_logs: AccessLogs | None = kept()
+    envoy_extensions: list[EnvoyExtension] | None = kept()
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0
@@ -101,6 +128,7 @@ class RouteHttp(Record):
     path_exact: str = go(omit_empty=True, default="")
     path_prefix: str = go(omit_empty=True, default="")
     path_regex: str = go(omit_empty=True, default="")
+    case_insensitive: bool = kept(default=False)
     header: list[RouteHeader] | None = go(omit_empty=True, default=None)
     query_param: list[RouteParameter] | None = go(omit_empty=True, default=None)
     methods: list[str] | None = go(omit_empty=True, default=None)
@@ -122,9 +150,13 @@ class RouteDestination(Record):
     namespace: str = go(omit_empty=True, default="")
     prefix_rewrite: str = go(omit_empty=True, default="")
     request_timeout: int = go(omit_empty=True, json_as=format_duration_ns, default=0)
+    idle_timeout: int = kept(json_as=format_duration_ns, default=0)
     num_retries: int = go(omit_empty=True, default=0)
     retry_on_connect_failure: bool = go(omit_empty=True, default=False)
+    retry_on: list[str] | None = kept()
     retry_on_status_codes: list[int] | None = go(omit_empty=True, default=None)
+    request_headers: HeaderModifiers | None = kept()
+    response_headers: HeaderModifiers | None = kept()
 
     def to_json(self) -> dict[str, Any]:
         """See `Record.to_json`; Consul shows the duration first."""
@@ -157,6 +189,8 @@ class Split(Record):
     service: str = go(omit_empty=True, default="")
     service_subset: str = go(omit_empty=True, default="")
     namespace: str = go(omit_empty=True, default="")
+    request_headers: HeaderModifiers | None = kept()
+    response_headers: HeaderModifiers | None = kept()
 
 
 @dataclass(slots=True)
@@ -199,13 +233,15 @@ class Failover(Record):
 
 @dataclass(slots=True)
 class ServiceResolver(Entry):
-    """service-resolver. `connect_timeout` in ns."""
+    """service-resolver. `connect_timeout` and `request_timeout` in ns."""
 
     default_subset: str = go(omit_empty=True, default="")
     subsets: dict[str, Subset] | None = go(omit_empty=True, default=None)
     redirect: Redirect | None = go(omit_empty=True, default=None)
     failover: dict[str, Failover] | None = go(omit_empty=True, default=None)
     connect_timeout: int = go(omit_empty=True, json_as=format_duration_ns, default=0)
+    request_timeout: int = kept(json_as=format_duration_ns, default=0)
+    load_balancer: LoadBalancer | None = kept()
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0
@@ -220,6 +256,10 @@ class GatewayTls(Record):
     """Whether a gateway uses TLS with its clients."""
 
     enabled: bool = False
+    sds: SdsConfig | None = kept("SDS")
+    tls_min_version: str = kept("TLSMinVersion", default="")
+    tls_max_version: str = kept("TLSMaxVersion", default="")
+    cipher_suites: list[str] | None = kept()
 
 
 @dataclass(slots=True)
@@ -228,6 +268,13 @@ class IngressService(Record):
 
     name: str = ""
     hosts: list[str] | None = None
+    tls: IngressServiceTls | None = kept("TLS")
+    request_headers: HeaderModifiers | None = kept()
+    response_headers: HeaderModifiers | None = kept()
+    max_connections: int = kept(default=0)
+    max_pending_requests: int = kept(default=0)
+    max_concurrent_requests: int = kept(default=0)
+    passive_health_check: PassiveHealthCheck | None = kept()
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
 
 
@@ -237,6 +284,7 @@ class IngressListener(Record):
 
     port: int = 0
     protocol: str = ""
+    tls: GatewayTls | None = kept("TLS")
     services: list[IngressService] | None = None
 
 
@@ -246,6 +294,7 @@ class IngressGateway(Entry):
 
     tls: GatewayTls = go("TLS", default_factory=GatewayTls)
     listeners: list[IngressListener] | None = None
+    defaults: IngressDefaults | None = kept()
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0
@@ -260,6 +309,7 @@ class LinkedService(Record):
     cert_file: str = go(omit_empty=True, default="")
     key_file: str = go(omit_empty=True, default="")
     sni: str = go("SNI", omit_empty=True, default="")
+    disable_auto_host_rewrite: bool = kept(default=False)
 
 
 @dataclass(slots=True)

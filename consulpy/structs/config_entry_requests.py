@@ -6,9 +6,10 @@ from typing import Any, Self
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack
 from consulpy.codec.record import Record, go
-from consulpy.errors import WireError
-from consulpy.structs.config_entry import SERVICE_INTENTIONS, Objects, plain_value
+from consulpy.errors import BadRequest, WireError
+from consulpy.structs.config_entry import KINDS, SERVICE_INTENTIONS, Objects, plain_value
 from consulpy.structs.newer_config_entry import decode_any_entry
+from consulpy.structs.newer_config_fields import refused_fields
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import Read, Write
 from consulpy.structs.service import Expose, MeshGateway
@@ -62,10 +63,16 @@ class EntryRequest(Write):
 
 @dataclass(slots=True)
 class EntryCall(EntryRequest):
-    """ConfigEntry.Apply and Delete as they are called: the entry may be `service-intentions`, which no log has."""
+    """ConfigEntry.Apply and Delete as they are called: the entry may be `service-intentions`, which no log has.
+
+    Raises `BadRequest` for newer fields that ask for what is not done here.
+    """
 
     @staticmethod
     def _decode(kind: str, raw: Any) -> Any:
+        if kind in KINDS:
+            for error in refused_fields(KINDS[kind], plain_value(raw)):
+                raise BadRequest(error)
         return _decode_view(kind, raw)
 
 

@@ -142,9 +142,26 @@ def refuse_newer(kind: str, servers: list[str]) -> RPCError:
     )
 
 
+def refuse_newer_fields(fields: list[str], servers: list[str]) -> RPCError:
+    """Why an entry of a kind of 1.8.7 is not written: servers that would drop fields of it."""
+    return RPCError(
+        f"{', '.join(fields)} came after Consul 1.8: the program of {', '.join(servers)} does not know it, or did not "
+        "answer, and would drop it"
+    )
+
+
 def is_known_kind(kind: str) -> bool:
     """Whether entries of a kind can be stored."""
     return kind in KINDS or kind in NEWER_KINDS
 
 
-__all__ = ["MESH", "NEWER_KINDS", "NewerEntry", "decode_any_entry", "is_known_kind", "newer_errors", "refuse_newer"]
+__all__ = [
+    "MESH",
+    "NEWER_KINDS",
+    "NewerEntry",
+    "decode_any_entry",
+    "is_known_kind",
+    "newer_errors",
+    "refuse_newer",
+    "refuse_newer_fields",
+]

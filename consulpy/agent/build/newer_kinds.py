@@ -1,6 +1,7 @@
 """Keeps real servers of 1.8.7 out of a quorum whose state or log has config entries that would end their program.
 
-A server that joins gets the log, or a snapshot and what follows it. An entry that was deleted is still in the log until
+Also out of one whose state has fields that they would drop: once such a server leads, no other could keep them. A
+server that joins gets the log, or a snapshot and what follows it. An entry that was deleted is still in the log until
 that is compacted.
 """
 
@@ -62,7 +63,7 @@ class NewerKindsGuard:
                 return
             if info.id not in self._refused:
                 self._refused.add(info.id)
-                self._say("error", f"{info.name} is not added, as its program would end: {why}")
+                self._say("error", f"{info.name} is not added, as its program {why}")
             answered(None)
 
         Deferred.fromCoroutine(self._reason(info)).addCallback(decided)
@@ -72,11 +73,13 @@ class NewerKindsGuard:
         if await self._knows(info):
             return ""
         if self._store.config_entries.has_newer_kinds():
-            return "there are config entries of kinds that came after Consul 1.8; delete them"
+            return "would end: there are config entries of kinds that came after Consul 1.8; delete them"
+        if entry := self._store.config_entries.with_newer_fields():
+            return f"would drop fields of config entries that came after Consul 1.8; write them without ({entry})"
         if await self._is_in_log():
             return (
-                "the log has config entries of kinds that came after Consul 1.8, though they are deleted; save a "
-                "snapshot and restore it, which begins a new log"
+                "would end: the log has config entries of kinds that came after Consul 1.8, though they are deleted; "
+                "save a snapshot and restore it, which begins a new log"
             )
         return ""
 

@@ -14,6 +14,7 @@ from consulpy.structs.config_entry import (
     ServiceRouter,
     ServiceSplitter,
 )
+from consulpy.structs.newer_config_fields import without_empty
 
 _TCP: Final = "tcp"
 
@@ -32,7 +33,7 @@ def normalized(entry: Any, kind: str) -> Any:
         new.splits = [dataclasses.replace(each, weight=normalized_weight(each.weight)) for each in new.splits]
     elif isinstance(new, IngressGateway) and new.listeners:
         new.listeners = [dataclasses.replace(each, protocol=each.protocol.lower() or _TCP) for each in new.listeners]
-    return new
+    return without_empty(new)
 
 
 def _with_floats(value: Any) -> Any:

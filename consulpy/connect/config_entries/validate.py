@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from consulpy.connect.config_entries.gateways import ingress_errors, terminating_errors
+from consulpy.connect.config_entries.newer import newer_field_errors
 from consulpy.connect.config_entries.resolver import resolver_errors
 from consulpy.connect.config_entries.router import router_errors
 from consulpy.connect.discovery_chain.graph import scaled_weight
@@ -15,6 +16,7 @@ from consulpy.structs.config_entry import (
     SERVICE_DEFAULTS,
     IngressGateway,
     ProxyDefaults,
+    ServiceDefaults,
     ServiceResolver,
     ServiceRouter,
     ServiceSplitter,
@@ -48,6 +50,9 @@ def _errors(entry: Any) -> Iterator[str]:
     yield from meta_errors(entry.meta or {})
     if isinstance(entry, ProxyDefaults):
         yield from free_settings_errors(entry.config or {}, "Config")
+    if isinstance(entry, ProxyDefaults | ServiceDefaults):
+        for number, extension in enumerate(entry.envoy_extensions or ()):
+            yield from free_settings_errors(extension.arguments or {}, f"EnvoyExtensions[{number}].Arguments")
     if not entry.name:
         yield _NAMELESS.get(entry.kind, "Name is required")
     if isinstance(entry, ServiceSplitter):
@@ -63,6 +68,7 @@ def _errors(entry: Any) -> Iterator[str]:
     elif isinstance(entry, NewerEntry):
         yield from free_settings_errors(entry.body, entry.kind)
         yield from newer_errors(entry)
+    yield from newer_field_errors(entry)
 
 
 def meta_errors(meta: dict[str, str]) -> Iterator[str]:

@@ -16,8 +16,15 @@ from consulpy.gocompat.json_decode import GoError, nanoseconds
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.newer_config_entry import MESH, NEWER_KINDS, NewerEntry
+from consulpy.structs.newer_config_fields import without_nulls
 
-_DURATIONS: Final = frozenset({"connect_timeout", "request_timeout", "override_connect_timeout"})
+_DURATIONS: Final = frozenset(
+    {
+        *("connect_timeout", "request_timeout", "override_connect_timeout"),
+        *("idle_timeout", "interval", "base_ejection_time", "ttl"),
+    }
+)
+_WITHOUT_NULLS: Final = frozenset({"arguments"})
 _R = TypeVar("_R", bound=Record)
 _KINDS: Final = {bool: "bool", str: "string", list: "slice"}
 #: Set by the servers, never by users.
@@ -53,7 +60,7 @@ def _newer(kind: str, raw: dict[str, Any], unknown: list[str]) -> NewerEntry:
         plain_name = key.replace("_", "").lower()
         if plain_name in fields:
             if value is not None:
-                entry.body[fields[plain_name]] = _without_nulls(value)
+                entry.body[fields[plain_name]] = without_nulls(value)
         elif plain_name == "name":
             if kind != MESH or value not in (None, "", MESH):
                 entry.name = _scalar(str, value, "Name")
@@ -64,12 +71,6 @@ def _newer(kind: str, raw: dict[str, Any], unknown: list[str]) -> NewerEntry:
     if kind == MESH and entry.name != MESH:
         unknown.append('invalid config key "Name" - there is one mesh')
     return entry
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
-    return [_without_nulls(each) for each in value if each is not None] if isinstance(value, list) else value
 
 
 def weakly_decoded(cls: type[_R], raw: Any) -> _R:
@@ -97,6 +98,7 @@ def _record(cls: type[Any], raw: Any, path: str, unknown: list[str]) -> Any:
         elif value is not None:
             name, shown, kind = found
             inner = f"{path}.{shown}" if path else shown
+            value = without_nulls(value) if name in _WITHOUT_NULLS else value
             decoded = _duration(inner, value) if name in _DURATIONS else _value(kind, value, inner, unknown)
             setattr(record, name, decoded)
     return record
@@ -108,9 +110,7 @@ def _note_unknown(cls: type[Any], key: str, value: Any, where: str, unknown: lis
     if since is None:
         unknown.append(f'invalid config key "{where}"')
     elif not newer_fields.is_empty_value(key, value):
-        words = newer_fields.reason(key, since)
-        separator = ", " if words.endswith("feature") else " - "
-        unknown.append(f'invalid config key "{where}"{separator}{words[0].lower()}{words[1:]}')
+        unknown.append(newer_fields.refusal(key, where, since))
 
 
 def _value(kind: Any, value: Any, path: str, unknown: list[str]) -> Any:

@@ -32,7 +32,9 @@ _OF_AUTH_METHODS: Final = frozenset(
     }
 )
 #: Written in the primary datacenter, and copied by the others: config entries always, intentions where Connect is on.
-CONFIG_ENTRY_WRITES: Final = frozenset({"ConfigEntry.Apply", "ConfigEntry.Delete", "ConfigEntry.DeleteCas"})
+CONFIG_ENTRY_WRITES: Final = frozenset(
+    f"ConfigEntry.{action}" for action in ("Apply", "ApplyNewer", "Delete", "DeleteCas")
+)
 INTENTION_WRITE: Final = "Intention.Apply"
 #: Calls that a server outside the primary datacenter may have to pass on.
 PRIMARY_CALLS: Final = _GLOBAL | _TOKEN_WRITES | _TOKEN_READS | _LEGACY | _NOT_HERE | _OF_AUTH_METHODS

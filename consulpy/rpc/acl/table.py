@@ -103,6 +103,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Catalog.NodeServices": FILTERED,
     "Catalog.ServiceNodes": Access(after=_instances),
     "ConfigEntry.Apply": Access(checks.config_write),
+    "ConfigEntry.ApplyNewer": Access(checks.config_write),
     "ConfigEntry.Delete": Access(checks.config_write),
     "ConfigEntry.DeleteCas": Access(checks.config_write),
     "ConfigEntry.Get": Access(checks.config_read),

@@ -34,7 +34,8 @@ from consulpy.structs.config_entry_requests import (
     ServiceConfigRequest,
     UpstreamConfig,
 )
-from consulpy.structs.newer_config_entry import NewerEntry, is_known_kind, refuse_newer
+from consulpy.structs.newer_config_entry import NewerEntry, is_known_kind, refuse_newer, refuse_newer_fields
+from consulpy.structs.newer_config_fields import newer_paths
 from consulpy.structs.requests import Empty
 from consulpy.structs.service_intentions import API_KINDS, ServiceIntentions
 
@@ -63,7 +64,8 @@ def _check(_server: "Server", request: EntryRequest) -> None:
 def apply(server: "Server", request: EntryRequest) -> Any:
     """Write an entry; with `upsert-cas` only if its index is unchanged.
 
-    One of a newer kind only if all servers of the quorum know these: the others would end.
+    One of a newer kind, or with newer fields, only if all servers of the quorum know these: the others would end, or
+    drop the fields.
     """
     from consulpy.connect.config_entries.normalize import normalized
     from consulpy.connect.config_entries.validate import validate
@@ -75,9 +77,18 @@ def apply(server: "Server", request: EntryRequest) -> Any:
         return service_intentions.put(server, request, is_conditional=op == UPSERT_CAS)
     entry = normalized(request.entry, request.leading_kind)
     validate(entry)
-    if isinstance(entry, NewerEntry):
+    if isinstance(entry, NewerEntry) or any(newer_paths(entry)):
         return Deferred.fromCoroutine(_write_newer(server, _request(server, request, op, entry)))
     return server.config_entry_writes.run(server.submit, Command(_request(server, request, op, entry)))
+
+
+@write("ConfigEntry.ApplyNewer", EntryCall, bool, check_forwarded=_refuse_null, before_rights=_check)
+def apply_newer(server: "Server", request: EntryRequest) -> Any:
+    """`ConfigEntry.Apply` of an entry with newer fields.
+
+    Under this name no other program has the method, and so none that would drop the fields and say it is done.
+    """
+    return apply(server, request)
 
 
 async def bootstrap(server: "Server", entry: Any) -> None:
@@ -92,8 +103,10 @@ async def bootstrap(server: "Server", entry: Any) -> None:
 
 async def _write_newer(server: "Server", request: EntryRequest) -> Any:
     lacking = await server.without_newer_kinds()
-    if lacking:
+    if lacking and isinstance(request.entry, NewerEntry):
         raise refuse_newer(request.entry.kind, lacking)
+    if lacking:
+        raise refuse_newer_fields(list(newer_paths(request.entry)), lacking)
     return await server.config_entry_writes.run(server.submit, Command(request))
 
 

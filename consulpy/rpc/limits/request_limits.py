@@ -26,7 +26,7 @@ _WRITES: Final = frozenset(
         *(f"ACL.{kind}Delete" for kind in ("AuthMethod", "BindingRule", "Policy", "Role", "Token")),
         *("ACL.Apply", "ACL.Login", "ACL.Logout"),
         *("AutoEncrypt.Sign", "Catalog.Deregister", "Catalog.Register"),
-        *("ConfigEntry.Apply", "ConfigEntry.Delete", "ConfigEntry.DeleteCas"),
+        *("ConfigEntry.Apply", "ConfigEntry.ApplyNewer", "ConfigEntry.Delete", "ConfigEntry.DeleteCas"),
         *("ConnectCA.ConfigurationSet", "ConnectCA.Sign", "ConnectCA.SignIntermediate", "Coordinate.Update"),
         *("FederationState.Apply", "FederationState.Delete", "Intention.Apply", "Internal.EventFire"),
         *("KVS.Apply", "PreparedQuery.Apply", "Session.Apply", "Session.Renew", "Txn.Apply"),

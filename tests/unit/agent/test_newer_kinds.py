@@ -78,6 +78,7 @@ class Guarded:
 
     def __init__(self, *entries: LogEntry, cached: bool = False) -> None:
         self.has_newer_kinds = False
+        self.newer_field = ""
         self.lines: list[str] = []
         self.clock = Clock()
         self.entries = list(entries)
@@ -94,7 +95,10 @@ class Guarded:
         )  # fmt: skip
 
     def _store(self) -> Any:
-        return SimpleNamespace(config_entries=SimpleNamespace(has_newer_kinds=lambda: self.has_newer_kinds))
+        entries = SimpleNamespace(
+            has_newer_kinds=lambda: self.has_newer_kinds, with_newer_fields=lambda: self.newer_field
+        )
+        return SimpleNamespace(config_entries=entries)
 
     def _from(self, first: int) -> list[LogEntry]:
         return [each for each in self.entries if each.index >= first]
@@ -137,4 +141,16 @@ def test_it_does_not_join_a_state_that_would_end_it() -> None:
     assert guarded.asks("real") is None
     assert "delete them" in guarded.lines[0]
     guarded.has_newer_kinds = False
+    assert guarded.asks("real") == ["a:1"]
+
+
+def test_it_does_not_join_a_state_that_it_would_drop_fields_of() -> None:
+    """Once it leads, the others have what it has."""
+    guarded = Guarded(*NOTHING)
+    guarded.newer_field = "service-defaults/web: Mode"
+    assert guarded.asks("ours") == ["a:1"]
+    assert guarded.asks("real") is None
+    assert "would drop fields" in guarded.lines[0]
+    assert "service-defaults/web: Mode" in guarded.lines[0]
+    guarded.newer_field = ""
     assert guarded.asks("real") == ["a:1"]

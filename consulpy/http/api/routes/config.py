@@ -14,7 +14,8 @@ from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers
 from consulpy.structs.config_entry import SERVICE_INTENTIONS
 from consulpy.structs.config_entry_requests import AllEntriesQuery, EntryQuery, EntryRequest
-from consulpy.structs.newer_config_entry import NEWER_KINDS
+from consulpy.structs.newer_config_entry import NEWER_KINDS, refuse_newer_fields
+from consulpy.structs.newer_config_fields import newer_paths
 from consulpy.structs.service_intentions import (
     API_KINDS,
     ServiceIntentions,
@@ -83,7 +84,15 @@ async def put(agent: "AgentInterface", request: Request) -> Response:
     body = apply_to_write(agent, request, EntryRequest(op="upsert", entry=entry, leading_kind=entry.kind))
     if cas is not None:
         body.op, entry.modify_index = "upsert-cas", cas
-    return Response(await agent.caller.call("ConfigEntry.Apply", body))
+    newer = list(newer_paths(entry))
+    if not newer:
+        return Response(await agent.caller.call("ConfigEntry.Apply", body))
+    try:
+        return Response(await agent.caller.call("ConfigEntry.ApplyNewer", body))
+    except RPCError as error:
+        if "can't find method" in str(error):
+            raise refuse_newer_fields(newer, ["the leader"]) from None
+        raise
 
 
 @route("DELETE", "/v1/config/")
